@@ -1,0 +1,63 @@
+//! Numbers that the whole protocol agrees on. Every rate is in basis points, every time in Unix seconds.
+
+use anchor_lang::prelude::*;
+
+/// Address seed of a [`Market`](crate::state::Market).
+#[constant]
+pub const MARKET_SEED: &[u8] = b"market";
+/// Address seed of a market's stake vault.
+#[constant]
+pub const STAKE_VAULT_SEED: &[u8] = b"stake_vault";
+/// Address seed of a [`Supplier`](crate::state::Supplier).
+#[constant]
+pub const SUPPLIER_SEED: &[u8] = b"supplier";
+/// Address seed of a [`Board`](crate::state::Board).
+#[constant]
+pub const BOARD_SEED: &[u8] = b"board";
+/// Address seed of a board's payment vault.
+#[constant]
+pub const PAYMENT_VAULT_SEED: &[u8] = b"payment_vault";
+/// Address seed of a [`Keeper`](crate::state::Keeper).
+#[constant]
+pub const KEEPER_SEED: &[u8] = b"keeper";
+/// Address seed of a [`Lease`](crate::state::Lease).
+#[constant]
+pub const LEASE_SEED: &[u8] = b"lease";
+
+/// Machines on one board: as many bits as one transaction carries besides what a submission needs.
+pub const MAX_SLOTS: usize = 6_144;
+/// 64-bit words that hold one bit for each machine of a full board.
+pub const WORDS: usize = MAX_SLOTS / 64;
+/// Keeper seats of a board: the most that four bit planes can count.
+pub const MAX_SEATS: usize = 15;
+/// Bit planes of the tally: ⌈log2(MAX_SEATS + 1)⌉.
+pub const PLANES: usize = 4;
+/// Closed rounds whose verdicts a board remembers.
+pub const HISTORY_ROUNDS: usize = 64;
+/// Hardware classes of a market.
+pub const MAX_CLASSES: usize = 32;
+
+/// Basis points of a whole.
+pub const BPS: u16 = 10_000;
+/// Prices are per machine and hour.
+pub const SECS_PER_HOUR: u64 = 3_600;
+/// Rounds shorter than this leave keepers no time to probe.
+pub const MIN_ROUND_SECS: u32 = 10;
+/// Score of a machine nobody has experience with, of at most 10,000.
+pub const INITIAL_SCORE: u16 = 5_000;
+/// The most a market may take of what suppliers earn.
+pub const MAX_FEE_BPS: u16 = 3_000;
+/// Longest time a market may hold stake after it was asked back: 90 days.
+pub const MAX_UNBONDING_SECS: u32 = 90 * 86_400;
+/// Shortest and longest notice of a change of parameters: a minute and 30 days.
+pub const TIMELOCK_SECS: core::ops::RangeInclusive<u32> = 60..=30 * 86_400;
+
+/// Leaving a lease early costs at most this much of an hour's price.
+pub const CANCEL_MAX_SECS: u64 = 3_600;
+/// Leaving a lease early costs this part of the time that was left, where that is less.
+pub const CANCEL_REST_BPS: u64 = 500;
+
+/// After this time anybody may take away an idle machine whose commitment has ended: 30 days.
+pub const EVICT_AFTER_SECS: i64 = 30 * 86_400;
+/// After this time without a submission anybody may vacate a seat: one day.
+pub const SEAT_IDLE_SECS: i64 = 86_400;

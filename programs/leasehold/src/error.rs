@@ -1,0 +1,176 @@
+//! Every refusal: the rule that was broken, in one sentence.
+
+use anchor_lang::prelude::*;
+
+#[error_code]
+pub enum LeaseholdError {
+    // Everywhere
+    #[msg("A sum or product does not fit 64 bits")]
+    MathOverflow,
+    #[msg("The instruction takes no further accounts")]
+    StrayAccount,
+    #[msg("The account belongs to another market")]
+    WrongMarket,
+    #[msg("The account belongs to another board")]
+    WrongBoard,
+    #[msg("The signer is not the account's authority")]
+    WrongAuthority,
+    #[msg("The token account is of another mint")]
+    WrongMint,
+    #[msg("The token account is not the vault")]
+    WrongVault,
+    #[msg("Somebody else's claim is paid to the owner's associated token account only")]
+    WrongDestination,
+    #[msg("The amount must be more than zero")]
+    AmountIsZero,
+    #[msg("There is nothing to withdraw or to claim")]
+    NothingToWithdraw,
+
+    // Market
+    #[msg("The mint has an extension that this program does not allow")]
+    MintExtension,
+    #[msg("Payment and stake must be different mints")]
+    SameMint,
+    #[msg("A round has at least 10 seconds")]
+    RoundTooShort,
+    #[msg("The time to submit is at least a second and at most a round")]
+    SubmitWindowOutOfRange,
+    #[msg("A board has 1 to 15 keeper seats")]
+    SeatsOutOfRange,
+    #[msg("The threshold is more than half of the seats and at most all of them")]
+    ThresholdOutOfRange,
+    #[msg("A machine is abandoned after 1 to 64 rounds")]
+    AbandonRoundsOutOfRange,
+    #[msg("The timelock is a minute to 30 days")]
+    TimelockOutOfRange,
+    #[msg("Stake unbonds within 90 days")]
+    UnbondingTooLong,
+    #[msg("A lease has at least one round, and its fewest rounds are not above its most")]
+    LeaseRoundsOutOfRange,
+    #[msg("The fee is at most 30 percent")]
+    FeeTooHigh,
+    #[msg("A rate is at most 10,000 basis points")]
+    RateAboveWhole,
+    #[msg("The split of a slash sums to 10,000 basis points, of which at least 1,000 are burned")]
+    SplitNotWhole,
+    #[msg("A market has 1 to 32 hardware classes")]
+    ClassesOutOfRange,
+    #[msg("Classes are added or reweighed, never dropped")]
+    ClassDropped,
+    #[msg("No parameters are proposed")]
+    NothingProposed,
+    #[msg("The timelock of the proposed parameters has not run out")]
+    TimelockRunning,
+    #[msg("The market is paused: nothing is listed, opened or extended")]
+    MarketPaused,
+    #[msg("The market still has boards, suppliers or keepers")]
+    MarketInUse,
+
+    // Suppliers and stake
+    #[msg("There is not enough free stake")]
+    InsufficientStake,
+    #[msg("The stake is still unbonding")]
+    StakeStillUnbonding,
+    #[msg("The account still holds stake")]
+    StakeLeft,
+    #[msg("The supplier still has machines on a board")]
+    MachinesLeft,
+
+    // Boards and machines
+    #[msg("The account is not a board")]
+    BoardMalformed,
+    #[msg("The board has all the machines it can hold")]
+    BoardFull,
+    #[msg("The board still holds machines, leases, seats or money")]
+    BoardInUse,
+    #[msg("The board has no such slot")]
+    NoSuchSlot,
+    #[msg("The slot holds a machine")]
+    SlotTaken,
+    #[msg("The slot holds no machine")]
+    SlotVacant,
+    #[msg("No machine is named")]
+    NoMachines,
+    #[msg("The market has no such hardware class")]
+    UnknownClass,
+    #[msg("A machine has at least one GPU")]
+    NoGpus,
+    #[msg("A machine needs a price")]
+    PriceIsZero,
+    #[msg("Reserved bits must be zero")]
+    ReservedBits,
+    #[msg("The endpoint needs an address and a port")]
+    EndpointEmpty,
+    #[msg("The commitment ends before the next round")]
+    CommitmentTooShort,
+    #[msg("The machine is another supplier's")]
+    WrongSupplier,
+    #[msg("The account of the slot's former supplier is missing: its rent is owed to it")]
+    FormerSupplierMissing,
+    #[msg("The machine is leased")]
+    MachineLeased,
+    #[msg("The machine's earnings must be claimed first")]
+    EarningsLeft,
+    #[msg("The machine's commitment has not been over for 30 days")]
+    EvictionTooEarly,
+
+    // Keepers and rounds
+    #[msg("The board has no such seat")]
+    NoSuchSeat,
+    #[msg("Somebody holds the seat")]
+    SeatTaken,
+    #[msg("Nobody holds the seat")]
+    SeatVacant,
+    #[msg("A keeper has one seat of a board")]
+    SecondSeat,
+    #[msg("The seat belongs to another keeper")]
+    WrongKeeper,
+    #[msg("The keeper has submitted within a day")]
+    SeatInUse,
+    #[msg("The seat's vote is not counted yet: close the round first")]
+    VoteNotCounted,
+    #[msg("The seat's fees must be claimed first")]
+    FeesLeft,
+    #[msg("The keeper still holds seats")]
+    SeatsLeft,
+    #[msg("The round is not the one that ended last, or its time to submit is over")]
+    OutsideSubmitWindow,
+    #[msg("An earlier round must be closed first")]
+    EarlierRoundOpen,
+    #[msg("The round is closed")]
+    RoundClosed,
+    #[msg("The seat has submitted for this round")]
+    AlreadySubmitted,
+    #[msg("The bitmap must have one bit for each slot there was when the round ended")]
+    BitmapLength,
+    #[msg("Bits beyond the last slot must be zero")]
+    BitmapPadding,
+    #[msg("No round can be closed yet")]
+    NothingToClose,
+
+    // Leases
+    #[msg("The number of rounds is outside what the market allows")]
+    LeaseLength,
+    #[msg("Fewer machines fit than were asked for")]
+    NotEnoughMachines,
+    #[msg("The deposit would be more than the buyer allows")]
+    CostsTooMuch,
+    #[msg("The account is not this board's next lease")]
+    WrongSerial,
+    #[msg("The lease was cancelled or settled")]
+    LeaseNotOpen,
+    #[msg("The lease's term is over")]
+    LeaseOver,
+    #[msg("A machine of the lease is not committed for so long")]
+    MachineNotCommitted,
+    #[msg("The machine is not in this lease")]
+    NotInLease,
+    #[msg("The machine is neither down nor retired")]
+    MachineNotDown,
+    #[msg("The lease is settled already")]
+    LeaseSettled,
+    #[msg("The lease is not settled yet")]
+    LeaseNotSettled,
+    #[msg("The lease still holds money of its owner")]
+    LeaseHoldsMoney,
+}

@@ -1,0 +1,39 @@
+use anchor_lang::prelude::*;
+
+use crate::{
+    error::LeaseholdError,
+    instructions::{tokens::*, refuse_stray},
+    state::{Board, Market},
+};
+
+#[derive(Accounts)]
+pub struct CloseBoard<'info> {
+    #[account(mut)]
+    pub creator: Signer<'info>,
+    #[account(mut)]
+    pub market: Box<Account<'info, Market>>,
+    #[account(
+        mut,
+        close = creator,
+        has_one = creator @ LeaseholdError::WrongAuthority,
+        has_one = market @ LeaseholdError::WrongMarket
+    )]
+    pub board: AccountLoader<'info, Board>,
+    pub tokens: Tokens<'info>,
+}
+
+/// Closes an empty board and its payment vault. Rent goes to the creator.
+pub fn close_board(ctx: Context<CloseBoard>) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    let CloseBoard { creator, market, board, tokens } = ctx.accounts;
+    let signer = {
+        let key = board.key();
+        let board = board.load()?;
+        tokens.validate_payment(&key, &board)?;
+        let unused = board.slots == 0 && board.leases == 0 && board.taken_seats() == 0;
+        require!(unused && board.ledger.is_empty(), LeaseholdError::BoardInUse);
+        board.signer()
+    };
+    market.boards = market.boards.checked_sub(1).ok_or(LeaseholdError::MathOverflow)?;
+    tokens.close_vault(board.to_account_info(), &signer.seeds(), creator.to_account_info())
+}

@@ -1,0 +1,159 @@
+use anchor_lang::{
+    prelude::*,
+    system_program::{Transfer, transfer},
+};
+
+use crate::{
+    constants::{INITIAL_SCORE, MAX_SLOTS},
+    error::LeaseholdError,
+    instructions::now,
+    math::{add, pricing},
+    state::{Board, Endpoint, Market, Slot, SlotState, Supplier, Traits, board_len, split_mut},
+};
+
+/// A machine to list.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// A vacant slot, or the first after the last one.
+    pub slot: u16,
+    pub node_key: [u8; 32],
+    pub traits: Traits,
+    pub endpoint: Endpoint,
+    /// Payment units per hour.
+    pub price: u64,
+}
+
+impl Machine {
+    fn validate(&self) -> Result<()> {
+        require!(self.traits.gpus > 0, LeaseholdError::NoGpus);
+        require!(self.traits.flags == 0, LeaseholdError::ReservedBits);
+        require!(self.price > 0, LeaseholdError::PriceIsZero);
+        require!(self.endpoint.ip != [0; 16] && self.endpoint.port() != 0, LeaseholdError::EndpointEmpty);
+        Ok(())
+    }
+
+    fn slot(&self, supplier: Pubkey, bond: u64, generation: u16, attested_from: u32, until: u32) -> Slot {
+        Slot {
+            node_key: self.node_key,
+            supplier,
+            traits: self.traits,
+            price: self.price,
+            endpoint: self.endpoint,
+            generation,
+            score: INITIAL_SCORE,
+            state: SlotState::Idle as u8,
+            committed_until: until,
+            attested_from,
+            bond,
+            ..bytemuck::Zeroable::zeroed()
+        }
+    }
+}
+
+#[derive(Accounts)]
+pub struct ListMachines<'info> {
+    /// Pays the slots' rent.
+    #[account(mut)]
+    pub authority: Signer<'info>,
+    pub market: Box<Account<'info, Market>>,
+    #[account(
+        mut,
+        has_one = authority @ LeaseholdError::WrongAuthority,
+        has_one = market @ LeaseholdError::WrongMarket
+    )]
+    pub supplier: Account<'info, Supplier>,
+    #[account(mut, has_one = market @ LeaseholdError::WrongMarket)]
+    pub board: AccountLoader<'info, Board>,
+    pub system_program: Program<'info, System>,
+    // Remaining accounts, writable: former suppliers of the slots that are used again.
+}
+
+/// Puts machines on a board, bonds stake to each and commits them until round `committed_until`.
+///
+/// The board grows by the slots that are new. Rent of a slot used before goes to its former supplier.
+pub fn list_machines<'info>(
+    ctx: Context<'info, ListMachines<'info>>,
+    committed_until: u32,
+    machines: Vec<Machine>,
+) -> Result<()> {
+    let accounts = &mut *ctx.accounts;
+    require!(!accounts.market.paused, LeaseholdError::MarketPaused);
+    require!(!machines.is_empty(), LeaseholdError::NoMachines);
+    let round = accounts.board.load()?.round_at(now()?)?;
+    let next_round = round.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+    require!(committed_until > next_round, LeaseholdError::CommitmentTooShort);
+
+    let mut former = ctx.remaining_accounts.iter();
+    for machine in &machines {
+        machine.validate()?;
+        let class = accounts.market.class(machine.traits.class)?;
+        let bond = pricing::bond(accounts.market.params.bond_unit, class.weight_bps, machine.traits.gpus)?;
+        accounts.supplier.stake.bond(bond)?;
+        if usize::from(machine.slot) == accounts.board.load()?.slots as usize {
+            accounts.add_slot(round)?;
+        } else {
+            accounts.buy_slot(machine.slot, &mut former)?;
+        }
+        let info = accounts.board.to_account_info();
+        let mut data = info.try_borrow_mut_data()?;
+        let (board, slots) = split_mut(&mut data)?;
+        let slot = slots.get_mut(usize::from(machine.slot)).ok_or(LeaseholdError::NoSuchSlot)?;
+        let generation = slot.generation.max(board.fresh_generation);
+        *slot = machine.slot(accounts.supplier.key(), bond, generation, next_round, committed_until);
+        board.ledger.bonds = add(board.ledger.bonds, bond)?;
+        board.machines = board.machines.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+    }
+    require!(former.next().is_none(), LeaseholdError::StrayAccount);
+    let count = u32::try_from(machines.len()).map_err(|_| LeaseholdError::MathOverflow)?;
+    let supplier = &mut accounts.supplier;
+    supplier.machines = supplier.machines.checked_add(count).ok_or(LeaseholdError::MathOverflow)?;
+    Ok(())
+}
+
+impl<'info> ListMachines<'info> {
+    /// Grows the board by a slot whose rent the supplier pays.
+    fn add_slot(&self, round: u32) -> Result<()> {
+        let slots = {
+            let mut board = self.board.load_mut()?;
+            let slots = board.slots.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+            board.resize(round, slots);
+            slots as usize
+        };
+        require!(slots <= MAX_SLOTS, LeaseholdError::BoardFull);
+        let board = self.board.to_account_info();
+        let rent = Rent::get()?.minimum_balance(board_len(slots)).saturating_sub(board.lamports());
+        self.pay(board.clone(), rent)?;
+        board.resize(board_len(slots))?;
+        Ok(())
+    }
+
+    /// Pays the rent of a vacant slot to the supplier that left it.
+    fn buy_slot(&self, index: u16, former: &mut core::slice::Iter<'info, AccountInfo<'info>>) -> Result<()> {
+        let owner = {
+            let info = self.board.to_account_info();
+            let mut data = info.try_borrow_mut_data()?;
+            let (_, slots) = split_mut(&mut data)?;
+            let slot = slots.get(usize::from(index)).ok_or(LeaseholdError::NoSuchSlot)?;
+            require!(slot.is(SlotState::Vacant), LeaseholdError::SlotTaken);
+            slot.supplier
+        };
+        if owner == self.supplier.key() {
+            return Ok(()); // its own rent lies there already
+        }
+        let account = former
+            .next()
+            .filter(|account| *account.key == owner)
+            .ok_or(LeaseholdError::FormerSupplierMissing)?;
+        let rent = Rent::get()?;
+        let len = self.board.to_account_info().data_len();
+        let share = rent
+            .minimum_balance(len)
+            .saturating_sub(rent.minimum_balance(len.saturating_sub(core::mem::size_of::<Slot>())));
+        self.pay(account.clone(), share)
+    }
+
+    fn pay(&self, to: AccountInfo<'info>, lamports: u64) -> Result<()> {
+        let from = self.authority.to_account_info();
+        transfer(CpiContext::new(self.system_program.key(), Transfer { from, to }), lamports)
+    }
+}

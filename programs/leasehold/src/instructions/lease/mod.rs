@@ -1,0 +1,19 @@
+pub mod cancel_lease;
+pub mod claim_compensation;
+pub mod claim_refund;
+pub mod close_lease;
+pub mod extend_lease;
+pub mod open_lease;
+pub mod replace_node;
+pub mod settle_lease;
+pub mod transfer_lease;
+
+pub use cancel_lease::*;
+pub use claim_compensation::*;
+pub use claim_refund::*;
+pub use close_lease::*;
+pub use extend_lease::*;
+pub use open_lease::*;
+pub use replace_node::*;
+pub use settle_lease::*;
+pub use transfer_lease::*;

@@ -1,0 +1,124 @@
+use anchor_lang::prelude::*;
+
+use crate::{
+    error::LeaseholdError,
+    events::LeaseSettled,
+    instructions::refuse_stray,
+    math::{
+        add,
+        settlement::{self, Payment},
+    },
+    state::{Board, Keeper, Lease, LeaseState, Slot, split_mut},
+};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct SettleLease<'info> {
+    pub caller: Signer<'info>,
+    #[account(mut)]
+    pub board: AccountLoader<'info, Board>,
+    #[account(mut, has_one = board @ LeaseholdError::WrongBoard)]
+    pub lease: Box<Account<'info, Lease>>,
+    /// Gets the caller's part of what is slashed; without it that part is burned.
+    #[account(mut)]
+    pub keeper: Option<Account<'info, Keeper>>,
+}
+
+impl SettleLease<'_> {
+    fn validate(&self) -> Result<()> {
+        require!(self.lease.state != LeaseState::Settled, LeaseholdError::LeaseSettled);
+        if let Some(keeper) = &self.keeper {
+            require_keys_eq!(keeper.authority, self.caller.key(), LeaseholdError::WrongAuthority);
+            require_keys_eq!(keeper.market, self.board.load()?.market, LeaseholdError::WrongMarket);
+        }
+        Ok(())
+    }
+}
+
+/// Pays the machines of a lease for the rounds they were up. Once every round of the lease is closed, also
+/// refunds the rest and slashes, for good. Anybody may, at any time and as often as they like.
+pub fn settle_lease(ctx: Context<SettleLease>) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    ctx.accounts.validate()?;
+    let SettleLease { board, lease, keeper, .. } = &mut *ctx.accounts;
+    let info = board.to_account_info();
+    let mut data = info.try_borrow_mut_data()?;
+    let (board, slots) = split_mut(&mut data)?;
+    let over = board.next_round >= lease.until;
+
+    let sum = if over { finish(slots, lease)? } else { advance(slots, lease)? };
+    book(board, lease, sum.payment, sum.slashed, keeper.as_deref_mut())?;
+    let mut refunded = 0;
+    if over {
+        refunded = lease.finish()?;
+        board.ledger.refund(refunded)?;
+    }
+    let state = lease.state;
+    drop(data);
+    emit_cpi!(LeaseSettled {
+        lease: ctx.accounts.lease.key(),
+        state,
+        paid: sum.payment.net,
+        fees: sum.payment.fee,
+        refunded,
+        slashed: sum.slashed,
+        slashed_machines: sum.slashed_machines,
+    });
+    Ok(())
+}
+
+/// Books what leaves a lease's escrow and its machines' bonds.
+pub fn book(
+    board: &mut Board,
+    lease: &mut Lease,
+    payment: Payment,
+    slashed: u64,
+    keeper: Option<&mut Keeper>,
+) -> Result<()> {
+    board.ledger.pay(payment, lease.pay(payment)?)?;
+    if slashed == 0 {
+        return Ok(());
+    }
+    let split = lease.terms.split.of(slashed)?;
+    lease.compensate(slashed, split.buyer)?;
+    let callers = board.ledger.slash(split, keeper.is_some())?;
+    if let Some(keeper) = keeper {
+        keeper.stake.unbond(callers)?;
+    }
+    Ok(())
+}
+
+/// What a settlement did to all machines of a lease.
+#[derive(Default)]
+struct Sum {
+    payment: Payment,
+    slashed: u64,
+    slashed_machines: u32,
+}
+
+/// Pays rounds up in mid-term.
+fn advance(slots: &mut [Slot], lease: &Lease) -> Result<Sum> {
+    let mut sum = Sum::default();
+    for slot in slots.iter_mut().filter(|slot| slot.lease == lease.serial) {
+        let payment = settlement::interim(&slot.service(slot.lease_until), &lease.terms)?;
+        slot.lease_settled = slot.lease_up;
+        slot.accrued = add(slot.accrued, payment.net)?;
+        sum.payment = sum.payment.plus(payment)?;
+    }
+    Ok(sum)
+}
+
+/// Pays and slashes for good, and sets the machines free.
+fn finish(slots: &mut [Slot], lease: &Lease) -> Result<Sum> {
+    let mut sum = Sum::default();
+    for slot in slots.iter_mut().filter(|slot| slot.lease == lease.serial) {
+        let outcome = settlement::last(&slot.service(slot.lease_until), &lease.terms)?;
+        slot.leave(&outcome)?;
+        sum.payment = sum.payment.plus(outcome.payment)?;
+        if outcome.slash > 0 {
+            sum.slashed = add(sum.slashed, outcome.slash)?;
+            sum.slashed_machines = sum.slashed_machines.wrapping_add(1);
+        }
+    }
+    Ok(sum)
+}

@@ -1,0 +1,87 @@
+use anchor_lang::prelude::*;
+use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+
+use crate::{
+    constants::{MARKET_SEED, STAKE_VAULT_SEED, TIMELOCK_SECS},
+    error::LeaseholdError,
+    instructions::{refuse_stray, validate_mint},
+    state::{Market, Params, RoundRules},
+};
+
+/// Rules of a new market.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug)]
+pub struct CreateMarketArgs {
+    /// Number of the market, free to choose while nobody has it.
+    pub id: u64,
+    /// Seconds between proposing parameters and applying them.
+    pub timelock_secs: u32,
+    pub rules: RoundRules,
+    pub params: Params,
+}
+
+#[derive(Accounts)]
+#[instruction(args: CreateMarketArgs)]
+pub struct CreateMarket<'info> {
+    /// Pays, and becomes the market's authority.
+    #[account(mut)]
+    pub authority: Signer<'info>,
+    #[account(
+        init,
+        payer = authority,
+        space = 8 + Market::INIT_SPACE,
+        seeds = [MARKET_SEED, &args.id.to_le_bytes()],
+        bump
+    )]
+    pub market: Box<Account<'info, Market>>,
+    pub payment_mint: Box<InterfaceAccount<'info, Mint>>,
+    #[account(mint::token_program = stake_token_program)]
+    pub stake_mint: Box<InterfaceAccount<'info, Mint>>,
+    #[account(
+        init,
+        payer = authority,
+        seeds = [STAKE_VAULT_SEED, market.key().as_ref()],
+        bump,
+        token::mint = stake_mint,
+        token::authority = market,
+        token::token_program = stake_token_program
+    )]
+    pub stake_vault: Box<InterfaceAccount<'info, TokenAccount>>,
+    pub stake_token_program: Interface<'info, TokenInterface>,
+    pub system_program: Program<'info, System>,
+}
+
+impl CreateMarket<'_> {
+    fn validate(&self, args: &CreateMarketArgs) -> Result<()> {
+        args.rules.validate()?;
+        args.params.validate()?;
+        require!(TIMELOCK_SECS.contains(&args.timelock_secs), LeaseholdError::TimelockOutOfRange);
+        require_keys_neq!(self.payment_mint.key(), self.stake_mint.key(), LeaseholdError::SameMint);
+        validate_mint(&self.payment_mint.to_account_info())?;
+        validate_mint(&self.stake_mint.to_account_info())
+    }
+}
+
+pub fn create_market(ctx: Context<CreateMarket>, args: CreateMarketArgs) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    ctx.accounts.validate(&args)?;
+    ctx.accounts.market.set_inner(Market {
+        version: Market::VERSION,
+        bump: ctx.bumps.market,
+        stake_vault_bump: ctx.bumps.stake_vault,
+        paused: false,
+        id: args.id,
+        authority: ctx.accounts.authority.key(),
+        pending_authority: None,
+        payment_mint: ctx.accounts.payment_mint.key(),
+        stake_mint: ctx.accounts.stake_mint.key(),
+        next_board: 0,
+        boards: 0,
+        members: 0,
+        timelock_secs: args.timelock_secs,
+        rules: args.rules,
+        params: args.params,
+        pending_params: None,
+        reserved: [0; 64],
+    });
+    Ok(())
+}

@@ -1,0 +1,21 @@
+pub mod accept_authority;
+pub mod apply_params;
+pub mod burn_slashed;
+pub mod close_market;
+pub mod create_market;
+pub mod propose_authority;
+pub mod propose_params;
+pub mod set_paused;
+pub mod withdraw_fees;
+pub mod withdraw_market_stake;
+
+pub use accept_authority::*;
+pub use apply_params::*;
+pub use burn_slashed::*;
+pub use close_market::*;
+pub use create_market::*;
+pub use propose_authority::*;
+pub use propose_params::*;
+pub use set_paused::*;
+pub use withdraw_fees::*;
+pub use withdraw_market_stake::*;

@@ -1,0 +1,45 @@
+use anchor_lang::prelude::*;
+
+use crate::{
+    error::LeaseholdError,
+    events::FeesWithdrawn,
+    instructions::{tokens::*, refuse_stray},
+    math::add,
+    state::{Board, Market},
+};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct WithdrawFees<'info> {
+    /// The market's authority, or anybody on its behalf.
+    pub signer: Signer<'info>,
+    pub market: Box<Account<'info, Market>>,
+    #[account(mut, has_one = market @ LeaseholdError::WrongMarket)]
+    pub board: AccountLoader<'info, Board>,
+    pub tokens: Tokens<'info>,
+}
+
+impl WithdrawFees<'_> {
+    fn validate(&self) -> Result<()> {
+        self.tokens.validate_payment(&self.board.key(), &*self.board.load()?)?;
+        self.tokens.validate_claim(self.signer.key, &self.market.authority)
+    }
+}
+
+/// Pays the market its fees of a board, and what was set aside for keepers once the board is empty.
+pub fn withdraw_fees(ctx: Context<WithdrawFees>) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    ctx.accounts.validate()?;
+    let (fees, board) = {
+        let mut board = ctx.accounts.board.load_mut()?;
+        let mut fees = core::mem::take(&mut board.ledger.fees);
+        if board.machines == 0 && board.leases == 0 {
+            fees = add(fees, core::mem::take(&mut board.ledger.keeper_pool))?;
+        }
+        (fees, board.signer())
+    };
+    require!(fees > 0, LeaseholdError::NothingToWithdraw);
+    ctx.accounts.tokens.give(ctx.accounts.board.to_account_info(), &board.seeds(), fees)?;
+    emit_cpi!(FeesWithdrawn { board: ctx.accounts.board.key(), fees });
+    Ok(())
+}

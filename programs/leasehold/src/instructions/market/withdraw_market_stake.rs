@@ -1,0 +1,38 @@
+use anchor_lang::prelude::*;
+
+use crate::{
+    error::LeaseholdError,
+    events::MarketStakeWithdrawn,
+    instructions::{tokens::*, refuse_stray},
+    state::{Board, Market},
+};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct WithdrawMarketStake<'info> {
+    /// The market's authority, or anybody on its behalf.
+    pub signer: Signer<'info>,
+    pub market: Box<Account<'info, Market>>,
+    #[account(mut, has_one = market @ LeaseholdError::WrongMarket)]
+    pub board: AccountLoader<'info, Board>,
+    pub tokens: Tokens<'info>,
+}
+
+impl WithdrawMarketStake<'_> {
+    fn validate(&self) -> Result<()> {
+        self.tokens.validate_stake(&self.market)?;
+        self.tokens.validate_claim(self.signer.key, &self.market.authority)
+    }
+}
+
+/// Pays the market its part of the stake that was slashed on a board.
+pub fn withdraw_market_stake(ctx: Context<WithdrawMarketStake>) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    ctx.accounts.validate()?;
+    let amount = core::mem::take(&mut ctx.accounts.board.load_mut()?.ledger.market_stake);
+    require!(amount > 0, LeaseholdError::NothingToWithdraw);
+    let market = &ctx.accounts.market;
+    ctx.accounts.tokens.give(market.to_account_info(), &market.signer().seeds(), amount)?;
+    emit_cpi!(MarketStakeWithdrawn { board: ctx.accounts.board.key(), amount });
+    Ok(())
+}

@@ -1,0 +1,21 @@
+pub mod claim_keeper_fees;
+pub mod close_keeper;
+pub mod close_round;
+pub mod deposit_bond;
+pub mod leave_seat;
+pub mod register_keeper;
+pub mod request_unbond;
+pub mod submit_round;
+pub mod take_seat;
+pub mod withdraw_bond;
+
+pub use claim_keeper_fees::*;
+pub use close_keeper::*;
+pub use close_round::*;
+pub use deposit_bond::*;
+pub use leave_seat::*;
+pub use register_keeper::*;
+pub use request_unbond::*;
+pub use submit_round::*;
+pub use take_seat::*;
+pub use withdraw_bond::*;

@@ -1,0 +1,26 @@
+use anchor_lang::prelude::*;
+
+use crate::{
+    error::LeaseholdError,
+    instructions::{now, refuse_stray},
+    state::{Keeper, Market},
+};
+
+#[derive(Accounts)]
+pub struct RequestUnbond<'info> {
+    pub authority: Signer<'info>,
+    pub market: Box<Account<'info, Market>>,
+    #[account(
+        mut,
+        has_one = authority @ LeaseholdError::WrongAuthority,
+        has_one = market @ LeaseholdError::WrongMarket
+    )]
+    pub keeper: Account<'info, Keeper>,
+}
+
+/// Asks back stake that no seat holds.
+pub fn request_unbond(ctx: Context<RequestUnbond>, amount: u64) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    let unbonding_secs = ctx.accounts.market.params.unbonding_secs;
+    ctx.accounts.keeper.stake.request(amount, now()?, unbonding_secs)
+}

@@ -1,0 +1,29 @@
+use anchor_lang::prelude::*;
+
+use crate::{
+    error::LeaseholdError,
+    instructions::refuse_stray,
+    math::{add, sub},
+    state::Supplier,
+};
+
+#[derive(Accounts)]
+pub struct ReclaimRent<'info> {
+    #[account(mut)]
+    pub authority: Signer<'info>,
+    #[account(mut, has_one = authority @ LeaseholdError::WrongAuthority)]
+    pub supplier: Account<'info, Supplier>,
+}
+
+/// Pays out the rent of slots that came back: what the supplier's account holds above its own rent.
+pub fn reclaim_rent(ctx: Context<ReclaimRent>) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    let (supplier, authority) =
+        (ctx.accounts.supplier.to_account_info(), ctx.accounts.authority.to_account_info());
+    let own = Rent::get()?.minimum_balance(supplier.data_len());
+    let surplus = supplier.lamports().saturating_sub(own);
+    require!(surplus > 0, LeaseholdError::NothingToWithdraw);
+    **supplier.try_borrow_mut_lamports()? = sub(supplier.lamports(), surplus)?;
+    **authority.try_borrow_mut_lamports()? = add(authority.lamports(), surplus)?;
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! Which machines a lease gets.
+//!
+//! Fitting machines have a total order: by the policy, then by slot. A lease of n takes the first n.
+//! Where the order is cut, the cut-off, is what costs to find, so the client passes the one it found:
+//! one pass proves it right. A board that has moved since has it found again, by narrowing a histogram.
+
+use anchor_lang::prelude::*;
+
+use crate::{
+    error::LeaseholdError,
+    math::{add, pricing::Span},
+    state::{Slot, SlotState, Traits},
+};
+
+/// What the machines of a lease must be.
+#[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Criteria {
+    /// Hardware class, or any.
+    pub class: Option<u16>,
+    /// Least GPUs of a machine.
+    pub min_gpus: u8,
+    /// Least speed tier.
+    pub min_speed: u8,
+    pub place: Place,
+    /// Least score, 0 to 10,000.
+    pub min_score: u16,
+    /// Most payment units per machine and hour.
+    pub max_price: u64,
+    pub policy: Policy,
+}
+
+/// Where a machine must stand.
+#[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Anywhere,
+    /// ISO 3166-1 numeric code.
+    Country(u16),
+    /// Region, as the market numbers it.
+    Region(u8),
+}
+
+/// Which of the fitting machines come first.
+#[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The lowest price; among equals the higher score, then the lower slot.
+    Cheapest,
+    /// The highest score; among equals the lower price, then the lower slot.
+    Best,
+}
+
+/// Price and score of the last machine taken, as a client found them.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutOff {
+    pub price: u64,
+    pub score: u16,
+}
+
+/// Machines picked: bit i of word w is slot 64·w + i.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    pub words: Vec<u64>,
+    /// Price and score of the last machine taken.
+    pub cut_off: CutOff,
+}
+
+impl Selection {
+    /// Slots picked, in order.
+    pub fn slots(&self) -> impl Iterator<Item = usize> + '_ {
+        bits(&self.words)
+    }
+
+    /// Calls `change` with each machine picked.
+    pub fn for_each(&self, slots: &mut [Slot], mut change: impl FnMut(&mut Slot)) {
+        for (word, chunk) in self.words.iter().zip(slots.chunks_mut(64)) {
+            let mut left = *word;
+            for slot in chunk {
+                if left & 1 != 0 {
+                    change(slot);
+                }
+                left >>= 1;
+            }
+        }
+    }
+
+    /// Payment units to deposit for them: the sum of ⌈price × time / 3600⌉.
+    pub fn deposit(&self, slots: &[Slot], span: Span) -> Result<u64> {
+        self.slots().try_fold(0, |sum, index| add(sum, span.cost_ceil(at(slots, index).price)?))
+    }
+}
+
+/// Positions of the set bits.
+pub fn bits(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
+    words.iter().enumerate().flat_map(|(index, word)| {
+        let mut left = *word;
+        core::iter::from_fn(move || {
+            let bit = (left != 0).then(|| left.trailing_zeros())?;
+            left &= left.wrapping_sub(1);
+            Some(index.wrapping_mul(64).wrapping_add(bit as usize))
+        })
+    })
+}
+
+/// Criteria as masks and bounds, for the loop over the board.
+struct Filter {
+    /// Traits as one number: bits that must be as in `want`.
+    mask: u64,
+    want: u64,
+    min_gpus: u64,
+    min_speed: u64,
+    min_score: u16,
+    max_price: u64,
+    /// First round the machine need not serve.
+    until: u32,
+}
+
+impl Filter {
+    fn new(criteria: &Criteria, until: u32) -> Self {
+        let (mut mask, mut want) = (Traits::default(), Traits::default());
+        if let Some(class) = criteria.class {
+            (mask.class, want.class) = (u16::MAX, class);
+        }
+        match criteria.place {
+            Place::Anywhere => {}
+            Place::Country(country) => (mask.country, want.country) = (u16::MAX, country),
+            Place::Region(region) => (mask.region, want.region) = (u8::MAX, region),
+        }
+        Filter {
+            mask: bytemuck::cast(mask),
+            want: bytemuck::cast(want),
+            min_gpus: u64::from(criteria.min_gpus),
+            min_speed: u64::from(criteria.min_speed),
+            min_score: criteria.min_score,
+            max_price: criteria.max_price,
+            until,
+        }
+    }
+
+    #[inline(always)]
+    fn fits(&self, slot: &Slot) -> bool {
+        // Fields of one word on a little-endian machine: GPUs in bits 16 to 23, speed in 24 to 31.
+        let traits: u64 = bytemuck::cast(slot.traits);
+        slot.state == SlotState::Idle as u8
+            && slot.price <= self.max_price
+            && traits & self.mask == self.want
+            && (traits >> 16) & 0xff >= self.min_gpus
+            && (traits >> 24) & 0xff >= self.min_speed
+            && slot.score >= self.min_score
+            && slot.committed_until >= self.until
+    }
+}
+
+/// Picks the first `count` of the fitting machines, or says that there are too few.
+///
+/// `hint` saves work and never changes the result.
+pub fn select(
+    slots: &[Slot],
+    criteria: &Criteria,
+    until: u32,
+    count: u32,
+    hint: Option<CutOff>,
+) -> Result<Selection> {
+    let filter = Filter::new(criteria, until);
+    if let Some(cut_off) = hint {
+        if let Some(selection) = cut(slots, &filter, criteria.policy, cut_off, count) {
+            return Ok(selection);
+        }
+    }
+    let cut_off = find_cut_off(slots, &filter, criteria.policy, count)?;
+    cut(slots, &filter, criteria.policy, cut_off, count)
+        .ok_or_else(|| LeaseholdError::NotEnoughMachines.into())
+}
+
+/// Takes every machine before the cut-off and, of those equal to it, the lowest slots. Nothing, where that
+/// is not `count` machines: the cut-off is wrong.
+fn cut(slots: &[Slot], filter: &Filter, policy: Policy, cut_off: CutOff, count: u32) -> Option<Selection> {
+    let mut words = Vec::with_capacity(slots.len().div_ceil(64));
+    let mut equals = Vec::with_capacity(slots.len().div_ceil(64));
+    let (mut before, mut equal) = (0u32, 0u32);
+    for chunk in slots.chunks(64) {
+        let (mut word, mut same, mut bit) = (0u64, 0u64, 1u64);
+        for slot in chunk {
+            if filter.fits(slot) {
+                let (price, score) = (slot.price, slot.score);
+                let first = match policy {
+                    Policy::Cheapest => {
+                        price < cut_off.price || (price == cut_off.price && score > cut_off.score)
+                    }
+                    Policy::Best => {
+                        score > cut_off.score || (score == cut_off.score && price < cut_off.price)
+                    }
+                };
+                if first {
+                    word |= bit;
+                    before = before.wrapping_add(1);
+                } else if price == cut_off.price && score == cut_off.score {
+                    same |= bit;
+                    equal = equal.wrapping_add(1);
+                }
+            }
+            bit <<= 1;
+        }
+        words.push(word);
+        equals.push(same);
+    }
+    // The cut-off belongs to the last machine taken, so at least one of its equals is needed.
+    let mut needed = count.checked_sub(before).filter(|needed| (1..=equal).contains(needed))?;
+    for (word, same) in words.iter_mut().zip(equals) {
+        let available = same.count_ones();
+        if available <= needed {
+            *word |= same;
+            needed = needed.wrapping_sub(available);
+        } else {
+            *word |= lowest(same, needed);
+            break;
+        }
+        if needed == 0 {
+            break;
+        }
+    }
+    Some(Selection { words, cut_off })
+}
+
+/// The lowest `count` set bits of a word that has at least as many.
+fn lowest(word: u64, count: u32) -> u64 {
+    let rest = (0..count).fold(word, |rest, _| rest & rest.wrapping_sub(1));
+    word & !rest
+}
+
+/// Price and score of the `count`-th fitting machine.
+fn find_cut_off(slots: &[Slot], filter: &Filter, policy: Policy, count: u32) -> Result<CutOff> {
+    let mut candidates = vec![0u64; slots.len().div_ceil(64)];
+    for (word, chunk) in candidates.iter_mut().zip(slots.chunks(64)) {
+        let mut bit = 1u64;
+        for slot in chunk {
+            if filter.fits(slot) {
+                *word |= bit;
+            }
+            bit <<= 1;
+        }
+    }
+    let fitting = candidates.iter().fold(0u32, |sum, word| sum.wrapping_add(word.count_ones()));
+    require!(count >= 1 && fitting >= count, LeaseholdError::NotEnoughMachines);
+    let price = |slot: &Slot| slot.price;
+    let demerit = |slot: &Slot| u64::from(u16::MAX.saturating_sub(slot.score));
+    let score_of = |demerit: u64| u16::MAX.saturating_sub(u16::try_from(demerit).unwrap_or(u16::MAX));
+    Ok(match policy {
+        Policy::Cheapest => {
+            let (price, rank) = nth(slots, &mut candidates, price, count);
+            CutOff { price, score: score_of(nth(slots, &mut candidates, demerit, rank).0) }
+        }
+        Policy::Best => {
+            let (demerit, rank) = nth(slots, &mut candidates, demerit, count);
+            CutOff { price: nth(slots, &mut candidates, price, rank).0, score: score_of(demerit) }
+        }
+    })
+}
+
+/// log2 of the buckets of a histogram: 4 KB, an eighth of the program's heap.
+const BUCKET_BITS: u32 = 10;
+
+/// The `rank`-th smallest value (from 1) among the candidates, and the rank left among those equal to it,
+/// to which the candidates are narrowed.
+fn nth(slots: &[Slot], candidates: &mut [u64], value: impl Fn(&Slot) -> u64, mut rank: u32) -> (u64, u32) {
+    let (mut low, mut high) = bits(candidates).fold((u64::MAX, 0), |(low, high), index| {
+        let value = value(at(slots, index));
+        (low.min(value), high.max(value))
+    });
+    let mut buckets = vec![0u32; 1 << BUCKET_BITS];
+    while low < high {
+        // The range has `width` bits: the top ten of them name the bucket.
+        let width = u64::BITS.saturating_sub(high.wrapping_sub(low).leading_zeros());
+        let shift = width.saturating_sub(BUCKET_BITS);
+        buckets.fill(0);
+        for index in bits(candidates) {
+            let bucket = value(at(slots, index)).wrapping_sub(low) >> shift;
+            if let Some(count) = usize::try_from(bucket).ok().and_then(|bucket| buckets.get_mut(bucket)) {
+                *count = count.wrapping_add(1);
+            }
+        }
+        let mut bucket = 0u64;
+        for count in &buckets {
+            if rank <= *count {
+                break;
+            }
+            rank = rank.wrapping_sub(*count);
+            bucket = bucket.wrapping_add(1);
+        }
+        low = low.wrapping_add(bucket << shift);
+        high = low.saturating_add((1u64 << shift).wrapping_sub(1)).min(high);
+        keep(slots, candidates, |slot| (low..=high).contains(&value(slot)));
+    }
+    (low, rank)
+}
+
+/// Drops the candidates that are not wanted.
+fn keep(slots: &[Slot], candidates: &mut [u64], wanted: impl Fn(&Slot) -> bool) {
+    for (word, chunk) in candidates.iter_mut().zip(slots.chunks(64)) {
+        let mut left = *word;
+        while left != 0 {
+            let bit = left.trailing_zeros();
+            if chunk.get(bit as usize).is_none_or(|slot| !wanted(slot)) {
+                *word &= !(1u64 << bit);
+            }
+            left &= left.wrapping_sub(1);
+        }
+    }
+}
+
+/// The slot of a bit that was set for it.
+#[inline(always)]
+fn at(slots: &[Slot], index: usize) -> &Slot {
+    &slots[index]
+}

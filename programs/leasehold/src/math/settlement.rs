@@ -1,0 +1,158 @@
+//! Who is paid what for the rounds of a lease.
+//!
+//! Everything is cumulative: a machine is owed a function of its counters, and is paid what it is owed
+//! less what it was paid, so the number and order of settlements never change the result.
+
+use anchor_lang::prelude::*;
+
+use crate::{
+    constants::SECS_PER_HOUR,
+    error::LeaseholdError,
+    math::{
+        add,
+        pricing::{Span, gross, rate},
+        slashing::{SlashSplit, allowance, slash},
+        sub,
+    },
+};
+
+/// What a lease keeps of the market's parameters.
+#[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    pub round_secs: u32,
+    /// Rounds agreed on: what the promise of uptime is measured against, even if the lease is cut short.
+    pub rounds: u32,
+    /// Seconds of machine time owed for leaving early.
+    pub cancel_secs: u32,
+    /// Part of a bond lost for being down all the time.
+    pub slash_multiplier_bps: u32,
+    pub fee_bps: u16,
+    pub keeper_share_bps: u16,
+    pub sla_bps: u16,
+    pub split: SlashSplit,
+}
+
+/// What a machine did in a lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Payment units per hour.
+    pub price: u64,
+    /// Rounds the machine was to serve until its lease was over, all of them closed.
+    pub rounds: u32,
+    /// Of those, rounds with a verdict of up, and of down.
+    pub up: u32,
+    pub down: u32,
+    /// Rounds up that were already paid for.
+    pub settled: u32,
+    /// Stake units that can be slashed.
+    pub bond: u64,
+    /// Was retired or abandoned: loses the whole bond and is paid for rounds up alone.
+    pub forfeited: bool,
+}
+
+/// Payment units that leave escrow for one machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Payment {
+    /// To the supplier.
+    pub net: u64,
+    /// To market and keepers.
+    pub fee: u64,
+}
+
+impl Payment {
+    pub fn gross(&self) -> Result<u64> {
+        add(self.net, self.fee)
+    }
+
+    /// What is owed for `owed` in all, when `before` has been paid for: fees round down on the total, in
+    /// favour of the supplier.
+    #[inline(always)]
+    fn difference(owed: u64, before: u64, fee_bps: u16) -> Result<Payment> {
+        if owed == before {
+            return Ok(Payment::default());
+        }
+        let fee = sub(rate(owed, fee_bps)?, rate(before, fee_bps)?)?;
+        Ok(Payment { net: sub(sub(owed, before)?, fee)?, fee })
+    }
+
+    pub fn plus(self, other: Payment) -> Result<Payment> {
+        Ok(Payment { net: add(self.net, other.net)?, fee: add(self.fee, other.fee)? })
+    }
+}
+
+/// How a machine leaves a lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    pub payment: Payment,
+    /// Stake units lost.
+    pub slash: u64,
+}
+
+/// Pays the rounds up that were not paid yet, in mid-term.
+#[inline(always)]
+pub fn interim(service: &Service, terms: &Terms) -> Result<Payment> {
+    if service.up == service.settled {
+        return Ok(Payment::default());
+    }
+    Payment::difference(
+        gross(service.price, terms.round_secs, service.up)?,
+        gross(service.price, terms.round_secs, service.settled)?,
+        terms.fee_bps,
+    )
+}
+
+/// Pays and slashes for good, once every round of the machine is closed.
+#[inline(always)]
+pub fn last(service: &Service, terms: &Terms) -> Result<Outcome> {
+    let mut owed = if service.up == service.rounds {
+        gross(service.price, terms.round_secs, service.up)?
+    } else {
+        owed_with_unknown(service, terms)?
+    };
+    if terms.cancel_secs > 0 && earns_cancellation(service, terms) {
+        owed = add(owed, Span::of_secs(u64::from(terms.cancel_secs)).cost_floor(service.price)?)?;
+    }
+    let before =
+        if service.settled == 0 { 0 } else { gross(service.price, terms.round_secs, service.settled)? };
+    let slash = if service.forfeited {
+        service.bond
+    } else if service.down == 0 {
+        0
+    } else {
+        slash(service.bond, service.down, terms.rounds, terms.sla_bps, terms.slash_multiplier_bps)?
+    };
+    Ok(Outcome { payment: Payment::difference(owed, before, terms.fee_bps)?, slash })
+}
+
+/// ⌊price × round_secs × rounds × up / (up + down) / 3600⌋ where at least half of the rounds have a
+/// verdict and the machine kept its promise, so that unknown rounds count at its own ratio; else the
+/// rounds up alone. Rounded down in favour of the buyer.
+fn owed_with_unknown(service: &Service, terms: &Terms) -> Result<u64> {
+    let known = service.up.checked_add(service.down).ok_or(LeaseholdError::MathOverflow)?;
+    let enough = known >= service.rounds.div_ceil(2) && known > 0;
+    if service.forfeited || !enough || known == service.rounds {
+        return gross(service.price, terms.round_secs, service.up);
+    }
+    let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(service.rounds));
+    // The deposit fits 64 bits, so price × secs < 2⁷⁶ and, times `up`, < 2¹⁰⁸.
+    let up_secs = u128::from(secs).wrapping_mul(u128::from(service.up));
+    let known_secs = u128::from(known).wrapping_mul(u128::from(SECS_PER_HOUR));
+    let owed = u128::from(service.price)
+        .checked_mul(up_secs)
+        .and_then(|product| product.checked_div(known_secs))
+        .ok_or(LeaseholdError::MathOverflow)?;
+    u64::try_from(owed).map_err(|_| LeaseholdError::MathOverflow.into())
+}
+
+/// A buyer who leaves owes nothing to a machine that didn't serve: one that forfeited, was down more than
+/// it may be, or was never seen up in rounds that are over.
+fn earns_cancellation(service: &Service, terms: &Terms) -> bool {
+    let kept = service.down <= allowance(terms.rounds, terms.sla_bps);
+    let seen = service.rounds == 0 || service.up > 0;
+    !service.forfeited && kept && seen
+}
+
+/// Payment units that a machine's part of the deposit still holds beyond `paid`, for `rounds` rounds.
+pub fn unspent(price: u64, round_secs: u32, rounds: u32, paid: u64) -> Result<u64> {
+    sub(Span::of_rounds(round_secs, rounds).cost_ceil(price)?, paid)
+}

@@ -1,0 +1,50 @@
+use crate::{
+    constants::HISTORY_ROUNDS,
+    state::{Board, Slot},
+};
+
+/// What the quorum found of a machine in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Up,
+    Down,
+    Unknown,
+}
+
+/// Place of a round in the rings of 64.
+pub const fn ring_bit(round: u32) -> u32 {
+    round % (HISTORY_ROUNDS as u32)
+}
+
+impl Board {
+    /// Verdict of a machine in a closed round, or nothing where the board no longer remembers it.
+    pub fn verdict(&self, slot: &Slot, round: u32) -> Option<Verdict> {
+        let age = self.next_round.checked_sub(round)?;
+        if age == 0 || usize::try_from(age).ok()? > HISTORY_ROUNDS {
+            return None;
+        }
+        let bit = 1u64.wrapping_shl(ring_bit(round));
+        let voted = self.votes.get(usize::try_from(ring_bit(round)).ok()?).is_some_and(|seats| *seats != 0);
+        Some(match (voted, slot.history_up & bit != 0, slot.history_down & bit != 0) {
+            (true, true, _) => Verdict::Up,
+            (true, false, true) => Verdict::Down,
+            _ => Verdict::Unknown,
+        })
+    }
+
+    /// Bit `round % 64` for each remembered round that had a vote.
+    pub fn voted_rounds(&self) -> u64 {
+        self.votes.iter().rev().fold(0, |mask, seats| (mask << 1) | u64::from(*seats != 0))
+    }
+
+    /// Forgets `rounds` rounds from `next_round` on, nobody having voted for them, and steps over them.
+    pub fn pass_over(&mut self, until: u32) {
+        let rounds = until.saturating_sub(self.next_round).min(HISTORY_ROUNDS as u32);
+        for past in 1..=rounds {
+            if let Some(votes) = self.votes.get_mut(ring_bit(until.wrapping_sub(past)) as usize) {
+                *votes = 0;
+            }
+        }
+        self.next_round = until;
+    }
+}
