@@ -31,6 +31,8 @@ pub enum LeaseholdError {
     MintExtension,
     #[msg("Payment and stake must be different mints")]
     SameMint,
+    #[msg("Wrapped lamports can't be burned, so they can't be staked")]
+    NativeStake,
     #[msg("A round has at least 10 seconds")]
     RoundTooShort,
     #[msg("The time to submit is at least a second and at most a round")]

@@ -5,11 +5,11 @@
 
 // Anchor's macros expand to code that these lints dislike.
 #![allow(unexpected_cfgs, clippy::result_large_err)]
+// The calling convention of 128-bit arithmetic; see `builtins`.
+#![cfg_attr(target_arch = "bpf", feature(abi_unadjusted), allow(internal_features))]
 
-#[cfg(target_arch = "bpf")]
+#[cfg(any(target_arch = "bpf", test))]
 mod builtins;
-#[cfg(target_arch = "bpf")]
-use solana_compiler_builtins as _;
 
 pub mod constants;
 pub mod error;

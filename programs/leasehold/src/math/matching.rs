@@ -4,11 +4,13 @@
 //! Where the order is cut, the cut-off, is what costs to find, so the client passes the one it found:
 //! one pass proves it right. A board that has moved since has it found again, by narrowing a histogram.
 
+use core::cmp::Ordering;
+
 use anchor_lang::prelude::*;
 
 use crate::{
     error::LeaseholdError,
-    math::{add, pricing::Span},
+    math::{Exact, add, pricing::Span},
     state::{Slot, SlotState, Traits},
 };
 
@@ -69,21 +71,28 @@ impl Selection {
         bits(&self.words)
     }
 
-    /// Calls `change` with each machine picked.
-    pub fn for_each(&self, slots: &mut [Slot], mut change: impl FnMut(&mut Slot)) {
+    /// Puts a lease on the machines picked. Returns the payment units to deposit for them, the sum of
+    /// ⌈price × time / 3600⌉.
+    pub fn take(&self, slots: &mut [Slot], serial: u32, from: u32, until: u32, span: Span) -> Exact<u64> {
+        let mut deposit = 0u64;
         for (word, chunk) in self.words.iter().zip(slots.chunks_mut(64)) {
             let mut left = *word;
             for slot in chunk {
                 if left & 1 != 0 {
-                    change(slot);
+                    deposit = add(deposit, span.cost_ceil(slot.price)?)?;
+                    slot.begin_lease(serial, from, until);
                 }
                 left >>= 1;
+                if left == 0 {
+                    break;
+                }
             }
         }
+        Ok(deposit)
     }
 
-    /// Payment units to deposit for them: the sum of ⌈price × time / 3600⌉.
-    pub fn deposit(&self, slots: &[Slot], span: Span) -> Result<u64> {
+    /// What [`Selection::take`] would return.
+    pub fn deposit(&self, slots: &[Slot], span: Span) -> Exact<u64> {
         self.slots().try_fold(0, |sum, index| add(sum, span.cost_ceil(at(slots, index).price)?))
     }
 }
@@ -101,16 +110,19 @@ pub fn bits(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
 }
 
 /// Criteria as masks and bounds, for the loop over the board.
+#[derive(Clone, Copy)]
 struct Filter {
     /// Traits as one number: bits that must be as in `want`.
     mask: u64,
     want: u64,
-    min_gpus: u64,
-    min_speed: u64,
-    min_score: u16,
     max_price: u64,
     /// First round the machine need not serve.
     until: u32,
+    /// Bounds that many leases don't set, and whether this one does.
+    bounded: bool,
+    min_gpus: u8,
+    min_speed: u8,
+    min_score: u16,
 }
 
 impl Filter {
@@ -124,28 +136,34 @@ impl Filter {
             Place::Country(country) => (mask.country, want.country) = (u16::MAX, country),
             Place::Region(region) => (mask.region, want.region) = (u8::MAX, region),
         }
+        let Criteria { min_gpus, min_speed, min_score, max_price, .. } = *criteria;
         Filter {
             mask: bytemuck::cast(mask),
             want: bytemuck::cast(want),
-            min_gpus: u64::from(criteria.min_gpus),
-            min_speed: u64::from(criteria.min_speed),
-            min_score: criteria.min_score,
-            max_price: criteria.max_price,
+            max_price,
             until,
+            bounded: min_gpus > 1 || min_speed > 0 || min_score > 0,
+            min_gpus,
+            min_speed,
+            min_score,
         }
     }
 
     #[inline(always)]
     fn fits(&self, slot: &Slot) -> bool {
-        // Fields of one word on a little-endian machine: GPUs in bits 16 to 23, speed in 24 to 31.
         let traits: u64 = bytemuck::cast(slot.traits);
         slot.state == SlotState::Idle as u8
             && slot.price <= self.max_price
             && traits & self.mask == self.want
-            && (traits >> 16) & 0xff >= self.min_gpus
-            && (traits >> 24) & 0xff >= self.min_speed
-            && slot.score >= self.min_score
             && slot.committed_until >= self.until
+            && (!self.bounded || self.is_within(slot))
+    }
+
+    #[inline(always)]
+    fn is_within(&self, slot: &Slot) -> bool {
+        slot.traits.gpus >= self.min_gpus
+            && slot.traits.speed >= self.min_speed
+            && slot.score >= self.min_score
     }
 }
 
@@ -173,35 +191,24 @@ pub fn select(
 /// Takes every machine before the cut-off and, of those equal to it, the lowest slots. Nothing, where that
 /// is not `count` machines: the cut-off is wrong.
 fn cut(slots: &[Slot], filter: &Filter, policy: Policy, cut_off: CutOff, count: u32) -> Option<Selection> {
-    let mut words = Vec::with_capacity(slots.len().div_ceil(64));
-    let mut equals = Vec::with_capacity(slots.len().div_ceil(64));
-    let (mut before, mut equal) = (0u32, 0u32);
-    for chunk in slots.chunks(64) {
-        let (mut word, mut same, mut bit) = (0u64, 0u64, 1u64);
-        for slot in chunk {
-            if filter.fits(slot) {
-                let (price, score) = (slot.price, slot.score);
-                let first = match policy {
-                    Policy::Cheapest => {
-                        price < cut_off.price || (price == cut_off.price && score > cut_off.score)
-                    }
-                    Policy::Best => {
-                        score > cut_off.score || (score == cut_off.score && price < cut_off.price)
-                    }
-                };
-                if first {
-                    word |= bit;
-                    before = before.wrapping_add(1);
-                } else if price == cut_off.price && score == cut_off.score {
-                    same |= bit;
-                    equal = equal.wrapping_add(1);
-                }
-            }
-            bit <<= 1;
+    let (mut words, equals) = match policy {
+        Policy::Cheapest => {
+            // Nothing dearer than the cut-off is wanted: one comparison less in the loop.
+            let filter = Filter { max_price: filter.max_price.min(cut_off.price), ..*filter };
+            compare(slots, &filter, |slot| {
+                if slot.price != cut_off.price { Ordering::Greater } else { slot.score.cmp(&cut_off.score) }
+            })
         }
-        words.push(word);
-        equals.push(same);
-    }
+        Policy::Best => {
+            let least = filter.min_score.max(cut_off.score);
+            let filter = Filter { min_score: least, bounded: filter.bounded || least > 0, ..*filter };
+            compare(slots, &filter, |slot| {
+                if slot.score != cut_off.score { Ordering::Greater } else { cut_off.price.cmp(&slot.price) }
+            })
+        }
+    };
+    let before = ones(&words);
+    let equal = ones(&equals);
     // The cut-off belongs to the last machine taken, so at least one of its equals is needed.
     let mut needed = count.checked_sub(before).filter(|needed| (1..=equal).contains(needed))?;
     for (word, same) in words.iter_mut().zip(equals) {
@@ -220,6 +227,34 @@ fn cut(slots: &[Slot], filter: &Filter, policy: Policy, cut_off: CutOff, count: 
     Some(Selection { words, cut_off })
 }
 
+/// Which of the fitting machines rank before the cut-off (`Greater`), and which are equal to it.
+#[inline(always)]
+fn compare(slots: &[Slot], filter: &Filter, rank: impl Fn(&Slot) -> Ordering) -> (Vec<u64>, Vec<u64>) {
+    let mut words = Vec::with_capacity(slots.len().div_ceil(64));
+    let mut equals = Vec::with_capacity(slots.len().div_ceil(64));
+    for chunk in slots.chunks(64) {
+        let (mut word, mut same, mut bit) = (0u64, 0u64, 1u64);
+        for slot in chunk {
+            if filter.fits(slot) {
+                match rank(slot) {
+                    Ordering::Greater => word |= bit,
+                    Ordering::Equal => same |= bit,
+                    Ordering::Less => {}
+                }
+            }
+            bit <<= 1;
+        }
+        words.push(word);
+        equals.push(same);
+    }
+    (words, equals)
+}
+
+/// Number of set bits.
+fn ones(words: &[u64]) -> u32 {
+    words.iter().fold(0, |sum, word| sum.wrapping_add(word.count_ones()))
+}
+
 /// The lowest `count` set bits of a word that has at least as many.
 fn lowest(word: u64, count: u32) -> u64 {
     let rest = (0..count).fold(word, |rest, _| rest & rest.wrapping_sub(1));
@@ -228,18 +263,8 @@ fn lowest(word: u64, count: u32) -> u64 {
 
 /// Price and score of the `count`-th fitting machine.
 fn find_cut_off(slots: &[Slot], filter: &Filter, policy: Policy, count: u32) -> Result<CutOff> {
-    let mut candidates = vec![0u64; slots.len().div_ceil(64)];
-    for (word, chunk) in candidates.iter_mut().zip(slots.chunks(64)) {
-        let mut bit = 1u64;
-        for slot in chunk {
-            if filter.fits(slot) {
-                *word |= bit;
-            }
-            bit <<= 1;
-        }
-    }
-    let fitting = candidates.iter().fold(0u32, |sum, word| sum.wrapping_add(word.count_ones()));
-    require!(count >= 1 && fitting >= count, LeaseholdError::NotEnoughMachines);
+    let (mut candidates, _) = compare(slots, filter, |_| Ordering::Greater);
+    require!(count >= 1 && ones(&candidates) >= count, LeaseholdError::NotEnoughMachines);
     let price = |slot: &Slot| slot.price;
     let demerit = |slot: &Slot| u64::from(u16::MAX.saturating_sub(slot.score));
     let score_of = |demerit: u64| u16::MAX.saturating_sub(u16::try_from(demerit).unwrap_or(u16::MAX));
@@ -261,9 +286,12 @@ const BUCKET_BITS: u32 = 10;
 /// The `rank`-th smallest value (from 1) among the candidates, and the rank left among those equal to it,
 /// to which the candidates are narrowed.
 fn nth(slots: &[Slot], candidates: &mut [u64], value: impl Fn(&Slot) -> u64, mut rank: u32) -> (u64, u32) {
-    let (mut low, mut high) = bits(candidates).fold((u64::MAX, 0), |(low, high), index| {
-        let value = value(at(slots, index));
-        (low.min(value), high.max(value))
+    let (mut low, mut high) = (u64::MAX, 0);
+    visit(slots, candidates, |slot| {
+        let value = value(slot);
+        low = low.min(value);
+        high = high.max(value);
+        true
     });
     let mut buckets = vec![0u32; 1 << BUCKET_BITS];
     while low < high {
@@ -271,12 +299,13 @@ fn nth(slots: &[Slot], candidates: &mut [u64], value: impl Fn(&Slot) -> u64, mut
         let width = u64::BITS.saturating_sub(high.wrapping_sub(low).leading_zeros());
         let shift = width.saturating_sub(BUCKET_BITS);
         buckets.fill(0);
-        for index in bits(candidates) {
-            let bucket = value(at(slots, index)).wrapping_sub(low) >> shift;
+        visit(slots, candidates, |slot| {
+            let bucket = value(slot).wrapping_sub(low) >> shift;
             if let Some(count) = usize::try_from(bucket).ok().and_then(|bucket| buckets.get_mut(bucket)) {
                 *count = count.wrapping_add(1);
             }
-        }
+            true
+        });
         let mut bucket = 0u64;
         for count in &buckets {
             if rank <= *count {
@@ -287,21 +316,25 @@ fn nth(slots: &[Slot], candidates: &mut [u64], value: impl Fn(&Slot) -> u64, mut
         }
         low = low.wrapping_add(bucket << shift);
         high = low.saturating_add((1u64 << shift).wrapping_sub(1)).min(high);
-        keep(slots, candidates, |slot| (low..=high).contains(&value(slot)));
+        visit(slots, candidates, |slot| (low..=high).contains(&value(slot)));
     }
     (low, rank)
 }
 
-/// Drops the candidates that are not wanted.
-fn keep(slots: &[Slot], candidates: &mut [u64], wanted: impl Fn(&Slot) -> bool) {
+/// Shows the candidates and drops those that `keep` refuses.
+#[inline(always)]
+fn visit(slots: &[Slot], candidates: &mut [u64], mut keep: impl FnMut(&Slot) -> bool) {
     for (word, chunk) in candidates.iter_mut().zip(slots.chunks(64)) {
-        let mut left = *word;
-        while left != 0 {
-            let bit = left.trailing_zeros();
-            if chunk.get(bit as usize).is_none_or(|slot| !wanted(slot)) {
-                *word &= !(1u64 << bit);
+        let (mut left, mut bit) = (*word, 1u64);
+        for slot in chunk {
+            if left & 1 != 0 && !keep(slot) {
+                *word &= !bit;
             }
-            left &= left.wrapping_sub(1);
+            left >>= 1;
+            if left == 0 {
+                break;
+            }
+            bit <<= 1;
         }
     }
 }

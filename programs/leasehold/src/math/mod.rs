@@ -17,31 +17,45 @@ pub mod pricing;
 pub mod settlement;
 pub mod slashing;
 pub mod tally;
+pub mod wide;
 
 use anchor_lang::prelude::*;
 
 use crate::error::LeaseholdError;
 
+/// A sum or product that doesn't fit. Without a word of data, so that loops over machines stay in registers;
+/// becomes [`LeaseholdError::MathOverflow`] where it leaves the arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+/// A result that is exact or none.
+pub type Exact<T> = core::result::Result<T, Overflow>;
+
+impl From<Overflow> for Error {
+    fn from(_: Overflow) -> Self {
+        LeaseholdError::MathOverflow.into()
+    }
+}
+
 /// Sum, or an error where it doesn't fit.
-pub fn add(a: u64, b: u64) -> Result<u64> {
-    a.checked_add(b).ok_or_else(|| LeaseholdError::MathOverflow.into())
+#[inline(always)]
+pub fn add(a: u64, b: u64) -> Exact<u64> {
+    a.checked_add(b).ok_or(Overflow)
 }
 
 /// Difference, or an error where it is negative.
-pub fn sub(a: u64, b: u64) -> Result<u64> {
-    a.checked_sub(b).ok_or_else(|| LeaseholdError::MathOverflow.into())
+#[inline(always)]
+pub fn sub(a: u64, b: u64) -> Exact<u64> {
+    a.checked_sub(b).ok_or(Overflow)
 }
 
-/// ⌊a·b / c⌋ in 128 bits, or an error where it doesn't fit or `c` is 0.
-pub fn mul_div_floor(a: u64, b: u64, c: u64) -> Result<u64> {
-    let product = u128::from(a).wrapping_mul(u128::from(b)); // two 64-bit factors always fit
-    let quotient = product.checked_div(u128::from(c)).ok_or(LeaseholdError::MathOverflow)?;
-    u64::try_from(quotient).map_err(|_| LeaseholdError::MathOverflow.into())
+/// ⌊a·b / c⌋, or an error where it doesn't fit or `c` is 0.
+pub fn mul_div_floor(a: u64, b: u64, c: u64) -> Exact<u64> {
+    wide::div(wide::mul(a, b), c).map(|(quotient, _)| quotient).ok_or(Overflow)
 }
 
-/// ⌈a·b / c⌉ in 128 bits, or an error where it doesn't fit or `c` is 0.
-pub fn mul_div_ceil(a: u64, b: u64, c: u64) -> Result<u64> {
-    let floor = mul_div_floor(a, b, c)?;
-    let exact = u128::from(floor).wrapping_mul(u128::from(c)) == u128::from(a).wrapping_mul(u128::from(b));
-    if exact { Ok(floor) } else { add(floor, 1) }
+/// ⌈a·b / c⌉, or an error where it doesn't fit or `c` is 0.
+pub fn mul_div_ceil(a: u64, b: u64, c: u64) -> Exact<u64> {
+    let (quotient, rest) = wide::div(wide::mul(a, b), c).ok_or(Overflow)?;
+    if rest == 0 { Ok(quotient) } else { add(quotient, 1) }
 }

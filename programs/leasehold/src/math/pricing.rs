@@ -1,11 +1,8 @@
 //! What machine time costs.
 
-use anchor_lang::prelude::*;
-
 use crate::{
     constants::{BPS, CANCEL_MAX_SECS, CANCEL_REST_BPS, SECS_PER_HOUR},
-    error::LeaseholdError,
-    math::{mul_div_ceil, mul_div_floor},
+    math::{Exact, Overflow, mul_div_ceil, mul_div_floor},
 };
 
 /// A span of machine time. Knows the largest price at which its cost fits 64-bit arithmetic.
@@ -27,7 +24,7 @@ impl Span {
 
     /// ⌈price × time / 3600⌉ in payment units: what a buyer deposits, rounded up in favour of escrow.
     #[inline(always)]
-    pub fn cost_ceil(&self, price: u64) -> Result<u64> {
+    pub fn cost_ceil(&self, price: u64) -> Exact<u64> {
         if price <= self.narrow {
             return Ok(
                 price.wrapping_mul(self.secs).wrapping_add(SECS_PER_HOUR.wrapping_sub(1)) / SECS_PER_HOUR
@@ -38,7 +35,7 @@ impl Span {
 
     /// ⌊price × time / 3600⌋ in payment units: what a machine earned, rounded down in favour of the buyer.
     #[inline(always)]
-    pub fn cost_floor(&self, price: u64) -> Result<u64> {
+    pub fn cost_floor(&self, price: u64) -> Exact<u64> {
         if price <= self.narrow {
             return Ok(price.wrapping_mul(self.secs) / SECS_PER_HOUR);
         }
@@ -48,7 +45,7 @@ impl Span {
 
 /// ⌊price × round_secs × rounds / 3600⌋ for a number of rounds that differs between machines.
 #[inline(always)]
-pub fn gross(price: u64, round_secs: u32, rounds: u32) -> Result<u64> {
+pub fn gross(price: u64, round_secs: u32, rounds: u32) -> Exact<u64> {
     let secs = u64::from(round_secs).wrapping_mul(u64::from(rounds));
     // Both below 2³²: the product fits. Prices above that take the long way.
     if price <= u64::from(u32::MAX) && secs <= u64::from(u32::MAX) {
@@ -59,7 +56,7 @@ pub fn gross(price: u64, round_secs: u32, rounds: u32) -> Result<u64> {
 
 /// ⌊amount × bps / 10,000⌋, rounded down in favour of whoever pays the rate.
 #[inline(always)]
-pub fn rate(amount: u64, bps: u16) -> Result<u64> {
+pub fn rate(amount: u64, bps: u16) -> Exact<u64> {
     // A factor below 2¹⁶ leaves 48 bits.
     if amount >> 48 == 0 {
         return Ok(amount.wrapping_mul(u64::from(bps)) / (BPS as u64));
@@ -68,14 +65,14 @@ pub fn rate(amount: u64, bps: u16) -> Result<u64> {
 }
 
 /// Seconds of machine time that leaving a lease costs: an hour or 5 percent of the rest, the lesser.
-pub fn cancel_secs(round_secs: u32, rest_rounds: u32) -> Result<u32> {
+pub fn cancel_secs(round_secs: u32, rest_rounds: u32) -> Exact<u32> {
     let rest = u64::from(round_secs).wrapping_mul(u64::from(rest_rounds));
     let secs = mul_div_floor(rest, CANCEL_REST_BPS, u64::from(BPS))?.min(CANCEL_MAX_SECS);
-    u32::try_from(secs).map_err(|_| LeaseholdError::MathOverflow.into())
+    u32::try_from(secs).map_err(|_| Overflow)
 }
 
 /// ⌈bond_unit × weight × GPUs⌉ in stake units, rounded up in favour of whoever may be compensated.
-pub fn bond(bond_unit: u64, weight_bps: u32, gpus: u8) -> Result<u64> {
+pub fn bond(bond_unit: u64, weight_bps: u32, gpus: u8) -> Exact<u64> {
     mul_div_ceil(bond_unit, u64::from(weight_bps).wrapping_mul(u64::from(gpus)), u64::from(BPS))
 }
 

@@ -7,12 +7,11 @@ use anchor_lang::prelude::*;
 
 use crate::{
     constants::SECS_PER_HOUR,
-    error::LeaseholdError,
     math::{
-        add,
+        Exact, Overflow, add,
         pricing::{Span, gross, rate},
         slashing::{SlashSplit, allowance, slash},
-        sub,
+        sub, wide,
     },
 };
 
@@ -60,14 +59,14 @@ pub struct Payment {
 }
 
 impl Payment {
-    pub fn gross(&self) -> Result<u64> {
+    pub fn gross(&self) -> Exact<u64> {
         add(self.net, self.fee)
     }
 
     /// What is owed for `owed` in all, when `before` has been paid for: fees round down on the total, in
     /// favour of the supplier.
     #[inline(always)]
-    fn difference(owed: u64, before: u64, fee_bps: u16) -> Result<Payment> {
+    fn difference(owed: u64, before: u64, fee_bps: u16) -> Exact<Payment> {
         if owed == before {
             return Ok(Payment::default());
         }
@@ -75,7 +74,7 @@ impl Payment {
         Ok(Payment { net: sub(sub(owed, before)?, fee)?, fee })
     }
 
-    pub fn plus(self, other: Payment) -> Result<Payment> {
+    pub fn plus(self, other: Payment) -> Exact<Payment> {
         Ok(Payment { net: add(self.net, other.net)?, fee: add(self.fee, other.fee)? })
     }
 }
@@ -90,7 +89,7 @@ pub struct Outcome {
 
 /// Pays the rounds up that were not paid yet, in mid-term.
 #[inline(always)]
-pub fn interim(service: &Service, terms: &Terms) -> Result<Payment> {
+pub fn interim(service: &Service, terms: &Terms) -> Exact<Payment> {
     if service.up == service.settled {
         return Ok(Payment::default());
     }
@@ -103,7 +102,7 @@ pub fn interim(service: &Service, terms: &Terms) -> Result<Payment> {
 
 /// Pays and slashes for good, once every round of the machine is closed.
 #[inline(always)]
-pub fn last(service: &Service, terms: &Terms) -> Result<Outcome> {
+pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
     let mut owed = if service.up == service.rounds {
         gross(service.price, terms.round_secs, service.up)?
     } else {
@@ -127,21 +126,18 @@ pub fn last(service: &Service, terms: &Terms) -> Result<Outcome> {
 /// ⌊price × round_secs × rounds × up / (up + down) / 3600⌋ where at least half of the rounds have a
 /// verdict and the machine kept its promise, so that unknown rounds count at its own ratio; else the
 /// rounds up alone. Rounded down in favour of the buyer.
-fn owed_with_unknown(service: &Service, terms: &Terms) -> Result<u64> {
-    let known = service.up.checked_add(service.down).ok_or(LeaseholdError::MathOverflow)?;
+fn owed_with_unknown(service: &Service, terms: &Terms) -> Exact<u64> {
+    let known = service.up.checked_add(service.down).ok_or(Overflow)?;
     let enough = known >= service.rounds.div_ceil(2) && known > 0;
     if service.forfeited || !enough || known == service.rounds {
         return gross(service.price, terms.round_secs, service.up);
     }
     let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(service.rounds));
     // The deposit fits 64 bits, so price × secs < 2⁷⁶ and, times `up`, < 2¹⁰⁸.
-    let up_secs = u128::from(secs).wrapping_mul(u128::from(service.up));
-    let known_secs = u128::from(known).wrapping_mul(u128::from(SECS_PER_HOUR));
-    let owed = u128::from(service.price)
-        .checked_mul(up_secs)
-        .and_then(|product| product.checked_div(known_secs))
-        .ok_or(LeaseholdError::MathOverflow)?;
-    u64::try_from(owed).map_err(|_| LeaseholdError::MathOverflow.into())
+    wide::scale(wide::mul(service.price, secs), u64::from(service.up))
+        .and_then(|product| wide::div(product, u64::from(known).wrapping_mul(SECS_PER_HOUR)))
+        .map(|(owed, _)| owed)
+        .ok_or(Overflow)
 }
 
 /// A buyer who leaves owes nothing to a machine that didn't serve: one that forfeited, was down more than
@@ -153,6 +149,6 @@ fn earns_cancellation(service: &Service, terms: &Terms) -> bool {
 }
 
 /// Payment units that a machine's part of the deposit still holds beyond `paid`, for `rounds` rounds.
-pub fn unspent(price: u64, round_secs: u32, rounds: u32, paid: u64) -> Result<u64> {
+pub fn unspent(price: u64, round_secs: u32, rounds: u32, paid: u64) -> Exact<u64> {
     sub(Span::of_rounds(round_secs, rounds).cost_ceil(price)?, paid)
 }

@@ -4,7 +4,7 @@ use anchor_lang::prelude::*;
 
 use crate::{
     constants::BPS,
-    math::{add, mul_div_floor, pricing::rate, sub},
+    math::{Exact, add, mul_div_floor, pricing::rate, sub},
 };
 
 /// Who gets slashed stake, in parts that make 10,000.
@@ -35,7 +35,7 @@ impl SlashSplit {
     }
 
     /// Shares out `amount` stake units; the buyer gets the rounding remainder.
-    pub fn of(&self, amount: u64) -> Result<Split> {
+    pub fn of(&self, amount: u64) -> Exact<Split> {
         let (burn, market, caller) =
             (rate(amount, self.burn_bps)?, rate(amount, self.market_bps)?, rate(amount, self.caller_bps)?);
         let buyer = [burn, market, caller].into_iter().try_fold(amount, sub)?;
@@ -53,7 +53,7 @@ pub struct Split {
 }
 
 impl Split {
-    pub fn total(&self) -> Result<u64> {
+    pub fn total(&self) -> Exact<u64> {
         [self.burn, self.market, self.caller].into_iter().try_fold(self.buyer, add)
     }
 }
@@ -66,7 +66,7 @@ pub fn allowance(rounds: u32, sla_bps: u16) -> u32 {
 
 /// ⌊bond × min(1, multiplier × (down − allowance) / rounds)⌋ in stake units, rounded down in favour of
 /// the supplier.
-pub fn slash(bond: u64, down: u32, rounds: u32, sla_bps: u16, multiplier_bps: u32) -> Result<u64> {
+pub fn slash(bond: u64, down: u32, rounds: u32, sla_bps: u16, multiplier_bps: u32) -> Exact<u64> {
     let over = down.saturating_sub(allowance(rounds, sla_bps));
     let part = u64::from(over).wrapping_mul(u64::from(multiplier_bps)); // 32-bit factors always fit
     let whole = u64::from(rounds).wrapping_mul(u64::from(BPS));

@@ -3,7 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     math::{
-        add,
+        Exact, add,
         matching::Criteria,
         pricing::rate,
         settlement::{Payment, Terms},
@@ -69,7 +69,7 @@ impl Lease {
     pub const VERSION: u8 = 1;
 
     /// What is left in escrow, in payment units.
-    pub fn remaining(&self) -> Result<u64> {
+    pub fn remaining(&self) -> Exact<u64> {
         [self.paid, self.fees, self.refunded].into_iter().try_fold(self.deposit, sub)
     }
 
@@ -84,7 +84,7 @@ impl Lease {
         let before = rate(self.fees, self.terms.keeper_share_bps)?;
         self.paid = add(self.paid, payment.net)?;
         self.fees = add(self.fees, payment.fee)?;
-        sub(rate(self.fees, self.terms.keeper_share_bps)?, before)
+        Ok(sub(rate(self.fees, self.terms.keeper_share_bps)?, before)?)
     }
 
     /// Gives what is left back to the owner: the lease is settled.

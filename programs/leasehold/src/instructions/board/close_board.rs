@@ -2,7 +2,7 @@ use anchor_lang::prelude::*;
 
 use crate::{
     error::LeaseholdError,
-    instructions::{tokens::*, refuse_stray},
+    instructions::{refuse_stray, tokens::*},
     state::{Board, Market},
 };
 

@@ -14,8 +14,8 @@ use crate::{
 /// A machine to list.
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// A vacant slot, or the first after the last one.
-    pub slot: u16,
+    /// A vacant slot to use again; none to add one at the board's end.
+    pub slot: Option<u16>,
     pub node_key: [u8; 32],
     pub traits: Traits,
     pub endpoint: Endpoint,
@@ -89,15 +89,14 @@ pub fn list_machines<'info>(
         let class = accounts.market.class(machine.traits.class)?;
         let bond = pricing::bond(accounts.market.params.bond_unit, class.weight_bps, machine.traits.gpus)?;
         accounts.supplier.stake.bond(bond)?;
-        if usize::from(machine.slot) == accounts.board.load()?.slots as usize {
-            accounts.add_slot(round)?;
-        } else {
-            accounts.buy_slot(machine.slot, &mut former)?;
-        }
+        let index = match machine.slot {
+            None => accounts.add_slot(round)?,
+            Some(index) => accounts.buy_slot(usize::from(index), &mut former)?,
+        };
         let info = accounts.board.to_account_info();
         let mut data = info.try_borrow_mut_data()?;
         let (board, slots) = split_mut(&mut data)?;
-        let slot = slots.get_mut(usize::from(machine.slot)).ok_or(LeaseholdError::NoSuchSlot)?;
+        let slot = slots.get_mut(index).ok_or(LeaseholdError::NoSuchSlot)?;
         let generation = slot.generation.max(board.fresh_generation);
         *slot = machine.slot(accounts.supplier.key(), bond, generation, next_round, committed_until);
         board.ledger.bonds = add(board.ledger.bonds, bond)?;
@@ -111,34 +110,39 @@ pub fn list_machines<'info>(
 }
 
 impl<'info> ListMachines<'info> {
-    /// Grows the board by a slot whose rent the supplier pays.
-    fn add_slot(&self, round: u32) -> Result<()> {
-        let slots = {
+    /// Grows the board by a slot whose rent the supplier pays. Returns its index.
+    fn add_slot(&self, round: u32) -> Result<usize> {
+        let index = {
             let mut board = self.board.load_mut()?;
-            let slots = board.slots.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
-            board.resize(round, slots);
-            slots as usize
+            let index = board.slots;
+            require!((index as usize) < MAX_SLOTS, LeaseholdError::BoardFull);
+            board.resize(round, index.saturating_add(1));
+            index as usize
         };
-        require!(slots <= MAX_SLOTS, LeaseholdError::BoardFull);
+        let len = board_len(index.saturating_add(1));
         let board = self.board.to_account_info();
-        let rent = Rent::get()?.minimum_balance(board_len(slots)).saturating_sub(board.lamports());
+        let rent = Rent::get()?.minimum_balance(len).saturating_sub(board.lamports());
         self.pay(board.clone(), rent)?;
-        board.resize(board_len(slots))?;
-        Ok(())
+        board.resize(len)?;
+        Ok(index)
     }
 
-    /// Pays the rent of a vacant slot to the supplier that left it.
-    fn buy_slot(&self, index: u16, former: &mut core::slice::Iter<'info, AccountInfo<'info>>) -> Result<()> {
+    /// Pays the rent of a vacant slot to the supplier that left it. Returns its index.
+    fn buy_slot(
+        &self,
+        index: usize,
+        former: &mut core::slice::Iter<'info, AccountInfo<'info>>,
+    ) -> Result<usize> {
         let owner = {
             let info = self.board.to_account_info();
             let mut data = info.try_borrow_mut_data()?;
             let (_, slots) = split_mut(&mut data)?;
-            let slot = slots.get(usize::from(index)).ok_or(LeaseholdError::NoSuchSlot)?;
+            let slot = slots.get(index).ok_or(LeaseholdError::NoSuchSlot)?;
             require!(slot.is(SlotState::Vacant), LeaseholdError::SlotTaken);
             slot.supplier
         };
         if owner == self.supplier.key() {
-            return Ok(()); // its own rent lies there already
+            return Ok(index); // its own rent lies there already
         }
         let account = former
             .next()
@@ -149,7 +153,8 @@ impl<'info> ListMachines<'info> {
         let share = rent
             .minimum_balance(len)
             .saturating_sub(rent.minimum_balance(len.saturating_sub(core::mem::size_of::<Slot>())));
-        self.pay(account.clone(), share)
+        self.pay(account.clone(), share)?;
+        Ok(index)
     }
 
     fn pay(&self, to: AccountInfo<'info>, lamports: u64) -> Result<()> {

@@ -3,7 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::LeaseExtended,
-    instructions::{tokens::*, now, refuse_stray},
+    instructions::{now, refuse_stray, tokens::*},
     math::{add, pricing::Span, sub},
     state::{Board, Lease, Market, Slot, SlotState, split_mut},
 };

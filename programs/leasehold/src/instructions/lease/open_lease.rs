@@ -4,7 +4,7 @@ use crate::{
     constants::LEASE_SEED,
     error::LeaseholdError,
     events::LeaseOpened,
-    instructions::{tokens::*, now, refuse_stray},
+    instructions::{now, refuse_stray, tokens::*},
     math::{
         add,
         matching::{self, Criteria, CutOff},
@@ -133,9 +133,9 @@ impl OpenLease<'_> {
         let mut data = info.try_borrow_mut_data()?;
         let (board, slots) = split_mut(&mut data)?;
         let selection = matching::select(slots, &args.criteria, lease.until, args.machines, args.hint)?;
-        let deposit = selection.deposit(slots, Span::of_rounds(board.round_secs, args.rounds))?;
+        let span = Span::of_rounds(board.round_secs, args.rounds);
+        let deposit = selection.take(slots, lease.serial, lease.from, lease.until, span)?;
         require!(deposit <= args.max_deposit, LeaseholdError::CostsTooMuch);
-        selection.for_each(slots, |slot| slot.begin_lease(lease.serial, lease.from, lease.until));
         board.next_serial = board.next_serial.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
         board.leases = board.leases.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
         board.ledger.escrow = add(board.ledger.escrow, deposit)?;

@@ -3,7 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::NodeReplaced,
-    instructions::{tokens::*, book, now, refuse_stray},
+    instructions::{book, now, refuse_stray, tokens::*},
     math::{
         add,
         matching::{self, CutOff},
@@ -108,5 +108,5 @@ fn dismiss(board: &Board, slot: &mut Slot, lease: &Lease) -> Result<(Outcome, u6
 fn engage(slots: &mut [Slot], index: usize, lease: &Lease, from: u32) -> Result<u64> {
     let slot = slots.get_mut(index).ok_or(LeaseholdError::NoSuchSlot)?;
     slot.begin_lease(lease.serial, from, lease.until);
-    Span::of_rounds(lease.terms.round_secs, lease.until.wrapping_sub(from)).cost_ceil(slot.price)
+    Ok(Span::of_rounds(lease.terms.round_secs, lease.until.wrapping_sub(from)).cost_ceil(slot.price)?)
 }

@@ -5,7 +5,7 @@ use crate::{
     events::LeaseSettled,
     instructions::refuse_stray,
     math::{
-        add,
+        Exact, add,
         settlement::{self, Payment},
     },
     state::{Board, Keeper, Lease, LeaseState, Slot, split_mut},
@@ -97,10 +97,10 @@ struct Sum {
 }
 
 /// Pays rounds up in mid-term.
-fn advance(slots: &mut [Slot], lease: &Lease) -> Result<Sum> {
-    let mut sum = Sum::default();
-    for slot in slots.iter_mut().filter(|slot| slot.lease == lease.serial) {
-        let payment = settlement::interim(&slot.service(slot.lease_until), &lease.terms)?;
+fn advance(slots: &mut [Slot], lease: &Lease) -> Exact<Sum> {
+    let (serial, terms, mut sum) = (lease.serial, lease.terms, Sum::default());
+    for slot in slots.iter_mut().filter(|slot| slot.lease == serial) {
+        let payment = settlement::interim(&slot.service(slot.lease_until), &terms)?;
         slot.lease_settled = slot.lease_up;
         slot.accrued = add(slot.accrued, payment.net)?;
         sum.payment = sum.payment.plus(payment)?;
@@ -109,10 +109,10 @@ fn advance(slots: &mut [Slot], lease: &Lease) -> Result<Sum> {
 }
 
 /// Pays and slashes for good, and sets the machines free.
-fn finish(slots: &mut [Slot], lease: &Lease) -> Result<Sum> {
-    let mut sum = Sum::default();
-    for slot in slots.iter_mut().filter(|slot| slot.lease == lease.serial) {
-        let outcome = settlement::last(&slot.service(slot.lease_until), &lease.terms)?;
+fn finish(slots: &mut [Slot], lease: &Lease) -> Exact<Sum> {
+    let (serial, terms, mut sum) = (lease.serial, lease.terms, Sum::default());
+    for slot in slots.iter_mut().filter(|slot| slot.lease == serial) {
+        let outcome = settlement::last(&slot.service(slot.lease_until), &terms)?;
         slot.leave(&outcome)?;
         sum.payment = sum.payment.plus(outcome.payment)?;
         if outcome.slash > 0 {

@@ -3,7 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::FeesWithdrawn,
-    instructions::{tokens::*, refuse_stray},
+    instructions::{refuse_stray, tokens::*},
     math::add,
     state::{Board, Market},
 };

@@ -3,7 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::MarketStakeWithdrawn,
-    instructions::{tokens::*, refuse_stray},
+    instructions::{refuse_stray, tokens::*},
     state::{Board, Market},
 };
 

@@ -3,7 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::KeeperFeesClaimed,
-    instructions::{tokens::*, refuse_stray},
+    instructions::{refuse_stray, tokens::*},
     math::sub,
     state::Board,
 };

@@ -57,20 +57,20 @@ fn record(board: &mut Board, slots: &mut [Slot], round: u32) {
         abandon_rounds: u32::from(board.abandon_rounds),
     };
     for (index, chunk) in slots.chunks_mut(64).enumerate() {
-        let Verdicts { up, down } =
+        let Verdicts { mut up, mut down } =
             tally::verdicts(&board.tally.planes, index, submitted.count_ones(), u32::from(board.threshold));
-        let mut bit = 1u64;
         for slot in chunk {
             if slot.attested_from > round {
                 pass.unknown(slot);
-            } else if up & bit != 0 {
+            } else if up & 1 != 0 {
                 pass.up(slot);
-            } else if down & bit != 0 {
+            } else if down & 1 != 0 {
                 pass.down(slot);
             } else {
                 pass.unknown(slot);
             }
-            bit <<= 1;
+            up >>= 1;
+            down >>= 1;
         }
     }
 }

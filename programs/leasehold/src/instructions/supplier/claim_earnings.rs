@@ -3,7 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::EarningsClaimed,
-    instructions::{tokens::*, refuse_stray},
+    instructions::{refuse_stray, tokens::*},
     math::{add, sub},
     state::{Board, Slot, Supplier, split_mut},
 };

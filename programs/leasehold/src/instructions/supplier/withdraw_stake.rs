@@ -3,7 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::StakeWithdrawn,
-    instructions::{tokens::*, now, refuse_stray},
+    instructions::{now, refuse_stray, tokens::*},
     state::{Market, Supplier},
 };
 

@@ -99,7 +99,9 @@ impl Board {
 
     /// The round that runs at Unix time `now`.
     pub fn round_at(&self, now: i64) -> Result<u32> {
-        let round = now.checked_div(i64::from(self.round_secs)).ok_or(LeaseholdError::MathOverflow)?;
+        // Unsigned: the virtual machine has no signed division.
+        let now = u64::try_from(now).map_err(|_| LeaseholdError::MathOverflow)?;
+        let round = now.checked_div(u64::from(self.round_secs)).ok_or(LeaseholdError::MathOverflow)?;
         u32::try_from(round).map_err(|_| LeaseholdError::MathOverflow.into())
     }
 

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use bytemuck::{Pod, Zeroable};
 
-use crate::math::{add, settlement::Payment, slashing::Split, sub};
+use crate::math::{Exact, add, settlement::Payment, slashing::Split, sub};
 
 /// Who owns what of a board's money. Every entry is the sum of entries elsewhere, named beside it.
 #[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub struct Ledger {
 
 impl Ledger {
     /// What the payment vault must hold, in payment units.
-    pub fn payments(&self) -> Result<u64> {
+    pub fn payments(&self) -> Exact<u64> {
         [self.accrued, self.fees, self.keeper_pool, self.keeper_fees, self.refunds]
             .into_iter()
             .try_fold(self.escrow, add)
     }
 
     /// What the stake vault must hold for this board, in stake units.
-    pub fn stake(&self) -> Result<u64> {
+    pub fn stake(&self) -> Exact<u64> {
         [self.compensation, self.market_stake, self.to_burn].into_iter().try_fold(self.bonds, add)
     }
 

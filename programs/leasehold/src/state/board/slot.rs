@@ -3,7 +3,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     math::{
-        add,
+        Exact, add,
         settlement::{Outcome, Service},
         sub,
     },
@@ -120,7 +120,8 @@ impl Slot {
 
     /// Takes the lease off and books how it ended. A machine that lost stake is suspended until its bond is
     /// whole; so is one that was retired.
-    pub fn leave(&mut self, outcome: &Outcome) -> Result<()> {
+    #[inline(always)]
+    pub fn leave(&mut self, outcome: &Outcome) -> Exact<()> {
         self.accrued = add(self.accrued, outcome.payment.net)?;
         self.bond = sub(self.bond, outcome.slash)?;
         self.up = self.up.wrapping_add(self.lease_up);

@@ -1,0 +1,126 @@
+//! Decoding of the program's accounts, from whatever source their bytes came.
+
+use anchor_lang::{AccountDeserialize, Discriminator};
+use leasehold::state::{Board, Keeper, Lease, Market, Supplier};
+use solana_pubkey::Pubkey;
+
+use crate::board::BoardData;
+
+/// Why bytes are not the account they were taken for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("the account belongs to program {owner}, not to Leasehold: check the address and the cluster")]
+    Owner { owner: Pubkey },
+    #[error("the account is not a {expected}: check the address")]
+    Kind { expected: &'static str },
+    #[error("the {kind} has layout version {version}, this client knows {known}: update the client")]
+    Version { kind: &'static str, version: u8, known: u8 },
+    #[error("the {kind}'s account is damaged or cut short")]
+    Malformed { kind: &'static str },
+}
+
+/// Kinds of account that are read whole and decoded by value.
+pub trait Stored: AccountDeserialize + Discriminator {
+    /// What a sentence calls it.
+    const KIND: &'static str;
+    /// The layout version this client knows.
+    const VERSION: u8;
+    fn version(&self) -> u8;
+
+    /// Decodes an account's data.
+    fn decode(data: &[u8]) -> Result<Self, DecodeError> {
+        if !data.starts_with(Self::DISCRIMINATOR) {
+            return Err(DecodeError::Kind { expected: Self::KIND });
+        }
+        let account =
+            Self::try_deserialize(&mut &data[..]).map_err(|_| DecodeError::Malformed { kind: Self::KIND })?;
+        check_version(Self::KIND, account.version(), Self::VERSION)?;
+        Ok(account)
+    }
+}
+
+macro_rules! stored {
+    ($($account:ident $kind:literal)*) => {$(
+        impl Stored for $account {
+            const KIND: &'static str = $kind;
+            const VERSION: u8 = $account::VERSION;
+            fn version(&self) -> u8 {
+                self.version
+            }
+        }
+    )*};
+}
+
+stored!(Market "market" Supplier "supplier" Keeper "keeper" Lease "lease");
+
+pub(crate) fn check_version(kind: &'static str, version: u8, known: u8) -> Result<(), DecodeError> {
+    if version != known {
+        return Err(DecodeError::Version { kind, version, known });
+    }
+    Ok(())
+}
+
+/// Any account of the program.
+#[derive(Debug)]
+pub enum Account {
+    Market(Box<Market>),
+    Supplier(Box<Supplier>),
+    Board(BoardData),
+    Keeper(Box<Keeper>),
+    Lease(Box<Lease>),
+}
+
+impl Account {
+    /// Decodes an account by what it says it is.
+    pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
+        let is = |discriminator: &[u8]| data.starts_with(discriminator);
+        if is(Market::DISCRIMINATOR) {
+            return Market::decode(data).map(|market| Account::Market(Box::new(market)));
+        }
+        if is(Supplier::DISCRIMINATOR) {
+            return Supplier::decode(data).map(|supplier| Account::Supplier(Box::new(supplier)));
+        }
+        if is(Keeper::DISCRIMINATOR) {
+            return Keeper::decode(data).map(|keeper| Account::Keeper(Box::new(keeper)));
+        }
+        if is(Lease::DISCRIMINATOR) {
+            return Lease::decode(data).map(|lease| Account::Lease(Box::new(lease)));
+        }
+        if is(Board::DISCRIMINATOR) {
+            return BoardData::new(data).map(Account::Board);
+        }
+        Err(DecodeError::Kind { expected: "account of Leasehold" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::AccountSerialize;
+
+    use super::*;
+    use crate::sample::snapshot;
+
+    #[test]
+    fn an_account_is_decoded_as_what_it_says_it_is() {
+        let mut snapshot = snapshot();
+        let data = |account: &dyn Fn(&mut Vec<u8>)| {
+            let mut data = Vec::new();
+            account(&mut data);
+            Account::decode(&data)
+        };
+        let market = data(&|data| snapshot.market.try_serialize(data).unwrap());
+        assert!(matches!(market, Ok(Account::Market(market)) if market.id == 7));
+        let supplier = data(&|data| snapshot.suppliers[1].1.try_serialize(data).unwrap());
+        assert!(matches!(supplier, Ok(Account::Supplier(supplier)) if supplier.machines == 1));
+        let keeper = data(&|data| snapshot.keepers[0].1.try_serialize(data).unwrap());
+        assert!(matches!(keeper, Ok(Account::Keeper(keeper)) if keeper.locked == 50));
+        let lease = data(&|data| snapshot.boards[0].leases[0].1.try_serialize(data).unwrap());
+        assert!(matches!(lease, Ok(Account::Lease(lease)) if lease.deposit == 2_400));
+        let board = snapshot.boards.remove(0).data;
+        assert!(matches!(Account::decode(board.bytes()), Ok(Account::Board(found)) if found == board));
+        assert_eq!(
+            Account::decode(&[0; 100]).unwrap_err(),
+            DecodeError::Kind { expected: "account of Leasehold" }
+        );
+    }
+}

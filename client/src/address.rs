@@ -1,0 +1,85 @@
+//! Where the program keeps its accounts.
+//!
+//! Every function searches for the canonical bump and costs some microseconds: keep what you need often.
+
+use leasehold::constants::{
+    BOARD_SEED, KEEPER_SEED, LEASE_SEED, MARKET_SEED, PAYMENT_VAULT_SEED, STAKE_VAULT_SEED, SUPPLIER_SEED,
+};
+use solana_pubkey::Pubkey;
+
+fn find(seeds: &[&[u8]]) -> Pubkey {
+    Pubkey::find_program_address(seeds, &leasehold::ID).0
+}
+
+/// The market with that number.
+pub fn market(id: u64) -> Pubkey {
+    find(&[MARKET_SEED, &id.to_le_bytes()])
+}
+
+/// Token account that holds all stake of a market.
+pub fn stake_vault(market: &Pubkey) -> Pubkey {
+    find(&[STAKE_VAULT_SEED, market.as_ref()])
+}
+
+/// Account of the supplier whose wallet is `authority`.
+pub fn supplier(market: &Pubkey, authority: &Pubkey) -> Pubkey {
+    find(&[SUPPLIER_SEED, market.as_ref(), authority.as_ref()])
+}
+
+/// A market's board; the first has index 0.
+pub fn board(market: &Pubkey, index: u32) -> Pubkey {
+    find(&[BOARD_SEED, market.as_ref(), &index.to_le_bytes()])
+}
+
+/// Token account that holds the payments of a board.
+pub fn payment_vault(board: &Pubkey) -> Pubkey {
+    find(&[PAYMENT_VAULT_SEED, board.as_ref()])
+}
+
+/// Account of the keeper whose wallet is `authority`.
+pub fn keeper(market: &Pubkey, authority: &Pubkey) -> Pubkey {
+    find(&[KEEPER_SEED, market.as_ref(), authority.as_ref()])
+}
+
+/// A board's lease; the first has serial 1.
+pub fn lease(board: &Pubkey, serial: u64) -> Pubkey {
+    find(&[LEASE_SEED, board.as_ref(), &serial.to_le_bytes()])
+}
+
+/// What the program signs its events with.
+pub fn event_authority() -> Pubkey {
+    find(&[b"__event_authority"])
+}
+
+/// A wallet's associated token account: the only place where somebody else's claim is paid to.
+pub fn token_account(owner: &Pubkey, mint: &Pubkey, token_program: &Pubkey) -> Pubkey {
+    anchor_spl::associated_token::get_associated_token_address_with_program_id(owner, mint, token_program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_accounts_share_an_address() {
+        let (one, two) = (Pubkey::new_from_array([1; 32]), Pubkey::new_from_array([2; 32]));
+        let mut all = vec![
+            market(0),
+            market(1),
+            stake_vault(&one),
+            supplier(&one, &two),
+            supplier(&two, &one),
+            board(&one, 0),
+            board(&one, 1),
+            payment_vault(&one),
+            keeper(&one, &two),
+            lease(&one, 1),
+            lease(&one, 2),
+            event_authority(),
+        ];
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}

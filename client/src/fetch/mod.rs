@@ -1,0 +1,317 @@
+//! Reading the program's accounts over RPC, as typed values.
+//!
+//! Boards are found by their numbers, everything else by `getProgramAccounts` with filters.
+
+mod snapshot;
+
+use anchor_spl::token_2022::spl_token_2022::{
+    extension::StateWithExtensions,
+    state::{Account as TokenState, Mint},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use leasehold::state::{Keeper, Lease, Market, Supplier};
+use solana_account_decoder_client_types::UiAccountEncoding;
+use solana_commitment_config::CommitmentConfig;
+use solana_pubkey::Pubkey;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client_api::{
+    client_error::Error as RpcError,
+    config::{RpcAccountInfoConfig, RpcProgramAccountsConfig},
+    filter::{Memcmp, RpcFilterType},
+};
+
+use crate::{
+    account::{DecodeError, Stored},
+    address,
+    board::{BoardData, BoardView},
+    market::{BoardRef, MarketRef},
+};
+
+/// Where the market's address stands in the accounts of suppliers and keepers: after the discriminator,
+/// version and bump.
+const MARKET_OFFSET: usize = 10;
+/// Where the board's address stands in the account of a lease: its state comes before it, too.
+const BOARD_OFFSET: usize = 11;
+/// The cluster's clock.
+const CLOCK: Pubkey = Pubkey::from_str_const("SysvarC1ock11111111111111111111111111111111");
+/// Boards that are read at once; each has up to 1.1 MB.
+const BOARDS_AT_ONCE: usize = 4;
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("the RPC node did not answer: {0}")]
+    Rpc(#[from] Box<RpcError>),
+    #[error("{address} does not exist: check the address and the cluster")]
+    Missing { address: Pubkey },
+    #[error("{address}: {error}")]
+    Decode { address: Pubkey, error: DecodeError },
+    #[error("{address} is not a token account or mint: check the address")]
+    Token { address: Pubkey },
+    #[error("the cluster's clock could not be read: check the RPC address")]
+    Clock,
+    #[error("the market changed each time it was read: try again while it is quieter")]
+    Busy,
+}
+
+impl From<RpcError> for FetchError {
+    fn from(error: RpcError) -> Self {
+        FetchError::Rpc(Box::new(error))
+    }
+}
+
+/// An account as it was read.
+#[derive(Clone, Debug)]
+pub struct Fetched<T> {
+    pub address: Pubkey,
+    pub lamports: u64,
+    pub account: T,
+}
+
+/// A board as it was read.
+pub type FetchedBoard = Fetched<BoardData>;
+
+impl Fetched<BoardData> {
+    /// Header and slots.
+    pub fn view(&self) -> Result<BoardView<'_>, FetchError> {
+        self.account.view().map_err(|error| FetchError::Decode { address: self.address, error })
+    }
+
+    /// The board for instruction builders.
+    pub fn board_ref(&self, market: &MarketRef) -> Result<BoardRef, FetchError> {
+        Ok(BoardRef { address: self.address, index: self.view()?.header.index, market: *market })
+    }
+}
+
+/// Reads from one RPC node, at one commitment. Clones share the connection.
+#[derive(Clone, Copy)]
+pub struct Fetch<'a> {
+    rpc: &'a RpcClient,
+    commitment: CommitmentConfig,
+}
+
+impl<'a> Fetch<'a> {
+    /// Reads at the commitment of the client.
+    pub fn new(rpc: &'a RpcClient) -> Self {
+        Fetch { rpc, commitment: rpc.commitment() }
+    }
+
+    pub fn with_commitment(self, commitment: CommitmentConfig) -> Self {
+        Fetch { commitment, ..self }
+    }
+
+    /// Unix time of the cluster, which rounds go by; it may differ from this machine's by seconds.
+    pub async fn now(&self) -> Result<i64, FetchError> {
+        let raw = self.existing(CLOCK).await?;
+        // Slot, epoch's start, epoch and leader schedule's epoch come before it, 8 bytes each.
+        let time = raw.data.get(32..40).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+        time.map(i64::from_le_bytes).ok_or(FetchError::Clock)
+    }
+
+    /// A market's account.
+    pub async fn market(&self, address: Pubkey) -> Result<Fetched<Market>, FetchError> {
+        self.stored(address).await?.ok_or(FetchError::Missing { address })
+    }
+
+    /// A market for instruction builders: its account, and the token programs its mints belong to.
+    pub async fn market_ref(&self, address: Pubkey) -> Result<MarketRef, FetchError> {
+        let market = self.market(address).await?.account;
+        let (payment, stake) = (market.payment_mint, market.stake_mint);
+        Ok(MarketRef::of(address, &market, self.mint(payment).await?.1, self.mint(stake).await?.1))
+    }
+
+    /// A supplier's account; nothing, where the wallet has none.
+    pub async fn supplier(
+        &self,
+        market: &Pubkey,
+        authority: &Pubkey,
+    ) -> Result<Option<Fetched<Supplier>>, FetchError> {
+        self.stored(address::supplier(market, authority)).await
+    }
+
+    /// A keeper's account; nothing, where the wallet has none.
+    pub async fn keeper(
+        &self,
+        market: &Pubkey,
+        authority: &Pubkey,
+    ) -> Result<Option<Fetched<Keeper>>, FetchError> {
+        self.stored(address::keeper(market, authority)).await
+    }
+
+    /// A lease's account; nothing, where it was closed or never opened.
+    pub async fn lease(&self, address: Pubkey) -> Result<Option<Fetched<Lease>>, FetchError> {
+        self.stored(address).await
+    }
+
+    /// One board.
+    pub async fn board(&self, address: Pubkey) -> Result<FetchedBoard, FetchError> {
+        self.try_board(address).await?.ok_or(FetchError::Missing { address })
+    }
+
+    /// Every board of a market, by index.
+    pub async fn boards(&self, market: &Pubkey) -> Result<Vec<FetchedBoard>, FetchError> {
+        let next = self.market(*market).await?.account.next_board;
+        let addresses = (0..next).map(|index| address::board(market, index)).collect::<Vec<_>>();
+        let boards = stream::iter(addresses).map(|address| self.try_board(address)).buffered(BOARDS_AT_ONCE);
+        // One that was closed leaves its number.
+        boards.try_filter_map(|board| async move { Ok(board) }).try_collect().await
+    }
+
+    /// Every supplier of a market, by the address of their account.
+    pub async fn suppliers(&self, market: &Pubkey) -> Result<Vec<Fetched<Supplier>>, FetchError> {
+        decode_all(&self.every::<Supplier>(MARKET_OFFSET, market).await?)
+    }
+
+    /// Every keeper of a market, by the address of their account.
+    pub async fn keepers(&self, market: &Pubkey) -> Result<Vec<Fetched<Keeper>>, FetchError> {
+        decode_all(&self.every::<Keeper>(MARKET_OFFSET, market).await?)
+    }
+
+    /// Every lease of a board whose account exists, settled ones too, by serial.
+    pub async fn leases(&self, board: &Pubkey) -> Result<Vec<Fetched<Lease>>, FetchError> {
+        let mut leases = decode_all::<Lease>(&self.every::<Lease>(BOARD_OFFSET, board).await?)?;
+        leases.sort_by_key(|lease| lease.account.serial);
+        Ok(leases)
+    }
+
+    /// Balance of a token account in base units; nothing, where it doesn't exist.
+    pub async fn balance(&self, address: Pubkey) -> Result<Option<u64>, FetchError> {
+        self.raw(address).await?.map(|raw| raw.token_balance()).transpose()
+    }
+
+    /// Decimals of a mint, and the token program it belongs to.
+    pub async fn mint(&self, address: Pubkey) -> Result<(u8, Pubkey), FetchError> {
+        let raw = self.existing(address).await?;
+        let state = StateWithExtensions::<Mint>::unpack(&raw.data);
+        Ok((state.map_err(|_| FetchError::Token { address })?.base.decimals, raw.owner))
+    }
+
+    async fn raw(&self, address: Pubkey) -> Result<Option<Raw>, FetchError> {
+        let response = self.rpc.get_account_with_commitment(&address, self.commitment).await?;
+        Ok(response.value.map(|account| Raw {
+            address,
+            owner: account.owner,
+            lamports: account.lamports,
+            data: account.data,
+        }))
+    }
+
+    async fn existing(&self, address: Pubkey) -> Result<Raw, FetchError> {
+        self.raw(address).await?.ok_or(FetchError::Missing { address })
+    }
+
+    async fn stored<T: Stored>(&self, address: Pubkey) -> Result<Option<Fetched<T>>, FetchError> {
+        self.raw(address).await?.map(|raw| raw.decode()).transpose()
+    }
+
+    async fn try_board(&self, address: Pubkey) -> Result<Option<FetchedBoard>, FetchError> {
+        self.raw(address).await?.map(Raw::board).transpose()
+    }
+
+    /// Every account of a kind that names `owner` at `offset`, by address.
+    async fn every<T: Stored>(&self, offset: usize, owner: &Pubkey) -> Result<Vec<Raw>, FetchError> {
+        let config = RpcProgramAccountsConfig {
+            filters: Some(vec![
+                RpcFilterType::Memcmp(Memcmp::new_base58_encoded(0, T::DISCRIMINATOR)),
+                RpcFilterType::Memcmp(Memcmp::new_base58_encoded(offset, owner.as_ref())),
+            ]),
+            account_config: RpcAccountInfoConfig {
+                encoding: Some(UiAccountEncoding::Base64),
+                commitment: Some(self.commitment),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let accounts = self.rpc.get_program_ui_accounts_with_config(&leasehold::ID, config).await?;
+        let mut found = accounts
+            .into_iter()
+            .map(|(address, account)| Raw {
+                address,
+                owner: leasehold::ID,
+                lamports: account.lamports,
+                data: account.data.decode().unwrap_or_default(),
+            })
+            .collect::<Vec<_>>();
+        found.sort_by_key(|raw| raw.address);
+        Ok(found)
+    }
+}
+
+/// An account as it came from the node.
+#[derive(PartialEq, Eq)]
+struct Raw {
+    address: Pubkey,
+    owner: Pubkey,
+    lamports: u64,
+    data: Vec<u8>,
+}
+
+impl Raw {
+    fn decode<T: Stored>(&self) -> Result<Fetched<T>, FetchError> {
+        self.check(T::decode(&self.data))
+    }
+
+    fn board(self) -> Result<FetchedBoard, FetchError> {
+        self.check(BoardData::new(&self.data))
+    }
+
+    fn check<T>(&self, account: Result<T, DecodeError>) -> Result<Fetched<T>, FetchError> {
+        let (address, owner) = (self.address, self.owner);
+        let account = if owner == leasehold::ID { account } else { Err(DecodeError::Owner { owner }) };
+        let account = account.map_err(|error| FetchError::Decode { address, error })?;
+        Ok(Fetched { address, lamports: self.lamports, account })
+    }
+
+    fn token_balance(&self) -> Result<u64, FetchError> {
+        let state = StateWithExtensions::<TokenState>::unpack(&self.data);
+        Ok(state.map_err(|_| FetchError::Token { address: self.address })?.base.amount)
+    }
+}
+
+fn decode_all<T: Stored>(raw: &[Raw]) -> Result<Vec<Fetched<T>>, FetchError> {
+    raw.iter().map(Raw::decode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::AccountSerialize;
+
+    use super::*;
+    use crate::sample::snapshot;
+
+    fn data(account: &impl AccountSerialize) -> Vec<u8> {
+        let mut data = Vec::new();
+        account.try_serialize(&mut data).unwrap();
+        data
+    }
+
+    #[test]
+    fn filters_look_where_market_and_board_stand() {
+        let snapshot = snapshot();
+        let at = |data: &[u8], offset: usize| Pubkey::try_from(&data[offset..offset + 32]).unwrap();
+        assert_eq!(at(&data(&snapshot.suppliers[0].1), MARKET_OFFSET), snapshot.address);
+        assert_eq!(at(&data(&snapshot.keepers[0].1), MARKET_OFFSET), snapshot.address);
+        let lease = &snapshot.boards[0].leases[0].1;
+        assert_eq!(at(&data(lease), BOARD_OFFSET), snapshot.boards[0].address);
+    }
+
+    #[test]
+    fn accounts_of_other_programs_and_kinds_are_refused() {
+        let snapshot = snapshot();
+        let raw = |owner| Raw { address: snapshot.address, owner, lamports: 1, data: data(&snapshot.market) };
+        assert_eq!(raw(leasehold::ID).decode::<Market>().unwrap().account.id, 7);
+        let foreign = raw(anchor_lang::system_program::ID).decode::<Market>().unwrap_err();
+        assert!(
+            foreign.to_string().contains("belongs to program 11111111111111111111111111111111"),
+            "{foreign}"
+        );
+        let kind = raw(leasehold::ID).decode::<Lease>().unwrap_err();
+        assert!(kind.to_string().ends_with("the account is not a lease: check the address"), "{kind}");
+        let newer = Market { version: 2, ..snapshot.market };
+        let raw = Raw { address: snapshot.address, owner: leasehold::ID, lamports: 1, data: data(&newer) };
+        let version = raw.decode::<Market>().unwrap_err();
+        assert!(version.to_string().contains("has layout version 2, this client knows 1"), "{version}");
+        let short = Raw { data: raw.data[..50].to_vec(), ..raw };
+        let damaged = short.decode::<Market>().unwrap_err();
+        assert!(damaged.to_string().contains("damaged or cut short"), "{damaged}");
+    }
+}

@@ -1,0 +1,96 @@
+use anchor_lang::system_program;
+use leasehold::{
+    accounts, instruction,
+    instructions::{Machine, Offer},
+};
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+
+use super::{build, build_with, payments};
+use crate::market::BoardRef;
+
+/// Adds the board to its market, whose `next_board` its index must be. `creator` pays.
+pub fn create_board(board: &BoardRef, creator: Pubkey) -> Instruction {
+    build(
+        accounts::CreateBoard {
+            creator,
+            market: board.market.address,
+            board: board.address,
+            payment_mint: board.market.payment_mint,
+            payment_vault: board.payment_vault(),
+            token_program: board.market.payment_token_program,
+            system_program: system_program::ID,
+        },
+        instruction::CreateBoard {},
+    )
+}
+
+/// Lists machines until round `committed_until`, exclusive.
+///
+/// `former`: accounts of the former suppliers of slots that are used again, in the order of the machines,
+/// without those slots that were this supplier's own; see [`crate::listing`].
+pub fn list_machines(
+    board: &BoardRef,
+    authority: Pubkey,
+    committed_until: u32,
+    machines: Vec<Machine>,
+    former: &[Pubkey],
+) -> Instruction {
+    build_with(
+        accounts::ListMachines {
+            authority,
+            market: board.market.address,
+            supplier: board.market.supplier(&authority),
+            board: board.address,
+            system_program: system_program::ID,
+        },
+        former,
+        instruction::ListMachines { committed_until, machines },
+    )
+}
+
+/// Changes price and commitment of machines that are not leased, and makes their bonds whole.
+pub fn reprice_machines(board: &BoardRef, authority: Pubkey, offers: Vec<Offer>) -> Instruction {
+    build(
+        accounts::RepriceMachines {
+            authority,
+            market: board.market.address,
+            supplier: board.market.supplier(&authority),
+            board: board.address,
+        },
+        instruction::RepriceMachines { offers },
+    )
+}
+
+/// Takes machines of a supplier off the board, by slot. Anybody may sign where a commitment has been over
+/// for 30 days.
+pub fn retire_machines(
+    board: &BoardRef,
+    signer: Pubkey,
+    supplier: Pubkey,
+    machines: Vec<u16>,
+) -> Instruction {
+    build(
+        accounts::RetireMachines { signer, supplier, board: board.address },
+        instruction::RetireMachines { machines },
+    )
+}
+
+/// Cuts vacant slots off the end of the board, one for each account in `suppliers`: those that left them,
+/// from the last slot on. Nobody needs to sign.
+pub fn trim_board(board: &BoardRef, suppliers: &[Pubkey]) -> Instruction {
+    build_with(accounts::TrimBoard { board: board.address }, suppliers, instruction::TrimBoard {})
+}
+
+/// Closes an empty board. Tokens sent to its vault unasked go to `wallet`.
+pub fn close_board(board: &BoardRef, creator: Pubkey, wallet: Pubkey) -> Instruction {
+    build(
+        accounts::CloseBoard {
+            creator,
+            market: board.market.address,
+            board: board.address,
+            tokens: payments(board, wallet),
+        },
+        instruction::CloseBoard {},
+    )
+}

@@ -1,0 +1,142 @@
+use anchor_lang::system_program;
+use leasehold::{accounts, instruction, instructions::OpenLeaseArgs, math::matching::CutOff};
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+
+use super::{build, payments, stake};
+use crate::{address, market::BoardRef};
+
+/// Leases machines. `args.serial` is the board's `next_serial`; the buyer pays out of `wallet`.
+pub fn open_lease(board: &BoardRef, buyer: Pubkey, wallet: Pubkey, args: OpenLeaseArgs) -> Instruction {
+    build(
+        accounts::OpenLease {
+            buyer,
+            market: board.market.address,
+            board: board.address,
+            lease: address::lease(&board.address, args.serial),
+            tokens: payments(board, wallet),
+            system_program: system_program::ID,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::OpenLease { args },
+    )
+}
+
+/// Lets a lease run for more rounds, for at most `max_deposit` payment units.
+pub fn extend_lease(
+    board: &BoardRef,
+    owner: Pubkey,
+    lease: Pubkey,
+    wallet: Pubkey,
+    rounds: u32,
+    max_deposit: u64,
+) -> Instruction {
+    build(
+        accounts::ExtendLease {
+            owner,
+            market: board.market.address,
+            board: board.address,
+            lease,
+            tokens: payments(board, wallet),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::ExtendLease { rounds, max_deposit },
+    )
+}
+
+/// Ends a lease with the round that runs.
+pub fn cancel_lease(board: &BoardRef, owner: Pubkey, lease: Pubkey) -> Instruction {
+    build(
+        accounts::CancelLease {
+            owner,
+            board: board.address,
+            lease,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::CancelLease {},
+    )
+}
+
+/// Gives a lease, and all that is still to be claimed from it, to `new_owner`.
+pub fn transfer_lease(owner: Pubkey, lease: Pubkey, new_owner: Pubkey) -> Instruction {
+    build(accounts::TransferLease { owner, lease }, instruction::TransferLease { new_owner })
+}
+
+/// Swaps a machine that is down, abandoned or retired for the first that fits, for at most `max_deposit`
+/// payment units more. `hint` is the price and score of the machine that a quote for one would pick.
+pub fn replace_node(
+    board: &BoardRef,
+    owner: Pubkey,
+    lease: Pubkey,
+    wallet: Pubkey,
+    old_slot: u16,
+    max_deposit: u64,
+    hint: Option<CutOff>,
+) -> Instruction {
+    build(
+        accounts::ReplaceNode {
+            owner,
+            board: board.address,
+            lease,
+            tokens: payments(board, wallet),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::ReplaceNode { old_slot, max_deposit, hint },
+    )
+}
+
+/// Pays rounds up and, once every round is closed, settles for good. `keeper` is the caller's keeper
+/// account, which gets the caller's part of what is slashed.
+pub fn settle_lease(board: &BoardRef, caller: Pubkey, lease: Pubkey, keeper: Option<Pubkey>) -> Instruction {
+    build(
+        accounts::SettleLease {
+            caller,
+            board: board.address,
+            lease,
+            keeper,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::SettleLease {},
+    )
+}
+
+/// Pays the owner of a lease what was not spent.
+pub fn claim_refund(board: &BoardRef, signer: Pubkey, lease: Pubkey, wallet: Pubkey) -> Instruction {
+    build(
+        accounts::ClaimRefund {
+            signer,
+            board: board.address,
+            lease,
+            tokens: payments(board, wallet),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::ClaimRefund {},
+    )
+}
+
+/// Pays the owner of a lease its part of slashed stake.
+pub fn claim_compensation(board: &BoardRef, signer: Pubkey, lease: Pubkey, wallet: Pubkey) -> Instruction {
+    build(
+        accounts::ClaimCompensation {
+            signer,
+            market: board.market.address,
+            board: board.address,
+            lease,
+            tokens: stake(&board.market, wallet),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::ClaimCompensation {},
+    )
+}
+
+/// Closes the account of a settled lease; its rent goes to `buyer`, who opened it. Nobody needs to sign.
+pub fn close_lease(board: &BoardRef, buyer: Pubkey, lease: Pubkey) -> Instruction {
+    build(accounts::CloseLease { buyer, board: board.address, lease }, instruction::CloseLease {})
+}

@@ -1,0 +1,122 @@
+use anchor_lang::system_program;
+use leasehold::{
+    accounts, instruction,
+    instructions::CreateMarketArgs,
+    state::{Params, RoundRules},
+};
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+
+use super::{build, payments, stake};
+use crate::{
+    address,
+    market::{BoardRef, MarketRef},
+};
+
+/// Opens the market. `authority` signs, pays and becomes its authority.
+pub fn create_market(
+    market: &MarketRef,
+    authority: Pubkey,
+    timelock_secs: u32,
+    rules: RoundRules,
+    params: Params,
+) -> Instruction {
+    build(
+        accounts::CreateMarket {
+            authority,
+            market: market.address,
+            payment_mint: market.payment_mint,
+            stake_mint: market.stake_mint,
+            stake_vault: market.stake_vault(),
+            stake_token_program: market.stake_token_program,
+            system_program: system_program::ID,
+        },
+        instruction::CreateMarket { args: CreateMarketArgs { id: market.id, timelock_secs, rules, params } },
+    )
+}
+
+/// Announces parameters, or takes back those that are announced.
+pub fn propose_params(market: &MarketRef, authority: Pubkey, params: Option<Params>) -> Instruction {
+    build(govern(market, authority), instruction::ProposeParams { params })
+}
+
+/// Puts announced parameters into force after their timelock. Nobody needs to sign.
+pub fn apply_params(market: &MarketRef) -> Instruction {
+    build(accounts::ApplyParams { market: market.address }, instruction::ApplyParams {})
+}
+
+/// Offers the market to somebody, or takes the offer back.
+pub fn propose_authority(market: &MarketRef, authority: Pubkey, offered: Option<Pubkey>) -> Instruction {
+    build(govern(market, authority), instruction::ProposeAuthority { authority: offered })
+}
+
+/// Takes over a market that was offered to `new_authority`, who signs.
+pub fn accept_authority(market: &MarketRef, new_authority: Pubkey) -> Instruction {
+    build(
+        accounts::AcceptAuthority { new_authority, market: market.address },
+        instruction::AcceptAuthority {},
+    )
+}
+
+/// Stops or resumes listing, opening and extending.
+pub fn set_paused(market: &MarketRef, authority: Pubkey, paused: bool) -> Instruction {
+    build(govern(market, authority), instruction::SetPaused { paused })
+}
+
+/// Pays a board's fees to the market's authority.
+pub fn withdraw_fees(board: &BoardRef, signer: Pubkey, wallet: Pubkey) -> Instruction {
+    build(
+        accounts::WithdrawFees {
+            signer,
+            market: board.market.address,
+            board: board.address,
+            tokens: payments(board, wallet),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::WithdrawFees {},
+    )
+}
+
+/// Pays the market's part of stake slashed on a board to its authority.
+pub fn withdraw_market_stake(board: &BoardRef, signer: Pubkey, wallet: Pubkey) -> Instruction {
+    build(
+        accounts::WithdrawMarketStake {
+            signer,
+            market: board.market.address,
+            board: board.address,
+            tokens: stake(&board.market, wallet),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::WithdrawMarketStake {},
+    )
+}
+
+/// Burns the part of stake slashed on a board that nobody gets. Nobody needs to sign.
+pub fn burn_slashed(board: &BoardRef) -> Instruction {
+    build(
+        accounts::BurnSlashed {
+            market: board.market.address,
+            board: board.address,
+            stake_mint: board.market.stake_mint,
+            stake_vault: board.market.stake_vault(),
+            token_program: board.market.stake_token_program,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::BurnSlashed {},
+    )
+}
+
+/// Closes a market without boards, suppliers and keepers. Tokens sent to its vault unasked go to `wallet`.
+pub fn close_market(market: &MarketRef, authority: Pubkey, wallet: Pubkey) -> Instruction {
+    build(
+        accounts::CloseMarket { authority, market: market.address, tokens: stake(market, wallet) },
+        instruction::CloseMarket {},
+    )
+}
+
+fn govern(market: &MarketRef, authority: Pubkey) -> accounts::Govern {
+    accounts::Govern { authority, market: market.address }
+}

@@ -1,0 +1,105 @@
+//! One function for each instruction of the program, under its name.
+//!
+//! `authority`, `signer`, `owner`, `buyer`, `creator` and `caller` are wallets that sign; `supplier`,
+//! `keeper` and `lease` are accounts of the program (see [`crate::address`]); `wallet` is the token account
+//! that tokens come from or go to. A claim made for somebody else is paid to its associated account only
+//! ([`crate::address::token_account`]).
+
+mod board;
+mod lease;
+mod market;
+mod round;
+mod supplier;
+
+pub use board::*;
+pub use lease::*;
+pub use market::*;
+pub use round::*;
+pub use supplier::*;
+
+use anchor_lang::{InstructionData, ToAccountMetas};
+use leasehold::accounts::Tokens;
+use solana_instruction::{AccountMeta, Instruction};
+use solana_pubkey::Pubkey;
+
+use crate::market::{BoardRef, MarketRef};
+
+fn build(accounts: impl ToAccountMetas, data: impl InstructionData) -> Instruction {
+    build_with(accounts, &[], data)
+}
+
+/// With writable accounts after the named ones.
+fn build_with(accounts: impl ToAccountMetas, rest: &[Pubkey], data: impl InstructionData) -> Instruction {
+    let mut accounts = accounts.to_account_metas(None);
+    accounts.extend(rest.iter().map(|account| AccountMeta::new(*account, false)));
+    Instruction { program_id: leasehold::ID, accounts, data: data.data() }
+}
+
+/// Payments between a wallet and a board's vault.
+fn payments(board: &BoardRef, wallet: Pubkey) -> Tokens {
+    Tokens {
+        mint: board.market.payment_mint,
+        vault: board.payment_vault(),
+        wallet,
+        token_program: board.market.payment_token_program,
+    }
+}
+
+/// Stake between a wallet and a market's vault.
+fn stake(market: &MarketRef, wallet: Pubkey) -> Tokens {
+    Tokens {
+        mint: market.stake_mint,
+        vault: market.stake_vault(),
+        wallet,
+        token_program: market.stake_token_program,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{market, wallet};
+
+    fn signers(instruction: &Instruction) -> Vec<Pubkey> {
+        instruction.accounts.iter().filter(|meta| meta.is_signer).map(|meta| meta.pubkey).collect()
+    }
+
+    #[test]
+    fn what_anybody_may_do_needs_no_signer() {
+        let board = market().board(0);
+        let free = [
+            apply_params(&market()),
+            burn_slashed(&board),
+            trim_board(&board, &[wallet(0)]),
+            close_round(&board),
+            close_lease(&board, wallet(0), board.lease(1)),
+        ];
+        for instruction in free {
+            assert_eq!(signers(&instruction), []);
+        }
+        assert_eq!(signers(&cancel_lease(&board, wallet(4), board.lease(1))), [wallet(4)]);
+    }
+
+    #[test]
+    fn vaults_are_those_of_board_and_market() {
+        let board = market().board(3);
+        let has = |instruction: &Instruction, account: Pubkey| {
+            instruction.accounts.iter().any(|meta| meta.pubkey == account && meta.is_writable)
+        };
+        assert!(has(&claim_refund(&board, wallet(0), board.lease(1), wallet(1)), board.payment_vault()));
+        assert!(has(
+            &claim_compensation(&board, wallet(0), board.lease(1), wallet(1)),
+            market().stake_vault()
+        ));
+        assert!(has(&deposit_bond(&market(), wallet(0), wallet(1), 5), market().stake_vault()));
+    }
+
+    #[test]
+    fn a_caller_without_keepers_account_leaves_its_place_empty() {
+        let board = market().board(0);
+        let settle = |keeper| settle_lease(&board, wallet(0), board.lease(1), keeper).accounts[3].clone();
+        assert_eq!(settle(None), AccountMeta::new_readonly(leasehold::ID, false));
+        let keeper = market().keeper(&wallet(0));
+        assert_eq!(settle(Some(keeper)), AccountMeta::new(keeper, false));
+    }
+}

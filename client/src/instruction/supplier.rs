@@ -1,0 +1,92 @@
+use anchor_lang::system_program;
+use leasehold::{accounts, instruction};
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+
+use super::{build, payments, stake};
+use crate::{
+    address,
+    market::{BoardRef, MarketRef},
+};
+
+/// Opens the account of the supplier with this wallet, which pays.
+pub fn register_supplier(market: &MarketRef, authority: Pubkey) -> Instruction {
+    build(
+        accounts::RegisterSupplier {
+            authority,
+            market: market.address,
+            supplier: market.supplier(&authority),
+            system_program: system_program::ID,
+        },
+        instruction::RegisterSupplier {},
+    )
+}
+
+/// Adds `amount` stake units to a supplier's free stake.
+pub fn deposit_stake(market: &MarketRef, authority: Pubkey, wallet: Pubkey, amount: u64) -> Instruction {
+    build(
+        accounts::DepositStake {
+            authority,
+            market: market.address,
+            supplier: market.supplier(&authority),
+            tokens: stake(market, wallet),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::DepositStake { amount },
+    )
+}
+
+/// Asks `amount` stake units of free stake back.
+pub fn request_unstake(market: &MarketRef, authority: Pubkey, amount: u64) -> Instruction {
+    build(
+        accounts::RequestUnstake { authority, market: market.address, supplier: market.supplier(&authority) },
+        instruction::RequestUnstake { amount },
+    )
+}
+
+/// Pays out all stake that has unbonded.
+pub fn withdraw_stake(market: &MarketRef, authority: Pubkey, wallet: Pubkey) -> Instruction {
+    build(
+        accounts::WithdrawStake {
+            authority,
+            market: market.address,
+            supplier: market.supplier(&authority),
+            tokens: stake(market, wallet),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::WithdrawStake {},
+    )
+}
+
+/// Pays a supplier what all its machines of a board have earned.
+pub fn claim_earnings(board: &BoardRef, signer: Pubkey, supplier: Pubkey, wallet: Pubkey) -> Instruction {
+    build(
+        accounts::ClaimEarnings {
+            signer,
+            supplier,
+            board: board.address,
+            tokens: payments(board, wallet),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::ClaimEarnings {},
+    )
+}
+
+/// Pays out the rent of slots that came back, in lamports.
+pub fn reclaim_rent(market: &MarketRef, authority: Pubkey) -> Instruction {
+    build(
+        accounts::ReclaimRent { authority, supplier: market.supplier(&authority) },
+        instruction::ReclaimRent {},
+    )
+}
+
+/// Closes the account of a supplier without machines and stake.
+pub fn close_supplier(market: &MarketRef, authority: Pubkey) -> Instruction {
+    build(
+        accounts::CloseSupplier { authority, market: market.address, supplier: market.supplier(&authority) },
+        instruction::CloseSupplier {},
+    )
+}

@@ -1,0 +1,109 @@
+//! Whether a market's accounts agree with each other: the invariants of `docs/invariants.md` that can be seen
+//! from state, for tests, the demo and whoever runs a market.
+
+mod board;
+mod lease;
+mod market;
+mod progress;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use leasehold::state::{Keeper, Lease, Market, Supplier};
+use solana_pubkey::Pubkey;
+
+use crate::board::BoardData;
+
+pub use progress::check_progress;
+
+/// All accounts of a market, as they were at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub address: Pubkey,
+    pub market: Market,
+    /// Balance of the stake vault, in stake units.
+    pub stake_vault: u64,
+    /// How much of it is known to have been sent there by somebody whom nobody asked.
+    pub unasked_stake: u64,
+    /// Accounts with their addresses.
+    pub suppliers: Vec<(Pubkey, Supplier)>,
+    pub keepers: Vec<(Pubkey, Keeper)>,
+    pub boards: Vec<BoardState>,
+}
+
+/// A board with what belongs to it.
+#[derive(Debug)]
+pub struct BoardState {
+    pub address: Pubkey,
+    pub data: BoardData,
+    /// Balance of the payment vault, in payment units.
+    pub payment_vault: u64,
+    /// How much of it is known to have been sent there by somebody whom nobody asked.
+    pub unasked_payments: u64,
+    /// Every lease of this board whose account exists, with its address.
+    pub leases: Vec<(Pubkey, Lease)>,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Conditions that were looked at.
+    pub checked: u64,
+    /// Those that don't hold: a sentence each, with the number of the invariant.
+    pub violated: Vec<String>,
+}
+
+impl Report {
+    pub fn is_ok(&self) -> bool {
+        self.violated.is_empty()
+    }
+
+    /// Adds what another check found.
+    pub fn extend(&mut self, other: Report) {
+        self.checked = self.checked.saturating_add(other.checked);
+        self.violated.extend(other.violated);
+    }
+
+    fn require(&mut self, holds: bool, violation: impl FnOnce() -> String) {
+        self.checked = self.checked.saturating_add(1);
+        if !holds {
+            self.violated.push(violation());
+        }
+    }
+
+    fn require_eq<T: PartialEq + fmt::Display>(
+        &mut self,
+        found: T,
+        expected: T,
+        what: impl FnOnce() -> (String, &'static str),
+    ) {
+        let holds = found == expected;
+        self.require(holds, || {
+            let (what, source) = what();
+            format!("{what} is {found}, {source} {expected}")
+        });
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} checked, {} violated", self.checked, self.violated.len())?;
+        self.violated.iter().try_for_each(|violation| write!(f, "\n{violation}"))
+    }
+}
+
+/// Checks everything that one snapshot shows.
+pub fn check(snapshot: &Snapshot) -> Report {
+    let mut report = Report::default();
+    market::check(snapshot, &mut report);
+    for board in &snapshot.boards {
+        board::check(snapshot, board, &mut report);
+    }
+    report
+}
+
+/// Sums amounts that may, where accounts are spoiled, exceed 64 bits.
+fn sum(amounts: impl IntoIterator<Item = u64>) -> u128 {
+    amounts.into_iter().map(u128::from).sum()
+}

@@ -1,0 +1,91 @@
+//! What may only grow, and how much, from one moment to a later one.
+
+use std::collections::HashMap;
+
+use leasehold::state::{Lease, LeaseState, Slot};
+
+use super::{BoardState, Report, Snapshot};
+
+/// Checks invariants 3, 6 and 11 between two snapshots of a market, the earlier first. Boards, leases and
+/// machines that are in one of them only are left out.
+pub fn check_progress(before: &Snapshot, after: &Snapshot) -> Report {
+    let mut report = Report::default();
+    grows(
+        &mut report,
+        || "the market's next board".to_owned(),
+        before.market.next_board,
+        after.market.next_board,
+    );
+    for was in &before.boards {
+        if let Some(is) = after.boards.iter().find(|board| board.address == was.address) {
+            board(was, is, &mut report);
+        }
+    }
+    report
+}
+
+fn board(was: &BoardState, is: &BoardState, report: &mut Report) {
+    let (Ok(before), Ok(after)) = (was.data.view(), is.data.view()) else { return };
+    let name = format!("board {}", before.header.index);
+    let (old, new) = (before.header, after.header);
+    grows(report, || format!("{name}: the next round"), old.next_round, new.next_round);
+    grows(report, || format!("{name}: the next serial"), old.next_serial, new.next_serial);
+    grows(report, || format!("{name}: the fresh generation"), old.fresh_generation, new.fresh_generation);
+    let closed = u64::from(new.next_round.saturating_sub(old.next_round));
+    for (index, (was, is)) in before.slots.iter().zip(after.slots).enumerate() {
+        // Cut off and added again, a slot still has no generation it had before.
+        grows(
+            report,
+            || format!("invariant 11: {name}: the generation of slot {index}"),
+            was.generation,
+            is.generation,
+        );
+        if was.generation == is.generation {
+            counters(&format!("{name}, slot {index}"), was, is, closed, report);
+        }
+    }
+    let leases: HashMap<_, _> = is.leases.iter().map(|(address, lease)| (address, lease)).collect();
+    for (address, before) in &was.leases {
+        if let Some(after) = leases.get(address) {
+            lease(&format!("{name}, lease {}", before.serial), before, after, report);
+        }
+    }
+}
+
+/// Verdicts of all time only grow, by no more than one a round.
+fn counters(name: &str, was: &Slot, is: &Slot, closed: u64, report: &mut Report) {
+    let (before, after) = (verdicts(was), verdicts(is));
+    let (up, down) = (after.0.checked_sub(before.0), after.1.checked_sub(before.1));
+    let counted = up.zip(down).map(|(up, down)| up + down);
+    report.require(counted.is_some_and(|counted| counted <= closed), || {
+        format!(
+            "invariant 6: {name} went from {before:?} to {after:?} rounds up and down while {closed} closed"
+        )
+    });
+}
+
+/// Rounds up and down of all time.
+fn verdicts(slot: &Slot) -> (u64, u64) {
+    let running = |rounds: u32| if slot.lease == 0 { 0 } else { u64::from(rounds) };
+    (u64::from(slot.up) + running(slot.lease_up), u64::from(slot.down) + running(slot.lease_down))
+}
+
+fn lease(name: &str, was: &Lease, is: &Lease, report: &mut Report) {
+    grows(report, || format!("{name}: the deposit"), was.deposit, is.deposit);
+    grows(report, || format!("{name}: what was paid"), was.paid, is.paid);
+    grows(report, || format!("{name}: what was kept as fees"), was.fees, is.fees);
+    grows(report, || format!("{name}: what was refunded"), was.refunded, is.refunded);
+    grows(report, || format!("{name}: what was slashed"), was.slashed, is.slashed);
+    let onward = was.state == is.state || is.state == LeaseState::Settled || was.state == LeaseState::Open;
+    report
+        .require(onward, || format!("invariant 3: {name} went from {:?} back to {:?}", was.state, is.state));
+}
+
+fn grows<T: PartialOrd + std::fmt::Display>(
+    report: &mut Report,
+    what: impl FnOnce() -> String,
+    was: T,
+    is: T,
+) {
+    report.require(is >= was, || format!("invariant 3: {} fell from {was} to {is}", what()));
+}

@@ -1,0 +1,240 @@
+use anchor_lang::prelude::Pubkey;
+use leasehold::state::{Board, LeaseState, Slot, SlotState};
+
+use super::*;
+use crate::sample::{self, change, snapshot, wallet};
+
+#[test]
+fn a_market_that_agrees_with_itself_passes() {
+    let report = check(&snapshot());
+    assert_eq!(report.violated, Vec::<String>::new());
+    assert!(report.checked > 300, "{}", report.checked);
+    assert!(report.is_ok());
+}
+
+/// Spoils one thing and expects a violation that speaks of it.
+fn spoiled(expected: &str, spoil: impl FnOnce(&mut Snapshot)) {
+    let mut snapshot = snapshot();
+    spoil(&mut snapshot);
+    let report = check(&snapshot);
+    assert!(report.violated.iter().any(|v| v.contains(expected)), "{expected:?} is not in {report}");
+}
+
+fn spoiled_board(expected: &str, spoil: impl FnOnce(&mut Board, &mut [Slot])) {
+    spoiled(expected, |snapshot| change(&mut snapshot.boards[0].data, spoil));
+}
+
+#[test]
+fn vaults_that_hold_more_or_less_than_the_ledgers_are_found() {
+    spoiled("the stake vault holds 4451, the ledgers 4450", |s| s.stake_vault += 1);
+    spoiled("the stake vault holds 4449", |s| s.stake_vault -= 1);
+    spoiled("the payment vault holds 2464, the ledger 2465", |s| s.boards[0].payment_vault -= 1);
+    spoiled("the payment vault holds 2466", |s| s.boards[0].payment_vault += 1);
+}
+
+#[test]
+fn tokens_that_came_unasked_are_allowed_for() {
+    let mut snapshot = snapshot();
+    snapshot.stake_vault += 5;
+    snapshot.unasked_stake = 5;
+    snapshot.boards[0].payment_vault += 7;
+    snapshot.boards[0].unasked_payments = 7;
+    assert!(check(&snapshot).is_ok());
+}
+
+#[test]
+fn every_entry_of_the_ledger_is_compared_with_what_it_sums() {
+    spoiled_board("the ledger's escrow is 1799", |board, _| board.ledger.escrow -= 1);
+    spoiled_board("the ledger's accrued is 566", |board, _| board.ledger.accrued += 1);
+    spoiled_board("the payment vault holds 2465, the ledger 2466", |board, _| board.ledger.fees += 1);
+    spoiled_board("the payment vault holds 2465, the ledger 2464", |board, _| board.ledger.keeper_pool -= 1);
+    spoiled_board("the ledger's keeper_fees is 9", |board, _| board.ledger.keeper_fees += 1);
+    spoiled_board("the ledger's refunds is 39", |board, _| board.ledger.refunds -= 1);
+    spoiled_board("the ledger's bonds is 301", |board, _| board.ledger.bonds += 1);
+    spoiled_board("the ledger's compensation is 7", |board, _| board.ledger.compensation += 1);
+    spoiled_board("the stake vault holds 4450, the ledgers 4451", |board, _| board.ledger.market_stake += 1);
+    spoiled_board("the stake vault holds 4450, the ledgers 4449", |board, _| board.ledger.to_burn -= 1);
+    spoiled_board("the ledger's accrued is 565, earnings of slots sum to 566", |_, slots| {
+        slots[3].accrued += 1
+    });
+    spoiled_board("the ledger's bonds is 300, those of slots sum to 299", |_, slots| slots[0].bond -= 1);
+    spoiled_board("those of seats sum to 9", |board, _| board.seats[1].earned += 1);
+    spoiled_board("the ledger's bonds is 300, those of slots sum to 18446744073709551815", |_, slots| {
+        slots[0].bond = u64::MAX
+    });
+}
+
+#[test]
+fn amounts_of_members_are_compared_with_the_stake_vault() {
+    spoiled("suppliers 2021", |s| s.suppliers[0].1.stake.free += 1);
+    spoiled("suppliers 2019", |s| s.suppliers[1].1.stake.unbonding -= 1);
+    spoiled("keepers 2121", |s| s.keepers[0].1.stake.free += 1);
+    spoiled("locked bond is 51, the bonds of its seats are 50", |s| s.keepers[0].1.locked += 1);
+}
+
+#[test]
+fn counts_are_compared_with_what_they_count() {
+    spoiled("the market's number of members is 5", |s| s.market.members += 1);
+    spoiled("the market's number of boards is 0", |s| s.market.boards -= 1);
+    spoiled("number of machines is 3, slots that hold its machines are 2", |s| {
+        s.suppliers[0].1.machines += 1
+    });
+    spoiled("number of seats is 0, seats it holds are 1", |s| s.keepers[1].1.seats -= 1);
+    spoiled("suppliers without an account", |s| s.suppliers.truncate(1));
+    spoiled("keepers without an account", |s| s.keepers.truncate(1));
+    spoiled_board("board 0: the number of machines is 4", |board, _| board.machines += 1);
+    spoiled_board("board 0: the number of leases is 3", |board, _| board.leases += 1);
+    spoiled_board("damaged or cut short", |board, _| board.slots += 1);
+    spoiled_board("had 7000 slots", |board, _| board.slots_before = 7_000);
+}
+
+#[test]
+fn accounts_of_another_place_are_found() {
+    spoiled("the address of market 8", |s| s.market.id += 1);
+    spoiled("the market's rules or parameters", |s| s.market.params.fee_bps = 9_000);
+    spoiled("is not at its market's and authority's address", |s| s.suppliers[0].1.authority = wallet(5));
+    spoiled("is not at its market's and authority's address", |s| s.keepers[0].1.market = Pubkey::default());
+    spoiled_board("board 1 is not at its market's and index's address", |board, _| board.index = 1);
+    spoiled("lease 1 is not at its board's and serial's address", |s| s.boards[0].leases[0].0 = wallet(5));
+    spoiled_board("lease 2 is not at its board's and serial's address", |board, _| board.next_serial = 2);
+}
+
+#[test]
+fn seats_and_votes_that_cannot_be_are_found() {
+    spoiled_board("seat 2 is vacant and not empty", |board, _| board.seats[2].bond = 1);
+    spoiled_board("seat 3 is held, of 3 seats", |board, _| board.seats[3] = board.seats[0]);
+    spoiled_board("has more than one seat", |board, _| board.seats[1] = board.seats[0]);
+    spoiled_board("have voted, 0b11 are held", |board, _| board.tally.submitted = 0b101);
+    spoiled_board("voted in the round at 7, of 3", |board, _| board.votes[7] = 8);
+    spoiled_board("round 999 is voted on and 1000 is the next", |board, _| board.tally.round -= 1);
+    spoiled_board("invariant 5: board 0: machine 1 has more than the 1 votes cast", |board, _| {
+        board.tally.planes[1][0] = 0b10
+    });
+    spoiled_board("invariant 5: board 0: machine 64 has more than the 0 votes cast", |board, _| {
+        board.tally.submitted = 0;
+        board.tally.planes[0] = [0; leasehold::constants::WORDS];
+        board.tally.planes[0][1] = 1;
+    });
+    spoiled_board("invariant 7: board 0: slot 4 has votes, and votes cover 4 slots", |board, _| {
+        board.tally.planes[0][0] |= 1 << 4
+    });
+    spoiled_board("invariant 7: board 0: slot 6143 has votes", |board, _| {
+        board.tally.planes[0][95] = 1 << 63
+    });
+}
+
+#[test]
+fn a_vote_may_cover_slots_that_were_cut_off_since() {
+    let mut snapshot = snapshot();
+    change(&mut snapshot.boards[0].data, |board, _| {
+        (board.resized_round, board.slots_before) = (sample::NEXT_ROUND + 1, 6);
+        board.tally.planes[0][0] |= 1 << 5;
+    });
+    assert_eq!(check(&snapshot).violated, Vec::<String>::new());
+}
+
+#[test]
+fn a_full_house_exceeds_nothing() {
+    let mut snapshot = snapshot();
+    change(&mut snapshot.boards[0].data, |board, _| {
+        board.tally.submitted = 0x7fff;
+        board.tally.planes.iter_mut().for_each(|plane| plane[0] = 0b11);
+    });
+    let report = check(&snapshot);
+    assert!(!report.violated.iter().any(|violation| violation.contains("invariant 5")), "{report}");
+}
+
+#[test]
+fn slots_that_cannot_be_are_found() {
+    spoiled_board("slot 3 is in state 4", |_, slots| slots[3].state = 4);
+    spoiled_board("slot 0 is in state 1 with lease 1", |_, slots| slots[0].state = SlotState::Idle as u8);
+    spoiled_board("slot 3 is in state 2 with lease 0", |_, slots| slots[3].state = SlotState::Leased as u8);
+    spoiled_board("invariant 15: board 0, slot 3 has score 10001", |_, slots| slots[3].score = 10_001);
+    spoiled_board("invariant 11: board 0, slot 2 is vacant with bond 1", |_, slots| slots[2].bond = 1);
+    spoiled_board("slot 3 has 1 GPUs at a price of 0", |_, slots| slots[3].price = 0);
+    spoiled_board("slot 3 has a lease from 5 until 4", |_, slots| {
+        (slots[3].lease_from, slots[3].lease_until) = (5, 4)
+    });
+    spoiled_board("invariant 12: board 0, slot 3 is in lease 2, which is settled or unknown", |_, slots| {
+        slots[3].begin_lease(2, 990, 1_010)
+    });
+}
+
+#[test]
+fn counters_that_disagree_with_the_rounds_are_found() {
+    spoiled_board("invariant 6: board 0, slot 1 counts 11 verdicts in 10 closed rounds", |_, slots| {
+        slots[1].lease_down += 1
+    });
+    spoiled_board("counts 8 up and 1 down in its lease, its history 8 and 2", |_, slots| {
+        slots[0].lease_down -= 1
+    });
+    spoiled_board("invariant 3: board 0, slot 0 was paid 9 rounds and was up in 8", |_, slots| {
+        slots[0].lease_settled = 9
+    });
+    spoiled_board("its history 9 and 0", |board, _| {
+        board.votes[leasehold::state::ring_bit(993) as usize] = 0
+    });
+}
+
+#[test]
+fn leases_and_their_machines_must_agree() {
+    let first = |spoil: fn(&mut Lease)| move |s: &mut Snapshot| spoil(&mut s.boards[0].leases[0].1);
+    let settled = |spoil: fn(&mut Lease)| move |s: &mut Snapshot| spoil(&mut s.boards[0].leases[1].1);
+    spoiled(
+        "lease 1: the number of slots with its serial is 2, its machines are 3",
+        first(|l| l.machines = 3),
+    );
+    spoiled("lease 1 had 500, and paid 540", first(|l| l.deposit = 500));
+    spoiled("lease 2 is settled and has 1 left", settled(|l| l.refunded = 99));
+    spoiled("lease 1 was refunded 5 before it was settled", first(|l| l.refunded = 5));
+    spoiled("lease 2 is due 101 of the 100 refunded", settled(|l| l.refund_due = 101));
+    spoiled("lease 2 is due 11 of the 10 slashed", settled(|l| l.compensation_due = 11));
+    spoiled("took fees of 61 on 539 paid", first(|l| (l.fees, l.paid) = (61, 539)));
+    spoiled("slot 0 is not what the lease asked for", first(|l| l.criteria.min_gpus = 2));
+    spoiled("slot 1 is not what the lease asked for", first(|l| l.criteria.max_price = 359));
+    spoiled("slot 0 from 990 until 1010", first(|l| l.until = 1_009));
+    spoiled("lease 1 runs from 1011 until 1010", first(|l| l.from = 1_011));
+    spoiled("which is settled or unknown", first(|l| l.state = LeaseState::Settled));
+    spoiled("may owe its machines 1800", first(|l| l.deposit = 2_399));
+    spoiled_board("slot 0 is committed until 1009 only", |_, slots| slots[0].committed_until = 1_009);
+}
+
+fn worse(expected: &str, later: impl FnOnce(&mut Snapshot)) {
+    let mut after = snapshot();
+    later(&mut after);
+    let report = check_progress(&snapshot(), &after);
+    assert!(report.violated.iter().any(|v| v.contains(expected)), "{expected:?} is not in {report}");
+}
+
+#[test]
+fn what_may_only_grow_does_not_fall() {
+    assert!(check_progress(&snapshot(), &snapshot()).is_ok());
+    let board =
+        |spoil: fn(&mut Board, &mut [Slot])| move |s: &mut Snapshot| change(&mut s.boards[0].data, spoil);
+    worse("next board fell from 1 to 0", |s| s.market.next_board = 0);
+    worse("the next round fell from 1000 to 999", board(|board, _| board.next_round -= 1));
+    worse("the next serial fell from 3 to 2", board(|board, _| board.next_serial -= 1));
+    worse("the generation of slot 2 fell from 1 to 0", board(|_, slots| slots[2].generation = 0));
+    worse(
+        "slot 3 went from (0, 0) to (1, 0) rounds up and down while 0 closed",
+        board(|_, slots| slots[3].up = 1),
+    );
+    worse("slot 0 went from (8, 2) to (8, 1)", board(|_, slots| slots[0].lease_down = 1));
+    worse("the deposit fell from 2400 to 2399", |s| s.boards[0].leases[0].1.deposit -= 1);
+    worse("what was paid fell", |s| s.boards[0].leases[0].1.paid -= 1);
+    worse("what was kept as fees fell", |s| s.boards[0].leases[0].1.fees -= 1);
+    worse("what was refunded fell", |s| s.boards[0].leases[1].1.refunded -= 1);
+    worse("what was slashed fell", |s| s.boards[0].leases[1].1.slashed -= 1);
+    worse("from Settled back to Open", |s| s.boards[0].leases[1].1.state = LeaseState::Open);
+}
+
+#[test]
+fn counters_may_be_folded_and_grow_by_a_round() {
+    let mut after = snapshot();
+    change(&mut after.boards[0].data, |board, slots| {
+        board.next_round += 1;
+        let slot = &mut slots[0];
+        (slot.up, slot.down, slot.lease) = (slot.up + slot.lease_up + 1, slot.down + slot.lease_down, 0);
+    });
+    assert_eq!(check_progress(&snapshot(), &after).violated, Vec::<String>::new());
+}

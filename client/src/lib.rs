@@ -1,0 +1,22 @@
+//! Leasehold for programs that talk to it: addresses, instructions, boards, quotes, errors, events.
+
+pub mod account;
+pub mod address;
+pub mod board;
+pub mod error;
+pub mod event;
+pub mod fetch;
+pub mod instruction;
+pub mod invariants;
+pub mod listing;
+pub mod market;
+pub mod packet;
+pub mod probe;
+pub mod quote;
+pub mod rounds;
+#[cfg(test)]
+mod sample;
+pub mod sender;
+pub mod slash;
+
+pub use market::{BoardRef, MarketRef};

@@ -1,0 +1,196 @@
+//! Which slots new machines go to, and how many machines one transaction lists, reprices or retires.
+
+use leasehold::{
+    constants::MAX_SLOTS,
+    instructions::{Machine, Offer},
+    state::SlotState,
+};
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+
+use crate::{board::BoardView, instruction, market::BoardRef, packet};
+
+/// Why machines cannot be listed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListingError {
+    #[error("the board has room for {room} machines, not for {asked}: list the rest on another board")]
+    NoRoom { room: usize, asked: usize },
+}
+
+/// Where a machine goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// A vacant slot to use again, or none for one that is added at the end.
+    pub slot: Option<u16>,
+    /// Account of the former supplier, whom the slot's rent is owed to; nothing for a slot that is new or
+    /// the supplier's own.
+    pub former: Option<Pubkey>,
+}
+
+/// Slots for new machines of a supplier: first those it left itself, which cost no rent, then those that
+/// others left, then new ones at the end.
+pub fn places(board: &BoardView, supplier: &Pubkey, count: usize) -> Result<Vec<Place>, ListingError> {
+    let (own, others): (Vec<_>, Vec<_>) = board.vacant().partition(|(_, slot)| slot.supplier == *supplier);
+    let own = own.into_iter().map(|(slot, _)| Place { slot: Some(slot), former: None });
+    let others =
+        others.into_iter().map(|(slot, left)| Place { slot: Some(slot), former: Some(left.supplier) });
+    let new = (board.slots.len()..MAX_SLOTS).map(|_| Place { slot: None, former: None });
+    let places: Vec<_> = own.chain(others).chain(new).take(count).collect();
+    if places.len() < count {
+        return Err(ListingError::NoRoom { room: places.len(), asked: count });
+    }
+    Ok(places)
+}
+
+/// Instructions that list machines, wherever they say they go: each fits in a transaction. They can be sent in
+/// any order; where somebody else takes a vacant slot first, read the board again and plan anew.
+pub fn list(
+    board: &BoardRef,
+    view: &BoardView,
+    authority: Pubkey,
+    committed_until: u32,
+    machines: &[Machine],
+) -> Result<Vec<Instruction>, ListingError> {
+    let places = places(view, &board.market.supplier(&authority), machines.len())?;
+    let placed: Vec<_> = places
+        .iter()
+        .zip(machines)
+        .map(|(place, machine)| (*place, Machine { slot: place.slot, ..*machine }))
+        .collect();
+    Ok(packet::batches(&authority, &placed, |batch| {
+        let machines = batch.iter().map(|(_, machine)| *machine).collect();
+        let former: Vec<_> = batch.iter().filter_map(|(place, _)| place.former).collect();
+        instruction::list_machines(board, authority, committed_until, machines, &former)
+    }))
+}
+
+/// Machines that one transaction lists in new slots, paid by their supplier.
+pub fn max_machines_per_transaction(board: &BoardRef, authority: Pubkey) -> usize {
+    let machine = Machine {
+        slot: None,
+        node_key: [0; 32],
+        traits: Default::default(),
+        endpoint: Default::default(),
+        price: 0,
+    };
+    packet::most(&authority, &vec![machine; MAX_SLOTS], |batch| {
+        instruction::list_machines(board, authority, 0, batch.to_vec(), &[])
+    })
+}
+
+/// Instructions that reprice machines, each of which fits in a transaction.
+pub fn reprice(board: &BoardRef, authority: Pubkey, offers: &[Offer]) -> Vec<Instruction> {
+    packet::batches(&authority, offers, |batch| {
+        instruction::reprice_machines(board, authority, batch.to_vec())
+    })
+}
+
+/// Instructions that take machines of a supplier off the board, each of which fits in a transaction.
+pub fn retire(board: &BoardRef, signer: Pubkey, supplier: Pubkey, machines: &[u16]) -> Vec<Instruction> {
+    packet::batches(&signer, machines, |batch| {
+        instruction::retire_machines(board, signer, supplier, batch.to_vec())
+    })
+}
+
+/// Instructions that cut every vacant slot off the end of the board, each of which fits in a transaction
+/// that `payer` pays. To be sent one after the other.
+pub fn trim(board: &BoardRef, view: &BoardView, payer: Pubkey) -> Vec<Instruction> {
+    let vacant = view.slots.iter().rev().take_while(|slot| slot.is(SlotState::Vacant));
+    let suppliers: Vec<_> = vacant.map(|slot| slot.supplier).collect();
+    packet::batches(&payer, &suppliers, |batch| instruction::trim_board(board, batch))
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::AnchorDeserialize;
+    use leasehold::state::{Endpoint, Slot, Traits};
+
+    use super::*;
+    use crate::{
+        board::BoardData,
+        sample::{self, board_data, wallet},
+        sender::PACKET_BYTES,
+    };
+
+    /// Slots 0 and 2 were left by supplier 0, slot 1 by supplier 1, slot 3 is listed, slot 4 left by 1.
+    fn board() -> BoardData {
+        let left = |supplier| {
+            let mut slot = sample::slot(supplier);
+            slot.vacate();
+            slot
+        };
+        let slots: [Slot; 5] = [left(0), left(1), left(0), sample::slot(1), left(1)];
+        let header = leasehold::state::Board { version: 1, slots: 5, ..bytemuck::Zeroable::zeroed() };
+        board_data(&header, &slots)
+    }
+
+    #[test]
+    fn own_slots_come_first_then_those_of_others_then_new_ones() {
+        let data = board();
+        let view = data.view().unwrap();
+        let [own, other] = [0, 1].map(|number| sample::market().supplier(&wallet(number)));
+        let new = Place { slot: None, former: None };
+        let own_slot = |slot| Place { slot: Some(slot), former: None };
+        let reused = |slot| Place { slot: Some(slot), former: Some(other) };
+        let places = places(&view, &own, 6).unwrap();
+        assert_eq!(places, [own_slot(0), own_slot(2), reused(1), reused(4), new, new]);
+    }
+
+    #[test]
+    fn more_than_a_board_holds_are_refused_with_its_room() {
+        let data = board();
+        let refused = places(&data.view().unwrap(), &Pubkey::default(), MAX_SLOTS).unwrap_err();
+        assert_eq!(refused, ListingError::NoRoom { room: MAX_SLOTS - 1, asked: MAX_SLOTS });
+    }
+
+    #[test]
+    fn instructions_name_slots_in_order_and_former_suppliers_beside_them() {
+        let data = board();
+        let board = sample::market().board(0);
+        let machine = Machine {
+            slot: Some(77),
+            node_key: [3; 32],
+            traits: Traits { gpus: 1, ..Default::default() },
+            endpoint: Endpoint { ip: [9; 16], port: [1, 2] },
+            price: 5,
+        };
+        let made = list(&board, &data.view().unwrap(), wallet(0), 50, &[machine; 40]).unwrap();
+        assert!(made.len() > 2);
+        let mut slots = Vec::new();
+        for instruction in &made {
+            assert!(packet::len(&wallet(0), std::slice::from_ref(instruction)) <= PACKET_BYTES);
+            let (until, machines) = <(u32, Vec<Machine>)>::try_from_slice(&instruction.data[8..]).unwrap();
+            assert_eq!(until, 50);
+            slots.extend(machines.iter().map(|machine| machine.slot));
+        }
+        let expected = [Some(0), Some(2), Some(1), Some(4)];
+        assert_eq!(slots[..4], expected);
+        assert_eq!(slots[4..], [None; 36]);
+        let former: Vec<_> =
+            made[0].accounts[5..].iter().map(|meta| (meta.pubkey, meta.is_writable)).collect();
+        assert_eq!(former, [(sample::market().supplier(&wallet(1)), true); 2]);
+        assert_eq!(made[1].accounts.len(), 5);
+    }
+
+    #[test]
+    fn what_fits_in_one_transaction_is_measured() {
+        let board = sample::market().board(0);
+        let most = max_machines_per_transaction(&board, wallet(0));
+        // 67 bytes a machine in a new slot, besides those for signature, keys and budget.
+        assert_eq!(most, 12);
+    }
+
+    #[test]
+    fn trimming_pays_the_last_slot_first() {
+        let slots = [sample::slot(1), sample::slot(0), sample::slot(1)];
+        let mut slots = slots;
+        slots[1].vacate();
+        slots[2].vacate();
+        let header = leasehold::state::Board { version: 1, slots: 3, ..bytemuck::Zeroable::zeroed() };
+        let data = board_data(&header, &slots);
+        let made = trim(&sample::market().board(0), &data.view().unwrap(), wallet(5));
+        let paid: Vec<_> = made[0].accounts[1..].iter().map(|meta| meta.pubkey).collect();
+        assert_eq!(made.len(), 1);
+        assert_eq!(paid, [slots[2].supplier, slots[1].supplier]);
+    }
+}

@@ -1,0 +1,192 @@
+//! When rounds are voted on and closed: the program's own conditions, for whoever plans ahead.
+
+use leasehold::state::Board;
+
+/// A round that can be voted on now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ballot {
+    pub round: u32,
+    /// Slots that a vote covers: as many as there were when the round ended.
+    pub slots: u32,
+    /// Last Unix second at which a vote is taken.
+    pub until: i64,
+    /// Bit for each seat that has voted on it already.
+    pub submitted: u16,
+}
+
+impl Ballot {
+    /// Whether a seat has voted already.
+    pub fn has_voted(&self, seat: u8) -> bool {
+        self.submitted.checked_shr(u32::from(seat)).is_some_and(|mask| mask & 1 == 1)
+    }
+
+    /// Bytes of a vote's bitmap.
+    pub fn bitmap_len(&self) -> usize {
+        bitmap_len(self.slots)
+    }
+
+    /// A vote's bitmap: bit i is set where machine i answered.
+    pub fn bitmap(&self, answered: impl Fn(u16) -> bool) -> Vec<u8> {
+        bitmap(self.slots, answered)
+    }
+}
+
+/// Seconds in which a round runs and can be voted on, all of them inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub round: u32,
+    /// First and last Unix second of the round.
+    pub begins: i64,
+    pub ends: i64,
+    /// First and last Unix second at which a vote on it is taken.
+    pub opens: i64,
+    pub closes: i64,
+}
+
+/// The round that runs at a Unix time, 0 before 1970.
+pub fn round_at(round_secs: u32, now: i64) -> u32 {
+    let round = now.max(0).checked_div(i64::from(round_secs)).unwrap_or_default();
+    u32::try_from(round).unwrap_or(u32::MAX)
+}
+
+/// When a round runs and is voted on.
+pub fn window(board: &Board, round: u32) -> Window {
+    let secs = i64::from(board.round_secs);
+    let opens = board.round_end(round);
+    // A vote needs the next round to run still, which ends a second before a time to submit as long.
+    let closes =
+        opens.saturating_add(i64::from(board.submit_secs)).min(board.round_end(round.saturating_add(1)) - 1);
+    Window { round, begins: opens.saturating_sub(secs), ends: opens.saturating_sub(1), opens, closes }
+}
+
+/// The round that can be voted on at Unix time `now`, if there is one: the one that ended last, unless its
+/// time is over, it is closed, or votes on an earlier round wait to be counted.
+pub fn ballot(board: &Board, now: i64) -> Option<Ballot> {
+    let running = board.round_at(now).ok()?;
+    let round = running.checked_sub(1)?;
+    let until = window(board, round).closes;
+    let waiting = board.is_voting() && board.tally.round != round;
+    if now > until || round < board.next_round || waiting {
+        return None;
+    }
+    let submitted = if board.is_voting() { board.tally.submitted } else { 0 };
+    Some(Ballot { round, slots: board.slots_at(running), until, submitted })
+}
+
+/// Whether `close_round` would do something at Unix time `now`, and which round it would leave as the next.
+pub fn closable(board: &Board, now: i64) -> Option<u32> {
+    if !board.is_voting() {
+        let before = now.saturating_sub(i64::from(board.submit_secs)).saturating_sub(1);
+        return board.round_at(before).ok().filter(|over| *over > board.next_round);
+    }
+    let round = board.tally.round;
+    let everybody = board.tally.submitted & board.taken_seats() == board.taken_seats();
+    let over = now > board.round_end(round).saturating_add(i64::from(board.submit_secs));
+    if everybody || over { round.checked_add(1) } else { None }
+}
+
+/// Bytes of a bitmap with a bit for each of `slots` machines.
+pub fn bitmap_len(slots: u32) -> usize {
+    // A board has 6,144 slots at most.
+    usize::try_from(slots.div_ceil(8)).unwrap_or(usize::MAX)
+}
+
+/// A bitmap in which bit i is set where machine i answered, and none beyond the last slot.
+pub fn bitmap(slots: u32, answered: impl Fn(u16) -> bool) -> Vec<u8> {
+    let mut bytes = vec![0; bitmap_len(slots)];
+    for slot in 0..u16::try_from(slots).unwrap_or(u16::MAX) {
+        if answered(slot)
+            && let Some(byte) = bytes.get_mut(usize::from(slot / 8))
+        {
+            *byte |= 1 << (slot % 8);
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold::{math::tally, state::Tally};
+
+    use super::*;
+    use crate::sample::{NEXT_ROUND, change, snapshot};
+
+    /// The sample's board with nobody's vote, changed.
+    fn board(changed: impl FnOnce(&mut Board)) -> Board {
+        let mut data = snapshot().boards.remove(0).data;
+        change(&mut data, |board, _| {
+            board.tally = bytemuck::Zeroable::zeroed();
+            changed(board);
+        });
+        *data.view().unwrap().header
+    }
+
+    /// Round 1,000 runs from 600,000 to 600,599 and can be voted on from 600,600 to 600,900.
+    #[test]
+    fn a_round_is_voted_on_from_its_end_for_the_time_to_submit() {
+        let board = board(|_| {});
+        let expected =
+            Window { round: NEXT_ROUND, begins: 600_000, ends: 600_599, opens: 600_600, closes: 600_900 };
+        assert_eq!(window(&board, NEXT_ROUND), expected);
+        assert_eq!(round_at(600, 600_599), NEXT_ROUND);
+        assert_eq!(round_at(600, -1), 0);
+        let at = |now| ballot(&board, now).map(|ballot| ballot.round);
+        assert_eq!(at(600_599), None, "round 999 is closed");
+        assert_eq!(at(600_600), Some(NEXT_ROUND));
+        assert_eq!(at(600_900), Some(NEXT_ROUND));
+        assert_eq!(at(600_901), None);
+    }
+
+    #[test]
+    fn a_time_to_submit_of_a_whole_round_ends_with_the_next_round() {
+        let board = board(|board| board.submit_secs = 600);
+        assert_eq!(window(&board, NEXT_ROUND).closes, 601_199);
+        assert_eq!(ballot(&board, 601_199).map(|ballot| ballot.round), Some(NEXT_ROUND));
+        assert_eq!(ballot(&board, 601_200).map(|ballot| ballot.round), Some(NEXT_ROUND + 1));
+    }
+
+    #[test]
+    fn votes_that_wait_hold_up_the_next_round() {
+        let waiting = board(|board| (board.tally.round, board.tally.submitted) = (NEXT_ROUND, 0b10));
+        let open = ballot(&waiting, 600_700).unwrap();
+        assert!(open.has_voted(1) && !open.has_voted(0) && !open.has_voted(16));
+        assert_eq!(ballot(&waiting, 601_300), None, "round 1,000 is to be closed first");
+    }
+
+    #[test]
+    fn a_vote_covers_the_slots_there_were_when_the_round_ended() {
+        let grown = board(|board| (board.resized_round, board.slots_before) = (NEXT_ROUND + 1, 3));
+        assert_eq!(ballot(&grown, 600_600).unwrap().slots, 3);
+        let earlier = board(|board| (board.resized_round, board.slots_before) = (NEXT_ROUND, 3));
+        assert_eq!(ballot(&earlier, 600_600).unwrap().slots, 4);
+    }
+
+    #[test]
+    fn a_round_closes_when_everybody_has_voted_or_the_time_is_over() {
+        let voted =
+            |submitted| board(|board| board.tally = Tally { round: NEXT_ROUND, submitted, ..board.tally });
+        assert_eq!(closable(&voted(0b01), 600_900), None);
+        assert_eq!(closable(&voted(0b01), 600_901), Some(NEXT_ROUND + 1));
+        assert_eq!(closable(&voted(0b11), 600_601), Some(NEXT_ROUND + 1));
+    }
+
+    #[test]
+    fn rounds_nobody_voted_for_are_passed_over_after_their_time() {
+        let board = board(|_| {});
+        assert_eq!(closable(&board, 600_900), None);
+        assert_eq!(closable(&board, 600_901), Some(NEXT_ROUND + 1));
+        assert_eq!(closable(&board, 700_000), Some(1_166));
+        assert_eq!(closable(&board, 0), None);
+    }
+
+    #[test]
+    fn bitmaps_are_as_the_program_reads_them() {
+        assert_eq!((bitmap_len(0), bitmap_len(1), bitmap_len(8), bitmap_len(6_144)), (0, 1, 1, 768));
+        assert_eq!(bitmap(10, |slot| slot == 0 || slot >= 9), [1, 2]);
+        let all = bitmap(13, |_| true);
+        assert!(tally::is_padded(&all, 13));
+        let mut planes = [[0; leasehold::constants::WORDS]; leasehold::constants::PLANES];
+        tally::add_vote(&mut planes, &bitmap(6_144, |slot| slot == 6_143));
+        assert_eq!((planes[0][95], planes[0][0]), (1 << 63, 0));
+    }
+}

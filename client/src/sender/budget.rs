@@ -1,0 +1,121 @@
+//! What a transaction asks of the network: compute units, their price, and room in a packet.
+
+use solana_compute_budget_interface::ComputeBudgetInstruction;
+use solana_instruction::Instruction;
+use solana_message::{Message, VersionedMessage};
+use solana_pubkey::Pubkey;
+use solana_rpc_client_api::config::RpcSimulateTransactionConfig;
+use solana_signature::Signature;
+use solana_transaction::versioned::VersionedTransaction;
+
+use super::{SendError, Sender, flight::Order};
+
+/// Bytes of the largest transaction the network carries.
+pub const PACKET_BYTES: usize = 1_232;
+
+/// The most compute units a transaction may request.
+pub const MAX_UNITS: u32 = 1_400_000;
+
+/// What a requested compute unit is paid, on top of the fee for signatures.
+#[derive(Clone, Copy, Debug)]
+pub enum Price {
+    /// Micro-lamports a unit.
+    Fixed(u64),
+    /// The upper quartile of what transactions on the same writable accounts paid lately, in
+    /// micro-lamports a unit.
+    Recent {
+        /// Never more than this, in micro-lamports a unit.
+        at_most: u64,
+    },
+}
+
+/// Instructions, of which the last set the compute budget.
+pub(super) struct Budgeted {
+    pub instructions: Vec<Instruction>,
+    /// Compute units requested.
+    pub units: u32,
+}
+
+impl Sender {
+    /// The order's instructions with its compute budget: as many units as it says, or what a simulation
+    /// used and `headroom` percent.
+    pub(super) async fn budgeted(&self, order: &Order<'_>, headroom: u32) -> Result<Budgeted, SendError> {
+        let payer = order.payer.pubkey();
+        let price = self.price(order.instructions, &payer).await?;
+        let units = match order.units {
+            Some(units) => units,
+            None => {
+                let used = self.used_units(order.instructions, &payer, price).await?;
+                let wanted = used.saturating_mul(100 + u64::from(headroom)).div_ceil(100);
+                u32::try_from(wanted).unwrap_or(MAX_UNITS).min(MAX_UNITS)
+            }
+        };
+        Ok(Budgeted { instructions: with_budget(order.instructions, units, price), units })
+    }
+
+    /// Simulates the instructions and returns the compute units they use.
+    pub(super) async fn used_units(
+        &self,
+        instructions: &[Instruction],
+        payer: &Pubkey,
+        price: u64,
+    ) -> Result<u64, SendError> {
+        let message = Message::new(&with_budget(instructions, MAX_UNITS, price), Some(payer));
+        let transaction = VersionedTransaction {
+            signatures: vec![Signature::default(); usize::from(message.header.num_required_signatures)],
+            message: VersionedMessage::Legacy(message),
+        };
+        packed(&transaction)?;
+        let config = RpcSimulateTransactionConfig {
+            sig_verify: false,
+            replace_recent_blockhash: true,
+            commitment: Some(self.options.commitment),
+            ..Default::default()
+        };
+        let result = self.rpc.simulate_transaction_with_config(&transaction, config).await?.value;
+        match result.err {
+            Some(error) => Err(SendError::failed(error.into(), result.logs.unwrap_or_default(), None)),
+            None => Ok(result.units_consumed.unwrap_or(u64::from(MAX_UNITS))),
+        }
+    }
+
+    /// Micro-lamports a unit for a transaction with these instructions.
+    async fn price(&self, instructions: &[Instruction], payer: &Pubkey) -> Result<u64, SendError> {
+        let at_most = match self.options.price {
+            Price::Fixed(price) => return Ok(price),
+            Price::Recent { at_most } => at_most,
+        };
+        // The call takes 128 accounts; no transaction of one packet has as many.
+        let metas = instructions.iter().flat_map(|instruction| &instruction.accounts);
+        let mut accounts = metas.filter(|meta| meta.is_writable).map(|meta| meta.pubkey).collect::<Vec<_>>();
+        accounts.push(*payer);
+        accounts.sort_unstable();
+        accounts.dedup();
+        let recent = self.rpc.get_recent_prioritization_fees(&accounts).await?;
+        let mut fees = recent.iter().map(|block| block.prioritization_fee).collect::<Vec<_>>();
+        fees.sort_unstable();
+        let quartile = fees.get(fees.len() * 3 / 4).copied().unwrap_or_default();
+        Ok(quartile.min(at_most))
+    }
+}
+
+/// Adds the compute budget behind the instructions, so that their numbers stay as the caller knows them.
+fn with_budget(instructions: &[Instruction], units: u32, price: u64) -> Vec<Instruction> {
+    let mut all = instructions.to_vec();
+    all.push(ComputeBudgetInstruction::set_compute_unit_limit(units));
+    if price > 0 {
+        all.push(ComputeBudgetInstruction::set_compute_unit_price(price));
+    }
+    all
+}
+
+/// The serialized length in bytes, refused where it is more than a packet holds.
+pub(super) fn packed(transaction: &VersionedTransaction) -> Result<usize, SendError> {
+    // The number of signatures takes one byte up to 127 of them.
+    let signatures = transaction.signatures.len() * size_of::<Signature>() + 1;
+    let bytes = signatures + transaction.message.serialize().len();
+    if bytes > PACKET_BYTES {
+        return Err(SendError::TooLarge { bytes, limit: PACKET_BYTES });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,121 @@
+//! Follows broadcast transactions to their end: one question for up to 256 of them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use solana_commitment_config::CommitmentConfig;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client_api::client_error::Error as RpcError;
+use solana_signature::Signature;
+use solana_transaction_error::TransactionError;
+use tokio::{sync::oneshot, time::sleep};
+
+/// The most signatures `getSignatureStatuses` takes.
+const BATCH: usize = 256;
+
+/// Blocks beyond a blockhash's last valid one before it counts as expired. The node that tells the height
+/// may be ahead of the one that tells the statuses.
+const LAG: u64 = 8;
+
+/// The end of a signed transaction.
+pub(super) enum Outcome {
+    /// It is in a block, with or without an error.
+    Landed { slot: u64, error: Option<TransactionError> },
+    /// Its blockhash is too old for any block to include it now.
+    Expired,
+}
+
+struct Pending {
+    last_valid: u64,
+    done: oneshot::Sender<Outcome>,
+}
+
+#[derive(Default)]
+struct State {
+    pending: HashMap<Signature, Pending>,
+    polling: bool,
+}
+
+/// Asks for the statuses of all watched transactions together, for as long as there are any.
+pub(super) struct Confirmer {
+    rpc: Arc<RpcClient>,
+    commitment: CommitmentConfig,
+    poll: Duration,
+    state: Mutex<State>,
+}
+
+impl Confirmer {
+    pub(super) fn new(rpc: Arc<RpcClient>, commitment: CommitmentConfig, poll: Duration) -> Arc<Self> {
+        Arc::new(Self { rpc, commitment, poll, state: Mutex::default() })
+    }
+
+    /// Reports the end of a transaction. Dropping the receiver ends the watch.
+    pub(super) fn watch(
+        self: &Arc<Self>,
+        signature: Signature,
+        last_valid: u64,
+    ) -> oneshot::Receiver<Outcome> {
+        let (done, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        state.pending.insert(signature, Pending { last_valid, done });
+        if !state.polling {
+            state.polling = true;
+            tokio::spawn(Arc::clone(self).run());
+        }
+        receiver
+    }
+
+    async fn run(self: Arc<Self>) {
+        loop {
+            sleep(self.poll).await;
+            let signatures = {
+                let mut state = self.lock();
+                state.pending.retain(|_, pending| !pending.done.is_closed());
+                if state.pending.is_empty() {
+                    state.polling = false;
+                    return;
+                }
+                state.pending.keys().copied().collect::<Vec<_>>()
+            };
+            for batch in signatures.chunks(BATCH) {
+                // A node that does not answer now is asked again after the pause; whoever waits has a
+                // deadline of its own.
+                if let Err(error) = self.look(batch).await {
+                    tracing::debug!("no transaction statuses: {error}");
+                }
+            }
+        }
+    }
+
+    async fn look(&self, batch: &[Signature]) -> Result<(), RpcError> {
+        // In this order: what is not there after the height was read cannot come any more.
+        let height = self.rpc.get_block_height_with_commitment(self.commitment).await?;
+        let statuses = self.rpc.get_signature_statuses(batch).await?.value;
+        let mut state = self.lock();
+        for (signature, status) in batch.iter().zip(statuses) {
+            let Some(pending) = state.pending.get(signature) else {
+                continue;
+            };
+            let outcome = match status {
+                Some(status) if status.satisfies_commitment(self.commitment) => {
+                    Outcome::Landed { slot: status.slot, error: status.err }
+                }
+                None if height > pending.last_valid.saturating_add(LAG) => Outcome::Expired,
+                _ => continue,
+            };
+            if let Some(pending) = state.pending.remove(signature) {
+                // An error says that nobody waits any more.
+                let _ = pending.done.send(outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while the lock is held, and the map is whole at every step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

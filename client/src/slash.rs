@@ -1,0 +1,259 @@
+//! Why a machine loses its bond: which rounds, whose votes, which rule.
+
+use std::fmt;
+
+use leasehold::{
+    math::{settlement, slashing::allowance},
+    state::{Lease, Slot, Verdict, ring_bit},
+};
+use solana_pubkey::Pubkey;
+
+use crate::{board::BoardView, error::Refusal};
+
+/// A round in which the quorum found a machine down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownRound {
+    pub round: u32,
+    /// Seats that voted in the round, with the wallets that hold them now; nothing for a seat left since. What
+    /// each of them voted on this machine the board doesn't keep: at least the threshold of them found it
+    /// down.
+    pub voters: Vec<(u8, Option<Pubkey>)>,
+}
+
+/// Which rule takes the bond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// None: the machine was down in no more rounds than it may.
+    Kept,
+    /// Down in more rounds than it may: loses a part, or all of it.
+    Downtime,
+    /// Down for too many rounds in a row: loses all of it.
+    Abandoned,
+    /// Taken from its lease by its supplier: loses all of it.
+    Retired,
+}
+
+/// What a machine did in its running lease, and what that costs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlashReport {
+    pub slot: u16,
+    /// Serial of the lease.
+    pub lease: u32,
+    /// First round of the machine in the lease, and the first after it.
+    pub from: u32,
+    pub until: u32,
+    /// Rounds of the lease closed so far, by verdict.
+    pub up: u32,
+    pub down: u32,
+    pub unknown: u32,
+    /// Rounds down that the board remembers, the oldest first.
+    pub down_rounds: Vec<DownRound>,
+    /// Rounds down that it no longer remembers: it keeps the last 64 rounds.
+    pub forgotten: u32,
+    /// Equal votes that made a verdict.
+    pub threshold: u8,
+    pub rule: Rule,
+    /// Rounds the machine may be down, and those in a row after which it is abandoned.
+    pub allowance: u32,
+    pub abandon_rounds: u8,
+    /// Rounds the lease was agreed for: what the rounds down are measured against.
+    pub rounds: u32,
+    /// Part of the bond lost for being down all the time, in basis points.
+    pub multiplier_bps: u32,
+    /// Stake units bonded, and how many of them would be lost if the lease were settled as it stands.
+    pub bond: u64,
+    pub slash: u64,
+    /// Whether nothing can change any more: every round of the machine is closed.
+    pub is_final: bool,
+}
+
+/// Reports on a leased machine. Nothing, where the slot is not in this lease: a settled lease has let its
+/// machines go, so report before it is settled.
+pub fn slash_report(board: &BoardView, index: u16, lease: &Lease) -> Result<Option<SlashReport>, Refusal> {
+    let Some(slot) = board.slot(index).filter(|slot| slot.lease != 0 && slot.lease == lease.serial) else {
+        return Ok(None);
+    };
+    let header = board.header;
+    let closed = header.next_round.clamp(slot.lease_from, slot.lease_until).wrapping_sub(slot.lease_from);
+    let down_rounds: Vec<_> = board
+        .verdicts(slot)
+        .filter(|(round, _)| (slot.lease_from..slot.lease_until).contains(round))
+        .filter(|(_, verdict)| *verdict == Verdict::Down)
+        .map(|(round, _)| DownRound { round, voters: voters(board, round) })
+        .collect();
+    let remembered = u32::try_from(down_rounds.len()).unwrap_or(u32::MAX);
+    let terms = &lease.terms;
+    let allowance = allowance(terms.rounds, terms.sla_bps);
+    Ok(Some(SlashReport {
+        slot: index,
+        lease: slot.lease,
+        from: slot.lease_from,
+        until: slot.lease_until,
+        up: slot.lease_up,
+        down: slot.lease_down,
+        unknown: closed.saturating_sub(slot.lease_up).saturating_sub(slot.lease_down),
+        forgotten: slot.lease_down.saturating_sub(remembered),
+        down_rounds,
+        threshold: header.threshold,
+        rule: rule(slot, allowance),
+        allowance,
+        abandon_rounds: header.abandon_rounds,
+        rounds: terms.rounds,
+        multiplier_bps: terms.slash_multiplier_bps,
+        bond: slot.bond,
+        slash: settlement::last(&slot.service(slot.lease_until), terms)?.slash,
+        is_final: header.next_round >= slot.lease_until,
+    }))
+}
+
+fn rule(slot: &Slot, allowance: u32) -> Rule {
+    if slot.flags & Slot::ABANDONED != 0 {
+        Rule::Abandoned
+    } else if slot.is_forfeited() {
+        Rule::Retired
+    } else if slot.lease_down > allowance {
+        Rule::Downtime
+    } else {
+        Rule::Kept
+    }
+}
+
+/// Seats that voted in a remembered round.
+fn voters(board: &BoardView, round: u32) -> Vec<(u8, Option<Pubkey>)> {
+    let place = usize::try_from(ring_bit(round)).unwrap_or_default();
+    let voted = board.header.votes.get(place).copied().unwrap_or_default();
+    board
+        .seats()
+        .filter(|(index, _)| voted >> index & 1 == 1)
+        .map(|(index, seat)| (index, (!seat.is_vacant()).then_some(seat.keeper)))
+        .collect()
+}
+
+impl fmt::Display for SlashReport {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "slot {} in lease {}, rounds {} to {}: {} up, {} down, {} unknown so far; ",
+            self.slot,
+            self.lease,
+            self.from,
+            self.until.saturating_sub(1),
+            self.up,
+            self.down,
+            self.unknown
+        )?;
+        let (allowance, rounds) = (self.allowance, self.rounds);
+        match self.rule {
+            Rule::Kept => write!(f, "it may be down in {allowance} of {rounds}, so its bond stays whole")?,
+            Rule::Downtime => write!(f, "it may be down in {allowance} of {rounds}")?,
+            Rule::Abandoned => write!(f, "it was down in {} rounds in a row", self.abandon_rounds)?,
+            Rule::Retired => write!(f, "its supplier retired it from the lease")?,
+        }
+        if self.rule != Rule::Kept {
+            write!(f, ", so it loses {} of its bond of {}", self.slash, self.bond)?;
+        }
+        for DownRound { round, voters } in &self.down_rounds {
+            write!(
+                f,
+                "\nround {round}: down by at least {} of {} votes, seats",
+                self.threshold,
+                voters.len()
+            )?;
+            for (seat, keeper) in voters {
+                match keeper {
+                    Some(keeper) => write!(f, " {seat} ({keeper})")?,
+                    None => write!(f, " {seat} (left since)")?,
+                }
+            }
+        }
+        if self.forgotten > 0 {
+            write!(f, "\n{} rounds down are older than the board remembers", self.forgotten)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        board::BoardData,
+        sample::{change, snapshot, wallet},
+    };
+
+    fn sample() -> (BoardData, Lease) {
+        let mut snapshot = snapshot();
+        let lease = snapshot.boards[0].leases.remove(0).1;
+        (snapshot.boards.remove(0).data, lease)
+    }
+
+    fn report(data: &BoardData, slot: u16, lease: &Lease) -> Option<SlashReport> {
+        slash_report(&data.view().unwrap(), slot, lease).unwrap()
+    }
+
+    #[test]
+    fn a_report_names_rounds_votes_rule_and_loss() {
+        let (data, lease) = sample();
+        let found = report(&data, 0, &lease).unwrap();
+        assert_eq!((found.up, found.down, found.unknown, found.forgotten), (8, 2, 0, 0));
+        let voters = vec![(0, Some(wallet(2))), (1, Some(wallet(3)))];
+        let down = |round| DownRound { round, voters: voters.clone() };
+        assert_eq!(found.down_rounds, [down(991), down(995)]);
+        // 99 percent of 20 rounds leave none to be down: 2 of 20 at ten times the bond are all of it.
+        assert_eq!((found.rule, found.allowance, found.slash, found.bond), (Rule::Downtime, 0, 100, 100));
+        assert!(!found.is_final);
+        let text = found.to_string();
+        assert!(
+            text.contains("8 up, 2 down, 0 unknown so far; it may be down in 0 of 20, so it loses 100"),
+            "{text}"
+        );
+        assert!(text.contains("round 995: down by at least 2 of 2 votes, seats 0 ("), "{text}");
+    }
+
+    #[test]
+    fn a_machine_that_kept_its_promise_loses_nothing() {
+        let (data, lease) = sample();
+        let found = report(&data, 1, &lease).unwrap();
+        assert_eq!((found.rule, found.slash, found.down_rounds.len()), (Rule::Kept, 0, 0));
+        assert!(found.to_string().ends_with("so its bond stays whole"));
+    }
+
+    #[test]
+    fn the_rule_that_takes_all_is_named() {
+        let (mut data, mut lease) = sample();
+        lease.terms.slash_multiplier_bps = 0;
+        assert_eq!(report(&data, 0, &lease).unwrap().slash, 0);
+        change(&mut data, |_, slots| {
+            slots[0].flags = Slot::ABANDONED;
+            slots[1].state = leasehold::state::SlotState::Suspended as u8;
+        });
+        let [abandoned, retired] = [0, 1].map(|slot| report(&data, slot, &lease).unwrap());
+        assert_eq!((abandoned.rule, abandoned.slash), (Rule::Abandoned, 100));
+        assert_eq!((retired.rule, retired.slash), (Rule::Retired, 100));
+        assert!(
+            abandoned
+                .to_string()
+                .contains("it was down in 4 rounds in a row, so it loses 100 of its bond of 100")
+        );
+    }
+
+    #[test]
+    fn rounds_beyond_memory_are_counted_and_seats_left_since_are_said_to_be() {
+        let (mut data, lease) = sample();
+        change(&mut data, |board, _| {
+            board.next_round = 992 + 64;
+            board.seats[1] = bytemuck::Zeroable::zeroed();
+        });
+        let found = report(&data, 0, &lease).unwrap();
+        assert_eq!((found.down_rounds.len(), found.forgotten, found.is_final), (1, 1, true));
+        assert_eq!(found.down_rounds[0].voters, [(0, Some(wallet(2))), (1, None)]);
+        assert!(found.to_string().ends_with("1 rounds down are older than the board remembers"));
+    }
+
+    #[test]
+    fn a_machine_outside_the_lease_has_no_report() {
+        let (data, lease) = sample();
+        assert_eq!(report(&data, 3, &lease), None);
+        assert_eq!(report(&data, 9, &lease), None);
+    }
+}

@@ -1,0 +1,116 @@
+//! Which endpoints are probed. Suppliers choose them, so they are not to be trusted.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The address to send to, or `None` where nothing may be sent.
+pub(super) fn probeable(endpoint: SocketAddr, allow_private: bool) -> Option<SocketAddr> {
+    let ip = endpoint.ip().to_canonical();
+    let possible = endpoint.port() != 0
+        && match ip {
+            IpAddr::V4(v4) => v4.octets()[0] != 0 && !v4.is_multicast() && !v4.is_broadcast(),
+            IpAddr::V6(v6) => !v6.is_unspecified() && !v6.is_multicast(),
+        };
+    let public = match ip {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
+    };
+    (possible && (public || allow_private)).then(|| SocketAddr::new(ip, endpoint.port()))
+}
+
+/// Networks that RFC 6890's registry does not list as reachable from everywhere.
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let shared = a == 100 && b & 0xc0 == 64;
+    let benchmark = a == 198 && b & 0xfe == 18;
+    let protocol = a == 192 && b == 0 && c == 0;
+    let reserved = a >= 240;
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || shared
+        || benchmark
+        || protocol
+        || reserved)
+}
+
+/// Global unicast, 2000::/3, without documentation, 6to4 and Teredo, which lead to IPv4 addresses that
+/// would have to be judged themselves.
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let [first, second, ..] = ip.segments();
+    let documentation = (first == 0x2001 && second == 0xdb8) || (first == 0x3fff && second & 0xf000 == 0);
+    let carries_v4 = first == 0x2002 || (first == 0x2001 && second == 0);
+    first & 0xe000 == 0x2000 && !documentation && !carries_v4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(endpoint: &str, allow_private: bool) -> bool {
+        probeable(endpoint.parse().unwrap(), allow_private).is_some()
+    }
+
+    #[test]
+    fn the_internet_is_probed() {
+        for endpoint in
+            ["1.1.1.1:53", "198.20.0.1:9", "100.128.0.1:1", "[2606:4700::1]:8470", "[2001:4860::1]:1"]
+        {
+            assert!(allowed(endpoint, false), "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn a_keepers_own_network_is_probed_only_where_allowed() {
+        for endpoint in [
+            "127.0.0.1:1",
+            "10.0.0.1:1",
+            "172.16.0.1:1",
+            "192.168.1.1:1",
+            "169.254.169.254:80",
+            "100.64.0.1:1",
+            "198.18.0.1:1",
+            "192.0.2.1:1",
+            "192.0.0.8:1",
+            "240.0.0.1:1",
+            "[::1]:1",
+            "[fc00::1]:1",
+            "[fe80::1]:1",
+            "[2001:db8::1]:1",
+            "[3fff::1]:1",
+            "[2002:7f00:1::]:1",
+            "[2001::1]:1",
+            "[64:ff9b::7f00:1]:1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert!(!allowed(endpoint, false), "{endpoint}");
+            assert!(allowed(endpoint, true), "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_machine_is_never_probed() {
+        for endpoint in [
+            "0.0.0.0:1",
+            "0.1.2.3:1",
+            "224.0.0.1:1",
+            "255.255.255.255:1",
+            "1.1.1.1:0",
+            "[::]:1",
+            "[ff02::1]:1",
+            "[::1]:0",
+            "[::ffff:0.0.0.0]:1",
+            "[::ffff:239.1.1.1]:1",
+        ] {
+            assert!(!allowed(endpoint, true), "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_sent_to_as_ipv4() {
+        assert_eq!(
+            probeable("[::ffff:1.1.1.1]:7".parse().unwrap(), false),
+            Some("1.1.1.1:7".parse().unwrap())
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! What a round of probes brought.
+
+use leasehold_client::probe::{SignedPong, pong_root};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Counts of one round. For logs and metrics; a vote depends on none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProbeStats {
+    /// Machines asked about.
+    pub targets: u64,
+    /// Datagrams sent, retries included.
+    pub sent: u64,
+    /// Datagrams that this host could not send.
+    pub send_failed: u64,
+    /// Not an answer: wrong length or tag.
+    pub malformed: u64,
+    /// Answers to no challenge of this round.
+    pub stray: u64,
+    /// Answers that came from another address than the one that was asked.
+    pub wrong_source: u64,
+    /// Answers of machines that had answered before, or had sent too many wrong ones.
+    pub surplus: u64,
+    /// Answers with a signature that isn't the machine's.
+    pub bad_signature: u64,
+}
+
+/// The same while the round is under way.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) sent: AtomicU64,
+    pub(super) send_failed: AtomicU64,
+    pub(super) malformed: AtomicU64,
+    pub(super) stray: AtomicU64,
+    pub(super) wrong_source: AtomicU64,
+    pub(super) surplus: AtomicU64,
+    pub(super) bad_signature: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn stats(&self, targets: usize) -> ProbeStats {
+        ProbeStats {
+            targets: targets as u64,
+            sent: self.sent.load(Relaxed),
+            send_failed: self.send_failed.load(Relaxed),
+            malformed: self.malformed.load(Relaxed),
+            stray: self.stray.load(Relaxed),
+            wrong_source: self.wrong_source.load(Relaxed),
+            surplus: self.surplus.load(Relaxed),
+            bad_signature: self.bad_signature.load(Relaxed),
+        }
+    }
+}
+
+/// The answers of a round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeReport {
+    /// Unix time divided by the board's `round_secs`.
+    pub round: u32,
+    /// Verified answers by slot. Keep them as long as votes can be disputed.
+    pub answers: BTreeMap<u32, SignedPong>,
+    /// Slots whose endpoint is no place to send a probe to (port 0, multicast, or a private network
+    /// where those aren't allowed).
+    pub refused: Vec<u32>,
+    /// Slots that not one challenge could be sent to, for reasons of this host, such as having no IPv6.
+    /// Nothing is known about these machines.
+    pub unsent: Vec<u32>,
+    pub stats: ProbeStats,
+}
+
+/// What `submit_round` takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// Bit `i % 8` of byte `i / 8` is set where machine i answered.
+    pub bitmap: Vec<u8>,
+    /// Root of the tree over the answers of the machines whose bits are set.
+    pub pong_root: [u8; 32],
+}
+
+impl ProbeReport {
+    /// The vote on a board that had `slots` slots when the round ended. Answers of slots beyond have no
+    /// part in it.
+    pub fn submission(&self, slots: u32) -> Submission {
+        let mut bitmap = vec![0u8; slots.div_ceil(8) as usize];
+        let mut answers = self.answers.clone();
+        drop(answers.split_off(&slots));
+        for slot in answers.keys() {
+            bitmap[(slot / 8) as usize] |= 1 << (slot % 8);
+        }
+        Submission { bitmap, pong_root: pong_root(&answers) }
+    }
+
+    /// Whether there were machines to ask and none answered: then this keeper's own network is the
+    /// likelier cause, and not voting, which counts as unknown, the fairer vote.
+    pub fn is_blind(&self) -> bool {
+        self.answers.is_empty() && self.stats.targets > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leasehold_client::probe::{Challenge, Pubkey};
+
+    fn report(slots: &[u32]) -> ProbeReport {
+        let zero = Pubkey::from([0; 32]);
+        let answer = |&slot: &u32| {
+            let challenge = Challenge {
+                program: zero,
+                market: zero,
+                board: zero,
+                slot,
+                generation: 1,
+                round: 1,
+                keeper: zero,
+                seed: [0; 32],
+            };
+            (slot, SignedPong { challenge, signature: [0; 64] })
+        };
+        ProbeReport {
+            round: 1,
+            answers: slots.iter().map(answer).collect(),
+            refused: vec![],
+            unsent: vec![],
+            stats: ProbeStats { targets: 9, ..ProbeStats::default() },
+        }
+    }
+
+    #[test]
+    fn bits_are_in_order_and_none_is_set_beyond_the_slots() {
+        let report = report(&[0, 3, 8, 9, 10]);
+        assert_eq!(report.submission(10).bitmap, [0b0000_1001, 0b0000_0011]);
+        assert_eq!(report.submission(11).bitmap, [0b0000_1001, 0b0000_0111]);
+        assert_eq!(report.submission(17).bitmap, [0b0000_1001, 0b0000_0111, 0]);
+        assert!(report.submission(0).bitmap.is_empty());
+    }
+
+    #[test]
+    fn the_root_is_over_the_bits_that_are_set() {
+        assert_eq!(report(&[0, 3, 8]).submission(8).pong_root, report(&[0, 3]).submission(8).pong_root);
+        assert_ne!(report(&[0, 3, 8]).submission(9).pong_root, report(&[0, 3]).submission(9).pong_root);
+    }
+
+    #[test]
+    fn a_keeper_that_hears_nothing_is_blind() {
+        assert!(report(&[]).is_blind());
+        assert!(!report(&[5]).is_blind());
+        let nobody = ProbeReport { stats: ProbeStats::default(), ..report(&[]) };
+        assert!(!nobody.is_blind());
+    }
+}

@@ -1,0 +1,158 @@
+//! One round of one board, from the challenges to the report.
+
+use super::challenges::Challenges;
+use super::receive::{Shared, receive, verify};
+use super::schedule::Schedule;
+use super::{ProbeReport, ProbeTiming, Prober, ProberError, RoundContext, Target};
+use rand::Rng;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
+
+/// Answers waiting to be verified. Past that they wait in the sockets' buffers.
+const CLAIMS: usize = 1_024;
+/// Room for some 5,000 answers that arrive at once. The kernel grants what its limit allows.
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// Datagrams sent before answers are looked at again.
+const BURST: usize = 32;
+
+pub(super) async fn run(
+    prober: &Prober,
+    context: &RoundContext,
+    targets: &[Target],
+    timing: &ProbeTiming,
+) -> Result<ProbeReport, ProberError> {
+    let start = Instant::now();
+    let challenges = {
+        let (prober, context, targets) = (prober.clone(), *context, targets.to_vec());
+        spawn_blocking(move || Challenges::new(&prober.keeper, &prober.config, &context, &targets)).await??
+    };
+    let shared = Arc::new(Shared::new(challenges));
+    let sockets = Sockets::open(&shared)?;
+
+    let (claim, claims) = mpsc::channel(CLAIMS);
+    let (answer, mut answered) = mpsc::unbounded_channel();
+    let verifier = {
+        let shared = shared.clone();
+        spawn_blocking(move || verify(&shared, claims, &answer))
+    };
+    // Dropping the set, as when this future is dropped, ends the receivers and with them the verifier.
+    let mut receivers = JoinSet::new();
+    for socket in sockets.all() {
+        receivers.spawn(receive(socket.clone(), shared.clone(), claim.clone()));
+    }
+    drop(claim);
+
+    let probes = &shared.challenges.probes;
+    let mut reached = vec![false; probes.len()];
+    let offsets: Vec<_> =
+        probes.iter().map(|_| rand::rng().random_range(std::time::Duration::ZERO..=timing.window)).collect();
+    let mut schedule = Schedule::new(start, &offsets, timing, prober.config.max_in_flight);
+    let deadline = start + timing.deadline;
+    loop {
+        while let Ok(index) = answered.try_recv() {
+            schedule.answered(index);
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            break;
+        }
+        let mut sent = 0;
+        while sent < BURST
+            && let Some(index) = schedule.next(now)
+        {
+            if !shared.is_waiting(index) {
+                reached[index] |= sockets.send(&shared, index).await;
+            }
+            sent += 1;
+        }
+        if sent == BURST {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        if schedule.is_over() {
+            break;
+        }
+        let wake = schedule.wake().map_or(deadline, |wake| wake.min(deadline));
+        tokio::select! {
+            Some(index) = answered.recv() => schedule.answered(index),
+            () = sleep_until(wake) => {}
+        }
+    }
+    receivers.shutdown().await;
+    let answers = verifier.await?;
+
+    let unreached = |(index, probe): (usize, &super::challenges::Probe)| {
+        (!reached[index]).then_some(probe.challenge.slot)
+    };
+    Ok(ProbeReport {
+        round: context.round,
+        answers,
+        refused: shared.challenges.refused.clone(),
+        unsent: probes.iter().enumerate().filter_map(unreached).collect(),
+        stats: shared.counters.stats(targets.len()),
+    })
+}
+
+/// A socket for each address family that there is somebody to ask in.
+struct Sockets {
+    v4: Option<Arc<UdpSocket>>,
+    v6: Option<Arc<UdpSocket>>,
+}
+
+impl Sockets {
+    fn open(shared: &Shared) -> Result<Self, ProberError> {
+        let wanted = |v6: bool| shared.challenges.probes.iter().any(|probe| probe.endpoint.is_ipv6() == v6);
+        let open = |family, address| match bind(address) {
+            Ok(socket) => Ok(Some(Arc::new(socket))),
+            Err(source) => Err(ProberError::Socket { family, source }),
+        };
+        let v4 = if wanted(false) { open("IPv4", (Ipv4Addr::UNSPECIFIED, 0).into())? } else { None };
+        // A host without IPv6 can still ask the others; these machines are reported as not sent to.
+        let v6 = if wanted(true) {
+            open("IPv6", (Ipv6Addr::UNSPECIFIED, 0).into()).or_else(|error| {
+                tracing::warn!("{error}");
+                if v4.is_some() { Ok(None) } else { Err(error) }
+            })?
+        } else {
+            None
+        };
+        Ok(Self { v4, v6 })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<UdpSocket>> {
+        self.v4.iter().chain(&self.v6)
+    }
+
+    /// Returns whether the datagram left. One that didn't is treated like one that was lost.
+    async fn send(&self, shared: &Shared, index: usize) -> bool {
+        let probe = &shared.challenges.probes[index];
+        let socket = if probe.endpoint.is_ipv4() { &self.v4 } else { &self.v6 };
+        let sent = match socket {
+            Some(socket) => socket.send_to(&probe.datagram, probe.endpoint).await.is_ok(),
+            None => false,
+        };
+        let counter = if sent { &shared.counters.sent } else { &shared.counters.send_failed };
+        counter.fetch_add(1, Relaxed);
+        sent
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
+        tracing::warn!(%error, "the receive buffer keeps its size; answers that come at once may be lost");
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
+}

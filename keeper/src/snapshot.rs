@@ -1,0 +1,94 @@
+//! What the keeper knows of the chain when it plans: everything is read in one place, by [`Reader`].
+
+mod reader;
+
+pub use reader::{ReadError, Reader};
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use leasehold::state::{Board, Keeper, Slot};
+use leasehold_client::{BoardRef, MarketRef, board::BoardView};
+use solana_pubkey::Pubkey;
+
+use crate::prober::Target;
+
+/// The chain at one moment, as far as a keeper is concerned with it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Unix time of the cluster in milliseconds, never ahead of it.
+    pub now_ms: i64,
+    /// The keeper's wallet.
+    pub me: Pubkey,
+    pub market: MarketRef,
+    /// May govern the market, or was offered to.
+    pub authorities: Vec<Pubkey>,
+    /// Stake units that a seat takes.
+    pub keeper_bond: u64,
+    /// The keeper's account, if it has one.
+    pub keeper: Option<Keeper>,
+    /// Lamports of the keeper's wallet.
+    pub lamports: u64,
+    /// Stake units in the wallet's associated token account.
+    pub stake: u64,
+    /// Boards that the market has had.
+    pub next_board: u32,
+    pub boards: Vec<BoardSnapshot>,
+    /// Boards that were asked for by number and don't exist.
+    pub missing: Vec<u32>,
+}
+
+/// A board.
+#[derive(Clone, Debug)]
+pub struct BoardSnapshot {
+    pub board: BoardRef,
+    pub header: Box<Board>,
+    /// Its slots, where the keeper works on the board and they could be read.
+    pub fleet: Option<Arc<Fleet>>,
+}
+
+impl BoardSnapshot {
+    /// The header, without slots.
+    pub fn view(&self) -> BoardView<'_> {
+        BoardView { header: &self.header, slots: &[] }
+    }
+
+    /// The seat that a wallet holds.
+    pub fn seat_of(&self, keeper: &Pubkey) -> Option<u8> {
+        self.view().seat_of(keeper).map(|(index, _)| index)
+    }
+}
+
+/// What matters of a board's slots: whom to probe and which leases wait to be settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fleet {
+    /// The round in which the machines below are probed.
+    pub round: u32,
+    /// Machines that get a verdict in that round.
+    pub targets: Arc<[Target]>,
+    /// Leases that are not settled: serial and first round after the lease.
+    pub leases: BTreeMap<u32, u32>,
+}
+
+impl Fleet {
+    /// Sorts out a board's slots.
+    pub fn of(board: &BoardView, round: u32) -> Self {
+        let attested = |(_, slot): &(u16, &Slot)| slot.attested_from <= round;
+        let target = |(index, slot): (u16, &Slot)| Target {
+            slot: index.into(),
+            generation: slot.generation,
+            node_key: Pubkey::from(slot.node_key),
+            endpoint: SocketAddr::new(Ipv6Addr::from(slot.endpoint.ip).into(), slot.endpoint.port()),
+        };
+        // A machine carries its lease until that is settled, and all machines of a lease end together.
+        let leases = board.slots.iter().filter(|slot| slot.lease != 0);
+        Self {
+            round,
+            targets: board.machines().filter(attested).map(target).collect(),
+            leases: leases.map(|slot| (slot.lease, slot.lease_until)).collect(),
+        }
+    }
+}

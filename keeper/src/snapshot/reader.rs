@@ -1,0 +1,310 @@
+//! Reads the chain.
+//!
+//! Every look costs two questions: the market with what belongs to the keeper, and the headers of all
+//! boards. A board's slots are up to 1.1 MB, so they are read only when a round begins, and when a lease was
+//! opened or a round closed, which may have made a lease due.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use anchor_lang::Discriminator;
+use futures::future::join_all;
+use leasehold::state::{Board, Keeper, Market, SLOTS_OFFSET, split};
+use leasehold_client::{
+    BoardRef, MarketRef,
+    account::{DecodeError, Stored},
+    fetch::{Fetch, FetchError},
+    rounds::round_at,
+};
+use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding, UiDataSliceConfig};
+use solana_pubkey::{Pubkey, pubkey};
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client_api::{client_error::Error as RpcError, config::RpcAccountInfoConfig};
+use tokio::time::timeout;
+
+use super::{BoardSnapshot, Fleet, Snapshot};
+use crate::{clock::ChainClock, troubles::Troubles};
+
+/// The account that holds the cluster's clock, and where in it the Unix time is.
+const CLOCK: (Pubkey, std::ops::Range<usize>) =
+    (pubkey!("SysvarC1ock11111111111111111111111111111111"), 32..40);
+/// Where in a token account the amount is.
+const TOKEN_AMOUNT: std::ops::Range<usize> = 64..72;
+/// The most accounts `getMultipleAccounts` takes.
+const BATCH: usize = 100;
+/// How long a look may take. Past that the node is as good as down.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why the chain could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("there is no market at {0} on this cluster: check --market and --rpc")]
+    NoMarket(Pubkey),
+    #[error("{address}: {error}")]
+    Decode { address: Pubkey, error: DecodeError },
+    #[error("the market's mints can't be read: {0}")]
+    Mints(FetchError),
+    #[error("the RPC node does not tell the cluster's time")]
+    NoClock,
+    #[error("the RPC node does not answer: {0}")]
+    Rpc(#[from] Box<RpcError>),
+    #[error("the RPC node took longer than {} s to answer", PATIENCE.as_secs())]
+    Slow,
+}
+
+impl From<RpcError> for ReadError {
+    fn from(error: RpcError) -> Self {
+        Self::Rpc(Box::new(error))
+    }
+}
+
+/// Reads snapshots for one keeper.
+pub struct Reader {
+    rpc: Arc<RpcClient>,
+    me: Pubkey,
+    market: Pubkey,
+    /// Boards to look at; `None`: all.
+    boards: Option<BTreeSet<u32>>,
+    /// Whether to work on boards where the keeper has no seat.
+    crank: bool,
+    clock: ChainClock,
+    reference: Option<MarketRef>,
+    /// Of boards by number: each costs some microseconds to find.
+    addresses: HashMap<u32, Pubkey>,
+    fleets: HashMap<Pubkey, (FleetKey, Arc<Fleet>)>,
+    troubles: Troubles<Pubkey>,
+}
+
+/// While this stays the same, what was read of a board's slots does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FleetKey {
+    round: u32,
+    /// First round not closed, and serial of the next lease; `None` while there are no leases.
+    leases: Option<(u32, u32)>,
+}
+
+impl FleetKey {
+    fn of(header: &Board, round: u32) -> Self {
+        let leases = (header.leases > 0).then_some((header.next_round, header.next_serial));
+        Self { round, leases }
+    }
+}
+
+impl Reader {
+    pub fn new(
+        rpc: Arc<RpcClient>,
+        me: Pubkey,
+        market: Pubkey,
+        boards: Option<BTreeSet<u32>>,
+        crank: bool,
+    ) -> Self {
+        Self {
+            rpc,
+            me,
+            market,
+            boards,
+            crank,
+            clock: ChainClock::default(),
+            reference: None,
+            addresses: HashMap::new(),
+            fleets: HashMap::new(),
+            troubles: Troubles::default(),
+        }
+    }
+
+    /// Unix time of the cluster in milliseconds, if it was ever read.
+    pub fn now_ms(&self) -> Option<i64> {
+        self.clock.now_ms()
+    }
+
+    /// Has a board's slots read again with the next snapshot.
+    pub fn forget(&mut self, board: &Pubkey) {
+        self.fleets.remove(board);
+    }
+
+    /// Looks at the chain. A board that can't be read is logged and left out.
+    ///
+    /// # Errors
+    /// [`ReadError`]; nothing was learned then.
+    pub async fn read(&mut self) -> Result<Snapshot, ReadError> {
+        timeout(PATIENCE, self.look()).await.map_err(|_| ReadError::Slow)?
+    }
+
+    async fn look(&mut self) -> Result<Snapshot, ReadError> {
+        let market = self.reference().await?;
+        let mut snapshot = self.market(market).await?;
+        let headers = self.headers(&mut snapshot).await?;
+        snapshot.now_ms = self.clock.now_ms().ok_or(ReadError::NoClock)?;
+        snapshot.boards = self.with_fleets(headers, snapshot.now_ms).await;
+        Ok(snapshot)
+    }
+
+    /// What never changes of the market.
+    async fn reference(&mut self) -> Result<MarketRef, ReadError> {
+        if let Some(reference) = self.reference {
+            return Ok(reference);
+        }
+        let reference = Fetch::new(&self.rpc).market_ref(self.market).await.map_err(|error| match error {
+            FetchError::Missing { address } if address == self.market => ReadError::NoMarket(address),
+            FetchError::Decode { address, error } => ReadError::Decode { address, error },
+            FetchError::Rpc(error) => ReadError::Rpc(error),
+            error => ReadError::Mints(error),
+        })?;
+        self.reference = Some(reference);
+        Ok(reference)
+    }
+
+    /// The market's account, what belongs to the keeper, and the time.
+    async fn market(&mut self, market: MarketRef) -> Result<Snapshot, ReadError> {
+        let wanted =
+            [CLOCK.0, market.address, market.keeper(&self.me), self.me, market.stake_account(&self.me)];
+        let mut accounts = self.accounts(&wanted, None).await?.into_iter();
+        let mut next = || accounts.next().flatten();
+
+        let clock = next().and_then(|account| u64_at(&account, CLOCK.1)).ok_or(ReadError::NoClock)?;
+        self.clock.note(clock.cast_signed());
+        let account = next().ok_or(ReadError::NoMarket(market.address))?;
+        let state: Market = decode(market.address, &account)?;
+        let keeper = next().map(|account| decode::<Keeper>(market.keeper(&self.me), &account)).transpose();
+        let wanted = self.boards.iter().flatten().copied();
+        Ok(Snapshot {
+            now_ms: 0,
+            me: self.me,
+            market,
+            authorities: [Some(state.authority), state.pending_authority].into_iter().flatten().collect(),
+            keeper_bond: state.params.keeper_bond,
+            // An address of which somebody else can only raise the balance.
+            keeper: keeper.ok().flatten(),
+            lamports: next().map_or(0, |account| account.lamports),
+            stake: next().and_then(|account| u64_at(&account, TOKEN_AMOUNT)).unwrap_or_default(),
+            next_board: state.next_board,
+            boards: Vec::new(),
+            missing: wanted.filter(|board| *board >= state.next_board).collect(),
+        })
+    }
+
+    /// The headers of all boards that exist.
+    async fn headers(&mut self, snapshot: &mut Snapshot) -> Result<Vec<BoardSnapshot>, ReadError> {
+        let wanted = |index: &u32| self.boards.as_ref().is_none_or(|boards| boards.contains(index));
+        let boards: Vec<_> = (0..snapshot.next_board)
+            .filter(wanted)
+            .map(|index| match self.addresses.get(&index) {
+                Some(address) => BoardRef { address: *address, index, market: snapshot.market },
+                None => snapshot.market.board(index),
+            })
+            .collect();
+        self.addresses.extend(boards.iter().map(|board| (board.index, board.address)));
+        let mut headers = Vec::with_capacity(boards.len());
+        for batch in boards.chunks(BATCH) {
+            let addresses: Vec<_> = batch.iter().map(|board| board.address).collect();
+            let accounts = self.accounts(&addresses, Some(SLOTS_OFFSET)).await?;
+            for (board, account) in batch.iter().zip(accounts) {
+                // A board that was closed leaves nothing behind.
+                let Some(account) = account else {
+                    if self.boards.is_some() {
+                        snapshot.missing.push(board.index);
+                    }
+                    continue;
+                };
+                match header(&account) {
+                    Some(header) => headers.push(BoardSnapshot { board: *board, header, fleet: None }),
+                    None => {
+                        let error = format!("board {} can't be read: it has another layout", board.index);
+                        self.troubles.note(board.address, &error);
+                    }
+                }
+            }
+        }
+        Ok(headers)
+    }
+
+    /// Adds the slots of the boards that the keeper works on.
+    async fn with_fleets(&mut self, mut boards: Vec<BoardSnapshot>, now_ms: i64) -> Vec<BoardSnapshot> {
+        let mut unread = Vec::new();
+        for board in &mut boards {
+            let works = self.crank || board.seat_of(&self.me).is_some();
+            if !works {
+                continue;
+            }
+            let round = round_at(board.header.round_secs, now_ms.div_euclid(1_000));
+            match self.fleets.get(&board.board.address) {
+                Some((key, fleet)) if *key == FleetKey::of(&board.header, round) => {
+                    board.fleet = Some(Arc::clone(fleet));
+                }
+                _ => unread.push((board, round)),
+            }
+        }
+        let rpc = &self.rpc;
+        let reads = unread.into_iter().map(|(board, round)| async move {
+            let read = read_slots(rpc, &board.board, round).await;
+            (board, round, read)
+        });
+        for (board, round, read) in join_all(reads).await {
+            let address = board.board.address;
+            match read {
+                Ok((header, fleet)) => {
+                    self.troubles.clear(&address);
+                    self.fleets.insert(address, (FleetKey::of(&header, round), Arc::clone(&fleet)));
+                    board.header = header;
+                    board.fleet = Some(fleet);
+                }
+                Err(error) => {
+                    let error = format!("the slots of board {} can't be read: {error}", board.board.index);
+                    self.troubles.note(address, &error);
+                }
+            }
+        }
+        boards
+    }
+
+    /// Accounts, or their first `length` bytes.
+    async fn accounts(
+        &self,
+        addresses: &[Pubkey],
+        length: Option<usize>,
+    ) -> Result<Vec<Option<UiAccount>>, ReadError> {
+        let config = RpcAccountInfoConfig {
+            encoding: Some(UiAccountEncoding::Base64Zstd),
+            data_slice: length.map(|length| UiDataSliceConfig { offset: 0, length }),
+            ..RpcAccountInfoConfig::default()
+        };
+        Ok(self.rpc.get_multiple_ui_accounts_with_config(addresses, config).await?.value)
+    }
+}
+
+/// A board's slots, with the header of the same moment.
+async fn read_slots(
+    rpc: &RpcClient,
+    board: &BoardRef,
+    round: u32,
+) -> Result<(Box<Board>, Arc<Fleet>), FetchError> {
+    let fetched = Fetch::new(rpc).board(board.address).await?;
+    let view = fetched.view()?;
+    Ok((Box::new(*view.header), Arc::new(Fleet::of(&view, round))))
+}
+
+/// The data of an account of this program.
+fn data(account: &UiAccount) -> Option<Vec<u8>> {
+    let ours = account.owner.parse::<Pubkey>() == Ok(leasehold::ID);
+    account.data.decode().filter(|_| ours)
+}
+
+fn decode<T: Stored>(address: Pubkey, account: &UiAccount) -> Result<T, ReadError> {
+    let data = data(account).unwrap_or_default();
+    <T as Stored>::decode(&data).map_err(|error| ReadError::Decode { address, error })
+}
+
+/// A board's header, of an account that was cut off behind it.
+fn header(account: &UiAccount) -> Option<Box<Board>> {
+    let data = data(account).filter(|data| data.starts_with(Board::DISCRIMINATOR))?;
+    let (header, _) = split(&data).ok()?;
+    (header.version == Board::VERSION).then(|| Box::new(*header))
+}
+
+fn u64_at(account: &UiAccount, place: std::ops::Range<usize>) -> Option<u64> {
+    let data = account.data.decode()?;
+    data.get(place)?.try_into().ok().map(u64::from_le_bytes)
+}

@@ -1,0 +1,137 @@
+//! How each step is done: one file for each, under the program's name of it.
+
+mod claim_keeper_fees;
+mod close_round;
+mod probe_round;
+mod settle_lease;
+mod submit_round;
+mod take_seat;
+
+use anchor_lang::error::ErrorCode;
+use leasehold::error::LeaseholdError;
+use leasehold_client::{
+    BoardRef,
+    error::explain_send,
+    sender::{Receipt, Sender},
+};
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+
+use crate::{
+    memory::Chore,
+    planner::Action,
+    prober::{ProbeReport, Prober},
+};
+
+/// The sorts of steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Task {
+    TakeSeat,
+    ProbeRound,
+    SubmitRound,
+    CloseRound,
+    SettleLease,
+    ClaimKeeperFees,
+}
+
+impl Task {
+    pub const ALL: [Self; 6] = [
+        Self::TakeSeat,
+        Self::ProbeRound,
+        Self::SubmitRound,
+        Self::CloseRound,
+        Self::SettleLease,
+        Self::ClaimKeeperFees,
+    ];
+
+    /// As the program calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TakeSeat => "take_seat",
+            Self::ProbeRound => "probe_round",
+            Self::SubmitRound => "submit_round",
+            Self::CloseRound => "close_round",
+            Self::SettleLease => "settle_lease",
+            Self::ClaimKeeperFees => "claim_keeper_fees",
+        }
+    }
+}
+
+/// What became of a step.
+#[derive(Debug)]
+pub enum End {
+    /// The machines were asked.
+    Probed(ProbeReport),
+    /// The transaction took effect.
+    Sent(Receipt),
+    /// Somebody else was faster, or the time for it was over: nothing is left to do.
+    Overtaken(String),
+    /// It did not work and is tried again, if it still makes sense by then.
+    Failed(String),
+}
+
+/// A step that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    pub chore: Chore,
+    pub task: Task,
+    pub board: BoardRef,
+    /// What was done, as a line for the log.
+    pub text: String,
+    pub end: End,
+}
+
+/// What steps are done with.
+#[derive(Clone)]
+pub struct Tools {
+    pub me: Pubkey,
+    pub sender: Sender,
+    pub prober: Prober,
+}
+
+/// A transaction to send.
+struct Step {
+    task: Task,
+    text: String,
+    instructions: Vec<Instruction>,
+    /// Refusals that say that there is nothing left to do.
+    overtaken: Vec<u32>,
+}
+
+/// Does a step. Dropping the future leaves a transaction to its fate, and ends a round of probes.
+pub async fn run(action: Action, tools: Tools) -> Finished {
+    let (chore, board) = (action.chore(), *action.board());
+    let step = match action {
+        Action::ProbeRound { round, targets, time, .. } => {
+            let end = probe_round::run(&tools, &board, round, &targets, time).await;
+            let text = format!("probed the {} machines of round {round}", targets.len());
+            return Finished { chore, task: Task::ProbeRound, board, text, end };
+        }
+        Action::TakeSeat { seat, register, deposit, .. } => {
+            take_seat::step(&board, tools.me, seat, register, deposit)
+        }
+        Action::SubmitRound { seat, round, slots, answers, .. } => {
+            submit_round::step(&board, tools.me, seat, round, slots, &answers.report)
+        }
+        Action::CloseRound { next_round, .. } => close_round::step(&board, next_round),
+        Action::SettleLease { serial, keeper, .. } => settle_lease::step(&board, tools.me, serial, keeper),
+        Action::ClaimKeeperFees { seat, .. } => claim_keeper_fees::step(&board, tools.me, seat),
+    };
+    let end = match tools.sender.send(&step.instructions, &[]).await {
+        Ok(receipt) => End::Sent(receipt),
+        Err(error) if error.code().is_some_and(|code| step.overtaken.contains(&code)) => {
+            End::Overtaken(explain_send(&error))
+        }
+        Err(error) => End::Failed(explain_send(&error)),
+    };
+    Finished { chore, task: step.task, board, text: step.text, end }
+}
+
+fn codes(errors: impl IntoIterator<Item = LeaseholdError>) -> Vec<u32> {
+    errors.into_iter().map(u32::from).collect()
+}
+
+/// The account that an instruction works on was closed.
+fn gone() -> u32 {
+    ErrorCode::AccountNotInitialized.into()
+}

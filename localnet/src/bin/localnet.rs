@@ -1,0 +1,87 @@
+//! `cargo localnet`: a local network with Leasehold on it, until it is told to end.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use leasehold_localnet::{Genesis, Grant, Network, Options, open_market, program};
+use solana_pubkey::Pubkey;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What a wallet named by `--fund` gets: lamports, payment units, stake units.
+const FUNDS: [u64; 3] = [1_000_000_000_000, 1_000_000_000_000, 1_000_000_000_000_000];
+
+/// Runs a Solana network in this process, with Leasehold, two mints and a market on it.
+#[derive(Parser)]
+#[command(name = "localnet")]
+struct Args {
+    /// Port for JSON-RPC; 0 takes any free one
+    #[arg(long, default_value_t = 8899)]
+    port: u16,
+
+    /// Port for websockets; 0 takes any free one
+    #[arg(long, default_value_t = 8900)]
+    ws_port: u16,
+
+    /// Length of the market's rounds in seconds; at least 10
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..))]
+    round_secs: u32,
+
+    /// Wallet that gets 1,000 SOL, 1,000,000 payment tokens and 1,000,000 stake tokens; can be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    fund: Vec<Pubkey>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("localnet: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<()> {
+    // Before anything is started, so that no signal is missed.
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be received")?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals can't be received")?;
+    tokio::select! {
+        network = start(args) => {
+            // Held until the signal, then closed.
+            let _network = network?;
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+async fn start(args: Args) -> Result<Network> {
+    let options = Options {
+        rpc_port: Some(args.port),
+        ws_port: Some(args.ws_port),
+        slot: Duration::from_millis(400),
+        program: Some(program()?),
+        ..Options::default()
+    };
+    let network = Network::start(options).await?;
+    let market = open_market(&network, Genesis::new(args.round_secs)).await?;
+    let [lamports, payment, stake] = FUNDS;
+    network
+        .fund_all(args.fund.iter().map(|wallet| Grant { wallet: *wallet, lamports, payment, stake }))
+        .await?;
+
+    println!("rpc          {}", network.rpc_url());
+    println!("websocket    {}", network.ws_url());
+    println!("program      {}", leasehold::ID);
+    println!("market       {} {}", market.id, market.address);
+    println!("payment_mint {}", network.payment_mint());
+    println!("stake_mint   {}", network.stake_mint());
+    Ok(network)
+}

@@ -1,0 +1,110 @@
+//! The first market of a network, made by the same transactions as any other.
+
+use std::{fs, path::Path};
+
+use leasehold::{
+    math::slashing::SlashSplit,
+    state::{HardwareClass, Params, RoundRules},
+};
+use leasehold_client::{MarketRef, instruction};
+
+use crate::network::{Network, NetworkError, Program};
+
+/// Seats of a board and the votes that decide, as the protocol has them by default.
+const COMMITTEE: (u8, u8) = (13, 9);
+
+/// Shortest notice of a change of parameters that the program allows, in seconds.
+const TIMELOCK_SECS: u32 = *leasehold::constants::TIMELOCK_SECS.start();
+
+/// One token of the stake mint, in its base units.
+const STAKE: u64 = 1_000_000_000;
+
+/// Classes of hardware, with the weight of a GPU in basis points.
+const CLASSES: [(&str, u32); 6] = [
+    ("RTX 3090", 6_000),
+    ("RTX 4090", 10_000),
+    ("L40S", 20_000),
+    ("A100 80GB", 30_000),
+    ("H100 80GB", 60_000),
+    ("B200 192GB", 90_000),
+];
+
+/// The compiled program that lies beside its source.
+pub fn program() -> Result<Program, NetworkError> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../programs/leasehold/leasehold.so");
+    let bytes = fs::read(&path).map_err(NetworkError::Program)?;
+    Ok(Program { id: leasehold::ID, bytes })
+}
+
+/// What market to make.
+#[derive(Clone, Debug)]
+pub struct Genesis {
+    /// The market's number.
+    pub id: u64,
+    /// How rounds are voted on.
+    pub rules: RoundRules,
+    /// Prices, bonds and shares.
+    pub params: Params,
+    /// How many boards to begin with.
+    pub boards: u32,
+}
+
+impl Genesis {
+    /// Market 1 with one board, the default committee and rounds of `round_secs`, of which keepers may use
+    /// as many again to submit.
+    pub fn new(round_secs: u32) -> Self {
+        let (seats, threshold) = COMMITTEE;
+        Self {
+            id: 1,
+            rules: RoundRules { round_secs, submit_secs: round_secs, seats, threshold, abandon_rounds: 6 },
+            params: params(),
+            boards: 1,
+        }
+    }
+
+    /// With a committee of `seats`, of which `threshold` decide.
+    pub fn committee(mut self, seats: u8, threshold: u8) -> Self {
+        self.rules.seats = seats;
+        self.rules.threshold = threshold;
+        self
+    }
+}
+
+/// Makes the market and its boards. The network's payer becomes the authority of both.
+pub async fn open_market(network: &Network, genesis: Genesis) -> Result<MarketRef, NetworkError> {
+    let Genesis { id, rules, params, boards } = genesis;
+    let market = MarketRef::new(id, network.payment_mint(), network.stake_mint());
+    let sender = network.sender();
+    let authority = sender.payer();
+    let create = instruction::create_market(&market, authority, TIMELOCK_SECS, rules, params);
+    sender.send(&[create], &[]).await?;
+    for index in 0..boards {
+        sender.send(&[instruction::create_board(&market.board(index), authority)], &[]).await?;
+    }
+    Ok(market)
+}
+
+fn params() -> Params {
+    Params {
+        bond_unit: 200 * STAKE,
+        keeper_bond: 5_000 * STAKE,
+        keeper_fee: 10_000,
+        unbonding_secs: 14 * 86_400,
+        min_rounds: 1,
+        max_rounds: 10_000,
+        fee_bps: 250,
+        keeper_share_bps: 5_000,
+        sla_bps: 9_500,
+        slash_multiplier_bps: 20_000,
+        split: SlashSplit::DEFAULT,
+        classes: CLASSES.iter().map(|(name, weight_bps)| class(name, *weight_bps)).collect(),
+    }
+}
+
+fn class(label: &str, weight_bps: u32) -> HardwareClass {
+    let mut name = [0; 16];
+    for (to, from) in name.iter_mut().zip(label.bytes()) {
+        *to = from;
+    }
+    HardwareClass { name, weight_bps }
+}

@@ -1,0 +1,227 @@
+//! The client's sender against a running network: what lands, lands once, and failures are told apart.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::{StreamExt, stream};
+use leasehold_client::sender::{AnySigner, Job, SendError, Sender};
+use leasehold_localnet::{Grant, Network, Options, network::sender_options};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_rpc_client::{
+    http_sender::HttpSender,
+    nonblocking::rpc_client::RpcClient,
+    rpc_client::RpcClientConfig,
+    rpc_sender::{RpcSender, RpcTransportStats},
+};
+use solana_rpc_client_api::{
+    client_error::{Error, ErrorKind, Result},
+    request::RpcRequest,
+};
+use solana_signer::Signer;
+use solana_system_interface::instruction::transfer;
+
+/// A network and a wallet that holds a million lamports.
+async fn network() -> (Network, Pubkey) {
+    // Short slots let blockhashes expire within two seconds.
+    let options = Options { slot: Duration::from_millis(10), ..Options::default() };
+    let network = Network::start(options).await.expect("a network");
+    let wallet = Keypair::new().pubkey();
+    network.fund(grant(wallet, 1_000_000)).await.expect("funding");
+    (network, wallet)
+}
+
+fn grant(wallet: Pubkey, lamports: u64) -> Grant {
+    Grant { wallet, lamports, payment: 0, stake: 0 }
+}
+
+async fn balance(network: &Network, wallet: &Pubkey) -> u64 {
+    network.rpc().get_balance(wallet).await.expect("balance")
+}
+
+#[tokio::test]
+async fn a_refused_instruction_is_told_by_number_and_code() {
+    let (network, _) = network().await;
+    let poor = Arc::new(Keypair::new());
+    network.fund(grant(poor.pubkey(), 2_000_000)).await.expect("funding");
+    let payer = network.payer().pubkey();
+    let instructions = [transfer(&payer, &poor.pubkey(), 1), transfer(&poor.pubkey(), &payer, 3_000_000)];
+
+    let simulated = network.sender().send(&instructions, &[&*poor]).await.expect_err("too much");
+    let SendError::Program { instruction: 1, code: 1, signature: None, .. } = simulated else {
+        panic!("{simulated:?}");
+    };
+    // Without a simulation the chain refuses it, and takes its fee.
+    let signer: Arc<AnySigner> = poor.clone();
+    let job = Job::new(instructions.to_vec()).signer(signer).units(1_000);
+    let landed = network.sender().send_job(&job).await.expect_err("too much");
+    let SendError::Program { instruction: 1, code: 1, signature: Some(_), logs } = &landed else {
+        panic!("{landed:?}");
+    };
+    assert!(logs.iter().any(|line| line.contains("insufficient lamports")), "{logs:?}");
+    assert_eq!(balance(&network, &poor.pubkey()).await, 2_000_000);
+}
+
+#[tokio::test]
+async fn equal_transactions_sent_at_once_all_take_effect() {
+    let (network, wallet) = network().await;
+    let payer = network.payer().pubkey();
+    let jobs = (0..5).map(|number| (number, Job::new(vec![transfer(&payer, &wallet, 10)])));
+    let mut ends = network.sender().send_all(stream::iter(jobs), 5).collect::<Vec<_>>().await;
+    ends.sort_by_key(|(number, _)| *number);
+    for (position, (number, receipt)) in ends.iter().enumerate() {
+        assert_eq!(*number, position);
+        let receipt = receipt.as_ref().expect("a receipt");
+        // Both the transfer and the compute budget's instruction cost 150 units. Bytes: signature 1 + 64,
+        // header 3, keys 1 + 4 * 32, blockhash 32, instructions 1 + 17 + 8.
+        assert_eq!((receipt.cu, receipt.fee, receipt.bytes), (Some(300), Some(5_000), 255));
+    }
+    assert_eq!(balance(&network, &wallet).await, 1_000_050);
+}
+
+#[tokio::test]
+async fn transactions_in_order_build_on_each_other() {
+    let (network, _) = network().await;
+    // Each wallet passes on what it got from the one before, and would have nothing without it.
+    let wallets = (0..40).map(|_| Arc::new(Keypair::new())).collect::<Vec<_>>();
+    let first = wallets.first().expect("wallets");
+    network.fund(grant(first.pubkey(), 5_000_000)).await.expect("funding");
+    let jobs = wallets.windows(2).map(|pair| {
+        let [from, to] = pair else { unreachable!("windows of two") };
+        let signer: Arc<AnySigner> = from.clone();
+        ((), Job::new(vec![transfer(&from.pubkey(), &to.pubkey(), 5_000_000)]).signer(signer))
+    });
+    let jobs = stream::iter(jobs.collect::<Vec<_>>());
+    let ends = network.sender().send_in_order(jobs, 64).collect::<Vec<_>>().await;
+    assert!(ends.iter().all(|((), end)| end.is_ok()), "{ends:?}");
+    let last = wallets.last().expect("wallets");
+    assert_eq!(balance(&network, &last.pubkey()).await, 5_000_000);
+}
+
+#[tokio::test]
+async fn a_transaction_too_large_for_a_packet_is_refused_before_it_is_sent() {
+    let (network, _) = network().await;
+    let payer = network.payer().pubkey();
+    let transfers = (0..40).map(|_| transfer(&payer, &Keypair::new().pubkey(), 1_000_000));
+    let instructions = transfers.collect::<Vec<_>>();
+    let error = network.sender().send(&instructions, &[]).await.expect_err("too large");
+    let SendError::TooLarge { limit: 1_232, bytes: 1_233.. } = error else {
+        panic!("{error:?}");
+    };
+}
+
+#[tokio::test]
+async fn a_missing_signature_is_told() {
+    let (network, wallet) = network().await;
+    let transfer = transfer(&wallet, &network.payer().pubkey(), 1);
+    let error = network.sender().send(&[transfer], &[]).await.expect_err("unsigned");
+    assert!(matches!(error, SendError::Signing(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_lost_transaction_is_signed_anew() {
+    let (network, wallet) = network().await;
+    let (sender, offers) = lossy(&network, Loss::Questions);
+    let receipt = sender.send(&[transfer(&sender.payer(), &wallet, 7)], &[]).await.expect("a receipt");
+    assert!(receipt.cu.is_some());
+    assert_eq!(balance(&network, &wallet).await, 1_000_007);
+    assert!(offers.load(Ordering::Relaxed) >= 3, "offered twice and signed anew");
+}
+
+#[tokio::test]
+async fn a_transaction_whose_answer_is_lost_takes_effect_once() {
+    let (network, wallet) = network().await;
+    let (sender, _) = lossy(&network, Loss::Answers);
+    sender.send(&[transfer(&sender.payer(), &wallet, 7)], &[]).await.expect("a receipt");
+    assert_eq!(balance(&network, &wallet).await, 1_000_007);
+}
+
+#[tokio::test]
+async fn a_simulation_that_promised_too_much_is_made_up_for() {
+    let (network, wallet) = network().await;
+    let (sender, offers) = lossy(&network, Loss::Units);
+    let receipt = sender.send(&[transfer(&sender.payer(), &wallet, 7)], &[]).await.expect("a receipt");
+    assert_eq!(receipt.cu, Some(300));
+    assert_eq!(balance(&network, &wallet).await, 1_000_007);
+    assert_eq!(offers.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_network_that_is_gone_is_told() {
+    let (network, wallet) = network().await;
+    let sender = network.sender().clone();
+    drop(network);
+    let error = sender.send(&[transfer(&sender.payer(), &wallet, 1)], &[]).await.expect_err("nobody there");
+    assert!(matches!(error, SendError::Rpc(_)) && error.is_transient(), "{error:?}");
+}
+
+/// What gets lost on the way of the first transaction.
+enum Loss {
+    /// The transaction, whenever it is offered.
+    Questions,
+    /// The answer to it.
+    Answers,
+    /// Half of the compute units that its simulation used.
+    Units,
+}
+
+/// A line to the network on which something gets lost.
+struct Line {
+    http: HttpSender,
+    loss: Loss,
+    /// The first transaction that was offered.
+    first: OnceLock<String>,
+    offers: Arc<AtomicUsize>,
+}
+
+fn lossy(network: &Network, loss: Loss) -> (Sender, Arc<AtomicUsize>) {
+    let offers = Arc::new(AtomicUsize::new(0));
+    let http = HttpSender::new(network.rpc_url());
+    let line = Line { http, loss, first: OnceLock::new(), offers: Arc::clone(&offers) };
+    let rpc = RpcClient::new_sender(line, RpcClientConfig::default());
+    let payer: Arc<AnySigner> = network.payer().clone();
+    (Sender::with_options(Arc::new(rpc), payer, sender_options()), offers)
+}
+
+#[async_trait]
+impl RpcSender for Line {
+    async fn send(&self, request: RpcRequest, params: serde_json::Value) -> Result<serde_json::Value> {
+        match (request, &self.loss) {
+            (RpcRequest::SendTransaction, loss) => {
+                self.offers.fetch_add(1, Ordering::Relaxed);
+                let transaction = params[0].to_string();
+                let is_first = *self.first.get_or_init(|| transaction.clone()) == transaction;
+                match loss {
+                    Loss::Questions if is_first => Err(lost()),
+                    Loss::Answers => self.http.send(request, params).await.and(Err(lost())),
+                    _ => self.http.send(request, params).await,
+                }
+            }
+            (RpcRequest::SimulateTransaction, Loss::Units) if self.first.get().is_none() => {
+                let mut answer = self.http.send(request, params).await?;
+                let units = &mut answer["value"]["unitsConsumed"];
+                *units = (units.as_u64().expect("units") / 2).into();
+                Ok(answer)
+            }
+            _ => self.http.send(request, params).await,
+        }
+    }
+
+    fn get_transport_stats(&self) -> RpcTransportStats {
+        self.http.get_transport_stats()
+    }
+
+    fn url(&self) -> String {
+        self.http.url()
+    }
+}
+
+fn lost() -> Error {
+    ErrorKind::Custom("lost".to_owned()).into()
+}

@@ -1,0 +1,147 @@
+//! The configuration file: which machines a node answers for, and with which keys.
+
+use crate::machines::{Machine, Serving};
+use leasehold_client::probe::{Pubkey, SigningKey};
+use serde::{Deserialize, Deserializer};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tracing::warn;
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {path} ({source}): check the path and who may read it")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{path} is not a valid configuration: {source}")]
+    Syntax { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{path}: machine in slot {slot} has no {field}: give it one, or one for all machines at the top")]
+    Missing { path: PathBuf, slot: u32, field: &'static str },
+    #[error(
+        "{path}: machine in slot {slot} needs either `keypair` (a file) or `seed` (64 hexadecimal digits)"
+    )]
+    Key { path: PathBuf, slot: u32 },
+    #[error("{path}: round_secs must be at least 1")]
+    RoundSecs { path: PathBuf },
+    #[error(
+        "{path} is not a keypair file: it should hold 64 numbers between brackets, as solana-keygen writes them"
+    )]
+    Keypair { path: PathBuf },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default, deserialize_with = "address")]
+    program: Option<Pubkey>,
+    #[serde(default, deserialize_with = "address")]
+    market: Option<Pubkey>,
+    #[serde(default, deserialize_with = "address")]
+    board: Option<Pubkey>,
+    round_secs: Option<u32>,
+    #[serde(default, deserialize_with = "addresses")]
+    keepers: Option<Vec<Pubkey>>,
+    #[serde(default, rename = "machine")]
+    machines: Vec<Entry>,
+}
+
+/// A machine; what it doesn't say is as at the top of the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    #[serde(default, deserialize_with = "address")]
+    program: Option<Pubkey>,
+    #[serde(default, deserialize_with = "address")]
+    market: Option<Pubkey>,
+    #[serde(default, deserialize_with = "address")]
+    board: Option<Pubkey>,
+    round_secs: Option<u32>,
+    slot: u32,
+    generation: u16,
+    keypair: Option<PathBuf>,
+    seed: Option<String>,
+}
+
+/// Reads a configuration file and the keypair files that it names; relative paths start at its folder.
+///
+/// # Errors
+/// Any [`ConfigError`].
+pub fn load(path: &Path) -> Result<Serving, ConfigError> {
+    let text = read(path)?;
+    let file: File = toml::from_str(&text)
+        .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+    if file.machines.iter().any(|entry| entry.seed.is_some()) {
+        warn_if_readable(path);
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let machines =
+        file.machines.iter().map(|entry| machine(path, folder, &file, entry)).collect::<Result<_, _>>()?;
+    Ok(Serving { machines, keepers: file.keepers })
+}
+
+fn machine(path: &Path, folder: &Path, file: &File, entry: &Entry) -> Result<Machine, ConfigError> {
+    let slot = entry.slot;
+    let missing = |field| ConfigError::Missing { path: path.to_owned(), slot, field };
+    let key = match (&entry.keypair, &entry.seed) {
+        (Some(keypair), None) => read_keypair(&folder.join(keypair))?,
+        (None, Some(seed)) => {
+            let mut bytes = [0; 32];
+            hex::decode_to_slice(seed, &mut bytes)
+                .map_err(|_| ConfigError::Key { path: path.to_owned(), slot })?;
+            SigningKey::from_bytes(&bytes)
+        }
+        _ => return Err(ConfigError::Key { path: path.to_owned(), slot }),
+    };
+    let round_secs = entry.round_secs.or(file.round_secs);
+    if round_secs == Some(0) {
+        return Err(ConfigError::RoundSecs { path: path.to_owned() });
+    }
+    Ok(Machine {
+        program: entry.program.or(file.program).ok_or_else(|| missing("program"))?,
+        market: entry.market.or(file.market).ok_or_else(|| missing("market"))?,
+        board: entry.board.or(file.board).ok_or_else(|| missing("board"))?,
+        slot,
+        generation: entry.generation,
+        round_secs,
+        key,
+    })
+}
+
+/// Reads a key as `solana-keygen` writes it: a JSON array of the 64 bytes of secret and public key.
+///
+/// # Errors
+/// [`ConfigError::Read`] or [`ConfigError::Keypair`].
+pub fn read_keypair(path: &Path) -> Result<SigningKey, ConfigError> {
+    let invalid = || ConfigError::Keypair { path: path.to_owned() };
+    let bytes: Vec<u8> = serde_json::from_str(&read(path)?).map_err(|_| invalid())?;
+    let bytes: [u8; 64] = bytes.try_into().map_err(|_| invalid())?;
+    let key = SigningKey::from_keypair_bytes(&bytes).map_err(|_| invalid())?;
+    warn_if_readable(path);
+    Ok(key)
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
+fn warn_if_readable(path: &Path) {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
+        warn!(path = %path.display(), "others on this host can open this file, which holds secret keys: chmod 600 it");
+    }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pubkey>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map(Some)
+        .map_err(|_| serde::de::Error::custom(format!("`{text}` is not an address in base58")))
+}
+
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Pubkey>>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let parse = |text: String| {
+        text.parse().map_err(|_| serde::de::Error::custom(format!("`{text}` is not an address in base58")))
+    };
+    texts.into_iter().map(parse).collect::<Result<_, _>>().map(Some)
+}

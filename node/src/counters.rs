@@ -1,0 +1,68 @@
+//! What became of the datagrams that came in.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What became of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Answered,
+    /// Not a challenge: wrong length, tag or reserved bytes.
+    Malformed,
+    /// For a machine that isn't served here, or with another program, market or generation.
+    UnknownMachine,
+    /// For a machine that is paused.
+    Paused,
+    /// From a keeper that isn't on the list of those to answer.
+    KeeperNotAllowed,
+    /// For a round too far from the clock's.
+    OtherRound,
+    /// More than the source may send.
+    RateLimited,
+    /// Not signed by the keeper that it names.
+    BadSignature,
+    /// Answered, but the answer could not be sent.
+    SendFailed,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of the enum.
+    pub const ALL: [Outcome; 9] = [
+        Outcome::Answered,
+        Outcome::Malformed,
+        Outcome::UnknownMachine,
+        Outcome::Paused,
+        Outcome::KeeperNotAllowed,
+        Outcome::OtherRound,
+        Outcome::RateLimited,
+        Outcome::BadSignature,
+        Outcome::SendFailed,
+    ];
+
+    /// The outcome's name in the metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Answered => "answered",
+            Outcome::Malformed => "malformed",
+            Outcome::UnknownMachine => "unknown_machine",
+            Outcome::Paused => "paused",
+            Outcome::KeeperNotAllowed => "keeper_not_allowed",
+            Outcome::OtherRound => "other_round",
+            Outcome::RateLimited => "rate_limited",
+            Outcome::BadSignature => "bad_signature",
+            Outcome::SendFailed => "send_failed",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters([AtomicU64; Outcome::ALL.len()]);
+
+impl Counters {
+    pub(crate) fn count(&self, outcome: Outcome) {
+        self.0[outcome as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn get(&self, outcome: Outcome) -> u64 {
+        self.0[outcome as usize].load(Relaxed)
+    }
+}

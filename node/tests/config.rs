@@ -1,0 +1,88 @@
+//! The configuration file: what it may say, and what each mistake is told.
+
+use leasehold_client::probe::{Pubkey, SigningKey};
+use leasehold_node::{ConfigError, Serving, load};
+use std::path::Path;
+
+const TOP: &str = "program = \"11111111111111111111111111111112\"\n\
+    market = \"11111111111111111111111111111113\"\n\
+    board = \"11111111111111111111111111111114\"\n";
+const SEED: &str = "seed = \"0909090909090909090909090909090909090909090909090909090909090909\"\n";
+
+fn load_text(text: &str) -> Result<Serving, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.toml");
+    std::fs::write(&path, text).unwrap();
+    load(&path)
+}
+
+fn refusal(text: &str) -> String {
+    load_text(text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_committed_example_is_valid() {
+    let serving = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("example.toml")).unwrap();
+    assert_eq!(serving.machines.len(), 1);
+    assert_eq!(serving.machines[0].round_secs, Some(600));
+    assert!(serving.keepers.is_none());
+}
+
+#[test]
+fn a_machine_takes_from_the_top_what_it_does_not_say() {
+    let serving = load_text(&format!(
+        "{TOP}round_secs = 600\nkeepers = [\"11111111111111111111111111111115\"]\n\
+         [[machine]]\nslot = 7\ngeneration = 2\n{SEED}\
+         [[machine]]\nslot = 8\ngeneration = 1\nround_secs = 10\nboard = \"11111111111111111111111111111116\"\n{SEED}"
+    ))
+    .unwrap();
+    let key = |text: &str| text.parse::<Pubkey>().unwrap();
+    let [first, second] = &serving.machines[..] else { panic!("two machines") };
+    assert_eq!((first.slot, first.generation, first.round_secs), (7, 2, Some(600)));
+    assert_eq!(first.program, key("11111111111111111111111111111112"));
+    assert_eq!(first.market, key("11111111111111111111111111111113"));
+    assert_eq!(first.board, key("11111111111111111111111111111114"));
+    assert_eq!(first.key, SigningKey::from_bytes(&[9; 32]));
+    assert_eq!((second.slot, second.round_secs), (8, Some(10)));
+    assert_eq!(second.board, key("11111111111111111111111111111116"));
+    assert_eq!(serving.keepers, Some(vec![key("11111111111111111111111111111115")]));
+}
+
+#[test]
+fn a_key_file_is_found_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = SigningKey::from_bytes(&[4; 32]);
+    let bytes = serde_json::to_string(&key.to_keypair_bytes().to_vec()).unwrap();
+    std::fs::write(folder.path().join("machine.json"), bytes).unwrap();
+    let path = folder.path().join("node.toml");
+    let machine = "[[machine]]\nslot = 0\ngeneration = 1\nkeypair = \"machine.json\"\n";
+    std::fs::write(&path, format!("{TOP}{machine}")).unwrap();
+    assert_eq!(load(&path).unwrap().machines[0].key, key);
+
+    // The public half must belong to the secret one.
+    let mut wrong = key.to_keypair_bytes();
+    wrong[63] ^= 1;
+    for bytes in [serde_json::to_string(&wrong.to_vec()).unwrap(), "[1,2,3]".into(), "key".into()] {
+        std::fs::write(folder.path().join("machine.json"), bytes).unwrap();
+        assert!(load(&path).unwrap_err().to_string().contains("is not a keypair file"));
+    }
+    std::fs::remove_file(folder.path().join("machine.json")).unwrap();
+    assert!(load(&path).unwrap_err().to_string().contains("machine.json"));
+}
+
+#[test]
+fn every_mistake_is_named() {
+    let machine = "[[machine]]\nslot = 3\ngeneration = 1\n";
+    assert!(load(Path::new("/does/not/exist")).unwrap_err().to_string().contains("check the path"));
+    assert!(refusal(&format!("{machine}{SEED}")).contains("machine in slot 3 has no program"));
+    assert!(refusal(&format!("{TOP}{machine}")).contains("needs either `keypair`"));
+    assert!(refusal(&format!("{TOP}{machine}{SEED}keypair = \"k\"")).contains("needs either `keypair`"));
+    assert!(refusal(&format!("{TOP}{machine}seed = \"09\"")).contains("64 hexadecimal digits"));
+    assert!(
+        refusal(&format!("{TOP}round_secs = 0\n{machine}{SEED}")).contains("round_secs must be at least 1")
+    );
+    assert!(refusal("program = \"not an address\"").contains("`not an address` is not an address in base58"));
+    assert!(refusal("keepers = [\"0\"]").contains("`0` is not an address in base58"));
+    assert!(refusal("borad = \"x\"").contains("unknown field `borad`"));
+    assert!(refusal("[[machine]]\nslot = -1\ngeneration = 1").contains("invalid value"));
+}

@@ -1,0 +1,144 @@
+//! The daemon as its users run it: a process with a file, flags and signals.
+
+mod common;
+
+use common::*;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_leasehold-node");
+
+/// Ends with the test, however that ends.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Daemon {
+    fn start(config: &Path, flags: &[&str]) -> (Self, SocketAddr) {
+        let mut child = Command::new(BINARY)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(flags)
+            .env("LEASEHOLD_NODE_CONFIG", config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
+        (Self(child), address)
+    }
+
+    fn signal(&self, signal: &str) {
+        let kill = format!("kill -{signal} {}", self.0.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        let patience = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < patience {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the daemon does not stop");
+    }
+}
+
+fn write_config(path: &Path, slots: std::ops::Range<u32>) {
+    let mut text = format!("program = \"{PROGRAM}\"\nmarket = \"{MARKET}\"\nboard = \"{BOARD}\"\n");
+    for slot in slots {
+        let seed = hex::encode(machine(slot).key.to_bytes());
+        text += &format!("[[machine]]\nslot = {slot}\ngeneration = 1\nseed = \"{seed}\"\n");
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+/// A reload takes a moment.
+async fn is_answered_soon(asker: &Asker, slot: u32) -> bool {
+    for _ in 0..5 {
+        if asker.is_answered(&challenge(slot)).await {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn sighup_reloads_and_sigterm_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("node.toml");
+    write_config(&config, 0..1);
+    let (mut daemon, address) = Daemon::start(&config, &[]);
+    let asker = Asker::new("127.0.0.1:0", address).await;
+    assert!(asker.is_answered(&challenge(0)).await);
+    asker.send(&datagram(&challenge(1))).await;
+    assert!(asker.hears_nothing().await);
+
+    write_config(&config, 0..2);
+    daemon.signal("HUP");
+    assert!(is_answered_soon(&asker, 1).await);
+
+    // A mistake in the file leaves everything as it was.
+    std::fs::write(&config, "machines = oops").unwrap();
+    daemon.signal("HUP");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(asker.is_answered(&challenge(0)).await);
+    assert!(asker.is_answered(&challenge(1)).await);
+
+    daemon.signal("TERM");
+    assert_eq!(daemon.exit_code(), Some(0));
+}
+
+#[tokio::test]
+async fn sigint_stops_and_keepers_given_as_flags_override_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("node.toml");
+    write_config(&config, 0..1);
+    let other = BOARD.to_string();
+    let (mut daemon, address) = Daemon::start(&config, &["--keepers", &other]);
+    let asker = Asker::new("127.0.0.1:0", address).await;
+    asker.send(&datagram(&challenge(0))).await;
+    assert!(asker.hears_nothing().await);
+    daemon.signal("INT");
+    assert_eq!(daemon.exit_code(), Some(0));
+
+    let both = format!("{other},{}", public(&keeper()));
+    let (_daemon, address) = Daemon::start(&config, &["--keepers", &both]);
+    assert!(Asker::new("127.0.0.1:0", address).await.is_answered(&challenge(0)).await);
+}
+
+#[test]
+fn what_cannot_work_is_one_sentence_and_exit_code_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("node.toml");
+    write_config(&config, 0..1);
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let config = config.to_str().unwrap();
+    let cases: [(&[&str], &str); 4] = [
+        (&["--config", "/does/not/exist"], "check the path"),
+        (&["--config", config, "--listen", &taken], "choose another address or port"),
+        (
+            &["--config", config, "--listen", "127.0.0.1:0", "--metrics", "0.0.0.0:0"],
+            "give a loopback address",
+        ),
+        (&["--config", config, "--log", "=="], "is not a filter"),
+    ];
+    for (flags, sentence) in cases {
+        let output = Command::new(BINARY).args(flags).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        let last = text.lines().last().unwrap();
+        assert!(last.starts_with("leasehold-node: ") && last.contains(sentence), "{text}");
+    }
+}

@@ -1,0 +1,186 @@
+use leasehold::{
+    instructions::{Machine, OpenLeaseArgs},
+    math::matching::{Criteria, CutOff, Place, Policy},
+    state::{Endpoint, Traits},
+};
+use leasehold_client::{instruction, BoardRef};
+use litesvm::types::TransactionMetadata;
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+use crate::{World, STAKE, USD};
+
+/// Machines that fit in one transaction with room to spare.
+pub const BATCH: usize = 11;
+
+/// A machine of the first class in Germany at 0.35 an hour, for a slot at the board's end.
+pub fn machine(number: u16) -> Machine {
+    let mut node_key = [7; 32];
+    node_key[..2].copy_from_slice(&number.to_le_bytes());
+    Machine {
+        slot: None,
+        node_key,
+        traits: Traits { class: 0, gpus: 1, speed: 2, country: 276, region: 1, flags: 0 },
+        endpoint: Endpoint {
+            ip: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1],
+            port: 4_000u16.to_le_bytes(),
+        },
+        price: 35 * USD / 100,
+    }
+}
+
+/// Anything that is listed, at any price.
+pub fn anything() -> Criteria {
+    Criteria {
+        class: None,
+        min_gpus: 1,
+        min_speed: 0,
+        place: Place::Anywhere,
+        min_score: 0,
+        max_price: u64::MAX,
+        policy: Policy::Cheapest,
+    }
+}
+
+/// What a supplier stakes to begin with.
+pub const STAKED: u64 = 5_000_000 * STAKE;
+
+/// A supplier with an account and free stake.
+pub struct SupplierActor {
+    pub wallet: Keypair,
+    pub account: Pubkey,
+}
+
+/// A keeper with an account and a seat.
+pub struct KeeperActor {
+    pub wallet: Keypair,
+    pub account: Pubkey,
+    pub seat: u8,
+}
+
+impl World {
+    /// A supplier with an account and [`STAKED`] free stake.
+    pub fn supplier(&mut self) -> SupplierActor {
+        let wallet = self.wallet();
+        let key = wallet.pubkey();
+        let from = self.market.stake_account(&key);
+        let register = instruction::register_supplier(&self.market, key);
+        let stake = instruction::deposit_stake(&self.market, key, from, STAKED);
+        self.ok(&[register, stake], &[&wallet]);
+        SupplierActor { account: self.market.supplier(&key), wallet }
+    }
+
+    /// A keeper in a seat of the first board.
+    pub fn keeper(&mut self, seat: u8) -> KeeperActor {
+        let wallet = self.wallet();
+        let key = wallet.pubkey();
+        let from = self.market.stake_account(&key);
+        let board = self.board();
+        let register = instruction::register_keeper(&self.market, key);
+        let bond = instruction::deposit_bond(&self.market, key, from, 1_000 * STAKE);
+        let take = instruction::take_seat(&board, key, seat);
+        self.ok(&[register, bond, take], &[&wallet]);
+        KeeperActor { account: self.market.keeper(&key), wallet, seat }
+    }
+
+    /// A keeper in each of the first `count` seats.
+    pub fn keepers(&mut self, count: u8) -> Vec<KeeperActor> {
+        (0..count).map(|seat| self.keeper(seat)).collect()
+    }
+
+    /// Lists machines for `rounds` rounds from the next one on, as many to a transaction as fit.
+    pub fn list(&mut self, supplier: &SupplierActor, rounds: u32, machines: &[Machine]) {
+        let until = self.round() + 1 + rounds;
+        for batch in machines.chunks(BATCH) {
+            let list = self.list_instruction(supplier, until, batch);
+            self.ok(&[list], &[&supplier.wallet]);
+        }
+    }
+
+    pub fn list_instruction(&self, supplier: &SupplierActor, until: u32, batch: &[Machine]) -> Instruction {
+        instruction::list_machines(&self.board(), supplier.wallet.pubkey(), until, batch.to_vec(), &[])
+    }
+
+    /// Arguments for the next lease, with neither guard nor hint.
+    pub fn lease_args(&self, criteria: Criteria, machines: u32, rounds: u32) -> OpenLeaseArgs {
+        OpenLeaseArgs {
+            serial: u64::from(self.with_board(|board, _| board.next_serial)),
+            criteria,
+            machines,
+            rounds,
+            max_deposit: u64::MAX,
+            cluster: None,
+            hint: None,
+        }
+    }
+
+    pub fn open_instruction(&self, buyer: &Keypair, args: OpenLeaseArgs) -> Instruction {
+        let wallet = self.market.payment_account(&buyer.pubkey());
+        instruction::open_lease(&self.board(), buyer.pubkey(), wallet, args)
+    }
+
+    /// Opens a lease with a quote's hint. Returns its serial.
+    pub fn open(&mut self, buyer: &Keypair, criteria: Criteria, machines: u32, rounds: u32) -> u32 {
+        let args = OpenLeaseArgs {
+            hint: self.hint(&criteria, machines, rounds),
+            ..self.lease_args(criteria, machines, rounds)
+        };
+        let open = self.open_instruction(buyer, args);
+        self.ok(&[open], &[buyer]);
+        u32::try_from(args.serial).expect("a serial")
+    }
+
+    /// What a client would pass as hint.
+    pub fn hint(&self, criteria: &Criteria, machines: u32, rounds: u32) -> Option<CutOff> {
+        let until = self.round() + 1 + rounds;
+        self.with_board(|_, slots| {
+            leasehold::math::matching::select(slots, criteria, until, machines, None).ok().map(|found| found.cut_off)
+        })
+    }
+
+    /// Votes of a keeper for the round that ended last; machine i is up if `up(i)`.
+    pub fn vote(&mut self, keeper: &KeeperActor, up: impl Fn(u32) -> bool) -> TransactionMetadata {
+        let submit = self.vote_instruction(keeper, up);
+        self.ok(&[submit], &[&keeper.wallet])
+    }
+
+    pub fn vote_instruction(&self, keeper: &KeeperActor, up: impl Fn(u32) -> bool) -> Instruction {
+        let running = self.round();
+        let machines = self.with_board(|board, _| board.slots_at(running));
+        submit(&self.board(), keeper, running - 1, bitmap(machines, up))
+    }
+
+    /// Ends the running round; every keeper votes alike, and it is closed.
+    pub fn attest(&mut self, keepers: &[KeeperActor], up: impl Fn(u32) -> bool) {
+        self.end_round();
+        for keeper in keepers {
+            self.vote(keeper, &up);
+        }
+        let wallet = keepers.first().expect("somebody votes").wallet.insecure_clone();
+        let close = instruction::close_round(&self.board());
+        self.ok(&[close], &[&wallet]);
+    }
+
+    /// Settles a lease. The caller has no keeper's account.
+    pub fn settle(&mut self, caller: &Keypair, serial: u32) -> TransactionMetadata {
+        let board = self.board();
+        let settle = instruction::settle_lease(&board, caller.pubkey(), board.lease(serial), None);
+        self.ok(&[settle], &[caller])
+    }
+}
+
+/// A keeper's vote.
+pub fn submit(board: &BoardRef, keeper: &KeeperActor, round: u32, bitmap: Vec<u8>) -> Instruction {
+    instruction::submit_round(board, keeper.wallet.pubkey(), keeper.seat, round, [9; 32], bitmap)
+}
+
+/// One bit for each machine.
+pub fn bitmap(machines: u32, up: impl Fn(u32) -> bool) -> Vec<u8> {
+    let mut bytes = vec![0; machines.div_ceil(8) as usize];
+    for machine in (0..machines).filter(|machine| up(*machine)) {
+        bytes[machine as usize / 8] |= 1 << (machine % 8);
+    }
+    bytes
+}

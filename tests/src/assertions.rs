@@ -1,0 +1,120 @@
+use leasehold_client::{
+    account::Account,
+    address,
+    invariants::{self, BoardState, Snapshot},
+};
+use solana_instruction::{Instruction, error::InstructionError};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_transaction_error::TransactionError;
+
+use crate::World;
+
+impl World {
+    /// Sends what must be refused with exactly that error, and so change nothing: one of the program, of
+    /// Anchor's, or the number of a token program's.
+    #[track_caller]
+    pub fn fails(&mut self, instruction: Instruction, signers: &[&Keypair], error: impl Into<u32>) {
+        let code = error.into();
+        assert_eq!(self.refusal(instruction, signers), Some(code), "expected {code}");
+    }
+
+    /// Sends what must be refused; returns the custom error code, if it is one.
+    #[track_caller]
+    pub fn refusal(&mut self, instruction: Instruction, signers: &[&Keypair]) -> Option<u32> {
+        match self.instruction_error(instruction, signers) {
+            InstructionError::Custom(code) => Some(code),
+            other => {
+                println!("{other:?}");
+                None
+            }
+        }
+    }
+
+    /// Sends what must be refused; returns why.
+    #[track_caller]
+    pub fn instruction_error(&mut self, instruction: Instruction, signers: &[&Keypair]) -> InstructionError {
+        let failed = match self.send(&[instruction], signers) {
+            Ok(meta) => panic!("was not refused\n{}", meta.pretty_logs()),
+            Err(failed) => failed,
+        };
+        println!("{}", failed.meta.pretty_logs());
+        match failed.err {
+            // Instruction 0 sets the compute budget.
+            TransactionError::InstructionError(1, error) => error,
+            other => panic!("the transaction was refused, not the instruction: {other:?}"),
+        }
+    }
+
+    /// All accounts of the market, and its vaults.
+    pub fn snapshot(&self) -> Snapshot {
+        let market = self.market.address;
+        let mut snapshot = Snapshot {
+            address: market,
+            market: self.market_account(),
+            stake_vault: self.tokens(&self.market.stake_vault()),
+            unasked_stake: 0,
+            suppliers: vec![],
+            keepers: vec![],
+            boards: vec![],
+        };
+        let mut leases = vec![];
+        for (address, account) in self.svm.get_program_accounts(&leasehold::ID) {
+            match Account::decode(&account.data).expect("an account of the program") {
+                Account::Supplier(supplier) if supplier.market == market => {
+                    snapshot.suppliers.push((address, *supplier));
+                }
+                Account::Keeper(keeper) if keeper.market == market => {
+                    snapshot.keepers.push((address, *keeper));
+                }
+                Account::Board(data) if data.view().expect("a board").header.market == market => {
+                    let payment_vault = self.tokens(&address::payment_vault(&address));
+                    let board =
+                        BoardState { address, data, payment_vault, unasked_payments: 0, leases: vec![] };
+                    snapshot.boards.push(board);
+                }
+                Account::Lease(lease) => leases.push((address, *lease)),
+                _ => {}
+            }
+        }
+        for (address, lease) in leases {
+            let home = snapshot.boards.iter_mut().find(|board| board.address == lease.board);
+            if let Some(board) = home {
+                board.leases.push((address, lease));
+            }
+        }
+        snapshot
+    }
+
+    /// Asserts every invariant that state shows.
+    #[track_caller]
+    pub fn assert_invariants(&self) {
+        assert_holds(&self.snapshot());
+    }
+
+    /// Asserts every invariant after somebody sent tokens to the vaults of the market and its first board,
+    /// unasked.
+    #[track_caller]
+    pub fn assert_invariants_with_unasked(&self, stake: u64, payments: u64) {
+        let mut snapshot = self.snapshot();
+        snapshot.unasked_stake = stake;
+        let first: Pubkey = self.board().address;
+        for board in snapshot.boards.iter_mut().filter(|board| board.address == first) {
+            board.unasked_payments = payments;
+        }
+        assert_holds(&snapshot);
+    }
+}
+
+#[track_caller]
+fn assert_holds(snapshot: &Snapshot) {
+    let report = invariants::check(snapshot);
+    assert!(report.checked > 0 && report.is_ok(), "{report}");
+}
+
+/// The system program: an account with such an address exists.
+pub const SYSTEM_ACCOUNT_IN_USE: u32 = 0;
+/// Token programs: the account holds too little.
+pub const TOKEN_INSUFFICIENT_FUNDS: u32 = 1;
+/// Token programs: the signer is not the account's owner.
+pub const TOKEN_OWNER_MISMATCH: u32 = 4;

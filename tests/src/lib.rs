@@ -1,0 +1,15 @@
+//! The committed program in LiteSVM, with real token programs: a market, actors who sign, assertions.
+
+pub mod actors;
+pub mod assertions;
+pub mod catalogue;
+pub mod mints;
+pub mod scene;
+pub mod wind_up;
+pub mod world;
+
+pub use actors::*;
+pub use assertions::*;
+pub use catalogue::*;
+pub use scene::*;
+pub use world::*;

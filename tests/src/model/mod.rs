@@ -1,0 +1,221 @@
+//! The whole program once more, in plain Rust: what the design and the doc comments say, without bit planes,
+//! histograms, counters or cut-offs. A board is a list, a machine knows each verdict it ever got, every sum is
+//! made anew in 128 bits.
+//!
+//! [`Model::apply`] says what an instruction must do, [`Chain::send`] lets the real program do it, and
+//! [`compare`] finds where the two differ.
+
+mod action;
+mod board;
+mod chain;
+pub mod compare;
+mod lease;
+mod market;
+pub mod naive;
+mod outcome;
+mod round;
+mod stake;
+
+use std::collections::BTreeMap;
+
+pub use action::*;
+pub use board::*;
+pub use chain::*;
+pub use lease::*;
+pub use market::*;
+pub use outcome::*;
+pub use round::*;
+pub use stake::*;
+
+/// Somebody with a wallet, by number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Who(pub u8);
+
+/// Wallets by what they mostly do; nothing keeps them from doing anything else.
+pub const SUPPLIERS: [Who; 3] = [Who(0), Who(1), Who(2)];
+pub const BUYERS: [Who; 2] = [Who(3), Who(4)];
+pub const KEEPERS: [Who; 4] = [Who(5), Who(6), Who(7), Who(8)];
+pub const AUTHORITY: Who = Who(9);
+pub const STRANGER: Who = Who(10);
+pub const CAST: u8 = 11;
+
+pub fn everybody() -> impl Iterator<Item = Who> {
+    (0..CAST).map(Who)
+}
+
+impl std::fmt::Debug for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match *self {
+            AUTHORITY => write!(f, "authority"),
+            STRANGER => write!(f, "stranger"),
+            Who(number @ 0..3) => write!(f, "supplier{number}"),
+            Who(number @ 3..5) => write!(f, "buyer{}", number - 3),
+            Who(number) => write!(f, "keeper{}", number - 5),
+        }
+    }
+}
+
+/// What somebody has outside the market.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wallet {
+    pub payments: u64,
+    pub stake: u64,
+    /// Lamports more or less than in the beginning: rent. Fees are paid by nobody in the model.
+    pub lamports: i64,
+}
+
+/// Lamports that accounts must hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Rents {
+    pub market: i64,
+    pub vault: i64,
+    pub supplier: i64,
+    pub keeper: i64,
+    pub lease: i64,
+    /// A board without slots, and each slot more.
+    pub board: i64,
+    pub slot: i64,
+    pub payment_vault: i64,
+}
+
+#[derive(Clone)]
+pub struct Model {
+    pub now: i64,
+    pub market: Market,
+    pub suppliers: BTreeMap<Who, Stake>,
+    pub keepers: BTreeMap<Who, Stake>,
+    /// Lamports at the addresses of suppliers' accounts, whether these exist or not.
+    pub supplier_lamports: BTreeMap<Who, i64>,
+    pub boards: BTreeMap<u32, Board>,
+    pub wallets: BTreeMap<Who, Wallet>,
+    /// Stake that exists no more.
+    pub burned: u64,
+    pub rents: Rents,
+}
+
+impl Model {
+    /// What an instruction does. Where it breaks rules: nothing, and which.
+    pub fn apply(&mut self, action: &Action) -> Outcome {
+        let mut after = self.clone();
+        after.run(action)?;
+        *self = after;
+        Ok(())
+    }
+
+    fn run(&mut self, action: &Action) -> Outcome {
+        use Action::*;
+        match action {
+            CreateMarket { .. } => Err(vec![Refusal::Exists]),
+            ProposeParams { by, params } => self.propose_params(*by, params.as_deref()),
+            ApplyParams => self.apply_params(),
+            ProposeAuthority { by, to } => self.propose_authority(*by, *to),
+            AcceptAuthority { by } => self.accept_authority(*by),
+            SetPaused { by, paused } => self.set_paused(*by, *paused),
+            WithdrawFees { by, board, to } => self.withdraw_fees(*by, *board, *to),
+            WithdrawMarketStake { by, board, to } => self.withdraw_market_stake(*by, *board, *to),
+            BurnSlashed { board } => self.burn_slashed(*board),
+            CloseMarket { by } => self.close_market(*by),
+            RegisterSupplier { by } => self.register_supplier(*by),
+            DepositStake { by, amount } => self.deposit_stake(*by, *amount),
+            RequestUnstake { by, amount } => self.request_unstake(*by, *amount),
+            WithdrawStake { by, to } => self.withdraw_stake(*by, *to),
+            ClaimEarnings { by, supplier, board, to } => self.claim_earnings(*by, *supplier, *board, *to),
+            ReclaimRent { by } => self.reclaim_rent(*by),
+            CloseSupplier { by } => self.close_supplier(*by),
+            CreateBoard { by } => self.create_board(*by),
+            ListMachines { by, board, until, machines, former } => {
+                self.list_machines(*by, *board, *until, machines, former)
+            }
+            RepriceMachines { by, board, offers } => self.reprice_machines(*by, *board, offers),
+            RetireMachines { by, supplier, board, slots } => {
+                self.retire_machines(*by, *supplier, *board, slots)
+            }
+            TrimBoard { board, suppliers } => self.trim_board(*board, suppliers),
+            CloseBoard { by, board } => self.close_board(*by, *board),
+            RegisterKeeper { by } => self.register_keeper(*by),
+            DepositBond { by, amount } => self.deposit_bond(*by, *amount),
+            RequestUnbond { by, amount } => self.request_unbond(*by, *amount),
+            WithdrawBond { by, to } => self.withdraw_bond(*by, *to),
+            TakeSeat { by, board, seat } => self.take_seat(*by, *board, *seat),
+            LeaveSeat { by, keeper, board, seat } => self.leave_seat(*by, *keeper, *board, *seat),
+            SubmitRound { by, board, seat, round, bitmap } => {
+                self.submit_round(*by, *board, *seat, *round, bitmap)
+            }
+            CloseRound { board } => self.close_round(*board),
+            ClaimKeeperFees { by, board, seat, to } => self.claim_keeper_fees(*by, *board, *seat, *to),
+            CloseKeeper { by } => self.close_keeper(*by),
+            OpenLease { by, board, args } => self.open_lease(*by, *board, args),
+            ExtendLease { by, lease, rounds, max_deposit } => {
+                self.extend_lease(*by, *lease, *rounds, *max_deposit)
+            }
+            CancelLease { by, lease } => self.cancel_lease(*by, *lease),
+            TransferLease { by, lease, to } => self.transfer_lease(*by, *lease, *to),
+            ReplaceNode { by, lease, slot, max_deposit, .. } => {
+                self.replace_node(*by, *lease, *slot, *max_deposit)
+            }
+            SettleLease { by, lease, keeper } => self.settle_lease(*by, *lease, *keeper),
+            ClaimRefund { by, lease, to } => self.claim_refund(*by, *lease, *to),
+            ClaimCompensation { by, lease, to } => self.claim_compensation(*by, *lease, *to),
+            CloseLease { lease, buyer } => self.close_lease(*lease, *buyer),
+        }
+    }
+
+    /// The round that runs.
+    pub fn round(&self) -> u32 {
+        u32::try_from(self.now / i64::from(self.market.rules.round_secs)).expect("a round")
+    }
+
+    /// Unix time at which a round ends.
+    pub fn round_end(&self, round: u32) -> i64 {
+        (i64::from(round) + 1) * i64::from(self.market.rules.round_secs)
+    }
+
+    pub fn board(&self, board: u32) -> Result<&Board, Vec<Refusal>> {
+        self.boards.get(&board).ok_or_else(|| vec![Refusal::Missing])
+    }
+
+    fn board_mut(&mut self, board: u32) -> Result<&mut Board, Vec<Refusal>> {
+        self.boards.get_mut(&board).ok_or_else(|| vec![Refusal::Missing])
+    }
+
+    pub fn wallet(&self, who: Who) -> Wallet {
+        self.wallets[&who]
+    }
+
+    fn wallet_mut(&mut self, who: Who) -> &mut Wallet {
+        self.wallets.get_mut(&who).expect("everybody has a wallet")
+    }
+
+    /// What the stake vault must hold.
+    pub fn stake_vault(&self) -> u64 {
+        let members = self.suppliers.values().chain(self.keepers.values());
+        let members: u64 = members.map(|stake| stake.free + stake.unbonding).sum();
+        let boards = self.boards.values().map(|board| {
+            let seats: u64 = board.seats.iter().flatten().map(|seat| seat.bond).sum();
+            seats + board.bonds() + board.compensation() + board.market_stake + board.to_burn
+        });
+        members + boards.sum::<u64>()
+    }
+
+    /// Machines of a supplier on all boards.
+    pub fn machines_of(&self, supplier: Who) -> usize {
+        self.boards
+            .values()
+            .flat_map(|board| &board.slots)
+            .filter(|slot| slot.owner == supplier && slot.machine.is_some())
+            .count()
+    }
+
+    /// Seats that a keeper holds, with their boards.
+    pub fn seats_of(&self, keeper: Who) -> Vec<(u32, u8)> {
+        let mut seats = vec![];
+        for (board, state) in &self.boards {
+            for (index, seat) in (0..).zip(&state.seats) {
+                if seat.as_ref().is_some_and(|seat| seat.keeper == keeper) {
+                    seats.push((*board, index));
+                }
+            }
+        }
+        seats
+    }
+}

@@ -1,0 +1,56 @@
+use leasehold::error::LeaseholdError;
+
+/// Nothing, or every rule that is broken: the program names one of them.
+pub type Outcome = Result<(), Vec<Refusal>>;
+
+/// Why an instruction is refused.
+#[derive(Clone, Copy, Debug)]
+pub enum Refusal {
+    Rule(LeaseholdError),
+    /// An account that must be there is not.
+    Missing,
+    /// An account that is to be created is there.
+    Exists,
+    /// A wallet has too few tokens.
+    Tokens,
+}
+
+impl Refusal {
+    /// Whether the machine says it with this code.
+    pub fn has_code(self, code: u32) -> bool {
+        match self {
+            Refusal::Rule(error) => u32::from(error) == code,
+            // Anchor: not initialized, owned by the wrong program.
+            Refusal::Missing => code == 3_012 || code == 3_007,
+            // System program: account already in use.
+            Refusal::Exists => code == 0,
+            // Token program: insufficient funds.
+            Refusal::Tokens => code == 1,
+        }
+    }
+}
+
+/// Rules that an instruction was found to break.
+#[derive(Default)]
+pub struct Rules(Vec<Refusal>);
+
+impl Rules {
+    pub fn require(&mut self, holds: bool, error: LeaseholdError) {
+        self.require_or(holds, Refusal::Rule(error));
+    }
+
+    pub fn require_or(&mut self, holds: bool, refusal: Refusal) {
+        if !holds {
+            self.0.push(refusal);
+        }
+    }
+
+    pub fn hold(self) -> Outcome {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
+    }
+}
+
+/// One rule alone, where no other can be judged before it holds.
+pub fn require(holds: bool, error: LeaseholdError) -> Outcome {
+    if holds { Ok(()) } else { Err(vec![Refusal::Rule(error)]) }
+}

@@ -1,0 +1,73 @@
+use leasehold_client::instruction;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+
+use crate::{KeeperActor, SupplierActor, World, anything, machine};
+
+/// Rounds that the machines of a scene are committed for.
+pub const COMMITTED: u32 = 1_000;
+
+/// Where many tests begin: one supplier's machines, a keeper in each of three seats, a buyer.
+pub struct Scene {
+    pub world: World,
+    pub supplier: SupplierActor,
+    pub keepers: Vec<KeeperActor>,
+    pub buyer: Keypair,
+}
+
+impl Scene {
+    /// Machines that nobody has leased.
+    pub fn listed(machines: u16) -> Self {
+        let mut world = World::new();
+        let supplier = world.supplier();
+        let batch: Vec<_> = (0..machines).map(machine).collect();
+        world.list(&supplier, COMMITTED, &batch);
+        let keepers = world.keepers(3);
+        let buyer = world.wallet();
+        Scene { world, supplier, keepers, buyer }
+    }
+
+    /// Machines of which the first `leased` are lease 1 for `rounds` rounds, the first of which runs.
+    pub fn leased(machines: u16, leased: u32, rounds: u32) -> Self {
+        let mut scene = Scene::listed(machines);
+        scene.world.open(&scene.buyer, anything(), leased, rounds);
+        scene.world.end_round();
+        scene
+    }
+
+    /// Four machines that were lease 1 for two rounds. All but the last were up: that one lost its whole
+    /// bond, of which the caller's part is burned, since it has no keeper's account.
+    pub fn slashed() -> Self {
+        let mut scene = Scene::leased(4, 4, 2);
+        for _ in 0..2 {
+            scene.world.attest(&scene.keepers, |machine| machine != 3);
+        }
+        scene.world.settle(&scene.buyer, 1);
+        scene
+    }
+}
+
+impl World {
+    /// Pays out everything that lease 1, settled, left to its owner.
+    pub fn pay_owner(&mut self, buyer: &Keypair) {
+        let (board, lease, owner) = (self.board(), self.board().lease(1), buyer.pubkey());
+        let payments = self.market.payment_account(&owner);
+        let refund = instruction::claim_refund(&board, owner, lease, payments);
+        let stakes = self.market.stake_account(&owner);
+        let compensation = instruction::claim_compensation(&board, owner, lease, stakes);
+        self.ok(&[refund, compensation], &[buyer]);
+    }
+
+    /// Pays out a supplier and takes all its machines off the board.
+    pub fn pay_supplier(&mut self, supplier: &SupplierActor) {
+        let (board, authority) = (self.board(), supplier.wallet.pubkey());
+        let payments = self.market.payment_account(&authority);
+        let claim = instruction::claim_earnings(&board, authority, supplier.account, payments);
+        let machines = self.with_board(|_, slots| {
+            let indices = (0..).zip(slots).filter(|(_, slot)| slot.supplier == supplier.account);
+            indices.map(|(index, _)| index).collect()
+        });
+        let retire = instruction::retire_machines(&board, authority, supplier.account, machines);
+        self.ok(&[claim, retire], &[&supplier.wallet]);
+    }
+}

@@ -1,0 +1,408 @@
+//! Accounts that are not what an instruction expects, for every instruction of the program.
+
+use anchor_lang::{Discriminator, error::ErrorCode};
+use leasehold::{error::LeaseholdError, state::Market};
+use leasehold_client::address;
+use leasehold_tests::*;
+use solana_account::Account;
+use solana_instruction::{AccountMeta, Instruction, error::InstructionError};
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+/// Instructions that move payment tokens between a wallet and a board's vault.
+const PAYMENTS: [&str; 7] = [
+    "withdraw_fees",
+    "claim_earnings",
+    "claim_keeper_fees",
+    "open_lease",
+    "extend_lease",
+    "replace_node",
+    "claim_refund",
+];
+/// Instructions that move stake tokens between a wallet and the market's vault.
+const STAKES: [&str; 6] = [
+    "withdraw_market_stake",
+    "deposit_stake",
+    "withdraw_stake",
+    "deposit_bond",
+    "withdraw_bond",
+    "claim_compensation",
+];
+
+/// Two bends, one after the other.
+fn both(first: impl Fn(&mut Instruction), second: impl Fn(&mut Instruction)) -> impl Fn(&mut Instruction) {
+    move |instruction| {
+        first(instruction);
+        second(instruction);
+    }
+}
+
+#[test]
+fn every_instruction_has_a_case_that_succeeds() {
+    let source = include_str!("../../../programs/leasehold/src/lib.rs");
+    let mut instructions: Vec<_> = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("    pub fn "))
+        .map(|rest| rest.split(['(', '<']).next().expect("a name"))
+        .collect();
+    let catalogue = Catalogue::new();
+    let mut cases: Vec<_> = catalogue.cases.iter().map(|case| case.name).collect();
+    instructions.sort_unstable();
+    cases.sort_unstable();
+    assert_eq!(cases, instructions);
+    for case in &catalogue.cases {
+        let signers: Vec<_> = case.signers.iter().collect();
+        assert_eq!(catalogue.run(&case.instruction, &signers), Ok(()), "{}", case.name);
+    }
+    catalogue.world.assert_invariants();
+}
+
+#[test]
+fn attack_missing_signer() {
+    let catalogue = Catalogue::new();
+    for case in &catalogue.cases {
+        let signers = case.instruction.accounts.iter().enumerate().filter(|(_, meta)| meta.is_signer);
+        assert_eq!(signers.clone().count(), case.signers.len(), "{}", case.name);
+        for (index, meta) in signers {
+            let others: Vec<_> =
+                case.signers.iter().filter(|signer| signer.pubkey() != meta.pubkey).collect();
+            let unsign = |instruction: &mut Instruction| instruction.accounts[index].is_signer = false;
+            catalogue.refuses_signed(case.name, unsign, &others, ErrorCode::AccountNotSigner);
+        }
+    }
+}
+
+#[test]
+fn attack_stray_account() {
+    let catalogue = Catalogue::new();
+    for case in &catalogue.cases {
+        for stray in [Pubkey::new_unique(), catalogue.mallory.pubkey(), catalogue.world.board().address] {
+            let meta = AccountMeta::new_readonly(stray, false);
+            let append = |instruction: &mut Instruction| instruction.accounts.push(meta.clone());
+            catalogue.refuses(case.name, append, LeaseholdError::StrayAccount);
+        }
+    }
+}
+
+#[test]
+fn attack_forged_account_of_the_right_shape() {
+    let mut catalogue = Catalogue::new();
+    let programs = [leasehold::ID, spl_token_interface::ID];
+    let forger = Pubkey::new_unique();
+    let mut forged = 0;
+    for index in 0..catalogue.cases.len() {
+        let Case { name, instruction, .. } = &catalogue.cases[index];
+        let (name, accounts) = (*name, instruction.accounts.clone());
+        for meta in accounts {
+            let Some(account) = catalogue.world.svm.get_account(&meta.pubkey) else { continue };
+            if !programs.contains(&account.owner) {
+                continue;
+            }
+            let copy = Pubkey::new_unique();
+            let forgery = Account { owner: forger, ..account };
+            catalogue.world.svm.set_account(copy, forgery).expect("any account can be made up");
+            // Whom rent is owed to is known by address alone.
+            if name == "trim_board" && meta.pubkey == catalogue.supplier.account {
+                catalogue.refuses(name, swap(meta.pubkey, copy), LeaseholdError::StrayAccount);
+            } else {
+                catalogue.refuses(name, swap(meta.pubkey, copy), ErrorCode::AccountOwnedByWrongProgram);
+            }
+            forged += 1;
+        }
+    }
+    assert!(forged > 120, "{forged}");
+}
+
+#[test]
+fn attack_account_of_another_kind() {
+    let catalogue = Catalogue::new();
+    let (market, board) = (catalogue.world.market.address, catalogue.world.board().address);
+    for case in &catalogue.cases {
+        for meta in &case.instruction.accounts {
+            let account = catalogue.world.svm.get_account(&meta.pubkey).unwrap_or_default();
+            let unchecked = case.name == "trim_board" && meta.pubkey == catalogue.supplier.account;
+            if account.owner != leasehold::ID || unchecked {
+                continue;
+            }
+            let other = if account.data.starts_with(Market::DISCRIMINATOR) { board } else { market };
+            let swap = swap(meta.pubkey, other);
+            catalogue.refuses(case.name, swap, ErrorCode::AccountDiscriminatorMismatch);
+        }
+    }
+}
+
+#[test]
+fn attack_account_of_somebody_else() {
+    let catalogue = Catalogue::new();
+    let (mallory, market) = (catalogue.mallory.pubkey(), catalogue.world.market);
+    let as_mallory = |name: &str| swap(catalogue.case(name).signers[0].pubkey(), mallory);
+    let refuses = |name: &str, error: LeaseholdError| {
+        catalogue.refuses_signed(name, as_mallory(name), &[&catalogue.mallory], error);
+    };
+    for name in ["propose_params", "propose_authority", "accept_authority", "set_paused", "close_market"] {
+        refuses(name, LeaseholdError::WrongAuthority);
+    }
+    for name in ["deposit_stake", "request_unstake", "withdraw_stake", "reclaim_rent", "close_supplier"] {
+        refuses(name, LeaseholdError::WrongAuthority);
+    }
+    for name in ["list_machines", "reprice_machines", "close_board"] {
+        refuses(name, LeaseholdError::WrongAuthority);
+    }
+    refuses("retire_machines", LeaseholdError::EvictionTooEarly);
+    for name in ["deposit_bond", "request_unbond", "withdraw_bond", "take_seat", "close_keeper"] {
+        refuses(name, LeaseholdError::WrongAuthority);
+    }
+    refuses("leave_seat", LeaseholdError::SeatInUse);
+    refuses("submit_round", LeaseholdError::WrongKeeper);
+    for name in ["extend_lease", "cancel_lease", "transfer_lease", "replace_node", "settle_lease"] {
+        refuses(name, LeaseholdError::WrongAuthority);
+    }
+    for name in ["register_supplier", "register_keeper"] {
+        let signers = [&catalogue.mallory];
+        catalogue.refuses_signed(name, as_mallory(name), &signers, ErrorCode::ConstraintSeeds);
+    }
+    let signers = [&catalogue.mallory];
+    catalogue.refuses_signed("open_lease", as_mallory("open_lease"), &signers, TOKEN_OWNER_MISMATCH);
+    // Rent goes to whoever paid it, even if somebody else closes.
+    let buyer = catalogue.buyer.pubkey();
+    catalogue.refuses("close_lease", swap(buyer, mallory), LeaseholdError::WrongAuthority);
+    // Anybody may claim for somebody else, but not for himself.
+    let authority = catalogue.world.authority.pubkey();
+    for (name, owner) in [
+        ("withdraw_fees", authority),
+        ("claim_earnings", catalogue.supplier.wallet.pubkey()),
+        ("claim_keeper_fees", catalogue.keepers[0].wallet.pubkey()),
+        ("claim_refund", buyer),
+        ("withdraw_market_stake", authority),
+        ("claim_compensation", buyer),
+    ] {
+        let payments = swap(market.payment_account(&owner), market.payment_account(&mallory));
+        let stakes = swap(market.stake_account(&owner), market.stake_account(&mallory));
+        let bend = both(as_mallory(name), both(payments, stakes));
+        let error = LeaseholdError::WrongDestination;
+        catalogue.refuses_signed(name, bend, &[&catalogue.mallory], error);
+    }
+}
+
+#[test]
+fn attack_account_of_another_market() {
+    let catalogue = Catalogue::new();
+    let (market, other) = (catalogue.world.market.address, catalogue.other.market);
+    let refuses = |name: &str, error: u32| catalogue.refuses(name, swap(market, other.address), error);
+    for name in ["propose_params", "propose_authority", "accept_authority", "set_paused"] {
+        refuses(name, LeaseholdError::WrongAuthority.into());
+    }
+    refuses("apply_params", LeaseholdError::NothingProposed.into());
+    for name in ["register_supplier", "register_keeper", "create_board"] {
+        refuses(name, ErrorCode::ConstraintSeeds.into());
+    }
+    for name in [
+        "withdraw_fees",
+        "withdraw_market_stake",
+        "burn_slashed",
+        "deposit_stake",
+        "request_unstake",
+        "withdraw_stake",
+        "close_supplier",
+        "list_machines",
+        "reprice_machines",
+        "close_board",
+        "deposit_bond",
+        "request_unbond",
+        "withdraw_bond",
+        "take_seat",
+        "close_round",
+        "close_keeper",
+        "open_lease",
+        "extend_lease",
+        "claim_compensation",
+    ] {
+        refuses(name, LeaseholdError::WrongMarket.into());
+    }
+
+    let mallory = &catalogue.mallory;
+    let (account, wallet) = (catalogue.keepers[3].account, catalogue.keepers[3].wallet.pubkey());
+    let seat = both(swap(account, other.keeper(&mallory.pubkey())), swap(wallet, mallory.pubkey()));
+    catalogue.refuses_signed("leave_seat", seat, &[mallory], LeaseholdError::WrongMarket);
+    let (account, wallet) = (catalogue.keepers[0].account, catalogue.keepers[0].wallet.pubkey());
+    let caller = both(swap(account, other.keeper(&mallory.pubkey())), swap(wallet, mallory.pubkey()));
+    catalogue.refuses_signed("settle_lease", caller, &[mallory], LeaseholdError::WrongMarket);
+}
+
+#[test]
+fn attack_board_of_another_market() {
+    let catalogue = Catalogue::new();
+    let (board, other) = (catalogue.world.board().address, catalogue.other.address);
+    let refuses = |name: &str, error: u32| catalogue.refuses(name, swap(board, other), error);
+    for name in [
+        "withdraw_fees",
+        "withdraw_market_stake",
+        "burn_slashed",
+        "list_machines",
+        "reprice_machines",
+        "take_seat",
+        "leave_seat",
+        "close_round",
+        "extend_lease",
+        "claim_compensation",
+    ] {
+        refuses(name, LeaseholdError::WrongMarket.into());
+    }
+    for name in ["cancel_lease", "replace_node", "settle_lease", "claim_refund", "close_lease"] {
+        refuses(name, LeaseholdError::WrongBoard.into());
+    }
+    for name in ["claim_earnings", "claim_keeper_fees"] {
+        refuses(name, LeaseholdError::WrongVault.into());
+    }
+    refuses("submit_round", LeaseholdError::WrongKeeper.into());
+    refuses("retire_machines", LeaseholdError::NoSuchSlot.into());
+    refuses("trim_board", LeaseholdError::StrayAccount.into());
+    refuses("open_lease", ErrorCode::ConstraintSeeds.into());
+    let serial = u64::from(catalogue.world.with_board(|board, _| board.next_serial));
+    let lease = swap(address::lease(&board, serial), address::lease(&other, serial));
+    catalogue.refuses("open_lease", both(lease, swap(board, other)), LeaseholdError::WrongMarket);
+    let second = catalogue.second.address;
+    catalogue.refuses("close_board", swap(second, other), LeaseholdError::WrongAuthority);
+}
+
+#[test]
+fn attack_another_board_of_the_market() {
+    let catalogue = Catalogue::new();
+    let (board, second) = (catalogue.world.board().address, catalogue.second.address);
+    let refuses = |name: &str, error: LeaseholdError| catalogue.refuses(name, swap(board, second), error);
+    for name in [
+        "extend_lease",
+        "cancel_lease",
+        "replace_node",
+        "settle_lease",
+        "claim_refund",
+        "claim_compensation",
+        "close_lease",
+    ] {
+        refuses(name, LeaseholdError::WrongBoard);
+    }
+    for name in ["withdraw_fees", "claim_earnings", "claim_keeper_fees"] {
+        refuses(name, LeaseholdError::WrongVault);
+    }
+    for name in ["withdraw_market_stake", "burn_slashed"] {
+        refuses(name, LeaseholdError::NothingToWithdraw);
+    }
+    for name in ["reprice_machines", "retire_machines"] {
+        refuses(name, LeaseholdError::NoSuchSlot);
+    }
+    refuses("leave_seat", LeaseholdError::SeatVacant);
+    refuses("submit_round", LeaseholdError::WrongKeeper);
+    refuses("trim_board", LeaseholdError::StrayAccount);
+    catalogue.refuses("close_board", swap(second, board), LeaseholdError::WrongVault);
+}
+
+#[test]
+fn attack_vault_swapped() {
+    let catalogue = Catalogue::new();
+    let (market, other) = (catalogue.world.market, catalogue.other.market);
+    let (first, second) = (catalogue.world.board().payment_vault(), catalogue.second.payment_vault());
+    for name in PAYMENTS {
+        catalogue.refuses(name, swap(first, second), LeaseholdError::WrongVault);
+    }
+    catalogue.refuses("close_board", swap(second, first), LeaseholdError::WrongVault);
+    let stake = swap(market.stake_vault(), other.stake_vault());
+    for name in STAKES {
+        catalogue.refuses(name, &stake, LeaseholdError::WrongVault);
+    }
+    catalogue.refuses("burn_slashed", &stake, ErrorCode::ConstraintSeeds);
+    let empty = catalogue.case("close_market").instruction.accounts[3].pubkey;
+    catalogue.refuses("close_market", swap(empty, market.stake_vault()), LeaseholdError::WrongVault);
+}
+
+#[test]
+fn attack_mint_swapped() {
+    let catalogue = Catalogue::new();
+    let market = catalogue.world.market;
+    let (payment, stake) = (market.payment_mint, market.stake_mint);
+    let refuses = |name: &str, from: Pubkey, to: Pubkey| {
+        catalogue.refuses(name, swap(from, to), LeaseholdError::WrongMint);
+    };
+    for name in PAYMENTS.into_iter().chain(["close_board", "create_board"]) {
+        refuses(name, payment, stake);
+    }
+    for name in STAKES.into_iter().chain(["close_market", "burn_slashed"]) {
+        refuses(name, stake, payment);
+    }
+    // The wallet of the right owner and the wrong mint.
+    let mallory = catalogue.mallory.pubkey();
+    let owner = |name: &str| catalogue.case(name).signers[0].pubkey();
+    for name in PAYMENTS.into_iter().chain(["close_board"]) {
+        refuses(name, market.payment_account(&owner(name)), market.stake_account(&mallory));
+    }
+    for name in STAKES.into_iter().chain(["close_market"]) {
+        refuses(name, market.stake_account(&owner(name)), market.payment_account(&mallory));
+    }
+}
+
+#[test]
+fn attack_token_program_swapped() {
+    let catalogue = Catalogue::new();
+    let swap = swap(spl_token_interface::ID, anchor_spl::token_2022::ID);
+    let ends = ["create_market", "close_market", "create_board", "close_board", "burn_slashed"];
+    // A replacement that needs no further deposit moves no tokens.
+    let payments = PAYMENTS.into_iter().filter(|name| *name != "replace_node");
+    for name in payments.chain(STAKES).chain(ends) {
+        let case = catalogue.case(name);
+        let mut instruction = case.instruction.clone();
+        swap(&mut instruction);
+        assert_ne!(instruction, case.instruction, "{name}");
+        let signers: Vec<_> = case.signers.iter().collect();
+        let found = catalogue.run(&instruction, &signers);
+        assert_eq!(found, Err(InstructionError::IncorrectProgramId), "{name}");
+    }
+}
+
+#[test]
+fn attack_forged_program() {
+    let mut catalogue = Catalogue::new();
+    // A program of Mallory's that says yes to everything.
+    let (forged, yes) = (Pubkey::new_unique(), address::event_authority());
+    let memo = catalogue.world.svm.get_account(&anchor_spl::token_2022::ID).expect("a program");
+    catalogue.world.svm.set_account(forged, memo).expect("any program can be deployed");
+    for case in &catalogue.cases {
+        let uses = |program: Pubkey| case.instruction.accounts.iter().any(|meta| meta.pubkey == program);
+        for program in [spl_token_interface::ID, solana_system_interface::program::ID] {
+            if uses(program) {
+                catalogue.refuses(case.name, swap(program, forged), ErrorCode::InvalidProgramId);
+            }
+        }
+        if uses(yes) {
+            catalogue.refuses(case.name, swap(yes, forged), ErrorCode::ConstraintAddress);
+        }
+    }
+}
+
+#[test]
+fn attack_same_account_twice() {
+    let catalogue = Catalogue::new();
+    let market = catalogue.world.market;
+    let owner = |name: &str| catalogue.case(name).signers[0].pubkey();
+    let vault = catalogue.world.board().payment_vault();
+    for name in PAYMENTS {
+        let swap = swap(market.payment_account(&owner(name)), vault);
+        catalogue.refuses(name, swap, ErrorCode::ConstraintDuplicateMutableAccount);
+    }
+    for name in STAKES {
+        let swap = swap(market.stake_account(&owner(name)), market.stake_vault());
+        catalogue.refuses(name, swap, ErrorCode::ConstraintDuplicateMutableAccount);
+    }
+}
+
+#[test]
+fn attack_another_suppliers_machines() {
+    let catalogue = Catalogue::new();
+    let mallory = &catalogue.mallory;
+    let (victim, wallet) = (catalogue.supplier.account, catalogue.supplier.wallet.pubkey());
+    let account = catalogue.world.market.supplier(&mallory.pubkey());
+    let in_her_name = || both(swap(victim, account), swap(wallet, mallory.pubkey()));
+    for name in ["reprice_machines", "retire_machines"] {
+        catalogue.refuses_signed(name, in_her_name(), &[mallory], LeaseholdError::WrongSupplier);
+    }
+    let claim = in_her_name();
+    catalogue.refuses_signed("claim_earnings", claim, &[mallory], LeaseholdError::NothingToWithdraw);
+}

@@ -1,0 +1,151 @@
+//! Addresses taken, prepared or bent before an account is created there, and accounts closed and revived.
+
+use anchor_lang::error::ErrorCode;
+use leasehold::{
+    constants::{
+        BOARD_SEED, KEEPER_SEED, LEASE_SEED, MARKET_SEED, PAYMENT_VAULT_SEED, STAKE_VAULT_SEED, SUPPLIER_SEED,
+    },
+    state::{StakeLedger, Supplier},
+};
+use leasehold_client::{MarketRef, instruction};
+use leasehold_tests::*;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use solana_system_interface::instruction::transfer;
+
+/// The address that the next bump below the canonical one gives.
+fn second_best(seeds: &[&[u8]]) -> (Pubkey, Pubkey) {
+    let (canonical, bump) = Pubkey::find_program_address(seeds, &leasehold::ID);
+    let other = (0..bump).rev().find_map(|bump| {
+        let bump = [bump];
+        let seeds: Vec<_> = seeds.iter().copied().chain([&bump[..]]).collect();
+        Pubkey::create_program_address(&seeds, &leasehold::ID).ok()
+    });
+    (canonical, other.expect("half of all bumps give an address"))
+}
+
+#[test]
+fn attack_non_canonical_bump() {
+    let catalogue = Catalogue::new();
+    let market = catalogue.world.market.address;
+    let refuses = |name: &str, seeds: &[&[u8]]| {
+        let (canonical, other) = second_best(seeds);
+        catalogue.refuses(name, swap(canonical, other), ErrorCode::ConstraintSeeds);
+    };
+    let signer = |name: &str| catalogue.case(name).signers[0].pubkey();
+    let created = |name: &str, index: usize| catalogue.case(name).instruction.accounts[index].pubkey;
+    refuses("create_market", &[MARKET_SEED, &4u64.to_le_bytes()]);
+    refuses("create_market", &[STAKE_VAULT_SEED, created("create_market", 1).as_ref()]);
+    refuses("create_board", &[BOARD_SEED, market.as_ref(), &2u32.to_le_bytes()]);
+    refuses("create_board", &[PAYMENT_VAULT_SEED, created("create_board", 2).as_ref()]);
+    let supplier = signer("register_supplier");
+    refuses("register_supplier", &[SUPPLIER_SEED, market.as_ref(), supplier.as_ref()]);
+    let keeper = signer("register_keeper");
+    refuses("register_keeper", &[KEEPER_SEED, market.as_ref(), keeper.as_ref()]);
+    let serial = u64::from(catalogue.world.with_board(|board, _| board.next_serial));
+    let board = catalogue.world.board().address;
+    refuses("open_lease", &[LEASE_SEED, board.as_ref(), &serial.to_le_bytes()]);
+}
+
+#[test]
+fn attack_prefunded_address_stops_no_creation() {
+    for lamports in [1_000_000, 5_000_000_000] {
+        let mut catalogue = Catalogue::new();
+        let creating =
+            ["create_market", "create_board", "register_supplier", "register_keeper", "open_lease"];
+        let mallory = catalogue.mallory.insecure_clone();
+        for name in creating {
+            let accounts = catalogue.case(name).instruction.accounts.clone();
+            let new: Vec<_> = accounts
+                .iter()
+                .filter(|meta| catalogue.world.svm.get_account(&meta.pubkey).is_none())
+                .map(|meta| transfer(&mallory.pubkey(), &meta.pubkey, lamports))
+                .collect();
+            assert!(!new.is_empty(), "{name} creates an account");
+            catalogue.world.ok(&new, &[&mallory]);
+            let case = catalogue.case(name);
+            let signers: Vec<_> = case.signers.iter().collect();
+            assert_eq!(catalogue.run(&case.instruction, &signers), Ok(()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn attack_front_running_of_market_creation() {
+    let mut world = World::without_market();
+    let authority = world.authority.insecure_clone();
+    let mallory = world.wallet();
+    let market = world.market;
+    let create = |market: &MarketRef, authority| {
+        instruction::create_market(market, authority, 86_400, rules(), params())
+    };
+    // Mallory sees the number on its way, and takes it first.
+    world.ok(&[create(&market, mallory.pubkey())], &[&mallory]);
+    let before = world.lamports(&market.address);
+    world.fails(create(&market, authority.pubkey()), &[&authority], SYSTEM_ACCOUNT_IN_USE);
+    assert_eq!(world.market_account().authority, mallory.pubkey(), "as anybody can see");
+    assert_eq!(world.lamports(&market.address), before);
+    // Any other number is as good.
+    let next = MarketRef::new(2, market.payment_mint, market.stake_mint);
+    world.ok(&[create(&next, authority.pubkey())], &[&authority]);
+}
+
+#[test]
+fn attack_front_running_of_a_board_costs_one_attempt() {
+    let mut world = World::new();
+    let (alice, mallory) = (world.wallet(), world.wallet());
+    let create =
+        |world: &World, index, who: &Pubkey| instruction::create_board(&world.market.board(index), *who);
+    let planned = create(&world, 1, &alice.pubkey());
+    let first = create(&world, 1, &mallory.pubkey());
+    world.ok(&[first], &[&mallory]);
+    world.fails(planned, &[&alice], ErrorCode::ConstraintSeeds);
+    let next = create(&world, 2, &alice.pubkey());
+    world.ok(&[next], &[&alice]);
+}
+
+#[test]
+fn attack_closing_and_reviving_in_one_transaction() {
+    let mut world = World::new();
+    let mallory = world.wallet();
+    let (key, market) = (mallory.pubkey(), world.market);
+    let account = market.supplier(&key);
+    let register = instruction::register_supplier(&market, key);
+    world.ok(core::slice::from_ref(&register), &[&mallory]);
+    // Lamports keep the account alive, but not what it was.
+    let close = instruction::close_supplier(&market, key);
+    world.ok(&[close.clone(), transfer(&key, &account, 5_000_000)], &[&mallory]);
+    let revived = world.svm.get_account(&account).expect("it has lamports");
+    assert_eq!((revived.owner, revived.data.len()), (solana_system_interface::program::ID, 0));
+    let deposit = instruction::deposit_stake(&market, key, market.stake_account(&key), STAKE);
+    world.fails(deposit.clone(), &[&mallory], ErrorCode::AccountOwnedByWrongProgram);
+    world.fails(close.clone(), &[&mallory], ErrorCode::AccountOwnedByWrongProgram);
+    assert_eq!(world.market_account().members, 0);
+    // Registering again, in one transaction with all of it, begins from nothing.
+    world.ok(&[register.clone(), close, transfer(&key, &account, 5_000_000), register, deposit], &[&mallory]);
+    let supplier: Supplier = world.account(&account);
+    assert_eq!(supplier.stake, StakeLedger { free: STAKE, ..StakeLedger::default() });
+    assert_eq!(world.market_account().members, 1);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_reviving_a_closed_lease() {
+    let Scene { mut world, buyer, .. } = Scene::slashed();
+    world.pay_owner(&buyer);
+    let (board, lease) = (world.board(), world.board().lease(1));
+    let key = buyer.pubkey();
+    let close = instruction::close_lease(&board, key, lease);
+    let revive = transfer(&key, &lease, 10_000_000);
+    world.ok(&[close.clone(), revive], &[&buyer]);
+    assert_eq!(world.with_board(|board, _| board.leases), 0);
+    let settle = instruction::settle_lease(&board, key, lease, None);
+    let refund = instruction::claim_refund(&board, key, lease, world.market.payment_account(&key));
+    for again in [close, settle, refund] {
+        world.fails(again, &[&buyer], ErrorCode::AccountOwnedByWrongProgram);
+    }
+    // Its number is never given again.
+    let serial = world.lease_args(anything(), 1, 1).serial;
+    assert_eq!(serial, 2);
+    world.assert_invariants();
+}

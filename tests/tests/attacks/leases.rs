@@ -1,0 +1,300 @@
+//! Leases: prices, promises and the money behind them.
+
+use leasehold::{
+    error::LeaseholdError,
+    instructions::{Machine, Offer, OpenLeaseArgs},
+    math::matching::Criteria,
+    state::{Keeper, LeaseState, Params, SlotState, Supplier},
+};
+use leasehold_client::instruction;
+use leasehold_tests::*;
+use solana_instruction::Instruction;
+use solana_signer::Signer;
+
+fn reprice(world: &World, supplier: &SupplierActor, slot: u16, price: u64) -> Instruction {
+    let committed_until = world.round() + 500;
+    let offers = vec![Offer { slot, price, committed_until }];
+    instruction::reprice_machines(&world.board(), supplier.wallet.pubkey(), offers)
+}
+
+fn retire(world: &World, supplier: &SupplierActor, slot: u16) -> Instruction {
+    let signer = supplier.wallet.pubkey();
+    instruction::retire_machines(&world.board(), signer, supplier.account, vec![slot])
+}
+
+#[test]
+fn attack_price_raised_between_quote_and_lease() {
+    let Scene { mut world, supplier, buyer, .. } = Scene::listed(2);
+    let args = world.lease_args(anything(), 2, 6);
+    let hint = world.hint(&anything(), 2, 6);
+    let quoted = OpenLeaseArgs { hint, max_deposit: 700_000, ..args };
+    let open = world.open_instruction(&buyer, quoted);
+    let raise = reprice(&world, &supplier, 1, 350_001);
+    world.ok(&[raise], &[&supplier.wallet]);
+    world.fails(open.clone(), &[&buyer], LeaseholdError::CostsTooMuch);
+    // A price that a machine may have at most guards each of them.
+    let criteria = Criteria { max_price: 350_000, ..anything() };
+    let guarded = world.open_instruction(&buyer, OpenLeaseArgs { criteria, ..quoted });
+    world.fails(guarded, &[&buyer], LeaseholdError::NotEnoughMachines);
+    let lower = reprice(&world, &supplier, 1, 350_000);
+    world.ok(&[lower], &[&supplier.wallet]);
+    world.ok(&[open], &[&buyer]);
+    assert_eq!(world.lease(1).deposit, 700_000);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_price_raised_in_mid_lease() {
+    let Scene { mut world, supplier, .. } = Scene::leased(1, 1, 9);
+    let raise = reprice(&world, &supplier, 0, u64::MAX);
+    world.fails(raise, &[&supplier.wallet], LeaseholdError::MachineLeased);
+}
+
+#[test]
+fn attack_lease_of_a_machine_twice() {
+    let Scene { mut world, buyer, .. } = Scene::leased(1, 1, 9);
+    let rival = world.wallet();
+    for wallet in [&rival, &buyer] {
+        let args = world.lease_args(anything(), 1, 1);
+        let open = world.open_instruction(wallet, args);
+        world.fails(open, &[wallet], LeaseholdError::NotEnoughMachines);
+    }
+}
+
+#[test]
+fn attack_machine_retired_in_mid_lease_loses_its_whole_bond() {
+    let Scene { mut world, supplier, keepers, buyer } = Scene::leased(2, 2, 4);
+    world.attest(&keepers, |_| true);
+    // One supplier's machine has done its work for a round; then it goes, and comes to no other lease.
+    let leave = retire(&world, &supplier, 1);
+    world.ok(&[leave], &[&supplier.wallet]);
+    let again = reprice(&world, &supplier, 1, 1);
+    world.fails(again, &[&supplier.wallet], LeaseholdError::MachineLeased);
+    for _ in 0..3 {
+        world.attest(&keepers, |_| true);
+    }
+    assert_eq!((world.slot(1).lease_up, world.slot(1).lease_down), (1, 0), "no verdicts once it is retired");
+    world.settle(&buyer, 1);
+    let lease = world.lease(1);
+    assert_eq!((lease.slashed, lease.compensation_due), (100 * STAKE, 60 * STAKE));
+    assert_eq!(world.slot(1).bond, 0);
+    // Paid for the round it was up alone, as the other is for all four.
+    assert_eq!(lease.paid + lease.fees, 58_333 + 233_333);
+    world.assert_invariants();
+    world.pay_supplier(&supplier);
+    assert_eq!(world.account::<Supplier>(&supplier.account).stake.free, STAKED - 100 * STAKE);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_stake_asked_back_while_a_lease_is_open() {
+    let Scene { mut world, supplier, keepers, buyer } = Scene::leased(1, 1, 2);
+    let free = world.account::<Supplier>(&supplier.account).stake.free;
+    let market = world.market;
+    let request = |amount| instruction::request_unstake(&market, supplier.wallet.pubkey(), amount);
+    world.fails(request(free + 1), &[&supplier.wallet], LeaseholdError::InsufficientStake);
+    world.ok(&[request(free)], &[&supplier.wallet]);
+    for _ in 0..2 {
+        world.attest(&keepers, |_| false);
+    }
+    world.settle(&buyer, 1);
+    assert_eq!(world.lease(1).slashed, 100 * STAKE, "the bond was in the slot all along");
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_self_slashing_loses() {
+    let mut world = World::new();
+    // One wallet is supplier, buyer, owner and the keeper that settles.
+    let supplier = world.supplier();
+    let (wallet, keepers) = (supplier.wallet.insecure_clone(), world.keepers(3));
+    let (key, market, board) = (wallet.pubkey(), world.market, world.board());
+    world.ok(&[instruction::register_keeper(&market, key)], &[&wallet]);
+    world.list(&supplier, COMMITTED, &[machine(0)]);
+    let owned = |world: &World| {
+        let supplier: Supplier = world.account(&supplier.account);
+        let keeper: Keeper = world.account(&market.keeper(&key));
+        let bond = world.with_board(|_, slots| slots[0].bond);
+        world.stake_of(&key) + supplier.stake.free + keeper.stake.free + bond
+    };
+    let (stake, payments) = (owned(&world), world.payments_of(&key));
+    world.open(&wallet, anything(), 1, 2);
+    world.end_round();
+    for _ in 0..2 {
+        world.attest(&keepers, |_| false);
+    }
+    let settle = instruction::settle_lease(&board, key, board.lease(1), Some(market.keeper(&key)));
+    world.ok(&[settle], &[&wallet]);
+    world.pay_owner(&wallet);
+    assert_eq!(stake - owned(&world), 35 * STAKE, "what is burned and what the market gets");
+    assert_eq!(world.payments_of(&key), payments);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_slot_used_again_is_another_machine() {
+    let Scene { mut world, supplier, keepers, buyer } = Scene::slashed();
+    let generation = world.slot(0).generation;
+    let settled = world.lease(1);
+    world.pay_supplier(&supplier);
+    let newcomer = world.supplier();
+    world.list(&newcomer, COMMITTED, &[machine(0)]);
+    let slot = world.slot(0);
+    assert!(slot.generation > generation);
+    assert_eq!((slot.lease, slot.up, slot.down, slot.lease_up, slot.accrued), (0, 0, 0, 0, 0));
+    // The old lease reads nothing of it.
+    world.attest(&keepers, |_| true);
+    world.attest(&keepers, |_| true);
+    let board = world.board();
+    let settle = instruction::settle_lease(&board, buyer.pubkey(), board.lease(1), None);
+    world.fails(settle, &[&buyer], LeaseholdError::LeaseSettled);
+    assert_eq!(world.lease(1).paid, settled.paid);
+    let key = supplier.wallet.pubkey();
+    let wallet = world.market.payment_account(&key);
+    let claim = instruction::claim_earnings(&board, key, supplier.account, wallet);
+    world.fails(claim, &[&supplier.wallet], LeaseholdError::NothingToWithdraw);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_replaced_machine_leaves_no_claim_on_the_lease() {
+    let Scene { mut world, keepers, buyer, .. } = Scene::leased(2, 1, 9);
+    world.attest(&keepers, |_| false);
+    let (board, wallet) = (world.board(), world.market.payment_account(&buyer.pubkey()));
+    let lease = board.lease(1);
+    let replace =
+        |slot| instruction::replace_node(&board, buyer.pubkey(), lease, wallet, slot, u64::MAX, None);
+    world.ok(&[replace(0)], &[&buyer]);
+    world.fails(replace(0), &[&buyer], LeaseholdError::NotEnoughMachines);
+    for _ in 0..8 {
+        world.attest(&keepers, |_| true);
+    }
+    world.settle(&buyer, 1);
+    assert_eq!(world.slot(0).accrued, 0);
+    assert_eq!(world.lease(1).state, LeaseState::Settled);
+    assert_eq!(world.lease(1).paid + world.lease(1).fees, 350_000 * 600 * 7 / 3_600);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_price_without_bound_cannot_overflow_or_stop_others() {
+    let mut world = World::new();
+    let (griefer, supplier, buyer) = (world.supplier(), world.supplier(), world.wallet());
+    let priceless = |number| Machine { price: u64::MAX, ..machine(number) };
+    world.list(&griefer, COMMITTED, &[priceless(0), priceless(1), priceless(2)]);
+    world.list(&supplier, COMMITTED, &[machine(3)]);
+    world.open(&buyer, anything(), 1, 10);
+    assert_eq!(world.slot(3).lease, 1, "the cheapest fits, whatever others ask");
+    let mut refuses = |machines, rounds, max_deposit, error: LeaseholdError| {
+        let args = world.lease_args(anything(), machines, rounds);
+        let open = world.open_instruction(&buyer, OpenLeaseArgs { max_deposit, ..args });
+        world.fails(open, &[&buyer], error);
+    };
+    // A price times the time, and the sum of three prices, are more than 64 bits hold.
+    refuses(1, 7, u64::MAX, LeaseholdError::MathOverflow);
+    refuses(3, 3, u64::MAX, LeaseholdError::MathOverflow);
+    refuses(1, 6, u64::MAX - 1, LeaseholdError::CostsTooMuch);
+    // Neither does it fit, with what other leases have, in the board's ledger.
+    refuses(1, 6, u64::MAX, LeaseholdError::MathOverflow);
+    let args = world.lease_args(anything(), 1, 3);
+    let open = world.open_instruction(&buyer, args);
+    world.fails(open, &[&buyer], TOKEN_INSUFFICIENT_FUNDS);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_prices_near_the_limit_settle_exactly() {
+    let mut world = World::new();
+    let (supplier, keepers, buyer) = (world.supplier(), world.keepers(3), world.wallet());
+    // A tenth of all that 64 bits hold, an hour; the buyer owns what is left of them.
+    let price = u64::MAX / 10;
+    let machines: Vec<_> = (0..5).map(|number| Machine { price, ..machine(number) }).collect();
+    world.list(&supplier, COMMITTED, &machines);
+    world.make_rich(&buyer.pubkey());
+    world.open(&buyer, anything(), 5, 6);
+    world.end_round();
+    for round in 0..6 {
+        // 0 is always up, 1 never, 2 half the time; half of the rounds of 3 and 4 are unknown.
+        world.end_round();
+        for (voter, keeper) in keepers.iter().enumerate() {
+            world.vote(keeper, |machine| match machine {
+                0 => true,
+                1 => false,
+                2 => round % 2 == 0,
+                _ => round >= 3 || voter == 0,
+            });
+        }
+        let close = instruction::close_round(&world.board());
+        world.ok(&[close], &[&buyer]);
+        world.settle(&buyer, 1);
+        world.assert_invariants();
+    }
+    let lease = world.lease(1);
+    assert_eq!(lease.state, LeaseState::Settled);
+    assert_eq!(lease.deposit, 5 * price);
+    assert_eq!(lease.paid + lease.fees + lease.refunded, lease.deposit);
+    assert!(lease.paid + lease.fees >= price + price / 2);
+    world.pay_owner(&buyer);
+    world.pay_supplier(&supplier);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_bond_of_any_size_cannot_overflow() {
+    let mut world = World::with(rules(), Params { bond_unit: u64::MAX, ..params() });
+    let supplier = world.supplier();
+    let (until, mut huge) = (world.round() + 9, machine(0));
+    let plain = world.list_instruction(&supplier, until, &[huge]);
+    world.fails(plain, &[&supplier.wallet], LeaseholdError::InsufficientStake);
+    (huge.traits.class, huge.traits.gpus) = (2, 255);
+    let huge = world.list_instruction(&supplier, until, &[huge]);
+    world.fails(huge, &[&supplier.wallet], LeaseholdError::MathOverflow);
+}
+
+#[test]
+fn attack_term_beyond_all_time_cannot_overflow() {
+    let mut world = World::with(rules(), Params { max_rounds: u32::MAX, ..params() });
+    let (supplier, buyer) = (world.supplier(), world.wallet());
+    let list = world.list_instruction(&supplier, u32::MAX, &[Machine { price: 1, ..machine(0) }]);
+    world.ok(&[list], &[&supplier.wallet]);
+    let mut args = world.lease_args(anything(), 1, u32::MAX);
+    let open = world.open_instruction(&buyer, args);
+    world.fails(open, &[&buyer], LeaseholdError::MathOverflow);
+    // The last round there can be.
+    args.rounds = u32::MAX - world.round() - 1;
+    let open = world.open_instruction(&buyer, args);
+    world.ok(&[open], &[&buyer]);
+    assert!(world.slot(0).is(SlotState::Leased));
+    world.assert_invariants();
+    let (board, key) = (world.board(), buyer.pubkey());
+    world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[&buyer]);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_lease_cancelled_to_escape_paying_for_the_round_that_runs() {
+    let Scene { mut world, keepers, buyer, .. } = Scene::leased(1, 1, 2);
+    let (board, key) = (world.board(), buyer.pubkey());
+    world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[&buyer]);
+    world.attest(&keepers, |_| true);
+    world.settle(&buyer, 1);
+    // The round that ran, and 5 percent of the one that was left.
+    assert_eq!(world.lease(1).paid + world.lease(1).fees, 58_333 + 350_000 * 30 / 3_600);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_machine_kept_down_until_the_owner_cancels() {
+    let Scene { mut world, keepers, buyer, .. } = Scene::leased(1, 1, 100);
+    for _ in 0..7 {
+        world.attest(&keepers, |_| false);
+    }
+    let (board, key) = (world.board(), buyer.pubkey());
+    world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[&buyer]);
+    world.attest(&keepers, |_| false);
+    world.settle(&buyer, 1);
+    let lease = world.lease(1);
+    assert_eq!((lease.paid, lease.refund_due), (0, lease.deposit), "who didn't serve is owed nothing");
+    assert_eq!(lease.slashed, 100 * STAKE, "down four rounds in a row: abandoned");
+    world.assert_invariants();
+}

@@ -1,0 +1,105 @@
+//! The table of errors against the tests that reach them, read from the tests' sources: no error is
+//! unreachable. `cargo nextest run -p leasehold-tests --test error_table --no-capture` prints it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use leasehold_client::error;
+
+/// Errors that no transaction can cause, and the tests that reach them natively.
+const SAFETY_NETS: [(&str, &str); 1] = [("BoardMalformed", "board_is_refused_when_it_is_cut_short")];
+
+const ERROR: &str = "LeaseholdError::";
+
+/// All test sources but this one.
+fn sources() -> Vec<String> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    let mut files: Vec<PathBuf> = vec![];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.retain(|file| !file.ends_with("error_table.rs"));
+    files.into_iter().map(|file| fs::read_to_string(file).expect("a source")).collect()
+}
+
+fn name_at(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// What stands between a parenthesis, which the text begins with, and the one that closes it.
+fn arguments(text: &str) -> &str {
+    let mut depth = 0;
+    for (index, character) in text.char_indices() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return &text[..index];
+        }
+    }
+    text
+}
+
+/// The test whose code stands last in the text; nothing where another function does.
+fn enclosing_test(text: &str) -> Option<&str> {
+    let at = text.rfind("\nfn ")?;
+    text[..at].ends_with("#[test]").then(|| name_at(&text[at + 4..]))
+}
+
+/// Calls of an assertion that something is refused, `fails(..)` or `refuses..(..)`, within tests: the test
+/// and the arguments.
+fn refusals(source: &str) -> Vec<(&str, &str)> {
+    let mut found = vec![];
+    for name in ["fails", "refuses"] {
+        for (at, _) in source.match_indices(name) {
+            let (before, call) = source.split_at(at);
+            let called = name_at(call);
+            let is_call = before.ends_with(['.', ' ']) && !before.ends_with("fn ");
+            let rest = &call[called.len()..];
+            if !is_call || !rest.starts_with('(') {
+                continue;
+            }
+            if let Some(test) = enclosing_test(before) {
+                found.push((test, arguments(rest)));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_error_is_reached_by_a_test() {
+    let mut table: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let sources = sources();
+    for (test, arguments) in sources.iter().flat_map(|source| refusals(source)) {
+        for (at, _) in arguments.match_indices(ERROR) {
+            table.entry(name_at(&arguments[at + ERROR.len()..])).or_default().insert(test);
+        }
+    }
+    for (error, test) in SAFETY_NETS {
+        let defined = format!("\nfn {test}()");
+        assert!(sources.iter().any(|source| source.contains(&defined)), "{test} is gone");
+        assert!(!table.contains_key(error), "{error} is reached by a transaction: it is no safety net");
+        table.entry(error).or_default().insert(test);
+    }
+    let errors: Vec<String> = error::every().iter().map(|error| format!("{error:?}")).collect();
+    for error in &errors {
+        let tests: Vec<_> = table.get(&error[..]).into_iter().flatten().copied().collect();
+        println!("{error:24} {}", tests.join(", "));
+    }
+    let unreached: Vec<_> = errors.iter().filter(|error| !table.contains_key(&error[..])).collect();
+    assert!(unreached.is_empty(), "no test reaches {unreached:?}");
+}

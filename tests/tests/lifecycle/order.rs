@@ -1,0 +1,137 @@
+//! Invariant 4: who settles, how often and when changes nothing.
+
+use leasehold::state::Ledger;
+use leasehold_client::instruction;
+use leasehold_tests::{Scene, anything};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use solana_signer::Signer;
+
+use crate::{attest, attest_unknown, finish};
+
+const ROUNDS: u32 = 30;
+
+/// What every machine and lease, the market and its keepers have in the end.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    machines: Vec<(u64, u64, u8, u32, u32)>,
+    leases: Vec<(u64, u64, u64, u64, u64)>,
+    fees: u64,
+    /// Set aside for keepers and paid to them. How it is shared out depends on what was there when rounds
+    /// were closed, which no lease has a part in.
+    keepers: u64,
+    ledger: Ledger,
+}
+
+fn outcome(scene: &Scene) -> Outcome {
+    let (ledger, machines) = scene.world.with_board(|board, slots| {
+        let machines = slots.iter().map(|slot| (slot.accrued, slot.bond, slot.state, slot.up, slot.down));
+        (board.ledger, machines.collect())
+    });
+    let leases = (1..=2).map(|serial| scene.world.lease(serial));
+    Outcome {
+        machines,
+        leases: leases.map(|l| (l.paid, l.fees, l.refund_due, l.slashed, l.compensation_due)).collect(),
+        fees: ledger.fees,
+        keepers: ledger.keeper_pool + ledger.keeper_fees,
+        ledger: Ledger { keeper_pool: 0, keeper_fees: 0, ..ledger },
+    }
+}
+
+/// The same two leases with the same bad luck. Before each round is closed, and once more at the end, `settle`
+/// says whether to settle which lease.
+fn run(mut settle: impl FnMut(u32, u32) -> bool) -> Scene {
+    let mut scene = Scene::listed(12);
+    scene.world.open(&scene.buyer, anything(), 5, ROUNDS);
+    scene.world.open(&scene.buyer, anything(), 4, ROUNDS - 7);
+    scene.world.end_round();
+    let mut luck = StdRng::seed_from_u64(7);
+    for round in 0..ROUNDS {
+        for serial in 1..=2 {
+            // The second lease is over before the first.
+            let over = serial == 2 && round >= ROUNDS - 7;
+            if !over && settle(round, serial) {
+                scene.world.settle(&scene.buyer, serial);
+            }
+        }
+        let down: u32 = luck.random::<u32>() & luck.random::<u32>() & luck.random::<u32>();
+        if luck.random_ratio(1, 6) {
+            attest_unknown(&mut scene);
+        } else {
+            attest(&mut scene, |machine| machine != 4 && down >> machine & 1 == 0 || machine == 4 && round > 10);
+        }
+        if round == 12 {
+            let supplier = &scene.supplier;
+            let (key, account) = (supplier.wallet.pubkey(), supplier.account);
+            let retire = instruction::retire_machines(&scene.world.board(), key, account, vec![2, 7]);
+            scene.world.ok(&[retire], &[&supplier.wallet]);
+        }
+    }
+    scene
+}
+
+fn settle_both(scene: &mut Scene) {
+    for serial in 1..=2 {
+        scene.world.settle(&scene.buyer, serial);
+    }
+}
+
+#[test]
+fn settling_every_round_once_or_at_random_pays_the_same() {
+    let mut once = run(|_, _| false);
+    settle_both(&mut once);
+    let expected = outcome(&once);
+    assert!(expected.leases.iter().all(|lease| lease.0 > 0 && lease.3 > 0), "{expected:?}");
+    finish(once, &[]);
+
+    let mut every = run(|_, _| true);
+    settle_both(&mut every);
+    assert_eq!(outcome(&every), expected);
+    finish(every, &[]);
+
+    for seed in 0..6 {
+        let mut luck = StdRng::seed_from_u64(seed);
+        let mut random = run(|_, _| luck.random_ratio(1, 4));
+        settle_both(&mut random);
+        assert_eq!(outcome(&random), expected, "seed {seed}");
+        finish(random, &[]);
+    }
+}
+
+#[test]
+fn settling_twice_in_a_round_moves_nothing_the_second_time() {
+    let mut scene = run(|_, _| true);
+    scene.world.end_round();
+    scene.world.pass(301);
+    crate::close(&mut scene.world);
+    let mut scene_again = Scene::leased(3, 3, 9);
+    attest(&mut scene_again, |machine| machine != 1);
+    scene_again.world.settle(&scene_again.buyer, 1);
+    let before = scene_again.world.data(&scene_again.world.board().address);
+    scene_again.world.settle(&scene_again.supplier.wallet, 1);
+    assert_eq!(scene_again.world.data(&scene_again.world.board().address), before);
+    finish(scene_again, &[]);
+    settle_both(&mut scene);
+    finish(scene, &[]);
+}
+
+/// The history remembers 64 rounds; a lease needs none of it.
+#[test]
+fn settlement_two_hundred_rounds_after_the_end_is_exact() {
+    let mut at_once = run(|_, _| false);
+    settle_both(&mut at_once);
+    let expected = outcome(&at_once);
+
+    let mut late = run(|_, _| false);
+    for round in 0..200u32 {
+        // Everything that could still go wrong does: leased machines down, rounds unknown.
+        if round % 5 == 0 { attest_unknown(&mut late) } else { attest(&mut late, |machine| machine > 8) }
+    }
+    settle_both(&mut late);
+    let found = outcome(&late);
+    assert_eq!(found.leases, expected.leases);
+    let money = |outcome: &Outcome| outcome.machines.iter().map(|m| (m.0, m.1, m.2)).collect::<Vec<_>>();
+    assert_eq!(money(&found), money(&expected));
+    assert_eq!((found.fees, found.ledger.accrued), (expected.fees, expected.ledger.accrued));
+    finish(at_once, &[]);
+    finish(late, &[]);
+}

@@ -1,0 +1,185 @@
+//! Invariant 16: whoever vanishes, everybody else gets out what is theirs.
+
+use leasehold::state::{Keeper, Supplier};
+use leasehold_client::instruction;
+use leasehold_tests::{KeeperActor, STAKE, SupplierActor, World, anything, machine};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+use crate::{gross, net, supply};
+
+/// Two suppliers, two buyers, three keepers, in the middle of everything: leases of both buyers on machines of
+/// both suppliers, some down, one retired, a round voted on and not closed, stake unbonding.
+struct Company {
+    world: World,
+    suppliers: [SupplierActor; 2],
+    buyers: [Keypair; 2],
+    keepers: Vec<KeeperActor>,
+    authority: Keypair,
+}
+
+impl Company {
+    fn new() -> Self {
+        let mut world = World::new();
+        let suppliers = [world.supplier(), world.supplier()];
+        for round in 0..4u16 {
+            // Slots alternate between them, so that nobody's leaving shortens the board for long.
+            for (index, supplier) in suppliers.iter().enumerate() {
+                world.list(supplier, 40 + u32::from(round), &[machine(2 * round + index as u16)]);
+            }
+        }
+        let keepers = world.keepers(3);
+        let buyers = [world.wallet(), world.wallet()];
+        world.open(&buyers[0], anything(), 4, 12);
+        world.open(&buyers[1], anything(), 3, 20);
+        world.end_round();
+        let retire = instruction::retire_machines(
+            &world.board(),
+            suppliers[0].wallet.pubkey(),
+            suppliers[0].account,
+            vec![2],
+        );
+        world.ok(&[retire], &[&suppliers[0].wallet]);
+        for _ in 0..9 {
+            world.attest(&keepers, |machine| machine != 1 && machine != 4);
+        }
+        let caller = buyers[0].insecure_clone();
+        world.settle(&caller, 1);
+        world.settle(&caller, 2);
+        world.attest(&keepers, |_| true);
+        for supplier in &suppliers {
+            let key = supplier.wallet.pubkey();
+            let request = instruction::request_unstake(&world.market, key, 1_000 * STAKE);
+            world.ok(&[request], &[&supplier.wallet]);
+        }
+        world.end_round();
+        world.vote(&keepers[0], |_| true);
+        let authority = world.authority.insecure_clone();
+        world.assert_invariants();
+        Company { world, suppliers, buyers, keepers, authority }
+    }
+
+    fn wallets(&self) -> Vec<Keypair> {
+        let suppliers = self.suppliers.iter().map(|supplier| &supplier.wallet);
+        let keepers = self.keepers.iter().map(|keeper| &keeper.wallet);
+        let all = suppliers.chain(&self.buyers).chain(keepers).chain([&self.authority]);
+        all.map(Keypair::insecure_clone).collect()
+    }
+
+    /// Everybody leaves but one. Returns what there is then; nothing is left in vaults but that one's stake.
+    fn leave_without(mut self, gone: Pubkey, stake: impl FnOnce(&World) -> u64) -> World {
+        let wallets = self.wallets();
+        let present: Vec<&Keypair> = wallets.iter().filter(|wallet| wallet.pubkey() != gone).collect();
+        assert_eq!(present.len() + 1, wallets.len());
+        self.world.wind_up(&present);
+        let world = self.world;
+        let market = world.market;
+        let left = stake(&world);
+        assert_eq!(world.tokens(&market.stake_vault()), left);
+        assert_eq!(world.tokens(&world.board().payment_vault()), 0);
+        let sum = |balance: fn(&World, &Pubkey) -> u64| {
+            wallets.iter().map(|wallet| balance(&world, &wallet.pubkey())).sum::<u64>()
+        };
+        assert_eq!(sum(World::payments_of), supply(&world, &market.payment_mint));
+        assert_eq!(sum(World::stake_of) + left, supply(&world, &market.stake_mint));
+        world
+    }
+}
+
+fn sorted(mut accounts: Vec<Pubkey>) -> Vec<Pubkey> {
+    accounts.sort_unstable();
+    accounts
+}
+
+#[test]
+fn everybody_leaves_where_nobody_vanishes() {
+    let company = Company::new();
+    let wallets = company.wallets();
+    crate::leave(company.world, &wallets.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_supplier_that_vanishes_strands_nothing_but_its_own_stake() {
+    for index in 0..2 {
+        let company = Company::new();
+        let (gone, account) = (company.suppliers[index].wallet.pubkey(), company.suppliers[index].account);
+        let before = company.world.payments_of(&gone);
+        let accrued = company.world.with_board(|_, slots| {
+            slots.iter().filter(|slot| slot.supplier == account).map(|slot| slot.accrued).sum::<u64>()
+        });
+        let world = company.leave_without(gone, |world| {
+            let supplier: Supplier = world.account(&account);
+            supplier.stake.free + supplier.stake.unbonding
+        });
+        // Others claimed for it what it had earned, and what it earned until the end.
+        assert!(world.payments_of(&gone) >= before + accrued);
+        assert!(accrued > 0);
+        let supplier: Supplier = world.account(&account);
+        assert_eq!(supplier.machines, 0);
+        assert_eq!(sorted(world.remaining_accounts()), sorted(vec![world.market.address, account]));
+    }
+}
+
+#[test]
+fn a_buyer_that_vanishes_strands_nothing() {
+    for index in 0..2 {
+        let company = Company::new();
+        let gone = company.buyers[index].pubkey();
+        let before = (company.world.payments_of(&gone), company.world.stake_of(&gone));
+        let world = company.leave_without(gone, |_| 0);
+        // Its refund and compensation were claimed for it.
+        assert!(world.payments_of(&gone) > before.0);
+        assert!(world.stake_of(&gone) > before.1);
+        assert_eq!(world.remaining_accounts(), Vec::<Pubkey>::new());
+    }
+}
+
+#[test]
+fn a_keeper_that_vanishes_strands_nothing_but_its_own_bond() {
+    for index in 0..3 {
+        let company = Company::new();
+        let (gone, account) = (company.keepers[index].wallet.pubkey(), company.keepers[index].account);
+        let before = company.world.payments_of(&gone);
+        let world = company.leave_without(gone, |world| {
+            let keeper: Keeper = world.account(&account);
+            assert_eq!((keeper.locked, keeper.seats), (0, 0));
+            keeper.stake.free + keeper.stake.unbonding
+        });
+        assert!(world.payments_of(&gone) > before, "its fees were claimed for it");
+        assert_eq!(sorted(world.remaining_accounts()), sorted(vec![world.market.address, account]));
+    }
+}
+
+#[test]
+fn an_authority_that_vanishes_strands_nothing_but_the_rent_of_what_it_created() {
+    let company = Company::new();
+    let gone = company.authority.pubkey();
+    let before = (company.world.payments_of(&gone), company.world.stake_of(&gone));
+    let world = company.leave_without(gone, |_| 0);
+    assert!(world.payments_of(&gone) > before.0);
+    assert!(world.stake_of(&gone) > before.1);
+    // The board is its creator's to close.
+    let left = vec![world.market.address, world.board().address];
+    assert_eq!(sorted(world.remaining_accounts()), sorted(left));
+    let ledger_is_empty = world.with_board(|board, slots| board.ledger.is_empty() && slots.is_empty());
+    assert!(ledger_is_empty);
+}
+
+#[test]
+fn all_keepers_vanishing_makes_rounds_unknown_and_strands_nothing() {
+    let mut company = Company::new();
+    let wallets = company.wallets();
+    let gone: Vec<Pubkey> = company.keepers.iter().map(|keeper| keeper.wallet.pubkey()).collect();
+    let present: Vec<&Keypair> = wallets.iter().filter(|wallet| !gone.contains(&wallet.pubkey())).collect();
+    company.world.wind_up(&present);
+    // Machine 0 was up in all ten rounds that were voted on, of twelve.
+    let world = company.world;
+    let sum: u64 = wallets.iter().map(|wallet| world.payments_of(&wallet.pubkey())).sum();
+    assert_eq!(sum, supply(&world, &world.market.payment_mint));
+    let mut left: Vec<Pubkey> = company.keepers.iter().map(|keeper| keeper.account).collect();
+    left.push(world.market.address);
+    assert_eq!(sorted(world.remaining_accounts()), sorted(left));
+    // What a machine that was always up gets does not depend on who was there at the end.
+    assert_eq!(net(gross(12)), 679_000);
+}

@@ -1,0 +1,120 @@
+//! Random sequences of all instructions by everybody, on the real program and on a plain model of it at once.
+//!
+//! After each instruction both must agree on whether it is done or refused, and for what reason, and on every
+//! balance and field. In the end everybody takes out what is theirs, until nothing is left.
+//!
+//! Sequences are the same in every run. `LEASEHOLD_CASES` says how many there are (1,024), `LEASEHOLD_SEED`
+//! picks others.
+
+mod drain;
+mod play;
+mod steps;
+
+use leasehold::{
+    math::slashing::SlashSplit,
+    state::{Params, RoundRules},
+};
+use leasehold_tests::{params, rules};
+use proptest::{
+    collection::vec,
+    option,
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
+};
+
+use play::Play;
+
+/// Tests that share the cases, each with rules of its own, so that they run beside each other.
+const TESTS: u32 = 4;
+/// Most steps of a sequence; some are several instructions.
+const STEPS: usize = 60;
+
+fn from_environment(name: &str, default: u32) -> u32 {
+    match std::env::var(name) {
+        Ok(number) => number.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {number:?}")),
+        Err(_) => default,
+    }
+}
+
+fn run(number: u8, rules: RoundRules, params: Params, pays_in_2022: bool) {
+    let cases = from_environment("LEASEHOLD_CASES", 1_024).div_ceil(TESTS);
+    let mut seed = [number; 32];
+    seed[..4].copy_from_slice(&from_environment("LEASEHOLD_SEED", 0).to_le_bytes());
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 4_096, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+
+    let beginning = Play::begin(rules, params, pays_in_2022);
+    let mut coverage = play::Coverage::default();
+    let sequences = (vec(steps::step(), 1..=STEPS), option::weighted(0.4, drain::absent()));
+    let total = std::cell::RefCell::new(&mut coverage);
+    let result = runner.run(&sequences, |(steps, absent)| {
+        let mut play = beginning.fork();
+        let outcome = play.perform(&steps, absent);
+        total.borrow_mut().add(&play.coverage);
+        outcome.map_err(TestCaseError::fail)
+    });
+    if let Err(TestError::Fail(reason, (steps, absent))) = result {
+        let steps: Vec<_> = steps.iter().map(|step| format!("    {step:?}")).collect();
+        panic!("{reason}\n  absent in the end: {absent:?}\n  the shortest sequence:\n{}", steps.join("\n"));
+    }
+    result.expect("sequences are generated");
+    println!("{coverage}");
+    if cases >= 256 {
+        coverage.assert_complete();
+    }
+}
+
+/// What most markets will look like.
+#[test]
+fn program_does_what_the_model_does_under_usual_rules() {
+    run(1, rules(), params(), false);
+}
+
+/// Shortest rounds, votes taken for a whole round, no round down allowed, the highest fee, all of it for
+/// keepers, no notice for stake.
+#[test]
+fn program_does_what_the_model_does_under_strict_rules() {
+    let rules = RoundRules { round_secs: 10, submit_secs: 10, seats: 4, threshold: 3, abandon_rounds: 2 };
+    let split = SlashSplit { buyer_bps: 0, burn_bps: 1_000, market_bps: 9_000, caller_bps: 0 };
+    let params = Params {
+        bond_unit: 7_777_777_777,
+        keeper_bond: 1,
+        keeper_fee: 1,
+        unbonding_secs: 0,
+        min_rounds: 2,
+        max_rounds: 12,
+        fee_bps: 3_000,
+        keeper_share_bps: 10_000,
+        sla_bps: 10_000,
+        slash_multiplier_bps: 10_000,
+        split,
+        ..params()
+    };
+    run(2, rules, params, false);
+}
+
+/// One keeper decides, machines may be down as they like and are abandoned at once, no fee, bonds of fractions.
+#[test]
+fn program_does_what_the_model_does_under_lax_rules() {
+    let rules = RoundRules { round_secs: 3_601, submit_secs: 1, seats: 1, threshold: 1, abandon_rounds: 1 };
+    let mut params = Params {
+        bond_unit: 1,
+        keeper_bond: 0,
+        keeper_fee: 0,
+        fee_bps: 0,
+        keeper_share_bps: 0,
+        sla_bps: 0,
+        slash_multiplier_bps: u32::MAX,
+        ..params()
+    };
+    params.classes.iter_mut().for_each(|class| class.weight_bps = 3_333);
+    run(3, rules, params, false);
+}
+
+/// All keepers must agree, nothing is at stake, and payments are in a Token-2022 mint.
+#[test]
+fn program_does_what_the_model_does_without_bonds() {
+    let rules = RoundRules { round_secs: 600, submit_secs: 599, seats: 4, threshold: 4, abandon_rounds: 64 };
+    let split = SlashSplit { buyer_bps: 1, burn_bps: 9_998, market_bps: 0, caller_bps: 1 };
+    let params = Params { bond_unit: 0, keeper_fee: u64::MAX, sla_bps: 9_000, split, ..params() };
+    run(4, rules, params, true);
+}

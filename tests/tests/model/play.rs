@@ -1,0 +1,189 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use leasehold::{
+    error::LeaseholdError,
+    state::{Params, RoundRules},
+};
+use leasehold_client::invariants::{self, Snapshot};
+use leasehold_tests::{
+    PAYMENTS, STAKE, STAKES, START,
+    model::{
+        AUTHORITY, Action, BUYERS, Chain, KEEPERS, Market, Model, Outcome, SUPPLIERS, TIMELOCK_SECS, Wallet, Who,
+        compare::compare, everybody,
+    },
+};
+
+use crate::{drain, steps, steps::Step};
+
+/// The model and the program, in the same state.
+pub struct Play {
+    pub model: Model,
+    chain: Chain,
+    pub coverage: Coverage,
+    /// What was done since the last comparison of invariants.
+    before: Option<Snapshot>,
+}
+
+impl Play {
+    /// A market with two boards' worth of everything: suppliers with stake and machines, keepers in the seats.
+    pub fn begin(rules: RoundRules, params: Params, pays_in_2022: bool) -> Self {
+        let chain = Chain::new(rules, params.clone(), pays_in_2022);
+        let rents = chain.rents();
+        let wallet = Wallet { payments: PAYMENTS, stake: STAKES, lamports: 0 };
+        let mut wallets: BTreeMap<_, _> = everybody().map(|who| (who, wallet)).collect();
+        wallets.insert(AUTHORITY, Wallet { lamports: -rents.market - rents.vault, ..wallet });
+        let market = Market {
+            rules,
+            timelock_secs: TIMELOCK_SECS,
+            params,
+            pending: None,
+            authority: AUTHORITY,
+            offered_to: None,
+            paused: false,
+            next_board: 0,
+            is_closed: false,
+        };
+        let model = Model {
+            now: START,
+            market,
+            suppliers: BTreeMap::new(),
+            keepers: BTreeMap::new(),
+            supplier_lamports: BTreeMap::new(),
+            boards: BTreeMap::new(),
+            wallets,
+            burned: 0,
+            rents,
+        };
+        let mut play = Play { model, chain, coverage: Coverage::default(), before: None };
+        play.populate().unwrap_or_else(|error| panic!("{error}"));
+        play.coverage = Coverage::default();
+        play
+    }
+
+    fn populate(&mut self) -> Result<(), String> {
+        self.must(Action::CreateBoard { by: AUTHORITY })?;
+        for (number, by) in (0u8..).zip(SUPPLIERS) {
+            self.must(Action::RegisterSupplier { by })?;
+            self.must(Action::DepositStake { by, amount: 20_000 * STAKE })?;
+            let machines = (0..4).map(|index| steps::Sheet::plain(4 * number + index).machine(None)).collect();
+            let until = self.model.round() + 40;
+            self.must(Action::ListMachines { by, board: 0, until, machines, former: vec![] })?;
+        }
+        let seats = self.model.market.rules.seats;
+        for (seat, by) in (0..seats).zip(KEEPERS) {
+            self.must(Action::RegisterKeeper { by })?;
+            self.must(Action::DepositBond { by, amount: 3_000 * STAKE })?;
+            self.must(Action::TakeSeat { by, board: 0, seat })?;
+        }
+        self.pass_to(self.model.round_end(self.model.round()) + 1);
+        Ok(())
+    }
+
+    pub fn fork(&self) -> Self {
+        Play {
+            model: self.model.clone(),
+            chain: self.chain.fork(),
+            coverage: Coverage::default(),
+            before: None,
+        }
+    }
+
+    /// Plays a sequence to its end, when everybody but `absent` leaves.
+    pub fn perform(&mut self, steps: &[Step], absent: Option<Who>) -> Result<(), String> {
+        for (index, step) in steps.iter().enumerate() {
+            step.perform(self).and_then(|()| self.check_invariants()).map_err(|error| {
+                format!("step {index}, {step:?}: {error}")
+            })?;
+        }
+        drain::leave(self, absent).map_err(|error| format!("when everybody leaves: {error}"))
+    }
+
+    /// Lets both do it, and compares.
+    pub fn act(&mut self, action: Action) -> Result<Outcome, String> {
+        let expected = self.model.apply(&action);
+        let found = self.chain.send(&action);
+        match (&expected, &found) {
+            (Ok(()), Ok(())) => {}
+            (Err(rules), Err(code)) if rules.iter().any(|rule| rule.has_code(*code)) => {}
+            (Ok(()), Err(code)) => {
+                return Err(format!("{action:?}: the program refuses with {}", error(*code)));
+            }
+            (Err(rules), Ok(())) => {
+                return Err(format!("{action:?}: the program does what breaks {rules:?}"));
+            }
+            (Err(rules), Err(code)) => {
+                let error = error(*code);
+                return Err(format!("{action:?}: the program refuses with {error}, the model with {rules:?}"));
+            }
+        }
+        self.coverage.note(&action, found.err());
+        compare(&self.model, &self.chain).map_err(|error| format!("after {action:?}, {expected:?}: {error}"))?;
+        Ok(expected)
+    }
+
+    /// What can't be refused.
+    pub fn must(&mut self, action: Action) -> Result<(), String> {
+        let told = format!("{action:?}");
+        self.act(action)?.map_err(|rules| format!("{told} must be done, and breaks {rules:?}"))
+    }
+
+    /// Lets time pass; never back.
+    pub fn pass_to(&mut self, now: i64) {
+        if now > self.model.now {
+            self.model.now = now;
+            self.chain.world.set_time(now);
+        }
+    }
+
+    /// Every invariant that state shows, and those of its change since the last time.
+    fn check_invariants(&mut self) -> Result<(), String> {
+        let snapshot = self.chain.world.snapshot();
+        let mut report = invariants::check(&snapshot);
+        if let Some(before) = &self.before {
+            report.extend(invariants::check_progress(before, &snapshot));
+        }
+        self.before = Some(snapshot);
+        if report.is_ok() { Ok(()) } else { Err(report.to_string()) }
+    }
+
+    /// Accounts of the program that are left.
+    pub fn remaining_accounts(&self) -> usize {
+        self.chain.world.remaining_accounts().len()
+    }
+}
+
+/// What an error code means, as far as it is the program's.
+fn error(code: u32) -> String {
+    let mut names = (0..200).map(|offset| 6_000 + offset).zip(ERRORS());
+    names.find(|(number, _)| *number == code).map_or(code.to_string(), |(_, name)| name)
+}
+
+/// How often each kind of instruction was done, and refused for what.
+#[derive(Default)]
+pub struct Coverage {
+    done: BTreeMap<String, u32>,
+    refused: BTreeMap<(String, u32), u32>,
+}
+
+impl Coverage {
+    fn note(&mut self, action: &Action, refusal: Option<u32>) {
+        let name = format!("{action:?}");
+        let name: String = name.chars().take_while(char::is_ascii_alphanumeric).collect();
+        match refusal {
+            None => *self.done.entry(name).or_default() += 1,
+            Some(code) => *self.refused.entry((name, code)).or_default() += 1,
+        }
+    }
+
+    pub fn add(&mut self, other: &Coverage) {
+        for (name, count) in &other.done {
+            *self.done.entry(name.clone()).or_default() += count;
+        }
+        for (key, count) in &other.refused {
+            *self.refused.entry(key.clone()).or_default() += count;
+        }
+    }
+}

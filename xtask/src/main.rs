@@ -1,0 +1,116 @@
+//! The one door: `cargo xtask build | idl | test | bench | ci`. Each command is one module's `run`.
+
+mod build;
+mod ci;
+mod frames;
+mod idl;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, checks and tests Leasehold")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Compile the program to programs/leasehold/leasehold.so and write its manifest beside it
+    Build(build::Arguments),
+    /// Write the program's interface description to idl/leasehold.json
+    Idl(idl::Arguments),
+    /// Run every test of the workspace (cargo nextest where it is installed, else cargo test)
+    Test {
+        /// Passed on to the test runner
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure compute units, bytes and accounts of every instruction
+    Bench {
+        /// Passed on to the benchmark: --json, --check
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run everything that CI runs, in its order, and print what each step took
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Task::Build(arguments) => build::run(&arguments),
+        Task::Idl(arguments) => idl::run(&arguments),
+        Task::Test { arguments } => test(&arguments),
+        Task::Bench { arguments } => bench(&arguments),
+        Task::Ci => ci::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test(arguments: &[String]) -> Result<()> {
+    let has_nextest = cargo()
+        .args(["nextest", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let runner: &[&str] = if has_nextest { &["nextest", "run"] } else { &["test"] };
+    execute(cargo().args(runner).args(["--workspace", "--locked"]).args(arguments))
+}
+
+fn bench(arguments: &[String]) -> Result<()> {
+    execute(cargo().args(["run", "-q", "-p", "leasehold-tests", "--bin", "bench", "--"]).args(arguments))
+}
+
+/// The workspace's root folder. Cargo says at run time where xtask lies: a target folder shared by two
+/// checkouts holds one xtask for both.
+fn root() -> PathBuf {
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&xtask).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+/// The cargo that runs this task, in the workspace's root.
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Runs a command whose output is for the user.
+fn execute(command: &mut Command) -> Result<()> {
+    let name = describe(command);
+    let status = command.status().with_context(|| format!("`{name}` can't be started"))?;
+    if !status.success() {
+        bail!("`{name}` failed");
+    }
+    Ok(())
+}
+
+/// Runs a command and returns what it printed.
+fn output(command: &mut Command) -> Result<String> {
+    let name = describe(command);
+    let output =
+        command.stderr(Stdio::inherit()).output().with_context(|| format!("`{name}` can't be started"))?;
+    if !output.status.success() {
+        bail!("`{name}` failed");
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{name}` printed what is not text"))
+}
+
+/// Program and arguments, for messages.
+fn describe(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
