@@ -188,7 +188,7 @@ pub fn settlement(board: &BoardView, lease: &Lease) -> Result<Settlement, Refusa
         } else {
             Outcome { payment: settlement::interim(&service, &lease.terms)?, slash: 0 }
         };
-        sum.payment = sum.payment.plus(outcome.payment)?;
+        sum.payment = sum.payment.plus(outcome.payment);
         sum.slashed = add(sum.slashed, outcome.slash)?;
         sum.slashed_machines = sum.slashed_machines.saturating_add(u32::from(outcome.slash > 0));
     }

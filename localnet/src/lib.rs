@@ -6,6 +6,7 @@
 //! starts.
 
 mod clock;
+pub mod demo;
 pub mod genesis;
 pub mod network;
 mod surfnet;

@@ -41,15 +41,15 @@ pub struct Catalogue {
     pub other: BoardRef,
     /// Another board of the first market.
     pub second: BoardRef,
+    /// Slots of the first board. The last is vacant, the one before it idle.
+    pub slots: u16,
 }
 
 /// Leases of the catalogue: one that was slashed and holds money, one that can be closed, one that runs.
 const SLASHED: u32 = 1;
 const CLOSABLE: u32 = 2;
 pub const RUNNING: u32 = 3;
-/// Slots: one that came back vacant and is the last, one that is idle, one that is down in the lease that runs.
-const IDLE: u16 = 5;
-const VACANT: u16 = 6;
+/// Slot of a machine that is down in the lease that runs.
 const DOWN: u16 = 3;
 
 impl Default for Catalogue {
@@ -60,6 +60,11 @@ impl Default for Catalogue {
 
 impl Catalogue {
     pub fn new() -> Self {
+        Catalogue::of(7)
+    }
+
+    /// The first board has that many slots, at least 7.
+    pub fn of(slots: u16) -> Self {
         let mut world = World::with(RoundRules { seats: 5, threshold: 3, ..rules() }, params());
         let (payer, mallory, buyer, heir) = (world.wallet(), world.wallet(), world.wallet(), world.wallet());
         let (supplier, leaver) = (world.supplier(), world.supplier());
@@ -68,10 +73,11 @@ impl Catalogue {
         let (board, second) = (market.board(0), market.board(1));
         let other = world.market_of_mallory(&mallory);
         world.announce(&heir, &supplier, &keepers[0]);
-        world.board_with_history(&supplier, &leaver, &keepers, &buyer);
+        world.board_with_history(slots, &supplier, &leaver, &keepers, &buyer);
 
+        let cases = vec![];
         let mut catalogue =
-            Catalogue { world, cases: vec![], payer, mallory, supplier, keepers, buyer, heir, other, second };
+            Catalogue { world, cases, payer, mallory, supplier, keepers, buyer, heir, other, second, slots };
         catalogue.add_market_cases(&board);
         catalogue.add_supplier_cases(&board, &leaver);
         catalogue.add_board_cases(&board);
@@ -132,13 +138,14 @@ impl Catalogue {
             (self.supplier.wallet.insecure_clone(), self.world.authority.insecure_clone());
         let (key, account) = (wallet.pubkey(), self.supplier.account);
         let until = self.world.round() + COMMITTED;
+        let idle = self.slots - 2;
         let third = board.market.board(2);
         self.add("create_board", instruction::create_board(&third, authority.pubkey()), &authority);
-        let list = instruction::list_machines(board, key, until, vec![machine(VACANT + 1)], &[]);
+        let list = instruction::list_machines(board, key, until, vec![machine(self.slots)], &[]);
         self.add("list_machines", list, &wallet);
-        let offer = Offer { slot: IDLE, price: USD, committed_until: until };
+        let offer = Offer { slot: idle, price: USD, committed_until: until };
         self.add("reprice_machines", instruction::reprice_machines(board, key, vec![offer]), &wallet);
-        let retire = instruction::retire_machines(board, key, account, vec![IDLE]);
+        let retire = instruction::retire_machines(board, key, account, vec![idle]);
         self.add("retire_machines", retire, &wallet);
         self.add_for_anybody("trim_board", instruction::trim_board(board, &[account]));
         let payments = board.market.payment_account(&authority.pubkey());
@@ -184,7 +191,8 @@ impl Catalogue {
         self.add("cancel_lease", instruction::cancel_lease(board, key, running), &owner);
         let heir = self.heir.pubkey();
         self.add("transfer_lease", instruction::transfer_lease(key, running, heir), &owner);
-        let replace = instruction::replace_node(board, key, running, payments, DOWN, u64::MAX, None);
+        let hint = self.world.hint(&anything(), 1, 1);
+        let replace = instruction::replace_node(board, key, running, payments, DOWN, u64::MAX, hint);
         self.add("replace_node", replace, &owner);
         let keeper = self.keepers[0].account;
         let caller = self.keepers[0].wallet.insecure_clone();
@@ -299,16 +307,17 @@ impl World {
     /// Lists machines, lets three leases begin and two of them end, with a machine down in each that lasts.
     fn board_with_history(
         &mut self,
+        slots: u16,
         supplier: &SupplierActor,
         leaver: &SupplierActor,
         keepers: &[KeeperActor],
         buyer: &Keypair,
     ) {
         let board = self.board();
-        let machines: Vec<_> = (0..=VACANT).map(machine).collect();
+        let machines: Vec<_> = (0..slots).map(machine).collect();
         self.list(supplier, COMMITTED, &machines);
-        self.list(leaver, COMMITTED, &[machine(VACANT + 1)]);
-        for (actor, slot) in [(supplier, VACANT), (leaver, VACANT + 1)] {
+        self.list(leaver, COMMITTED, &[machine(slots)]);
+        for (actor, slot) in [(supplier, slots - 1), (leaver, slots)] {
             let retire =
                 instruction::retire_machines(&board, actor.wallet.pubkey(), actor.account, vec![slot]);
             self.ok(&[retire], &[&actor.wallet]);

@@ -2,8 +2,10 @@
 
 pub mod actors;
 pub mod assertions;
+pub mod bench;
 pub mod catalogue;
 pub mod mints;
+pub mod model;
 pub mod scene;
 pub mod wind_up;
 pub mod world;

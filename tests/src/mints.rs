@@ -6,7 +6,6 @@ use anchor_spl::token_2022::spl_token_2022::{
 };
 use leasehold_client::MarketRef;
 use solana_instruction::Instruction;
-use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use solana_system_interface::instruction::create_account;

@@ -204,11 +204,13 @@ proptest! {
     }
 
     #[test]
-    fn for_each_changes_the_machines_taken_and_no_other(slots in slots(1..200usize), count in 1..100usize) {
+    fn take_changes_the_machines_taken_and_no_other(slots in slots(1..200usize), count in 1..100usize) {
         let criteria = anything(Policy::Cheapest);
         let Ok(found) = select(&slots, &criteria, UNTIL, count as u32, None) else { return Ok(()) };
         let mut changed = slots.clone();
-        found.for_each(&mut changed, |slot| slot.begin_lease(7, 3, UNTIL));
+        let span = Span::of_rounds(600, UNTIL - 3);
+        let deposit = found.take(&mut changed, 7, 3, UNTIL, span).expect("fits");
+        prop_assert_eq!(deposit, found.deposit(&slots, span).expect("fits"));
         let taken: Vec<usize> = found.slots().collect();
         for (index, (before, after)) in slots.iter().zip(&changed).enumerate() {
             if taken.contains(&index) {

@@ -2,7 +2,7 @@
 
 use leasehold::{
     constants::{MAX_SEATS, MAX_SLOTS, PLANES, WORDS},
-    math::tally::{add_vote, is_padded, verdicts},
+    math::tally::{Quorum, add_vote, is_padded},
 };
 use proptest::prelude::*;
 
@@ -39,7 +39,7 @@ fn check(votes: &[Vec<u8>]) -> Result<(), TestCaseError> {
     let submitted = votes.len() as u32;
     for threshold in 1..=MAX_SEATS as u32 {
         for word in 0..WORDS {
-            let found = verdicts(&planes, word, submitted, threshold);
+            let found = Quorum::new(submitted, threshold).verdicts(&planes, word);
             let (mut up, mut down) = (0u64, 0u64);
             for bit in 0..64 {
                 let ones = ones[word * 64 + bit];
@@ -112,9 +112,9 @@ fn nobody_is_judged_by_fewer_votes_than_the_threshold() {
     for _ in 0..8 {
         add_vote(&mut planes, &[0b01]);
     }
-    let found = verdicts(&planes, 0, 8, 9);
+    let found = Quorum::new(8, 9).verdicts(&planes, 0);
     assert_eq!((found.up, found.down), (0, 0));
     add_vote(&mut planes, &[0b01]);
-    let found = verdicts(&planes, 0, 9, 9);
+    let found = Quorum::new(9, 9).verdicts(&planes, 0);
     assert_eq!((found.up, found.down), (1, !1));
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod ci;
+mod compile;
 mod frames;
 mod idl;
 mod source;
@@ -33,7 +34,7 @@ enum Task {
     },
     /// Measure compute units, bytes and accounts of every instruction
     Bench {
-        /// Passed on to the benchmark: --json, --check
+        /// Passed on to the benchmark: --json, --check, --write
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

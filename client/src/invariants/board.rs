@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use leasehold::{
     constants::{HISTORY_ROUNDS, MAX_SLOTS, PLANES, WORDS},
-    math::tally,
+    math::tally::Quorum,
     state::{Board, Lease, LeaseState, Slot, SlotState, Verdict},
 };
 
@@ -137,12 +137,13 @@ impl BoardCheck<'_> {
         for word in 0..WORDS {
             // Four planes count no further than 15, so nothing exceeds a full house.
             let more = submitted + 1;
-            let over = if more < 1 << PLANES { tally::verdicts(&tally.planes, word, 0, more).up } else { 0 };
+            let over =
+                if more < 1 << PLANES { Quorum::new(0, more).verdicts(&tally.planes, word).up } else { 0 };
             report.require(over == 0, || {
                 let machine = word * 64 + over.trailing_zeros() as usize;
                 format!("invariant 5: {name}: machine {machine} has more than the {submitted} votes cast")
             });
-            let votes = tally::verdicts(&tally.planes, word, 0, 1).up;
+            let votes = Quorum::new(0, 1).verdicts(&tally.planes, word).up;
             let beyond = votes & !mask_below(covered.saturating_sub(word * 64));
             report.require(beyond == 0, || {
                 let slot = word * 64 + beyond.trailing_zeros() as usize;

@@ -55,7 +55,7 @@ fn money(name: &str, lease: &Lease, report: &mut Report) {
 
 /// Invariant 12.
 fn machines(name: &str, board: &BoardCheck, lease: &Lease, report: &mut Report) {
-    let expected = if lease.state == LeaseState::Settled { 0 } else { lease.machines as usize };
+    let expected = lease.machines.saturating_sub(lease.settled) as usize;
     report.require_eq(board.view.leased(lease.serial).count(), expected, || {
         (format!("invariant 12: {name}: the number of slots with its serial"), "its machines are")
     });

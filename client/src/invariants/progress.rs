@@ -54,6 +54,7 @@ fn board(was: &BoardState, is: &BoardState, report: &mut Report) {
 
 /// Verdicts of all time only grow, by no more than one a round.
 fn counters(name: &str, was: &Slot, is: &Slot, closed: u64, report: &mut Report) {
+    let verdicts = |slot: &Slot| (u64::from(slot.up), u64::from(slot.down));
     let (before, after) = (verdicts(was), verdicts(is));
     let (up, down) = (after.0.checked_sub(before.0), after.1.checked_sub(before.1));
     let counted = up.zip(down).map(|(up, down)| up + down);
@@ -62,12 +63,6 @@ fn counters(name: &str, was: &Slot, is: &Slot, closed: u64, report: &mut Report)
             "invariant 6: {name} went from {before:?} to {after:?} rounds up and down while {closed} closed"
         )
     });
-}
-
-/// Rounds up and down of all time.
-fn verdicts(slot: &Slot) -> (u64, u64) {
-    let running = |rounds: u32| if slot.lease == 0 { 0 } else { u64::from(rounds) };
-    (u64::from(slot.up) + running(slot.lease_up), u64::from(slot.down) + running(slot.lease_down))
 }
 
 fn lease(name: &str, was: &Lease, is: &Lease, report: &mut Report) {

@@ -245,6 +245,7 @@ fn setups(outages: bool) -> impl Strategy<Value = Setup> {
                     // From a second to the whole round.
                     submit_secs: (round_secs * submit / 100).max(1),
                     looks,
+                    latency_ms: 0,
                     outages: outages.into_iter().map(|(from, length)| (from, from + length)).collect(),
                     leases,
                     rounds: rounds + 4,

@@ -1,5 +1,7 @@
 //! Numbers that the whole protocol agrees on. Every rate is in basis points, every time in Unix seconds.
 
+use core::num::NonZeroU64;
+
 use anchor_lang::prelude::*;
 
 /// Address seed of a [`Market`](crate::state::Market).
@@ -39,8 +41,12 @@ pub const MAX_CLASSES: usize = 32;
 
 /// Basis points of a whole.
 pub const BPS: u16 = 10_000;
+/// The same, to divide by.
+pub const WHOLE: NonZeroU64 = NonZeroU64::new(BPS as u64).unwrap();
 /// Prices are per machine and hour.
 pub const SECS_PER_HOUR: u64 = 3_600;
+/// The same, to divide by.
+pub const HOUR: NonZeroU64 = NonZeroU64::new(SECS_PER_HOUR).unwrap();
 /// Rounds shorter than this leave keepers no time to probe.
 pub const MIN_ROUND_SECS: u32 = 10;
 /// Score of a machine nobody has experience with, of at most 10,000.

@@ -99,7 +99,7 @@ pub mod leasehold {
         instructions::deposit_stake(ctx, amount)
     }
 
-    /// Asks free stake back. It can still be slashed until it is withdrawn.
+    /// Asks free stake back, to be withdrawn after the market's unbonding time.
     pub fn request_unstake(ctx: Context<RequestUnstake>, amount: u64) -> Result<()> {
         instructions::request_unstake(ctx, amount)
     }

@@ -1,48 +1,82 @@
-//! Compute units, bytes and accounts of the hot instructions.
-use leasehold::math::matching::CutOff;
-use leasehold_client::instruction;
-use leasehold_tests::*;
-use solana_signer::Signer;
+//! `cargo xtask bench`: measures every instruction, and compares with or writes docs/bench.json and .md.
 
-fn main() {
-    for slots in std::env::args().skip(1).map(|a| a.parse::<u16>().unwrap()) {
-        let mut world = World::with(leasehold::state::RoundRules { seats: 15, threshold: 9, ..rules() }, params());
-        let supplier = world.supplier();
-        let machines: Vec<_> = (0..slots).map(|s| {
-            let mut m = machine(s);
-            m.price = 300_000 + u64::from(s.wrapping_mul(7919)) * 17 % 100_000;
-            m
-        }).collect();
-        let m = std::time::Instant::now();
-        world.list(&supplier, 5_000, &machines);
-        eprintln!("listed in {:?}", m.elapsed());
-        let keepers = world.keepers(13);
-        let buyer = world.wallet();
-        world.end_round();
-        for n in [1u32, 40, 1000, 6000].into_iter().filter(|n| *n <= u32::from(slots)) {
-            for hint in [true, false, ] {
-                let args = world.lease_args(anything(), n, 1_008);
-                let args = leasehold::instructions::OpenLeaseArgs { hint: hint.then(|| world.hint(&anything(), n, 1_008)).flatten(), ..args };
-                let ix = world.open_instruction(&buyer, args);
-                let tx = world.transaction(&[ix], &[&buyer]);
-                let sim = world.svm.simulate_transaction(tx);
-                match sim { Ok(s) => println!("{slots} open {n} hint {hint}: {}", s.meta.compute_units_consumed), Err(e) => println!("{slots} open {n} hint {hint}: {:?} {}", e.err, e.meta.compute_units_consumed) }
-            }
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use leasehold_tests::{
+    PROGRAM,
+    bench::{self, Table},
+};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask bench",
+    about = "Measures compute units, bytes and accounts of every instruction"
+)]
+struct Arguments {
+    /// Print {instruction: {slots: {cu, bytes, accounts}}} instead of tables to read
+    #[arg(long)]
+    json: bool,
+    /// Fail where a figure is more than 3 percent above that of docs/bench.json
+    #[arg(long, conflicts_with = "write")]
+    check: bool,
+    /// Write docs/bench.json and docs/bench.md
+    #[arg(long)]
+    write: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
         }
-        let _ = CutOff { price: 0, score: 0 };
-        let n = u32::from(slots).min(6000);
-        let serial = world.open(&buyer, anything(), n, 3);
-        world.end_round();
-        for k in &keepers { let m = world.vote(k, |i| i % 33 != 0); if k.seat % 6 == 0 { println!("{slots} submit {}: {}", k.seat, m.compute_units_consumed);} }
-        let ix = instruction::close_round(&world.board());
-        let w = buyer.insecure_clone();
-        println!("{slots} close (pre-lease) {}", world.ok(&[ix.clone()], &[&w]).compute_units_consumed);
-        for r in 0..3 {
-            world.end_round();
-            for k in &keepers { world.vote(k, |i| if r == 2 { false } else { i % 33 != 0 }); }
-            println!("{slots} close {r} {}", world.ok(&[ix.clone()], &[&w]).compute_units_consumed);
-            println!("{slots} settle {r} {}", world.settle(&w, serial).compute_units_consumed);
-        }
-        let _ = w.pubkey();
     }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let table = bench::measure();
+    let json = serde_json::to_string_pretty(&table)? + "\n";
+    let program_bytes = fs::metadata(PROGRAM).context("the program has no size")?.len();
+    let markdown = table.markdown() + &bench::sizes(program_bytes);
+    if arguments.write {
+        fs::create_dir_all(docs("")).context("docs/ can't be made")?;
+        fs::write(docs("bench.json"), &json).context("docs/bench.json can't be written")?;
+        fs::write(docs("bench.md"), &markdown).context("docs/bench.md can't be written")?;
+    }
+    if arguments.json {
+        print!("{json}");
+    } else if !arguments.check {
+        print!("{markdown}");
+    }
+    if arguments.check { check(&table) } else { Ok(()) }
+}
+
+/// Compares with what is committed.
+fn check(table: &Table) -> Result<()> {
+    let read = |name| {
+        let hint = || format!("docs/{name} can't be read: run `cargo xtask bench --write` and commit it");
+        fs::read_to_string(docs(name)).with_context(hint)
+    };
+    let committed: Table = serde_json::from_str(&read("bench.json")?)
+        .context("docs/bench.json is not a table: run `cargo xtask bench --write` and commit it")?;
+    let complaints = table.complaints(&committed);
+    if !complaints.is_empty() {
+        bail!(
+            "{}\nIf that is meant to be so, run `cargo xtask bench --write` and commit docs/",
+            complaints.join("\n")
+        );
+    }
+    ensure!(
+        read("bench.md")?.starts_with(&committed.markdown()),
+        "docs/bench.md is not made from docs/bench.json: run `cargo xtask bench --write` and commit both"
+    );
+    eprintln!("no figure is more than 3 percent above the committed one");
+    Ok(())
+}
+
+fn docs(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)
 }

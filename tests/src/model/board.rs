@@ -198,9 +198,12 @@ impl Model {
         rules.require(!machines.is_empty(), NoMachines);
         rules.require(until > self.round() + 1, CommitmentTooShort);
         rules.hold()?;
+        // A slot that is only just added is none to use again.
+        let slots = self.boards[&board].slots.len();
         let mut former = former.iter();
         for machine in machines {
-            self.list(by, board, until, machine, &mut former)?;
+            let is_known = machine.slot.is_none_or(|slot| usize::from(slot) < slots);
+            self.list(by, board, until, machine, is_known, &mut former)?;
         }
         require(former.next().is_none(), StrayAccount)
     }
@@ -211,6 +214,7 @@ impl Model {
         index: u32,
         committed_until: u32,
         sheet: &Sheet,
+        is_known: bool,
         former: &mut std::slice::Iter<Who>,
     ) -> Outcome {
         let mut rules = Rules::default();
@@ -224,10 +228,9 @@ impl Model {
         let unit = self.market.params.bond_unit;
         let bond = class.map_or(0, |class| naive::bond(unit, class.weight_bps, sheet.traits.gpus));
         rules.require(self.suppliers[&by].free >= bond, InsufficientStake);
-        let vacant = sheet.slot.map(|slot| self.boards[&index].slots.get(usize::from(slot)).cloned());
-        let is_known = vacant.as_ref().is_none_or(Option::is_some);
         rules.require(is_known, NoSuchSlot);
-        let vacant = vacant.flatten();
+        let slots = &self.boards[&index].slots;
+        let vacant = sheet.slot.filter(|_| is_known).and_then(|slot| slots.get(usize::from(slot)).cloned());
         let taken = vacant.as_ref().is_some_and(|slot| slot.machine.is_some());
         rules.require(!taken, SlotTaken);
         let owed = vacant.as_ref().map(|slot| slot.owner).filter(|owner| *owner != by && !taken);

@@ -8,7 +8,6 @@ use solana_instruction::{Instruction, error::InstructionError};
 use solana_keypair::Keypair;
 use solana_message::{Message, VersionedMessage};
 use solana_pubkey::Pubkey;
-use solana_signature::Signature;
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
@@ -54,12 +53,7 @@ impl Chain {
 
     /// The same state once more.
     pub fn fork(&self) -> Self {
-        let world = World {
-            svm: self.world.svm.clone(),
-            market: self.world.market,
-            authority: self.world.authority.insecure_clone(),
-            faucet: self.world.faucet.insecure_clone(),
-        };
+        let world = self.world.clone();
         let wallets = self.wallets.iter().map(Keypair::insecure_clone).collect();
         Chain { world, wallets, payer: self.payer, lamports: self.lamports.clone() }
     }
@@ -109,7 +103,7 @@ impl Chain {
     fn process(&mut self, instruction: Instruction) -> Result<(), u32> {
         let blockhash = self.world.svm.latest_blockhash();
         let message = Message::new_with_blockhash(&[instruction], Some(&self.payer), &blockhash);
-        let signatures = vec![Signature::default(); message.header.num_required_signatures.into()];
+        let signatures = vec![Default::default(); message.header.num_required_signatures.into()];
         let transaction = VersionedTransaction { signatures, message: VersionedMessage::Legacy(message) };
         match self.world.svm.send_transaction(transaction) {
             Ok(_) => Ok(()),

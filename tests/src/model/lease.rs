@@ -287,8 +287,9 @@ impl Model {
         rules.require(rounds > 0 && lease.rounds + rounds <= self.market.params.max_rounds, LeaseLength);
         rules.hold()?;
         let until = lease.until + rounds;
-        let mut machines = self.boards[&id.board].leased(id.serial);
-        let committed = machines.all(|(_, machine, _)| !machine.suspended && machine.committed_until >= until);
+        let committed = self.boards[&id.board]
+            .leased(id.serial)
+            .all(|(_, machine, _)| !machine.suspended && machine.committed_until >= until);
         require(committed, MachineNotCommitted)?;
         let deposit = self.pay_in(by, self.extension(id, rounds), most)?;
         let lease = self.lease_mut(id)?;

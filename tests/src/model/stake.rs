@@ -35,9 +35,10 @@ impl Stake {
     }
 }
 
-fn deposit(amount: u64, wallet: u64) -> Outcome {
+fn deposit(amount: u64, free: u64, wallet: u64) -> Outcome {
     let mut rules = Rules::default();
     rules.require(amount > 0, AmountIsZero);
+    rules.require(free.checked_add(amount).is_some(), MathOverflow);
     rules.require_or(amount <= wallet, Refusal::Tokens);
     rules.hold()
 }
@@ -75,7 +76,7 @@ impl Model {
     pub(super) fn deposit_stake(&mut self, by: Who, amount: u64) -> Outcome {
         let wallet = self.wallet(by).stake;
         let supplier = self.supplier_mut(by)?;
-        deposit(amount, wallet)?;
+        deposit(amount, supplier.free, wallet)?;
         supplier.free += amount;
         self.wallet_mut(by).stake -= amount;
         Ok(())
@@ -140,7 +141,7 @@ impl Model {
     pub(super) fn deposit_bond(&mut self, by: Who, amount: u64) -> Outcome {
         let wallet = self.wallet(by).stake;
         let keeper = self.keeper_mut(by)?;
-        deposit(amount, wallet)?;
+        deposit(amount, keeper.free, wallet)?;
         keeper.free += amount;
         self.wallet_mut(by).stake -= amount;
         Ok(())

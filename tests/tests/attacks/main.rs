@@ -6,3 +6,4 @@ mod creation;
 mod leases;
 mod mints;
 mod rounds;
+mod tokens;

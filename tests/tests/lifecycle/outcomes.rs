@@ -218,3 +218,26 @@ fn rounds_before_and_after_a_lease_never_count_for_it() {
     }
     finish(scene, &[]);
 }
+
+/// Rounds down cost compute units: more machines than one transaction can settle take several.
+#[test]
+fn a_lease_whose_thousands_of_machines_were_down_is_settled_in_steps() {
+    let machines = 2_300;
+    let mut scene = Scene::leased(machines, machines.into(), 2);
+    for _ in 0..2 {
+        attest(&mut scene, |_| false);
+    }
+    let mut steps = 0;
+    while scene.world.lease(1).state != LeaseState::Settled {
+        scene.world.settle(&scene.buyer, 1);
+        scene.world.assert_invariants();
+        steps += 1;
+        assert!(steps < 10, "every step settles some");
+    }
+    assert!(steps > 1);
+    let (lease, machines) = (scene.world.lease(1), u64::from(machines));
+    assert_eq!((lease.paid, lease.refund_due), (0, machines * deposit(2)));
+    assert_eq!(lease.slashed, machines * BOND);
+    assert_eq!(lease.compensation_due, split(machines * BOND)[0]);
+    finish(scene, &[]);
+}

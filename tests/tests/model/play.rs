@@ -3,15 +3,15 @@ use std::{
     fmt,
 };
 
-use leasehold::{
-    error::LeaseholdError,
-    state::{Params, RoundRules},
+use leasehold::state::{Params, RoundRules};
+use leasehold_client::{
+    error::from_code,
+    invariants::{self, Snapshot},
 };
-use leasehold_client::invariants::{self, Snapshot};
 use leasehold_tests::{
     PAYMENTS, STAKE, STAKES, START,
     model::{
-        AUTHORITY, Action, BUYERS, Chain, KEEPERS, Market, Model, Outcome, SUPPLIERS, TIMELOCK_SECS, Wallet, Who,
+        AUTHORITY, Action, Chain, KEEPERS, Market, Model, Outcome, SUPPLIERS, TIMELOCK_SECS, Wallet, Who,
         compare::compare, everybody,
     },
 };
@@ -23,12 +23,12 @@ pub struct Play {
     pub model: Model,
     chain: Chain,
     pub coverage: Coverage,
-    /// What was done since the last comparison of invariants.
+    /// As it was when invariants were checked last.
     before: Option<Snapshot>,
 }
 
 impl Play {
-    /// A market with two boards' worth of everything: suppliers with stake and machines, keepers in the seats.
+    /// A market with a board, suppliers with stake and machines, and a keeper in every seat.
     pub fn begin(rules: RoundRules, params: Params, pays_in_2022: bool) -> Self {
         let chain = Chain::new(rules, params.clone(), pays_in_2022);
         let rents = chain.rents();
@@ -157,8 +157,7 @@ impl Play {
 
 /// What an error code means, as far as it is the program's.
 fn error(code: u32) -> String {
-    let mut names = (0..200).map(|offset| 6_000 + offset).zip(ERRORS());
-    names.find(|(number, _)| *number == code).map_or(code.to_string(), |(_, name)| name)
+    from_code(code).map_or(format!("error {code}"), |error| error.name())
 }
 
 /// How often each kind of instruction was done, and refused for what.
@@ -185,5 +184,44 @@ impl Coverage {
         for (key, count) in &other.refused {
             *self.refused.entry(key.clone()).or_default() += count;
         }
+    }
+}
+
+/// Kinds of instruction that a long run does at least once.
+const KINDS: [&str; 41] = [
+    "ProposeParams", "ApplyParams", "ProposeAuthority", "AcceptAuthority", "SetPaused", "WithdrawFees",
+    "WithdrawMarketStake", "BurnSlashed", "CloseMarket", "RegisterSupplier", "DepositStake", "RequestUnstake",
+    "WithdrawStake", "ClaimEarnings", "ReclaimRent", "CloseSupplier", "CreateBoard", "ListMachines",
+    "RepriceMachines", "RetireMachines", "TrimBoard", "CloseBoard", "RegisterKeeper", "DepositBond",
+    "RequestUnbond", "WithdrawBond", "TakeSeat", "LeaveSeat", "SubmitRound", "CloseRound", "ClaimKeeperFees",
+    "CloseKeeper", "OpenLease", "ExtendLease", "CancelLease", "TransferLease", "ReplaceNode", "SettleLease",
+    "ClaimRefund", "ClaimCompensation", "CloseLease",
+];
+
+impl Coverage {
+    /// Everything was done, and what can be refused was. What these rules leave no room for is in `never`.
+    pub fn assert_complete(&self, never: &[&str]) {
+        for kind in KINDS {
+            let done = self.done.get(kind).copied().unwrap_or_default();
+            assert!(done > 0 || never.contains(&kind), "{kind} was never done\n{self}");
+        }
+    }
+
+    /// Error codes that were met.
+    pub fn refusals(&self) -> BTreeSet<u32> {
+        self.refused.keys().map(|(_, code)| *code).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for kind in KINDS {
+            write!(f, "{kind:<20} {:>7} done", self.done.get(kind).copied().unwrap_or_default())?;
+            for ((_, code), count) in self.refused.iter().filter(|((name, _), _)| name == kind) {
+                write!(f, ", {count} {}", error(*code))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What machine time costs.
 
 use crate::{
-    constants::{BPS, CANCEL_MAX_SECS, CANCEL_REST_BPS, SECS_PER_HOUR},
+    constants::{BPS, CANCEL_MAX_SECS, CANCEL_REST_BPS, HOUR, SECS_PER_HOUR, WHOLE},
     math::{Exact, Overflow, mul_div_ceil, mul_div_floor},
 };
 
@@ -26,9 +26,7 @@ impl Span {
     #[inline(always)]
     pub fn cost_ceil(&self, price: u64) -> Exact<u64> {
         if price <= self.narrow {
-            return Ok(
-                price.wrapping_mul(self.secs).wrapping_add(SECS_PER_HOUR.wrapping_sub(1)) / SECS_PER_HOUR
-            );
+            return Ok(price.wrapping_mul(self.secs).wrapping_add(SECS_PER_HOUR.wrapping_sub(1)) / HOUR);
         }
         mul_div_ceil(price, self.secs, SECS_PER_HOUR)
     }
@@ -37,7 +35,7 @@ impl Span {
     #[inline(always)]
     pub fn cost_floor(&self, price: u64) -> Exact<u64> {
         if price <= self.narrow {
-            return Ok(price.wrapping_mul(self.secs) / SECS_PER_HOUR);
+            return Ok(price.wrapping_mul(self.secs) / HOUR);
         }
         mul_div_floor(price, self.secs, SECS_PER_HOUR)
     }
@@ -49,7 +47,7 @@ pub fn gross(price: u64, round_secs: u32, rounds: u32) -> Exact<u64> {
     let secs = u64::from(round_secs).wrapping_mul(u64::from(rounds));
     // Both below 2³²: the product fits. Prices above that take the long way.
     if price <= u64::from(u32::MAX) && secs <= u64::from(u32::MAX) {
-        return Ok(price.wrapping_mul(secs) / SECS_PER_HOUR);
+        return Ok(price.wrapping_mul(secs) / HOUR);
     }
     mul_div_floor(price, secs, SECS_PER_HOUR)
 }
@@ -59,7 +57,7 @@ pub fn gross(price: u64, round_secs: u32, rounds: u32) -> Exact<u64> {
 pub fn rate(amount: u64, bps: u16) -> Exact<u64> {
     // A factor below 2¹⁶ leaves 48 bits.
     if amount >> 48 == 0 {
-        return Ok(amount.wrapping_mul(u64::from(bps)) / (BPS as u64));
+        return Ok(amount.wrapping_mul(u64::from(bps)) / WHOLE);
     }
     mul_div_floor(amount, u64::from(bps), u64::from(BPS))
 }

@@ -6,7 +6,7 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::SECS_PER_HOUR,
+    constants::{HOUR, SECS_PER_HOUR, WHOLE},
     math::{
         Exact, Overflow, add,
         pricing::{Span, gross, rate},
@@ -74,8 +74,10 @@ impl Payment {
         Ok(Payment { net: sub(sub(owed, before)?, fee)?, fee })
     }
 
-    pub fn plus(self, other: Payment) -> Exact<Payment> {
-        Ok(Payment { net: add(self.net, other.net)?, fee: add(self.fee, other.fee)? })
+    /// Sum of payments out of one lease: bounded by its deposit, so it always fits.
+    #[inline(always)]
+    pub fn plus(self, other: Payment) -> Payment {
+        Payment { net: self.net.wrapping_add(other.net), fee: self.fee.wrapping_add(other.fee) }
     }
 }
 
@@ -90,9 +92,26 @@ pub struct Outcome {
 /// Pays the rounds up that were not paid yet, in mid-term.
 #[inline(always)]
 pub fn interim(service: &Service, terms: &Terms) -> Exact<Payment> {
-    if service.up == service.settled {
-        return Ok(Payment::default());
+    let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(service.up));
+    if (service.price | secs) >> 32 != 0 {
+        return interim_wide(service, terms);
     }
+    let cost = |secs: u64| service.price.wrapping_mul(secs) / HOUR;
+    let (owed, before) =
+        (cost(secs), cost(u64::from(terms.round_secs).wrapping_mul(u64::from(service.settled))));
+    if owed >> 48 != 0 {
+        return interim_wide(service, terms);
+    }
+    // As `Payment::difference`, where nothing can overflow: `owed` is at least `before`, and a fee of less
+    // than the whole, rounded down twice, grows by no more than what it is taken of.
+    let fee = |amount: u64| amount.wrapping_mul(u64::from(terms.fee_bps)) / WHOLE;
+    let fee = fee(owed).wrapping_sub(fee(before));
+    Ok(Payment { net: owed.wrapping_sub(before).wrapping_sub(fee), fee })
+}
+
+/// [`interim`] for amounts beyond 48 bits.
+#[inline(never)]
+fn interim_wide(service: &Service, terms: &Terms) -> Exact<Payment> {
     Payment::difference(
         gross(service.price, terms.round_secs, service.up)?,
         gross(service.price, terms.round_secs, service.settled)?,
@@ -101,7 +120,6 @@ pub fn interim(service: &Service, terms: &Terms) -> Exact<Payment> {
 }
 
 /// Pays and slashes for good, once every round of the machine is closed.
-#[inline(always)]
 pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
     let mut owed = if service.up == service.rounds {
         gross(service.price, terms.round_secs, service.up)?

@@ -3,7 +3,7 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::BPS,
+    constants::{BPS, WHOLE},
     math::{Exact, add, mul_div_floor, pricing::rate, sub},
 };
 
@@ -60,7 +60,7 @@ impl Split {
 
 /// Rounds of a lease in which a machine may be down without losing stake: ⌊rounds × (1 − SLA)⌋.
 pub fn allowance(rounds: u32, sla_bps: u16) -> u32 {
-    let allowed = u64::from(rounds).wrapping_mul(u64::from(BPS.saturating_sub(sla_bps))) / (BPS as u64);
+    let allowed = u64::from(rounds).wrapping_mul(u64::from(BPS.saturating_sub(sla_bps))) / WHOLE;
     u32::try_from(allowed).unwrap_or(u32::MAX)
 }
 

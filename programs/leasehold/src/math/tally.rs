@@ -11,12 +11,17 @@ pub struct Verdicts {
 
 /// Adds one vote to the counters: a ripple-carry addition of one bit, on each word.
 ///
-/// `bitmap` is little-endian and may be shorter than the counters; the rest counts as not answered.
+/// `bitmap` is little-endian and at most as long as a full board's; where it is shorter, the rest counts as not
+/// answered.
 pub fn add_vote(planes: &mut [[u64; WORDS]; PLANES], bitmap: &[u8]) {
+    // Copied to where words are aligned: the virtual machine would load them byte by byte.
+    let mut votes = [0u64; WORDS];
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut votes);
+    if let Some(bytes) = bytes.get_mut(..bitmap.len()) {
+        bytes.copy_from_slice(bitmap);
+    }
     let [ones, twos, fours, eights] = planes;
-    let counters = ones.iter_mut().zip(twos).zip(fours).zip(eights);
-    for ((((ones, twos), fours), eights), bytes) in counters.zip(bitmap.chunks(8)) {
-        let vote = word(bytes);
+    for ((((vote, ones), twos), fours), eights) in votes.iter().zip(ones).zip(twos).zip(fours).zip(eights) {
         let carry = *ones & vote;
         *ones ^= vote;
         if carry == 0 {
@@ -30,38 +35,54 @@ pub fn add_vote(planes: &mut [[u64; WORDS]; PLANES], bitmap: &[u8]) {
     }
 }
 
-#[inline(always)]
-fn word(bytes: &[u8]) -> u64 {
-    match <[u8; 8]>::try_from(bytes) {
-        Ok(bytes) => u64::from_le_bytes(bytes),
-        Err(_) => bytes.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte)),
-    }
+/// What makes a verdict of `submitted` votes with threshold k: up if ones ≥ k, down if submitted − ones ≥ k,
+/// else unknown.
+#[derive(Clone, Copy, Debug)]
+pub struct Quorum {
+    up: Bound,
+    /// Votes of up with which a machine is no longer down; nothing where it can't be.
+    not_down: Option<Bound>,
 }
 
-/// Verdicts of a word's machines after `submitted` votes with threshold `threshold`:
-/// up if ones ≥ k, down if submitted − ones ≥ k, else unknown.
-pub fn verdicts(planes: &[[u64; WORDS]; PLANES], index: usize, submitted: u32, threshold: u32) -> Verdicts {
-    let counter = planes.each_ref().map(|plane| plane.get(index).copied().unwrap_or_default());
-    let down = match submitted.checked_sub(threshold) {
+impl Quorum {
+    pub fn new(submitted: u32, threshold: u32) -> Self {
         // submitted − ones ≥ k  ⇔  ones < submitted − k + 1
-        Some(most) => !at_least(&counter, most.saturating_add(1)),
-        None => 0,
-    };
-    Verdicts { up: at_least(&counter, threshold), down }
+        let not_down = submitted.checked_sub(threshold).map(|most| Bound::new(most.saturating_add(1)));
+        Quorum { up: Bound::new(threshold), not_down }
+    }
+
+    /// Verdicts of the machines of a word.
+    #[inline(always)]
+    pub fn verdicts(&self, planes: &[[u64; WORDS]; PLANES], index: usize) -> Verdicts {
+        let counter = planes.each_ref().map(|plane| plane.get(index).copied().unwrap_or_default());
+        let down = self.not_down.map_or(0, |bound| !bound.reached(&counter));
+        Verdicts { up: self.up.reached(&counter), down }
+    }
 }
 
-/// Bits of the machines whose counter is at least `least`.
-fn at_least(counter: &[u64; PLANES], least: u32) -> u64 {
-    let (mut greater, mut equal) = (0, u64::MAX);
-    for (power, plane) in counter.iter().enumerate().rev() {
-        if (least >> power) & 1 == 1 {
-            equal &= plane;
-        } else {
-            greater |= equal & plane;
-            equal &= !plane;
-        }
+/// A number of votes, each of its bits spread over a word.
+#[derive(Clone, Copy, Debug)]
+struct Bound([u64; PLANES]);
+
+impl Bound {
+    fn new(votes: u32) -> Self {
+        let mut power = 0u32;
+        Bound([(); PLANES].map(|()| {
+            let bit = (votes >> power) & 1;
+            power = power.saturating_add(1);
+            if bit == 1 { u64::MAX } else { 0 }
+        }))
     }
-    greater | equal
+
+    /// Bits of the machines whose counter is at least the bound.
+    #[inline(always)]
+    fn reached(&self, counter: &[u64; PLANES]) -> u64 {
+        // From the lowest bit up: the higher bit decides, and where it is equal, what was found below.
+        counter
+            .iter()
+            .zip(&self.0)
+            .fold(u64::MAX, |reached, (count, bound)| (count & !bound) | (!(count ^ bound) & reached))
+    }
 }
 
 /// Whether a bitmap has no bit at or above `machines`.

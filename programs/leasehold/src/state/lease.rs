@@ -35,6 +35,8 @@ pub struct Lease {
     pub cluster: Option<u64>,
     /// Machines in the lease.
     pub machines: u32,
+    /// Machines of them that are settled for good, once the lease is over.
+    pub settled: u32,
     /// First round of the lease, and the first after it.
     pub from: u32,
     pub until: u32,
@@ -51,7 +53,7 @@ pub struct Lease {
     /// The owner's part of it, not yet claimed.
     pub compensation_due: u64,
     /// Room for metered use.
-    pub reserved: [u8; 64],
+    pub reserved: [u8; 60],
 }
 
 /// Where a lease stands.

@@ -1,3 +1,5 @@
+use core::ops::Range;
+
 use anchor_lang::{
     prelude::*,
     system_program::{Transfer, transfer},
@@ -83,15 +85,22 @@ pub fn list_machines<'info>(
     let next_round = round.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
     require!(committed_until > next_round, LeaseholdError::CommitmentTooShort);
 
+    let mut added =
+        accounts.add_slots(round, machines.iter().filter(|machine| machine.slot.is_none()).count())?;
+    let old_slots = added.start;
     let mut former = ctx.remaining_accounts.iter();
     for machine in &machines {
         machine.validate()?;
         let class = accounts.market.class(machine.traits.class)?;
         let bond = pricing::bond(accounts.market.params.bond_unit, class.weight_bps, machine.traits.gpus)?;
         accounts.supplier.stake.bond(bond)?;
-        let index = match machine.slot {
-            None => accounts.add_slot(round)?,
-            Some(index) => accounts.buy_slot(usize::from(index), &mut former)?,
+        let index = match machine.slot.map(usize::from) {
+            None => added.next().ok_or(LeaseholdError::NoSuchSlot)?,
+            Some(index) => {
+                require!(index < old_slots, LeaseholdError::NoSuchSlot);
+                accounts.buy_slot(index, &mut former)?;
+                index
+            }
         };
         let info = accounts.board.to_account_info();
         let mut data = info.try_borrow_mut_data()?;
@@ -110,29 +119,33 @@ pub fn list_machines<'info>(
 }
 
 impl<'info> ListMachines<'info> {
-    /// Grows the board by a slot whose rent the supplier pays. Returns its index.
-    fn add_slot(&self, round: u32) -> Result<usize> {
-        let index = {
+    /// Grows the board by slots whose rent the supplier pays. Returns their indices.
+    fn add_slots(&self, round: u32, count: usize) -> Result<Range<usize>> {
+        let slots = {
             let mut board = self.board.load_mut()?;
-            let index = board.slots;
-            require!((index as usize) < MAX_SLOTS, LeaseholdError::BoardFull);
-            board.resize(round, index.saturating_add(1));
-            index as usize
+            let first = board.slots as usize;
+            let end = first.saturating_add(count);
+            require!(end <= MAX_SLOTS, LeaseholdError::BoardFull);
+            if count > 0 {
+                board.resize(round, u32::try_from(end).map_err(|_| LeaseholdError::MathOverflow)?);
+            }
+            first..end
         };
-        let len = board_len(index.saturating_add(1));
         let board = self.board.to_account_info();
-        let rent = Rent::get()?.minimum_balance(len).saturating_sub(board.lamports());
-        self.pay(board.clone(), rent)?;
-        board.resize(len)?;
-        Ok(index)
+        let rent = Rent::get()?.minimum_balance(board_len(slots.end)).saturating_sub(board.lamports());
+        if rent > 0 {
+            self.pay(board.clone(), rent)?;
+        }
+        board.resize(board_len(slots.end))?;
+        Ok(slots)
     }
 
-    /// Pays the rent of a vacant slot to the supplier that left it. Returns its index.
+    /// Pays the rent of a vacant slot to the supplier that left it.
     fn buy_slot(
         &self,
         index: usize,
         former: &mut core::slice::Iter<'info, AccountInfo<'info>>,
-    ) -> Result<usize> {
+    ) -> Result<()> {
         let owner = {
             let info = self.board.to_account_info();
             let mut data = info.try_borrow_mut_data()?;
@@ -142,7 +155,7 @@ impl<'info> ListMachines<'info> {
             slot.supplier
         };
         if owner == self.supplier.key() {
-            return Ok(index); // its own rent lies there already
+            return Ok(()); // its own rent lies there already
         }
         let account = former
             .next()
@@ -153,8 +166,7 @@ impl<'info> ListMachines<'info> {
         let share = rent
             .minimum_balance(len)
             .saturating_sub(rent.minimum_balance(len.saturating_sub(core::mem::size_of::<Slot>())));
-        self.pay(account.clone(), share)?;
-        Ok(index)
+        self.pay(account.clone(), share)
     }
 
     fn pay(&self, to: AccountInfo<'info>, lamports: u64) -> Result<()> {

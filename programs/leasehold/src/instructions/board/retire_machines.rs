@@ -41,7 +41,9 @@ pub fn retire_machines(ctx: Context<RetireMachines>, machines: Vec<u16>) -> Resu
                 require!(evictable, LeaseholdError::EvictionTooEarly);
             }
             if slot.lease != 0 {
-                require!(!slot.is(SlotState::Suspended), LeaseholdError::MachineLeased);
+                // A lease that is over is settled first: its machine broke no promise.
+                let running = round < slot.lease_until && !slot.is(SlotState::Suspended);
+                require!(running, LeaseholdError::MachineLeased);
                 slot.state = SlotState::Suspended as u8;
                 slot.attested_from = Slot::UNATTESTED;
                 continue;

@@ -114,6 +114,7 @@ impl OpenLease<'_> {
             },
             cluster: args.cluster,
             machines: args.machines,
+            settled: 0,
             from,
             until: from.checked_add(args.rounds).ok_or(LeaseholdError::MathOverflow)?,
             deposit: 0,
@@ -123,7 +124,7 @@ impl OpenLease<'_> {
             refund_due: 0,
             slashed: 0,
             compensation_due: 0,
-            reserved: [0; 64],
+            reserved: [0; 60],
         })
     }
 

@@ -6,9 +6,9 @@ use crate::{
     instructions::refuse_stray,
     math::{
         Exact, add,
-        settlement::{self, Payment},
+        settlement::{self, Payment, Terms},
     },
-    state::{Board, Keeper, Lease, LeaseState, Slot, split_mut},
+    state::{Board, Keeper, Lease, LeaseState, Slot, SlotState, split_mut},
 };
 
 #[event_cpi]
@@ -47,9 +47,10 @@ pub fn settle_lease(ctx: Context<SettleLease>) -> Result<()> {
     let over = board.next_round >= lease.until;
 
     let sum = if over { finish(slots, lease)? } else { advance(slots, lease)? };
+    lease.settled = lease.settled.saturating_add(sum.machines);
     book(board, lease, sum.payment, sum.slashed, keeper.as_deref_mut())?;
     let mut refunded = 0;
-    if over {
+    if lease.settled == lease.machines {
         refunded = lease.finish()?;
         board.ledger.refund(refunded)?;
     }
@@ -94,6 +95,8 @@ struct Sum {
     payment: Payment,
     slashed: u64,
     slashed_machines: u32,
+    /// Machines settled for good.
+    machines: u32,
 }
 
 /// Pays rounds up in mid-term.
@@ -103,22 +106,48 @@ fn advance(slots: &mut [Slot], lease: &Lease) -> Exact<Sum> {
         let payment = settlement::interim(&slot.service(slot.lease_until), &terms)?;
         slot.lease_settled = slot.lease_up;
         slot.accrued = add(slot.accrued, payment.net)?;
-        sum.payment = sum.payment.plus(payment)?;
+        sum.payment = sum.payment.plus(payment);
     }
     Ok(sum)
 }
 
-/// Pays and slashes for good, and sets the machines free.
+/// Upper bounds of the compute units that settling a machine for good takes: one without a round down or
+/// unknown, and any other.
+const PLAIN_UNITS: u32 = 150;
+const OTHER_UNITS: u32 = 500;
+/// What a settlement may spend on machines, of the 1.4 million units of a transaction.
+const BUDGET_UNITS: u32 = 1_000_000;
+
+/// Pays and slashes for good, and sets the machines free: as many as the transaction can. Where that is not
+/// all of them, because thousands were down, the next settlement goes on.
 fn finish(slots: &mut [Slot], lease: &Lease) -> Exact<Sum> {
     let (serial, terms, mut sum) = (lease.serial, lease.terms, Sum::default());
+    let (cut_short, mut budget) = (terms.cancel_secs > 0, BUDGET_UNITS);
     for slot in slots.iter_mut().filter(|slot| slot.lease == serial) {
-        let outcome = settlement::last(&slot.service(slot.lease_until), &terms)?;
-        slot.leave(&outcome)?;
-        sum.payment = sum.payment.plus(outcome.payment)?;
-        if outcome.slash > 0 {
-            sum.slashed = add(sum.slashed, outcome.slash)?;
-            sum.slashed_machines = sum.slashed_machines.wrapping_add(1);
+        // Then its last payment is one like those in mid-term.
+        let plain = slot.served_all() && !cut_short;
+        let Some(left) = budget.checked_sub(if plain { PLAIN_UNITS } else { OTHER_UNITS }) else { break };
+        budget = left;
+        sum.machines = sum.machines.wrapping_add(1);
+        if plain {
+            let payment = settlement::interim(&slot.service(slot.lease_until), &terms)?;
+            slot.accrued = add(slot.accrued, payment.net)?;
+            slot.release(SlotState::Idle);
+            sum.payment = sum.payment.plus(payment);
+        } else {
+            part(slot, &terms, &mut sum)?;
         }
     }
     Ok(sum)
+}
+
+/// Settles a machine that was not up all the time. Apart from the loop, which it would slow down.
+#[inline(never)]
+fn part(slot: &mut Slot, terms: &Terms, sum: &mut Sum) -> Exact<()> {
+    let outcome = settlement::last(&slot.service(slot.lease_until), terms)?;
+    slot.leave(&outcome)?;
+    sum.payment = sum.payment.plus(outcome.payment);
+    sum.slashed = add(sum.slashed, outcome.slash)?;
+    sum.slashed_machines = sum.slashed_machines.wrapping_add(u32::from(outcome.slash > 0));
+    Ok(())
 }

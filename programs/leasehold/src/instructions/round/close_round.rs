@@ -5,7 +5,7 @@ use crate::{
     instructions::{now, refuse_stray},
     math::{
         add, sub,
-        tally::{self, Verdicts},
+        tally::{Quorum, Verdicts},
     },
     state::{Board, Market, Slot, ring_bit, split_mut},
 };
@@ -56,22 +56,9 @@ fn record(board: &mut Board, slots: &mut [Slot], round: u32) {
         voted: board.voted_rounds(),
         abandon_rounds: u32::from(board.abandon_rounds),
     };
+    let quorum = Quorum::new(submitted.count_ones(), u32::from(board.threshold));
     for (index, chunk) in slots.chunks_mut(64).enumerate() {
-        let Verdicts { mut up, mut down } =
-            tally::verdicts(&board.tally.planes, index, submitted.count_ones(), u32::from(board.threshold));
-        for slot in chunk {
-            if slot.attested_from > round {
-                pass.unknown(slot);
-            } else if up & 1 != 0 {
-                pass.up(slot);
-            } else if down & 1 != 0 {
-                pass.down(slot);
-            } else {
-                pass.unknown(slot);
-            }
-            up >>= 1;
-            down >>= 1;
-        }
+        pass.over(chunk, quorum.verdicts(&board.tally.planes, index));
     }
 }
 
@@ -86,6 +73,27 @@ struct Pass {
 }
 
 impl Pass {
+    /// Writes the verdicts of 64 machines. Most are up, so runs of those have a loop of their own.
+    fn over(&self, mut slots: &mut [Slot], Verdicts { mut up, mut down }: Verdicts) {
+        loop {
+            let run = (up.trailing_ones() as usize).min(slots.len());
+            let (ups, others) = slots.split_at_mut(run);
+            for slot in ups {
+                self.up(slot);
+            }
+            let Some((slot, rest)) = others.split_first_mut() else { return };
+            // A slot is left, so the run is shorter than a word.
+            down >>= run;
+            if down & 1 != 0 {
+                self.down(slot);
+            } else {
+                self.unknown(slot);
+            }
+            (up, down) = ((up >> run) >> 1, down >> 1);
+            slots = rest;
+        }
+    }
+
     #[inline(always)]
     fn is_leased(&self, slot: &Slot) -> bool {
         self.round >= slot.lease_from && self.round < slot.lease_until
@@ -93,16 +101,24 @@ impl Pass {
 
     #[inline(always)]
     fn up(&self, slot: &mut Slot) {
+        if slot.attested_from > self.round {
+            return self.unknown(slot);
+        }
         slot.history_up |= self.bit;
-        let counter = if self.is_leased(slot) { &mut slot.lease_up } else { &mut slot.up };
-        *counter = counter.wrapping_add(1);
+        slot.up = slot.up.wrapping_add(1);
+        if self.is_leased(slot) {
+            slot.lease_up = slot.lease_up.wrapping_add(1);
+        }
     }
 
     fn down(&self, slot: &mut Slot) {
+        if slot.attested_from > self.round {
+            return self.unknown(slot);
+        }
         slot.history_up &= !self.bit;
         slot.history_down |= self.bit;
+        slot.down = slot.down.wrapping_add(1);
         if !self.is_leased(slot) {
-            slot.down = slot.down.wrapping_add(1);
             return;
         }
         slot.lease_down = slot.lease_down.wrapping_add(1);

@@ -11,9 +11,13 @@ pub enum Verdict {
     Unknown,
 }
 
+/// Length of the rings of rounds.
+const RING: u32 = u64::BITS;
+const _: () = assert!(RING as usize == HISTORY_ROUNDS);
+
 /// Place of a round in the rings of 64.
 pub const fn ring_bit(round: u32) -> u32 {
-    round % (HISTORY_ROUNDS as u32)
+    round % RING
 }
 
 impl Board {
@@ -39,7 +43,7 @@ impl Board {
 
     /// Forgets `rounds` rounds from `next_round` on, nobody having voted for them, and steps over them.
     pub fn pass_over(&mut self, until: u32) {
-        let rounds = until.saturating_sub(self.next_round).min(HISTORY_ROUNDS as u32);
+        let rounds = until.saturating_sub(self.next_round).min(RING);
         for past in 1..=rounds {
             if let Some(votes) = self.votes.get_mut(ring_bit(until.wrapping_sub(past)) as usize) {
                 *votes = 0;

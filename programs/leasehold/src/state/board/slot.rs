@@ -35,7 +35,7 @@ pub struct Slot {
     pub committed_until: u32,
     /// Serial of the running lease, 0 for none.
     pub lease: u32,
-    /// Rounds of verdict up and down, all but those of the running lease.
+    /// Rounds of verdict up and down since the machine was listed.
     pub up: u32,
     pub down: u32,
     /// Rounds of verdict up and down within the running, else the last, lease.
@@ -118,19 +118,29 @@ impl Slot {
         }
     }
 
+    /// Whether it was up in every round of its lease and its supplier stands by it, so that it is neither
+    /// abandoned nor to be slashed.
+    #[inline(always)]
+    pub fn served_all(&self) -> bool {
+        self.lease_up == self.lease_until.wrapping_sub(self.lease_from) && self.is(SlotState::Leased)
+    }
+
     /// Takes the lease off and books how it ended. A machine that lost stake is suspended until its bond is
     /// whole; so is one that was retired.
-    #[inline(always)]
     pub fn leave(&mut self, outcome: &Outcome) -> Exact<()> {
         self.accrued = add(self.accrued, outcome.payment.net)?;
         self.bond = sub(self.bond, outcome.slash)?;
-        self.up = self.up.wrapping_add(self.lease_up);
-        self.down = self.down.wrapping_add(self.lease_down);
-        self.lease = 0;
-        self.flags = 0;
         let suspended = outcome.slash > 0 || self.is(SlotState::Suspended);
-        self.state = if suspended { SlotState::Suspended } else { SlotState::Idle } as u8;
+        self.release(if suspended { SlotState::Suspended } else { SlotState::Idle });
         Ok(())
+    }
+
+    /// Ends the lease without more ado.
+    #[inline(always)]
+    pub fn release(&mut self, state: SlotState) {
+        self.state = state as u8;
+        self.flags = 0;
+        self.lease = 0;
     }
 
     /// Empties the slot. Supplier and generation stay: the one is owed the rent, the other tells

@@ -1,0 +1,216 @@
+//! What the demo has to show: read from the chain, and what the transactions cost.
+
+use std::{collections::BTreeMap, fmt};
+
+use anyhow::{Context, Result};
+use leasehold::constants::SECS_PER_HOUR;
+use leasehold_client::invariants::{self, Snapshot};
+use serde::{Serialize, Serializer};
+
+use super::{Cost, Demo, leases::Opened, stage::Stage, trouble::Trouble};
+use crate::network::{PAYMENT_DECIMALS, STAKE_DECIMALS};
+
+/// Round length of the protocol's own default, in seconds.
+const USUAL_ROUND: u64 = 600;
+
+/// What became of a lease.
+#[derive(Clone, Debug, Serialize)]
+pub struct LeaseReport {
+    #[serde(skip)]
+    pub name: String,
+    #[serde(skip)]
+    pub asked: u32,
+    /// Machines that the program picked.
+    pub machines: u32,
+    /// Of those, machines that were never found down and not taken away.
+    pub up: u32,
+    /// Payment units that the buyer deposited.
+    #[serde(skip)]
+    pub deposit: u64,
+    /// Payment units to suppliers.
+    pub paid: u64,
+    /// Payment units back to the buyer.
+    pub refunded: u64,
+    /// Stake units that machines lost.
+    pub slashed: u64,
+}
+
+/// Everything that is shown at the end. Serialises to the demo's JSON.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub leases: Vec<LeaseReport>,
+    pub transactions: BTreeMap<&'static str, Cost>,
+    #[serde(serialize_with = "counts")]
+    pub invariants: invariants::Report,
+    #[serde(skip)]
+    pub verdicts: Verdicts,
+    #[serde(skip)]
+    pub round_secs: u32,
+}
+
+/// Verdicts on machines, over all rounds that were closed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Verdicts {
+    pub up: u64,
+    pub down: u64,
+}
+
+fn counts<S: Serializer>(report: &invariants::Report, serializer: S) -> Result<S::Ok, S::Error> {
+    let violated = report.violated.len() as u64;
+    BTreeMap::from([("checked", report.checked), ("violated", violated)]).serialize(serializer)
+}
+
+pub(super) async fn report(
+    stage: &Stage,
+    demo: &Demo,
+    leases: &[Opened],
+    trouble: &Trouble,
+    end: &Snapshot,
+    invariants: invariants::Report,
+) -> Result<Report> {
+    let mut verdicts = Verdicts::default();
+    for board in &end.boards {
+        for slot in board.data.view()?.slots {
+            verdicts.up += u64::from(slot.up);
+            verdicts.down += u64::from(slot.down);
+        }
+    }
+    let mut reports = Vec::new();
+    for lease in leases {
+        let account = lease.read(stage).await?;
+        let board = end.boards.iter().find(|board| board.address == lease.board.address);
+        let view = board.context("a board is gone")?.data.view()?;
+        // A settled machine keeps the counters of its last lease.
+        let kept = |index: &&u16| {
+            let retired = trouble.retired.contains(&(lease.board.address, **index));
+            !retired && view.slot(**index).is_some_and(|slot| slot.lease_down == 0 && slot.lease_up > 0)
+        };
+        let up = lease.slots.iter().filter(kept).count();
+        reports.push(LeaseReport {
+            name: lease.name.clone(),
+            asked: lease.asked,
+            machines: account.machines,
+            up: u32::try_from(up).unwrap_or(u32::MAX),
+            deposit: lease.deposit,
+            paid: account.paid,
+            refunded: account.refunded,
+            slashed: account.slashed,
+        });
+    }
+    Ok(Report {
+        leases: reports,
+        transactions: stage.costs.all(),
+        invariants,
+        verdicts,
+        round_secs: demo.round_secs,
+    })
+}
+
+impl Report {
+    /// Lamports for an hour of one machine's attestation: votes and counts, over the verdicts they made;
+    /// nothing where there were none.
+    pub fn attestation(&self) -> Option<f64> {
+        let lamports: u64 = ["submit_round", "close_round"]
+            .iter()
+            .filter_map(|kind| self.transactions.get(kind))
+            .map(|cost| cost.lamports)
+            .sum();
+        let hours = (self.verdicts.up + self.verdicts.down) as f64 * f64::from(self.round_secs)
+            / SECS_PER_HOUR as f64;
+        (hours > 0.0).then(|| lamports as f64 / hours)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        writeln!(
+            f,
+            "{:32} {:>6} {:>6} {:>6} {:>14} {:>14} {:>14} {:>14}",
+            "lease", "asked", "picked", "up", "deposit", "paid", "refunded", "slashed"
+        )?;
+        for lease in &self.leases {
+            let LeaseReport { name, asked, machines, up, deposit, paid, refunded, slashed } = lease;
+            let money = |units| tokens(units, PAYMENT_DECIMALS, 6);
+            writeln!(
+                f,
+                "{name:32} {asked:>6} {machines:>6} {up:>6} {:>14} {:>14} {:>14} {:>14}",
+                money(*deposit),
+                money(*paid),
+                money(*refunded),
+                tokens(*slashed, STAKE_DECIMALS, 3)
+            )?;
+        }
+        writeln!(f, "Paid and refunded are in payment tokens, slashed in stake tokens; the rest is fees.\n")?;
+        writeln!(
+            f,
+            "{:24} {:>8} {:>10} {:>10} {:>12}",
+            "transaction", "count", "CU max", "bytes max", "lamports"
+        )?;
+        for (kind, Cost { count, cu_max, bytes_max, lamports }) in &self.transactions {
+            writeln!(f, "{kind:24} {count:>8} {cu_max:>10} {bytes_max:>10} {lamports:>12}")?;
+        }
+        writeln!(f)?;
+        if let Some(lamports) = self.attestation() {
+            let usual = lamports * f64::from(self.round_secs) / USUAL_ROUND as f64;
+            writeln!(
+                f,
+                "attestation: {lamports:.1} lamports per machine-hour with rounds of {} s, {usual:.1} with rounds of {USUAL_ROUND} s",
+                self.round_secs
+            )?;
+        }
+        let Verdicts { up, down } = self.verdicts;
+        writeln!(f, "verdicts: {up} up, {down} down")?;
+        write!(f, "invariants: {}", self.invariants)
+    }
+}
+
+/// An amount in whole tokens, cut off after so many of its decimals.
+fn tokens(units: u64, decimals: u8, shown: usize) -> String {
+    let whole = 10u64.pow(decimals.into());
+    let rest = format!("{:0width$}", units % whole, width = decimals.into());
+    format!("{}.{}", units / whole, rest.get(..shown).unwrap_or(&rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_has_the_promised_keys_and_no_others() {
+        let lease = LeaseReport {
+            name: "any".to_owned(),
+            asked: 9,
+            machines: 7,
+            up: 6,
+            deposit: 100,
+            paid: 80,
+            refunded: 18,
+            slashed: 5,
+        };
+        let cost = Cost { count: 2, cu_max: 90, bytes_max: 300, lamports: 10_000 };
+        let invariants = invariants::Report { checked: 12, violated: vec!["one".to_owned()] };
+        let report = Report {
+            leases: vec![lease],
+            transactions: BTreeMap::from([("submit_round", cost)]),
+            invariants,
+            verdicts: Verdicts { up: 10, down: 2 },
+            round_secs: 10,
+        };
+        let expected = serde_json::json!({
+            "leases": [{ "machines": 7, "up": 6, "paid": 80, "refunded": 18, "slashed": 5 }],
+            "transactions": { "submit_round": { "count": 2, "cu_max": 90, "bytes_max": 300 } },
+            "invariants": { "checked": 12, "violated": 1 },
+        });
+        assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+        // 12 machine-rounds of 10 seconds cost 10,000 lamports.
+        assert_eq!(report.attestation(), Some(300_000.0));
+        assert_eq!(Report { verdicts: Verdicts::default(), ..report }.attestation(), None);
+    }
+
+    #[test]
+    fn amounts_are_shown_in_tokens() {
+        assert_eq!(tokens(1_234_567, 6, 6), "1.234567");
+        assert_eq!(tokens(5, 6, 6), "0.000005");
+        assert_eq!(tokens(2_000_000_001, 9, 3), "2.000");
+    }
+}

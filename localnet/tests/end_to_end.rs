@@ -1,0 +1,357 @@
+//! Keepers and a node as processes of their own, one of the keepers killed in the middle of a lease: money
+//! still goes where the verdicts say, to the last unit.
+
+use std::{
+    collections::HashMap,
+    env,
+    fmt::Write,
+    fs,
+    io::{BufRead, BufReader},
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use leasehold::{
+    instructions::Machine,
+    state::{Endpoint, Lease, LeaseState, Slot, SlotState, Traits},
+};
+use leasehold_client::{
+    BoardRef, MarketRef, fetch::Fetch, instruction, invariants, listing, probe::SigningKey, quote,
+    quote::ANY, rounds::round_at,
+};
+use leasehold_localnet::{Genesis, Grant, Network, Options, open_market, program};
+use serde_json::Value;
+use solana_instruction::Instruction;
+use solana_keypair::{Keypair, write_keypair_file};
+use solana_signer::Signer;
+use tokio::time::{sleep, timeout};
+
+const ROUND_SECS: u32 = 10;
+const ROUNDS: u32 = 4;
+const MACHINES: u16 = 40;
+/// Machines that nobody answers for.
+const DARK: [u16; 2] = [7, 31];
+/// With one keeper less there is still one more than decide.
+const COMMITTEE: (u8, u8) = (5, 3);
+const PAYMENT: u64 = 1_000_000_000_000;
+
+/// The keeper and the node as cargo builds them: resolved as for the tests of the whole workspace, so that
+/// these two binaries are all that may be out of date.
+fn binaries() -> HashMap<String, PathBuf> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    let built = Command::new(cargo)
+        .args(["build", "--workspace", "--test", "end_to_end", "--message-format", "json"])
+        .args(["--bin", "leasehold-keeper", "--bin", "leasehold-node"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let lines = String::from_utf8(built.stdout).expect("messages");
+    let artifact = |line: &str| {
+        let message: Value = serde_json::from_str(line).expect("a message");
+        let executable = PathBuf::from(message["executable"].as_str()?);
+        Some((message["target"]["name"].as_str()?.to_owned(), executable))
+    };
+    lines.lines().filter_map(artifact).collect()
+}
+
+/// A process that does not outlive the test.
+struct Process {
+    child: Child,
+    /// The first line that it printed.
+    line: String,
+}
+
+impl Process {
+    async fn start(binary: &Path, args: &[&str]) -> Self {
+        let child = Command::new(binary).args(args).stdout(Stdio::piped()).spawn().expect("a process");
+        let mut process = Self { child, line: String::new() };
+        let stdout = process.child.stdout.take().expect("its output");
+        let line = tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next());
+        let line = timeout(Duration::from_secs(30), line).await.expect("a line in time").expect("a reader");
+        process.line = line.expect("a line").expect("text");
+        process
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
+    }
+
+    async fn end(mut self) {
+        self.signal("-TERM");
+        let ended = async {
+            loop {
+                if let Some(status) = self.child.try_wait().expect("a status") {
+                    return status;
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let status = timeout(Duration::from_secs(30), ended).await.expect("it ends when told to");
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Errors say that it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct World {
+    network: Network,
+    market: MarketRef,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let options = Options { program: Some(program().expect("the program")), ..Options::default() };
+        let network = Network::start(options).await.expect("a network");
+        let (seats, threshold) = COMMITTEE;
+        let mut genesis = Genesis::new(ROUND_SECS).committee(seats, threshold);
+        genesis.rules.submit_secs = 7;
+        let market = open_market(&network, genesis).await.expect("a market");
+        Self { network, market, folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn board(&self) -> BoardRef {
+        self.market.board(0)
+    }
+
+    fn fetch(&self) -> Fetch<'_> {
+        Fetch::new(self.network.rpc())
+    }
+
+    async fn round(&self) -> u32 {
+        round_at(ROUND_SECS, self.network.time().await.expect("the time"))
+    }
+
+    async fn await_round(&self, round: u32) {
+        while self.round().await < round {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn lease(&self, serial: u32) -> Lease {
+        let lease = self.fetch().lease(self.board().lease(serial)).await.expect("an answer");
+        lease.expect("the lease").account
+    }
+
+    async fn wallet(&self) -> Keypair {
+        let wallet = Keypair::new();
+        let grant = Grant {
+            wallet: wallet.pubkey(),
+            lamports: 10_000_000_000,
+            payment: PAYMENT,
+            stake: 100_000_000_000_000,
+        };
+        self.network.fund(grant).await.expect("funding");
+        wallet
+    }
+
+    async fn send(&self, signer: &Keypair, instruction: Instruction) {
+        self.network.sender().send(&[instruction], &[signer]).await.expect("it takes effect");
+    }
+
+    /// Lists machines that answer at a port, each at a price of its own. Returns the supplier.
+    async fn list(&self, port: u16) -> Keypair {
+        let supplier = self.wallet().await;
+        let key = supplier.pubkey();
+        let machine = |slot: u16| Machine {
+            slot: None,
+            node_key: key_of(slot).verifying_key().to_bytes(),
+            traits: Traits { class: 1, gpus: 1, speed: 1, country: 276, region: 2, flags: 0 },
+            endpoint: Endpoint {
+                ip: Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets(),
+                port: port.to_le_bytes(),
+            },
+            price: 999_983 + 10_007 * u64::from(slot),
+        };
+        let machines: Vec<_> = (0..MACHINES).map(machine).collect();
+        self.send(&supplier, instruction::register_supplier(&self.market, key)).await;
+        let stake = self.market.stake_account(&key);
+        self.send(&supplier, instruction::deposit_stake(&self.market, key, stake, 50_000_000_000_000)).await;
+        let board = self.fetch().board(self.board().address).await.expect("the board");
+        let until = self.round().await + 1_000;
+        let view = board.view().expect("a board");
+        for list in listing::list(&self.board(), &view, key, until, &machines).expect("room") {
+            self.send(&supplier, list).await;
+        }
+        supplier
+    }
+
+    /// Tells the node whom it answers for.
+    fn configure(&self, node: &Process) {
+        let mut text = format!(
+            "program = \"{}\"\nmarket = \"{}\"\nboard = \"{}\"\nround_secs = {ROUND_SECS}\n",
+            leasehold::ID,
+            self.market.address,
+            self.board().address
+        );
+        for slot in (0..MACHINES).filter(|slot| !DARK.contains(slot)) {
+            let seed = hex::encode(key_of(slot).to_bytes());
+            writeln!(text, "[[machine]]\nslot = {slot}\ngeneration = 0\nseed = \"{seed}\"").expect("text");
+        }
+        fs::write(self.config(), text).expect("the configuration");
+        node.signal("-HUP");
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("node.toml")
+    }
+
+    async fn keeper(&self, binary: &Path, wallet: &Keypair) -> Process {
+        let file = self.folder.path().join(format!("{}.json", wallet.pubkey()));
+        write_keypair_file(wallet, &file).expect("a keypair file");
+        let market = self.market.address.to_string();
+        let keypair = file.to_str().expect("a path");
+        let flags = ["--take-seat", "--bond", "--allow-private", "--poll=0.5", "--log=error"];
+        let mut args =
+            vec!["--rpc", self.network.rpc_url(), "--market", market.as_str(), "--keypair", keypair];
+        args.extend(flags);
+        let process = Process::start(binary, &args).await;
+        assert_eq!(process.line, format!("keeper {}", wallet.pubkey()));
+        process
+    }
+
+    async fn await_seats(&self) {
+        let seated = async {
+            loop {
+                let board = self.fetch().board(self.board().address).await.expect("the board");
+                if board.view().expect("a board").vacant_seat().is_none() {
+                    return;
+                }
+                sleep(Duration::from_millis(200)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), seated).await.expect("keepers take every seat");
+    }
+}
+
+fn key_of(slot: u16) -> SigningKey {
+    let mut seed = [0xe2; 32];
+    seed[..2].copy_from_slice(&slot.to_le_bytes());
+    SigningKey::from_bytes(&seed)
+}
+
+/// What a machine's part of a lease comes to, computed as plainly as the design states it: net, fee, slash.
+fn due(slot: &Slot, bond: u64, lease: &Lease) -> (u64, u64, u64) {
+    let (up, down, rounds) = (u128::from(slot.lease_up), u128::from(slot.lease_down), u128::from(ROUNDS));
+    assert_eq!(up + down, rounds, "every round has a verdict");
+    let gross = u128::from(slot.price) * u128::from(ROUND_SECS) * up / 3_600;
+    let fee = gross * u128::from(lease.terms.fee_bps) / 10_000;
+    let allowance = rounds * (10_000 - u128::from(lease.terms.sla_bps)) / 10_000;
+    let over = down.saturating_sub(allowance) * u128::from(lease.terms.slash_multiplier_bps);
+    let slash = u128::from(bond) * over / (rounds * 10_000);
+    let narrow = |amount: u128| u64::try_from(amount).expect("64 bits");
+    (narrow(gross - fee), narrow(fee), narrow(slash).min(bond))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_settles_exactly_though_a_keeper_is_killed() {
+    let binaries = tokio::task::spawn_blocking(binaries).await.expect("the build");
+    let world = World::new().await;
+
+    fs::write(world.config(), "").expect("the configuration");
+    let config = world.config();
+    let args = ["--config", config.to_str().expect("a path"), "--listen", "127.0.0.1:0", "--log", "error"];
+    let node = Process::start(&binaries["leasehold-node"], &args).await;
+    let address = node.line.strip_prefix("listening on ").expect("an address");
+    let address: SocketAddr = address.parse().expect("an address");
+    let supplier = world.list(address.port()).await;
+    world.configure(&node);
+
+    let mut keepers = Vec::new();
+    for _ in 0..COMMITTEE.0 {
+        let wallet = world.wallet().await;
+        let process = world.keeper(&binaries["leasehold-keeper"], &wallet).await;
+        keepers.push((wallet.pubkey(), process));
+    }
+    world.await_seats().await;
+
+    let buyer = world.wallet().await;
+    let key = buyer.pubkey();
+    let board = world.fetch().board(world.board().address).await.expect("the board");
+    let view = board.view().expect("a board");
+    let now = world.network.time().await.expect("the time");
+    let quote = quote::quote(&view, now, &ANY, MACHINES.into(), ROUNDS).expect("a quote");
+    let wallet = world.market.payment_account(&key);
+    let open = instruction::open_lease(&world.board(), key, wallet, quote.args(quote.deposit, None));
+    world.send(&buyer, open).await;
+    let lease = world.lease(quote.serial).await;
+    assert_eq!((lease.deposit, lease.machines), (quote.deposit, u32::from(MACHINES)));
+    let bonds: Vec<_> = view.slots.iter().map(|slot| slot.bond).collect();
+
+    // In the middle of the second round, without a chance to tidy up.
+    world.await_round(lease.from + 1).await;
+    sleep(Duration::from_secs(u64::from(ROUND_SECS) / 2)).await;
+    let (victim, mut process) = keepers.swap_remove(0);
+    process.child.kill().expect("it is killed");
+    assert_eq!(process.child.wait().expect("a status").code(), None, "a signal ended it");
+    let (dead_seat, seat) = view_seat(&world, &victim).await;
+    assert!(seat > 0, "it voted while it lived");
+
+    let settled = async {
+        while world.lease(quote.serial).await.state != LeaseState::Settled {
+            sleep(Duration::from_millis(300)).await;
+        }
+    };
+    timeout(Duration::from_secs(120), settled).await.expect("the other keepers settle the lease");
+    for (_, keeper) in keepers {
+        keeper.end().await;
+    }
+    node.end().await;
+
+    let lease = world.lease(quote.serial).await;
+    let fetched = world.fetch().board(world.board().address).await.expect("the board");
+    let view = fetched.view().expect("a board");
+    for round in lease.from + 1..lease.until {
+        let votes = view.header.votes[round as usize % 64];
+        assert!(votes.count_ones() >= u32::from(COMMITTEE.1), "round {round} was decided");
+        assert_eq!(votes >> dead_seat & 1, 0, "the dead do not vote");
+    }
+    let (mut paid, mut fees, mut slashed) = (0, 0, 0);
+    for (index, slot) in view.machines() {
+        let dark = DARK.contains(&index);
+        let rounds = if dark { (0, ROUNDS) } else { (ROUNDS, 0) };
+        assert_eq!((slot.lease_up, slot.lease_down), rounds, "slot {index}");
+        let bond = bonds[usize::from(index)];
+        let (net, fee, slash) = due(slot, bond, &lease);
+        assert_eq!((slot.accrued, slot.bond), (net, bond - slash), "slot {index}");
+        assert_eq!(slot.is(SlotState::Suspended), dark, "slot {index}");
+        paid += net;
+        fees += fee;
+        slashed += slash;
+    }
+    assert_eq!((lease.paid, lease.fees, lease.slashed), (paid, fees, slashed));
+    assert_eq!(lease.refunded, lease.deposit - paid - fees);
+    assert!(slashed > 0 && lease.compensation_due == lease.terms.split.of(slashed).expect("parts").buyer);
+
+    // Everybody gets it in the hand.
+    let address = world.board().lease(quote.serial);
+    world.send(&buyer, instruction::claim_refund(&world.board(), key, address, wallet)).await;
+    let held = world.fetch().balance(wallet).await.expect("an answer");
+    assert_eq!(held, Some(PAYMENT - paid - fees));
+    let key = supplier.pubkey();
+    let wallet = world.market.payment_account(&key);
+    let account = world.market.supplier(&key);
+    world.send(&supplier, instruction::claim_earnings(&world.board(), key, account, wallet)).await;
+    assert_eq!(world.fetch().balance(wallet).await.expect("an answer"), Some(PAYMENT + paid));
+
+    let snapshot = world.fetch().snapshot(&world.market.address).await.expect("a snapshot");
+    let report = invariants::check(&snapshot);
+    assert!(report.is_ok() && report.checked > 0, "{report}");
+}
+
+/// The seat of a keeper, and how often it has voted.
+async fn view_seat(world: &World, keeper: &solana_pubkey::Pubkey) -> (u8, u32) {
+    let board = world.fetch().board(world.board().address).await.expect("the board");
+    let (index, seat) = board.view().expect("a board").seat_of(keeper).expect("it has a seat");
+    (index, seat.submissions)
+}

@@ -1,0 +1,286 @@
+//! The instructions that walk over a whole board: a lease from its opening to its last claim.
+
+use leasehold::{
+    instructions::{Machine, OpenLeaseArgs},
+    math::matching::{Criteria, Place},
+    state::{LeaseState, RoundRules, Traits},
+};
+use leasehold_client::{board::BoardView, instruction, quote};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+use super::{Figure, Table, cost, run};
+use crate::{KeeperActor, SupplierActor, USD, World, anything, machine, params, rules};
+
+/// Machines of the leases, where the board has as many.
+const MACHINES: [u32; 3] = [1, 1_000, 6_000];
+/// Rounds of the leases: four hours, of which a machine may be down for one round.
+const ROUNDS: u32 = 24;
+/// Seats of the committee, and those that vote.
+const SEATS: u8 = 15;
+const VOTERS: u8 = 13;
+
+/// All rows of a board with that many slots.
+pub fn measure(table: &mut Table, slots: u16) {
+    let stage = Stage::new(slots);
+    for machines in MACHINES.into_iter().filter(|machines| *machines <= u32::from(slots)) {
+        stage.open(table, machines);
+        stage.lease_as_usual(table, machines);
+        if machines > 1 {
+            stage.lease_with_everybody_slashed(table, machines);
+            stage.lease_that_is_cancelled(table, machines);
+        }
+    }
+}
+
+/// One machine has the plain name of the instruction.
+fn row(name: &str, machines: u32) -> String {
+    if machines == 1 { name.into() } else { format!("{name}_{machines}") }
+}
+
+/// A machine of its own price: no two have the same, and neighbours differ as much as any.
+fn priced(number: u16) -> Machine {
+    let price = 30 * USD / 100 + u64::from(number) * 7_919 % 10_007 * 13;
+    let traits = Traits { class: number % 3, gpus: 2, speed: 2, country: 276, region: 1, flags: 0 };
+    Machine { price, traits, ..machine(number) }
+}
+
+/// Three of a hundred machines, not the cheapest among them.
+fn is_weak(machine: u32) -> bool {
+    machine % 33 == 32
+}
+
+/// Where every lease begins: a board full of idle machines of one supplier, a committee, a buyer.
+struct Stage {
+    slots: u16,
+    world: World,
+    supplier: SupplierActor,
+    keepers: Vec<KeeperActor>,
+    buyer: Keypair,
+}
+
+impl Stage {
+    fn new(slots: u16) -> Self {
+        let mut world = World::with(RoundRules { seats: SEATS, threshold: 9, ..rules() }, params());
+        let supplier = world.supplier();
+        let machines: Vec<_> = (0..slots).map(priced).collect();
+        world.list(&supplier, 5_000, &machines);
+        let keepers = world.keepers(VOTERS);
+        let buyer = world.wallet();
+        // Machines have no verdict in the round in which they are listed.
+        world.end_round();
+        Stage { slots, world, supplier, keepers, buyer }
+    }
+
+    /// What a client sends after it asked for a quote.
+    fn quoted(&self, criteria: &Criteria, machines: u32) -> OpenLeaseArgs {
+        let data = self.world.data(&self.world.board().address);
+        let view = BoardView::new(&data).expect("a board");
+        let quote = quote::quote(&view, self.world.now(), criteria, machines, ROUNDS).expect("all fit");
+        quote.args(quote.deposit, None)
+    }
+
+    fn open(&self, table: &mut Table, machines: u32) {
+        let name = row("open_lease", machines);
+        let strict = Criteria {
+            min_gpus: 2,
+            min_speed: 2,
+            place: Place::Region(1),
+            min_score: 5_000,
+            max_price: USD,
+            ..anything()
+        };
+        let args = self.quoted(&anything(), machines);
+        let cases = [
+            (name.clone(), args),
+            (format!("{name}_no_hint"), OpenLeaseArgs { hint: None, ..args }),
+            (format!("{name}_strict"), self.quoted(&strict, machines)),
+        ];
+        for (name, args) in cases {
+            let open = self.world.open_instruction(&self.buyer, args);
+            table.add(&name, self.slots, cost(&self.world, &name, &open, &[&self.buyer]));
+        }
+    }
+
+    /// Three percent of the machines are down for three rounds in a row and lose stake; all others are always
+    /// up. Settled once before, in mid-term, as keepers do, and at the end.
+    fn lease_as_usual(&self, table: &mut Table, machines: u32) {
+        let mut term = Term::begin(self, machines);
+        for round in 0..ROUNDS {
+            let is_down = (9..12).contains(&round);
+            let closed = term.round(|machine| is_down && is_weak(machine));
+            table.add("submit_round", self.slots, closed.submit);
+            table.add("close_round", self.slots, closed.close);
+            match round {
+                8 => _ = term.settle(),
+                11 if machines > 1 => table.add("replace_node", self.slots, term.replacement()),
+                16 if machines > 1 => {
+                    table.add(&row("extend_lease", machines), self.slots, term.extension());
+                    table.add(&row("cancel_lease", machines), self.slots, term.cancellation());
+                    table.add(&row("settle_lease_interim", machines), self.slots, term.settle());
+                }
+                _ => {}
+            }
+        }
+        let parts = term.settle_for_good();
+        assert_eq!(parts.len(), 1, "a usual lease of {machines} is settled in one transaction");
+        let last = if machines == 1 { "settle_lease".into() } else { row("settle_lease_final", machines) };
+        table.add(&last, self.slots, parts[0]);
+        if machines > 1 {
+            table.add(&row("claim_earnings", machines), self.slots, term.claim());
+        }
+    }
+
+    /// Every machine is down for two rounds and so loses stake, and a round is unknown: nothing can be left
+    /// out of the arithmetic.
+    fn lease_with_everybody_slashed(&self, table: &mut Table, machines: u32) {
+        let mut term = Term::begin(self, machines);
+        for round in 0..ROUNDS {
+            let closed = match round {
+                14 => {
+                    term.world.end_round();
+                    continue;
+                }
+                9 | 10 => term.round(|_| true),
+                _ => term.round(|_| false),
+            };
+            match round {
+                8 => _ = term.settle(),
+                9 | 10 => table.add("close_round_all_down", self.slots, closed.close),
+                _ => {}
+            }
+        }
+        self.add_parts(table, &row("settle_lease_all_slashed", machines), &term.settle_for_good());
+    }
+
+    /// The owner leaves after 17 rounds, of which one is unknown: every machine is paid for leaving early.
+    fn lease_that_is_cancelled(&self, table: &mut Table, machines: u32) {
+        let mut term = Term::begin(self, machines);
+        for round in 0..16 {
+            match round {
+                14 => _ = term.world.end_round(),
+                _ => _ = term.round(|_| false),
+            }
+            if round == 8 {
+                term.settle();
+            }
+        }
+        term.cancel();
+        term.round(|_| false);
+        self.add_parts(table, &row("settle_lease_cancelled", machines), &term.settle_for_good());
+    }
+
+    /// A settlement, and those that go on where it stopped.
+    fn add_parts(&self, table: &mut Table, row: &str, parts: &[Figure]) {
+        table.add(row, self.slots, parts[0]);
+        for (number, part) in (2..).zip(&parts[1..]) {
+            table.add(&format!("{row}_part_{number}"), self.slots, *part);
+        }
+    }
+}
+
+/// A running lease in a world of its own.
+struct Term<'a> {
+    stage: &'a Stage,
+    world: World,
+    serial: u32,
+    lease: Pubkey,
+}
+
+/// What a round cost.
+struct Closed {
+    /// The dearest of its votes.
+    submit: Figure,
+    close: Figure,
+}
+
+impl<'a> Term<'a> {
+    /// Opens a lease, whose first round then runs.
+    fn begin(stage: &'a Stage, machines: u32) -> Self {
+        let mut world = stage.world.clone();
+        let args = stage.quoted(&anything(), machines);
+        let open = world.open_instruction(&stage.buyer, args);
+        run(&mut world, "open_lease", &open, &[&stage.buyer]);
+        world.end_round();
+        let serial = u32::try_from(args.serial).expect("a serial");
+        Term { stage, lease: world.board().lease(serial), world, serial }
+    }
+
+    /// Ends the running round, which every keeper votes on, and closes it.
+    fn round(&mut self, down: impl Fn(u32) -> bool) -> Closed {
+        let world = &mut self.world;
+        world.end_round();
+        let mut submit = Figure::default();
+        for keeper in &self.stage.keepers {
+            let vote = world.vote_instruction(keeper, |machine| !down(machine));
+            submit = submit.max(run(world, "submit_round", &vote, &[&keeper.wallet]));
+        }
+        let close = instruction::close_round(&world.board());
+        let close = run(world, "close_round", &close, &[&self.stage.keepers[0].wallet]);
+        Closed { submit, close }
+    }
+
+    /// A keeper settles and gets its part of what is slashed.
+    fn settle(&mut self) -> Figure {
+        let keeper = &self.stage.keepers[0];
+        let (key, board) = (keeper.wallet.pubkey(), self.world.board());
+        let settle = instruction::settle_lease(&board, key, self.lease, Some(keeper.account));
+        run(&mut self.world, "settle_lease", &settle, &[&keeper.wallet])
+    }
+
+    /// Settles a lease that is over, in as many transactions as it takes.
+    fn settle_for_good(&mut self) -> Vec<Figure> {
+        let mut parts = vec![];
+        while self.world.lease(self.serial).state != LeaseState::Settled {
+            parts.push(self.settle());
+        }
+        parts
+    }
+
+    /// Swaps a machine that is down, with the hint of a quote.
+    fn replacement(&self) -> Figure {
+        let data = self.world.data(&self.world.board().address);
+        let view = BoardView::new(&data).expect("a board");
+        let mut leased = view.leased(self.serial).map(|(slot, _)| slot);
+        let weak = leased.find(|slot| is_weak(u32::from(*slot))).expect("a machine of the lease is down");
+        let lease = self.world.lease(self.serial);
+        let quote = quote::replacement(&view, self.world.now(), &lease, weak).expect("another machine fits");
+        let (owner, wallet) = self.owner();
+        let board = self.world.board();
+        let hint = Some(quote.hint);
+        let replace = instruction::replace_node(&board, owner, self.lease, wallet, weak, quote.deposit, hint);
+        cost(&self.world, "replace_node", &replace, &[&self.stage.buyer])
+    }
+
+    fn extension(&self) -> Figure {
+        let (owner, wallet) = self.owner();
+        let board = self.world.board();
+        let extend = instruction::extend_lease(&board, owner, self.lease, wallet, ROUNDS, u64::MAX);
+        cost(&self.world, "extend_lease", &extend, &[&self.stage.buyer])
+    }
+
+    fn cancellation(&self) -> Figure {
+        let cancel = instruction::cancel_lease(&self.world.board(), self.owner().0, self.lease);
+        cost(&self.world, "cancel_lease", &cancel, &[&self.stage.buyer])
+    }
+
+    fn cancel(&mut self) {
+        let cancel = instruction::cancel_lease(&self.world.board(), self.owner().0, self.lease);
+        run(&mut self.world, "cancel_lease", &cancel, &[&self.stage.buyer]);
+    }
+
+    /// The supplier claims what all its machines have earned.
+    fn claim(&self) -> Figure {
+        let SupplierActor { wallet, account } = &self.stage.supplier;
+        let payments = self.world.market.payment_account(&wallet.pubkey());
+        let claim = instruction::claim_earnings(&self.world.board(), wallet.pubkey(), *account, payments);
+        cost(&self.world, "claim_earnings", &claim, &[wallet])
+    }
+
+    /// The lease's owner, and its token account.
+    fn owner(&self) -> (Pubkey, Pubkey) {
+        let owner = self.stage.buyer.pubkey();
+        (owner, self.world.market.payment_account(&owner))
+    }
+}

@@ -1,0 +1,68 @@
+//! What the program costs: compute units, bytes and accounts of every instruction, measured in the real
+//! virtual machine. The same in every run: no key, address or time is left to chance.
+
+mod every;
+mod hot;
+mod table;
+
+pub use table::{Figure, Table, sizes};
+
+use leasehold_client::packet;
+use solana_compute_budget_interface::ComputeBudgetInstruction;
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_message::{Message, VersionedMessage};
+use solana_signer::Signer;
+use solana_transaction::versioned::VersionedTransaction;
+
+use crate::World;
+
+/// Sizes of boards that the hot instructions are measured on, in slots.
+const SLOTS: [u16; 4] = [64, 1_024, 4_096, 6_144];
+
+/// Measures everything. Takes some seconds; an instruction that fails is a panic that names it.
+pub fn measure() -> Table {
+    let mut table = Table::default();
+    every::measure(&mut table, SLOTS[0]);
+    for slots in SLOTS {
+        hot::measure(&mut table, slots);
+    }
+    table
+}
+
+/// What an instruction costs that these sign, the first of whom pays. Nothing is kept of what it does.
+fn cost(world: &World, name: &str, instruction: &Instruction, signers: &[&Keypair]) -> Figure {
+    let units = match world.svm.simulate_transaction(transaction(world, instruction, signers)) {
+        Ok(done) => done.meta.compute_units_consumed,
+        Err(failed) => panic!("{name}: {:?}\n{}", failed.err, failed.meta.pretty_logs()),
+    };
+    figure(units, instruction, signers)
+}
+
+/// As [`cost`], and keeps what it does.
+fn run(world: &mut World, name: &str, instruction: &Instruction, signers: &[&Keypair]) -> Figure {
+    world.svm.expire_blockhash();
+    let transaction = transaction(world, instruction, signers);
+    let units = match world.svm.send_transaction(transaction) {
+        Ok(done) => done.compute_units_consumed,
+        Err(failed) => panic!("{name}: {:?}\n{}", failed.err, failed.meta.pretty_logs()),
+    };
+    figure(units, instruction, signers)
+}
+
+fn figure(cu: u64, instruction: &Instruction, signers: &[&Keypair]) -> Figure {
+    let bytes = packet::len(&signers[0].pubkey(), core::slice::from_ref(instruction)) as u64;
+    Figure { cu, bytes, accounts: instruction.accounts.len() as u64 }
+}
+
+/// The transaction whose bytes [`packet::len`] counts: legacy, with a limit and a price of compute units.
+fn transaction(world: &World, instruction: &Instruction, signers: &[&Keypair]) -> VersionedTransaction {
+    let all = [
+        instruction.clone(),
+        ComputeBudgetInstruction::set_compute_unit_limit(1_400_000),
+        ComputeBudgetInstruction::set_compute_unit_price(1),
+    ];
+    let message =
+        Message::new_with_blockhash(&all, Some(&signers[0].pubkey()), &world.svm.latest_blockhash());
+    VersionedTransaction::try_new(VersionedMessage::Legacy(message), signers).expect("everybody signs")
+}

@@ -1,0 +1,305 @@
+//! The table of figures: kept as JSON, compared with the committed one, and shown for people to read.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use leasehold::{
+    constants::MAX_SLOTS,
+    state::{Slot, board_len},
+};
+use leasehold_client::sender::PACKET_BYTES;
+use serde::{Deserialize, Serialize};
+
+use super::SLOTS;
+
+/// What a transaction with one instruction costs. Each figure by itself, the largest that was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Figure {
+    /// Compute units.
+    pub cu: u64,
+    /// Bytes of the serialised transaction.
+    pub bytes: u64,
+    /// Accounts that the instruction is given.
+    pub accounts: u64,
+}
+
+impl Figure {
+    pub fn max(self, other: Figure) -> Figure {
+        Figure {
+            cu: self.cu.max(other.cu),
+            bytes: self.bytes.max(other.bytes),
+            accounts: self.accounts.max(other.accounts),
+        }
+    }
+
+    fn named(&self) -> [(&'static str, u64); 3] {
+        [("cu", self.cu), ("bytes", self.bytes), ("accounts", self.accounts)]
+    }
+}
+
+/// Figures by row and number of slots: `{instruction: {slots: {cu, bytes, accounts}}}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Table(BTreeMap<String, BTreeMap<u16, Figure>>);
+
+/// How much a figure may grow before it has to be committed anew, in percent.
+const TOLERANCE: u64 = 3;
+
+impl Table {
+    /// Adds a measurement. A row that is measured several times has the largest of its figures.
+    pub fn add(&mut self, row: &str, slots: u16, figure: Figure) {
+        let known = self.0.entry(row.into()).or_default().entry(slots).or_default();
+        *known = known.max(figure);
+    }
+
+    fn get(&self, row: &str, slots: u16) -> Option<Figure> {
+        self.0.get(row)?.get(&slots).copied()
+    }
+
+    fn figures(&self) -> impl Iterator<Item = (&str, u16, Figure)> {
+        let rows = self.0.iter();
+        rows.flat_map(|(row, sizes)| sizes.iter().map(|(slots, figure)| (row.as_str(), *slots, *figure)))
+    }
+
+    /// A sentence for each figure that is more than 3 percent above the committed one, and for each that is
+    /// in one of the tables only.
+    pub fn complaints(&self, committed: &Table) -> Vec<String> {
+        let mut complaints = vec![];
+        for (row, slots, figure) in self.figures() {
+            let Some(before) = committed.get(row, slots) else {
+                complaints.push(format!("{row} on {slots} slots is not in the committed table"));
+                continue;
+            };
+            for ((name, now), (_, before)) in figure.named().into_iter().zip(before.named()) {
+                if now * 100 > before * (100 + TOLERANCE) {
+                    let above = 100.0 * (now as f64 / before as f64 - 1.0);
+                    complaints.push(format!(
+                        "{row} on {slots} slots: {name} is {now}, {above:.1} percent above the committed {before}"
+                    ));
+                }
+            }
+        }
+        let gone = committed.figures().filter(|(row, slots, _)| self.get(row, *slots).is_none());
+        complaints
+            .extend(gone.map(|(row, slots, _)| format!("{row} on {slots} slots is no longer measured")));
+        complaints
+    }
+
+    /// The table for people.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from(INTRODUCTION);
+        self.write_targets(&mut text);
+        self.write_by_size(&mut text);
+        self.write_single(&mut text);
+        text
+    }
+
+    fn write_targets(&self, text: &mut String) {
+        *text += "\n## Targets\n\n| what | slots | at most | measured | met |\n|---|--:|--:|--:|---|\n";
+        for target in TARGETS {
+            let Some(figure) = self.get(target.row, target.slots) else { continue };
+            let (limit, measured, unit) = match target.limit {
+                Limit::Units(limit) => (limit, figure.cu, "CU"),
+                Limit::Bytes(limit) => (limit, figure.bytes, "bytes"),
+            };
+            line(text, target.what, &grouped(target.slots.into()), limit, measured, unit, target.if_missed);
+        }
+        let slots = grouped(MAX_SLOTS as u64);
+        line(text, "rent of a machine", &slots, MAX_RENT, rent_of_a_machine(), "lamports", "");
+    }
+
+    /// Rows that were measured on boards of several sizes, or belong to such.
+    fn write_by_size(&self, text: &mut String) {
+        *text += "\n## Compute units by the size of the board\n\n| instruction |";
+        SLOTS.iter().for_each(|slots| add(text, format_args!(" {} |", grouped((*slots).into()))));
+        *text += " bytes | accounts |\n|---|--:|--:|--:|--:|--:|--:|\n";
+        for (row, sizes) in self.0.iter().filter(|(_, sizes)| is_sized(sizes)) {
+            add(text, format_args!("| `{row}` |"));
+            for slots in SLOTS {
+                let units = sizes.get(&slots).map_or(String::new(), |figure| grouped(figure.cu));
+                add(text, format_args!(" {units} |"));
+            }
+            let largest = sizes.values().fold(Figure::default(), |largest, figure| largest.max(*figure));
+            add(text, format_args!(" {} | {} |\n", grouped(largest.bytes), largest.accounts));
+        }
+        *text += ROWS;
+    }
+
+    fn write_single(&self, text: &mut String) {
+        let slots = SLOTS[0];
+        add(text, format_args!("\n## Every other instruction, on a board of {slots} slots\n\n"));
+        *text += "| instruction | CU | bytes | accounts |\n|---|--:|--:|--:|\n";
+        for (row, sizes) in self.0.iter().filter(|(_, sizes)| !is_sized(sizes)) {
+            for Figure { cu, bytes, accounts } in sizes.values() {
+                let (cu, bytes) = (grouped(*cu), grouped(*bytes));
+                add(text, format_args!("| `{row}` | {cu} | {bytes} | {accounts} |\n"));
+            }
+        }
+        *text += "\n`_full` is for as many machines as fit in a transaction or are idle on the board; without it, for one.\n";
+    }
+}
+
+/// Rent, and the size of the program: of this build, so compared with nothing.
+pub fn sizes(program_bytes: u64) -> String {
+    let slot = size_of::<Slot>() as u64;
+    let own = grouped(slot * LAMPORTS_PER_BYTE);
+    let shared = grouped(rent_of_a_machine());
+    let program = grouped(program_bytes);
+    format!(
+        "\n## Sizes\n\n| what | size |\n|---|--:|\n\
+         | bytes of a machine's slot | {slot} |\n\
+         | rent that the supplier of a machine deposits, in lamports | {own} |\n\
+         | with its share of the header of a full board, in lamports | {shared} |\n\
+         | bytes of the program | {program} |\n\n\
+         Rent is {LAMPORTS_PER_BYTE} lamports a byte; it comes back when the machine leaves.\n"
+    )
+}
+
+fn is_sized(sizes: &BTreeMap<u16, Figure>) -> bool {
+    sizes.keys().any(|slots| *slots != SLOTS[0])
+}
+
+/// Rent of an account without data is that of so many bytes.
+const ACCOUNT_OVERHEAD: u64 = 128;
+const LAMPORTS_PER_BYTE: u64 = 6_960;
+const MAX_RENT: u64 = 1_400_000;
+
+/// Lamports that a slot of a full board costs, header included; rounded up.
+fn rent_of_a_machine() -> u64 {
+    let bytes = board_len(MAX_SLOTS) as u64 + ACCOUNT_OVERHEAD;
+    (bytes * LAMPORTS_PER_BYTE).div_ceil(MAX_SLOTS as u64)
+}
+
+/// What the project set out to reach.
+struct Target {
+    what: &'static str,
+    row: &'static str,
+    slots: u16,
+    limit: Limit,
+    /// Why, should the target be missed.
+    if_missed: &'static str,
+}
+
+enum Limit {
+    Units(u64),
+    Bytes(u64),
+}
+
+const TARGETS: [Target; 7] = [
+    target("a vote", "submit_round", 6_144, Limit::Units(8_000)),
+    target("a vote, in one legacy transaction", "submit_round", 6_144, Limit::Bytes(PACKET_BYTES as u64)),
+    target("closing a round", "close_round", 6_144, Limit::Units(150_000)),
+    target("opening a lease of the cheapest 1,000", "open_lease_1000", 6_144, Limit::Units(300_000)),
+    target("opening a lease of the cheapest 6,000", "open_lease_6000", 6_144, Limit::Units(450_000)),
+    target("settling a lease of 6,000 for good", "settle_lease_final_6000", 6_144, Limit::Units(700_000)),
+    target("opening a lease of one machine", "open_lease", 64, Limit::Units(40_000)),
+];
+
+const fn target(what: &'static str, row: &'static str, slots: u16, limit: Limit) -> Target {
+    Target { what, row, slots, limit, if_missed: "" }
+}
+
+const INTRODUCTION: &str = "\
+# What the program costs
+
+Written by `cargo xtask bench --write` together with `bench.json`, which holds the same figures for programs.
+`cargo xtask bench --check` measures again and fails where a figure is more than 3 percent above the one here.
+
+A figure is that of a transaction with the one instruction, in the real virtual machine, as the client sends it:
+in the legacy format, with a limit and a price of compute units. The two instructions for these cost 300 compute
+units (CU), which are included, as they and the signatures are in the bytes, of which a transaction may have 1,232.
+Accounts are those that the instruction is given. Keys and times are the same in every run, so the figures are too.
+";
+
+const ROWS: &str = "
+Boards are full, every machine has a price of its own, and 13 of 15 keepers vote. Leases are for 24 rounds of ten
+minutes; a number in the name is how many machines they have, none is one machine. Bytes are those of the largest
+board. Every row is the worst of its kind in a lease's whole term.
+
+- `submit_round`, `close_round`: three percent of the machines are down, for three rounds in a row while leased;
+  `close_round_all_down`: every machine is.
+- `open_lease`: the cheapest of all, with the hint of the client's quote; `_no_hint`: the program finds the cut-off
+  itself, as it does when the board has moved since; `_strict`: with a bound for each trait, which all machines meet.
+- `settle_lease`, `settle_lease_final`: for good, after one settlement in mid-term, three percent slashed;
+  `_interim`: in mid-term, the second of two; `_all_slashed`: every machine loses stake and a round is unknown;
+  `_cancelled`: the owner left early, a round is unknown; `_part_2` and so on: goes on where a transaction was full.
+- `claim_earnings`: one supplier has all machines. `replace_node`: one machine of the largest lease, with a hint.
+";
+
+fn line(text: &mut String, what: &str, slots: &str, limit: u64, measured: u64, unit: &str, if_missed: &str) {
+    let met = match (measured <= limit, if_missed) {
+        (true, _) => "yes".to_owned(),
+        (false, "") => "no".to_owned(),
+        (false, reason) => format!("no: {reason}"),
+    };
+    let (limit, measured) = (grouped(limit), grouped(measured));
+    add(text, format_args!("| {what} | {slots} | {limit} {unit} | {measured} {unit} | {met} |\n"));
+}
+
+fn add(text: &mut String, what: std::fmt::Arguments) {
+    text.write_fmt(what).expect("a string takes everything");
+}
+
+/// With a comma between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(cu: u64) -> Table {
+        let mut table = Table::default();
+        table.add("open_lease", 64, Figure { cu, bytes: 500, accounts: 11 });
+        table
+    }
+
+    #[test]
+    fn a_figure_may_grow_by_three_percent() {
+        assert_eq!(table(10_300).complaints(&table(10_000)), [""; 0]);
+        assert_eq!(table(9_000).complaints(&table(10_000)), [""; 0]);
+        let expected = "open_lease on 64 slots: cu is 10301, 3.0 percent above the committed 10000";
+        assert_eq!(table(10_301).complaints(&table(10_000)), [expected]);
+    }
+
+    #[test]
+    fn a_figure_missing_on_either_side_is_named() {
+        let mut more = table(10_000);
+        more.add("open_lease", 1_024, Figure::default());
+        let [added, gone] = [more.complaints(&table(10_000)), table(10_000).complaints(&more)];
+        assert_eq!(added, ["open_lease on 1024 slots is not in the committed table"]);
+        assert_eq!(gone, ["open_lease on 1024 slots is no longer measured"]);
+    }
+
+    #[test]
+    fn a_row_keeps_the_worst_of_its_measurements() {
+        let mut worst = table(10_000);
+        worst.add("open_lease", 64, Figure { cu: 9_000, bytes: 600, accounts: 11 });
+        assert_eq!(worst.get("open_lease", 64), Some(Figure { cu: 10_000, bytes: 600, accounts: 11 }));
+    }
+
+    #[test]
+    fn json_has_the_documented_shape() {
+        let json = r#"{"open_lease":{"64":{"cu":7,"bytes":500,"accounts":11}}}"#;
+        assert_eq!(serde_json::to_string(&table(7)).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Table>(json).unwrap(), table(7));
+    }
+
+    #[test]
+    fn a_target_that_is_missed_is_said_to_be() {
+        let row = |cu| {
+            table(cu).markdown().lines().find(|line| line.contains("of one machine")).unwrap().to_owned()
+        };
+        assert!(row(40_000).ends_with("| 64 | 40,000 CU | 40,000 CU | yes |"));
+        assert!(row(40_001).ends_with("| 64 | 40,000 CU | 40,001 CU | no |"));
+    }
+}

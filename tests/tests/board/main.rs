@@ -1,0 +1,41 @@
+//! Every instruction of a board and its machines: that it works, and everything it refuses.
+
+mod boards;
+mod listing;
+mod repricing;
+mod retiring;
+
+use leasehold::{
+    instructions::Machine,
+    state::{Supplier, board_len},
+};
+use leasehold_client::instruction;
+use leasehold_tests::*;
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+/// Lamports that one more slot costs on a board with that many.
+pub fn rent_of_slot(world: &World, slots: usize) -> u64 {
+    let rent = |slots| world.svm.minimum_balance_for_rent_exemption(board_len(slots));
+    rent(slots + 1) - rent(slots)
+}
+
+pub fn list(
+    world: &World,
+    supplier: &SupplierActor,
+    machines: Vec<Machine>,
+    former: &[Pubkey],
+) -> Instruction {
+    let until = world.round() + 100;
+    instruction::list_machines(&world.board(), supplier.wallet.pubkey(), until, machines, former)
+}
+
+pub fn retire(world: &World, supplier: &SupplierActor, machines: &[u16]) -> Instruction {
+    let signer = supplier.wallet.pubkey();
+    instruction::retire_machines(&world.board(), signer, supplier.account, machines.to_vec())
+}
+
+pub fn free_stake(world: &World, supplier: &SupplierActor) -> u64 {
+    world.account::<Supplier>(&supplier.account).stake.free
+}

@@ -1,0 +1,55 @@
+//! Every instruction of a lease: that it works, and everything it refuses.
+
+mod changes;
+mod opening;
+mod replacing;
+mod settling;
+
+use leasehold_client::instruction;
+use leasehold_tests::*;
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+/// What a machine of the scenes costs and earns, at 0.35 an hour, for some rounds of ten minutes.
+pub fn cost(rounds: u64) -> u64 {
+    (350_000 * 600 * rounds).div_ceil(3_600)
+}
+
+pub fn gross(rounds: u64) -> u64 {
+    350_000 * 600 * rounds / 3_600
+}
+
+pub fn lease_address(world: &World) -> Pubkey {
+    world.board().lease(1)
+}
+
+pub fn payments(world: &World, owner: &Keypair) -> Pubkey {
+    world.market.payment_account(&owner.pubkey())
+}
+
+pub fn cancel(world: &World, owner: &Keypair) -> Instruction {
+    instruction::cancel_lease(&world.board(), owner.pubkey(), lease_address(world))
+}
+
+pub fn claim_refund(world: &World, owner: &Keypair) -> Instruction {
+    let wallet = payments(world, owner);
+    instruction::claim_refund(&world.board(), owner.pubkey(), lease_address(world), wallet)
+}
+
+pub fn claim_compensation(world: &World, owner: &Keypair) -> Instruction {
+    let wallet = world.market.stake_account(&owner.pubkey());
+    instruction::claim_compensation(&world.board(), owner.pubkey(), lease_address(world), wallet)
+}
+
+/// Slots that a lease has.
+pub fn leased(world: &World, serial: u32) -> Vec<usize> {
+    world.with_board(|_, slots| (0..slots.len()).filter(|slot| slots[*slot].lease == serial).collect())
+}
+
+pub fn retire(world: &mut World, supplier: &SupplierActor, machines: &[u16]) {
+    let signer = supplier.wallet.pubkey();
+    let retire = instruction::retire_machines(&world.board(), signer, supplier.account, machines.to_vec());
+    world.ok(&[retire], &[&supplier.wallet]);
+}

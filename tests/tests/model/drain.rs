@@ -1,0 +1,239 @@
+//! Everybody leaves, with all that is theirs.
+
+use leasehold_tests::{
+    PAYMENTS, STAKES,
+    model::{AUTHORITY, Action, CAST, STRANGER, SUPPLIERS, Who, everybody},
+};
+use proptest::prelude::Strategy;
+
+use crate::play::Play;
+
+/// Who has vanished by then.
+pub fn absent() -> impl Strategy<Value = Who> {
+    (0..CAST).prop_map(Who)
+}
+
+/// Invariant 16: everybody but `absent` takes out what is theirs. Every instruction on the way must be done.
+pub fn leave(play: &mut Play, absent: Option<Who>) -> Result<(), String> {
+    let mut leaving = Leaving { play, absent };
+    leaving.end_leases()?;
+    leaving.settle_leases()?;
+    let boards: Vec<u32> = leaving.play.model.boards.keys().copied().collect();
+    for board in boards {
+        leaving.clear_machines(board)?;
+        leaving.clear_seats(board)?;
+        leaving.clear_ledger(board)?;
+        let creator = leaving.play.model.boards[&board].creator;
+        if Some(creator) != absent {
+            leaving.play.must(Action::CloseBoard { by: creator, board })?;
+        }
+    }
+    leaving.withdraw_stakes()?;
+    leaving.reclaim_rents()?;
+    leaving.close_market()?;
+    leaving.check_end()
+}
+
+struct Leaving<'a> {
+    play: &'a mut Play,
+    absent: Option<Who>,
+}
+
+impl Leaving<'_> {
+    fn is_here(&self, who: Who) -> bool {
+        self.absent != Some(who)
+    }
+
+    /// Somebody who has no right to anything but acts where anybody may.
+    fn anybody(&self) -> Who {
+        if self.is_here(STRANGER) { STRANGER } else { SUPPLIERS[0] }
+    }
+
+    /// Who claims for somebody.
+    fn for_whom(&self, who: Who) -> Who {
+        if self.is_here(who) { who } else { self.anybody() }
+    }
+
+    fn end_leases(&mut self) -> Result<(), String> {
+        let model = &self.play.model;
+        let ends = model.leases().into_iter().filter_map(|id| Some(model.lease(id).ok()?.until));
+        // The running round, so that every vote there may be is counted.
+        let last = ends.chain([model.round()]).max().unwrap_or_default();
+        let end = model.round_end(last) + i64::from(model.market.rules.submit_secs) + 1;
+        self.play.pass_to(end);
+        let boards: Vec<u32> = self.play.model.boards.keys().copied().collect();
+        for board in boards {
+            while self.play.act(Action::CloseRound { board })?.is_ok() {}
+        }
+        Ok(())
+    }
+
+    fn settle_leases(&mut self) -> Result<(), String> {
+        for id in self.play.model.leases() {
+            let lease = |play: &Play| play.model.lease(id).cloned().map_err(|rules| format!("{rules:?}"));
+            if lease(self.play)?.state != leasehold::state::LeaseState::Settled {
+                self.play.must(Action::SettleLease { by: self.anybody(), lease: id, keeper: None })?;
+            }
+            let settled = lease(self.play)?;
+            let (by, to) = (self.for_whom(settled.owner), settled.owner);
+            if settled.refund_due > 0 {
+                self.play.must(Action::ClaimRefund { by, lease: id, to })?;
+            }
+            if settled.compensation_due > 0 {
+                self.play.must(Action::ClaimCompensation { by, lease: id, to })?;
+            }
+            self.play.must(Action::CloseLease { lease: id, buyer: settled.buyer })?;
+        }
+        Ok(())
+    }
+
+    fn clear_machines(&mut self, board: u32) -> Result<(), String> {
+        let suppliers: Vec<Who> = self.play.model.suppliers.keys().copied().collect();
+        for supplier in suppliers {
+            let state = &self.play.model.boards[&board];
+            let theirs = || state.machines().filter(|(_, slot, _)| slot.owner == supplier);
+            let slots: Vec<u16> = theirs().map(|(index, _, _)| index).collect();
+            let committed = theirs().map(|(_, _, machine)| machine.committed_until).max().unwrap_or_default();
+            let by = self.for_whom(supplier);
+            if theirs().any(|(_, _, machine)| machine.accrued > 0) {
+                self.play.must(Action::ClaimEarnings { by, supplier, board, to: supplier })?;
+            }
+            if slots.is_empty() {
+                continue;
+            }
+            if !self.is_here(supplier) {
+                let round_secs = i64::from(self.play.model.market.rules.round_secs);
+                self.play.pass_to(i64::from(committed) * round_secs + 30 * 86_400 + 1);
+            }
+            self.play.must(Action::RetireMachines { by, supplier, board, slots })?;
+        }
+        while let Some(slot) = self.play.model.boards[&board].slots.last() {
+            let suppliers = vec![slot.owner];
+            self.play.must(Action::TrimBoard { board, suppliers })?;
+        }
+        Ok(())
+    }
+
+    fn clear_seats(&mut self, board: u32) -> Result<(), String> {
+        let seats = self.play.model.boards[&board].seats.clone();
+        for (seat, held) in (0u8..).zip(seats) {
+            let Some(held) = held else { continue };
+            let by = self.for_whom(held.keeper);
+            if held.earned > 0 {
+                self.play.must(Action::ClaimKeeperFees { by, board, seat, to: held.keeper })?;
+            }
+            if !self.is_here(held.keeper) {
+                let idle = self.play.model.round_end(held.last_round) + 86_401;
+                self.play.pass_to(idle);
+            }
+            self.play.must(Action::LeaveSeat { by, keeper: held.keeper, board, seat })?;
+        }
+        Ok(())
+    }
+
+    fn clear_ledger(&mut self, board: u32) -> Result<(), String> {
+        let state = self.play.model.boards[&board].clone();
+        let to = self.play.model.market.authority;
+        let by = self.for_whom(to);
+        if state.fees + state.keeper_pool > 0 {
+            self.play.must(Action::WithdrawFees { by, board, to })?;
+        }
+        if state.market_stake > 0 {
+            self.play.must(Action::WithdrawMarketStake { by, board, to })?;
+        }
+        if state.to_burn > 0 {
+            self.play.must(Action::BurnSlashed { board })?;
+        }
+        Ok(())
+    }
+
+    fn withdraw_stakes(&mut self) -> Result<(), String> {
+        let here = |stakes: &std::collections::BTreeMap<Who, _>| {
+            stakes.keys().copied().filter(|who| self.is_here(*who)).collect::<Vec<_>>()
+        };
+        let (suppliers, keepers) = (here(&self.play.model.suppliers), here(&self.play.model.keepers));
+        for by in &suppliers {
+            let amount = self.play.model.suppliers[by].free;
+            if amount > 0 {
+                self.play.must(Action::RequestUnstake { by: *by, amount })?;
+            }
+        }
+        for by in &keepers {
+            let amount = self.play.model.keepers[by].free;
+            if amount > 0 {
+                self.play.must(Action::RequestUnbond { by: *by, amount })?;
+            }
+        }
+        let model = &self.play.model;
+        let stakes = model.suppliers.values().chain(model.keepers.values());
+        let free = stakes.map(|stake| stake.unbonding_until).max().unwrap_or_default();
+        self.play.pass_to(free);
+        for by in suppliers {
+            if self.play.model.suppliers[&by].unbonding > 0 {
+                self.play.must(Action::WithdrawStake { by, to: by })?;
+            }
+            self.play.must(Action::CloseSupplier { by })?;
+        }
+        for by in keepers {
+            if self.play.model.keepers[&by].unbonding > 0 {
+                self.play.must(Action::WithdrawBond { by, to: by })?;
+            }
+            self.play.must(Action::CloseKeeper { by })?;
+        }
+        Ok(())
+    }
+
+    /// Rent that came back to the address of a supplier who had closed its account.
+    fn reclaim_rents(&mut self) -> Result<(), String> {
+        for by in everybody() {
+            let waits = self.play.model.lamports_of_supplier(by) > 0;
+            if waits && !self.play.model.suppliers.contains_key(&by) && self.is_here(by) {
+                self.play.must(Action::RegisterSupplier { by })?;
+                self.play.must(Action::CloseSupplier { by })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close_market(&mut self) -> Result<(), String> {
+        let model = &self.play.model;
+        let by = model.market.authority;
+        let is_empty = model.boards.is_empty() && model.suppliers.is_empty() && model.keepers.is_empty();
+        if is_empty && self.is_here(by) {
+            self.play.must(Action::CloseMarket { by })?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is left but what only the absent one can take or close, and no token is missing.
+    fn check_end(&self) -> Result<(), String> {
+        let model = &self.play.model;
+        let demand = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
+        let mut members = model.suppliers.keys().chain(model.keepers.keys());
+        demand(members.all(|who| !self.is_here(*who)), "somebody present is left")?;
+        demand(model.boards.values().all(|board| !self.is_here(board.creator)), "a board is left")?;
+        let left = model.suppliers.len() + model.keepers.len() + model.boards.len();
+        let left = left + usize::from(!model.market.is_closed);
+        demand(self.play.remaining_accounts() == left, "accounts are left that the model does not know")?;
+        demand(self.absent.is_some() || left == 0, "accounts are left though everybody is here")?;
+
+        let sum = |amount: fn(&leasehold_tests::model::Wallet) -> u64| model.wallets.values().map(amount).sum();
+        let (payments, stake): (u64, u64) = (sum(|wallet| wallet.payments), sum(|wallet| wallet.stake));
+        demand(payments == u64::from(CAST) * PAYMENTS, "payments are missing")?;
+        let absents = model.suppliers.values().chain(model.keepers.values());
+        let absents: u64 = absents.map(|stake| stake.free + stake.unbonding).sum();
+        demand(model.stake_vault() == absents, "stake is left that nobody can withdraw")?;
+        demand(stake + absents + model.burned == u64::from(CAST) * STAKES, "stake is missing")?;
+        if !model.market.is_closed || self.absent.is_some() {
+            return Ok(());
+        }
+        // Whoever paid rent has it back; the market's is its last authority's.
+        for who in everybody() {
+            let rent = model.rents.market + model.rents.vault;
+            let paid = if who == AUTHORITY { -rent } else { 0 };
+            let gained = if who == model.market.authority { rent } else { 0 };
+            demand(model.wallet(who).lamports == paid + gained, &format!("rent of {who:?} is missing"))?;
+        }
+        Ok(())
+    }
+}

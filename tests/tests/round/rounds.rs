@@ -1,0 +1,219 @@
+//! Votes and the closing of rounds.
+
+use leasehold::error::LeaseholdError;
+use leasehold_tests::*;
+
+use crate::{close, leave, seat, vote};
+
+fn next_round(world: &World) -> u32 {
+    world.with_board(|board, _| board.next_round)
+}
+
+#[test]
+fn submit_round_ok() {
+    let Scene { mut world, keepers, .. } = Scene::listed(9);
+    let round = world.end_round();
+    world.vote(&keepers[1], |machine| machine % 2 == 0);
+    world.with_board(|board, _| {
+        assert_eq!((board.tally.round, board.tally.submitted), (round, 0b10));
+        assert_eq!(board.tally.planes[0][0], 0b1_0101_0101);
+        assert_eq!(board.tally.planes[1][0], 0);
+    });
+    let voter = seat(&world, 1);
+    assert_eq!((voter.last_round, voter.submissions, voter.pong_root), (round, 1, [9; 32]));
+    world.vote(&keepers[0], |machine| machine == 0);
+    world.with_board(|board, _| {
+        assert_eq!(board.tally.submitted, 0b11);
+        assert_eq!((board.tally.planes[0][0], board.tally.planes[1][0]), (0b1_0101_0100, 1));
+    });
+    world.assert_invariants();
+}
+
+#[test]
+fn submit_round_fails_when_the_seat_is_not_the_signers() {
+    let Scene { mut world, keepers, .. } = Scene::listed(1);
+    let round = world.end_round();
+    let first = keepers[0].wallet.insecure_clone();
+    let forged = KeeperActor { wallet: first.insecure_clone(), account: keepers[0].account, seat: 1 };
+    let others = vote(&world, &forged, round);
+    world.fails(others, &[&first], LeaseholdError::WrongKeeper);
+    let leave = leave(&world, &keepers[0]);
+    world.ok(&[leave], &[&first]);
+    let vacated = vote(&world, &keepers[0], round);
+    world.fails(vacated, &[&first], LeaseholdError::WrongKeeper);
+}
+
+#[test]
+fn submit_round_fails_when_the_seat_does_not_exist() {
+    let Scene { mut world, keepers, .. } = Scene::listed(1);
+    let round = world.end_round();
+    let KeeperActor { wallet, account, .. } = &keepers[0];
+    let beyond = KeeperActor { wallet: wallet.insecure_clone(), account: *account, seat: 3 };
+    let vote = vote(&world, &beyond, round);
+    world.fails(vote, &[wallet], LeaseholdError::NoSuchSeat);
+}
+
+#[test]
+fn submit_round_fails_when_the_round_is_not_the_one_that_ended_last() {
+    let Scene { mut world, keepers, .. } = Scene::listed(1);
+    let wallet = &keepers[0].wallet;
+    let running = world.round();
+    for round in [running, running + 1, running - 2, u32::MAX] {
+        let vote = vote(&world, &keepers[0], round);
+        world.fails(vote, &[wallet], LeaseholdError::OutsideSubmitWindow);
+    }
+}
+
+#[test]
+fn submit_round_fails_when_an_earlier_round_waits_to_be_closed() {
+    let Scene { mut world, keepers, .. } = Scene::listed(1);
+    world.end_round();
+    world.vote(&keepers[0], |_| true);
+    let round = world.end_round();
+    let (vote, close) = (vote(&world, &keepers[1], round), close(&world));
+    world.fails(vote.clone(), &[&keepers[1].wallet], LeaseholdError::EarlierRoundOpen);
+    world.ok(&[close, vote], &[&keepers[1].wallet]);
+    world.assert_invariants();
+}
+
+#[test]
+fn submit_round_fails_when_the_round_is_closed() {
+    let Scene { mut world, keepers, .. } = Scene::listed(1);
+    let round = world.round();
+    world.attest(&keepers, |_| true);
+    let vote = vote(&world, &keepers[0], round);
+    world.fails(vote, &[&keepers[0].wallet], LeaseholdError::RoundClosed);
+}
+
+#[test]
+fn submit_round_fails_when_the_bitmap_has_not_a_bit_for_each_slot() {
+    let Scene { mut world, keepers, .. } = Scene::listed(9);
+    let round = world.end_round();
+    let mut refuses = |bitmap: Vec<u8>, error: LeaseholdError| {
+        let vote = submit(&world.board(), &keepers[0], round, bitmap);
+        world.fails(vote, &[&keepers[0].wallet], error);
+    };
+    refuses(vec![], LeaseholdError::BitmapLength);
+    refuses(vec![0xff], LeaseholdError::BitmapLength);
+    refuses(vec![0xff, 1, 0], LeaseholdError::BitmapLength);
+    refuses(vec![0xff, 0b11], LeaseholdError::BitmapPadding);
+    refuses(vec![0, 0x80], LeaseholdError::BitmapPadding);
+    let full = submit(&world.board(), &keepers[0], round, vec![0xff, 1]);
+    world.ok(&[full], &[&keepers[0].wallet]);
+}
+
+#[test]
+fn submit_round_fails_when_the_seat_has_voted() {
+    let Scene { mut world, keepers, .. } = Scene::listed(1);
+    let round = world.end_round();
+    let vote = vote(&world, &keepers[0], round);
+    world.ok(core::slice::from_ref(&vote), &[&keepers[0].wallet]);
+    world.fails(vote, &[&keepers[0].wallet], LeaseholdError::AlreadySubmitted);
+}
+
+#[test]
+fn close_round_ok() {
+    let Scene { mut world, keepers, buyer, .. } = Scene::leased(3, 2, 5);
+    let before = world.with_board(|board, _| board.next_round);
+    let round = world.end_round();
+    // Machine 0 up by all, 1 down by two of three, 2, which is not leased, up by two of three.
+    for (keeper, up) in keepers.iter().zip([0b101, 0b111, 0b001]) {
+        world.vote(keeper, |machine| up >> machine & 1 == 1);
+    }
+    let close = close(&world);
+    world.ok(core::slice::from_ref(&close), &[&buyer]);
+    assert!(before < round);
+    assert_eq!(next_round(&world), round + 1);
+    let counters = |slot: u16| {
+        let slot = world.slot(slot);
+        (slot.up, slot.down, slot.lease_up, slot.lease_down)
+    };
+    assert_eq!([counters(0), counters(1), counters(2)], [(1, 0, 1, 0), (0, 1, 0, 1), (1, 0, 0, 0)]);
+    world.with_board(|board, _| {
+        assert_eq!(board.votes[(round % 64) as usize], 0b111);
+        assert_eq!(board.tally.submitted, 0);
+    });
+    world.assert_invariants();
+    world.fails(close, &[&buyer], LeaseholdError::NothingToClose);
+}
+
+#[test]
+fn close_round_finds_nothing_where_keepers_disagree_or_stay_away() {
+    let Scene { mut world, keepers, buyer, .. } = Scene::leased(2, 2, 5);
+    // One voter of three: no verdict, whatever it says.
+    world.end_round();
+    world.vote(&keepers[0], |machine| machine == 0);
+    world.pass(300);
+    let close = close(&world);
+    world.ok(core::slice::from_ref(&close), &[&buyer]);
+    // Two voters who disagree.
+    world.end_round();
+    world.vote(&keepers[0], |_| true);
+    world.vote(&keepers[1], |_| false);
+    world.pass(300);
+    world.ok(&[close], &[&buyer]);
+    for slot in [0, 1] {
+        assert_eq!((world.slot(slot).lease_up, world.slot(slot).lease_down), (0, 0));
+    }
+    world.assert_invariants();
+}
+
+#[test]
+fn close_round_steps_over_rounds_that_nobody_voted_on() {
+    let Scene { mut world, keepers, buyer, .. } = Scene::leased(1, 1, 200);
+    world.attest(&keepers, |_| true);
+    world.pass(100 * 600);
+    let (running, close) = (world.round(), close(&world));
+    world.ok(core::slice::from_ref(&close), &[&buyer]);
+    // The last round's time to submit runs.
+    assert_eq!(next_round(&world), running - 1);
+    assert_eq!(
+        world.with_board(|board, _| board.voted_rounds()),
+        0,
+        "all that is remembered was passed over"
+    );
+    assert_eq!((world.slot(0).lease_up, world.slot(0).lease_down), (1, 0));
+    world.assert_invariants();
+    world.fails(close, &[&buyer], LeaseholdError::NothingToClose);
+}
+
+#[test]
+fn close_round_fails_while_somebody_can_still_vote() {
+    let Scene { mut world, keepers, buyer, .. } = Scene::listed(1);
+    world.end_round();
+    for keeper in &keepers[..2] {
+        world.vote(keeper, |_| true);
+    }
+    let close = close(&world);
+    world.fails(close.clone(), &[&buyer], LeaseholdError::NothingToClose);
+    world.vote(&keepers[2], |_| true);
+    world.ok(&[close], &[&buyer]);
+}
+
+#[test]
+fn close_round_pays_keepers_only_where_a_quorum_voted_and_whatever_they_voted() {
+    let Scene { mut world, keepers, buyer, .. } = Scene::leased(4, 4, 100);
+    for _ in 0..20 {
+        world.attest(&keepers, |_| true);
+    }
+    world.settle(&buyer, 1);
+    let pool = world.with_board(|board, _| board.ledger.keeper_pool);
+    assert!(pool > 3 * params().keeper_fee);
+
+    world.end_round();
+    world.vote(&keepers[0], |_| true);
+    world.pass(300);
+    let close = close(&world);
+    world.ok(core::slice::from_ref(&close), &[&buyer]);
+    assert_eq!(seat(&world, 0).earned, 0, "one vote is no quorum");
+
+    world.end_round();
+    world.vote(&keepers[0], |_| true);
+    world.vote(&keepers[1], |_| false);
+    world.pass(300);
+    world.ok(&[close], &[&buyer]);
+    let earned = [0, 1, 2].map(|index| seat(&world, index).earned);
+    assert_eq!(earned, [params().keeper_fee, params().keeper_fee, 0]);
+    assert_eq!(world.with_board(|board, _| board.ledger.keeper_pool), pool - 2 * params().keeper_fee);
+    world.assert_invariants();
+}
