@@ -68,6 +68,11 @@ impl Metrics {
         self.steps[task as usize][outcome as usize].load(Relaxed)
     }
 
+    /// Looks at the chain that failed.
+    pub fn failed_looks(&self) -> u64 {
+        self.failed_looks.load(Relaxed)
+    }
+
     pub(crate) fn probed(&self, report: &ProbeReport) {
         self.probed.fetch_add(report.stats.targets, Relaxed);
         self.answered.fetch_add(report.answers.len() as u64, Relaxed);
@@ -93,7 +98,7 @@ impl Metrics {
         let mut text = String::new();
         let singles = [
             ("looks_total", "counter", "Looks at the chain.", self.looks.load(Relaxed)),
-            ("failed_looks_total", "counter", "Looks that failed.", self.failed_looks.load(Relaxed)),
+            ("failed_looks_total", "counter", "Looks that failed.", self.failed_looks()),
             ("machines_probed_total", "counter", "Machines asked.", self.probed.load(Relaxed)),
             ("machines_answered_total", "counter", "Machines that answered.", self.answered.load(Relaxed)),
             ("fees_lamports_total", "counter", "Fees paid, in lamports.", self.fees.load(Relaxed)),

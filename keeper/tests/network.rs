@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
@@ -24,8 +24,11 @@ use leasehold_client::{
 use leasehold_keeper::{Evidence, EvidenceSettings, Keeper, Outcome, Report, Settings, tasks::Task};
 use leasehold_localnet::{Genesis, Grant, Network, Options, network::sender_options, open_market, program};
 use leasehold_node::{Node, NodeConfig, Serving};
+use solana_commitment_config::CommitmentConfig;
 use solana_instruction::Instruction;
 use solana_keypair::{Keypair, write_keypair_file};
+use solana_pubkey::Pubkey;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_signer::Signer;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -45,7 +48,12 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let options = Options { program: Some(program().unwrap()), ..Options::default() };
+        Self::at(None).await
+    }
+
+    /// On that port.
+    async fn at(rpc_port: Option<u16>) -> Self {
+        let options = Options { rpc_port, program: Some(program().unwrap()), ..Options::default() };
         let network = Network::start(options).await.unwrap();
         let mut genesis = Genesis::new(ROUND_SECS).committee(3, 2);
         genesis.rules.submit_secs = 5;
@@ -74,7 +82,8 @@ impl World {
     }
 
     async fn send(&self, signer: &Keypair, instructions: &[Instruction]) {
-        self.network.sender().send(instructions, &[signer]).await.unwrap();
+        let payer = Arc::new(signer.insecure_clone());
+        self.network.sender().with_payer(payer).send(instructions, &[]).await.unwrap();
     }
 
     async fn round(&self) -> u32 {
@@ -145,30 +154,21 @@ impl World {
         quote.serial
     }
 
-    fn settings(&self) -> Settings {
-        let mut settings = Settings {
-            take_seat: true,
-            bond: true,
-            poll: Duration::from_millis(500),
-            sender: sender_options(),
-            ..Settings::new(self.market.address)
-        };
-        settings.prober.allow_private = true;
-        settings
-    }
-
     fn keeper(&self, wallet: Keypair, settings: Settings) -> Running {
-        let mut keeper = Keeper::new(settings, wallet, Arc::clone(self.network.rpc())).unwrap();
-        let reports = keeper.reports();
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            let stopped = async {
-                let _ = stopped.await;
-            };
-            keeper.run(stopped).await.unwrap();
-        });
-        Running { stop, task, reports }
+        Running::start(Keeper::new(settings, wallet, Arc::clone(self.network.rpc())).unwrap())
     }
+}
+
+fn settings(market: Pubkey) -> Settings {
+    let mut settings = Settings {
+        take_seat: true,
+        bond: true,
+        poll: Duration::from_millis(500),
+        sender: sender_options(),
+        ..Settings::new(market)
+    };
+    settings.prober.allow_private = true;
+    settings
 }
 
 struct Running {
@@ -178,6 +178,18 @@ struct Running {
 }
 
 impl Running {
+    fn start(mut keeper: Keeper) -> Self {
+        let reports = keeper.reports();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            keeper.run(stopped).await.unwrap();
+        });
+        Self { stop, task, reports }
+    }
+
     /// Stops the keeper, and tells what it did.
     async fn stop(mut self) -> Vec<Report> {
         self.stop.send(()).unwrap();
@@ -200,7 +212,7 @@ async fn keepers_attest_and_settle_a_lease_by_themselves() {
     let mut keepers = Vec::new();
     for (index, wallet) in wallets.into_iter().enumerate() {
         let evidence = (index == 0).then(|| evidence.clone());
-        keepers.push(world.keeper(wallet, Settings { evidence, ..world.settings() }));
+        keepers.push(world.keeper(wallet, Settings { evidence, ..settings(world.market.address) }));
     }
     let _node = world.machines().await;
     let serial = world.lease(2).await;
@@ -263,6 +275,49 @@ async fn keepers_attest_and_settle_a_lease_by_themselves() {
     assert_eq!(pong_root(&kept.answers), seat.pong_root);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_waits_for_its_node_and_for_its_money() {
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let rpc = Arc::new(RpcClient::new_with_commitment(
+        format!("http://127.0.0.1:{port}"),
+        CommitmentConfig::confirmed(),
+    ));
+    let wallet = Keypair::new();
+    let me = wallet.pubkey();
+    let market = leasehold_client::address::market(1);
+    let keeper = Keeper::new(settings(market), wallet, rpc).unwrap();
+    let metrics = Arc::clone(keeper.metrics());
+    let mut running = Running::start(keeper);
+    let waits = async {
+        while metrics.failed_looks() < 2 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), waits).await.expect("it goes on asking");
+
+    let world = World::at(Some(port)).await;
+    assert_eq!(world.market.address, market);
+    let grant = Grant { wallet: me, lamports: 0, payment: 0, stake: 5_000_000_000_000 };
+    world.network.fund(grant).await.unwrap();
+    let failure = timeout(Duration::from_secs(60), running.reports.recv()).await.expect("it tries").unwrap();
+    assert_eq!((failure.task, failure.outcome), (Task::TakeSeat, Outcome::Failed));
+    assert!(failure.text.contains("fund"), "{}", failure.text);
+
+    let grant = Grant { lamports: 1_000_000_000, stake: 0, ..grant };
+    world.network.fund(grant).await.unwrap();
+    let seated = async {
+        while let Some(report) = running.reports.recv().await {
+            if report.outcome == Outcome::Done {
+                return report.task;
+            }
+        }
+        panic!("it stopped")
+    };
+    assert_eq!(timeout(Duration::from_secs(60), seated).await.expect("it takes a seat"), Task::TakeSeat);
+    running.stop().await;
+}
+
 /// The keeper as a process of its own.
 struct Process {
     child: Child,
@@ -271,10 +326,18 @@ struct Process {
 
 impl Process {
     fn start(world: &World, wallet: &Keypair, folder: &Path, flags: &[&str]) -> Self {
+        Self::start_in(&world.market.address, world, wallet, folder, flags)
+    }
+
+    fn start_in(market: &Pubkey, world: &World, wallet: &Keypair, folder: &Path, flags: &[&str]) -> Self {
+        Self::spawn(world.network.rpc_url(), market, wallet, folder, flags)
+    }
+
+    fn spawn(rpc: &str, market: &Pubkey, wallet: &Keypair, folder: &Path, flags: &[&str]) -> Self {
         let keypair: PathBuf = folder.join("keeper.json");
         write_keypair_file(wallet, &keypair).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_leasehold-keeper"))
-            .args(["--rpc", world.network.rpc_url(), "--market", &world.market.address.to_string()])
+            .args(["--rpc", rpc, "--market", &market.to_string()])
             .args(["--keypair", keypair.to_str().unwrap(), "--log", "warn"])
             .args(flags)
             .stdout(Stdio::piped())
@@ -370,10 +433,7 @@ async fn a_keeper_that_cannot_work_here_says_why_and_fails() {
         (&wallet, mint, format!("{mint}: ")),
     ] {
         for flags in [&[][..], &["--once"]] {
-            let market = market.to_string();
-            let mut all = vec!["--market", &market];
-            all.extend_from_slice(flags);
-            let (status, said) = Process::start(&world, keypair, folder.path(), &all).end();
+            let (status, said) = Process::start_in(&market, &world, keypair, folder.path(), flags).end();
             assert_eq!(status.code(), Some(1), "{said}");
             assert!(said.starts_with(&format!("leasehold-keeper: {sentence}")), "{said}");
             assert_eq!(said.lines().count(), 1, "{said}");
@@ -406,4 +466,19 @@ async fn a_keeper_that_is_started_now_and_then_votes_from_what_it_kept() {
     };
     let root = timeout(Duration::from_secs(60), voted).await.expect("it votes");
     assert_ne!(root, [0; 32]);
+}
+
+#[test]
+fn a_keeper_whose_node_is_silent_stops_when_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    // It takes the question and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rpc = format!("http://{}", silent.local_addr().unwrap());
+    let market = leasehold_client::address::market(1);
+    let mut process = Process::spawn(&rpc, &market, &Keypair::new(), folder.path(), &[]);
+    process.line();
+    let (_question, _) = silent.accept().unwrap();
+    process.signal("-TERM");
+    let (status, said) = process.end();
+    assert_eq!((status.code(), said.as_str()), (Some(0), ""));
 }

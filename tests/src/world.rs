@@ -204,6 +204,7 @@ impl World {
     }
 
     /// Sends one transaction; the first signer pays.
+    #[expect(clippy::result_large_err, reason = "it is LiteSVM's own")]
     pub fn send(&mut self, instructions: &[Instruction], signers: &[&Keypair]) -> TransactionResult {
         self.svm.expire_blockhash();
         let transaction = self.transaction(instructions, signers);

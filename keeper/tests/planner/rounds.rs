@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use leasehold_keeper::{memory::Chore, planner::Action};
+use leasehold_keeper::{
+    memory::Chore,
+    planner::{Action, Policy},
+};
 
 use crate::scene::{ROUND, ROUND_SECS, SUBMIT_SECS, Scene, begin};
 
@@ -221,6 +224,24 @@ fn when_the_one_whose_turn_it_is_fails_the_next_one_closes() {
 }
 
 #[test]
+fn a_turn_counts_anew_where_the_round_could_not_be_closed_in_between() {
+    // Seat 0 comes third of three, or last of four.
+    let round = ROUND - 1;
+    let mut scene = close_scene(round);
+    scene.plan();
+    // Somebody takes a seat and may still vote.
+    scene.sit(3, 7);
+    scene.snapshot.now_ms += 5_000;
+    assert_eq!(scene.steps(), [""; 0]);
+    scene.votes(round, &[0, 1, 2, 3]);
+    scene.snapshot.now_ms += 5_000;
+    let plan = scene.plan();
+    assert!(plan.actions.is_empty());
+    let turn = i64::from((4 - round % 4) % 4);
+    assert_eq!(plan.wake_ms, Some(scene.snapshot.now_ms + turn * 3_000));
+}
+
+#[test]
 fn a_lost_race_is_not_run_again() {
     let round = ROUND - 2;
     let mut scene = close_scene(round);
@@ -245,7 +266,9 @@ fn keepers_without_a_seat_come_last_and_only_where_asked_to() {
     let mut scene = close_scene(round);
     scene.sit(0, 9);
     assert_eq!(scene.steps(), [""; 0]);
-    scene.policy.crank = true;
+    scene.policy.turn = Duration::ZERO;
+    assert_eq!(scene.steps(), [""; 0]);
+    scene.policy = Policy { crank: true, ..Policy::default() };
     let plan = scene.plan();
     assert!(plan.actions.is_empty());
     assert_eq!(plan.wake_ms, Some(scene.snapshot.now_ms + 9_000));
@@ -288,6 +311,9 @@ fn rounds_without_votes_are_stepped_over_once_a_lease_waits_for_it() {
     assert_eq!(scene.steps(), [format!("close {}", ROUND - 10)]);
     scene.at(over - 1);
     assert_eq!(scene.steps(), [""; 0], "somebody may still vote on its last round");
+    scene.at(over);
+    lease_ends_with(&mut scene, ROUND - 10);
+    assert!(scene.steps().iter().all(|step| step.starts_with("settle")), "its rounds are all closed");
 }
 
 #[test]

@@ -326,17 +326,19 @@ impl Model {
     }
 
     fn retire(&mut self, by: Who, supplier: Who, board: u32, index: u16) -> Outcome {
-        let now = self.now;
+        let (now, round) = (self.now, self.round());
         let round_secs = i64::from(self.market.rules.round_secs);
         let slot = self.board_mut(board)?.slot_mut(index)?;
         let Some(machine) = &mut slot.machine else { return Err(vec![Refusal::Rule(SlotVacant)]) };
         // The commitment is over when the first round that it does not cover begins.
         let committed = i64::from(machine.committed_until) * round_secs;
         let leased = machine.stint.is_some();
+        // Within its lease a machine can be retired once; after it, not before the lease is settled.
+        let over = machine.stint.is_some_and(|stint| now.div_euclid(round_secs) >= i64::from(stint.until));
         let mut rules = Rules::default();
         rules.require(slot.owner == supplier, WrongSupplier);
         rules.require(by == supplier || (!leased && now > committed + 30 * 86_400), EvictionTooEarly);
-        rules.require(!(leased && machine.suspended), MachineLeased);
+        rules.require(!(leased && (machine.suspended || over)), MachineLeased);
         rules.require(leased || machine.accrued == 0, EarningsLeft);
         rules.hold()?;
         if leased {

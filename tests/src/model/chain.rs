@@ -1,3 +1,5 @@
+use std::{cell::RefCell, collections::HashMap};
+
 use anchor_lang::Space;
 use leasehold::{
     instructions::OpenLeaseArgs,
@@ -5,7 +7,6 @@ use leasehold::{
 };
 use leasehold_client::{BoardRef, MarketRef, instruction};
 use solana_instruction::{Instruction, error::InstructionError};
-use solana_keypair::Keypair;
 use solana_message::{Message, VersionedMessage};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -23,11 +24,27 @@ const TOKEN_ACCOUNT: usize = 165;
 /// The real program, with a wallet for everybody.
 pub struct Chain {
     pub world: World,
-    wallets: Vec<Keypair>,
+    accounts: Vec<Accounts>,
     /// Pays for all transactions, so that what else wallets lose or gain is rent.
     payer: Pubkey,
-    /// What each wallet had before the market was created.
-    lamports: Vec<u64>,
+    stake_vault: Pubkey,
+    // Addresses that were searched for once; searching takes longer than most instructions.
+    boards: RefCell<HashMap<u32, (BoardRef, Pubkey)>>,
+    leases: RefCell<HashMap<(u32, u32), Pubkey>>,
+}
+
+/// Somebody's addresses.
+#[derive(Clone, Copy)]
+pub struct Accounts {
+    pub key: Pubkey,
+    /// Token accounts.
+    pub payments: Pubkey,
+    pub stake: Pubkey,
+    /// Accounts of the program.
+    pub supplier: Pubkey,
+    pub keeper: Pubkey,
+    /// Lamports before the market was created.
+    lamports: u64,
 }
 
 impl Chain {
@@ -41,10 +58,28 @@ impl Chain {
         // Signatures are the runtime's business, and every other test's.
         let svm = std::mem::take(&mut world.svm);
         world.svm = svm.with_sigverify(false).with_blockhash_check(false).with_transaction_history(0);
-        let wallets: Vec<Keypair> = everybody().map(|_| world.wallet()).collect();
+        let market = world.market;
+        let accounts = everybody().map(|_| {
+            let key = world.wallet().pubkey();
+            Accounts {
+                key,
+                payments: market.payment_account(&key),
+                stake: market.stake_account(&key),
+                supplier: market.supplier(&key),
+                keeper: market.keeper(&key),
+                lamports: world.lamports(&key),
+            }
+        });
+        let accounts = accounts.collect();
         let payer = world.wallet().pubkey();
-        let lamports = wallets.iter().map(|wallet| world.lamports(&wallet.pubkey())).collect();
-        let mut chain = Chain { world, wallets, payer, lamports };
+        let mut chain = Chain {
+            world,
+            accounts,
+            payer,
+            stake_vault: market.stake_vault(),
+            boards: RefCell::default(),
+            leases: RefCell::default(),
+        };
         let authority = chain.key(AUTHORITY);
         let create = instruction::create_market(&chain.market(), authority, TIMELOCK_SECS, rules, params);
         chain.process(create).expect("a lawful market");
@@ -53,9 +88,14 @@ impl Chain {
 
     /// The same state once more.
     pub fn fork(&self) -> Self {
-        let world = self.world.clone();
-        let wallets = self.wallets.iter().map(Keypair::insecure_clone).collect();
-        Chain { world, wallets, payer: self.payer, lamports: self.lamports.clone() }
+        Chain {
+            world: self.world.clone(),
+            accounts: self.accounts.clone(),
+            payer: self.payer,
+            stake_vault: self.stake_vault,
+            boards: self.boards.clone(),
+            leases: self.leases.clone(),
+        }
     }
 
     pub fn rents(&self) -> Rents {
@@ -76,22 +116,40 @@ impl Chain {
         self.world.market
     }
 
+    pub fn stake_vault(&self) -> Pubkey {
+        self.stake_vault
+    }
+
+    pub fn accounts(&self, who: Who) -> &Accounts {
+        &self.accounts[usize::from(who.0)]
+    }
+
     pub fn key(&self, who: Who) -> Pubkey {
-        self.wallets[usize::from(who.0)].pubkey()
+        self.accounts(who).key
     }
 
     /// Lamports that a wallet has gained since before the market was created.
     pub fn lamports_gained(&self, who: Who) -> i64 {
-        let index = usize::from(who.0);
-        self.world.lamports(&self.wallets[index].pubkey()) as i64 - self.lamports[index] as i64
+        let accounts = self.accounts(who);
+        self.world.lamports(&accounts.key) as i64 - accounts.lamports as i64
     }
 
     pub fn board(&self, index: u32) -> BoardRef {
-        self.market().board(index)
+        self.board_and_vault(index).0
+    }
+
+    /// A board and its payment vault.
+    pub fn board_and_vault(&self, index: u32) -> (BoardRef, Pubkey) {
+        let mut boards = self.boards.borrow_mut();
+        *boards.entry(index).or_insert_with(|| {
+            let board = self.market().board(index);
+            (board, board.payment_vault())
+        })
     }
 
     pub fn lease_address(&self, id: LeaseId) -> Pubkey {
-        self.board(id.board).lease(id.serial)
+        let board = self.board(id.board);
+        *self.leases.borrow_mut().entry((id.board, id.serial)).or_insert_with(|| board.lease(id.serial))
     }
 
     /// Lets the program do it; an error's code where it refuses.
@@ -117,11 +175,11 @@ impl Chain {
     fn instruction(&self, action: &Action) -> Instruction {
         use Action::*;
         let market = &self.market();
-        let payments = |who: &Who| market.payment_account(&self.key(*who));
-        let stake = |who: &Who| market.stake_account(&self.key(*who));
+        let payments = |who: &Who| self.accounts(*who).payments;
+        let stake = |who: &Who| self.accounts(*who).stake;
         let key = |who: &Who| self.key(*who);
-        let supplier = |who: &Who| market.supplier(&self.key(*who));
-        let keeper = |who: &Who| market.keeper(&self.key(*who));
+        let supplier = |who: &Who| self.accounts(*who).supplier;
+        let keeper = |who: &Who| self.accounts(*who).keeper;
         let board = |index: &u32| self.board(*index);
         let lease = |id: &LeaseId| self.lease_address(*id);
         match action {

@@ -31,15 +31,16 @@ pub fn compare(model: &Model, chain: &Chain) -> Compared {
         keeper(model, chain, who)?;
     }
     for index in 0..model.market.next_board {
-        let data = chain.world.data(&chain.board(index).address);
-        let vault = chain.world.tokens(&chain.board(index).payment_vault());
+        let (board_ref, vault) = chain.board_and_vault(index);
+        let data = chain.world.data(&board_ref.address);
+        let vault = chain.world.tokens(&vault);
         let Some(expected) = model.boards.get(&index) else {
             same!(data.len(), 0, "board {index}'s account");
             same!(vault, 0, "board {index}'s vault");
             continue;
         };
         same!(vault, expected.payment_vault(), "board {index}'s vault");
-        let lamports = chain.world.lamports(&chain.board(index).address) as i64;
+        let lamports = chain.world.lamports(&board_ref.address) as i64;
         let rent = model.rents.board + model.rents.slot * expected.slots.len() as i64;
         same!(lamports, rent, "board {index}'s rent");
         let data = BoardData::new(&data).map_err(|error| error.to_string())?;
@@ -54,7 +55,7 @@ fn market(model: &Model, chain: &Chain) -> Compared {
     let wallets: u64 = model.wallets.values().map(|wallet| wallet.stake).sum();
     // One wallet more pays for transactions and takes no part.
     same!(supply.ok(), Some(wallets + model.stake_vault() + crate::STAKES), "the supply of stake");
-    same!(chain.world.tokens(&chain.market().stake_vault()), model.stake_vault(), "the stake vault");
+    same!(chain.world.tokens(&chain.stake_vault()), model.stake_vault(), "the stake vault");
     let expected = &model.market;
     if expected.is_closed {
         same!(chain.world.data(&chain.market().address).len(), 0, "the market's account");
@@ -75,8 +76,8 @@ fn market(model: &Model, chain: &Chain) -> Compared {
 
 fn wallet(model: &Model, chain: &Chain, who: super::Who) -> Compared {
     let expected = model.wallet(who);
-    same!(chain.world.payments_of(&chain.key(who)), expected.payments, "{who:?}'s payment tokens");
-    same!(chain.world.stake_of(&chain.key(who)), expected.stake, "{who:?}'s stake tokens");
+    same!(chain.world.tokens(&chain.accounts(who).payments), expected.payments, "{who:?}'s payment tokens");
+    same!(chain.world.tokens(&chain.accounts(who).stake), expected.stake, "{who:?}'s stake tokens");
     same!(chain.lamports_gained(who), expected.lamports, "{who:?}'s lamports");
     Ok(())
 }
@@ -88,7 +89,7 @@ fn stake(found: &StakeLedger, expected: &Stake, name: String) -> Compared {
 }
 
 fn supplier(model: &Model, chain: &Chain, who: super::Who) -> Compared {
-    let address = chain.market().supplier(&chain.key(who));
+    let address = chain.accounts(who).supplier;
     let lamports = chain.world.lamports(&address) as i64;
     same!(lamports, model.lamports_of_supplier(who), "lamports of {who:?}'s supplier account");
     let Some(expected) = model.suppliers.get(&who) else {
@@ -101,7 +102,7 @@ fn supplier(model: &Model, chain: &Chain, who: super::Who) -> Compared {
 }
 
 fn keeper(model: &Model, chain: &Chain, who: super::Who) -> Compared {
-    let address = chain.market().keeper(&chain.key(who));
+    let address = chain.accounts(who).keeper;
     let Some(expected) = model.keepers.get(&who) else {
         same!(chain.world.data(&address).len(), 0, "{who:?}'s keeper account");
         return Ok(());
@@ -186,7 +187,7 @@ fn tally(view: &BoardView, expected: &Board) -> Compared {
 }
 
 fn slot(chain: &Chain, found: &SlotAccount, expected: &Slot) -> Compared {
-    same!(found.supplier, chain.market().supplier(&chain.key(expected.owner)), "supplier");
+    same!(found.supplier, chain.accounts(expected.owner).supplier, "supplier");
     same!(found.generation, expected.generation, "generation");
     let Some(machine) = &expected.machine else {
         let empty = SlotAccount {

@@ -82,7 +82,7 @@ fn program_does_what_the_model_does_under_strict_rules() {
         keeper_fee: 1,
         unbonding_secs: 0,
         min_rounds: 2,
-        max_rounds: 12,
+        max_rounds: 20,
         fee_bps: 3_000,
         keeper_share_bps: 10_000,
         sla_bps: 10_000,
@@ -108,7 +108,7 @@ fn program_does_what_the_model_does_under_lax_rules() {
         ..params()
     };
     params.classes.iter_mut().for_each(|class| class.weight_bps = 3_333);
-    run(3, rules, params, false, &[]);
+    run(3, rules, params, false, &["WithdrawFees", "ClaimKeeperFees"]);
 }
 
 /// All keepers must agree, nothing is at stake, and payments are in a Token-2022 mint.
@@ -117,5 +117,5 @@ fn program_does_what_the_model_does_without_bonds() {
     let rules = RoundRules { round_secs: 600, submit_secs: 599, seats: 4, threshold: 4, abandon_rounds: 64 };
     let split = SlashSplit { buyer_bps: 1, burn_bps: 9_998, market_bps: 0, caller_bps: 1 };
     let params = Params { bond_unit: 0, keeper_fee: u64::MAX, sla_bps: 9_000, split, ..params() };
-    run(4, rules, params, true, &[]);
+    run(4, rules, params, true, &["WithdrawMarketStake", "BurnSlashed", "ClaimCompensation"]);
 }

@@ -6,10 +6,10 @@ use leasehold::{
         matching::{CutOff, Criteria},
         slashing::SlashSplit,
     },
-    state::Params,
+    state::{LeaseState, Params},
 };
 use leasehold_tests::model::{
-    Action, BUYERS, Board, CAST, KEEPERS, LeaseId, Machine, Model, SUPPLIERS, Slot, Stake, Who, compare::SCORE,
+    Action, BUYERS, Board, CAST, KEEPERS, Lease, LeaseId, Machine, Model, SUPPLIERS, Slot, Stake, Who, compare::SCORE,
 };
 
 use crate::{
@@ -44,7 +44,7 @@ impl Step {
                 attest(play, *board, *rounds, *absent, *down, *dissent)
             }
             _ => match self.action(&play.model) {
-                Some(action) => play.act(action).map(|_| ()),
+                Some(action) => play.act(action).map(drop),
                 None => Ok(()),
             },
         }
@@ -53,6 +53,9 @@ impl Step {
     /// The instruction; none where there is nothing for it to name, or no room.
     fn action(&self, model: &Model) -> Option<Action> {
         let authority = model.market.authority;
+        // Goes on for a round or more.
+        let is_open = |lease: &Lease| lease.state == LeaseState::Open && lease.until > model.round() + 1;
+        let unsettled = |lease: &Lease| lease.state != LeaseState::Settled;
         Some(match self {
             Step::Pass { .. } | Step::Days { .. } | Step::Edge { .. } | Step::Attest { .. } => return None,
             Step::Vote { board, seat, by, when, down, flaw } => {
@@ -103,7 +106,7 @@ impl Step {
                     Holding::Deposit => Action::DepositStake { by, amount },
                     Holding::Request => Action::RequestUnstake { by, amount },
                     Holding::Withdraw => Action::WithdrawStake { by, to },
-                    Holding::Register => Action::RegisterSupplier { by },
+                    Holding::Register => Action::RegisterSupplier { by: Who(who % CAST) },
                     Holding::Close => Action::CloseSupplier { by },
                 }
             }
@@ -115,7 +118,7 @@ impl Step {
                     Holding::Deposit => Action::DepositBond { by, amount },
                     Holding::Request => Action::RequestUnbond { by, amount },
                     Holding::Withdraw => Action::WithdrawBond { by, to },
-                    Holding::Register => Action::RegisterKeeper { by },
+                    Holding::Register => Action::RegisterKeeper { by: Who(who % CAST) },
                     Holding::Close => Action::CloseKeeper { by },
                 }
             }
@@ -170,11 +173,16 @@ impl Step {
                 Action::TrimBoard { board, suppliers }
             }
 
-            Step::TakeSeat { board, who, seat } => Action::TakeSeat {
-                by: usually(*who, &KEEPERS),
-                board: board_of(model, *board),
-                seat: seat_of(model, *seat),
-            },
+            Step::TakeSeat { board, who, seat } => {
+                let board = board_of(model, *board);
+                let seats = model.boards.get(&board).map_or(&[][..], |state| &state.seats);
+                let vacant = seats.iter().position(Option::is_none).filter(|_| *seat < 200);
+                let seat = vacant.map_or(seat_of(model, *seat), |seat| seat as u8);
+                let seated = |who: &Who| seats.iter().flatten().any(|seat| seat.keeper == *who);
+                let unseated: Vec<Who> = KEEPERS.into_iter().filter(|who| !seated(who)).collect();
+                let by = usually(*who, if unseated.is_empty() { &KEEPERS } else { &unseated });
+                Action::TakeSeat { by, board, seat }
+            }
             Step::LeaveSeat { board, seat, by } => {
                 let (board, seat) = (board_of(model, *board), seat_of(model, *seat));
                 let keeper = holder(model, board, seat).unwrap_or(KEEPERS[0]);
@@ -189,48 +197,44 @@ impl Step {
             Step::Open { board, buyer, machines, rounds, criteria: wanted, limit, hint, flaw } => {
                 let board = board_of(model, *board);
                 let criteria = criteria(*wanted);
-                let (mut machines, rounds) = (u32::from(*machines), u32::from(*rounds));
+                let (machines, rounds) = (u32::from(*machines), rounds_of(model, *rounds));
                 let quote = model.quote(board, &criteria, machines, rounds);
                 let deposit = quote.as_ref().map_or(0, |(_, deposit)| *deposit);
-                let mut serial = u64::from(model.boards.get(&board).map_or(1, |state| state.next_serial));
-                match flaw % 4 {
-                    _ if *flaw == 0 => {}
-                    1 => serial += 1,
-                    2 => serial = serial.saturating_sub(1),
-                    3 => machines = 0,
-                    _ => machines = 100,
-                }
                 let last = quote.and_then(|(slots, _)| slots.last().copied());
-                Action::OpenLease {
-                    by: usually(*buyer, &BUYERS),
-                    board,
-                    args: Box::new(OpenLeaseArgs {
-                        serial,
-                        criteria,
-                        machines,
-                        rounds,
-                        max_deposit: self::limit(deposit, *limit),
-                        cluster: (*limit % 3 == 1).then_some(7),
-                        hint: self::hint(model, board, last, *hint),
-                    }),
+                let by = usually(*buyer, &BUYERS);
+                let mut open = open(model, board, by, machines, rounds);
+                if let Action::OpenLease { args, .. } = &mut open {
+                    args.criteria = criteria;
+                    args.max_deposit = self::limit(deposit, *limit);
+                    args.cluster = (*limit % 3 == 1).then_some(7);
+                    args.hint = self::hint(model, board, last, *hint);
+                    match flaw % 5 {
+                        _ if *flaw == 0 => {}
+                        0 => args.serial += 1,
+                        1 => args.serial = args.serial.saturating_sub(1),
+                        2 => args.machines = 0,
+                        3 => args.machines = 100,
+                        _ => args.rounds = u32::from(*flaw) * 100,
+                    }
                 }
+                open
             }
             Step::Extend { lease, by, rounds, limit } => {
-                let (id, owner) = lease_of(model, *lease);
+                let (id, owner) = lease_of(model, *lease, is_open);
                 let rounds = u32::from(*rounds) / 2;
                 let max_deposit = self::limit(model.extension(id, rounds), *limit);
                 Action::ExtendLease { by: someone(*by, owner), lease: id, rounds, max_deposit }
             }
             Step::Cancel { lease, by } => {
-                let (id, owner) = lease_of(model, *lease);
+                let (id, owner) = lease_of(model, *lease, is_open);
                 Action::CancelLease { by: someone(*by, owner), lease: id }
             }
             Step::Transfer { lease, by, to } => {
-                let (id, owner) = lease_of(model, *lease);
+                let (id, owner) = lease_of(model, *lease, |_| true);
                 Action::TransferLease { by: someone(*by, owner), lease: id, to: Who(to % CAST) }
             }
             Step::Replace { lease, by, slot, limit, hint } => {
-                let (id, owner) = lease_of(model, *lease);
+                let (id, owner) = lease_of(model, *lease, is_open);
                 let slot = troubled(model, id, *slot);
                 let max_deposit = if *limit < 200 { u64::MAX } else { u64::from(limit % 4) * 1_000 };
                 let wanted = model.lease(id).ok().map(|lease| (lease.criteria, lease.until));
@@ -245,18 +249,20 @@ impl Step {
                     120..230 => model.keepers.contains_key(&by).then_some(by),
                     _ => Some(Who(as_keeper % CAST)),
                 };
-                Action::SettleLease { by, lease: lease_of(model, *lease).0, keeper }
+                Action::SettleLease { by, lease: lease_of(model, *lease, unsettled).0, keeper }
             }
             Step::ClaimRefund { lease, by, to } => {
-                let (id, owner) = lease_of(model, *lease);
+                let (id, owner) = lease_of(model, *lease, |lease| lease.refund_due > 0);
                 Action::ClaimRefund { by: someone(*by, owner), lease: id, to: someone(*to, owner) }
             }
             Step::ClaimCompensation { lease, by, to } => {
-                let (id, owner) = lease_of(model, *lease);
+                let (id, owner) = lease_of(model, *lease, |lease| lease.compensation_due > 0);
                 Action::ClaimCompensation { by: someone(*by, owner), lease: id, to: someone(*to, owner) }
             }
             Step::CloseLease { lease, buyer } => {
-                let (id, _) = lease_of(model, *lease);
+                let (id, _) = lease_of(model, *lease, |lease| {
+                    lease.state == LeaseState::Settled && lease.refund_due + lease.compensation_due == 0
+                });
                 let opened_by = model.lease(id).map_or(BUYERS[0], |lease| lease.buyer);
                 Action::CloseLease { lease: id, buyer: someone(*buyer, opened_by) }
             }
@@ -335,14 +341,38 @@ fn holder(model: &Model, board: u32, seat: u8) -> Option<Who> {
     Some(seat.keeper)
 }
 
-/// A lease that exists, and its owner; seldom one that doesn't.
-fn lease_of(model: &Model, pick: Pick) -> (LeaseId, Who) {
-    let leases = model.leases();
+/// A lease, and its owner: mostly one for which `wanted` holds, if there is one, seldom one that doesn't exist.
+fn lease_of(model: &Model, pick: Pick, wanted: impl Fn(&Lease) -> bool) -> (LeaseId, Who) {
+    let lease = |id: &LeaseId| model.lease(*id).expect("exists");
+    let mut leases = model.leases();
+    if pick < 200 && leases.iter().any(|id| wanted(lease(id))) {
+        leases.retain(|id| wanted(lease(id)));
+    }
     if leases.is_empty() || pick >= 252 {
         return (LeaseId { board: 0, serial: 1_000 }, BUYERS[0]);
     }
     let id = leases[usize::from(pick) % leases.len()];
-    (id, model.lease(id).expect("exists").owner)
+    (id, lease(&id).owner)
+}
+
+/// A lease of anything, for whatever it costs.
+pub fn open(model: &Model, board: u32, by: Who, machines: u32, rounds: u32) -> Action {
+    let args = OpenLeaseArgs {
+        serial: u64::from(model.boards.get(&board).map_or(1, |state| state.next_serial)),
+        criteria: criteria(0),
+        machines,
+        rounds,
+        max_deposit: u64::MAX,
+        cluster: None,
+        hint: None,
+    };
+    Action::OpenLease { by, board, args: Box::new(args) }
+}
+
+/// Rounds that the market allows, mostly few.
+fn rounds_of(model: &Model, rounds: u8) -> u32 {
+    let (least, most) = (model.market.params.min_rounds, model.market.params.max_rounds);
+    u32::from(rounds).clamp(least, most)
 }
 
 /// Slots of machines, all of one supplier but seldom one; and that supplier.

@@ -11,12 +11,12 @@ use leasehold_client::{
 use leasehold_tests::{
     PAYMENTS, STAKE, STAKES, START,
     model::{
-        AUTHORITY, Action, Chain, KEEPERS, Market, Model, Outcome, SUPPLIERS, TIMELOCK_SECS, Wallet, Who,
+        AUTHORITY, Action, BUYERS, Chain, KEEPERS, Market, Model, Outcome, SUPPLIERS, TIMELOCK_SECS, Wallet, Who,
         compare::compare, everybody,
     },
 };
 
-use crate::{drain, steps, steps::Step};
+use crate::{drain, perform, steps, steps::Step};
 
 /// The model and the program, in the same state.
 pub struct Play {
@@ -28,7 +28,8 @@ pub struct Play {
 }
 
 impl Play {
-    /// A market with a board, suppliers with stake and machines, and a keeper in every seat.
+    /// A market with a board, suppliers with stake and machines, a keeper in every seat, and two leases whose
+    /// first round runs.
     pub fn begin(rules: RoundRules, params: Params, pays_in_2022: bool) -> Self {
         let chain = Chain::new(rules, params.clone(), pays_in_2022);
         let rents = chain.rents();
@@ -73,10 +74,17 @@ impl Play {
             self.must(Action::ListMachines { by, board: 0, until, machines, former: vec![] })?;
         }
         let seats = self.model.market.rules.seats;
-        for (seat, by) in (0..seats).zip(KEEPERS) {
+        for (seat, by) in (0u8..).zip(KEEPERS) {
             self.must(Action::RegisterKeeper { by })?;
             self.must(Action::DepositBond { by, amount: 3_000 * STAKE })?;
-            self.must(Action::TakeSeat { by, board: 0, seat })?;
+            if seat < seats {
+                self.must(Action::TakeSeat { by, board: 0, seat })?;
+            }
+        }
+        self.pass_to(self.model.round_end(self.model.round()) + 1);
+        for (by, machines, rounds) in [(BUYERS[0], 4, 6), (BUYERS[1], 3, 11)] {
+            let open = perform::open(&self.model, 0, by, machines, rounds);
+            self.must(open)?;
         }
         self.pass_to(self.model.round_end(self.model.round()) + 1);
         Ok(())

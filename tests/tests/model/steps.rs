@@ -184,7 +184,7 @@ fn edge() -> impl Strategy<Value = Edge> {
         4 => Just(Edge::VotingEnds),
         3 => Just(Edge::LeaseEnds),
         2 => Just(Edge::StakeIsFree),
-        1 => Just(Edge::TimelockEnds),
+        3 => Just(Edge::TimelockEnds),
         1 => Just(Edge::SeatIsIdle),
         1 => Just(Edge::MachineIsEvictable),
     ]
@@ -194,7 +194,7 @@ pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => time(),
         26 => attesting(),
-        5 => governing(),
+        8 => governing(),
         14 => staking(),
         16 => listing(),
         6 => seating(),
@@ -227,7 +227,7 @@ fn attesting() -> impl Strategy<Value = Step> {
 fn governing() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (who(), pick()).prop_map(|(by, change)| Step::ProposeParams { by, change }),
-        2 => Just(Step::ApplyParams),
+        3 => Just(Step::ApplyParams),
         1 => (who(), pick()).prop_map(|(by, to)| Step::ProposeAuthority { by, to }),
         1 => who().prop_map(|by| Step::AcceptAuthority { by }),
         // Mostly resumed: else nothing would happen.

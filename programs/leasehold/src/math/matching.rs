@@ -118,7 +118,7 @@ struct Filter {
     max_price: u64,
     /// First round the machine need not serve.
     until: u32,
-    /// Bounds that many leases don't set, and whether this one does.
+    /// Bounds that many leases don't set, and whether this one does. Every machine has a GPU.
     bounded: bool,
     min_gpus: u8,
     min_speed: u8,

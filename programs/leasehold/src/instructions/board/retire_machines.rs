@@ -56,6 +56,6 @@ pub fn retire_machines(ctx: Context<RetireMachines>, machines: Vec<u16>) -> Resu
             slot.vacate();
         }
     }
-    while shrink(&info, round, supplier.as_ref())? {}
+    shrink(&info, round, supplier.as_ref(), usize::MAX)?;
     Ok(())
 }

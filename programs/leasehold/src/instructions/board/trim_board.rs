@@ -4,7 +4,7 @@ use crate::{
     error::LeaseholdError,
     instructions::now,
     math::{add, sub},
-    state::{Board, SlotState, board_len, split_mut},
+    state::{Board, Slot, SlotState, board_len, split_mut},
 };
 
 #[derive(Accounts)]
@@ -20,28 +20,34 @@ pub fn trim_board<'info>(ctx: Context<'info, TrimBoard<'info>>) -> Result<()> {
     let board = ctx.accounts.board.to_account_info();
     let round = ctx.accounts.board.load()?.round_at(now()?)?;
     for supplier in ctx.remaining_accounts {
-        require!(shrink(&board, round, supplier)?, LeaseholdError::StrayAccount);
+        require!(shrink(&board, round, supplier, 1)? == 1, LeaseholdError::StrayAccount);
     }
     Ok(())
 }
 
-/// Cuts off the last slot if it is vacant and its rent is owed to `supplier`; says whether it was.
-pub fn shrink(info: &AccountInfo, round: u32, supplier: &AccountInfo) -> Result<bool> {
-    let slots = {
+/// Cuts off at most `most` of the last slots, while they are vacant and their rent is owed to `supplier`. Says
+/// how many.
+pub fn shrink(info: &AccountInfo, round: u32, supplier: &AccountInfo, most: usize) -> Result<usize> {
+    let (cut, slots) = {
         let mut data = info.try_borrow_mut_data()?;
         let (board, slots) = split_mut(&mut data)?;
-        match slots.last() {
-            Some(slot) if slot.is(SlotState::Vacant) && slot.supplier == *supplier.key => {
-                board.fresh_generation = board.fresh_generation.max(slot.generation);
-            }
-            _ => return Ok(false),
+        let theirs = |slot: &&Slot| slot.is(SlotState::Vacant) && slot.supplier == *supplier.key;
+        let mut cut = 0usize;
+        for slot in slots.iter().rev().take(most).take_while(theirs) {
+            board.fresh_generation = board.fresh_generation.max(slot.generation);
+            cut = cut.saturating_add(1);
         }
-        board.resize(round, board.slots.checked_sub(1).ok_or(LeaseholdError::MathOverflow)?);
-        board.slots as usize
+        let left = slots.len().saturating_sub(cut);
+        if cut > 0 {
+            board.resize(round, u32::try_from(left).map_err(|_| LeaseholdError::MathOverflow)?);
+        }
+        (cut, left)
     };
-    info.resize(board_len(slots))?;
-    let rent = info.lamports().saturating_sub(Rent::get()?.minimum_balance(board_len(slots)));
-    **info.try_borrow_mut_lamports()? = sub(info.lamports(), rent)?;
-    **supplier.try_borrow_mut_lamports()? = add(supplier.lamports(), rent)?;
-    Ok(true)
+    if cut > 0 {
+        info.resize(board_len(slots))?;
+        let rent = info.lamports().saturating_sub(Rent::get()?.minimum_balance(board_len(slots)));
+        **info.try_borrow_mut_lamports()? = sub(info.lamports(), rent)?;
+        **supplier.try_borrow_mut_lamports()? = add(supplier.lamports(), rent)?;
+    }
+    Ok(cut)
 }
