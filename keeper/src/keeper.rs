@@ -1,5 +1,10 @@
 //! The circle: look, plan, act.
 
+mod answers;
+mod work;
+
+pub use work::Report;
+
 use std::{
     collections::{HashMap, HashSet},
     fmt, io,
@@ -10,10 +15,8 @@ use std::{
 };
 
 use leasehold_client::{
-    BoardRef,
     probe::SigningKey,
-    rounds::round_at,
-    sender::{AnySigner, Receipt, Sender},
+    sender::{AnySigner, Sender},
 };
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -21,8 +24,8 @@ use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_signer::Signer;
 use tokio::{
     sync::mpsc,
-    task::{Id, JoinError, JoinSet, spawn_blocking},
-    time::sleep,
+    task::JoinSet,
+    time::{sleep, timeout},
 };
 use tracing::{Instrument, info, warn};
 
@@ -30,18 +33,21 @@ use crate::{
     evidence::Evidence,
     memory::{Chore, Memory},
     metrics::{self, Metrics, Outcome},
-    planner::{Action, Advice, Plan, Policy, plan},
-    prober::{ProbeReport, Prober},
+    planner::{Advice, Plan, Policy, plan},
+    prober::Prober,
     settings::Settings,
-    snapshot::{BoardSnapshot, ReadError, Reader, Snapshot},
-    tasks::{self, End, Finished, Task, Tools},
+    snapshot::{ReadError, Reader, Snapshot},
+    tasks::Tools,
     troubles::{Troubles, pause},
 };
+use work::Work;
 
 /// Shortest time between two looks.
 const BREATH: Duration = Duration::from_millis(250);
 /// Looks in each round at least.
 const LOOKS: u32 = 20;
+/// How long a keeper that stops waits for its last transactions.
+const FAREWELL: Duration = Duration::from_secs(30);
 /// The longest that a keeper which runs once probes.
 const PROBE_ONCE: Duration = Duration::from_secs(60);
 
@@ -50,7 +56,7 @@ const PROBE_ONCE: Duration = Duration::from_secs(60);
 pub enum KeeperError {
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("{key} governs the market or was offered to: give the keeper a key of its own with --keypair")]
+    #[error("{key} is the market's authority: give the keeper a key of its own with --keypair")]
     MarketAuthority { key: Pubkey },
     #[error("cannot keep evidence in {folder} ({source}): check --evidence and who may write there")]
     Evidence { folder: PathBuf, source: io::Error },
@@ -58,21 +64,6 @@ pub enum KeeperError {
     Metrics { address: SocketAddr, source: io::Error },
     #[error("{failed} of {steps} steps failed: see the log")]
     Steps { failed: usize, steps: usize },
-}
-
-/// A step that ended, for whoever runs the keeper as a library.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// The keeper's wallet.
-    pub keeper: Pubkey,
-    /// Number of the board.
-    pub board: u32,
-    pub task: Task,
-    pub outcome: Outcome,
-    /// Of the transaction, if one took effect.
-    pub receipt: Option<Receipt>,
-    /// What was done, or why not.
-    pub text: String,
 }
 
 /// One keeper.
@@ -101,42 +92,6 @@ enum Trouble {
     /// Of a board's machines.
     Hearing(Pubkey),
     Chore(Chore),
-}
-
-/// Steps under way.
-#[derive(Default)]
-struct Work {
-    /// Given up when the keeper stops: an unfinished round of probes is no vote.
-    probes: JoinSet<Finished>,
-    /// Waited for when the keeper stops.
-    transactions: JoinSet<Finished>,
-    chores: HashMap<Id, Chore>,
-}
-
-impl Work {
-    /// The next step that ends; `None` where none is under way.
-    async fn next(&mut self) -> Option<(Id, Result<Finished, JoinError>)> {
-        let joined = tokio::select! {
-            Some(joined) = self.transactions.join_next_with_id() => joined,
-            Some(joined) = self.probes.join_next_with_id() => joined,
-            else => return None,
-        };
-        Some(sorted(joined))
-    }
-
-    /// A step that has ended already.
-    fn try_next(&mut self) -> Option<(Id, Result<Finished, JoinError>)> {
-        let joined =
-            self.transactions.try_join_next_with_id().or_else(|| self.probes.try_join_next_with_id());
-        joined.map(sorted)
-    }
-}
-
-fn sorted(joined: Result<(Id, Finished), JoinError>) -> (Id, Result<Finished, JoinError>) {
-    match joined {
-        Ok((id, finished)) => (id, Ok(finished)),
-        Err(error) => (error.id(), Err(error)),
-    }
 }
 
 impl Keeper {
@@ -280,17 +235,22 @@ impl Keeper {
                 () = sleep(wait) => {}
             }
         }
-        info!("stopping after {} transactions under way", work.transactions.len());
-        work.probes.shutdown().await;
-        while let Some((id, finished)) = work.next().await {
-            self.end(id, finished, &mut work).await;
+        work.stop_probes().await;
+        info!("stopping after {} transactions under way", work.len());
+        let last = async {
+            while let Some((id, finished)) = work.next().await {
+                self.end(id, finished, &mut work).await;
+            }
+        };
+        if timeout(FAREWELL, last).await.is_err() {
+            warn!("stopping without word of the last transactions");
         }
         Ok(())
     }
 
     /// Plans from a snapshot, and tells what the operator should know of it.
     async fn plan(&mut self, snapshot: &Snapshot) -> Result<Plan, KeeperError> {
-        if snapshot.authorities.contains(&self.me) {
+        if snapshot.authority == self.me {
             return Err(KeeperError::MarketAuthority { key: self.me });
         }
         self.greet(snapshot).await;
@@ -309,168 +269,6 @@ impl Keeper {
         }
         self.advised = plan.advice.iter().cloned().collect();
         Ok(plan)
-    }
-
-    /// Notes seats that were taken and lost. On a board that is new to it, the keeper may have gathered
-    /// answers in an earlier life.
-    async fn greet(&mut self, snapshot: &Snapshot) {
-        let mut seats = HashMap::new();
-        for board in &snapshot.boards {
-            let address = board.board.address;
-            let before = self.seats.remove(&address);
-            match (before, board.seat_of(&self.me)) {
-                (None, Some(seat)) => {
-                    info!("holds seat {seat} of board {}", board.board.index);
-                    self.recall(board, snapshot.now_ms).await;
-                    seats.insert(address, seat);
-                }
-                (Some(seat), None) => warn!("lost seat {seat} of board {}", board.board.index),
-                (_, Some(seat)) => drop(seats.insert(address, seat)),
-                (None, None) => {}
-            }
-        }
-        // Boards that could not be read this time.
-        seats.extend(self.seats.drain());
-        self.seats = seats;
-    }
-
-    /// Reads the answers of the running round, and the one before, from the folder of evidence.
-    async fn recall(&mut self, board: &BoardSnapshot, now_ms: i64) {
-        let Some(evidence) = self.evidence.clone() else { return };
-        let running = round_at(board.header.round_secs, now_ms.div_euclid(1_000));
-        let (address, me) = (board.board.address, self.me);
-        for round in [running.saturating_sub(1), running] {
-            let evidence = evidence.clone();
-            let read = spawn_blocking(move || evidence.load(&address, round, &me)).await;
-            match read.map_err(io::Error::other).flatten() {
-                Ok(Some(report)) => {
-                    info!(
-                        "board {}: found {} answers of round {round}",
-                        board.board.index,
-                        report.answers.len()
-                    );
-                    self.memory.keep(address, report, now_ms);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    warn!("the evidence of round {round} can't be used: {error}");
-                }
-            }
-        }
-    }
-
-    fn begin(&mut self, actions: Vec<Action>, work: &mut Work) {
-        for action in actions {
-            let chore = action.chore();
-            self.memory.begin(chore);
-            let tools = self.tools.clone();
-            let set = if matches!(action, Action::ProbeRound { .. }) {
-                &mut work.probes
-            } else {
-                &mut work.transactions
-            };
-            let handle = set.spawn(tasks::run(action, tools).in_current_span());
-            work.chores.insert(handle.id(), chore);
-        }
-    }
-
-    /// Takes note of a step that ended.
-    async fn end(&mut self, id: Id, finished: Result<Finished, JoinError>, work: &mut Work) -> Outcome {
-        let chore = work.chores.remove(&id);
-        let now_ms = self.reader.now_ms().unwrap_or_default();
-        let finished = match finished {
-            Ok(finished) => finished,
-            Err(error) => {
-                // A fault of this program's own: the others go on.
-                if let Some(chore) = chore {
-                    self.memory.fail(&chore, now_ms);
-                    self.troubles.note(Trouble::Chore(chore), &format!("a step broke down: {error}"));
-                }
-                return Outcome::Failed;
-            }
-        };
-        let Finished { chore, task, board, text, end } = finished;
-        let trouble = Trouble::Chore(chore);
-        let outcome = match &end {
-            End::Failed(_) => Outcome::Failed,
-            End::Overtaken(_) => Outcome::Overtaken,
-            End::Probed(_) | End::Sent(_) => Outcome::Done,
-        };
-        self.metrics.step(task, outcome);
-        match outcome {
-            Outcome::Failed => drop(self.memory.fail(&chore, now_ms)),
-            _ => {
-                self.memory.end(&chore, now_ms);
-                self.troubles.clear(&trouble);
-            }
-        }
-        if task == Task::SettleLease {
-            self.reader.forget(&board.address);
-        }
-        let mut receipt = None;
-        let text = match end {
-            End::Probed(report) => {
-                let text = format!("{text}: {} answered", report.answers.len());
-                info!("board {}: {text}", board.index);
-                self.keep(board, report, now_ms).await;
-                text
-            }
-            End::Sent(sent) => {
-                self.metrics.paid(sent.fee.unwrap_or_default());
-                info!(signature = %sent.signature, cu = sent.cu, "board {}: {text}", board.index);
-                receipt = Some(sent);
-                text
-            }
-            End::Overtaken(reason) => {
-                tracing::debug!("board {}: {} was not needed: {reason}", board.index, task.name());
-                reason
-            }
-            End::Failed(reason) => {
-                let line = format!("board {}: {} failed: {reason}", board.index, task.name());
-                self.troubles.note(trouble, &line);
-                reason
-            }
-        };
-        if let Some(reports) = &self.reports {
-            // An error says that nobody listens any more.
-            let _ =
-                reports.send(Report { keeper: self.me, board: board.index, task, outcome, receipt, text });
-        }
-        outcome
-    }
-
-    /// Keeps the answers of a round, for the vote and for later.
-    async fn keep(&mut self, board: BoardRef, report: ProbeReport, now_ms: i64) {
-        self.metrics.probed(&report);
-        let trouble = Trouble::Hearing(board.address);
-        let unsent = report.unsent.len();
-        let answers = self.memory.keep(board.address, report, now_ms);
-        if !answers.fit {
-            let line = format!(
-                "board {}: no machine answered and none has for hours, so this keeper does not vote: check that UDP gets out of this host and in again",
-                board.index
-            );
-            self.troubles.note(trouble, &line);
-            return;
-        }
-        if unsent > 0 {
-            let line = format!(
-                "board {}: nothing could be sent to {unsent} machines, which count as down: check this host's routes, IPv6 among them",
-                board.index
-            );
-            self.troubles.note(trouble, &line);
-        } else {
-            self.troubles.clear(&trouble);
-        }
-        let Some(evidence) = self.evidence.clone() else { return };
-        let saved = spawn_blocking(move || evidence.save(&board.address, &answers.report)).await;
-        match saved.map_err(io::Error::other).flatten() {
-            Ok(()) => self.troubles.clear(&Trouble::Evidence),
-            Err(error) => {
-                let line = format!("the evidence of this round is not kept: {error}");
-                self.troubles.note(Trouble::Evidence, &line);
-            }
-        }
     }
 
     /// How long until the next look.

@@ -24,8 +24,8 @@ pub struct Snapshot {
     /// The keeper's wallet.
     pub me: Pubkey,
     pub market: MarketRef,
-    /// May govern the market, or was offered to.
-    pub authorities: Vec<Pubkey>,
+    /// Governs the market.
+    pub authority: Pubkey,
     /// Stake units that a seat takes.
     pub keeper_bond: u64,
     /// The keeper's account, if it has one.

@@ -3,14 +3,14 @@ use leasehold::{
     math::matching::{Criteria, CutOff, Place, Policy},
     state::{Endpoint, Traits},
 };
-use leasehold_client::{instruction, BoardRef};
+use leasehold_client::{BoardRef, instruction};
 use litesvm::types::TransactionMetadata;
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use crate::{World, STAKE, USD};
+use crate::{STAKE, USD, World};
 
 /// Machines that fit in one transaction with room to spare.
 pub const BATCH: usize = 11;
@@ -136,7 +136,9 @@ impl World {
     pub fn hint(&self, criteria: &Criteria, machines: u32, rounds: u32) -> Option<CutOff> {
         let until = self.round() + 1 + rounds;
         self.with_board(|_, slots| {
-            leasehold::math::matching::select(slots, criteria, until, machines, None).ok().map(|found| found.cut_off)
+            leasehold::math::matching::select(slots, criteria, until, machines, None)
+                .ok()
+                .map(|found| found.cut_off)
         })
     }
 

@@ -103,7 +103,8 @@ impl World {
     fn pay_suppliers(&mut self, board: &BoardRef, present: &[&Keypair]) {
         for (account, supplier) in self.snapshot().suppliers {
             let state = self.state(board);
-            let earned = state.data.view().expect("a board").of_supplier(account).any(|(_, slot)| slot.accrued > 0);
+            let earned =
+                state.data.view().expect("a board").of_supplier(account).any(|(_, slot)| slot.accrued > 0);
             if earned {
                 let signer = find(present, &supplier.authority).unwrap_or(present[0]);
                 let wallet = self.market.payment_account(&supplier.authority);
@@ -201,8 +202,9 @@ impl World {
         let market = self.market;
         let snapshot = self.snapshot();
         let suppliers = snapshot.suppliers.iter().map(|(_, supplier)| supplier);
-        let suppliers: Vec<_> =
-            suppliers.filter_map(|supplier| Some((find(present, &supplier.authority)?, supplier.stake))).collect();
+        let suppliers: Vec<_> = suppliers
+            .filter_map(|supplier| Some((find(present, &supplier.authority)?, supplier.stake)))
+            .collect();
         let keepers = snapshot.keepers.iter().map(|(_, keeper)| keeper);
         let keepers: Vec<_> =
             keepers.filter_map(|keeper| Some((find(present, &keeper.authority)?, keeper.stake))).collect();

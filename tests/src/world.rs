@@ -1,23 +1,23 @@
 use anchor_lang::AccountDeserialize;
+use anchor_spl::token_2022::spl_token_2022::instruction as token;
 use leasehold::{
     math::slashing::SlashSplit,
     state::{HardwareClass, Lease, Market, Params, RoundRules},
 };
-use leasehold_client::{instruction, BoardRef, MarketRef};
+use leasehold_client::{BoardRef, MarketRef, instruction};
 use litesvm::{
-    types::{TransactionMetadata, TransactionResult},
     LiteSVM,
+    types::{TransactionMetadata, TransactionResult},
 };
 use solana_clock::Clock;
 use solana_compute_budget_interface::ComputeBudgetInstruction;
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
-use solana_message::{v0, VersionedMessage};
+use solana_message::{VersionedMessage, v0};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use solana_system_interface::instruction::create_account;
 use solana_transaction::versioned::VersionedTransaction;
-use anchor_spl::token_2022::spl_token_2022::instruction as token;
 
 /// Where `cargo xtask build` leaves the program.
 pub const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../programs/leasehold/leasehold.so");
@@ -41,8 +41,8 @@ pub struct World {
     keys: Keys,
 }
 
-/// Keypairs in an order that is the same in every run: addresses depend on keys, and compute units on addresses,
-/// which the program searches bumps for.
+/// Keypairs in an order that is the same in every run: addresses depend on keys, and compute units on
+/// addresses, for whose bumps the program searches.
 #[derive(Clone, Default)]
 pub struct Keys(u64);
 
@@ -216,7 +216,8 @@ impl World {
         let mut all = vec![ComputeBudgetInstruction::set_compute_unit_limit(1_400_000)];
         all.extend_from_slice(instructions);
         let payer = signers.first().expect("somebody pays").pubkey();
-        let message = v0::Message::try_compile(&payer, &all, &[], self.svm.latest_blockhash()).expect("compiles");
+        let message =
+            v0::Message::try_compile(&payer, &all, &[], self.svm.latest_blockhash()).expect("compiles");
         VersionedTransaction::try_new(VersionedMessage::V0(message), signers).expect("everybody signs")
     }
 

@@ -1,13 +1,11 @@
 //! `math::settlement`, `math::pricing` and `math::slashing` against the formulas of the design, written out in
 //! 128 bits.
 
-use leasehold::{
-    math::{
-        Overflow,
-        pricing::{self, Span, gross, rate},
-        settlement::{Outcome, Payment, Service, Terms, interim, last, unspent},
-        slashing::{SlashSplit, allowance, slash},
-    },
+use leasehold::math::{
+    Overflow,
+    pricing::{self, Span, gross, rate},
+    settlement::{Outcome, Payment, Service, Terms, interim, last, unspent},
+    slashing::{SlashSplit, allowance, slash},
 };
 use proptest::prelude::*;
 
@@ -77,7 +75,14 @@ fn lease() -> impl Strategy<Value = (Service, Terms)> {
         let rates = (0..=3_000u16, 0..=10_000u16, 0..=10_000u16, prop_oneof![Just(10_000u32), any::<u32>()]);
         let bond = prop_oneof![Just(0u64), 1..1_000u64, any::<u64>()];
         (price, fractions, rates, bond, prop::bool::weighted(0.15), prop::bool::weighted(0.3)).prop_map(
-            move |(price, (served, known, up, settled), (fee, share, sla, multiplier), bond, forfeited, cancelled)| {
+            move |(
+                price,
+                (served, known, up, settled),
+                (fee, share, sla, multiplier),
+                bond,
+                forfeited,
+                cancelled,
+            )| {
                 // Fractions of fractions, so that up ≤ known ≤ served ≤ rounds; all of it often enough.
                 let part = |whole: u32, thousandths: u32| {
                     (u64::from(whole) * u64::from(thousandths.min(900)) / 900) as u32

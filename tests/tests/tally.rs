@@ -31,8 +31,9 @@ fn check(votes: &[Vec<u8>]) -> Result<(), TestCaseError> {
     for vote in votes {
         add_vote(&mut planes, vote);
     }
-    let ones: Vec<u32> =
-        (0..MAX_SLOTS).map(|machine| votes.iter().filter(|vote| has_bit(vote, machine)).count() as u32).collect();
+    let ones: Vec<u32> = (0..MAX_SLOTS)
+        .map(|machine| votes.iter().filter(|vote| has_bit(vote, machine)).count() as u32)
+        .collect();
     for (machine, ones) in ones.iter().enumerate() {
         prop_assert_eq!(count(&planes, machine), *ones, "machine {}", machine);
     }

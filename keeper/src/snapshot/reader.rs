@@ -174,7 +174,7 @@ impl Reader {
             now_ms: 0,
             me: self.me,
             market,
-            authorities: [Some(state.authority), state.pending_authority].into_iter().flatten().collect(),
+            authority: state.authority,
             keeper_bond: state.params.keeper_bond,
             // An address of which somebody else can only raise the balance.
             keeper: keeper.ok().flatten(),

@@ -52,7 +52,7 @@ impl Scene {
             now_ms: 0,
             me: wallet(0),
             market,
-            authorities: vec![wallet(99)],
+            authority: wallet(99),
             keeper_bond: 1_000,
             keeper: None,
             lamports: 1_000_000_000,

@@ -73,9 +73,8 @@ impl Table {
             for ((name, now), (_, before)) in figure.named().into_iter().zip(before.named()) {
                 if now * 100 > before * (100 + TOLERANCE) {
                     let above = 100.0 * (now as f64 / before as f64 - 1.0);
-                    complaints.push(format!(
-                        "{row} on {slots} slots: {name} is {now}, {above:.1} percent above the committed {before}"
-                    ));
+                    let place = format!("{row} on {slots} slots: {name} is {now}");
+                    complaints.push(format!("{place}, {above:.1} percent above the committed {before}"));
                 }
             }
         }
@@ -135,7 +134,7 @@ impl Table {
                 add(text, format_args!("| `{row}` | {cu} | {bytes} | {accounts} |\n"));
             }
         }
-        *text += "\n`_full` is for as many machines as fit in a transaction or are idle on the board; without it, for one.\n";
+        *text += "\n`_full`: as many machines as fit in a transaction or are idle on the board; else one.\n";
     }
 }
 
@@ -145,13 +144,14 @@ pub fn sizes(program_bytes: u64) -> String {
     let own = grouped(slot * LAMPORTS_PER_BYTE);
     let shared = grouped(rent_of_a_machine());
     let program = grouped(program_bytes);
+    let rate = grouped(LAMPORTS_PER_BYTE);
     format!(
         "\n## Sizes\n\n| what | size |\n|---|--:|\n\
          | bytes of a machine's slot | {slot} |\n\
          | rent that the supplier of a machine deposits, in lamports | {own} |\n\
          | with its share of the header of a full board, in lamports | {shared} |\n\
          | bytes of the program | {program} |\n\n\
-         Rent is {LAMPORTS_PER_BYTE} lamports a byte; it comes back when the machine leaves.\n"
+         Rent is {rate} lamports a byte; it comes back when the machine leaves.\n"
     )
 }
 
@@ -205,25 +205,29 @@ const INTRODUCTION: &str = "\
 Written by `cargo xtask bench --write` together with `bench.json`, which holds the same figures for programs.
 `cargo xtask bench --check` measures again and fails where a figure is more than 3 percent above the one here.
 
-A figure is that of a transaction with the one instruction, in the real virtual machine, as the client sends it:
-in the legacy format, with a limit and a price of compute units. The two instructions for these cost 300 compute
-units (CU), which are included, as they and the signatures are in the bytes, of which a transaction may have 1,232.
-Accounts are those that the instruction is given. Keys and times are the same in every run, so the figures are too.
+A figure is that of a transaction with the one instruction, in the real virtual machine, as the client sends
+it: in the legacy format, with a limit and a price of compute units. The two instructions for these cost 300
+compute units (CU), which are included. Bytes are those of the whole transaction, signatures included; it may
+have 1,232. Accounts are those that the instruction is given. Keys and times are the same in every run, so the
+figures are too.
 ";
 
 const ROWS: &str = "
-Boards are full, every machine has a price of its own, and 13 of 15 keepers vote. Leases are for 24 rounds of ten
-minutes; a number in the name is how many machines they have, none is one machine. Bytes are those of the largest
-board. Every row is the worst of its kind in a lease's whole term.
+Boards are full, every machine has a price of its own, and 13 of 15 keepers vote. Leases are for 24 rounds of
+ten minutes. A number in the name is how many machines they have, none is one machine. Bytes are those of the
+largest board. What happens several times in a lease's term is shown at its dearest.
 
-- `submit_round`, `close_round`: three percent of the machines are down, for three rounds in a row while leased;
-  `close_round_all_down`: every machine is.
-- `open_lease`: the cheapest of all, with the hint of the client's quote; `_no_hint`: the program finds the cut-off
-  itself, as it does when the board has moved since; `_strict`: with a bound for each trait, which all machines meet.
+- `submit_round`, `close_round`: three percent of the machines are down, for three rounds in a row of a lease
+  of most of the board; `close_round_all_down`: every machine is.
+- `open_lease`: the cheapest of all, with the hint of the client's quote; `_no_hint`: the program finds the
+  cut-off itself, as it does when the board has moved since; `_strict`: with a hint and a bound for every
+  trait but the class, which all machines meet.
 - `settle_lease`, `settle_lease_final`: for good, after one settlement in mid-term, three percent slashed;
-  `_interim`: in mid-term, the second of two; `_all_slashed`: every machine loses stake and a round is unknown;
-  `_cancelled`: the owner left early, a round is unknown; `_part_2` and so on: goes on where a transaction was full.
-- `claim_earnings`: one supplier has all machines. `replace_node`: one machine of the largest lease, with a hint.
+  `_interim`: in mid-term, the second of two; `_all_slashed`: every machine loses stake and a round is
+  unknown; `_cancelled`: the owner left early, a round is unknown; `_part_2` and so on: the next transaction,
+  where one does not hold the whole.
+- `claim_earnings`: one supplier has all machines. `replace_node`: one machine of the largest lease, with a
+  hint.
 ";
 
 fn line(text: &mut String, what: &str, slots: &str, limit: u64, measured: u64, unit: &str, if_missed: &str) {

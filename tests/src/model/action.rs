@@ -18,50 +18,190 @@ pub struct LeaseId {
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Of a market that exists already.
-    CreateMarket { by: Who },
-    ProposeParams { by: Who, params: Option<Box<Params>> },
+    CreateMarket {
+        by: Who,
+    },
+    ProposeParams {
+        by: Who,
+        params: Option<Box<Params>>,
+    },
     ApplyParams,
-    ProposeAuthority { by: Who, to: Option<Who> },
-    AcceptAuthority { by: Who },
-    SetPaused { by: Who, paused: bool },
-    WithdrawFees { by: Who, board: u32, to: Who },
-    WithdrawMarketStake { by: Who, board: u32, to: Who },
-    BurnSlashed { board: u32 },
-    CloseMarket { by: Who },
+    ProposeAuthority {
+        by: Who,
+        to: Option<Who>,
+    },
+    AcceptAuthority {
+        by: Who,
+    },
+    SetPaused {
+        by: Who,
+        paused: bool,
+    },
+    WithdrawFees {
+        by: Who,
+        board: u32,
+        to: Who,
+    },
+    WithdrawMarketStake {
+        by: Who,
+        board: u32,
+        to: Who,
+    },
+    BurnSlashed {
+        board: u32,
+    },
+    CloseMarket {
+        by: Who,
+    },
 
-    RegisterSupplier { by: Who },
-    DepositStake { by: Who, amount: u64 },
-    RequestUnstake { by: Who, amount: u64 },
-    WithdrawStake { by: Who, to: Who },
-    ClaimEarnings { by: Who, supplier: Who, board: u32, to: Who },
-    ReclaimRent { by: Who },
-    CloseSupplier { by: Who },
+    RegisterSupplier {
+        by: Who,
+    },
+    DepositStake {
+        by: Who,
+        amount: u64,
+    },
+    RequestUnstake {
+        by: Who,
+        amount: u64,
+    },
+    WithdrawStake {
+        by: Who,
+        to: Who,
+    },
+    ClaimEarnings {
+        by: Who,
+        supplier: Who,
+        board: u32,
+        to: Who,
+    },
+    ReclaimRent {
+        by: Who,
+    },
+    CloseSupplier {
+        by: Who,
+    },
 
-    CreateBoard { by: Who },
-    ListMachines { by: Who, board: u32, until: u32, machines: Vec<Machine>, former: Vec<Who> },
-    RepriceMachines { by: Who, board: u32, offers: Vec<Offer> },
-    RetireMachines { by: Who, supplier: Who, board: u32, slots: Vec<u16> },
-    TrimBoard { board: u32, suppliers: Vec<Who> },
-    CloseBoard { by: Who, board: u32 },
+    CreateBoard {
+        by: Who,
+    },
+    ListMachines {
+        by: Who,
+        board: u32,
+        until: u32,
+        machines: Vec<Machine>,
+        former: Vec<Who>,
+    },
+    RepriceMachines {
+        by: Who,
+        board: u32,
+        offers: Vec<Offer>,
+    },
+    RetireMachines {
+        by: Who,
+        supplier: Who,
+        board: u32,
+        slots: Vec<u16>,
+    },
+    TrimBoard {
+        board: u32,
+        suppliers: Vec<Who>,
+    },
+    CloseBoard {
+        by: Who,
+        board: u32,
+    },
 
-    RegisterKeeper { by: Who },
-    DepositBond { by: Who, amount: u64 },
-    RequestUnbond { by: Who, amount: u64 },
-    WithdrawBond { by: Who, to: Who },
-    TakeSeat { by: Who, board: u32, seat: u8 },
-    LeaveSeat { by: Who, keeper: Who, board: u32, seat: u8 },
-    SubmitRound { by: Who, board: u32, seat: u8, round: u32, bitmap: Vec<u8> },
-    CloseRound { board: u32 },
-    ClaimKeeperFees { by: Who, board: u32, seat: u8, to: Who },
-    CloseKeeper { by: Who },
+    RegisterKeeper {
+        by: Who,
+    },
+    DepositBond {
+        by: Who,
+        amount: u64,
+    },
+    RequestUnbond {
+        by: Who,
+        amount: u64,
+    },
+    WithdrawBond {
+        by: Who,
+        to: Who,
+    },
+    TakeSeat {
+        by: Who,
+        board: u32,
+        seat: u8,
+    },
+    LeaveSeat {
+        by: Who,
+        keeper: Who,
+        board: u32,
+        seat: u8,
+    },
+    SubmitRound {
+        by: Who,
+        board: u32,
+        seat: u8,
+        round: u32,
+        bitmap: Vec<u8>,
+    },
+    CloseRound {
+        board: u32,
+    },
+    ClaimKeeperFees {
+        by: Who,
+        board: u32,
+        seat: u8,
+        to: Who,
+    },
+    CloseKeeper {
+        by: Who,
+    },
 
-    OpenLease { by: Who, board: u32, args: Box<OpenLeaseArgs> },
-    ExtendLease { by: Who, lease: LeaseId, rounds: u32, max_deposit: u64 },
-    CancelLease { by: Who, lease: LeaseId },
-    TransferLease { by: Who, lease: LeaseId, to: Who },
-    ReplaceNode { by: Who, lease: LeaseId, slot: u16, max_deposit: u64, hint: Option<CutOff> },
-    SettleLease { by: Who, lease: LeaseId, keeper: Option<Who> },
-    ClaimRefund { by: Who, lease: LeaseId, to: Who },
-    ClaimCompensation { by: Who, lease: LeaseId, to: Who },
-    CloseLease { lease: LeaseId, buyer: Who },
+    OpenLease {
+        by: Who,
+        board: u32,
+        args: Box<OpenLeaseArgs>,
+    },
+    ExtendLease {
+        by: Who,
+        lease: LeaseId,
+        rounds: u32,
+        max_deposit: u64,
+    },
+    CancelLease {
+        by: Who,
+        lease: LeaseId,
+    },
+    TransferLease {
+        by: Who,
+        lease: LeaseId,
+        to: Who,
+    },
+    ReplaceNode {
+        by: Who,
+        lease: LeaseId,
+        slot: u16,
+        max_deposit: u64,
+        hint: Option<CutOff>,
+    },
+    SettleLease {
+        by: Who,
+        lease: LeaseId,
+        keeper: Option<Who>,
+    },
+    ClaimRefund {
+        by: Who,
+        lease: LeaseId,
+        to: Who,
+    },
+    ClaimCompensation {
+        by: Who,
+        lease: LeaseId,
+        to: Who,
+    },
+    CloseLease {
+        lease: LeaseId,
+        buyer: Who,
+    },
 }

@@ -334,7 +334,7 @@ impl Model {
         let committed = i64::from(machine.committed_until) * round_secs;
         let leased = machine.stint.is_some();
         // Within its lease a machine can be retired once; after it, not before the lease is settled.
-        let over = machine.stint.is_some_and(|stint| now.div_euclid(round_secs) >= i64::from(stint.until));
+        let over = machine.stint.is_some_and(|stint| round >= stint.until);
         let mut rules = Rules::default();
         rules.require(slot.owner == supplier, WrongSupplier);
         rules.require(by == supplier || (!leased && now > committed + 30 * 86_400), EvictionTooEarly);

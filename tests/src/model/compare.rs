@@ -2,7 +2,9 @@
 
 use leasehold::{
     constants::PLANES,
-    state::{Keeper, Lease as LeaseAccount, LeaseState, Slot as SlotAccount, SlotState, StakeLedger, Supplier},
+    state::{
+        Keeper, Lease as LeaseAccount, LeaseState, Slot as SlotAccount, SlotState, StakeLedger, Supplier,
+    },
 };
 use leasehold_client::board::{BoardData, BoardView};
 
@@ -109,7 +111,8 @@ fn keeper(model: &Model, chain: &Chain, who: super::Who) -> Compared {
     };
     let found: Keeper = chain.world.account(&address);
     let seats = model.seats_of(who);
-    let bonds = |(board, seat): &(u32, u8)| model.boards[board].seats[usize::from(*seat)].as_ref().map(|s| s.bond);
+    let bonds =
+        |(board, seat): &(u32, u8)| model.boards[board].seats[usize::from(*seat)].as_ref().map(|s| s.bond);
     same!(found.seats as usize, seats.len(), "{who:?}'s seats");
     same!(found.locked, seats.iter().filter_map(bonds).sum::<u64>(), "{who:?}'s bonds");
     stake(&found.stake, expected, format!("keeper {who:?}"))
@@ -233,7 +236,8 @@ fn history(view: &BoardView, expected: &Board, found: &SlotAccount, slot: &Slot)
     let verdicts = slot.machine.as_ref().map_or(&none, |machine| &machine.verdicts);
     for round in view.remembered() {
         let place = (round % 64) as usize;
-        let voters: u16 = expected.voters.get(&round).map_or(0, |seats| seats.iter().map(|seat| 1u16 << seat).sum());
+        let voters: u16 =
+            expected.voters.get(&round).map_or(0, |seats| seats.iter().map(|seat| 1u16 << seat).sum());
         // Places of rounds before the board's first are empty.
         same!(view.header.votes[place], voters, "votes of round {round}");
         let (up, down) = (found.history_up >> place & 1 == 1, found.history_down >> place & 1 == 1);

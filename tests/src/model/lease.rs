@@ -8,7 +8,9 @@ use leasehold::{
     state::LeaseState,
 };
 
-use super::{Board, LeaseId, Machine, Model, Outcome, Refusal, Rules, Stint, Who, market::claim, naive, require};
+use super::{
+    Board, LeaseId, Machine, Model, Outcome, Refusal, Rules, Stint, Who, market::claim, naive, require,
+};
 
 /// A lease, with what it keeps of the market's parameters.
 #[derive(Clone, Debug)]
@@ -189,7 +191,13 @@ impl Model {
     }
 
     /// The machines that a lease opened now would get, and its deposit.
-    pub fn quote(&self, board: u32, criteria: &Criteria, machines: u32, rounds: u32) -> Option<(Vec<u16>, u128)> {
+    pub fn quote(
+        &self,
+        board: u32,
+        criteria: &Criteria,
+        machines: u32,
+        rounds: u32,
+    ) -> Option<(Vec<u16>, u128)> {
         let state = self.boards.get(&board)?;
         let slots = state.choose(criteria, self.round() + 1 + rounds, machines as usize)?;
         let secs = u128::from(self.market.rules.round_secs) * u128::from(rounds);
@@ -349,7 +357,8 @@ impl Model {
         if let (Some(old), Some(stint)) = (old, stint) {
             // Down is who was found down in the last closed round, within the lease.
             let last = board.next_round - 1;
-            let is_down = (stint.from..stint.until).contains(&last) && old.verdicts.get(&last) == Some(&false);
+            let is_down =
+                (stint.from..stint.until).contains(&last) && old.verdicts.get(&last) == Some(&false);
             rules.require(is_down || old.is_forfeited(), MachineNotDown);
         }
         rules.hold()?;

@@ -88,7 +88,11 @@ fn a_quote_equals_the_lease_opened_on_the_same_board() {
             assert_eq!((lease.deposit, paid), (quote.deposit, quote.deposit));
             assert_eq!((lease.from, lease.until, lease.serial), (quote.from, quote.until, quote.serial));
             let slots: Vec<u16> = scene.world.with_board(|_, slots| {
-                (0..).zip(slots).filter(|(_, slot)| slot.lease == lease.serial).map(|(index, _)| index).collect()
+                (0..)
+                    .zip(slots)
+                    .filter(|(_, slot)| slot.lease == lease.serial)
+                    .map(|(index, _)| index)
+                    .collect()
             });
             assert_eq!(slots, quote.slots);
             opened += 1;
@@ -175,17 +179,20 @@ fn a_cluster_is_leased_over_two_boards_or_not_at_all() {
     let boards = [scene.world.board(), second];
     let (key, wallet) = (scene.buyer.pubkey(), scene.world.market.payment_account(&scene.buyer.pubkey()));
     let cluster = |world: &World, machines: [u32; 2]| {
-        boards.iter().zip(machines).map(|(board, machines)| {
-            let data = world.data(&board.address);
-            let serial = leasehold::state::split(&data).expect("a board").0.next_serial;
-            let args = OpenLeaseArgs {
-                serial: serial.into(),
-                cluster: Some(77),
-                ..world.lease_args(anything(), machines, 5)
-            };
-            instruction::open_lease(board, key, wallet, args)
-        })
-        .collect::<Vec<_>>()
+        boards
+            .iter()
+            .zip(machines)
+            .map(|(board, machines)| {
+                let data = world.data(&board.address);
+                let serial = leasehold::state::split(&data).expect("a board").0.next_serial;
+                let args = OpenLeaseArgs {
+                    serial: serial.into(),
+                    cluster: Some(77),
+                    ..world.lease_args(anything(), machines, 5)
+                };
+                instruction::open_lease(board, key, wallet, args)
+            })
+            .collect::<Vec<_>>()
     };
     // Too many on the second board: the transaction takes neither.
     let too_many = cluster(&scene.world, [3, 5]);

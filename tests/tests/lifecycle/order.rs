@@ -57,7 +57,9 @@ fn run(mut settle: impl FnMut(u32, u32) -> bool) -> Scene {
         if luck.random_ratio(1, 6) {
             attest_unknown(&mut scene);
         } else {
-            attest(&mut scene, |machine| machine != 4 && down >> machine & 1 == 0 || machine == 4 && round > 10);
+            attest(&mut scene, |machine| {
+                machine != 4 && down >> machine & 1 == 0 || machine == 4 && round > 10
+            });
         }
         if round == 12 {
             let supplier = &scene.supplier;

@@ -108,7 +108,8 @@ fn unknown_rounds_count_at_a_machines_own_ratio_where_half_of_its_rounds_are_kno
             _ => attest_unknown(&mut scene),
         }
     }
-    let counters: Vec<_> = (0..3).map(|slot| scene.world.slot(slot)).map(|s| (s.lease_up, s.lease_down)).collect();
+    let counters: Vec<_> =
+        (0..3).map(|slot| scene.world.slot(slot)).map(|s| (s.lease_up, s.lease_down)).collect();
     assert_eq!(counters, [(5, 0), (4, 1), (4, 0)]);
     scene.world.settle(&scene.buyer, 1);
 

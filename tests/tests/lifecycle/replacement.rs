@@ -1,7 +1,7 @@
 //! Machines that break their promise in mid-lease, and those that take over.
 
 use leasehold::{error::LeaseholdError, state::SlotState};
-use leasehold_client::{instruction, quote, board::BoardData};
+use leasehold_client::{board::BoardData, instruction, quote};
 use leasehold_tests::{STAKE, Scene};
 use solana_instruction::Instruction;
 use solana_signer::Signer;
@@ -20,7 +20,8 @@ fn replace_instruction(scene: &Scene, slot: u16, max_deposit: u64) -> Instructio
 fn replace(scene: &mut Scene, slot: u16) -> u64 {
     let data = BoardData::new(&scene.world.data(&scene.world.board().address)).expect("a board");
     let view = data.view().expect("a board");
-    let quote = quote::replacement(&view, scene.world.now(), &scene.world.lease(1), slot).expect("a replacement");
+    let quote =
+        quote::replacement(&view, scene.world.now(), &scene.world.lease(1), slot).expect("a replacement");
     let before = scene.world.payments_of(&scene.buyer.pubkey());
     let replace = replace_instruction(scene, slot, quote.deposit);
     scene.world.ok(&[replace], &[&scene.buyer]);
@@ -138,7 +139,8 @@ fn a_machine_retired_in_mid_lease_earns_nothing_more_and_loses_its_bond_at_the_e
 #[test]
 fn a_dearer_machine_costs_the_owner_the_difference() {
     let mut scene = Scene::leased(2, 1, 30);
-    let offer = leasehold::instructions::Offer { slot: 1, price: 3 * crate::PRICE, committed_until: u32::MAX };
+    let offer =
+        leasehold::instructions::Offer { slot: 1, price: 3 * crate::PRICE, committed_until: u32::MAX };
     let key = scene.supplier.wallet.pubkey();
     let reprice = instruction::reprice_machines(&scene.world.board(), key, vec![offer]);
     scene.world.ok(&[reprice], &[&scene.supplier.wallet]);

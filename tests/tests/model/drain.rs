@@ -172,6 +172,11 @@ impl Leaving<'_> {
             if self.play.model.suppliers[&by].unbonding > 0 {
                 self.play.must(Action::WithdrawStake { by, to: by })?;
             }
+            // Some fetch the rent of their slots first; others get it as they close.
+            let surplus = self.play.model.lamports_of_supplier(by) > self.play.model.rents.supplier;
+            if surplus && by == SUPPLIERS[0] {
+                self.play.must(Action::ReclaimRent { by })?;
+            }
             self.play.must(Action::CloseSupplier { by })?;
         }
         for by in keepers {
@@ -217,7 +222,8 @@ impl Leaving<'_> {
         demand(self.play.remaining_accounts() == left, "accounts are left that the model does not know")?;
         demand(self.absent.is_some() || left == 0, "accounts are left though everybody is here")?;
 
-        let sum = |amount: fn(&leasehold_tests::model::Wallet) -> u64| model.wallets.values().map(amount).sum();
+        let sum =
+            |amount: fn(&leasehold_tests::model::Wallet) -> u64| model.wallets.values().map(amount).sum();
         let (payments, stake): (u64, u64) = (sum(|wallet| wallet.payments), sum(|wallet| wallet.stake));
         demand(payments == u64::from(CAST) * PAYMENTS, "payments are missing")?;
         let absents = model.suppliers.values().chain(model.keepers.values());

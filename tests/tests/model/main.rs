@@ -27,7 +27,7 @@ use play::Play;
 /// Tests that share the cases, each with rules of its own, so that they run beside each other.
 const TESTS: u32 = 4;
 /// Most steps of a sequence; some are several instructions.
-const STEPS: usize = 60;
+const STEPS: usize = 100;
 
 fn from_environment(name: &str, default: u32) -> u32 {
     match std::env::var(name) {
@@ -108,7 +108,7 @@ fn program_does_what_the_model_does_under_lax_rules() {
         ..params()
     };
     params.classes.iter_mut().for_each(|class| class.weight_bps = 3_333);
-    run(3, rules, params, false, &["WithdrawFees", "ClaimKeeperFees"]);
+    run(3, rules, params, false, &["WithdrawFees", "ClaimKeeperFees", "WithdrawMarketStake"]);
 }
 
 /// All keepers must agree, nothing is at stake, and payments are in a Token-2022 mint.

@@ -3,13 +3,14 @@
 use leasehold::{
     instructions::{Offer, OpenLeaseArgs},
     math::{
-        matching::{CutOff, Criteria},
+        matching::{Criteria, CutOff},
         slashing::SlashSplit,
     },
     state::{LeaseState, Params},
 };
 use leasehold_tests::model::{
-    Action, BUYERS, Board, CAST, KEEPERS, Lease, LeaseId, Machine, Model, SUPPLIERS, Slot, Stake, Who, compare::SCORE,
+    Action, BUYERS, Board, CAST, KEEPERS, Lease, LeaseId, Machine, Model, SUPPLIERS, Slot, Stake, Who,
+    compare::SCORE,
 };
 
 use crate::{
@@ -40,6 +41,12 @@ impl Step {
                 }
                 Ok(())
             }
+            Step::ApplyParams { early } => {
+                if let Some((_, effective_at)) = play.model.market.pending {
+                    play.pass_to(effective_at - i64::from(*early));
+                }
+                play.act(Action::ApplyParams).map(drop)
+            }
             Step::Attest { board, rounds, absent, down, dissent } => {
                 attest(play, *board, *rounds, *absent, *down, *dissent)
             }
@@ -54,10 +61,12 @@ impl Step {
     fn action(&self, model: &Model) -> Option<Action> {
         let authority = model.market.authority;
         // Goes on for a round or more.
-        let is_open = |lease: &Lease| lease.state == LeaseState::Open && lease.until > model.round() + 1;
-        let unsettled = |lease: &Lease| lease.state != LeaseState::Settled;
+        let is_open =
+            |_: LeaseId, lease: &Lease| lease.state == LeaseState::Open && lease.until > model.round() + 1;
+        let unsettled = |_: LeaseId, lease: &Lease| lease.state != LeaseState::Settled;
         Some(match self {
-            Step::Pass { .. } | Step::Days { .. } | Step::Edge { .. } | Step::Attest { .. } => return None,
+            Step::Pass { .. } | Step::Days { .. } | Step::Edge { .. } => return None,
+            Step::Attest { .. } | Step::ApplyParams { .. } => return None,
             Step::Vote { board, seat, by, when, down, flaw } => {
                 return vote(model, *board, *seat, *by, *when, *down, *flaw);
             }
@@ -65,7 +74,8 @@ impl Step {
 
             Step::CreateMarket { by } => Action::CreateMarket { by: Who(by % CAST) },
             Step::CloseMarket { by } => {
-                let is_empty = model.boards.is_empty() && model.suppliers.is_empty() && model.keepers.is_empty();
+                let is_empty =
+                    model.boards.is_empty() && model.suppliers.is_empty() && model.keepers.is_empty();
                 if is_empty {
                     return None; // the end of the game is not for a step to decide
                 }
@@ -75,7 +85,6 @@ impl Step {
                 by: someone(*by, authority),
                 params: changed(&model.market.params, *change).map(Box::new),
             },
-            Step::ApplyParams => Action::ApplyParams,
             Step::ProposeAuthority { by, to } => Action::ProposeAuthority {
                 by: someone(*by, authority),
                 to: (*to < 230).then_some(Who(to % CAST)),
@@ -166,7 +175,8 @@ impl Step {
                 let board = board_of(model, *board);
                 let state = model.boards.get(&board)?;
                 let vacant = state.slots.iter().rev().take_while(|slot| slot.machine.is_none());
-                let mut suppliers: Vec<Who> = vacant.map(|slot| slot.owner).take(1 + usize::from(*count)).collect();
+                let mut suppliers: Vec<Who> =
+                    vacant.map(|slot| slot.owner).take(1 + usize::from(*count)).collect();
                 if *flaw > 0 {
                     suppliers.push(Who(flaw % CAST));
                 }
@@ -230,11 +240,13 @@ impl Step {
                 Action::CancelLease { by: someone(*by, owner), lease: id }
             }
             Step::Transfer { lease, by, to } => {
-                let (id, owner) = lease_of(model, *lease, |_| true);
+                let (id, owner) = lease_of(model, *lease, |_, _| true);
                 Action::TransferLease { by: someone(*by, owner), lease: id, to: Who(to % CAST) }
             }
             Step::Replace { lease, by, slot, limit, hint } => {
-                let (id, owner) = lease_of(model, *lease, is_open);
+                let (id, owner) = lease_of(model, *lease, |id, lease| {
+                    is_open(id, lease) && !in_trouble(model, id).is_empty()
+                });
                 let slot = troubled(model, id, *slot);
                 let max_deposit = if *limit < 200 { u64::MAX } else { u64::from(limit % 4) * 1_000 };
                 let wanted = model.lease(id).ok().map(|lease| (lease.criteria, lease.until));
@@ -252,15 +264,15 @@ impl Step {
                 Action::SettleLease { by, lease: lease_of(model, *lease, unsettled).0, keeper }
             }
             Step::ClaimRefund { lease, by, to } => {
-                let (id, owner) = lease_of(model, *lease, |lease| lease.refund_due > 0);
+                let (id, owner) = lease_of(model, *lease, |_, lease| lease.refund_due > 0);
                 Action::ClaimRefund { by: someone(*by, owner), lease: id, to: someone(*to, owner) }
             }
             Step::ClaimCompensation { lease, by, to } => {
-                let (id, owner) = lease_of(model, *lease, |lease| lease.compensation_due > 0);
+                let (id, owner) = lease_of(model, *lease, |_, lease| lease.compensation_due > 0);
                 Action::ClaimCompensation { by: someone(*by, owner), lease: id, to: someone(*to, owner) }
             }
             Step::CloseLease { lease, buyer } => {
-                let (id, _) = lease_of(model, *lease, |lease| {
+                let (id, _) = lease_of(model, *lease, |_, lease| {
                     lease.state == LeaseState::Settled && lease.refund_due + lease.compensation_due == 0
                 });
                 let opened_by = model.lease(id).map_or(BUYERS[0], |lease| lease.buyer);
@@ -342,11 +354,11 @@ fn holder(model: &Model, board: u32, seat: u8) -> Option<Who> {
 }
 
 /// A lease, and its owner: mostly one for which `wanted` holds, if there is one, seldom one that doesn't exist.
-fn lease_of(model: &Model, pick: Pick, wanted: impl Fn(&Lease) -> bool) -> (LeaseId, Who) {
+fn lease_of(model: &Model, pick: Pick, wanted: impl Fn(LeaseId, &Lease) -> bool) -> (LeaseId, Who) {
     let lease = |id: &LeaseId| model.lease(*id).expect("exists");
     let mut leases = model.leases();
-    if pick < 200 && leases.iter().any(|id| wanted(lease(id))) {
-        leases.retain(|id| wanted(lease(id)));
+    if pick < 200 && leases.iter().any(|id| wanted(*id, lease(id))) {
+        leases.retain(|id| wanted(*id, lease(id)));
     }
     if leases.is_empty() || pick >= 252 {
         return (LeaseId { board: 0, serial: 1_000 }, BUYERS[0]);
@@ -372,7 +384,8 @@ pub fn open(model: &Model, board: u32, by: Who, machines: u32, rounds: u32) -> A
 /// Rounds that the market allows, mostly few.
 fn rounds_of(model: &Model, rounds: u8) -> u32 {
     let (least, most) = (model.market.params.min_rounds, model.market.params.max_rounds);
-    u32::from(rounds).clamp(least, most)
+    let rounds = if rounds < 240 { u32::from(rounds) } else { u32::from(rounds) * 16 };
+    rounds.clamp(least, most)
 }
 
 /// Slots of machines, all of one supplier but seldom one; and that supplier.
@@ -392,29 +405,42 @@ fn machines(model: &Model, board: u32, picks: &[Pick]) -> Option<(Who, Vec<u16>)
     Some((owner, slots))
 }
 
+/// Machines of a lease that can be replaced.
+fn in_trouble(model: &Model, id: LeaseId) -> Vec<u16> {
+    let Some(board) = model.boards.get(&id.board) else { return vec![] };
+    let last = board.next_round.saturating_sub(1);
+    let is_down = |machine: &Machine| machine.verdicts.get(&last) == Some(&false);
+    let machines =
+        board.leased(id.serial).filter(|(_, machine, _)| machine.is_forfeited() || is_down(machine));
+    machines.map(|(index, _, _)| index).collect()
+}
+
 /// A machine of a lease, one that can be replaced if there is one; seldom any slot.
 fn troubled(model: &Model, id: LeaseId, pick: Pick) -> u16 {
-    let Some(board) = model.boards.get(&id.board).filter(|_| pick < 240) else { return u16::from(pick % 30) };
-    let last = board.next_round.saturating_sub(1);
-    let in_trouble = |machine: &Machine| machine.is_forfeited() || machine.verdicts.get(&last) == Some(&false);
-    let mut slots: Vec<u16> =
-        board.leased(id.serial).filter(|(_, machine, _)| in_trouble(machine)).map(|(index, _, _)| index).collect();
-    if slots.is_empty() {
-        slots = board.leased(id.serial).map(|(index, _, _)| index).collect();
+    let mut slots = in_trouble(model, id);
+    if slots.is_empty() || pick > 230 {
+        let board = model.boards.get(&id.board);
+        slots = board.map_or(vec![], |board| board.leased(id.serial).map(|(index, _, _)| index).collect());
     }
-    slots.get(usize::from(pick) % slots.len().max(1)).copied().unwrap_or_default()
+    let any = u16::from(pick % 30);
+    if pick > 245 { any } else { slots.get(usize::from(pick) % slots.len().max(1)).copied().unwrap_or(any) }
 }
 
 fn first(model: &Model, board: u32, criteria: &Criteria, until: u32) -> Option<u16> {
-    let chosen: Option<Vec<u16>> = model.boards.get(&board).and_then(|board: &Board| board.choose(criteria, until, 1));
+    let chosen: Option<Vec<u16>> =
+        model.boards.get(&board).and_then(|board: &Board| board.choose(criteria, until, 1));
     chosen.and_then(|slots| slots.first().copied())
 }
 
 /// First round a commitment doesn't cover.
 fn committed(model: &Model, rounds: u8) -> u32 {
-    // A few are as short as can be, or too short.
-    let rounds = if rounds < 20 { rounds / 5 } else { rounds };
-    model.round() + 1 + u32::from(rounds)
+    // A few are as short as can be, or too short; most are long.
+    let rounds = match rounds {
+        0..15 => u32::from(rounds / 5),
+        15..60 => u32::from(rounds),
+        _ => u32::from(rounds) * 100,
+    };
+    model.round() + 1 + rounds
 }
 
 /// Nothing, a part of what there is, all of it, or more.
@@ -470,7 +496,8 @@ fn changed(params: &Params, pick: Pick) -> Option<Params> {
         8 => params.sla_bps = u16::from(pick) * 39,
         9 => params.slash_multiplier_bps = u32::from(pick) * 300,
         10 => {
-            params.split = SlashSplit { buyer_bps: 2_500, burn_bps: 2_500, market_bps: 2_500, caller_bps: 2_500 };
+            params.split =
+                SlashSplit { buyer_bps: 2_500, burn_bps: 2_500, market_bps: 2_500, caller_bps: 2_500 };
         }
         11 => params.classes.push(params.classes[0]),
         12 => params.classes[1].weight_bps = u32::from(pick) * 100,
@@ -557,7 +584,14 @@ fn vote(
 }
 
 /// Rounds pass in which everything happens as it should, as far as enough keepers are there.
-fn attest(play: &mut Play, board: Pick, rounds: u8, absent: u8, down: u32, dissent: u8) -> Result<(), String> {
+fn attest(
+    play: &mut Play,
+    board: Pick,
+    rounds: u8,
+    absent: u8,
+    down: u32,
+    dissent: u8,
+) -> Result<(), String> {
     let board = board_of(&play.model, board);
     for _ in 0..rounds {
         let Some(state) = play.model.boards.get(&board) else { return Ok(()) };

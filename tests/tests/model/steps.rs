@@ -15,52 +15,201 @@ pub type Pick = u8;
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Thousandths of a round pass.
-    Pass { permille: u16 },
-    Days { days: u8 },
+    Pass {
+        permille: u16,
+    },
+    Days {
+        days: u8,
+    },
     /// Time passes to a second at, before or after one at which something changes.
-    Edge { edge: Edge, pick: Pick, offset: i8 },
+    Edge {
+        edge: Edge,
+        pick: Pick,
+        offset: i8,
+    },
     /// Rounds end; those keepers vote, and the round is closed. Bits of `down` are machines, of `dissent`
     /// seats that say the opposite.
-    Attest { board: Pick, rounds: u8, absent: u8, down: u32, dissent: u8 },
-    Vote { board: Pick, seat: Pick, by: Pick, when: Pick, down: u32, flaw: Pick },
-    CloseRound { board: Pick },
+    Attest {
+        board: Pick,
+        rounds: u8,
+        absent: u8,
+        down: u32,
+        dissent: u8,
+    },
+    Vote {
+        board: Pick,
+        seat: Pick,
+        by: Pick,
+        when: Pick,
+        down: u32,
+        flaw: Pick,
+    },
+    CloseRound {
+        board: Pick,
+    },
 
-    CreateMarket { by: Pick },
-    CloseMarket { by: Pick },
-    ProposeParams { by: Pick, change: Pick },
-    ApplyParams,
-    ProposeAuthority { by: Pick, to: Pick },
-    AcceptAuthority { by: Pick },
-    SetPaused { by: Pick, paused: bool },
-    WithdrawFees { board: Pick, by: Pick, to: Pick },
-    WithdrawMarketStake { board: Pick, by: Pick, to: Pick },
-    BurnSlashed { board: Pick },
+    CreateMarket {
+        by: Pick,
+    },
+    CloseMarket {
+        by: Pick,
+    },
+    ProposeParams {
+        by: Pick,
+        change: Pick,
+    },
+    /// At the second from which they can be, or the one before it.
+    ApplyParams {
+        early: bool,
+    },
+    ProposeAuthority {
+        by: Pick,
+        to: Pick,
+    },
+    AcceptAuthority {
+        by: Pick,
+    },
+    SetPaused {
+        by: Pick,
+        paused: bool,
+    },
+    WithdrawFees {
+        board: Pick,
+        by: Pick,
+        to: Pick,
+    },
+    WithdrawMarketStake {
+        board: Pick,
+        by: Pick,
+        to: Pick,
+    },
+    BurnSlashed {
+        board: Pick,
+    },
 
-    Supplier { who: Pick, what: Holding, amount: Pick, to: Pick },
-    Keeper { who: Pick, what: Holding, amount: Pick, to: Pick },
-    ReclaimRent { who: Pick },
-    ClaimEarnings { board: Pick, supplier: Pick, by: Pick, to: Pick },
+    Supplier {
+        who: Pick,
+        what: Holding,
+        amount: Pick,
+        to: Pick,
+    },
+    Keeper {
+        who: Pick,
+        what: Holding,
+        amount: Pick,
+        to: Pick,
+    },
+    ReclaimRent {
+        who: Pick,
+    },
+    ClaimEarnings {
+        board: Pick,
+        supplier: Pick,
+        by: Pick,
+        to: Pick,
+    },
 
-    CreateBoard { by: Pick },
-    CloseBoard { board: Pick, by: Pick },
-    List { board: Pick, supplier: Pick, sheets: Vec<Sheet>, reuse: bool, rounds: u8, flaw: Pick },
-    Reprice { board: Pick, slots: Vec<Pick>, by: Pick, price: Pick, rounds: u8 },
-    Retire { board: Pick, slots: Vec<Pick>, by: Pick },
-    Trim { board: Pick, count: u8, flaw: Pick },
+    CreateBoard {
+        by: Pick,
+    },
+    CloseBoard {
+        board: Pick,
+        by: Pick,
+    },
+    List {
+        board: Pick,
+        supplier: Pick,
+        sheets: Vec<Sheet>,
+        reuse: bool,
+        rounds: u8,
+        flaw: Pick,
+    },
+    Reprice {
+        board: Pick,
+        slots: Vec<Pick>,
+        by: Pick,
+        price: Pick,
+        rounds: u8,
+    },
+    Retire {
+        board: Pick,
+        slots: Vec<Pick>,
+        by: Pick,
+    },
+    Trim {
+        board: Pick,
+        count: u8,
+        flaw: Pick,
+    },
 
-    TakeSeat { board: Pick, who: Pick, seat: Pick },
-    LeaveSeat { board: Pick, seat: Pick, by: Pick },
-    ClaimKeeperFees { board: Pick, seat: Pick, by: Pick, to: Pick },
+    TakeSeat {
+        board: Pick,
+        who: Pick,
+        seat: Pick,
+    },
+    LeaveSeat {
+        board: Pick,
+        seat: Pick,
+        by: Pick,
+    },
+    ClaimKeeperFees {
+        board: Pick,
+        seat: Pick,
+        by: Pick,
+        to: Pick,
+    },
 
-    Open { board: Pick, buyer: Pick, machines: u8, rounds: u8, criteria: Pick, limit: Pick, hint: Pick, flaw: Pick },
-    Extend { lease: Pick, by: Pick, rounds: u8, limit: Pick },
-    Cancel { lease: Pick, by: Pick },
-    Transfer { lease: Pick, by: Pick, to: Pick },
-    Replace { lease: Pick, by: Pick, slot: Pick, limit: Pick, hint: Pick },
-    Settle { lease: Pick, by: Pick, as_keeper: Pick },
-    ClaimRefund { lease: Pick, by: Pick, to: Pick },
-    ClaimCompensation { lease: Pick, by: Pick, to: Pick },
-    CloseLease { lease: Pick, buyer: Pick },
+    Open {
+        board: Pick,
+        buyer: Pick,
+        machines: u8,
+        rounds: u8,
+        criteria: Pick,
+        limit: Pick,
+        hint: Pick,
+        flaw: Pick,
+    },
+    Extend {
+        lease: Pick,
+        by: Pick,
+        rounds: u8,
+        limit: Pick,
+    },
+    Cancel {
+        lease: Pick,
+        by: Pick,
+    },
+    Transfer {
+        lease: Pick,
+        by: Pick,
+        to: Pick,
+    },
+    Replace {
+        lease: Pick,
+        by: Pick,
+        slot: Pick,
+        limit: Pick,
+        hint: Pick,
+    },
+    Settle {
+        lease: Pick,
+        by: Pick,
+        as_keeper: Pick,
+    },
+    ClaimRefund {
+        lease: Pick,
+        by: Pick,
+        to: Pick,
+    },
+    ClaimCompensation {
+        lease: Pick,
+        by: Pick,
+        to: Pick,
+    },
+    CloseLease {
+        lease: Pick,
+        buyer: Pick,
+    },
 }
 
 /// When something changes by itself.
@@ -96,7 +245,8 @@ pub struct Sheet {
 }
 
 /// Few, so that many are equal; and some at which arithmetic or a wallet ends.
-pub const PRICES: [u64; 9] = [350_000, 350_000, 350_001, 349_999, 1, 7, 1_000_000, 40_000_000_000_000, u64::MAX];
+pub const PRICES: [u64; 9] =
+    [350_000, 350_000, 350_001, 349_999, 1, 7, 1_000_000, 40_000_000_000_000, u64::MAX];
 
 impl Sheet {
     pub fn plain(number: u8) -> Self {
@@ -129,7 +279,7 @@ pub fn price(pick: Pick) -> u64 {
 pub fn criteria(pick: Pick) -> Criteria {
     let any = leasehold_client::quote::ANY;
     let policy = if pick < 200 { Policy::Cheapest } else { Policy::Best };
-    let criteria = match pick % 16 {
+    let criteria = match pick % 24 {
         1 => Criteria { class: Some(0), ..any },
         2 => Criteria { class: Some(1), ..any },
         3 => Criteria { min_gpus: 2, ..any },
@@ -164,8 +314,13 @@ fn some() -> impl Strategy<Value = u32> {
 
 fn sheet() -> impl Strategy<Value = Sheet> {
     let gpus = prop_oneof![3 => Just(1u8), 1 => 2..9u8];
-    (0..3u8, gpus, 0..4u8, any::<bool>(), pick())
-        .prop_map(|(class, gpus, speed, abroad, price)| Sheet { class, gpus, speed, abroad, price })
+    (0..3u8, gpus, 0..4u8, any::<bool>(), pick()).prop_map(|(class, gpus, speed, abroad, price)| Sheet {
+        class,
+        gpus,
+        speed,
+        abroad,
+        price,
+    })
 }
 
 fn holding() -> impl Strategy<Value = Holding> {
@@ -180,11 +335,11 @@ fn holding() -> impl Strategy<Value = Holding> {
 
 fn edge() -> impl Strategy<Value = Edge> {
     prop_oneof![
-        4 => Just(Edge::RoundEnds),
-        4 => Just(Edge::VotingEnds),
-        3 => Just(Edge::LeaseEnds),
+        6 => Just(Edge::RoundEnds),
+        6 => Just(Edge::VotingEnds),
+        5 => Just(Edge::LeaseEnds),
         2 => Just(Edge::StakeIsFree),
-        3 => Just(Edge::TimelockEnds),
+        1 => Just(Edge::TimelockEnds),
         1 => Just(Edge::SeatIsIdle),
         1 => Just(Edge::MachineIsEvictable),
     ]
@@ -204,9 +359,9 @@ pub fn step() -> impl Strategy<Value = Step> {
 
 fn time() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..3_000u16).prop_map(|permille| Step::Pass { permille }),
-        1 => (0..40u8).prop_map(|days| Step::Days { days }),
-        8 => (edge(), pick(), -1..=1i8).prop_map(|(edge, pick, offset)| Step::Edge { edge, pick, offset }),
+        6 => (0..3_000u16).prop_map(|permille| Step::Pass { permille }),
+        1 => (0..16u8).prop_map(|days| Step::Days { days }),
+        12 => (edge(), pick(), -1..=1i8).prop_map(|(edge, pick, offset)| Step::Edge { edge, pick, offset }),
     ]
 }
 
@@ -227,9 +382,9 @@ fn attesting() -> impl Strategy<Value = Step> {
 fn governing() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (who(), pick()).prop_map(|(by, change)| Step::ProposeParams { by, change }),
-        3 => Just(Step::ApplyParams),
-        1 => (who(), pick()).prop_map(|(by, to)| Step::ProposeAuthority { by, to }),
-        1 => who().prop_map(|by| Step::AcceptAuthority { by }),
+        4 => prop::bool::weighted(0.1).prop_map(|early| Step::ApplyParams { early }),
+        2 => (who(), pick()).prop_map(|(by, to)| Step::ProposeAuthority { by, to }),
+        3 => who().prop_map(|by| Step::AcceptAuthority { by }),
         // Mostly resumed: else nothing would happen.
         1 => (who(), prop::bool::weighted(0.3)).prop_map(|(by, paused)| Step::SetPaused { by, paused }),
         3 => (pick(), who(), who()).prop_map(|(board, by, to)| Step::WithdrawFees { board, by, to }),
@@ -274,14 +429,19 @@ fn seating() -> impl Strategy<Value = Step> {
     prop_oneof![
         (pick(), pick(), pick()).prop_map(|(board, who, seat)| Step::TakeSeat { board, who, seat }),
         (pick(), pick(), who()).prop_map(|(board, seat, by)| Step::LeaveSeat { board, seat, by }),
-        (pick(), pick(), who(), who())
-            .prop_map(|(board, seat, by, to)| Step::ClaimKeeperFees { board, seat, by, to }),
+        (pick(), pick(), who(), who()).prop_map(|(board, seat, by, to)| Step::ClaimKeeperFees {
+            board,
+            seat,
+            by,
+            to
+        }),
     ]
 }
 
 fn leasing() -> impl Strategy<Value = Step> {
     let rounds = || prop_oneof![6 => 1..8u8, 2 => 8..40u8, 1 => any::<u8>()];
-    let open = (pick(), pick(), 1..7u8, rounds(), pick(), pick(), pick(), flaw()).prop_map(
+    let machines = prop_oneof![4 => 1..4u8, 1 => 4..9u8];
+    let open = (pick(), pick(), machines, rounds(), pick(), pick(), pick(), flaw()).prop_map(
         |(board, buyer, machines, rounds, criteria, limit, hint, flaw)| Step::Open {
             board,
             buyer,

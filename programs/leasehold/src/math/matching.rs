@@ -178,10 +178,10 @@ pub fn select(
     hint: Option<CutOff>,
 ) -> Result<Selection> {
     let filter = Filter::new(criteria, until);
-    if let Some(cut_off) = hint {
-        if let Some(selection) = cut(slots, &filter, criteria.policy, cut_off, count) {
-            return Ok(selection);
-        }
+    if let Some(cut_off) = hint
+        && let Some(selection) = cut(slots, &filter, criteria.policy, cut_off, count)
+    {
+        return Ok(selection);
     }
     let cut_off = find_cut_off(slots, &filter, criteria.policy, count)?;
     cut(slots, &filter, criteria.policy, cut_off, count)

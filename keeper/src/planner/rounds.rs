@@ -1,0 +1,109 @@
+//! Probing, voting, closing and settling on one board.
+
+use std::{sync::Arc, time::Duration};
+
+use leasehold::{constants::HISTORY_ROUNDS, state::Board};
+use leasehold_client::rounds::{self, Ballot};
+
+use super::{Action, Planner};
+use crate::snapshot::BoardSnapshot;
+
+/// Leases settled on one board at a time: all of them write the board, so that more would only queue.
+const SETTLING: usize = 4;
+
+/// Leases whose rounds are all closed.
+pub(super) fn due_leases(board: &BoardSnapshot) -> impl Iterator<Item = u32> {
+    let next_round = board.header.next_round;
+    let leases = board.fleet.iter().flat_map(|fleet| &fleet.leases);
+    leases.filter(move |(_, until)| next_round >= **until).map(|(serial, _)| *serial)
+}
+
+/// Whether rounds can be closed at Unix time `now`, and should: votes are counted as soon as may be, but
+/// rounds that nobody voted on are stepped over only when a lease waits for it, or the whole history is
+/// out of date.
+pub(super) fn can_close(board: &BoardSnapshot, now: i64) -> bool {
+    let header = &board.header;
+    let Some(next) = rounds::closable(header, now) else { return false };
+    let mut leases = board.fleet.iter().flat_map(|fleet| fleet.leases.values());
+    let awaited = leases.any(|until| *until > header.next_round && *until <= next);
+    let behind = next.saturating_sub(header.next_round) as usize;
+    header.is_voting() || awaited || behind >= HISTORY_ROUNDS
+}
+
+impl Planner<'_> {
+    /// Votes on the round that ended last.
+    pub(super) fn submit_round(&mut self, board: &BoardSnapshot, seat: u8) {
+        let header = &board.header;
+        // The next vote opens when the round that runs now ends.
+        self.wake_at(rounds::window(header, self.running(header)).opens);
+        let ballot = rounds::ballot(header, self.now()).filter(|ballot| !ballot.has_voted(seat));
+        let Some(Ballot { round, slots, .. }) = ballot else { return };
+        let answers = self.memory.answers(&board.board.address, round).filter(|answers| answers.fit);
+        if let Some(answers) = answers {
+            let answers = Arc::clone(answers);
+            self.propose(Action::SubmitRound { board: board.board, seat, round, slots, answers });
+        }
+    }
+
+    /// Asks every machine that gets a verdict in the round that runs.
+    pub(super) fn probe_round(&mut self, board: &BoardSnapshot) {
+        let header = &board.header;
+        let round = self.running(header);
+        let Some(fleet) = board.fleet.as_ref().filter(|fleet| fleet.round == round) else { return };
+        let address = board.board.address;
+        if !self.policy.probe || fleet.targets.is_empty() || self.memory.answers(&address, round).is_some() {
+            return;
+        }
+        let left_ms = header.round_end(round).saturating_mul(1_000).saturating_sub(self.snapshot.now_ms);
+        let round_ms = i64::from(header.round_secs).saturating_mul(1_000);
+        // The cluster may be a little ahead of what the keeper knows.
+        let margin_ms = (round_ms / 10).min(3_000);
+        // A hasty round would call machines down that only had a lost packet.
+        let least_ms = (round_ms / 4).min(15_000);
+        let time_ms = left_ms.saturating_sub(margin_ms);
+        if time_ms >= least_ms {
+            self.propose(Action::ProbeRound {
+                board: board.board,
+                round,
+                targets: Arc::clone(&fleet.targets),
+                time: Duration::from_millis(time_ms.unsigned_abs()).min(self.policy.probe_for),
+            });
+        }
+    }
+
+    pub(super) fn claim_keeper_fees(&mut self, board: &BoardSnapshot, seat: u8) {
+        let earned = board.header.seat(seat).map_or(0, |seat| seat.earned);
+        if self.policy.claim_fees.is_some_and(|least| earned > 0 && earned >= least) {
+            self.propose(Action::ClaimKeeperFees { board: board.board, seat });
+        }
+    }
+
+    /// Counts the votes, or steps over rounds without any.
+    pub(super) fn close_round(&mut self, board: &BoardSnapshot, seat: Option<u8>) {
+        let header = &board.header;
+        if header.is_voting() {
+            let over = header.round_end(header.tally.round).saturating_add(i64::from(header.submit_secs));
+            self.wake_at(over.saturating_add(1));
+        }
+        if can_close(board, self.now()) {
+            let action = Action::CloseRound { board: board.board, next_round: header.next_round };
+            self.propose_in_turn(action, board, seat, header.next_round);
+        }
+    }
+
+    pub(super) fn settle_leases(&mut self, board: &BoardSnapshot, seat: Option<u8>) {
+        let keeper = self.snapshot.keeper.as_ref().map(|_| board.board.market.keeper(&self.snapshot.me));
+        for serial in due_leases(board).take(SETTLING) {
+            self.propose_in_turn(
+                Action::SettleLease { board: board.board, serial, keeper },
+                board,
+                seat,
+                serial,
+            );
+        }
+    }
+
+    fn running(&self, header: &Board) -> u32 {
+        rounds::round_at(header.round_secs, self.now())
+    }
+}

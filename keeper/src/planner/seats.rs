@@ -1,0 +1,69 @@
+//! Taking seats, and what stands in the way.
+
+use super::{Action, Advice, Planner};
+use crate::{memory::Chore, snapshot::Snapshot};
+
+/// The wallet should hold at least this many lamports: some hundred transactions.
+const LOW_LAMPORTS: u64 = 1_000_000;
+
+impl Planner<'_> {
+    /// Takes a seat, one at a time, since all are paid out of the same stake.
+    pub(super) fn take_seat(&mut self) {
+        if !self.policy.take_seat || self.memory.is_under_way(|chore| matches!(chore, Chore::TakeSeat { .. }))
+        {
+            return;
+        }
+        let me = self.snapshot.me;
+        for board in self.snapshot.boards.iter().filter(|board| board.seat_of(&me).is_none()) {
+            let vacant: Vec<u8> =
+                board.view().seats().filter(|(_, seat)| seat.is_vacant()).map(|(index, _)| index).collect();
+            // Keepers that start together should not all want the same seat.
+            let choice = usize::from(me.to_bytes()[0]) % vacant.len().max(1);
+            let Some(seat) = vacant.get(choice) else {
+                self.plan.advice.push(Advice::NoVacantSeat(board.board.index));
+                continue;
+            };
+            let Some((register, deposit)) = self.bond(board.board.index) else { return };
+            self.propose(Action::TakeSeat { board: board.board, seat: *seat, register, deposit });
+            return;
+        }
+    }
+
+    /// What must come before a seat: opening an account, and how much to deposit.
+    fn bond(&mut self, board: u32) -> Option<(bool, u64)> {
+        let Snapshot { keeper, keeper_bond, stake, market, me, .. } = self.snapshot;
+        let free = keeper.as_ref().map_or(0, |keeper| keeper.stake.free);
+        let missing = keeper_bond.saturating_sub(free);
+        let advice = if self.policy.bond {
+            if missing <= *stake {
+                return Some((keeper.is_none(), missing));
+            }
+            Advice::WalletStakeMissing {
+                board,
+                held: *stake,
+                needed: missing,
+                account: market.stake_account(me),
+            }
+        } else if keeper.is_none() {
+            Advice::NotRegistered
+        } else if missing > 0 {
+            Advice::StakeMissing { board, free, needed: *keeper_bond }
+        } else {
+            return Some((false, 0));
+        };
+        self.plan.advice.push(advice);
+        None
+    }
+
+    pub(super) fn advise(&mut self) {
+        let Snapshot { me, lamports, missing, boards, .. } = self.snapshot;
+        self.plan.advice.extend(missing.iter().map(|board| Advice::NoSuchBoard(*board)));
+        if *lamports < LOW_LAMPORTS {
+            self.plan.advice.push(Advice::LowLamports { wallet: *me, lamports: *lamports });
+        }
+        let seated = boards.iter().any(|board| board.seat_of(me).is_some());
+        if !seated && !self.policy.take_seat && !self.policy.crank {
+            self.plan.advice.push(Advice::NoWork);
+        }
+    }
+}
