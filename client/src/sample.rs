@@ -117,6 +117,7 @@ fn board() -> BoardData {
             let down = down.contains(&round);
             *(if down { &mut slot.history_down } else { &mut slot.history_up }) |= bit;
             *(if down { &mut slot.lease_down } else { &mut slot.lease_up }) += 1;
+            *(if down { &mut slot.down } else { &mut slot.up }) += 1;
         }
     }
     slots[2].supplier = slots[0].supplier;
@@ -149,6 +150,7 @@ pub fn lease(serial: u32) -> Lease {
         },
         cluster: None,
         machines: 2,
+        settled: 0,
         from: FROM,
         until: UNTIL,
         deposit: 2_400,
@@ -158,7 +160,7 @@ pub fn lease(serial: u32) -> Lease {
         refund_due: 0,
         slashed: 0,
         compensation_due: 0,
-        reserved: [0; 64],
+        reserved: [0; 60],
     }
 }
 
@@ -220,6 +222,7 @@ pub fn snapshot() -> Snapshot {
         refund_due: 40,
         slashed: 10,
         compensation_due: 6,
+        settled: 1,
         ..lease(2)
     };
     Snapshot {
