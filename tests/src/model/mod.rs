@@ -13,6 +13,7 @@ mod lease;
 mod market;
 pub mod naive;
 mod outcome;
+mod quote;
 mod round;
 mod stake;
 

@@ -24,8 +24,7 @@ pub fn bond(bond_unit: u64, weight_bps: u32, gpus: u8) -> u64 {
 
 /// Rounds of `rounds` in which a machine may be down.
 pub fn allowance(rounds: u32, sla_bps: u16) -> u32 {
-    u32::try_from((u64::from(rounds) * u64::from(10_000 - sla_bps)).div_ceil(10_000))
-        .expect("not more than the rounds")
+    u32::try_from(u64::from(rounds) * u64::from(10_000 - sla_bps) / 10_000).expect("not more than the rounds")
 }
 
 /// bond × min(1, m × max(0, D − allowance) / R), rounded down.

@@ -8,8 +8,10 @@
 
 mod drain;
 mod perform;
+mod picks;
 mod play;
 mod steps;
+mod voting;
 
 use leasehold::{
     math::slashing::SlashSplit,

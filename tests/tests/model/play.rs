@@ -16,7 +16,7 @@ use leasehold_tests::{
     },
 };
 
-use crate::{drain, perform, steps, steps::Step};
+use crate::{drain, picks, steps, steps::Step};
 
 /// The model and the program, in the same state.
 pub struct Play {
@@ -84,7 +84,7 @@ impl Play {
         }
         self.pass_to(self.model.round_end(self.model.round()) + 1);
         for (by, machines, rounds) in [(BUYERS[0], 4, 6), (BUYERS[1], 3, 11)] {
-            let open = perform::open(&self.model, 0, by, machines, rounds);
+            let open = picks::open(&self.model, 0, by, machines, rounds);
             self.must(open)?;
         }
         self.pass_to(self.model.round_end(self.model.round()) + 1);

@@ -1,0 +1,237 @@
+//! What the numbers of a step pick, in the state in which it is played.
+
+use leasehold::{
+    instructions::OpenLeaseArgs,
+    math::{
+        matching::{Criteria, CutOff},
+        slashing::SlashSplit,
+    },
+    state::Params,
+};
+use leasehold_tests::model::{
+    Action, BUYERS, Board, CAST, Lease, LeaseId, Machine, Model, Stake, Who, compare::SCORE,
+};
+
+use crate::steps::{Edge, Holding, Pick, criteria};
+
+/// Whoever should, or one of the cast.
+pub fn someone(pick: Pick, right: Who) -> Who {
+    if pick == 0 { right } else { Who(pick % CAST) }
+}
+
+/// One of those who usually do it, seldom somebody else.
+pub fn usually(pick: Pick, usual: &[Who]) -> Who {
+    if pick < 240 { usual[usize::from(pick) % usual.len()] } else { Who(pick % CAST) }
+}
+
+/// A board that exists, the first more often; seldom one that doesn't.
+pub fn board_of(model: &Model, pick: Pick) -> u32 {
+    let boards: Vec<u32> = model.boards.keys().copied().collect();
+    match pick {
+        _ if boards.is_empty() => 0,
+        250.. => model.market.next_board,
+        0..140 => boards[0],
+        _ => boards[usize::from(pick) % boards.len()],
+    }
+}
+
+/// A seat of a board; seldom one that there isn't.
+pub fn seat_of(model: &Model, pick: Pick) -> u8 {
+    pick % (model.market.rules.seats + u8::from(pick > 230))
+}
+
+pub fn holder(model: &Model, board: u32, seat: u8) -> Option<Who> {
+    let seat = model.boards.get(&board)?.seats.get(usize::from(seat))?.as_ref()?;
+    Some(seat.keeper)
+}
+
+/// A lease, and its owner: mostly one for which `wanted` holds, if there is one, seldom one that doesn't exist.
+pub fn lease_of(model: &Model, pick: Pick, wanted: impl Fn(LeaseId, &Lease) -> bool) -> (LeaseId, Who) {
+    let lease = |id: &LeaseId| model.lease(*id).expect("exists");
+    let mut leases = model.leases();
+    if pick < 200 && leases.iter().any(|id| wanted(*id, lease(id))) {
+        leases.retain(|id| wanted(*id, lease(id)));
+    }
+    if leases.is_empty() || pick >= 252 {
+        return (LeaseId { board: 0, serial: 1_000 }, BUYERS[0]);
+    }
+    let id = leases[usize::from(pick) % leases.len()];
+    (id, lease(&id).owner)
+}
+
+/// A lease of anything, for whatever it costs.
+pub fn open(model: &Model, board: u32, by: Who, machines: u32, rounds: u32) -> Action {
+    let args = OpenLeaseArgs {
+        serial: u64::from(model.boards.get(&board).map_or(1, |state| state.next_serial)),
+        criteria: criteria(0),
+        machines,
+        rounds,
+        max_deposit: u64::MAX,
+        cluster: None,
+        hint: None,
+    };
+    Action::OpenLease { by, board, args: Box::new(args) }
+}
+
+/// Rounds that the market allows, mostly few.
+pub fn rounds_of(model: &Model, rounds: u8) -> u32 {
+    let (least, most) = (model.market.params.min_rounds, model.market.params.max_rounds);
+    let rounds = if rounds < 240 { u32::from(rounds) } else { u32::from(rounds) * 16 };
+    rounds.clamp(least, most)
+}
+
+/// Slots of machines, all of one supplier but seldom one; and that supplier.
+pub fn machines(model: &Model, board: u32, picks: &[Pick]) -> Option<(Who, Vec<u16>)> {
+    let state = model.boards.get(&board)?;
+    let all: Vec<(u16, Who)> = state.machines().map(|(index, slot, _)| (index, slot.owner)).collect();
+    let owner = all.get(usize::from(*picks.first()?) % all.len().max(1))?.1;
+    let theirs: Vec<u16> = all.iter().filter(|(_, of)| *of == owner).map(|(index, _)| *index).collect();
+    let mut slots: Vec<u16> = vec![];
+    for pick in picks {
+        // Seldom any slot at all, or none that there is.
+        let slot = if *pick < 245 { theirs[usize::from(*pick) % theirs.len()] } else { u16::from(pick % 30) };
+        if !slots.contains(&slot) {
+            slots.push(slot);
+        }
+    }
+    Some((owner, slots))
+}
+
+/// Machines of a lease that can be replaced.
+pub fn in_trouble(model: &Model, id: LeaseId) -> Vec<u16> {
+    let Some(board) = model.boards.get(&id.board) else { return vec![] };
+    let last = board.next_round.saturating_sub(1);
+    let is_down = |machine: &Machine| machine.verdicts.get(&last) == Some(&false);
+    let machines =
+        board.leased(id.serial).filter(|(_, machine, _)| machine.is_forfeited() || is_down(machine));
+    machines.map(|(index, _, _)| index).collect()
+}
+
+/// A machine of a lease, one that can be replaced if there is one; seldom any slot.
+pub fn troubled(model: &Model, id: LeaseId, pick: Pick) -> u16 {
+    let mut slots = in_trouble(model, id);
+    if slots.is_empty() || pick > 230 {
+        let board = model.boards.get(&id.board);
+        slots = board.map_or(vec![], |board| board.leased(id.serial).map(|(index, _, _)| index).collect());
+    }
+    let any = u16::from(pick % 30);
+    if pick > 245 { any } else { slots.get(usize::from(pick) % slots.len().max(1)).copied().unwrap_or(any) }
+}
+
+pub fn first(model: &Model, board: u32, criteria: &Criteria, until: u32) -> Option<u16> {
+    let chosen: Option<Vec<u16>> =
+        model.boards.get(&board).and_then(|board: &Board| board.choose(criteria, until, 1));
+    chosen.and_then(|slots| slots.first().copied())
+}
+
+/// First round a commitment doesn't cover.
+pub fn committed(model: &Model, rounds: u8) -> u32 {
+    // A few are as short as can be, or too short; most are long.
+    let rounds = match rounds {
+        0..15 => u32::from(rounds / 5),
+        15..60 => u32::from(rounds),
+        _ => u32::from(rounds) * 100,
+    };
+    model.round() + 1 + rounds
+}
+
+/// Nothing, a part of what there is, all of it, or more.
+pub fn amount(what: Holding, held: Option<&Stake>, pick: Pick) -> u64 {
+    let free = match what {
+        Holding::Deposit => 2_000_000_000_000,
+        _ => held.map_or(1, |stake| stake.free),
+    };
+    match pick {
+        0..150 => free / 2,
+        150..220 => free,
+        220..235 => 0,
+        235..250 => free.saturating_add(1),
+        _ => u64::MAX,
+    }
+}
+
+/// Most that a buyer pays: anything, exactly what it costs, or a unit less.
+pub fn limit(cost: u128, pick: Pick) -> u64 {
+    let cost = u64::try_from(cost).unwrap_or(u64::MAX);
+    match pick {
+        0..150 => u64::MAX,
+        150..230 => cost,
+        _ => cost.saturating_sub(1),
+    }
+}
+
+/// No hint, the right one, or a wrong one: none changes anything.
+pub fn hint(model: &Model, board: u32, last: Option<u16>, pick: Pick) -> Option<CutOff> {
+    let slot = model.boards.get(&board)?.slots.get(usize::from(last?))?;
+    let price = slot.machine.as_ref()?.price;
+    match pick {
+        0..60 => None,
+        60..180 => Some(CutOff { price, score: SCORE }),
+        180..220 => Some(CutOff { price: price.wrapping_add(1), score: SCORE }),
+        _ => Some(CutOff { price, score: u16::from(pick) * 40 }),
+    }
+}
+
+/// Parameters to propose, some of which no market may have; none takes a proposal back.
+pub fn changed(params: &Params, pick: Pick) -> Option<Params> {
+    let mut params = params.clone();
+    let amount = u64::from(pick);
+    match pick % 16 {
+        0 => return None,
+        1 => params.bond_unit = amount * 1_000_000_000,
+        2 => params.keeper_bond = amount * 1_000_000_000,
+        3 => params.keeper_fee = amount * 100,
+        4 => params.unbonding_secs = u32::from(pick) * 10_000,
+        5 => (params.min_rounds, params.max_rounds) = (1 + u32::from(pick % 3), 2 + u32::from(pick)),
+        6 => params.fee_bps = u16::from(pick) * 11,
+        7 => params.keeper_share_bps = u16::from(pick) * 39,
+        8 => params.sla_bps = u16::from(pick) * 39,
+        9 => params.slash_multiplier_bps = u32::from(pick) * 300,
+        10 => {
+            params.split =
+                SlashSplit { buyer_bps: 2_500, burn_bps: 2_500, market_bps: 2_500, caller_bps: 2_500 };
+        }
+        11 => params.classes.push(params.classes[0]),
+        12 => params.classes[1].weight_bps = u32::from(pick) * 100,
+        13 => drop(params.classes.pop()),
+        14 => params.fee_bps = 3_001,
+        _ => params.split.burn_bps += 1,
+    }
+    Some(params)
+}
+
+/// Unix time of the next change of that kind.
+pub fn moment(model: &Model, edge: Edge, pick: Pick) -> Option<i64> {
+    let rules = &model.market.rules;
+    let select = |times: Vec<i64>| times.get(usize::from(pick) % times.len().max(1)).copied();
+    let boards = || model.boards.values();
+    match edge {
+        Edge::RoundEnds => Some(model.round_end(model.round())),
+        Edge::VotingEnds => {
+            let end = |round: u32| model.round_end(round) + i64::from(rules.submit_secs);
+            let running = model.round();
+            [running.saturating_sub(1), running].into_iter().map(end).find(|end| *end + 1 >= model.now)
+        }
+        Edge::LeaseEnds => {
+            let leases = model.leases();
+            let untils = leases.iter().filter_map(|id| Some(model.lease(*id).ok()?.until));
+            // Not so far that nothing else can happen.
+            let soon = untils.filter(|until| *until <= model.round() + 50);
+            select(soon.map(|until| model.round_end(until.saturating_sub(1))).collect())
+        }
+        Edge::StakeIsFree => {
+            let stakes = model.suppliers.values().chain(model.keepers.values());
+            select(stakes.filter(|stake| stake.unbonding > 0).map(|stake| stake.unbonding_until).collect())
+        }
+        Edge::TimelockEnds => model.market.pending.as_ref().map(|(_, effective_at)| *effective_at),
+        Edge::SeatIsIdle => {
+            let seats = boards().flat_map(|board| board.seats.iter().flatten());
+            select(seats.map(|seat| model.round_end(seat.last_round) + 86_400).collect())
+        }
+        Edge::MachineIsEvictable => {
+            let machines = boards().flat_map(|board| board.machines().map(|(_, _, machine)| machine));
+            let over = |machine: &Machine| i64::from(machine.committed_until) * i64::from(rules.round_secs);
+            select(machines.map(|machine| over(machine) + 30 * 86_400).collect())
+        }
+    }
+}

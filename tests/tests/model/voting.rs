@@ -1,0 +1,82 @@
+//! Rounds, and votes on them.
+
+use leasehold_tests::model::{Action, KEEPERS, Model};
+
+use crate::{
+    picks::{board_of, holder, seat_of, someone},
+    play::Play,
+    steps::Pick,
+};
+
+fn bitmap(machines: usize, is_up: impl Fn(usize) -> bool) -> Vec<u8> {
+    let mut bytes = vec![0; machines.div_ceil(8)];
+    for machine in (0..machines).filter(|machine| is_up(*machine)) {
+        bytes[machine / 8] |= 1 << (machine % 8);
+    }
+    bytes
+}
+
+pub fn vote(
+    model: &Model,
+    board: Pick,
+    seat: Pick,
+    by: Pick,
+    when: Pick,
+    down: u32,
+    flaw: Pick,
+) -> Option<Action> {
+    let (board, seat) = (board_of(model, board), seat_of(model, seat));
+    let keeper = holder(model, board, seat).unwrap_or(KEEPERS[0]);
+    let round = match when {
+        0 => model.round() - 1,
+        1..80 => model.round(),
+        _ => model.round() - 2,
+    };
+    let machines = model.boards.get(&board).map_or(0, |state| state.size_at(model.round()));
+    let mut bitmap = bitmap(machines, |machine| down >> (machine % 32) & 1 == 0);
+    match flaw % 3 {
+        _ if flaw == 0 => {}
+        0 => drop(bitmap.pop()),
+        1 => bitmap.push(0),
+        _ => {
+            if let Some(last) = bitmap.last_mut() {
+                *last |= 0x80;
+            }
+        }
+    }
+    Some(Action::SubmitRound { by: someone(by, keeper), board, seat, round, bitmap })
+}
+
+/// Rounds pass in which everything happens as it should, as far as enough keepers are there.
+pub fn attest(
+    play: &mut Play,
+    board: Pick,
+    rounds: u8,
+    absent: u8,
+    down: u32,
+    dissent: u8,
+) -> Result<(), String> {
+    let board = board_of(&play.model, board);
+    for _ in 0..rounds {
+        let Some(state) = play.model.boards.get(&board) else { return Ok(()) };
+        let seats = state.seats.clone();
+        play.pass_to(play.model.round_end(play.model.round()));
+        if play.model.boards[&board].voting.is_some() {
+            // A vote on an earlier round is in the way.
+            play.act(Action::CloseRound { board })?.ok();
+        }
+        let (round, size) = (play.model.round() - 1, play.model.boards[&board].size_at(play.model.round()));
+        for (seat, held) in (0u8..).zip(seats) {
+            let Some(held) = held.filter(|_| absent >> seat & 1 == 0) else { continue };
+            let inverts = dissent >> seat & 1 == 1;
+            let bitmap = bitmap(size, |machine| (down >> (machine % 32) & 1 == 0) != inverts);
+            play.act(Action::SubmitRound { by: held.keeper, board, seat, round, bitmap })?.ok();
+        }
+        if absent > 0 {
+            let end = play.model.round_end(round) + i64::from(play.model.market.rules.submit_secs) + 1;
+            play.pass_to(end);
+        }
+        play.act(Action::CloseRound { board })?.ok();
+    }
+    Ok(())
+}
