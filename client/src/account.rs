@@ -1,10 +1,10 @@
 //! Decoding of the program's accounts, from whatever source their bytes came.
 
 use anchor_lang::{AccountDeserialize, Discriminator};
-use leasehold::state::{Board, Keeper, Lease, Market, Supplier};
+use leasehold::state::{Board, ComputeLog, Demand, Keeper, Lease, Market, Supplier};
 use solana_pubkey::Pubkey;
 
-use crate::board::BoardData;
+use crate::{board::BoardData, record::LogData};
 
 /// Why bytes are not the account they were taken for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +51,7 @@ macro_rules! stored {
     )*};
 }
 
-stored!(Market "market" Supplier "supplier" Keeper "keeper" Lease "lease");
+stored!(Market "market" Supplier "supplier" Keeper "keeper" Lease "lease" Demand "demand");
 
 pub(crate) fn check_version(kind: &'static str, version: u8, known: u8) -> Result<(), DecodeError> {
     if version != known {
@@ -68,6 +68,8 @@ pub enum Account {
     Board(BoardData),
     Keeper(Box<Keeper>),
     Lease(Box<Lease>),
+    Log(LogData),
+    Demand(Box<Demand>),
 }
 
 impl Account {
@@ -85,6 +87,12 @@ impl Account {
         }
         if is(Lease::DISCRIMINATOR) {
             return Lease::decode(data).map(|lease| Account::Lease(Box::new(lease)));
+        }
+        if is(Demand::DISCRIMINATOR) {
+            return Demand::decode(data).map(|demand| Account::Demand(Box::new(demand)));
+        }
+        if is(ComputeLog::DISCRIMINATOR) {
+            return LogData::new(data).map(Account::Log);
         }
         if is(Board::DISCRIMINATOR) {
             return BoardData::new(data).map(Account::Board);
@@ -118,6 +126,8 @@ mod tests {
         assert!(matches!(lease, Ok(Account::Lease(lease)) if lease.deposit == 2_400));
         let board = snapshot.boards.remove(0).data;
         assert!(matches!(Account::decode(board.bytes()), Ok(Account::Board(found)) if found == board));
+        let log = crate::sample::log(&[]);
+        assert!(matches!(Account::decode(log.bytes()), Ok(Account::Log(found)) if found == log));
         assert_eq!(
             Account::decode(&[0; 100]).unwrap_err(),
             DecodeError::Kind { expected: "account of Leasehold" }

@@ -3,7 +3,8 @@
 //! Every function searches for the canonical bump and costs some microseconds: keep what you need often.
 
 use leasehold::constants::{
-    BOARD_SEED, KEEPER_SEED, LEASE_SEED, MARKET_SEED, PAYMENT_VAULT_SEED, STAKE_VAULT_SEED, SUPPLIER_SEED,
+    BOARD_SEED, DEMAND_SEED, KEEPER_SEED, LEASE_SEED, LOG_SEED, MARKET_SEED, PAYMENT_VAULT_SEED,
+    STAKE_VAULT_SEED, SUPPLIER_SEED,
 };
 use solana_pubkey::Pubkey;
 
@@ -46,6 +47,16 @@ pub fn lease(board: &Pubkey, serial: u64) -> Pubkey {
     find(&[LEASE_SEED, board.as_ref(), &serial.to_le_bytes()])
 }
 
+/// Log of what the machines of a supplier's account compute.
+pub fn log(supplier: &Pubkey) -> Pubkey {
+    find(&[LOG_SEED, supplier.as_ref()])
+}
+
+/// Demand to see the receipt with that id in the log.
+pub fn demand(id: &[u8; 32]) -> Pubkey {
+    find(&[DEMAND_SEED, id])
+}
+
 /// What the program signs its events with.
 pub fn event_authority() -> Pubkey {
     find(&[b"__event_authority"])
@@ -75,6 +86,9 @@ mod tests {
             keeper(&one, &two),
             lease(&one, 1),
             lease(&one, 2),
+            log(&one),
+            log(&two),
+            demand(&[1; 32]),
             event_authority(),
         ];
         let count = all.len();

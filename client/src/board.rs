@@ -26,6 +26,8 @@ pub struct Counts {
     pub idle: u32,
     pub leased: u32,
     pub suspended: u32,
+    /// Lied and lost their bonds.
+    pub barred: u32,
 }
 
 impl<'a> BoardView<'a> {
@@ -79,7 +81,8 @@ impl<'a> BoardView<'a> {
                 state if state == SlotState::Vacant as u8 => &mut counts.vacant,
                 state if state == SlotState::Idle as u8 => &mut counts.idle,
                 state if state == SlotState::Leased as u8 => &mut counts.leased,
-                _ => &mut counts.suspended,
+                state if state == SlotState::Suspended as u8 => &mut counts.suspended,
+                _ => &mut counts.barred,
             };
             *count = count.saturating_add(1);
             counts
@@ -172,7 +175,7 @@ mod tests {
         let view = BoardView::new(data.bytes()).unwrap();
         let range = data.bytes().as_ptr_range();
         assert!(range.contains(&view.slots.as_ptr().cast()), "nothing is copied");
-        assert_eq!(view.counts(), Counts { vacant: 1, idle: 1, leased: 2, suspended: 0 });
+        assert_eq!(view.counts(), Counts { vacant: 1, idle: 1, leased: 2, ..Counts::default() });
         assert_eq!(view.machines().map(|(index, _)| index).collect::<Vec<_>>(), [0, 1, 3]);
         assert_eq!(view.vacant().map(|(index, _)| index).collect::<Vec<_>>(), [2]);
         assert_eq!(view.leased(1).map(|(index, _)| index).collect::<Vec<_>>(), [0, 1]);

@@ -1,4 +1,5 @@
-//! Leasehold for programs that talk to it: addresses, instructions, boards, quotes, errors, events.
+//! Leasehold for programs that talk to it: addresses, instructions, boards, quotes, errors, events, records of
+//! what was computed.
 
 pub mod account;
 pub mod address;
@@ -13,6 +14,7 @@ pub mod market;
 pub mod packet;
 pub mod probe;
 pub mod quote;
+pub mod record;
 pub mod rounds;
 #[cfg(test)]
 mod sample;

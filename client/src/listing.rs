@@ -85,6 +85,14 @@ pub fn reprice(board: &BoardRef, authority: Pubkey, offers: &[Offer]) -> Vec<Ins
     })
 }
 
+/// Instructions that take a supplier's machines out of the leases that they serve, each of which fits in a
+/// transaction.
+pub fn forfeit(board: &BoardRef, authority: Pubkey, machines: &[u16]) -> Vec<Instruction> {
+    packet::batches(&authority, machines, |batch| {
+        instruction::forfeit_machines(board, authority, batch.to_vec())
+    })
+}
+
 /// Instructions that take machines of a supplier off the board, each of which fits in a transaction.
 pub fn retire(board: &BoardRef, signer: Pubkey, supplier: Pubkey, machines: &[u16]) -> Vec<Instruction> {
     packet::batches(&signer, machines, |batch| {

@@ -3,7 +3,7 @@
 
 use leasehold::{
     error::LeaseholdError,
-    instructions::OpenLeaseArgs,
+    instructions::{MeterArgs, OpenLeaseArgs},
     math::{
         add,
         matching::{self, Criteria, CutOff, Place, Policy, Selection},
@@ -33,6 +33,8 @@ pub struct Quote {
     pub serial: u32,
     pub criteria: Criteria,
     pub rounds: u32,
+    /// Set where the lease would be paid by use.
+    pub meter: Option<MeterArgs>,
 }
 
 impl Quote {
@@ -47,6 +49,7 @@ impl Quote {
             max_deposit,
             cluster,
             hint: Some(self.hint),
+            meter: self.meter,
         }
     }
 }
@@ -60,6 +63,7 @@ pub const ANY: Criteria = Criteria {
     min_score: 0,
     max_price: u64::MAX,
     policy: Policy::Cheapest,
+    metered: false,
 };
 
 /// Picks `machines` machines for `rounds` rounds from the next on, at Unix time `now`. Whether the market is
@@ -74,6 +78,36 @@ pub fn quote(
     if machines == 0 {
         return Err(LeaseholdError::NoMachines.into());
     }
+    if criteria.metered {
+        return Err(LeaseholdError::MeterMismatch.into());
+    }
+    pick(board, now, criteria, machines, rounds)
+}
+
+/// Picks the machine of a lease paid by use: as [`quote`], of machines that allow it, for a deposit of the
+/// buyer's choice.
+pub fn quote_metered(
+    board: &BoardView,
+    now: i64,
+    criteria: &Criteria,
+    rounds: u32,
+    meter: MeterArgs,
+) -> Result<Quote, Refusal> {
+    if meter.deposit == 0 {
+        return Err(LeaseholdError::AmountIsZero.into());
+    }
+    let criteria = Criteria { metered: true, ..*criteria };
+    let quote = pick(board, now, &criteria, 1, rounds)?;
+    Ok(Quote { deposit: meter.deposit, meter: Some(meter), ..quote })
+}
+
+fn pick(
+    board: &BoardView,
+    now: i64,
+    criteria: &Criteria,
+    machines: u32,
+    rounds: u32,
+) -> Result<Quote, Refusal> {
     let from = next_round(board, now)?;
     let until = from.checked_add(rounds).ok_or(LeaseholdError::MathOverflow)?;
     let selection = matching::select(board.slots, criteria, until, machines, None)?;
@@ -88,10 +122,12 @@ pub fn quote(
         serial: board.header.next_serial,
         criteria: *criteria,
         rounds,
+        meter: None,
     })
 }
 
-/// Payment units that `rounds` more rounds of a lease cost, or why it cannot be extended.
+/// Payment units that `rounds` more rounds of a lease cost, or why it cannot be extended. One that is paid by
+/// use costs nothing more.
 pub fn extension(board: &BoardView, now: i64, lease: &Lease, rounds: u32) -> Result<u64, Refusal> {
     lease.require_open()?;
     if next_round(board, now)? > lease.until {
@@ -103,8 +139,9 @@ pub fn extension(board: &BoardView, now: i64, lease: &Lease, rounds: u32) -> Res
         if !slot.is(SlotState::Leased) || slot.committed_until < until {
             return Err(LeaseholdError::MachineNotCommitted.into());
         }
+        let price = if lease.meter.is_some() { 0 } else { slot.price };
         let cost = |until: u32| {
-            Span::of_rounds(lease.terms.round_secs, until.wrapping_sub(slot.lease_from)).cost_ceil(slot.price)
+            Span::of_rounds(lease.terms.round_secs, until.wrapping_sub(slot.lease_from)).cost_ceil(price)
         };
         deposit = add(deposit, sub(cost(until)?, cost(slot.lease_until)?)?)?;
     }
@@ -131,6 +168,7 @@ pub fn replacement(
     old_slot: u16,
 ) -> Result<Replacement, Refusal> {
     lease.require_open()?;
+    lease.require_hourly()?;
     let from = next_round(board, now)?;
     if from >= lease.until {
         return Err(LeaseholdError::LeaseOver.into());
@@ -154,7 +192,7 @@ pub fn replacement(
     let terms = &lease.terms;
     let until = board.header.next_round.clamp(old.lease_from, old.lease_until);
     let before = pricing::gross(old.price, terms.round_secs, old.lease_settled)?;
-    let outcome = settlement::last(&old.service(until), terms)?;
+    let outcome = settlement::last(&lease.service(old, until), terms)?;
     let deposit = Span::of_rounds(terms.round_secs, old.lease_until.wrapping_sub(old.lease_from));
     let freed = sub(deposit.cost_ceil(old.price)?, add(before, outcome.payment.gross()?)?)?;
     let cost = Span::of_rounds(terms.round_secs, lease.until.wrapping_sub(from)).cost_ceil(new.price)?;
@@ -182,7 +220,10 @@ pub fn settlement(board: &BoardView, lease: &Lease) -> Result<Settlement, Refusa
     }
     let mut sum = Settlement { is_final: board.header.next_round >= lease.until, ..Default::default() };
     for (_, slot) in board.leased(lease.serial) {
-        let service = slot.service(slot.lease_until);
+        let mut service = lease.service(slot, slot.lease_until);
+        if lease.meter.is_some() {
+            service.price = 0; // vouchers pay it
+        }
         let outcome = if sum.is_final {
             settlement::last(&service, &lease.terms)?
         } else {
@@ -203,130 +244,4 @@ fn next_round(board: &BoardView, now: i64) -> Result<u32, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use leasehold::state::Slot;
-
-    use super::*;
-    use crate::{
-        board::BoardData,
-        sample::{self, NEXT_ROUND, board_data, change, snapshot},
-    };
-
-    /// Round 1,000 runs.
-    const NOW: i64 = 600_000;
-
-    fn priced(prices: &[u64]) -> BoardData {
-        let slots: Vec<_> = prices.iter().map(|price| Slot { price: *price, ..sample::slot(0) }).collect();
-        let mut header: leasehold::state::Board = bytemuck::Zeroable::zeroed();
-        (header.version, header.slots, header.next_serial) = (1, u32::try_from(slots.len()).unwrap(), 4);
-        header.adopt(&sample::rules());
-        board_data(&header, &slots)
-    }
-
-    #[test]
-    fn a_quote_names_machines_term_deposit_and_hint() {
-        let data = priced(&[50, 361, 20, 90, 90]);
-        let view = data.view().unwrap();
-        let quote = quote(&view, NOW, &Criteria { max_price: 360, ..ANY }, 3, 6).unwrap();
-        assert_eq!(quote.slots, [0, 2, 3], "the lower of two equals");
-        assert_eq!((quote.from, quote.until), (1_001, 1_007));
-        assert_eq!(quote.deposit, 50 + 20 + 90, "an hour of each");
-        assert_eq!(quote.hint, CutOff { price: 90, score: 5_000 });
-        let args = quote.args(200, Some(3));
-        assert_eq!((args.serial, args.machines, args.rounds), (4, 3, 6));
-        assert_eq!((args.max_deposit, args.cluster, args.hint), (200, Some(3), Some(quote.hint)));
-    }
-
-    /// The hint of a quote is right for the board it was made on, and changes nothing on any other.
-    #[test]
-    fn a_hint_never_changes_what_is_picked() {
-        let (first, second) = (priced(&[5, 4, 3, 2, 1]), priced(&[9, 9, 1, 1, 2]));
-        for policy in [Policy::Cheapest, Policy::Best] {
-            let criteria = Criteria { policy, ..ANY };
-            let made = quote(&first.view().unwrap(), NOW, &criteria, 3, 1).unwrap();
-            for data in [&first, &second] {
-                let view = data.view().unwrap();
-                let hinted = matching::select(view.slots, &criteria, made.until, 3, Some(made.hint)).unwrap();
-                assert_eq!(hinted, quote(&view, NOW, &criteria, 3, 1).unwrap().selection);
-            }
-        }
-    }
-
-    #[test]
-    fn what_the_program_would_refuse_is_refused_in_its_words() {
-        let data = priced(&[50, 20]);
-        let view = data.view().unwrap();
-        let refused = |machines, rounds| quote(&view, NOW, &ANY, machines, rounds).unwrap_err();
-        assert_eq!(refused(3, 1), LeaseholdError::NotEnoughMachines.into());
-        assert_eq!(refused(0, 1), LeaseholdError::NoMachines.into());
-        assert_eq!(refused(1, 1_000), LeaseholdError::NotEnoughMachines.into(), "committed until 2,000");
-        assert!(refused(3, 1).to_string().starts_with("Fewer machines fit than were asked for: "));
-    }
-
-    #[test]
-    fn an_extension_costs_each_machines_further_rounds() {
-        let mut snapshot = snapshot();
-        let lease = snapshot.boards[0].leases.remove(0).1;
-        let mut data = snapshot.boards.remove(0).data;
-        let extension =
-            |data: &BoardData, rounds| super::extension(&data.view().unwrap(), NOW, &lease, rounds);
-        assert_eq!(extension(&data, 5), Ok(2 * 5 * 60));
-        assert_eq!(extension(&data, 990), Ok(2 * 990 * 60));
-        assert_eq!(extension(&data, 991), Err(LeaseholdError::MachineNotCommitted.into()));
-        let over = super::extension(&data.view().unwrap(), 606_000, &lease, 1);
-        assert_eq!(over, Err(LeaseholdError::LeaseOver.into()), "round 1,010 runs");
-        change(&mut data, |_, slots| slots[0].state = SlotState::Suspended as u8);
-        assert_eq!(extension(&data, 5), Err(LeaseholdError::MachineNotCommitted.into()));
-    }
-
-    #[test]
-    fn a_replacement_settles_the_old_machine_and_charges_what_is_missing() {
-        let mut snapshot = snapshot();
-        let lease = snapshot.boards[0].leases.remove(0).1;
-        let mut data = snapshot.boards.remove(0).data;
-        let replace = |data: &BoardData, slot| replacement(&data.view().unwrap(), NOW, &lease, slot);
-        assert_eq!(replace(&data, 0), Err(LeaseholdError::MachineNotDown.into()));
-        assert_eq!(replace(&data, 3), Err(LeaseholdError::NotInLease.into()));
-        assert_eq!(replace(&data, 2), Err(LeaseholdError::SlotVacant.into()));
-        assert_eq!(replace(&data, 4), Err(LeaseholdError::NoSuchSlot.into()));
-        change(&mut data, |_, slots| slots[0].flags = Slot::ABANDONED);
-        let found = replace(&data, 0).unwrap();
-        // Up in 8 rounds of 60, 5 of them paid for: 180 more, a tenth of it fees.
-        assert_eq!(found.outcome.payment, Payment { net: 162, fee: 18 });
-        assert_eq!(found.outcome.slash, 100);
-        // 12 rounds of 60 are left of the old deposit; the new machine serves 9.
-        assert_eq!((found.slot, found.deposit), (3, 0));
-        change(&mut data, |_, slots| slots[3].price = 400);
-        assert_eq!(replace(&data, 0).unwrap().deposit, 0);
-        let dear = Lease { criteria: Criteria { max_price: 600, ..lease.criteria }, ..lease_copy(&lease) };
-        change(&mut data, |_, slots| slots[3].price = 600);
-        assert_eq!(replacement(&data.view().unwrap(), NOW, &dear, 0).unwrap().deposit, 900 - 720);
-    }
-
-    fn lease_copy(lease: &Lease) -> Lease {
-        Lease { deposit: lease.deposit, ..sample::lease(lease.serial) }
-    }
-
-    #[test]
-    fn a_settlement_pays_rounds_up_and_at_the_end_refunds_the_rest() {
-        let mut snapshot = snapshot();
-        let (_, settled) = snapshot.boards[0].leases.remove(1);
-        let lease = snapshot.boards[0].leases.remove(0).1;
-        let mut data = snapshot.boards.remove(0).data;
-        let interim = settlement(&data.view().unwrap(), &lease).unwrap();
-        assert_eq!(interim.payment, Payment { net: 180 * 9 / 10 + 270, fee: 18 + 30 });
-        assert!(!interim.is_final && interim.refunded == 0 && interim.slashed == 0);
-        change(&mut data, |board, slots| {
-            board.next_round = NEXT_ROUND + 10;
-            slots[0].lease_down += 10;
-            slots[1].lease_up += 10;
-        });
-        let last = settlement(&data.view().unwrap(), &lease).unwrap();
-        assert!(last.is_final);
-        // Slot 0: 8 of 20 rounds up, 5 paid for. Slot 1: all 20.
-        assert_eq!(last.payment, Payment { net: 162 + 810, fee: 18 + 90 });
-        assert_eq!(last.refunded, 1_800 - 972 - 108);
-        assert_eq!((last.slashed, last.slashed_machines), (100, 1));
-        assert_eq!(settlement(&data.view().unwrap(), &settled), Err(LeaseholdError::LeaseSettled.into()));
-    }
-}
+mod tests;

@@ -5,8 +5,9 @@ use bytemuck::Zeroable;
 use leasehold::{
     math::{matching::Place, settlement::Terms, slashing::SlashSplit},
     state::{
-        Board, Endpoint, HardwareClass, Keeper, Lease, LeaseState, Market, Params, RoundRules, SLOTS_OFFSET,
-        Seat, Slot, SlotState, StakeLedger, Supplier, Tally, Traits, board_len, ring_bit, split_mut,
+        BatchHeader, Board, ComputeLog, Endpoint, HardwareClass, Keeper, Lease, LeaseState, Market, Params,
+        RoundRules, SLOTS_OFFSET, Seat, Slot, SlotState, StakeLedger, Supplier, Tally, Traits, board_len,
+        ring_bit, split_mut,
     },
 };
 use solana_pubkey::Pubkey;
@@ -16,6 +17,7 @@ use crate::{
     board::BoardData,
     invariants::{BoardState, Snapshot},
     quote::ANY,
+    record::LogData,
 };
 
 pub const NEXT_ROUND: u32 = 1_000;
@@ -160,8 +162,22 @@ pub fn lease(serial: u32) -> Lease {
         refund_due: 0,
         slashed: 0,
         compensation_due: 0,
-        reserved: [0; 60],
+        meter: None,
+        demands: 0,
+        reserved: [0; 7],
     }
+}
+
+/// Log of supplier 0 with these batches and no lane.
+pub fn log(batches: &[BatchHeader]) -> LogData {
+    let mut bytes = ComputeLog::DISCRIMINATOR.to_vec();
+    let mut log = ComputeLog::zeroed();
+    (log.version, log.supplier) = (ComputeLog::VERSION, market().supplier(&wallet(0)));
+    for header in batches {
+        log.append(header).unwrap_or_else(|_| panic!("sums of a sample fit"));
+    }
+    bytes.extend_from_slice(bytemuck::bytes_of(&log));
+    LogData::new(&bytes).unwrap()
 }
 
 pub fn snapshot() -> Snapshot {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use leasehold::{
     math::{settlement, slashing::allowance},
-    state::{Lease, Slot, Verdict, ring_bit},
+    state::{Lease, Slot, SlotState, Verdict, ring_bit},
 };
 use solana_pubkey::Pubkey;
 
@@ -31,6 +31,8 @@ pub enum Rule {
     Abandoned,
     /// Taken from its lease by its supplier: loses all of it.
     Retired,
+    /// Lied in its receipts: has lost all of it already.
+    Convicted,
 }
 
 /// What a machine did in its running lease, and what that costs it.
@@ -56,7 +58,7 @@ pub struct SlashReport {
     /// Rounds the machine may be down, and those in a row after which it is abandoned.
     pub allowance: u32,
     pub abandon_rounds: u8,
-    /// Rounds the lease was agreed for: what the rounds down are measured against.
+    /// Rounds the machine was to serve: what the rounds down are measured against.
     pub rounds: u32,
     /// Part of the bond lost for being down all the time, in basis points.
     pub multiplier_bps: u32,
@@ -83,7 +85,8 @@ pub fn slash_report(board: &BoardView, index: u16, lease: &Lease) -> Result<Opti
         .collect();
     let remembered = u32::try_from(down_rounds.len()).unwrap_or(u32::MAX);
     let terms = &lease.terms;
-    let allowance = allowance(terms.rounds, terms.sla_bps);
+    let service = lease.service(slot, slot.lease_until);
+    let allowance = allowance(service.agreed, terms.sla_bps);
     Ok(Some(SlashReport {
         slot: index,
         lease: slot.lease,
@@ -98,16 +101,18 @@ pub fn slash_report(board: &BoardView, index: u16, lease: &Lease) -> Result<Opti
         rule: rule(slot, allowance),
         allowance,
         abandon_rounds: header.abandon_rounds,
-        rounds: terms.rounds,
+        rounds: service.agreed,
         multiplier_bps: terms.slash_multiplier_bps,
         bond: slot.bond,
-        slash: settlement::last(&slot.service(slot.lease_until), terms)?.slash,
+        slash: settlement::last(&service, terms)?.slash,
         is_final: header.next_round >= slot.lease_until,
     }))
 }
 
 fn rule(slot: &Slot, allowance: u32) -> Rule {
-    if slot.flags & Slot::ABANDONED != 0 {
+    if slot.is(SlotState::Barred) {
+        Rule::Convicted
+    } else if slot.flags & Slot::ABANDONED != 0 {
         Rule::Abandoned
     } else if slot.is_forfeited() {
         Rule::Retired
@@ -148,8 +153,9 @@ impl fmt::Display for SlashReport {
             Rule::Downtime => write!(f, "it may be down in {allowance} of {rounds}")?,
             Rule::Abandoned => write!(f, "it was down in {} rounds in a row", self.abandon_rounds)?,
             Rule::Retired => write!(f, "its supplier retired it from the lease")?,
+            Rule::Convicted => write!(f, "it lied in its receipts, so its whole bond is gone already")?,
         }
-        if self.rule != Rule::Kept {
+        if !matches!(self.rule, Rule::Kept | Rule::Convicted) {
             write!(f, ", so it loses {} of its bond of {}", self.slash, self.bond)?;
         }
         for DownRound { round, voters } in &self.down_rounds {
@@ -225,7 +231,7 @@ mod tests {
         assert_eq!(report(&data, 0, &lease).unwrap().slash, 0);
         change(&mut data, |_, slots| {
             slots[0].flags = Slot::ABANDONED;
-            slots[1].state = leasehold::state::SlotState::Suspended as u8;
+            slots[1].state = SlotState::Suspended as u8;
         });
         let [abandoned, retired] = [0, 1].map(|slot| report(&data, slot, &lease).unwrap());
         assert_eq!((abandoned.rule, abandoned.slash), (Rule::Abandoned, 100));
@@ -235,6 +241,18 @@ mod tests {
                 .to_string()
                 .contains("it was down in 4 rounds in a row, so it loses 100 of its bond of 100")
         );
+    }
+
+    #[test]
+    fn a_convicted_machine_has_nothing_left_to_lose() {
+        let (mut data, lease) = sample();
+        change(&mut data, |_, slots| {
+            slots[1].state = SlotState::Barred as u8;
+            slots[1].bond = 0;
+        });
+        let found = report(&data, 1, &lease).unwrap();
+        assert_eq!((found.rule, found.slash), (Rule::Convicted, 0));
+        assert!(found.to_string().ends_with("so its whole bond is gone already"), "{found}");
     }
 
     #[test]

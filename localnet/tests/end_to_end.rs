@@ -2,7 +2,6 @@
 //! still goes where the verdicts say, to the last unit.
 
 use std::{
-    collections::HashMap,
     env,
     fmt::Write,
     fs,
@@ -23,7 +22,6 @@ use leasehold_client::{
     quote::ANY, rounds::round_at,
 };
 use leasehold_localnet::{Genesis, Grant, Network, Options, open_market, program};
-use serde_json::Value;
 use solana_instruction::Instruction;
 use solana_keypair::{Keypair, write_keypair_file};
 use solana_signer::Signer;
@@ -38,33 +36,14 @@ const DARK: [u16; 2] = [7, 31];
 const COMMITTEE: (u8, u8) = (5, 3);
 const PAYMENT: u64 = 1_000_000_000_000;
 
-/// The keeper and the node as cargo builds them: resolved as for the tests of the whole workspace, so that
-/// these two binaries are all that may be out of date.
-fn binaries() -> HashMap<String, PathBuf> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
-    let mut cargo = Command::new(cargo);
-    // What describes this package to its tests would make build scripts that look at it run again, and
-    // half of the dependencies with them.
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text == "OUT_DIR" {
-            cargo.env_remove(name);
-        }
-    }
-    let built = cargo
-        .args(["build", "--workspace", "--test", "end_to_end", "--message-format", "json"])
-        .args(["--bin", "leasehold-keeper", "--bin", "leasehold-node"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let lines = String::from_utf8(built.stdout).expect("messages");
-    let artifact = |line: &str| {
-        let message: Value = serde_json::from_str(line).expect("a message");
-        let executable = PathBuf::from(message["executable"].as_str()?);
-        Some((message["target"]["name"].as_str()?.to_owned(), executable))
-    };
-    lines.lines().filter_map(artifact).collect()
+/// The keeper or the node, as cargo has built it beside this test: `cargo xtask test` builds all of the
+/// workspace.
+fn binary(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("this test's path");
+    let folder = test.parent().and_then(Path::parent).expect("the folder above `deps`");
+    let binary = folder.join(name);
+    assert!(binary.is_file(), "`cargo build -p {name}` makes {}", binary.display());
+    binary
 }
 
 /// A process that does not outlive the test.
@@ -266,13 +245,13 @@ fn due(slot: &Slot, bond: u64, lease: &Lease) -> (u64, u64, u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_settles_exactly_though_a_keeper_is_killed() {
-    let binaries = tokio::task::spawn_blocking(binaries).await.expect("the build");
+    let (node, keeper) = (binary("leasehold-node"), binary("leasehold-keeper"));
     let world = World::new().await;
 
     fs::write(world.config(), "").expect("the configuration");
     let config = world.config();
     let args = ["--config", config.to_str().expect("a path"), "--listen", "127.0.0.1:0", "--log", "error"];
-    let node = Process::start(&binaries["leasehold-node"], &args).await;
+    let node = Process::start(&node, &args).await;
     let address = node.line.strip_prefix("listening on ").expect("an address");
     let address: SocketAddr = address.parse().expect("an address");
     let supplier = world.list(address.port()).await;
@@ -281,7 +260,7 @@ async fn a_lease_settles_exactly_though_a_keeper_is_killed() {
     let mut keepers = Vec::new();
     for _ in 0..COMMITTEE.0 {
         let wallet = world.wallet().await;
-        let process = world.keeper(&binaries["leasehold-keeper"], &wallet).await;
+        let process = world.keeper(&keeper, &wallet).await;
         keepers.push((wallet.pubkey(), process));
     }
     world.await_seats().await;

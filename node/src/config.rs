@@ -1,6 +1,7 @@
-//! The configuration file: which machines a node answers for, and with which keys.
+//! The configuration file: which machines a node answers for, with which keys, and how it keeps receipts.
 
 use crate::machines::{Machine, Serving};
+use crate::receipts::settings::{Section, Settings, SettingsError};
 use leasehold_client::probe::{Pubkey, SigningKey};
 use serde::{Deserialize, Deserializer};
 use std::fs;
@@ -28,6 +29,20 @@ pub enum ConfigError {
         "{path} is not a keypair file: it should hold 64 numbers between brackets, as solana-keygen writes them"
     )]
     Keypair { path: PathBuf },
+    #[error("{path}: in [chain], `{field}` should be {wanted}")]
+    Chain { path: PathBuf, field: &'static str, wanted: &'static str },
+    #[error("{path}: {source}")]
+    Receipts { path: PathBuf, source: SettingsError },
+    #[error("{path} has no [receipts]: a proxy needs it, to know where receipts are kept")]
+    NoReceipts { path: PathBuf },
+}
+
+/// Everything that a configuration file says.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub serving: Serving,
+    /// Set where the node signs receipts.
+    pub receipts: Option<Settings>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +59,10 @@ struct File {
     keepers: Option<Vec<Pubkey>>,
     #[serde(default, rename = "machine")]
     machines: Vec<Entry>,
+    receipts: Option<Section>,
+    /// Read by [`crate::chain::load`].
+    #[serde(default, rename = "chain")]
+    _chain: serde::de::IgnoredAny,
 }
 
 /// A machine; what it doesn't say is as at the top of the file.
@@ -68,6 +87,14 @@ struct Entry {
 /// # Errors
 /// Any [`ConfigError`].
 pub fn load(path: &Path) -> Result<Serving, ConfigError> {
+    load_config(path, None).map(|config| config.serving)
+}
+
+/// As [`load`], with the receipts' part. `upstream` overrides the URL of the inference server.
+///
+/// # Errors
+/// Any [`ConfigError`].
+pub fn load_config(path: &Path, upstream: Option<&str>) -> Result<Config, ConfigError> {
     let text = read(path)?;
     let file: File = toml::from_str(&text)
         .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
@@ -77,7 +104,12 @@ pub fn load(path: &Path) -> Result<Serving, ConfigError> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let machines =
         file.machines.iter().map(|entry| machine(path, folder, &file, entry)).collect::<Result<_, _>>()?;
-    Ok(Serving { machines, keepers: file.keepers })
+    if upstream.is_some() && file.receipts.is_none() {
+        return Err(ConfigError::NoReceipts { path: path.to_owned() });
+    }
+    let receipts = file.receipts.map(|section| Settings::resolve(section, folder, upstream)).transpose();
+    let receipts = receipts.map_err(|source| ConfigError::Receipts { path: path.to_owned(), source })?;
+    Ok(Config { serving: Serving { machines, keepers: file.keepers }, receipts })
 }
 
 fn machine(path: &Path, folder: &Path, file: &File, entry: &Entry) -> Result<Machine, ConfigError> {
@@ -121,7 +153,7 @@ pub fn read_keypair(path: &Path) -> Result<SigningKey, ConfigError> {
     Ok(key)
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
+pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
 }
 

@@ -2,9 +2,9 @@
 
 use crate::counters::Outcome;
 use crate::responder::Responder;
-use std::fmt::Write;
+use std::fmt::{self, Display, Write};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,7 +14,35 @@ use tokio::sync::watch;
 const PATIENCE: Duration = Duration::from_secs(2);
 const REQUEST_LIMIT: usize = 4096;
 
-pub(crate) async fn serve(listener: TcpListener, responder: Arc<Responder>, mut stop: watch::Receiver<bool>) {
+/// What others than the responder count, as Prometheus text.
+#[derive(Default)]
+pub(crate) struct More(RwLock<Vec<Arc<dyn Display + Send + Sync>>>);
+
+impl More {
+    pub(crate) fn add(&self, text: Arc<dyn Display + Send + Sync>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+}
+
+impl Display for More {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        texts.iter().try_for_each(|text| text.fmt(f))
+    }
+}
+
+impl fmt::Debug for More {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("More")
+    }
+}
+
+pub(crate) async fn serve(
+    listener: TcpListener,
+    responder: Arc<Responder>,
+    more: Arc<More>,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -23,13 +51,13 @@ pub(crate) async fn serve(listener: TcpListener, responder: Arc<Responder>, mut 
         };
         match accepted {
             // A client that goes away or is too slow concerns nobody else.
-            Ok((client, _)) => drop(tokio::time::timeout(PATIENCE, reply(client, &responder)).await),
+            Ok((client, _)) => drop(tokio::time::timeout(PATIENCE, reply(client, &responder, &more)).await),
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
 }
 
-async fn reply(mut client: TcpStream, responder: &Responder) -> io::Result<()> {
+async fn reply(mut client: TcpStream, responder: &Responder, more: &More) -> io::Result<()> {
     let mut request = Vec::new();
     while !request.windows(4).any(|end| end == b"\r\n\r\n") && request.len() < REQUEST_LIMIT {
         if client.read_buf(&mut request).await? == 0 {
@@ -37,7 +65,7 @@ async fn reply(mut client: TcpStream, responder: &Responder) -> io::Result<()> {
         }
     }
     let (status, body) = if request.starts_with(b"GET /metrics ") {
-        ("200 OK", text(responder))
+        ("200 OK", format!("{}{more}", text(responder)))
     } else {
         ("404 Not Found", "ask for /metrics\n".to_owned())
     };

@@ -6,6 +6,7 @@ use crate::metrics;
 use crate::responder::Responder;
 use leasehold_client::probe::{CHALLENGE_LEN, Pubkey};
 use socket2::{Domain, Protocol, Socket, Type};
+use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -68,6 +69,7 @@ pub struct Node {
     responder: Arc<Responder>,
     addresses: Vec<SocketAddr>,
     metrics: Option<SocketAddr>,
+    more_metrics: Arc<metrics::More>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -96,7 +98,7 @@ impl Node {
         if addresses.is_empty() {
             return Err(NodeError::NoAddress);
         }
-        let mut metrics = None;
+        let (mut metrics, more_metrics) = (None, Arc::<metrics::More>::default());
         if let Some(address) = config.metrics {
             if !address.ip().to_canonical().is_loopback() {
                 return Err(NodeError::MetricsNotLoopback(address));
@@ -104,10 +106,10 @@ impl Node {
             let bound =
                 TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
             let (local, listener) = bound.map_err(|source| NodeError::Metrics { address, source })?;
-            tasks.spawn(metrics::serve(listener, responder.clone(), stopped));
+            tasks.spawn(metrics::serve(listener, responder.clone(), more_metrics.clone(), stopped));
             metrics = Some(local);
         }
-        Ok(Self { responder, addresses, metrics, stop, tasks })
+        Ok(Self { responder, addresses, metrics, more_metrics, stop, tasks })
     }
 
     /// The first address that the node listens on.
@@ -123,6 +125,11 @@ impl Node {
     /// Where the metrics are served, if they are.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics
+    }
+
+    /// Serves what others count as well, as Prometheus text.
+    pub fn add_metrics(&self, text: Arc<dyn Display + Send + Sync>) {
+        self.more_metrics.add(text);
     }
 
     /// Replaces everything that is served. Machines that stay keep their pause.

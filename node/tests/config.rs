@@ -1,7 +1,9 @@
 //! The configuration file: what it may say, and what each mistake is told.
 
 use leasehold_client::probe::{Pubkey, SigningKey};
-use leasehold_node::{ConfigError, Serving, load};
+use leasehold_node::receipts::settings::DEFAULT_LISTEN;
+use leasehold_node::{ConfigError, Serving, load, load_config};
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 const TOP: &str = "program = \"11111111111111111111111111111112\"\n\
@@ -26,6 +28,29 @@ fn the_committed_example_is_valid() {
     assert_eq!(serving.machines.len(), 1);
     assert_eq!(serving.machines[0].round_secs, Some(600));
     assert!(serving.keepers.is_none());
+}
+
+#[test]
+fn what_the_example_says_of_receipts_is_valid_too() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("example.toml")).unwrap();
+    let (_, receipts) = text.split_once("# [receipts]\n").unwrap();
+    let lines = receipts.lines().filter_map(|line| line.strip_prefix("# "));
+    let is_setting = |line: &&str| line.starts_with("[[") || line.contains(" = ");
+    let settings: Vec<_> = lines.take_while(|line| *line != "[chain]").filter(is_setting).collect();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("llama-3.1-8b.json"), "{}").unwrap();
+    let path = folder.path().join("node.toml");
+    std::fs::write(&path, format!("[receipts]\n{}\n", settings.join("\n"))).unwrap();
+    let settings = load_config(&path, None).unwrap().receipts.unwrap();
+    let model = &settings.models["llama-3.1-8b"];
+    assert_eq!(model.id, <[u8; 32]>::from(Sha256::digest("{}")));
+    assert_eq!((model.price_in, model.price_out), (150_000, 600_000));
+    assert_eq!(settings.database, folder.path().join("receipts.db"));
+    assert_eq!(settings.listen, DEFAULT_LISTEN);
+    assert_eq!(settings.proxy.unwrap().gpus, 8);
+    // A flag comes before the file.
+    let settings = load_config(&path, Some("http://127.0.0.1:9")).unwrap().receipts.unwrap();
+    assert_eq!(settings.proxy.unwrap().upstream.as_str(), "http://127.0.0.1:9/");
 }
 
 #[test]

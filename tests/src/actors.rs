@@ -41,6 +41,7 @@ pub fn anything() -> Criteria {
         min_score: 0,
         max_price: u64::MAX,
         policy: Policy::Cheapest,
+        metered: false,
     }
 }
 
@@ -113,6 +114,7 @@ impl World {
             max_deposit: u64::MAX,
             cluster: None,
             hint: None,
+            meter: None,
         }
     }
 

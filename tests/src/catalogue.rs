@@ -1,8 +1,12 @@
 use leasehold::{
-    instructions::{Offer, OpenLeaseArgs},
+    constants::RECORD_ROUNDS,
+    instructions::{Batch, Machine, Offer, OpenLeaseArgs},
     state::RoundRules,
 };
-use leasehold_client::{BoardRef, MarketRef, instruction};
+use leasehold_client::{
+    BoardRef, MarketRef, address, instruction,
+    record::{SignedReceipt, signatures},
+};
 use solana_instruction::{Instruction, error::InstructionError};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -10,16 +14,25 @@ use solana_signer::Signer;
 use solana_transaction_error::TransactionError;
 
 use crate::{
-    COMMITTED, KeeperActor, STAKE, SupplierActor, USD, World, anything, bitmap, machine, params, rules,
-    submit,
+    Archive, COMMITTED, KeeperActor, SOURCE, STAKE, SupplierActor, USD, World, anything, bitmap, events,
+    machine, node_key, params, rules, signing_machine, submit, tree,
 };
 
 /// A call of an instruction that succeeds.
 pub struct Case {
     /// The instruction's name.
     pub name: &'static str,
+    /// The Ed25519 program's, where the instruction relies on a signature that it checks.
+    pub before: Option<Instruction>,
     pub instruction: Instruction,
     pub signers: Vec<Keypair>,
+}
+
+impl Case {
+    /// What a transaction has to hold.
+    pub fn instructions(&self) -> Vec<Instruction> {
+        self.before.iter().chain([&self.instruction]).cloned().collect()
+    }
 }
 
 /// A world in which every instruction of the program has something to do: what tests bend that hold for
@@ -43,13 +56,22 @@ pub struct Catalogue {
     pub second: BoardRef,
     /// Slots of the first board. The last is vacant, the one before it idle.
     pub slots: u16,
+    /// Receipts of the metered lease's machine. The first four are a batch in the log, and the first three of
+    /// them are demanded: one in vain, one to show the batch of, one whose batch is shown.
+    receipts: Vec<SignedReceipt>,
+    /// The supplier's log.
+    archive: Archive,
 }
 
-/// Leases of the catalogue: one that was slashed and holds money, one that can be closed, one that runs.
+/// Leases of the catalogue: one that was slashed and holds money, one that can be closed, one that runs, one
+/// that runs and is paid by use.
 const SLASHED: u32 = 1;
 const CLOSABLE: u32 = 2;
 pub const RUNNING: u32 = 3;
-/// Slot of a machine that is down in the lease that runs.
+const METERED: u32 = 4;
+/// Slot of the machine that is leased by use.
+const BY_USE: u16 = 5;
+/// Slot of a machine that is down in the lease that runs; the next one serves in it too, and is up.
 const DOWN: u16 = 3;
 
 impl Default for Catalogue {
@@ -60,10 +82,10 @@ impl Default for Catalogue {
 
 impl Catalogue {
     pub fn new() -> Self {
-        Catalogue::of(7)
+        Catalogue::of(8)
     }
 
-    /// The first board has that many slots, at least 7.
+    /// The first board has that many slots, at least 8.
     pub fn of(slots: u16) -> Self {
         let mut world = World::with(RoundRules { seats: 5, threshold: 3, ..rules() }, params());
         let (payer, mallory, buyer, heir) = (world.wallet(), world.wallet(), world.wallet(), world.wallet());
@@ -73,25 +95,52 @@ impl Catalogue {
         let (board, second) = (market.board(0), market.board(1));
         let other = world.market_of_mallory(&mallory);
         world.announce(&heir, &supplier, &keepers[0]);
-        world.board_with_history(slots, &supplier, &leaver, &keepers, &buyer);
+        let (receipts, archive) = world.board_with_history(slots, &supplier, &leaver, &keepers, &buyer);
 
         let cases = vec![];
-        let mut catalogue =
-            Catalogue { world, cases, payer, mallory, supplier, keepers, buyer, heir, other, second, slots };
+        let mut catalogue = Catalogue {
+            world,
+            cases,
+            payer,
+            mallory,
+            supplier,
+            keepers,
+            buyer,
+            heir,
+            other,
+            second,
+            slots,
+            receipts,
+            archive,
+        };
         catalogue.add_market_cases(&board);
         catalogue.add_supplier_cases(&board, &leaver);
         catalogue.add_board_cases(&board);
         catalogue.add_round_cases(&board);
         catalogue.add_lease_cases(&board);
+        catalogue.add_metered_cases(&board);
+        catalogue.add_log_cases(&board, &leaver);
+        catalogue.add_dispute_cases(&board);
         catalogue
     }
 
     fn add(&mut self, name: &'static str, instruction: Instruction, signer: &Keypair) {
-        self.cases.push(Case { name, instruction, signers: vec![signer.insecure_clone()] });
+        self.cases.push(Case { name, before: None, instruction, signers: vec![signer.insecure_clone()] });
     }
 
     fn add_for_anybody(&mut self, name: &'static str, instruction: Instruction) {
-        self.cases.push(Case { name, instruction, signers: vec![] });
+        self.cases.push(Case { name, before: None, instruction, signers: vec![] });
+    }
+
+    /// After an instruction of the Ed25519 program.
+    fn add_signed(
+        &mut self,
+        name: &'static str,
+        [before, instruction]: [Instruction; 2],
+        signers: &[&Keypair],
+    ) {
+        let signers = signers.iter().map(|signer| signer.insecure_clone()).collect();
+        self.cases.push(Case { name, before: Some(before), instruction, signers });
     }
 
     fn add_market_cases(&mut self, board: &BoardRef) {
@@ -147,6 +196,8 @@ impl Catalogue {
         self.add("reprice_machines", instruction::reprice_machines(board, key, vec![offer]), &wallet);
         let retire = instruction::retire_machines(board, key, account, vec![idle]);
         self.add("retire_machines", retire, &wallet);
+        let forfeit = instruction::forfeit_machines(board, key, vec![DOWN + 1]);
+        self.add("forfeit_machines", forfeit, &wallet);
         self.add_for_anybody("trim_board", instruction::trim_board(board, &[account]));
         let payments = board.market.payment_account(&authority.pubkey());
         let close = instruction::close_board(&self.second, authority.pubkey(), payments);
@@ -205,21 +256,94 @@ impl Catalogue {
         self.add_for_anybody("close_lease", close);
     }
 
+    fn add_metered_cases(&mut self, board: &BoardRef) {
+        let (owner, lease) = (self.buyer.insecure_clone(), board.lease(METERED));
+        let key = owner.pubkey();
+        let wallet = board.market.payment_account(&key);
+        self.add("top_up_lease", instruction::top_up_lease(board, key, lease, wallet, USD), &owner);
+        let voucher = self.world.voucher(METERED, USD);
+        let redeem = self.world.redeem_instructions(METERED, &voucher, BY_USE);
+        self.add_signed("redeem_voucher", redeem, &[]);
+        self.add("give_notice", instruction::give_notice(board, key, lease, None), &owner);
+    }
+
+    fn add_log_cases(&mut self, board: &BoardRef, leaver: &SupplierActor) {
+        let wallet = self.supplier.wallet.insecure_clone();
+        let (key, account, log) =
+            (wallet.pubkey(), self.supplier.account, address::log(&self.supplier.account));
+        let without = leaver.wallet.pubkey();
+        let create = instruction::create_log(without, leaver.account, without);
+        self.add("create_log", create, &leaver.wallet);
+        self.add("set_log_operator", instruction::set_log_operator(key, account, without), &wallet);
+        let idle = self.slots - 2;
+        self.add("open_lanes", instruction::open_lanes(board, key, account, vec![idle]), &wallet);
+        let next = batch(&self.receipts[4..], 1);
+        let append = instruction::append_batches(board, key, account, SOURCE, vec![next]);
+        self.add("append_batches", append, &wallet);
+        let proof = self.archive.proof(log, 0, 0);
+        self.add_for_anybody("verify_receipt", proof.instruction());
+        self.add_for_anybody("verify_batch", instruction::verify_batch(log, proof.batch()));
+        let gone = self.world.supplier();
+        let key = gone.wallet.pubkey();
+        self.world.ok(&[instruction::create_log(key, gone.account, key)], &[&gone.wallet]);
+        self.add("close_log", instruction::close_log(key, gone.account), &gone.wallet);
+    }
+
+    fn add_dispute_cases(&mut self, board: &BoardRef) {
+        let (claimant, lease) = (self.buyer.insecure_clone(), board.lease(METERED));
+        let log = address::log(&self.supplier.account);
+        let demand = self.world.demand_instructions(&claimant, &self.receipts[3]);
+        self.add_signed("demand_receipt", demand, &[&claimant]);
+        let shown = self.archive.proof(log, 0, 1);
+        let show = instruction::show_batch(address::demand(&shown.receipt.id()), log, shown.batch());
+        self.add_for_anybody("show_batch", show);
+        let wanted = self.archive.proof(log, 0, 2);
+        let demand = address::demand(&wanted.receipt.id());
+        let answer = instruction::answer_demand(claimant.pubkey(), lease, demand, wanted.path);
+        self.add("answer_demand", answer, &claimant);
+        let (keeper, caller) = (self.keepers[0].account, self.keepers[0].wallet.insecure_clone());
+        let overdue = address::demand(&self.receipts[0].id());
+        let enforce = instruction::enforce_demand(
+            board,
+            caller.pubkey(),
+            claimant.pubkey(),
+            lease,
+            overdue,
+            Some(keeper),
+        );
+        self.add("enforce_demand", enforce, &caller);
+        let one = self.receipts[4];
+        let mut lie = one.receipt;
+        lie.price += 1;
+        let lie = SignedReceipt::sign(&node_key(BY_USE), lie);
+        let prove = instruction::prove_equivocation(board, caller.pubkey(), lease, Some(keeper));
+        self.add_signed("prove_equivocation", [signatures::of_both(&one, &lie), prove], &[&caller]);
+    }
+
     /// The case of an instruction.
     #[track_caller]
     pub fn case(&self, name: &str) -> &Case {
         self.cases.iter().find(|case| case.name == name).expect("every instruction has a case")
     }
 
-    /// Runs an instruction that these sign; the payer pays. Nothing is kept of what it does.
+    /// Runs an instruction that these sign, behind what its case has before it; the payer pays. Nothing is
+    /// kept of what it does.
     pub fn run(&self, instruction: &Instruction, signers: &[&Keypair]) -> Result<(), InstructionError> {
         let mut all = vec![&self.payer];
         all.extend(signers);
-        let transaction = self.world.transaction(core::slice::from_ref(instruction), &all);
+        // Instructions are told apart by the first eight bytes of their data.
+        let same = |case: &&Case| case.instruction.data.get(..8) == instruction.data.get(..8);
+        let before = self.cases.iter().find(same).and_then(|case| case.before.clone());
+        let instructions: Vec<_> = before.into_iter().chain([instruction.clone()]).collect();
+        let transaction = self.world.transaction(&instructions, &all);
         match self.world.svm.simulate_transaction(transaction) {
             Ok(_) => Ok(()),
             Err(failed) => match failed.err {
-                TransactionError::InstructionError(1, error) => Err(error),
+                TransactionError::InstructionError(index, error)
+                    if usize::from(index) == instructions.len() =>
+                {
+                    Err(error)
+                }
                 other => panic!("the transaction was refused, not the instruction: {other:?}"),
             },
         }
@@ -264,6 +388,20 @@ pub fn custom(error: impl Into<u32>) -> InstructionError {
     InstructionError::Custom(error.into())
 }
 
+/// A batch of the metered lease.
+fn batch(receipts: &[SignedReceipt], number: u32) -> Batch {
+    let end_ms = receipts[0].receipt.end_ms;
+    Batch {
+        slot: BY_USE,
+        lease: METERED,
+        number,
+        count: u32::try_from(receipts.len()).expect("a batch"),
+        root: tree(receipts).root(),
+        first_ms: end_ms,
+        last_ms: end_ms,
+    }
+}
+
 /// Another market with the same mints.
 fn numbered(market: &MarketRef, id: u64) -> MarketRef {
     MarketRef::new(id, market.payment_mint, market.stake_mint)
@@ -304,7 +442,8 @@ impl World {
         self.pass(14 * 86_400);
     }
 
-    /// Lists machines, lets three leases begin and two of them end, with a machine down in each that lasts.
+    /// Lists machines, lets four leases begin and two of them end, with a machine down in one that lasts. The
+    /// machine of the last signs receipts, some of which are demanded, and some come to the log.
     fn board_with_history(
         &mut self,
         slots: u16,
@@ -312,9 +451,10 @@ impl World {
         leaver: &SupplierActor,
         keepers: &[KeeperActor],
         buyer: &Keypair,
-    ) {
+    ) -> (Vec<SignedReceipt>, Archive) {
         let board = self.board();
-        let machines: Vec<_> = (0..slots).map(machine).collect();
+        let of = |slot| if slot == BY_USE { signing_machine(slot) } else { machine(slot) };
+        let machines: Vec<Machine> = (0..slots).map(of).collect();
         self.list(supplier, COMMITTED, &machines);
         self.list(leaver, COMMITTED, &[machine(slots)]);
         for (actor, slot) in [(supplier, slots - 1), (leaver, slots)] {
@@ -322,10 +462,12 @@ impl World {
                 instruction::retire_machines(&board, actor.wallet.pubkey(), actor.account, vec![slot]);
             self.ok(&[retire], &[&actor.wallet]);
         }
-        for (serial, machines, rounds) in [(SLASHED, 2, 2), (CLOSABLE, 1, 2), (RUNNING, 2, 100)] {
+        for (serial, machines, rounds) in [(SLASHED, 2, 2), (CLOSABLE, 1, 2), (RUNNING, 2, 300)] {
             assert_eq!(self.open(buyer, anything(), machines, rounds), serial);
         }
+        assert_eq!(self.open_metered(buyer, 50 * USD, 300), METERED);
         self.end_round();
+        let receipts: Vec<_> = (0..6).map(|seq| self.signed(METERED, BY_USE, seq)).collect();
         for _ in 0..2 {
             self.attest(keepers, |machine| machine != 1);
         }
@@ -335,6 +477,10 @@ impl World {
         let wallet = self.market.payment_account(&buyer.pubkey());
         let claim = instruction::claim_refund(&board, buyer.pubkey(), board.lease(CLOSABLE), wallet);
         self.ok(&[claim], &[buyer]);
+        self.go_to_round(self.round() + RECORD_ROUNDS);
+        let archive = self.log_with_demands(supplier, buyer, &receipts);
+        // Until nobody can dispute the leases that ended.
+        self.end_disputes();
         // Pays the keepers, out of the fees that the settlements brought.
         self.attest(keepers, |machine| machine != u32::from(DOWN));
         let key = keepers[3].wallet.pubkey();
@@ -343,6 +489,36 @@ impl World {
         // One round without votes can be closed, the next can be voted on.
         self.end_round();
         self.end_round();
+        (receipts, archive)
+    }
+
+    /// Opens the supplier's log, appends the first four receipts and demands three of them: one that nobody
+    /// answers, one to show the batch of, and one whose batch is shown.
+    fn log_with_demands(
+        &mut self,
+        supplier: &SupplierActor,
+        claimant: &Keypair,
+        receipts: &[SignedReceipt],
+    ) -> Archive {
+        let (board, key) = (self.board(), supplier.wallet.pubkey());
+        let create = instruction::create_log(key, supplier.account, key);
+        let lanes = instruction::open_lanes(&board, key, supplier.account, vec![BY_USE]);
+        let first = batch(&receipts[..4], 0);
+        let append = instruction::append_batches(&board, key, supplier.account, SOURCE, vec![first]);
+        let meta = self.ok(&[create, lanes, append], &[&supplier.wallet]);
+        let mut archive = Archive::default();
+        for event in events(&meta) {
+            if let leasehold_client::event::Event::BatchesAppended(appended) = event {
+                archive.add(appended.headers[0], receipts[..4].to_vec());
+            }
+        }
+        for receipt in &receipts[..3] {
+            self.demand(claimant, receipt);
+        }
+        let shown = archive.proof(address::log(&supplier.account), 0, 2);
+        let show = instruction::show_batch(address::demand(&shown.receipt.id()), shown.log, shown.batch());
+        self.ok(&[show], &[&supplier.wallet]);
+        archive
     }
 
     /// Somebody with a keeper's account and stake enough for a seat.

@@ -90,6 +90,14 @@ impl World {
         self.ok(&[rest.expect("valid amount")], &[&faucet]);
     }
 
+    /// Gives somebody more stake.
+    pub fn mint_stake(&mut self, wallet: &Pubkey, amount: u64) {
+        let (mint, program) = (self.market.stake_mint, self.market.stake_token_program);
+        let (faucet, account) = (self.faucet.insecure_clone(), self.market.stake_account(wallet));
+        let stake = token::mint_to(&program, &mint, &account, &faucet.pubkey(), &[], amount);
+        self.ok(&[stake.expect("valid amount")], &[&faucet]);
+    }
+
     /// Makes the market one whose payments are in that Token-2022 mint, before it is created.
     pub fn pay_in_2022(&mut self, mint: Pubkey) {
         let market = self.market;

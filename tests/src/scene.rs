@@ -58,7 +58,7 @@ impl World {
         self.ok(&[refund, compensation], &[buyer]);
     }
 
-    /// Pays out a supplier and takes all its machines off the board.
+    /// Pays out a supplier and takes all its machines off the board, once no lease of theirs can be disputed.
     pub fn pay_supplier(&mut self, supplier: &SupplierActor) {
         let (board, authority) = (self.board(), supplier.wallet.pubkey());
         let payments = self.market.payment_account(&authority);
@@ -68,6 +68,7 @@ impl World {
             indices.map(|(index, _)| index).collect()
         });
         let retire = instruction::retire_machines(&board, authority, supplier.account, machines);
+        self.end_disputes();
         self.ok(&[claim, retire], &[&supplier.wallet]);
     }
 }

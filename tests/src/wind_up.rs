@@ -1,4 +1,7 @@
-use leasehold::state::{LeaseState, SlotState, StakeLedger};
+use leasehold::{
+    constants::DISPUTE_ROUNDS,
+    state::{LeaseState, SlotState, StakeLedger},
+};
 use leasehold_client::{BoardRef, instruction, invariants::BoardState, listing, rounds};
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
@@ -53,12 +56,12 @@ impl World {
         boards.into_iter().find(|state| state.address == board.address).expect("the board exists")
     }
 
-    /// Lets every lease end and every round of it be closed.
+    /// Lets every lease end, and the time in which it can be disputed, and every round of it be closed.
     fn end_leases(&mut self) {
         let snapshot = self.snapshot();
         let ends = snapshot.boards.iter().flat_map(|board| {
             let header = board.data.view().expect("a board").header;
-            let ends = board.leases.iter().map(|(_, lease)| header.round_end(lease.until));
+            let ends = board.leases.iter().map(|(_, lease)| header.round_end(lease.until + DISPUTE_ROUNDS));
             ends.chain([self.now() + 2 * i64::from(header.round_secs)]).collect::<Vec<_>>()
         });
         let end = ends.max().unwrap_or_default();

@@ -1,6 +1,7 @@
 use anchor_lang::AccountDeserialize;
 use anchor_spl::token_2022::spl_token_2022::instruction as token;
 use leasehold::{
+    constants::DISPUTE_ROUNDS,
     math::slashing::SlashSplit,
     state::{HardwareClass, Lease, Market, Params, RoundRules},
 };
@@ -256,6 +257,15 @@ impl World {
         let end = self.with_board(|board, _| board.round_end(round));
         self.set_time(end + 1);
         round
+    }
+
+    /// Lets time pass until nobody can dispute what a machine of the first board did in its last lease.
+    pub fn end_disputes(&mut self) {
+        let over = self.with_board(|board, slots| {
+            let until = slots.iter().filter(|slot| slot.lease == 0).map(|slot| slot.lease_until).max();
+            until.map(|until| board.round_end(until + DISPUTE_ROUNDS - 1)).unwrap_or_default()
+        });
+        self.set_time(self.now().max(over));
     }
 
     pub fn data(&self, address: &Pubkey) -> Vec<u8> {

@@ -10,7 +10,10 @@ use std::{
 use leasehold_client::error;
 
 /// Errors that no transaction can cause, and the tests that reach them natively.
-const SAFETY_NETS: [(&str, &str); 1] = [("BoardMalformed", "board_is_refused_when_it_is_cut_short")];
+const SAFETY_NETS: [(&str, &str); 2] = [
+    ("BoardMalformed", "board_is_refused_when_it_is_cut_short"),
+    ("LogMalformed", "log_is_refused_when_it_is_cut_short"),
+];
 
 const ERROR: &str = "LeaseholdError::";
 

@@ -45,6 +45,7 @@ fn fits(slot: &Slot, criteria: &Criteria) -> bool {
         && slot.score >= criteria.min_score
         && slot.price <= criteria.max_price
         && slot.committed_until >= UNTIL
+        && (!criteria.metered || slot.traits.flags & Traits::METERED != 0)
 }
 
 /// Many equal prices, some at the ends of the range, some anywhere.
@@ -72,8 +73,8 @@ fn traits() -> impl Strategy<Value = Traits> {
         sample::select(vec![0, 1, 2, 3, u8::MAX]),
         sample::select(vec![0, 276, 840, u16::MAX]),
         sample::select(vec![0, 1, 2, u8::MAX]),
-        // Reserved, and no concern of the choice.
-        sample::select(vec![0, 0, 0, u8::MAX]),
+        // May be leased by use, or not; the other bits are reserved, and no concern of the choice.
+        sample::select(vec![0, 0, Traits::METERED, !Traits::METERED, u8::MAX]),
     )
         .prop_map(|(class, gpus, speed, country, region, flags)| Traits {
             class,
@@ -86,7 +87,7 @@ fn traits() -> impl Strategy<Value = Traits> {
 }
 
 fn slots(sizes: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value = Vec<Slot>> {
-    let state = prop_oneof![8 => Just(SlotState::Idle as u8), 2 => 0..4u8];
+    let state = prop_oneof![8 => Just(SlotState::Idle as u8), 2 => 0..5u8];
     let until = prop_oneof![1 => Just(0), 2 => UNTIL - 1..=UNTIL + 1, 3 => Just(u32::MAX)];
     let slot = (prices(), scores(), traits(), state, until).prop_map(
         |(price, score, traits, state, committed_until)| Slot {
@@ -113,8 +114,8 @@ fn criteria() -> impl Strategy<Value = Criteria> {
     let score = prop_oneof![3 => Just(0), 1 => scores()];
     let price = prop_oneof![3 => Just(u64::MAX), 1 => prices()];
     let policy = sample::select(vec![Policy::Cheapest, Policy::Best]);
-    (class, least(), least(), place, score, price, policy).prop_map(
-        |(class, min_gpus, min_speed, place, min_score, max_price, policy)| Criteria {
+    (class, least(), least(), place, score, price, policy, prop::bool::weighted(0.25)).prop_map(
+        |(class, min_gpus, min_speed, place, min_score, max_price, policy, metered)| Criteria {
             class,
             min_gpus,
             min_speed,
@@ -122,6 +123,7 @@ fn criteria() -> impl Strategy<Value = Criteria> {
             min_score,
             max_price,
             policy,
+            metered,
         },
     )
 }
@@ -255,6 +257,7 @@ fn anything(policy: Policy) -> Criteria {
         min_score: 0,
         max_price: u64::MAX,
         policy,
+        metered: false,
     }
 }
 

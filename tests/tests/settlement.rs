@@ -24,11 +24,12 @@ fn naive_allowance(rounds: u32, sla_bps: u16) -> u128 {
     u128::from(rounds) * u128::from(10_000 - sla_bps) / 10_000
 }
 
-/// bond × min(1, m × max(0, D − allowance) / R).
-fn naive_slash(bond: u64, down: u32, terms: &Terms) -> u128 {
-    let over = u128::from(down).saturating_sub(naive_allowance(terms.rounds, terms.sla_bps));
+/// bond × min(1, m × max(0, D − allowance) / R), where R are the rounds that the machine promised.
+fn naive_slash(service: &Service, terms: &Terms) -> u128 {
+    let Service { bond, down, agreed, .. } = *service;
+    let over = u128::from(down).saturating_sub(naive_allowance(agreed, terms.sla_bps));
     let (part, whole) =
-        (u128::from(terms.slash_multiplier_bps) * over, u128::from(terms.rounds) * u128::from(10_000u16));
+        (u128::from(terms.slash_multiplier_bps) * over, u128::from(agreed) * u128::from(10_000u16));
     if over > 0 { u128::from(bond) * part.min(whole) / whole } else { 0 }
 }
 
@@ -42,7 +43,7 @@ fn naive_owed(service: &Service, terms: &Terms) -> u128 {
     let counts_unknown = known * 2 >= rounds && known > 0 && !service.forfeited;
     let mut owed =
         if counts_unknown { in_seconds * rounds * up / (known * 3_600) } else { in_seconds * up / 3_600 };
-    let kept = down <= naive_allowance(terms.rounds, terms.sla_bps);
+    let kept = down <= naive_allowance(service.agreed, terms.sla_bps);
     let seen = rounds == 0 || up > 0;
     if kept && seen && !service.forfeited {
         owed += u128::from(service.price) * u128::from(terms.cancel_secs) / 3_600;
@@ -58,8 +59,7 @@ fn naive_last(service: &Service, terms: &Terms) -> (u128, u128, u128) {
     let owed = naive_owed(service, terms);
     let before = naive_gross(service.price, terms.round_secs, service.settled);
     let fee = naive_fee(owed, terms.fee_bps) - naive_fee(before, terms.fee_bps);
-    let slash =
-        if service.forfeited { service.bond.into() } else { naive_slash(service.bond, service.down, terms) };
+    let slash = if service.forfeited { service.bond.into() } else { naive_slash(service, terms) };
     (owed - before - fee, fee, slash)
 }
 
@@ -71,33 +71,37 @@ fn lease() -> impl Strategy<Value = (Service, Terms)> {
         let dearest = (u128::from(u64::MAX) * 3_600 / (u128::from(round_secs) * u128::from(rounds)))
             .min(u128::from(u64::MAX)) as u64;
         let price = prop_oneof![1..10u64, 1..10_000_000u64, Just(dearest), 1..=dearest];
-        let fractions = (0..=1_000u32, 0..=1_000u32, 0..=1_000u32, 0..=1_000u32);
+        // A machine that replaced another promised less than the whole lease.
+        let came_late = prop_oneof![Just(0u32), 0..=890u32];
+        let fractions = (came_late, 0..=1_000u32, 0..=1_000u32, 0..=1_000u32, 0..=1_000u32);
         let rates = (0..=3_000u16, 0..=10_000u16, 0..=10_000u16, prop_oneof![Just(10_000u32), any::<u32>()]);
         let bond = prop_oneof![Just(0u64), 1..1_000u64, any::<u64>()];
         (price, fractions, rates, bond, prop::bool::weighted(0.15), prop::bool::weighted(0.3)).prop_map(
             move |(
                 price,
-                (served, known, up, settled),
+                (late, served, known, up, settled),
                 (fee, share, sla, multiplier),
                 bond,
                 forfeited,
                 cancelled,
             )| {
-                // Fractions of fractions, so that up ≤ known ≤ served ≤ rounds; all of it often enough.
+                // Fractions of fractions, so that up ≤ known ≤ served ≤ agreed ≤ rounds; all of it often enough.
                 let part = |whole: u32, thousandths: u32| {
                     (u64::from(whole) * u64::from(thousandths.min(900)) / 900) as u32
                 };
-                let served = if cancelled { part(rounds, served) } else { rounds };
+                let agreed = rounds - part(rounds, late);
+                let served = if cancelled { part(agreed, served) } else { agreed };
                 let known = part(served, known);
                 let up = part(known, up);
                 let cancel_secs = if cancelled {
-                    let rest = u64::from(round_secs) * u64::from(rounds - served);
+                    let rest = u64::from(round_secs) * u64::from(agreed - served);
                     (rest * 500 / 10_000).min(3_600) as u32
                 } else {
                     0
                 };
                 let service = Service {
                     price,
+                    agreed,
                     rounds: served,
                     up,
                     down: known - up,
@@ -135,11 +139,11 @@ proptest! {
     #[test]
     fn nobody_is_owed_more_than_the_deposit((service, terms) in lease()) {
         let owed = naive_owed(&service, &terms);
-        let deposit = naive_deposit(service.price, terms.round_secs, terms.rounds);
+        let deposit = naive_deposit(service.price, terms.round_secs, service.agreed);
         prop_assert!(owed <= deposit, "{} of {}", owed, deposit);
         let before = gross(service.price, terms.round_secs, service.settled).expect("fits");
         let paid = before + last(&service, &terms).expect("fits").payment.gross().expect("fits");
-        let refund = unspent(service.price, terms.round_secs, terms.rounds, paid).expect("not more than there is");
+        let refund = unspent(service.price, terms.round_secs, service.agreed, paid).expect("not more than there is");
         prop_assert_eq!(u128::from(paid) + u128::from(refund), deposit);
     }
 
@@ -167,6 +171,14 @@ proptest! {
         let end = last(&Service { settled, ..service }, &terms).expect("fits");
         prop_assert_eq!(sum.plus(end.payment), once.payment);
         prop_assert_eq!(end.slash, once.slash);
+    }
+
+    /// Whoever came late and kept as much of its own promise loses as much of its bond: the rounds before it
+    /// came count neither for nor against it.
+    #[test]
+    fn what_was_agreed_before_a_machine_came_is_nothing_to_it((service, terms) in lease(), rounds in 1..=1_000_000u32) {
+        let elsewhere = Terms { rounds, ..terms };
+        prop_assert_eq!(last(&service, &elsewhere).expect("fits"), last(&service, &terms).expect("fits"));
     }
 
     /// A machine that was up in one more round, rather than unknown or down, never gets less.
@@ -203,11 +215,11 @@ proptest! {
     /// A sum that doesn't fit is refused, whatever the numbers.
     #[test]
     fn no_numbers_break_a_settlement(
-        price in any::<u64>(), round_secs in any::<u32>(), rounds in any::<u32>(), counters in any::<[u32; 4]>(),
+        price in any::<u64>(), round_secs in any::<u32>(), rounds in any::<u32>(), counters in any::<[u32; 5]>(),
         bond in any::<u64>(), forfeited in any::<bool>(), cancel_secs in any::<u32>(), multiplier in any::<u32>(),
     ) {
-        let [served, up, down, settled] = counters;
-        let service = Service { price, rounds: served, up, down, settled, bond, forfeited };
+        let [agreed, served, up, down, settled] = counters;
+        let service = Service { price, agreed, rounds: served, up, down, settled, bond, forfeited };
         let terms = Terms {
             round_secs, rounds, cancel_secs, slash_multiplier_bps: multiplier,
             fee_bps: 300, keeper_share_bps: 4_000, sla_bps: 9_500, split: SlashSplit::DEFAULT,

@@ -2,6 +2,7 @@
 //!
 //! Boards are found by their numbers, everything else by `getProgramAccounts` with filters.
 
+mod record;
 mod snapshot;
 
 use anchor_spl::token_2022::spl_token_2022::{
@@ -209,11 +210,14 @@ impl<'a> Fetch<'a> {
 
     /// Every account of a kind that names `owner` at `offset`, by address.
     async fn every<T: Stored>(&self, offset: usize, owner: &Pubkey) -> Result<Vec<Raw>, FetchError> {
+        self.matching(&[(0, T::DISCRIMINATOR), (offset, owner.as_ref())]).await
+    }
+
+    /// Every account of the program that has these bytes at these offsets, by address.
+    async fn matching(&self, bytes: &[(usize, &[u8])]) -> Result<Vec<Raw>, FetchError> {
+        let filter = |(offset, bytes): &(usize, &[u8])| Memcmp::new_base58_encoded(*offset, bytes);
         let config = RpcProgramAccountsConfig {
-            filters: Some(vec![
-                RpcFilterType::Memcmp(Memcmp::new_base58_encoded(0, T::DISCRIMINATOR)),
-                RpcFilterType::Memcmp(Memcmp::new_base58_encoded(offset, owner.as_ref())),
-            ]),
+            filters: Some(bytes.iter().map(filter).map(RpcFilterType::Memcmp).collect()),
             account_config: RpcAccountInfoConfig {
                 encoding: Some(UiAccountEncoding::Base64),
                 commitment: Some(self.commitment),

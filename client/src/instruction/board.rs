@@ -62,7 +62,19 @@ pub fn reprice_machines(board: &BoardRef, authority: Pubkey, offers: Vec<Offer>)
     )
 }
 
-/// Takes machines of a supplier off the board, by slot. Anybody may sign where a commitment has been over
+/// Takes a supplier's machines out of leases that run: they lose their whole bonds when these are settled.
+pub fn forfeit_machines(board: &BoardRef, authority: Pubkey, machines: Vec<u16>) -> Instruction {
+    build(
+        accounts::ForfeitMachines {
+            authority,
+            supplier: board.market.supplier(&authority),
+            board: board.address,
+        },
+        instruction::ForfeitMachines { machines },
+    )
+}
+
+/// Takes machines of a supplier that are not leased off the board, by slot. Anybody may sign where a commitment has been over
 /// for 30 days.
 pub fn retire_machines(
     board: &BoardRef,

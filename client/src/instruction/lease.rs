@@ -140,3 +140,55 @@ pub fn claim_compensation(board: &BoardRef, signer: Pubkey, lease: Pubkey, walle
 pub fn close_lease(board: &BoardRef, buyer: Pubkey, lease: Pubkey) -> Instruction {
     build(accounts::CloseLease { buyer, board: board.address, lease }, instruction::CloseLease {})
 }
+
+/// Adds `amount` payment units to the deposit of a metered lease.
+pub fn top_up_lease(
+    board: &BoardRef,
+    payer: Pubkey,
+    lease: Pubkey,
+    wallet: Pubkey,
+    amount: u64,
+) -> Instruction {
+    build(
+        accounts::TopUpLease {
+            payer,
+            board: board.address,
+            lease,
+            tokens: payments(board, wallet),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::TopUpLease { amount },
+    )
+}
+
+/// Pays the machine of a metered lease what a voucher adds to those before. Must stand right after
+/// [`crate::record::SignedVoucher::instruction`]. Nobody needs to sign.
+pub fn redeem_voucher(board: &BoardRef, lease: Pubkey, slot: u16) -> Instruction {
+    build(
+        accounts::RedeemVoucher {
+            board: board.address,
+            lease,
+            instructions: solana_sdk_ids::sysvar::instructions::ID,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::RedeemVoucher { slot },
+    )
+}
+
+/// Ends a metered lease an hour from now. `supplier` is the account of the machine's supplier, where that is
+/// who signs; without it the lease's owner does.
+pub fn give_notice(board: &BoardRef, signer: Pubkey, lease: Pubkey, supplier: Option<Pubkey>) -> Instruction {
+    build(
+        accounts::GiveNotice {
+            signer,
+            board: board.address,
+            lease,
+            supplier,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::GiveNotice {},
+    )
+}

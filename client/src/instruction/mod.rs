@@ -8,12 +8,14 @@
 mod board;
 mod lease;
 mod market;
+mod record;
 mod round;
 mod supplier;
 
 pub use board::*;
 pub use lease::*;
 pub use market::*;
+pub use record::*;
 pub use round::*;
 pub use supplier::*;
 
@@ -57,11 +59,17 @@ fn stake(market: &MarketRef, wallet: Pubkey) -> Tokens {
 
 #[cfg(test)]
 mod tests {
+    use leasehold::instructions::BatchProof;
+
     use super::*;
     use crate::sample::{market, wallet};
 
     fn signers(instruction: &Instruction) -> Vec<Pubkey> {
         instruction.accounts.iter().filter(|meta| meta.is_signer).map(|meta| meta.pubkey).collect()
+    }
+
+    fn batch() -> BatchProof {
+        BatchProof { header: bytemuck::Zeroable::zeroed(), index: 0, path: vec![] }
     }
 
     #[test]
@@ -73,6 +81,10 @@ mod tests {
             trim_board(&board, &[wallet(0)]),
             close_round(&board),
             close_lease(&board, wallet(0), board.lease(1)),
+            redeem_voucher(&board, board.lease(1), 0),
+            show_batch(wallet(0), wallet(1), batch()),
+            verify_batch(wallet(0), batch()),
+            verify_receipt(wallet(0), Default::default(), 0, vec![], batch()),
         ];
         for instruction in free {
             assert_eq!(signers(&instruction), []);
@@ -92,6 +104,26 @@ mod tests {
             market().stake_vault()
         ));
         assert!(has(&deposit_bond(&market(), wallet(0), wallet(1), 5), market().stake_vault()));
+    }
+
+    #[test]
+    fn records_go_to_the_suppliers_log() {
+        let (board, supplier) = (market().board(0), market().supplier(&wallet(0)));
+        let log = AccountMeta::new(crate::address::log(&supplier), false);
+        let all = [
+            create_log(wallet(0), supplier, wallet(1)),
+            set_log_operator(wallet(0), supplier, wallet(1)),
+            open_lanes(&board, wallet(0), supplier, vec![1]),
+            append_batches(&board, wallet(1), supplier, "https://node.example", vec![]),
+            close_log(wallet(0), supplier),
+        ];
+        for instruction in &all {
+            assert!(instruction.accounts.contains(&log), "{instruction:?}");
+        }
+        assert_eq!(signers(&all[3]), [wallet(1)], "the operator appends");
+        let demand = demand_receipt(&board, wallet(2), board.lease(1), [7; 32]);
+        assert!(demand.accounts.contains(&AccountMeta::new(crate::address::demand(&[7; 32]), false)));
+        assert_eq!(&demand.data[8..], [7; 32]);
     }
 
     #[test]

@@ -168,18 +168,21 @@ impl BoardCheck<'_> {
             self.state.leases.iter().map(|(_, lease)| (lease.serial, lease)).collect();
         for (index, slot) in self.view.indexed() {
             let name = || format!("{}, slot {index}", self.name);
-            report.require(slot.state <= SlotState::Suspended as u8, || {
+            report.require(slot.state <= SlotState::Barred as u8, || {
                 format!("{} is in state {}, which there is not", name(), slot.state)
             });
             let consistent = match slot.lease {
                 0 => !slot.is(SlotState::Leased),
-                _ => slot.is(SlotState::Leased) || slot.is(SlotState::Suspended),
+                _ => [SlotState::Leased, SlotState::Suspended, SlotState::Barred].iter().any(|s| slot.is(*s)),
             };
             report.require(consistent, || {
                 format!("invariant 12: {} is in state {} with lease {}", name(), slot.state, slot.lease)
             });
             report.require(slot.score <= 10_000, || {
                 format!("invariant 15: {} has score {}", name(), slot.score)
+            });
+            report.require(!slot.is(SlotState::Barred) || slot.bond == 0, || {
+                format!("invariant 8: {} is barred and keeps a bond of {}", name(), slot.bond)
             });
             if slot.is(SlotState::Vacant) {
                 let empty = slot.bond == 0 && slot.accrued == 0 && slot.reward == 0;

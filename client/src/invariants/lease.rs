@@ -2,7 +2,7 @@
 
 use leasehold::{
     math::{matching::Place, pricing, settlement},
-    state::{Lease, LeaseState, Slot, SlotState},
+    state::{Lease, LeaseState, Slot, SlotState, Traits},
 };
 use solana_pubkey::Pubkey;
 
@@ -20,6 +20,7 @@ pub fn check(board: &BoardCheck, address: &Pubkey, lease: &Lease, report: &mut R
         format!("{name} runs from {} until {}", lease.from, lease.until)
     });
     money(&name, lease, report);
+    meter(&name, lease, report);
     machines(&name, board, lease, report);
     if lease.state != LeaseState::Settled {
         solvency(&name, board, lease, report);
@@ -50,6 +51,25 @@ fn money(name: &str, lease: &Lease, report: &mut Report) {
     let most = paid.checked_add(fees).and_then(|gross| pricing::rate(gross, lease.terms.fee_bps).ok());
     report.require(most.is_some_and(|most| fees <= most), || {
         format!("{name} took fees of {fees} on {paid} paid, at {} basis points", lease.terms.fee_bps)
+    });
+}
+
+/// What a lease paid by use must be.
+fn meter(name: &str, lease: &Lease, report: &mut Report) {
+    let metered = lease.meter.is_some();
+    report.require(metered == lease.criteria.metered, || {
+        let (is, asked) = (metered, lease.criteria.metered);
+        format!("{name} has a meter: {is}, and asked for machines that allow it: {asked}")
+    });
+    report.require(!metered || lease.machines == 1, || {
+        format!("{name} is paid by use and has {} machines", lease.machines)
+    });
+    report.require(!metered || lease.terms.cancel_secs == 0, || {
+        format!("{name} is paid by use and owes {} seconds for leaving early", lease.terms.cancel_secs)
+    });
+    let unpaid = lease.meter.filter(|_| lease.paid == 0 && lease.fees == 0);
+    report.require(unpaid.is_none_or(|meter| meter.seq == 0 && meter.units == 0), || {
+        format!("{name} counts use that no voucher has paid for")
     });
 }
 
@@ -90,6 +110,7 @@ fn fits(slot: &Slot, lease: &Lease) -> bool {
         && traits.gpus >= criteria.min_gpus
         && traits.speed >= criteria.min_speed
         && slot.price <= criteria.max_price
+        && (!criteria.metered || traits.flags & Traits::METERED != 0)
 }
 
 /// Invariant 8: what is left pays for every machine up to the end, whatever happens; no slash exceeds a bond.
@@ -97,15 +118,17 @@ fn solvency(name: &str, board: &BoardCheck, lease: &Lease, report: &mut Report) 
     let terms = &lease.terms;
     let mut owed = 0u128;
     for (index, slot) in board.view.leased(lease.serial) {
-        let mut service = slot.service(slot.lease_until);
+        let mut service = lease.service(slot, slot.lease_until);
+        if lease.meter.is_some() {
+            service.price = 0; // vouchers pay it, as far as the deposit reaches
+        }
         let now = settlement::last(&service, terms);
         report.require(now.as_ref().is_ok_and(|outcome| outcome.slash <= slot.bond), || {
             let slash = now.as_ref().map(|outcome| outcome.slash).unwrap_or_default();
             format!("invariant 8: {name}: slot {index} loses {slash} of a bond of {}", slot.bond)
         });
         // The most a machine can get: up in every round, with all that leaving early costs.
-        let forfeited = slot.is(SlotState::Suspended);
-        if !forfeited {
+        if slot.is(SlotState::Leased) {
             (service.up, service.down, service.forfeited) = (service.rounds, 0, false);
         }
         let most = settlement::last(&service, terms).and_then(|outcome| outcome.payment.gross());

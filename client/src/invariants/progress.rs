@@ -30,11 +30,11 @@ fn board(was: &BoardState, is: &BoardState, report: &mut Report) {
     let (old, new) = (before.header, after.header);
     grows(report, || format!("{name}: the next round"), old.next_round, new.next_round);
     grows(report, || format!("{name}: the next serial"), old.next_serial, new.next_serial);
-    grows(report, || format!("{name}: the fresh generation"), old.fresh_generation, new.fresh_generation);
+    renews(report, || format!("{name}: the fresh generation"), old.fresh_generation, new.fresh_generation);
     let closed = u64::from(new.next_round.saturating_sub(old.next_round));
     for (index, (was, is)) in before.slots.iter().zip(after.slots).enumerate() {
         // Cut off and added again, a slot still has no generation it had before.
-        grows(
+        renews(
             report,
             || format!("invariant 11: {name}: the generation of slot {index}"),
             was.generation,
@@ -71,9 +71,22 @@ fn lease(name: &str, was: &Lease, is: &Lease, report: &mut Report) {
     grows(report, || format!("{name}: what was kept as fees"), was.fees, is.fees);
     grows(report, || format!("{name}: what was refunded"), was.refunded, is.refunded);
     grows(report, || format!("{name}: what was slashed"), was.slashed, is.slashed);
+    if let (Some(was), Some(is)) = (was.meter, is.meter) {
+        grows(report, || format!("{name}: the receipts paid for"), was.seq, is.seq);
+        grows(report, || format!("{name}: the units paid for"), was.units, is.units);
+    }
+    report.require(was.meter.map(|meter| meter.spender) == is.meter.map(|meter| meter.spender), || {
+        format!("{name} is paid in another way than before")
+    });
     let onward = was.state == is.state || is.state == LeaseState::Settled || was.state == LeaseState::Open;
     report
         .require(onward, || format!("invariant 3: {name} went from {:?} back to {:?}", was.state, is.state));
+}
+
+/// As [`grows`] for generations, which wrap: the later of two is the one that the other reaches sooner.
+fn renews(report: &mut Report, what: impl FnOnce() -> String, was: u16, is: u16) {
+    let grown = is.wrapping_sub(was) < 1 << 15;
+    report.require(grown, || format!("invariant 3: {} fell from {was} to {is}", what()));
 }
 
 fn grows<T: PartialOrd + std::fmt::Display>(

@@ -1,5 +1,5 @@
 use anchor_lang::prelude::Pubkey;
-use leasehold::state::{Board, LeaseState, Slot, SlotState};
+use leasehold::state::{Board, LeaseState, Meter, Slot, SlotState, Traits};
 
 use super::*;
 use crate::sample::{self, change, snapshot, wallet};
@@ -146,7 +146,10 @@ fn a_full_house_exceeds_nothing() {
 
 #[test]
 fn slots_that_cannot_be_are_found() {
-    spoiled_board("slot 3 is in state 4", |_, slots| slots[3].state = 4);
+    spoiled_board("slot 3 is in state 5", |_, slots| slots[3].state = 5);
+    spoiled_board("invariant 8: board 0, slot 3 is barred and keeps a bond of 100", |_, slots| {
+        slots[3].state = SlotState::Barred as u8
+    });
     spoiled_board("slot 0 is in state 1 with lease 1", |_, slots| slots[0].state = SlotState::Idle as u8);
     spoiled_board("slot 3 is in state 2 with lease 0", |_, slots| slots[3].state = SlotState::Leased as u8);
     spoiled_board("invariant 15: board 0, slot 3 has score 10001", |_, slots| slots[3].score = 10_001);
@@ -197,6 +200,62 @@ fn leases_and_their_machines_must_agree() {
     spoiled("which is settled or unknown", first(|l| l.state = LeaseState::Settled));
     spoiled("may owe its machines 1800", first(|l| l.deposit = 2_399));
     spoiled_board("slot 0 is committed until 1009 only", |_, slots| slots[0].committed_until = 1_009);
+}
+
+/// The sample with lease 1 paid by use, by slot 1 alone.
+fn metered() -> Snapshot {
+    let mut snapshot = snapshot();
+    let lease = &mut snapshot.boards[0].leases[0].1;
+    lease.machines = 1;
+    lease.criteria.metered = true;
+    lease.meter = Some(Meter { spender: wallet(7), seq: 12, units: 900 });
+    change(&mut snapshot.boards[0].data, |_, slots| {
+        slots[1].traits.flags = Traits::METERED;
+        slots[0].release(SlotState::Idle);
+    });
+    snapshot
+}
+
+#[test]
+fn a_lease_paid_by_use_owes_what_vouchers_say_and_no_hours() {
+    assert_eq!(check(&metered()).violated, Vec::<String>::new());
+    // By the hour its machine could still earn 900 of the 600 that are left.
+    let mut short = metered();
+    let lease = &mut short.boards[0].leases[0].1;
+    lease.deposit -= 1_200;
+    short.boards[0].payment_vault -= 1_200;
+    change(&mut short.boards[0].data, |board, _| board.ledger.escrow -= 1_200);
+    assert_eq!(check(&short).violated, Vec::<String>::new());
+    short.boards[0].leases[0].1.meter = None;
+    assert!(check(&short).violated.iter().any(|v| v.contains("may owe its machines 900")));
+}
+
+#[test]
+fn a_meter_that_cannot_be_is_found() {
+    let spoiled = |expected: &str, spoil: fn(&mut Lease)| {
+        let mut snapshot = metered();
+        spoil(&mut snapshot.boards[0].leases[0].1);
+        let report = check(&snapshot);
+        assert!(report.violated.iter().any(|v| v.contains(expected)), "{expected:?} is not in {report}");
+    };
+    spoiled("lease 1 has a meter: true, and asked for machines that allow it: false", |l| {
+        l.criteria.metered = false
+    });
+    spoiled("lease 1 is paid by use and has 2 machines", |l| l.machines = 2);
+    spoiled("lease 1 is paid by use and owes 60 seconds", |l| l.terms.cancel_secs = 60);
+    spoiled("lease 1 counts use that no voucher has paid for", |l| (l.paid, l.fees) = (0, 0));
+    let mut unfit = metered();
+    change(&mut unfit.boards[0].data, |_, slots| slots[1].traits.flags = 0);
+    assert!(check(&unfit).violated.iter().any(|v| v.contains("slot 1 is not what the lease asked for")));
+    let later = |spoil: fn(&mut Meter), expected: &str| {
+        let mut after = metered();
+        spoil(after.boards[0].leases[0].1.meter.as_mut().unwrap());
+        let report = check_progress(&metered(), &after);
+        assert!(report.violated.iter().any(|v| v.contains(expected)), "{expected:?} is not in {report}");
+    };
+    later(|meter| meter.seq -= 1, "the receipts paid for fell from 12 to 11");
+    later(|meter| meter.units -= 1, "the units paid for fell from 900 to 899");
+    later(|meter| meter.spender = wallet(6), "is paid in another way than before");
 }
 
 fn worse(expected: &str, later: impl FnOnce(&mut Snapshot)) {

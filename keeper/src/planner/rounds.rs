@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use leasehold::{constants::HISTORY_ROUNDS, state::Board};
+use leasehold::{
+    constants::{HISTORY_ROUNDS, SEAT_IDLE_SECS},
+    state::Board,
+};
 use leasehold_client::rounds::{self, Ballot};
 
 use super::{Action, Planner};
-use crate::snapshot::BoardSnapshot;
+use crate::{memory::Answers, prober::ProbeReport, snapshot::BoardSnapshot};
 
 /// Leases settled on one board at a time: all of them write the board, so that more would only queue.
 const SETTLING: usize = 4;
@@ -31,18 +34,38 @@ pub(super) fn can_close(board: &BoardSnapshot, now: i64) -> bool {
 }
 
 impl Planner<'_> {
-    /// Votes on the round that ended last.
+    /// Votes on the round that ended last. Where no machine is to be judged, it does so just often enough to
+    /// keep its seat.
     pub(super) fn submit_round(&mut self, board: &BoardSnapshot, seat: u8) {
         let header = &board.header;
         // The next vote opens when the round that runs now ends.
         self.wake_at(rounds::window(header, self.running(header)).opens);
         let ballot = rounds::ballot(header, self.now()).filter(|ballot| !ballot.has_voted(seat));
         let Some(Ballot { round, slots, .. }) = ballot else { return };
-        let answers = self.memory.answers(&board.board.address, round).filter(|answers| answers.fit);
-        if let Some(answers) = answers {
-            let answers = Arc::clone(answers);
+        let answers = match self.memory.answers(&board.board.address, round) {
+            Some(answers) => Arc::clone(answers),
+            None if self.policy.probe && self.has_nobody_to_judge(board) && self.is_overdue(header, seat) => {
+                Arc::new(Answers { report: ProbeReport { round, ..ProbeReport::default() }, fit: true })
+            }
+            None => return,
+        };
+        if answers.fit {
             self.propose(Action::SubmitRound { board: board.board, seat, round, slots, answers });
         }
+    }
+
+    /// Whether no machine gets a verdict in the round that runs, and so none did in the one before: a machine
+    /// gets verdicts from some round on.
+    fn has_nobody_to_judge(&self, board: &BoardSnapshot) -> bool {
+        let round = self.running(&board.header);
+        board.fleet.as_ref().is_some_and(|fleet| fleet.round == round && fleet.targets.is_empty())
+    }
+
+    /// Whether a seat has been silent for a third of the time after which anybody may vacate it.
+    fn is_overdue(&self, header: &Board, seat: u8) -> bool {
+        let patience = SEAT_IDLE_SECS.max(i64::from(header.round_secs).saturating_mul(2));
+        let voted = header.seat(seat).map(|seat| header.round_end(seat.last_round));
+        voted.is_ok_and(|voted| self.now().saturating_sub(voted) > patience / 3)
     }
 
     /// Asks every machine that gets a verdict in the round that runs.

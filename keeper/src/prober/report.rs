@@ -53,7 +53,7 @@ impl Counters {
 }
 
 /// The answers of a round.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProbeReport {
     /// Unix time divided by the board's `round_secs`.
     pub round: u32,

@@ -104,6 +104,62 @@ fn a_keeper_that_hears_nobody_does_not_call_everybody_down() {
     assert_eq!(scene.steps(), [""; 0]);
 }
 
+/// A board without machines. The keeper voted on a round so many before the one that ended last.
+fn empty_scene(rounds: u32) -> Scene {
+    let mut scene = Scene::new();
+    scene.fleet(ROUND, &[], &[]);
+    scene.header().seats[0].last_round = ROUND - 1 - rounds;
+    scene
+}
+
+#[test]
+fn a_board_without_machines_is_voted_on_as_often_as_keeps_the_seat() {
+    // A third of a day is 48 rounds of ten minutes.
+    assert_eq!(empty_scene(48).steps(), [""; 0]);
+    assert_eq!(empty_scene(49).steps(), vote());
+    let mut scene = empty_scene(48);
+    scene.at(begin(ROUND) + 1);
+    assert_eq!(scene.steps(), vote());
+    // Nobody is called down: the vote is of no machine.
+    let plan = scene.plan();
+    let [Action::SubmitRound { answers, slots, .. }] = plan.actions.as_slice() else { panic!("{plan:?}") };
+    assert!(answers.report.answers.is_empty() && answers.report.stats.targets == 0);
+    assert_eq!(answers.report.submission(*slots).bitmap, [0, 0]);
+
+    scene.votes(ROUND - 1, &[0]);
+    assert_eq!(scene.steps(), [""; 0], "once");
+    scene.votes(ROUND - 1, &[]);
+    scene.policy.probe = false;
+    assert_eq!(scene.steps(), [""; 0], "not where it is not to vote");
+}
+
+#[test]
+fn in_long_rounds_a_board_without_machines_is_voted_on_in_each() {
+    let mut scene = empty_scene(0);
+    let day = 86_400;
+    let running = u32::try_from(begin(ROUND) / day).unwrap();
+    scene.header().round_secs = 86_400;
+    scene.header().next_round = running - 1;
+    scene.header().seats[0].last_round = running - 2;
+    scene.fleet(running, &[], &[]);
+    scene.at(i64::from(running) * day);
+    assert_eq!(scene.steps(), [format!("submit {} from 0 on 9", running - 1)]);
+}
+
+#[test]
+fn a_seat_is_not_kept_by_votes_that_would_call_a_machine_down() {
+    let mut scene = empty_scene(100);
+    scene.fleet(ROUND, &[0], &[]);
+    assert_eq!(scene.steps(), [format!("probe {ROUND}: 1")], "it is asked first");
+    scene.fleet(ROUND - 1, &[], &[]);
+    assert_eq!(scene.steps(), [""; 0], "somebody may have come since");
+    scene.snapshot.boards[0].fleet = None;
+    assert_eq!(scene.steps(), [""; 0]);
+    scene.fleet(ROUND, &[], &[]);
+    scene.deaf(ROUND - 1);
+    assert_eq!(scene.steps(), [""; 0], "whoever left since was not heard");
+}
+
 #[test]
 fn a_lost_seat_ends_probing_and_voting() {
     let mut scene = vote_scene();

@@ -81,8 +81,10 @@ impl Scene {
         self.snapshot.now_ms = secs * 1_000;
     }
 
+    /// A keeper takes a seat, and votes on the last round but one.
     pub fn sit(&mut self, seat: u8, keeper: u8) {
-        self.header().seats[usize::from(seat)] = Seat { keeper: wallet(keeper), taken: 1, ..Seat::zeroed() };
+        let held = Seat { keeper: wallet(keeper), taken: 1, last_round: ROUND - 2, ..Seat::zeroed() };
+        self.header().seats[usize::from(seat)] = held;
     }
 
     /// Votes of these seats wait to be counted.

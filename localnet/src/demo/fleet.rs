@@ -163,8 +163,14 @@ impl Fleet {
         Ok(jobs)
     }
 
-    /// Has the node answer for every machine, in the slot that it got.
+    /// Has the node answer for every machine.
     pub async fn serve(&self, stage: &Stage, node: &Node) -> Result<()> {
+        node.add_machines(self.machines_as_listed(stage).await?)?;
+        Ok(())
+    }
+
+    /// Every machine, in the slot that it got.
+    pub async fn machines_as_listed(&self, stage: &Stage) -> Result<Vec<leasehold_node::Machine>> {
         let keys: std::collections::HashMap<_, _> = self
             .suppliers
             .iter()
@@ -186,8 +192,7 @@ impl Fleet {
                 });
             }
         }
-        node.add_machines(machines)?;
-        Ok(())
+        Ok(machines)
     }
 
     /// The supplier with that account.

@@ -1,5 +1,5 @@
 //! The whole life of a lease, at full size: thousands of machines are listed, leased as one cluster, probed,
-//! attested, settled, refunded and slashed.
+//! attested, settled, refunded and slashed; and one of them answers, and proves it.
 //!
 //! Everything is real: the program in its virtual machine behind JSON-RPC, the keepers, the node, their
 //! sockets. Wallets are given lamports and tokens; all else happens by transactions.
@@ -7,6 +7,7 @@
 mod claims;
 mod costs;
 mod fleet;
+mod inference;
 mod keepers;
 mod leases;
 mod progress;
@@ -27,11 +28,13 @@ use tokio::time::sleep;
 
 pub use self::{
     costs::{Cost, Costs},
+    inference::Proved,
     progress::Progress,
     report::{LeaseReport, Report},
 };
 use self::{
     fleet::Fleet,
+    inference::Inference,
     keepers::{KEEPERS, Keepers, THRESHOLD},
     stage::{LOOK, Stage},
     trouble::Trouble,
@@ -83,14 +86,17 @@ pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     let leases = leases::open(&stage, &fleet, orders, demo.rounds).await?;
     let opened = snapshot(&stage).await?;
     let trouble = Trouble::choose(&stage, &mut random, &leases, demo.down).await?;
+    let mut inference = Inference::begin(&stage, &mut random, &fleet, &leases, &trouble).await?;
     let first = leases.iter().map(|lease| lease.from).max().context("there are no leases")?;
     let end = leases.iter().map(|lease| lease.until).max().unwrap_or(first);
     let middle = first + demo.rounds / 2;
     watch(&stage, &node, &keepers, first, middle, "leases run").await?;
+    inference.ask(&stage).await?;
     trouble.strike(&stage, &fleet, &node).await?;
     watch(&stage, &node, &keepers, middle, end, "leases run on").await?;
 
     leases::await_settlement(&stage, &leases).await?;
+    let proved = inference.prove(&stage).await?;
     keepers.stop().await?;
     node.shutdown().await;
     let settled = snapshot(&stage).await?;
@@ -104,7 +110,7 @@ pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     for (before, after) in [(&opened, &settled), (&settled, &claimed)] {
         checks.extend(check_progress(before, after));
     }
-    report::report(&stage, demo, &leases, &trouble, &claimed, checks).await
+    report::report(&stage, demo, &leases, &trouble, &claimed, checks, proved).await
 }
 
 async fn snapshot(stage: &Stage) -> Result<Snapshot> {

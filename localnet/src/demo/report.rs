@@ -7,7 +7,7 @@ use leasehold::constants::SECS_PER_HOUR;
 use leasehold_client::invariants::{self, Snapshot};
 use serde::{Serialize, Serializer};
 
-use super::{Cost, Demo, leases::Opened, stage::Stage, trouble::Trouble};
+use super::{Cost, Demo, inference::Proved, leases::Opened, stage::Stage, trouble::Trouble};
 use crate::network::{PAYMENT_DECIMALS, STAKE_DECIMALS};
 
 /// Round length of the protocol's own default, in seconds.
@@ -42,6 +42,8 @@ pub struct Report {
     pub transactions: BTreeMap<&'static str, Cost>,
     #[serde(serialize_with = "counts")]
     pub invariants: invariants::Report,
+    /// An inference of the run.
+    pub receipt: Proved,
     #[serde(skip)]
     pub verdicts: Verdicts,
     #[serde(skip)]
@@ -67,6 +69,7 @@ pub(super) async fn report(
     trouble: &Trouble,
     end: &Snapshot,
     invariants: invariants::Report,
+    receipt: Proved,
 ) -> Result<Report> {
     let mut verdicts = Verdicts::default();
     for board in &end.boards {
@@ -82,8 +85,8 @@ pub(super) async fn report(
         let view = board.context("a board is gone")?.data.view()?;
         // A settled machine keeps the counters of its last lease.
         let kept = |index: &&u16| {
-            let retired = trouble.retired.contains(&(lease.board.address, **index));
-            !retired && view.slot(**index).is_some_and(|slot| slot.lease_down == 0 && slot.lease_up > 0)
+            let forfeited = trouble.forfeited.contains(&(lease.board.address, **index));
+            !forfeited && view.slot(**index).is_some_and(|slot| slot.lease_down == 0 && slot.lease_up > 0)
         };
         let up = lease.slots.iter().filter(kept).count();
         reports.push(LeaseReport {
@@ -101,6 +104,7 @@ pub(super) async fn report(
         leases: reports,
         transactions: stage.costs.all(),
         invariants,
+        receipt,
         verdicts,
         round_secs: demo.round_secs,
     })
@@ -160,7 +164,12 @@ impl fmt::Display for Report {
         }
         let Verdicts { up, down } = self.verdicts;
         writeln!(f, "verdicts: {up} up, {down} down")?;
-        write!(f, "invariants: {}", self.invariants)
+        writeln!(f, "invariants: {}", self.invariants)?;
+        let Proved { lamports_per_inference, steps, .. } = &self.receipt;
+        write!(
+            f,
+            "\nan inference of the run, from its id alone; it cost {lamports_per_inference:.1} lamports:\n{steps}"
+        )
     }
 }
 
@@ -193,6 +202,12 @@ mod tests {
             leases: vec![lease],
             transactions: BTreeMap::from([("submit_round", cost)]),
             invariants,
+            receipt: Proved {
+                id: "aa".to_owned(),
+                verified: true,
+                lamports_per_inference: 5.0,
+                steps: "all of them".to_owned(),
+            },
             verdicts: Verdicts { up: 10, down: 2 },
             round_secs: 10,
         };
@@ -200,6 +215,7 @@ mod tests {
             "leases": [{ "machines": 7, "up": 6, "paid": 80, "refunded": 18, "slashed": 5 }],
             "transactions": { "submit_round": { "count": 2, "cu_max": 90, "bytes_max": 300 } },
             "invariants": { "checked": 12, "violated": 1 },
+            "receipt": { "id": "aa", "verified": true, "lamports_per_inference": 5.0 },
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
         // 12 machine-rounds of 10 seconds cost 10,000 lamports.

@@ -26,7 +26,7 @@ pub struct Trouble {
     pub dark: Vec<Place>,
     /// The account of the supplier that leaves, and its machines in the large lease.
     supplier: Pubkey,
-    pub retired: HashSet<Place>,
+    pub forfeited: HashSet<Place>,
 }
 
 impl Trouble {
@@ -47,13 +47,13 @@ impl Trouble {
             }
         }
         let (_, supplier) = *large.choose(random).context("the large lease has no machines")?;
-        let retired: HashSet<_> =
+        let forfeited: HashSet<_> =
             large.iter().filter(|(_, owner)| *owner == supplier).map(|(place, _)| *place).collect();
         let mut dark: Vec<_> =
-            all.iter().map(|(place, _)| *place).filter(|place| !retired.contains(place)).collect();
+            all.iter().map(|(place, _)| *place).filter(|place| !forfeited.contains(place)).collect();
         dark.shuffle(random);
         dark.truncate((all.len() * usize::from(down)).div_ceil(100));
-        Ok(Self { dark, supplier, retired })
+        Ok(Self { dark, supplier, forfeited })
     }
 
     /// Lets it happen.
@@ -70,14 +70,14 @@ impl Trouble {
         let key = supplier.wallet.pubkey();
         for fetched in stage.boards().await? {
             let board = fetched.board_ref(&stage.market)?;
-            let here = self.retired.iter().filter(|(address, _)| *address == board.address);
+            let here = self.forfeited.iter().filter(|(address, _)| *address == board.address);
             let mut slots: Vec<_> = here.map(|(_, slot)| *slot).collect();
             slots.sort_unstable();
-            for retire in listing::retire(&board, key, self.supplier, &slots) {
-                stage.send("retire_machines", &by(&supplier.wallet, vec![retire])).await?;
+            for forfeit in listing::forfeit(&board, key, &slots) {
+                stage.send("forfeit_machines", &by(&supplier.wallet, vec![forfeit])).await?;
             }
         }
-        stage.progress.say(&format!("a supplier retires its {} leased machines", self.retired.len()));
+        stage.progress.say(&format!("a supplier forfeits its {} leased machines", self.forfeited.len()));
         Ok(())
     }
 }

@@ -26,6 +26,13 @@ pub const KEEPER_SEED: &[u8] = b"keeper";
 #[constant]
 pub const LEASE_SEED: &[u8] = b"lease";
 
+/// Address seed of a [`ComputeLog`](crate::state::ComputeLog).
+#[constant]
+pub const LOG_SEED: &[u8] = b"log";
+/// Address seed of a [`Demand`](crate::state::Demand).
+#[constant]
+pub const DEMAND_SEED: &[u8] = b"demand";
+
 /// Machines on one board: as many bits as one transaction carries besides what a submission needs.
 pub const MAX_SLOTS: usize = 6_144;
 /// 64-bit words that hold one bit for each machine of a full board.
@@ -63,7 +70,26 @@ pub const CANCEL_MAX_SECS: u64 = 3_600;
 /// Leaving a lease early costs this part of the time that was left, where that is less.
 pub const CANCEL_REST_BPS: u64 = 500;
 
+/// Longest commitment of a machine, where leases can't be longer: 366 days.
+pub const MAX_COMMITMENT_SECS: u32 = 366 * 86_400;
 /// After this time anybody may take away an idle machine whose commitment has ended: 30 days.
 pub const EVICT_AFTER_SECS: i64 = 30 * 86_400;
-/// After this time without a submission anybody may vacate a seat: one day.
+/// After this time without a submission, and after two rounds, anybody may vacate a seat: one day.
 pub const SEAT_IDLE_SECS: i64 = 86_400;
+
+// Deadlines of disputes, in rounds; beside them what that is in rounds of ten minutes.
+
+/// From the end of a receipt to the round by which it must be in the log: two hours.
+pub const RECORD_ROUNDS: u32 = 12;
+/// From the end of a lease to the last round in which its receipts can be demanded: twelve hours.
+pub const DEMAND_ROUNDS: u32 = 72;
+/// From a demand to the round in which it can be enforced: six hours.
+pub const ANSWER_ROUNDS: u32 = 36;
+/// From the end of a lease to the round in which its machines' bonds can leave: a day.
+pub const DISPUTE_ROUNDS: u32 = 144;
+/// From a notice to the end of a metered lease: an hour.
+pub const NOTICE_ROUNDS: u32 = 6;
+/// How far ahead of the cluster's clock a machine's may be, in milliseconds.
+pub const CLOCK_SKEW_MS: u64 = 60_000;
+/// Longest URL of the place where receipts can be had, in bytes.
+pub const MAX_SOURCE: usize = 128;

@@ -105,12 +105,16 @@ pub enum LeaseholdError {
     EndpointEmpty,
     #[msg("The commitment ends before the next round")]
     CommitmentTooShort,
+    #[msg("The commitment ends more than a year from now")]
+    CommitmentTooLong,
     #[msg("The machine is another supplier's")]
     WrongSupplier,
     #[msg("The account of the slot's former supplier is missing: its rent is owed to it")]
     FormerSupplierMissing,
     #[msg("The machine is leased")]
     MachineLeased,
+    #[msg("The machine serves no lease")]
+    MachineNotLeased,
     #[msg("The machine's earnings must be claimed first")]
     EarningsLeft,
     #[msg("The machine's commitment has not been over for 30 days")]
@@ -175,4 +179,68 @@ pub enum LeaseholdError {
     LeaseNotSettled,
     #[msg("The lease still holds money of its owner")]
     LeaseHoldsMoney,
+    #[msg("For a day after a lease its account and its machines' bonds stay, for disputes over receipts")]
+    DisputesOpen,
+    #[msg("Demands to see receipts of the lease are not answered")]
+    DemandsLeft,
+
+    // Leases paid by use
+    #[msg("A meter goes with criteria that ask for machines that may be leased by use")]
+    MeterMismatch,
+    #[msg("A metered lease has one machine")]
+    MeteredCluster,
+    #[msg("The lease is paid by use")]
+    LeaseMetered,
+    #[msg("The lease is paid by the hour")]
+    LeaseNotMetered,
+    #[msg("The lease ends by itself within the time of notice")]
+    NoticeTooLate,
+    #[msg("The signed message is not a voucher of this program")]
+    VoucherMalformed,
+    #[msg("The voucher is for another lease, or signed by another key than the lease names")]
+    WrongVoucher,
+    #[msg("The voucher is paid already, or the deposit is spent")]
+    VoucherRedeemed,
+
+    // Records of what was computed
+    #[msg("The account is not a compute log")]
+    LogMalformed,
+    #[msg("The log has a lane for the slot")]
+    LaneExists,
+    #[msg("The log has no lane for the slot")]
+    NoLane,
+    #[msg("The URL where receipts can be had takes 1 to 128 bytes")]
+    SourceLength,
+    #[msg("No batch is named")]
+    NoBatches,
+    #[msg("A batch has 1 to 65,536 receipts")]
+    BatchSize,
+    #[msg("The batch is not the one that comes next for its machine")]
+    BatchOutOfOrder,
+    #[msg("The board never had the lease, or the machine has not come to it")]
+    NoSuchLease,
+    #[msg("A batch begins when the one before has ended, within its lease, and ends by now")]
+    BatchTimes,
+    #[msg("The path does not lead to what the log holds")]
+    NotInLog,
+    #[msg("The instruction before must be one of the Ed25519 program, of the form that this one takes")]
+    SignatureMissing,
+    #[msg("The signed message is not a receipt of this program")]
+    ReceiptMalformed,
+    #[msg("The receipt is of another lease, machine or number, or has another id")]
+    WrongReceipt,
+    #[msg("The machine in the slot is not the one that signed")]
+    WrongMachine,
+    #[msg("The two receipts don't contradict each other")]
+    NoEquivocation,
+    #[msg("The machine lied and lost its bond: it can only leave")]
+    MachineBarred,
+    #[msg("The receipt has still time to come to the log")]
+    DemandTooEarly,
+    #[msg("The lease ended too long ago to demand its receipts")]
+    DemandTooLate,
+    #[msg("The batch must be shown first")]
+    BatchNotShown,
+    #[msg("There is still time to answer the demand")]
+    AnswerNotDue,
 }

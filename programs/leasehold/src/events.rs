@@ -3,7 +3,7 @@
 
 use anchor_lang::prelude::*;
 
-use crate::state::LeaseState;
+use crate::state::{BatchHeader, LeaseState};
 
 /// Stake came in: of a supplier's or a keeper's account `owner`.
 #[event]
@@ -124,4 +124,51 @@ pub struct CompensationClaimed {
     pub lease: Pubkey,
     pub owner: Pubkey,
     pub amount: u64,
+}
+
+/// The machine of a metered lease was paid for use. Amounts are of this voucher alone.
+#[event]
+pub struct VoucherRedeemed {
+    pub lease: Pubkey,
+    /// Receipts that are paid for in all.
+    pub seq: u64,
+    pub paid: u64,
+    pub fees: u64,
+}
+
+/// Batches of receipts came to a log, from place `first` on.
+#[event]
+pub struct BatchesAppended {
+    pub log: Pubkey,
+    pub first: u64,
+    /// URL where the receipts can be had.
+    pub source: String,
+    pub headers: Vec<BatchHeader>,
+}
+
+/// Somebody wants to see a receipt in the log, by round `due`.
+#[event]
+pub struct ReceiptDemanded {
+    pub lease: Pubkey,
+    pub slot: u16,
+    /// Id of the receipt.
+    pub receipt: [u8; 32],
+    pub due: u32,
+}
+
+/// A receipt that was demanded is in the log.
+#[event]
+pub struct DemandAnswered {
+    pub lease: Pubkey,
+    pub receipt: [u8; 32],
+}
+
+/// A machine lost its bond: it signed two receipts with one number, or kept one out of the log. Nothing is
+/// slashed where it had lost it before.
+#[event]
+pub struct MachineConvicted {
+    pub lease: Pubkey,
+    pub slot: u16,
+    pub receipt: [u8; 32],
+    pub slashed: u64,
 }

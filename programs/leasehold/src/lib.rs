@@ -20,7 +20,7 @@ pub mod state;
 
 use anchor_lang::prelude::*;
 use instructions::*;
-use math::matching::CutOff;
+use math::{matching::CutOff, sum_tree::SumNode};
 use state::Params;
 
 declare_id!("7X3EmA4YqbFVaHbPv75NUc1i3x39adzzzBDFSdRETqvS");
@@ -144,9 +144,13 @@ pub mod leasehold {
         instructions::reprice_machines(ctx, offers)
     }
 
-    /// Takes machines off a board. An idle one leaves with its whole bond; its earnings must be claimed first.
-    /// A leased one is suspended: it earns nothing from now on and loses its whole bond when its lease is
-    /// settled, after which it can be retired.
+    /// Takes machines out of leases that run: they lose their whole bonds when these are settled.
+    pub fn forfeit_machines(ctx: Context<ForfeitMachines>, machines: Vec<u16>) -> Result<()> {
+        instructions::forfeit_machines(ctx, machines)
+    }
+
+    /// Takes machines that are not leased off a board, with their whole bonds, a day after their last lease.
+    /// Their earnings must be claimed first.
     pub fn retire_machines(ctx: Context<RetireMachines>, machines: Vec<u16>) -> Result<()> {
         instructions::retire_machines(ctx, machines)
     }
@@ -228,7 +232,7 @@ pub mod leasehold {
         instructions::extend_lease(ctx, rounds, max_deposit)
     }
 
-    /// Ends a lease with the round that runs. The owner owes machines that kept their promise an hour, or
+    /// Ends a lease with the round that runs, its first at the earliest. The owner owes machines that kept their promise an hour, or
     /// 5 percent of the time that was left, the lesser; it is settled as any other.
     pub fn cancel_lease(ctx: Context<CancelLease>) -> Result<()> {
         instructions::cancel_lease(ctx)
@@ -269,5 +273,87 @@ pub mod leasehold {
     /// Closes the account of a settled lease that holds no money. Rent goes to whoever opened it. Anybody may.
     pub fn close_lease(ctx: Context<CloseLease>) -> Result<()> {
         instructions::close_lease(ctx)
+    }
+
+    /// Adds to the deposit of a metered lease. Anybody may.
+    pub fn top_up_lease(ctx: Context<TopUpLease>, amount: u64) -> Result<()> {
+        instructions::top_up_lease(ctx, amount)
+    }
+
+    /// Pays the machine of a metered lease what its buyer's voucher adds to those before. Anybody may, in any
+    /// order.
+    pub fn redeem_voucher(ctx: Context<RedeemVoucher>, slot: u16) -> Result<()> {
+        instructions::redeem_voucher(ctx, slot)
+    }
+
+    /// Ends a metered lease an hour from now. Its owner may, and the machine's supplier.
+    pub fn give_notice(ctx: Context<GiveNotice>) -> Result<()> {
+        instructions::give_notice(ctx)
+    }
+
+    /// Opens the log of what a supplier's machines compute, to which `operator` may append.
+    pub fn create_log(ctx: Context<CreateLog>, operator: Pubkey) -> Result<()> {
+        instructions::create_log(ctx, operator)
+    }
+
+    /// Names the wallet that may append to a log.
+    pub fn set_log_operator(ctx: Context<SetLogOperator>, operator: Pubkey) -> Result<()> {
+        instructions::set_log_operator(ctx, operator)
+    }
+
+    /// Makes room in a log for machines of a board.
+    pub fn open_lanes(ctx: Context<OpenLanes>, machines: Vec<u16>) -> Result<()> {
+        instructions::open_lanes(ctx, machines)
+    }
+
+    /// Appends batches of receipts of machines of one board to their supplier's log.
+    pub fn append_batches(ctx: Context<AppendBatches>, source: String, batches: Vec<Batch>) -> Result<()> {
+        instructions::append_batches(ctx, source, batches)
+    }
+
+    /// Refuses unless a receipt is in a log. Changes nothing; returns a `VerifiedReceipt`.
+    pub fn verify_receipt(
+        ctx: Context<VerifyReceipt>,
+        leaf: SumNode,
+        place: u32,
+        path: Vec<SumNode>,
+        batch: BatchProof,
+    ) -> Result<()> {
+        instructions::verify_receipt(ctx, leaf, place, path, batch)
+    }
+
+    /// Refuses unless a batch is in a log: proves the sums of its header. Changes nothing.
+    pub fn verify_batch(ctx: Context<VerifyReceipt>, batch: BatchProof) -> Result<()> {
+        instructions::verify_batch(ctx, batch)
+    }
+
+    /// Demands to be shown in the log a receipt that a machine signed.
+    pub fn demand_receipt(ctx: Context<DemandReceipt>, id: [u8; 32]) -> Result<()> {
+        instructions::demand_receipt(ctx, id)
+    }
+
+    /// First half of an answer to a demand: shows the batch that has the receipt's number in it. Anybody may.
+    pub fn show_batch(ctx: Context<ShowBatch>, batch: BatchProof) -> Result<()> {
+        instructions::show_batch(ctx, batch)
+    }
+
+    /// Second half: shows the receipt in that batch, and ends the demand. Anybody may.
+    pub fn answer_demand(ctx: Context<AnswerDemand>, path: Vec<SumNode>) -> Result<()> {
+        instructions::answer_demand(ctx, path)
+    }
+
+    /// Ends a demand that nobody answered in time: the machine loses its whole bond. Anybody may.
+    pub fn enforce_demand(ctx: Context<EnforceDemand>) -> Result<()> {
+        instructions::enforce_demand(ctx)
+    }
+
+    /// Takes the bond of a machine that signed two receipts with one number. Anybody may.
+    pub fn prove_equivocation(ctx: Context<ProveEquivocation>) -> Result<()> {
+        instructions::prove_equivocation(ctx)
+    }
+
+    /// Closes the log of a supplier without machines.
+    pub fn close_log(ctx: Context<CloseLog>) -> Result<()> {
+        instructions::close_log(ctx)
     }
 }

@@ -5,7 +5,7 @@ use leasehold_client::{instruction, packet};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use super::{Table, cost};
+use super::{Table, cost, cost_of_all};
 use crate::{COMMITTED, Catalogue, USD, machine};
 
 /// Measured by [`super::hot`].
@@ -19,7 +19,8 @@ pub fn measure(table: &mut Table, slots: u16) {
         if signers.is_empty() {
             signers.push(&catalogue.payer);
         }
-        table.add(case.name, slots, cost(&catalogue.world, case.name, &case.instruction, &signers));
+        let figure = cost_of_all(&catalogue.world, case.name, &case.instructions(), &signers);
+        table.add(case.name, slots, figure);
     }
     measure_full(table, &catalogue);
 }

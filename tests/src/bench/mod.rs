@@ -32,36 +32,41 @@ pub fn measure() -> Table {
 
 /// What an instruction costs that these sign, the first of whom pays. Nothing is kept of what it does.
 fn cost(world: &World, name: &str, instruction: &Instruction, signers: &[&Keypair]) -> Figure {
-    let units = match world.svm.simulate_transaction(transaction(world, instruction, signers)) {
+    cost_of_all(world, name, core::slice::from_ref(instruction), signers)
+}
+
+/// As [`cost`], with the instructions that the last of these needs before it.
+fn cost_of_all(world: &World, name: &str, instructions: &[Instruction], signers: &[&Keypair]) -> Figure {
+    let units = match world.svm.simulate_transaction(transaction(world, instructions, signers)) {
         Ok(done) => done.meta.compute_units_consumed,
         Err(failed) => panic!("{name}: {:?}\n{}", failed.err, failed.meta.pretty_logs()),
     };
-    figure(units, instruction, signers)
+    figure(units, instructions, signers)
 }
 
 /// As [`cost`], and keeps what it does.
 fn run(world: &mut World, name: &str, instruction: &Instruction, signers: &[&Keypair]) -> Figure {
     world.svm.expire_blockhash();
-    let transaction = transaction(world, instruction, signers);
+    let instructions = core::slice::from_ref(instruction);
+    let transaction = transaction(world, instructions, signers);
     let units = match world.svm.send_transaction(transaction) {
         Ok(done) => done.compute_units_consumed,
         Err(failed) => panic!("{name}: {:?}\n{}", failed.err, failed.meta.pretty_logs()),
     };
-    figure(units, instruction, signers)
+    figure(units, instructions, signers)
 }
 
-fn figure(cu: u64, instruction: &Instruction, signers: &[&Keypair]) -> Figure {
-    let bytes = packet::len(&signers[0].pubkey(), core::slice::from_ref(instruction)) as u64;
-    Figure { cu, bytes, accounts: instruction.accounts.len() as u64 }
+fn figure(cu: u64, instructions: &[Instruction], signers: &[&Keypair]) -> Figure {
+    let bytes = packet::len(&signers[0].pubkey(), instructions) as u64;
+    let accounts = instructions.iter().map(|instruction| instruction.accounts.len() as u64).sum();
+    Figure { cu, bytes, accounts }
 }
 
 /// The transaction whose bytes [`packet::len`] counts: legacy, with a limit and a price of compute units.
-fn transaction(world: &World, instruction: &Instruction, signers: &[&Keypair]) -> VersionedTransaction {
-    let all = [
-        instruction.clone(),
-        ComputeBudgetInstruction::set_compute_unit_limit(1_400_000),
-        ComputeBudgetInstruction::set_compute_unit_price(1),
-    ];
+fn transaction(world: &World, instructions: &[Instruction], signers: &[&Keypair]) -> VersionedTransaction {
+    let mut all = instructions.to_vec();
+    all.push(ComputeBudgetInstruction::set_compute_unit_limit(1_400_000));
+    all.push(ComputeBudgetInstruction::set_compute_unit_price(1));
     let message =
         Message::new_with_blockhash(&all, Some(&signers[0].pubkey()), &world.svm.latest_blockhash());
     VersionedTransaction::try_new(VersionedMessage::Legacy(message), signers).expect("everybody signs")

@@ -103,6 +103,11 @@ pub enum Action {
         board: u32,
         slots: Vec<u16>,
     },
+    ForfeitMachines {
+        by: Who,
+        board: u32,
+        slots: Vec<u16>,
+    },
     TrimBoard {
         board: u32,
         suppliers: Vec<Who>,

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold::{
+    constants::DISPUTE_ROUNDS,
     error::LeaseholdError::*,
     instructions::{Machine as Sheet, Offer},
     state::Traits,
@@ -196,7 +197,7 @@ impl Model {
         let mut rules = Rules::default();
         rules.require(!self.market.paused, MarketPaused);
         rules.require(!machines.is_empty(), NoMachines);
-        rules.require(until > self.round() + 1, CommitmentTooShort);
+        self.require_commitment(until, &mut rules);
         rules.hold()?;
         // A slot that is only just added is none to use again.
         let slots = self.boards[&board].slots.len();
@@ -219,7 +220,7 @@ impl Model {
     ) -> Outcome {
         let mut rules = Rules::default();
         rules.require(sheet.traits.gpus > 0, NoGpus);
-        rules.require(sheet.traits.flags == 0, ReservedBits);
+        rules.require(sheet.traits.flags & !Traits::METERED == 0, ReservedBits);
         rules.require(sheet.price > 0, PriceIsZero);
         let no_endpoint = sheet.endpoint.ip == [0; 16] || sheet.endpoint.port == [0; 2];
         rules.require(!no_endpoint, EndpointEmpty);
@@ -244,7 +245,7 @@ impl Model {
         let board = self.boards.get_mut(&index).expect("checked");
         let slot = Slot {
             owner: by,
-            generation: vacant.as_ref().map_or(0, |slot| slot.generation).max(board.fresh_generation),
+            generation: vacant.as_ref().map_or(board.fresh_generation, |slot| slot.generation),
             machine: Some(Machine {
                 node_key: sheet.node_key,
                 traits: sheet.traits,
@@ -280,6 +281,18 @@ impl Model {
         Ok(())
     }
 
+    /// From the next round on, a year at most, or the longest lease and a round.
+    pub fn longest_commitment(&self) -> u32 {
+        let year = 366 * 86_400 / self.market.rules.round_secs;
+        year.max(self.market.params.max_rounds.saturating_add(1))
+    }
+
+    fn require_commitment(&self, until: u32, rules: &mut Rules) {
+        let next = self.round() + 1;
+        rules.require(until > next, CommitmentTooShort);
+        rules.require(until.saturating_sub(next) <= self.longest_commitment(), CommitmentTooLong);
+    }
+
     pub(super) fn reprice_machines(&mut self, by: Who, board: u32, offers: &[Offer]) -> Outcome {
         self.supplier_mut(by)?;
         self.board(board)?;
@@ -288,17 +301,17 @@ impl Model {
         for offer in offers {
             let params = self.market.params.clone();
             let free = self.suppliers[&by].free;
+            let mut rules = Rules::default();
+            self.require_commitment(offer.committed_until, &mut rules);
             let slot = self.board_mut(board)?.slot_mut(offer.slot)?;
             let owner = slot.owner;
             let machine = slot.machine.as_mut().ok_or_else(|| vec![Refusal::Rule(SlotVacant)])?;
             let weight = params.classes[usize::from(machine.traits.class)].weight_bps;
             let whole = naive::bond(params.bond_unit, weight, machine.traits.gpus);
             let missing = whole.saturating_sub(machine.bond);
-            let mut rules = Rules::default();
             rules.require(owner == by, WrongSupplier);
             rules.require(machine.stint.is_none(), MachineLeased);
             rules.require(offer.price > 0, PriceIsZero);
-            rules.require(offer.committed_until > next, CommitmentTooShort);
             rules.require(missing <= free, InsufficientStake);
             rules.hold()?;
             machine.bond += missing;
@@ -329,27 +342,42 @@ impl Model {
         let (now, round) = (self.now, self.round());
         let round_secs = i64::from(self.market.rules.round_secs);
         let slot = self.board_mut(board)?.slot_mut(index)?;
-        let Some(machine) = &mut slot.machine else { return Err(vec![Refusal::Rule(SlotVacant)]) };
+        let Some(machine) = &slot.machine else { return Err(vec![Refusal::Rule(SlotVacant)]) };
         // The commitment is over when the first round that it does not cover begins.
         let committed = i64::from(machine.committed_until) * round_secs;
-        let leased = machine.stint.is_some();
-        // Within its lease a machine can be retired once; after it, not before the lease is settled.
-        let over = machine.stint.is_some_and(|stint| round >= stint.until);
+        // Receipts of its last lease can still cost it its bond.
+        let last = machine.stint.or(machine.last);
+        let disputed = last.is_some_and(|last| machine.bond > 0 && round < last.until + DISPUTE_ROUNDS);
         let mut rules = Rules::default();
         rules.require(slot.owner == supplier, WrongSupplier);
-        rules.require(by == supplier || (!leased && now > committed + 30 * 86_400), EvictionTooEarly);
-        rules.require(!(leased && (machine.suspended || over)), MachineLeased);
-        rules.require(leased || machine.accrued == 0, EarningsLeft);
+        rules.require(by == supplier || now > committed + 30 * 86_400, EvictionTooEarly);
+        rules.require(machine.stint.is_none(), MachineLeased);
+        rules.require(machine.accrued == 0, EarningsLeft);
+        rules.require(!disputed, DisputesOpen);
         rules.hold()?;
-        if leased {
-            machine.suspended = true;
-            machine.attested_from = None;
-            return Ok(());
-        }
         let bond = machine.bond;
         slot.machine = None;
         slot.generation += 1;
         self.supplier_mut(supplier)?.free += bond;
+        Ok(())
+    }
+
+    pub(super) fn forfeit_machines(&mut self, by: Who, board: u32, slots: &[u16]) -> Outcome {
+        self.supplier_mut(by)?;
+        self.board(board)?;
+        require(!slots.is_empty(), NoMachines)?;
+        let round = self.round();
+        for index in slots {
+            let slot = self.board_mut(board)?.slot_mut(*index)?;
+            let Some(machine) = &mut slot.machine else { return Err(vec![Refusal::Rule(SlotVacant)]) };
+            let serves = machine.stint.is_some_and(|stint| round < stint.until) && !machine.suspended;
+            let mut rules = Rules::default();
+            rules.require(slot.owner == by, WrongSupplier);
+            rules.require(serves, MachineNotLeased);
+            rules.hold()?;
+            machine.suspended = true;
+            machine.attested_from = None;
+        }
         Ok(())
     }
 

@@ -227,6 +227,9 @@ impl Chain {
             RetireMachines { by, supplier: of, board: index, slots } => {
                 instruction::retire_machines(&board(index), key(by), supplier(of), slots.clone())
             }
+            ForfeitMachines { by, board: index, slots } => {
+                instruction::forfeit_machines(&board(index), key(by), slots.clone())
+            }
             TrimBoard { board: index, suppliers } => {
                 let suppliers: Vec<_> = suppliers.iter().map(supplier).collect();
                 instruction::trim_board(&board(index), &suppliers)

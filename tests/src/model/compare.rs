@@ -272,6 +272,7 @@ fn lease(chain: &Chain, found: &LeaseAccount, serial: u32, expected: &Lease) -> 
     same!((found.deposit, found.paid, found.fees), (expected.deposit, expected.paid, expected.fees), "money");
     same!((found.refunded, found.refund_due), (expected.refunded, expected.refund_due), "refund");
     same!(found.slashed, expected.slashed, "slashed");
+    same!((found.meter, found.demands), (None, 0), "meter and demands");
     same!(found.compensation_due, expected.compensation_due, "compensation");
     // Invariant 2.
     let remaining = found.deposit - found.paid - found.fees - found.refunded;

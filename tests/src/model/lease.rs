@@ -1,4 +1,5 @@
 use leasehold::{
+    constants::DISPUTE_ROUNDS,
     error::LeaseholdError::*,
     instructions::OpenLeaseArgs,
     math::{matching::Criteria, slashing::SlashSplit},
@@ -55,6 +56,11 @@ impl Lease {
         u128::from(self.round_secs) * u128::from(rounds)
     }
 
+    /// Rounds that a machine promised to serve: all that were agreed on since it came.
+    fn promised(&self, stint: &Stint) -> u32 {
+        self.from + self.rounds - stint.from
+    }
+
     /// What a machine is owed in all for its rounds until now, in mid-term.
     fn owed_so_far(&self, machine: &Machine, stint: &Stint) -> u128 {
         let (up, _) = machine.count(stint.from, stint.until);
@@ -72,7 +78,7 @@ impl Lease {
         } else {
             naive::cost_floor(machine.price, self.secs(up))
         };
-        let kept = down <= naive::allowance(self.rounds, self.sla_bps) && !forfeited;
+        let kept = down <= naive::allowance(self.promised(stint), self.sla_bps) && !forfeited;
         if kept && (up > 0 || rounds == 0) {
             owed += naive::cost_floor(machine.price, self.cancel_secs.into());
         }
@@ -84,7 +90,7 @@ impl Lease {
             return machine.bond;
         }
         let (_, down) = machine.count(stint.from, until);
-        naive::slash(machine.bond, down, self.rounds, self.sla_bps, self.slash_multiplier_bps)
+        naive::slash(machine.bond, down, self.promised(stint), self.sla_bps, self.slash_multiplier_bps)
     }
 
     /// What is paid now, where `owed` is owed in all and some was paid before.
@@ -253,8 +259,10 @@ impl Model {
     }
 
     pub(super) fn cancel_lease(&mut self, by: Who, id: LeaseId) -> Outcome {
-        let next = self.round() + 1;
+        let round = self.round();
         let lease = self.lease_mut(id)?;
+        // The first round is owed even where it has not begun.
+        let next = round.max(lease.from) + 1;
         let mut rules = Rules::default();
         rules.require(by == lease.owner, WrongAuthority);
         rules.require(lease.state == LeaseState::Open, LeaseNotOpen);
@@ -380,8 +388,9 @@ impl Model {
     }
 
     pub(super) fn close_lease(&mut self, id: LeaseId, buyer: Who) -> Outcome {
-        let lease = self.lease(id)?;
+        let (lease, round) = (self.lease(id)?, self.round());
         let mut rules = Rules::default();
+        rules.require(round >= lease.until + DISPUTE_ROUNDS, DisputesOpen);
         rules.require(buyer == lease.buyer, WrongAuthority);
         rules.require(lease.state == LeaseState::Settled, LeaseNotSettled);
         rules.require(lease.refund_due == 0 && lease.compensation_due == 0, LeaseHoldsMoney);

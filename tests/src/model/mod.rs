@@ -131,6 +131,7 @@ impl Model {
             RetireMachines { by, supplier, board, slots } => {
                 self.retire_machines(*by, *supplier, *board, slots)
             }
+            ForfeitMachines { by, board, slots } => self.forfeit_machines(*by, *board, slots),
             TrimBoard { board, suppliers } => self.trim_board(*board, suppliers),
             CloseBoard { by, board } => self.close_board(*by, *board),
             RegisterKeeper { by } => self.register_keeper(*by),

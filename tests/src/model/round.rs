@@ -76,7 +76,7 @@ impl Model {
         let Some(held) = state.seat(seat)? else { return Err(vec![Refusal::Rule(SeatVacant)]) };
         let mut rules = Rules::default();
         rules.require(held.keeper == keeper, WrongKeeper);
-        let idle = self.now > self.round_end(held.last_round) + 86_400;
+        let idle = self.now > self.idle_from(held);
         rules.require(by == keeper || idle, SeatInUse);
         rules.require(!state.has_voted(seat), VoteNotCounted);
         rules.require(held.earned == 0, FeesLeft);
@@ -85,6 +85,11 @@ impl Model {
         self.board_mut(board)?.seats[usize::from(seat)] = None;
         self.keeper_mut(keeper)?.free += bond;
         Ok(())
+    }
+
+    /// Last second at which a seat can't be taken away: a day, or two rounds, after the last that it voted on.
+    pub fn idle_from(&self, seat: &Seat) -> i64 {
+        self.round_end(seat.last_round) + (2 * i64::from(self.market.rules.round_secs)).max(86_400)
     }
 
     pub(super) fn submit_round(

@@ -125,7 +125,7 @@ fn attack_account_of_somebody_else() {
     for name in ["deposit_stake", "request_unstake", "withdraw_stake", "reclaim_rent", "close_supplier"] {
         refuses(name, LeaseholdError::WrongAuthority);
     }
-    for name in ["list_machines", "reprice_machines", "close_board"] {
+    for name in ["list_machines", "reprice_machines", "forfeit_machines", "close_board"] {
         refuses(name, LeaseholdError::WrongAuthority);
     }
     refuses("retire_machines", LeaseholdError::EvictionTooEarly);
@@ -236,6 +236,7 @@ fn attack_board_of_another_market() {
     }
     refuses("submit_round", LeaseholdError::WrongKeeper.into());
     refuses("retire_machines", LeaseholdError::NoSuchSlot.into());
+    refuses("forfeit_machines", LeaseholdError::NoSuchSlot.into());
     refuses("trim_board", LeaseholdError::StrayAccount.into());
     refuses("open_lease", ErrorCode::ConstraintSeeds.into());
     let serial = u64::from(catalogue.world.with_board(|board, _| board.next_serial));
@@ -267,7 +268,7 @@ fn attack_another_board_of_the_market() {
     for name in ["withdraw_market_stake", "burn_slashed"] {
         refuses(name, LeaseholdError::NothingToWithdraw);
     }
-    for name in ["reprice_machines", "retire_machines"] {
+    for name in ["reprice_machines", "retire_machines", "forfeit_machines"] {
         refuses(name, LeaseholdError::NoSuchSlot);
     }
     refuses("leave_seat", LeaseholdError::SeatVacant);
@@ -303,7 +304,7 @@ fn attack_another_suppliers_machines() {
     let (victim, wallet) = (catalogue.supplier.account, catalogue.supplier.wallet.pubkey());
     let account = catalogue.world.market.supplier(&mallory.pubkey());
     let in_her_name = || both(swap(victim, account), swap(wallet, mallory.pubkey()));
-    for name in ["reprice_machines", "retire_machines"] {
+    for name in ["reprice_machines", "retire_machines", "forfeit_machines"] {
         catalogue.refuses_signed(name, in_her_name(), &[mallory], LeaseholdError::WrongSupplier);
     }
     let claim = in_her_name();

@@ -3,7 +3,8 @@
 use anchor_lang::error::ErrorCode;
 use leasehold::{
     constants::{
-        BOARD_SEED, KEEPER_SEED, LEASE_SEED, MARKET_SEED, PAYMENT_VAULT_SEED, STAKE_VAULT_SEED, SUPPLIER_SEED,
+        BOARD_SEED, DEMAND_SEED, KEEPER_SEED, LEASE_SEED, LOG_SEED, MARKET_SEED, PAYMENT_VAULT_SEED,
+        STAKE_VAULT_SEED, SUPPLIER_SEED,
     },
     state::{StakeLedger, Supplier},
 };
@@ -45,14 +46,25 @@ fn attack_non_canonical_bump() {
     let serial = u64::from(catalogue.world.with_board(|board, _| board.next_serial));
     let board = catalogue.world.board().address;
     refuses("open_lease", &[LEASE_SEED, board.as_ref(), &serial.to_le_bytes()]);
+    let without_log = created("create_log", 1);
+    refuses("create_log", &[LOG_SEED, without_log.as_ref()]);
+    // The demand's address stands in the instruction's data as well: the id of the receipt.
+    let id = &catalogue.case("demand_receipt").instruction.data[8..40];
+    refuses("demand_receipt", &[DEMAND_SEED, id]);
 }
 
 #[test]
 fn attack_prefunded_address_stops_no_creation() {
     for lamports in [1_000_000, 5_000_000_000] {
         let mut catalogue = Catalogue::new();
-        let creating =
-            ["create_market", "create_board", "register_supplier", "register_keeper", "open_lease"];
+        let creating = [
+            "create_market",
+            "create_board",
+            "register_supplier",
+            "register_keeper",
+            "open_lease",
+            "create_log",
+        ];
         let mallory = catalogue.mallory.insecure_clone();
         for name in creating {
             let accounts = catalogue.case(name).instruction.accounts.clone();
@@ -133,6 +145,7 @@ fn attack_closing_and_reviving_in_one_transaction() {
 fn attack_reviving_a_closed_lease() {
     let Scene { mut world, buyer, .. } = Scene::slashed();
     world.pay_owner(&buyer);
+    world.end_disputes();
     let (board, lease) = (world.board(), world.board().lease(1));
     let key = buyer.pubkey();
     let close = instruction::close_lease(&board, key, lease);

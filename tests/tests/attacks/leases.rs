@@ -17,6 +17,10 @@ fn reprice(world: &World, supplier: &SupplierActor, slot: u16, price: u64) -> In
     instruction::reprice_machines(&world.board(), supplier.wallet.pubkey(), offers)
 }
 
+fn forfeit(world: &World, supplier: &SupplierActor, slot: u16) -> Instruction {
+    instruction::forfeit_machines(&world.board(), supplier.wallet.pubkey(), vec![slot])
+}
+
 fn retire(world: &World, supplier: &SupplierActor, slot: u16) -> Instruction {
     let signer = supplier.wallet.pubkey();
     instruction::retire_machines(&world.board(), signer, supplier.account, vec![slot])
@@ -66,14 +70,20 @@ fn attack_machine_retired_in_mid_lease_loses_its_whole_bond() {
     let Scene { mut world, supplier, keepers, buyer } = Scene::leased(2, 2, 4);
     world.attest(&keepers, |_| true);
     // One supplier's machine has done its work for a round; then it goes, and comes to no other lease.
-    let leave = retire(&world, &supplier, 1);
+    let leave = forfeit(&world, &supplier, 1);
     world.ok(&[leave], &[&supplier.wallet]);
+    let away = retire(&world, &supplier, 1);
+    world.fails(away, &[&supplier.wallet], LeaseholdError::MachineLeased);
     let again = reprice(&world, &supplier, 1, 1);
     world.fails(again, &[&supplier.wallet], LeaseholdError::MachineLeased);
     for _ in 0..3 {
         world.attest(&keepers, |_| true);
     }
-    assert_eq!((world.slot(1).lease_up, world.slot(1).lease_down), (1, 0), "no verdicts once it is retired");
+    assert_eq!(
+        (world.slot(1).lease_up, world.slot(1).lease_down),
+        (1, 0),
+        "no verdicts once it is forfeited"
+    );
     world.settle(&buyer, 1);
     let lease = world.lease(1);
     assert_eq!((lease.slashed, lease.compensation_due), (100 * STAKE, 60 * STAKE));
@@ -83,6 +93,78 @@ fn attack_machine_retired_in_mid_lease_loses_its_whole_bond() {
     world.assert_invariants();
     world.pay_supplier(&supplier);
     assert_eq!(world.account::<Supplier>(&supplier.account).stake.free, STAKED - 100 * STAKE);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_lease_opened_before_a_retirement_arrives() {
+    let Scene { mut world, supplier, keepers, buyer: mallory } = Scene::listed(3);
+    // Signed when nobody had leased the machine; mallory sees it on its way and is faster.
+    let leave = retire(&world, &supplier, 0);
+    let (slot, stake) = (world.slot(0), world.account::<Supplier>(&supplier.account).stake);
+    world.open(&mallory, anything(), 1, 2);
+    world.fails(leave.clone(), &[&supplier.wallet], LeaseholdError::MachineLeased);
+    world.end_round();
+    world.fails(leave.clone(), &[&supplier.wallet], LeaseholdError::MachineLeased);
+    assert!(world.slot(0).is(SlotState::Leased) && !world.slot(0).is_forfeited());
+    assert_eq!(world.slot(0).bond, slot.bond);
+    // She pays for what she took; and the machine leaves with its whole bond, a day after.
+    let (board, key) = (world.board(), mallory.pubkey());
+    world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[&mallory]);
+    world.attest(&keepers, |_| true);
+    world.settle(&mallory, 1);
+    assert_eq!((world.lease(1).slashed, world.slot(0).bond), (0, slot.bond));
+    assert_eq!(world.lease(1).paid + world.lease(1).fees, 58_333 + 350_000 * 30 / 3_600);
+    world.assert_invariants();
+    world.pay_supplier(&supplier);
+    let left = world.account::<Supplier>(&supplier.account).stake;
+    assert_eq!(left.free, stake.free + 3 * slot.bond);
+    world.assert_invariants();
+}
+
+#[test]
+fn attack_machine_kept_off_the_market_by_leases_that_are_left_before_they_begin() {
+    let Scene { mut world, supplier, keepers, buyer: mallory } = Scene::listed(1);
+    let (board, key) = (world.board(), mallory.pubkey());
+    let rounds = 5;
+    for serial in 1..=rounds {
+        let open = world.lease_args(anything(), 1, 2);
+        let open = world.open_instruction(&mallory, open);
+        let cancel = instruction::cancel_lease(&board, key, board.lease(serial));
+        world.ok(&[open, cancel], &[&mallory]);
+        let again = world.lease_args(anything(), 1, 2);
+        let again = world.open_instruction(&mallory, again);
+        world.fails(again, &[&mallory], LeaseholdError::NotEnoughMachines);
+        world.end_round();
+        world.attest(&keepers, |_| true);
+        world.settle(&mallory, serial);
+    }
+    // The first round of each, and 5 percent of the other: as if she had leased it.
+    let paid: u64 = (1..=rounds).map(|serial| world.lease(serial).paid + world.lease(serial).fees).sum();
+    assert_eq!(paid, u64::from(rounds) * (58_333 + 350_000 * 30 / 3_600));
+    world.assert_invariants();
+    world.pay_supplier(&supplier);
+}
+
+#[test]
+fn attack_replacement_is_not_slashed_for_rounds_before_it_came() {
+    let Scene { mut world, keepers, buyer, .. } = Scene::leased(2, 1, 100);
+    for _ in 0..89 {
+        world.attest(&keepers, |_| true);
+    }
+    world.attest(&keepers, |machine| machine != 0);
+    let (board, wallet) = (world.board(), world.market.payment_account(&buyer.pubkey()));
+    let replace =
+        instruction::replace_node(&board, buyer.pubkey(), board.lease(1), wallet, 0, u64::MAX, None);
+    world.ok(&[replace], &[&buyer]);
+    world.attest(&keepers, |_| true);
+    // It serves nine rounds of the hundred. Of nine none may be down, though five of a hundred may.
+    for round in 0..9 {
+        world.attest(&keepers, |machine| machine != 1 || round != 4);
+    }
+    world.settle(&buyer, 1);
+    assert_eq!(world.slot(0).bond, 100 * STAKE, "one round down of a hundred");
+    assert_eq!(world.lease(1).slashed, 100 * STAKE * 2 / 9, "one of nine, at twice the rate");
     world.assert_invariants();
 }
 

@@ -5,5 +5,6 @@ mod claims;
 mod creation;
 mod leases;
 mod mints;
+mod rent;
 mod rounds;
 mod tokens;

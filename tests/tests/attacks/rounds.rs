@@ -18,6 +18,40 @@ fn settle(world: &World, caller: &KeeperActor) -> Instruction {
     instruction::settle_lease(&board, caller.wallet.pubkey(), board.lease(1), None)
 }
 
+/// In rounds of a day a keeper that votes on each is silent for a day and more between two votes.
+#[test]
+fn attack_seat_of_a_keeper_that_votes_every_long_round() {
+    let daily = leasehold::state::RoundRules { round_secs: 86_400, submit_secs: 7_200, ..rules() };
+    let mut world = World::with(daily, params());
+    let (supplier, keepers, mallory) = (world.supplier(), world.keepers(3), world.wallet());
+    world.list(&supplier, 300, &[machine(0)]);
+    let expel = |world: &World, keeper: &KeeperActor| {
+        instruction::leave_seat(&world.board(), mallory.pubkey(), keeper.account, keeper.seat)
+    };
+    for _ in 0..4 {
+        let round = world.end_round();
+        for keeper in &keepers[1..] {
+            world.vote(keeper, |_| true);
+        }
+        // The last second in which it can vote on the round.
+        world.set_time(i64::from(round + 1) * 86_400 + 7_200);
+        let early = expel(&world, &keepers[0]);
+        world.fails(early, &[&mallory], LeaseholdError::SeatInUse);
+        world.vote(&keepers[0], |_| true);
+        world.ok(&[close(&world)], &[&mallory]);
+    }
+    // Only two rounds after the last that it voted on has anybody a right to its seat.
+    let voted = world.with_board(|board, _| board.seats[0].last_round);
+    let over = i64::from(voted + 3) * 86_400;
+    world.set_time(over);
+    let early = expel(&world, &keepers[0]);
+    world.fails(early, &[&mallory], LeaseholdError::SeatInUse);
+    world.set_time(over + 1);
+    let late = expel(&world, &keepers[0]);
+    world.ok(&[late], &[&mallory]);
+    world.assert_invariants();
+}
+
 #[test]
 fn attack_vote_at_the_edges_of_the_window() {
     let Scene { mut world, keepers, .. } = Scene::listed(1);

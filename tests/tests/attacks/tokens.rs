@@ -8,13 +8,14 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 /// Instructions that move payment tokens between a wallet and a board's vault.
-const PAYMENTS: [&str; 7] = [
+const PAYMENTS: [&str; 8] = [
     "withdraw_fees",
     "claim_earnings",
     "claim_keeper_fees",
     "open_lease",
     "extend_lease",
     "replace_node",
+    "top_up_lease",
     "claim_refund",
 ];
 /// Instructions that move stake tokens between a wallet and the market's vault.

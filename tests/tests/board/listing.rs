@@ -80,7 +80,8 @@ fn list_machines_fails_when_a_machine_is_not_described() {
         world.fails(list, &[&supplier.wallet], error);
     };
     refuses(|machine| machine.traits.gpus = 0, LeaseholdError::NoGpus);
-    refuses(|machine| machine.traits.flags = 1, LeaseholdError::ReservedBits);
+    refuses(|machine| machine.traits.flags = 2, LeaseholdError::ReservedBits);
+    refuses(|machine| machine.traits.flags = 0x81, LeaseholdError::ReservedBits);
     refuses(|machine| machine.traits.class = 3, LeaseholdError::UnknownClass);
     refuses(|machine| machine.price = 0, LeaseholdError::PriceIsZero);
     refuses(|machine| machine.endpoint.ip = [0; 16], LeaseholdError::EndpointEmpty);
@@ -102,6 +103,25 @@ fn list_machines_fails_when_it_is_not_committed_beyond_the_next_round() {
     world.fails(short, &[&supplier.wallet], LeaseholdError::CommitmentTooShort);
     let enough = list(&world, round + 2);
     world.ok(&[enough], &[&supplier.wallet]);
+}
+
+/// A supplier that has gone must not block its slots for ever.
+#[test]
+fn list_machines_fails_when_it_is_committed_for_more_than_a_year_or_the_longest_lease() {
+    let year = 366 * 86_400 / 600;
+    for (max_rounds, most) in [(10_000, year), (year - 1, year), (year, year + 1), (u32::MAX, u32::MAX)] {
+        let mut world = World::with(rules(), Params { max_rounds, ..params() });
+        let supplier = world.supplier();
+        let next = world.round() + 1;
+        let list = |world: &World, until| world.list_instruction(&supplier, until, &[machine(0)]);
+        if let Some(most) = next.checked_add(most) {
+            let long = list(&world, most + 1);
+            world.fails(long, &[&supplier.wallet], LeaseholdError::CommitmentTooLong);
+        }
+        let longest = list(&world, next.saturating_add(most));
+        world.ok(&[longest], &[&supplier.wallet]);
+        world.assert_invariants();
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Every instruction of a board and its machines: that it works, and everything it refuses.
 
 mod boards;
+mod forfeiting;
+mod generations;
 mod listing;
 mod repricing;
 mod retiring;
@@ -34,6 +36,10 @@ pub fn list(
 pub fn retire(world: &World, supplier: &SupplierActor, machines: &[u16]) -> Instruction {
     let signer = supplier.wallet.pubkey();
     instruction::retire_machines(&world.board(), signer, supplier.account, machines.to_vec())
+}
+
+pub fn forfeit(world: &World, supplier: &SupplierActor, machines: &[u16]) -> Instruction {
+    instruction::forfeit_machines(&world.board(), supplier.wallet.pubkey(), machines.to_vec())
 }
 
 pub fn free_stake(world: &World, supplier: &SupplierActor) -> u64 {

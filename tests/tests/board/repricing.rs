@@ -55,10 +55,14 @@ fn reprice_machines_fails_when_the_offer_is_not_good() {
     refuses(&supplier, Offer { slot: 1, ..good }, LeaseholdError::SlotVacant);
     refuses(&supplier, Offer { price: 0, ..good }, LeaseholdError::PriceIsZero);
     refuses(&supplier, Offer { committed_until: round + 1, ..good }, LeaseholdError::CommitmentTooShort);
+    let most = round + 1 + 366 * 86_400 / 600;
+    refuses(&supplier, Offer { committed_until: most + 1, ..good }, LeaseholdError::CommitmentTooLong);
+    refuses(&supplier, Offer { committed_until: u32::MAX, ..good }, LeaseholdError::CommitmentTooLong);
     refuses(&other, good, LeaseholdError::WrongSupplier);
     let none = reprice(&world, &supplier, vec![]);
     world.fails(none, &[&supplier.wallet], LeaseholdError::NoMachines);
-    let good = reprice(&world, &supplier, vec![good]);
+    let long = Offer { slot: 2, committed_until: most, ..good };
+    let good = reprice(&world, &supplier, vec![good, long]);
     world.ok(&[good], &[&supplier.wallet]);
 }
 

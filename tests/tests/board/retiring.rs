@@ -2,7 +2,7 @@
 
 use leasehold::{
     error::LeaseholdError,
-    state::{Slot, SlotState, board_len},
+    state::{SlotState, board_len},
 };
 use leasehold_client::instruction;
 use leasehold_tests::*;
@@ -34,18 +34,6 @@ fn retire_machines_ok() {
 }
 
 #[test]
-fn retire_machines_suspends_a_leased_machine() {
-    let Scene { mut world, supplier, .. } = Scene::leased(2, 2, 2);
-    let first = retire(&world, &supplier, &[0]);
-    world.ok(core::slice::from_ref(&first), &[&supplier.wallet]);
-    let slot = world.slot(0);
-    assert!(slot.is(SlotState::Suspended) && slot.is_forfeited());
-    assert_eq!((slot.lease, slot.bond, slot.attested_from), (1, 100 * STAKE, Slot::UNATTESTED));
-    world.assert_invariants();
-    world.fails(first, &[&supplier.wallet], LeaseholdError::MachineLeased);
-}
-
-#[test]
 fn retire_machines_fails_when_the_machine_is_not_there_or_not_its_own() {
     let Scene { mut world, supplier, .. } = Scene::listed(2);
     let other = world.supplier();
@@ -60,10 +48,11 @@ fn retire_machines_fails_when_the_machine_is_not_there_or_not_its_own() {
 }
 
 #[test]
-fn retire_machines_fails_when_the_lease_is_over_and_not_settled() {
+fn retire_machines_fails_when_the_machine_is_leased_even_after_the_lease() {
     let Scene { mut world, supplier, keepers, buyer } = Scene::leased(1, 1, 1);
-    world.attest(&keepers, |_| true);
     let retire = retire(&world, &supplier, &[0]);
+    world.fails(retire.clone(), &[&supplier.wallet], LeaseholdError::MachineLeased);
+    world.attest(&keepers, |_| true);
     world.fails(retire.clone(), &[&supplier.wallet], LeaseholdError::MachineLeased);
     // Whoever has kept its promise may settle, and leaves with its bond.
     world.settle(&buyer, 1);
@@ -100,6 +89,43 @@ fn retire_machines_never_lets_a_stranger_touch_a_lease() {
     let stranger = world.wallet();
     let evict = instruction::retire_machines(&world.board(), stranger.pubkey(), supplier.account, vec![0]);
     let end = i64::from(world.slot(0).committed_until) * 600;
+    world.fails(evict.clone(), &[&stranger], LeaseholdError::EvictionTooEarly);
     world.set_time(end + 2 * EVICTION);
-    world.fails(evict, &[&stranger], LeaseholdError::EvictionTooEarly);
+    world.fails(evict, &[&stranger], LeaseholdError::MachineLeased);
+}
+
+#[test]
+fn retire_machines_fails_while_a_receipt_of_its_last_lease_can_cost_a_machine_its_bond() {
+    let Scene { mut world, supplier, buyer, .. } = Scene::slashed();
+    let key = supplier.wallet.pubkey();
+    let wallet = world.market.payment_account(&key);
+    let claim = instruction::claim_earnings(&world.board(), key, supplier.account, wallet);
+    world.ok(&[claim], &[&supplier.wallet]);
+    let disputable = i64::from(world.slot(0).lease_until + 144) * 600;
+    let retire = |world: &World, machine| retire(world, &supplier, &[machine]);
+    let early = retire(&world, 0);
+    world.fails(early, &[&supplier.wallet], LeaseholdError::DisputesOpen);
+    // What has no bond left has nothing to lose.
+    let bare = retire(&world, 3);
+    world.ok(&[bare], &[&supplier.wallet]);
+    world.set_time(disputable - 1);
+    let early = retire(&world, 1);
+    world.fails(early, &[&supplier.wallet], LeaseholdError::DisputesOpen);
+    // The clock starts anew with every lease.
+    world.open(&buyer, anything(), 1, 1);
+    world.set_time(disputable);
+    let late = retire(&world, 1);
+    world.ok(&[late], &[&supplier.wallet]);
+    world.assert_invariants();
+    world.end_round();
+    world.end_round();
+    world.pass(301);
+    world.ok(&[instruction::close_round(&world.board())], &[&buyer]);
+    world.settle(&buyer, 2);
+    let again = retire(&world, 0);
+    world.fails(again, &[&supplier.wallet], LeaseholdError::DisputesOpen);
+    world.end_disputes();
+    let again = retire(&world, 0);
+    world.ok(&[again], &[&supplier.wallet]);
+    world.assert_invariants();
 }

@@ -10,7 +10,7 @@ use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use crate::{cancel, claim_compensation, claim_refund, cost, gross, lease_address, payments, retire};
+use crate::{cancel, claim_compensation, claim_refund, cost, forfeit, gross, lease_address, payments};
 
 fn extend(world: &World, owner: &Keypair, rounds: u32, most: u64) -> Instruction {
     let wallet = payments(world, owner);
@@ -54,14 +54,14 @@ fn extend_lease_fails_when_the_length_is_not_allowed() {
 }
 
 #[test]
-fn extend_lease_fails_when_a_machine_is_not_committed_or_retired() {
+fn extend_lease_fails_when_a_machine_is_not_committed_or_forfeited() {
     let Scene { mut world, supplier, buyer, .. } = Scene::leased(2, 2, 3);
     // Committed for 1,000 rounds from the one in which the lease began on.
     let beyond = extend(&world, &buyer, COMMITTED - 2, u64::MAX);
     world.fails(beyond, &[&buyer], LeaseholdError::MachineNotCommitted);
-    retire(&mut world, &supplier, &[1]);
-    let retired = extend(&world, &buyer, 1, u64::MAX);
-    world.fails(retired, &[&buyer], LeaseholdError::MachineNotCommitted);
+    forfeit(&mut world, &supplier, &[1]);
+    let forfeited = extend(&world, &buyer, 1, u64::MAX);
+    world.fails(forfeited, &[&buyer], LeaseholdError::MachineNotCommitted);
 }
 
 #[test]
@@ -116,21 +116,30 @@ fn cancel_lease_ok() {
 
 #[test]
 fn cancel_lease_before_it_begins_costs_five_percent() {
-    let Scene { mut world, buyer, .. } = Scene::listed(1);
-    world.open(&buyer, anything(), 1, 40);
+    let Scene { mut world, keepers, buyer, .. } = Scene::listed(1);
+    world.open(&buyer, anything(), 1, 41);
     let cancel = cancel(&world, &buyer);
     world.ok(&[cancel], &[&buyer]);
     let lease = world.lease(1);
-    assert_eq!((lease.until, lease.terms.cancel_secs), (lease.from, 40 * 600 / 20));
-    // Nobody votes; the round in which it was cancelled is passed over.
-    world.pass(2 * 600);
-    let close = instruction::close_round(&world.board());
-    world.ok(&[close], &[&buyer]);
+    assert_eq!((lease.until, lease.terms.cancel_secs), (lease.from + 1, 40 * 600 / 20));
+    world.assert_invariants();
+    world.end_round();
+    world.attest(&keepers, |_| true);
     world.settle(&buyer, 1);
     let lease = world.lease(1);
     assert_eq!(lease.state, LeaseState::Settled);
-    assert_eq!(lease.paid + lease.fees, 350_000 * 1_200 / 3_600);
+    assert_eq!(lease.paid + lease.fees, 350_000 * 600 / 3_600 + 350_000 * 1_200 / 3_600);
     world.assert_invariants();
+}
+
+#[test]
+fn cancel_lease_fails_when_it_has_one_round_begun_or_not() {
+    let Scene { mut world, buyer, .. } = Scene::listed(1);
+    world.open(&buyer, anything(), 1, 1);
+    let cancel = cancel(&world, &buyer);
+    world.fails(cancel.clone(), &[&buyer], LeaseholdError::LeaseOver);
+    world.end_round();
+    world.fails(cancel, &[&buyer], LeaseholdError::LeaseOver);
 }
 
 #[test]

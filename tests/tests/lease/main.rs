@@ -1,9 +1,12 @@
 //! Every instruction of a lease: that it works, and everything it refuses.
 
 mod changes;
+mod metered;
 mod opening;
 mod replacing;
 mod settling;
+mod steps;
+mod vouchers;
 
 use leasehold_client::instruction;
 use leasehold_tests::*;
@@ -48,8 +51,7 @@ pub fn leased(world: &World, serial: u32) -> Vec<usize> {
     world.with_board(|_, slots| (0..slots.len()).filter(|slot| slots[*slot].lease == serial).collect())
 }
 
-pub fn retire(world: &mut World, supplier: &SupplierActor, machines: &[u16]) {
-    let signer = supplier.wallet.pubkey();
-    let retire = instruction::retire_machines(&world.board(), signer, supplier.account, machines.to_vec());
-    world.ok(&[retire], &[&supplier.wallet]);
+pub fn forfeit(world: &mut World, supplier: &SupplierActor, machines: &[u16]) {
+    let forfeit = instruction::forfeit_machines(&world.board(), supplier.wallet.pubkey(), machines.to_vec());
+    world.ok(&[forfeit], &[&supplier.wallet]);
 }

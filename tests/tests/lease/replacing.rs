@@ -7,7 +7,7 @@ use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use crate::{cancel, cost, gross, lease_address, leased, payments, retire};
+use crate::{cancel, cost, forfeit, gross, lease_address, leased, payments};
 
 fn replace(world: &World, owner: &Keypair, slot: u16, most: u64) -> Instruction {
     let wallet = payments(world, owner);
@@ -69,9 +69,9 @@ fn replace_node_takes_a_further_deposit_where_the_new_machine_is_dearer() {
 }
 
 #[test]
-fn replace_node_swaps_a_machine_that_was_retired() {
+fn replace_node_swaps_a_machine_that_was_forfeited() {
     let Scene { mut world, supplier, buyer, .. } = Scene::leased(2, 1, 9);
-    retire(&mut world, &supplier, &[0]);
+    forfeit(&mut world, &supplier, &[0]);
     let replace = replace(&world, &buyer, 0, u64::MAX);
     world.ok(&[replace], &[&buyer]);
     assert_eq!(leased(&world, 1), [1]);
@@ -82,7 +82,9 @@ fn replace_node_swaps_a_machine_that_was_retired() {
 #[test]
 fn replace_node_fails_when_the_machine_is_not_down_or_not_in_the_lease() {
     let Scene { mut world, supplier, keepers, buyer } = Scene::leased(5, 3, 100);
-    retire(&mut world, &supplier, &[3]);
+    let signer = supplier.wallet.pubkey();
+    let retire = instruction::retire_machines(&world.board(), signer, supplier.account, vec![3]);
+    world.ok(&[retire], &[&supplier.wallet]);
     // 0 is up, 1 is down and up again, 2 is down.
     world.attest(&keepers, |machine| machine != 1);
     world.attest(&keepers, |machine| machine != 2);

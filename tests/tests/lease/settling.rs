@@ -170,6 +170,12 @@ fn close_lease_ok() {
     let compensation = claim_compensation(&world, &buyer);
     world.ok(&[compensation], &[&buyer]);
 
+    // For a day after its end receipts may still be disputed.
+    let disputable = i64::from(world.lease(1).until + 144) * 600;
+    world.fails(close.clone(), &[&stranger], LeaseholdError::DisputesOpen);
+    world.set_time(disputable - 1);
+    world.fails(close.clone(), &[&stranger], LeaseholdError::DisputesOpen);
+    world.set_time(disputable);
     let (rent, before) = (world.lamports(&lease), world.lamports(&buyer.pubkey()));
     world.ok(&[close], &[&stranger]);
     assert_eq!(world.lamports(&buyer.pubkey()) - before, rent);

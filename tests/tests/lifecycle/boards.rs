@@ -55,6 +55,7 @@ fn random_criteria(luck: &mut StdRng) -> Criteria {
         min_score: 5_000,
         max_price: luck.random_range(2..7) * 100_000,
         policy: *[Policy::Cheapest, Policy::Best].choose(luck).expect("some"),
+        metered: false,
     }
 }
 

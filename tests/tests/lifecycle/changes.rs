@@ -2,7 +2,7 @@
 
 use leasehold::{error::LeaseholdError, state::LeaseState};
 use leasehold_client::instruction;
-use leasehold_tests::{Scene, anything};
+use leasehold_tests::{STAKE, Scene, anything};
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
@@ -33,20 +33,22 @@ fn cancellation(secs: u64) -> u64 {
 #[test]
 fn cancelled_before_it_starts_a_lease_costs_a_twentieth() {
     let mut scene = Scene::listed(3);
-    scene.world.open(&scene.buyer, anything(), 2, 20);
+    scene.world.open(&scene.buyer, anything(), 3, 21);
     cancel(&mut scene);
     let lease = scene.world.lease(1);
-    assert_eq!((lease.state, lease.until), (LeaseState::Cancelled, lease.from));
+    assert_eq!((lease.state, lease.until), (LeaseState::Cancelled, lease.from + 1));
     assert_eq!(lease.terms.cancel_secs, 600);
 
     scene.world.end_round();
-    scene.world.pass(301);
-    crate::close(&mut scene.world);
+    attest(&mut scene, |machine| machine != 2);
     scene.world.settle(&scene.buyer, 1);
     for slot in 0..2 {
-        assert_eq!(scene.world.slot(slot).accrued, net(cancellation(600)));
+        assert_eq!(scene.world.slot(slot).accrued, net(gross(1) + cancellation(600)));
     }
-    assert_eq!(scene.world.lease(1).refund_due, 2 * (deposit(20) - cancellation(600)));
+    // One round of 21 may be down, but whoever was never seen up earns nothing.
+    assert_eq!((scene.world.slot(2).accrued, scene.world.slot(2).bond), (0, 100 * STAKE));
+    let unspent = deposit(21) - gross(1) - cancellation(600);
+    assert_eq!(scene.world.lease(1).refund_due, 2 * unspent + deposit(21));
     finish(scene, &[]);
 }
 
@@ -93,16 +95,7 @@ fn in_its_last_round_there_is_nothing_to_cancel() {
 #[test]
 fn a_machine_that_broke_its_promise_gets_nothing_for_a_lease_that_is_left() {
     let mut scene = Scene::leased(3, 3, 100);
-    let retire = {
-        let supplier = &scene.supplier;
-        instruction::retire_machines(
-            &scene.world.board(),
-            supplier.wallet.pubkey(),
-            supplier.account,
-            vec![2],
-        )
-    };
-    scene.world.ok(&[retire], &[&scene.supplier.wallet]);
+    crate::forfeit(&mut scene.world, &scene.supplier, &[2]);
     for round in 0..7 {
         // Machine 1 is down in six rounds, one more than it may be, and never in four in a row.
         attest(&mut scene, |machine| machine != 1 || round == 3);
@@ -187,6 +180,7 @@ fn the_new_owner_of_a_lease_gets_its_refund_and_compensation() {
     let after = (scene.world.payments_of(&heir.pubkey()), scene.world.stake_of(&heir.pubkey()));
     assert_eq!(after, (before.0 + refund, before.1 + compensation));
     // Whoever opened the lease paid its account's rent, and gets it back.
+    scene.world.end_disputes();
     let lamports = scene.world.lamports(&scene.buyer.pubkey());
     let close = instruction::close_lease(&board, scene.buyer.pubkey(), board.lease(1));
     scene.world.ok(&[close], &[&heir]);

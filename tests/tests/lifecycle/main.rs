@@ -11,7 +11,7 @@ mod rounds;
 mod vanishing;
 
 use leasehold_client::instruction;
-use leasehold_tests::{Scene, USD, World};
+use leasehold_tests::{Scene, SupplierActor, USD, World};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -67,6 +67,12 @@ pub fn attest_unknown(scene: &mut Scene) {
 pub fn close(world: &mut World) {
     let authority = world.authority.insecure_clone();
     world.ok(&[instruction::close_round(&world.board())], &[&authority]);
+}
+
+/// Takes a supplier's machines out of the leases that they serve.
+pub fn forfeit(world: &mut World, supplier: &SupplierActor, machines: &[u16]) {
+    let forfeit = instruction::forfeit_machines(&world.board(), supplier.wallet.pubkey(), machines.to_vec());
+    world.ok(&[forfeit], &[&supplier.wallet]);
 }
 
 pub fn is_up(_: u32) -> bool {

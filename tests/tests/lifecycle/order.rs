@@ -1,10 +1,8 @@
 //! Invariant 4: who settles, how often and when changes nothing.
 
 use leasehold::state::Ledger;
-use leasehold_client::instruction;
 use leasehold_tests::{Scene, anything};
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use solana_signer::Signer;
 
 use crate::{attest, attest_unknown, finish};
 
@@ -62,10 +60,7 @@ fn run(mut settle: impl FnMut(u32, u32) -> bool) -> Scene {
             });
         }
         if round == 12 {
-            let supplier = &scene.supplier;
-            let (key, account) = (supplier.wallet.pubkey(), supplier.account);
-            let retire = instruction::retire_machines(&scene.world.board(), key, account, vec![2, 7]);
-            scene.world.ok(&[retire], &[&supplier.wallet]);
+            crate::forfeit(&mut scene.world, &scene.supplier, &[2, 7]);
         }
     }
     scene

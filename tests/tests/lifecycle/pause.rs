@@ -28,7 +28,7 @@ fn a_paused_market_lets_everything_out_and_nothing_in() {
     for refused in [open, extend] {
         scene.world.fails(refused, &[&scene.buyer], LeaseholdError::MarketPaused);
     }
-    let list = scene.world.list_instruction(&scene.supplier, u32::MAX, &[machine(9)]);
+    let list = scene.world.list_instruction(&scene.supplier, scene.world.round() + 9, &[machine(9)]);
     scene.world.fails(list, &[&scene.supplier.wallet], LeaseholdError::MarketPaused);
 
     // Leases run, end and are repaired as ever.
@@ -39,7 +39,7 @@ fn a_paused_market_lets_everything_out_and_nothing_in() {
     let heir = scene.world.wallet();
     let transfer = instruction::transfer_lease(key, board.lease(2), heir.pubkey());
     scene.world.ok(&[transfer], &[&scene.buyer]);
-    let offer = Offer { slot: 6, price: 1, committed_until: u32::MAX };
+    let offer = Offer { slot: 6, price: 1, committed_until: scene.world.round() + 9 };
     let reprice = instruction::reprice_machines(&board, scene.supplier.wallet.pubkey(), vec![offer]);
     scene.world.ok(&[reprice], &[&scene.supplier.wallet]);
     attest(&mut scene, is_up);

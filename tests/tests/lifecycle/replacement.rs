@@ -31,15 +31,8 @@ fn replace(scene: &mut Scene, slot: u16) -> u64 {
     cost
 }
 
-fn retire(scene: &mut Scene, slot: u16) {
-    let supplier = &scene.supplier;
-    let retire = instruction::retire_machines(
-        &scene.world.board(),
-        supplier.wallet.pubkey(),
-        supplier.account,
-        vec![slot],
-    );
-    scene.world.ok(&[retire], &[&supplier.wallet]);
+fn forfeit(scene: &mut Scene, slot: u16) {
+    crate::forfeit(&mut scene.world, &scene.supplier, &[slot]);
 }
 
 #[test]
@@ -101,10 +94,10 @@ fn an_abandoned_machine_loses_its_bond_when_it_is_replaced() {
 }
 
 #[test]
-fn a_retired_machine_is_replaced_and_loses_its_bond() {
+fn a_forfeited_machine_is_replaced_and_loses_its_bond() {
     let mut scene = Scene::leased(3, 1, 10);
     attest(&mut scene, is_up);
-    retire(&mut scene, 0);
+    forfeit(&mut scene, 0);
     replace(&mut scene, 0);
     let old = scene.world.slot(0);
     assert_eq!((old.bond, old.accrued), (0, net(gross(1))));
@@ -118,11 +111,11 @@ fn a_retired_machine_is_replaced_and_loses_its_bond() {
 }
 
 #[test]
-fn a_machine_retired_in_mid_lease_earns_nothing_more_and_loses_its_bond_at_the_end() {
+fn a_machine_forfeited_in_mid_lease_earns_nothing_more_and_loses_its_bond_at_the_end() {
     let mut scene = Scene::leased(2, 2, 6);
     attest(&mut scene, is_up);
     attest(&mut scene, is_up);
-    retire(&mut scene, 1);
+    forfeit(&mut scene, 1);
     assert!(scene.world.slot(1).is(SlotState::Suspended));
     for _ in 0..4 {
         // It still answers, which nobody pays for.
@@ -139,8 +132,8 @@ fn a_machine_retired_in_mid_lease_earns_nothing_more_and_loses_its_bond_at_the_e
 #[test]
 fn a_dearer_machine_costs_the_owner_the_difference() {
     let mut scene = Scene::leased(2, 1, 30);
-    let offer =
-        leasehold::instructions::Offer { slot: 1, price: 3 * crate::PRICE, committed_until: u32::MAX };
+    let committed_until = scene.world.round() + 100;
+    let offer = leasehold::instructions::Offer { slot: 1, price: 3 * crate::PRICE, committed_until };
     let key = scene.supplier.wallet.pubkey();
     let reprice = instruction::reprice_machines(&scene.world.board(), key, vec![offer]);
     scene.world.ok(&[reprice], &[&scene.supplier.wallet]);

@@ -10,7 +10,7 @@ use solana_signer::Signer;
 use crate::{gross, net, supply};
 
 /// Two suppliers, two buyers, three keepers, in the middle of everything: leases of both buyers on machines of
-/// both suppliers, some down, one retired, a round voted on and not closed, stake unbonding.
+/// both suppliers, some down, one forfeited, a round voted on and not closed, stake unbonding.
 struct Company {
     world: World,
     suppliers: [SupplierActor; 2],
@@ -34,13 +34,7 @@ impl Company {
         world.open(&buyers[0], anything(), 4, 12);
         world.open(&buyers[1], anything(), 3, 20);
         world.end_round();
-        let retire = instruction::retire_machines(
-            &world.board(),
-            suppliers[0].wallet.pubkey(),
-            suppliers[0].account,
-            vec![2],
-        );
-        world.ok(&[retire], &[&suppliers[0].wallet]);
+        crate::forfeit(&mut world, &suppliers[0], &[2]);
         for _ in 0..9 {
             world.attest(&keepers, |machine| machine != 1 && machine != 4);
         }

@@ -1,5 +1,6 @@
 //! Everybody leaves, with all that is theirs.
 
+use leasehold::constants::DISPUTE_ROUNDS;
 use leasehold_tests::{
     PAYMENTS, STAKES,
     model::{AUTHORITY, Action, CAST, STRANGER, SUPPLIERS, Who, everybody},
@@ -59,6 +60,8 @@ impl Leaving<'_> {
         let ends = model.leases().into_iter().filter_map(|id| Some(model.lease(id).ok()?.until));
         // The running round, so that every vote there may be is counted.
         let last = ends.chain([model.round()]).max().unwrap_or_default();
+        // Until nobody can dispute any of them.
+        let last = last + DISPUTE_ROUNDS;
         let end = model.round_end(last) + i64::from(model.market.rules.submit_secs) + 1;
         self.play.pass_to(end);
         let boards: Vec<u32> = self.play.model.boards.keys().copied().collect();
@@ -123,7 +126,7 @@ impl Leaving<'_> {
                 self.play.must(Action::ClaimKeeperFees { by, board, seat, to: held.keeper })?;
             }
             if !self.is_here(held.keeper) {
-                let idle = self.play.model.round_end(held.last_round) + 86_401;
+                let idle = self.play.model.idle_from(&held) + 1;
                 self.play.pass_to(idle);
             }
             self.play.must(Action::LeaveSeat { by, keeper: held.keeper, board, seat })?;

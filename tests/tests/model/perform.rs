@@ -163,6 +163,12 @@ impl Step {
                 let (supplier, slots) = machines(model, board, slots)?;
                 Action::RetireMachines { by: someone(*by, supplier), supplier, board, slots }
             }
+            Step::Forfeit { board, slots, by } => {
+                let board = board_of(model, *board);
+                let (supplier, slots) = machines(model, board, slots)?;
+                let slots = serving(model, board, slots);
+                Action::ForfeitMachines { by: someone(*by, supplier), board, slots }
+            }
             Step::Trim { board, count, flaw } => {
                 let board = board_of(model, *board);
                 let state = model.boards.get(&board)?;
@@ -298,7 +304,7 @@ impl Step {
         match flaw % 12 {
             _ if *flaw == 0 => {}
             0 => last.traits.gpus = 0,
-            1 => last.traits.flags = 1,
+            1 => last.traits.flags = 2,
             2 => last.price = 0,
             3 => last.endpoint.port = [0; 2],
             4 => last.endpoint.ip = [0; 16],

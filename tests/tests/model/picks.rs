@@ -1,6 +1,7 @@
 //! What the numbers of a step pick, in the state in which it is played.
 
 use leasehold::{
+    constants::DISPUTE_ROUNDS,
     instructions::OpenLeaseArgs,
     math::{
         matching::{Criteria, CutOff},
@@ -69,6 +70,7 @@ pub fn open(model: &Model, board: u32, by: Who, machines: u32, rounds: u32) -> A
         max_deposit: u64::MAX,
         cluster: None,
         hint: None,
+        meter: None,
     };
     Action::OpenLease { by, board, args: Box::new(args) }
 }
@@ -95,6 +97,18 @@ pub fn machines(model: &Model, board: u32, picks: &[Pick]) -> Option<(Who, Vec<u
         }
     }
     Some((owner, slots))
+}
+
+/// Those of the machines that serve a lease; all of them where none does.
+pub fn serving(model: &Model, board: u32, slots: Vec<u16>) -> Vec<u16> {
+    let machines = model.boards.get(&board).into_iter().flat_map(Board::machines);
+    let running = |machine: &Machine| machine.stint.is_some_and(|stint| model.round() < stint.until);
+    let all: Vec<u16> = machines
+        .filter(|(_, _, machine)| running(machine) && !machine.suspended)
+        .map(|(index, _, _)| index)
+        .collect();
+    let serving: Vec<u16> = slots.iter().copied().filter(|slot| all.contains(slot)).collect();
+    if serving.is_empty() { slots } else { serving }
 }
 
 /// Machines of a lease that can be replaced.
@@ -126,11 +140,12 @@ pub fn first(model: &Model, board: u32, criteria: &Criteria, until: u32) -> Opti
 
 /// First round a commitment doesn't cover.
 pub fn committed(model: &Model, rounds: u8) -> u32 {
-    // A few are as short as can be, or too short; most are long.
+    // A few are as short as can be, or too short; most are long, and a few too long.
     let rounds = match rounds {
         0..15 => u32::from(rounds / 5),
         15..60 => u32::from(rounds),
-        _ => u32::from(rounds) * 100,
+        60..250 => u32::from(rounds) * (model.longest_commitment() / 250),
+        _ => model.longest_commitment() + u32::from(rounds) - 252,
     };
     model.round() + 1 + rounds
 }
@@ -219,6 +234,12 @@ pub fn moment(model: &Model, edge: Edge, pick: Pick) -> Option<i64> {
             let soon = untils.filter(|until| *until <= model.round() + 50);
             select(soon.map(|until| model.round_end(until.saturating_sub(1))).collect())
         }
+        Edge::DisputesEnd => {
+            let leases = model.leases();
+            let untils = leases.iter().filter_map(|id| Some(model.lease(*id).ok()?.until));
+            let soon = untils.filter(|until| *until <= model.round());
+            select(soon.map(|until| model.round_end(until + DISPUTE_ROUNDS - 1)).collect())
+        }
         Edge::StakeIsFree => {
             let stakes = model.suppliers.values().chain(model.keepers.values());
             select(stakes.filter(|stake| stake.unbonding > 0).map(|stake| stake.unbonding_until).collect())
@@ -226,7 +247,7 @@ pub fn moment(model: &Model, edge: Edge, pick: Pick) -> Option<i64> {
         Edge::TimelockEnds => model.market.pending.as_ref().map(|(_, effective_at)| *effective_at),
         Edge::SeatIsIdle => {
             let seats = boards().flat_map(|board| board.seats.iter().flatten());
-            select(seats.map(|seat| model.round_end(seat.last_round) + 86_400).collect())
+            select(seats.map(|seat| model.idle_from(seat)).collect())
         }
         Edge::MachineIsEvictable => {
             let machines = boards().flat_map(|board| board.machines().map(|(_, _, machine)| machine));

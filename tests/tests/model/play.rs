@@ -71,7 +71,8 @@ impl Play {
             self.must(Action::DepositStake { by, amount: 20_000 * STAKE })?;
             let machines =
                 (0..4).map(|index| steps::Sheet::plain(4 * number + index).machine(None)).collect();
-            let until = self.model.round() + 40 * 20u32.pow(number.into());
+            // For 40 and 800 rounds, and as long as most markets allow.
+            let until = self.model.round() + [40, 800, 8_000][usize::from(number)];
             self.must(Action::ListMachines { by, board: 0, until, machines, former: vec![] })?;
         }
         let seats = self.model.market.rules.seats;
@@ -200,7 +201,7 @@ impl Coverage {
 }
 
 /// Kinds of instruction that a long run does at least once.
-const KINDS: [&str; 41] = [
+const KINDS: [&str; 42] = [
     "ProposeParams",
     "ApplyParams",
     "ProposeAuthority",
@@ -221,6 +222,7 @@ const KINDS: [&str; 41] = [
     "ListMachines",
     "RepriceMachines",
     "RetireMachines",
+    "ForfeitMachines",
     "TrimBoard",
     "CloseBoard",
     "RegisterKeeper",

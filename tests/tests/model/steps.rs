@@ -136,6 +136,11 @@ pub enum Step {
         slots: Vec<Pick>,
         by: Pick,
     },
+    Forfeit {
+        board: Pick,
+        slots: Vec<Pick>,
+        by: Pick,
+    },
     Trim {
         board: Pick,
         count: u8,
@@ -218,6 +223,7 @@ pub enum Edge {
     RoundEnds,
     VotingEnds,
     LeaseEnds,
+    DisputesEnd,
     StakeIsFree,
     TimelockEnds,
     SeatIsIdle,
@@ -338,6 +344,7 @@ fn edge() -> impl Strategy<Value = Edge> {
         6 => Just(Edge::RoundEnds),
         6 => Just(Edge::VotingEnds),
         5 => Just(Edge::LeaseEnds),
+        3 => Just(Edge::DisputesEnd),
         2 => Just(Edge::StakeIsFree),
         1 => Just(Edge::TimelockEnds),
         1 => Just(Edge::SeatIsIdle),
@@ -421,6 +428,7 @@ fn listing() -> impl Strategy<Value = Step> {
             Step::Reprice { board, slots, by, price, rounds }
         }),
         6 => (pick(), slots(), who()).prop_map(|(board, slots, by)| Step::Retire { board, slots, by }),
+        2 => (pick(), slots(), who()).prop_map(|(board, slots, by)| Step::Forfeit { board, slots, by }),
         2 => (pick(), 0..3u8, flaw()).prop_map(|(board, count, flaw)| Step::Trim { board, count, flaw }),
     ]
 }

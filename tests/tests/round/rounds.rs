@@ -111,6 +111,24 @@ fn submit_round_fails_when_the_seat_has_voted() {
     world.fails(vote, &[&keepers[0].wallet], LeaseholdError::AlreadySubmitted);
 }
 
+/// So keepers keep their seats where there is nothing to judge.
+#[test]
+fn submit_round_ok_on_a_board_without_machines() {
+    let Scene { mut world, keepers, .. } = Scene::listed(0);
+    for _ in 0..3 {
+        let round = world.end_round();
+        for keeper in &keepers {
+            let empty = submit(&world.board(), keeper, round, vec![]);
+            world.ok(&[empty], &[&keeper.wallet]);
+            assert_eq!(seat(&world, keeper.seat).last_round, round);
+        }
+        let close = close(&world);
+        world.ok(&[close], &[&keepers[0].wallet]);
+        assert_eq!(next_round(&world), round + 1);
+    }
+    world.assert_invariants();
+}
+
 #[test]
 fn close_round_ok() {
     let Scene { mut world, keepers, buyer, .. } = Scene::leased(3, 2, 5);

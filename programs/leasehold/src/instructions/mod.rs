@@ -3,13 +3,16 @@
 pub mod board;
 pub mod lease;
 pub mod market;
+pub mod record;
 pub mod round;
+pub mod signatures;
 pub mod supplier;
 pub mod tokens;
 
 pub use board::*;
 pub use lease::*;
 pub use market::*;
+pub use record::*;
 pub use round::*;
 pub use supplier::*;
 pub use tokens::*;

@@ -29,6 +29,8 @@ pub struct Criteria {
     /// Most payment units per machine and hour.
     pub max_price: u64,
     pub policy: Policy,
+    /// Only machines that may be leased by use.
+    pub metered: bool,
 }
 
 /// Where a machine must stand.
@@ -128,6 +130,9 @@ struct Filter {
 impl Filter {
     fn new(criteria: &Criteria, until: u32) -> Self {
         let (mut mask, mut want) = (Traits::default(), Traits::default());
+        if criteria.metered {
+            (mask.flags, want.flags) = (Traits::METERED, Traits::METERED);
+        }
         if let Some(class) = criteria.class {
             (mask.class, want.class) = (u16::MAX, class);
         }

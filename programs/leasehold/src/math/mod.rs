@@ -15,10 +15,13 @@
     )
 )]
 
+pub mod digest;
 pub mod matching;
+pub mod mmr;
 pub mod pricing;
 pub mod settlement;
 pub mod slashing;
+pub mod sum_tree;
 pub mod tally;
 pub mod wide;
 

@@ -19,7 +19,7 @@ use crate::{
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     pub round_secs: u32,
-    /// Rounds agreed on: what the promise of uptime is measured against, even if the lease is cut short.
+    /// Rounds agreed on in all.
     pub rounds: u32,
     /// Seconds of machine time owed for leaving early.
     pub cancel_secs: u32,
@@ -36,6 +36,8 @@ pub struct Terms {
 pub struct Service {
     /// Payment units per hour.
     pub price: u64,
+    /// Rounds it promised to serve: what its uptime is measured against, even if the lease is cut short.
+    pub agreed: u32,
     /// Rounds the machine was to serve until its lease was over, all of them closed.
     pub rounds: u32,
     /// Of those, rounds with a verdict of up, and of down.
@@ -66,7 +68,7 @@ impl Payment {
     /// What is owed for `owed` in all, when `before` has been paid for: fees round down on the total, in
     /// favour of the supplier.
     #[inline(always)]
-    fn difference(owed: u64, before: u64, fee_bps: u16) -> Exact<Payment> {
+    pub fn difference(owed: u64, before: u64, fee_bps: u16) -> Exact<Payment> {
         if owed == before {
             return Ok(Payment::default());
         }
@@ -136,7 +138,7 @@ pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
     } else if service.down == 0 {
         0
     } else {
-        slash(service.bond, service.down, terms.rounds, terms.sla_bps, terms.slash_multiplier_bps)?
+        slash(service.bond, service.down, service.agreed, terms.sla_bps, terms.slash_multiplier_bps)?
     };
     Ok(Outcome { payment: Payment::difference(owed, before, terms.fee_bps)?, slash })
 }
@@ -161,7 +163,7 @@ fn owed_with_unknown(service: &Service, terms: &Terms) -> Exact<u64> {
 /// A buyer who leaves owes nothing to a machine that didn't serve: one that forfeited, was down more than
 /// it may be, or was never seen up in rounds that are over.
 fn earns_cancellation(service: &Service, terms: &Terms) -> bool {
-    let kept = service.down <= allowance(terms.rounds, terms.sla_bps);
+    let kept = service.down <= allowance(service.agreed, terms.sla_bps);
     let seen = service.rounds == 0 || service.up > 0;
     !service.forfeited && kept && seen
 }

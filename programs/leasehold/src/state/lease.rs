@@ -6,9 +6,10 @@ use crate::{
         Exact, add,
         matching::Criteria,
         pricing::rate,
-        settlement::{Payment, Terms},
+        settlement::{Payment, Service, Terms},
         sub,
     },
+    state::Slot,
 };
 
 /// A cluster of machines of one board, leased together. Address: `["lease", board, serial u64]`.
@@ -52,8 +53,22 @@ pub struct Lease {
     pub slashed: u64,
     /// The owner's part of it, not yet claimed.
     pub compensation_due: u64,
-    /// Room for metered use.
-    pub reserved: [u8; 60],
+    /// Set where the lease is paid by use, and not by the hour.
+    pub meter: Option<Meter>,
+    /// Demands to see receipts of this lease that are not answered.
+    pub demands: u32,
+    pub reserved: [u8; 7],
+}
+
+/// How a lease is paid by use: its one machine and its buyer keep a tab between them, which the buyer's
+/// vouchers settle.
+#[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meter {
+    /// Ed25519 key that signs vouchers; a key that the buyer's software holds, not its wallet.
+    pub spender: Pubkey,
+    /// Receipts and compute units that the last redeemed voucher paid for.
+    pub seq: u64,
+    pub units: u64,
 }
 
 /// Where a lease stands.
@@ -73,6 +88,28 @@ impl Lease {
     /// What is left in escrow, in payment units.
     pub fn remaining(&self) -> Exact<u64> {
         [self.paid, self.fees, self.refunded].into_iter().try_fold(self.deposit, sub)
+    }
+
+    /// What a machine of the lease did, if it left the lease with round `until`.
+    #[inline(always)]
+    pub fn service(&self, slot: &Slot, until: u32) -> Service {
+        // Rounds that were agreed on from its own first on: one that came as a replacement promised no more.
+        let agreed = self.from.wrapping_add(self.terms.rounds).wrapping_sub(slot.lease_from);
+        slot.service(until, agreed)
+    }
+
+    /// Refuses what only a lease by the hour can do.
+    pub fn require_hourly(&self) -> Result<()> {
+        require!(self.meter.is_none(), LeaseholdError::LeaseMetered);
+        Ok(())
+    }
+
+    /// Pays what a voucher says is owed in all, as far as the deposit reaches, less what was paid before.
+    pub fn redeem(&self, price: u64) -> Result<Payment> {
+        let before = add(self.paid, self.fees)?;
+        let owed = price.min(self.deposit);
+        require!(owed > before, LeaseholdError::VoucherRedeemed);
+        Ok(Payment::difference(owed, before, self.terms.fee_bps)?)
     }
 
     pub fn require_open(&self) -> Result<()> {

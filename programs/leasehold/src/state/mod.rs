@@ -11,16 +11,26 @@
     )
 )]
 
+pub mod batch;
 pub mod board;
+pub mod compute_log;
+pub mod demand;
 pub mod keeper;
 pub mod lease;
 pub mod market;
+pub mod receipt;
 pub mod stake;
 pub mod supplier;
+pub mod voucher;
 
+pub use batch::*;
 pub use board::*;
+pub use compute_log::*;
+pub use demand::*;
 pub use keeper::*;
 pub use lease::*;
 pub use market::*;
+pub use receipt::*;
 pub use stake::*;
 pub use supplier::*;
+pub use voucher::*;

@@ -10,7 +10,7 @@ use crate::{
     error::LeaseholdError,
     instructions::now,
     math::{add, pricing},
-    state::{Board, Endpoint, Market, Slot, SlotState, Supplier, Traits, board_len, split_mut},
+    state::{Board, Endpoint, Market, Slot, SlotState, Supplier, Traits, board_len, slot_rent, split_mut},
 };
 
 /// A machine to list.
@@ -28,7 +28,7 @@ pub struct Machine {
 impl Machine {
     fn validate(&self) -> Result<()> {
         require!(self.traits.gpus > 0, LeaseholdError::NoGpus);
-        require!(self.traits.flags == 0, LeaseholdError::ReservedBits);
+        require!(self.traits.flags & !Traits::METERED == 0, LeaseholdError::ReservedBits);
         require!(self.price > 0, LeaseholdError::PriceIsZero);
         require!(self.endpoint.ip != [0; 16] && self.endpoint.port() != 0, LeaseholdError::EndpointEmpty);
         Ok(())
@@ -83,7 +83,8 @@ pub fn list_machines<'info>(
     require!(!machines.is_empty(), LeaseholdError::NoMachines);
     let round = accounts.board.load()?.round_at(now()?)?;
     let next_round = round.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
-    require!(committed_until > next_round, LeaseholdError::CommitmentTooShort);
+    let max_rounds = accounts.market.params.max_rounds;
+    accounts.board.load()?.require_commitment(committed_until, next_round, max_rounds)?;
 
     let mut added =
         accounts.add_slots(round, machines.iter().filter(|machine| machine.slot.is_none()).count())?;
@@ -106,7 +107,7 @@ pub fn list_machines<'info>(
         let mut data = info.try_borrow_mut_data()?;
         let (board, slots) = split_mut(&mut data)?;
         let slot = slots.get_mut(index).ok_or(LeaseholdError::NoSuchSlot)?;
-        let generation = slot.generation.max(board.fresh_generation);
+        let generation = if machine.slot.is_some() { slot.generation } else { board.fresh_generation };
         *slot = machine.slot(accounts.supplier.key(), bond, generation, next_round, committed_until);
         board.ledger.bonds = add(board.ledger.bonds, bond)?;
         board.machines = board.machines.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
@@ -132,11 +133,14 @@ impl<'info> ListMachines<'info> {
             first..end
         };
         let board = self.board.to_account_info();
-        let rent = Rent::get()?.minimum_balance(board_len(slots.end)).saturating_sub(board.lamports());
+        // Its slots' rent, even where the board has more than it needs since rent has fallen: that is the others'.
+        let len = board_len(slots.end);
+        let missing = Rent::get()?.minimum_balance(len).saturating_sub(board.lamports());
+        let rent = slot_rent(len)?.saturating_mul(count as u64).max(missing);
         if rent > 0 {
             self.pay(board.clone(), rent)?;
         }
-        board.resize(board_len(slots.end))?;
+        board.resize(len)?;
         Ok(slots)
     }
 
@@ -161,12 +165,7 @@ impl<'info> ListMachines<'info> {
             .next()
             .filter(|account| *account.key == owner)
             .ok_or(LeaseholdError::FormerSupplierMissing)?;
-        let rent = Rent::get()?;
-        let len = self.board.to_account_info().data_len();
-        let share = rent
-            .minimum_balance(len)
-            .saturating_sub(rent.minimum_balance(len.saturating_sub(core::mem::size_of::<Slot>())));
-        self.pay(account.clone(), share)
+        self.pay(account.clone(), slot_rent(self.board.to_account_info().data_len())?)
     }
 
     fn pay(&self, to: AccountInfo<'info>, lamports: u64) -> Result<()> {

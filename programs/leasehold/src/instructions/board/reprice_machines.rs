@@ -45,8 +45,9 @@ pub fn reprice_machines(ctx: Context<RepriceMachines>, offers: Vec<Offer>) -> Re
         let slot = machine_mut(slots, offer.slot)?;
         require_keys_eq!(slot.supplier, supplier.key(), LeaseholdError::WrongSupplier);
         require!(slot.lease == 0, LeaseholdError::MachineLeased);
+        require!(!slot.is(SlotState::Barred), LeaseholdError::MachineBarred);
         require!(offer.price > 0, LeaseholdError::PriceIsZero);
-        require!(offer.committed_until > next_round, LeaseholdError::CommitmentTooShort);
+        board.require_commitment(offer.committed_until, next_round, market.params.max_rounds)?;
         let class = market.class(slot.traits.class)?;
         let whole = pricing::bond(market.params.bond_unit, class.weight_bps, slot.traits.gpus)?;
         let missing = whole.saturating_sub(slot.bond);

@@ -5,7 +5,7 @@ use crate::{
     error::LeaseholdError,
     instructions::{now, refuse_stray, shrink},
     math::sub,
-    state::{Board, Slot, SlotState, Supplier, machine_mut, split_mut},
+    state::{Board, Supplier, machine_mut, split_mut},
 };
 
 #[derive(Accounts)]
@@ -18,9 +18,9 @@ pub struct RetireMachines<'info> {
     pub board: AccountLoader<'info, Board>,
 }
 
-/// Takes machines off a board. An idle one leaves with its whole bond; its earnings must be claimed first.
-/// A leased one is suspended: it earns nothing from now on and loses its whole bond when its lease is
-/// settled, after which it can be retired.
+/// Takes machines that are not leased off a board, with their whole bonds, a day after their last lease.
+/// Their earnings must be claimed first. Machines are taken out of leases by `forfeit_machines` alone: what a
+/// supplier signs can't come to mean another thing because somebody leased the machine meanwhile.
 pub fn retire_machines(ctx: Context<RetireMachines>, machines: Vec<u16>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     require!(!machines.is_empty(), LeaseholdError::NoMachines);
@@ -37,18 +37,12 @@ pub fn retire_machines(ctx: Context<RetireMachines>, machines: Vec<u16>) -> Resu
             require_keys_eq!(slot.supplier, supplier.key(), LeaseholdError::WrongSupplier);
             if !owner {
                 let over = board.round_end(slot.committed_until.wrapping_sub(1));
-                let evictable = slot.lease == 0 && now > over.saturating_add(EVICT_AFTER_SECS);
+                let evictable = now > over.saturating_add(EVICT_AFTER_SECS);
                 require!(evictable, LeaseholdError::EvictionTooEarly);
             }
-            if slot.lease != 0 {
-                // A lease that is over is settled first: its machine broke no promise.
-                let running = round < slot.lease_until && !slot.is(SlotState::Suspended);
-                require!(running, LeaseholdError::MachineLeased);
-                slot.state = SlotState::Suspended as u8;
-                slot.attested_from = Slot::UNATTESTED;
-                continue;
-            }
+            require!(slot.lease == 0, LeaseholdError::MachineLeased);
             require!(slot.accrued == 0, LeaseholdError::EarningsLeft);
+            require!(!slot.is_disputable(round), LeaseholdError::DisputesOpen);
             supplier.stake.unbond(slot.bond)?;
             supplier.machines = supplier.machines.checked_sub(1).ok_or(LeaseholdError::MathOverflow)?;
             board.ledger.bonds = sub(board.ledger.bonds, slot.bond)?;

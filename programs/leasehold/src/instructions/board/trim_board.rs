@@ -4,7 +4,7 @@ use crate::{
     error::LeaseholdError,
     instructions::now,
     math::{add, sub},
-    state::{Board, Slot, SlotState, board_len, split_mut},
+    state::{Board, Slot, SlotState, board_len, slot_rent, split_mut},
 };
 
 #[derive(Accounts)]
@@ -34,7 +34,7 @@ pub fn shrink(info: &AccountInfo, round: u32, supplier: &AccountInfo, most: usiz
         let theirs = |slot: &&Slot| slot.is(SlotState::Vacant) && slot.supplier == *supplier.key;
         let mut cut = 0usize;
         for slot in slots.iter().rev().take(most).take_while(theirs) {
-            board.fresh_generation = board.fresh_generation.max(slot.generation);
+            board.outgrow(slot.generation);
             cut = cut.saturating_add(1);
         }
         let left = slots.len().saturating_sub(cut);
@@ -45,7 +45,9 @@ pub fn shrink(info: &AccountInfo, round: u32, supplier: &AccountInfo, most: usiz
     };
     if cut > 0 {
         info.resize(board_len(slots))?;
-        let rent = info.lamports().saturating_sub(Rent::get()?.minimum_balance(board_len(slots)));
+        // As much as listing them costs now: what else lies there is for whoever closes the board.
+        let surplus = info.lamports().saturating_sub(Rent::get()?.minimum_balance(board_len(slots)));
+        let rent = slot_rent(board_len(slots))?.saturating_mul(cut as u64).min(surplus);
         **info.try_borrow_mut_lamports()? = sub(info.lamports(), rent)?;
         **supplier.try_borrow_mut_lamports()? = add(supplier.lamports(), rent)?;
     }

@@ -22,16 +22,19 @@ pub struct CancelLease<'info> {
     pub lease: Box<Account<'info, Lease>>,
 }
 
-/// Ends a lease with the round that runs. The owner owes machines that kept their promise an hour, or
+/// Ends a lease with the round that runs, its first at the earliest. The owner owes machines that kept their promise an hour, or
 /// 5 percent of the time that was left, the lesser; it is settled as any other.
 pub fn cancel_lease(ctx: Context<CancelLease>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let CancelLease { board, lease, .. } = &mut *ctx.accounts;
     lease.require_open()?;
+    lease.require_hourly()?;
     let info = board.to_account_info();
     let mut data = info.try_borrow_mut_data()?;
     let (board, slots) = split_mut(&mut data)?;
-    let until = board.round_at(now()?)?.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+    // Machines were off the market for the round to come: whoever takes and leaves them owes it.
+    let last = board.round_at(now()?)?.max(lease.from);
+    let until = last.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
     let rest = lease.until.checked_sub(until).filter(|rest| *rest > 0).ok_or(LeaseholdError::LeaseOver)?;
     for slot in slots.iter_mut().filter(|slot| slot.lease == lease.serial) {
         slot.lease_until = until;

@@ -38,7 +38,8 @@ impl ExtendLease<'_> {
     }
 }
 
-/// Lets a lease run for more rounds, at the prices and terms it was opened with.
+/// Lets a lease run for more rounds, at the prices and terms it was opened with. One that is paid by use
+/// costs nothing more.
 pub fn extend_lease(ctx: Context<ExtendLease>, rounds: u32, max_deposit: u64) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate(rounds)?;
@@ -56,7 +57,9 @@ pub fn extend_lease(ctx: Context<ExtendLease>, rounds: u32, max_deposit: u64) ->
     require!(deposit <= max_deposit, LeaseholdError::CostsTooMuch);
     lease.deposit = add(lease.deposit, deposit)?;
     let until = lease.until;
-    tokens.take(owner, deposit)?;
+    if deposit > 0 {
+        tokens.take(owner, deposit)?;
+    }
     emit_cpi!(LeaseExtended { lease: ctx.accounts.lease.key(), until, deposit });
     Ok(())
 }
@@ -68,8 +71,9 @@ fn prolong(slots: &mut [Slot], lease: &Lease) -> Result<u64> {
     for slot in slots.iter_mut().filter(|slot| slot.lease == lease.serial) {
         let committed = slot.is(SlotState::Leased) && slot.committed_until >= lease.until;
         require!(committed, LeaseholdError::MachineNotCommitted);
+        let price = if lease.meter.is_some() { 0 } else { slot.price };
         let cost = |until: u32| {
-            Span::of_rounds(lease.terms.round_secs, until.wrapping_sub(slot.lease_from)).cost_ceil(slot.price)
+            Span::of_rounds(lease.terms.round_secs, until.wrapping_sub(slot.lease_from)).cost_ceil(price)
         };
         deposit = add(deposit, sub(cost(lease.until)?, cost(slot.lease_until)?)?)?;
         slot.lease_until = lease.until;

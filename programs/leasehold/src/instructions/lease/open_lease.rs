@@ -11,7 +11,7 @@ use crate::{
         pricing::Span,
         settlement::Terms,
     },
-    state::{Board, Lease, LeaseState, Market, split_mut},
+    state::{Board, Lease, LeaseState, Market, Meter, split_mut},
 };
 
 /// What a buyer asks for.
@@ -30,6 +30,17 @@ pub struct OpenLeaseArgs {
     pub cluster: Option<u64>,
     /// Price and score of the last machine of a quote: saves compute units, never changes the result.
     pub hint: Option<CutOff>,
+    /// To pay by use, where `criteria` ask for machines that allow it.
+    pub meter: Option<MeterArgs>,
+}
+
+/// How a lease is to be paid by use.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeterArgs {
+    /// Ed25519 key that will sign vouchers.
+    pub spender: Pubkey,
+    /// Payment units to deposit.
+    pub deposit: u64,
 }
 
 #[event_cpi]
@@ -60,6 +71,11 @@ impl OpenLease<'_> {
         require!(!self.market.paused, LeaseholdError::MarketPaused);
         require!(args.serial == u64::from(board.next_serial), LeaseholdError::WrongSerial);
         require!(args.machines > 0, LeaseholdError::NoMachines);
+        require!(args.criteria.metered == args.meter.is_some(), LeaseholdError::MeterMismatch);
+        if let Some(meter) = &args.meter {
+            require!(args.machines == 1, LeaseholdError::MeteredCluster);
+            require!(meter.deposit > 0, LeaseholdError::AmountIsZero);
+        }
         let params = &self.market.params;
         require!((params.min_rounds..=params.max_rounds).contains(&args.rounds), LeaseholdError::LeaseLength);
         Ok(())
@@ -124,7 +140,9 @@ impl OpenLease<'_> {
             refund_due: 0,
             slashed: 0,
             compensation_due: 0,
-            reserved: [0; 60],
+            meter: args.meter.map(|meter| Meter { spender: meter.spender, seq: 0, units: 0 }),
+            demands: 0,
+            reserved: [0; 7],
         })
     }
 
@@ -135,7 +153,8 @@ impl OpenLease<'_> {
         let (board, slots) = split_mut(&mut data)?;
         let selection = matching::select(slots, &args.criteria, lease.until, args.machines, args.hint)?;
         let span = Span::of_rounds(board.round_secs, args.rounds);
-        let deposit = selection.take(slots, lease.serial, lease.from, lease.until, span)?;
+        let hourly = selection.take(slots, lease.serial, lease.from, lease.until, span)?;
+        let deposit = args.meter.map_or(hourly, |meter| meter.deposit);
         require!(deposit <= args.max_deposit, LeaseholdError::CostsTooMuch);
         board.next_serial = board.next_serial.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
         board.leases = board.leases.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;

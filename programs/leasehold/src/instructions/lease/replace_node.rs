@@ -43,6 +43,7 @@ pub fn replace_node(
     refuse_stray(ctx.remaining_accounts)?;
     let ReplaceNode { owner, board, lease, tokens, .. } = &mut *ctx.accounts;
     lease.require_open()?;
+    lease.require_hourly()?;
     let key = board.key();
     let swap = {
         let info = board.to_account_info();
@@ -96,7 +97,7 @@ fn dismiss(board: &Board, slot: &mut Slot, lease: &Lease) -> Result<(Outcome, u6
     let terms = &lease.terms;
     let until = board.next_round.clamp(slot.lease_from, slot.lease_until);
     let before = pricing::gross(slot.price, terms.round_secs, slot.lease_settled)?;
-    let outcome = settlement::last(&slot.service(until), terms)?;
+    let outcome = settlement::last(&lease.service(slot, until), terms)?;
     let deposit = Span::of_rounds(terms.round_secs, slot.lease_until.wrapping_sub(slot.lease_from));
     let freed = sub(deposit.cost_ceil(slot.price)?, add(before, outcome.payment.gross()?)?)?;
     slot.lease_until = until;

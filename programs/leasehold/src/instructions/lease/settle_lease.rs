@@ -6,7 +6,8 @@ use crate::{
     instructions::refuse_stray,
     math::{
         Exact, add,
-        settlement::{self, Payment, Terms},
+        settlement::{self, Payment},
+        slashing::Split,
     },
     state::{Board, Keeper, Lease, LeaseState, Slot, SlotState, split_mut},
 };
@@ -81,7 +82,17 @@ pub fn book(
         return Ok(());
     }
     let split = lease.terms.split.of(slashed)?;
-    lease.compensate(slashed, split.buyer)?;
+    share_out(board, lease, split, keeper)
+}
+
+/// Books a slash that is split already.
+pub fn share_out(
+    board: &mut Board,
+    lease: &mut Lease,
+    split: Split,
+    keeper: Option<&mut Keeper>,
+) -> Result<()> {
+    lease.compensate(split.total()?, split.buyer)?;
     let callers = board.ledger.slash(split, keeper.is_some())?;
     if let Some(keeper) = keeper {
         keeper.stake.unbond(callers)?;
@@ -102,8 +113,11 @@ struct Sum {
 /// Pays rounds up in mid-term.
 fn advance(slots: &mut [Slot], lease: &Lease) -> Exact<Sum> {
     let (serial, terms, mut sum) = (lease.serial, lease.terms, Sum::default());
+    if lease.meter.is_some() {
+        return Ok(sum); // vouchers pay it
+    }
     for slot in slots.iter_mut().filter(|slot| slot.lease == serial) {
-        let payment = settlement::interim(&slot.service(slot.lease_until), &terms)?;
+        let payment = settlement::interim(&slot.service(slot.lease_until, 0), &terms)?;
         slot.lease_settled = slot.lease_up;
         slot.accrued = add(slot.accrued, payment.net)?;
         sum.payment = sum.payment.plus(payment);
@@ -112,9 +126,11 @@ fn advance(slots: &mut [Slot], lease: &Lease) -> Exact<Sum> {
 }
 
 /// Upper bounds of the compute units that settling a machine for good takes: one without a round down or
-/// unknown, and any other.
-const PLAIN_UNITS: u32 = 150;
-const OTHER_UNITS: u32 = 500;
+/// unknown whose amounts are narrow, the same with wide ones, and any other.
+/// `settle_lease_sets_aside_as_many_units_as_a_machine_takes` measures them at their worst.
+const PLAIN_UNITS: u32 = 120;
+const WIDE_UNITS: u32 = 340;
+const OTHER_UNITS: u32 = 850;
 /// What a settlement may spend on machines, of the 1.4 million units of a transaction.
 const BUDGET_UNITS: u32 = 1_000_000;
 
@@ -122,29 +138,40 @@ const BUDGET_UNITS: u32 = 1_000_000;
 /// all of them, because thousands were down, the next settlement goes on.
 fn finish(slots: &mut [Slot], lease: &Lease) -> Exact<Sum> {
     let (serial, terms, mut sum) = (lease.serial, lease.terms, Sum::default());
-    let (cut_short, mut budget) = (terms.cancel_secs > 0, BUDGET_UNITS);
+    let mut budget = BUDGET_UNITS;
+    // Then the last payment of a machine that was always up is one like those in mid-term.
+    let simple = lease.meter.is_none() && terms.cancel_secs == 0;
+    // Then what such a machine earns takes less than 48 bits, if its price takes 32.
+    let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(terms.rounds));
+    let narrow = if secs < 1 << 27 { u64::from(u32::MAX) } else { 0 };
     for slot in slots.iter_mut().filter(|slot| slot.lease == serial) {
-        // Then its last payment is one like those in mid-term.
-        let plain = slot.served_all() && !cut_short;
-        let Some(left) = budget.checked_sub(if plain { PLAIN_UNITS } else { OTHER_UNITS }) else { break };
-        budget = left;
-        sum.machines = sum.machines.wrapping_add(1);
-        if plain {
-            let payment = settlement::interim(&slot.service(slot.lease_until), &terms)?;
+        if simple && slot.served_all() {
+            let units = if slot.price <= narrow { PLAIN_UNITS } else { WIDE_UNITS };
+            let Some(left) = budget.checked_sub(units) else { break };
+            budget = left;
+            let payment = settlement::interim(&slot.service(slot.lease_until, 0), &terms)?;
             slot.accrued = add(slot.accrued, payment.net)?;
             slot.release(SlotState::Idle);
             sum.payment = sum.payment.plus(payment);
         } else {
-            part(slot, &terms, &mut sum)?;
+            let Some(left) = budget.checked_sub(OTHER_UNITS) else { break };
+            budget = left;
+            part(slot, lease, &mut sum)?;
         }
+        sum.machines = sum.machines.wrapping_add(1);
     }
     Ok(sum)
 }
 
-/// Settles a machine that was not up all the time. Apart from the loop, which it would slow down.
+/// Settles a machine that was not up all the time or is not paid by the hour, which may cost stake but earns
+/// nothing. Apart from the loop, which it would slow down.
 #[inline(never)]
-fn part(slot: &mut Slot, terms: &Terms, sum: &mut Sum) -> Exact<()> {
-    let outcome = settlement::last(&slot.service(slot.lease_until), terms)?;
+fn part(slot: &mut Slot, lease: &Lease, sum: &mut Sum) -> Exact<()> {
+    let mut service = lease.service(slot, slot.lease_until);
+    if lease.meter.is_some() {
+        service.price = 0;
+    }
+    let outcome = settlement::last(&service, &lease.terms)?;
     slot.leave(&outcome)?;
     sum.payment = sum.payment.plus(outcome.payment);
     sum.slashed = add(sum.slashed, outcome.slash)?;

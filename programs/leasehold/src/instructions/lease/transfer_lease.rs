@@ -12,6 +12,8 @@ pub struct TransferLease<'info> {
 /// Gives the right to a lease, and to all that is still to be claimed from it, to somebody else.
 pub fn transfer_lease(ctx: Context<TransferLease>, new_owner: Pubkey) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
+    // Whoever signs its vouchers spends the refund: the two stay together.
+    ctx.accounts.lease.require_hourly()?;
     ctx.accounts.lease.owner = new_owner;
     Ok(())
 }

@@ -28,7 +28,8 @@ pub fn leave_seat(ctx: Context<LeaveSeat>, seat: u8) -> Result<()> {
     require!(!held.is_vacant(), LeaseholdError::SeatVacant);
     require_keys_eq!(held.keeper, keeper.authority, LeaseholdError::WrongKeeper);
     if signer.key() != keeper.authority {
-        let idle_from = board.round_end(held.last_round).saturating_add(SEAT_IDLE_SECS);
+        let patience = SEAT_IDLE_SECS.max(i64::from(board.round_secs).saturating_mul(2));
+        let idle_from = board.round_end(held.last_round).saturating_add(patience);
         require!(now()? > idle_from, LeaseholdError::SeatInUse);
     }
     require!(board.tally.submitted & (1 << seat) == 0, LeaseholdError::VoteNotCounted);

@@ -2,7 +2,7 @@ use anchor_lang::prelude::*;
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    constants::{BOARD_SEED, HISTORY_ROUNDS, MAX_SEATS, PLANES, WORDS},
+    constants::{BOARD_SEED, HISTORY_ROUNDS, MAX_COMMITMENT_SECS, MAX_SEATS, PLANES, WORDS},
     error::LeaseholdError,
     state::{Ledger, RoundRules, Slot, SlotState},
 };
@@ -40,7 +40,7 @@ pub struct Board {
     /// Bump of this account's address, and of the payment vault's.
     pub bump: u8,
     pub vault_bump: u8,
-    /// Generation of slots that are added: above that of any slot that was cut off.
+    /// Generation of slots that are added: that of the slots that were cut off, once vacated.
     pub fresh_generation: u16,
     /// Seats that submitted in round `round`, at `round % 64`; 0 where none did.
     pub votes: [u16; HISTORY_ROUNDS],
@@ -114,6 +114,24 @@ impl Board {
     /// retiring changes it while keepers submit.
     pub fn slots_at(&self, round: u32) -> u32 {
         if self.resized_round == round { self.slots_before } else { self.slots }
+    }
+
+    /// Refuses a commitment that ends before the next round is over, or so late that a machine whose supplier
+    /// has gone would stay for ever.
+    pub fn require_commitment(&self, until: u32, next_round: u32, max_rounds: u32) -> Result<()> {
+        require!(until > next_round, LeaseholdError::CommitmentTooShort);
+        let year = MAX_COMMITMENT_SECS.checked_div(self.round_secs).ok_or(LeaseholdError::MathOverflow)?;
+        let most = year.max(max_rounds.saturating_add(1));
+        require!(until.saturating_sub(next_round) <= most, LeaseholdError::CommitmentTooLong);
+        Ok(())
+    }
+
+    /// Notes that a slot with this generation is cut off. Generations wrap, so that the later of two is the
+    /// one that the other reaches sooner.
+    pub fn outgrow(&mut self, generation: u16) {
+        if generation.wrapping_sub(self.fresh_generation) < 1 << 15 {
+            self.fresh_generation = generation;
+        }
     }
 
     /// Notes that slots are added or cut off in this round.

@@ -24,6 +24,13 @@ pub const fn board_len(slots: usize) -> usize {
     SLOTS_OFFSET.saturating_add(slots.saturating_mul(core::mem::size_of::<Slot>()))
 }
 
+/// Lamports of rent that a board of that size owes to its last slot.
+pub fn slot_rent(len: usize) -> Result<u64> {
+    let rent = Rent::get()?;
+    let before = rent.minimum_balance(len.saturating_sub(core::mem::size_of::<Slot>()));
+    Ok(rent.minimum_balance(len).saturating_sub(before))
+}
+
 /// Header and slots of a board's account, whose owner and discriminator the caller has checked.
 pub fn split(data: &[u8]) -> Result<(&Board, &[Slot])> {
     let header = data.get(8..SLOTS_OFFSET).ok_or(LeaseholdError::BoardMalformed)?;

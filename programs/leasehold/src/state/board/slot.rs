@@ -2,6 +2,7 @@ use anchor_lang::prelude::*;
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
+    constants::DISPUTE_ROUNDS,
     math::{
         Exact, add,
         settlement::{Outcome, Service},
@@ -75,6 +76,8 @@ pub enum SlotState {
     /// A machine that can't be leased until its bond is whole again: it was slashed, or its supplier
     /// retired it from a lease that still runs.
     Suspended = 3,
+    /// A machine that lied and lost its bond: it serves nobody any more and can only leave.
+    Barred = 4,
 }
 
 impl Slot {
@@ -87,9 +90,14 @@ impl Slot {
         self.state == state as u8
     }
 
-    /// Whether a lease runs on it whose promise it broke for good: retired or abandoned.
+    /// Whether a lease runs on it whose promise it broke for good: retired, barred or abandoned.
     pub fn is_forfeited(&self) -> bool {
-        self.lease != 0 && (self.is(SlotState::Suspended) || self.flags & Slot::ABANDONED != 0)
+        self.lease != 0 && (!self.is(SlotState::Leased) || self.flags & Slot::ABANDONED != 0)
+    }
+
+    /// Whether a receipt of its last lease may still cost it its bond.
+    pub fn is_disputable(&self, round: u32) -> bool {
+        self.bond > 0 && round < self.lease_until.saturating_add(DISPUTE_ROUNDS)
     }
 
     /// Puts a lease on an idle machine.
@@ -104,11 +112,14 @@ impl Slot {
         self.lease_settled = 0;
     }
 
-    /// What the machine did in its lease, if that ended with round `until`.
+    /// What the machine did in its lease, if that ended with round `until`. See [`Lease::service`].
+    ///
+    /// [`Lease::service`]: crate::state::Lease::service
     #[inline(always)]
-    pub fn service(&self, until: u32) -> Service {
+    pub(crate) fn service(&self, until: u32, agreed: u32) -> Service {
         Service {
             price: self.price,
+            agreed,
             rounds: until.wrapping_sub(self.lease_from),
             up: self.lease_up,
             down: self.lease_down,
@@ -126,12 +137,17 @@ impl Slot {
     }
 
     /// Takes the lease off and books how it ended. A machine that lost stake is suspended until its bond is
-    /// whole; so is one that was retired.
+    /// whole; so is one that was retired. One that was barred stays so.
     pub fn leave(&mut self, outcome: &Outcome) -> Exact<()> {
         self.accrued = add(self.accrued, outcome.payment.net)?;
         self.bond = sub(self.bond, outcome.slash)?;
-        let suspended = outcome.slash > 0 || self.is(SlotState::Suspended);
-        self.release(if suspended { SlotState::Suspended } else { SlotState::Idle });
+        self.release(if self.is(SlotState::Barred) {
+            SlotState::Barred
+        } else if outcome.slash > 0 || self.is(SlotState::Suspended) {
+            SlotState::Suspended
+        } else {
+            SlotState::Idle
+        });
         Ok(())
     }
 

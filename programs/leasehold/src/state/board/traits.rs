@@ -15,8 +15,13 @@ pub struct Traits {
     pub country: u16,
     /// Region, as the market numbers it.
     pub region: u8,
-    /// Reserved, zero.
+    /// [`Traits::METERED`] or nothing.
     pub flags: u8,
+}
+
+impl Traits {
+    /// `flags`: may be leased by use.
+    pub const METERED: u8 = 1;
 }
 
 /// Where keepers probe a machine.

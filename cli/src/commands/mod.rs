@@ -1,0 +1,3 @@
+//! One module for each group of commands: its arguments, what it does, what it prints.
+
+pub mod receipt;

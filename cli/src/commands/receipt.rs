@@ -1,0 +1,188 @@
+//! `leasehold receipt`: proves that an answer came from a machine of the market, for a price, at a time.
+
+mod chain;
+mod prove;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use clap::{Args, Subcommand};
+use leasehold_client::record::{ReceiptFile, RecordError, SignedReceipt, receipt::parse_hash, salted};
+use url::Url;
+
+use crate::{
+    archive::Archive,
+    args::{Global, parse_http_url},
+    failure::{Failure, Unproved},
+};
+pub use prove::Prover;
+pub use report::Report;
+
+#[derive(Subcommand)]
+pub enum ReceiptCommand {
+    /// Proves a receipt that came with an answer.
+    ///
+    /// The machine's signature is checked first, then that the receipt is in the log of the machine's supplier.
+    /// The archive gives the way there and need not be trusted: it is checked against the log's account.
+    Verify(VerifyArgs),
+    /// Finds the receipt of an inference by its id, and proves it.
+    Find(FindArgs),
+}
+
+/// Where proofs come from.
+#[derive(Args)]
+pub struct ArchiveArgs {
+    /// Base URL of an archive of receipts; any will do.
+    #[arg(long, env = "LEASEHOLD_ARCHIVE", value_name = "URL", value_parser = parse_http_url)]
+    pub archive: Url,
+}
+
+#[derive(Args)]
+pub struct VerifyArgs {
+    /// The receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 384
+    /// bytes; - for standard input.
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub archive: ArchiveArgs,
+    /// What request and response were hashed with, the header Leasehold-Salt: 64 hex digits; needed where the
+    /// file doesn't have it.
+    #[arg(long, value_name = "HEX")]
+    pub salt: Option<Hash>,
+    /// Body of the request, to check that the receipt is for it.
+    #[arg(long, value_name = "FILE")]
+    pub request: Option<PathBuf>,
+    /// Body of the response, to check that the receipt is for it.
+    #[arg(long, value_name = "FILE")]
+    pub response: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct FindArgs {
+    /// Id of the inference, the header Leasehold-Id: 64 hex digits.
+    pub id: Hash,
+    #[command(flatten)]
+    pub archive: ArchiveArgs,
+}
+
+/// 32 bytes, in hex on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hash(pub [u8; 32]);
+
+impl FromStr for Hash {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse_hash(text).map(Hash).ok_or("give 64 hex digits")
+    }
+}
+
+pub async fn run(global: &Global, command: ReceiptCommand) -> Result<(), Failure> {
+    match command {
+        ReceiptCommand::Verify(args) => verify(global, args).await,
+        ReceiptCommand::Find(args) => find(global, args).await,
+    }
+}
+
+async fn verify(global: &Global, args: VerifyArgs) -> Result<(), Failure> {
+    let file = parse(&args.file, &read(&args.file)?)?;
+    let mut report = Report::new(file.receipt.id());
+    let salt = args.salt.map(|salt| salt.0).or(file.salt);
+    let bodies = [(&args.request, Body::Request), (&args.response, Body::Response)]
+        .into_iter()
+        .filter_map(|(path, body)| path.as_deref().map(|path| (path, body)))
+        .map(|(path, body)| Ok((body, salted(&salt.ok_or(Failure::NoSalt)?, &read(path)?))))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let proved = async {
+        signature(&file.receipt, &mut report)?;
+        for (body, hash) in bodies {
+            body.check(&file.receipt, &hash, &mut report)?;
+        }
+        prove(global, args.archive, file.receipt.id(), Some(file.receipt), &mut report).await
+    };
+    finish(global, proved.await, report)
+}
+
+async fn find(global: &Global, args: FindArgs) -> Result<(), Failure> {
+    let mut report = Report::new(args.id.0);
+    let proved = prove(global, args.archive, args.id.0, None, &mut report).await;
+    finish(global, proved, report)
+}
+
+async fn prove(
+    global: &Global,
+    archive: ArchiveArgs,
+    id: [u8; 32],
+    receipt: Option<SignedReceipt>,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let rpc = global.rpc();
+    Prover::new(&rpc, Archive::new(archive.archive)?).prove(id, receipt, report).await
+}
+
+/// Prints what was found: the whole, or the steps up to the one that failed. Where something could not be
+/// read there is nothing to tell.
+fn finish(global: &Global, proved: Result<(), Failure>, mut report: Report) -> Result<(), Failure> {
+    match &proved {
+        Ok(()) => report.verified = true,
+        Err(Failure::NotProved(error)) => report.fail(error.to_string()),
+        Err(_) => return proved,
+    }
+    global.output.print(&report);
+    proved
+}
+
+/// Checks the machine's signature, which needs nothing but the receipt.
+fn signature(signed: &SignedReceipt, report: &mut Report) -> Result<(), Failure> {
+    report.begin("signature");
+    signed.verify()?;
+    let key = solana_pubkey::Pubkey::new_from_array(signed.receipt.node_key);
+    report.pass(format!("machine {key} signed the receipt"));
+    Ok(())
+}
+
+/// A text that the receipt has the salted hash of.
+#[derive(Clone, Copy)]
+enum Body {
+    Request,
+    Response,
+}
+
+impl Body {
+    fn check(self, signed: &SignedReceipt, hash: &[u8; 32], report: &mut Report) -> Result<(), Failure> {
+        let (kind, expected) = match self {
+            Body::Request => ("request", &signed.receipt.request),
+            Body::Response => ("response", &signed.receipt.response),
+        };
+        report.begin(kind);
+        if hash != expected {
+            return Err(Unproved::OtherBody { kind }.into());
+        }
+        report.pass(format!("the receipt is for this {kind}"));
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let content = if path == Path::new("-") {
+        let mut content = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut content).map(|_| content)
+    } else {
+        std::fs::read(path)
+    };
+    content.map_err(|error| Failure::File { path: path.to_owned(), error })
+}
+
+/// Reads a receipt. One whose fields no machine could have signed counts as forged, anything else as no
+/// receipt.
+fn parse(path: &Path, content: &[u8]) -> Result<ReceiptFile, Failure> {
+    ReceiptFile::parse(content).map_err(|error| match error {
+        RecordError::NotAReceipt => error.into(),
+        error => Failure::NoReceipt { path: path.to_owned(), error },
+    })
+}

@@ -1,0 +1,106 @@
+//! Why a command failed, and with which exit code.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use leasehold_client::{fetch::FetchError, record::RecordError};
+use solana_pubkey::Pubkey;
+
+use crate::archive::ArchiveError;
+
+/// What was to be proved is not.
+const NOT_PROVED: u8 = 1;
+/// Wrong use, or something could not be reached or read. As of clap.
+const UNUSABLE: u8 = 2;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("not proved: {0}")]
+    NotProved(#[from] Unproved),
+    #[error("{}: {error}: check the path", path.display())]
+    File { path: PathBuf, error: io::Error },
+    #[error("{} is no receipt: {error}", path.display())]
+    NoReceipt { path: PathBuf, error: RecordError },
+    #[error(
+        "the receipt comes without its salt, and the hashes of request and response depend on it: pass --salt"
+    )]
+    NoSalt,
+    #[error(transparent)]
+    Archive(ArchiveError),
+    #[error("{0} (--url names the RPC node)")]
+    Chain(#[from] FetchError),
+}
+
+/// Why a receipt is not proved.
+#[derive(Debug, thiserror::Error)]
+pub enum Unproved {
+    #[error("{0}")]
+    Record(#[from] RecordError),
+    #[error("{0}")]
+    Unknown(ArchiveError),
+    #[error("the receipt is of another cluster: choose its cluster by --url")]
+    OtherCluster,
+    #[error("the archive gave the receipt of another inference: ask another archive")]
+    OtherReceipt,
+    #[error("there is no compute log at {0}, which the archive names: ask another archive, or check --url")]
+    NoLog(Pubkey),
+    #[error("the account {0}, which the archive names, is no compute log: ask another archive")]
+    NotALog(Pubkey),
+    #[error("the batch is of no board of the supplier's market: ask another archive")]
+    OtherBoard,
+    #[error(
+        "the receipt bills {named}, but {buyer} opened the lease: the machine lied, so pay nothing for it"
+    )]
+    OtherBuyer { named: Pubkey, buyer: Pubkey },
+    #[error(
+        "the receipt bills in mint {named}, but its market in {mint}: the machine lied, so pay nothing for it"
+    )]
+    OtherMint { named: Pubkey, mint: Pubkey },
+    #[error("the {kind} is another than the receipt was signed for: check file and salt")]
+    OtherBody { kind: &'static str },
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        Failure::NotProved(error.into())
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Unknown { .. } => Failure::NotProved(Unproved::Unknown(error)),
+            error => Failure::Archive(error),
+        }
+    }
+}
+
+impl Failure {
+    pub fn code(&self) -> u8 {
+        match self {
+            Failure::NotProved(_) => NOT_PROVED,
+            _ => UNUSABLE,
+        }
+    }
+
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forged_and_missing_receipts_differ_from_what_could_not_be_read() {
+        let forged = Failure::from(RecordError::NotInBatch);
+        assert_eq!(forged.code(), 1);
+        assert_eq!(forged.to_string(), "not proved: the receipt is not in the batch: ask another archive");
+        assert_eq!(Failure::from(ArchiveError::Unknown { id: "00".to_owned() }).code(), 1);
+        assert_eq!(Failure::from(ArchiveError::TooLarge).code(), 2);
+        assert_eq!(Failure::from(FetchError::Clock).code(), 2);
+        assert_eq!(Failure::NoSalt.code(), 2);
+        let error = RecordError::Base64;
+        assert_eq!(Failure::NoReceipt { path: "x".into(), error }.code(), 2);
+    }
+}

@@ -1,0 +1,126 @@
+use bytemuck::Zeroable;
+use leasehold::state::{BatchHeader, LeaseState};
+use solana_transaction_status_client_types::UiCompiledInstruction;
+
+use super::*;
+
+/// One of each.
+fn events() -> Vec<Event> {
+    let [a, b, c] = [1, 2, 3].map(|byte| Pubkey::new_from_array([byte; 32]));
+    vec![
+        StakeDeposited { market: a, owner: b, amount: 1 }.into(),
+        StakeWithdrawn { market: a, owner: b, amount: 2 }.into(),
+        SlashedBurned { board: a, amount: 3 }.into(),
+        FeesWithdrawn { board: a, fees: 4 }.into(),
+        MarketStakeWithdrawn { board: a, amount: 5 }.into(),
+        EarningsClaimed { board: a, supplier: b, amount: 6 }.into(),
+        KeeperFeesClaimed { board: a, keeper: b, amount: 7 }.into(),
+        LeaseOpened {
+            board: a,
+            lease: b,
+            buyer: c,
+            cluster: Some(5),
+            machines: 5_000,
+            from: 10,
+            until: 20,
+            deposit: 8,
+        }
+        .into(),
+        LeaseExtended { lease: a, until: 30, deposit: 9 }.into(),
+        LeaseCancelled { lease: a, until: 15, cancel_secs: 3_600 }.into(),
+        NodeReplaced { lease: a, old_slot: 1, new_slot: 2, paid: 3, slashed: 4, deposit: 5 }.into(),
+        LeaseSettled {
+            lease: a,
+            state: LeaseState::Settled,
+            paid: 1,
+            fees: 2,
+            refunded: 3,
+            slashed: 4,
+            slashed_machines: 5,
+        }
+        .into(),
+        RefundClaimed { lease: a, owner: b, amount: 10 }.into(),
+        CompensationClaimed { lease: a, owner: b, amount: 11 }.into(),
+        VoucherRedeemed { lease: a, seq: 9, paid: 90, fees: 10 }.into(),
+        BatchesAppended {
+            log: a,
+            first: 3,
+            source: "https://node.example".to_owned(),
+            headers: vec![BatchHeader { count: 5, ..Zeroable::zeroed() }; 2],
+        }
+        .into(),
+        ReceiptDemanded { lease: a, slot: 4, receipt: [7; 32], due: 40 }.into(),
+        DemandAnswered { lease: a, receipt: [7; 32] }.into(),
+        MachineConvicted { lease: a, slot: 4, receipt: [7; 32], slashed: 100 }.into(),
+    ]
+}
+
+#[test]
+fn every_event_is_read_as_it_was_written() {
+    let mut names = std::collections::HashSet::new();
+    for event in events() {
+        let data = event.encode();
+        assert_eq!(&data[..8], &0x1d9a_cb51_2ea5_45e4u64.to_le_bytes());
+        assert_eq!(decode(&data), Some(event));
+        assert_eq!(decode(&data[..data.len() - 1]), None, "cut short");
+        names.insert(data[8..16].to_vec());
+    }
+    assert_eq!(names.len(), events().len(), "discriminators differ");
+}
+
+#[test]
+fn sentences_name_who_and_how_much() {
+    let opened = events()[7].to_string();
+    assert!(opened.contains("lease 8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR of cluster 5"), "{opened}");
+    assert!(opened.ends_with("for rounds 10 to 19 and deposited 8"), "{opened}");
+    assert!(
+        events()[11].to_string().ends_with("is Settled: paid 1, fees 2, refunded 3, slashed 4 of 5 machines")
+    );
+    let appended = events()[15].to_string();
+    assert!(appended.starts_with("2 batches of 10 receipts came to log "), "{appended}");
+    let convicted = events()[18].to_string();
+    assert!(convicted.contains("receipt 0707") && convicted.ends_with("lost 100 of stake"), "{convicted}");
+}
+
+#[test]
+fn other_instructions_are_no_events() {
+    assert_eq!(decode(&[]), None);
+    assert_eq!(decode(EVENT_IX_TAG_LE), None);
+    let mut unknown = events()[0].encode();
+    unknown[8] ^= 1;
+    assert_eq!(decode(&unknown), None);
+}
+
+#[test]
+fn events_of_other_programs_are_left_out() {
+    let data = bs58::encode(events()[2].encode()).into_string();
+    let instruction = |program_id_index| {
+        let data = data.clone();
+        let accounts = vec![0];
+        UiInstruction::Compiled(UiCompiledInstruction {
+            program_id_index,
+            accounts,
+            data,
+            stack_height: None,
+        })
+    };
+    let instructions = vec![instruction(0), instruction(1), instruction(7)];
+    let meta = UiTransactionStatusMeta {
+        err: None,
+        status: Ok(()),
+        fee: 0,
+        pre_balances: vec![],
+        post_balances: vec![],
+        inner_instructions: OptionSerializer::Some(vec![UiInnerInstructions { index: 0, instructions }]),
+        log_messages: OptionSerializer::None,
+        pre_token_balances: OptionSerializer::None,
+        post_token_balances: OptionSerializer::None,
+        rewards: OptionSerializer::None,
+        loaded_addresses: OptionSerializer::Skip,
+        return_data: OptionSerializer::Skip,
+        compute_units_consumed: OptionSerializer::Skip,
+        cost_units: OptionSerializer::Skip,
+    };
+    let found = of_transaction(&meta, &[Pubkey::default(), leasehold::ID]);
+    assert_eq!(found, [decode(&events()[2].encode()).unwrap()]);
+}

@@ -1,0 +1,176 @@
+use anchor_lang::system_program;
+use leasehold::{
+    accounts, instruction,
+    instructions::{Batch, BatchProof},
+    math::sum_tree::SumNode,
+};
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+use solana_sdk_ids::sysvar;
+
+use super::build;
+use crate::{address, market::BoardRef};
+
+/// Opens the log of what a supplier's machines compute, to which the wallet `operator` may append.
+pub fn create_log(authority: Pubkey, supplier: Pubkey, operator: Pubkey) -> Instruction {
+    build(
+        accounts::CreateLog {
+            authority,
+            supplier,
+            log: address::log(&supplier),
+            system_program: system_program::ID,
+        },
+        instruction::CreateLog { operator },
+    )
+}
+
+/// Names the wallet that may append to a supplier's log.
+pub fn set_log_operator(authority: Pubkey, supplier: Pubkey, operator: Pubkey) -> Instruction {
+    build(
+        accounts::SetLogOperator { authority, supplier, log: address::log(&supplier) },
+        instruction::SetLogOperator { operator },
+    )
+}
+
+/// Makes room in a supplier's log for machines of a board, by slot.
+pub fn open_lanes(board: &BoardRef, authority: Pubkey, supplier: Pubkey, machines: Vec<u16>) -> Instruction {
+    build(
+        accounts::OpenLanes {
+            authority,
+            supplier,
+            log: address::log(&supplier),
+            board: board.address,
+            system_program: system_program::ID,
+        },
+        instruction::OpenLanes { machines },
+    )
+}
+
+/// Appends batches of machines of one board to their supplier's log. `operator` is the log's, or the
+/// supplier's authority; `source` is the URL below which the receipts can be had. How many batches fit is for
+/// [`crate::packet`] to say.
+pub fn append_batches(
+    board: &BoardRef,
+    operator: Pubkey,
+    supplier: Pubkey,
+    source: &str,
+    batches: Vec<Batch>,
+) -> Instruction {
+    build(
+        accounts::AppendBatches {
+            operator,
+            supplier,
+            log: address::log(&supplier),
+            board: board.address,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::AppendBatches { source: source.to_owned(), batches },
+    )
+}
+
+/// Refuses unless the receipt with that leaf is in a log, at `place` of a batch. Nobody needs to sign.
+pub fn verify_receipt(
+    log: Pubkey,
+    leaf: SumNode,
+    place: u32,
+    path: Vec<SumNode>,
+    batch: BatchProof,
+) -> Instruction {
+    build(accounts::VerifyReceipt { log }, instruction::VerifyReceipt { leaf, place, path, batch })
+}
+
+/// Refuses unless a batch is in a log. Nobody needs to sign.
+pub fn verify_batch(log: Pubkey, batch: BatchProof) -> Instruction {
+    build(accounts::VerifyReceipt { log }, instruction::VerifyBatch { batch })
+}
+
+/// Demands to be shown the receipt with that id in the log. Must stand right after
+/// [`crate::record::SignedReceipt::instruction`].
+pub fn demand_receipt(board: &BoardRef, claimant: Pubkey, lease: Pubkey, id: [u8; 32]) -> Instruction {
+    build(
+        accounts::DemandReceipt {
+            claimant,
+            board: board.address,
+            lease,
+            demand: address::demand(&id),
+            instructions: sysvar::instructions::ID,
+            system_program: system_program::ID,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::DemandReceipt { id },
+    )
+}
+
+/// First half of an answer to a demand: shows the batch that has the receipt's number in it. Nobody needs to
+/// sign.
+pub fn show_batch(demand: Pubkey, log: Pubkey, batch: BatchProof) -> Instruction {
+    build(accounts::ShowBatch { demand, log }, instruction::ShowBatch { batch })
+}
+
+/// Second half: shows the receipt in that batch. `answerer` gets the demand's rent.
+pub fn answer_demand(answerer: Pubkey, lease: Pubkey, demand: Pubkey, path: Vec<SumNode>) -> Instruction {
+    build(
+        accounts::AnswerDemand {
+            answerer,
+            lease,
+            demand,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::AnswerDemand { path },
+    )
+}
+
+/// Ends a demand that nobody answered in time. `claimant` gets its rent back; `keeper` is the caller's keeper
+/// account, which gets the caller's part of what is slashed.
+pub fn enforce_demand(
+    board: &BoardRef,
+    caller: Pubkey,
+    claimant: Pubkey,
+    lease: Pubkey,
+    demand: Pubkey,
+    keeper: Option<Pubkey>,
+) -> Instruction {
+    build(
+        accounts::EnforceDemand {
+            caller,
+            claimant,
+            board: board.address,
+            lease,
+            demand,
+            keeper,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::EnforceDemand {},
+    )
+}
+
+/// Takes the bond of a machine that signed two receipts with one number. Must stand right after
+/// [`crate::record::signatures::of_both`].
+pub fn prove_equivocation(
+    board: &BoardRef,
+    caller: Pubkey,
+    lease: Pubkey,
+    keeper: Option<Pubkey>,
+) -> Instruction {
+    build(
+        accounts::ProveEquivocation {
+            caller,
+            board: board.address,
+            lease,
+            keeper,
+            instructions: sysvar::instructions::ID,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::ProveEquivocation {},
+    )
+}
+
+/// Closes the log of a supplier without machines. Its receipts can be checked no more.
+pub fn close_log(authority: Pubkey, supplier: Pubkey) -> Instruction {
+    build(accounts::CloseLog { authority, supplier, log: address::log(&supplier) }, instruction::CloseLog {})
+}

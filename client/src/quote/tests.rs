@@ -1,0 +1,160 @@
+use leasehold::state::{Meter, Slot, Traits};
+
+use super::*;
+use crate::{
+    board::BoardData,
+    sample::{self, NEXT_ROUND, board_data, change, snapshot},
+};
+
+/// Round 1,000 runs.
+const NOW: i64 = 600_000;
+
+fn priced(prices: &[u64]) -> BoardData {
+    let slots: Vec<_> = prices.iter().map(|price| Slot { price: *price, ..sample::slot(0) }).collect();
+    let mut header: leasehold::state::Board = bytemuck::Zeroable::zeroed();
+    (header.version, header.slots, header.next_serial) = (1, u32::try_from(slots.len()).unwrap(), 4);
+    header.adopt(&sample::rules());
+    board_data(&header, &slots)
+}
+
+#[test]
+fn a_quote_names_machines_term_deposit_and_hint() {
+    let data = priced(&[50, 361, 20, 90, 90]);
+    let view = data.view().unwrap();
+    let quote = quote(&view, NOW, &Criteria { max_price: 360, ..ANY }, 3, 6).unwrap();
+    assert_eq!(quote.slots, [0, 2, 3], "the lower of two equals");
+    assert_eq!((quote.from, quote.until), (1_001, 1_007));
+    assert_eq!(quote.deposit, 50 + 20 + 90, "an hour of each");
+    assert_eq!(quote.hint, CutOff { price: 90, score: 5_000 });
+    let args = quote.args(200, Some(3));
+    assert_eq!((args.serial, args.machines, args.rounds), (4, 3, 6));
+    assert_eq!((args.max_deposit, args.cluster, args.hint), (200, Some(3), Some(quote.hint)));
+}
+
+/// The hint of a quote is right for the board it was made on, and changes nothing on any other.
+#[test]
+fn a_hint_never_changes_what_is_picked() {
+    let (first, second) = (priced(&[5, 4, 3, 2, 1]), priced(&[9, 9, 1, 1, 2]));
+    for policy in [Policy::Cheapest, Policy::Best] {
+        let criteria = Criteria { policy, ..ANY };
+        let made = quote(&first.view().unwrap(), NOW, &criteria, 3, 1).unwrap();
+        for data in [&first, &second] {
+            let view = data.view().unwrap();
+            let hinted = matching::select(view.slots, &criteria, made.until, 3, Some(made.hint)).unwrap();
+            assert_eq!(hinted, quote(&view, NOW, &criteria, 3, 1).unwrap().selection);
+        }
+    }
+}
+
+#[test]
+fn what_the_program_would_refuse_is_refused_in_its_words() {
+    let data = priced(&[50, 20]);
+    let view = data.view().unwrap();
+    let refused = |machines, rounds| quote(&view, NOW, &ANY, machines, rounds).unwrap_err();
+    assert_eq!(refused(3, 1), LeaseholdError::NotEnoughMachines.into());
+    assert_eq!(refused(0, 1), LeaseholdError::NoMachines.into());
+    assert_eq!(refused(1, 1_000), LeaseholdError::NotEnoughMachines.into(), "committed until 2,000");
+    assert!(refused(3, 1).to_string().starts_with("Fewer machines fit than were asked for: "));
+}
+
+#[test]
+fn a_quote_by_use_picks_a_machine_that_allows_it_for_the_deposit_named() {
+    let mut data = priced(&[10, 50, 40]);
+    let meter = MeterArgs { spender: sample::wallet(1), deposit: 7_000 };
+    let metered = |data: &BoardData, meter| quote_metered(&data.view().unwrap(), NOW, &ANY, 6, meter);
+    assert_eq!(metered(&data, meter).unwrap_err(), LeaseholdError::NotEnoughMachines.into());
+    change(&mut data, |_, slots| {
+        slots[1].traits.flags = Traits::METERED;
+        slots[2].traits.flags = Traits::METERED;
+    });
+    let found = metered(&data, meter).unwrap();
+    assert_eq!((found.slots.as_slice(), found.deposit), (&[2][..], 7_000));
+    let args = found.args(7_000, None);
+    assert!(args.criteria.metered && args.meter == Some(meter) && args.machines == 1);
+    let nothing = metered(&data, MeterArgs { deposit: 0, ..meter });
+    assert_eq!(nothing.unwrap_err(), LeaseholdError::AmountIsZero.into());
+    let by_the_hour = quote(&data.view().unwrap(), NOW, &Criteria { metered: true, ..ANY }, 1, 6);
+    assert_eq!(by_the_hour.unwrap_err(), LeaseholdError::MeterMismatch.into());
+}
+
+#[test]
+fn a_lease_by_use_pays_by_voucher_alone() {
+    let mut snapshot = snapshot();
+    let mut lease = snapshot.boards[0].leases.remove(0).1;
+    lease.meter = Some(Meter { spender: sample::wallet(1), seq: 1, units: 1 });
+    let mut data = snapshot.boards.remove(0).data;
+    assert_eq!(extension(&data.view().unwrap(), NOW, &lease, 5), Ok(0));
+    let replaced = replacement(&data.view().unwrap(), NOW, &lease, 0);
+    assert_eq!(replaced, Err(LeaseholdError::LeaseMetered.into()));
+    assert_eq!(settlement(&data.view().unwrap(), &lease).unwrap(), Settlement::default());
+    change(&mut data, |board, _| board.next_round = NEXT_ROUND + 10);
+    let last = settlement(&data.view().unwrap(), &lease).unwrap();
+    assert_eq!((last.payment, last.refunded), (Payment::default(), 1_800));
+    assert_eq!((last.slashed, last.slashed_machines), (100, 1), "rounds down still cost stake");
+}
+
+#[test]
+fn an_extension_costs_each_machines_further_rounds() {
+    let mut snapshot = snapshot();
+    let lease = snapshot.boards[0].leases.remove(0).1;
+    let mut data = snapshot.boards.remove(0).data;
+    let extension = |data: &BoardData, rounds| super::extension(&data.view().unwrap(), NOW, &lease, rounds);
+    assert_eq!(extension(&data, 5), Ok(2 * 5 * 60));
+    assert_eq!(extension(&data, 990), Ok(2 * 990 * 60));
+    assert_eq!(extension(&data, 991), Err(LeaseholdError::MachineNotCommitted.into()));
+    let over = super::extension(&data.view().unwrap(), 606_000, &lease, 1);
+    assert_eq!(over, Err(LeaseholdError::LeaseOver.into()), "round 1,010 runs");
+    change(&mut data, |_, slots| slots[0].state = SlotState::Suspended as u8);
+    assert_eq!(extension(&data, 5), Err(LeaseholdError::MachineNotCommitted.into()));
+}
+
+#[test]
+fn a_replacement_settles_the_old_machine_and_charges_what_is_missing() {
+    let mut snapshot = snapshot();
+    let lease = snapshot.boards[0].leases.remove(0).1;
+    let mut data = snapshot.boards.remove(0).data;
+    let replace = |data: &BoardData, slot| replacement(&data.view().unwrap(), NOW, &lease, slot);
+    assert_eq!(replace(&data, 0), Err(LeaseholdError::MachineNotDown.into()));
+    assert_eq!(replace(&data, 3), Err(LeaseholdError::NotInLease.into()));
+    assert_eq!(replace(&data, 2), Err(LeaseholdError::SlotVacant.into()));
+    assert_eq!(replace(&data, 4), Err(LeaseholdError::NoSuchSlot.into()));
+    change(&mut data, |_, slots| slots[0].flags = Slot::ABANDONED);
+    let found = replace(&data, 0).unwrap();
+    // Up in 8 rounds of 60, 5 of them paid for: 180 more, a tenth of it fees.
+    assert_eq!(found.outcome.payment, Payment { net: 162, fee: 18 });
+    assert_eq!(found.outcome.slash, 100);
+    // 12 rounds of 60 are left of the old deposit; the new machine serves 9.
+    assert_eq!((found.slot, found.deposit), (3, 0));
+    change(&mut data, |_, slots| slots[3].price = 400);
+    assert_eq!(replace(&data, 0).unwrap().deposit, 0);
+    let dear = Lease { criteria: Criteria { max_price: 600, ..lease.criteria }, ..lease_copy(&lease) };
+    change(&mut data, |_, slots| slots[3].price = 600);
+    assert_eq!(replacement(&data.view().unwrap(), NOW, &dear, 0).unwrap().deposit, 900 - 720);
+}
+
+fn lease_copy(lease: &Lease) -> Lease {
+    Lease { deposit: lease.deposit, ..sample::lease(lease.serial) }
+}
+
+#[test]
+fn a_settlement_pays_rounds_up_and_at_the_end_refunds_the_rest() {
+    let mut snapshot = snapshot();
+    let (_, settled) = snapshot.boards[0].leases.remove(1);
+    let lease = snapshot.boards[0].leases.remove(0).1;
+    let mut data = snapshot.boards.remove(0).data;
+    let interim = settlement(&data.view().unwrap(), &lease).unwrap();
+    assert_eq!(interim.payment, Payment { net: 180 * 9 / 10 + 270, fee: 18 + 30 });
+    assert!(!interim.is_final && interim.refunded == 0 && interim.slashed == 0);
+    change(&mut data, |board, slots| {
+        board.next_round = NEXT_ROUND + 10;
+        slots[0].lease_down += 10;
+        slots[1].lease_up += 10;
+    });
+    let last = settlement(&data.view().unwrap(), &lease).unwrap();
+    assert!(last.is_final);
+    // Slot 0: 8 of 20 rounds up, 5 paid for. Slot 1: all 20.
+    assert_eq!(last.payment, Payment { net: 162 + 810, fee: 18 + 90 });
+    assert_eq!(last.refunded, 1_800 - 972 - 108);
+    assert_eq!((last.slashed, last.slashed_machines), (100, 1));
+    assert_eq!(settlement(&data.view().unwrap(), &settled), Err(LeaseholdError::LeaseSettled.into()));
+}

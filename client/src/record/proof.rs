@@ -1,0 +1,211 @@
+//! That a receipt is in a log: checked with the log's account alone, whoever gave the proof.
+
+use leasehold::{
+    instructions::BatchProof,
+    math::sum_tree::{SumNode, climb},
+    state::BatchHeader,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+
+use super::{LogData, RecordError, SignedReceipt, receipt::parse_hash};
+use crate::{address, instruction};
+
+/// A signed receipt with its way to a log: receipt, place in its batch, place of the batch in the log.
+///
+/// JSON: `{receipt: base64, log, header: hex, index, batch_path: [hex], place, path: [{hash, units, price}]}`,
+/// with sums as strings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    #[serde(with = "receipt_text")]
+    pub receipt: SignedReceipt,
+    /// Address of the log.
+    #[serde(with = "address_text")]
+    pub log: Pubkey,
+    #[serde(with = "header_text")]
+    pub header: BatchHeader,
+    /// Place of the batch in the log.
+    pub index: u64,
+    /// Hashes beside the way from the batch to its peak, lowest first. They depend on how many batches the
+    /// log has.
+    #[serde(with = "hash_texts")]
+    pub batch_path: Vec<[u8; 32]>,
+    /// Place of the receipt in the batch.
+    pub place: u32,
+    /// Nodes beside the way from the receipt to the batch's root, lowest first.
+    #[serde(with = "node_texts")]
+    pub path: Vec<SumNode>,
+}
+
+/// What a proof has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    pub id: [u8; 32],
+    /// Number of the receipt in its lease.
+    pub seq: u64,
+    pub header: BatchHeader,
+    /// Account of the supplier that the log belongs to.
+    pub supplier: Pubkey,
+    /// Batches of the log when it was read.
+    pub batches: u64,
+    /// Sums over all receipts of the batch before this one: compute units and payment units.
+    pub units_before: u64,
+    pub price_before: u64,
+}
+
+impl Proof {
+    /// Checks every step, from the machine's signature to the log. `log_account_data` must come from an account
+    /// of this program at the address of [`Proof::log`], read from a node that is trusted to tell the chain's
+    /// state.
+    ///
+    /// # Errors
+    /// The step that fails, in this order: [`RecordError::NotAReceipt`], [`RecordError::Key`],
+    /// [`RecordError::Signature`], [`RecordError::OtherMachine`], [`RecordError::OtherLease`],
+    /// [`RecordError::OtherPlace`], [`RecordError::NotInBatch`], [`RecordError::Log`],
+    /// [`RecordError::OtherLog`], [`RecordError::NotInLog`].
+    pub fn verify(&self, log_account_data: &[u8]) -> Result<Verified, RecordError> {
+        self.receipt.verify()?;
+        let (units_before, price_before) = self.verify_in_batch()?;
+        let log = LogData::new(log_account_data)?;
+        let (log, _) = log.view()?;
+        let found = address::log(&log.supplier);
+        if found != self.log {
+            return Err(RecordError::OtherLog { named: self.log, found });
+        }
+        if !log.holds(&self.header, self.index, &self.batch_path) {
+            return Err(RecordError::NotInLog { batches: log.batches });
+        }
+        Ok(Verified {
+            id: self.receipt.id(),
+            seq: self.receipt.receipt.seq,
+            header: self.header,
+            supplier: log.supplier,
+            batches: log.batches,
+            units_before,
+            price_before,
+        })
+    }
+
+    /// Checks that the receipt is the one its batch has in that place. Returns the sums before it: compute
+    /// units and payment units.
+    fn verify_in_batch(&self) -> Result<(u64, u64), RecordError> {
+        let (receipt, header) = (&self.receipt.receipt, &self.header);
+        let listed = (header.node_key, header.slot, header.generation);
+        if listed != (receipt.node_key, receipt.slot, receipt.generation) {
+            let [batch, receipt] = [header.node_key, receipt.node_key].map(Pubkey::new_from_array);
+            return Err(RecordError::OtherMachine { batch, receipt });
+        }
+        if !receipt.is_of(&header.board, header.lease) {
+            return Err(RecordError::OtherLease);
+        }
+        let (place, expected) = (self.place, receipt.seq);
+        if header.index_of(expected) != Some(place) {
+            let found = header.first_seq.saturating_add(u64::from(place));
+            return Err(RecordError::OtherPlace { place, found, expected });
+        }
+        let proven = climb(receipt.leaf(), place, header.count, &self.path)
+            .filter(|proven| proven.root == header.root)
+            .ok_or(RecordError::NotInBatch)?;
+        Ok((proven.units_before, proven.price_before))
+    }
+
+    /// Where the batch stands in the log, for instructions.
+    pub fn batch(&self) -> BatchProof {
+        BatchProof { header: self.header, index: self.index, path: self.batch_path.clone() }
+    }
+
+    /// Has the program check on chain that the receipt is in the log.
+    pub fn instruction(&self) -> Instruction {
+        let leaf = self.receipt.receipt.leaf();
+        instruction::verify_receipt(self.log, leaf, self.place, self.path.clone(), self.batch())
+    }
+}
+
+mod receipt_text {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(receipt: &SignedReceipt, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&receipt.to_base64())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SignedReceipt, D::Error> {
+        SignedReceipt::from_base64(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+mod address_text {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(address: &Pubkey, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(address)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Pubkey, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+mod header_text {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(header: &BatchHeader, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&hex::encode(bytemuck::bytes_of(header)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BatchHeader, D::Error> {
+        let mut bytes = [0; BatchHeader::LEN];
+        hex::decode_to_slice(String::deserialize(from)?, &mut bytes).map_err(D::Error::custom)?;
+        Ok(bytemuck::pod_read_unaligned(&bytes))
+    }
+}
+
+mod hash_texts {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(hashes: &[[u8; 32]], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(hashes.iter().map(hex::encode))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 32]>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        let hashes = texts.iter().map(|text| parse_hash(text)).collect::<Option<Vec<_>>>();
+        hashes.ok_or_else(|| D::Error::custom("a hash has 64 hex digits"))
+    }
+}
+
+/// A node of the tree over a batch, as JSON has it.
+#[derive(Serialize, Deserialize)]
+struct NodeText {
+    hash: String,
+    units: String,
+    price: String,
+}
+
+impl From<&SumNode> for NodeText {
+    fn from(node: &SumNode) -> Self {
+        let SumNode { hash, units, price } = node;
+        NodeText { hash: hex::encode(hash), units: units.to_string(), price: price.to_string() }
+    }
+}
+
+impl NodeText {
+    fn node(&self) -> Option<SumNode> {
+        let (units, price) = (self.units.parse().ok()?, self.price.parse().ok()?);
+        Some(SumNode { hash: parse_hash(&self.hash)?, units, price })
+    }
+}
+
+mod node_texts {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(nodes: &[SumNode], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(nodes.iter().map(NodeText::from))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SumNode>, D::Error> {
+        let texts = Vec::<NodeText>::deserialize(from)?;
+        let nodes = texts.iter().map(NodeText::node).collect::<Option<Vec<_>>>();
+        nodes.ok_or_else(|| D::Error::custom("a node has a hash of 64 hex digits and sums of decimal digits"))
+    }
+}

@@ -1,0 +1,31 @@
+//! The Ed25519 program's instruction in the one form that this program takes. It must stand right before
+//! the instruction that relies on it.
+
+use leasehold::instructions::signatures::head;
+use solana_instruction::Instruction;
+use solana_sdk_ids::ed25519_program;
+
+use super::SignedReceipt;
+
+/// Has the Ed25519 program check one key's signatures, each with the message it is over.
+///
+/// Messages have one length, at most a transaction's: anything else the Ed25519 program refuses.
+pub fn verify_instruction(key: &[u8; 32], signed: &[(&[u8; 64], &[u8])]) -> Instruction {
+    let len = signed.first().map_or(0, |(_, message)| message.len());
+    let count = u8::try_from(signed.len()).ok();
+    let mut data = count.and_then(|count| head(count, len)).unwrap_or_default();
+    data.extend_from_slice(key);
+    for (signature, _) in signed {
+        data.extend_from_slice(*signature);
+    }
+    for (_, message) in signed {
+        data.extend_from_slice(message);
+    }
+    Instruction { program_id: ed25519_program::ID, accounts: Vec::new(), data }
+}
+
+/// Has two receipts of one machine checked, for [`crate::instruction::prove_equivocation`].
+pub fn of_both(one: &SignedReceipt, other: &SignedReceipt) -> Instruction {
+    let signed = [one, other].map(|signed| (&signed.signature, signed.receipt.bytes()));
+    verify_instruction(&one.receipt.node_key, &signed)
+}

@@ -1,0 +1,291 @@
+//! Proof of compute: a leased machine answers through its node's proxy, its receipts go to its supplier's log,
+//! an archive follows, and one inference is proved from its id alone.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use axum::{Json, Router, routing::post};
+use futures::{StreamExt, TryStreamExt, stream};
+use leasehold_cli::{archive::Archive as ArchiveClient, commands::receipt};
+use leasehold_client::{address, instruction, probe::SigningKey};
+use leasehold_node::{
+    Machine, Serving,
+    archive::{Archive, ArchiveSettings},
+    chain::{Chain, ChainSettings},
+    receipts::{Feed, Model, ProxySettings, Receipts, Settings},
+};
+use rand::{Rng, rngs::StdRng};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use tempfile::TempDir;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+use super::{
+    fleet::{Fleet, LAMPORTS},
+    leases::Opened,
+    stage::{LOOK, Stage, by},
+    trouble::Trouble,
+};
+use crate::network::Grant;
+
+/// Answers that are asked for: as many as the smaller of the batches whose price is promised.
+const ANSWERS: u32 = 1_000;
+/// Of them under way at a time.
+const AT_A_TIME: usize = 32;
+/// Payment units for a million tokens of requests and of answers.
+const PRICES: (u64, u64) = (1_000_000, 4_000_000);
+/// What the model's id is the hash of.
+const MANIFEST: &str = r#"{"model":"demo","weights":"none: it doubles numbers"}"#;
+/// How long batches, log and archive may take after the leases are over.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What became of one inference.
+#[derive(Clone, Debug, Serialize)]
+pub struct Proved {
+    /// The inference's id.
+    pub id: String,
+    /// Whether every step of the proof held.
+    pub verified: bool,
+    /// Fees of the transactions that appended the run's receipts, over the receipts.
+    pub lamports_per_inference: f64,
+    /// Each step, in a sentence.
+    #[serde(skip)]
+    pub steps: String,
+}
+
+/// A leased machine with an inference server, its node and an archive.
+pub struct Inference {
+    machine: Machine,
+    operator: Arc<Keypair>,
+    supplier: Pubkey,
+    server: JoinHandle<()>,
+    receipts: Receipts,
+    chain: Chain,
+    archive: Archive,
+    id: Option<[u8; 32]>,
+    // Goes last: the databases lie in it.
+    _folder: TempDir,
+}
+
+impl Inference {
+    /// Opens a log for the supplier of a machine that stays in its lease, and starts what it takes to serve.
+    pub async fn begin(
+        stage: &Stage,
+        random: &mut StdRng,
+        fleet: &Fleet,
+        leases: &[Opened],
+        trouble: &Trouble,
+    ) -> Result<Self> {
+        let machines = fleet.machines_as_listed(stage).await?;
+        let stays =
+            |place: &(Pubkey, u16)| !trouble.forfeited.contains(place) && !trouble.dark.contains(place);
+        let places = leases.iter().flat_map(|lease| lease.slots.iter().map(|slot| (lease.board, *slot)));
+        let (board, slot) = places
+            .into_iter()
+            .find(|(board, slot)| stays(&(board.address, *slot)))
+            .context("every machine fails")?;
+        let machine = machines
+            .into_iter()
+            .find(|machine| machine.board == board.address && machine.slot == u32::from(slot))
+            .context("a leased machine is not on its board")?;
+        let listed = stage.fetch().board(board.address).await?;
+        let account = listed.view()?.slot(slot).context("a leased machine is not on its board")?.supplier;
+        let wallet = &fleet.supplier(stage, &account).context("nobody knows the machine's supplier")?.wallet;
+
+        let operator = Arc::new(Keypair::new_from_array(random.random()));
+        let grant = Grant { wallet: operator.pubkey(), lamports: LAMPORTS, payment: 0, stake: 0 };
+        stage.network.fund_all([grant].into_iter()).await?;
+        let create = instruction::create_log(wallet.pubkey(), account, operator.pubkey());
+        stage.send("create_log", &by(wallet, vec![create])).await?;
+        let lanes = instruction::open_lanes(&board, wallet.pubkey(), account, vec![slot]);
+        stage.send("open_lanes", &by(wallet, vec![lanes])).await?;
+        Self::start(stage, machine, operator, account).await
+    }
+
+    async fn start(
+        stage: &Stage,
+        machine: Machine,
+        operator: Arc<Keypair>,
+        supplier: Pubkey,
+    ) -> Result<Self> {
+        let folder = tempfile::tempdir().context("no place for databases")?;
+        let (server, upstream) = inference_server().await?;
+        let public = free_address()?;
+        let source = format!("http://{public}");
+        let (price_in, price_out) = PRICES;
+        let model = Model { id: Sha256::digest(MANIFEST).into(), price_in, price_out };
+        let settings = Settings {
+            database: folder.path().join("receipts.db"),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            public: Some(public),
+            source: source.clone(),
+            exposure_limit: 0,
+            leases: None,
+            models: [("demo".to_owned(), Arc::new(model))].into(),
+            proxy: Some(ProxySettings {
+                upstream: format!("http://{upstream}").parse().context("an address makes a URL")?,
+                slot: None,
+                board: None,
+                gpus: 1,
+            }),
+        };
+        let feed = Feed::new(&Serving { machines: vec![machine.clone()], keepers: None });
+        let receipts = Receipts::start(settings, feed.machines(), feed.leases()).await?;
+        let chain = ChainSettings {
+            rpc: stage.network.rpc_url().to_owned(),
+            supplier,
+            operator: SigningKey::from_bytes(operator.secret_bytes()),
+            headers: folder.path().join("log.db"),
+            // All of the run goes into the batch that is sealed with the lease's end.
+            batch: Duration::from_secs(3_600),
+            redeem: Duration::from_secs(u64::from(stage.round_secs)),
+            poll: Duration::from_secs(1),
+            priority_fee: 0,
+        };
+        let store = receipts.store().clone();
+        let chain = Chain::start(chain, source, feed.machines(), feed.leases_sender(), store).await?;
+        let archive = Archive::start(ArchiveSettings {
+            rpc: stage.network.rpc_url().to_owned(),
+            db: format!("sqlite:{}", folder.path().join("archive.db").display()),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            logs: vec![address::log(&supplier)],
+            allow_private: true,
+            poll: NonZeroU32::MIN,
+        })
+        .await?;
+        Ok(Self { machine, operator, supplier, server, receipts, chain, archive, id: None, _folder: folder })
+    }
+
+    /// Has the machine answer, once its lease has begun; keeps the id of one answer.
+    pub async fn ask(&mut self, stage: &Stage) -> Result<()> {
+        let url = format!("http://{}/v1/chat/completions", self.receipts.local_addr());
+        let client = reqwest::Client::new();
+        self.await_lease(stage, &client, &url).await?;
+        let bar = stage.progress.begin("a leased machine answers", ANSWERS.into());
+        let answers = stream::iter(0..ANSWERS).map(|number| {
+            let (client, url, bar) = (&client, &url, &bar);
+            async move {
+                let id = ask(client, url, number).await?.context("the lease is over")?;
+                bar.advance();
+                anyhow::Ok(id)
+            }
+        });
+        let ids: Vec<String> = answers.buffer_unordered(AT_A_TIME).try_collect().await?;
+        let mut id = [0; 32];
+        hex::decode_to_slice(&ids[ids.len() / 2], &mut id).context("an id is no hash")?;
+        self.id = Some(id);
+        bar.end(&format!("{} receipts, each with its answer", ids.len()));
+        Ok(())
+    }
+
+    /// Waits until the node sees the lease.
+    async fn await_lease(&self, stage: &Stage, client: &reqwest::Client, url: &str) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(u64::from(2 * stage.round_secs) + 30);
+        while ask(client, url, 0).await?.is_none() {
+            if Instant::now() > deadline {
+                bail!("the node does not see the lease of slot {}", self.machine.slot);
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for the receipts to come to the log and the archive, then proves one of them from its id, as
+    /// `leasehold receipt find` does.
+    pub async fn prove(self, stage: &Stage) -> Result<Proved> {
+        let id = self.id.context("nothing was asked")?;
+        let bar = stage.progress.begin("an inference is proved", 1);
+        let archive = format!("http://{}", self.archive.local_addr());
+        let deadline = Instant::now() + PATIENCE;
+        let (verified, steps) = loop {
+            let client = ArchiveClient::new(archive.parse().context("an address makes a URL")?)?;
+            let mut report = receipt::Report::new(id);
+            let proved = receipt::Prover::new(stage.network.rpc(), client).prove(id, None, &mut report).await;
+            report.verified = proved.is_ok();
+            match proved {
+                Err(error) if Instant::now() < deadline => bar.tell(error.to_string()),
+                _ => break (report.verified, report.to_string()),
+            }
+            sleep(LOOK).await;
+        };
+        let lamports_per_inference = self.price(stage).await?;
+        bar.end(if verified { "every step holds" } else { "NOT PROVED" });
+        self.chain.shutdown().await;
+        self.archive.shutdown().await;
+        self.receipts.shutdown().await;
+        self.server.abort();
+        Ok(Proved { id: hex::encode(id), verified, lamports_per_inference, steps })
+    }
+
+    /// Fees of everything that the operator sent, over the receipts in the log.
+    async fn price(&self, stage: &Stage) -> Result<f64> {
+        let log = stage.fetch().log(address::log(&self.supplier)).await?.context("the log is gone")?;
+        let receipts = log.account.view()?.0.receipts;
+        // It pays for nothing else.
+        let left = stage.network.rpc().get_balance(&self.operator.pubkey()).await?;
+        let lamports = LAMPORTS.saturating_sub(left);
+        Ok(lamports as f64 / receipts as f64)
+    }
+}
+
+/// Asks once. Returns the id of the inference; nothing where no lease runs yet.
+async fn ask(client: &reqwest::Client, url: &str, number: u32) -> Result<Option<String>> {
+    let body = json!({
+        "model": "demo",
+        "messages": [{ "role": "user", "content": format!("what is {number} times two?") }],
+    });
+    let answer = client.post(url).json(&body).send().await.context("the node does not answer")?;
+    if answer.status() == reqwest::StatusCode::CONFLICT {
+        return Ok(None);
+    }
+    let answer = answer.error_for_status().context("the node refuses")?;
+    let id = answer.headers().get("leasehold-id").context("an answer without receipt")?;
+    Ok(Some(id.to_str().context("an id is no text")?.to_owned()))
+}
+
+/// An inference server with OpenAI's API, as far as one model that doubles numbers needs it.
+async fn inference_server() -> Result<(JoinHandle<()>, SocketAddr)> {
+    async fn complete(Json(request): Json<Value>) -> Json<Value> {
+        let question = request["messages"][0]["content"].as_str().unwrap_or_default();
+        let number = question.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap_or_default();
+        let answer = (2 * number).to_string();
+        Json(json!({
+            "id": format!("chatcmpl-{number}"),
+            "object": "chat.completion",
+            "created": 0,
+            "model": "demo",
+            "choices": [{
+                "index": 0,
+                "message": { "role": "assistant", "content": answer },
+                "finish_reason": "stop",
+            }],
+            "usage": { "prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6 },
+        }))
+    }
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let router = Router::new().route("/v1/chat/completions", post(complete));
+    let server = tokio::spawn(async move {
+        // Ends with the demo.
+        let _ = axum::serve(listener, router).await;
+    });
+    Ok((server, address))
+}
+
+/// An address that is free: the log must name it before anybody listens there.
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+    Ok(listener.local_addr()?)
+}

@@ -1,0 +1,216 @@
+//! The archive's HTTP. Whoever asks checks the answer against a log's account.
+
+use super::db::DbError;
+use super::follow::{Progress, now};
+use super::headers::Placed;
+use super::leaves::{Found, State as LeavesState};
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header::CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use leasehold::math::sum_tree::{SumNode, SumTree};
+use leasehold_client::record::{Proof, SignedReceipt, receipt::parse_hash};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use solana_pubkey::Pubkey;
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard};
+use tracing::error;
+
+/// Batches whose trees are kept: of full ones 30 megabytes each.
+const TREES: usize = 8;
+/// Seconds without a look at the logs after which the archive calls itself ill.
+const ILL: i64 = 300;
+
+/// What the handlers share.
+pub(super) struct Api {
+    progress: Arc<Progress>,
+    trees: Mutex<Trees>,
+}
+
+/// Batches by log and place in it, those that were asked for last in front.
+type Trees = VecDeque<((Pubkey, u64), Arc<Batch>)>;
+
+/// A batch's receipts, and the tree over them.
+struct Batch {
+    signed: Vec<u8>,
+    tree: SumTree,
+}
+
+/// Why there is no answer.
+enum Refusal {
+    Malformed(String),
+    NotFound(String),
+    Failed(DbError),
+}
+
+impl From<DbError> for Refusal {
+    fn from(error: DbError) -> Self {
+        Refusal::Failed(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, sentence) = match self {
+            Refusal::Malformed(sentence) => (StatusCode::BAD_REQUEST, sentence),
+            Refusal::NotFound(sentence) => (StatusCode::NOT_FOUND, sentence),
+            Refusal::Failed(failure) => {
+                error!("{failure}");
+                (StatusCode::INTERNAL_SERVER_ERROR, "the archive's database failed: try again".to_owned())
+            }
+        };
+        (status, Json(json!({ "error": sentence }))).into_response()
+    }
+}
+
+pub(super) fn router(progress: Arc<Progress>) -> Router {
+    Router::new()
+        .route("/v1/proofs/{id}", get(proof))
+        .route("/v1/receipts/{id}", get(receipt))
+        .route("/v1/batches/{board}/{slot}/{generation}/{number}", get(leaves))
+        .route("/v1/healthz", get(health))
+        .fallback(async || Refusal::NotFound("there is nothing at this path".to_owned()))
+        .with_state(Arc::new(Api { progress, trees: Mutex::default() }))
+}
+
+/// `batches`: of the log whose account the proof is to hold for.
+#[derive(Deserialize)]
+struct As {
+    batches: Option<u64>,
+}
+
+async fn proof(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    Query(query): Query<As>,
+) -> Result<Json<Proof>, Refusal> {
+    let Found { batch: Placed { log, index, .. }, place } = api.find(&id).await?;
+    let db = &api.progress.db;
+    let known = db.known(&log).await?.map_or(0, |known| known.batches);
+    let batches = query.batches.unwrap_or(known);
+    if batches > known {
+        return Err(Refusal::NotFound(format!(
+            "of log {log} {known} batches are known here: ask again later"
+        )));
+    }
+    let proof = db.proof(&log, index, batches).await?.ok_or_else(|| {
+        Refusal::NotFound(format!(
+            "the receipt is in batch {index} of log {log}, not among the first {batches}"
+        ))
+    })?;
+    let (receipt, path) = api.in_batch(log, index, place).await?;
+    let (header, batch_path) = (proof.header, proof.path);
+    Ok(Json(Proof { receipt, log, header, index, batch_path, place, path }))
+}
+
+async fn receipt(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+    let Found { batch: Placed { log, index, header }, place } = api.find(&id).await?;
+    let (signed, path) = api.in_batch(log, index, place).await?;
+    let nodes = path.iter().map(|SumNode { hash, units, price }| {
+        json!({ "hash": hex::encode(hash), "units": units.to_string(), "price": price.to_string() })
+    });
+    Ok(Json(json!({
+        "id": hex::encode(signed.id()),
+        "receipt": signed.to_base64(),
+        "batch": {
+            "board": header.board.to_string(),
+            "slot": header.slot,
+            "generation": header.generation,
+            "number": header.number,
+        },
+        "place": place,
+        "path": nodes.collect::<Vec<_>>(),
+    })))
+}
+
+async fn leaves(
+    State(api): State<Arc<Api>>,
+    Path((board, slot, generation, number)): Path<(String, u16, u16, u32)>,
+) -> Result<impl IntoResponse, Refusal> {
+    let board = board.parse().map_err(|_| Refusal::Malformed(format!("`{board}` is not an address")))?;
+    let db = &api.progress.db;
+    let none = || Refusal::NotFound("there is no such batch".to_owned());
+    let Placed { log, index, .. } = db.find(&board, slot, generation, number).await?.ok_or_else(none)?;
+    if let Some(bytes) = db.leaves(&log, index).await? {
+        return Ok(([(CONTENT_TYPE, "application/octet-stream")], bytes));
+    }
+    let (state, trouble) = db.state(&log, index).await?.ok_or_else(none)?;
+    let what = match state {
+        LeavesState::Lied => "its source gave other receipts than the log has",
+        LeavesState::Missing | LeavesState::Here => "its receipts are not here yet",
+    };
+    Err(Refusal::NotFound(match trouble {
+        Some(trouble) => format!("{what}: {trouble}"),
+        None => what.to_owned(),
+    }))
+}
+
+async fn health(State(api): State<Arc<Api>>) -> Result<(StatusCode, Json<Value>), Refusal> {
+    let totals = api.progress.db.totals().await?;
+    let looked = api.progress.looked.load(Relaxed);
+    let ok = now().saturating_sub(looked) <= ILL;
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({
+        "ok": ok,
+        "looked": looked,
+        "logs": totals.logs,
+        "batches": totals.batches,
+        "missing": totals.missing,
+        "lied": totals.lied,
+    });
+    Ok((status, Json(body)))
+}
+
+impl Api {
+    async fn find(&self, id: &str) -> Result<Found, Refusal> {
+        let hash = parse_hash(id)
+            .ok_or_else(|| Refusal::Malformed(format!("`{id}` is not an id: 64 hexadecimal digits")))?;
+        let found = self.progress.db.receipt(&hash).await?;
+        found.ok_or_else(|| Refusal::NotFound("no receipt here has this id".to_owned()))
+    }
+
+    /// A receipt by its place in a batch, with the nodes beside its way to the batch's root.
+    async fn in_batch(
+        &self,
+        log: Pubkey,
+        index: u64,
+        place: u32,
+    ) -> Result<(SignedReceipt, Vec<SumNode>), Refusal> {
+        let batch = self.batch(log, index).await?;
+        let malformed = || Refusal::Failed(DbError::Malformed("a batch without its receipts"));
+        let place = usize::try_from(place).map_err(|_| malformed())?;
+        let bytes = batch.signed.chunks(SignedReceipt::LEN).nth(place).ok_or_else(malformed)?;
+        let receipt = SignedReceipt::from_bytes(bytes).map_err(|_| malformed())?;
+        Ok((receipt, batch.tree.path(place).ok_or_else(malformed)?))
+    }
+
+    async fn batch(&self, log: Pubkey, index: u64) -> Result<Arc<Batch>, Refusal> {
+        let key = (log, index);
+        if let Some((_, batch)) = self.trees().iter().find(|(kept, _)| *kept == key) {
+            return Ok(Arc::clone(batch));
+        }
+        let gone = || Refusal::NotFound("the receipt is not in the log any more".to_owned());
+        let signed = self.progress.db.leaves(&log, index).await?.ok_or_else(gone)?;
+        let made = tokio::task::spawn_blocking(move || {
+            let leaves = signed
+                .chunks(SignedReceipt::LEN)
+                .map(|bytes| SignedReceipt::from_bytes(bytes).ok().map(|signed| signed.receipt.leaf()));
+            let tree = SumTree::new(leaves.collect::<Option<_>>()?).ok()?;
+            Some(Arc::new(Batch { signed, tree }))
+        });
+        let malformed = || Refusal::Failed(DbError::Malformed("receipts"));
+        let batch = made.await.ok().flatten().ok_or_else(malformed)?;
+        let mut trees = self.trees();
+        trees.truncate(TREES.saturating_sub(1));
+        trees.push_front((key, Arc::clone(&batch)));
+        Ok(batch)
+    }
+
+    // A panic elsewhere leaves the list whole.
+    fn trees(&self) -> MutexGuard<'_, Trees> {
+        self.trees.lock().unwrap_or_else(|error| error.into_inner())
+    }
+}

@@ -1,0 +1,168 @@
+//! Fetching receipts from where their suppliers say they are: addresses that strangers choose.
+
+use super::check::expected_len;
+use leasehold::state::BatchHeader;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// A full batch has 25 MB.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Why receipts could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Miss {
+    #[error("its source is no http or https URL")]
+    Url,
+    #[error("its source is in a private network, where this archive does not look")]
+    Private,
+    #[error("its source does not answer: {0}")]
+    Unreachable(reqwest::Error),
+    #[error("its source answers with status {0}")]
+    Status(u16),
+    /// Not the whole of it was read.
+    #[error("its source gives more than {0} bytes")]
+    TooMuch(usize),
+}
+
+/// Fetches batches.
+#[derive(Clone, Debug)]
+pub struct Downloader {
+    client: Client,
+    allow_private: bool,
+}
+
+impl Downloader {
+    /// `allow_private`: fetch from private and loopback networks too.
+    ///
+    /// # Errors
+    /// Where the HTTP client can't be made.
+    pub fn new(allow_private: bool) -> Result<Self, reqwest::Error> {
+        // A redirect or a proxy would lead where no address was looked at.
+        let client = Client::builder().redirect(Policy::none()).no_proxy();
+        let client = client.connect_timeout(CONNECT).timeout(PATIENCE);
+        let client = match allow_private {
+            true => client,
+            false => client.dns_resolver(Arc::new(PublicOnly)),
+        };
+        Ok(Self { client: client.build()?, allow_private })
+    }
+
+    /// The bytes that the source gives for a batch, unchecked, but never more than the batch has.
+    ///
+    /// # Errors
+    /// Any [`Miss`].
+    pub async fn fetch(&self, source: &str, header: &BatchHeader) -> Result<Vec<u8>, Miss> {
+        let url = self.url(source, header)?;
+        let mut response = self.client.get(url).send().await.map_err(Miss::Unreachable)?;
+        if !response.status().is_success() {
+            return Err(Miss::Status(response.status().as_u16()));
+        }
+        let (expected, mut bytes) = (expected_len(header), Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(Miss::Unreachable)? {
+            if bytes.len().saturating_add(chunk.len()) > expected {
+                return Err(Miss::TooMuch(expected));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn url(&self, source: &str, header: &BatchHeader) -> Result<Url, Miss> {
+        let BatchHeader { board, slot, generation, number, .. } = header;
+        let source = source.trim_end_matches('/');
+        let url = Url::parse(&format!("{source}/v1/batches/{board}/{slot}/{generation}/{number}"));
+        let url = url.ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or(Miss::Url)?;
+        // Names are looked at when they are resolved.
+        let address = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
+        match address {
+            Some(ip) if !self.allow_private && !is_public(ip) => Err(Miss::Private),
+            _ => Ok(url),
+        }
+    }
+}
+
+/// Resolves names to public addresses alone.
+struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let public: Vec<_> = found.into_iter().filter(|address| is_public(address.ip())).collect();
+            if public.is_empty() {
+                return Err(io::Error::other(Miss::Private).into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Networks that the registry of RFC 6890 lists as reachable from everywhere.
+fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let shared = a == 100 && b & 0xc0 == 64;
+    let benchmark = a == 198 && b & 0xfe == 18;
+    let protocol = a == 192 && b == 0 && c == 0;
+    let local = ip.is_private() || ip.is_loopback() || ip.is_link_local() || a == 0;
+    !(local || ip.is_documentation() || shared || benchmark || protocol || a >= 224)
+}
+
+/// Global unicast, 2000::/3, without documentation, 6to4 and Teredo, which lead to IPv4 addresses.
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let [first, second, ..] = ip.segments();
+    let documentation = (first == 0x2001 && second == 0xdb8) || (first == 0x3fff && second & 0xf000 == 0);
+    let carries_v4 = first == 0x2002 || (first == 0x2001 && second == 0);
+    first & 0xe000 == 0x2000 && !documentation && !carries_v4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{batch, receipts};
+    use super::*;
+
+    #[test]
+    fn strangers_lead_an_archive_into_no_private_network() {
+        let header = batch(0, &receipts(0, 1));
+        let downloader = Downloader::new(false).unwrap();
+        for source in [
+            "http://127.0.0.1:8471",
+            "http://2130706433",
+            "http://10.1.2.3",
+            "http://169.254.169.254",
+            "http://0.0.0.0",
+            "http://[::1]:80",
+            "http://[::ffff:192.168.0.1]",
+            "http://[fe80::1]",
+            "http://224.0.0.1",
+        ] {
+            assert!(matches!(downloader.url(source, &header), Err(Miss::Private)), "{source}");
+        }
+        assert!(matches!(downloader.url("file:///etc", &header), Err(Miss::Url)));
+        let url = downloader.url("https://node.example/base/", &header).unwrap();
+        assert_eq!(url.as_str(), format!("https://node.example/base/v1/batches/{}/3/2/0", header.board));
+        assert!(downloader.url("http://1.1.1.1", &header).is_ok());
+        assert!(Downloader::new(true).unwrap().url("http://127.0.0.1:8471", &header).is_ok());
+    }
+
+    #[tokio::test]
+    async fn names_of_private_addresses_are_not_followed() {
+        let header = batch(0, &receipts(0, 1));
+        let missed = Downloader::new(false).unwrap().fetch("http://localhost:1", &header).await;
+        assert!(matches!(missed, Err(Miss::Unreachable(_))));
+        let resolved = PublicOnly.resolve("localhost".parse().unwrap()).await;
+        assert!(resolved.err().unwrap().to_string().contains("private network"));
+    }
+}

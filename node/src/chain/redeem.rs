@@ -1,0 +1,248 @@
+//! Redeems the best voucher of each metered lease: now and then, and before it is too late.
+
+use super::look::Look;
+use super::tools::{TaskError, Tools};
+use super::trouble::Trouble;
+use crate::receipts::store::DueVoucher;
+use leasehold::constants::NOTICE_ROUNDS;
+use leasehold::state::{Lease, LeaseState, Voucher};
+use leasehold_client::{fetch::Fetch, instruction, sender::SendError};
+use solana_pubkey::Pubkey;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+/// What to do with a voucher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing more can be had for it.
+    Forget,
+    Wait,
+    Redeem,
+}
+
+/// What to do with the best voucher of a lease at Unix second `now`. `since`: time since the last was redeemed
+/// in this lease, if one was.
+pub fn decide(
+    voucher: &Voucher,
+    lease: Option<&Lease>,
+    now: i64,
+    since: Option<Duration>,
+    every: Duration,
+) -> Decision {
+    let Some(lease) = lease.filter(|lease| lease.from == voucher.from && lease.meter.is_some()) else {
+        return Decision::Forget;
+    };
+    if lease.state == LeaseState::Settled {
+        return Decision::Forget;
+    }
+    // A deposit that is used up may still be topped up.
+    if voucher.price.min(lease.deposit) <= lease.paid.saturating_add(lease.fees) {
+        return Decision::Wait;
+    }
+    let round_secs = i64::from(lease.terms.round_secs);
+    let last_rounds = lease.until.saturating_sub(NOTICE_ROUNDS).saturating_sub(1);
+    // Once notice was given, at most as much is left.
+    let closing = now >= i64::from(last_rounds).saturating_mul(round_secs);
+    let pause = match closing {
+        true => every.min(Duration::from_secs(u64::from(lease.terms.round_secs)) / 2),
+        false => every,
+    };
+    if since.is_none_or(|since| since >= pause) { Decision::Redeem } else { Decision::Wait }
+}
+
+/// For how long a lease's account must not be found until it is gone: nodes may lag behind.
+const GONE: Duration = Duration::from_secs(600);
+
+/// What the task remembers between two looks.
+#[derive(Default)]
+struct Redeemer {
+    /// Leases whose accounts are not found, and since when.
+    missing: HashMap<Pubkey, Instant>,
+    /// When a voucher was redeemed last, by lease.
+    redeemed: HashMap<Pubkey, Instant>,
+    troubles: HashMap<Pubkey, (Trouble, Instant)>,
+}
+
+/// Redeems until `stop` says so.
+pub(super) async fn run(
+    tools: Arc<Tools>,
+    mut looks: watch::Receiver<Option<Arc<Look>>>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let (mut redeemer, mut trouble) = (Redeemer::default(), Trouble::default());
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            changed = looks.changed() => if changed.is_err() { return },
+        }
+        let Some(look) = looks.borrow_and_update().clone() else { continue };
+        match redeemer.redeem(&tools, &look).await {
+            Ok(()) => trouble.clear(),
+            Err(error) => {
+                let wait = trouble.note(&error);
+                tokio::select! {
+                    biased;
+                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+        }
+    }
+}
+
+impl Redeemer {
+    async fn redeem(&mut self, tools: &Tools, look: &Look) -> Result<(), TaskError> {
+        for due in tools.store.vouchers_due().await? {
+            let voucher = &due.signed.voucher;
+            let address = Pubkey::new_from_array(voucher.lease);
+            let read;
+            let lease = match look.leases.get(&address) {
+                Some(lease) => Some(lease),
+                // Over, it may be; or its machine has left the configuration.
+                None => {
+                    read = Fetch::new(&tools.rpc).lease(address).await?;
+                    read.as_ref().map(|fetched| &fetched.account)
+                }
+            };
+            if lease.is_some() {
+                self.missing.remove(&address);
+            } else if self.missing.entry(address).or_insert_with(Instant::now).elapsed() < GONE {
+                continue;
+            }
+            let since = self.redeemed.get(&address).map(Instant::elapsed);
+            match decide(voucher, lease, look.now, since, tools.settings.redeem) {
+                Decision::Wait => {}
+                Decision::Forget => {
+                    warn!(lease = %address, lost = voucher.price - due.redeemed, "the lease is over: its last voucher pays nothing more");
+                    tools.store.mark_redeemed(&address, voucher.from, voucher.price).await?;
+                }
+                Decision::Redeem => {
+                    let resting =
+                        self.troubles.get(&address).is_some_and(|(_, until)| *until > Instant::now());
+                    if let Some(lease) = lease.filter(|_| !resting) {
+                        self.send(tools, look, &due, address, lease).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &mut self,
+        tools: &Tools,
+        look: &Look,
+        due: &DueVoucher,
+        address: Pubkey,
+        lease: &Lease,
+    ) -> Result<(), TaskError> {
+        let voucher = &due.signed.voucher;
+        let slot = look.slots.iter().find(|((of, _), slot)| *of == lease.board && slot.lease == lease.serial);
+        let (Some(meter), Some(board), Some(((_, slot), _))) =
+            (lease.meter, look.boards.get(&lease.board), slot)
+        else {
+            let what =
+                "its machine is not in the configuration: put it back, or the last voucher pays nothing";
+            self.rest(address, &format!("lease {address}: {what}"));
+            return Ok(());
+        };
+        let instructions = [
+            due.signed.instruction(&meter.spender),
+            instruction::redeem_voucher(&board.board, address, *slot),
+        ];
+        match tools.sender.send(&instructions, &[]).await {
+            Ok(_) => {
+                self.troubles.remove(&address);
+                self.redeemed.insert(address, Instant::now());
+                let paid = voucher.price.min(lease.deposit);
+                tools.store.mark_redeemed(&address, voucher.from, paid).await?;
+                tools.metrics.redeemed();
+                tools.hurry.notify_one();
+                info!(lease = %address, paid, "voucher redeemed");
+                Ok(())
+            }
+            Err(error) => {
+                tools.metrics.send_failed();
+                let program = matches!(error, SendError::Program { .. });
+                let error = TaskError::Send {
+                    what: format!("the voucher of lease {address} was not redeemed"),
+                    error: Box::new(error),
+                };
+                if !program {
+                    return Err(error);
+                }
+                // One lease's voucher must not keep those of others.
+                self.rest(address, &error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Leaves a lease's voucher alone for some time.
+    fn rest(&mut self, lease: Pubkey, why: &dyn std::fmt::Display) {
+        let now = Instant::now();
+        let (trouble, until) = self.troubles.entry(lease).or_insert_with(|| (Trouble::default(), now));
+        *until = now + trouble.note(why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::metered;
+    use super::*;
+    use leasehold_client::record::voucher::blank;
+
+    const EVERY: Duration = Duration::from_secs(3_600);
+
+    fn voucher(price: u64) -> Voucher {
+        Voucher { from: 1_000, price, ..blank() }
+    }
+
+    fn at(lease: &Lease, price: u64, now: i64, since: Option<u64>) -> Decision {
+        decide(&voucher(price), Some(lease), now, since.map(Duration::from_secs), EVERY)
+    }
+
+    #[test]
+    fn vouchers_are_redeemed_now_and_then() {
+        let lease = metered();
+        let now = 1_010 * 600;
+        assert_eq!(at(&lease, 500, now, None), Decision::Redeem);
+        assert_eq!(at(&lease, 500, now, Some(3_599)), Decision::Wait);
+        assert_eq!(at(&lease, 500, now, Some(3_600)), Decision::Redeem);
+        assert_eq!(at(&lease, 100, now, None), Decision::Wait, "no more than was paid");
+        assert_eq!(at(&lease, 101, now, None), Decision::Redeem);
+    }
+
+    #[test]
+    fn the_last_vouchers_do_not_wait() {
+        let lease = metered();
+        let closing = (i64::from(lease.until) - 7) * 600;
+        assert_eq!(at(&lease, 500, closing - 1, Some(300)), Decision::Wait);
+        assert_eq!(at(&lease, 500, closing, Some(300)), Decision::Redeem);
+        assert_eq!(at(&lease, 500, closing, Some(299)), Decision::Wait, "not for each answer");
+        // Notice was given: the end is six rounds after the next.
+        let noticed = Lease { state: LeaseState::Cancelled, until: 1_010 + 7, ..metered() };
+        assert_eq!(at(&noticed, 500, 1_010 * 600, Some(300)), Decision::Redeem);
+        let over = i64::from(lease.until) * 600 + 10_000;
+        assert_eq!(at(&lease, 500, over, None), Decision::Redeem, "until the lease is settled");
+    }
+
+    #[test]
+    fn nothing_is_hoped_for_from_leases_that_are_gone() {
+        let now = 1_010 * 600;
+        assert_eq!(decide(&voucher(500), None, now, None, EVERY), Decision::Forget);
+        let settled = Lease { state: LeaseState::Settled, ..metered() };
+        assert_eq!(at(&settled, 500, now, None), Decision::Forget);
+        let other = Lease { from: 1_001, ..metered() };
+        assert_eq!(at(&other, 500, now, None), Decision::Forget, "a lease that came to have its address");
+        let hourly = Lease { meter: None, ..metered() };
+        assert_eq!(at(&hourly, 500, now, None), Decision::Forget);
+        let used_up = Lease { deposit: 100, ..metered() };
+        assert_eq!(at(&used_up, 500, now, None), Decision::Wait, "it may be topped up");
+    }
+}

@@ -1,0 +1,60 @@
+//! The HTTP API: the inference server reports answers, buyers leave vouchers, archives fetch batches.
+//!
+//! All of it is on the local address; everything but reporting answers is on the public one too.
+
+mod batches;
+mod receipts;
+mod vouchers;
+
+use super::issuer::Issuer;
+use super::proxy::{self, Proxy};
+use super::refusal::Refusal;
+use super::settings::Settings;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use std::sync::Arc;
+
+/// Reports and vouchers are a few hundred bytes.
+const BODY_LIMIT: usize = 16 << 10;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// Whom a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Programs on this host.
+    Local,
+    /// Anybody.
+    Public,
+}
+
+pub(crate) fn router(api: Arc<Api>, audience: Audience, proxy: Option<Arc<Proxy>>) -> Router {
+    let mut router = Router::new()
+        .route("/v1/receipts/{id}", get(receipts::find))
+        .route("/v1/batches/{board}/{slot}/{generation}/{number}", get(batches::leaves))
+        .route("/v1/vouchers", post(vouchers::take))
+        .route("/v1/tabs/{slot}", get(vouchers::tab));
+    if audience == Audience::Local {
+        router = router.route("/v1/receipts", post(receipts::report));
+    }
+    let router = router.method_not_allowed_fallback(wrong_method).layer(DefaultBodyLimit::max(BODY_LIMIT));
+    let router = router.with_state(api);
+    match proxy {
+        Some(proxy) => router.fallback_service(axum::routing::any(proxy::handle).with_state(proxy)),
+        None => router.fallback(unknown),
+    }
+}
+
+async fn unknown() -> Refusal {
+    Refusal::NotFound("there is nothing at this path")
+}
+
+async fn wrong_method() -> Refusal {
+    Refusal::Request(axum::http::StatusCode::METHOD_NOT_ALLOWED, "this path takes another method".into())
+}

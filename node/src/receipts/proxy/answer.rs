@@ -1,0 +1,108 @@
+//! One answer from the request to its receipt.
+
+use super::Proxy;
+use super::headers::Signed;
+use super::tokens::{self, Count};
+use crate::Machine;
+use crate::receipts::issuer::{Hold, Issuer, unix_ms};
+use crate::receipts::leases::RunningLease;
+use crate::receipts::refusal::Refusal;
+use crate::receipts::settings::Model;
+use crate::receipts::store::Work;
+use axum::body::Bytes;
+use leasehold_client::record::salted;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// An answer under way.
+#[derive(Debug)]
+pub(super) struct Answer {
+    issuer: Arc<Issuer>,
+    machine: Arc<Machine>,
+    lease: Arc<RunningLease>,
+    model: Option<Arc<Model>>,
+    gpus: u32,
+    /// Random, so that nobody guesses a short text from its hash.
+    pub(super) salt: [u8; 32],
+    request: [u8; 32],
+    pub(super) request_len: usize,
+    start_ms: u64,
+    /// Measures the work where the clock may be set meanwhile.
+    started: Instant,
+    hold: Option<Hold>,
+    _alive: mpsc::Sender<()>,
+}
+
+impl Answer {
+    /// Refuses where no lease runs.
+    pub(super) fn begin(proxy: &Proxy) -> Result<Self, Refusal> {
+        let start_ms = unix_ms();
+        let machine = proxy.issuer.machine(proxy.own.slot, proxy.own.board)?;
+        let lease = proxy.issuer.lease(&machine, start_ms)?;
+        Ok(Self {
+            issuer: proxy.issuer.clone(),
+            machine,
+            lease,
+            model: None,
+            gpus: proxy.own.gpus,
+            salt: rand::random(),
+            request: [0; 32],
+            request_len: 0,
+            start_ms,
+            started: Instant::now(),
+            hold: None,
+            _alive: proxy.alive.clone(),
+        })
+    }
+
+    /// Refuses where the exposure limit is used up.
+    pub(super) async fn ask(
+        &mut self,
+        proxy: &Proxy,
+        model: Arc<Model>,
+        body: &Bytes,
+        asked: &Value,
+    ) -> Result<(), Refusal> {
+        self.request = salted(&self.salt, body);
+        self.request_len = body.len();
+        let expected = tokens::expected(asked, body.len()).price(&model);
+        self.model = Some(model);
+        self.hold = proxy.issuer.hold(&self.machine, &self.lease, expected).await?;
+        // The work begins now; until here the caller was sending.
+        (self.start_ms, self.started) = (unix_ms().max(self.start_ms), Instant::now());
+        Ok(())
+    }
+
+    /// Signs for an answer that came in one piece.
+    pub(super) async fn sign_whole(self, body: &Bytes) -> Result<Signed, Refusal> {
+        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let count = Count::of_usage(&json)
+            .unwrap_or_else(|| Count::guess(self.request_len, tokens::answer_text(&json)));
+        let response = salted(&self.salt, body);
+        self.sign(response, count).await
+    }
+
+    /// Signs for an answer. It was made, so the exposure limit does not keep it back any more.
+    pub(super) async fn sign(self, response: [u8; 32], count: Count) -> Result<Signed, Refusal> {
+        let model = self.model.as_deref().ok_or(Refusal::NotFound("this model is not offered here"))?;
+        let took = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let work = Work {
+            model: model.id,
+            request: self.request,
+            response,
+            units: took.saturating_mul(u64::from(self.gpus)),
+            tokens_in: count.tokens_in,
+            tokens_out: count.tokens_out,
+            // A lease by the hour has paid for everything that its machines do.
+            price: if self.lease.meter.is_some() { count.price(model) } else { 0 },
+            start_ms: self.start_ms,
+            end_ms: unix_ms().max(self.start_ms),
+        };
+        let receipt = self.issuer.issue(self.machine, self.lease, work, false).await?;
+        // The tab has it now; what was held for it goes with `self.hold`.
+        drop(self.hold);
+        Ok(Signed { receipt, salt: self.salt, counted: count.source() })
+    }
+}

@@ -1,0 +1,92 @@
+//! Why a request is refused, and with which status.
+
+use super::store::StoreError;
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tracing::error;
+
+/// Why a request is refused. Each becomes `{"error": "..."}`, or OpenAI's form of it in front of a proxy.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("no machine with slot {0} is served here: check the slot")]
+    NoSuchMachine(u32),
+    #[error("several machines fit: say which, with board and slot")]
+    SeveralMachines,
+    #[error("no lease runs on slot {0} now")]
+    NoLease(u32),
+    #[error("the lease has used up what its buyer signed for: send a voucher or top up")]
+    Exhausted,
+    #[error("{1}")]
+    Request(StatusCode, String),
+    #[error("{0}")]
+    NotFound(&'static str),
+    #[error("the voucher is for no metered lease of this node")]
+    UnknownLease,
+    #[error("the inference server does not answer: {0}")]
+    Upstream(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Refusal {
+    /// A request that makes no sense.
+    pub(crate) fn malformed(sentence: impl Into<String>) -> Self {
+        Self::Request(StatusCode::BAD_REQUEST, sentence.into())
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchMachine(_) | Self::NotFound(_) | Self::UnknownLease => StatusCode::NOT_FOUND,
+            Self::SeveralMachines => StatusCode::BAD_REQUEST,
+            Self::NoLease(_) | Self::Store(StoreError::LeaseOver { .. }) => StatusCode::CONFLICT,
+            Self::Exhausted | Self::Store(StoreError::Exposure { .. }) => StatusCode::PAYMENT_REQUIRED,
+            Self::Request(status, _) => *status,
+            Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+            Self::Store(error) if error.is_refusal() => StatusCode::BAD_REQUEST,
+            Self::Store(StoreError::Closed) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The form that clients of OpenAI's API know.
+    pub(crate) fn openai(&self) -> Response {
+        let (kind, code) = match self.status() {
+            StatusCode::PAYMENT_REQUIRED => ("insufficient_quota", "exposure_limit"),
+            StatusCode::CONFLICT => ("invalid_request_error", "no_lease"),
+            StatusCode::NOT_FOUND => ("invalid_request_error", "not_found"),
+            status if status.is_client_error() => ("invalid_request_error", "malformed"),
+            _ => ("server_error", "unavailable"),
+        };
+        self.log();
+        let error = json!({ "message": self.to_string(), "type": kind, "param": null, "code": code });
+        (self.status(), Json(json!({ "error": error }))).into_response()
+    }
+
+    fn log(&self) {
+        if self.status().is_server_error() {
+            error!("a request failed: {self}");
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.log();
+        (self.status(), Json(json!({ "error": self.to_string() }))).into_response()
+    }
+}
+
+macro_rules! rejected {
+    ($($rejection:ty),*) => {$(
+        impl From<$rejection> for Refusal {
+            fn from(rejection: $rejection) -> Self {
+                Self::Request(rejection.status(), rejection.body_text())
+            }
+        }
+    )*};
+}
+
+rejected!(JsonRejection, PathRejection, QueryRejection);

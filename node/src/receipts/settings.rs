@@ -1,0 +1,205 @@
+//! `[receipts]` of the configuration file.
+
+use super::leases::{Leases, RunningLease};
+use super::text;
+use leasehold::constants::MAX_SOURCE;
+use leasehold_client::probe::Pubkey;
+use reqwest::Url;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the API listens unless told otherwise: TCP, loopback.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8471);
+
+/// Why the receipts' part of a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("cannot read {path} ({source}): check the path and who may read it")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path} is not a list of leases: {source}")]
+    Leases { path: PathBuf, source: serde_json::Error },
+    #[error("`{url}` is not an http or https URL: correct {field}")]
+    Url { field: &'static str, url: String },
+    #[error("`source` has {0} bytes, and {MAX_SOURCE} at most can be noted on the chain: use a shorter URL")]
+    LongSource(usize),
+    #[error("model `{0}` is given twice: remove one of them")]
+    SameModel(String),
+    #[error("the proxy needs at least one [[receipts.model]]: name each model and its manifest")]
+    NoModel,
+}
+
+/// The table as it is written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Section {
+    database: PathBuf,
+    #[serde(default = "default_listen")]
+    listen: SocketAddr,
+    public: Option<SocketAddr>,
+    source: String,
+    #[serde(default)]
+    exposure_limit: u64,
+    leases: Option<PathBuf>,
+    upstream: Option<String>,
+    slot: Option<u32>,
+    #[serde(default, deserialize_with = "board")]
+    board: Option<Pubkey>,
+    #[serde(default = "one")]
+    gpus: u32,
+    #[serde(default)]
+    price_in: u64,
+    #[serde(default)]
+    price_out: u64,
+    #[serde(default, rename = "model")]
+    models: Vec<ModelEntry>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelEntry {
+    name: String,
+    manifest: PathBuf,
+    price_in: Option<u64>,
+    price_out: Option<u64>,
+}
+
+/// How receipts are made and kept.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The SQLite database.
+    pub database: PathBuf,
+    /// Where the inference server reports its answers: loopback, for it signs what it is told.
+    pub listen: SocketAddr,
+    /// Where others find receipts and batches, leave vouchers and reach the proxy.
+    pub public: Option<SocketAddr>,
+    /// Base URL of `public` as the world sees it, without a slash at its end.
+    pub source: String,
+    /// Most payment units of unsigned use of a metered lease.
+    pub exposure_limit: u64,
+    /// File with the leases, where they are not read from the chain.
+    pub leases: Option<PathBuf>,
+    /// Models by the names that requests call them.
+    pub models: HashMap<String, Arc<Model>>,
+    pub proxy: Option<ProxySettings>,
+}
+
+/// What the proxy stands in front of.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    /// Base URL of the inference server.
+    pub upstream: Url,
+    /// The machine that it runs on; may be left out where there is only one.
+    pub slot: Option<u32>,
+    pub board: Option<Pubkey>,
+    /// GPUs that work on each answer: units are milliseconds times this.
+    pub gpus: u32,
+}
+
+/// A model that is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// sha256 of the manifest file.
+    pub id: [u8; 32],
+    /// Payment units for a million tokens of requests and of answers.
+    pub price_in: u64,
+    pub price_out: u64,
+}
+
+impl Settings {
+    /// Reads what the table names; relative paths start at `folder`. `upstream` overrides the table's.
+    pub(crate) fn resolve(
+        section: Section,
+        folder: &Path,
+        upstream: Option<&str>,
+    ) -> Result<Self, SettingsError> {
+        let source = url("source", &section.source)?.as_str().trim_end_matches('/').to_owned();
+        if source.len() > MAX_SOURCE {
+            return Err(SettingsError::LongSource(source.len()));
+        }
+        let mut models = HashMap::new();
+        for entry in section.models {
+            let manifest = read(&folder.join(&entry.manifest))?;
+            let model = Model {
+                id: Sha256::digest(manifest).into(),
+                price_in: entry.price_in.unwrap_or(section.price_in),
+                price_out: entry.price_out.unwrap_or(section.price_out),
+            };
+            if models.insert(entry.name.clone(), Arc::new(model)).is_some() {
+                return Err(SettingsError::SameModel(entry.name));
+            }
+        }
+        let upstream =
+            upstream.or(section.upstream.as_deref()).map(|text| url("upstream", text)).transpose()?;
+        if upstream.is_some() && models.is_empty() {
+            return Err(SettingsError::NoModel);
+        }
+        let (slot, board, gpus) = (section.slot, section.board, section.gpus);
+        Ok(Self {
+            database: folder.join(section.database),
+            listen: section.listen,
+            public: section.public,
+            source,
+            exposure_limit: section.exposure_limit,
+            leases: section.leases.map(|path| folder.join(path)),
+            models,
+            proxy: upstream.map(|upstream| ProxySettings { upstream, slot, board, gpus }),
+        })
+    }
+
+    /// The model of that name; without a name the only one.
+    pub(crate) fn model(&self, name: Option<&str>) -> Option<Arc<Model>> {
+        match name {
+            Some(name) => self.models.get(name).cloned(),
+            None if self.models.len() == 1 => self.models.values().next().cloned(),
+            None => None,
+        }
+    }
+}
+
+/// A machine and its lease, in a file of leases.
+#[derive(Deserialize)]
+struct LeaseEntry {
+    #[serde(with = "text::key")]
+    board: Pubkey,
+    slot: u16,
+    lease: Option<RunningLease>,
+}
+
+/// Reads a file of leases: a JSON array of `{"board", "slot", "lease": {...} or null}`, the lease with the
+/// fields of [`RunningLease`]. For hosts that have no way to the cluster; something else keeps the file.
+///
+/// # Errors
+/// [`SettingsError::Read`] or [`SettingsError::Leases`].
+pub fn read_leases(path: &Path) -> Result<Leases, SettingsError> {
+    let entries: Vec<LeaseEntry> = serde_json::from_slice(&read(path)?)
+        .map_err(|source| SettingsError::Leases { path: path.to_owned(), source })?;
+    let machines = entries.into_iter().map(|entry| ((entry.board, entry.slot), entry.lease)).collect();
+    Ok(Leases { machines })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, SettingsError> {
+    fs::read(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })
+}
+
+fn url(field: &'static str, text: &str) -> Result<Url, SettingsError> {
+    let parsed = text.parse::<Url>().ok();
+    let parsed = parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
+    parsed.ok_or_else(|| SettingsError::Url { field, url: text.to_owned() })
+}
+
+fn board<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Pubkey>, D::Error> {
+    text::key::deserialize(deserializer).map(Some)
+}
+
+fn default_listen() -> SocketAddr {
+    DEFAULT_LISTEN
+}
+
+fn one() -> u32 {
+    1
+}

@@ -1,0 +1,63 @@
+//! Makes receipts and signs them, and measures how long the signing takes.
+
+use crate::Machine;
+use crate::receipts::leases::RunningLease;
+use crate::receipts::store::Work;
+use leasehold::state::Receipt;
+use leasehold_client::record::SignedReceipt;
+use leasehold_client::record::receipt::blank;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Signs with the machines' keys.
+#[derive(Debug, Default)]
+pub struct Signer {
+    signed: AtomicU64,
+    nanos: AtomicU64,
+}
+
+impl Signer {
+    /// The receipt with number `seq` of the machine in the lease.
+    pub(crate) fn sign(
+        &self,
+        machine: &Machine,
+        lease: &RunningLease,
+        seq: u64,
+        work: &Work,
+    ) -> SignedReceipt {
+        let mut board = [0; 8];
+        board.iter_mut().zip(machine.board.as_array()).for_each(|(to, from)| *to = *from);
+        let receipt = Receipt {
+            cluster: lease.cluster,
+            board,
+            lease: u64::from(lease.serial),
+            node_key: machine.key.verifying_key().to_bytes(),
+            buyer: lease.buyer.to_bytes(),
+            seq,
+            model: work.model,
+            request: work.request,
+            response: work.response,
+            units: work.units,
+            tokens_in: work.tokens_in,
+            tokens_out: work.tokens_out,
+            price: work.price,
+            mint: lease.mint.to_bytes(),
+            start_ms: work.start_ms,
+            end_ms: work.end_ms,
+            class: lease.class,
+            slot: u16::try_from(machine.slot).unwrap_or(u16::MAX),
+            generation: machine.generation,
+            ..blank()
+        };
+        let start = Instant::now();
+        let signed = SignedReceipt::sign(&machine.key, receipt);
+        self.nanos.fetch_add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.signed.fetch_add(1, Relaxed);
+        signed
+    }
+
+    /// Receipts signed so far, and the time that took.
+    pub fn spent(&self) -> (u64, Duration) {
+        (self.signed.load(Relaxed), Duration::from_nanos(self.nanos.load(Relaxed)))
+    }
+}

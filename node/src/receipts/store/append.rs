@@ -1,0 +1,166 @@
+//! Numbering, signing and inserting the receipts of one group.
+
+use super::{MachineKey, NewReceipt, StoreError, Tab, rows};
+use crate::receipts::issuer::unix_ms;
+use crate::receipts::leases::RunningLease;
+use crate::receipts::signer::Signer;
+use leasehold_client::record::SignedReceipt;
+use sqlx::{QueryBuilder, SqliteConnection};
+use std::collections::HashMap;
+
+/// Receipts in one statement: each costs a trip to the database's thread.
+const ROWS: usize = 64;
+/// A machine's own clock may differ so much from that of the inference server, in milliseconds.
+const SKEW_MS: u64 = 1_000;
+
+/// A tab as it stands with the receipts of this group.
+struct Open {
+    /// Its row, where there is one already.
+    id: Option<i64>,
+    tab: Tab,
+}
+
+struct Row {
+    /// Index in [`Appending::tabs`].
+    tab: usize,
+    signed: SignedReceipt,
+}
+
+/// The receipts of one group before they are inserted.
+#[derive(Default)]
+pub(super) struct Appending {
+    tabs: Vec<Open>,
+    /// Each machine's tab of its newest lease.
+    newest: HashMap<MachineKey, usize>,
+    rows: Vec<Row>,
+}
+
+impl Appending {
+    /// Numbers and signs receipts: all of them, or none and a refusal.
+    pub(super) async fn append(
+        &mut self,
+        connection: &mut SqliteConnection,
+        signer: &Signer,
+        receipts: Vec<NewReceipt>,
+    ) -> Result<Vec<SignedReceipt>, StoreError> {
+        // Changed tabs, kept apart until the last of the receipts is accepted.
+        let mut drafts: HashMap<usize, Tab> = HashMap::new();
+        let mut fresh = Vec::with_capacity(receipts.len());
+        for new in receipts {
+            let index = self.open(connection, &new).await?;
+            let tab = drafts.entry(index).or_insert_with(|| self.tabs[index].tab.clone());
+            let signed = next(tab, &new, signer)?;
+            fresh.push(Row { tab: index, signed });
+        }
+        for (index, tab) in drafts {
+            self.tabs[index].tab = tab;
+        }
+        let answer = fresh.iter().map(|row| row.signed).collect();
+        self.rows.append(&mut fresh);
+        Ok(answer)
+    }
+
+    /// Index of the tab that a receipt belongs to.
+    async fn open(
+        &mut self,
+        connection: &mut SqliteConnection,
+        new: &NewReceipt,
+    ) -> Result<usize, StoreError> {
+        let machine = MachineKey::of(&new.machine).ok_or(StoreError::NoSuchSlot(new.machine.slot))?;
+        let lease = &*new.lease;
+        let newest = match self.newest.get(&machine) {
+            Some(index) => Some(*index),
+            None => rows::newest_tab(connection, &machine).await?.map(|(id, tab)| {
+                self.tabs.push(Open { id: Some(id), tab });
+                self.tabs.len() - 1
+            }),
+        };
+        let index = match newest.map(|index| (index, &self.tabs[index].tab)) {
+            Some((index, tab)) if tab.lease == lease.serial => index,
+            // Its batches could not be appended any more once the newer lease has one.
+            Some((_, tab)) if tab.lease > lease.serial => {
+                return Err(StoreError::LeaseOver { lease: lease.serial, newer: tab.lease });
+            }
+            before => {
+                let last_ms = before.map_or(0, |(_, tab)| tab.last_ms);
+                let signed_price = rows::signed_price(connection, &lease.address, lease.from).await?;
+                let tab = Tab { last_ms, signed_price, ..blank(machine, lease) };
+                self.tabs.push(Open { id: None, tab });
+                self.tabs.len() - 1
+            }
+        };
+        self.newest.insert(machine, index);
+        Ok(index)
+    }
+
+    /// Writes it all.
+    pub(super) async fn flush(mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let mut ids = Vec::with_capacity(self.tabs.len());
+        for Open { id, tab } in &self.tabs {
+            ids.push(match id {
+                Some(id) => rows::update_tab(connection, *id, tab).await.map(|()| *id)?,
+                // Opened for a receipt that was then refused.
+                None if tab.seq == 0 => 0,
+                None => rows::insert_tab(connection, tab).await?,
+            });
+        }
+        while !self.rows.is_empty() {
+            let rows = self.rows.drain(..self.rows.len().min(ROWS)).collect::<Vec<_>>();
+            let mut insert = QueryBuilder::new("INSERT INTO receipts (tab, seq, id, signed) ");
+            insert.push_values(&rows, |mut values, row| {
+                values.push_bind(ids[row.tab]);
+                values.push_bind(row.signed.receipt.seq as i64);
+                values.push_bind(row.signed.id().to_vec());
+                values.push_bind(row.signed.to_bytes().to_vec());
+            });
+            insert.build().execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}
+
+fn blank(machine: MachineKey, lease: &RunningLease) -> Tab {
+    Tab {
+        machine,
+        lease: lease.serial,
+        address: lease.address,
+        from: lease.from,
+        cluster: lease.cluster,
+        spender: lease.meter.map(|meter| meter.spender),
+        seq: 0,
+        units: 0,
+        price: 0,
+        sealed: 0,
+        last_ms: 0,
+        signed_price: 0,
+    }
+}
+
+/// Puts the receipt on the tab and signs it.
+fn next(tab: &mut Tab, new: &NewReceipt, signer: &Signer) -> Result<SignedReceipt, StoreError> {
+    let mut work = new.work;
+    if work.start_ms > work.end_ms {
+        return Err(StoreError::Times);
+    }
+    // A time in the future would hold up the machine's batches until it has come.
+    let ahead = work.end_ms.saturating_sub(unix_ms());
+    if ahead > SKEW_MS {
+        return Err(StoreError::Future(ahead));
+    }
+    if let (Some(limit), Some(meter)) = (new.limit, new.lease.meter) {
+        let left = tab.allowance(limit, meter.deposit);
+        if work.price > left {
+            return Err(StoreError::Exposure { asked: work.price, left });
+        }
+    }
+    // SQLite counts to 2^63.
+    let sum = |sum: u64, more: u64| {
+        sum.checked_add(more).filter(|sum| i64::try_from(*sum).is_ok()).ok_or(StoreError::Overflow)
+    };
+    let (units, price) = (sum(tab.units, work.units)?, sum(tab.price, work.price)?);
+    let seq = tab.seq;
+    tab.seq = sum(seq, 1)?;
+    work.end_ms = work.end_ms.max(tab.last_ms);
+    (tab.units, tab.price, tab.last_ms) = (units, price, work.end_ms);
+    Ok(signer.sign(&new.machine, &new.lease, seq, &work))
+}

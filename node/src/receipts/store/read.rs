@@ -1,0 +1,125 @@
+//! Reading: receipts, batches and paths.
+
+use super::{BatchKey, Kept, MachineKey, SealedBatch, Store, StoreError, Tab, rows};
+use leasehold::math::sum_tree::{SumNode, SumTree};
+use leasehold_client::probe::Pubkey;
+use leasehold_client::record::SignedReceipt;
+use sqlx::Row;
+use std::sync::Arc;
+
+/// Trees that are kept: of full batches six megabytes each.
+const TREES: usize = 4;
+
+impl Store {
+    /// The receipt with that id.
+    pub async fn receipt(&self, id: &[u8; 32]) -> Result<Option<Kept>, StoreError> {
+        let found = sqlx::query("SELECT tab, signed FROM receipts WHERE id = ?")
+            .bind(id.as_slice())
+            .fetch_optional(&self.readers)
+            .await?;
+        let Some(row) = found else { return Ok(None) };
+        let signed = rows::signed(&row)?;
+        let seq = signed.receipt.seq;
+        let query =
+            [rows::BATCH, "WHERE tab = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1"].concat();
+        let batch = sqlx::query(&query)
+            .bind(row.try_get::<i64, _>("tab")?)
+            .bind(seq as i64)
+            .fetch_optional(&self.readers)
+            .await?;
+        let batch = batch.as_ref().map(rows::batch).transpose()?;
+        let batch = batch.and_then(|batch| Some((batch.key, batch.header.index_of(seq)?)));
+        Ok(Some(Kept { signed, batch }))
+    }
+
+    /// The batch with that key.
+    pub async fn batch(&self, key: &BatchKey) -> Result<Option<SealedBatch>, StoreError> {
+        let row = self.batch_row(key, rows::BATCH).await?;
+        row.as_ref().map(rows::batch).transpose()
+    }
+
+    /// The receipts of a batch, in its order; none where there is no such batch.
+    pub async fn batch_receipts(&self, key: &BatchKey) -> Result<Option<Vec<SignedReceipt>>, StoreError> {
+        let Some(row) = self.batch_row(key, "SELECT tab, first_seq, count FROM batches ").await? else {
+            return Ok(None);
+        };
+        let (first_seq, count) = (rows::number(&row, "first_seq")?, rows::number(&row, "count")?);
+        self.range(row.try_get("tab")?, first_seq, count).await.map(Some)
+    }
+
+    /// Nodes from the receipt at that place of a batch to the batch's root, lowest first.
+    pub async fn path(&self, key: &BatchKey, place: u32) -> Result<Option<Vec<SumNode>>, StoreError> {
+        let Ok(place) = usize::try_from(place) else { return Ok(None) };
+        if let Some(tree) = self.kept_tree(key) {
+            return Ok(tree.path(place));
+        }
+        let Some(receipts) = self.batch_receipts(key).await? else { return Ok(None) };
+        let leaves = receipts.iter().map(|signed| signed.receipt.leaf()).collect::<Vec<_>>();
+        let tree = tokio::task::spawn_blocking(move || SumTree::new(leaves)).await;
+        let tree = Arc::new(tree.map_err(|_| StoreError::Closed)?.map_err(|_| StoreError::Overflow)?);
+        let path = tree.path(place);
+        let mut trees = self.trees.lock().unwrap_or_else(|error| error.into_inner());
+        trees.truncate(TREES - 1);
+        trees.push_front((*key, tree));
+        Ok(path)
+    }
+
+    /// The tab of a machine in a lease.
+    pub async fn tab(&self, machine: &MachineKey, lease: u32) -> Result<Option<Tab>, StoreError> {
+        let query =
+            [rows::TAB, "WHERE board = ? AND slot = ? AND generation = ? AND tabs.lease = ?"].concat();
+        let row = sqlx::query(&query)
+            .bind(machine.board.as_array().as_slice())
+            .bind(machine.slot)
+            .bind(machine.generation)
+            .bind(lease)
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(row.as_ref().map(rows::tab).transpose()?.map(|(_, tab)| tab))
+    }
+
+    /// The tab of the metered lease at that address, which has one machine only. Of leases that had the same
+    /// address one after the other: the last.
+    pub async fn tab_at(&self, address: &Pubkey) -> Result<Option<Tab>, StoreError> {
+        let query = [rows::TAB, "WHERE address = ? ORDER BY tabs.first_round DESC LIMIT 1"].concat();
+        let row =
+            sqlx::query(&query).bind(address.as_array().as_slice()).fetch_optional(&self.readers).await?;
+        Ok(row.as_ref().map(rows::tab).transpose()?.map(|(_, tab)| tab))
+    }
+
+    /// Receipts of a tab by number.
+    pub(super) async fn range(
+        &self,
+        tab: i64,
+        first: u64,
+        count: u32,
+    ) -> Result<Vec<SignedReceipt>, StoreError> {
+        let found =
+            sqlx::query("SELECT signed FROM receipts WHERE tab = ? AND seq >= ? ORDER BY seq LIMIT ?")
+                .bind(tab)
+                .bind(first as i64)
+                .bind(count)
+                .fetch_all(&self.readers)
+                .await?;
+        found.iter().map(rows::signed).collect()
+    }
+
+    async fn batch_row(
+        &self,
+        key: &BatchKey,
+        select: &str,
+    ) -> Result<Option<sqlx::sqlite::SqliteRow>, StoreError> {
+        let query = [select, "WHERE board = ? AND slot = ? AND generation = ? AND number = ?"].concat();
+        let query = sqlx::query(&query)
+            .bind(key.machine.board.as_array().as_slice())
+            .bind(key.machine.slot)
+            .bind(key.machine.generation)
+            .bind(key.number);
+        Ok(query.fetch_optional(&self.readers).await?)
+    }
+
+    fn kept_tree(&self, key: &BatchKey) -> Option<Arc<SumTree>> {
+        let trees = self.trees.lock().unwrap_or_else(|error| error.into_inner());
+        trees.iter().find(|(kept, _)| kept == key).map(|(_, tree)| tree.clone())
+    }
+}

@@ -1,0 +1,100 @@
+//! The database's tables, and how an older database gets them.
+
+use crate::receipts::store::StoreError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection, Row, SqliteConnection};
+use std::path::Path;
+
+/// What each version added; the version of a database is the number of steps it has taken.
+const STEPS: &[&str] = &["
+    -- A machine in a lease: its counters.
+    CREATE TABLE tabs (
+        id INTEGER PRIMARY KEY,
+        board BLOB NOT NULL,
+        slot INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        lease INTEGER NOT NULL,
+        address BLOB NOT NULL,
+        first_round INTEGER NOT NULL,
+        cluster BLOB NOT NULL,
+        spender BLOB,
+        seq INTEGER NOT NULL,
+        units INTEGER NOT NULL,
+        price INTEGER NOT NULL,
+        sealed INTEGER NOT NULL CHECK (sealed <= seq),
+        last_ms INTEGER NOT NULL,
+        UNIQUE (board, slot, generation, lease)
+    ) STRICT;
+    CREATE INDEX tabs_address ON tabs (address, first_round);
+    CREATE INDEX tabs_unsealed ON tabs (id) WHERE sealed < seq;
+
+    -- signed: 320 bytes of receipt, 64 of signature.
+    CREATE TABLE receipts (
+        tab INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        id BLOB NOT NULL UNIQUE,
+        signed BLOB NOT NULL,
+        PRIMARY KEY (tab, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER receipts_stay BEFORE UPDATE ON receipts
+    BEGIN SELECT RAISE (ABORT, 'receipts never change'); END;
+
+    CREATE TABLE batches (
+        board BLOB NOT NULL,
+        slot INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        tab INTEGER NOT NULL,
+        first_seq INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        header BLOB NOT NULL,
+        source TEXT NOT NULL,
+        log_index INTEGER,
+        PRIMARY KEY (board, slot, generation, number),
+        UNIQUE (tab, first_seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX batches_sealed ON batches (board, slot, generation, number) WHERE log_index IS NULL;
+    CREATE TRIGGER batches_stay BEFORE UPDATE OF
+        board, slot, generation, number, tab, first_seq, count, header, source ON batches
+    BEGIN SELECT RAISE (ABORT, 'sealed batches never change'); END;
+
+    -- The voucher with the highest price of each lease; redeemed: what of it the chain has paid.
+    CREATE TABLE vouchers (
+        lease BLOB NOT NULL,
+        first_round INTEGER NOT NULL,
+        price INTEGER NOT NULL,
+        signed BLOB NOT NULL,
+        redeemed INTEGER NOT NULL,
+        PRIMARY KEY (lease, first_round)
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// A receipt that was returned must outlive a loss of power: the log is written to the disk at each commit.
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        // One for each size that a group of inserted receipts has, and the others.
+        .statement_cache_capacity(128)
+}
+
+/// Takes the steps that the database has not taken yet.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::raw_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL) STRICT")
+        .execute(&mut *transaction)
+        .await?;
+    let row = sqlx::query("SELECT max(version) FROM schema_version").fetch_one(&mut *transaction).await?;
+    let found: i64 = row.try_get::<Option<i64>, _>(0)?.unwrap_or(0);
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let taken = usize::try_from(found).ok().filter(|taken| *taken <= STEPS.len());
+    let left = taken.and_then(|taken| STEPS.get(taken..)).ok_or(StoreError::Newer { found, known })?;
+    for step in left {
+        sqlx::raw_sql(step).execute(&mut *transaction).await?;
+    }
+    if !left.is_empty() {
+        sqlx::query("INSERT INTO schema_version VALUES (?)").bind(known).execute(&mut *transaction).await?;
+    }
+    Ok(transaction.commit().await?)
+}

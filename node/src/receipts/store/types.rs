@@ -1,0 +1,140 @@
+//! What goes into the store and comes out of it.
+
+use crate::Machine;
+use crate::receipts::leases::RunningLease;
+use leasehold::state::BatchHeader;
+use leasehold_client::probe::Pubkey;
+use leasehold_client::record::SignedReceipt;
+use std::sync::Arc;
+
+/// A machine: its place, and the generation of the slot that tells it from those that were there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MachineKey {
+    pub board: Pubkey,
+    pub slot: u16,
+    pub generation: u16,
+}
+
+/// A batch: the machine, and its batches before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BatchKey {
+    pub machine: MachineKey,
+    pub number: u32,
+}
+
+/// One answer, as the inference server or the proxy reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// sha256 of the model's manifest.
+    pub model: [u8; 32],
+    /// sha256(salt | request) and sha256(salt | response).
+    pub request: [u8; 32],
+    pub response: [u8; 32],
+    /// Compute units: GPU-milliseconds.
+    pub units: u64,
+    pub tokens_in: u32,
+    pub tokens_out: u32,
+    /// Payment units.
+    pub price: u64,
+    /// Unix milliseconds in which the work began and ended.
+    pub start_ms: u64,
+    pub end_ms: u64,
+}
+
+/// A receipt to be numbered, signed and kept.
+#[derive(Clone, Debug)]
+pub struct NewReceipt {
+    pub machine: Arc<Machine>,
+    pub lease: Arc<RunningLease>,
+    pub work: Work,
+    /// Where the lease is metered: refuse the receipt if unsigned use would exceed so many payment units.
+    /// `None` for an answer that its caller has already.
+    pub limit: Option<u64>,
+}
+
+/// What a lease used so far, and what its buyer signed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tab {
+    pub machine: MachineKey,
+    /// Serial of the lease.
+    pub lease: u32,
+    pub address: Pubkey,
+    /// First round of the lease.
+    pub from: u32,
+    pub cluster: [u8; 8],
+    /// Who signs vouchers, where the lease is metered.
+    pub spender: Option<Pubkey>,
+    /// Receipts so far: the number of the next one.
+    pub seq: u64,
+    /// What they sum to: compute units, payment units.
+    pub units: u64,
+    pub price: u64,
+    /// Receipts of them that are in batches.
+    pub sealed: u64,
+    /// `end_ms` of the last one.
+    pub last_ms: u64,
+    /// Price in the best voucher, 0 where there is none.
+    pub signed_price: u64,
+}
+
+/// Receipts of one machine in one lease that are in no batch yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsealed {
+    pub machine: MachineKey,
+    /// Serial of the lease.
+    pub lease: u32,
+    pub first_seq: u64,
+    pub count: u64,
+    /// `end_ms` of the first of them.
+    pub first_ms: u64,
+}
+
+/// A batch. Only its place in the log is ever added to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedBatch {
+    pub key: BatchKey,
+    pub header: BatchHeader,
+    /// URL whose hash is in the header.
+    pub source: String,
+    /// Its place in the supplier's log, once it is there.
+    pub log_index: Option<u64>,
+}
+
+/// Which batches are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchState {
+    /// Not in the log yet, as far as is known.
+    Sealed,
+    /// In the log.
+    Posted,
+}
+
+/// A receipt, and where it stands.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub signed: SignedReceipt,
+    /// The batch it is in, and its place there.
+    pub batch: Option<(BatchKey, u32)>,
+}
+
+impl MachineKey {
+    /// `None` for a slot that no board can have.
+    pub fn of(machine: &Machine) -> Option<Self> {
+        let Machine { board, generation, .. } = *machine;
+        Some(Self { board, slot: u16::try_from(machine.slot).ok()?, generation })
+    }
+}
+
+impl BatchKey {
+    pub fn of(header: &BatchHeader) -> Self {
+        let BatchHeader { board, slot, generation, number, .. } = *header;
+        Self { machine: MachineKey { board, slot, generation }, number }
+    }
+}
+
+impl Tab {
+    /// What may still be billed: unsigned use stays within `limit`, all use within the deposit.
+    pub fn allowance(&self, limit: u64, deposit: u64) -> u64 {
+        self.signed_price.saturating_add(limit).min(deposit).saturating_sub(self.price)
+    }
+}

@@ -1,0 +1,124 @@
+//! The one task that writes.
+
+use super::append::Appending;
+use super::{BatchKey, NewReceipt, SealedBatch, StoreError, seal, vouchers};
+use crate::receipts::signer::Signer;
+use leasehold_client::record::{SignedReceipt, SignedVoucher};
+use sqlx::{Connection, SqliteConnection, SqliteTransaction};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+/// Requests that are written in one transaction, at most. Their callers all wait for the last of them.
+const GROUP: usize = 512;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What can be written.
+#[derive(Debug)]
+pub(super) enum Job {
+    Append(Vec<NewReceipt>, Reply<Vec<SignedReceipt>>),
+    Seal(Box<SealedBatch>, Reply<()>),
+    Posted(BatchKey, u64, Reply<()>),
+    Voucher(Box<SignedVoucher>, Reply<SignedVoucher>),
+    Redeemed { lease: [u8; 32], from: u32, price: u64, reply: Reply<()> },
+    Close,
+}
+
+/// Tells a caller how it went, once that is known.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+pub(super) async fn run(
+    mut connection: SqliteConnection,
+    mut queue: mpsc::Receiver<Job>,
+    signer: Arc<Signer>,
+) {
+    let mut jobs = Vec::with_capacity(GROUP);
+    let mut open = true;
+    while open && queue.recv_many(&mut jobs, GROUP).await > 0 {
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut left = jobs.drain(..);
+        let written = match connection.begin_with("BEGIN IMMEDIATE").await {
+            Ok(transaction) => write(transaction, &mut left, &mut answers, &mut open, &signer).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = &written {
+            error!(%error, "nothing of a group of requests was kept");
+        }
+        // Those that were not reached: dropping their replies tells their callers.
+        open &= !left.any(|job| matches!(job, Job::Close));
+        for answer in answers {
+            answer(written.clone());
+        }
+    }
+    if let Err(error) = connection.close().await {
+        error!(%error, "the receipts' database was not closed in order");
+    }
+}
+
+/// Writes one group. Nothing of it is answered here but refusals, which leave no trace in the database.
+async fn write(
+    mut transaction: SqliteTransaction<'_>,
+    jobs: &mut impl Iterator<Item = Job>,
+    answers: &mut Vec<Answer>,
+    open: &mut bool,
+    signer: &Signer,
+) -> Result<(), StoreError> {
+    let mut appending = Appending::default();
+    for job in jobs {
+        match job {
+            Job::Append(receipts, reply) => {
+                let done = appending.append(&mut transaction, signer, receipts).await;
+                settle(done, reply, answers)?;
+            }
+            Job::Close => *open = false,
+            other => {
+                // These look at counters in the database, where those of this group must be by then.
+                std::mem::take(&mut appending).flush(&mut transaction).await?;
+                write_other(&mut transaction, other, answers).await?;
+            }
+        }
+    }
+    appending.flush(&mut transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
+async fn write_other(
+    connection: &mut SqliteConnection,
+    job: Job,
+    answers: &mut Vec<Answer>,
+) -> Result<(), StoreError> {
+    match job {
+        Job::Seal(batch, reply) => settle(seal::insert(connection, &batch).await, reply, answers),
+        Job::Posted(key, index, reply) => {
+            settle(seal::mark_posted(connection, key, index).await, reply, answers)
+        }
+        Job::Voucher(signed, reply) => settle(vouchers::keep(connection, &signed).await, reply, answers),
+        Job::Redeemed { lease, from, price, reply } => {
+            settle(vouchers::mark_redeemed(connection, &lease, from, price).await, reply, answers)
+        }
+        // Handled by the caller.
+        Job::Append(..) | Job::Close => Ok(()),
+    }
+}
+
+/// Answers a refusal now and a success after the commit; a failure of the database ends the group.
+fn settle<T: Send + 'static>(
+    done: Result<T, StoreError>,
+    reply: Reply<T>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), StoreError> {
+    // A caller that has gone away doesn't hear the answer; what it asked for is kept all the same.
+    let (outcome, failed) = match done {
+        Err(refusal) if refusal.is_refusal() => {
+            let _ = reply.send(Err(refusal));
+            return Ok(());
+        }
+        Err(failure) => (None, Err(failure)),
+        Ok(value) => (Some(value), Ok(())),
+    };
+    answers.push(Box::new(move |committed| {
+        let _ = reply.send(committed.and_then(|()| outcome.ok_or(StoreError::Closed)));
+    }));
+    failed
+}

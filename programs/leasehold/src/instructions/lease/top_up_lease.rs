@@ -1,0 +1,41 @@
+use anchor_lang::prelude::*;
+
+use crate::{
+    error::LeaseholdError,
+    events::LeaseExtended,
+    instructions::{refuse_stray, tokens::*},
+    math::add,
+    state::{Board, Lease},
+};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct TopUpLease<'info> {
+    /// Pays. What is not spent goes to the lease's owner.
+    pub payer: Signer<'info>,
+    #[account(mut)]
+    pub board: AccountLoader<'info, Board>,
+    #[account(mut, has_one = board @ LeaseholdError::WrongBoard)]
+    pub lease: Box<Account<'info, Lease>>,
+    pub tokens: Tokens<'info>,
+}
+
+/// Adds to the deposit of a metered lease.
+pub fn top_up_lease(ctx: Context<TopUpLease>, amount: u64) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    let TopUpLease { payer, board, lease, tokens, .. } = &mut *ctx.accounts;
+    lease.require_open()?;
+    require!(lease.meter.is_some(), LeaseholdError::LeaseNotMetered);
+    require!(amount > 0, LeaseholdError::AmountIsZero);
+    {
+        let key = board.key();
+        let mut board = board.load_mut()?;
+        tokens.validate_payment(&key, &board)?;
+        board.ledger.escrow = add(board.ledger.escrow, amount)?;
+    }
+    lease.deposit = add(lease.deposit, amount)?;
+    let until = lease.until;
+    tokens.take(payer, amount)?;
+    emit_cpi!(LeaseExtended { lease: ctx.accounts.lease.key(), until, deposit: amount });
+    Ok(())
+}

@@ -1,0 +1,125 @@
+use anchor_lang::prelude::*;
+
+use crate::{
+    constants::{CLOCK_SKEW_MS, MAX_SOURCE},
+    error::LeaseholdError,
+    events::BatchesAppended,
+    instructions::{now, refuse_stray},
+    math::sum_tree::SumNode,
+    state::{
+        BatchHeader, Board, ComputeLog, Lane, MAX_BATCH, Slot, SlotState, Supplier, split, split_log_mut,
+    },
+};
+
+/// A batch of receipts, as its supplier reports it. The rest of its header the program knows.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub slot: u16,
+    /// Serial of the lease.
+    pub lease: u32,
+    /// Batches of this machine before this one: a batch that was sent twice is refused.
+    pub number: u32,
+    pub count: u32,
+    pub root: SumNode,
+    /// `end_ms` of the first and of the last receipt.
+    pub first_ms: u64,
+    pub last_ms: u64,
+}
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct AppendBatches<'info> {
+    /// The log's operator, or the supplier's authority.
+    pub operator: Signer<'info>,
+    pub supplier: Account<'info, Supplier>,
+    #[account(mut, has_one = supplier @ LeaseholdError::WrongSupplier)]
+    pub log: AccountLoader<'info, ComputeLog>,
+    pub board: AccountLoader<'info, Board>,
+}
+
+impl AppendBatches<'_> {
+    fn validate(&self, source: &str, batches: &[Batch]) -> Result<()> {
+        let operator = self.operator.key();
+        let allowed = operator == self.log.load()?.operator || operator == self.supplier.authority;
+        require!(allowed, LeaseholdError::WrongAuthority);
+        require_keys_eq!(self.board.load()?.market, self.supplier.market, LeaseholdError::WrongMarket);
+        require!((1..=MAX_SOURCE).contains(&source.len()), LeaseholdError::SourceLength);
+        require!(!batches.is_empty(), LeaseholdError::NoBatches);
+        Ok(())
+    }
+}
+
+/// Appends batches of receipts of machines of one board to their supplier's log. `source` is the URL where
+/// the receipts can be had.
+pub fn append_batches(ctx: Context<AppendBatches>, source: String, batches: Vec<Batch>) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    ctx.accounts.validate(&source, &batches)?;
+    let AppendBatches { supplier, log, board, .. } = ctx.accounts;
+    let latest = u64::try_from(now()?).map_err(|_| LeaseholdError::MathOverflow)?;
+    let latest = latest.saturating_mul(1_000).saturating_add(CLOCK_SKEW_MS);
+    let mut headers = Vec::with_capacity(batches.len());
+    let first;
+    {
+        let (log_info, board_info) = (log.to_account_info(), board.to_account_info());
+        let (mut log_data, board_data) = (log_info.try_borrow_mut_data()?, board_info.try_borrow_data()?);
+        let (log, lanes) = split_log_mut(&mut log_data)?;
+        let (board, slots) = split(&board_data)?;
+        let hash = solana_sha256_hasher::hash(source.as_bytes()).to_bytes();
+        first = log.batches;
+        for batch in &batches {
+            let slot = slots.get(usize::from(batch.slot)).ok_or(LeaseholdError::NoSuchSlot)?;
+            require!(!slot.is(SlotState::Vacant), LeaseholdError::SlotVacant);
+            require_keys_eq!(slot.supplier, supplier.key(), LeaseholdError::WrongSupplier);
+            let lane = lanes
+                .binary_search_by_key(&(board.index, batch.slot), Lane::key)
+                .ok()
+                .and_then(|place| lanes.get_mut(place))
+                .ok_or(LeaseholdError::NoLane)?;
+            lane.adopt(slot);
+            batch.validate(board, slot, lane, latest)?;
+            let header = batch.header(*board_info.key, slot, lane, hash);
+            lane.advance(&header)?;
+            log.append(&header)?;
+            headers.push(header);
+        }
+    }
+    emit_cpi!(BatchesAppended { log: ctx.accounts.log.key(), first, source, headers });
+    Ok(())
+}
+
+impl Batch {
+    /// Refuses a batch that doesn't follow on what the machine appended before.
+    fn validate(&self, board: &Board, slot: &Slot, lane: &Lane, latest: u64) -> Result<()> {
+        require!((1..=MAX_BATCH).contains(&self.count), LeaseholdError::BatchSize);
+        require!(self.number == lane.batches, LeaseholdError::BatchOutOfOrder);
+        let existed = (1..board.next_serial).contains(&self.lease);
+        // Of leases that are over the slot knows nothing but that they came before the one that runs.
+        let reached = slot.lease == 0 || self.lease <= slot.lease;
+        require!(existed && reached, LeaseholdError::NoSuchLease);
+        require!(self.lease >= lane.lease, LeaseholdError::BatchOutOfOrder);
+        let begin = if slot.lease == self.lease { slot.lease_from } else { 0 };
+        let earliest = u64::from(begin).saturating_mul(u64::from(board.round_secs)).saturating_mul(1_000);
+        let in_order = self.first_ms >= earliest.max(lane.last_ms)
+            && self.first_ms <= self.last_ms
+            && self.last_ms <= latest;
+        require!(in_order, LeaseholdError::BatchTimes);
+        Ok(())
+    }
+
+    fn header(&self, board: Pubkey, slot: &Slot, lane: &Lane, source: [u8; 32]) -> BatchHeader {
+        BatchHeader {
+            board,
+            node_key: slot.node_key,
+            slot: self.slot,
+            generation: slot.generation,
+            lease: self.lease,
+            number: self.number,
+            count: self.count,
+            first_seq: if self.lease == lane.lease { lane.next_seq } else { 0 },
+            root: self.root,
+            first_ms: self.first_ms,
+            last_ms: self.last_ms,
+            source,
+        }
+    }
+}

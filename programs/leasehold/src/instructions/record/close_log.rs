@@ -1,0 +1,25 @@
+use anchor_lang::prelude::*;
+
+use crate::{
+    error::LeaseholdError,
+    instructions::refuse_stray,
+    state::{ComputeLog, Supplier},
+};
+
+#[derive(Accounts)]
+pub struct CloseLog<'info> {
+    #[account(mut)]
+    pub authority: Signer<'info>,
+    #[account(has_one = authority @ LeaseholdError::WrongAuthority)]
+    pub supplier: Account<'info, Supplier>,
+    #[account(mut, close = authority, has_one = supplier @ LeaseholdError::WrongSupplier)]
+    pub log: AccountLoader<'info, ComputeLog>,
+}
+
+/// Closes the log of a supplier without machines. Its rent goes to the authority; its receipts can be
+/// checked no more.
+pub fn close_log(ctx: Context<CloseLog>) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    require!(ctx.accounts.supplier.machines == 0, LeaseholdError::MachinesLeft);
+    Ok(())
+}

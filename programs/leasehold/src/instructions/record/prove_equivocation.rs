@@ -1,0 +1,58 @@
+use anchor_lang::prelude::*;
+
+use crate::{
+    error::LeaseholdError,
+    events::MachineConvicted,
+    instructions::{
+        record::{convict, require_own_keeper},
+        refuse_stray,
+        signatures::signed,
+    },
+    state::{Board, Keeper, Lease, Receipt, split_mut},
+};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct ProveEquivocation<'info> {
+    pub caller: Signer<'info>,
+    #[account(mut)]
+    pub board: AccountLoader<'info, Board>,
+    #[account(mut, has_one = board @ LeaseholdError::WrongBoard)]
+    pub lease: Box<Account<'info, Lease>>,
+    /// Gets the caller's part of what is slashed; without it that part is burned.
+    #[account(mut)]
+    pub keeper: Option<Account<'info, Keeper>>,
+    /// CHECK: its address.
+    #[account(address = solana_sdk_ids::sysvar::instructions::ID)]
+    pub instructions: UncheckedAccount<'info>,
+}
+
+/// Takes the bond of a machine that signed two receipts with one number. Both signatures are checked by the
+/// Ed25519 program in the instruction before.
+pub fn prove_equivocation(ctx: Context<ProveEquivocation>) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    let ProveEquivocation { caller, board, lease, keeper, instructions, .. } = &mut *ctx.accounts;
+    require_own_keeper(keeper.as_deref(), caller.key, &board.load()?.market)?;
+    let signed = signed(instructions, 2, Receipt::LEN)?;
+    let read = |index| -> Result<Receipt> {
+        let receipt = Receipt::read(signed.message(index)?).ok_or(LeaseholdError::ReceiptMalformed)?;
+        let same = receipt.node_key == signed.key && receipt.is_of(&lease.board, lease.serial);
+        require!(same, LeaseholdError::WrongReceipt);
+        Ok(receipt)
+    };
+    let (one, other) = (read(0)?, read(1)?);
+    let same_machine = (one.slot, one.generation) == (other.slot, other.generation);
+    let same_number = one.seq == other.seq && one.cluster == other.cluster;
+    let contradict = same_machine && same_number && one != other;
+    require!(contradict, LeaseholdError::NoEquivocation);
+    let info = board.to_account_info();
+    let slashed = {
+        let mut data = info.try_borrow_mut_data()?;
+        let (board, slots) = split_mut(&mut data)?;
+        let machine = slots.get_mut(usize::from(one.slot)).filter(|machine| one.is_by(machine));
+        convict(board, machine.ok_or(LeaseholdError::WrongMachine)?, lease, keeper.as_deref_mut())?
+    };
+    let slot = one.slot;
+    emit_cpi!(MachineConvicted { lease: ctx.accounts.lease.key(), slot, receipt: other.id(), slashed });
+    Ok(())
+}

@@ -1,0 +1,74 @@
+use anchor_lang::{prelude::*, solana_program::program::set_return_data};
+
+use crate::{
+    error::LeaseholdError,
+    instructions::refuse_stray,
+    math::sum_tree::{SumNode, climb},
+    state::{BatchHeader, ComputeLog},
+};
+
+/// Where a batch stands in a log.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct BatchProof {
+    pub header: BatchHeader,
+    /// Place of the batch in the log.
+    pub index: u64,
+    /// Hashes beside the way to its peak, lowest first.
+    pub path: Vec<[u8; 32]>,
+}
+
+impl BatchProof {
+    pub fn require_in(&self, log: &ComputeLog) -> Result<()> {
+        require!(log.holds(&self.header, self.index, &self.path), LeaseholdError::NotInLog);
+        Ok(())
+    }
+}
+
+/// What was proved of a receipt; also what the instruction returns.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedReceipt {
+    /// Number of the receipt in its lease.
+    pub seq: u64,
+    pub header: BatchHeader,
+    /// Sums over all receipts of the batch before it.
+    pub units_before: u64,
+    pub price_before: u64,
+}
+
+#[derive(Accounts)]
+pub struct VerifyReceipt<'info> {
+    pub log: AccountLoader<'info, ComputeLog>,
+}
+
+/// Refuses unless the receipt is in the log. Changes nothing; returns a [`VerifiedReceipt`].
+///
+/// `leaf` is the receipt's id, units and price, all three taken from the receipt by whoever asks: the
+/// program sees the receipt's hash alone.
+pub fn verify_receipt(
+    ctx: Context<VerifyReceipt>,
+    leaf: SumNode,
+    place: u32,
+    path: Vec<SumNode>,
+    batch: BatchProof,
+) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    batch.require_in(&*ctx.accounts.log.load()?)?;
+    let proven = climb(leaf, place, batch.header.count, &path).ok_or(LeaseholdError::NotInLog)?;
+    require!(proven.root == batch.header.root, LeaseholdError::NotInLog);
+    let verified = VerifiedReceipt {
+        seq: batch.header.first_seq.saturating_add(u64::from(place)),
+        header: batch.header,
+        units_before: proven.units_before,
+        price_before: proven.price_before,
+    };
+    let mut data = Vec::with_capacity(core::mem::size_of::<VerifiedReceipt>());
+    verified.serialize(&mut data)?;
+    set_return_data(&data);
+    Ok(())
+}
+
+/// Refuses unless the batch is in the log: proves the sums in its header. Changes nothing.
+pub fn verify_batch(ctx: Context<VerifyReceipt>, batch: BatchProof) -> Result<()> {
+    refuse_stray(ctx.remaining_accounts)?;
+    batch.require_in(&*ctx.accounts.log.load()?)
+}

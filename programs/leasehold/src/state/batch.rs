@@ -1,0 +1,60 @@
+use anchor_lang::prelude::*;
+use bytemuck::{Pod, Zeroable};
+
+use crate::math::{
+    digest::{Domain, digest},
+    sum_tree::SumNode,
+};
+
+/// Most receipts of a batch: a path of 16 nodes, which an answer to a demand carries in one transaction.
+pub const MAX_BATCH: u32 = 1 << 16;
+
+/// A batch of receipts of one machine in one lease, in the order of their numbers and without gaps. Its hash is a leaf of the
+/// supplier's compute log.
+#[derive(AnchorSerialize, AnchorDeserialize, Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BatchHeader {
+    pub board: Pubkey,
+    /// Key of the machine that was in the slot when the batch was appended.
+    pub node_key: [u8; 32],
+    pub slot: u16,
+    pub generation: u16,
+    /// Serial of the lease.
+    pub lease: u32,
+    /// Batches of this machine before this one.
+    pub number: u32,
+    /// Receipts in it, at least one.
+    pub count: u32,
+    /// `seq` of the first.
+    pub first_seq: u64,
+    /// Root of the tree over them, and what they sum to.
+    pub root: SumNode,
+    /// `end_ms` of the first and of the last, Unix milliseconds.
+    pub first_ms: u64,
+    pub last_ms: u64,
+    /// sha256 of the URL where the receipts can be had.
+    pub source: [u8; 32],
+}
+
+const _: () = assert!(core::mem::size_of::<BatchHeader>() == BatchHeader::LEN);
+
+impl BatchHeader {
+    pub const LEN: usize = 184;
+    pub const TAG: [u8; 16] = *b"LEASEHOLD:BTCH:1";
+
+    /// Its leaf in the log.
+    pub fn leaf(&self) -> [u8; 32] {
+        digest(Domain::Batch, &[&Self::TAG, bytemuck::bytes_of(self)])
+    }
+
+    /// The first number after it.
+    pub fn next_seq(&self) -> u64 {
+        self.first_seq.saturating_add(u64::from(self.count))
+    }
+
+    /// Place in the batch of the receipt with that number.
+    pub fn index_of(&self, seq: u64) -> Option<u32> {
+        let index = u32::try_from(seq.checked_sub(self.first_seq)?).ok()?;
+        (index < self.count).then_some(index)
+    }
+}

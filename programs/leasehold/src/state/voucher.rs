@@ -1,0 +1,46 @@
+use bytemuck::{Pod, Zeroable};
+
+/// What the buyer of a metered lease signs, off-chain: everything that it owes so far. A later voucher takes
+/// the place of all before it. Signed with Ed25519 by the lease's `spender` over these 152 bytes.
+#[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Voucher {
+    /// [`Voucher::TAG`].
+    pub tag: [u8; 16],
+    /// This program.
+    pub program: [u8; 32],
+    /// Address of the lease.
+    pub lease: [u8; 32],
+    /// First 8 bytes of the genesis hash of the cluster it is meant for.
+    pub cluster: [u8; 8],
+    /// First round of the lease: tells it from one that had its address before.
+    pub from: u32,
+    /// Reserved, zero.
+    pub reserved: u32,
+    /// Receipts it pays for: all with a lower number.
+    pub seq: u64,
+    /// Their compute units.
+    pub units: u64,
+    /// Their price, in payment units.
+    pub price: u64,
+    /// Root of the sum tree over them; zeros where the buyer doesn't keep one.
+    pub root: [u8; 32],
+}
+
+const _: () = assert!(core::mem::size_of::<Voucher>() == Voucher::LEN);
+
+impl Voucher {
+    pub const LEN: usize = 152;
+    pub const TAG: [u8; 16] = *b"LEASEHOLD:VCHR:1";
+
+    /// Reads a voucher of this version and program; nothing where the bytes are something else.
+    pub fn read(bytes: &[u8]) -> Option<Voucher> {
+        let voucher: Voucher = (bytes.len() == Self::LEN).then(|| bytemuck::pod_read_unaligned(bytes))?;
+        let ours = voucher.tag == Self::TAG && voucher.program == crate::ID.to_bytes();
+        (ours && voucher.reserved == 0).then_some(voucher)
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        bytemuck::bytes_of(self)
+    }
+}

@@ -1,0 +1,345 @@
+//! Leases paid by use: opening, notice, and what is left of the deposit.
+
+use leasehold::{
+    error::LeaseholdError,
+    instructions::{Machine, MeterArgs, OpenLeaseArgs},
+    math::matching::Criteria,
+    state::{LeaseState, Meter, SlotState},
+};
+use leasehold_client::{board::BoardView, event::Event, instruction, quote};
+use leasehold_tests::*;
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+
+use crate::{cancel, claim_refund, lease_address, payments};
+
+pub const DEPOSIT: u64 = 50 * USD;
+
+/// A metered lease of machine 0 of two, whose first round runs.
+pub fn metered(rounds: u32) -> Scene {
+    let mut scene = Scene::listed(0);
+    scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(0), signing_machine(1)]);
+    assert_eq!(scene.world.open_metered(&scene.buyer, DEPOSIT, rounds), 1);
+    scene.world.end_round();
+    scene
+}
+
+/// Redeems a voucher for that much in all; the supplier sends it.
+#[track_caller]
+pub fn redeem(scene: &mut Scene, price: u64) -> u64 {
+    let redeem = scene.world.redeem_instructions(1, &scene.world.voucher(1, price), 0);
+    scene.world.ok(&redeem, &[&scene.supplier.wallet]).compute_units_consumed
+}
+
+pub fn top_up(world: &World, payer: &Keypair, amount: u64) -> Instruction {
+    let wallet = payments(world, payer);
+    instruction::top_up_lease(&world.board(), payer.pubkey(), lease_address(world), wallet, amount)
+}
+
+/// Notice by the owner, or by the authority of the machine's supplier.
+fn notice(scene: &Scene, by_supplier: bool) -> (Instruction, Keypair) {
+    let (signer, account) = match by_supplier {
+        true => (&scene.supplier.wallet, Some(scene.supplier.account)),
+        false => (&scene.buyer, None),
+    };
+    let (board, lease) = (scene.world.board(), lease_address(&scene.world));
+    let notice = instruction::give_notice(&board, signer.pubkey(), lease, account);
+    (notice, signer.insecure_clone())
+}
+
+/// Ends the lease and settles it; nobody votes.
+pub fn settle(scene: &mut Scene) {
+    let until = scene.world.lease(1).until;
+    scene.world.go_to_round(until + 2);
+    let authority = scene.world.authority.insecure_clone();
+    scene.world.ok(&[instruction::close_round(&scene.world.board())], &[&authority]);
+    scene.world.settle(&authority, 1);
+}
+
+pub fn net(gross: u64) -> u64 {
+    gross - gross * 300 / 10_000
+}
+
+#[test]
+fn open_metered_lease_ok() {
+    let mut scene = Scene::listed(3);
+    scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(3)]);
+    let (buyer, round) = (scene.buyer.insecure_clone(), scene.world.round());
+    let before = scene.world.payments_of(&buyer.pubkey());
+    // Machines 0 to 2 are as cheap, and may be leased by the hour alone.
+    assert_eq!(scene.world.open_metered(&buyer, DEPOSIT, 8), 1);
+    let lease = scene.world.lease(1);
+    assert_eq!((lease.deposit, lease.machines, lease.state), (DEPOSIT, 1, LeaseState::Open));
+    assert_eq!((lease.from, lease.until), (round + 1, round + 9));
+    assert_eq!(lease.meter, Some(Meter { spender: public(&spender()), seq: 0, units: 0 }));
+    assert_eq!(before - scene.world.payments_of(&buyer.pubkey()), DEPOSIT);
+    let slot = scene.world.slot(3);
+    assert!(slot.is(SlotState::Leased) && slot.lease == 1);
+    assert_eq!(scene.world.with_board(|board, _| board.ledger.escrow), DEPOSIT);
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn open_metered_lease_fails_when_the_order_is_not_good() {
+    let mut scene = Scene::listed(2);
+    scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(2), signing_machine(3)]);
+    let buyer = scene.buyer.insecure_clone();
+    let good = scene.world.metered_args(DEPOSIT, 8);
+    let meter = |deposit| Some(MeterArgs { spender: public(&spender()), deposit });
+    let mut refuses = |args: OpenLeaseArgs, error: LeaseholdError| {
+        let open = scene.world.open_instruction(&buyer, args);
+        scene.world.fails(open, &[&buyer], error);
+    };
+    refuses(OpenLeaseArgs { meter: None, ..good }, LeaseholdError::MeterMismatch);
+    refuses(OpenLeaseArgs { criteria: anything(), ..good }, LeaseholdError::MeterMismatch);
+    refuses(OpenLeaseArgs { machines: 2, ..good }, LeaseholdError::MeteredCluster);
+    refuses(OpenLeaseArgs { machines: 0, ..good }, LeaseholdError::NoMachines);
+    refuses(OpenLeaseArgs { meter: meter(0), ..good }, LeaseholdError::AmountIsZero);
+    refuses(OpenLeaseArgs { max_deposit: DEPOSIT - 1, ..good }, LeaseholdError::CostsTooMuch);
+    let elsewhere = Criteria { min_speed: 9, ..good.criteria };
+    refuses(OpenLeaseArgs { criteria: elsewhere, ..good }, LeaseholdError::NotEnoughMachines);
+    // The flag is what counts.
+    scene.world.open_metered(&buyer, USD, 8);
+    scene.world.open_metered(&buyer, USD, 8);
+    let third = scene.world.metered_args(USD, 8);
+    let open = scene.world.open_instruction(&buyer, third);
+    scene.world.fails(open, &[&buyer], LeaseholdError::NotEnoughMachines);
+    assert_eq!((scene.world.slot(0).lease, scene.world.slot(1).lease), (0, 0));
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn a_machine_that_may_be_leased_by_use_may_be_leased_by_the_hour_too() {
+    let mut scene = Scene::listed(0);
+    let plain = Machine { price: 36 * USD / 100, ..machine(1) };
+    scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(0), plain]);
+    scene.world.open(&scene.buyer, anything(), 2, 4);
+    assert_eq!((scene.world.slot(0).lease, scene.world.slot(1).lease), (1, 1));
+    assert_eq!(scene.world.lease(1).meter, None);
+    scene.world.assert_invariants();
+}
+
+/// Invariant 18.
+#[test]
+fn a_quote_is_the_metered_lease_that_is_opened() {
+    let mut scene = Scene::listed(1);
+    let cheap = Machine { price: USD / 10, ..signing_machine(1) };
+    scene.world.list(&scene.supplier, COMMITTED, &[cheap, signing_machine(2)]);
+    let data = scene.world.data(&scene.world.board().address);
+    let view = BoardView::new(&data).expect("a board");
+    let meter = MeterArgs { spender: public(&spender()), deposit: DEPOSIT };
+    let quote = quote::quote_metered(&view, scene.world.now(), &anything(), 30, meter).expect("one fits");
+    let before = scene.world.payments_of(&scene.buyer.pubkey());
+    let open = scene.world.open_instruction(&scene.buyer, quote.args(quote.deposit, None));
+    scene.world.ok(&[open], &[&scene.buyer]);
+    let lease = scene.world.lease(1);
+    assert_eq!((lease.from, lease.until, lease.deposit), (quote.from, quote.until, quote.deposit));
+    assert_eq!(before - scene.world.payments_of(&scene.buyer.pubkey()), quote.deposit);
+    assert_eq!(quote.slots, [1]);
+    assert_eq!(scene.world.slot(1).lease, 1);
+
+    let data = scene.world.data(&scene.world.board().address);
+    let view = BoardView::new(&data).expect("a board");
+    assert_eq!(quote::extension(&view, scene.world.now(), &lease, 10), Ok(0));
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn extend_lease_costs_nothing_where_use_is_paid() {
+    let mut scene = metered(10);
+    let (board, key) = (scene.world.board(), scene.buyer.pubkey());
+    let (until, before) = (scene.world.lease(1).until, scene.world.payments_of(&key));
+    let wallet = payments(&scene.world, &scene.buyer);
+    let extend = instruction::extend_lease(&board, key, board.lease(1), wallet, 20, 0);
+    scene.world.ok(&[extend], &[&scene.buyer]);
+    let lease = scene.world.lease(1);
+    assert_eq!((lease.until, lease.terms.rounds, lease.deposit), (until + 20, 30, DEPOSIT));
+    assert_eq!((scene.world.slot(0).lease_until, scene.world.payments_of(&key)), (until + 20, before));
+    let long = instruction::extend_lease(&board, key, board.lease(1), wallet, COMMITTED, 0);
+    scene.world.fails(long, &[&scene.buyer], LeaseholdError::MachineNotCommitted);
+    redeem(&mut scene, USD);
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn what_only_a_lease_by_the_hour_can_do_is_refused() {
+    let mut scene = metered(50);
+    let (board, buyer) = (scene.world.board(), scene.buyer.insecure_clone());
+    let (key, wallet) = (buyer.pubkey(), payments(&scene.world, &buyer));
+    let cancel = cancel(&scene.world, &buyer);
+    let transfer = instruction::transfer_lease(key, board.lease(1), scene.keepers[0].wallet.pubkey());
+    let replace = instruction::replace_node(&board, key, board.lease(1), wallet, 0, u64::MAX, None);
+    scene.world.attest(&scene.keepers, |_| false);
+    for instruction in [cancel, transfer, replace] {
+        scene.world.fails(instruction, &[&buyer], LeaseholdError::LeaseMetered);
+    }
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn what_only_a_metered_lease_can_do_is_refused() {
+    let mut scene = Scene::listed(0);
+    scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(0)]);
+    scene.world.open(&scene.buyer, anything(), 1, 50);
+    scene.world.end_round();
+    let buyer = scene.buyer.insecure_clone();
+    let voucher = scene.world.voucher(1, 100);
+    let redeem = scene.world.redeem_instructions(1, &voucher, 0);
+    scene.world.fails_last(&redeem, &[&buyer], LeaseholdError::LeaseNotMetered);
+    let more = top_up(&scene.world, &buyer, USD);
+    scene.world.fails(more, &[&buyer], LeaseholdError::LeaseNotMetered);
+    for by_supplier in [false, true] {
+        let (notice, signer) = notice(&scene, by_supplier);
+        scene.world.fails(notice, &[&signer], LeaseholdError::LeaseNotMetered);
+    }
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn give_notice_ok_by_either_side() {
+    for by_supplier in [false, true] {
+        let mut scene = metered(50);
+        redeem(&mut scene, 2 * USD);
+        let (notice, signer) = notice(&scene, by_supplier);
+        let round = scene.world.round();
+        let meta = scene.world.ok(core::slice::from_ref(&notice), &[&signer]);
+        println!("give_notice: {} CU", meta.compute_units_consumed);
+        let lease = scene.world.lease(1);
+        // The rest of this round and six more: an hour at least.
+        assert_eq!((lease.state, lease.until), (LeaseState::Cancelled, round + 7));
+        assert_eq!((scene.world.slot(0).lease_until, lease.terms.cancel_secs), (round + 7, 0));
+        assert!(matches!(&events(&meta)[..], [Event::LeaseCancelled(event)] if event.until == round + 7));
+        scene.world.assert_invariants();
+        // It is given once, and nothing more is paid in.
+        scene.world.fails(notice, &[&signer], LeaseholdError::LeaseNotOpen);
+        let buyer = scene.buyer.insecure_clone();
+        let more = top_up(&scene.world, &buyer, USD);
+        scene.world.fails(more, &[&buyer], LeaseholdError::LeaseNotOpen);
+        let (board, wallet) = (scene.world.board(), payments(&scene.world, &buyer));
+        let extend = instruction::extend_lease(&board, buyer.pubkey(), board.lease(1), wallet, 1, 0);
+        scene.world.fails(extend, &[&buyer], LeaseholdError::LeaseNotOpen);
+
+        // Until then the machine redeems its last voucher.
+        scene.world.go_to_round(round + 6);
+        redeem(&mut scene, 5 * USD);
+        scene.world.assert_invariants();
+        settle(&mut scene);
+        let lease = scene.world.lease(1);
+        assert_eq!((lease.paid + lease.fees, lease.refunded), (5 * USD, DEPOSIT - 5 * USD));
+        let before = scene.world.payments_of(&buyer.pubkey());
+        let refund = claim_refund(&scene.world, &buyer);
+        scene.world.ok(&[refund], &[&buyer]);
+        assert_eq!(scene.world.payments_of(&buyer.pubkey()) - before, DEPOSIT - 5 * USD);
+        assert!(scene.world.slot(0).is(SlotState::Idle));
+        scene.world.assert_invariants();
+    }
+}
+
+#[test]
+fn give_notice_ok_before_the_lease_begins() {
+    let mut scene = Scene::listed(0);
+    scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(0)]);
+    scene.world.open_metered(&scene.buyer, DEPOSIT, 50);
+    let (notice, signer) = notice(&scene, false);
+    scene.world.ok(&[notice], &[&signer]);
+    let lease = scene.world.lease(1);
+    assert_eq!(lease.until - lease.from, 6);
+    settle(&mut scene);
+    assert_eq!(scene.world.lease(1).refund_due, DEPOSIT);
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn give_notice_fails_by_anybody_else() {
+    let mut scene = metered(50);
+    let rival = scene.world.supplier();
+    let (board, lease) = (scene.world.board(), lease_address(&scene.world));
+    let give =
+        |signer: &Keypair, supplier| instruction::give_notice(&board, signer.pubkey(), lease, supplier);
+    let cases = [
+        (give(&rival.wallet, None), &rival.wallet),
+        // Her own supplier's account, which the machine is not of.
+        (give(&rival.wallet, Some(rival.account)), &rival.wallet),
+        // The right account, which is not hers.
+        (give(&rival.wallet, Some(scene.supplier.account)), &rival.wallet),
+        (give(&scene.keepers[0].wallet, None), &scene.keepers[0].wallet),
+        // The supplier, without its account.
+        (give(&scene.supplier.wallet, None), &scene.supplier.wallet),
+    ];
+    for (notice, signer) in cases {
+        scene.world.fails(notice, &[signer], LeaseholdError::WrongAuthority);
+    }
+    assert_eq!(scene.world.lease(1).state, LeaseState::Open);
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn give_notice_fails_when_the_lease_ends_as_soon_by_itself() {
+    let mut scene = metered(20);
+    let until = scene.world.lease(1).until;
+    let (notice, signer) = notice(&scene, false);
+    scene.world.go_to_round(until - 7);
+    scene.world.fails(notice.clone(), &[&signer], LeaseholdError::NoticeTooLate);
+    scene.world.go_to_round(until + 10);
+    scene.world.fails(notice.clone(), &[&signer], LeaseholdError::NoticeTooLate);
+    scene.world.go_to_round(until - 8);
+    scene.world.ok(&[notice], &[&signer]);
+    assert_eq!(scene.world.lease(1).until, until - 1);
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn settle_lease_pays_nothing_by_the_hour() {
+    let mut scene = metered(5);
+    scene.world.attest(&scene.keepers, |_| true);
+    redeem(&mut scene, USD);
+    scene.world.settle(&scene.buyer, 1);
+    let lease = scene.world.lease(1);
+    assert_eq!((lease.state, lease.paid + lease.fees, lease.settled), (LeaseState::Open, USD, 0));
+    for _ in 0..4 {
+        scene.world.attest(&scene.keepers, |_| true);
+    }
+    scene.world.settle(&scene.buyer, 1);
+    let lease = scene.world.lease(1);
+    assert_eq!((lease.state, lease.paid + lease.fees), (LeaseState::Settled, USD));
+    assert_eq!((lease.refunded, lease.slashed), (DEPOSIT - USD, 0));
+    let slot = scene.world.slot(0);
+    assert_eq!((slot.up, slot.bond), (5, 100 * STAKE));
+    assert!(slot.is(SlotState::Idle));
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn downtime_costs_a_metered_machine_its_bond() {
+    let mut scene = metered(20);
+    for round in 0..20 {
+        // Down in 3 of 20 rounds, of which one is allowed.
+        scene.world.attest(&scene.keepers, |_| ![2, 7, 11].contains(&round));
+        if round == 5 {
+            redeem(&mut scene, 3 * USD);
+        }
+    }
+    scene.world.settle(&scene.buyer, 1);
+    let lease = scene.world.lease(1);
+    let slashed = 100 * STAKE * 2 * 2 / 20;
+    assert_eq!((lease.slashed, lease.paid + lease.fees), (slashed, 3 * USD));
+    assert_eq!(lease.refund_due, DEPOSIT - 3 * USD);
+    let slot = scene.world.slot(0);
+    assert!(slot.is(SlotState::Suspended) && slot.bond == 100 * STAKE - slashed);
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn a_machine_taken_from_a_metered_lease_loses_its_bond_and_keeps_what_was_signed() {
+    let mut scene = metered(10);
+    let board = scene.world.board();
+    let forfeit = instruction::forfeit_machines(&board, scene.supplier.wallet.pubkey(), vec![0]);
+    scene.world.ok(&[forfeit], &[&scene.supplier.wallet]);
+    redeem(&mut scene, USD);
+    settle(&mut scene);
+    let lease = scene.world.lease(1);
+    assert_eq!((lease.slashed, lease.paid + lease.fees), (100 * STAKE, USD));
+    assert_eq!(lease.refund_due, DEPOSIT - USD);
+    scene.world.assert_invariants();
+}

@@ -1,0 +1,199 @@
+//! Settling leases of more machines than one transaction holds, at the largest amounts there can be.
+
+use leasehold::{
+    instructions::Machine,
+    math::slashing::slash,
+    state::{Lease, LeaseState, Params, RoundRules},
+};
+use leasehold_client::instruction;
+use leasehold_tests::*;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+
+/// Rounds of each lease. They are so long that ten of them cost what 1,000 of ten minutes do.
+const ROUNDS: u32 = 10;
+const SECS: u128 = 60_000;
+
+/// What happens in a lease: rounds after which it is settled in mid-term, rounds in which all machines are
+/// down, rounds that nobody votes on, and the round in which its owner leaves it.
+#[derive(Clone, Copy, Default)]
+struct Course {
+    settled: &'static [u32],
+    down: &'static [u32],
+    unknown: &'static [u32],
+    cancelled: Option<u32>,
+}
+
+/// A board of machines that are all alike, and a buyer who can pay for them.
+struct Fleet {
+    world: World,
+    keepers: Vec<KeeperActor>,
+    buyer: Keypair,
+}
+
+impl Fleet {
+    fn new(machines: u16, price: u64, bond: u64) -> Self {
+        let rounds = RoundRules {
+            round_secs: SECS as u32,
+            submit_secs: 300,
+            seats: 3,
+            threshold: 2,
+            abandon_rounds: 64,
+        };
+        // The highest fee; one round of ten may be down.
+        let params = Params { bond_unit: bond, fee_bps: 3_000, sla_bps: 9_000, ..params() };
+        let mut world = World::with(rounds, params);
+        let supplier = world.supplier();
+        let missing = (bond * u64::from(machines)).saturating_sub(STAKED);
+        if missing > 0 {
+            let key = supplier.wallet.pubkey();
+            let from = world.market.stake_account(&key);
+            world.mint_stake(&key, missing);
+            let deposit = instruction::deposit_stake(&world.market, key, from, missing);
+            world.ok(&[deposit], &[&supplier.wallet]);
+        }
+        let all: Vec<_> = (0..machines).map(|number| Machine { price, ..machine(number) }).collect();
+        world.list(&supplier, 100, &all);
+        let (keepers, buyer) = (world.keepers(3), world.wallet());
+        world.make_rich(&buyer.pubkey());
+        world.end_round();
+        Fleet { world, keepers, buyer }
+    }
+
+    /// Leases that many of the machines, until all rounds of the lease are closed.
+    fn lease(&self, machines: u32, course: Course) -> World {
+        let Fleet { world, keepers, buyer } = self;
+        let (mut world, board, key) = (world.clone(), world.board(), buyer.pubkey());
+        world.open(buyer, anything(), machines, ROUNDS);
+        world.end_round();
+        for round in 0..ROUNDS {
+            if course.cancelled == Some(round) {
+                world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[buyer]);
+            }
+            if course.unknown.contains(&round) {
+                world.end_round();
+                world.pass(301);
+                world.ok(&[instruction::close_round(&board)], &[buyer]);
+            } else {
+                world.attest(keepers, |_| !course.down.contains(&round));
+            }
+            if course.cancelled == Some(round) {
+                break;
+            }
+            if course.settled.contains(&round) {
+                world.settle(buyer, 1);
+            }
+        }
+        world
+    }
+
+    /// Settles it for good, in as many transactions as that takes. Returns the lease and the machines of
+    /// each step.
+    fn settle(&self, world: &mut World) -> (Lease, Vec<u32>) {
+        let mut steps = vec![];
+        while world.lease(1).state != LeaseState::Settled {
+            let before = world.lease(1).settled;
+            // The most that a transaction can have is what it is given; it fails where that is too little.
+            world.settle(&self.buyer, 1);
+            steps.push(world.lease(1).settled - before);
+            assert!(steps.last().is_some_and(|step| *step > 0), "every step settles some");
+            world.assert_invariants();
+        }
+        (world.lease(1), steps)
+    }
+
+    /// Compute units that each machine more takes when a lease is settled for good.
+    fn units_of_a_machine(&self, course: Course) -> u64 {
+        let units = |machines| {
+            let mut world = self.lease(machines, course);
+            let units = world.settle(&self.buyer, 1).compute_units_consumed;
+            assert_eq!(world.lease(1).state, LeaseState::Settled, "in one step");
+            units
+        };
+        (units(220) - units(20)).div_ceil(200)
+    }
+}
+
+fn gross(price: u64, secs: u128) -> u64 {
+    u64::try_from(u128::from(price) * secs / 3_600).expect("fits")
+}
+
+/// The auditor's lease, which could never be settled: 6,000 machines at 2,000,000 an hour for a week.
+#[test]
+fn settle_lease_goes_on_where_thousands_of_machines_are_dear() {
+    let price = 2_000_000 * USD;
+    let fleet = Fleet::new(6_000, price, 1_000);
+    let owed = 6_000 * gross(price, 10 * SECS);
+    let mut outcomes = vec![];
+    for settled in [&[][..], &[3, 8]] {
+        let mut world = fleet.lease(6_000, Course { settled, ..Course::default() });
+        let (lease, steps) = fleet.settle(&mut world);
+        assert!(steps.len() > 1, "{steps:?}");
+        assert_eq!((lease.paid + lease.fees, lease.slashed), (owed, 0));
+        assert_eq!(lease.refunded, lease.deposit - owed);
+        let accrued: u64 = world.with_board(|_, slots| slots.iter().map(|slot| slot.accrued).sum());
+        outcomes.push((lease.paid, lease.fees, accrued));
+    }
+    assert_eq!(outcomes[0], outcomes[1], "settling in between changes nothing");
+}
+
+#[test]
+fn settle_lease_goes_on_where_thousands_of_large_bonds_are_slashed() {
+    let (price, bond) = (2_000_000 * USD, 1_000_000_000_000_000);
+    let fleet = Fleet::new(3_000, price, bond);
+    let course = Course { settled: &[3, 8], down: &[1, 2], unknown: &[5], cancelled: None };
+    let mut world = fleet.lease(3_000, course);
+    let (lease, steps) = fleet.settle(&mut world);
+    assert!(steps.len() > 2, "{steps:?}");
+    // Up in seven rounds of the nine that are known.
+    let owed = u64::try_from(u128::from(price) * SECS * 10 * 7 / (9 * 3_600)).expect("fits");
+    assert_eq!(lease.paid + lease.fees, 3_000 * owed);
+    // One round down of ten beyond what is allowed, at twice the rate.
+    let lost = slash(bond, 2, 10, 9_000, 20_000).expect("fits");
+    assert_eq!((lost, lease.slashed), (bond / 5, 3_000 * lost));
+    world.with_board(|_, slots| assert!(slots.iter().all(|slot| slot.bond == bond - lost)));
+}
+
+/// As many machines as have, together, a deposit of all that 64 bits hold: each product of a price, a time and
+/// a rate takes 128 bits.
+#[test]
+fn settle_lease_goes_on_where_every_amount_is_as_large_as_can_be() {
+    let price = u64::MAX / 1_500 / 167;
+    let fleet = Fleet::new(1_500, price, 1_000_000_000_000_000);
+    let courses = [
+        Course { settled: &[1, 8], down: &[2, 3], unknown: &[9], cancelled: None },
+        Course { settled: &[1, 7], down: &[0, 1], unknown: &[3], cancelled: Some(8) },
+    ];
+    for course in courses {
+        let mut world = fleet.lease(1_500, course);
+        let (lease, steps) = fleet.settle(&mut world);
+        assert!(steps.len() > 1, "{steps:?}");
+        assert_eq!(lease.paid + lease.fees + lease.refunded, lease.deposit);
+        assert!(lease.deposit > u64::MAX / 100 * 99);
+    }
+}
+
+/// The program settles as many machines in a step as fit in a million units, by what it sets aside for a
+/// machine of each class. See `PLAIN_UNITS` and its neighbours.
+#[test]
+fn settle_lease_sets_aside_as_many_units_as_a_machine_takes() {
+    let (mid, bond) = (&[3, 8][..], 1_000_000_000_000_000);
+    let plain = Course { settled: mid, ..Course::default() };
+    let slashed = Course { settled: mid, down: &[1, 2], unknown: &[5], cancelled: None };
+    let left = Course { settled: &[1, 6], down: &[0, 1], unknown: &[3], cancelled: Some(8) };
+    let mut most = [0; 3];
+    // Products of 128 bits from the third price on.
+    for price in [350_000, 2_000_000 * USD, 36_000_000 * USD] {
+        let fleet = Fleet::new(220, price, bond);
+        let class = usize::from(price > u64::from(u32::MAX));
+        most[class] = fleet.units_of_a_machine(plain).max(most[class]);
+        most[2] = [slashed, left]
+            .map(|course| fleet.units_of_a_machine(course))
+            .into_iter()
+            .fold(most[2], u64::max);
+    }
+    println!("units of a machine: plain {}, wide {}, any other {}", most[0], most[1], most[2]);
+    for (found, bound) in most.into_iter().zip([120, 340, 850]) {
+        assert!(found <= bound, "{found} units, {bound} set aside");
+    }
+}

@@ -1,0 +1,306 @@
+//! Machines that sign two receipts with one number.
+
+use leasehold::{
+    error::LeaseholdError,
+    instructions::Offer,
+    state::{Keeper, LeaseState, Receipt, SlotState},
+};
+use leasehold_client::{
+    event::Event,
+    instruction, packet,
+    record::{SignedReceipt, signatures},
+    sender::PACKET_BYTES,
+};
+use leasehold_tests::*;
+use solana_signer::Signer;
+
+use crate::{BOND, claim, close_rounds, contradiction, is_convicted, prove, retire, second_board, split};
+
+/// Two receipts of machine 0 with one number.
+fn pair(scene: &Recording) -> [SignedReceipt; 2] {
+    let one = scene.world.signed(1, 0, 4);
+    [one, contradiction(0, &one)]
+}
+
+/// Convicts machine 0, by the buyer.
+fn convict(scene: &mut Recording) {
+    let [one, other] = pair(scene);
+    let buyer = scene.buyer.insecure_clone();
+    let prove = prove(&scene.world, &buyer, [&one, &other], None);
+    scene.world.ok(&prove, &[&buyer]);
+}
+
+#[test]
+fn prove_equivocation_ok_in_mid_lease() {
+    let mut scene = Recording::leased(2, 2, 20);
+    let [one, other] = pair(&scene);
+    let keeper = &scene.keepers[2];
+    let prove = prove(&scene.world, &keeper.wallet, [&one, &other], Some(keeper.account));
+    let bytes = packet::len(&keeper.wallet.pubkey(), &prove);
+    let meta = scene.world.ok(&prove, &[&keeper.wallet]);
+    println!("prove_equivocation: {} CU, {bytes} bytes of {PACKET_BYTES}", meta.compute_units_consumed);
+
+    let [buyers, burned, markets, callers] = split(BOND);
+    assert!(is_convicted(&scene.world, 0));
+    let (slot, lease) = (scene.world.slot(0), scene.world.lease(1));
+    assert_eq!((slot.lease, lease.state), (1, LeaseState::Open));
+    assert_eq!((lease.slashed, lease.compensation_due), (BOND, buyers));
+    let ledger = scene.world.with_board(|board, _| board.ledger);
+    assert_eq!((ledger.bonds, ledger.compensation), (BOND, buyers));
+    assert_eq!((ledger.to_burn, ledger.market_stake), (burned, markets));
+    assert_eq!(scene.world.account::<Keeper>(&keeper.account).stake.free, callers);
+    let reported = events(&meta);
+    let is_it = matches!(&reported[..], [Event::MachineConvicted(event)]
+        if event.receipt == other.id() && event.slashed == BOND && event.slot == 0);
+    assert!(is_it, "{reported:?}");
+    scene.assert_invariants();
+}
+
+/// With limit and price of compute units, and with or without the account that gets the caller's part.
+/// What limit and price of compute units add to a transaction: the program's address, and two instructions.
+const BUDGET_BYTES: usize = 32 + (3 + 5) + (3 + 9);
+
+#[test]
+fn prove_equivocation_fits_a_legacy_transaction() {
+    let scene = Recording::leased(1, 1, 20);
+    let [one, other] = pair(&scene);
+    let keeper = &scene.keepers[0];
+    let bytes = [None, Some(keeper.account)].map(|account| {
+        let prove = prove(&scene.world, &keeper.wallet, [&one, &other], account);
+        packet::len(&keeper.wallet.pubkey(), &prove)
+    });
+    // With limit and price of compute units there is no room for a keeper's account as well; without them,
+    // for which the units that a transaction has anyway are enough, there is.
+    let [bare, with_keeper] = bytes;
+    assert!(bare <= PACKET_BYTES && with_keeper - BUDGET_BYTES <= PACKET_BYTES, "{bytes:?}");
+}
+
+#[test]
+fn prove_equivocation_ok_for_a_machine_that_is_idle() {
+    let mut scene = Recording::leased(2, 2, 2);
+    let [one, other] = pair(&scene);
+    for _ in 0..2 {
+        scene.world.attest(&scene.keepers, |_| true);
+    }
+    let buyer = scene.buyer.insecure_clone();
+    scene.world.settle(&buyer, 1);
+    assert!(scene.world.slot(0).is(SlotState::Idle));
+    let earned = scene.world.slot(0).accrued;
+    assert!(earned > 0);
+    // In the order that its owner likes, and without a keeper's account.
+    let prove = prove(&scene.world, &buyer, [&other, &one], None);
+    scene.world.ok(&prove, &[&buyer]);
+    assert!(is_convicted(&scene.world, 0));
+    let [buyers, burned, markets, callers] = split(BOND);
+    let ledger = scene.world.with_board(|board, _| board.ledger);
+    assert_eq!((ledger.to_burn, ledger.market_stake), (buyers + burned + callers, markets));
+    assert_eq!(scene.world.lease(1).compensation_due, 0, "the board doesn't know whose lease it served");
+    assert_eq!(scene.world.slot(0).accrued, earned, "what it has earned stays its own");
+    scene.assert_invariants();
+}
+
+#[test]
+fn prove_equivocation_fails_when_the_receipts_dont_contradict_each_other() {
+    let mut scene = Recording::leased(2, 2, 20);
+    let buyer = scene.buyer.insecure_clone();
+    let [one, other] = pair(&scene);
+    let sign = |receipt| SignedReceipt::sign(&node_key(0), receipt);
+    let next = sign(Receipt { seq: 5, ..other.receipt });
+    let abroad = sign(Receipt { cluster: *b"mainnet!", ..other.receipt });
+    // One key in two places of a board, or in one place twice: two machines, each with numbers of its own.
+    let beside = sign(Receipt { slot: 1, ..other.receipt });
+    let after = sign(Receipt { generation: 1, ..other.receipt });
+    for second in [one, next, abroad, beside, after] {
+        let prove = prove(&scene.world, &buyer, [&one, &second], None);
+        scene.world.fails_last(&prove, &[&buyer], LeaseholdError::NoEquivocation);
+    }
+    let elsewhere = sign(Receipt { lease: 2, ..other.receipt });
+    let on_another_board = sign(Receipt { board: [1; 8], ..other.receipt });
+    let of_another_machine = sign(Receipt { node_key: scene.world.slot(1).node_key, ..other.receipt });
+    for second in [elsewhere, on_another_board, of_another_machine] {
+        let prove = prove(&scene.world, &buyer, [&one, &second], None);
+        scene.world.fails_last(&prove, &[&buyer], LeaseholdError::WrongReceipt);
+    }
+    let malformed = sign(Receipt { flags: 1, ..other.receipt });
+    let prove = prove(&scene.world, &buyer, [&one, &malformed], None);
+    scene.world.fails_last(&prove, &[&buyer], LeaseholdError::ReceiptMalformed);
+    assert_eq!(scene.world.slot(0).bond, BOND);
+    scene.assert_invariants();
+}
+
+#[test]
+fn prove_equivocation_fails_when_slot_lease_or_board_are_others() {
+    let mut scene = Recording::leased(3, 2, 20);
+    let buyer = scene.buyer.insecure_clone();
+    assert_eq!(scene.world.open(&buyer, anything(), 1, 20), 2);
+    let second = second_board(&mut scene.world);
+    let [one, other] = pair(&scene);
+    let good = prove(&scene.world, &buyer, [&one, &other], None);
+    for (slot, generation) in [(1, 0), (3, 0), (0, 1)] {
+        let [one, other] = [one, other]
+            .map(|signed| SignedReceipt::sign(&node_key(0), Receipt { slot, generation, ..signed.receipt }));
+        let prove = prove(&scene.world, &buyer, [&one, &other], None);
+        scene.world.fails_last(&prove, &[&buyer], LeaseholdError::WrongMachine);
+    }
+    let board = scene.world.board();
+    for (from, to, error) in [
+        (board.lease(1), board.lease(2), LeaseholdError::WrongReceipt),
+        (board.address, second.address, LeaseholdError::WrongBoard),
+    ] {
+        let mut bent = good.clone();
+        swap(from, to)(&mut bent[1]);
+        scene.world.fails_last(&bent, &[&buyer], error);
+    }
+    let keepers = prove(&scene.world, &buyer, [&one, &other], Some(scene.keepers[0].account));
+    scene.world.fails_last(&keepers, &[&buyer], LeaseholdError::WrongAuthority);
+    // Two machines that have signed one receipt each: the Ed25519 program would say so of two keys.
+    let neighbours = scene.world.signed(1, 1, 4);
+    let both = prove(&scene.world, &buyer, [&neighbours, &neighbours], None);
+    scene.world.fails_last(&both, &[&buyer], LeaseholdError::NoEquivocation);
+    scene.assert_invariants();
+}
+
+#[test]
+fn prove_equivocation_fails_when_it_is_not_signed() {
+    let mut scene = Recording::leased(1, 1, 20);
+    let buyer = scene.buyer.insecure_clone();
+    let [one, other] = pair(&scene);
+    let [_, prove] = prove(&scene.world, &buyer, [&one, &other], None);
+    scene.world.fails(prove.clone(), &[&buyer], LeaseholdError::SignatureMissing);
+    // One of the two alone.
+    scene.world.fails_last(&[one.instruction(), prove.clone()], &[&buyer], LeaseholdError::SignatureMissing);
+    let each = [one.instruction(), other.instruction(), prove.clone()];
+    scene.world.fails_last(&each, &[&buyer], LeaseholdError::SignatureMissing);
+    // A signature that is not over it: the Ed25519 program itself refuses.
+    let forged = SignedReceipt { signature: one.signature, ..other };
+    let failed = scene.world.send(&[signatures::of_both(&one, &forged), prove], &[&buyer]).unwrap_err();
+    assert!(matches!(failed.err, solana_transaction_error::TransactionError::InstructionError(1, _)));
+    assert_eq!(scene.world.slot(0).bond, BOND);
+    scene.assert_invariants();
+}
+
+#[test]
+fn prove_equivocation_fails_when_the_machine_is_barred() {
+    let mut scene = Recording::leased(1, 1, 20);
+    convict(&mut scene);
+    let [one, _] = pair(&scene);
+    let third = SignedReceipt::sign(&node_key(0), Receipt { request: [1; 32], ..one.receipt });
+    let buyer = scene.buyer.insecure_clone();
+    let again = prove(&scene.world, &buyer, [&one, &third], None);
+    scene.world.fails_last(&again, &[&buyer], LeaseholdError::MachineBarred);
+    assert_eq!(scene.world.lease(1).slashed, BOND);
+    scene.assert_invariants();
+}
+
+#[test]
+fn prove_equivocation_takes_what_is_left_of_a_bond() {
+    let mut scene = Recording::leased(1, 1, 20);
+    for round in 0..20 {
+        // Down in 3 of 20 rounds, of which one is allowed.
+        scene.world.attest(&scene.keepers, |_| round % 8 != 0);
+    }
+    let buyer = scene.buyer.insecure_clone();
+    scene.world.settle(&buyer, 1);
+    let left = scene.world.slot(0).bond;
+    assert_eq!(left, BOND - BOND * 2 * 2 / 20);
+    assert!(scene.world.slot(0).is(SlotState::Suspended));
+    convict(&mut scene);
+    assert!(is_convicted(&scene.world, 0));
+    assert_eq!(scene.world.lease(1).slashed, BOND);
+    scene.assert_invariants();
+}
+
+#[test]
+fn a_barred_machine_can_only_leave() {
+    let mut scene = Recording::leased(1, 1, 4);
+    scene.world.attest(&scene.keepers, |_| true);
+    convict(&mut scene);
+    let (key, board) = (scene.supplier.wallet.pubkey(), scene.world.board());
+    let wallet = scene.supplier.wallet.insecure_clone();
+    let forfeit = instruction::forfeit_machines(&board, key, vec![0]);
+    scene.world.fails(forfeit, &[&wallet], LeaseholdError::MachineNotLeased);
+    for _ in 0..3 {
+        scene.world.attest(&scene.keepers, |_| true);
+    }
+    let buyer = scene.buyer.insecure_clone();
+    scene.world.settle(&buyer, 1);
+    assert!(is_convicted(&scene.world, 0));
+
+    let offer = Offer { slot: 0, price: USD, committed_until: scene.world.round() + 50 };
+    let reprice = instruction::reprice_machines(&board, key, vec![offer]);
+    scene.world.fails(reprice, &[&wallet], LeaseholdError::MachineBarred);
+    let args = scene.world.lease_args(anything(), 1, 1);
+    let open = scene.world.open_instruction(&buyer, args);
+    scene.world.fails(open, &[&buyer], LeaseholdError::NotEnoughMachines);
+    let leave = retire(&scene.world, &scene.supplier, &[0]);
+    scene.world.fails(leave.clone(), &[&wallet], LeaseholdError::EarningsLeft);
+    claim(&mut scene.world, &scene.supplier);
+    // It has no bond that a dispute could take.
+    let before = scene.world.account::<leasehold::state::Supplier>(&scene.supplier.account).stake.free;
+    scene.world.ok(&[leave], &[&wallet]);
+    let supplier = scene.world.account::<leasehold::state::Supplier>(&scene.supplier.account);
+    assert_eq!((supplier.stake.free, supplier.machines), (before, 0));
+    scene.assert_invariants();
+}
+
+#[test]
+fn settle_lease_pays_a_barred_machine_for_the_rounds_before() {
+    let mut scene = Recording::leased(2, 2, 6);
+    scene.world.attest(&scene.keepers, |_| true);
+    scene.world.attest(&scene.keepers, |_| true);
+    convict(&mut scene);
+    for _ in 0..4 {
+        // It still answers, which nobody pays for.
+        scene.world.attest(&scene.keepers, |_| true);
+    }
+    let buyer = scene.buyer.insecure_clone();
+    scene.world.settle(&buyer, 1);
+    let lease = scene.world.lease(1);
+    let gross = |rounds: u64| 350_000 * 600 * rounds / 3_600;
+    assert_eq!(lease.paid + lease.fees, gross(2) + gross(6));
+    assert_eq!((lease.state, lease.slashed), (LeaseState::Settled, BOND));
+    assert!(is_convicted(&scene.world, 0) && scene.world.slot(0).lease == 0);
+    assert!(scene.world.slot(1).is(SlotState::Idle) && scene.world.slot(1).bond == BOND);
+    scene.assert_invariants();
+}
+
+#[test]
+fn replace_node_takes_a_barred_machine_out() {
+    let mut scene = Recording::leased(3, 2, 20);
+    scene.world.attest(&scene.keepers, |_| true);
+    let (board, key) = (scene.world.board(), scene.buyer.pubkey());
+    let wallet = scene.world.market.payment_account(&key);
+    let replace = instruction::replace_node(&board, key, board.lease(1), wallet, 0, u64::MAX, None);
+    let buyer = scene.buyer.insecure_clone();
+    scene.world.fails(replace.clone(), &[&buyer], LeaseholdError::MachineNotDown);
+    convict(&mut scene);
+    scene.world.ok(&[replace], &[&buyer]);
+    assert!(is_convicted(&scene.world, 0));
+    assert_eq!((scene.world.slot(0).lease, scene.world.slot(2).lease), (0, 1));
+    assert_eq!(scene.world.lease(1).slashed, BOND);
+    scene.world.go_to_round(scene.world.lease(1).until + 2);
+    close_rounds(&mut scene.world);
+    scene.world.settle(&buyer, 1);
+    assert_eq!(scene.world.lease(1).slashed, BOND);
+    scene.assert_invariants();
+}
+
+#[test]
+fn a_machine_is_convicted_for_a_lease_that_is_over_while_it_serves_another() {
+    let mut scene = Recording::leased(1, 1, 2);
+    let [one, other] = pair(&scene);
+    scene.world.go_to_round(scene.world.lease(1).until + 2);
+    close_rounds(&mut scene.world);
+    let buyer = scene.buyer.insecure_clone();
+    scene.world.settle(&buyer, 1);
+    scene.world.open(&buyer, anything(), 1, 50);
+    scene.world.end_round();
+    let prove = prove(&scene.world, &buyer, [&one, &other], None);
+    scene.world.ok(&prove, &[&buyer]);
+    assert!(is_convicted(&scene.world, 0) && scene.world.slot(0).is_forfeited());
+    scene.world.go_to_round(scene.world.lease(2).until + 2);
+    close_rounds(&mut scene.world);
+    scene.world.settle(&buyer, 2);
+    assert_eq!(scene.world.lease(2).slashed, 0, "there was nothing left to take");
+    scene.assert_invariants();
+}

@@ -1,0 +1,112 @@
+//! Proof of compute: the log, proofs out of it, demands to see a receipt in it, and machines that lie.
+
+mod accounts;
+mod appending;
+mod attacks;
+mod demand;
+mod enforcing;
+mod equivocation;
+mod forgeries;
+mod log;
+mod properties;
+mod sizes;
+mod verify;
+
+use leasehold::state::{Receipt, SlotState};
+use leasehold_client::{
+    BoardRef, MarketRef, instruction,
+    record::{SignedReceipt, signatures},
+};
+use leasehold_tests::*;
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+/// Bond of every machine, in stake units.
+pub const BOND: u64 = 100 * STAKE;
+
+/// Parts of slashed stake: buyer, burned, market, caller.
+pub fn split(slashed: u64) -> [u64; 4] {
+    let part = |bps: u64| slashed * bps / 10_000;
+    let (burned, market, caller) = (part(2_000), part(1_500), part(500));
+    [slashed - burned - market - caller, burned, market, caller]
+}
+
+/// What anybody can learn of a slot that was convicted: no bond, and barred.
+pub fn is_convicted(world: &World, slot: u16) -> bool {
+    let slot = world.slot(slot);
+    slot.is(SlotState::Barred) && slot.bond == 0
+}
+
+/// A second supplier of the first market, with signing machines in the slots from `first` on.
+pub fn rival(world: &mut World, first: u16, machines: u16) -> SupplierActor {
+    let rival = world.supplier();
+    let batch: Vec<_> = (first..first + machines).map(signing_machine).collect();
+    world.list(&rival, COMMITTED, &batch);
+    rival
+}
+
+/// Opens a supplier's log, with a lane for each of these machines of the first board.
+pub fn open_log(world: &mut World, supplier: &SupplierActor, machines: Vec<u16>) -> Pubkey {
+    let (key, account) = (supplier.wallet.pubkey(), supplier.account);
+    let create = instruction::create_log(key, account, key);
+    let lanes = instruction::open_lanes(&world.board(), key, account, machines);
+    world.ok(&[create, lanes], &[&supplier.wallet]);
+    leasehold_client::address::log(&account)
+}
+
+/// Lets the first board's rounds that are over be closed, without a vote.
+pub fn close_rounds(world: &mut World) {
+    let authority = world.authority.insecure_clone();
+    world.ok(&[instruction::close_round(&world.board())], &[&authority]);
+}
+
+pub fn retire(world: &World, supplier: &SupplierActor, machines: &[u16]) -> Instruction {
+    let signer = supplier.wallet.pubkey();
+    instruction::retire_machines(&world.board(), signer, supplier.account, machines.to_vec())
+}
+
+/// Pays out what a supplier's machines have earned.
+pub fn claim(world: &mut World, supplier: &SupplierActor) {
+    let key = supplier.wallet.pubkey();
+    let wallet = world.market.payment_account(&key);
+    let claim = instruction::claim_earnings(&world.board(), key, supplier.account, wallet);
+    world.ok(&[claim], &[&supplier.wallet]);
+}
+
+/// Proves that a machine signed both receipts. The Ed25519 program's instruction comes first.
+pub fn prove(
+    world: &World,
+    caller: &Keypair,
+    receipts: [&SignedReceipt; 2],
+    keeper: Option<Pubkey>,
+) -> [Instruction; 2] {
+    let (board, [one, other]) = (world.board(), receipts);
+    let lease = leasehold_client::address::lease(&board.address, one.receipt.lease);
+    let prove = instruction::prove_equivocation(&board, caller.pubkey(), lease, keeper);
+    [signatures::of_both(one, other), prove]
+}
+
+/// Another receipt with the same number.
+pub fn contradiction(number: u16, signed: &SignedReceipt) -> SignedReceipt {
+    let receipt = Receipt { response: [0xee; 32], ..signed.receipt };
+    SignedReceipt::sign(&node_key(number), receipt)
+}
+
+/// Another board of the first market.
+pub fn second_board(world: &mut World) -> BoardRef {
+    let (authority, second) = (world.authority.insecure_clone(), world.market.board(1));
+    world.ok(&[instruction::create_board(&second, authority.pubkey())], &[&authority]);
+    second
+}
+
+/// Another market with the same mints, with a board.
+pub fn second_market(world: &mut World) -> BoardRef {
+    let authority = world.authority.insecure_clone();
+    let (key, market) = (authority.pubkey(), world.market);
+    let other = MarketRef::new(2, market.payment_mint, market.stake_mint);
+    let create = instruction::create_market(&other, key, 86_400, rules(), params());
+    world.ok(&[create, instruction::create_board(&other.board(0), key)], &[&authority]);
+    other.board(0)
+}

@@ -1,0 +1,67 @@
+//! What the documents name exists.
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// Files of the repository with that ending; neither what is compiled nor what is fetched.
+fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy();
+        if path.is_dir() && !name.starts_with('.') && !["target", "node_modules"].contains(&&*name) {
+            files(&path, ending, found);
+        } else if name.ends_with(ending) {
+            found.push(path);
+        }
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Words of code in a text: what stands between backticks.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn tests_and_functions_that_documents_name_exist() {
+    let mut sources = Vec::new();
+    files(&root(), ".rs", &mut sources);
+    let sources: Vec<String> = sources.iter().map(|path| read(path)).collect();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: HashSet<&str> = sources.iter().flat_map(|text| text.split(|c| !is_word(c))).collect();
+    let mut missing = Vec::new();
+    for document in ["docs/threats.md", "docs/invariants.md"] {
+        let text = read(&root().join(document));
+        let names = code(&text).filter(|word| word.contains('_') && word.chars().all(is_word));
+        missing.extend(names.filter(|name| !words.contains(name)).map(|name| format!("{document}: {name}")));
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut documents = Vec::new();
+    files(&root(), ".md", &mut documents);
+    let mut broken = Vec::new();
+    for document in documents {
+        let text = read(&document);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
+            let file = link.split('#').next().unwrap_or(link);
+            if !document.parent().expect("a folder").join(file).exists() {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
