@@ -16,8 +16,8 @@ pub mod probe;
 pub mod quote;
 pub mod record;
 pub mod rounds;
-#[cfg(test)]
-mod sample;
+#[cfg(any(test, feature = "sample"))]
+pub mod sample;
 pub mod sender;
 pub mod slash;
 

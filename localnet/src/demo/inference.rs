@@ -106,7 +106,7 @@ impl Inference {
 
         let operator = Arc::new(Keypair::new_from_array(random.random()));
         let grant = Grant { wallet: operator.pubkey(), lamports: LAMPORTS, payment: 0, stake: 0 };
-        stage.network.fund_all([grant].into_iter()).await?;
+        stage.network.fund_all([grant]).await?;
         let create = instruction::create_log(wallet.pubkey(), account, operator.pubkey());
         stage.send("create_log", &by(wallet, vec![create])).await?;
         let lanes = instruction::open_lanes(&board, wallet.pubkey(), account, vec![slot]);
