@@ -8,10 +8,10 @@ use leasehold::{
         add,
         matching::{self, Criteria, CutOff, Place, Policy, Selection},
         pricing::{self, Span},
-        settlement::{self, Outcome, Payment},
+        settlement::{self, Outcome, Payment, Service, Terms},
         sub,
     },
-    state::{Lease, LeaseState, SlotState},
+    state::{Lease, LeaseState, Slot, SlotState},
 };
 
 use crate::{board::BoardView, error::Refusal};
@@ -126,6 +126,25 @@ fn pick(
     })
 }
 
+/// Whether a lease with these criteria until round `until`, exclusive, could have that machine: the program's
+/// own choice among this one alone.
+pub fn fits(slot: &Slot, criteria: &Criteria, until: u32) -> bool {
+    let hint = CutOff { price: slot.price, score: slot.score };
+    matching::select(std::slice::from_ref(slot), criteria, until, 1, Some(hint)).is_ok()
+}
+
+/// Payment units that the owner gets back of a lease by the hour that is cancelled in its first round, having
+/// been served: what it costs to change one's mind. `terms` are those the lease would be opened with.
+pub fn refundable(board: &BoardView, quote: &Quote, terms: &Terms) -> Result<u64, Refusal> {
+    let Some(rest) = quote.rounds.checked_sub(1).filter(|rest| *rest > 0) else { return Ok(0) };
+    let terms = Terms { cancel_secs: pricing::cancel_secs(terms.round_secs, rest)?, ..*terms };
+    quote.slots.iter().filter_map(|slot| board.slot(*slot)).try_fold(quote.deposit, |left, slot| {
+        let service =
+            Service { price: slot.price, agreed: quote.rounds, rounds: 1, up: 1, ..Service::default() };
+        Ok(sub(left, settlement::last(&service, &terms)?.payment.gross()?)?)
+    })
+}
+
 /// Payment units that `rounds` more rounds of a lease cost, or why it cannot be extended. One that is paid by
 /// use costs nothing more.
 pub fn extension(board: &BoardView, now: i64, lease: &Lease, rounds: u32) -> Result<u64, Refusal> {
@@ -218,7 +237,8 @@ pub fn settlement(board: &BoardView, lease: &Lease) -> Result<Settlement, Refusa
     if lease.state == LeaseState::Settled {
         return Err(LeaseholdError::LeaseSettled.into());
     }
-    let mut sum = Settlement { is_final: board.header.next_round >= lease.until, ..Default::default() };
+    let mut sum =
+        Settlement { is_final: board.header.next_round >= lease.settles_from(), ..Default::default() };
     for (_, slot) in board.leased(lease.serial) {
         let mut service = lease.service(slot, slot.lease_until);
         if lease.meter.is_some() {

@@ -10,7 +10,10 @@ use std::{
     sync::Arc,
 };
 
-use leasehold::state::{Board, Keeper, Slot};
+use leasehold::{
+    constants::VOUCHER_ROUNDS,
+    state::{Board, Keeper, Slot, Traits},
+};
 use leasehold_client::{BoardRef, MarketRef, board::BoardView};
 use solana_pubkey::Pubkey;
 
@@ -69,7 +72,8 @@ pub struct Fleet {
     pub round: u32,
     /// Machines that get a verdict in that round.
     pub targets: Arc<[Target]>,
-    /// Leases that are not settled: serial and first round after the lease.
+    /// Leases that are not settled: serial and the round up to which rounds must be closed to settle them for
+    /// good.
     pub leases: BTreeMap<u32, u32>,
 }
 
@@ -83,12 +87,18 @@ impl Fleet {
             node_key: Pubkey::from(slot.node_key),
             endpoint: SocketAddr::new(Ipv6Addr::from(slot.endpoint.ip).into(), slot.endpoint.port()),
         };
-        // A machine carries its lease until that is settled, and all machines of a lease end together.
-        let leases = board.slots.iter().filter(|slot| slot.lease != 0);
-        Self {
-            round,
-            targets: board.machines().filter(attested).map(target).collect(),
-            leases: leases.map(|slot| (slot.lease, slot.lease_until)).collect(),
+        // A machine carries its lease until that is settled, and all machines of a lease end together. Whether a
+        // lease is paid by use, slots don't say: where it may be, there is no hurry.
+        let mut leases = BTreeMap::new();
+        for slot in board.slots.iter().filter(|slot| slot.lease != 0) {
+            let may_be_metered = slot.traits.flags & Traits::METERED != 0;
+            let grace = if may_be_metered { VOUCHER_ROUNDS } else { 0 };
+            let until = slot.lease_until.saturating_add(grace);
+            leases
+                .entry(slot.lease)
+                .and_modify(|known: &mut u32| *known = until.max(*known))
+                .or_insert(until);
         }
+        Self { round, targets: board.machines().filter(attested).map(target).collect(), leases }
     }
 }

@@ -111,6 +111,7 @@ advices! {
     WrongVoucher => "redeem a voucher that the lease's spender signed for this very lease",
     VoucherRedeemed => "ask the buyer for a later voucher, or to top up the lease",
     LogMalformed => "pass a compute log of this program",
+    LogLeft => "close the log first",
     LaneExists => "leave out the slots that have a lane",
     NoLane => "open a lane for the slot first",
     SourceLength => "name a URL of at most 128 bytes",

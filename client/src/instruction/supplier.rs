@@ -86,7 +86,12 @@ pub fn reclaim_rent(market: &MarketRef, authority: Pubkey) -> Instruction {
 /// Closes the account of a supplier without machines and stake.
 pub fn close_supplier(market: &MarketRef, authority: Pubkey) -> Instruction {
     build(
-        accounts::CloseSupplier { authority, market: market.address, supplier: market.supplier(&authority) },
+        accounts::CloseSupplier {
+            authority,
+            market: market.address,
+            supplier: market.supplier(&authority),
+            log: address::log(&market.supplier(&authority)),
+        },
         instruction::CloseSupplier {},
     )
 }

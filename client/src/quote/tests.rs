@@ -1,4 +1,7 @@
-use leasehold::state::{Meter, Slot, Traits};
+use leasehold::{
+    constants::VOUCHER_ROUNDS,
+    state::{Meter, Slot, Traits},
+};
 
 use super::*;
 use crate::{
@@ -87,7 +90,7 @@ fn a_lease_by_use_pays_by_voucher_alone() {
     let replaced = replacement(&data.view().unwrap(), NOW, &lease, 0);
     assert_eq!(replaced, Err(LeaseholdError::LeaseMetered.into()));
     assert_eq!(settlement(&data.view().unwrap(), &lease).unwrap(), Settlement::default());
-    change(&mut data, |board, _| board.next_round = NEXT_ROUND + 10);
+    change(&mut data, |board, _| board.next_round = NEXT_ROUND + 10 + VOUCHER_ROUNDS);
     let last = settlement(&data.view().unwrap(), &lease).unwrap();
     assert_eq!((last.payment, last.refunded), (Payment::default(), 1_800));
     assert_eq!((last.slashed, last.slashed_machines), (100, 1), "rounds down still cost stake");
@@ -157,4 +160,27 @@ fn a_settlement_pays_rounds_up_and_at_the_end_refunds_the_rest() {
     assert_eq!(last.refunded, 1_800 - 972 - 108);
     assert_eq!((last.slashed, last.slashed_machines), (100, 1));
     assert_eq!(settlement(&data.view().unwrap(), &settled), Err(LeaseholdError::LeaseSettled.into()));
+}
+
+#[test]
+fn a_machine_fits_alone_as_it_would_among_others() {
+    let data = priced(&[50, 361]);
+    let view = data.view().unwrap();
+    let criteria = Criteria { max_price: 360, ..ANY };
+    assert_eq!(view.slots.iter().map(|slot| fits(slot, &criteria, 2_000)).collect::<Vec<_>>(), [true, false]);
+    assert!(!fits(&view.slots[0], &criteria, 2_001), "committed until 2,000");
+    let leased = snapshot().boards.remove(0).data;
+    assert!(!fits(&leased.view().unwrap().slots[0], &ANY, 1_001));
+}
+
+#[test]
+fn changing_ones_mind_costs_a_round_and_a_part_of_the_rest() {
+    let data = priced(&[360, 360]);
+    let view = data.view().unwrap();
+    let terms = Terms { rounds: 0, cancel_secs: 0, ..sample::lease(1).terms };
+    // Two machines for 21 rounds at 60 each; leaving after one owes 5 percent of 20 rounds, a round.
+    let made = quote(&view, NOW, &ANY, 2, 21).unwrap();
+    assert_eq!((made.deposit, refundable(&view, &made, &terms).unwrap()), (2 * 21 * 60, 2 * 19 * 60));
+    let short = quote(&view, NOW, &ANY, 2, 1).unwrap();
+    assert_eq!(refundable(&view, &short, &terms).unwrap(), 0, "its only round can't be cancelled");
 }

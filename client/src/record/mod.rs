@@ -4,6 +4,7 @@
 //! [`Proof`] shows with nothing but the log's account that it is in the log as well. What it does not show is
 //! that the model ran faithfully.
 
+pub mod call;
 pub mod log;
 pub mod proof;
 pub mod receipt;
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256};
 use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 
+pub use call::{CallToken, SignedCall};
 pub use log::LogData;
 pub use proof::{Proof, Verified};
 pub use receipt::{ReceiptFile, SignedReceipt};

@@ -89,6 +89,9 @@ pub const ANSWER_ROUNDS: u32 = 36;
 pub const DISPUTE_ROUNDS: u32 = 144;
 /// From a notice to the end of a metered lease: an hour.
 pub const NOTICE_ROUNDS: u32 = 6;
+/// From the end of a metered lease to the first round with which it can be settled for good: time for the last
+/// voucher.
+pub const VOUCHER_ROUNDS: u32 = 2;
 /// How far ahead of the cluster's clock a machine's may be, in milliseconds.
 pub const CLOCK_SKEW_MS: u64 = 60_000;
 /// Longest URL of the place where receipts can be had, in bytes.

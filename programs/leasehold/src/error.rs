@@ -205,6 +205,8 @@ pub enum LeaseholdError {
     // Records of what was computed
     #[msg("The account is not a compute log")]
     LogMalformed,
+    #[msg("The supplier's log must be closed first")]
+    LogLeft,
     #[msg("The log has a lane for the slot")]
     LaneExists,
     #[msg("The log has no lane for the slot")]

@@ -119,7 +119,7 @@ pub mod leasehold {
         instructions::reclaim_rent(ctx)
     }
 
-    /// Closes the account of a supplier without machines and stake. Its lamports go to its authority.
+    /// Closes the account of a supplier without machines, stake and log. Its lamports go to its authority.
     pub fn close_supplier(ctx: Context<CloseSupplier>) -> Result<()> {
         instructions::close_supplier(ctx)
     }

@@ -3,6 +3,7 @@
 
 mod every;
 mod hot;
+mod record;
 mod table;
 
 pub use table::{Figure, Table, sizes};
@@ -24,6 +25,7 @@ const SLOTS: [u16; 4] = [64, 1_024, 4_096, 6_144];
 pub fn measure() -> Table {
     let mut table = Table::default();
     every::measure(&mut table, SLOTS[0]);
+    record::measure(&mut table);
     for slots in SLOTS {
         hot::measure(&mut table, slots);
     }

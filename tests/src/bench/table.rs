@@ -105,6 +105,15 @@ impl Table {
         }
         let slots = grouped(MAX_SLOTS as u64);
         line(text, "rent of a machine", &slots, MAX_RENT, rent_of_a_machine(), "lamports", "");
+        let bytes = self.get("append_batches", SLOTS[0]).map_or(0, |figure| figure.bytes);
+        for (receipts, limit) in RECORDED {
+            let (what, slots) = (format!("recording an inference, {} a batch", grouped(receipts)), "");
+            let met = if LAMPORTS_PER_SIGNATURE * 10 < limit * receipts { "yes" } else { "no" };
+            let (limit, fee) = (limit as f64 / 10.0, LAMPORTS_PER_SIGNATURE as f64 / receipts as f64);
+            let each = bytes as f64 / receipts as f64;
+            let measured = format!("{fee:.3} lamports, {each:.3} bytes");
+            add(text, format_args!("| {what} | {slots} | {limit} lamports | {measured} | {met} |\n"));
+        }
     }
 
     /// Rows that were measured on boards of several sizes, or belong to such.
@@ -134,7 +143,9 @@ impl Table {
                 add(text, format_args!("| `{row}` | {cu} | {bytes} | {accounts} |\n"));
             }
         }
-        *text += "\n`_full`: as many machines as fit in a transaction or are idle on the board; else one.\n";
+        *text += "\n`_full`: as many machines or batches as fit in a transaction or are on the board; else one. Where the \
+                  Ed25519 program goes first, it is included. `verify_receipt_of_a_million`: the deepest of 1,024 batches of 1,024, as \
+                  other programs call it; so long a proof is too long for a legacy transaction.\n";
     }
 }
 
@@ -170,6 +181,11 @@ fn rent_of_a_machine() -> u64 {
     (bytes * LAMPORTS_PER_BYTE).div_ceil(MAX_SLOTS as u64)
 }
 
+/// What the cluster takes for a transaction with one signature.
+pub const LAMPORTS_PER_SIGNATURE: u64 = 5_000;
+/// Receipts of a batch that has a transaction of its own, and what each may cost, in tenths of lamports.
+const RECORDED: [(u64, u64); 2] = [(1_000, 100), (65_536, 2)];
+
 /// What the project set out to reach.
 struct Target {
     what: &'static str,
@@ -185,7 +201,7 @@ enum Limit {
     Bytes(u64),
 }
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     target("a vote", "submit_round", 6_144, Limit::Units(8_000)),
     target("a vote, in one legacy transaction", "submit_round", 6_144, Limit::Bytes(PACKET_BYTES as u64)),
     target("closing a round", "close_round", 6_144, Limit::Units(150_000)),
@@ -193,6 +209,7 @@ const TARGETS: [Target; 7] = [
     target("opening a lease of the cheapest 6,000", "open_lease_6000", 6_144, Limit::Units(450_000)),
     target("settling a lease of 6,000 for good", "settle_lease_final_6000", 6_144, Limit::Units(700_000)),
     target("opening a lease of one machine", "open_lease", 64, Limit::Units(40_000)),
+    target("proving a receipt among 2²⁰", "verify_receipt_of_a_million", 64, Limit::Units(60_000)),
 ];
 
 const fn target(what: &'static str, row: &'static str, slots: u16, limit: Limit) -> Target {

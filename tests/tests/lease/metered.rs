@@ -1,6 +1,7 @@
 //! Leases paid by use: opening, notice, and what is left of the deposit.
 
 use leasehold::{
+    constants::VOUCHER_ROUNDS,
     error::LeaseholdError,
     instructions::{Machine, MeterArgs, OpenLeaseArgs},
     math::matching::Criteria,
@@ -51,7 +52,7 @@ fn notice(scene: &Scene, by_supplier: bool) -> (Instruction, Keypair) {
 /// Ends the lease and settles it; nobody votes.
 pub fn settle(scene: &mut Scene) {
     let until = scene.world.lease(1).until;
-    scene.world.go_to_round(until + 2);
+    scene.world.go_to_round(until + VOUCHER_ROUNDS + 2);
     let authority = scene.world.authority.insecure_clone();
     scene.world.ok(&[instruction::close_round(&scene.world.board())], &[&authority]);
     scene.world.settle(&authority, 1);
@@ -297,15 +298,19 @@ fn settle_lease_pays_nothing_by_the_hour() {
     scene.world.settle(&scene.buyer, 1);
     let lease = scene.world.lease(1);
     assert_eq!((lease.state, lease.paid + lease.fees, lease.settled), (LeaseState::Open, USD, 0));
-    for _ in 0..4 {
+    for _ in 0..4 + VOUCHER_ROUNDS - 1 {
         scene.world.attest(&scene.keepers, |_| true);
     }
+    // The machine has two rounds more for its last voucher, and nobody can settle before.
+    scene.world.settle(&scene.buyer, 1);
+    assert_eq!(scene.world.lease(1).state, LeaseState::Open);
+    scene.world.attest(&scene.keepers, |_| true);
     scene.world.settle(&scene.buyer, 1);
     let lease = scene.world.lease(1);
     assert_eq!((lease.state, lease.paid + lease.fees), (LeaseState::Settled, USD));
     assert_eq!((lease.refunded, lease.slashed), (DEPOSIT - USD, 0));
     let slot = scene.world.slot(0);
-    assert_eq!((slot.up, slot.bond), (5, 100 * STAKE));
+    assert_eq!((slot.up, slot.lease_up, slot.bond), (5 + VOUCHER_ROUNDS, 5, 100 * STAKE));
     assert!(slot.is(SlotState::Idle));
     scene.world.assert_invariants();
 }
@@ -320,7 +325,7 @@ fn downtime_costs_a_metered_machine_its_bond() {
             redeem(&mut scene, 3 * USD);
         }
     }
-    scene.world.settle(&scene.buyer, 1);
+    settle(&mut scene);
     let lease = scene.world.lease(1);
     let slashed = 100 * STAKE * 2 * 2 / 20;
     assert_eq!((lease.slashed, lease.paid + lease.fees), (slashed, 3 * USD));

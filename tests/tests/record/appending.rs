@@ -162,15 +162,25 @@ fn append_batches_fails_when_its_times_are_not_those_of_the_lease() {
     scene.assert_invariants();
 }
 
+/// Its receipts of the time before would else be shut out for as long as the lease runs, and cost its bond.
 #[test]
-fn append_batches_fails_when_it_begins_before_the_lease() {
-    let mut scene = Recording::leased(1, 1, 10);
-    let begin = u64::from(scene.world.lease(1).from) * 600_000;
-    refuses(&mut scene, |batch| batch.first_ms = begin - 1, LeaseholdError::BatchTimes);
-    refuses(&mut scene, |batch| batch.first_ms = 0, LeaseholdError::BatchTimes);
+fn attack_machine_replaced_and_brought_back_appends_what_it_did_before() {
+    let mut scene = Recording::leased(2, 1, 20);
+    let buyer = scene.buyer.insecure_clone();
     let receipts = scene.receipts(1, 0, 2);
-    let first = Batch { first_ms: begin, ..scene.batch(0, &receipts) };
-    scene.append(vec![(first, receipts)]);
+    let (board, key) = (scene.world.board(), buyer.pubkey());
+    let wallet = scene.world.market.payment_account(&key);
+    let replace = |old| instruction::replace_node(&board, key, board.lease(1), wallet, old, u64::MAX, None);
+    for (old, new) in [(0, 1), (1, 0)] {
+        // The round that runs is nobody's yet; of the next, being down is within what is allowed.
+        scene.world.attest(&scene.keepers, |_| true);
+        scene.world.attest(&scene.keepers, |machine| machine != u32::from(old));
+        scene.world.ok(&[replace(old)], &[&buyer]);
+        assert_eq!(scene.world.slot(new).lease, 1);
+    }
+    assert!(scene.world.slot(0).lease_from > scene.world.lease(1).from);
+    let batch = scene.batch(0, &receipts);
+    scene.append(vec![(batch, receipts)]);
     scene.assert_invariants();
 }
 

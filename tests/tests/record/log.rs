@@ -227,6 +227,8 @@ fn close_log_ok_once_the_supplier_has_no_machines() {
     swap(address::log(&mallory.account), scene.log)(&mut mallorys);
     scene.world.fails(mallorys, &[&mallory.wallet], LeaseholdError::WrongSupplier);
 
+    let leave = instruction::close_supplier(&scene.world.market, key);
+    scene.world.fails(leave, &[&wallet], LeaseholdError::LogLeft);
     let (rent, before) = (scene.world.lamports(&scene.log), scene.world.lamports(&key));
     let meta = scene.world.ok(&[close], &[&wallet]);
     assert_eq!(scene.world.lamports(&key), before + rent - meta.fee);

@@ -17,44 +17,6 @@ use solana_signer::Signer;
 
 use crate::verify::run;
 
-/// Puts a log with that many batches of `count` receipts in the place of the scene's: peaks, numbers and sums
-/// as if they had been appended. All batches have one tree, and differ in their numbers.
-fn grown(batches: u32, count: u32) -> (Recording, SumTree) {
-    let mut scene = Recording::leased(1, 1, 100);
-    let first = scene.receipts(1, 0, 1);
-    scene.seal(0, first.clone());
-    let Sealed { header: one, .. } = scene.archive.batches.remove(0);
-    let sample: Receipt = first[0].receipt;
-    let leaf = |seq: u64| Receipt { seq, units: 1 + seq % 1_000, price: 1 + seq % 77, ..sample }.leaf();
-    let tree = SumTree::new((0..u64::from(count)).map(leaf).collect()).expect("sums fit");
-    let mut range = Range::default();
-    let header = |number| BatchHeader {
-        number,
-        count,
-        first_seq: u64::from(number) * u64::from(count),
-        root: tree.root(),
-        ..one
-    };
-    for number in 0..batches {
-        range.append(header(number).leaf());
-    }
-    let mut account = scene.world.svm.get_account(&scene.log).expect("a log");
-    let mut data = LogData::new(&account.data).expect("a log");
-    let (log, _) = data.view_mut().expect("a log");
-    log.batches = batches.into();
-    log.receipts = u64::from(batches) * u64::from(count);
-    log.units = u64::from(batches) * tree.root().units;
-    log.price = u64::from(batches) * tree.root().price;
-    log.peaks = range.peaks();
-    account.data = data.bytes().to_vec();
-    scene.world.svm.set_account(scene.log, account).expect("any account can be made up");
-    scene.archive.range = range;
-    scene.archive.batches = (0..batches)
-        .map(|number| Sealed { header: header(number), receipts: first.clone(), tree: tree.clone() })
-        .collect();
-    (scene, tree)
-}
-
 fn verify_at(scene: &Recording, tree: &SumTree, index: usize, place: usize) -> Instruction {
     let sample: Receipt = scene.archive.batches[0].receipts[0].receipt;
     let seq = place as u64;
@@ -68,7 +30,7 @@ fn verify_at(scene: &Recording, tree: &SumTree, index: usize, place: usize) -> I
 #[test]
 fn verify_receipt_takes_at_most_60_000_units_among_a_million_receipts() {
     for (batches, count) in [(1_024, 1_024), (16, 65_536), (1_023, 1_024)] {
-        let (scene, tree) = grown(batches, count);
+        let (scene, tree) = Recording::grown(batches, count);
         assert!(scene.log_header().receipts >= (1 << 20) - 1_024);
         let mut most = 0;
         for index in [0, 1, batches / 2, batches - 1] {

@@ -1,6 +1,7 @@
 use anchor_lang::prelude::*;
 
 use crate::{
+    constants::VOUCHER_ROUNDS,
     error::LeaseholdError,
     math::{
         Exact, add,
@@ -96,6 +97,12 @@ impl Lease {
         // Rounds that were agreed on from its own first on: one that came as a replacement promised no more.
         let agreed = self.from.wrapping_add(self.terms.rounds).wrapping_sub(slot.lease_from);
         slot.service(until, agreed)
+    }
+
+    /// First round that must not be closed yet, if the lease is to be settled in mid-term only.
+    pub fn settles_from(&self) -> u32 {
+        let grace = if self.meter.is_some() { VOUCHER_ROUNDS } else { 0 };
+        self.until.saturating_add(grace)
     }
 
     /// Refuses what only a lease by the hour can do.

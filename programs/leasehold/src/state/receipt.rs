@@ -6,7 +6,7 @@ use crate::{
         digest::{Domain, digest},
         sum_tree::SumNode,
     },
-    state::{Slot, SlotState},
+    state::{Lease, Slot, SlotState},
 };
 
 /// What a machine signs for each answer, version 1. All numbers are little-endian; `tests/vectors/record.json`
@@ -96,5 +96,12 @@ impl Receipt {
     /// Whether it names a board and a lease of it.
     pub fn is_of(&self, board: &Pubkey, lease: u32) -> bool {
         board.as_ref().starts_with(&self.board) && self.lease == u64::from(lease)
+    }
+
+    /// Whether it was signed for this lease, and not for one that had its address before. Whoever is given a
+    /// receipt with an earlier time must refuse it.
+    pub fn is_under(&self, lease: &Lease) -> bool {
+        let begin = u64::from(lease.from).saturating_mul(u64::from(lease.terms.round_secs));
+        self.is_of(&lease.board, lease.serial) && self.end_ms >= begin.saturating_mul(1_000)
     }
 }

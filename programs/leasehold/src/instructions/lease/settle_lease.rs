@@ -45,7 +45,7 @@ pub fn settle_lease(ctx: Context<SettleLease>) -> Result<()> {
     let info = board.to_account_info();
     let mut data = info.try_borrow_mut_data()?;
     let (board, slots) = split_mut(&mut data)?;
-    let over = board.next_round >= lease.until;
+    let over = board.next_round >= lease.settles_from();
 
     let sum = if over { finish(slots, lease)? } else { advance(slots, lease)? };
     lease.settled = lease.settled.saturating_add(sum.machines);

@@ -97,11 +97,9 @@ impl Batch {
         let reached = slot.lease == 0 || self.lease <= slot.lease;
         require!(existed && reached, LeaseholdError::NoSuchLease);
         require!(self.lease >= lane.lease, LeaseholdError::BatchOutOfOrder);
-        let begin = if slot.lease == self.lease { slot.lease_from } else { 0 };
-        let earliest = u64::from(begin).saturating_mul(u64::from(board.round_secs)).saturating_mul(1_000);
-        let in_order = self.first_ms >= earliest.max(lane.last_ms)
-            && self.first_ms <= self.last_ms
-            && self.last_ms <= latest;
+        // When the lease began is not asked: a machine may have left it and come back.
+        let in_order =
+            self.first_ms >= lane.last_ms && self.first_ms <= self.last_ms && self.last_ms <= latest;
         require!(in_order, LeaseholdError::BatchTimes);
         Ok(())
     }

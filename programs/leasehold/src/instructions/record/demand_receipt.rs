@@ -40,7 +40,7 @@ pub fn demand_receipt(ctx: Context<DemandReceipt>, id: [u8; 32]) -> Result<()> {
     let signed = signed(instructions, 1, Receipt::LEN)?;
     let receipt = Receipt::read(signed.message(0)?).ok_or(LeaseholdError::ReceiptMalformed)?;
     require!(receipt.id() == id && receipt.node_key == signed.key, LeaseholdError::WrongReceipt);
-    require!(receipt.is_of(&lease.board, lease.serial), LeaseholdError::WrongReceipt);
+    require!(receipt.is_under(lease), LeaseholdError::WrongReceipt);
 
     board.load()?;
     let info = board.to_account_info();

@@ -36,7 +36,7 @@ pub fn prove_equivocation(ctx: Context<ProveEquivocation>) -> Result<()> {
     let signed = signed(instructions, 2, Receipt::LEN)?;
     let read = |index| -> Result<Receipt> {
         let receipt = Receipt::read(signed.message(index)?).ok_or(LeaseholdError::ReceiptMalformed)?;
-        let same = receipt.node_key == signed.key && receipt.is_of(&lease.board, lease.serial);
+        let same = receipt.node_key == signed.key && receipt.is_under(lease);
         require!(same, LeaseholdError::WrongReceipt);
         Ok(receipt)
     };

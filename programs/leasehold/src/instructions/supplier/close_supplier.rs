@@ -1,6 +1,7 @@
 use anchor_lang::prelude::*;
 
 use crate::{
+    constants::LOG_SEED,
     error::LeaseholdError,
     instructions::refuse_stray,
     state::{Market, Supplier},
@@ -19,12 +20,16 @@ pub struct CloseSupplier<'info> {
         has_one = market @ LeaseholdError::WrongMarket
     )]
     pub supplier: Account<'info, Supplier>,
+    /// CHECK: its address; must not be an account of this program any more.
+    #[account(seeds = [LOG_SEED, supplier.key().as_ref()], bump)]
+    pub log: UncheckedAccount<'info>,
 }
 
-/// Closes the account of a supplier without machines and stake. Its lamports go to its authority.
+/// Closes the account of a supplier without machines, stake and log. Its lamports go to its authority.
 pub fn close_supplier(ctx: Context<CloseSupplier>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    let CloseSupplier { market, supplier, .. } = ctx.accounts;
+    let CloseSupplier { market, supplier, log, .. } = ctx.accounts;
+    require!(*log.owner != crate::ID, LeaseholdError::LogLeft);
     require!(supplier.machines == 0, LeaseholdError::MachinesLeft);
     require!(supplier.stake.is_empty(), LeaseholdError::StakeLeft);
     market.members = market.members.checked_sub(1).ok_or(LeaseholdError::MathOverflow)?;
