@@ -17,7 +17,7 @@ use leasehold_node::{
     Machine, Serving,
     archive::{Archive, ArchiveSettings},
     chain::{Chain, ChainSettings},
-    receipts::{Feed, Model, ProxySettings, Receipts, Settings},
+    receipts::{Feed, Model, ProxySettings, Receipts, Settings, settings::DEFAULT_MAX_TOKENS},
 };
 use rand::{Rng, rngs::StdRng};
 use serde::Serialize;
@@ -139,6 +139,7 @@ impl Inference {
                 slot: None,
                 board: None,
                 gpus: 1,
+                max_tokens: DEFAULT_MAX_TOKENS,
             }),
         };
         let feed = Feed::new(&Serving { machines: vec![machine.clone()], keepers: None });
