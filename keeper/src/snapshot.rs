@@ -102,3 +102,31 @@ impl Fleet {
         Self { round, targets: board.machines().filter(attested).map(target).collect(), leases }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leasehold::state::SlotState;
+
+    #[test]
+    fn a_lease_that_may_be_paid_by_use_waits_for_its_last_voucher() {
+        let header: Board = bytemuck::Zeroable::zeroed();
+        let leased = |serial, flags| {
+            let mut slot: Slot = bytemuck::Zeroable::zeroed();
+            (slot.lease, slot.lease_until, slot.state) = (serial, 100, SlotState::Leased as u8);
+            slot.traits.flags = flags;
+            slot
+        };
+        // One cluster has machines of both kinds.
+        let slots = [
+            leased(1, 0),
+            leased(2, Traits::METERED),
+            leased(3, Traits::METERED),
+            leased(3, 0),
+            leased(0, 0),
+        ];
+        let fleet = Fleet::of(&BoardView { header: &header, slots: &slots }, 0);
+        let later = 100 + VOUCHER_ROUNDS;
+        assert_eq!(fleet.leases, [(1, 100), (2, later), (3, later)].into());
+    }
+}
