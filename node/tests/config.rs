@@ -1,7 +1,7 @@
 //! The configuration file: what it may say, and what each mistake is told.
 
 use leasehold_client::probe::{Pubkey, SigningKey};
-use leasehold_node::receipts::settings::DEFAULT_LISTEN;
+use leasehold_node::receipts::settings::{DEFAULT_LISTEN, DEFAULT_MAX_TOKENS};
 use leasehold_node::{ConfigError, Serving, load, load_config};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -47,7 +47,8 @@ fn what_the_example_says_of_receipts_is_valid_too() {
     assert_eq!((model.price_in, model.price_out), (150_000, 600_000));
     assert_eq!(settings.database, folder.path().join("receipts.db"));
     assert_eq!(settings.listen, DEFAULT_LISTEN);
-    assert_eq!(settings.proxy.unwrap().gpus, 8);
+    let proxy = settings.proxy.unwrap();
+    assert_eq!((proxy.gpus, proxy.max_tokens), (8, DEFAULT_MAX_TOKENS));
     // A flag comes before the file.
     let settings = load_config(&path, Some("http://127.0.0.1:9")).unwrap().receipts.unwrap();
     assert_eq!(settings.proxy.unwrap().upstream.as_str(), "http://127.0.0.1:9/");

@@ -80,6 +80,11 @@ impl Db {
 
     /// One hash over the peaks of a log as it was with `batches` batches: what its account had then.
     pub async fn root(&self, log: &Pubkey, batches: u64) -> Result<Option<[u8; 32]>, DbError> {
+        Ok(self.peaks(log, batches).await?.map(|peaks| mmr::root(&peaks, batches)))
+    }
+
+    /// Peaks of a log as it was with `batches` batches.
+    pub(crate) async fn peaks(&self, log: &Pubkey, batches: u64) -> Result<Option<Peaks>, DbError> {
         let Some(known) = self.known(log).await?.filter(|known| batches <= known.batches) else {
             return Ok(None);
         };
@@ -89,7 +94,7 @@ impl Db {
                 *peak = self.node(known.id, height, (batches >> height) ^ 1).await?;
             }
         }
-        Ok(Some(mmr::root(&peaks, batches)))
+        Ok(Some(peaks))
     }
 
     /// Where a log has the batch with that number of a machine. Where it has more than one, as with a slot

@@ -1,12 +1,12 @@
 //! Answers demands to see receipts in the log.
 
-use super::headers::{SyncError, sync};
+use super::headers::SyncError;
 use super::look::Look;
 use super::tools::{TaskError, Tools};
 use super::trouble::Trouble;
 use crate::receipts::store::{BatchKey, Kept, SealedBatch};
+use futures::{StreamExt, stream};
 use leasehold::instructions::BatchProof;
-use leasehold::math::mmr;
 use leasehold::math::sum_tree::SumNode;
 use leasehold::state::{Demand, ShownBatch};
 use leasehold_client::fetch::{Fetch, Fetched};
@@ -14,7 +14,9 @@ use leasehold_client::{instruction, packet, sender::PACKET_BYTES};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,6 +24,12 @@ use tracing::{error, info};
 
 /// Longest time between two looks for demands; each round is looked at once at least.
 const TICK: Duration = Duration::from_secs(30);
+/// Pause where the log's transactions are not all read.
+const BREATH: Duration = Duration::from_millis(250);
+/// Demands that are answered at once.
+const AT_ONCE: usize = 16;
+/// Demands that are answered with one look at the log: it grows meanwhile, and old proofs fail.
+const WITH_ONE_LOOK: usize = 128;
 
 /// What to do about a demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,14 +83,16 @@ pub(super) async fn run(
 ) {
     let (mut trouble, mut told) = (Trouble::default(), HashMap::new());
     loop {
-        let wait = match answer(&tools, &mut told).await {
+        let look = looks.borrow().clone();
+        let rounds = look.iter().flat_map(|look| &look.boards);
+        let rounds: Rounds = rounds.map(|(board, known)| (*board, known.round_secs)).collect();
+        let wait = match answer(&tools, &rounds, &mut told).await {
             Ok(()) => {
                 trouble.clear();
-                let rounds = looks.borrow().as_ref().and_then(|look| {
-                    look.boards.values().map(|board| Duration::from_secs(board.round_secs.into())).min()
-                });
-                rounds.map_or(TICK, |round| TICK.min(round))
+                let shortest = rounds.values().min().map(|secs| Duration::from_secs((*secs).into()));
+                shortest.map_or(TICK, |round| TICK.min(round))
             }
+            Err(TaskError::Sync(SyncError::More)) => BREATH,
             Err(error) => trouble.note(&error),
         };
         tokio::select! {
@@ -93,10 +103,32 @@ pub(super) async fn run(
     }
 }
 
-async fn answer(tools: &Tools, told: &mut HashMap<Pubkey, Why>) -> Result<(), TaskError> {
+/// Length of a round on each board, in seconds.
+type Rounds = HashMap<Pubkey, u32>;
+
+/// A demand that can be answered: [`Step::Answer`].
+struct Task<'a> {
+    demand: &'a Fetched<Demand>,
+    key: BatchKey,
+    place: u32,
+    index: u64,
+    show: bool,
+}
+
+/// What an answer consists of.
+struct Answer {
+    demand: Pubkey,
+    lease: Pubkey,
+    receipt: [u8; 32],
+    /// Where the batch stands in the log, if it is to be shown.
+    batch: Option<BatchProof>,
+    path: Vec<SumNode>,
+}
+
+async fn answer(tools: &Tools, rounds: &Rounds, told: &mut HashMap<Pubkey, Why>) -> Result<(), TaskError> {
     let demands = Fetch::new(&tools.rpc).demands_on(&tools.settings.supplier).await?;
     told.retain(|address, _| demands.iter().any(|demand| demand.address == *address));
-    let mut failure = None;
+    let mut tasks = Vec::new();
     for demand in &demands {
         let kept = tools.store.receipt(&demand.account.leaf.hash).await?;
         let batch = match kept.as_ref().and_then(|kept| kept.batch) {
@@ -111,41 +143,108 @@ async fn answer(tools: &Tools, told: &mut HashMap<Pubkey, Why>) -> Result<(), Ta
                 }
             }
             Step::Answer { key, place, index, show } => {
-                let path = tools.store.path(&key, place).await?.unwrap_or_default();
-                // One that fails must not keep the others.
-                if let Err(error) = send(tools, demand, path, index, show).await {
-                    failure = Some(error);
-                }
+                tasks.push(Task { demand, key, place, index, show });
             }
         }
+    }
+    tasks.sort_by_key(|task| due(&task.demand.account, rounds));
+    let mut failure = None;
+    for some in tasks.chunks(WITH_ONE_LOOK) {
+        // What goes wrong with one must not keep the others.
+        let batches = match batches(tools, some).await {
+            Ok(batches) => batches,
+            Err(error) => {
+                failure = Some(error);
+                HashMap::new()
+            }
+        };
+        let answers = prepare(tools, some, &batches).await?;
+        if answers.len() < some.len() {
+            failure.get_or_insert(SyncError::Behind.into());
+        }
+        let ends = at_once(answers, |answer| send(tools, answer)).await;
+        failure = ends.into_iter().filter_map(Result::err).next().or(failure);
     }
     failure.map_or(Ok(()), Err)
 }
 
-async fn send(
-    tools: &Tools,
-    demand: &Fetched<Demand>,
-    path: Vec<SumNode>,
-    index: u64,
-    show: bool,
-) -> Result<(), TaskError> {
-    let mut instructions = Vec::new();
-    if show {
-        instructions.push(instruction::show_batch(demand.address, tools.log, proof(tools, index).await?));
+/// Unix second before which a demand is to be answered; 0, where that is not known.
+fn due(demand: &Demand, rounds: &Rounds) -> u64 {
+    u64::from(demand.due).saturating_mul(rounds.get(&demand.board).map_or(0, |secs| u64::from(*secs)))
+}
+
+/// Where the batches that are to be shown stand in the log as it is now, by their place in it.
+async fn batches(tools: &Tools, tasks: &[Task<'_>]) -> Result<HashMap<u64, BatchProof>, TaskError> {
+    let mut proofs = HashMap::new();
+    if !tasks.iter().any(|task| task.show) {
+        return Ok(proofs);
     }
-    instructions.push(instruction::answer_demand(tools.operator, demand.account.lease, demand.address, path));
+    let log = Fetch::new(&tools.rpc).log(tools.log).await?;
+    let found = log.as_ref().and_then(|log| log.account.view().ok()).map(|(log, _)| log);
+    let Some(log) = found else { return Err(SyncError::Behind.into()) };
+    tools.headers.catch_up(&tools.rpc, log).await?;
+    for task in tasks.iter().filter(|task| task.show) {
+        if let Entry::Vacant(place) = proofs.entry(task.index)
+            && let Some(proof) = tools.headers.proof(task.index, log.batches).await?
+        {
+            place.insert(proof);
+        }
+    }
+    Ok(proofs)
+}
+
+/// The answers, in the order of the demands, but for those whose batch can't be shown.
+async fn prepare(
+    tools: &Tools,
+    tasks: &[Task<'_>],
+    batches: &HashMap<u64, BatchProof>,
+) -> Result<Vec<Answer>, TaskError> {
+    let mut answers = Vec::new();
+    // Batch by batch: the database keeps the trees of the last few only.
+    for (order, task) in by_batch(tasks) {
+        let batch = batches.get(&task.index).filter(|_| task.show).cloned();
+        if task.show && batch.is_none() {
+            continue;
+        }
+        let path = tools.store.path(&task.key, task.place).await?.unwrap_or_default();
+        let Demand { lease, leaf, .. } = task.demand.account;
+        let answer = Answer { demand: task.demand.address, lease, receipt: leaf.hash, batch, path };
+        answers.push((order, answer));
+    }
+    answers.sort_by_key(|(order, _)| *order);
+    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+}
+
+/// Tasks of one batch after the other, each with its place among all.
+fn by_batch<'t, 'a>(tasks: &'t [Task<'a>]) -> Vec<(usize, &'t Task<'a>)> {
+    let mut tasks: Vec<_> = tasks.iter().enumerate().collect();
+    tasks.sort_by_key(|(order, task)| (task.index, *order));
+    tasks
+}
+
+/// Does some of the work at once, beginning in order. What fails stops nothing.
+async fn at_once<W, F: Future<Output = Result<(), TaskError>>>(
+    work: Vec<W>,
+    each: impl Fn(W) -> F,
+) -> Vec<Result<(), TaskError>> {
+    stream::iter(work).map(each).buffer_unordered(AT_ONCE).collect().await
+}
+
+async fn send(tools: &Tools, answer: Answer) -> Result<(), TaskError> {
+    let Answer { demand, lease, receipt, batch, path } = answer;
+    let receipt = hex::encode(receipt);
+    let show = batch.map(|proof| instruction::show_batch(demand, tools.log, proof));
+    let answer = instruction::answer_demand(tools.operator, lease, demand, path);
+    let instructions: Vec<_> = show.into_iter().chain([answer]).collect();
     for transaction in split(&tools.operator, &instructions) {
         if let Err(error) = tools.sender.send(transaction, &[]).await {
             tools.metrics.send_failed();
-            let what = format!(
-                "the demand to see receipt {} was not answered",
-                hex::encode(demand.account.leaf.hash)
-            );
+            let what = format!("the demand to see receipt {receipt} was not answered");
             return Err(TaskError::Send { what, error: Box::new(error) });
         }
     }
     tools.metrics.answered();
-    info!(receipt = hex::encode(demand.account.leaf.hash), "demand answered");
+    info!(receipt, "demand answered");
     Ok(())
 }
 
@@ -155,27 +254,12 @@ fn split<'a>(payer: &Pubkey, instructions: &'a [Instruction]) -> std::slice::Chu
     instructions.chunks(if fits { instructions.len().max(1) } else { 1 })
 }
 
-/// Where a batch stands in the log as it is now.
-async fn proof(tools: &Tools, index: u64) -> Result<BatchProof, TaskError> {
-    sync(&tools.rpc, &tools.headers, &tools.log).await?;
-    let log = Fetch::new(&tools.rpc).log(tools.log).await?;
-    let found = log.as_ref().and_then(|log| log.account.view().ok()).map(|(log, _)| log);
-    let Some(log) = found else { return Err(SyncError::Behind.into()) };
-    let Some(root) = tools.headers.root(&tools.log, log.batches).await? else {
-        return Err(SyncError::Behind.into());
-    };
-    if root != mmr::root(&log.peaks, log.batches) {
-        tools.headers.follow_again(&tools.log).await?;
-        return Err(SyncError::Wrong.into());
-    }
-    tools.headers.proof(&tools.log, index, log.batches).await?.ok_or(SyncError::Behind.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::sample::{BOARD, batch, machine, machine_key};
     use super::*;
     use leasehold_client::record::{SignedReceipt, receipt::blank};
+    use std::sync::Mutex;
 
     fn demand() -> Demand {
         let header = batch(2).header;
@@ -238,5 +322,39 @@ mod tests {
         for part in parts {
             assert!(packet::len(&payer, part) <= PACKET_BYTES);
         }
+    }
+
+    #[test]
+    fn what_is_due_first_is_answered_first_and_each_batch_prepared_once() {
+        let other = Pubkey::new_from_array([0xb1; 32]);
+        let rounds = [(BOARD, 600), (other, 10)].into();
+        let key = BatchKey { machine: machine_key(), number: 2 };
+        let on =
+            |board, due| Fetched { address: board, lamports: 0, account: Demand { board, due, ..demand() } };
+        let demands = [on(BOARD, 1_101), on(other, 66_001), on(BOARD, 1_099), on(BOARD, 1_100)];
+        let task = |(demand, index)| Task { demand, key, place: 0, index, show: true };
+        let mut tasks: Vec<_> = demands.iter().zip([7, 9, 9, 7]).map(task).collect();
+        tasks.sort_by_key(|task| due(&task.demand.account, &rounds));
+        let order: Vec<_> = tasks.iter().map(|task| task.demand.account.due).collect();
+        assert_eq!(order, [1_099, 1_100, 66_001, 1_101]);
+        let grouped: Vec<_> = by_batch(&tasks).iter().map(|(order, task)| (task.index, *order)).collect();
+        assert_eq!(grouped, [(7, 1), (7, 3), (9, 0), (9, 2)]);
+    }
+
+    #[tokio::test]
+    async fn answers_do_not_wait_for_each_other() {
+        let (meeting, started) = (tokio::sync::Barrier::new(AT_ONCE), Mutex::new(Vec::new()));
+        let each = async |number: usize| {
+            started.lock().unwrap().push(number);
+            // None of them goes on before all of them are here.
+            meeting.wait().await;
+            if number.is_multiple_of(5) { Err(SyncError::Behind.into()) } else { Ok(()) }
+        };
+        let all = at_once((0..2 * AT_ONCE).collect(), each);
+        let ends = tokio::time::timeout(Duration::from_secs(10), all).await.unwrap();
+        assert_eq!(ends.len(), 2 * AT_ONCE);
+        assert_eq!(ends.iter().filter(|end| end.is_err()).count(), 7, "what fails stops nothing");
+        let started = started.into_inner().unwrap();
+        assert!(started.iter().take(AT_ONCE).copied().eq(0..AT_ONCE), "{started:?}");
     }
 }

@@ -89,7 +89,7 @@ impl Chain {
             rpc,
             sender,
             store,
-            headers: headers.clone(),
+            headers: headers::OwnLog::new(log, headers.clone()),
             metrics: Arc::clone(&metrics),
             hurry: tokio::sync::Notify::new(),
         });

@@ -47,9 +47,12 @@ pub fn decide(
     let last_rounds = lease.until.saturating_sub(NOTICE_ROUNDS).saturating_sub(1);
     // Once notice was given, at most as much is left.
     let closing = now >= i64::from(last_rounds).saturating_mul(round_secs);
-    let pause = match closing {
-        true => every.min(Duration::from_secs(u64::from(lease.terms.round_secs)) / 2),
-        false => every,
+    // In its last round and after its end, it may be settled before there is another chance.
+    let ending = now >= i64::from(lease.until.saturating_sub(1)).saturating_mul(round_secs);
+    let pause = match (ending, closing) {
+        (true, _) => Duration::ZERO,
+        (false, true) => every.min(Duration::from_secs(u64::from(lease.terms.round_secs)) / 2),
+        (false, false) => every,
     };
     if since.is_none_or(|since| since >= pause) { Decision::Redeem } else { Decision::Wait }
 }
@@ -230,6 +233,16 @@ mod tests {
         assert_eq!(at(&noticed, 500, 1_010 * 600, Some(300)), Decision::Redeem);
         let over = i64::from(lease.until) * 600 + 10_000;
         assert_eq!(at(&lease, 500, over, None), Decision::Redeem, "until the lease is settled");
+    }
+
+    #[test]
+    fn at_the_end_of_a_lease_each_better_voucher_is_redeemed_at_once() {
+        let lease = metered();
+        let ending = (i64::from(lease.until) - 1) * 600;
+        assert_eq!(at(&lease, 500, ending - 1, Some(0)), Decision::Wait);
+        assert_eq!(at(&lease, 500, ending, Some(0)), Decision::Redeem);
+        assert_eq!(at(&lease, 500, ending + 1_200, Some(0)), Decision::Redeem, "after it as well");
+        assert_eq!(at(&lease, 100, ending, Some(0)), Decision::Wait, "no more than was paid");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! A machine in a lease, for unit tests.
 
+use super::headers::OwnLog;
 use super::look::{BoardLook, Look};
+use super::settings::ChainSettings;
+use super::tools::Tools;
 use crate::Machine;
+use crate::archive::Db;
 use crate::receipts::leases::{Place, RunningLease};
-use crate::receipts::store::{BatchKey, MachineKey, SealedBatch};
+use crate::receipts::store::{BatchKey, MachineKey, SealedBatch, Store};
 use leasehold::math::matching::{Criteria, Place as Where, Policy};
 use leasehold::math::settlement::Terms;
 use leasehold::math::slashing::SlashSplit;
@@ -12,7 +16,12 @@ use leasehold::state::{BatchHeader, ComputeLog, Lane, Lease, LeaseState, Meter, 
 use leasehold_client::MarketRef;
 use leasehold_client::probe::SigningKey;
 use leasehold_client::record::LogData;
+use leasehold_client::sender::Sender;
+use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use std::sync::Arc;
+use std::time::Duration;
 
 pub const ROUND: u32 = 1_000;
 pub const BOARD: Pubkey = Pubkey::new_from_array([0xb0; 32]);
@@ -154,4 +163,41 @@ pub fn batch(number: u32) -> SealedBatch {
         source: [0; 32],
     };
     SealedBatch { key: BatchKey::of(&header), header, source: "http://node".to_owned(), log_index: None }
+}
+
+/// Tools on databases of a test's own, with an RPC node that nobody runs: whatever is asked is an error.
+pub(super) async fn tools(folder: &std::path::Path) -> Tools {
+    let operator = SigningKey::from_bytes(&[4; 32]);
+    let settings = ChainSettings {
+        rpc: String::new(),
+        supplier: SUPPLIER,
+        operator: operator.clone(),
+        headers: folder.join("log.db"),
+        batch: Duration::from_secs(3_600),
+        redeem: Duration::from_secs(3_600),
+        poll: Duration::from_secs(5),
+        priority_fee: 0,
+    };
+    let log = leasehold_client::address::log(&SUPPLIER);
+    let headers = OwnLog::new(log, Db::open_file(&settings.headers).await.unwrap());
+    let rpc = Arc::new(nobody());
+    let payer = Arc::new(Keypair::new_from_array(operator.to_bytes()));
+    Tools {
+        settings,
+        source: "http://node".to_owned(),
+        log,
+        operator: OPERATOR,
+        sender: Sender::new(Arc::clone(&rpc), payer),
+        rpc,
+        store: Store::open(&folder.join("receipts.db")).await.unwrap(),
+        headers,
+        metrics: Arc::default(),
+        hurry: tokio::sync::Notify::new(),
+    }
+}
+
+/// A client of an RPC node that nobody runs.
+pub fn nobody() -> RpcClient {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    RpcClient::new(format!("http://{free}"))
 }

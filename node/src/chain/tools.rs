@@ -1,8 +1,8 @@
 //! What the tasks share.
 
-use super::headers::SyncError;
+use super::headers::{OwnLog, SyncError};
 use super::settings::ChainSettings;
-use crate::archive::{Db, DbError};
+use crate::archive::DbError;
 use crate::receipts::store::{Store, StoreError};
 use leasehold_client::error::explain_send;
 use leasehold_client::fetch::FetchError;
@@ -27,7 +27,7 @@ pub(super) struct Tools {
     pub sender: Sender,
     pub store: Store,
     /// Headers of the supplier's log.
-    pub headers: Db,
+    pub headers: OwnLog,
     pub metrics: Arc<Metrics>,
     /// Asks for the next look without delay.
     pub hurry: Notify,

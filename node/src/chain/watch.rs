@@ -7,6 +7,7 @@ use crate::Machine;
 use crate::receipts::MachinesReceiver;
 use crate::receipts::leases::{Leases, Meter, Place, RunningLease};
 use crate::receipts::store::MachineKey;
+use leasehold::constants::NOTICE_ROUNDS;
 use leasehold::state::SlotState;
 use leasehold_client::fetch::FetchError;
 use solana_pubkey::Pubkey;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{error, info};
 
 /// The longest that one look may take.
@@ -128,6 +130,57 @@ fn pause(look: &Look, poll: Duration) -> Duration {
     shortest.map_or(poll, |secs| poll.min(Duration::from_secs(secs.into()) / LOOKS)).max(BREATH)
 }
 
+/// How old the last look may be, in rounds, until a metered machine serves nobody. Notice may have been given
+/// since, after which what is asked of it is paid for [`NOTICE_ROUNDS`] rounds at most.
+const BLIND: u32 = NOTICE_ROUNDS / 2;
+
+/// When the lease can't be relied on any more, if the chain is not looked at again.
+fn expiry(lease: &RunningLease, looked: Instant) -> Option<Instant> {
+    let blind = Duration::from_secs(lease.round_secs.into()).saturating_mul(BLIND);
+    lease.meter.and_then(|_| looked.checked_add(blind))
+}
+
+/// Takes back leases that can't be relied on any more. Returns how many.
+fn expire(leases: &mut Leases, looked: Instant, now: Instant) -> usize {
+    let over = |lease: &RunningLease| expiry(lease, looked).is_some_and(|expiry| expiry <= now);
+    let all = leases.machines.values_mut().filter(|lease| lease.as_ref().is_some_and(over));
+    all.map(|lease| *lease = None).count()
+}
+
+/// Takes back leases when looks fail, for as long as it is polled.
+async fn watch_looks(mut looks: watch::Receiver<Option<Arc<Look>>>, leases: watch::Sender<Arc<Leases>>) {
+    loop {
+        let looked = looks.borrow_and_update().as_ref().and_then(|look| look.begun);
+        let next = looked.and_then(|looked| {
+            let leases = leases.borrow();
+            leases.machines.values().flatten().filter_map(|lease| expiry(lease, looked)).min()
+        });
+        let Some((looked, next)) = looked.zip(next) else {
+            match looks.changed().await {
+                Ok(()) => continue,
+                Err(_) => return,
+            }
+        };
+        tokio::select! {
+            biased;
+            changed = looks.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep_until(next) => {
+                let mut blind = 0;
+                leases.send_if_modified(|published| {
+                    blind = expire(Arc::make_mut(published), looked, Instant::now());
+                    blind > 0
+                });
+                if blind > 0 {
+                    error!(
+                        machines = blind,
+                        "the chain was not seen for {BLIND} rounds: metered machines serve nobody until it is"
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// What the watcher tells.
 pub(super) struct Watcher {
     pub tools: Arc<Tools>,
@@ -138,7 +191,16 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// Looks until `stop` says so, whatever goes wrong meanwhile.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let guard = watch_looks(self.looks.subscribe(), self.leases.clone());
+        // In one task, so that no look is published while leases are taken back.
+        tokio::select! {
+            () = self.look_on(stop) => {}
+            () = guard => {}
+        }
+    }
+
+    async fn look_on(mut self, mut stop: watch::Receiver<bool>) {
         let (mut looker, mut trouble, mut told) = (Looker::default(), Trouble::default(), HashMap::new());
         let mut cluster = None;
         loop {
@@ -235,7 +297,7 @@ impl Watcher {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{PLACE, SUPPLIER, lease, look, machine, machine_key};
+    use super::super::sample::{PLACE, SUPPLIER, lease, look, machine, machine_key, tools};
     use super::*;
     use leasehold::state::LeaseState;
 
@@ -295,5 +357,47 @@ mod tests {
         look.boards.values_mut().for_each(|board| board.round_secs = 10);
         assert_eq!(pause(&look, Duration::from_secs(5)), Duration::from_secs(1));
         assert_eq!(pause(&Look::default(), Duration::ZERO), BREATH);
+    }
+
+    /// The leases of two machines: a metered one, and one by the hour.
+    fn two() -> Leases {
+        let meter = Some(Meter { spender: Pubkey::new_from_array([0x59; 32]), deposit: 1_000 });
+        let metered = RunningLease { meter, ..lease(5) };
+        Leases { machines: [(PLACE, Some(metered)), ((PLACE.0, 4), Some(lease(6)))].into() }
+    }
+
+    #[test]
+    fn metered_leases_end_where_notice_may_have_been_given() {
+        let (looked, mut leases) = (Instant::now(), two());
+        let later = |secs| looked + Duration::from_secs(secs);
+        assert_eq!((expire(&mut leases, looked, later(1_799)), &leases), (0, &two()));
+        assert_eq!(expire(&mut leases, looked, later(1_800)), 1);
+        assert_eq!(leases.machines[&PLACE], None, "known, and in no lease");
+        assert_eq!(leases.machines[&(PLACE.0, 4)], Some(lease(6)), "what was paid in advance is served");
+        assert_eq!(expire(&mut leases, looked, later(9_999)), 0);
+    }
+
+    #[tokio::test]
+    async fn leases_are_taken_back_when_looks_fail_and_not_before() {
+        let mut short = two();
+        short.machines.values_mut().flatten().for_each(|lease| lease.round_secs = 1);
+        let looked = || Some(Arc::new(Look { begun: Some(Instant::now()), ..look() }));
+        let (looks, _looked) = watch::channel(looked());
+        let (leases, mut published) = watch::channel(Arc::new(short));
+        let (stop, stopped) = watch::channel(false);
+        let folder = tempfile::tempdir().unwrap();
+        let tools = Arc::new(tools(folder.path()).await);
+        let (_configuration, machines) = watch::channel(Arc::new(vec![Arc::new(machine())]));
+        let watcher = Watcher { tools, machines, looks: looks.clone(), leases };
+        let task = tokio::spawn(watcher.run(stopped));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let last = looked();
+        let begun = last.as_ref().unwrap().begun.unwrap();
+        looks.send_replace(last);
+        tokio::time::timeout(Duration::from_secs(20), published.changed()).await.unwrap().unwrap();
+        assert!(begun.elapsed() >= Duration::from_secs(BLIND.into()), "{:?}", begun.elapsed());
+        assert_eq!(published.borrow().machines[&PLACE], None);
+        stop.send_replace(true);
+        task.await.unwrap();
     }
 }

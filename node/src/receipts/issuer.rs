@@ -22,7 +22,7 @@ pub struct Issuer {
     pub(crate) machines: MachinesReceiver,
     /// Most payment units of unsigned use of a metered lease.
     pub(crate) limit: u64,
-    /// What answers under way will cost about, by lease.
+    /// What answers under way may cost at most, by lease.
     held: Arc<Mutex<HashMap<Pubkey, u64>>>,
 }
 
@@ -60,8 +60,9 @@ impl Issuer {
         Ok(Arc::new(lease.clone()))
     }
 
-    /// Admits an answer of about that price. Answers under way count with what they were held for, so that
-    /// many at once go beyond the limit no further than one.
+    /// Admits an answer that costs no more than that price, if the limit bears it beside all that are under
+    /// way. As far as that is true of each of them, many at once stay within the limit; beyond it they go by
+    /// what the inference server makes beyond the limits that it was given.
     pub(crate) async fn hold(
         &self,
         machine: &Machine,
@@ -86,7 +87,7 @@ impl Issuer {
                 signed.saturating_add(self.limit).min(meter.deposit)
             }
         };
-        if allowance <= others { Err(Refusal::Exhausted) } else { Ok(Some(hold)) }
+        if price > allowance.saturating_sub(others) { Err(Refusal::Exhausted) } else { Ok(Some(hold)) }
     }
 
     /// Signs for an answer. `limited` where the answer can still be kept back.

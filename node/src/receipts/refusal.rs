@@ -3,7 +3,8 @@
 use super::store::StoreError;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tracing::error;
@@ -17,8 +18,13 @@ pub enum Refusal {
     SeveralMachines,
     #[error("no lease runs on slot {0} now")]
     NoLease(u32),
-    #[error("the lease has used up what its buyer signed for: send a voucher or top up")]
+    #[error(
+        "with this request the lease may use more than its buyer signed for: send a voucher, top up, or ask \
+         for fewer tokens"
+    )]
     Exhausted,
+    #[error("{0}")]
+    Caller(&'static str),
     #[error("{1}")]
     Request(StatusCode, String),
     #[error("{0}")]
@@ -41,6 +47,7 @@ impl Refusal {
         match self {
             Self::NoSuchMachine(_) | Self::NotFound(_) | Self::UnknownLease => StatusCode::NOT_FOUND,
             Self::SeveralMachines => StatusCode::BAD_REQUEST,
+            Self::Caller(_) => StatusCode::UNAUTHORIZED,
             Self::NoLease(_) | Self::Store(StoreError::LeaseOver { .. }) => StatusCode::CONFLICT,
             Self::Exhausted | Self::Store(StoreError::Exposure { .. }) => StatusCode::PAYMENT_REQUIRED,
             Self::Request(status, _) => *status,
@@ -54,6 +61,7 @@ impl Refusal {
     /// The form that clients of OpenAI's API know.
     pub(crate) fn openai(&self) -> Response {
         let (kind, code) = match self.status() {
+            StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),
             StatusCode::PAYMENT_REQUIRED => ("insufficient_quota", "exposure_limit"),
             StatusCode::CONFLICT => ("invalid_request_error", "no_lease"),
             StatusCode::NOT_FOUND => ("invalid_request_error", "not_found"),
@@ -62,7 +70,11 @@ impl Refusal {
         };
         self.log();
         let error = json!({ "message": self.to_string(), "type": kind, "param": null, "code": code });
-        (self.status(), Json(json!({ "error": error }))).into_response()
+        let mut response = (self.status(), Json(json!({ "error": error }))).into_response();
+        if let Self::Caller(_) = self {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 
     fn log(&self) {

@@ -60,6 +60,13 @@ impl Receipts {
             let address = settings.listen;
             warn!(%address, "whoever reaches this address can have receipts signed: keep others away");
         }
+        if let (Some(address), Some(_)) = (settings.public, &settings.proxy) {
+            warn!(
+                %address,
+                "whoever reaches this address can use machines that are leased by the hour: keep others away \
+                 from them"
+            );
+        }
         let (local_listener, local) = bind(settings.listen).await?;
         let public_listener = match settings.public {
             Some(address) => Some(bind(address).await?),

@@ -10,11 +10,15 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where the API listens unless told otherwise: TCP, loopback.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8471);
+
+/// Tokens of an answer whose request names no limit, unless told otherwise.
+pub const DEFAULT_MAX_TOKENS: NonZeroU32 = NonZeroU32::new(1_024).unwrap();
 
 /// Why the receipts' part of a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +55,8 @@ pub(crate) struct Section {
     board: Option<Pubkey>,
     #[serde(default = "one")]
     gpus: u32,
+    #[serde(default = "default_max_tokens")]
+    max_tokens: NonZeroU32,
     #[serde(default)]
     price_in: u64,
     #[serde(default)]
@@ -98,6 +104,8 @@ pub struct ProxySettings {
     pub board: Option<Pubkey>,
     /// GPUs that work on each answer: units are milliseconds times this.
     pub gpus: u32,
+    /// Limit that is written into requests under a metered lease that name none.
+    pub max_tokens: NonZeroU32,
 }
 
 /// A model that is offered.
@@ -138,7 +146,7 @@ impl Settings {
         if upstream.is_some() && models.is_empty() {
             return Err(SettingsError::NoModel);
         }
-        let (slot, board, gpus) = (section.slot, section.board, section.gpus);
+        let Section { slot, board, gpus, max_tokens, .. } = section;
         Ok(Self {
             database: folder.join(section.database),
             listen: section.listen,
@@ -147,7 +155,7 @@ impl Settings {
             exposure_limit: section.exposure_limit,
             leases: section.leases.map(|path| folder.join(path)),
             models,
-            proxy: upstream.map(|upstream| ProxySettings { upstream, slot, board, gpus }),
+            proxy: upstream.map(|upstream| ProxySettings { upstream, slot, board, gpus, max_tokens }),
         })
     }
 
@@ -198,6 +206,10 @@ fn board<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Pub
 
 fn default_listen() -> SocketAddr {
     DEFAULT_LISTEN
+}
+
+fn default_max_tokens() -> NonZeroU32 {
+    DEFAULT_MAX_TOKENS
 }
 
 fn one() -> u32 {

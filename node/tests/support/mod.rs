@@ -5,8 +5,8 @@ pub mod answers;
 pub mod upstream;
 
 use leasehold_client::probe::{Pubkey, SigningKey};
-use leasehold_client::record::SignedReceipt;
-use leasehold_client::record::{SignedVoucher, voucher};
+use leasehold_client::record::{CallToken, SignedCall, SignedReceipt, SignedVoucher, voucher};
+use leasehold_node::receipts::settings::DEFAULT_MAX_TOKENS;
 use leasehold_node::receipts::store::{MachineKey, NewReceipt, Work};
 use leasehold_node::receipts::{Feed, Leases, Meter, Model, ProxySettings, Receipts, RunningLease, Settings};
 use leasehold_node::{Machine, Serving};
@@ -110,6 +110,16 @@ pub fn signed_voucher(lease: &RunningLease, price: u64) -> SignedVoucher {
     SignedVoucher::sign(&spender(), voucher)
 }
 
+/// A token to call a metered lease with, good for a minute.
+pub fn call_token(lease: &RunningLease) -> CallToken {
+    CallToken { lease: lease.address, from: lease.from, expiry: now_ms() / 1_000 + 60 }
+}
+
+/// That token of the lease's spender, as a client sends it.
+pub fn api_key(lease: &RunningLease) -> String {
+    SignedCall::sign(&spender(), call_token(lease)).encode()
+}
+
 pub fn settings(folder: &Path) -> Settings {
     let model = Model { id: MODEL, price_in: 1_000_000, price_out: 2_000_000 };
     Settings {
@@ -126,7 +136,7 @@ pub fn settings(folder: &Path) -> Settings {
 
 pub fn proxy_settings(upstream: SocketAddr) -> ProxySettings {
     let upstream = format!("http://{upstream}").parse().unwrap();
-    ProxySettings { upstream, slot: None, board: None, gpus: 8 }
+    ProxySettings { upstream, slot: None, board: None, gpus: 8, max_tokens: DEFAULT_MAX_TOKENS }
 }
 
 /// A running service, and what it is told.

@@ -67,7 +67,7 @@ async fn embed(State(seen): State<Seen>, request: Request) -> Response {
 }
 
 /// `x-key: wrong` is refused; `x-usage: none` leaves the usage out; `x-pace` is the time between chunks in
-/// milliseconds; `x-end: cut` breaks the connection off before the end, `x-end: bare` ends without a mark.
+/// milliseconds; `x-times` is how often a stream says its words; `x-end: cut` breaks the connection off before the end, `x-end: bare` ends without a mark.
 async fn chat(State(seen): State<Seen>, request: Request) -> Response {
     let (headers, body) = note(&seen, request).await;
     let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -90,7 +90,8 @@ async fn chat(State(seen): State<Seen>, request: Request) -> Response {
     }
     let mut events =
         vec![event(&json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}))];
-    for word in WORDS {
+    let times = header("x-times").map_or(1, |times| times.parse().unwrap());
+    for word in [WORDS].repeat(times).into_flattened() {
         events.push(event(&json!({"choices": [{"index": 0, "delta": {"content": word}}]})));
     }
     events.push(event(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})));

@@ -4,13 +4,10 @@ use anchor_lang::AnchorDeserialize;
 use bytemuck::Zeroable;
 use leasehold::{
     instructions::{BatchProof, VerifiedReceipt},
-    math::{
-        mmr::Range,
-        sum_tree::{SumNode, SumTree},
-    },
+    math::sum_tree::{SumNode, SumTree},
     state::{BatchHeader, Receipt},
 };
-use leasehold_client::{instruction, packet, record::LogData, sender::PACKET_BYTES};
+use leasehold_client::{instruction, packet, sender::PACKET_BYTES};
 use leasehold_tests::*;
 use solana_instruction::Instruction;
 use solana_signer::Signer;

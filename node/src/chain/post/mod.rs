@@ -5,7 +5,7 @@ mod plan;
 
 pub use plan::{Obstacle, Plan, Posting, batch, plan};
 
-use super::headers;
+use super::headers::{Sent, SyncError};
 use super::look::Look;
 use super::tools::{TaskError, Tools};
 use super::trouble::Trouble;
@@ -13,6 +13,7 @@ use crate::receipts::store::{BatchKey, BatchState, MachineKey, SealedBatch};
 use leasehold::state::BatchHeader;
 use leasehold_client::{instruction, packet, sender::SendError};
 use solana_pubkey::Pubkey;
+use solana_signature::Signature;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +96,7 @@ impl Poster {
             tools.hurry.notify_one();
             done?;
         }
-        self.note_posted(tools, &sealed, &plan.posted).await
+        self.note_posted(tools, look, &sealed, &plan.posted).await
     }
 
     fn tell(&mut self, plan: &Plan) {
@@ -128,12 +129,12 @@ impl Poster {
                 continue;
             }
             match tools.sender.send(&[build(&some)], &[]).await {
-                Ok(_) => self.appended(tools, &some),
+                Ok(receipt) => self.appended(tools, posting, &some, receipt.signature),
                 // One machine's batch must not keep those of others out.
                 Err(SendError::Program { .. }) => {
                     for alone in some.chunk_by(|one, other| key(one) == key(other)) {
                         match tools.sender.send(&[build(alone)], &[]).await {
-                            Ok(_) => self.appended(tools, alone),
+                            Ok(receipt) => self.appended(tools, posting, alone, receipt.signature),
                             Err(error) => self.refused(tools, alone, error, &mut refused)?,
                         }
                     }
@@ -144,8 +145,9 @@ impl Poster {
         Ok(())
     }
 
-    fn appended(&mut self, tools: &Tools, headers: &[BatchHeader]) {
+    fn appended(&mut self, tools: &Tools, posting: &Posting, headers: &[BatchHeader], signature: Signature) {
         tools.metrics.appended(headers.len());
+        tools.headers.sent(Sent { signature, source: posting.source.clone(), headers: headers.to_vec() });
         for header in headers {
             self.resting.remove(&key(header));
             let BatchHeader { board, slot, number, count, .. } = header;
@@ -183,20 +185,23 @@ impl Poster {
     async fn note_posted(
         &mut self,
         tools: &Tools,
+        look: &Look,
         sealed: &[SealedBatch],
         posted: &[BatchKey],
     ) -> Result<(), TaskError> {
-        if posted.is_empty() {
-            return Ok(());
+        let log = look.log.as_ref().and_then(|log| log.view().ok());
+        let Some((log, _)) = log.filter(|_| !posted.is_empty()) else { return Ok(()) };
+        match tools.headers.catch_up(&tools.rpc, log).await {
+            // What is here is noted; the rest is read with the next look, so that nothing waits for it.
+            Ok(()) | Err(SyncError::More) => {}
+            Err(error) => return Err(error.into()),
         }
-        headers::sync(&tools.rpc, &tools.headers, &tools.log).await?;
         for batch in sealed.iter().filter(|batch| posted.contains(&batch.key)) {
-            let MachineKey { board, slot, generation } = batch.key.machine;
-            let found = tools.headers.find(&board, slot, generation, batch.key.number).await?;
+            let MachineKey { board, slot, .. } = batch.key.machine;
             // The node may be behind with its history; the next round finds it.
-            let Some(found) = found.filter(|found| found.log == tools.log) else { continue };
-            if found.header == batch.header {
-                tools.store.mark_posted(batch.key, found.index).await?;
+            let Some(place) = tools.headers.place(&batch.header).await? else { continue };
+            if let Ok(index) = place {
+                tools.store.mark_posted(batch.key, index).await?;
             } else if self.foreign.insert(batch.key) {
                 warn!(
                     %board, slot, number = batch.key.number,

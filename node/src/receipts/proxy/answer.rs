@@ -1,8 +1,8 @@
 //! One answer from the request to its receipt.
 
-use super::Proxy;
 use super::headers::Signed;
 use super::tokens::{self, Count};
+use super::{Kind, Proxy, caller};
 use crate::Machine;
 use crate::receipts::issuer::{Hold, Issuer, unix_ms};
 use crate::receipts::leases::RunningLease;
@@ -10,11 +10,15 @@ use crate::receipts::refusal::Refusal;
 use crate::receipts::settings::Model;
 use crate::receipts::store::Work;
 use axum::body::Bytes;
+use axum::http::HeaderMap;
 use leasehold_client::record::salted;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
+
+/// Chunks of a stream that say something, beyond its tokens: names of tools, and the like.
+const SLACK: u32 = 16;
 
 /// An answer under way.
 #[derive(Debug)]
@@ -32,15 +36,18 @@ pub(super) struct Answer {
     /// Measures the work where the clock may be set meanwhile.
     started: Instant,
     hold: Option<Hold>,
+    /// Tokens of the answer that the hold is for.
+    held_out: Option<u32>,
     _alive: mpsc::Sender<()>,
 }
 
 impl Answer {
-    /// Refuses where no lease runs.
-    pub(super) fn begin(proxy: &Proxy) -> Result<Self, Refusal> {
+    /// Refuses where no lease runs, and whoever may not use it.
+    pub(super) fn begin(proxy: &Proxy, headers: &HeaderMap) -> Result<Self, Refusal> {
         let start_ms = unix_ms();
         let machine = proxy.issuer.machine(proxy.own.slot, proxy.own.board)?;
         let lease = proxy.issuer.lease(&machine, start_ms)?;
+        caller::admit(headers, &lease, start_ms)?;
         Ok(Self {
             issuer: proxy.issuer.clone(),
             machine,
@@ -53,26 +60,38 @@ impl Answer {
             start_ms,
             started: Instant::now(),
             hold: None,
+            held_out: None,
             _alive: proxy.alive.clone(),
         })
     }
 
-    /// Refuses where the exposure limit is used up.
+    /// Under a metered lease: has the request name a limit for its answer, and refuses it where the exposure
+    /// limit does not bear that. Returns whether what is asked must be sent as it was read here.
     pub(super) async fn ask(
         &mut self,
         proxy: &Proxy,
         model: Arc<Model>,
+        kind: Kind,
         body: &Bytes,
-        asked: &Value,
-    ) -> Result<(), Refusal> {
+        asked: &mut Value,
+    ) -> Result<bool, Refusal> {
         self.request = salted(&self.salt, body);
         self.request_len = body.len();
-        let expected = tokens::expected(asked, body.len()).price(&model);
+        if self.lease.meter.is_some() {
+            let bound = tokens::bound(asked, body.len(), kind, proxy.own.max_tokens)?;
+            let price = bound.price_at_most(&model);
+            self.hold = proxy.issuer.hold(&self.machine, &self.lease, price).await?;
+            self.held_out = Some(bound.tokens_out);
+        }
         self.model = Some(model);
-        self.hold = proxy.issuer.hold(&self.machine, &self.lease, expected).await?;
         // The work begins now; until here the caller was sending.
         (self.start_ms, self.started) = (unix_ms().max(self.start_ms), Instant::now());
-        Ok(())
+        Ok(self.held_out.is_some())
+    }
+
+    /// Whether an answer of so many tokens is far beyond what its request was admitted for.
+    pub(super) fn is_beyond_hold(&self, tokens_out: u32) -> bool {
+        self.held_out.is_some_and(|held| tokens_out > held.saturating_mul(2).saturating_add(SLACK))
     }
 
     /// Signs for an answer that came in one piece.

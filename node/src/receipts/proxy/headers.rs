@@ -1,5 +1,6 @@
 //! Which headers pass, and those that are added.
 
+use super::caller;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use leasehold_client::record::SignedReceipt;
 
@@ -35,6 +36,10 @@ pub(super) fn to_pass(headers: &HeaderMap) -> HeaderMap {
     }
     for name in OF_CONNECTION {
         kept.remove(name);
+    }
+    // Whoever sees a call token can use it.
+    if caller::token(&kept).is_some() {
+        kept.remove(header::AUTHORIZATION);
     }
     kept
 }

@@ -68,6 +68,8 @@ enum Next {
     /// The stream's last event, which is held back until the receipt is there.
     Done(Vec<u8>),
     ClientGone,
+    /// The inference server keeps to no limit.
+    TooLong,
 }
 
 impl Relay {
@@ -100,6 +102,10 @@ impl Relay {
                 Next::More => {}
                 Next::Done(event) => break ([event, buffer.rest()].concat(), None),
                 Next::ClientGone => break (Vec::new(), None),
+                Next::TooLong => {
+                    let error = io::Error::other("the answer is longer than its request allowed");
+                    break (Vec::new(), Some(error));
+                }
             }
         };
         self.finish(tail, failure).await;
@@ -121,6 +127,11 @@ impl Relay {
                 return Next::ClientGone;
             }
             self.chunks = self.chunks.saturating_add(tokens::chunk_tokens(&chunk));
+            let said = self.count.map_or(0, |count| count.tokens_out);
+            if self.answer.is_beyond_hold(self.chunks.max(said)) {
+                warn!("a stream was cut: the inference server does not keep to the limit of tokens");
+                return Next::TooLong;
+            }
         }
         Next::More
     }

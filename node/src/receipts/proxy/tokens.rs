@@ -1,12 +1,13 @@
 //! Tokens of requests and answers in OpenAI's form, and what they cost.
 
+use super::Kind;
+use crate::receipts::refusal::Refusal;
 use crate::receipts::settings::Model;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::num::NonZeroU32;
 
 /// Bytes of text that make about one token, where the inference server doesn't say.
 const BYTES_PER_TOKEN: usize = 4;
-/// Tokens of an answer whose request names no limit, to hold credit for.
-const USUAL_ANSWER: u64 = 1_024;
 /// Prices are per so many tokens.
 const MILLION: u128 = 1_000_000;
 
@@ -41,9 +42,18 @@ impl Count {
 
     /// Payment units, rounded down: the buyer pays less than one unit too little for an answer.
     pub fn price(&self, model: &Model) -> u64 {
+        u64::try_from(self.parts(model) / MILLION).unwrap_or(u64::MAX)
+    }
+
+    /// Payment units to hold for it: rounded up, and never nothing.
+    pub fn price_at_most(&self, model: &Model) -> u64 {
+        u64::try_from(self.parts(model).div_ceil(MILLION)).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Millionths of payment units.
+    fn parts(&self, model: &Model) -> u128 {
         let part = |tokens: u32, price: u64| u128::from(tokens) * u128::from(price);
-        let sum = part(self.tokens_in, model.price_in).saturating_add(part(self.tokens_out, model.price_out));
-        u64::try_from(sum / MILLION).unwrap_or(u64::MAX)
+        part(self.tokens_in, model.price_in).saturating_add(part(self.tokens_out, model.price_out))
     }
 }
 
@@ -51,12 +61,46 @@ fn small(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// What the request may cost about, to hold credit for while it is under way.
-pub fn expected(request: &Value, length: usize) -> Count {
-    let field = |name| request.get(name).and_then(Value::as_u64);
-    let each = field("max_completion_tokens").or(field("max_tokens")).unwrap_or(USUAL_ANSWER);
-    let tokens_out = small(each.saturating_mul(field("n").unwrap_or(1)));
-    Count { tokens_out, ..Count::guess(length, 0) }
+/// What a request of that length in bytes may come to, to hold credit for while it is under way. Where it names
+/// no limit for its answers, `unnamed` is written into it, so that the inference server keeps to it as well.
+///
+/// A token of a text is a byte at least. Pictures that a request names by their URL are not in its length.
+pub fn bound(request: &mut Value, length: usize, kind: Kind, unnamed: NonZeroU32) -> Result<Count, Refusal> {
+    let fields =
+        request.as_object_mut().ok_or_else(|| Refusal::malformed("the request is no JSON object"))?;
+    let tokens_in = u32::try_from(length).unwrap_or(u32::MAX);
+    if kind == Kind::Embeddings {
+        return Ok(Count { tokens_in, tokens_out: 0, exact: false });
+    }
+    let limits = [number(fields, "max_tokens")?, number(fields, "max_completion_tokens")?];
+    let each = match limits.into_iter().flatten().max() {
+        Some(limit) => limit,
+        None => {
+            fields.insert("max_tokens".into(), unnamed.get().into());
+            unnamed.get().into()
+        }
+    };
+    let answers = number(fields, "n")?.max(number(fields, "best_of")?).unwrap_or(1);
+    let prompts = match fields.get("prompt") {
+        // Numbers are the tokens of one prompt.
+        Some(Value::Array(prompts)) if !prompts.iter().all(Value::is_number) => prompts.len(),
+        _ => 1,
+    };
+    let prompts = u64::try_from(prompts).unwrap_or(u64::MAX);
+    let tokens_out = small(each.saturating_mul(answers).saturating_mul(prompts));
+    Ok(Count { tokens_in, tokens_out, exact: false })
+}
+
+/// A field with a number of things. What servers may read as a number in other forms, or take for "no limit",
+/// is refused.
+fn number(fields: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refusal> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_u64() {
+            Some(number) if number > 0 => Ok(Some(number)),
+            _ => Err(Refusal::malformed(format!("`{name}` must be a whole number, 1 or more"))),
+        },
+    }
 }
 
 /// Bytes of text in the choices of a whole answer.
@@ -124,6 +168,58 @@ mod tests {
         assert_eq!(count(6, 1).price(&MODEL), 1);
         let dear = Model { price_in: u64::MAX, price_out: u64::MAX, ..MODEL };
         assert_eq!(count(u32::MAX, u32::MAX).price(&dear), u64::MAX);
+    }
+
+    #[test]
+    fn a_hold_is_rounded_up_and_never_nothing() {
+        let count = |tokens_in, tokens_out| Count { tokens_in, tokens_out, exact: true };
+        assert_eq!(count(6, 1).price_at_most(&MODEL), 2);
+        assert_eq!(count(1_000_000, 1_000_000).price_at_most(&MODEL), 750_000);
+        assert_eq!(count(1, 0).price_at_most(&MODEL), 1);
+        assert_eq!(count(0, 0).price_at_most(&MODEL), 1);
+    }
+
+    #[test]
+    fn all_that_multiplies_an_answer_is_held_for() {
+        let out = |mut request: Value| {
+            let before = request.clone();
+            let bound = bound(&mut request, 100, Kind::Text, NonZeroU32::new(50).unwrap()).unwrap();
+            assert_eq!((bound.tokens_in, request), (100, before));
+            bound.tokens_out
+        };
+        assert_eq!(out(json!({"max_tokens": 7})), 7);
+        assert_eq!(out(json!({"max_tokens": 70, "max_completion_tokens": 1})), 70);
+        assert_eq!(out(json!({"max_tokens": 1, "max_completion_tokens": 70})), 70);
+        assert_eq!(out(json!({"max_tokens": 7, "n": 3})), 21);
+        assert_eq!(out(json!({"max_tokens": 7, "n": 3, "best_of": 5})), 35);
+        assert_eq!(out(json!({"max_tokens": 7, "n": null, "prompt": ["a", "b"], "best_of": 2})), 28);
+        assert_eq!(out(json!({"max_tokens": 7, "prompt": [[1, 2], [3], [4]]})), 21);
+        assert_eq!(out(json!({"max_tokens": 7, "prompt": [1, 2, 3]})), 7);
+        assert_eq!(out(json!({"max_tokens": 7, "prompt": []})), 7);
+        assert_eq!(out(json!({"max_tokens": u64::MAX, "n": u64::MAX})), u32::MAX);
+    }
+
+    #[test]
+    fn a_limit_that_is_missing_is_written() {
+        let unnamed = NonZeroU32::new(50).unwrap();
+        let mut request = json!({"n": 2, "max_completion_tokens": null});
+        assert_eq!(bound(&mut request, 9, Kind::Text, unnamed).unwrap().tokens_out, 100);
+        assert_eq!(request, json!({"n": 2, "max_completion_tokens": null, "max_tokens": 50}));
+        let mut embedding = json!({"input": "Hi"});
+        assert_eq!(bound(&mut embedding, 9, Kind::Embeddings, unnamed).unwrap().tokens_out, 0);
+        assert_eq!(embedding, json!({"input": "Hi"}));
+    }
+
+    #[test]
+    fn what_a_server_may_take_for_no_limit_is_refused() {
+        for limit in [json!(0), json!(-1), json!(1e6), json!("100"), json!([])] {
+            for name in ["max_tokens", "max_completion_tokens", "n", "best_of"] {
+                let mut request = json!({ name: limit });
+                let refused = bound(&mut request, 9, Kind::Text, NonZeroU32::MIN).unwrap_err();
+                assert!(refused.to_string().contains(name), "{refused}");
+            }
+        }
+        assert!(bound(&mut json!([]), 9, Kind::Text, NonZeroU32::MIN).is_err());
     }
 
     #[test]
