@@ -366,6 +366,7 @@ async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
         assert_eq!(proof.verify(&account).expect("it holds").id, signed.id());
         assert_eq!(proof.receipt, *signed);
     }
+    command_line(&world, &archive, &signed[0]).await;
     archive.shutdown().await;
 
     // Notice: the last voucher is redeemed at once.
@@ -378,6 +379,37 @@ async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
     assert_eq!(world.lease().await.state, LeaseState::Cancelled);
     node.stop().await;
     assert!(Path::new(&world.folder.path().join("fresh.db")).is_file());
+}
+
+/// What anybody does who holds an answer: `leasehold receipt verify` and `find`, as processes.
+async fn command_line(world: &World, archive: &Archive, signed: &SignedReceipt) {
+    let binary = std::env::current_exe().expect("this test's path");
+    let binary = binary.parent().and_then(Path::parent).expect("the folder above `deps`").join("leasehold");
+    assert!(binary.is_file(), "`cargo build -p leasehold-cli` makes {}", binary.display());
+    let (url, archive) = (world.network.rpc_url(), format!("http://{}", archive.local_addr()));
+    let run = async |args: &[&str]| {
+        let mut command = tokio::process::Command::new(&binary);
+        command.args(["--url", url, "--output", "json-compact", "receipt"]).args(args);
+        let output = command.args(["--archive", &archive]).output().await.expect("it runs");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code(), report)
+    };
+    let file = world.folder.path().join("receipt");
+    let write = |signed: &SignedReceipt| std::fs::write(&file, signed.to_base64()).expect("a file");
+    let path = file.to_str().expect("a path");
+    write(signed);
+    let id = hex::encode(signed.id());
+    for args in [&["verify", path][..], &["find", &id]] {
+        let (code, report) = run(args).await;
+        assert_eq!((code, &report["verified"], &report["id"]), (Some(0), &true.into(), &id.as_str().into()));
+        assert_eq!(report["machine"]["slot"], signed.receipt.slot);
+        assert_eq!(report["supplier"]["wallet"], world.supplier.pubkey().to_string(), "{report}");
+    }
+    // Another price, signed by the machine, but not what it put on record.
+    let forged = leasehold::state::Receipt { price: signed.receipt.price + 1, ..signed.receipt };
+    write(&SignedReceipt::sign(&machine_key(), forged));
+    assert_eq!(run(&["verify", path]).await.0, Some(1));
+    assert_eq!(run(&["find", &"00".repeat(32)]).await.0, Some(1));
 }
 
 async fn prove(archive: &Archive, signed: &SignedReceipt) -> Proof {
