@@ -1,23 +1,30 @@
 //! What every command understands.
 
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use solana_commitment_config::CommitmentConfig;
-use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use url::Url;
 
-use crate::{commands::receipt::ReceiptCommand, output::Format};
-
-/// How long one question to the RPC node may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::{
+    commands::{
+        board::BoardCommand, keeper::KeeperCommand, lease::LeaseCommand, machine::MachineCommand,
+        market::MarketCommand, offers::OffersArgs, quote::WishArgs, receipt::ReceiptCommand,
+        supplier::SupplierCommand,
+    },
+    output::Format,
+};
 
 /// Leases GPU time, and checks what was computed.
 #[derive(Parser)]
 #[command(name = "leasehold", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 done, and what was to be proved is proved; 1 not proved; 2 wrong use, or \
-                        something could not be reached or read."
+                        something could not be reached or read; 3 the program or the network refused, or \
+                        would, and nothing changed; 4 nobody agreed to sign, and nothing changed; 5 sent, and \
+                        not everything is known to have taken effect.\n\n\
+                        Settings are taken from flags, then from the environment, then from the file of \
+                        `solana config`, then defaults."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -29,27 +36,70 @@ pub struct Cli {
 /// Options of all commands.
 #[derive(Args)]
 pub struct Global {
+    /// Configuration file of Solana's tools [default: ~/.config/solana/cli/config.yml]
+    #[arg(short = 'C', long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// RPC node: a URL, or localhost, devnet, testnet or mainnet-beta, or the first letter of one.
     #[arg(short, long, global = true, env = "LEASEHOLD_URL", value_name = "URL_OR_MONIKER")]
-    #[arg(default_value = "mainnet-beta", value_parser = parse_url)]
-    pub url: Url,
-    /// How settled state must be that is read: processed, confirmed or finalized.
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "confirmed")]
-    pub commitment: CommitmentConfig,
+    #[arg(value_parser = parse_url)]
+    pub url: Option<Url>,
+    /// Keypair that signs and pays, as solana-keygen writes it [default: ~/.config/solana/id.json]
+    #[arg(short, long, global = true, env = "LEASEHOLD_KEYPAIR", value_name = "FILE")]
+    pub keypair: Option<PathBuf>,
+    /// How settled state must be that is read, and what is sent must become: processed, confirmed or
+    /// finalized [default: confirmed]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub commitment: Option<CommitmentConfig>,
     /// Form of what is printed on standard output.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "display")]
     pub output: Format,
-}
-
-impl Global {
-    /// A connection to the RPC node.
-    pub fn rpc(&self) -> RpcClient {
-        RpcClient::new_with_timeout_and_commitment(self.url.to_string(), PATIENCE, self.commitment)
-    }
+    /// Micro-lamports to pay for each compute unit, on top of the fee for signatures.
+    #[arg(long = "with-compute-unit-price", global = true, value_name = "MICRO_LAMPORTS")]
+    pub compute_unit_price: Option<u64>,
+    /// Sign and send without a question.
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// Simulate, and tell what would happen: nothing is signed or sent.
+    #[arg(long, global = true)]
+    pub dry_run: bool,
 }
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// What is free on a market, machines that are alike in one line.
+    Offers(OffersArgs),
+    /// Exactly what `lease open` would take now: machines, total, what can come back.
+    Quote(WishArgs),
+    /// Leases: open, extend, repair, settle and claim them.
+    Lease {
+        #[command(subcommand)]
+        command: LeaseCommand,
+    },
+    /// Suppliers: stake, earnings.
+    Supplier {
+        #[command(subcommand)]
+        command: SupplierCommand,
+    },
+    /// Machines of a supplier: list, reprice and retire them.
+    Machine {
+        #[command(subcommand)]
+        command: MachineCommand,
+    },
+    /// Keepers: stake and seats.
+    Keeper {
+        #[command(subcommand)]
+        command: KeeperCommand,
+    },
+    /// Boards of a market.
+    Board {
+        #[command(subcommand)]
+        command: BoardCommand,
+    },
+    /// Markets: their rules, and what their authority may do.
+    Market {
+        #[command(subcommand)]
+        command: MarketCommand,
+    },
     /// Receipts of inferences: which machine gave an answer, and what was paid for it.
     Receipt {
         #[command(subcommand)]
@@ -121,11 +171,55 @@ mod tests {
             format!("receipt verify file {archive} --url devnet --output json"),
         ] {
             let cli = parse(&args).unwrap();
-            assert_eq!(cli.global.url.as_str(), "https://api.devnet.solana.com/");
+            assert_eq!(cli.global.url.as_ref().unwrap().as_str(), "https://api.devnet.solana.com/");
             assert_eq!(cli.global.output, Format::Json);
-            assert_eq!(cli.global.commitment, CommitmentConfig::confirmed());
+            assert_eq!(cli.global.commitment, None);
             let Command::Receipt { command: ReceiptCommand::Verify(args) } = cli.command else { panic!() };
             assert_eq!(args.file.to_str(), Some("file"));
+        }
+    }
+
+    #[test]
+    fn every_command_says_what_it_needs() {
+        let wallet = "11111111111111111111111111111111";
+        for args in [
+            "offers --market 1 --class H100 --country DE --sort score --limit 5 --for 24h".to_owned(),
+            "quote --market 1 --machines 8 --for 7d --max-price 0.5 --best".to_owned(),
+            "lease open --market 1 --machines 8 --for 144r --max-deposit 10 --cluster 3 -y".to_owned(),
+            format!("lease list --market 1 --owner {wallet}"),
+            "lease show 0:1 --market 1".to_owned(),
+            format!("lease show {wallet}"),
+            format!("lease extend {wallet} --for 1d --dry-run"),
+            format!("lease transfer {wallet} {wallet}"),
+            format!("lease replace {wallet} 7"),
+            "supplier stake --market 1 12.5".to_owned(),
+            format!("supplier claim --market 1 --supplier {wallet}"),
+            "machine list --market 1 --board 0 --for 30d machines.toml".to_owned(),
+            "machine reprice --market 1 --board 0 0-11 14 --price 0.4".to_owned(),
+            "machine retire --market 1 --board 0 3".to_owned(),
+            "market propose --market 1 params.toml".to_owned(),
+            "market propose --market 1 --withdraw".to_owned(),
+            format!("market authority --market 1 {wallet}"),
+            "market authority --market 1 --accept".to_owned(),
+            "market create market.toml".to_owned(),
+            "keeper bond --market 1 5000".to_owned(),
+            "board show --market 1 0".to_owned(),
+        ] {
+            assert!(parse(&args).is_ok(), "{args}: {}", parse(&args).err().unwrap());
+        }
+        for args in [
+            "quote --market 1 --machines 8",
+            "quote --market 1 --for 7d",
+            "offers --market 1 --country DE --region 1",
+            "lease show 1 --market 1",
+            "machine retire --market 1 --board 0",
+            "market propose --market 1",
+            "market propose --market 1 params.toml --withdraw",
+            "market authority --market 1",
+            "market authority --market 1 --accept --withdraw",
+            "supplier stake --market 1 -5",
+        ] {
+            assert_eq!(parse(args).err().map(|error| error.exit_code()), Some(2), "{args}");
         }
     }
 

@@ -2,15 +2,24 @@
 
 use std::{io, path::PathBuf, process::ExitCode};
 
-use leasehold_client::{fetch::FetchError, record::RecordError};
+use leasehold_client::{
+    account::DecodeError, error::Refusal, fetch::FetchError, listing::ListingError, record::RecordError,
+};
 use solana_pubkey::Pubkey;
+use solana_signature::Signature;
 
-use crate::archive::ArchiveError;
+use crate::{amount::AmountError, archive::ArchiveError, config::ConfigError};
 
 /// What was to be proved is not.
 const NOT_PROVED: u8 = 1;
 /// Wrong use, or something could not be reached or read. As of clap.
 const UNUSABLE: u8 = 2;
+/// The program or the network refused, or would: nothing changed.
+const REFUSED: u8 = 3;
+/// Nobody agreed: nothing changed.
+const NOT_AGREED: u8 = 4;
+/// Something was sent, and not everything is known to have taken effect.
+const UNCERTAIN: u8 = 5;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -28,6 +37,34 @@ pub enum Failure {
     Archive(ArchiveError),
     #[error("{0} (--url names the RPC node)")]
     Chain(#[from] FetchError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Amount(#[from] AmountError),
+    /// A board that was read is none.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// What was given makes no sense together.
+    #[error("{0}")]
+    Input(String),
+    /// The program's own rules, applied before anything is sent.
+    #[error("{0}")]
+    Rule(#[from] Refusal),
+    #[error(transparent)]
+    Listing(#[from] ListingError),
+    #[error("{0}")]
+    Refused(String),
+    #[error("not signed: nobody agreed")]
+    Declined,
+    #[error("not signed: there is no terminal to ask at, so pass --yes")]
+    NoTerminal,
+    #[error(
+        "no word about transaction {signature} from the RPC node: look it up by `solana confirm` before \
+         trying again"
+    )]
+    Unknown { signature: Signature },
+    #[error("{done} of {of} transactions took effect, then: {error}")]
+    Partial { done: usize, of: usize, error: Box<Failure> },
 }
 
 /// Why a receipt is not proved.
@@ -78,6 +115,9 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Failure::NotProved(_) => NOT_PROVED,
+            Failure::Rule(_) | Failure::Listing(_) | Failure::Refused(_) => REFUSED,
+            Failure::Declined | Failure::NoTerminal => NOT_AGREED,
+            Failure::Unknown { .. } | Failure::Partial { .. } => UNCERTAIN,
             _ => UNUSABLE,
         }
     }
@@ -102,5 +142,15 @@ mod tests {
         assert_eq!(Failure::NoSalt.code(), 2);
         let error = RecordError::Base64;
         assert_eq!(Failure::NoReceipt { path: "x".into(), error }.code(), 2);
+    }
+
+    #[test]
+    fn what_was_refused_differs_from_what_nobody_agreed_to() {
+        let refusal = Refusal::from(leasehold::error::LeaseholdError::NotEnoughMachines);
+        assert_eq!(Failure::from(refusal).code(), 3);
+        assert_eq!((Failure::Declined.code(), Failure::NoTerminal.code()), (4, 4));
+        assert!(Failure::NoTerminal.to_string().contains("--yes"));
+        assert_eq!(Failure::Unknown { signature: Signature::default() }.code(), 5);
+        assert_eq!(Failure::Config(ConfigError::NoHome).code(), 2);
     }
 }

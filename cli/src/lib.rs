@@ -1,18 +1,37 @@
 //! The command line of Leasehold. Commands are grouped as the program's instructions are, by object.
 
+pub mod act;
 pub mod amount;
 pub mod archive;
 pub mod args;
+pub mod chain;
 pub mod commands;
+pub mod config;
+pub mod criteria;
 pub mod failure;
 pub mod output;
+pub mod pick;
+pub mod plan;
+pub mod table;
+pub mod time;
 
 use args::{Cli, Command};
+use chain::Chain;
+use config::Settings;
 use failure::Failure;
 
 /// Runs one command: data go to standard output, everything else to standard error.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let settings = Settings::load(&cli.global)?;
     match cli.command {
-        Command::Receipt { command } => commands::receipt::run(&cli.global, command).await,
+        Command::Offers(args) => commands::offers::run(&Chain::new(settings), args).await,
+        Command::Quote(args) => commands::quote::run(&Chain::new(settings), args).await,
+        Command::Lease { command } => commands::lease::run(&Chain::new(settings), command).await,
+        Command::Supplier { command } => commands::supplier::run(&Chain::new(settings), command).await,
+        Command::Machine { command } => commands::machine::run(&Chain::new(settings), command).await,
+        Command::Keeper { command } => commands::keeper::run(&Chain::new(settings), command).await,
+        Command::Board { command } => commands::board::run(&Chain::new(settings), command).await,
+        Command::Market { command } => commands::market::run(&Chain::new(settings), command).await,
+        Command::Receipt { command } => commands::receipt::run(&settings, command).await,
     }
 }

@@ -20,7 +20,13 @@ fn receipt() -> Vec<u8> {
 
 fn leasehold(args: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold"));
-    command.env_remove("LEASEHOLD_ARCHIVE").env_remove("LEASEHOLD_URL").args(args);
+    for variable in ["LEASEHOLD_ARCHIVE", "LEASEHOLD_URL", "LEASEHOLD_KEYPAIR", "LEASEHOLD_MARKET"] {
+        command.env_remove(variable);
+    }
+    run(command.args(args), input)
+}
+
+fn run(command: &mut Command, input: &[u8]) -> Output {
     let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = pipes.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
@@ -163,10 +169,51 @@ fn an_archive_cannot_pass_off_another_receipt() {
     assert!(text(&asked_for.stderr).contains("--url"), "{}", text(&asked_for.stderr));
 }
 
+/// Which URL was asked shows in the sentence that nobody answered.
+#[test]
+fn the_environment_comes_between_flags_and_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let [flag, variable, file] = [closed(), closed(), closed()];
+    let config = dir.path().join("config.yml");
+    std::fs::write(&config, format!("json_rpc_url: {file}\n")).unwrap();
+    let asked = |flags: &[&str], environment: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold"));
+        command.env_remove("LEASEHOLD_URL").env("HOME", dir.path());
+        environment.map(|url| command.env("LEASEHOLD_URL", url));
+        let args = ["market", "show", "--market", "1", "-C", config.to_str().unwrap()];
+        let failed = run(command.args(args).args(flags), b"");
+        assert_eq!((failed.status.code(), failed.stdout.len()), (Some(2), 0));
+        text(&failed.stderr).to_owned()
+    };
+    for (found, expected) in [
+        (asked(&[], None), &file),
+        (asked(&[], Some(&variable)), &variable),
+        (asked(&["-u", &flag], Some(&variable)), &flag),
+    ] {
+        assert!(found.contains(expected.as_str()), "{expected}: {found}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_named_before_anything_is_asked() {
+    let nobody = closed();
+    let missing = leasehold(&["market", "show", "--market", "1", "-u", &nobody, "-C", "/no/such/file"], b"");
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(text(&missing.stderr).ends_with("check --config\n"), "{}", text(&missing.stderr));
+    let args = ["lease", "list", "--market", "1", "-u", &nobody, "-k", "/no/such/file"];
+    let keyless = leasehold(&args, b"");
+    assert_eq!(keyless.status.code(), Some(2));
+    assert!(text(&keyless.stderr).contains("solana-keygen new"), "{}", text(&keyless.stderr));
+    let args = ["machine", "list", "--market", "1", "--board", "0", "--for", "1d", "-u", &nobody, "/no/such"];
+    assert!(text(&leasehold(&args, b"").stderr).contains("check the path"));
+}
+
 #[test]
 fn help_tells_the_exit_codes() {
     let help = leasehold(&["--help"], b"");
     assert!(help.status.success());
-    assert!(text(&help.stdout).contains("1 not proved"), "{}", text(&help.stdout));
+    for code in ["1 not proved", "3 the program", "4 nobody agreed", "5 sent"] {
+        assert!(text(&help.stdout).contains(code), "{code}: {}", text(&help.stdout));
+    }
     assert_eq!(leasehold(&[], b"").status.code(), Some(2));
 }

@@ -1,3 +1,11 @@
 //! One module for each group of commands: its arguments, what it does, what it prints.
 
+pub mod board;
+pub mod keeper;
+pub mod lease;
+pub mod machine;
+pub mod market;
+pub mod offers;
+pub mod quote;
 pub mod receipt;
+pub mod supplier;

@@ -18,7 +18,8 @@ use url::Url;
 
 use crate::{
     archive::Archive,
-    args::{Global, parse_http_url},
+    args::parse_http_url,
+    config::Settings,
     failure::{Failure, Unproved},
 };
 pub use prove::Prover;
@@ -82,14 +83,14 @@ impl FromStr for Hash {
     }
 }
 
-pub async fn run(global: &Global, command: ReceiptCommand) -> Result<(), Failure> {
+pub async fn run(settings: &Settings, command: ReceiptCommand) -> Result<(), Failure> {
     match command {
-        ReceiptCommand::Verify(args) => verify(global, args).await,
-        ReceiptCommand::Find(args) => find(global, args).await,
+        ReceiptCommand::Verify(args) => verify(settings, args).await,
+        ReceiptCommand::Find(args) => find(settings, args).await,
     }
 }
 
-async fn verify(global: &Global, args: VerifyArgs) -> Result<(), Failure> {
+async fn verify(settings: &Settings, args: VerifyArgs) -> Result<(), Failure> {
     let file = parse(&args.file, &read(&args.file)?)?;
     let mut report = Report::new(file.receipt.id());
     let salt = args.salt.map(|salt| salt.0).or(file.salt);
@@ -103,37 +104,37 @@ async fn verify(global: &Global, args: VerifyArgs) -> Result<(), Failure> {
         for (body, hash) in bodies {
             body.check(&file.receipt, &hash, &mut report)?;
         }
-        prove(global, args.archive, file.receipt.id(), Some(file.receipt), &mut report).await
+        prove(settings, args.archive, file.receipt.id(), Some(file.receipt), &mut report).await
     };
-    finish(global, proved.await, report)
+    finish(settings, proved.await, report)
 }
 
-async fn find(global: &Global, args: FindArgs) -> Result<(), Failure> {
+async fn find(settings: &Settings, args: FindArgs) -> Result<(), Failure> {
     let mut report = Report::new(args.id.0);
-    let proved = prove(global, args.archive, args.id.0, None, &mut report).await;
-    finish(global, proved, report)
+    let proved = prove(settings, args.archive, args.id.0, None, &mut report).await;
+    finish(settings, proved, report)
 }
 
 async fn prove(
-    global: &Global,
+    settings: &Settings,
     archive: ArchiveArgs,
     id: [u8; 32],
     receipt: Option<SignedReceipt>,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let rpc = global.rpc();
+    let rpc = settings.rpc();
     Prover::new(&rpc, Archive::new(archive.archive)?).prove(id, receipt, report).await
 }
 
 /// Prints what was found: the whole, or the steps up to the one that failed. Where something could not be
 /// read there is nothing to tell.
-fn finish(global: &Global, proved: Result<(), Failure>, mut report: Report) -> Result<(), Failure> {
+fn finish(settings: &Settings, proved: Result<(), Failure>, mut report: Report) -> Result<(), Failure> {
     match &proved {
         Ok(()) => report.verified = true,
         Err(Failure::NotProved(error)) => report.fail(error.to_string()),
         Err(_) => return proved,
     }
-    global.output.print(&report);
+    settings.output.print(&report);
     proved
 }
 

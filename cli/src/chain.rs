@@ -1,0 +1,183 @@
+//! What commands read of the chain before they plan.
+
+use std::{str::FromStr, sync::Arc};
+
+use clap::Args;
+use leasehold::state::{HardwareClass, Market};
+use leasehold_client::{
+    BoardRef, MarketRef, address,
+    fetch::{Fetch, FetchError, FetchedBoard},
+};
+use solana_pubkey::Pubkey;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_signer::Signer;
+
+use crate::{amount::Token, config::Settings, failure::Failure, plan::Payee};
+
+/// Which market is meant.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct MarketArgs {
+    /// The market, by number or by address.
+    #[arg(long = "market", env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]
+    pub id: MarketId,
+}
+
+/// A market by its address, which its number gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarketId(pub Pubkey);
+
+impl FromStr for MarketId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.parse().map(address::market);
+        number.or_else(|_| text.parse()).map(MarketId).map_err(|_| "give the market's number or address")
+    }
+}
+
+/// The RPC node, and how to talk to it.
+pub struct Chain {
+    pub settings: Settings,
+    pub rpc: Arc<RpcClient>,
+}
+
+impl Chain {
+    pub fn new(settings: Settings) -> Self {
+        let rpc = Arc::new(settings.rpc());
+        Chain { settings, rpc }
+    }
+
+    pub fn fetch(&self) -> Fetch<'_> {
+        Fetch::new(&self.rpc)
+    }
+
+    /// The wallet that signs and pays.
+    pub fn wallet(&self) -> Result<Pubkey, Failure> {
+        Ok(self.settings.wallet()?.pubkey())
+    }
+
+    /// The wallet that was named, or else the one that signs.
+    pub fn wallet_or(&self, named: Option<Pubkey>) -> Result<Pubkey, Failure> {
+        named.map_or_else(|| self.wallet(), Ok)
+    }
+
+    /// Lamports that an account of so many bytes must hold.
+    pub async fn rent(&self, bytes: usize) -> Result<u64, FetchError> {
+        Ok(self.rpc.get_minimum_balance_for_rent_exemption(bytes).await?)
+    }
+
+    pub async fn market(&self, address: Pubkey) -> Result<MarketView, Failure> {
+        let fetch = self.fetch();
+        let account = fetch.market(address).await?.account;
+        let (payment, stake) =
+            tokio::try_join!(fetch.mint(account.payment_mint), fetch.mint(account.stake_mint))?;
+        Ok(MarketView::new(address, account, payment, stake))
+    }
+
+    /// A wallet's account for payments.
+    pub async fn payee(&self, market: &MarketView, owner: Pubkey) -> Result<Payee, Failure> {
+        let account = market.reference.payment_account(&owner);
+        let exists = self.fetch().balance(account).await?.is_some();
+        let MarketRef { payment_mint: mint, payment_token_program: token_program, .. } = market.reference;
+        Ok(Payee { payer: self.wallet()?, owner, account, mint, token_program, exists })
+    }
+
+    /// A wallet's account for stake.
+    pub async fn stake_payee(&self, market: &MarketView, owner: Pubkey) -> Result<Payee, Failure> {
+        let account = market.reference.stake_account(&owner);
+        let exists = self.fetch().balance(account).await?.is_some();
+        let MarketRef { stake_mint: mint, stake_token_program: token_program, .. } = market.reference;
+        Ok(Payee { payer: self.wallet()?, owner, account, mint, token_program, exists })
+    }
+
+    /// A market's boards, or the one with that number.
+    pub async fn boards(&self, market: &Pubkey, only: Option<u32>) -> Result<Vec<FetchedBoard>, Failure> {
+        let Some(index) = only else { return Ok(self.fetch().boards(market).await?) };
+        Ok(vec![self.fetch().board(address::board(market, index)).await?])
+    }
+}
+
+/// A market, and the mints it deals in.
+#[derive(Clone, Debug)]
+pub struct MarketView {
+    pub reference: MarketRef,
+    pub account: Market,
+    pub payment: Token,
+    pub stake: Token,
+}
+
+impl MarketView {
+    /// `payment` and `stake`: decimals of the mints, and the token programs they belong to.
+    pub fn new(address: Pubkey, account: Market, payment: (u8, Pubkey), stake: (u8, Pubkey)) -> Self {
+        MarketView {
+            reference: MarketRef::of(address, &account, payment.1, stake.1),
+            payment: Token { mint: account.payment_mint, decimals: payment.0 },
+            stake: Token { mint: account.stake_mint, decimals: stake.0 },
+            account,
+        }
+    }
+
+    pub fn board(&self, index: u32) -> BoardRef {
+        self.reference.board(index)
+    }
+
+    /// Name of a hardware class, as the market has it; its number where it has none.
+    pub fn class_name(&self, class: u16) -> String {
+        let found = self.account.params.classes.get(usize::from(class)).map(name);
+        found.filter(|name| !name.is_empty()).unwrap_or_else(|| class.to_string())
+    }
+
+    /// Number of a hardware class, by its name or number.
+    pub fn class(&self, text: &str) -> Result<u16, Failure> {
+        let classes = &self.account.params.classes;
+        let named = classes.iter().position(|class| name(class).eq_ignore_ascii_case(text));
+        let numbered = || text.parse::<usize>().ok().filter(|number| *number < classes.len());
+        let place = named.or_else(numbered).and_then(|place| u16::try_from(place).ok());
+        place.ok_or_else(|| {
+            let names: Vec<_> = classes.iter().map(name).collect();
+            Failure::Input(format!("{text:?} is no class of the market: it has {}", names.join(", ")))
+        })
+    }
+}
+
+/// Name of a class without its padding, and without what would take hold of a terminal.
+pub fn name(class: &HardwareClass) -> String {
+    let name = String::from_utf8_lossy(&class.name);
+    name.trim_end_matches('\0').chars().filter(|character| !character.is_control()).collect()
+}
+
+#[cfg(test)]
+pub mod tests {
+    use leasehold_client::sample;
+
+    use super::*;
+
+    /// The sample's market, whose payments have 6 decimals and whose stake has 2.
+    pub fn view() -> MarketView {
+        let snapshot = sample::snapshot();
+        let program = sample::market().payment_token_program;
+        MarketView::new(snapshot.address, snapshot.market, (6, program), (2, program))
+    }
+
+    #[test]
+    fn a_market_is_named_by_number_or_address() {
+        let address = address::market(7);
+        assert_eq!("7".parse(), Ok(MarketId(address)));
+        assert_eq!(address.to_string().parse(), Ok(MarketId(address)));
+        assert!("seven".parse::<MarketId>().is_err());
+        assert_eq!(view().reference, sample::market());
+    }
+
+    #[test]
+    fn a_class_is_named_as_the_market_has_it() {
+        let view = view();
+        assert_eq!(view.class_name(0), "RTX 4090");
+        assert_eq!(view.class_name(9), "9");
+        assert_eq!((view.class("rtx 4090").unwrap(), view.class("0").unwrap()), (0, 0));
+        let unknown = view.class("1").unwrap_err();
+        assert_eq!(unknown.code(), 2);
+        assert!(unknown.to_string().ends_with("it has RTX 4090"), "{unknown}");
+        let hostile = HardwareClass { name: *b"\x1b[31mred\0\0\0\0\0\0\0\0", weight_bps: 1 };
+        assert_eq!(name(&hostile), "[31mred");
+    }
+}

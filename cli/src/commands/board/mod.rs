@@ -1,0 +1,77 @@
+//! `leasehold board`: what machines of a market are listed on.
+
+mod show;
+
+use clap::{Args, Subcommand};
+use leasehold::state::board_len;
+use leasehold_client::instruction;
+use solana_pubkey::Pubkey;
+
+use crate::{
+    act::act,
+    chain::{Chain, MarketArgs, MarketView},
+    failure::Failure,
+    plan::Plan,
+};
+
+/// Bytes of a token account without extensions, which is what a payment vault is.
+const TOKEN_ACCOUNT: usize = 165;
+
+#[derive(Subcommand)]
+pub enum BoardCommand {
+    /// Adds an empty board to a market. Anybody may, and gets the rent back when it is closed.
+    Create(MarketArgs),
+    /// A board's machines, seats and money.
+    Show(ShowArgs),
+}
+
+#[derive(Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    /// Number of the board.
+    pub board: u32,
+}
+
+pub async fn run(chain: &Chain, command: BoardCommand) -> Result<(), Failure> {
+    match command {
+        BoardCommand::Create(args) => {
+            act(chain, create(&chain.market(args.id.0).await?, chain.wallet()?)).await
+        }
+        BoardCommand::Show(args) => show::run(chain, args).await,
+    }
+}
+
+fn create(market: &MarketView, creator: Pubkey) -> Plan {
+    let board = market.reference.next_board(&market.account);
+    Plan::new(format!("Create board {} of market {}", board.index, market.account.id))
+        .fact("Market:", "market", market.reference.address)
+        .fact("Board:", "board", board.address)
+        .fact_as("Number:", "index", board.index, board.index)
+        .creates(board_len(0))
+        .creates(TOKEN_ACCOUNT)
+        .step("create board", vec![instruction::create_board(&board, creator)])
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::Discriminator;
+    use leasehold_client::sample::wallet;
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    #[test]
+    fn the_next_board_is_created() {
+        let plan = create(&view(), wallet(8));
+        assert_eq!(
+            (plan.title.as_str(), &plan.details()["index"]),
+            ("Create board 1 of market 7", &1.into())
+        );
+        let instruction = &plan.steps[0].instructions[0];
+        assert!(instruction.data.starts_with(leasehold::instruction::CreateBoard::DISCRIMINATOR));
+        let board = view().board(1).address;
+        assert!(instruction.accounts.iter().any(|meta| meta.pubkey == board && meta.is_writable));
+        assert_eq!(plan.growths[0].to, board_len(0));
+    }
+}

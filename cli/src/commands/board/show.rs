@@ -1,0 +1,155 @@
+//! `leasehold board show`.
+
+use std::fmt;
+
+use leasehold_client::{address, board::BoardView};
+use serde::Serialize;
+use solana_pubkey::Pubkey;
+
+use super::ShowArgs;
+use crate::{
+    amount::Money,
+    chain::{Chain, MarketView},
+    failure::Failure,
+    table::{Table, labelled},
+};
+
+/// A board.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    pub address: String,
+    pub index: u32,
+    pub creator: String,
+    /// Machines by state.
+    pub slots: u32,
+    pub vacant: u32,
+    pub idle: u32,
+    pub leased: u32,
+    pub suspended: u32,
+    pub barred: u32,
+    /// Leases whose account exists.
+    pub leases: u32,
+    pub next_serial: u32,
+    /// First round that is not closed, and the one that runs.
+    pub next_round: u32,
+    pub round: Option<u32>,
+    pub escrow: Money,
+    pub fees: Money,
+    pub keeper_pool: Money,
+    pub bonds: Money,
+    /// Slashed: the market's, and to be burned.
+    pub market_stake: Money,
+    pub to_burn: Money,
+    pub seats: Vec<Seat>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Seat {
+    pub seat: u8,
+    /// Nothing while it is vacant.
+    pub keeper: Option<String>,
+    pub submissions: u32,
+    pub last_round: u32,
+}
+
+pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
+    let market = chain.market(args.market.id.0).await?;
+    let address = address::board(&args.market.id.0, args.board);
+    let board = chain.fetch().board(address).await?;
+    let now = chain.fetch().now().await?;
+    chain.settings.output.print(&Shown::new(&market, address, &board.view()?, now));
+    Ok(())
+}
+
+impl Shown {
+    fn new(market: &MarketView, address: Pubkey, view: &BoardView, now: i64) -> Self {
+        let (header, counts, ledger) = (view.header, view.counts(), &view.header.ledger);
+        let seats = view.seats().map(|(number, seat)| Seat {
+            seat: number,
+            keeper: (!seat.is_vacant()).then(|| seat.keeper.to_string()),
+            submissions: seat.submissions,
+            last_round: seat.last_round,
+        });
+        Shown {
+            address: address.to_string(),
+            index: header.index,
+            creator: header.creator.to_string(),
+            slots: header.slots,
+            vacant: counts.vacant,
+            idle: counts.idle,
+            leased: counts.leased,
+            suspended: counts.suspended,
+            barred: counts.barred,
+            leases: header.leases,
+            next_serial: header.next_serial,
+            next_round: header.next_round,
+            round: header.round_at(now).ok(),
+            escrow: market.payment.money(ledger.escrow),
+            fees: market.payment.money(ledger.fees),
+            keeper_pool: market.payment.money(ledger.keeper_pool),
+            bonds: market.stake.money(ledger.bonds),
+            market_stake: market.stake.money(ledger.market_stake),
+            to_burn: market.stake.money(ledger.to_burn),
+            seats: seats.collect(),
+        }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Shown { idle, leased, suspended, barred, vacant, .. } = self;
+        let round = self.round.map_or_else(|| "-".to_owned(), |round| round.to_string());
+        let machines = format!(
+            "{idle} idle, {leased} leased, {suspended} suspended, {barred} barred; {vacant} slots vacant"
+        );
+        let lines = [
+            ("Board:", format!("{} ({})", self.index, self.address)),
+            ("Creator:", self.creator.clone()),
+            ("Machines:", machines),
+            ("Leases:", format!("{}, the next is {}", self.leases, self.next_serial)),
+            ("Round:", format!("{round}, closed up to {}", self.next_round)),
+            ("Escrow:", self.escrow.to_string()),
+            ("Market's fees:", self.fees.to_string()),
+            ("For keepers:", self.keeper_pool.to_string()),
+            ("Bonds:", self.bonds.to_string()),
+            ("Slashed, the market's:", self.market_stake.to_string()),
+            ("Slashed, to be burned:", self.to_burn.to_string()),
+        ];
+        f.write_str(&labelled(lines))?;
+        let mut table = Table::new(&[">SEAT", "KEEPER", ">VOTES", ">LAST ROUND"]);
+        for seat in &self.seats {
+            table.row(vec![
+                seat.seat.to_string(),
+                seat.keeper.clone().unwrap_or_else(|| "vacant".to_owned()),
+                seat.submissions.to_string(),
+                seat.last_round.to_string(),
+            ]);
+        }
+        write!(f, "\n\n{table}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_client::sample::{snapshot, wallet};
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    #[test]
+    fn a_board_shows_machines_money_and_seats() {
+        let state = snapshot().boards.remove(0);
+        let shown = Shown::new(&view(), state.address, &state.data.view().unwrap(), 600_000);
+        let text = shown.to_string();
+        assert!(text.contains("1 idle, 2 leased, 0 suspended, 0 barred; 1 slots vacant"), "{text}");
+        assert!(text.contains("1000, closed up to 1000") && text.contains("0.0018 of mint"), "{text}");
+        assert!(text.contains(&wallet(2).to_string()), "{text}");
+        let last: Vec<_> = text.lines().last().unwrap().split_whitespace().collect();
+        assert_eq!(last, ["2", "vacant", "0", "0"]);
+        let json = serde_json::to_value(&shown).unwrap();
+        assert_eq!(
+            (&json["bonds"]["amount"], &json["seats"][2]["keeper"]),
+            (&"300".into(), &serde_json::Value::Null)
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! `leasehold keeper`: somebody who attests to uptime and settles leases.
+
+mod exit;
+mod show;
+
+use anchor_lang::Space;
+use clap::{Args, Subcommand};
+use leasehold::{error::LeaseholdError, state::Keeper};
+use leasehold_client::{error::Refusal, instruction};
+use solana_pubkey::Pubkey;
+
+use super::supplier::AmountArgs;
+use crate::{
+    act::act,
+    chain::{Chain, MarketArgs, MarketView},
+    failure::Failure,
+    plan::Plan,
+};
+
+#[derive(Subcommand)]
+pub enum KeeperCommand {
+    /// Opens the wallet's account as a keeper.
+    Register(MarketArgs),
+    /// Deposits stake, of which seats take their bonds.
+    Bond(AmountArgs),
+    /// Leaves the market, as far as that is possible now: first the seats, then the stake, then the account.
+    Exit(MarketArgs),
+    /// A keeper's stake and seats.
+    Show(ShowArgs),
+}
+
+#[derive(Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    /// Wallet of the keeper [default: the keypair's]
+    #[arg(long, value_name = "WALLET")]
+    pub keeper: Option<Pubkey>,
+}
+
+pub async fn run(chain: &Chain, command: KeeperCommand) -> Result<(), Failure> {
+    let plan = match command {
+        KeeperCommand::Register(args) => register(&chain.market(args.id.0).await?, chain.wallet()?),
+        KeeperCommand::Bond(args) => {
+            let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
+            account(chain, &market.reference.address, &wallet).await?;
+            bond(&market, wallet, &args.amount)?
+        }
+        KeeperCommand::Exit(args) => return exit::run(chain, args).await,
+        KeeperCommand::Show(args) => return show::run(chain, args).await,
+    };
+    act(chain, plan).await
+}
+
+fn register(market: &MarketView, wallet: Pubkey) -> Plan {
+    Plan::new("Register as a keeper")
+        .fact("Market:", "market", market.reference.address)
+        .fact("Account:", "keeper", market.reference.keeper(&wallet))
+        .creates(8 + Keeper::INIT_SPACE)
+        .step("register keeper", vec![instruction::register_keeper(&market.reference, wallet)])
+}
+
+fn bond(market: &MarketView, wallet: Pubkey, amount: &str) -> Result<Plan, Failure> {
+    let money = market.stake.parse(amount)?;
+    if money.amount == 0 {
+        return Err(Refusal::from(LeaseholdError::AmountIsZero).into());
+    }
+    let account = market.reference.stake_account(&wallet);
+    let deposit = instruction::deposit_bond(&market.reference, wallet, account, money.amount);
+    let seat = market.stake.money(market.account.params.keeper_bond);
+    Ok(Plan::new("Deposit stake as a keeper")
+        .fact("Market:", "market", market.reference.address)
+        .money("A seat takes:", "keeper_bond", seat)
+        .spend("stake", money)
+        .step("deposit bond", vec![deposit]))
+}
+
+/// A keeper's account, which must exist.
+async fn account(chain: &Chain, market: &Pubkey, wallet: &Pubkey) -> Result<Keeper, Failure> {
+    let found = chain.fetch().keeper(market, wallet).await?;
+    let missing = || format!("{wallet} is no keeper of the market: run `leasehold keeper register` first");
+    Ok(found.ok_or_else(|| Failure::Refused(missing()))?.account)
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::Discriminator;
+    use leasehold::instruction as data;
+    use leasehold_client::sample::wallet;
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    #[test]
+    fn a_keeper_registers_and_bonds() {
+        let registered = register(&view(), wallet(2));
+        assert!(registered.steps[0].instructions[0].data.starts_with(data::RegisterKeeper::DISCRIMINATOR));
+        assert_eq!(registered.growths[0].to, 8 + Keeper::INIT_SPACE);
+        let bonded = bond(&view(), wallet(2), "0.5").unwrap();
+        let expected = [data::DepositBond::DISCRIMINATOR, &50u64.to_le_bytes()].concat();
+        assert_eq!(bonded.steps[0].instructions[0].data, expected);
+        assert_eq!(
+            (bonded.spends[0].money.amount, &bonded.details()["keeper_bond"]["display"]),
+            (50, &"0.5".into())
+        );
+        assert_eq!(bond(&view(), wallet(2), "0").unwrap_err().code(), 3);
+        assert_eq!(bond(&view(), wallet(2), "0.005").unwrap_err().code(), 2);
+    }
+}

@@ -1,0 +1,196 @@
+//! `leasehold lease extend`, `cancel`, `transfer` and `replace`: what a lease's owner may change.
+
+use leasehold::{
+    error::LeaseholdError,
+    math::{
+        add,
+        pricing::{self, Span},
+    },
+};
+use leasehold_client::{
+    error::Refusal,
+    instruction,
+    quote::{extension, replacement},
+};
+use solana_pubkey::Pubkey;
+
+use super::{
+    ExtendArgs, ReplaceArgs, TransferArgs,
+    leased::{LeaseArgs, Leased},
+};
+use crate::{
+    act::act,
+    chain::Chain,
+    failure::Failure,
+    plan::Plan,
+    time::{rfc3339, start_of},
+};
+
+pub async fn extend(chain: &Chain, args: ExtendArgs) -> Result<(), Failure> {
+    let (leased, now) = (args.lease.load(chain).await?, chain.fetch().now().await?);
+    let rounds = args.length.rounds(leased.lease.terms.round_secs)?;
+    act(chain, plan_extension(&leased, now, chain.wallet()?, rounds)?).await
+}
+
+pub async fn cancel(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
+    let (leased, now) = (args.load(chain).await?, chain.fetch().now().await?);
+    act(chain, plan_cancellation(&leased, now, chain.wallet()?)?).await
+}
+
+pub async fn transfer(chain: &Chain, args: TransferArgs) -> Result<(), Failure> {
+    let leased = args.lease.load(chain).await?;
+    act(chain, plan_transfer(&leased, chain.wallet()?, args.new_owner)?).await
+}
+
+pub async fn replace(chain: &Chain, args: ReplaceArgs) -> Result<(), Failure> {
+    let (leased, now) = (args.lease.load(chain).await?, chain.fetch().now().await?);
+    act(chain, plan_replacement(&leased, now, chain.wallet()?, args.slot)?).await
+}
+
+fn plan_extension(leased: &Leased, now: i64, owner: Pubkey, rounds: u32) -> Result<Plan, Failure> {
+    leased.require_owner(&owner)?;
+    let Leased { lease, market, board, .. } = leased;
+    let refuse = |error: LeaseholdError| Err(Refusal::from(error).into());
+    if market.account.paused {
+        return refuse(LeaseholdError::MarketPaused);
+    }
+    let total = lease.terms.rounds.saturating_add(rounds);
+    if rounds == 0 || total > market.account.params.max_rounds {
+        return refuse(LeaseholdError::LeaseLength);
+    }
+    let deposit = market.payment.money(extension(&leased.view()?, now, lease, rounds)?);
+    let wallet = market.reference.payment_account(&owner);
+    let extend = instruction::extend_lease(board, owner, leased.address, wallet, rounds, deposit.amount);
+    let until = lease.until.saturating_add(rounds);
+    let end = rfc3339(start_of(lease.terms.round_secs, until));
+    Ok(Plan::new(format!("Extend {}", leased.name()))
+        .fact("Lease:", "lease", leased.address)
+        .fact_as("Rounds:", "rounds", format!("{rounds} more, until {}", until.saturating_sub(1)), rounds)
+        .fact("To:", "end", end)
+        .spend("deposit", deposit)
+        .step("extend lease", vec![extend]))
+}
+
+fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey) -> Result<Plan, Failure> {
+    leased.require_owner(&owner)?;
+    let Leased { lease, market, board, .. } = leased;
+    lease.require_open().map_err(Refusal::from)?;
+    lease.require_hourly().map_err(Refusal::from)?;
+    let view = leased.view()?;
+    // As the program has it: the lease ends with the round that runs, its first at the earliest.
+    let last = view.header.round_at(now).map_err(Refusal::from)?.max(lease.from);
+    let until = last.saturating_add(1);
+    let rest = lease.until.checked_sub(until).filter(|rest| *rest > 0);
+    let rest = rest.ok_or(Refusal::from(LeaseholdError::LeaseOver))?;
+    let secs = pricing::cancel_secs(lease.terms.round_secs, rest).map_err(Refusal::from)?;
+    let span = Span::of_secs(secs.into());
+    let owed = view.leased(lease.serial).try_fold(0, |sum, (_, slot)| add(sum, span.cost_floor(slot.price)?));
+    let owed = market.payment.money(owed.map_err(Refusal::from)?);
+    let end = rfc3339(start_of(lease.terms.round_secs, until));
+    Ok(Plan::new(format!("Cancel {}", leased.name()))
+        .fact("Lease:", "lease", leased.address)
+        .fact_as("Last round:", "last_round", format!("{last}, {rest} earlier"), last)
+        .fact("To:", "end", end)
+        .money("Owed for it:", "owed_at_most", owed)
+        .step("cancel lease", vec![instruction::cancel_lease(board, owner, leased.address)]))
+}
+
+fn plan_transfer(leased: &Leased, owner: Pubkey, new_owner: Pubkey) -> Result<Plan, Failure> {
+    leased.require_owner(&owner)?;
+    Ok(Plan::new(format!("Transfer {}", leased.name()))
+        .fact("Lease:", "lease", leased.address)
+        .fact("New owner:", "new_owner", format!("{new_owner}, for good, with all refunds"))
+        .step("transfer lease", vec![instruction::transfer_lease(owner, leased.address, new_owner)]))
+}
+
+fn plan_replacement(leased: &Leased, now: i64, owner: Pubkey, old: u16) -> Result<Plan, Failure> {
+    leased.require_owner(&owner)?;
+    let Leased { lease, market, board, .. } = leased;
+    let found = replacement(&leased.view()?, now, lease, old)?;
+    let wallet = market.reference.payment_account(&owner);
+    let hint = Some(found.hint);
+    let replace = instruction::replace_node(board, owner, leased.address, wallet, old, found.deposit, hint);
+    Ok(Plan::new(format!("Replace slot {old} in {}", leased.name()))
+        .fact("Lease:", "lease", leased.address)
+        .fact_as("New slot:", "new_slot", found.slot, found.slot)
+        .money("Old one is paid:", "paid", market.payment.money(found.outcome.payment.net))
+        .money("Old one loses:", "slashed", market.stake.money(found.outcome.slash))
+        .spend("deposit", market.payment.money(found.deposit))
+        .step("replace node", vec![replace]))
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::{AnchorDeserialize, Discriminator};
+    use leasehold::instruction as data;
+    use leasehold_client::sample::{change, wallet};
+    use solana_instruction::Instruction;
+
+    use super::{super::leased::tests::sample, *};
+
+    /// Round 1,000 of 990 to 1,009 runs; two machines at 60 a round.
+    const NOW: i64 = 600_000;
+
+    fn only(plan: &Plan) -> &Instruction {
+        let [step] = &plan.steps[..] else { panic!("{plan:?}") };
+        let [instruction] = &step.instructions[..] else { panic!("{plan:?}") };
+        instruction
+    }
+
+    fn name(failure: Failure) -> String {
+        match failure {
+            Failure::Rule(refusal) => refusal.error().unwrap().name(),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn an_extension_costs_what_was_quoted() {
+        let mut leased = sample(1);
+        let plan = plan_extension(&leased, NOW, wallet(9), 10).unwrap();
+        assert_eq!(plan.spends[0].money.amount, 2 * 10 * 60);
+        assert!(only(&plan).data.starts_with(data::ExtendLease::DISCRIMINATOR));
+        assert_eq!(<(u32, u64)>::try_from_slice(&only(&plan).data[8..]).unwrap(), (10, 1_200));
+        assert_eq!(plan.details()["rounds"], 10);
+        for (owner, rounds, expected) in
+            [(8, 10, "WrongAuthority"), (9, 0, "LeaseLength"), (9, 9_981, "LeaseLength")]
+        {
+            assert_eq!(name(plan_extension(&leased, NOW, wallet(owner), rounds).unwrap_err()), expected);
+        }
+        assert_eq!(name(plan_extension(&leased, NOW, wallet(9), 2_000).unwrap_err()), "MachineNotCommitted");
+        leased.market.account.paused = true;
+        assert_eq!(name(plan_extension(&leased, NOW, wallet(9), 1).unwrap_err()), "MarketPaused");
+    }
+
+    #[test]
+    fn a_cancellation_tells_what_it_costs() {
+        let leased = sample(1);
+        let plan = plan_cancellation(&leased, NOW, wallet(9)).unwrap();
+        assert_eq!(plan.details()["last_round"], 1_000);
+        // 5 percent of nine rounds of ten minutes are 270 seconds at 360 an hour, for each of two.
+        assert_eq!(plan.details()["owed_at_most"]["amount"], "54");
+        assert!(only(&plan).data.starts_with(data::CancelLease::DISCRIMINATOR) && plan.spends.is_empty());
+        let over = plan_cancellation(&leased, 1_009 * 600, wallet(9)).unwrap_err();
+        assert_eq!(name(over), "LeaseOver");
+        assert_eq!(name(plan_cancellation(&sample(2), NOW, wallet(9)).unwrap_err()), "LeaseNotOpen");
+    }
+
+    #[test]
+    fn a_transfer_names_the_new_owner() {
+        let plan = plan_transfer(&sample(1), wallet(9), wallet(5)).unwrap();
+        assert!(only(&plan).data.starts_with(data::TransferLease::DISCRIMINATOR));
+        assert_eq!(Pubkey::try_from(&only(&plan).data[8..]).unwrap(), wallet(5));
+        assert_eq!(name(plan_transfer(&sample(1), wallet(5), wallet(5)).unwrap_err()), "WrongAuthority");
+    }
+
+    #[test]
+    fn only_a_machine_that_is_down_is_replaced() {
+        let mut leased = sample(1);
+        assert_eq!(name(plan_replacement(&leased, NOW, wallet(9), 1).unwrap_err()), "MachineNotDown");
+        change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
+        let plan = plan_replacement(&leased, NOW, wallet(9), 1).unwrap();
+        assert_eq!(plan.details()["new_slot"], 3);
+        assert_eq!(plan.details()["slashed"]["amount"], "100");
+        assert!(only(&plan).data.starts_with(data::ReplaceNode::DISCRIMINATOR));
+    }
+}

@@ -1,0 +1,147 @@
+//! `leasehold lease list`.
+
+use std::fmt;
+
+use leasehold::state::{Lease, LeaseState};
+use leasehold_client::error::Refusal;
+use serde::Serialize;
+use solana_pubkey::Pubkey;
+
+use super::ListArgs;
+use crate::{
+    amount::Money,
+    chain::{Chain, MarketView},
+    failure::Failure,
+    table::Table,
+    time::{rfc3339, start_of},
+};
+
+/// Leases of a wallet.
+#[derive(Debug, Serialize)]
+pub struct Leases {
+    pub owner: String,
+    pub leases: Vec<Line>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Line {
+    pub lease: String,
+    /// Numbers of the board and of the lease.
+    pub board: u32,
+    pub serial: u32,
+    pub state: &'static str,
+    pub machines: u32,
+    /// First round, and the first after the last.
+    pub from: u32,
+    pub until: u32,
+    pub start: String,
+    pub end: String,
+    pub deposit: Money,
+    /// To machines and for fees.
+    pub spent: Money,
+    /// Still in escrow.
+    pub left: Money,
+    /// To be claimed.
+    pub refund_due: Money,
+    pub compensation_due: Money,
+    /// What ties it to others.
+    pub cluster: Option<String>,
+}
+
+pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
+    let owner = chain.wallet_or(args.owner)?;
+    let market = chain.market(args.market.id.0).await?;
+    let mut leases = Vec::new();
+    for index in 0..market.account.next_board {
+        let found = chain.fetch().leases(&market.board(index).address).await?;
+        for lease in found.iter().filter(|lease| lease.account.owner == owner) {
+            leases.push(Line::new(&market, lease.address, index, &lease.account)?);
+        }
+    }
+    chain.settings.output.print(&Leases { owner: owner.to_string(), leases });
+    Ok(())
+}
+
+/// What a lease's state is called.
+pub fn state(lease: &Lease) -> &'static str {
+    match lease.state {
+        LeaseState::Open => "open",
+        LeaseState::Cancelled => "cancelled",
+        LeaseState::Settled => "settled",
+    }
+}
+
+impl Line {
+    pub fn new(market: &MarketView, address: Pubkey, board: u32, lease: &Lease) -> Result<Self, Failure> {
+        let (payment, secs) = (market.payment, lease.terms.round_secs);
+        let left = lease.remaining().map_err(Refusal::from)?;
+        Ok(Line {
+            lease: address.to_string(),
+            board,
+            serial: lease.serial,
+            state: state(lease),
+            machines: lease.machines,
+            from: lease.from,
+            until: lease.until,
+            start: rfc3339(start_of(secs, lease.from)),
+            end: rfc3339(start_of(secs, lease.until)),
+            deposit: payment.money(lease.deposit),
+            spent: payment.money(lease.paid.saturating_add(lease.fees)),
+            left: payment.money(left),
+            refund_due: payment.money(lease.refund_due),
+            compensation_due: market.stake.money(lease.compensation_due),
+            cluster: lease.cluster.map(|cluster| cluster.to_string()),
+        })
+    }
+}
+
+impl fmt::Display for Leases {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if self.leases.is_empty() {
+            return write!(f, "{} has no leases on this market.", self.owner);
+        }
+        let mut table =
+            Table::new(&["LEASE", "STATE", ">MACHINES", "END", ">DEPOSIT", ">SPENT", ">LEFT", ">DUE"]);
+        let number = |money: &Money| money.token.number(money.amount);
+        for line in &self.leases {
+            table.row(vec![
+                format!("{}:{}", line.board, line.serial),
+                line.state.to_owned(),
+                line.machines.to_string(),
+                line.end.clone(),
+                number(&line.deposit),
+                number(&line.spent),
+                number(&line.left),
+                number(&line.refund_due),
+            ]);
+        }
+        table.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::leased::tests::sample, *};
+
+    #[test]
+    fn leases_stand_in_a_table_with_what_is_left_of_them() {
+        let lines = [1, 2].map(|serial| {
+            let leased = sample(serial);
+            Line::new(&leased.market, leased.address, 0, &leased.lease).unwrap()
+        });
+        let leases = Leases { owner: "Me".to_owned(), leases: lines.into() };
+        let expected = "\
+LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT    LEFT      DUE
+0:1    open            2  1970-01-08T00:20:00Z   0.0024  0.0006  0.0018        0
+0:2    settled         1  1970-01-08T00:20:00Z   0.0001       0       0  0.00004";
+        assert_eq!(leases.to_string(), expected);
+        let json = serde_json::to_value(&leases).unwrap();
+        assert_eq!(
+            (&json["leases"][0]["left"]["amount"], &json["leases"][1]["state"]),
+            (&"1800".into(), &"settled".into())
+        );
+        assert_eq!(json["leases"][1]["compensation_due"]["display"], "0.06");
+        let none = Leases { owner: "Me".to_owned(), leases: Vec::new() };
+        assert_eq!(none.to_string(), "Me has no leases on this market.");
+    }
+}

@@ -1,0 +1,164 @@
+//! `leasehold lease settle`, `claim` and `close`: how a lease ends.
+
+use leasehold::{error::LeaseholdError, state::LeaseState};
+use leasehold_client::{error::Refusal, instruction, quote::settlement};
+use solana_pubkey::Pubkey;
+
+use super::leased::{LeaseArgs, Leased};
+use crate::{
+    act::act,
+    chain::Chain,
+    failure::Failure,
+    plan::{Payee, Plan},
+};
+
+pub async fn settle(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
+    let (leased, caller) = (args.load(chain).await?, chain.wallet()?);
+    let keeper = chain.fetch().keeper(&leased.market.reference.address, &caller).await?;
+    act(chain, plan_settlement(&leased, caller, keeper.map(|keeper| keeper.address))?).await
+}
+
+pub async fn claim(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
+    let leased = args.load(chain).await?;
+    let payments = chain.payee(&leased.market, leased.lease.owner).await?;
+    let stake = chain.stake_payee(&leased.market, leased.lease.owner).await?;
+    act(chain, plan_claim(&leased, chain.wallet()?, &payments, &stake)?).await
+}
+
+pub async fn close(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
+    let (leased, now) = (args.load(chain).await?, chain.fetch().now().await?);
+    act(chain, plan_closing(&leased, now)?).await
+}
+
+fn plan_settlement(leased: &Leased, caller: Pubkey, keeper: Option<Pubkey>) -> Result<Plan, Failure> {
+    let Leased { lease, market, board, .. } = leased;
+    let sum = settlement(&leased.view()?, lease)?;
+    let settle = instruction::settle_lease(board, caller, leased.address, keeper);
+    let how = if sum.is_final { "for good" } else { "for the rounds closed so far" };
+    Ok(Plan::new(format!("Settle {} {how}", leased.name()))
+        .fact("Lease:", "lease", leased.address)
+        .fact_as("Final:", "final", if sum.is_final { "yes" } else { "no" }, sum.is_final)
+        .money("Machines are paid:", "paid", market.payment.money(sum.payment.net))
+        .money("Fees:", "fee", market.payment.money(sum.payment.fee))
+        .money("Owner is refunded:", "refunded", market.payment.money(sum.refunded))
+        .money("Machines lose:", "slashed", market.stake.money(sum.slashed))
+        .step("settle lease", vec![settle]))
+}
+
+fn plan_claim(leased: &Leased, signer: Pubkey, payments: &Payee, stake: &Payee) -> Result<Plan, Failure> {
+    let Leased { lease, market, board, address, .. } = leased;
+    let (refund, compensation) = (lease.refund_due, lease.compensation_due);
+    let mut plan = Plan::new(format!("Claim what {} owes its owner", leased.name()))
+        .fact("Lease:", "lease", address)
+        .fact("Paid to:", "owner", lease.owner)
+        .money("Refund:", "refund", market.payment.money(refund))
+        .money("Compensation:", "compensation", market.stake.money(compensation));
+    let mut instructions = Vec::new();
+    if refund > 0 {
+        plan = payments.prepare(plan, &mut instructions);
+        instructions.push(instruction::claim_refund(board, signer, *address, payments.account));
+    }
+    if compensation > 0 {
+        plan = stake.prepare(plan, &mut instructions);
+        instructions.push(instruction::claim_compensation(board, signer, *address, stake.account));
+    }
+    if instructions.is_empty() {
+        return Err(Refusal::from(LeaseholdError::NothingToWithdraw).into());
+    }
+    Ok(plan.step("claim", instructions))
+}
+
+fn plan_closing(leased: &Leased, now: i64) -> Result<Plan, Failure> {
+    let Leased { lease, board, address, .. } = leased;
+    let refuse = |error: LeaseholdError| Err(Refusal::from(error).into());
+    if lease.state != LeaseState::Settled {
+        return refuse(LeaseholdError::LeaseNotSettled);
+    }
+    if lease.refund_due > 0 || lease.compensation_due > 0 {
+        return refuse(LeaseholdError::LeaseHoldsMoney);
+    }
+    let round = leased.view()?.header.round_at(now).map_err(Refusal::from)?;
+    if round < lease.until.saturating_add(leasehold::constants::DISPUTE_ROUNDS) {
+        return refuse(LeaseholdError::DisputesOpen);
+    }
+    Ok(Plan::new(format!("Close {}", leased.name()))
+        .fact("Lease:", "lease", address)
+        .fact("Rent goes to:", "buyer", lease.buyer)
+        .step("close lease", vec![instruction::close_lease(board, lease.buyer, *address)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::Discriminator;
+    use leasehold::instruction as data;
+    use leasehold_client::sample::{UNTIL, change, wallet};
+
+    use super::{super::leased::tests::sample, *};
+
+    fn payee(exists: bool) -> Payee {
+        let [owner, account, mint] = [wallet(9), wallet(30), wallet(31)];
+        Payee { payer: wallet(1), owner, account, mint, token_program: Pubkey::default(), exists }
+    }
+
+    fn starts(plan: &Plan, discriminators: &[&[u8]]) -> bool {
+        let [step] = &plan.steps[..] else { return false };
+        let pairs = step.instructions.iter().zip(discriminators);
+        step.instructions.len() == discriminators.len()
+            && pairs.into_iter().all(|(instruction, start)| instruction.data.starts_with(start))
+    }
+
+    fn name(failure: Failure) -> String {
+        match failure {
+            Failure::Rule(refusal) => refusal.error().unwrap().name(),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_settlement_tells_who_gets_what() {
+        let mut leased = sample(1);
+        let keeper = wallet(40);
+        let plan = plan_settlement(&leased, wallet(1), Some(keeper)).unwrap();
+        assert!(starts(&plan, &[data::SettleLease::DISCRIMINATOR]));
+        assert!(plan.steps[0].instructions[0].accounts.iter().any(|meta| meta.pubkey == keeper));
+        assert_eq!(plan.details()["final"], false);
+        // Slot 0 was up in 8 rounds and slot 1 in 10 at 60 each, 5 of each are paid; a tenth is the fee.
+        assert_eq!(
+            (&plan.details()["paid"]["amount"], &plan.details()["fee"]["amount"]),
+            (&"432".into(), &"48".into())
+        );
+        change(&mut leased.data.account, |board, _| board.next_round = UNTIL);
+        let last = plan_settlement(&leased, wallet(1), None).unwrap();
+        assert!(last.title.ends_with("for good") && last.details()["slashed"]["amount"] == "100");
+        assert_eq!(name(plan_settlement(&sample(2), wallet(1), None).unwrap_err()), "LeaseSettled");
+    }
+
+    #[test]
+    fn only_what_is_due_is_claimed() {
+        let mut leased = sample(2);
+        let both = plan_claim(&leased, wallet(1), &payee(true), &payee(true)).unwrap();
+        let (refund, compensation) =
+            (data::ClaimRefund::DISCRIMINATOR, data::ClaimCompensation::DISCRIMINATOR);
+        assert!(starts(&both, &[refund, compensation]));
+        assert_eq!(both.details()["refund"]["amount"], "40");
+        let created = plan_claim(&leased, wallet(1), &payee(false), &payee(true)).unwrap();
+        // An idempotent creation of an associated account is the byte 1.
+        assert!(starts(&created, &[&[1], refund, compensation]) && created.growths.len() == 1);
+        leased.lease.compensation_due = 0;
+        let one = plan_claim(&leased, wallet(1), &payee(true), &payee(false)).unwrap();
+        assert!(starts(&one, &[refund]) && one.growths.is_empty());
+        let nothing = plan_claim(&sample(1), wallet(1), &payee(true), &payee(true)).unwrap_err();
+        assert_eq!(name(nothing), "NothingToWithdraw");
+    }
+
+    #[test]
+    fn a_lease_is_closed_when_it_is_settled_empty_and_beyond_dispute() {
+        let mut leased = sample(2);
+        let later = i64::from(UNTIL + 144) * 600;
+        assert_eq!(name(plan_closing(&sample(1), later).unwrap_err()), "LeaseNotSettled");
+        assert_eq!(name(plan_closing(&leased, later).unwrap_err()), "LeaseHoldsMoney");
+        (leased.lease.refund_due, leased.lease.compensation_due) = (0, 0);
+        assert_eq!(name(plan_closing(&leased, later - 1).unwrap_err()), "DisputesOpen");
+        assert!(starts(&plan_closing(&leased, later).unwrap(), &[data::CloseLease::DISCRIMINATOR]));
+    }
+}

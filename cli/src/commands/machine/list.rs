@@ -1,0 +1,157 @@
+//! `leasehold machine list`.
+
+use leasehold::{
+    error::LeaseholdError,
+    instructions::Machine,
+    math::{add, pricing},
+    state::{StakeLedger, board_len},
+};
+use leasehold_client::{address, board::BoardView, error::Refusal, listing};
+use solana_pubkey::Pubkey;
+
+use super::{ListArgs, file::MachinesFile};
+use crate::{
+    act::act,
+    chain::{Chain, MarketView},
+    commands::supplier::account,
+    criteria::Length,
+    failure::Failure,
+    plan::Plan,
+    table::count,
+    time::{rfc3339, start_of},
+};
+
+pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
+    let file = MachinesFile::read(&args.file)?;
+    let (market, wallet, fetch) = (chain.market(args.market.id.0).await?, chain.wallet()?, chain.fetch());
+    let supplier = account(chain, &market.reference.address, &wallet).await?;
+    let board = fetch.board(address::board(&market.reference.address, args.board)).await?;
+    let machines = file.machines(&market)?;
+    let now = fetch.now().await?;
+    act(chain, plan(&market, &board.view()?, wallet, &supplier.stake, now, args.length, &machines)?).await
+}
+
+fn plan(
+    market: &MarketView,
+    view: &BoardView,
+    authority: Pubkey,
+    stake: &StakeLedger,
+    now: i64,
+    length: Length,
+    machines: &[Machine],
+) -> Result<Plan, Failure> {
+    let refuse = |error: LeaseholdError| Err(Refusal::from(error).into());
+    if market.account.paused {
+        return refuse(LeaseholdError::MarketPaused);
+    }
+    if machines.is_empty() {
+        return refuse(LeaseholdError::NoMachines);
+    }
+    let (until, end) = commitment(market, view, now, length)?;
+    let bonds =
+        machines.iter().try_fold(0, |sum, machine| add(sum, bond(market, machine)?).map_err(Refusal::from));
+    let bonds = bonds?;
+    let mut after = *stake;
+    after.bond(bonds).map_err(Refusal::from)?;
+    let board = market.board(view.header.index);
+    let supplier = market.reference.supplier(&authority);
+    // Slots that the supplier left itself hold their rent already.
+    let own = view.vacant().filter(|(_, slot)| slot.supplier == supplier).count();
+    let paid = machines.len().saturating_sub(own);
+    let list = listing::list(&board, view, authority, until, machines)?;
+    Ok(Plan::new(format!("List {} on board {}", count(machines.len(), "machine"), board.index))
+        .fact_as("Machines:", "machines", machines.len(), machines.len())
+        .fact_as("Promised until:", "committed_until", format!("{end} (round {until})"), until)
+        .money("Bonded:", "bonded", market.stake.money(bonds))
+        .money("Left free:", "free", market.stake.money(after.free))
+        .grows(board_len(0), board_len(paid))
+        .steps("list machines", list))
+}
+
+/// First round that a commitment made now doesn't cover, and when it begins; or why it can't be made.
+pub fn commitment(
+    market: &MarketView,
+    view: &BoardView,
+    now: i64,
+    length: Length,
+) -> Result<(u32, String), Failure> {
+    let secs = view.header.round_secs;
+    let next = view.header.round_at(now).map_err(Refusal::from)?.saturating_add(1);
+    let until = next.saturating_add(length.rounds(secs)?);
+    let most = market.account.params.max_rounds;
+    view.header.require_commitment(until, next, most).map_err(Refusal::from)?;
+    Ok((until, rfc3339(start_of(secs, until))))
+}
+
+/// Stake units that a machine's bond takes.
+fn bond(market: &MarketView, machine: &Machine) -> Result<u64, Refusal> {
+    let class = market.account.class(machine.traits.class)?;
+    Ok(pricing::bond(market.account.params.bond_unit, class.weight_bps, machine.traits.gpus)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::{AnchorDeserialize, Discriminator};
+    use leasehold::instruction::ListMachines;
+    use leasehold_client::sample::{snapshot, wallet};
+
+    use super::{
+        super::file::tests::{machines, section},
+        *,
+    };
+    use crate::chain::tests::view;
+
+    /// Lists so many machines of two GPUs for supplier 0, who left slot 2, with that much free stake.
+    fn listed(count: u8, free: u64, length: &str) -> Result<Plan, Failure> {
+        let board = snapshot().boards.remove(0).data;
+        let file: String = (1..=count).map(section).collect();
+        let stake = StakeLedger { free, ..StakeLedger::default() };
+        let (view, board) = (view(), board.view().unwrap());
+        let machines = if count == 0 { Vec::new() } else { machines(&file).unwrap() };
+        plan(&view, &board, wallet(0), &stake, 600_000, length.parse().unwrap(), &machines)
+    }
+
+    fn name(failure: Failure) -> String {
+        match failure {
+            Failure::Rule(refusal) => refusal.error().unwrap().name(),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn machines_take_bonds_and_rent_of_new_slots() {
+        let plan = listed(40, 10_000, "144r").unwrap();
+        assert_eq!(plan.title, "List 40 machines on board 0");
+        assert_eq!(
+            (&plan.details()["bonded"]["amount"], &plan.details()["free"]["amount"]),
+            (&"8000".into(), &"2000".into())
+        );
+        assert_eq!(plan.growths[0].to, board_len(39), "slot 2 is its own");
+        assert!(plan.steps.len() > 2);
+        let mut total = 0;
+        for step in &plan.steps {
+            assert!(step.instructions[0].data.starts_with(ListMachines::DISCRIMINATOR));
+            let (until, machines) =
+                <(u32, Vec<Machine>)>::try_from_slice(&step.instructions[0].data[8..]).unwrap();
+            assert_eq!(until, 1_001 + 144);
+            total += machines.len();
+        }
+        assert_eq!((total, &plan.details()["committed_until"]), (40, &1_145.into()));
+    }
+
+    #[test]
+    fn what_the_program_would_refuse_is_refused_at_once() {
+        for (count, free, length, expected) in [
+            (0, 1_000, "1r", "NoMachines"),
+            (1, 199, "1r", "InsufficientStake"),
+            (1, 200, "0r", "CommitmentTooShort"),
+            (1, 200, "366d", ""),
+            (1, 200, "367d", "CommitmentTooLong"),
+        ] {
+            match listed(count, free, length) {
+                Ok(plan) => assert!(expected.is_empty() && plan.steps.len() == 1),
+                Err(error) => assert_eq!(name(error), expected),
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `leasehold market create`.
+
+use anchor_lang::Space;
+use leasehold::{
+    constants::TIMELOCK_SECS,
+    error::LeaseholdError,
+    state::{Market, RoundRules},
+};
+use leasehold_client::{MarketRef, error::Refusal, instruction};
+use serde::Deserialize;
+use solana_pubkey::Pubkey;
+
+use super::{CreateArgs, govern::read, params::ParamsFile};
+use crate::{act::act, amount::Token, chain::Chain, failure::Failure, plan::Plan};
+
+/// Bytes of a token account without extensions, which is what the stake vault is.
+const TOKEN_ACCOUNT: usize = 165;
+
+/// A market to be, in TOML.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MarketFile {
+    id: u64,
+    payment_mint: String,
+    stake_mint: String,
+    timelock_secs: u32,
+    rules: Rules,
+    params: ParamsFile,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rules {
+    round_secs: u32,
+    submit_secs: u32,
+    seats: u8,
+    threshold: u8,
+    abandon_rounds: u8,
+}
+
+pub async fn run(chain: &Chain, args: CreateArgs) -> Result<(), Failure> {
+    let file: MarketFile = read(&args.file)?;
+    let (payment, stake) = (mint(&file.payment_mint)?, mint(&file.stake_mint)?);
+    let fetch = chain.fetch();
+    let (payments, stakes) = tokio::try_join!(fetch.mint(payment), fetch.mint(stake))?;
+    let market = MarketRef::new(file.id, payment, stake).with_token_programs(payments.1, stakes.1);
+    act(chain, plan(&file, &market, (payments.0, stakes.0), chain.wallet()?)?).await
+}
+
+fn mint(text: &str) -> Result<Pubkey, Failure> {
+    text.parse().map_err(|_| Failure::Input(format!("{text:?} is no mint: give its address")))
+}
+
+/// `decimals`: those of payments and of stake.
+fn plan(file: &MarketFile, market: &MarketRef, decimals: (u8, u8), wallet: Pubkey) -> Result<Plan, Failure> {
+    let payment = Token { mint: market.payment_mint, decimals: decimals.0 };
+    let stake = Token { mint: market.stake_mint, decimals: decimals.1 };
+    let Rules { round_secs, submit_secs, seats, threshold, abandon_rounds } = file.rules;
+    let rules = RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds };
+    rules.validate().map_err(Refusal::from)?;
+    if !TIMELOCK_SECS.contains(&file.timelock_secs) {
+        return Err(Refusal::from(LeaseholdError::TimelockOutOfRange).into());
+    }
+    if payment.mint == stake.mint {
+        return Err(Refusal::from(LeaseholdError::SameMint).into());
+    }
+    let params = file.params.params(payment, stake)?;
+    let create = instruction::create_market(market, wallet, file.timelock_secs, rules, params);
+    let mut plan = Plan::new(format!("Create market {}", market.id))
+        .fact("Market:", "market", market.address)
+        .fact("Authority:", "authority", wallet)
+        .fact("Payments:", "payment_mint", payment.mint)
+        .fact("Stake:", "stake_mint", stake.mint)
+        .fact("Rounds:", "rounds", format!("{round_secs} seconds, for good"))
+        .fact("Votes:", "votes", format!("{threshold} of {seats} seats, for good"));
+    for (label, name, text) in file.params.lines() {
+        plan = plan.fact(label, name, text);
+    }
+    Ok(plan.creates(8 + Market::INIT_SPACE).creates(TOKEN_ACCOUNT).step("create market", vec![create]))
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::{AnchorDeserialize, Discriminator};
+    use leasehold::{instruction::CreateMarket, instructions::CreateMarketArgs};
+    use leasehold_client::sample::{self, wallet};
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    fn file() -> MarketFile {
+        let market = view();
+        let params = ParamsFile::of(market.payment, market.stake, &market.account.params);
+        let text = format!(
+            "id = 7\npayment_mint = \"{}\"\nstake_mint = \"{}\"\ntimelock_secs = 60\n[rules]\nround_secs = 600\n\
+             submit_secs = 300\nseats = 3\nthreshold = 2\nabandon_rounds = 4\n",
+            market.payment.mint, market.stake.mint
+        );
+        let params = toml::Value::try_from(params).unwrap();
+        let mut table: toml::Table = toml::from_str(&text).unwrap();
+        table.insert("params".to_owned(), params);
+        toml::from_str(&toml::to_string(&table).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_market_is_created_as_the_file_has_it() {
+        let plan = plan(&file(), &sample::market(), (6, 2), wallet(8)).unwrap();
+        let data = &plan.steps[0].instructions[0].data;
+        assert!(data.starts_with(CreateMarket::DISCRIMINATOR));
+        let args = CreateMarketArgs::try_from_slice(&data[8..]).unwrap();
+        assert_eq!((args.id, args.timelock_secs, args.rules), (7, 60, sample::rules()));
+        assert_eq!(args.params, sample::params());
+        assert_eq!(plan.details()["market"], sample::market().address.to_string());
+        assert_eq!(plan.growths.len(), 2);
+    }
+
+    #[test]
+    fn rules_that_the_program_refuses_are_refused_at_once() {
+        let refused =
+            |file: MarketFile, market: MarketRef| plan(&file, &market, (6, 2), wallet(8)).unwrap_err().code();
+        let rules = Rules { threshold: 1, ..file().rules };
+        assert_eq!(refused(MarketFile { rules, ..file() }, sample::market()), 3);
+        assert_eq!(refused(MarketFile { timelock_secs: 59, ..file() }, sample::market()), 3);
+        let one = MarketRef { stake_mint: sample::market().payment_mint, ..sample::market() };
+        assert_eq!(refused(file(), one), 3);
+        assert_eq!(mint("x").unwrap_err().code(), 2);
+    }
+}

@@ -1,0 +1,222 @@
+//! What a market's authority may do, and whoever applies what it announced.
+
+use std::path::Path;
+
+use leasehold::error::LeaseholdError;
+use leasehold_client::{error::Refusal, instruction};
+use serde::de::DeserializeOwned;
+use solana_pubkey::Pubkey;
+
+use super::{AuthorityArgs, ProposeArgs, params::ParamsFile};
+use crate::{
+    act::act,
+    chain::{Chain, MarketArgs, MarketView},
+    failure::Failure,
+    plan::Plan,
+    time::rfc3339,
+};
+
+pub async fn pause(chain: &Chain, args: MarketArgs, paused: bool) -> Result<(), Failure> {
+    let market = chain.market(args.id.0).await?;
+    act(chain, plan_pause(&market, chain.wallet()?, paused)?).await
+}
+
+pub async fn propose(chain: &Chain, args: ProposeArgs) -> Result<(), Failure> {
+    let file: Option<ParamsFile> = args.file.as_deref().map(read).transpose()?;
+    let market = chain.market(args.market.id.0).await?;
+    let now = chain.fetch().now().await?;
+    act(chain, plan_proposal(&market, chain.wallet()?, now, file.as_ref())?).await
+}
+
+pub async fn apply(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
+    let (market, now) = (chain.market(args.id.0).await?, chain.fetch().now().await?);
+    act(chain, plan_application(&market, now)?).await
+}
+
+pub async fn authority(chain: &Chain, args: AuthorityArgs) -> Result<(), Failure> {
+    let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
+    let plan = if args.accept {
+        plan_acceptance(&market, wallet)
+    } else {
+        plan_offer(&market, wallet, args.offered)
+    };
+    act(chain, plan?).await
+}
+
+/// Reads a file in TOML.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| Failure::File { path: path.to_owned(), error })?;
+    toml::from_str(&text).map_err(|error| {
+        Failure::Input(format!("{} can't be used: {}", path.display(), error.to_string().trim_end()))
+    })
+}
+
+fn require_authority(market: &MarketView, wallet: &Pubkey) -> Result<(), Failure> {
+    if market.account.authority != *wallet {
+        return Err(Refusal::from(LeaseholdError::WrongAuthority).into());
+    }
+    Ok(())
+}
+
+fn about(market: &MarketView, what: &str) -> Plan {
+    Plan::new(format!("{what} market {}", market.account.id)).fact(
+        "Market:",
+        "market",
+        market.reference.address,
+    )
+}
+
+fn plan_pause(market: &MarketView, wallet: Pubkey, paused: bool) -> Result<Plan, Failure> {
+    require_authority(market, &wallet)?;
+    let what = if paused { "Pause" } else { "Resume" };
+    let effect = if paused {
+        "no machines are listed and no leases opened or extended until it resumes"
+    } else {
+        "machines are listed and leases opened and extended again"
+    };
+    let pause = instruction::set_paused(&market.reference, wallet, paused);
+    Ok(about(market, what).fact("Effect:", "effect", effect).step("set paused", vec![pause]))
+}
+
+fn plan_proposal(
+    market: &MarketView,
+    wallet: Pubkey,
+    now: i64,
+    file: Option<&ParamsFile>,
+) -> Result<Plan, Failure> {
+    require_authority(market, &wallet)?;
+    let Some(file) = file else {
+        let withdraw = instruction::propose_params(&market.reference, wallet, None);
+        return Ok(about(market, "Take back parameters announced for").step("propose params", vec![withdraw]));
+    };
+    let params = file.params(market.payment, market.stake)?;
+    market.account.params.validate_successor(&params).map_err(Refusal::from)?;
+    let old = ParamsFile::of(market.payment, market.stake, &market.account.params);
+    let from = rfc3339(now.saturating_add(market.account.timelock_secs.into()));
+    let mut plan = about(market, "Announce parameters for").fact("Can be applied:", "effective_from", from);
+    let mut changed = false;
+    for ((label, name, new), (_, _, old)) in file.lines().into_iter().zip(old.lines()) {
+        if new != old {
+            changed = true;
+            plan = plan.fact(label, name, format!("{new} (was {old})"));
+        }
+    }
+    if !changed {
+        return Err(Failure::Refused("nothing would change: the market has these parameters".to_owned()));
+    }
+    let propose = instruction::propose_params(&market.reference, wallet, Some(params));
+    Ok(plan.step("propose params", vec![propose]))
+}
+
+fn plan_application(market: &MarketView, now: i64) -> Result<Plan, Failure> {
+    let pending = market.account.pending_params.as_ref();
+    let pending = pending.ok_or(Refusal::from(LeaseholdError::NothingProposed))?;
+    if now < pending.effective_at {
+        let from = rfc3339(pending.effective_at);
+        let refusal = Refusal::from(LeaseholdError::TimelockRunning);
+        return Err(Failure::Refused(format!("{refusal}, which is {from}")));
+    }
+    let apply = instruction::apply_params(&market.reference);
+    Ok(about(market, "Apply parameters announced for").step("apply params", vec![apply]))
+}
+
+fn plan_offer(market: &MarketView, wallet: Pubkey, offered: Option<Pubkey>) -> Result<Plan, Failure> {
+    require_authority(market, &wallet)?;
+    let propose = instruction::propose_authority(&market.reference, wallet, offered);
+    let plan = match offered {
+        Some(offered) => about(market, "Offer").fact("To:", "offered_to", offered),
+        None => about(market, "Take back the offer of"),
+    };
+    Ok(plan.step("propose authority", vec![propose]))
+}
+
+fn plan_acceptance(market: &MarketView, wallet: Pubkey) -> Result<Plan, Failure> {
+    if market.account.pending_authority != Some(wallet) {
+        return Err(Refusal::from(LeaseholdError::WrongAuthority).into());
+    }
+    let accept = instruction::accept_authority(&market.reference, wallet);
+    Ok(about(market, "Take over")
+        .fact("From:", "former_authority", market.account.authority)
+        .step("accept authority", vec![accept]))
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::Discriminator;
+    use leasehold::{
+        instruction as data,
+        state::{Params, PendingParams},
+    };
+    use leasehold_client::sample::wallet;
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    /// The market's authority is wallet 8.
+    const AUTHORITY: u8 = 8;
+
+    fn starts(plan: &Plan, discriminator: &[u8]) -> bool {
+        plan.steps.len() == 1 && plan.steps[0].instructions[0].data.starts_with(discriminator)
+    }
+
+    fn name_of(failure: Failure) -> String {
+        match failure {
+            Failure::Rule(refusal) => refusal.error().unwrap().name(),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn only_the_authority_pauses_offers_and_announces() {
+        let market = view();
+        let plan = plan_pause(&market, wallet(AUTHORITY), true).unwrap();
+        assert!(starts(&plan, &[data::SetPaused::DISCRIMINATOR, &[1]].concat()));
+        let resumed = plan_pause(&market, wallet(AUTHORITY), false).unwrap();
+        assert!(starts(&resumed, &[data::SetPaused::DISCRIMINATOR, &[0]].concat()));
+        assert_eq!(name_of(plan_pause(&market, wallet(1), true).unwrap_err()), "WrongAuthority");
+        assert_eq!(name_of(plan_offer(&market, wallet(1), None).unwrap_err()), "WrongAuthority");
+        assert_eq!(name_of(plan_proposal(&market, wallet(1), 0, None).unwrap_err()), "WrongAuthority");
+    }
+
+    #[test]
+    fn a_proposal_shows_what_changes_and_from_when() {
+        let market = view();
+        let same = ParamsFile::of(market.payment, market.stake, &market.account.params);
+        let unchanged = plan_proposal(&market, wallet(AUTHORITY), 0, Some(&same)).unwrap_err();
+        assert_eq!(unchanged.code(), 3);
+        let file = ParamsFile { bond_unit: "2.5".to_owned(), ..same.clone() };
+        let plan = plan_proposal(&market, wallet(AUTHORITY), 0, Some(&file)).unwrap();
+        assert!(starts(&plan, data::ProposeParams::DISCRIMINATOR));
+        assert_eq!(plan.details()["effective_from"], "1970-01-01T00:01:00Z");
+        assert_eq!(
+            plan.details()["bond_unit"],
+            "2.5 for a GPU of weight 10000 (was 1 for a GPU of weight 10000)"
+        );
+        assert_eq!(plan.facts.len(), 3, "what stays is not repeated");
+        let withdrawn = plan_proposal(&market, wallet(AUTHORITY), 0, None).unwrap();
+        assert!(starts(&withdrawn, &[data::ProposeParams::DISCRIMINATOR, &[0]].concat()));
+    }
+
+    #[test]
+    fn parameters_are_applied_when_their_time_has_come() {
+        let mut market = view();
+        assert_eq!(name_of(plan_application(&market, 0).unwrap_err()), "NothingProposed");
+        let params: Params = market.account.params.clone();
+        market.account.pending_params = Some(PendingParams { params, effective_at: 60 });
+        let early = plan_application(&market, 59).unwrap_err();
+        assert!(early.code() == 3 && early.to_string().ends_with("1970-01-01T00:01:00Z"), "{early}");
+        assert!(starts(&plan_application(&market, 60).unwrap(), data::ApplyParams::DISCRIMINATOR));
+    }
+
+    #[test]
+    fn a_market_is_taken_over_by_whom_it_was_offered_to() {
+        let mut market = view();
+        let plan = plan_offer(&market, wallet(AUTHORITY), Some(wallet(5))).unwrap();
+        assert!(starts(&plan, data::ProposeAuthority::DISCRIMINATOR));
+        assert_eq!(plan.details()["offered_to"], wallet(5).to_string());
+        assert_eq!(name_of(plan_acceptance(&market, wallet(5)).unwrap_err()), "WrongAuthority");
+        market.account.pending_authority = Some(wallet(5));
+        assert!(starts(&plan_acceptance(&market, wallet(5)).unwrap(), data::AcceptAuthority::DISCRIMINATOR));
+    }
+}

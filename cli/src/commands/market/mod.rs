@@ -1,0 +1,85 @@
+//! `leasehold market`: its rules, and what its authority may do.
+
+mod create;
+mod govern;
+mod params;
+mod show;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use solana_pubkey::Pubkey;
+
+use crate::{
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+};
+
+#[derive(Subcommand)]
+pub enum MarketCommand {
+    /// A market's rules, parameters and authority.
+    Show(MarketArgs),
+    /// Stops listing, opening and extending; nothing else ever stops.
+    Pause(MarketArgs),
+    /// Ends a pause.
+    Resume(MarketArgs),
+    /// Announces parameters, which can be applied after the market's timelock.
+    ///
+    /// The file is TOML, as `market show --output json` has them under `params`.
+    Propose(ProposeArgs),
+    /// Puts announced parameters into force. Anybody may.
+    Apply(MarketArgs),
+    /// Offers the market to another wallet, takes the offer back, or accepts it.
+    Authority(AuthorityArgs),
+    /// Opens a market, whose authority the wallet becomes.
+    ///
+    /// The file is TOML: id, payment_mint, stake_mint and timelock_secs, then a section [rules] with
+    /// round_secs, submit_secs, seats, threshold and abandon_rounds, and a section [params] as of
+    /// `market propose`.
+    Create(CreateArgs),
+}
+
+#[derive(Args)]
+pub struct ProposeArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    /// The parameters, in TOML.
+    #[arg(required_unless_present = "withdraw")]
+    pub file: Option<PathBuf>,
+    /// Take back what was announced.
+    #[arg(long, conflicts_with = "file")]
+    pub withdraw: bool,
+}
+
+#[derive(Args)]
+pub struct AuthorityArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    /// Wallet to offer the market to.
+    #[arg(required_unless_present_any = ["withdraw", "accept"])]
+    pub offered: Option<Pubkey>,
+    /// Take the offer back.
+    #[arg(long, conflicts_with_all = ["offered", "accept"])]
+    pub withdraw: bool,
+    /// Take the market over, with the wallet it was offered to.
+    #[arg(long, conflicts_with = "offered")]
+    pub accept: bool,
+}
+
+#[derive(Args)]
+pub struct CreateArgs {
+    /// The market, in TOML.
+    pub file: PathBuf,
+}
+
+pub async fn run(chain: &Chain, command: MarketCommand) -> Result<(), Failure> {
+    match command {
+        MarketCommand::Show(args) => show::run(chain, args).await,
+        MarketCommand::Pause(args) => govern::pause(chain, args, true).await,
+        MarketCommand::Resume(args) => govern::pause(chain, args, false).await,
+        MarketCommand::Propose(args) => govern::propose(chain, args).await,
+        MarketCommand::Apply(args) => govern::apply(chain, args).await,
+        MarketCommand::Authority(args) => govern::authority(chain, args).await,
+        MarketCommand::Create(args) => create::run(chain, args).await,
+    }
+}

@@ -1,0 +1,165 @@
+//! A market's parameters as a file has them.
+
+use leasehold::{
+    math::slashing::SlashSplit,
+    state::{HardwareClass, Params},
+};
+use leasehold_client::error::Refusal;
+use serde::{Deserialize, Serialize};
+
+use crate::{amount::Token, chain::name, failure::Failure};
+
+/// Parameters in TOML and JSON: amounts with the decimals of their mints, rates in basis points.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParamsFile {
+    /// Bond of one GPU of a class of weight 1, in stake.
+    pub bond_unit: String,
+    /// Bond of a keeper for each of its seats, in stake.
+    pub keeper_bond: String,
+    /// Pay of a keeper for a submission, in payments.
+    pub keeper_fee: String,
+    pub unbonding_secs: u32,
+    /// Fewest and most rounds of a lease.
+    pub min_rounds: u32,
+    pub max_rounds: u32,
+    pub fee_bps: u16,
+    pub keeper_share_bps: u16,
+    pub sla_bps: u16,
+    pub slash_multiplier_bps: u32,
+    /// Who gets slashed stake.
+    pub split: Split,
+    pub classes: Vec<Class>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    pub buyer_bps: u16,
+    pub burn_bps: u16,
+    pub market_bps: u16,
+    pub caller_bps: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Class {
+    pub name: String,
+    pub weight_bps: u32,
+}
+
+impl ParamsFile {
+    /// Parameters of a market that deals in these mints.
+    pub fn of(payment: Token, stake: Token, params: &Params) -> Self {
+        let SlashSplit { buyer_bps, burn_bps, market_bps, caller_bps } = params.split;
+        let class = |class: &HardwareClass| Class { name: name(class), weight_bps: class.weight_bps };
+        ParamsFile {
+            bond_unit: stake.number(params.bond_unit),
+            keeper_bond: stake.number(params.keeper_bond),
+            keeper_fee: payment.number(params.keeper_fee),
+            unbonding_secs: params.unbonding_secs,
+            min_rounds: params.min_rounds,
+            max_rounds: params.max_rounds,
+            fee_bps: params.fee_bps,
+            keeper_share_bps: params.keeper_share_bps,
+            sla_bps: params.sla_bps,
+            slash_multiplier_bps: params.slash_multiplier_bps,
+            split: Split { buyer_bps, burn_bps, market_bps, caller_bps },
+            classes: params.classes.iter().map(class).collect(),
+        }
+    }
+
+    /// The same as the program takes them, which it would not refuse in themselves.
+    pub fn params(&self, payment: Token, stake: Token) -> Result<Params, Failure> {
+        let Split { buyer_bps, burn_bps, market_bps, caller_bps } = self.split;
+        let params = Params {
+            bond_unit: stake.parse(&self.bond_unit)?.amount,
+            keeper_bond: stake.parse(&self.keeper_bond)?.amount,
+            keeper_fee: payment.parse(&self.keeper_fee)?.amount,
+            unbonding_secs: self.unbonding_secs,
+            min_rounds: self.min_rounds,
+            max_rounds: self.max_rounds,
+            fee_bps: self.fee_bps,
+            keeper_share_bps: self.keeper_share_bps,
+            sla_bps: self.sla_bps,
+            slash_multiplier_bps: self.slash_multiplier_bps,
+            split: SlashSplit { buyer_bps, burn_bps, market_bps, caller_bps },
+            classes: self.classes.iter().map(Class::hardware).collect::<Result<_, _>>()?,
+        };
+        params.validate().map_err(Refusal::from)?;
+        Ok(params)
+    }
+
+    /// The same for people, with what programs call each line.
+    pub fn lines(&self) -> Vec<(&'static str, &'static str, String)> {
+        let classes =
+            self.classes.iter().map(|class| format!("{} (weight {})", class.name, class.weight_bps));
+        let Split { buyer_bps, burn_bps, market_bps, caller_bps } = self.split;
+        vec![
+            ("Bond:", "bond_unit", format!("{} for a GPU of weight 10000", self.bond_unit)),
+            ("Keeper's bond:", "keeper_bond", format!("{} for a seat", self.keeper_bond)),
+            ("Keeper's fee:", "keeper_fee", format!("{} for a submission", self.keeper_fee)),
+            ("Unbonding:", "unbonding", format!("{} seconds", self.unbonding_secs)),
+            ("Lease:", "lease_rounds", format!("{} to {} rounds", self.min_rounds, self.max_rounds)),
+            (
+                "Fee:",
+                "fees",
+                format!("{} bps, of which keepers get {} bps", self.fee_bps, self.keeper_share_bps),
+            ),
+            ("Promise:", "sla", format!("up in {} bps of the rounds", self.sla_bps)),
+            (
+                "Slash:",
+                "slash",
+                format!("{} bps of the bond for being down all the time", self.slash_multiplier_bps),
+            ),
+            (
+                "Of a slash:",
+                "split",
+                format!("buyer {buyer_bps}, burned {burn_bps}, market {market_bps}, caller {caller_bps} bps"),
+            ),
+            ("Classes:", "classes", classes.collect::<Vec<_>>().join(", ")),
+        ]
+    }
+}
+
+impl Class {
+    fn hardware(&self) -> Result<HardwareClass, Failure> {
+        let mut name = [0; 16];
+        let bytes = self.name.as_bytes();
+        let place = name.get_mut(..bytes.len()).filter(|_| !bytes.is_empty());
+        let place = place.ok_or_else(|| {
+            Failure::Input(format!("class name {:?} has not 1 to 16 bytes: choose another", self.name))
+        })?;
+        place.copy_from_slice(bytes);
+        Ok(HardwareClass { name, weight_bps: self.weight_bps })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::tests::view;
+
+    #[test]
+    fn a_file_has_all_that_the_market_has() {
+        let market = view();
+        let file = ParamsFile::of(market.payment, market.stake, &market.account.params);
+        assert_eq!((file.bond_unit.as_str(), file.keeper_fee.as_str()), ("1", "0.000002"));
+        let text = toml::to_string(&file).unwrap();
+        let read: ParamsFile = toml::from_str(&text).unwrap();
+        assert_eq!(read.params(market.payment, market.stake).unwrap(), market.account.params);
+        assert!(toml::from_str::<ParamsFile>(&format!("extra = 1\n{text}")).is_err());
+    }
+
+    #[test]
+    fn what_the_program_would_refuse_is_refused_at_once() {
+        let market = view();
+        let file = ParamsFile::of(market.payment, market.stake, &market.account.params);
+        let refused = |file: ParamsFile| file.params(market.payment, market.stake).unwrap_err().code();
+        assert_eq!(refused(ParamsFile { fee_bps: 3_001, ..file.clone() }), 3);
+        assert_eq!(refused(ParamsFile { classes: Vec::new(), ..file.clone() }), 3);
+        assert_eq!(refused(ParamsFile { keeper_fee: "0.0000001".to_owned(), ..file.clone() }), 2);
+        let long = Class { name: "a".repeat(17), weight_bps: 1 };
+        assert_eq!(refused(ParamsFile { classes: vec![long], ..file }), 2);
+    }
+}

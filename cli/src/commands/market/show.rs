@@ -1,0 +1,137 @@
+//! `leasehold market show`.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::params::ParamsFile;
+use crate::{
+    chain::{Chain, MarketArgs, MarketView},
+    failure::Failure,
+    table::labelled,
+    time::rfc3339,
+};
+
+/// A market.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    pub address: String,
+    pub id: String,
+    pub paused: bool,
+    pub authority: String,
+    /// Whom it is offered to.
+    pub pending_authority: Option<String>,
+    pub payment_mint: String,
+    pub payment_decimals: u8,
+    pub stake_mint: String,
+    pub stake_decimals: u8,
+    pub boards: u32,
+    /// Number that the next board will have.
+    pub next_board: u32,
+    /// Suppliers and keepers.
+    pub members: u32,
+    pub timelock_secs: u32,
+    pub round_secs: u32,
+    pub submit_secs: u32,
+    pub seats: u8,
+    pub threshold: u8,
+    pub abandon_rounds: u8,
+    /// As a file for `market propose` has them.
+    pub params: ParamsFile,
+    pub pending_params: Option<ParamsFile>,
+    /// When those can be applied.
+    pub pending_from: Option<String>,
+}
+
+pub async fn run(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
+    let market = chain.market(args.id.0).await?;
+    chain.settings.output.print(&Shown::new(&market));
+    Ok(())
+}
+
+impl Shown {
+    pub fn new(market: &MarketView) -> Self {
+        let (account, rules) = (&market.account, &market.account.rules);
+        let pending = account.pending_params.as_ref();
+        Shown {
+            address: market.reference.address.to_string(),
+            id: account.id.to_string(),
+            paused: account.paused,
+            authority: account.authority.to_string(),
+            pending_authority: account.pending_authority.map(|authority| authority.to_string()),
+            payment_mint: market.payment.mint.to_string(),
+            payment_decimals: market.payment.decimals,
+            stake_mint: market.stake.mint.to_string(),
+            stake_decimals: market.stake.decimals,
+            boards: account.boards,
+            next_board: account.next_board,
+            members: account.members,
+            timelock_secs: account.timelock_secs,
+            round_secs: rules.round_secs,
+            submit_secs: rules.submit_secs,
+            seats: rules.seats,
+            threshold: rules.threshold,
+            abandon_rounds: rules.abandon_rounds,
+            params: ParamsFile::of(market.payment, market.stake, &account.params),
+            pending_params: pending
+                .map(|pending| ParamsFile::of(market.payment, market.stake, &pending.params)),
+            pending_from: pending.map(|pending| rfc3339(pending.effective_at)),
+        }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let rounds = format!("{} seconds, votes within {} after", self.round_secs, self.submit_secs);
+        let mut lines = vec![
+            ("Market:", format!("{} ({})", self.id, self.address)),
+            ("Paused:", if self.paused { "yes" } else { "no" }.to_owned()),
+            ("Authority:", self.authority.clone()),
+            ("Payments:", format!("mint {}, {} decimals", self.payment_mint, self.payment_decimals)),
+            ("Stake:", format!("mint {}, {} decimals", self.stake_mint, self.stake_decimals)),
+            ("Boards:", format!("{}, the next is {}", self.boards, self.next_board)),
+            ("Members:", self.members.to_string()),
+            ("Rounds:", rounds),
+            ("Votes:", format!("{} of {} seats make a verdict", self.threshold, self.seats)),
+            ("Abandoned:", format!("after {} rounds down in a row", self.abandon_rounds)),
+            ("Timelock:", format!("{} seconds", self.timelock_secs)),
+        ];
+        if let Some(authority) = &self.pending_authority {
+            lines.insert(3, ("Offered to:", authority.clone()));
+        }
+        lines.extend(people(&self.params));
+        f.write_str(&labelled(lines))?;
+        if let (Some(params), Some(from)) = (&self.pending_params, &self.pending_from) {
+            write!(f, "\n\nFrom {from}, once they are applied:\n{}", labelled(people(params)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Parameters without what programs call them.
+fn people(params: &ParamsFile) -> impl Iterator<Item = (&'static str, String)> {
+    params.lines().into_iter().map(|(label, _, text)| (label, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold::state::{Params, PendingParams};
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    #[test]
+    fn a_market_shows_its_rules_and_what_will_change() {
+        let mut market = view();
+        let text = Shown::new(&market).to_string();
+        assert!(text.contains("Votes:") && text.contains("2 of 3 seats make a verdict"), "{text}");
+        assert!(text.contains("RTX 4090") && !text.contains("once they are applied"), "{text}");
+        let params = Params { fee_bps: 77, ..market.account.params.clone() };
+        market.account.pending_params = Some(PendingParams { params, effective_at: 600_000 });
+        let shown = Shown::new(&market);
+        assert!(shown.to_string().contains("From 1970-01-07T22:40:00Z, once they are applied:"));
+        let json = serde_json::to_value(&shown).unwrap();
+        assert_eq!((&json["id"], &json["pending_params"]["fee_bps"]), (&"7".into(), &77.into()));
+        assert_eq!(json["params"]["bond_unit"], "1");
+    }
+}

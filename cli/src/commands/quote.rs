@@ -1,0 +1,204 @@
+//! `leasehold quote`: exactly what `lease open` would take now.
+
+use std::fmt;
+
+use clap::Args;
+use leasehold::error::LeaseholdError;
+use leasehold_client::{error::Refusal, fetch::Fetched};
+use serde::Serialize;
+
+use crate::{
+    amount::Money,
+    chain::{Chain, MarketArgs, MarketView},
+    criteria::{CriteriaArgs, Length},
+    failure::Failure,
+    pick::{Alternative, Picked, Wish, alternatives, pick},
+    table::labelled,
+    time::{rfc3339, start_of},
+};
+
+/// What is to be leased.
+#[derive(Args)]
+pub struct WishArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    #[command(flatten)]
+    pub criteria: CriteriaArgs,
+    /// Machines, all of one board.
+    #[arg(long, value_name = "COUNT")]
+    pub machines: u32,
+    /// How long from the next round on: rounds or time, as 144r, 90m, 24h or 7d.
+    #[arg(long = "for", value_name = "LENGTH")]
+    pub length: Length,
+    /// Number of the board [default: the cheapest that has enough]
+    #[arg(long, value_name = "NUMBER")]
+    pub board: Option<u32>,
+}
+
+impl WishArgs {
+    pub fn wish(&self, market: &MarketView) -> Result<Wish, Failure> {
+        let criteria = self.criteria.criteria(market)?;
+        Ok(Wish { criteria, machines: self.machines, length: self.length })
+    }
+}
+
+/// What could be leased now.
+#[derive(Debug, Serialize)]
+pub struct Quoted {
+    pub fits: bool,
+    /// What was asked for; nothing where it doesn't fit.
+    pub offer: Option<Offer>,
+    /// What could be had instead, the cheapest first.
+    pub alternatives: Vec<Instead>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Offer {
+    /// Number of the board.
+    pub board: u32,
+    pub machines: usize,
+    pub slots: Vec<u16>,
+    pub rounds: u32,
+    /// First round, and the first after the last.
+    pub from: u32,
+    pub until: u32,
+    pub start: String,
+    pub end: String,
+    /// To be deposited.
+    pub total: Money,
+    /// Of that, what comes back where the lease is cancelled in its first round.
+    pub refundable: Money,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Instead {
+    pub instead: String,
+    #[serde(flatten)]
+    pub offer: Offer,
+}
+
+pub async fn run(chain: &Chain, args: WishArgs) -> Result<(), Failure> {
+    let market = chain.market(args.market.id.0).await?;
+    let boards = chain.boards(&args.market.id.0, args.board).await?;
+    let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
+    let (wish, now) = (args.wish(&market)?, chain.fetch().now().await?);
+    let lacking = Refusal::from(LeaseholdError::NotEnoughMachines);
+    match pick(&market, &views, now, &wish) {
+        Ok(picked) => {
+            let offer = Some(Offer::new(&market, &picked));
+            chain.settings.output.print(&Quoted { fits: true, offer, alternatives: Vec::new() });
+            Ok(())
+        }
+        Err(Failure::Rule(refusal)) if refusal == lacking => {
+            let found = alternatives(&market, &views, now, &wish);
+            let alternatives = found.iter().map(|found| Instead::new(&market, found)).collect();
+            chain.settings.output.print(&Quoted { fits: false, offer: None, alternatives });
+            Err(refusal.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Offer {
+    pub fn new(market: &MarketView, picked: &Picked) -> Self {
+        let Picked { board, quote, refundable, round_secs } = picked;
+        Offer {
+            board: *board,
+            machines: quote.slots.len(),
+            slots: quote.slots.clone(),
+            rounds: quote.rounds,
+            from: quote.from,
+            until: quote.until,
+            start: rfc3339(start_of(*round_secs, quote.from)),
+            end: rfc3339(start_of(*round_secs, quote.until)),
+            total: market.payment.money(quote.deposit),
+            refundable: market.payment.money(*refundable),
+        }
+    }
+}
+
+impl Instead {
+    fn new(market: &MarketView, found: &Alternative) -> Self {
+        Instead { instead: found.instead.clone(), offer: Offer::new(market, &found.picked) }
+    }
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let slots: Vec<_> = self.slots.iter().map(u16::to_string).collect();
+        let lines = [
+            ("Board:", self.board.to_string()),
+            ("Machines:", format!("{} (slots {})", self.machines, slots.join(", "))),
+            ("Rounds:", format!("{} ({} to {})", self.rounds, self.from, self.until.saturating_sub(1))),
+            ("Time:", format!("{} to {}", self.start, self.end)),
+            ("Total:", self.total.to_string()),
+            ("Refundable:", format!("{} where cancelled in its first round", self.refundable)),
+        ];
+        f.write_str(&labelled(lines))
+    }
+}
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if let Some(offer) = &self.offer {
+            return offer.fmt(f);
+        }
+        if self.alternatives.is_empty() {
+            return f.write_str("Nothing like it can be had now.");
+        }
+        f.write_str("It can't be had now. Instead:")?;
+        for Instead { instead, offer } in &self.alternatives {
+            write!(f, "\n{instead} on board {}: {}", offer.board, offer.total)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        chain::tests::view,
+        pick::tests::{NOW, priced, wish},
+    };
+
+    #[test]
+    fn a_quote_tells_machines_total_and_what_can_come_back() {
+        let board = priced(3, &[720, 360, 360]);
+        let views = [board.view().unwrap()];
+        let offer = Offer::new(&view(), &pick(&view(), &views, NOW, &wish(2)).unwrap());
+        let mint = view().payment.mint;
+        let expected = format!(
+            "Board:       3\nMachines:    2 (slots 1, 2)\nRounds:      6 (1001 to 1006)\n\
+             Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\nTotal:       0.00072 of mint {mint}\n\
+             Refundable:  0.00057 of mint {mint} where cancelled in its first round"
+        );
+        assert_eq!(offer.to_string(), expected);
+        let quoted = Quoted { fits: true, offer: Some(offer), alternatives: Vec::new() };
+        let json = serde_json::to_value(quoted).unwrap();
+        assert_eq!(
+            (&json["offer"]["total"]["amount"], &json["offer"]["until"]),
+            (&"720".into(), &1_007.into())
+        );
+    }
+
+    #[test]
+    fn what_could_be_had_instead_is_told() {
+        let board = priced(3, &[360, 360]);
+        let views = [board.view().unwrap()];
+        let found = alternatives(&view(), &views, NOW, &wish(5));
+        let alternatives = found.iter().map(|found| Instead::new(&view(), found)).collect();
+        let quoted = Quoted { fits: false, offer: None, alternatives };
+        let mint = view().payment.mint;
+        let expected =
+            format!("It can't be had now. Instead:\n2 machines on board 3: 0.00072 of mint {mint}");
+        assert_eq!(quoted.to_string(), expected);
+        let json = serde_json::to_value(quoted).unwrap();
+        assert_eq!(
+            (&json["alternatives"][0]["instead"], &json["fits"]),
+            (&"2 machines".into(), &false.into())
+        );
+        let none = Quoted { fits: false, offer: None, alternatives: Vec::new() };
+        assert_eq!(none.to_string(), "Nothing like it can be had now.");
+    }
+}

@@ -1,0 +1,85 @@
+//! `leasehold supplier`: somebody who lists machines, and the stake behind them.
+
+mod plan;
+mod show;
+
+use clap::{Args, Subcommand};
+use leasehold::state::Supplier;
+use solana_pubkey::Pubkey;
+
+use crate::{
+    act::act,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+};
+
+#[derive(Subcommand)]
+pub enum SupplierCommand {
+    /// Opens the wallet's account as a supplier.
+    Register(MarketArgs),
+    /// Deposits stake, of which machines take their bonds.
+    Stake(AmountArgs),
+    /// Asks free stake back, to be withdrawn after the market's unbonding time.
+    Unstake(AmountArgs),
+    /// Pays out stake that has unbonded.
+    Withdraw(MarketArgs),
+    /// Pays out what the machines of all boards have earned. Anybody may, for the supplier.
+    Claim(WhoArgs),
+    /// A supplier's stake, machines and earnings.
+    Show(WhoArgs),
+}
+
+#[derive(Args)]
+pub struct AmountArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    /// Amount of the market's stake mint.
+    pub amount: String,
+}
+
+#[derive(Args)]
+pub struct WhoArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    /// Wallet of the supplier [default: the keypair's]
+    #[arg(long, value_name = "WALLET")]
+    pub supplier: Option<Pubkey>,
+}
+
+pub async fn run(chain: &Chain, command: SupplierCommand) -> Result<(), Failure> {
+    let plan = match command {
+        SupplierCommand::Register(args) => plan::register(&chain.market(args.id.0).await?, chain.wallet()?),
+        SupplierCommand::Stake(args) => {
+            let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
+            account(chain, &market.reference.address, &wallet).await?;
+            plan::stake(&market, wallet, &args.amount)?
+        }
+        SupplierCommand::Unstake(args) => {
+            let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
+            let stake = account(chain, &market.reference.address, &wallet).await?.stake;
+            plan::unstake(&market, wallet, &stake, chain.fetch().now().await?, &args.amount)?
+        }
+        SupplierCommand::Withdraw(args) => {
+            let (market, wallet) = (chain.market(args.id.0).await?, chain.wallet()?);
+            let stake = account(chain, &market.reference.address, &wallet).await?.stake;
+            let payee = chain.stake_payee(&market, wallet).await?;
+            plan::withdraw(&market, &stake, chain.fetch().now().await?, &payee)?
+        }
+        SupplierCommand::Claim(args) => {
+            let market = chain.market(args.market.id.0).await?;
+            let owner = chain.wallet_or(args.supplier)?;
+            let boards = chain.boards(&args.market.id.0, None).await?;
+            plan::claim(&market, &boards, chain.wallet()?, &chain.payee(&market, owner).await?)?
+        }
+        SupplierCommand::Show(args) => return show::run(chain, args).await,
+    };
+    act(chain, plan).await
+}
+
+/// A supplier's account, which must exist.
+pub async fn account(chain: &Chain, market: &Pubkey, wallet: &Pubkey) -> Result<Supplier, Failure> {
+    let found = chain.fetch().supplier(market, wallet).await?;
+    let missing =
+        || format!("{wallet} is no supplier of the market: run `leasehold supplier register` first");
+    Ok(found.ok_or_else(|| Failure::Refused(missing()))?.account)
+}

@@ -1,0 +1,224 @@
+//! Which board a lease is opened on, and what could be had where none has enough.
+
+use std::cmp::Reverse;
+
+use leasehold::{
+    error::LeaseholdError,
+    math::{
+        matching::{Criteria, Place, Policy},
+        settlement::Terms,
+    },
+};
+use leasehold_client::{
+    board::BoardView,
+    error::Refusal,
+    quote::{Quote, fits, quote, refundable},
+};
+
+use crate::{
+    chain::MarketView,
+    criteria::{Country, Length},
+    failure::Failure,
+    table::count,
+};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    pub criteria: Criteria,
+    pub machines: u32,
+    pub length: Length,
+}
+
+/// What would be had, and on which board.
+#[derive(Clone, Debug)]
+pub struct Picked {
+    /// Number of the board.
+    pub board: u32,
+    pub quote: Quote,
+    /// Payment units back, where it is cancelled in its first round.
+    pub refundable: u64,
+    /// Length of a round in seconds.
+    pub round_secs: u32,
+}
+
+/// Something like what was asked for, that can be had.
+#[derive(Clone, Debug)]
+pub struct Alternative {
+    /// How it differs: "3 machines".
+    pub instead: String,
+    pub picked: Picked,
+}
+
+/// What a lease opened now would get: of the boards that have enough machines, on the cheapest, or on that
+/// with the best machines where these are asked for.
+pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) -> Result<Picked, Failure> {
+    let account = &market.account;
+    if account.paused {
+        return Err(Refusal::from(LeaseholdError::MarketPaused).into());
+    }
+    let rounds = wish.length.rounds(account.rules.round_secs)?;
+    if !(account.params.min_rounds..=account.params.max_rounds).contains(&rounds) {
+        return Err(Refusal::from(LeaseholdError::LeaseLength).into());
+    }
+    let mut best: Option<Picked> = None;
+    let mut refused = Refusal::from(LeaseholdError::NotEnoughMachines);
+    for board in boards {
+        let found = quote(board, now, &wish.criteria, wish.machines, rounds);
+        match found.and_then(|quote| picked(market, board, quote)) {
+            Ok(found) if best.as_ref().is_none_or(|best| rank(&found) < rank(best)) => best = Some(found),
+            Ok(_) => {}
+            Err(error) => refused = error,
+        }
+    }
+    Ok(best.ok_or(refused)?)
+}
+
+/// The lesser is the better.
+fn rank(picked: &Picked) -> (Reverse<u16>, u64) {
+    let score = match picked.quote.criteria.policy {
+        Policy::Cheapest => 0,
+        Policy::Best => picked.quote.hint.score,
+    };
+    (Reverse(score), picked.quote.deposit)
+}
+
+fn picked(market: &MarketView, board: &BoardView, quote: Quote) -> Result<Picked, Refusal> {
+    let params = &market.account.params;
+    let terms = Terms {
+        round_secs: board.header.round_secs,
+        rounds: quote.rounds,
+        cancel_secs: 0,
+        slash_multiplier_bps: params.slash_multiplier_bps,
+        fee_bps: params.fee_bps,
+        keeper_share_bps: params.keeper_share_bps,
+        sla_bps: params.sla_bps,
+        split: params.split,
+    };
+    let refundable = refundable(board, &quote, &terms)?;
+    Ok(Picked { board: board.header.index, quote, refundable, round_secs: board.header.round_secs })
+}
+
+/// What could be had where what was asked for can't: fewer machines, any class, any place. The cheapest first.
+pub fn alternatives(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) -> Vec<Alternative> {
+    let Wish { criteria, .. } = *wish;
+    let mut wishes = Vec::new();
+    if let Some(machines) = most(boards, now, wish).filter(|most| (1..wish.machines).contains(most)) {
+        wishes.push((
+            count(usize::try_from(machines).unwrap_or_default(), "machine"),
+            Wish { machines, ..*wish },
+        ));
+    }
+    if let Some(class) = criteria.class {
+        let others = (0..).zip(&market.account.params.classes).map(|(other, _)| other);
+        for other in others.filter(|other| *other != class) {
+            let criteria = Criteria { class: Some(other), ..criteria };
+            wishes.push((format!("class {}", market.class_name(other)), Wish { criteria, ..*wish }));
+        }
+    }
+    let place = match criteria.place {
+        Place::Anywhere => None,
+        Place::Country(country) => Some(format!("not only in {}", Country(country))),
+        Place::Region(region) => Some(format!("not only in region {region}")),
+    };
+    if let Some(instead) = place {
+        wishes.push((instead, Wish { criteria: Criteria { place: Place::Anywhere, ..criteria }, ..*wish }));
+    }
+    let had = wishes.into_iter().filter_map(|(instead, wish)| {
+        Some(Alternative { instead, picked: pick(market, boards, now, &wish).ok()? })
+    });
+    let mut had: Vec<_> = had.collect();
+    had.sort_by_key(|alternative| alternative.picked.quote.deposit);
+    had
+}
+
+/// Machines that fit on the board that has the most of them.
+fn most(boards: &[BoardView], now: i64, wish: &Wish) -> Option<u32> {
+    let fitting = boards.iter().filter_map(|board| {
+        let next = board.header.round_at(now).ok()?.checked_add(1)?;
+        let until = next.checked_add(wish.length.rounds(board.header.round_secs).ok()?)?;
+        let count = board.slots.iter().filter(|slot| fits(slot, &wish.criteria, until)).count();
+        u32::try_from(count).ok()
+    });
+    fitting.max()
+}
+
+#[cfg(test)]
+pub mod tests {
+    use leasehold_client::{
+        board::BoardData,
+        quote::ANY,
+        sample::{board_data, slot, snapshot},
+    };
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    /// Round 1,000 runs.
+    pub const NOW: i64 = 600_000;
+
+    /// A board with a machine for each price.
+    pub fn priced(index: u32, prices: &[u64]) -> BoardData {
+        let mut header = *snapshot().boards.remove(0).data.view().unwrap().header;
+        let slots: Vec<_> =
+            prices.iter().map(|price| leasehold::state::Slot { price: *price, ..slot(0) }).collect();
+        (header.index, header.slots) = (index, u32::try_from(slots.len()).unwrap());
+        board_data(&header, &slots)
+    }
+
+    pub fn wish(machines: u32) -> Wish {
+        Wish { criteria: ANY, machines, length: Length::Rounds(6) }
+    }
+
+    #[test]
+    fn the_cheapest_board_with_enough_machines_is_taken() {
+        let boards = [priced(0, &[900, 900]), priced(1, &[360, 720]), priced(2, &[1])];
+        let views = boards.each_ref().map(|board| board.view().unwrap());
+        let found = pick(&view(), &views, NOW, &wish(2)).unwrap();
+        assert_eq!((found.board, found.quote.deposit), (1, 360 + 720), "an hour of each");
+        assert_eq!(found.refundable, 5 * (60 + 120) - 15 - 30, "a round, and 5 percent of five");
+        assert_eq!(pick(&view(), &views, NOW, &wish(1)).unwrap().board, 2);
+        assert_eq!(pick(&view(), &views[..1], NOW, &wish(1)).unwrap().board, 0);
+    }
+
+    #[test]
+    fn the_best_machines_come_before_the_cheapest_where_asked_for() {
+        let mut good = priced(1, &[900]);
+        leasehold_client::sample::change(&mut good, |_, slots| slots[0].score = 9_999);
+        let boards = [priced(0, &[1]), good];
+        let views = boards.each_ref().map(|board| board.view().unwrap());
+        let best = Wish { criteria: Criteria { policy: Policy::Best, ..ANY }, ..wish(1) };
+        assert_eq!(pick(&view(), &views, NOW, &best).unwrap().board, 1);
+    }
+
+    #[test]
+    fn what_the_market_does_not_allow_is_refused() {
+        let board = priced(0, &[1]);
+        let views = [board.view().unwrap()];
+        let refused = |market: &MarketView, wish: &Wish| match pick(market, &views, NOW, wish).unwrap_err() {
+            Failure::Rule(refusal) => refusal.error().unwrap().name(),
+            other => panic!("{other}"),
+        };
+        let mut market = view();
+        assert_eq!(refused(&market, &wish(2)), "NotEnoughMachines");
+        assert_eq!(refused(&market, &Wish { length: Length::Rounds(10_001), ..wish(1) }), "LeaseLength");
+        market.account.paused = true;
+        assert_eq!(refused(&market, &wish(1)), "MarketPaused");
+    }
+
+    #[test]
+    fn alternatives_are_fewer_machines_other_classes_and_other_places() {
+        let mut mixed = priced(0, &[360, 360, 3_600, 3_600]);
+        leasehold_client::sample::change(&mut mixed, |_, slots| {
+            slots[2].traits.country = 840;
+            slots[3].traits.country = 840;
+        });
+        let views = [mixed.view().unwrap()];
+        let german = Wish { criteria: Criteria { place: Place::Country(276), ..ANY }, ..wish(4) };
+        let found = alternatives(&view(), &views, NOW, &german);
+        let told: Vec<_> =
+            found.iter().map(|found| (found.instead.as_str(), found.picked.quote.deposit)).collect();
+        assert_eq!(told, [("2 machines", 720), ("not only in DE", 7_920)]);
+        assert!(alternatives(&view(), &views, NOW, &wish(5)).len() == 1);
+    }
+}

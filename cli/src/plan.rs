@@ -1,0 +1,181 @@
+//! What a command is about to do: made without a network, shown before anything is signed.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+use spl_associated_token_account_interface::instruction::create_associated_token_account_idempotent;
+
+use crate::amount::Money;
+
+/// Bytes of a token account of Token-2022 with the one extension that associated accounts have; those of the
+/// classic program have five less.
+const TOKEN_ACCOUNT: usize = 170;
+
+/// Transactions of a command, and what is to be known of them.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// What is done, as a sentence begins: "Open lease 3 on board 0".
+    pub title: String,
+    pub facts: Vec<Fact>,
+    /// Tokens that leave the wallet, at most.
+    pub spends: Vec<Spend>,
+    /// Accounts that the wallet pays the rent of, at most.
+    pub growths: Vec<Growth>,
+    /// One transaction each. None builds on another.
+    pub steps: Vec<Step>,
+}
+
+/// Something to know, for people as text and for programs under a name.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    pub label: &'static str,
+    pub text: String,
+    pub name: &'static str,
+    pub value: Value,
+}
+
+/// Tokens that leave the wallet.
+#[derive(Clone, Debug, Serialize)]
+pub struct Spend {
+    /// What for: "deposit".
+    pub what: &'static str,
+    #[serde(flatten)]
+    pub money: Money,
+}
+
+/// An account that is created or grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// Bytes before; nothing for an account that does not exist.
+    pub from: Option<usize>,
+    pub to: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Shown while it is sent: "slots 0 to 11".
+    pub what: String,
+    pub instructions: Vec<Instruction>,
+}
+
+impl Plan {
+    pub fn new(title: impl Into<String>) -> Self {
+        Plan { title: title.into(), ..Plan::default() }
+    }
+
+    /// Adds something to know, which programs read as the same text.
+    pub fn fact(self, label: &'static str, name: &'static str, text: impl ToString) -> Self {
+        let text = text.to_string();
+        let value = Value::String(text.clone());
+        self.fact_as(label, name, text, value)
+    }
+
+    /// Adds something to know, which programs read as `value`.
+    pub fn fact_as(
+        mut self,
+        label: &'static str,
+        name: &'static str,
+        text: impl ToString,
+        value: impl Into<Value>,
+    ) -> Self {
+        self.facts.push(Fact { label, text: text.to_string(), name, value: value.into() });
+        self
+    }
+
+    /// Adds an amount to know.
+    pub fn money(self, label: &'static str, name: &'static str, money: Money) -> Self {
+        let value = serde_json::to_value(money).unwrap_or_default();
+        self.fact_as(label, name, money, value)
+    }
+
+    pub fn spend(mut self, what: &'static str, money: Money) -> Self {
+        self.spends.push(Spend { what, money });
+        self
+    }
+
+    /// Notes that an account of so many bytes is created.
+    pub fn creates(mut self, bytes: usize) -> Self {
+        self.growths.push(Growth { from: None, to: bytes });
+        self
+    }
+
+    pub fn grows(mut self, from: usize, to: usize) -> Self {
+        self.growths.push(Growth { from: Some(from), to });
+        self
+    }
+
+    pub fn step(mut self, what: impl Into<String>, instructions: Vec<Instruction>) -> Self {
+        self.steps.push(Step { what: what.into(), instructions });
+        self
+    }
+
+    /// Adds a transaction for each instruction.
+    pub fn steps(mut self, what: &str, instructions: Vec<Instruction>) -> Self {
+        let count = instructions.len();
+        for (place, instruction) in instructions.into_iter().enumerate() {
+            self = self.step(format!("{what}, part {} of {count}", place + 1), vec![instruction]);
+        }
+        self
+    }
+
+    /// The facts for programs.
+    pub fn details(&self) -> Map<String, Value> {
+        self.facts.iter().map(|fact| (fact.name.to_owned(), fact.value.clone())).collect()
+    }
+}
+
+/// A wallet's associated token account, to which something is paid.
+#[derive(Clone, Copy, Debug)]
+pub struct Payee {
+    /// Who pays the account's rent where it is to be created.
+    pub payer: Pubkey,
+    pub owner: Pubkey,
+    pub account: Pubkey,
+    pub mint: Pubkey,
+    pub token_program: Pubkey,
+    pub exists: bool,
+}
+
+impl Payee {
+    /// Has the account created before something is paid to it.
+    pub fn prepare(&self, plan: Plan, instructions: &mut Vec<Instruction>) -> Plan {
+        if self.exists {
+            return plan;
+        }
+        // Idempotent: somebody else may create it meanwhile.
+        instructions.push(create_associated_token_account_idempotent(
+            &self.payer,
+            &self.owner,
+            &self.mint,
+            &self.token_program,
+        ));
+        plan.creates(TOKEN_ACCOUNT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_account_is_created_at_the_wallets_cost() {
+        let [payer, owner, account] = [1, 2, 3].map(|byte| Pubkey::new_from_array([byte; 32]));
+        let mint = Pubkey::new_from_array([4; 32]);
+        let payee = Payee { payer, owner, account, mint, token_program: Pubkey::default(), exists: false };
+        let mut instructions = Vec::new();
+        let plan = payee.prepare(Plan::new("Claim"), &mut instructions);
+        assert_eq!(plan.growths, [Growth { from: None, to: 170 }]);
+        assert_eq!(instructions.len(), 1);
+        assert!(instructions[0].accounts.iter().any(|meta| meta.pubkey == payer && meta.is_signer));
+        let plan = Payee { exists: true, ..payee }.prepare(Plan::new("Claim"), &mut instructions);
+        assert!(plan.growths.is_empty() && instructions.len() == 1);
+    }
+
+    #[test]
+    fn facts_are_text_for_people_and_values_for_programs() {
+        let plan = Plan::new("Try").fact("Slot:", "slot", 5).fact_as("Round:", "round", "5, soon", 5);
+        assert_eq!(plan.facts[1].text, "5, soon");
+        assert_eq!(Value::from(plan.details()), serde_json::json!({ "slot": "5", "round": 5 }));
+    }
+}

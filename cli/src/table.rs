@@ -1,0 +1,85 @@
+//! Tables for people.
+
+use std::fmt;
+
+/// Rows below a head. Columns are as wide as their widest text.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Column {
+    head: &'static str,
+    right: bool,
+}
+
+impl Table {
+    /// A table with these heads; numbers stand under heads that begin with `>`, to the right.
+    pub fn new(heads: &[&'static str]) -> Self {
+        let column = |head: &&'static str| match head.strip_prefix('>') {
+            Some(head) => Column { head, right: true },
+            None => Column { head, right: false },
+        };
+        Table { columns: heads.iter().map(column).collect(), rows: Vec::new() }
+    }
+
+    pub fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    fn line<'a>(&self, widths: &[usize], cells: impl Iterator<Item = &'a str>) -> String {
+        let cells = cells.zip(&self.columns).zip(widths).map(|((cell, column), width)| {
+            if column.right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let widest = |(place, column): (usize, &Column)| {
+            let cells = self.rows.iter().filter_map(|row| row.get(place));
+            cells.map(|cell| cell.chars().count()).chain([column.head.len()]).max().unwrap_or_default()
+        };
+        let widths: Vec<_> = self.columns.iter().enumerate().map(widest).collect();
+        f.write_str(&self.line(&widths, self.columns.iter().map(|column| column.head)))?;
+        for row in &self.rows {
+            write!(f, "\n{}", self.line(&widths, row.iter().map(String::as_str)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Labels with their texts below each other.
+pub fn labelled<'a>(lines: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let lines: Vec<_> = lines.into_iter().collect();
+    let width = lines.iter().map(|(label, _)| label.chars().count()).max().unwrap_or_default();
+    let lines = lines.iter().map(|(label, text)| format!("{label:<width$}  {text}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A number of things, whose plural ends in s.
+pub fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_has_no_plural() {
+        assert_eq!((count(0, "machine"), count(1, "machine")), ("0 machines".into(), "1 machine".into()));
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_text() {
+        let mut table = Table::new(&["CLASS", ">PRICE"]);
+        table.row(vec!["RTX 4090".to_owned(), "0.35".to_owned()]);
+        table.row(vec!["A".to_owned(), "12".to_owned()]);
+        assert_eq!(table.to_string(), "CLASS     PRICE\nRTX 4090   0.35\nA            12");
+        assert_eq!(labelled([("A:", "1".to_owned()), ("Long:", "2".to_owned())]), "A:     1\nLong:  2");
+    }
+}
