@@ -61,7 +61,9 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<bool> {
     let progress = Progress::default();
     let filter = EnvFilter::try_from_env("LEASEHOLD_DEMO_LOG").unwrap_or_else(|_| {
-        EnvFilter::new("off,leasehold_keeper=warn,leasehold_node=warn,leasehold_localnet=warn")
+        // Its service warns of a public proxy, which here is on loopback.
+        let node = "leasehold_node=warn,leasehold_node::receipts::service=error";
+        EnvFilter::new(format!("off,leasehold_keeper=warn,{node},leasehold_localnet=warn"))
     });
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(progress.clone()).init();
 

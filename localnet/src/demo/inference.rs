@@ -91,7 +91,10 @@ impl Inference {
         let machines = fleet.machines_as_listed(stage).await?;
         let stays =
             |place: &(Pubkey, u16)| !trouble.forfeited.contains(place) && !trouble.dark.contains(place);
-        let places = leases.iter().flat_map(|lease| lease.slots.iter().map(|slot| (lease.board, *slot)));
+        // Leases may begin in two rounds: one that begins last runs for as long as the demo watches.
+        let first = leases.iter().map(|lease| lease.from).max();
+        let last = leases.iter().filter(|lease| Some(lease.from) == first);
+        let places = last.flat_map(|lease| lease.slots.iter().map(|slot| (lease.board, *slot)));
         let (board, slot) = places
             .into_iter()
             .find(|(board, slot)| stays(&(board.address, *slot)))

@@ -90,8 +90,9 @@ pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     let first = leases.iter().map(|lease| lease.from).max().context("there are no leases")?;
     let end = leases.iter().map(|lease| lease.until).max().unwrap_or(first);
     let middle = first + demo.rounds / 2;
-    watch(&stage, &node, &keepers, first, middle, "leases run").await?;
+    watch(&stage, &node, &keepers, first, first, "leases begin").await?;
     inference.ask(&stage).await?;
+    watch(&stage, &node, &keepers, first, middle, "leases run").await?;
     trouble.strike(&stage, &fleet, &node).await?;
     watch(&stage, &node, &keepers, middle, end, "leases run on").await?;
 
