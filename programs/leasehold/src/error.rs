@@ -221,7 +221,7 @@ pub enum LeaseholdError {
     BatchOutOfOrder,
     #[msg("The board never had the lease, or the machine has not come to it")]
     NoSuchLease,
-    #[msg("A batch begins when the one before has ended, within its lease, and ends by now")]
+    #[msg("A batch begins when the one before has ended, or later, and ends by now")]
     BatchTimes,
     #[msg("The path does not lead to what the log holds")]
     NotInLog,

@@ -3,11 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::MachineConvicted,
-    instructions::{
-        record::{convict, require_own_keeper},
-        refuse_stray,
-        signatures::signed,
-    },
+    instructions::{record::convict, refuse_stray, require_own_keeper, signatures::signed},
     state::{Board, Keeper, Lease, Receipt, split_mut},
 };
 
