@@ -28,7 +28,11 @@ pub struct SettleLease<'info> {
 impl SettleLease<'_> {
     fn validate(&self) -> Result<()> {
         require!(self.lease.state != LeaseState::Settled, LeaseholdError::LeaseSettled);
-        require_own_keeper(self.keeper.as_deref(), self.caller.key, &self.board.load()?.market)
+        if let Some(keeper) = &self.keeper {
+            require_keys_eq!(keeper.authority, self.caller.key(), LeaseholdError::WrongAuthority);
+            require_keys_eq!(keeper.market, self.board.load()?.market, LeaseholdError::WrongMarket);
+        }
+        Ok(())
     }
 }
 
@@ -62,15 +66,6 @@ pub fn settle_lease(ctx: Context<SettleLease>) -> Result<()> {
         slashed: sum.slashed,
         slashed_machines: sum.slashed_machines,
     });
-    Ok(())
-}
-
-/// Refuses a keeper's account that is not the caller's, or is another market's.
-pub fn require_own_keeper(keeper: Option<&Keeper>, caller: &Pubkey, market: &Pubkey) -> Result<()> {
-    if let Some(keeper) = keeper {
-        require_keys_eq!(keeper.authority, *caller, LeaseholdError::WrongAuthority);
-        require_keys_eq!(keeper.market, *market, LeaseholdError::WrongMarket);
-    }
     Ok(())
 }
 

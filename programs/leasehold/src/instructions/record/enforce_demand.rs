@@ -3,7 +3,11 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::MachineConvicted,
-    instructions::{now, record::convict, refuse_stray, require_own_keeper},
+    instructions::{
+        now,
+        record::{convict, require_own_keeper},
+        refuse_stray,
+    },
     state::{Board, Demand, Keeper, Lease, SlotState, split_mut},
 };
 

@@ -52,3 +52,12 @@ pub fn convict(
     share_out(board, lease, split, keeper)?;
     Ok(slashed)
 }
+
+/// Refuses a keeper's account that is not the caller's.
+pub fn require_own_keeper(keeper: Option<&Keeper>, caller: &Pubkey, market: &Pubkey) -> Result<()> {
+    if let Some(keeper) = keeper {
+        require_keys_eq!(keeper.authority, *caller, LeaseholdError::WrongAuthority);
+        require_keys_eq!(keeper.market, *market, LeaseholdError::WrongMarket);
+    }
+    Ok(())
+}

@@ -3,7 +3,11 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::MachineConvicted,
-    instructions::{record::convict, refuse_stray, require_own_keeper, signatures::signed},
+    instructions::{
+        record::{convict, require_own_keeper},
+        refuse_stray,
+        signatures::signed,
+    },
     state::{Board, Keeper, Lease, Receipt, split_mut},
 };
 
