@@ -50,6 +50,9 @@ pub enum Failure {
     /// The program's own rules, applied before anything is sent.
     #[error("{0}")]
     Rule(#[from] Refusal),
+    /// The same, with the values that broke the rule.
+    #[error("{refusal} ({values})")]
+    RuleWith { refusal: Refusal, values: String },
     #[error(transparent)]
     Listing(#[from] ListingError),
     #[error("{0}")]
@@ -112,10 +115,25 @@ impl From<ArchiveError> for Failure {
 }
 
 impl Failure {
+    /// A rule of the program, and the values that break it.
+    pub fn rule(refusal: impl Into<Refusal>, values: impl Into<String>) -> Self {
+        Failure::RuleWith { refusal: refusal.into(), values: values.into() }
+    }
+
+    /// Which rule of the program refused.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Failure::Rule(refusal) | Failure::RuleWith { refusal, .. } => Some(*refusal),
+            _ => None,
+        }
+    }
+
     pub fn code(&self) -> u8 {
         match self {
             Failure::NotProved(_) => NOT_PROVED,
-            Failure::Rule(_) | Failure::Listing(_) | Failure::Refused(_) => REFUSED,
+            Failure::Rule(_) | Failure::RuleWith { .. } | Failure::Listing(_) | Failure::Refused(_) => {
+                REFUSED
+            }
             Failure::Declined | Failure::NoTerminal => NOT_AGREED,
             Failure::Unknown { .. } | Failure::Partial { .. } => UNCERTAIN,
             _ => UNUSABLE,
@@ -128,8 +146,14 @@ impl Failure {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    /// Name of the program's error behind a failure.
+    pub fn rule(failure: Failure) -> String {
+        let refusal = failure.refusal().unwrap_or_else(|| panic!("{failure}"));
+        refusal.error().unwrap().name()
+    }
 
     #[test]
     fn forged_and_missing_receipts_differ_from_what_could_not_be_read() {
@@ -148,6 +172,9 @@ mod tests {
     fn what_was_refused_differs_from_what_nobody_agreed_to() {
         let refusal = Refusal::from(leasehold::error::LeaseholdError::NotEnoughMachines);
         assert_eq!(Failure::from(refusal).code(), 3);
+        let with = Failure::rule(refusal, "3 fit, and 5 are asked for");
+        assert_eq!((with.code(), with.refusal()), (3, Some(refusal)));
+        assert_eq!(with.to_string(), format!("{refusal} (3 fit, and 5 are asked for)"));
         assert_eq!((Failure::Declined.code(), Failure::NoTerminal.code()), (4, 4));
         assert!(Failure::NoTerminal.to_string().contains("--yes"));
         assert_eq!(Failure::Unknown { signature: Signature::default() }.code(), 5);

@@ -53,10 +53,9 @@ fn plan(
         Plan::new("Close a keeper's account").fact("Account:", "keeper", reference.keeper(&wallet));
     let mut instructions = Vec::new();
     if held.unbonding > 0 {
-        let amount = { held }.withdraw(now).map_err(|error| {
-            let refusal = Refusal::from(error);
-            Failure::Refused(format!("{refusal}, which is {}", rfc3339(held.unbonding_until)))
-        })?;
+        let amount = { held }
+            .withdraw(now)
+            .map_err(|error| Failure::rule(error, format!("that is {}", rfc3339(held.unbonding_until))))?;
         plan =
             stake.prepare(plan.money("Paid out:", "amount", market.stake.money(amount)), &mut instructions);
         instructions.push(instruction::withdraw_bond(reference, wallet, stake.account));
@@ -83,8 +82,7 @@ fn leave(
     for (header, (number, seat)) in seats {
         let board = market.board(header.index);
         if header.tally.submitted.checked_shr(number.into()).is_some_and(|mask| mask & 1 == 1) {
-            let refusal = Refusal::from(LeaseholdError::VoteNotCounted);
-            return Err(Failure::Refused(format!("board {}: {refusal}", board.index)));
+            return Err(Failure::rule(LeaseholdError::VoteNotCounted, format!("on board {}", board.index)));
         }
         let mut instructions = Vec::new();
         if seat.earned > 0 {
@@ -137,7 +135,7 @@ mod tests {
         let mut board = snapshot.boards.remove(0).data;
         let mut keeper = snapshot.keepers.remove(0).1;
         let voted = planned(&keeper, &board, 0, true).unwrap_err();
-        assert!(voted.code() == 3 && voted.to_string().starts_with("board 0: "), "{voted}");
+        assert!(voted.code() == 3 && voted.to_string().ends_with("(on board 0)"), "{voted}");
 
         change(&mut board, |board, _| board.tally.submitted = 0b10);
         let leaving = planned(&keeper, &board, 0, false).unwrap();
@@ -155,7 +153,10 @@ mod tests {
 
         keeper.stake = StakeLedger { free: 0, unbonding: 1_010, unbonding_until: 60 };
         let early = planned(&keeper, &board, 59, true).unwrap_err();
-        assert!(early.code() == 3 && early.to_string().ends_with("1970-01-01T00:01:00Z"), "{early}");
+        assert!(
+            early.code() == 3 && early.to_string().ends_with("(that is 1970-01-01T00:01:00Z)"),
+            "{early}"
+        );
         let (withdraw, close) = (data::WithdrawBond::DISCRIMINATOR, data::CloseKeeper::DISCRIMINATOR);
         starts(&planned(&keeper, &board, 60, true).unwrap(), &[withdraw, close]);
         keeper.stake = StakeLedger::default();

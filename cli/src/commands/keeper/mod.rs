@@ -40,7 +40,13 @@ pub struct ShowArgs {
 
 pub async fn run(chain: &Chain, command: KeeperCommand) -> Result<(), Failure> {
     let plan = match command {
-        KeeperCommand::Register(args) => register(&chain.market(args.id.0).await?, chain.wallet()?),
+        KeeperCommand::Register(args) => {
+            let (market, wallet) = (chain.market(args.id.0).await?, chain.wallet()?);
+            if chain.fetch().keeper(&market.reference.address, &wallet).await?.is_some() {
+                return Err(Failure::Refused(format!("{wallet} is a keeper of the market already")));
+            }
+            register(&market, wallet)
+        }
         KeeperCommand::Bond(args) => {
             let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
             account(chain, &market.reference.address, &wallet).await?;

@@ -50,13 +50,13 @@ pub async fn replace(chain: &Chain, args: ReplaceArgs) -> Result<(), Failure> {
 fn plan_extension(leased: &Leased, now: i64, owner: Pubkey, rounds: u32) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
     let Leased { lease, market, board, .. } = leased;
-    let refuse = |error: LeaseholdError| Err(Refusal::from(error).into());
     if market.account.paused {
-        return refuse(LeaseholdError::MarketPaused);
+        return Err(Refusal::from(LeaseholdError::MarketPaused).into());
     }
-    let total = lease.terms.rounds.saturating_add(rounds);
-    if rounds == 0 || total > market.account.params.max_rounds {
-        return refuse(LeaseholdError::LeaseLength);
+    let (total, most) = (lease.terms.rounds.saturating_add(rounds), market.account.params.max_rounds);
+    if rounds == 0 || total > most {
+        let values = format!("it would have {total} rounds, and {most} are the most");
+        return Err(Failure::rule(LeaseholdError::LeaseLength, values));
     }
     let deposit = market.payment.money(extension(&leased.view()?, now, lease, rounds)?);
     let wallet = market.reference.payment_account(&owner);
@@ -81,7 +81,10 @@ fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey) -> Result<Plan, F
     let last = view.header.round_at(now).map_err(Refusal::from)?.max(lease.from);
     let until = last.saturating_add(1);
     let rest = lease.until.checked_sub(until).filter(|rest| *rest > 0);
-    let rest = rest.ok_or(Refusal::from(LeaseholdError::LeaseOver))?;
+    let rest = rest.ok_or_else(|| {
+        let values = format!("its last round is {}, and {last} runs", lease.until.saturating_sub(1));
+        Failure::rule(LeaseholdError::LeaseOver, values)
+    })?;
     let secs = pricing::cancel_secs(lease.terms.round_secs, rest).map_err(Refusal::from)?;
     let span = Span::of_secs(secs.into());
     let owed = view.leased(lease.serial).try_fold(0, |sum, (_, slot)| add(sum, span.cost_floor(slot.price)?));
@@ -127,6 +130,7 @@ mod tests {
     use solana_instruction::Instruction;
 
     use super::{super::leased::tests::sample, *};
+    use crate::failure::tests::rule;
 
     /// Round 1,000 of 990 to 1,009 runs; two machines at 60 a round.
     const NOW: i64 = 600_000;
@@ -135,13 +139,6 @@ mod tests {
         let [step] = &plan.steps[..] else { panic!("{plan:?}") };
         let [instruction] = &step.instructions[..] else { panic!("{plan:?}") };
         instruction
-    }
-
-    fn name(failure: Failure) -> String {
-        match failure {
-            Failure::Rule(refusal) => refusal.error().unwrap().name(),
-            other => panic!("{other}"),
-        }
     }
 
     #[test]
@@ -155,11 +152,11 @@ mod tests {
         for (owner, rounds, expected) in
             [(8, 10, "WrongAuthority"), (9, 0, "LeaseLength"), (9, 9_981, "LeaseLength")]
         {
-            assert_eq!(name(plan_extension(&leased, NOW, wallet(owner), rounds).unwrap_err()), expected);
+            assert_eq!(rule(plan_extension(&leased, NOW, wallet(owner), rounds).unwrap_err()), expected);
         }
-        assert_eq!(name(plan_extension(&leased, NOW, wallet(9), 2_000).unwrap_err()), "MachineNotCommitted");
+        assert_eq!(rule(plan_extension(&leased, NOW, wallet(9), 2_000).unwrap_err()), "MachineNotCommitted");
         leased.market.account.paused = true;
-        assert_eq!(name(plan_extension(&leased, NOW, wallet(9), 1).unwrap_err()), "MarketPaused");
+        assert_eq!(rule(plan_extension(&leased, NOW, wallet(9), 1).unwrap_err()), "MarketPaused");
     }
 
     #[test]
@@ -171,8 +168,8 @@ mod tests {
         assert_eq!(plan.details()["owed_at_most"]["amount"], "54");
         assert!(only(&plan).data.starts_with(data::CancelLease::DISCRIMINATOR) && plan.spends.is_empty());
         let over = plan_cancellation(&leased, 1_009 * 600, wallet(9)).unwrap_err();
-        assert_eq!(name(over), "LeaseOver");
-        assert_eq!(name(plan_cancellation(&sample(2), NOW, wallet(9)).unwrap_err()), "LeaseNotOpen");
+        assert_eq!(rule(over), "LeaseOver");
+        assert_eq!(rule(plan_cancellation(&sample(2), NOW, wallet(9)).unwrap_err()), "LeaseNotOpen");
     }
 
     #[test]
@@ -180,13 +177,13 @@ mod tests {
         let plan = plan_transfer(&sample(1), wallet(9), wallet(5)).unwrap();
         assert!(only(&plan).data.starts_with(data::TransferLease::DISCRIMINATOR));
         assert_eq!(Pubkey::try_from(&only(&plan).data[8..]).unwrap(), wallet(5));
-        assert_eq!(name(plan_transfer(&sample(1), wallet(5), wallet(5)).unwrap_err()), "WrongAuthority");
+        assert_eq!(rule(plan_transfer(&sample(1), wallet(5), wallet(5)).unwrap_err()), "WrongAuthority");
     }
 
     #[test]
     fn only_a_machine_that_is_down_is_replaced() {
         let mut leased = sample(1);
-        assert_eq!(name(plan_replacement(&leased, NOW, wallet(9), 1).unwrap_err()), "MachineNotDown");
+        assert_eq!(rule(plan_replacement(&leased, NOW, wallet(9), 1).unwrap_err()), "MachineNotDown");
         change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
         let plan = plan_replacement(&leased, NOW, wallet(9), 1).unwrap();
         assert_eq!(plan.details()["new_slot"], 3);

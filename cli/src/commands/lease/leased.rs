@@ -7,7 +7,6 @@ use leasehold::{error::LeaseholdError, state::Lease};
 use leasehold_client::{
     BoardRef, address,
     board::BoardView,
-    error::Refusal,
     fetch::{FetchError, FetchedBoard},
 };
 use solana_pubkey::Pubkey;
@@ -91,7 +90,10 @@ impl Leased {
     /// Refuses whoever may not do what only the owner may.
     pub fn require_owner(&self, wallet: &Pubkey) -> Result<(), Failure> {
         if *wallet != self.lease.owner {
-            return Err(Refusal::from(LeaseholdError::WrongAuthority).into());
+            return Err(Failure::rule(
+                LeaseholdError::WrongAuthority,
+                format!("its owner is {}, and {wallet} signs", self.lease.owner),
+            ));
         }
         Ok(())
     }

@@ -52,7 +52,10 @@ fn plan(
         machines.iter().try_fold(0, |sum, machine| add(sum, bond(market, machine)?).map_err(Refusal::from));
     let bonds = bonds?;
     let mut after = *stake;
-    after.bond(bonds).map_err(Refusal::from)?;
+    after.bond(bonds).map_err(|error| {
+        let (needed, free) = (market.stake.number(bonds), market.stake.number(stake.free));
+        Failure::rule(error, format!("the bonds take {needed}, and {free} are free"))
+    })?;
     let board = market.board(view.header.index);
     let supplier = market.reference.supplier(&authority);
     // Slots that the supplier left itself hold their rent already.
@@ -78,9 +81,12 @@ pub fn commitment(
     let secs = view.header.round_secs;
     let next = view.header.round_at(now).map_err(Refusal::from)?.saturating_add(1);
     let until = next.saturating_add(length.rounds(secs)?);
+    let end = rfc3339(start_of(secs, until));
     let most = market.account.params.max_rounds;
-    view.header.require_commitment(until, next, most).map_err(Refusal::from)?;
-    Ok((until, rfc3339(start_of(secs, until))))
+    view.header.require_commitment(until, next, most).map_err(|error| {
+        Failure::rule(error, format!("it would begin with round {next} and end before {until}, {end}"))
+    })?;
+    Ok((until, end))
 }
 
 /// Stake units that a machine's bond takes.
@@ -99,7 +105,7 @@ mod tests {
         super::file::tests::{machines, section},
         *,
     };
-    use crate::chain::tests::view;
+    use crate::{chain::tests::view, failure::tests::rule};
 
     /// Lists so many machines of two GPUs for supplier 0, who left slot 2, with that much free stake.
     fn listed(count: u8, free: u64, length: &str) -> Result<Plan, Failure> {
@@ -109,13 +115,6 @@ mod tests {
         let (view, board) = (view(), board.view().unwrap());
         let machines = if count == 0 { Vec::new() } else { machines(&file).unwrap() };
         plan(&view, &board, wallet(0), &stake, 600_000, length.parse().unwrap(), &machines)
-    }
-
-    fn name(failure: Failure) -> String {
-        match failure {
-            Failure::Rule(refusal) => refusal.error().unwrap().name(),
-            other => panic!("{other}"),
-        }
     }
 
     #[test]
@@ -150,7 +149,7 @@ mod tests {
         ] {
             match listed(count, free, length) {
                 Ok(plan) => assert!(expected.is_empty() && plan.steps.len() == 1),
-                Err(error) => assert_eq!(name(error), expected),
+                Err(error) => assert_eq!(rule(error), expected),
             }
         }
     }

@@ -128,7 +128,7 @@ fn refuse_where(slot: u16, refuse: bool, error: LeaseholdError) -> Result<(), Fa
 
 /// A refusal that names the slot, which the program's own can't.
 fn refused(slot: u16, error: LeaseholdError) -> Failure {
-    Failure::Refused(format!("slot {slot}: {}", Refusal::from(error)))
+    Failure::rule(error, format!("slot {slot}"))
 }
 
 fn joined(slots: &[u16]) -> String {
@@ -177,10 +177,10 @@ mod tests {
         let longer = reprice(1, &[3], None, Some(Length::Rounds(5))).unwrap();
         assert_eq!(offers(&longer), [Offer { slot: 3, price: 360, committed_until: 1_006 }]);
         assert_eq!(reprice(1, &[3], None, None).unwrap_err().code(), 2);
-        assert!(text(reprice(0, &[0], Some("1"), None)).starts_with("slot 0: "));
-        assert!(text(reprice(1, &[3, 2], Some("1"), None)).starts_with("slot 2: "));
-        assert!(text(reprice(1, &[9], Some("1"), None)).starts_with("slot 9: "));
-        assert!(text(reprice(0, &[3], Some("1"), None)).starts_with("slot 3: "));
+        assert!(text(reprice(0, &[0], Some("1"), None)).ends_with("(slot 0)"));
+        assert!(text(reprice(1, &[3, 2], Some("1"), None)).ends_with("(slot 2)"));
+        assert!(text(reprice(1, &[9], Some("1"), None)).ends_with("(slot 9)"));
+        assert!(text(reprice(0, &[3], Some("1"), None)).ends_with("(slot 3)"));
         assert_eq!(reprice(1, &[3], Some("0"), None).unwrap_err().code(), 3);
     }
 
@@ -191,12 +191,12 @@ mod tests {
         assert!(plan.steps[0].instructions[0].data.starts_with(data::RetireMachines::DISCRIMINATOR));
         assert_eq!(plan.details()["bonds"]["amount"], "40");
         let leased = text(retire(&view(), &data.view().unwrap(), wallet(0), NOW, &[0]));
-        assert!(leased.starts_with("slot 0: "), "{leased}");
+        assert!(leased.ends_with("(slot 0)"), "{leased}");
         change(&mut data, |_, slots| slots[3].accrued = 1);
         let earned = text(retire(&view(), &data.view().unwrap(), wallet(1), NOW, &[3]));
         change(&mut data, |_, slots| (slots[3].accrued, slots[3].lease_until) = (0, 990));
         let disputable = text(retire(&view(), &data.view().unwrap(), wallet(1), NOW, &[3]));
-        assert!(earned != disputable && disputable.starts_with("slot 3: "), "{earned} {disputable}");
+        assert!(earned != disputable && disputable.ends_with("(slot 3)"), "{earned} {disputable}");
     }
 
     #[test]
@@ -205,6 +205,6 @@ mod tests {
         let plan = forfeit(&view(), &data.view().unwrap(), wallet(0), &[0, 1]).unwrap();
         assert!(plan.steps[0].instructions[0].data.starts_with(data::ForfeitMachines::DISCRIMINATOR));
         assert_eq!((&plan.details()["lost"]["amount"], plan.facts[0].text.as_str()), (&"200".into(), "0, 1"));
-        assert!(text(forfeit(&view(), &data.view().unwrap(), wallet(1), &[3])).starts_with("slot 3: "));
+        assert!(text(forfeit(&view(), &data.view().unwrap(), wallet(1), &[3])).ends_with("(slot 3)"));
     }
 }

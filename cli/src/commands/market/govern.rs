@@ -54,7 +54,8 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
 
 fn require_authority(market: &MarketView, wallet: &Pubkey) -> Result<(), Failure> {
     if market.account.authority != *wallet {
-        return Err(Refusal::from(LeaseholdError::WrongAuthority).into());
+        let values = format!("it belongs to {}, and {wallet} signs", market.account.authority);
+        return Err(Failure::rule(LeaseholdError::WrongAuthority, values));
     }
     Ok(())
 }
@@ -114,8 +115,7 @@ fn plan_application(market: &MarketView, now: i64) -> Result<Plan, Failure> {
     let pending = pending.ok_or(Refusal::from(LeaseholdError::NothingProposed))?;
     if now < pending.effective_at {
         let from = rfc3339(pending.effective_at);
-        let refusal = Refusal::from(LeaseholdError::TimelockRunning);
-        return Err(Failure::Refused(format!("{refusal}, which is {from}")));
+        return Err(Failure::rule(LeaseholdError::TimelockRunning, format!("that is {from}")));
     }
     let apply = instruction::apply_params(&market.reference);
     Ok(about(market, "Apply parameters announced for").step("apply params", vec![apply]))
@@ -133,7 +133,10 @@ fn plan_offer(market: &MarketView, wallet: Pubkey, offered: Option<Pubkey>) -> R
 
 fn plan_acceptance(market: &MarketView, wallet: Pubkey) -> Result<Plan, Failure> {
     if market.account.pending_authority != Some(wallet) {
-        return Err(Refusal::from(LeaseholdError::WrongAuthority).into());
+        let offered = market.account.pending_authority;
+        let offered = offered.map_or_else(|| "nobody".to_owned(), |offered| offered.to_string());
+        let values = format!("it is offered to {offered}, and {wallet} signs");
+        return Err(Failure::rule(LeaseholdError::WrongAuthority, values));
     }
     let accept = instruction::accept_authority(&market.reference, wallet);
     Ok(about(market, "Take over")
@@ -151,20 +154,13 @@ mod tests {
     use leasehold_client::sample::wallet;
 
     use super::*;
-    use crate::chain::tests::view;
+    use crate::{chain::tests::view, failure::tests::rule};
 
     /// The market's authority is wallet 8.
     const AUTHORITY: u8 = 8;
 
     fn starts(plan: &Plan, discriminator: &[u8]) -> bool {
         plan.steps.len() == 1 && plan.steps[0].instructions[0].data.starts_with(discriminator)
-    }
-
-    fn name_of(failure: Failure) -> String {
-        match failure {
-            Failure::Rule(refusal) => refusal.error().unwrap().name(),
-            other => panic!("{other}"),
-        }
     }
 
     #[test]
@@ -174,9 +170,9 @@ mod tests {
         assert!(starts(&plan, &[data::SetPaused::DISCRIMINATOR, &[1]].concat()));
         let resumed = plan_pause(&market, wallet(AUTHORITY), false).unwrap();
         assert!(starts(&resumed, &[data::SetPaused::DISCRIMINATOR, &[0]].concat()));
-        assert_eq!(name_of(plan_pause(&market, wallet(1), true).unwrap_err()), "WrongAuthority");
-        assert_eq!(name_of(plan_offer(&market, wallet(1), None).unwrap_err()), "WrongAuthority");
-        assert_eq!(name_of(plan_proposal(&market, wallet(1), 0, None).unwrap_err()), "WrongAuthority");
+        assert_eq!(rule(plan_pause(&market, wallet(1), true).unwrap_err()), "WrongAuthority");
+        assert_eq!(rule(plan_offer(&market, wallet(1), None).unwrap_err()), "WrongAuthority");
+        assert_eq!(rule(plan_proposal(&market, wallet(1), 0, None).unwrap_err()), "WrongAuthority");
     }
 
     #[test]
@@ -201,11 +197,14 @@ mod tests {
     #[test]
     fn parameters_are_applied_when_their_time_has_come() {
         let mut market = view();
-        assert_eq!(name_of(plan_application(&market, 0).unwrap_err()), "NothingProposed");
+        assert_eq!(rule(plan_application(&market, 0).unwrap_err()), "NothingProposed");
         let params: Params = market.account.params.clone();
         market.account.pending_params = Some(PendingParams { params, effective_at: 60 });
         let early = plan_application(&market, 59).unwrap_err();
-        assert!(early.code() == 3 && early.to_string().ends_with("1970-01-01T00:01:00Z"), "{early}");
+        assert!(
+            early.code() == 3 && early.to_string().ends_with("(that is 1970-01-01T00:01:00Z)"),
+            "{early}"
+        );
         assert!(starts(&plan_application(&market, 60).unwrap(), data::ApplyParams::DISCRIMINATOR));
     }
 
@@ -215,7 +214,7 @@ mod tests {
         let plan = plan_offer(&market, wallet(AUTHORITY), Some(wallet(5))).unwrap();
         assert!(starts(&plan, data::ProposeAuthority::DISCRIMINATOR));
         assert_eq!(plan.details()["offered_to"], wallet(5).to_string());
-        assert_eq!(name_of(plan_acceptance(&market, wallet(5)).unwrap_err()), "WrongAuthority");
+        assert_eq!(rule(plan_acceptance(&market, wallet(5)).unwrap_err()), "WrongAuthority");
         market.account.pending_authority = Some(wallet(5));
         assert!(starts(&plan_acceptance(&market, wallet(5)).unwrap(), data::AcceptAuthority::DISCRIMINATOR));
     }

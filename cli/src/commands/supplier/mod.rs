@@ -48,7 +48,13 @@ pub struct WhoArgs {
 
 pub async fn run(chain: &Chain, command: SupplierCommand) -> Result<(), Failure> {
     let plan = match command {
-        SupplierCommand::Register(args) => plan::register(&chain.market(args.id.0).await?, chain.wallet()?),
+        SupplierCommand::Register(args) => {
+            let (market, wallet) = (chain.market(args.id.0).await?, chain.wallet()?);
+            if chain.fetch().supplier(&market.reference.address, &wallet).await?.is_some() {
+                return Err(Failure::Refused(format!("{wallet} is a supplier of the market already")));
+            }
+            plan::register(&market, wallet)
+        }
         SupplierCommand::Stake(args) => {
             let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
             account(chain, &market.reference.address, &wallet).await?;

@@ -47,7 +47,9 @@ pub fn unstake(
     let money = market.stake.parse(amount)?;
     let mut after = *held;
     // The program's own rule; a second request has the first wait anew.
-    after.request(money.amount, now, market.account.params.unbonding_secs).map_err(Refusal::from)?;
+    after
+        .request(money.amount, now, market.account.params.unbonding_secs)
+        .map_err(|error| Failure::rule(error, format!("{} are free", market.stake.number(held.free))))?;
     let request = instruction::request_unstake(&market.reference, wallet, money.amount);
     Ok(Plan::new("Ask stake back as a supplier")
         .money("Asked back:", "amount", money)
@@ -58,7 +60,10 @@ pub fn unstake(
 }
 
 pub fn withdraw(market: &MarketView, held: &StakeLedger, now: i64, payee: &Payee) -> Result<Plan, Failure> {
-    let amount = { *held }.withdraw(now).map_err(Refusal::from)?;
+    let amount = { *held }.withdraw(now).map_err(|error| match held.unbonding {
+        0 => Refusal::from(error).into(),
+        _ => Failure::rule(error, format!("that is {}", rfc3339(held.unbonding_until))),
+    })?;
     let mut instructions = Vec::new();
     let plan = Plan::new("Withdraw stake as a supplier")
         .money("Paid out:", "amount", market.stake.money(amount))
@@ -115,14 +120,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::chain::tests::view;
-
-    fn name(failure: Failure) -> String {
-        match failure {
-            Failure::Rule(refusal) => refusal.error().unwrap().name(),
-            other => panic!("{other}"),
-        }
-    }
+    use crate::{chain::tests::view, failure::tests::rule};
 
     fn payee(owner: u8, exists: bool) -> Payee {
         let [payer, owner, account, mint] = [wallet(1), wallet(owner), wallet(30), wallet(31)];
@@ -136,7 +134,7 @@ mod tests {
         let instruction = &plan.steps[0].instructions[0];
         assert_eq!(instruction.data, [data::DepositStake::DISCRIMINATOR, &1_234u64.to_le_bytes()].concat());
         assert_eq!(stake(&view(), wallet(0), "0.001").unwrap_err().code(), 2);
-        assert_eq!(name(stake(&view(), wallet(0), "0").unwrap_err()), "AmountIsZero");
+        assert_eq!(rule(stake(&view(), wallet(0), "0").unwrap_err()), "AmountIsZero");
     }
 
     #[test]
@@ -148,10 +146,10 @@ mod tests {
             (&plan.details()["unbonding"]["amount"], &plan.details()["free"]["amount"]),
             (&"410".into(), &"600".into())
         );
-        assert_eq!(name(unstake(&view(), wallet(0), &held, 0, "10.01").unwrap_err()), "InsufficientStake");
+        assert_eq!(rule(unstake(&view(), wallet(0), &held, 0, "10.01").unwrap_err()), "InsufficientStake");
 
         let early = withdraw(&view(), &held, 4, &payee(0, true)).unwrap_err();
-        assert_eq!(name(early), "StakeStillUnbonding");
+        assert_eq!(rule(early), "StakeStillUnbonding");
         let plan = withdraw(&view(), &held, 5, &payee(0, false)).unwrap();
         assert_eq!((plan.steps[0].instructions.len(), plan.growths.len()), (2, 1));
         assert!(plan.steps[0].instructions[1].data.starts_with(data::WithdrawStake::DISCRIMINATOR));
@@ -171,7 +169,7 @@ mod tests {
             (2, &"25".into())
         );
         assert_eq!(
-            name(claim(&view(), &boards, wallet(1), &payee(7, true)).unwrap_err()),
+            rule(claim(&view(), &boards, wallet(1), &payee(7, true)).unwrap_err()),
             "NothingToWithdraw"
         );
     }
