@@ -8,6 +8,7 @@ use solana_pubkey::Pubkey;
 use tokio::{process::Command, time::timeout};
 
 use super::{
+    class,
     file::Entry,
     gpus::{self, Gpu},
     key::KeyArgs,
@@ -103,7 +104,7 @@ async fn ask(program: &PathBuf) -> Result<String, Failure> {
 
 impl Detected {
     fn new(args: &DetectArgs, key: [u8; 32], gpus: &[Gpu], market: &MarketView) -> Result<Self, Failure> {
-        let (class, gpus) = gpus::choose(gpus, market, args.class.as_deref())?;
+        let (class, gpus) = class::choose(gpus, market, args.class.as_deref())?;
         let count = u8::try_from(gpus.len());
         let count = count.map_err(|_| Failure::Input("a machine has 255 GPUs at most".to_owned()))?;
         let entry = Entry {
@@ -137,8 +138,8 @@ impl fmt::Display for Detected {
 mod tests {
     use super::{
         super::{
+            class::tests::market,
             file,
-            gpus::tests::market,
             rows::{FileFormat, parse},
         },
         *,

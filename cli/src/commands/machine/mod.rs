@@ -1,11 +1,13 @@
 //! `leasehold machine`: machines of a supplier on the boards of a market.
 
+mod class;
 mod detect;
 mod file;
 mod gpus;
 mod key;
 mod list;
 mod plan;
+mod prices;
 mod reprice;
 mod rows;
 mod show;
