@@ -2,30 +2,24 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use solana_commitment_config::CommitmentConfig;
 use url::Url;
 
 use crate::{
     commands::{
-        board::BoardCommand, keeper::KeeperCommand, lease::LeaseCommand, machine::MachineCommand,
-        market::MarketCommand, offers::OffersArgs, quote::WishArgs, receipt::ReceiptCommand,
-        supplier::SupplierCommand,
+        board::BoardCommand, completion::CompletionArgs, keeper::KeeperCommand, lease::LeaseCommand,
+        machine::MachineCommand, man::ManArgs, market::MarketCommand, offers::OffersArgs, quote::WishArgs,
+        receipt::ReceiptCommand, supplier::SupplierCommand,
     },
+    failure::EXIT_CODES,
     output::Format,
 };
 
 /// Leases GPU time, and checks what was computed.
 #[derive(Parser)]
 #[command(name = "leasehold", version, propagate_version = true, arg_required_else_help = true)]
-#[command(
-    after_help = "Exit codes: 0 done, and what was to be proved is proved; 1 not proved; 2 wrong use, or \
-                        something could not be reached or read; 3 the program or the network refused, or \
-                        would, and nothing changed; 4 nobody agreed to sign, and nothing changed; 5 sent, and \
-                        not everything is known to have taken effect.\n\n\
-                        Settings are taken from flags, then from the environment, then from the file of \
-                        `solana config`, then defaults."
-)]
+#[command(after_help = after_help())]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -37,14 +31,15 @@ pub struct Cli {
 #[derive(Args)]
 pub struct Global {
     /// Configuration file of Solana's tools [default: ~/.config/solana/cli/config.yml]
-    #[arg(short = 'C', long, global = true, value_name = "FILE")]
+    #[arg(short = 'C', long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// RPC node: a URL, or localhost, devnet, testnet or mainnet-beta, or the first letter of one.
     #[arg(short, long, global = true, env = "LEASEHOLD_URL", value_name = "URL_OR_MONIKER")]
-    #[arg(value_parser = parse_url)]
+    #[arg(value_parser = parse_url, value_hint = ValueHint::Url)]
     pub url: Option<Url>,
     /// Keypair that signs and pays, as solana-keygen writes it [default: ~/.config/solana/id.json]
     #[arg(short, long, global = true, env = "LEASEHOLD_KEYPAIR", value_name = "FILE")]
+    #[arg(value_hint = ValueHint::FilePath)]
     pub keypair: Option<PathBuf>,
     /// How settled state must be that is read, and what is sent must become: processed, confirmed or
     /// finalized [default: confirmed]
@@ -80,7 +75,7 @@ pub enum Command {
         #[command(subcommand)]
         command: SupplierCommand,
     },
-    /// Machines of a supplier: list, reprice and retire them.
+    /// Machines of a supplier: detect, list, reprice and retire them.
     Machine {
         #[command(subcommand)]
         command: MachineCommand,
@@ -105,6 +100,20 @@ pub enum Command {
         #[command(subcommand)]
         command: ReceiptCommand,
     },
+    /// Prints a script by which a shell completes commands, for bash by `source <(leasehold completion)`.
+    Completion(CompletionArgs),
+    /// Writes manual pages, one for each command.
+    Man(ManArgs),
+}
+
+/// What the help ends with.
+fn after_help() -> String {
+    let codes: Vec<_> = EXIT_CODES.iter().map(|(code, meaning)| format!("{code} {meaning}")).collect();
+    format!(
+        "Exit codes: {}.\n\nSettings are taken from flags, then from the environment, then from the file of \
+         `solana config`, then defaults.",
+        codes.join("; ")
+    )
 }
 
 /// Reads a URL, or a name of a cluster as Solana's tools have it.
@@ -196,7 +205,17 @@ mod tests {
             format!("supplier claim --market 1 --supplier {wallet}"),
             "machine list --market 1 --board 0 --for 30d machines.toml".to_owned(),
             "machine reprice --market 1 --board 0 0-11 14 --price 0.4".to_owned(),
+            "machine list --market 1 --board 0 --for 30d - --format csv".to_owned(),
+            "machine reprice --market 1 --board 0 --file prices.csv --for 30d".to_owned(),
+            format!("machine reprice --market 1 --board 0 {wallet} --price 1"),
+            format!(
+                "machine detect --market 1 --node-key {wallet} --speed 3 --country DE --region 1 \
+                 --endpoint 203.0.113.7:7000 --price 0.35"
+            ),
             "machine retire --market 1 --board 0 3".to_owned(),
+            "completion --shell zsh".to_owned(),
+            "completion".to_owned(),
+            "man /tmp/man1".to_owned(),
             "market propose --market 1 params.toml".to_owned(),
             "market propose --market 1 --withdraw".to_owned(),
             format!("market authority --market 1 {wallet}"),
@@ -213,6 +232,12 @@ mod tests {
             "offers --market 1 --country DE --region 1",
             "lease show 1 --market 1",
             "machine retire --market 1 --board 0",
+            "machine reprice --market 1 --board 0 --price 1",
+            "machine reprice --market 1 --board 0 3 --file prices.csv",
+            "machine reprice --market 1 --board 0 3 --price 1 --format csv",
+            "machine detect --market 1 --speed 3 --country DE --region 1 --endpoint 1.2.3.4:5 --price 1",
+            "completion --shell tcsh",
+            "man",
             "market propose --market 1",
             "market propose --market 1 params.toml --withdraw",
             "market authority --market 1",

@@ -21,6 +21,16 @@ const NOT_AGREED: u8 = 4;
 /// Something was sent, and not everything is known to have taken effect.
 const UNCERTAIN: u8 = 5;
 
+/// Every exit code, and what it says.
+pub const EXIT_CODES: [(u8, &str); 6] = [
+    (0, "done, and what was to be proved is proved"),
+    (NOT_PROVED, "not proved"),
+    (UNUSABLE, "wrong use, or something could not be reached or read"),
+    (REFUSED, "the program or the network refused, or would, and nothing changed"),
+    (NOT_AGREED, "nobody agreed to sign, and nothing changed"),
+    (UNCERTAIN, "sent, and not everything is known to have taken effect"),
+];
+
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("not proved: {0}")]

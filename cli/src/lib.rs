@@ -22,8 +22,18 @@ use failure::Failure;
 
 /// Runs one command: data go to standard output, everything else to standard error.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
+    // These two need no settings, and work where the file with them is broken.
+    match &cli.command {
+        Command::Completion(args) => {
+            commands::completion::run(args);
+            return Ok(());
+        }
+        Command::Man(args) => return commands::man::run(args),
+        _ => {}
+    }
     let settings = Settings::load(&cli.global)?;
     match cli.command {
+        Command::Completion(_) | Command::Man(_) => Ok(()),
         Command::Offers(args) => commands::offers::run(&Chain::new(settings), args).await,
         Command::Quote(args) => commands::quote::run(&Chain::new(settings), args).await,
         Command::Lease { command } => commands::lease::run(&Chain::new(settings), command).await,

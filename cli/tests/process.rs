@@ -209,6 +209,28 @@ fn what_cannot_be_read_is_named_before_anything_is_asked() {
 }
 
 #[test]
+fn a_list_of_machines_is_read_before_anything_is_asked() {
+    let nobody = closed();
+    let list = |more: &[&str], input: &str| {
+        let args = ["machine", "list", "--market", "1", "--board", "0", "--for", "1d", "-u", &nobody, "-"];
+        let found = leasehold(&[&args, more].concat(), input.as_bytes());
+        assert_eq!((found.status.code(), found.stdout.len()), (Some(2), 0));
+        text(&found.stderr).to_owned()
+    };
+    let head = "node_key,class,gpus,speed,country,region,endpoint,price\r\n";
+    let line = "11111111111111111111111111111112,RTX 4090,1,3,DE,1,203.0.113.7:7000,0.35\r\n";
+    for (more, input, expected) in [
+        (&[][..], format!("{head}{line}"), "pass --format"),
+        (&["--format", "csv"], format!("{head}{line}{}", line.replace(",1,3", ",one,3")), "line 3: gpus: "),
+        (&["--format", "csv"], format!("\u{feff}{head}{line}"), "--url"),
+        (&["--format", "toml"], "[[machine]]".to_owned(), "missing field"),
+    ] {
+        let error = list(more, &input);
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn help_tells_the_exit_codes() {
     let help = leasehold(&["--help"], b"");
     assert!(help.status.success());

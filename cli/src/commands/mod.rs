@@ -1,9 +1,11 @@
 //! One module for each group of commands: its arguments, what it does, what it prints.
 
 pub mod board;
+pub mod completion;
 pub mod keeper;
 pub mod lease;
 pub mod machine;
+pub mod man;
 pub mod market;
 pub mod offers;
 pub mod quote;

@@ -12,7 +12,7 @@ use std::{
     str::FromStr,
 };
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 use leasehold_client::record::{ReceiptFile, RecordError, SignedReceipt, receipt::parse_hash, salted};
 use url::Url;
 
@@ -41,6 +41,7 @@ pub enum ReceiptCommand {
 pub struct ArchiveArgs {
     /// Base URL of an archive of receipts; any will do.
     #[arg(long, env = "LEASEHOLD_ARCHIVE", value_name = "URL", value_parser = parse_http_url)]
+    #[arg(value_hint = ValueHint::Url)]
     pub archive: Url,
 }
 
@@ -48,6 +49,7 @@ pub struct ArchiveArgs {
 pub struct VerifyArgs {
     /// The receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 384
     /// bytes; - for standard input.
+    #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     #[command(flatten)]
     pub archive: ArchiveArgs,
@@ -56,10 +58,10 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "HEX")]
     pub salt: Option<Hash>,
     /// Body of the request, to check that the receipt is for it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub request: Option<PathBuf>,
     /// Body of the response, to check that the receipt is for it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub response: Option<PathBuf>,
 }
 

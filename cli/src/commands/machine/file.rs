@@ -3,75 +3,72 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    path::Path,
 };
 
 use leasehold::{
     instructions::Machine,
     state::{Endpoint, Traits},
 };
-use serde::Deserialize;
-use solana_pubkey::Pubkey;
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
+use super::{key::node_key, rows::Row};
 use crate::{chain::MarketView, criteria::Country, failure::Failure};
 
-/// A file of machines, in TOML.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MachinesFile {
-    #[serde(rename = "machine")]
-    pub machines: Vec<Entry>,
-}
-
-#[derive(Debug, Deserialize)]
+/// A machine to list.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// In base58 or hex.
-    node_key: String,
+    pub node_key: String,
     /// The market's name or number for it.
-    class: String,
-    gpus: u8,
-    speed: u8,
+    pub class: String,
+    pub gpus: u8,
+    pub speed: u8,
     /// As ISO 3166-1 has it.
-    country: String,
-    region: u8,
-    #[serde(default)]
-    metered: bool,
+    pub country: String,
+    pub region: u8,
+    #[serde(default, deserialize_with = "truth")]
+    pub metered: bool,
     /// Address and UDP port where it answers keepers.
-    endpoint: SocketAddr,
+    pub endpoint: SocketAddr,
     /// Of a machine and hour.
-    price: String,
+    pub price: String,
 }
 
-impl MachinesFile {
-    pub fn read(path: &Path) -> Result<Self, Failure> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| Failure::File { path: path.to_owned(), error })?;
-        MachinesFile::parse(&text)
-            .map_err(|error| Failure::Input(format!("{} is no list of machines: {error}", path.display())))
+/// Reads true and false as spreadsheets write them, too. Nothing is false.
+fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "metered is true or false")]
+    enum Truth {
+        Bool(bool),
+        Text(String),
     }
+    match Truth::deserialize(deserializer)? {
+        Truth::Bool(truth) => Ok(truth),
+        Truth::Text(text) => match text.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" | "" => Ok(false),
+            _ => Err(D::Error::custom("metered is true or false")),
+        },
+    }
+}
 
-    fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
-    }
-
-    /// The machines as the program takes them. Two with one key would answer for each other.
-    pub fn machines(&self, market: &MarketView) -> Result<Vec<Machine>, Failure> {
-        let mut keys = BTreeSet::new();
-        let machine = |(place, entry): (usize, &Entry)| {
-            let wrong = |what: String| Failure::Input(format!("machine {}: {what}", place + 1));
-            let machine = entry.machine(market).map_err(|error| wrong(error.to_string()))?;
-            if !keys.insert(machine.node_key) {
-                return Err(wrong("another has the same node_key: give each its own".to_owned()));
-            }
-            Ok(machine)
-        };
-        self.machines.iter().enumerate().map(machine).collect()
-    }
+/// The machines as the program takes them. Two with one key would answer for each other.
+pub fn machines(rows: &[Row<Entry>], market: &MarketView) -> Result<Vec<Machine>, Failure> {
+    let mut keys = BTreeSet::new();
+    let machine = |row: &Row<Entry>| {
+        let wrong = |what: String| Failure::Input(format!("{}: {what}", row.place));
+        let machine = row.entry.machine(market).map_err(|error| wrong(error.to_string()))?;
+        if !keys.insert(machine.node_key) {
+            return Err(wrong("another has the same node_key: give each its own".to_owned()));
+        }
+        Ok(machine)
+    };
+    rows.iter().map(machine).collect()
 }
 
 impl Entry {
-    fn machine(&self, market: &MarketView) -> Result<Machine, Failure> {
+    pub fn machine(&self, market: &MarketView) -> Result<Machine, Failure> {
         let input = |what: &str| Failure::Input(what.to_owned());
         let country: Country = self.country.parse().map_err(input)?;
         let price = market.payment.parse(&self.price)?.amount;
@@ -88,9 +85,11 @@ impl Entry {
         if self.endpoint.ip().is_unspecified() || self.endpoint.port() == 0 {
             return Err(input("the endpoint is nowhere: name address and port at which it answers"));
         }
+        let key = node_key(&self.node_key);
+        let no_key = "its node_key is none: give the ed25519 key in base58 or 64 hex digits";
         Ok(Machine {
             slot: None,
-            node_key: node_key(&self.node_key)?,
+            node_key: key.ok_or_else(|| input(no_key))?,
             traits: Traits {
                 class: market.class(&self.class)?,
                 gpus: self.gpus,
@@ -105,17 +104,14 @@ impl Entry {
     }
 }
 
-fn node_key(text: &str) -> Result<[u8; 32], Failure> {
-    let hex = hex::decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    let base58 = || text.parse::<Pubkey>().ok().map(|key| key.to_bytes());
-    hex.or_else(base58).ok_or_else(|| {
-        Failure::Input("its node_key is none: give the ed25519 key in base58 or 64 hex digits".to_owned())
-    })
-}
-
 #[cfg(test)]
 pub mod tests {
-    use super::*;
+    use solana_pubkey::Pubkey;
+
+    use super::{
+        super::rows::{FileFormat, parse},
+        *,
+    };
     use crate::chain::tests::view;
 
     /// A section of a file, of a machine whose key repeats a byte.
@@ -128,7 +124,7 @@ pub mod tests {
     }
 
     pub fn machines(text: &str) -> Result<Vec<Machine>, Failure> {
-        MachinesFile::parse(text).unwrap().machines(&view())
+        super::machines(&parse(text, FileFormat::Toml).unwrap(), &view())
     }
 
     #[test]
@@ -167,6 +163,67 @@ pub mod tests {
         }
         let twice = machines(&(section(4) + &section(4))).unwrap_err();
         assert!(twice.to_string().contains("another has the same node_key"), "{twice}");
-        assert!(MachinesFile::parse(&section(4).replace("gpus", "gpu")).unwrap_err().contains("gpu"));
+        let unknown = parse::<Entry>(&section(4).replace("gpus", "gpu"), FileFormat::Toml).unwrap_err();
+        assert!(unknown.contains("gpu"), "{unknown}");
+    }
+
+    const HEAD: &str = "node_key,class,gpus,speed,country,region,endpoint,price,metered";
+
+    /// The machine of [`section`].
+    fn line(key: [u8; 32], metered: &str) -> String {
+        let key = Pubkey::new_from_array(key);
+        format!("\n{key},RTX 4090,2,3,DE,1,203.0.113.7:7000,0.35,{metered}")
+    }
+
+    fn csv(text: &str) -> Result<Vec<Machine>, String> {
+        let rows = parse(text, FileFormat::Csv)?;
+        super::machines(&rows, &view()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_line_is_the_same_as_a_section() {
+        let found = csv(&format!("{HEAD}{}", line([4; 32], ""))).unwrap();
+        let expected = machines(&section(4)).unwrap();
+        let [found, expected] = [&found[0], &expected[0]];
+        assert_eq!(
+            (found.node_key, found.traits, found.price),
+            (expected.node_key, expected.traits, 350_000)
+        );
+        assert_eq!(found.endpoint.ip, expected.endpoint.ip);
+        for (metered, expected) in [("true", 1), ("TRUE", 1), ("FALSE", 0), ("false", 0)] {
+            let found = csv(&format!("{HEAD}{}", line([4; 32], metered))).unwrap();
+            assert_eq!(found[0].traits.flags, expected * Traits::METERED, "{metered}");
+        }
+        let without = format!("{}{}", HEAD.replace(",metered", ""), line([4; 32], ""));
+        assert_eq!(csv(without.trim_end_matches(',')).unwrap().len(), 1, "metered may be left out");
+    }
+
+    #[test]
+    fn a_mistake_names_its_line() {
+        for (from, to, expected) in [
+            ("RTX 4090", "H100", "line 3: \"H100\" is no class"),
+            ("RTX 4090,2", "RTX 4090,two", "line 3: gpus: invalid digit"),
+            ("0.35", "0.0000001", "line 3: 0.0000001 has more decimals"),
+            ("0.35,", "0.35,maybe", "line 3: metered is true or false"),
+            (":7000", "", "line 3: invalid socket address"),
+        ] {
+            let text = format!("{HEAD}{}{}", line([4; 32], ""), line([5; 32], "").replace(from, to));
+            let error = csv(&text).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let twice = csv(&format!("{HEAD}{0}{0}", line([4; 32], ""))).unwrap_err();
+        assert!(twice.starts_with("line 3: another has the same node_key"), "{twice}");
+    }
+
+    #[test]
+    fn a_whole_board_of_machines_is_read() {
+        let key = |number: u32| {
+            let mut key = [9; 32];
+            key[..4].copy_from_slice(&number.to_le_bytes());
+            key
+        };
+        let text: String = (0..6_144).map(|number| line(key(number), "")).collect();
+        let found = csv(&format!("{HEAD}{text}")).unwrap();
+        assert_eq!((found.len(), found[6_143].node_key), (6_144, key(6_143)));
     }
 }

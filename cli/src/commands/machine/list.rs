@@ -9,7 +9,7 @@ use leasehold::{
 use leasehold_client::{address, board::BoardView, error::Refusal, listing};
 use solana_pubkey::Pubkey;
 
-use super::{ListArgs, file::MachinesFile};
+use super::{ListArgs, file, rows};
 use crate::{
     act::act,
     chain::{Chain, MarketView},
@@ -22,11 +22,11 @@ use crate::{
 };
 
 pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
-    let file = MachinesFile::read(&args.file)?;
+    let rows = rows::read(&args.file, args.format)?;
     let (market, wallet, fetch) = (chain.market(args.market.id.0).await?, chain.wallet()?, chain.fetch());
     let supplier = account(chain, &market.reference.address, &wallet).await?;
     let board = fetch.board(address::board(&market.reference.address, args.board)).await?;
-    let machines = file.machines(&market)?;
+    let machines = file::machines(&rows, &market)?;
     let now = fetch.now().await?;
     act(chain, plan(&market, &board.view()?, wallet, &supplier.stake, now, args.length, &machines)?).await
 }

@@ -1,16 +1,25 @@
 //! `leasehold machine`: machines of a supplier on the boards of a market.
 
+mod class;
+mod detect;
 mod file;
+mod gpus;
+mod key;
 mod list;
 mod plan;
+mod prices;
+mod reprice;
+mod rows;
 mod show;
+mod slots;
 
-use std::{path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 use leasehold_client::{address, fetch::FetchedBoard};
 use solana_pubkey::Pubkey;
 
+use self::{detect::DetectArgs, reprice::RepriceArgs, rows::FileFormat, slots::Slots};
 use crate::{
     act::act,
     chain::{Chain, MarketArgs, MarketView},
@@ -22,7 +31,7 @@ use crate::{
 pub enum MachineCommand {
     /// Puts machines of a file on a board, and bonds stake to each.
     ///
-    /// The file is TOML, with a section for each machine:
+    /// The file is TOML, with a section for each machine, or CSV, with the same names in its first line:
     ///
     /// [[machine]]
     /// node_key = "its ed25519 key, in base58 or hex"
@@ -36,7 +45,19 @@ pub enum MachineCommand {
     /// price = "0.35"
     #[command(verbatim_doc_comment)]
     List(ListArgs),
+    /// Finds the GPUs of this computer by nvidia-smi, and writes what `machine list` needs to standard output.
+    Detect(DetectArgs),
     /// Changes price and commitment of machines that are not leased, and makes their bonds whole.
+    ///
+    /// With --file, each machine has its own. The file is TOML with a section for each machine, or CSV
+    /// with the same names in its first line. A machine is named by its slot or its node_key; what is left
+    /// out is taken from --price and --for, or stays.
+    ///
+    /// [[machine]]
+    /// slot = 7
+    /// price = "0.35"
+    /// for = "30d"
+    #[command(verbatim_doc_comment)]
     Reprice(RepriceArgs),
     /// Takes machines that are not leased off a board, with their bonds, a day after their last lease.
     Retire(SlotsArgs),
@@ -50,8 +71,12 @@ pub enum MachineCommand {
 pub struct ListArgs {
     #[command(flatten)]
     pub market: MarketArgs,
-    /// The machines, in TOML.
+    /// The machines, in TOML, or in CSV where it ends in .csv; - for standard input.
+    #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
+    /// How the file is written, whatever its name.
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<FileFormat>,
     /// Number of the board.
     #[arg(long, value_name = "NUMBER")]
     pub board: u32,
@@ -67,22 +92,9 @@ pub struct SlotsArgs {
     /// Number of the board.
     #[arg(long, value_name = "NUMBER")]
     pub board: u32,
-    /// Slots of the machines: numbers, or ranges as 0-11.
-    #[arg(required = true, value_name = "SLOT")]
+    /// Slots of the machines: numbers, or ranges as 0-11; or the machines' node keys.
+    #[arg(required = true, value_name = "SLOT|NODE_KEY")]
     pub slots: Vec<Slots>,
-}
-
-#[derive(Args)]
-#[group(skip)]
-pub struct RepriceArgs {
-    #[command(flatten)]
-    pub slots: SlotsArgs,
-    /// Price of a machine and hour, in the market's payment mint [default: as it is]
-    #[arg(long, value_name = "AMOUNT")]
-    pub price: Option<String>,
-    /// How long they are promised from the next round on [default: as it is]
-    #[arg(long = "for", value_name = "LENGTH")]
-    pub length: Option<Length>,
 }
 
 #[derive(Args)]
@@ -97,74 +109,31 @@ pub struct ShowArgs {
     pub board: Option<u32>,
 }
 
-/// A slot, or several after each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slots {
-    first: u16,
-    last: u16,
-}
-
-impl FromStr for Slots {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let slots = first.parse().ok().zip(last.parse().ok()).map(|(first, last)| Slots { first, last });
-        slots.filter(|slots| slots.first <= slots.last).ok_or("give a slot's number, or a range as 0-11")
-    }
-}
-
-impl SlotsArgs {
-    /// Every slot once, in order.
-    fn numbers(&self) -> Vec<u16> {
-        let mut all: Vec<_> = self.slots.iter().flat_map(|slots| slots.first..=slots.last).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
-    async fn load(&self, chain: &Chain) -> Result<(MarketView, FetchedBoard), Failure> {
-        let market = chain.market(self.market.id.0).await?;
-        let board = chain.fetch().board(address::board(&market.reference.address, self.board)).await?;
-        Ok((market, board))
-    }
+/// A market and a board of it.
+async fn load(chain: &Chain, market: MarketArgs, board: u32) -> Result<(MarketView, FetchedBoard), Failure> {
+    let market = chain.market(market.id.0).await?;
+    let board = chain.fetch().board(address::board(&market.reference.address, board)).await?;
+    Ok((market, board))
 }
 
 pub async fn run(chain: &Chain, command: MachineCommand) -> Result<(), Failure> {
     let plan = match command {
         MachineCommand::List(args) => return list::run(chain, args).await,
+        MachineCommand::Detect(args) => return detect::run(chain, args).await,
         MachineCommand::Show(args) => return show::run(chain, args).await,
-        MachineCommand::Reprice(args) => {
-            let (market, board) = args.slots.load(chain).await?;
-            let (view, now) = (board.view()?, chain.fetch().now().await?);
-            let (price, length) = (args.price.as_deref(), args.length);
-            plan::reprice(&market, &view, chain.wallet()?, now, &args.slots.numbers(), price, length)?
-        }
+        MachineCommand::Reprice(args) => return reprice::run(chain, args).await,
         MachineCommand::Retire(args) => {
-            let (market, board) = args.load(chain).await?;
-            let now = chain.fetch().now().await?;
-            plan::retire(&market, &board.view()?, chain.wallet()?, now, &args.numbers())?
+            let (market, board) = load(chain, args.market, args.board).await?;
+            let (view, wallet, now) = (board.view()?, chain.wallet()?, chain.fetch().now().await?);
+            let slots = slots::numbers(&market, &view, wallet, &args.slots)?;
+            plan::retire(&market, &view, wallet, now, &slots)?
         }
         MachineCommand::Forfeit(args) => {
-            let (market, board) = args.load(chain).await?;
-            plan::forfeit(&market, &board.view()?, chain.wallet()?, &args.numbers())?
+            let (market, board) = load(chain, args.market, args.board).await?;
+            let (view, wallet) = (board.view()?, chain.wallet()?);
+            let slots = slots::numbers(&market, &view, wallet, &args.slots)?;
+            plan::forfeit(&market, &view, wallet, &slots)?
         }
     };
     act(chain, plan).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chain::MarketId;
-
-    #[test]
-    fn slots_are_numbers_and_ranges_each_taken_once() {
-        let slots = ["7", "0-3", "2-4"].map(|text| text.parse().unwrap()).into();
-        let market = MarketArgs { id: MarketId(Pubkey::default()) };
-        assert_eq!(SlotsArgs { market, board: 0, slots }.numbers(), [0, 1, 2, 3, 4, 7]);
-        for wrong in ["", "-", "3-1", "1-", "a", "65536"] {
-            assert!(wrong.parse::<Slots>().is_err(), "{wrong}");
-        }
-    }
 }

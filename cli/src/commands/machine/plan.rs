@@ -2,62 +2,13 @@
 
 use leasehold::{
     error::LeaseholdError,
-    instructions::Offer,
-    math::{add, pricing},
+    math::add,
     state::{Slot, SlotState},
 };
 use leasehold_client::{board::BoardView, error::Refusal, listing};
 use solana_pubkey::Pubkey;
 
-use super::list::commitment;
-use crate::{chain::MarketView, criteria::Length, failure::Failure, plan::Plan, table::count};
-
-/// New prices and commitments; what is not named stays.
-pub fn reprice(
-    market: &MarketView,
-    view: &BoardView,
-    authority: Pubkey,
-    now: i64,
-    slots: &[u16],
-    price: Option<&str>,
-    length: Option<Length>,
-) -> Result<Plan, Failure> {
-    if price.is_none() && length.is_none() {
-        return Err(Failure::Input("nothing changes: pass --price, --for or both".to_owned()));
-    }
-    let price = price.map(|price| market.payment.parse(price)).transpose()?;
-    if price.is_some_and(|price| price.amount == 0) {
-        return Err(Refusal::from(LeaseholdError::PriceIsZero).into());
-    }
-    let until = length.map(|length| commitment(market, view, now, length)).transpose()?;
-    let (mut offers, mut missing) = (Vec::new(), 0);
-    for (index, slot) in machines(market, view, authority, slots)? {
-        refuse_where(index, slot.lease != 0, LeaseholdError::MachineLeased)?;
-        refuse_where(index, slot.is(SlotState::Barred), LeaseholdError::MachineBarred)?;
-        let committed_until = until.as_ref().map_or(slot.committed_until, |(until, _)| *until);
-        let class = market.account.class(slot.traits.class).map_err(Refusal::from)?;
-        let unit = market.account.params.bond_unit;
-        let whole = pricing::bond(unit, class.weight_bps, slot.traits.gpus).map_err(Refusal::from)?;
-        missing = add(missing, whole.saturating_sub(slot.bond)).map_err(Refusal::from)?;
-        offers.push(Offer {
-            slot: index,
-            price: price.map_or(slot.price, |price| price.amount),
-            committed_until,
-        });
-    }
-    let board = market.board(view.header.index);
-    let mut plan = Plan::new(format!("Reprice {} on board {}", count(offers.len(), "machine"), board.index))
-        .fact_as("Slots:", "slots", joined(slots), slots.to_vec());
-    if let Some(price) = price {
-        plan = plan.money("Price:", "price", price);
-    }
-    if let Some((until, end)) = until {
-        plan = plan.fact_as("Promised until:", "committed_until", format!("{end} (round {until})"), until);
-    }
-    Ok(plan
-        .money("Bonded anew:", "bonded", market.stake.money(missing))
-        .steps("reprice machines", listing::reprice(&board, authority, &offers)))
-}
+use crate::{chain::MarketView, failure::Failure, plan::Plan, table::count};
 
 pub fn retire(
     market: &MarketView,
@@ -106,7 +57,7 @@ pub fn forfeit(
 }
 
 /// The slots, all of which must hold machines of the supplier.
-fn machines<'a>(
+pub fn machines<'a>(
     market: &MarketView,
     view: &BoardView<'a>,
     authority: Pubkey,
@@ -122,7 +73,7 @@ fn machines<'a>(
     slots.iter().map(machine).collect()
 }
 
-fn refuse_where(slot: u16, refuse: bool, error: LeaseholdError) -> Result<(), Failure> {
+pub fn refuse_where(slot: u16, refuse: bool, error: LeaseholdError) -> Result<(), Failure> {
     if refuse { Err(refused(slot, error)) } else { Ok(()) }
 }
 
@@ -131,13 +82,26 @@ fn refused(slot: u16, error: LeaseholdError) -> Failure {
     Failure::rule(error, format!("slot {slot}"))
 }
 
-fn joined(slots: &[u16]) -> String {
-    slots.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+/// Slots in order, as people write them: 0-11, 14.
+pub fn joined(slots: &[u16]) -> String {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for slot in slots {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(*slot) => *last = *slot,
+            _ => runs.push((*slot, *slot)),
+        }
+    }
+    let run = |(first, last): &(u16, u16)| match last.saturating_sub(*first) {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first}-{last}"),
+    };
+    runs.iter().map(run).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
-mod tests {
-    use anchor_lang::{AnchorDeserialize, Discriminator};
+pub mod tests {
+    use anchor_lang::Discriminator;
     use leasehold::instruction as data;
     use leasehold_client::{
         board::BoardData,
@@ -147,41 +111,28 @@ mod tests {
     use super::*;
     use crate::chain::tests::view;
 
-    const NOW: i64 = 600_000;
+    pub const NOW: i64 = 600_000;
 
     /// Slots 0 and 1 of supplier 0 are leased, 2 is vacant, 3 of supplier 1 is idle with a part of its bond.
-    fn board() -> BoardData {
+    pub fn board() -> BoardData {
         let mut data = snapshot().boards.remove(0).data;
         change(&mut data, |_, slots| (slots[3].bond, slots[3].accrued) = (40, 0));
         data
     }
 
-    fn text(result: Result<Plan, Failure>) -> String {
+    pub fn text(result: Result<Plan, Failure>) -> String {
         let failure = result.unwrap_err();
         assert_eq!(failure.code(), 3, "{failure}");
         failure.to_string()
     }
 
     #[test]
-    fn a_new_price_keeps_the_commitment_and_makes_the_bond_whole() {
-        let data = board();
-        let view_of = data.view().unwrap();
-        let reprice = |supplier, slots: &[u16], price, length| {
-            reprice(&view(), &view_of, wallet(supplier), NOW, slots, price, length)
-        };
-        let plan = reprice(1, &[3], Some("0.5"), None).unwrap();
-        let offers =
-            |plan: &Plan| Vec::<Offer>::try_from_slice(&plan.steps[0].instructions[0].data[8..]).unwrap();
-        assert_eq!(offers(&plan), [Offer { slot: 3, price: 500_000, committed_until: 2_000 }]);
-        assert_eq!(plan.details()["bonded"]["amount"], "60");
-        let longer = reprice(1, &[3], None, Some(Length::Rounds(5))).unwrap();
-        assert_eq!(offers(&longer), [Offer { slot: 3, price: 360, committed_until: 1_006 }]);
-        assert_eq!(reprice(1, &[3], None, None).unwrap_err().code(), 2);
-        assert!(text(reprice(0, &[0], Some("1"), None)).ends_with("(slot 0)"));
-        assert!(text(reprice(1, &[3, 2], Some("1"), None)).ends_with("(slot 2)"));
-        assert!(text(reprice(1, &[9], Some("1"), None)).ends_with("(slot 9)"));
-        assert!(text(reprice(0, &[3], Some("1"), None)).ends_with("(slot 3)"));
-        assert_eq!(reprice(1, &[3], Some("0"), None).unwrap_err().code(), 3);
+    fn slots_in_a_row_are_told_as_ranges() {
+        for (slots, expected) in
+            [(&[][..], ""), (&[7], "7"), (&[0, 1], "0, 1"), (&[0, 1, 2, 5, 7, 8, 9], "0-2, 5, 7-9")]
+        {
+            assert_eq!(joined(slots), expected);
+        }
     }
 
     #[test]

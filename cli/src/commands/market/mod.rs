@@ -7,7 +7,7 @@ mod show;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 use solana_pubkey::Pubkey;
 
 use crate::{
@@ -44,7 +44,7 @@ pub struct ProposeArgs {
     #[command(flatten)]
     pub market: MarketArgs,
     /// The parameters, in TOML.
-    #[arg(required_unless_present = "withdraw")]
+    #[arg(required_unless_present = "withdraw", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
     /// Take back what was announced.
     #[arg(long, conflicts_with = "file")]
@@ -69,6 +69,7 @@ pub struct AuthorityArgs {
 #[derive(Args)]
 pub struct CreateArgs {
     /// The market, in TOML.
+    #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
 }
 

@@ -1,0 +1,290 @@
+//! Which class of a market GPUs are, by their names.
+
+use std::collections::BTreeMap;
+
+use super::gpus::Gpu;
+use crate::{
+    chain::{MarketView, name},
+    failure::Failure,
+};
+
+/// The GPUs that make a machine, and their class: `wanted`, by the market's name or number, or else the one
+/// class that they all are.
+pub fn choose(gpus: &[Gpu], market: &MarketView, wanted: Option<&str>) -> Result<(u16, Vec<Gpu>), Failure> {
+    let (class, chosen) = match wanted {
+        Some(wanted) => (market.class(wanted)?, of_class(gpus, market, wanted)?),
+        None => {
+            let mut classes = BTreeMap::new();
+            for gpu in gpus {
+                *classes.entry(best(gpu, market)?).or_insert(0) += 1;
+            }
+            let mut found = classes.iter();
+            let (Some((class, _)), None) = (found.next(), found.next()) else {
+                let found =
+                    classes.iter().map(|(class, count)| format!("{count} x {}", market.class_name(*class)));
+                let found = found.collect::<Vec<_>>().join(", ");
+                return Err(Failure::Input(format!(
+                    "the GPUs are of different classes ({found}), and a machine is of one: make each class a \
+                     machine with a key of its own, by --class"
+                )));
+            };
+            (*class, gpus.to_vec())
+        }
+    };
+    match chosen.iter().find(|gpu| gpu.mig) {
+        Some(gpu) => Err(Failure::Input(format!(
+            "{} ({}) is split by MIG, and whole GPUs are leased: end that by `nvidia-smi -mig 0 -i {1}`",
+            gpu.name, gpu.uuid
+        ))),
+        None => Ok((class, chosen)),
+    }
+}
+
+/// The GPUs of a class. Where the market has no class by the name of any GPU here, and they are all alike, the
+/// supplier's word stands.
+fn of_class(gpus: &[Gpu], market: &MarketView, wanted: &str) -> Result<Vec<Gpu>, Failure> {
+    let class = market.class(wanted)?;
+    let fitting = |gpu: &&Gpu| candidates(gpu, market).iter().any(|(found, _)| *found == class);
+    let chosen: Vec<_> = gpus.iter().filter(fitting).cloned().collect();
+    if !chosen.is_empty() {
+        return Ok(chosen);
+    }
+    let alike = gpus.iter().all(|gpu| Some(&gpu.name) == gpus.first().map(|first| &first.name));
+    if alike && gpus.iter().all(|gpu| candidates(gpu, market).is_empty()) {
+        return Ok(gpus.to_vec());
+    }
+    let mut names = BTreeMap::new();
+    for gpu in gpus {
+        *names.entry(&gpu.name).or_insert(0) += 1;
+    }
+    let names: Vec<_> = names.iter().map(|(name, count)| format!("{count} x {name}")).collect();
+    let class = market.class_name(class);
+    Err(Failure::Input(format!("no GPU here is of class {class}: it has {}", names.join(", "))))
+}
+
+/// The class of a GPU: of those that fit, the one that says most of it.
+fn best(gpu: &Gpu, market: &MarketView) -> Result<u16, Failure> {
+    let found = candidates(gpu, market);
+    let most = found.iter().map(|(_, said)| *said).max();
+    let best: Vec<_> =
+        found.iter().filter(|(_, said)| Some(*said) == most).map(|(class, _)| *class).collect();
+    let names = |classes: &[u16]| {
+        let names: Vec<_> = classes.iter().map(|class| market.class_name(*class)).collect();
+        names.join(", ")
+    };
+    match best[..] {
+        [class] => Ok(class),
+        [] => {
+            let all: Vec<_> = (0..).zip(&market.account.params.classes).map(|(class, _)| class).collect();
+            Err(Failure::Input(format!(
+                "no class of the market has the name of {}: pass --class if it is one of {}",
+                gpu.name,
+                names(&all)
+            )))
+        }
+        _ => Err(Failure::Input(format!(
+            "{} has the name of {} classes of the market, {}: pass --class",
+            gpu.name,
+            best.len(),
+            names(&best)
+        ))),
+    }
+}
+
+/// Classes that a GPU fits, with how much each says besides the model.
+fn candidates(gpu: &Gpu, market: &MarketView) -> Vec<(u16, usize)> {
+    let words = Words::of(&gpu.name);
+    let classes = (0..).zip(&market.account.params.classes);
+    classes
+        .filter_map(|(class, of)| Some((class, words.fit(&Words::of(&name(of)), gpu.memory_mib)?)))
+        .collect()
+}
+
+/// Words that are not said of every GPU of a model, or that no two models differ by.
+const PLAIN: [&str; 11] = [
+    "nvidia",
+    "geforce",
+    "tesla",
+    "rtx",
+    "gtx",
+    "gpu",
+    "generation",
+    "blackwell",
+    "server",
+    "workstation",
+    "edition",
+];
+
+/// How a GPU is mounted, and its kind of memory: sxm4, pcie, hbm3.
+const BUILDS: [&str; 4] = ["sxm", "pcie", "nvl", "hbm"];
+
+/// The words of a GPU's or a class's name.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Words {
+    /// What sets it apart: 4090, 4070tisuper, a100, 6000ada. It must be equal: a 4090 D or a 4090 of a laptop is
+    /// no 4090.
+    model: String,
+    /// GB.
+    memory: Option<u64>,
+    builds: Vec<String>,
+}
+
+impl Words {
+    fn of(name: &str) -> Self {
+        let lower = name.to_ascii_lowercase();
+        let mut words = Words::default();
+        let mut parts =
+            lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()).peekable();
+        while let Some(part) = parts.next() {
+            let unit = |part: &str| matches!(part, "gb" | "gib" | "g");
+            let digits = part.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let apart = digits == part && parts.peek().is_some_and(|next| unit(next));
+            let is_size = apart || unit(part.strip_prefix(digits).unwrap_or_default());
+            if is_size && let Ok(memory) = digits.parse() {
+                words.memory = Some(memory);
+                if apart {
+                    parts.next();
+                }
+                continue;
+            }
+            if BUILDS.iter().any(|build| part.starts_with(build)) {
+                words.builds.push(part.to_owned());
+            } else if !PLAIN.contains(&part) {
+                words.model.push_str(part);
+            }
+        }
+        // Written as one word: RTX4090.
+        let model =
+            ["rtx", "gtx"].iter().find_map(|plain| words.model.strip_prefix(plain)).map(str::to_owned);
+        Words { model: model.unwrap_or(words.model), ..words }
+    }
+
+    /// How much a class says of this GPU besides its model, if it fits.
+    fn fit(&self, class: &Words, memory_mib: Option<u64>) -> Option<usize> {
+        let built = |build: &String| self.builds.iter().any(|own| own.starts_with(build.as_str()));
+        let remembers = class.memory.is_none_or(|memory| {
+            self.memory == Some(memory) || memory_mib.is_some_and(|found| is_about(found, memory))
+        });
+        let fits = !class.model.is_empty() && self.model == class.model;
+        let fits = fits && remembers && class.builds.iter().all(built);
+        fits.then(|| class.builds.len().saturating_add(usize::from(class.memory.is_some())))
+    }
+}
+
+/// Whether a GPU that is sold with so many GB has so many MiB: what the driver and error correction keep for
+/// themselves is missing, up to 7 percent (a T4 of 16 GB has 15,360 MiB, an L40S of 48 GB 46,068).
+fn is_about(mib: u64, gb: u64) -> bool {
+    let full = gb.saturating_mul(1_024);
+    (full.saturating_mul(92) / 100..=full.saturating_mul(101) / 100).contains(&mib)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use leasehold::state::HardwareClass;
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    /// The sample's market with these classes.
+    pub fn market(classes: &[&str]) -> MarketView {
+        let mut market = view();
+        let class = |text: &&str| {
+            let mut name = [0; 16];
+            name[..text.len()].copy_from_slice(text.as_bytes());
+            HardwareClass { name, weight_bps: 10_000 }
+        };
+        market.account.params.classes = classes.iter().map(class).collect();
+        market
+    }
+
+    fn gpu(name: &str, memory_mib: u64) -> Gpu {
+        let memory_mib = (memory_mib > 0).then_some(memory_mib);
+        Gpu { name: name.to_owned(), uuid: "GPU-1".to_owned(), memory_mib, mig: false }
+    }
+
+    #[test]
+    fn gpus_have_the_class_of_their_model() {
+        let market = market(&[
+            "RTX 4090",
+            "RTX4070 Ti",
+            "RTX 4070",
+            "A100 40GB",
+            "A100 80GB",
+            "A100",
+            "H100 PCIe",
+            "H100 80GB",
+            "L40S",
+            "T4 16GB",
+            "RTX 6000 Ada",
+            "V100 SXM",
+            "GH200 96GB",
+            "RTX PRO 6000",
+        ]);
+        for (name, memory, expected) in [
+            ("NVIDIA GeForce RTX 4090", 24_564, "RTX 4090"),
+            ("GeForce RTX 4090", 0, "RTX 4090"),
+            ("NVIDIA GeForce RTX 4070", 12_282, "RTX 4070"),
+            ("NVIDIA GeForce RTX 4070 Ti", 12_282, "RTX4070 Ti"),
+            ("NVIDIA A100-SXM4-80GB", 81_920, "A100 80GB"),
+            ("NVIDIA A100 80GB PCIe", 81_920, "A100 80GB"),
+            ("NVIDIA A100-SXM4-40GB", 40_960, "A100 40GB"),
+            ("NVIDIA A100-PCIE-40GB", 40_536, "A100 40GB"),
+            ("A100-SXM-80GB", 0, "A100 80GB"),
+            ("NVIDIA A100X", 81_920, ""),
+            ("NVIDIA H100 80GB HBM3", 81_559, "H100 80GB"),
+            ("NVIDIA L40S", 46_068, "L40S"),
+            ("NVIDIA L40", 46_068, ""),
+            ("Tesla T4", 15_360, "T4 16GB"),
+            ("NVIDIA RTX 6000 Ada Generation", 49_140, "RTX 6000 Ada"),
+            ("Quadro RTX 6000", 24_576, ""),
+            ("Tesla V100-SXM2-16GB", 16_384, "V100 SXM"),
+            ("Tesla V100-PCIE-16GB", 16_384, ""),
+            ("NVIDIA GH200 480GB", 97_871, "GH200 96GB"),
+            ("NVIDIA RTX PRO 6000 Blackwell Server Edition", 97_887, "RTX PRO 6000"),
+            ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 97_887, "RTX PRO 6000"),
+            ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", 97_887, ""),
+            ("NVIDIA GeForce RTX 4090 D", 24_564, ""),
+            ("NVIDIA GeForce RTX 4090 Laptop GPU", 16_376, ""),
+            ("NVIDIA GeForce RTX 4070 Ti SUPER", 16_376, ""),
+            ("NVIDIA Graphics Device", 24_564, ""),
+        ] {
+            match best(&gpu(name, memory), &market) {
+                Ok(class) => assert_eq!(market.class_name(class), expected, "{name}"),
+                Err(error) => {
+                    assert!(expected.is_empty(), "{name}: {error}");
+                    assert!(error.to_string().contains("pass --class if it is one of RTX 4090, "), "{error}");
+                }
+            }
+        }
+        let both = best(&gpu("NVIDIA H100 PCIe", 81_559), &market).unwrap_err().to_string();
+        assert!(both.contains("2 classes of the market, H100 PCIe, H100 80GB: pass --class"), "{both}");
+    }
+
+    #[test]
+    fn a_machine_has_gpus_of_one_class() {
+        let market = market(&["RTX 4090", "RTX 3090"]);
+        let [new, old] = [gpu("NVIDIA GeForce RTX 4090", 24_564), gpu("NVIDIA GeForce RTX 3090", 24_576)];
+        let alike = [new.clone(), new.clone()];
+        assert_eq!(choose(&alike, &market, None).unwrap(), (0, alike.to_vec()));
+        let mixed = [new.clone(), old.clone(), new.clone()];
+        let refused = choose(&mixed, &market, None).unwrap_err().to_string();
+        assert!(refused.contains("(2 x RTX 4090, 1 x RTX 3090)") && refused.contains("--class"), "{refused}");
+        assert_eq!(choose(&mixed, &market, Some("rtx 3090")).unwrap(), (1, vec![old]));
+        let none = choose(&alike, &market, Some("RTX 3090")).unwrap_err().to_string();
+        assert_eq!(none, "no GPU here is of class RTX 3090: it has 2 x NVIDIA GeForce RTX 4090");
+        assert!(choose(&alike, &market, Some("H100")).unwrap_err().to_string().contains("is no class"));
+        // The market calls them something else, which only the supplier can know.
+        let unnamed = [gpu("NVIDIA Graphics Device", 24_564)];
+        assert_eq!(choose(&unnamed, &market, Some("1")).unwrap().0, 1);
+        let unlike = [unnamed[0].clone(), new];
+        assert!(choose(&unlike, &market, Some("1")).is_err());
+    }
+
+    #[test]
+    fn a_gpu_that_is_split_is_refused() {
+        let market = market(&["A100"]);
+        let split = Gpu { mig: true, ..gpu("NVIDIA A100-SXM4-80GB", 81_920) };
+        let error = choose(&[split], &market, None).unwrap_err().to_string();
+        assert!(error.contains("split by MIG") && error.ends_with("`nvidia-smi -mig 0 -i GPU-1`"), "{error}");
+    }
+}

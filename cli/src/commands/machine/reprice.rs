@@ -1,0 +1,168 @@
+//! `leasehold machine reprice`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use leasehold::{
+    error::LeaseholdError,
+    instructions::Offer,
+    math::{add, pricing},
+    state::SlotState,
+};
+use leasehold_client::{board::BoardView, error::Refusal, listing};
+use serde_json::json;
+use solana_pubkey::Pubkey;
+
+use super::{
+    list::commitment,
+    load,
+    plan::{joined, machines, refuse_where},
+    prices::{Change, Terms, from_rows, price},
+    rows::{self, FileFormat},
+    slots::{self, Keys, Slots},
+};
+use crate::{
+    act::act,
+    chain::{Chain, MarketArgs, MarketView},
+    criteria::Length,
+    failure::Failure,
+    plan::Plan,
+    table::count,
+};
+
+#[derive(Args)]
+pub struct RepriceArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    /// Number of the board.
+    #[arg(long, value_name = "NUMBER")]
+    pub board: u32,
+    /// Slots of the machines: numbers, or ranges as 0-11; or the machines' node keys.
+    #[arg(value_name = "SLOT|NODE_KEY", required_unless_present = "file", conflicts_with = "file")]
+    pub slots: Vec<Slots>,
+    /// Price of a machine and hour, in the market's payment mint [default: as it is]
+    #[arg(long, value_name = "AMOUNT")]
+    pub price: Option<String>,
+    /// How long they are promised from the next round on [default: as it is]
+    #[arg(long = "for", value_name = "LENGTH")]
+    pub length: Option<Length>,
+    /// Machines with a price for each, in TOML, or in CSV where it ends in .csv; - for standard input.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// How the file is written, whatever its name.
+    #[arg(long, value_name = "FORMAT", requires = "file", conflicts_with = "slots")]
+    pub format: Option<FileFormat>,
+}
+
+pub async fn run(chain: &Chain, args: RepriceArgs) -> Result<(), Failure> {
+    let rows = args.file.as_deref().map(|file| rows::read(file, args.format)).transpose()?;
+    let (market, board) = load(chain, args.market, args.board).await?;
+    let (view, wallet, now) = (board.view()?, chain.wallet()?, chain.fetch().now().await?);
+    let price = args.price.as_deref().map(|text| price(&market, text)).transpose()?;
+    let terms = Terms { price, length: args.length };
+    let changes = match rows {
+        Some(rows) => from_rows(&market, &Keys::new(&market, &view, wallet), terms, &rows)?,
+        None => {
+            let slots = slots::numbers(&market, &view, wallet, &args.slots)?;
+            slots.into_iter().map(|slot| Change { slot, terms }).collect()
+        }
+    };
+    act(chain, plan(&market, &view, wallet, now, &changes)?).await
+}
+
+/// New prices and commitments; what is not named stays.
+pub fn plan(
+    market: &MarketView,
+    view: &BoardView,
+    authority: Pubkey,
+    now: i64,
+    changes: &[Change],
+) -> Result<Plan, Failure> {
+    if changes.is_empty() {
+        return Err(Refusal::from(LeaseholdError::NoMachines).into());
+    }
+    if changes.iter().any(|change| change.terms == Terms::default()) {
+        return Err(Failure::Input("nothing changes: pass --price, --for or both".to_owned()));
+    }
+    let slots: Vec<_> = changes.iter().map(|change| change.slot).collect();
+    let (mut offers, mut ends, mut missing) = (Vec::new(), Vec::new(), 0);
+    for ((index, slot), Change { terms, .. }) in
+        machines(market, view, authority, &slots)?.into_iter().zip(changes)
+    {
+        refuse_where(index, slot.lease != 0, LeaseholdError::MachineLeased)?;
+        refuse_where(index, slot.is(SlotState::Barred), LeaseholdError::MachineBarred)?;
+        let end = terms.length.map(|length| commitment(market, view, now, length)).transpose()?;
+        let committed_until = end.as_ref().map_or(slot.committed_until, |(until, _)| *until);
+        ends.extend(end);
+        let class = market.account.class(slot.traits.class).map_err(Refusal::from)?;
+        let unit = market.account.params.bond_unit;
+        let whole = pricing::bond(unit, class.weight_bps, slot.traits.gpus).map_err(Refusal::from)?;
+        missing = add(missing, whole.saturating_sub(slot.bond)).map_err(Refusal::from)?;
+        offers.push(Offer { slot: index, price: terms.price.unwrap_or(slot.price), committed_until });
+    }
+    let board = market.board(view.header.index);
+    let mut plan = Plan::new(format!("Reprice {} on board {}", count(offers.len(), "machine"), board.index))
+        .fact_as("Slots:", "slots", joined(&slots), slots);
+    let prices = changes.iter().filter_map(|change| change.terms.price);
+    if let Some((low, high)) = prices.clone().min().zip(prices.max()) {
+        plan = if low == high {
+            plan.money("Price:", "price", market.payment.money(low))
+        } else {
+            let [low, high] = [low, high].map(|price| market.payment.money(price));
+            let text = format!("{} to {high}", low.token.number(low.amount));
+            plan.fact_as("Prices:", "prices", text, json!({ "lowest": low, "highest": high }))
+        };
+    }
+    if let Some(((first, from), (last, to))) = ends.iter().min().zip(ends.iter().max()) {
+        plan = if first == last {
+            plan.fact_as("Promised until:", "committed_until", format!("{to} (round {last})"), *last)
+        } else {
+            let text = format!("{from} (round {first}) to {to} (round {last})");
+            plan.fact_as("Promised until:", "committed", text, json!({ "first": first, "last": last }))
+        };
+    }
+    Ok(plan
+        .money("Bonded anew:", "bonded", market.stake.money(missing))
+        .steps("reprice machines", listing::reprice(&board, authority, &offers)))
+}
+
+#[cfg(test)]
+pub mod tests {
+    use anchor_lang::AnchorDeserialize;
+    use leasehold_client::sample::wallet;
+
+    use super::{
+        super::plan::tests::{NOW, board, text},
+        *,
+    };
+    use crate::chain::tests::view;
+
+    pub fn offers(plan: &Plan) -> Vec<Offer> {
+        Vec::try_from_slice(&plan.steps[0].instructions[0].data[8..]).unwrap()
+    }
+
+    #[test]
+    fn a_new_price_keeps_the_commitment_and_makes_the_bond_whole() {
+        let data = board();
+        let view_of = data.view().unwrap();
+        let reprice = |supplier, slots: &[u16], price, length| {
+            let terms = Terms { price, length };
+            let changes: Vec<_> = slots.iter().map(|slot| Change { slot: *slot, terms }).collect();
+            plan(&view(), &view_of, wallet(supplier), NOW, &changes)
+        };
+        let plan = reprice(1, &[3], Some(500_000), None).unwrap();
+        assert_eq!(offers(&plan), [Offer { slot: 3, price: 500_000, committed_until: 2_000 }]);
+        assert_eq!(plan.details()["bonded"]["amount"], "60");
+        let longer = reprice(1, &[3], None, Some(Length::Rounds(5))).unwrap();
+        assert_eq!(offers(&longer), [Offer { slot: 3, price: 360, committed_until: 1_006 }]);
+        assert_eq!(longer.details()["committed_until"], 1_006);
+        assert_eq!(reprice(1, &[3], None, None).unwrap_err().code(), 2);
+        assert_eq!(reprice(1, &[], Some(1), None).unwrap_err().code(), 3);
+        assert!(text(reprice(0, &[0], Some(1), None)).ends_with("(slot 0)"));
+        assert!(text(reprice(1, &[3, 2], Some(1), None)).ends_with("(slot 2)"));
+        assert!(text(reprice(1, &[9], Some(1), None)).ends_with("(slot 9)"));
+        assert!(text(reprice(0, &[3], Some(1), None)).ends_with("(slot 3)"));
+        assert_eq!(price(&view(), "0").unwrap_err().code(), 3);
+        assert_eq!(price(&view(), "0.5").unwrap(), 500_000);
+    }
+}

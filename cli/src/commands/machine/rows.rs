@@ -1,0 +1,198 @@
+//! Files with something for each machine: a section in TOML, a line in CSV.
+
+use std::{fmt, io, path::Path};
+
+use clap::ValueEnum;
+use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::failure::Failure;
+
+/// How a file of machines is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileFormat {
+    /// A section [[machine]] for each.
+    Toml,
+    /// A line for each, below a line with the names of the fields.
+    Csv,
+}
+
+/// Where in a file something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Counted from 1.
+    Section(usize),
+    /// Counted from 1, as editors do.
+    Line(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Place::Section(number) => write!(f, "machine {number}"),
+            Place::Line(number) => write!(f, "line {number}"),
+        }
+    }
+}
+
+/// What a file has of a machine.
+#[derive(Clone, Debug)]
+pub struct Row<T> {
+    pub place: Place,
+    pub entry: T,
+}
+
+/// A file in TOML.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sections<T> {
+    #[serde(rename = "machine")]
+    pub machines: Vec<T>,
+}
+
+/// Reads a file, or standard input where it is named `-`. Files are TOML unless they end in .csv.
+pub fn read<T: DeserializeOwned>(path: &Path, format: Option<FileFormat>) -> Result<Vec<Row<T>>, Failure> {
+    let standard_input = path == Path::new("-");
+    let is_csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    let format = match format {
+        Some(format) => format,
+        None if standard_input => {
+            let text = "standard input has no name that tells how it is written: pass --format toml or csv";
+            return Err(Failure::Input(text.to_owned()));
+        }
+        None if is_csv => FileFormat::Csv,
+        None => FileFormat::Toml,
+    };
+    let text = if standard_input { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(path) };
+    let text = text.map_err(|error| Failure::File { path: path.to_owned(), error })?;
+    parse(&text, format)
+        .map_err(|error| Failure::Input(format!("{} is no list of machines: {error}", path.display())))
+}
+
+/// Reads the text of a file. Spreadsheets write a mark of byte order first, and line breaks of two characters.
+pub fn parse<T: DeserializeOwned>(text: &str, format: FileFormat) -> Result<Vec<Row<T>>, String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    match format {
+        FileFormat::Toml => sections(&text),
+        FileFormat::Csv => lines(&text),
+    }
+}
+
+fn sections<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
+    let file: Sections<T> = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+    let row = |(place, entry)| Row { place: Place::Section(place), entry };
+    Ok((1..).zip(file.machines).map(row).collect())
+}
+
+fn lines<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
+    let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text.as_bytes());
+    let head = reader.headers().map_err(|error| error.to_string())?.clone();
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| error.to_string())?;
+        // Spreadsheets keep lines that were emptied, with their commas.
+        if record.iter().all(str::is_empty) {
+            continue;
+        }
+        let place = Place::Line(line(text, &record));
+        if record.len() != head.len() {
+            return Err(format!("{place}: it has {} fields, and the head {}", record.len(), head.len()));
+        }
+        let entry = record.deserialize(Some(&head));
+        let entry = entry.map_err(|error| format!("{place}: {}", mistake(&error, &head)))?;
+        rows.push(Row { place, entry });
+    }
+    Ok(rows)
+}
+
+/// Line that a record begins on. The reader tells where it began to read, with the empty lines before.
+fn line(text: &str, record: &StringRecord) -> u64 {
+    let Some(position) = record.position() else { return 0 };
+    let rest = usize::try_from(position.byte()).ok().and_then(|start| text.as_bytes().get(start..));
+    let empty = rest.unwrap_or_default().iter().take_while(|byte| **byte == b'\n').count();
+    Position::line(position).saturating_add(u64::try_from(empty).unwrap_or_default())
+}
+
+/// What is wrong with a line, with the name of the field where that is known.
+fn mistake(error: &csv::Error, head: &StringRecord) -> String {
+    let ErrorKind::Deserialize { err, .. } = error.kind() else { return error.to_string() };
+    let field = err.field().and_then(|field| head.get(usize::try_from(field).ok()?));
+    match field {
+        Some(field) => format!("{field}: {}", err.kind()),
+        None => err.kind().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Pair {
+        name: String,
+        count: u8,
+        #[serde(default)]
+        note: Option<String>,
+    }
+
+    fn csv(text: &str) -> Result<Vec<(String, String, u8)>, String> {
+        let rows = parse::<Pair>(text, FileFormat::Csv)?;
+        Ok(rows.into_iter().map(|row| (row.place.to_string(), row.entry.name, row.entry.count)).collect())
+    }
+
+    #[test]
+    fn lines_are_counted_as_editors_do() {
+        let expected = [("line 2", "a", 1), ("line 5", "b, c", 2), ("line 8", "d", 3)];
+        let expected = expected.map(|(line, name, count)| (line.to_owned(), name.to_owned(), count));
+        let text = "name,count\na,1\n\n\n\"b, c\", 2\n,\n  \nd ,3";
+        for text in [text.to_owned(), format!("\u{feff}{}\r\n", text.replace('\n', "\r\n"))] {
+            assert_eq!(csv(&text).unwrap(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_names_line_and_field() {
+        for (text, expected) in [
+            ("name,count\na,1\nb,x", "line 3: count: invalid digit"),
+            ("name,count\r\na,1\r\n\r\nb,256", "line 4: count: number too large"),
+            ("name,count\na,1\nb", "line 3: it has 1 fields, and the head 2"),
+            ("name,count\na,1,\n", "line 2: it has 3 fields, and the head 2"),
+            ("name;count\na;1", "line 2: unknown field `name;count`"),
+            ("name,count,size\na,1,2", "line 2: unknown field `size`"),
+            ("name\na", "line 2: missing field `count`"),
+            ("name,count,count\na,1,2", "line 2: duplicate field `count`"),
+        ] {
+            let error = csv(text).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        assert!(csv("").unwrap().is_empty() && csv("name,count\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn columns_stand_in_any_order_and_optional_ones_may_be_left_out() {
+        let rows = parse::<Pair>("count,note,name\n1,,a\n2,b,a", FileFormat::Csv).unwrap();
+        assert_eq!((&rows[0].entry.note, rows[1].entry.note.as_deref()), (&None, Some("b")));
+        assert_eq!(csv("count,name\n1,a").unwrap()[0].1, "a");
+    }
+
+    #[test]
+    fn sections_are_counted() {
+        let text =
+            "\u{feff}[[machine]]\r\nname = \"a\"\r\ncount = 1\r\n[[machine]]\nname = \"b\"\ncount = 2\n";
+        let rows = parse::<Pair>(text, FileFormat::Toml).unwrap();
+        assert_eq!((rows[1].place.to_string(), rows[1].entry.name.as_str()), ("machine 2".to_owned(), "b"));
+    }
+
+    #[test]
+    fn the_ending_tells_how_a_file_is_written_unless_that_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("machines.CSV");
+        std::fs::write(&path, "name,count\na,1").unwrap();
+        assert_eq!(read::<Pair>(&path, None).unwrap().len(), 1);
+        let error = read::<Pair>(&path, Some(FileFormat::Toml)).unwrap_err().to_string();
+        assert!(error.contains("machines.CSV is no list of machines"), "{error}");
+        let error = read::<Pair>(Path::new("-"), None).unwrap_err();
+        assert!(error.code() == 2 && error.to_string().contains("--format"), "{error}");
+    }
+}

@@ -1,0 +1,152 @@
+//! `leasehold man`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Command, CommandFactory, ValueHint, builder::Resettable};
+use clap_mangen::{
+    Man,
+    roff::{Roff, bold, roman},
+};
+
+use crate::{
+    args::Cli,
+    failure::{EXIT_CODES, Failure},
+    table::count,
+};
+
+#[derive(Args)]
+pub struct ManArgs {
+    /// Folder to write to; it is made where there is none.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
+pub fn run(args: &ManArgs) -> Result<(), Failure> {
+    let failed = |error| Failure::File { path: args.dir.clone(), error };
+    let pages = write(&args.dir).map_err(failed)?;
+    eprintln!("Wrote {} to {}", count(pages, "page"), args.dir.display());
+    Ok(())
+}
+
+/// Writes a page for every command; returns how many.
+fn write(dir: &Path) -> io::Result<usize> {
+    fs::create_dir_all(dir)?;
+    // The pages have a section of their own for what the help tells at its end.
+    let mut cli = Cli::command().disable_help_subcommand(true).after_help(Resettable::Reset);
+    cli.build();
+    write_with_below(&cli, dir)
+}
+
+fn write_with_below(command: &Command, dir: &Path) -> io::Result<usize> {
+    let source = format!("leasehold {}", command.get_version().unwrap_or_default());
+    let man = Man::new(command.clone()).source(source);
+    fs::write(dir.join(man.get_filename()), page(&man, command)?)?;
+    let mut pages = 1;
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        pages += write_with_below(below, dir)?;
+    }
+    Ok(pages)
+}
+
+fn page(man: &Man, command: &Command) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    description(command).to_writer(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXIT STATUS"]);
+    for (code, meaning) in EXIT_CODES {
+        roff.control("TP", []).text([bold(code.to_string())]).text([roman(meaning)]);
+    }
+    roff.control("SH", ["ENVIRONMENT"]);
+    for argument in command.get_arguments() {
+        let (Some(variable), Some(flag)) = (argument.get_env(), argument.get_long()) else { continue };
+        let instead = format!("Instead of --{flag}, which comes first.");
+        let variable = bold(variable.to_string_lossy());
+        roff.control("TP", []).text([variable]).text([roman(instead)]);
+    }
+    roff.to_writer(&mut page)?;
+    man.render_version_section(&mut page)?;
+    Ok(page)
+}
+
+/// What a command does. Examples of files keep their lines, which clap_mangen would join.
+fn description(command: &Command) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["DESCRIPTION"]);
+    let text = command.get_long_about().or(command.get_about()).map(ToString::to_string);
+    for paragraph in text.unwrap_or_default().split("\n\n") {
+        let is_example = paragraph.lines().any(|line| line.contains(" = "));
+        roff.control("PP", []);
+        if is_example {
+            roff.control("nf", []);
+        }
+        for line in paragraph.lines() {
+            roff.text([roman(line)]);
+        }
+        if is_example {
+            roff.control("fi", []);
+        }
+    }
+    roff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page's text, without what keeps roff from taking hyphens for line breaks.
+    fn read(dir: &Path, name: &str) -> String {
+        fs::read_to_string(dir.join(name)).unwrap().replace('\\', "")
+    }
+
+    fn check(command: &Command, dir: &Path, pages: &mut usize) {
+        *pages += 1;
+        let name = command.get_display_name().unwrap_or("leasehold");
+        let page = read(dir, &format!("{name}.1"));
+        assert!(page.contains(&format!(".TH {name} 1  \"leasehold ")), "{name}: {page}");
+        for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+            if let Some(flag) = argument.get_long() {
+                assert!(page.contains(&format!("--{flag}")), "{name} says nothing of --{flag}");
+            }
+        }
+        for expected in [".SH \"EXIT STATUS\"", "fB4fR\nnobody agreed", "fBLEASEHOLD_URLfR\nInstead of --url"]
+        {
+            assert!(page.contains(expected), "{name} lacks {expected:?}: {page}");
+        }
+        for below in command.get_subcommands() {
+            check(below, dir, pages);
+        }
+    }
+
+    #[test]
+    fn every_command_has_a_page_that_names_its_flags() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("man/man1");
+        let written = write(&dir).unwrap();
+        let mut cli = Cli::command().disable_help_subcommand(true);
+        cli.build();
+        let mut pages = 0;
+        check(&cli, &dir, &mut pages);
+        assert_eq!((written, fs::read_dir(&dir).unwrap().count()), (pages, pages));
+        assert!(read(&dir, "leasehold-lease-open.1").contains("--max-deposit"));
+        let list = read(&dir, "leasehold-machine-list.1");
+        assert!(list.contains(".PP\n.nf\n[[machine]]\nnode_key = "), "{list}");
+        assert!(read(&dir, "leasehold-machine-detect.1").contains("fBLEASEHOLD_NVIDIA_SMIfR\nInstead"));
+    }
+
+    #[test]
+    fn a_folder_that_can_not_be_made_is_told() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let failed = run(&ManArgs { dir: file.path().join("below") }).unwrap_err();
+        assert!(failed.code() == 2 && failed.to_string().contains("check the path"), "{failed}");
+    }
+}
