@@ -20,6 +20,8 @@ const REFUSED: u8 = 3;
 const NOT_AGREED: u8 = 4;
 /// Something was sent, and not everything is known to have taken effect.
 const UNCERTAIN: u8 = 5;
+/// Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -63,6 +65,8 @@ pub enum Failure {
          trying again"
     )]
     Unknown { signature: Signature },
+    #[error("stopped by Ctrl-C")]
+    Interrupted,
     #[error("{done} of {of} transactions took effect, then: {error}")]
     Partial { done: usize, of: usize, error: Box<Failure> },
 }
@@ -118,6 +122,7 @@ impl Failure {
             Failure::Rule(_) | Failure::Listing(_) | Failure::Refused(_) => REFUSED,
             Failure::Declined | Failure::NoTerminal => NOT_AGREED,
             Failure::Unknown { .. } | Failure::Partial { .. } => UNCERTAIN,
+            Failure::Interrupted => INTERRUPTED,
             _ => UNUSABLE,
         }
     }
@@ -152,5 +157,6 @@ mod tests {
         assert!(Failure::NoTerminal.to_string().contains("--yes"));
         assert_eq!(Failure::Unknown { signature: Signature::default() }.code(), 5);
         assert_eq!(Failure::Config(ConfigError::NoHome).code(), 2);
+        assert_eq!(Failure::Interrupted.code(), 130);
     }
 }

@@ -4,6 +4,7 @@ mod file;
 mod list;
 mod plan;
 mod show;
+mod watch;
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -44,6 +45,11 @@ pub enum MachineCommand {
     Forfeit(SlotsArgs),
     /// Machines of a supplier.
     Show(ShowArgs),
+    /// Machines of a supplier as they serve, read again every few seconds, until Ctrl-C.
+    ///
+    /// On a terminal they are drawn in place, those that are down first; elsewhere each change is a line, or
+    /// with --output a JSON object. Each reading takes every board of the market, or the one that --board names.
+    Watch(watch::WatchArgs),
 }
 
 #[derive(Args)]
@@ -134,6 +140,7 @@ pub async fn run(chain: &Chain, command: MachineCommand) -> Result<(), Failure> 
     let plan = match command {
         MachineCommand::List(args) => return list::run(chain, args).await,
         MachineCommand::Show(args) => return show::run(chain, args).await,
+        MachineCommand::Watch(args) => return watch::run(chain, args).await,
         MachineCommand::Reprice(args) => {
             let (market, board) = args.slots.load(chain).await?;
             let (view, now) = (board.view()?, chain.fetch().now().await?);
