@@ -1,28 +1,23 @@
 //! Views that are read anew every few seconds: drawn in place on a terminal, told by changes elsewhere.
 
 mod layout;
+mod screen;
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use clap::Args;
-use console::Term;
 use leasehold_client::fetch::FetchError;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use self::layout::fitted;
 pub use self::layout::{capped, span, with_strips};
+use self::screen::Screen;
 use crate::{failure::Failure, output::Format};
 
 /// Readings in a row that fail before watching ends.
 const MOST_FAILURES: u32 = 10;
 /// Seconds between two readings at most while they fail.
 const LONGEST_PAUSE: u64 = 60;
-/// What a terminal is taken for that doesn't tell its size.
-const USUAL_SIZE: Size = Size { rows: 24, columns: 80 };
 
 #[derive(Args, Clone, Copy, Debug)]
 pub struct LiveArgs {
@@ -116,100 +111,18 @@ fn pause(interval: u64, failures: u32) -> u64 {
     grown.min(LONGEST_PAUSE.max(interval))
 }
 
-/// Where readings are shown.
-enum Screen {
-    /// Drawn over the last one.
-    Terminal {
-        term: Term,
-        /// Lines of the last one, and the size it was drawn for.
-        drawn: usize,
-        size: Option<Size>,
-    },
-    Log(Log),
-}
-
-impl Screen {
-    fn new(output: Format) -> Self {
-        let term = Term::buffered_stdout();
-        match output {
-            Format::Display if term.is_term() => Screen::Terminal { term, drawn: 0, size: None },
-            output => Screen::Log(Log { output, last: None }),
-        }
-    }
-
-    fn show<F: Frame>(&mut self, told: Told<F>) -> io::Result<()> {
-        match (self, told) {
-            (Screen::Terminal { term, drawn, size }, Told::Frame(frame)) => {
-                let now = size_of(term);
-                // Lines break elsewhere on a terminal that was resized: nothing stands where it was.
-                if size.is_some_and(|size| size != now) {
-                    term.clear_screen()?;
-                } else {
-                    term.clear_last_lines(*drawn)?;
-                }
-                let lines = fitted(&frame.draw(now), now);
-                for line in &lines {
-                    term.write_line(line)?;
-                }
-                (*drawn, *size) = (lines.len(), Some(now));
-                term.flush()
-            }
-            (Screen::Terminal { drawn, .. }, Told::Failed(text)) => {
-                // It stays, and the next frame is drawn below it.
-                *drawn = 0;
-                writeln!(io::stderr(), "{text}")
-            }
-            (Screen::Log(log), Told::Frame(frame)) => match log.next(frame) {
-                Some(text) => io::stdout().lock().write_all(text.as_bytes()),
-                None => Ok(()),
-            },
-            (Screen::Log(_), Told::Failed(text)) => writeln!(io::stderr(), "{text}"),
-        }
-    }
-}
-
-/// The size that a frame may have: the cursor stands in a row of its own below it.
-fn size_of(term: &Term) -> Size {
-    let size = term.size_checked().map(|(rows, columns)| (usize::from(rows), usize::from(columns)));
-    let Size { rows, columns } =
-        size.map_or(USUAL_SIZE, |(rows, columns)| Size { rows: rows.max(2), columns: columns.max(1) });
-    Size { rows: rows.saturating_sub(1), columns }
-}
-
-/// Readings one after the other, those that tell nothing new left out.
-struct Log {
-    output: Format,
-    last: Option<String>,
-}
-
-impl Log {
-    fn next<F: Frame>(&mut self, frame: &F) -> Option<String> {
-        // Only maps with keys that are no text fail, and frames have none.
-        let facts = serde_json::to_string(frame.facts()).unwrap_or_default();
-        if self.last.as_ref() == Some(&facts) {
-            return None;
-        }
-        self.last = Some(facts);
-        let json = match self.output {
-            Format::Display => return Some(frame.line() + "\n"),
-            Format::Json => serde_json::to_string_pretty(frame),
-            Format::JsonCompact => serde_json::to_string(frame),
-        };
-        Some(json.unwrap_or_default() + "\n")
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use leasehold_client::account::DecodeError;
     use solana_pubkey::Pubkey;
 
     use super::*;
 
+    /// Something that is watched.
     #[derive(Serialize)]
-    struct Count {
-        fact: u32,
-        clock: u32,
+    pub struct Count {
+        pub fact: u32,
+        pub clock: u32,
     }
 
     impl Frame for Count {
@@ -296,18 +209,5 @@ mod tests {
     fn pauses_grow_up_to_a_minute_and_never_below_the_interval() {
         assert_eq!([0, 1, 2, 3, 4, 9].map(|failures| pause(5, failures)), [5, 10, 20, 40, 60, 60]);
         assert_eq!((pause(600, 3), pause(1, u32::MAX)), (600, 60));
-    }
-
-    #[test]
-    fn a_log_has_a_line_for_each_change_and_none_for_the_time() {
-        let told = |output| {
-            let mut log = Log { output, last: None };
-            let frames = [(1, 0), (1, 1), (2, 1), (2, 2), (1, 2)];
-            frames.map(|(fact, clock)| log.next(&Count { fact, clock })).into_iter().flatten().collect()
-        };
-        let lines: Vec<String> = told(Format::Display);
-        assert_eq!(lines, ["fact 1\n", "fact 2\n", "fact 1\n"]);
-        let json: Vec<String> = told(Format::JsonCompact);
-        assert_eq!(json[1], "{\"fact\":2,\"clock\":1}\n");
     }
 }

@@ -38,7 +38,7 @@ pub struct ConnectArgs {
     #[arg(long, value_name = "NUMBER", requires = "market")]
     pub cluster: Option<u64>,
     /// Wallet that owns the cluster's leases [default: the keypair's]
-    #[arg(long, value_name = "WALLET", requires = "cluster")]
+    #[arg(long, value_name = "WALLET", conflicts_with = "id")]
     pub owner: Option<Pubkey>,
     /// Form of the inventory [default: a table, or JSON where --output asks for it]
     #[arg(long, value_name = "FORM")]
@@ -59,7 +59,7 @@ pub struct ConnectArgs {
 pub enum Form {
     /// An array of machines, as --output json.
     Json,
-    /// Ansible's inventory in YAML: a group for each lease.
+    /// Ansible's inventory in YAML, for a file whose name ends in .yml: a group for each lease.
     Ansible,
     /// Ray's cluster file, with the provider `local`.
     Ray,

@@ -239,7 +239,7 @@ mod tests {
         assert!(rows[0].starts_with("0  RTX 4090   8     2        0  downtime       1  ....."), "{text}");
         assert!(rows[0].ends_with("#x###x####"));
         let small = moment.draw(Size { rows: 10, columns: 80 });
-        assert_eq!((small.lines().count(), small.lines().last()), (10, Some("and 2 more machines")));
+        assert_eq!((small.lines().count(), small.lines().last()), (10, Some("and 2 machines more")));
         assert!(small.contains("Spent:     0.0006, 0.00048 more owed\n"), "{small}");
     }
 

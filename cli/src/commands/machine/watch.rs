@@ -182,7 +182,7 @@ mod tests {
         assert!(lines[4].starts_with(expected) && lines[4].ends_with("#########x"), "{text}");
         assert!(lines[5].contains("suspended      1  up    "), "{text}");
         let small = moment(600_000).draw(Size { rows: 5, columns: 80 });
-        assert_eq!((small.lines().count(), small.lines().last()), (5, Some("and 2 more machines")));
+        assert_eq!((small.lines().count(), small.lines().last()), (5, Some("and 2 machines more")));
     }
 
     #[test]

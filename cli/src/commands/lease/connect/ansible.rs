@@ -23,8 +23,8 @@ fn group(hosts: &[Host], indent: &str) -> String {
     for host in hosts {
         let Host { name, slot, gpus, now, address, country, node_key, .. } = host;
         let class = host.plain_class();
-        let down = if host.is_down() { " # DOWN NOW" } else { "" };
-        text += &format!("{indent}    {name}:{down}\n");
+        let marks: String = host.marks().map(|mark| format!(" # {mark}")).collect();
+        text += &format!("{indent}    {name}:{marks}\n");
         for (key, value) in [
             ("ansible_host", quoted(address)),
             ("slot", slot.to_string()),

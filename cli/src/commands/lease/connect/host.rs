@@ -72,8 +72,15 @@ impl Host {
     pub fn comment(&self) -> String {
         let Host { slot, gpus, country, probe_port, .. } = self;
         let gpus = count(usize::from(*gpus), "GPU");
-        let down = if self.is_down() { ", DOWN NOW" } else { "" };
-        format!("slot {slot}: {}, {gpus}, {country}, probed at port {probe_port}{down}", self.plain_class())
+        let marks: String = self.marks().map(|mark| format!(", {mark}")).collect();
+        let class = self.plain_class();
+        format!("slot {slot}: {class}, {gpus}, {country}, probed at port {probe_port}{marks}")
+    }
+
+    /// What to know before it is connected to.
+    pub fn marks(&self) -> impl Iterator<Item = &'static str> {
+        let down = self.is_down().then_some("DOWN NOW");
+        down.into_iter().chain(self.is_astray().then_some("NO ADDRESS OF THE INTERNET"))
     }
 
     /// Whether its address leads into this machine or its own network, or nowhere. Suppliers choose it.

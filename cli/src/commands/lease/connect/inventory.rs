@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{failure::Failure, table::Table};
 
+/// Machines that a warning names at most.
+const NAMED: usize = 8;
+
 /// What is connected to: as JSON, its machines.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
@@ -69,21 +72,34 @@ impl Inventory {
 
     /// What is to be known before these addresses are used.
     pub fn warnings(&self) -> Vec<String> {
-        let down: Vec<_> = self.hosts.iter().filter(|host| host.is_down()).map(|host| &*host.name).collect();
-        let astray = self.hosts.iter().filter(|host| host.is_astray()).map(|host| {
-            format!(
-                "{} gives the address {}, which is none of the internet: it leads to this machine, to its own \
-                 network or nowhere",
-                host.name, host.address
-            )
-        });
-        let down = (!down.is_empty()).then(|| format!("down in the last closed round: {}", down.join(", ")));
-        down.into_iter().chain(astray).collect()
+        let down = self.hosts.iter().filter(|host| host.is_down()).map(|host| host.name.clone());
+        let astray = self.hosts.iter().filter(|host| host.is_astray());
+        let astray = astray.map(|host| format!("{} ({})", host.name, host.address));
+        [
+            ("down in the last closed round", some(down.collect())),
+            (
+                "addresses that are none of the internet, and lead to this machine, to its network or nowhere",
+                some(astray.collect()),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(what, names)| Some(format!("{what}: {}", names?)))
+        .collect()
     }
 
     /// The same as comments of a file.
     pub fn comments(&self) -> String {
         self.warnings().iter().map(|warning| format!("# {warning}\n")).collect()
+    }
+}
+
+/// The first names of a list, and how many more there are; nothing where there are none.
+fn some(names: Vec<String>) -> Option<String> {
+    let (first, rest) = names.split_at(names.len().min(NAMED));
+    match (first, rest.len()) {
+        ([], _) => None,
+        (first, 0) => Some(first.join(", ")),
+        (first, more) => Some(format!("{} and {more} more", first.join(", "))),
     }
 }
 
@@ -208,7 +224,10 @@ LEASE  SLOT  NOW   ADDRESS      PROBED  CLASS     GPUS  COUNTRY  NODE KEY
     fn machines_that_are_down_or_lead_astray_are_warned_of() {
         let warnings = inventory("A", ["127.0.0.1", "2a00::7"]).warnings();
         assert_eq!(warnings[0], "down in the last closed round: lease-0-1-slot1");
-        assert!(warnings[1].starts_with("lease-0-1-slot0 gives the address 127.0.0.1"), "{warnings:?}");
+        assert!(warnings[1].ends_with("or nowhere: lease-0-1-slot0 (127.0.0.1)"), "{warnings:?}");
         assert_eq!(warnings.len(), 2);
+        let mut many = inventory("A", ["1.1.1.1", "2a00::7"]);
+        many.hosts = vec![many.hosts.remove(1); 10];
+        assert!(many.warnings()[0].ends_with(", lease-0-1-slot1 and 2 more"), "{:?}", many.warnings());
     }
 }
