@@ -18,6 +18,7 @@ use crate::{
     chain::Chain,
     failure::Failure,
     plan::Plan,
+    progress::Progress,
     table::{count, labelled},
 };
 
@@ -49,9 +50,9 @@ pub async fn act(chain: &Chain, plan: Plan) -> Result<(), Failure> {
 /// Sends or simulates one transaction after the other, up to the first that fails.
 async fn deliver(sender: &Sender, plan: &Plan, dry_run: bool, outcome: &mut Outcome) -> Result<(), Failure> {
     let of = plan.steps.len();
+    let mut progress = Progress::start(if dry_run { "Simulating" } else { "Sending" }, of);
     for (done, step) in plan.steps.iter().enumerate() {
-        let verb = if dry_run { "Simulating" } else { "Sending" };
-        eprintln!("{verb} transaction {} of {of}: {}", done + 1, step.what);
+        progress.step(&step.what);
         let sent = if dry_run {
             let units = sender.simulate(&step.instructions).await;
             units.map(|units| Transaction::simulated(&step.what, units))

@@ -201,6 +201,10 @@ mod tests {
             format!("lease extend {wallet} --for 1d --dry-run"),
             format!("lease transfer {wallet} {wallet}"),
             format!("lease replace {wallet} 7"),
+            "lease watch 0:1 --market 1 --interval 1 --output json-compact".to_owned(),
+            format!("lease connect {wallet} --format ssh --user ubuntu --port 2222 --identity ~/.ssh/id"),
+            format!("lease connect --cluster 3 --market 1 --owner {wallet} --format ray --user ray"),
+            format!("machine watch --market 1 --supplier {wallet} --board 0"),
             "supplier stake --market 1 12.5".to_owned(),
             format!("supplier claim --market 1 --supplier {wallet}"),
             "machine list --market 1 --board 0 --for 30d machines.toml".to_owned(),
@@ -243,6 +247,13 @@ mod tests {
             "market authority --market 1",
             "market authority --market 1 --accept --withdraw",
             "supplier stake --market 1 -5",
+            "lease watch 0:1 --market 1 --interval 0",
+            "lease connect --market 1",
+            "lease connect --cluster 3",
+            "lease connect 0:1 --market 1 --cluster 3",
+            "lease connect 0:1 --market 1 --owner 11111111111111111111111111111111",
+            "lease connect 0:1 --market 1 --user -oProxyCommand=x",
+            "lease connect 0:1 --market 1 --identity a{{b",
         ] {
             assert_eq!(parse(args).err().map(|error| error.exit_code()), Some(2), "{args}");
         }

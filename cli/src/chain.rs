@@ -12,7 +12,7 @@ use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_signer::Signer;
 
-use crate::{amount::Token, config::Settings, failure::Failure, plan::Payee};
+use crate::{amount::Token, config::Settings, failure::Failure, plan::Payee, progress::patiently};
 
 /// Which market is meant.
 #[derive(Args, Clone, Copy, Debug)]
@@ -92,7 +92,9 @@ impl Chain {
 
     /// A market's boards, or the one with that number.
     pub async fn boards(&self, market: &Pubkey, only: Option<u32>) -> Result<Vec<FetchedBoard>, Failure> {
-        let Some(index) = only else { return Ok(self.fetch().boards(market).await?) };
+        let Some(index) = only else {
+            return Ok(patiently("Reading boards", self.fetch().boards(market)).await?);
+        };
         Ok(vec![self.fetch().board(address::board(market, index)).await?])
     }
 }

@@ -20,15 +20,18 @@ const REFUSED: u8 = 3;
 const NOT_AGREED: u8 = 4;
 /// Something was sent, and not everything is known to have taken effect.
 const UNCERTAIN: u8 = 5;
+/// Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 /// Every exit code, and what it says.
-pub const EXIT_CODES: [(u8, &str); 6] = [
+pub const EXIT_CODES: [(u8, &str); 7] = [
     (0, "done, and what was to be proved is proved"),
     (NOT_PROVED, "not proved"),
     (UNUSABLE, "wrong use, or something could not be reached or read"),
     (REFUSED, "the program or the network refused, or would, and nothing changed"),
     (NOT_AGREED, "nobody agreed to sign, and nothing changed"),
     (UNCERTAIN, "sent, and not everything is known to have taken effect"),
+    (INTERRUPTED, "stopped by Ctrl-C"),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,8 @@ pub enum Failure {
          trying again"
     )]
     Unknown { signature: Signature },
+    #[error("stopped by Ctrl-C")]
+    Interrupted,
     #[error("{done} of {of} transactions took effect, then: {error}")]
     Partial { done: usize, of: usize, error: Box<Failure> },
 }
@@ -146,6 +151,7 @@ impl Failure {
             }
             Failure::Declined | Failure::NoTerminal => NOT_AGREED,
             Failure::Unknown { .. } | Failure::Partial { .. } => UNCERTAIN,
+            Failure::Interrupted => INTERRUPTED,
             _ => UNUSABLE,
         }
     }
@@ -189,5 +195,6 @@ pub mod tests {
         assert!(Failure::NoTerminal.to_string().contains("--yes"));
         assert_eq!(Failure::Unknown { signature: Signature::default() }.code(), 5);
         assert_eq!(Failure::Config(ConfigError::NoHome).code(), 2);
+        assert_eq!(Failure::Interrupted.code(), 130);
     }
 }

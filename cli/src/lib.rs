@@ -9,9 +9,11 @@ pub mod commands;
 pub mod config;
 pub mod criteria;
 pub mod failure;
+pub mod live;
 pub mod output;
 pub mod pick;
 pub mod plan;
+pub mod progress;
 pub mod table;
 pub mod time;
 

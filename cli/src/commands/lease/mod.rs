@@ -1,11 +1,13 @@
 //! `leasehold lease`: machines leased together, from opening to the last claim.
 
 mod change;
+mod connect;
 mod leased;
 mod list;
 mod open;
 mod settle;
 mod show;
+mod watch;
 
 use clap::{Args, Subcommand};
 use solana_pubkey::Pubkey;
@@ -26,6 +28,17 @@ pub enum LeaseCommand {
     List(ListArgs),
     /// A lease and its machines: how long they were up, what is spent and what is left.
     Show(LeaseArgs),
+    /// A lease as it runs, read again every few seconds, until it is settled or Ctrl-C.
+    ///
+    /// On a terminal it is drawn in place, the machines that stand to lose most first; elsewhere each change
+    /// is a line, or with --output a JSON object.
+    Watch(watch::WatchArgs),
+    /// Where the machines of a lease are, as an inventory for ssh, Ansible or Ray, or as JSON.
+    ///
+    /// A board knows each machine's address and the UDP port that keepers probe; the port of its SSH server is
+    /// not on the chain: it is 22 unless --port says otherwise. In Ray's file the head is, of the machines that
+    /// are not down, the one that was up in most rounds of its lease; of several, that of the lowest slot.
+    Connect(connect::ConnectArgs),
     /// Lets a lease run longer, at the prices it was opened with.
     Extend(ExtendArgs),
     /// Ends a lease with the round that runs; costs an hour, or 5 percent of what was left, the lesser.
@@ -93,6 +106,8 @@ pub async fn run(chain: &Chain, command: LeaseCommand) -> Result<(), Failure> {
         LeaseCommand::Open(args) => open::run(chain, args).await,
         LeaseCommand::List(args) => list::run(chain, args).await,
         LeaseCommand::Show(args) => show::run(chain, args).await,
+        LeaseCommand::Watch(args) => watch::run(chain, args).await,
+        LeaseCommand::Connect(args) => connect::run(chain, args).await,
         LeaseCommand::Extend(args) => change::extend(chain, args).await,
         LeaseCommand::Cancel(args) => change::cancel(chain, args).await,
         LeaseCommand::Transfer(args) => change::transfer(chain, args).await,

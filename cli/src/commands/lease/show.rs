@@ -58,7 +58,7 @@ pub async fn run(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
 }
 
 impl Shown {
-    fn new(leased: &Leased) -> Result<Self, Failure> {
+    pub fn new(leased: &Leased) -> Result<Self, Failure> {
         let Leased { address, lease, board, market, .. } = leased;
         let view = leased.view()?;
         let node = |(slot, machine)| Node::new(leased, slot, machine).transpose();

@@ -12,6 +12,7 @@ mod reprice;
 mod rows;
 mod show;
 mod slots;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -65,6 +66,11 @@ pub enum MachineCommand {
     Forfeit(SlotsArgs),
     /// Machines of a supplier.
     Show(ShowArgs),
+    /// Machines of a supplier as they serve, read again every few seconds, until Ctrl-C.
+    ///
+    /// On a terminal they are drawn in place, those that are down first; elsewhere each change is a line, or
+    /// with --output a JSON object. Each reading takes every board of the market, or the one that --board names.
+    Watch(watch::WatchArgs),
 }
 
 #[derive(Args)]
@@ -122,6 +128,7 @@ pub async fn run(chain: &Chain, command: MachineCommand) -> Result<(), Failure> 
         MachineCommand::Detect(args) => return detect::run(chain, args).await,
         MachineCommand::Show(args) => return show::run(chain, args).await,
         MachineCommand::Reprice(args) => return reprice::run(chain, args).await,
+        MachineCommand::Watch(args) => return watch::run(chain, args).await,
         MachineCommand::Retire(args) => {
             let (market, board) = load(chain, args.market, args.board).await?;
             let (view, wallet, now) = (board.view()?, chain.wallet()?, chain.fetch().now().await?);

@@ -61,7 +61,7 @@ pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
 }
 
 impl Machines {
-    fn new(market: &MarketView, boards: &[BoardView], wallet: &Pubkey) -> Self {
+    pub fn new(market: &MarketView, boards: &[BoardView], wallet: &Pubkey) -> Self {
         let supplier = market.reference.supplier(wallet);
         let machines = boards.iter().flat_map(|board| {
             board.of_supplier(supplier).map(move |(index, slot)| Line::new(market, board, index, slot))

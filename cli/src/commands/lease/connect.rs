@@ -1,0 +1,170 @@
+//! `leasehold lease connect`.
+
+mod ansible;
+mod host;
+mod inventory;
+mod login;
+mod ray;
+mod ssh;
+
+use clap::{Args, ValueEnum};
+use leasehold::{error::LeaseholdError, state::LeaseState};
+use leasehold_client::error::Refusal;
+use solana_pubkey::Pubkey;
+
+use self::{
+    inventory::Inventory,
+    login::{Identity, Login, User},
+};
+use super::leased::{LeaseArgs, LeaseId, Leased};
+use crate::{
+    chain::{Chain, MarketId},
+    failure::Failure,
+    live::span,
+    output::Format,
+    progress::patiently,
+    time::{rfc3339, start_of},
+};
+
+#[derive(Args)]
+pub struct ConnectArgs {
+    /// The lease: its address, or with --market numbers of its board and its own, as 0:12.
+    #[arg(value_name = "LEASE", required_unless_present = "cluster", conflicts_with = "cluster")]
+    pub id: Option<LeaseId>,
+    /// The market, by number or by address; needed where the lease is named by numbers, and for a cluster.
+    #[arg(long, env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]
+    pub market: Option<MarketId>,
+    /// All open leases of a wallet with this number, on every board of the market.
+    #[arg(long, value_name = "NUMBER", requires = "market")]
+    pub cluster: Option<u64>,
+    /// Wallet that owns the cluster's leases [default: the keypair's]
+    #[arg(long, value_name = "WALLET", conflicts_with = "id")]
+    pub owner: Option<Pubkey>,
+    /// Form of the inventory [default: a table, or JSON where --output asks for it]
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<Form>,
+    /// Name to log in by; Ray's file needs it.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<User>,
+    /// Port of the machines' SSH servers, which is not on the chain.
+    #[arg(long, value_name = "PORT", default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// File of the private key to log in with.
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<Identity>,
+}
+
+/// Form of an inventory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// An array of machines, as --output json.
+    Json,
+    /// Ansible's inventory in YAML, for a file whose name ends in .yml: a group for each lease.
+    Ansible,
+    /// Ray's cluster file, with the provider `local`.
+    Ray,
+    /// A part of ssh's configuration.
+    Ssh,
+}
+
+pub async fn run(chain: &Chain, args: ConnectArgs) -> Result<(), Failure> {
+    let output = printed(chain.settings.output, args.format)?;
+    let login = Login { user: args.user, port: args.port, identity: args.identity };
+    let leases = match (args.id, args.cluster, args.market) {
+        (Some(id), ..) => vec![LeaseArgs { id, market: args.market }.load(chain).await?],
+        (None, Some(cluster), Some(market)) => {
+            let owner = chain.wallet_or(args.owner)?;
+            patiently("Reading leases", gather(chain, market.0, owner, cluster)).await?
+        }
+        // Nobody gets here past the definition of the arguments.
+        (None, ..) => return Err(Failure::Input("give a lease, or --cluster and --market".to_owned())),
+    };
+    let now = chain.fetch().now().await?;
+    let (inventory, notes) = Inventory::new(args.cluster, &leases, now)?;
+    for note in notes.iter().chain(&inventory.warnings()) {
+        eprintln!("leasehold: {note}");
+    }
+    match output {
+        Printed::As(format) => format.print(&inventory),
+        Printed::Text(form) => print!("{}", text(&inventory, form, &login)?),
+    }
+    Ok(())
+}
+
+/// What is printed: the inventory itself, or a file made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Printed {
+    As(Format),
+    Text(Form),
+}
+
+fn printed(output: Format, form: Option<Form>) -> Result<Printed, Failure> {
+    match (output, form) {
+        (Format::Display, Some(Form::Json)) => Ok(Printed::As(Format::Json)),
+        (output, None | Some(Form::Json)) => Ok(Printed::As(output)),
+        (Format::Display, Some(form)) => Ok(Printed::Text(form)),
+        _ => Err(Failure::Input("--output json goes with --format json only: leave one out".to_owned())),
+    }
+}
+
+fn text(inventory: &Inventory, form: Form, login: &Login) -> Result<String, Failure> {
+    Ok(match form {
+        Form::Ansible => ansible::inventory(inventory, login),
+        Form::Ray => ray::cluster(inventory, login)?,
+        Form::Ssh => ssh::config(inventory, login),
+        Form::Json => Format::Json.render(inventory),
+    })
+}
+
+/// Every lease of a wallet with a cluster's number.
+async fn gather(chain: &Chain, market: Pubkey, owner: Pubkey, cluster: u64) -> Result<Vec<Leased>, Failure> {
+    let (market, mut leases) = (chain.market(market).await?, Vec::new());
+    for index in 0..market.account.next_board {
+        let board = market.board(index);
+        let mut found = chain.fetch().leases(&board.address).await?;
+        found.retain(|lease| lease.account.owner == owner && lease.account.cluster == Some(cluster));
+        if found.is_empty() {
+            continue;
+        }
+        let data = chain.fetch().board(board.address).await?;
+        leases.extend(found.into_iter().map(|lease| Leased {
+            address: lease.address,
+            lease: lease.account,
+            board,
+            data: data.clone(),
+            market: market.clone(),
+        }));
+    }
+    Ok(leases)
+}
+
+/// Refuses a lease whose machines serve it no more. What is worth knowing of one that doesn't run yet.
+fn require_running(leased: &Leased, now: i64) -> Result<Option<String>, Failure> {
+    let Leased { lease, .. } = leased;
+    let time = |round| start_of(lease.terms.round_secs, round);
+    let (start, end) = (time(lease.from), time(lease.until));
+    let refused = |why: String| Err(Failure::Refused(format!("{} {why}", leased.name())));
+    match lease.state {
+        LeaseState::Settled => refused("is settled: its machines serve it no more".to_owned()),
+        LeaseState::Cancelled => {
+            refused(format!("is cancelled: its machines serve it until {} at most", rfc3339(end)))
+        }
+        LeaseState::Open if now >= end => {
+            refused(format!("is over since {}: its machines serve it no more", rfc3339(end)))
+        }
+        LeaseState::Open if now < start => {
+            let secs = u64::try_from(start.saturating_sub(now)).unwrap_or(0);
+            let (name, start) = (leased.name(), rfc3339(start));
+            Ok(Some(format!(
+                "{name} begins at {start}, in {}: its machines serve it from then on",
+                span(secs)
+            )))
+        }
+        LeaseState::Open => Ok(None),
+    }
+}
+
+/// A lease all of whose machines left it.
+fn nothing_left() -> Failure {
+    Refusal::from(LeaseholdError::MachineNotLeased).into()
+}

@@ -1,0 +1,169 @@
+//! A machine that serves a lease, and where it is.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use leasehold::state::{Slot, Verdict};
+use leasehold_client::board::BoardView;
+use serde::Serialize;
+use solana_pubkey::Pubkey;
+
+use super::super::leased::Leased;
+use crate::{criteria::Country, table::count};
+
+/// A machine of a lease.
+#[derive(Clone, Debug, Serialize)]
+pub struct Host {
+    /// Unique within a market: "lease-0-12-slot7".
+    pub name: String,
+    pub lease: String,
+    /// Numbers of its board and of its lease.
+    pub board: u32,
+    pub serial: u32,
+    pub slot: u16,
+    pub node_key: String,
+    pub class: String,
+    pub gpus: u8,
+    pub country: String,
+    pub address: IpAddr,
+    /// UDP port that keepers probe.
+    pub probe_port: u16,
+    /// Verdict of the last closed round: up, down or unknown.
+    pub now: &'static str,
+    /// Closed rounds of the lease in which it was up.
+    pub rounds_up: u32,
+}
+
+impl Host {
+    pub fn new(leased: &Leased, view: &BoardView, index: u16, slot: &Slot) -> Self {
+        let (board, serial) = (leased.board.index, leased.lease.serial);
+        let last = view.header.next_round.checked_sub(1);
+        Host {
+            name: format!("lease-{board}-{serial}-slot{index}"),
+            lease: leased.address.to_string(),
+            board,
+            serial,
+            slot: index,
+            node_key: Pubkey::new_from_array(slot.node_key).to_string(),
+            class: leased.market.class_name(slot.traits.class),
+            gpus: slot.traits.gpus,
+            country: Country(slot.traits.country).to_string(),
+            address: IpAddr::from(Ipv6Addr::from(slot.endpoint.ip)).to_canonical(),
+            probe_port: slot.endpoint.port(),
+            now: match last.and_then(|last| view.header.verdict(slot, last)) {
+                Some(Verdict::Up) => "up",
+                Some(Verdict::Down) => "down",
+                Some(Verdict::Unknown) | None => "unknown",
+            },
+            rounds_up: slot.lease_up,
+        }
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.now == "down"
+    }
+
+    /// The class for a file that somebody else's program reads: it may take other characters for its own.
+    pub fn plain_class(&self) -> String {
+        let plain = |character: char| character.is_ascii_alphanumeric() || " ._+-".contains(character);
+        self.class.chars().map(|character| if plain(character) { character } else { '_' }).collect()
+    }
+
+    /// In a comment: "slot 7: RTX 4090, 8 GPUs, DE, probed at port 7000, DOWN NOW".
+    pub fn comment(&self) -> String {
+        let Host { slot, gpus, country, probe_port, .. } = self;
+        let gpus = count(usize::from(*gpus), "GPU");
+        let marks: String = self.marks().map(|mark| format!(", {mark}")).collect();
+        let class = self.plain_class();
+        format!("slot {slot}: {class}, {gpus}, {country}, probed at port {probe_port}{marks}")
+    }
+
+    /// What to know before it is connected to.
+    pub fn marks(&self) -> impl Iterator<Item = &'static str> {
+        let down = self.is_down().then_some("DOWN NOW");
+        down.into_iter().chain(self.is_astray().then_some("NO ADDRESS OF THE INTERNET"))
+    }
+
+    /// Whether its address leads into this machine or its own network, or nowhere. Suppliers choose it.
+    pub fn is_astray(&self) -> bool {
+        match self.address {
+            IpAddr::V4(ip) => {
+                let [first, second, ..] = ip.octets();
+                let shared = first == 100 && second & 0xc0 == 64;
+                let local = ip.is_loopback() || ip.is_private() || ip.is_link_local() || shared;
+                local || first == 0 || first >= 224
+            }
+            // Only 2000::/3 is given out for the internet.
+            IpAddr::V6(ip) => ip.segments()[0] & 0xe000 != 0x2000,
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use leasehold_client::sample::change;
+
+    use super::{super::super::leased::tests::sample, *};
+
+    /// Slot 0 of the sample's lease 1 with this class and address.
+    pub fn host(class: &str, address: &str) -> Host {
+        let leased = sample(1);
+        let view = leased.view().unwrap();
+        let host = Host::new(&leased, &view, 0, view.slot(0).unwrap());
+        Host { class: class.to_owned(), address: address.parse().unwrap(), ..host }
+    }
+
+    #[test]
+    fn a_mapped_address_is_told_as_it_was_before() {
+        let mut leased = sample(1);
+        change(&mut leased.data.account, |_, slots| {
+            slots[0].endpoint.ip = "::ffff:203.0.113.7".parse::<Ipv6Addr>().unwrap().octets();
+            slots[0].endpoint.port = 7_000u16.to_le_bytes();
+            slots[1].endpoint.ip = "2a00::7".parse::<Ipv6Addr>().unwrap().octets();
+        });
+        let view = leased.view().unwrap();
+        let host = |slot| Host::new(&leased, &view, slot, view.slot(slot).unwrap());
+        let json = serde_json::to_value(host(0)).unwrap();
+        assert_eq!((&json["address"], &json["probe_port"]), (&"203.0.113.7".into(), &7_000.into()));
+        assert_eq!((&json["name"], &json["now"]), (&"lease-0-1-slot0".into(), &"up".into()));
+        assert_eq!((&json["country"], &json["rounds_up"]), (&"DE".into(), &8.into()));
+        assert_eq!(host(1).address.to_string(), "2a00::7");
+        assert_eq!(host(0).comment(), "slot 0: RTX 4090, 1 GPU, DE, probed at port 7000");
+    }
+
+    #[test]
+    fn a_machine_is_down_by_the_last_closed_round() {
+        let mut leased = sample(1);
+        let now = |leased: &Leased| {
+            let view = leased.view().unwrap();
+            Host::new(leased, &view, 0, view.slot(0).unwrap()).now
+        };
+        change(&mut leased.data.account, |board, _| board.next_round = 996);
+        assert_eq!(now(&leased), "down", "in round 995");
+        change(&mut leased.data.account, |board, _| board.votes = [0; 64]);
+        assert_eq!(now(&leased), "unknown", "nobody voted");
+    }
+
+    #[test]
+    fn addresses_that_lead_to_no_stranger_are_noticed() {
+        for astray in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.0.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "ff02::1",
+        ] {
+            assert!(host("A", astray).is_astray(), "{astray}");
+        }
+        for good in ["1.1.1.1", "100.128.0.1", "2a00::7"] {
+            assert!(!host("A", good).is_astray(), "{good}");
+        }
+    }
+}

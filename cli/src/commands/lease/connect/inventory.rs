@@ -1,0 +1,233 @@
+//! The machines that serve a lease, or all leases of a cluster.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{
+    super::leased::Leased,
+    host::Host,
+    {nothing_left, require_running},
+};
+use crate::{failure::Failure, table::Table};
+
+/// Machines that a warning names at most.
+const NAMED: usize = 8;
+
+/// What is connected to: as JSON, its machines.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Inventory {
+    /// Number that ties several leases together, where that was asked for.
+    #[serde(skip)]
+    pub cluster: Option<u64>,
+    /// By board, lease and slot.
+    pub hosts: Vec<Host>,
+}
+
+impl Inventory {
+    /// Machines that are in these leases and stand by them, and what is worth knowing besides. Of a cluster,
+    /// leases that don't run are left out.
+    pub fn new(cluster: Option<u64>, leases: &[Leased], now: i64) -> Result<(Self, Vec<String>), Failure> {
+        let (mut hosts, mut notes, mut refused) = (Vec::new(), Vec::new(), None);
+        for leased in leases {
+            match require_running(leased, now) {
+                Ok(note) => notes.extend(note),
+                Err(error) => {
+                    notes.extend(cluster.map(|_| format!("left out: {error}")));
+                    refused = Some(error);
+                    continue;
+                }
+            }
+            let view = leased.view()?;
+            let serving = view.leased(leased.lease.serial).filter(|(_, slot)| !slot.is_forfeited());
+            hosts.extend(serving.map(|(index, slot)| Host::new(leased, &view, index, slot)));
+        }
+        if hosts.is_empty() {
+            return Err(match (cluster, refused) {
+                (Some(cluster), _) => Failure::Refused(format!(
+                    "the wallet has no lease of cluster {cluster} with machines that serve it: see `leasehold \
+                     lease list`"
+                )),
+                (None, Some(error)) => error,
+                (None, None) => nothing_left(),
+            });
+        }
+        Ok((Inventory { cluster, hosts }, notes))
+    }
+
+    /// "cluster-3", or "lease-0-12".
+    pub fn name(&self) -> String {
+        match (self.cluster, self.hosts.first()) {
+            (Some(cluster), _) => format!("cluster-{cluster}"),
+            (None, Some(host)) => format!("lease-{}-{}", host.board, host.serial),
+            (None, None) => "lease".to_owned(),
+        }
+    }
+
+    /// Machines of each lease.
+    pub fn leases(&self) -> impl Iterator<Item = &[Host]> {
+        self.hosts.chunk_by(|one, next| (one.board, one.serial) == (next.board, next.serial))
+    }
+
+    /// What is to be known before these addresses are used.
+    pub fn warnings(&self) -> Vec<String> {
+        let down = self.hosts.iter().filter(|host| host.is_down()).map(|host| host.name.clone());
+        let astray = self.hosts.iter().filter(|host| host.is_astray());
+        let astray = astray.map(|host| format!("{} ({})", host.name, host.address));
+        [
+            ("down in the last closed round", some(down.collect())),
+            (
+                "addresses that are none of the internet, and lead to this machine, to its network or nowhere",
+                some(astray.collect()),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(what, names)| Some(format!("{what}: {}", names?)))
+        .collect()
+    }
+
+    /// The same as comments of a file.
+    pub fn comments(&self) -> String {
+        self.warnings().iter().map(|warning| format!("# {warning}\n")).collect()
+    }
+}
+
+/// The first names of a list, and how many more there are; nothing where there are none.
+fn some(names: Vec<String>) -> Option<String> {
+    let (first, rest) = names.split_at(names.len().min(NAMED));
+    match (first, rest.len()) {
+        ([], _) => None,
+        (first, 0) => Some(first.join(", ")),
+        (first, more) => Some(format!("{} and {more} more", first.join(", "))),
+    }
+}
+
+impl fmt::Display for Inventory {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut table = Table::new(&[
+            "LEASE", ">SLOT", "NOW", "ADDRESS", ">PROBED", "CLASS", ">GPUS", "COUNTRY", "NODE KEY",
+        ]);
+        for host in &self.hosts {
+            table.row(vec![
+                format!("{}:{}", host.board, host.serial),
+                host.slot.to_string(),
+                host.now.to_owned(),
+                host.address.to_string(),
+                host.probe_port.to_string(),
+                host.class.clone(),
+                host.gpus.to_string(),
+                host.country.clone(),
+                host.node_key.clone(),
+            ]);
+        }
+        table.fmt(f)
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use leasehold::state::{LeaseState, Slot, SlotState};
+    use leasehold_client::sample::change;
+
+    use super::{
+        super::{super::leased::tests::sample, host::tests::host},
+        *,
+    };
+    use crate::output::Format;
+
+    /// Round 1,000 of 990 to 1,009 runs.
+    const NOW: i64 = 600_000;
+
+    /// A lease of two machines at these addresses, whose class is called that; the second one is down.
+    pub fn inventory(class: &str, addresses: [&str; 2]) -> Inventory {
+        let [first, second] = addresses.map(|address| host(class, address));
+        let second = Host {
+            name: "lease-0-1-slot1".to_owned(),
+            slot: 1,
+            now: "down",
+            rounds_up: 10,
+            probe_port: 7_001,
+            ..second
+        };
+        Inventory { cluster: None, hosts: vec![first, second] }
+    }
+
+    fn refused(leased: Leased, now: i64) -> String {
+        let failure = Inventory::new(None, &[leased], now).unwrap_err();
+        assert_eq!(failure.code(), 3);
+        failure.to_string()
+    }
+
+    #[test]
+    fn machines_that_stand_by_their_lease_are_listed() {
+        let mut leased = sample(1);
+        let (all, notes) = Inventory::new(None, &[sample(1)], NOW).unwrap();
+        let slots = |inventory: &Inventory| inventory.hosts.iter().map(|host| host.slot).collect::<Vec<_>>();
+        assert!(slots(&all) == [0, 1] && notes.is_empty() && all.name() == "lease-0-1");
+        change(&mut leased.data.account, |_, slots| slots[0].flags = Slot::ABANDONED);
+        assert_eq!(slots(&Inventory::new(None, &[leased], NOW).unwrap().0), [1]);
+        let mut leased = sample(1);
+        change(&mut leased.data.account, |_, slots| {
+            slots[..2].iter_mut().for_each(|slot| slot.state = SlotState::Suspended as u8)
+        });
+        assert!(Inventory::new(None, &[leased], NOW).is_err_and(|error| error.code() == 3));
+    }
+
+    #[test]
+    fn a_lease_that_does_not_run_is_refused_with_the_reason() {
+        assert_eq!(refused(sample(2), NOW), "lease 2 on board 0 is settled: its machines serve it no more");
+        let over = refused(sample(1), 1_010 * 600);
+        assert!(over.contains("is over since 1970-01-08T00:20:00Z"), "{over}");
+        let mut cancelled = sample(1);
+        cancelled.lease.state = LeaseState::Cancelled;
+        assert!(refused(cancelled, NOW).contains("is cancelled: "));
+    }
+
+    #[test]
+    fn it_is_told_when_a_lease_begins() {
+        let (inventory, notes) = Inventory::new(None, &[sample(1)], 990 * 600 - 90).unwrap();
+        assert_eq!(inventory.hosts.len(), 2);
+        let expected = "lease 1 on board 0 begins at 1970-01-07T21:00:00Z, in 1 min 30 s: ";
+        assert!(notes[0].starts_with(expected), "{notes:?}");
+    }
+
+    #[test]
+    fn a_cluster_is_all_its_leases_that_run() {
+        let mut other = sample(1);
+        (other.lease.serial, other.board.index) = (3, 1);
+        change(&mut other.data.account, |_, slots| slots[0].lease = 3);
+        let (cluster, notes) = Inventory::new(Some(3), &[sample(1), sample(2), other], NOW).unwrap();
+        let names: Vec<_> = cluster.hosts.iter().map(|host| host.name.as_str()).collect();
+        assert_eq!(names, ["lease-0-1-slot0", "lease-0-1-slot1", "lease-1-3-slot0"]);
+        assert_eq!((cluster.name().as_str(), cluster.leases().count()), ("cluster-3", 2));
+        assert!(notes.len() == 1 && notes[0].starts_with("left out: lease 2 on board 0 is settled"));
+        let none = Inventory::new(Some(3), &[sample(2)], NOW).unwrap_err();
+        assert!(none.code() == 3 && none.to_string().contains("no lease of cluster 3"), "{none}");
+    }
+
+    #[test]
+    fn for_people_it_is_a_table_and_for_programs_an_array() {
+        let inventory = inventory("RTX 4090", ["203.0.113.7", "2a00::7"]);
+        let text = inventory.to_string();
+        let expected = "\
+LEASE  SLOT  NOW   ADDRESS      PROBED  CLASS     GPUS  COUNTRY  NODE KEY
+0:1       0  up    203.0.113.7     257  RTX 4090     1  DE       ";
+        assert!(text.starts_with(expected), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&Format::Json.render(&inventory)).unwrap();
+        assert_eq!((&json[1]["slot"], &json[1]["now"]), (&1.into(), &"down".into()));
+        assert_eq!(json[1]["address"], "2a00::7");
+        assert_eq!(Format::JsonCompact.render(&inventory).lines().count(), 1);
+    }
+
+    #[test]
+    fn machines_that_are_down_or_lead_astray_are_warned_of() {
+        let warnings = inventory("A", ["127.0.0.1", "2a00::7"]).warnings();
+        assert_eq!(warnings[0], "down in the last closed round: lease-0-1-slot1");
+        assert!(warnings[1].ends_with("or nowhere: lease-0-1-slot0 (127.0.0.1)"), "{warnings:?}");
+        assert_eq!(warnings.len(), 2);
+        let mut many = inventory("A", ["1.1.1.1", "2a00::7"]);
+        many.hosts = vec![many.hosts.remove(1); 10];
+        assert!(many.warnings()[0].ends_with(", lease-0-1-slot1 and 2 more"), "{:?}", many.warnings());
+    }
+}
