@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use crate::{
     amount::sol,
     chain::Chain,
+    config::Settings,
     failure::Failure,
     plan::Plan,
     table::{count, labelled},
@@ -35,8 +36,7 @@ pub async fn act(chain: &Chain, plan: Plan) -> Result<(), Failure> {
     let sender = Sender::with_options(chain.rpc.clone(), wallet, options);
     let mut outcome = Outcome::new(&plan, &most, settings.dry_run);
     if !settings.dry_run {
-        let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-        agree(settings.yes, terminal, &mut io::stdin().lock())?;
+        confirm(settings)?;
     }
     let done = deliver(&sender, &plan, settings.dry_run, &mut outcome).await;
     // What took effect before a failure is told as well.
@@ -75,6 +75,12 @@ fn failed(error: SendError) -> Failure {
         SendError::Unconfirmed { signature } => Failure::Unknown { signature },
         error => Failure::Refused(explain_send(&error)),
     }
+}
+
+/// Asks whether to sign what was shown.
+pub fn confirm(settings: &Settings) -> Result<(), Failure> {
+    let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    agree(settings.yes, terminal, &mut io::stdin().lock())
 }
 
 /// Asks whether to go on, unless that was said already. Never where nobody can answer.

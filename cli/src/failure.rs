@@ -8,7 +8,7 @@ use leasehold_client::{
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
-use crate::{amount::AmountError, archive::ArchiveError, config::ConfigError};
+use crate::{amount::AmountError, archive::ArchiveError, config::ConfigError, node::NodeError};
 
 /// What was to be proved is not.
 const NOT_PROVED: u8 = 1;
@@ -35,6 +35,8 @@ pub enum Failure {
     NoSalt,
     #[error(transparent)]
     Archive(ArchiveError),
+    #[error(transparent)]
+    Node(#[from] NodeError),
     #[error("{0} (--url names the RPC node)")]
     Chain(#[from] FetchError),
     #[error(transparent)]
@@ -116,6 +118,8 @@ impl Failure {
         match self {
             Failure::NotProved(_) => NOT_PROVED,
             Failure::Rule(_) | Failure::Listing(_) | Failure::Refused(_) => REFUSED,
+            Failure::Node(NodeError::Refused { .. } | NodeError::OtherLease) => REFUSED,
+            Failure::Node(NodeError::Unacknowledged(_)) => UNCERTAIN,
             Failure::Declined | Failure::NoTerminal => NOT_AGREED,
             Failure::Unknown { .. } | Failure::Partial { .. } => UNCERTAIN,
             _ => UNUSABLE,

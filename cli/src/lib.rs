@@ -9,6 +9,8 @@ pub mod commands;
 pub mod config;
 pub mod criteria;
 pub mod failure;
+pub mod http;
+pub mod node;
 pub mod output;
 pub mod pick;
 pub mod plan;

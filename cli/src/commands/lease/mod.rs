@@ -3,6 +3,7 @@
 mod change;
 mod leased;
 mod list;
+pub mod meter;
 mod open;
 mod settle;
 mod show;
@@ -10,7 +11,10 @@ mod show;
 use clap::{Args, Subcommand};
 use solana_pubkey::Pubkey;
 
-use self::leased::LeaseArgs;
+use self::{
+    leased::LeaseArgs,
+    meter::{TokenArgs, TopUpArgs, VoucherArgs},
+};
 use super::quote::WishArgs;
 use crate::{
     chain::{Chain, MarketArgs},
@@ -20,7 +24,7 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum LeaseCommand {
-    /// Leases machines of one board, from the next round on.
+    /// Leases machines of one board, or one machine by use, from the next round on.
     Open(OpenArgs),
     /// Leases of a wallet, settled ones too until they are closed.
     List(ListArgs),
@@ -38,6 +42,17 @@ pub enum LeaseCommand {
     Settle(LeaseArgs),
     /// Claims what is refunded, and the part of slashed stake that is the owner's. Anybody may, for the owner.
     Claim(LeaseArgs),
+    /// Adds to the deposit of a lease by use. Anybody may, for the owner.
+    TopUp(TopUpArgs),
+    /// Ends a lease by use six rounds after the one that runs; its owner may, and the machine's supplier.
+    Notice(LeaseArgs),
+    /// Prints a token with which the machine of a lease by use can be called: the API key for OpenAI's clients.
+    Token(TokenArgs),
+    /// Signs for what was used under a lease by use, as its spender.
+    ///
+    /// A voucher says what is owed in all since the lease began, and takes the place of all before it. Whoever
+    /// holds it can have the machine paid, up to the deposit: it can't be taken back.
+    Voucher(VoucherArgs),
     /// Closes the account of a settled lease a day after its end; its rent goes back. Anybody may.
     Close(LeaseArgs),
 }
@@ -47,11 +62,15 @@ pub struct OpenArgs {
     #[command(flatten)]
     pub wish: WishArgs,
     /// Most to deposit, where the machines of the quote are gone by then [default: the quote's total]
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", conflicts_with = "metered")]
     pub max_deposit: Option<String>,
     /// Number of your choice that ties leases on several boards together.
     #[arg(long, value_name = "NUMBER")]
     pub cluster: Option<u64>,
+    /// Ed25519 key that is to sign call tokens and vouchers, with --metered: the public half in base58 [default: the
+    /// wallet, which is such a key as well]
+    #[arg(long, requires = "metered", value_name = "PUBKEY")]
+    pub spender: Option<Pubkey>,
 }
 
 #[derive(Args)]
@@ -99,6 +118,10 @@ pub async fn run(chain: &Chain, command: LeaseCommand) -> Result<(), Failure> {
         LeaseCommand::Replace(args) => change::replace(chain, args).await,
         LeaseCommand::Settle(args) => settle::settle(chain, args).await,
         LeaseCommand::Claim(args) => settle::claim(chain, args).await,
+        LeaseCommand::TopUp(args) => meter::top_up(chain, args).await,
+        LeaseCommand::Notice(args) => meter::notice(chain, args).await,
+        LeaseCommand::Token(args) => meter::token(chain, args).await,
+        LeaseCommand::Voucher(args) => meter::voucher(chain, args).await,
         LeaseCommand::Close(args) => settle::close(chain, args).await,
     }
 }
