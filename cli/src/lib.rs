@@ -34,6 +34,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Keeper { command } => commands::keeper::run(&Chain::new(settings), command).await,
         Command::Board { command } => commands::board::run(&Chain::new(settings), command).await,
         Command::Market { command } => commands::market::run(&Chain::new(settings), command).await,
-        Command::Receipt { command } => commands::receipt::run(&settings, command).await,
+        Command::Log { command } => commands::log::run(&Chain::new(settings), command).await,
+        Command::Receipt { command } => commands::receipt::run(&Chain::new(settings), command).await,
     }
 }

@@ -3,6 +3,7 @@
 pub mod board;
 pub mod keeper;
 pub mod lease;
+pub mod log;
 pub mod machine;
 pub mod market;
 pub mod offers;

@@ -116,14 +116,15 @@ impl FromStr for Slots {
 
 impl SlotsArgs {
     /// Every slot once, in order.
-    fn numbers(&self) -> Vec<u16> {
+    pub fn numbers(&self) -> Vec<u16> {
         let mut all: Vec<_> = self.slots.iter().flat_map(|slots| slots.first..=slots.last).collect();
         all.sort_unstable();
         all.dedup();
         all
     }
 
-    async fn load(&self, chain: &Chain) -> Result<(MarketView, FetchedBoard), Failure> {
+    /// Market and board that are meant.
+    pub async fn load(&self, chain: &Chain) -> Result<(MarketView, FetchedBoard), Failure> {
         let market = chain.market(self.market.id.0).await?;
         let board = chain.fetch().board(address::board(&market.reference.address, self.board)).await?;
         Ok((market, board))
