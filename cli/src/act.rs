@@ -8,7 +8,7 @@ use std::{
 use leasehold_client::{
     error::explain_send,
     fetch::FetchError,
-    sender::{MAX_UNITS, Price, Receipt, SendError, Sender, SenderOptions},
+    sender::{Price, Receipt, SendError, Sender, SenderOptions},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -18,12 +18,10 @@ use crate::{
     chain::Chain,
     config::Settings,
     failure::Failure,
+    fees::fees,
     plan::Plan,
     table::{count, labelled},
 };
-
-/// Lamports that a transaction costs for each signature.
-const SIGNATURE: u64 = 5_000;
 
 /// Shows a plan, asks whether to go on, and carries it out; or tells what would happen.
 pub async fn act(chain: &Chain, plan: Plan) -> Result<(), Failure> {
@@ -120,14 +118,6 @@ async fn rent(chain: &Chain, plan: &Plan) -> Result<u64, Failure> {
         sum = sum.saturating_add(chain.rent(growth.to).await?.saturating_sub(before));
     }
     Ok(sum)
-}
-
-/// Lamports of fees at most: each transaction may be signed anew a few times, and fail on the chain.
-fn fees(plan: &Plan, price: u64, attempts: u32) -> u64 {
-    let priority = price.saturating_mul(u64::from(MAX_UNITS)).div_ceil(1_000_000);
-    let transactions = u64::try_from(plan.steps.len()).unwrap_or(u64::MAX);
-    let once = SIGNATURE.saturating_add(priority);
-    once.saturating_mul(transactions).saturating_mul(u64::from(attempts))
 }
 
 /// What is about to be done, and the most it can cost.

@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod criteria;
 pub mod failure;
+pub mod fees;
 pub mod http;
 pub mod node;
 pub mod output;

@@ -2,6 +2,7 @@
 //! only for such leases.
 
 mod change;
+mod draft;
 mod quoted;
 mod spender;
 mod token;
@@ -43,7 +44,7 @@ use crate::{
 /// How the lease is to be paid.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MeterFlags {
-    /// Lease one machine by use: it is paid what vouchers are signed for, and not by the hour.
+    /// Lease one machine by use and not by the hour: it is paid what vouchers are signed for.
     #[arg(long, requires = "deposit")]
     pub metered: bool,
     /// What to deposit with --metered, in the market's payment mint. Vouchers can take no more; what they leave comes
@@ -52,7 +53,7 @@ pub struct MeterFlags {
     pub deposit: Option<String>,
 }
 
-/// What a lease by use opened now would get.
+/// What a metered lease opened now would get.
 #[derive(Clone, Debug)]
 struct Found<'a> {
     board: BoardView<'a>,
@@ -102,7 +103,7 @@ fn find<'a>(
 ) -> Result<Found<'a>, Failure> {
     if args.machines != 1 {
         return Err(Failure::Input(
-            "a lease by use has one machine: leave out --machines, and open one lease for each".to_owned(),
+            "a metered lease has one machine: leave out --machines, and open one lease for each".to_owned(),
         ));
     }
     let criteria = args.criteria.criteria(market)?;
@@ -158,7 +159,7 @@ fn plan(market: &MarketView, found: &Found, buyer: Pubkey, cluster: Option<u64>)
     let spender = quote.meter.map(|meter| meter.spender).unwrap_or_default();
     let whose = if spender == buyer { " (this wallet's key)" } else { "" };
     let deposit: Money = offer.deposit;
-    Plan::new(format!("Open lease {} by use on board {}", quote.serial, board.index))
+    Plan::new(format!("Open metered lease {} on board {}", quote.serial, board.index))
         .fact("Lease:", "lease", board.lease(quote.serial))
         .fact_as("Machine:", "slots", offer.machine(), quote.slots.clone())
         .fact("Rounds:", "rounds", format!("{} to {}", quote.from, quote.until.saturating_sub(1)))

@@ -24,7 +24,7 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum LeaseCommand {
-    /// Leases machines of one board, or one machine by use, from the next round on.
+    /// Leases machines of one board, or one metered machine, from the next round on.
     Open(OpenArgs),
     /// Leases of a wallet, settled ones too until they are closed.
     List(ListArgs),
@@ -42,13 +42,13 @@ pub enum LeaseCommand {
     Settle(LeaseArgs),
     /// Claims what is refunded, and the part of slashed stake that is the owner's. Anybody may, for the owner.
     Claim(LeaseArgs),
-    /// Adds to the deposit of a lease by use. Anybody may, for the owner.
+    /// Adds to the deposit of a metered lease. Anybody may, for the owner.
     TopUp(TopUpArgs),
-    /// Ends a lease by use six rounds after the one that runs; its owner may, and the machine's supplier.
+    /// Ends a metered lease six rounds after the one that runs; its owner may, and the machine's supplier.
     Notice(LeaseArgs),
-    /// Prints a token with which the machine of a lease by use can be called: the API key for OpenAI's clients.
+    /// Prints a token with which the machine of a metered lease can be called: the API key for OpenAI's clients.
     Token(TokenArgs),
-    /// Signs for what was used under a lease by use, as its spender.
+    /// Signs for what was used under a metered lease, as its spender.
     ///
     /// A voucher says what is owed in all since the lease began, and takes the place of all before it. Whoever
     /// holds it can have the machine paid, up to the deposit: it can't be taken back.

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_by_use_shows_its_meter() {
+    fn a_metered_lease_shows_its_meter() {
         let shown = Shown::new(&metered()).unwrap();
         let text = shown.to_string();
         let mint = shown.lease.deposit.token.mint;

@@ -140,7 +140,7 @@ impl fmt::Display for Shown {
             let Some(first) = board.first() else { continue };
             let slots: Vec<_> = board.iter().map(|machine| machine.slot.to_string()).collect();
             let slots = slots.join(", ");
-            write!(f, "\n\nMachines of board {} without a lane: slots {slots}", first.board)?;
+            write!(f, "\n\nWithout a lane on board {}: slots {slots}", first.board)?;
         }
         Ok(())
     }
@@ -164,7 +164,7 @@ mod tests {
 BOARD  SLOT  GENERATION  BATCHES  LEASE  NEXT RECEIPT  LAST
     0     1           0        1      1             5  1970-01-07T22:40:00Z
 
-Machines of board 0 without a lane: slots 0";
+Without a lane on board 0: slots 0";
         assert!(text.ends_with(expected), "{text}");
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["batches"], &json["lanes"][0]["next_seq"]), (&"1".into(), &"5".into()));

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn anybody_tops_up_a_lease_by_use_for_its_owner() {
+    fn anybody_tops_up_a_metered_lease_for_its_owner() {
         let plan = plan_top_up(&metered(), wallet(5), "0.0004").unwrap();
         assert_eq!(
             (plan.spends[0].money.amount, &plan.details()["deposit"]["amount"]),

@@ -14,7 +14,7 @@ use crate::{
     time::{rfc3339, start_of},
 };
 
-/// What could be leased by use now.
+/// What could be leased now, metered.
 #[derive(Debug, Serialize)]
 pub struct MeteredQuote {
     pub fits: bool,
@@ -22,7 +22,7 @@ pub struct MeteredQuote {
     pub offer: Option<MeteredOffer>,
 }
 
-/// A machine that allows leases by use.
+/// A machine that allows metered leases.
 #[derive(Debug, Serialize)]
 pub struct MeteredOffer {
     /// Number of the board.
@@ -107,7 +107,7 @@ impl fmt::Display for MeteredQuote {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match &self.offer {
             Some(offer) => offer.fmt(f),
-            None => f.write_str("No machine like it can be leased by use now."),
+            None => f.write_str("No machine like it can be leased now, metered."),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The key that signs for a lease by use.
+//! The key that signs for a metered lease.
 
 use std::path::PathBuf;
 

@@ -20,7 +20,7 @@ pub fn spender() -> SigningKey {
     SigningKey::from_bytes(&[2; 32])
 }
 
-/// Lease 1 of the sample on slot 0 alone, by use: vouchers have taken 600 of 2,400.
+/// Lease 1 of the sample on slot 0 alone, metered: vouchers have taken 600 of 2,400.
 pub fn metered() -> Leased {
     let mut leased = sample(1);
     let spender = Pubkey::new_from_array(spender().verifying_key().to_bytes());
@@ -38,7 +38,7 @@ pub fn name(failure: Failure) -> String {
     }
 }
 
-/// A board whose machines at these prices allow leases by use, after one that doesn't.
+/// A board whose machines at these prices allow metered leases, after one that doesn't.
 fn board(index: u32, prices: &[u64]) -> BoardData {
     let mut data = priced(index, &[&[1], prices].concat());
     change(&mut data, |_, slots| slots[1..].iter_mut().for_each(|slot| slot.traits.flags = Traits::METERED));
@@ -50,12 +50,12 @@ fn meter(deposit: u64) -> MeterArgs {
 }
 
 #[test]
-fn a_lease_by_use_is_opened_on_the_cheapest_machine_that_allows_it() {
+fn a_metered_lease_is_opened_on_the_cheapest_machine_that_allows_it() {
     let boards = [board(0, &[900]), board(1, &[800, 700]), board(2, &[])];
     let views = boards.each_ref().map(|board| board.view().unwrap());
     let found = pick(&view(), &views, NOW, &ANY, 6, meter(5_000)).unwrap();
     let plan = plan(&view(), &found, wallet(9), Some(4));
-    assert_eq!(plan.title, "Open lease 3 by use on board 1");
+    assert_eq!(plan.title, "Open metered lease 3 on board 1");
     assert_eq!((plan.spends[0].money.amount, plan.growths.len()), (5_000, 1));
     let [step] = &plan.steps[..] else { panic!() };
     let [open] = &step.instructions[..] else { panic!() };
@@ -108,5 +108,5 @@ fn a_quote_tells_what_comes_back_and_how_it_is_ended() {
     let json = serde_json::to_value(quote).unwrap();
     assert_eq!((&json["offer"]["refundable"]["amount"], &json["offer"]["slot"]), (&"5000".into(), &1.into()));
     let none = MeteredQuote { fits: false, offer: None };
-    assert_eq!(none.to_string(), "No machine like it can be leased by use now.");
+    assert_eq!(none.to_string(), "No machine like it can be leased now, metered.");
 }

@@ -1,4 +1,4 @@
-//! `leasehold lease token`: what a client of OpenAI's API shows to the machine of a lease by use.
+//! `leasehold lease token`: what a client of OpenAI's API shows to the machine of a metered lease.
 
 use std::fmt;
 
