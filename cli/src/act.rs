@@ -8,7 +8,7 @@ use std::{
 use leasehold_client::{
     error::explain_send,
     fetch::FetchError,
-    sender::{MAX_UNITS, Price, Receipt, SendError, Sender, SenderOptions},
+    sender::{Price, Receipt, SendError, Sender, SenderOptions},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -16,14 +16,13 @@ use serde_json::{Map, Value};
 use crate::{
     amount::sol,
     chain::Chain,
+    config::Settings,
     failure::Failure,
+    fees::fees,
     plan::Plan,
     progress::Progress,
     table::{count, labelled},
 };
-
-/// Lamports that a transaction costs for each signature.
-const SIGNATURE: u64 = 5_000;
 
 /// Shows a plan, asks whether to go on, and carries it out; or tells what would happen.
 pub async fn act(chain: &Chain, plan: Plan) -> Result<(), Failure> {
@@ -36,8 +35,7 @@ pub async fn act(chain: &Chain, plan: Plan) -> Result<(), Failure> {
     let sender = Sender::with_options(chain.rpc.clone(), wallet, options);
     let mut outcome = Outcome::new(&plan, &most, settings.dry_run);
     if !settings.dry_run {
-        let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-        agree(settings.yes, terminal, &mut io::stdin().lock())?;
+        confirm(settings)?;
     }
     let done = deliver(&sender, &plan, settings.dry_run, &mut outcome).await;
     // What took effect before a failure is told as well.
@@ -78,6 +76,12 @@ fn failed(error: SendError) -> Failure {
     }
 }
 
+/// Asks whether to sign what was shown.
+pub fn confirm(settings: &Settings) -> Result<(), Failure> {
+    let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    agree(settings.yes, terminal, &mut io::stdin().lock())
+}
+
 /// Asks whether to go on, unless that was said already. Never where nobody can answer.
 fn agree(yes: bool, terminal: bool, answer: &mut impl BufRead) -> Result<(), Failure> {
     if yes {
@@ -115,14 +119,6 @@ async fn rent(chain: &Chain, plan: &Plan) -> Result<u64, Failure> {
         sum = sum.saturating_add(chain.rent(growth.to).await?.saturating_sub(before));
     }
     Ok(sum)
-}
-
-/// Lamports of fees at most: each transaction may be signed anew a few times, and fail on the chain.
-fn fees(plan: &Plan, price: u64, attempts: u32) -> u64 {
-    let priority = price.saturating_mul(u64::from(MAX_UNITS)).div_ceil(1_000_000);
-    let transactions = u64::try_from(plan.steps.len()).unwrap_or(u64::MAX);
-    let once = SIGNATURE.saturating_add(priority);
-    once.saturating_mul(transactions).saturating_mul(u64::from(attempts))
 }
 
 /// What is about to be done, and the most it can cost.

@@ -9,8 +9,8 @@ use url::Url;
 use crate::{
     commands::{
         board::BoardCommand, completion::CompletionArgs, keeper::KeeperCommand, lease::LeaseCommand,
-        machine::MachineCommand, man::ManArgs, market::MarketCommand, offers::OffersArgs, quote::WishArgs,
-        receipt::ReceiptCommand, supplier::SupplierCommand,
+        log::LogCommand, machine::MachineCommand, man::ManArgs, market::MarketCommand, offers::OffersArgs,
+        quote::WishArgs, receipt::ReceiptCommand, supplier::SupplierCommand,
     },
     failure::EXIT_CODES,
     output::Format,
@@ -94,6 +94,11 @@ pub enum Command {
     Market {
         #[command(subcommand)]
         command: MarketCommand,
+    },
+    /// Compute logs: where a supplier records what its machines computed.
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
     },
     /// Receipts of inferences: which machine gave an answer, and what was paid for it.
     Receipt {
@@ -227,12 +232,34 @@ mod tests {
             "market create market.toml".to_owned(),
             "keeper bond --market 1 5000".to_owned(),
             "board show --market 1 0".to_owned(),
+            "quote --market 1 --for 7d --metered --deposit 10".to_owned(),
+            format!("lease open --market 1 --for 7d --metered --deposit 10 --spender {wallet} --machines 1"),
+            format!("lease top-up {wallet} 1.5"),
+            format!("lease notice {wallet}"),
+            format!("lease token {wallet} --spender-keypair a.json --valid 7d"),
+            format!("lease voucher {wallet} 1.5"),
+            format!("lease voucher {wallet} --node http://a.example --max 2"),
+            format!("log create --market 1 --operator {wallet}"),
+            format!("log show --market 1 --supplier {wallet}"),
+            "log lanes --market 1 --board 0 0-11 14".to_owned(),
+            format!("log operator --market 1 {wallet}"),
+            "log close --market 1".to_owned(),
+            "receipt demand --market 1 file".to_owned(),
+            format!("receipt enforce {wallet}"),
+            format!("receipt enforce {}", "00".repeat(32)),
         ] {
             assert!(parse(&args).is_ok(), "{args}: {}", parse(&args).err().unwrap());
         }
         for args in [
             "quote --market 1 --machines 8",
             "quote --market 1 --for 7d",
+            "quote --market 1 --for 7d --metered",
+            "quote --market 1 --for 7d --machines 1 --deposit 10",
+            "lease open --market 1 --for 7d --metered --deposit 10 --max-deposit 5",
+            "lease open --market 1 --for 7d --machines 1 --spender 11111111111111111111111111111111",
+            "lease voucher 11111111111111111111111111111111",
+            "log lanes --market 1 --board 0",
+            "receipt enforce 0011",
             "offers --market 1 --country DE --region 1",
             "lease show 1 --market 1",
             "machine retire --market 1 --board 0",

@@ -139,7 +139,7 @@ impl Settings {
 }
 
 /// Reads a keypair as solana-keygen writes it.
-fn read_wallet(path: &Path) -> Result<Keypair, ConfigError> {
+pub fn read_wallet(path: &Path) -> Result<Keypair, ConfigError> {
     let failed = |error: String| ConfigError::NoKeypair { path: path.to_owned(), error };
     let mut file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
     // What the parser says of a broken file may repeat the secret key.

@@ -8,7 +8,7 @@ use leasehold_client::{
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
-use crate::{amount::AmountError, archive::ArchiveError, config::ConfigError};
+use crate::{amount::AmountError, archive::ArchiveError, config::ConfigError, node::NodeError};
 
 /// What was to be proved is not.
 const NOT_PROVED: u8 = 1;
@@ -48,6 +48,8 @@ pub enum Failure {
     NoSalt,
     #[error(transparent)]
     Archive(ArchiveError),
+    #[error(transparent)]
+    Node(#[from] NodeError),
     #[error("{0} (--url names the RPC node)")]
     Chain(#[from] FetchError),
     #[error(transparent)]
@@ -149,6 +151,8 @@ impl Failure {
             Failure::Rule(_) | Failure::RuleWith { .. } | Failure::Listing(_) | Failure::Refused(_) => {
                 REFUSED
             }
+            Failure::Node(NodeError::Refused { .. } | NodeError::OtherLease) => REFUSED,
+            Failure::Node(NodeError::Unacknowledged(_)) => UNCERTAIN,
             Failure::Declined | Failure::NoTerminal => NOT_AGREED,
             Failure::Unknown { .. } | Failure::Partial { .. } => UNCERTAIN,
             Failure::Interrupted => INTERRUPTED,

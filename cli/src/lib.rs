@@ -9,7 +9,10 @@ pub mod commands;
 pub mod config;
 pub mod criteria;
 pub mod failure;
+pub mod fees;
+pub mod http;
 pub mod live;
+pub mod node;
 pub mod output;
 pub mod pick;
 pub mod plan;
@@ -44,6 +47,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Keeper { command } => commands::keeper::run(&Chain::new(settings), command).await,
         Command::Board { command } => commands::board::run(&Chain::new(settings), command).await,
         Command::Market { command } => commands::market::run(&Chain::new(settings), command).await,
-        Command::Receipt { command } => commands::receipt::run(&settings, command).await,
+        Command::Log { command } => commands::log::run(&Chain::new(settings), command).await,
+        Command::Receipt { command } => commands::receipt::run(&Chain::new(settings), command).await,
     }
 }

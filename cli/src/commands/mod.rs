@@ -4,6 +4,7 @@ pub mod board;
 pub mod completion;
 pub mod keeper;
 pub mod lease;
+pub mod log;
 pub mod machine;
 pub mod man;
 pub mod market;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::{
     amount::Money,
     chain::{Chain, MarketArgs, MarketView},
+    commands::lease::meter::{self, MeterFlags},
     criteria::{CriteriaArgs, Length},
     failure::Failure,
     pick::{Alternative, Picked, Wish, alternatives, pick},
@@ -24,8 +25,9 @@ pub struct WishArgs {
     pub market: MarketArgs,
     #[command(flatten)]
     pub criteria: CriteriaArgs,
-    /// Machines, all of one board.
-    #[arg(long, value_name = "COUNT")]
+    /// Machines, all of one board; one, with --metered.
+    #[arg(long, value_name = "COUNT", required_unless_present = "metered")]
+    #[arg(default_value_t = 1, hide_default_value = true)]
     pub machines: u32,
     /// How long from the next round on: rounds or time, as 144r, 90m, 24h or 7d.
     #[arg(long = "for", value_name = "LENGTH")]
@@ -33,6 +35,8 @@ pub struct WishArgs {
     /// Number of the board [default: the cheapest that has enough]
     #[arg(long, value_name = "NUMBER")]
     pub board: Option<u32>,
+    #[command(flatten)]
+    pub meter: MeterFlags,
 }
 
 impl WishArgs {
@@ -78,6 +82,9 @@ pub struct Instead {
 }
 
 pub async fn run(chain: &Chain, args: WishArgs) -> Result<(), Failure> {
+    if args.meter.metered {
+        return meter::quote(chain, args).await;
+    }
     let market = chain.market(args.market.id.0).await?;
     let boards = chain.boards(&args.market.id.0, args.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;

@@ -1,6 +1,7 @@
 //! `leasehold receipt`: proves that an answer came from a machine of the market, for a price, at a time.
 
 mod chain;
+mod demand;
 mod prove;
 mod report;
 #[cfg(test)]
@@ -19,9 +20,11 @@ use url::Url;
 use crate::{
     archive::Archive,
     args::parse_http_url,
+    chain::Chain,
     config::Settings,
     failure::{Failure, Unproved},
 };
+pub use demand::{DemandArgs, EnforceArgs};
 pub use prove::Prover;
 pub use report::Report;
 
@@ -34,6 +37,13 @@ pub enum ReceiptCommand {
     Verify(VerifyArgs),
     /// Finds the receipt of an inference by its id, and proves it.
     Find(FindArgs),
+    /// Demands that a machine shows a receipt in the log, from two hours after its time on.
+    ///
+    /// Where nobody shows it in six hours, `receipt enforce` takes the machine's whole bond. Where it is in the log,
+    /// whoever shows it keeps the demand's rent: try `receipt verify` first, which is free.
+    Demand(DemandArgs),
+    /// Ends a demand that nobody answered in time: the machine loses its whole bond. Anybody may.
+    Enforce(EnforceArgs),
 }
 
 /// Where proofs come from.
@@ -85,10 +95,12 @@ impl FromStr for Hash {
     }
 }
 
-pub async fn run(settings: &Settings, command: ReceiptCommand) -> Result<(), Failure> {
+pub async fn run(chain: &Chain, command: ReceiptCommand) -> Result<(), Failure> {
     match command {
-        ReceiptCommand::Verify(args) => verify(settings, args).await,
-        ReceiptCommand::Find(args) => find(settings, args).await,
+        ReceiptCommand::Verify(args) => verify(&chain.settings, args).await,
+        ReceiptCommand::Find(args) => find(&chain.settings, args).await,
+        ReceiptCommand::Demand(args) => demand::demand(chain, args).await,
+        ReceiptCommand::Enforce(args) => demand::enforce(chain, args).await,
     }
 }
 

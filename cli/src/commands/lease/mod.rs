@@ -4,6 +4,7 @@ mod change;
 mod connect;
 mod leased;
 mod list;
+pub mod meter;
 mod open;
 mod settle;
 mod show;
@@ -12,7 +13,10 @@ mod watch;
 use clap::{Args, Subcommand};
 use solana_pubkey::Pubkey;
 
-use self::leased::LeaseArgs;
+use self::{
+    leased::LeaseArgs,
+    meter::{TokenArgs, TopUpArgs, VoucherArgs},
+};
 use super::quote::WishArgs;
 use crate::{
     chain::{Chain, MarketArgs},
@@ -22,7 +26,7 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum LeaseCommand {
-    /// Leases machines of one board, from the next round on.
+    /// Leases machines of one board, or one metered machine, from the next round on.
     Open(OpenArgs),
     /// Leases of a wallet, settled ones too until they are closed.
     List(ListArgs),
@@ -51,6 +55,17 @@ pub enum LeaseCommand {
     Settle(LeaseArgs),
     /// Claims what is refunded, and the part of slashed stake that is the owner's. Anybody may, for the owner.
     Claim(LeaseArgs),
+    /// Adds to the deposit of a metered lease. Anybody may, for the owner.
+    TopUp(TopUpArgs),
+    /// Ends a metered lease six rounds after the one that runs; its owner may, and the machine's supplier.
+    Notice(LeaseArgs),
+    /// Prints a token with which the machine of a metered lease can be called: the API key for OpenAI's clients.
+    Token(TokenArgs),
+    /// Signs for what was used under a metered lease, as its spender.
+    ///
+    /// A voucher says what is owed in all since the lease began, and takes the place of all before it. Whoever
+    /// holds it can have the machine paid, up to the deposit: it can't be taken back.
+    Voucher(VoucherArgs),
     /// Closes the account of a settled lease a day after its end; its rent goes back. Anybody may.
     Close(LeaseArgs),
 }
@@ -60,11 +75,15 @@ pub struct OpenArgs {
     #[command(flatten)]
     pub wish: WishArgs,
     /// Most to deposit, where the machines of the quote are gone by then [default: the quote's total]
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", conflicts_with = "metered")]
     pub max_deposit: Option<String>,
     /// Number of your choice that ties leases on several boards together.
     #[arg(long, value_name = "NUMBER")]
     pub cluster: Option<u64>,
+    /// Ed25519 key that is to sign call tokens and vouchers, with --metered: the public half in base58 [default: the
+    /// wallet, which is such a key as well]
+    #[arg(long, requires = "metered", value_name = "PUBKEY")]
+    pub spender: Option<Pubkey>,
 }
 
 #[derive(Args)]
@@ -114,6 +133,10 @@ pub async fn run(chain: &Chain, command: LeaseCommand) -> Result<(), Failure> {
         LeaseCommand::Replace(args) => change::replace(chain, args).await,
         LeaseCommand::Settle(args) => settle::settle(chain, args).await,
         LeaseCommand::Claim(args) => settle::claim(chain, args).await,
+        LeaseCommand::TopUp(args) => meter::top_up(chain, args).await,
+        LeaseCommand::Notice(args) => meter::notice(chain, args).await,
+        LeaseCommand::Token(args) => meter::token(chain, args).await,
+        LeaseCommand::Voucher(args) => meter::voucher(chain, args).await,
         LeaseCommand::Close(args) => settle::close(chain, args).await,
     }
 }

@@ -17,6 +17,9 @@ use crate::{
 use anchor_lang::Space;
 
 pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
+    if args.wish.meter.metered {
+        return super::meter::open(chain, args).await;
+    }
     let market = chain.market(args.wish.market.id.0).await?;
     let boards = chain.boards(&args.wish.market.id.0, args.wish.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;

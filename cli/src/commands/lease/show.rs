@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use leasehold::state::{Slot, SlotState};
+use leasehold::state::{Meter, Slot, SlotState};
 use leasehold_client::slash::{Rule, slash_report};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
@@ -27,8 +27,21 @@ pub struct Shown {
     pub owner: String,
     pub buyer: String,
     pub slashed: Money,
+    /// Set where it is paid by use.
+    pub meter: Option<Metered>,
     /// None once it is settled.
     pub nodes: Vec<Node>,
+}
+
+/// How a lease is paid by use, and what vouchers have paid for.
+#[derive(Debug, Serialize)]
+pub struct Metered {
+    /// Key that signs call tokens and vouchers.
+    pub spender: String,
+    /// Receipts and compute units.
+    pub seq: String,
+    pub units: String,
+    pub paid: Money,
 }
 
 /// A machine of a lease.
@@ -68,8 +81,20 @@ impl Shown {
             owner: lease.owner.to_string(),
             buyer: lease.buyer.to_string(),
             slashed: market.stake.money(lease.slashed),
+            meter: lease.meter.as_ref().map(|meter| Metered::new(leased, meter)),
             nodes: view.leased(lease.serial).filter_map(node).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl Metered {
+    fn new(leased: &Leased, meter: &Meter) -> Self {
+        Metered {
+            spender: meter.spender.to_string(),
+            seq: meter.seq.to_string(),
+            units: meter.units.to_string(),
+            paid: leased.market.payment.money(leased.lease.paid.saturating_add(leased.lease.fees)),
+        }
     }
 }
 
@@ -119,7 +144,12 @@ impl fmt::Display for Shown {
             ("Slashed:", self.slashed.to_string()),
             ("Compensation due:", lease.compensation_due.to_string()),
         ];
-        f.write_str(&labelled(lines))?;
+        let meter = self.meter.as_ref().map(|meter| {
+            let Metered { spender, seq, units, paid } = meter;
+            let paid = format!("{paid}, for {seq} receipts of {units} compute units");
+            [("Spender:", spender.clone()), ("Vouchers paid:", paid)]
+        });
+        f.write_str(&labelled(lines.into_iter().chain(meter.into_iter().flatten())))?;
         if self.nodes.is_empty() {
             return Ok(());
         }
@@ -153,7 +183,10 @@ impl fmt::Display for Shown {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::leased::tests::sample, *};
+    use super::{
+        super::{leased::tests::sample, meter::tests::metered},
+        *,
+    };
 
     #[test]
     fn a_lease_shows_what_its_machines_did() {
@@ -173,6 +206,18 @@ mod tests {
             (&"100".into(), &2.into())
         );
         assert_eq!((&json["serial"], &json["left"]["amount"]), (&1.into(), &"1800".into()));
+    }
+
+    #[test]
+    fn a_metered_lease_shows_its_meter() {
+        let shown = Shown::new(&metered()).unwrap();
+        let text = shown.to_string();
+        let mint = shown.lease.deposit.token.mint;
+        let paid = format!("Vouchers paid:     0.0006 of mint {mint}, for 5 receipts of 250 compute units\n");
+        assert!(text.contains(&paid), "{text}");
+        let json = serde_json::to_value(&shown).unwrap();
+        assert_eq!((&json["meter"]["seq"], &json["meter"]["paid"]["amount"]), (&"5".into(), &"600".into()));
+        assert!(serde_json::to_value(Shown::new(&sample(1)).unwrap()).unwrap()["meter"].is_null());
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod prices;
 mod reprice;
 mod rows;
 mod show;
-mod slots;
+pub mod slots;
 mod watch;
 
 use std::path::PathBuf;
@@ -116,7 +116,11 @@ pub struct ShowArgs {
 }
 
 /// A market and a board of it.
-async fn load(chain: &Chain, market: MarketArgs, board: u32) -> Result<(MarketView, FetchedBoard), Failure> {
+pub async fn load(
+    chain: &Chain,
+    market: MarketArgs,
+    board: u32,
+) -> Result<(MarketView, FetchedBoard), Failure> {
     let market = chain.market(market.id.0).await?;
     let board = chain.fetch().board(address::board(&market.reference.address, board)).await?;
     Ok((market, board))
