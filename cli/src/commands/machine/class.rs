@@ -218,6 +218,7 @@ pub mod tests {
             "RTX 6000 Ada",
             "V100 SXM",
             "GH200 96GB",
+            "B200 192GB",
             "RTX PRO 6000",
         ]);
         for (name, memory, expected) in [
@@ -240,6 +241,7 @@ pub mod tests {
             ("Tesla V100-SXM2-16GB", 16_384, "V100 SXM"),
             ("Tesla V100-PCIE-16GB", 16_384, ""),
             ("NVIDIA GH200 480GB", 97_871, "GH200 96GB"),
+            ("NVIDIA B200", 183_359, "B200 192GB"),
             ("NVIDIA RTX PRO 6000 Blackwell Server Edition", 97_887, "RTX PRO 6000"),
             ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 97_887, "RTX PRO 6000"),
             ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", 97_887, ""),

@@ -1,5 +1,7 @@
 //! `leasehold machine list`.
 
+use std::collections::BTreeSet;
+
 use leasehold::{
     error::LeaseholdError,
     instructions::Machine,
@@ -47,6 +49,15 @@ fn plan(
     if machines.is_empty() {
         return refuse(LeaseholdError::NoMachines);
     }
+    let supplier = market.reference.supplier(&authority);
+    // Of a long list, a part may be there from a run that was broken off.
+    let there: BTreeSet<_> = view.of_supplier(supplier).map(|(_, slot)| slot.node_key).collect();
+    let (there, machines): (Vec<_>, Vec<_>) =
+        machines.iter().copied().partition(|machine| there.contains(&machine.node_key));
+    if machines.is_empty() {
+        let text = "these machines are on the board already: `leasehold machine reprice` changes them";
+        return Err(Failure::Input(text.to_owned()));
+    }
     let (until, end) = commitment(market, view, now, length)?;
     let bonds =
         machines.iter().try_fold(0, |sum, machine| add(sum, bond(market, machine)?).map_err(Refusal::from));
@@ -57,13 +68,17 @@ fn plan(
         Failure::rule(error, format!("the bonds take {needed}, and {free} are free"))
     })?;
     let board = market.board(view.header.index);
-    let supplier = market.reference.supplier(&authority);
     // Slots that the supplier left itself hold their rent already.
     let own = view.vacant().filter(|(_, slot)| slot.supplier == supplier).count();
     let paid = machines.len().saturating_sub(own);
-    let list = listing::list(&board, view, authority, until, machines)?;
-    Ok(Plan::new(format!("List {} on board {}", count(machines.len(), "machine"), board.index))
-        .fact_as("Machines:", "machines", machines.len(), machines.len())
+    let list = listing::list(&board, view, authority, until, &machines)?;
+    let mut plan = Plan::new(format!("List {} on board {}", count(machines.len(), "machine"), board.index))
+        .fact_as("Machines:", "machines", machines.len(), machines.len());
+    if !there.is_empty() {
+        let text = format!("{}, which stay as they are", there.len());
+        plan = plan.fact_as("There already:", "there_already", text, there.len());
+    }
+    Ok(plan
         .fact_as("Promised until:", "committed_until", format!("{end} (round {until})"), until)
         .money("Bonded:", "bonded", market.stake.money(bonds))
         .money("Left free:", "free", market.stake.money(after.free))
@@ -99,7 +114,7 @@ fn bond(market: &MarketView, machine: &Machine) -> Result<u64, Refusal> {
 mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
     use leasehold::instruction::ListMachines;
-    use leasehold_client::sample::{snapshot, wallet};
+    use leasehold_client::sample::{change, snapshot, wallet};
 
     use super::{
         super::file::tests::{machines, section},
@@ -136,6 +151,27 @@ mod tests {
             total += machines.len();
         }
         assert_eq!((total, &plan.details()["committed_until"]), (40, &1_145.into()));
+    }
+
+    #[test]
+    fn a_list_that_was_broken_off_is_gone_on_with() {
+        let mut board = snapshot().boards.remove(0).data;
+        change(&mut board, |_, slots| {
+            slots[0].node_key = [1; 32];
+            slots[2].node_key = [3; 32]; // vacant: what was there is gone
+            slots[3].node_key = [2; 32]; // another supplier's
+        });
+        let (market, board, now) = (view(), board.view().unwrap(), 600_000);
+        let stake = StakeLedger { free: 10_000, ..StakeLedger::default() };
+        let list = |file: &str| {
+            let machines = machines(file).unwrap();
+            plan(&market, &board, wallet(0), &stake, now, Length::Rounds(5), &machines)
+        };
+        let rest = list(&(1..=3).map(section).collect::<String>()).unwrap();
+        assert_eq!((&rest.details()["machines"], &rest.details()["there_already"]), (&2.into(), &1.into()));
+        assert_eq!(rest.details()["bonded"]["amount"], "400");
+        let all = list(&section(1)).unwrap_err();
+        assert!(all.code() == 2 && all.to_string().contains("on the board already"), "{all}");
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub enum MachineCommand {
     /// metered = false
     /// endpoint = "203.0.113.7:7000"
     /// price = "0.35"
+    ///
+    /// Machines whose keys are on the board already stay as they are: a long list that was broken off is
+    /// gone on with by the same command.
     #[command(verbatim_doc_comment)]
     List(ListArgs),
     /// Finds the GPUs of this computer by nvidia-smi, and writes what `machine list` needs to standard output.

@@ -138,8 +138,13 @@ mod tests {
             assert_eq!(offers(&plan), expected);
             let [slots, prices, promised, ..] = plan.facts.as_slice() else { panic!() };
             assert_eq!(slots.text, "0-2");
+            assert!(promised.text.ends_with("Z (round 1006) (1 machine)"), "{}", promised.text);
+            assert!(!promised.text.contains(" to "), "{}", promised.text);
             assert!(prices.text.starts_with("0.001 to 0.5 of mint"), "{}", prices.text);
-            assert_eq!((&prices.value["lowest"]["amount"], &promised.value), (&"1000".into(), &1_006.into()));
+            assert_eq!(
+                (&prices.value["lowest"]["amount"], &promised.value),
+                (&"1000".into(), &json!({ "first": 1_006, "last": 1_006, "machines": 1 }))
+            );
             assert!(planned(&file, format, Terms::default()).unwrap_err().to_string().contains(": nothing"));
         }
     }
@@ -147,7 +152,7 @@ mod tests {
     #[test]
     fn different_commitments_are_told_from_first_to_last() {
         let plan = planned("slot,for\n0,5r\n1,6r", FileFormat::Csv, Terms::default()).unwrap();
-        assert_eq!(plan.details()["committed"], json!({ "first": 1_006, "last": 1_007 }));
+        assert_eq!(plan.details()["committed"], json!({ "first": 1_006, "last": 1_007, "machines": 2 }));
         assert!(!plan.details().contains_key("price"));
     }
 

@@ -103,22 +103,31 @@ pub fn plan(
     let board = market.board(view.header.index);
     let mut plan = Plan::new(format!("Reprice {} on board {}", count(offers.len(), "machine"), board.index))
         .fact_as("Slots:", "slots", joined(&slots), slots);
-    let prices = changes.iter().filter_map(|change| change.terms.price);
-    if let Some((low, high)) = prices.clone().min().zip(prices.max()) {
-        plan = if low == high {
-            plan.money("Price:", "price", market.payment.money(low))
+    // Where not every machine changes, it is said how many do.
+    let of = |named: usize| match named == changes.len() {
+        true => String::new(),
+        false => format!(" ({})", count(named, "machine")),
+    };
+    let prices: Vec<_> = changes.iter().filter_map(|change| change.terms.price).collect();
+    if let Some((low, high)) = prices.iter().min().zip(prices.iter().max()) {
+        let [low, high] = [*low, *high].map(|price| market.payment.money(price));
+        plan = if low == high && prices.len() == changes.len() {
+            plan.money("Price:", "price", low)
         } else {
-            let [low, high] = [low, high].map(|price| market.payment.money(price));
-            let text = format!("{} to {high}", low.token.number(low.amount));
-            plan.fact_as("Prices:", "prices", text, json!({ "lowest": low, "highest": high }))
+            let from = (low != high).then(|| format!("{} to ", low.token.number(low.amount)));
+            let text = format!("{}{high}{}", from.unwrap_or_default(), of(prices.len()));
+            let value = json!({ "lowest": low, "highest": high, "machines": prices.len() });
+            plan.fact_as("Prices:", "prices", text, value)
         };
     }
     if let Some(((first, from), (last, to))) = ends.iter().min().zip(ends.iter().max()) {
-        plan = if first == last {
+        plan = if first == last && ends.len() == changes.len() {
             plan.fact_as("Promised until:", "committed_until", format!("{to} (round {last})"), *last)
         } else {
-            let text = format!("{from} (round {first}) to {to} (round {last})");
-            plan.fact_as("Promised until:", "committed", text, json!({ "first": first, "last": last }))
+            let from = (first != last).then(|| format!("{from} (round {first}) to "));
+            let text = format!("{}{to} (round {last}){}", from.unwrap_or_default(), of(ends.len()));
+            let value = json!({ "first": first, "last": last, "machines": ends.len() });
+            plan.fact_as("Promised until:", "committed", text, value)
         };
     }
     Ok(plan
