@@ -26,30 +26,47 @@ const SIGNATURE: u64 = 5_000;
 
 /// Shows a plan, asks whether to go on, and carries it out; or tells what would happen.
 pub async fn act(chain: &Chain, plan: Plan) -> Result<(), Failure> {
+    let Carried { outcome, failure } = carry_out(chain, &plan).await?;
+    chain.settings.output.print(&outcome);
+    failure.map_or(Ok(()), Err)
+}
+
+/// What came of a plan, which is to be printed: all of it, or what took effect before a failure.
+#[derive(Debug)]
+pub struct Carried {
+    pub outcome: Outcome,
+    pub failure: Option<Failure>,
+}
+
+/// Like [`act`], for who prints the outcome. An error says that nothing took effect, or nothing is known to have.
+pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
     let settings = &chain.settings;
     let wallet = settings.wallet()?;
     let price = Price::Fixed(settings.price);
     let options = SenderOptions { commitment: settings.commitment, price, ..SenderOptions::default() };
-    let most = Most { rent: rent(chain, &plan).await?, fees: fees(&plan, settings.price, options.attempts) };
-    eprintln!("{}", summary(&plan, &most));
+    let most = Most { rent: rent(chain, plan).await?, fees: fees(plan, settings.price, options.attempts) };
+    eprintln!("{}", summary(plan, &most));
     let sender = Sender::with_options(chain.rpc.clone(), wallet, options);
-    let mut outcome = Outcome::new(&plan, &most, settings.dry_run);
+    let mut outcome = Outcome::new(plan, &most, settings.dry_run);
     if !settings.dry_run {
         let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
         agree(settings.yes, terminal, &mut io::stdin().lock())?;
     }
-    let done = deliver(&sender, &plan, settings.dry_run, &mut outcome).await;
-    // What took effect before a failure is told as well.
-    if done.is_ok() || !outcome.transactions.is_empty() && !settings.dry_run {
-        settings.output.print(&outcome);
+    let failure = deliver(&sender, plan, settings.dry_run, &mut outcome).await.err();
+    match failure {
+        Some(failure) if outcome.transactions.is_empty() || settings.dry_run => Err(failure),
+        failure => Ok(Carried { outcome, failure }),
     }
-    done
 }
 
 /// Sends or simulates one transaction after the other, up to the first that fails.
 async fn deliver(sender: &Sender, plan: &Plan, dry_run: bool, outcome: &mut Outcome) -> Result<(), Failure> {
     let of = plan.steps.len();
     for (done, step) in plan.steps.iter().enumerate() {
+        if dry_run && step.builds {
+            outcome.transactions.push(Transaction::untried(&step.what));
+            continue;
+        }
         let verb = if dry_run { "Simulating" } else { "Sending" };
         eprintln!("{verb} transaction {} of {of}: {}", done + 1, step.what);
         let sent = if dry_run {
@@ -136,7 +153,7 @@ fn summary(plan: &Plan, most: &Most) -> String {
 
 /// What came of a plan.
 #[derive(Debug, Serialize)]
-struct Outcome {
+pub struct Outcome {
     action: String,
     /// Nothing was signed or sent.
     dry_run: bool,
@@ -147,11 +164,12 @@ struct Outcome {
     fees: String,
     #[serde(flatten)]
     details: Map<String, Value>,
-    transactions: Vec<Transaction>,
+    /// Those that took effect; in a dry run, those that would.
+    pub transactions: Vec<Transaction>,
 }
 
 #[derive(Debug, Serialize)]
-struct Transaction {
+pub struct Transaction {
     what: String,
     signature: Option<String>,
     slot: Option<String>,
@@ -166,6 +184,11 @@ impl Transaction {
         Transaction { what: what.to_owned(), signature: None, slot: None, fee: None, compute_units }
     }
 
+    /// One that can't be simulated.
+    fn untried(what: &str) -> Self {
+        Transaction { what: what.to_owned(), signature: None, slot: None, fee: None, compute_units: None }
+    }
+
     fn confirmed(what: &str, receipt: &Receipt) -> Self {
         Transaction {
             what: what.to_owned(),
@@ -178,6 +201,11 @@ impl Transaction {
 }
 
 impl Outcome {
+    /// Of a plan without transactions.
+    pub fn of_nothing(plan: &Plan, dry_run: bool) -> Self {
+        Outcome::new(plan, &Most { rent: 0, fees: 0 }, dry_run)
+    }
+
     fn new(plan: &Plan, most: &Most, dry_run: bool) -> Self {
         Outcome {
             action: plan.title.clone(),
@@ -197,9 +225,8 @@ impl fmt::Display for Outcome {
         for Transaction { what, signature, compute_units, .. } in &self.transactions {
             match (signature, compute_units) {
                 (Some(signature), _) => write!(f, "\nSignature: {signature}")?,
-                (None, units) => {
-                    write!(f, "\nSimulated: {what}, {} compute units", units.as_deref().unwrap_or("?"))?
-                }
+                (None, Some(units)) => write!(f, "\nSimulated: {what}, {units} compute units")?,
+                (None, None) => write!(f, "\nNot simulated: {what}, which builds on one before it")?,
             }
         }
         Ok(())
@@ -260,7 +287,10 @@ mod tests {
         assert_eq!((&json["transactions"][0]["slot"], &json["dry_run"]), (&"5".into(), &false.into()));
         let mut dry = Outcome::new(&plan(), &most, true);
         dry.transactions.push(Transaction::simulated("lease", 9));
-        assert!(dry.to_string().ends_with("would succeed\nSimulated: lease, 9 compute units"), "{dry}");
+        dry.transactions.push(Transaction::untried("more"));
+        let expected = "would succeed\nSimulated: lease, 9 compute units\n\
+                        Not simulated: more, which builds on one before it";
+        assert!(dry.to_string().ends_with(expected), "{dry}");
     }
 
     #[test]

@@ -203,7 +203,17 @@ mod tests {
             "market authority --market 1 --accept".to_owned(),
             "market create market.toml".to_owned(),
             "keeper bond --market 1 5000".to_owned(),
+            "keeper seat --market 1 0 --seat 3".to_owned(),
+            "keeper leave --market 1 0".to_owned(),
+            format!("keeper claim --market 1 --keeper {wallet}"),
+            "market withdraw --market 1 --board 0 --stake".to_owned(),
+            "market burn --market 1".to_owned(),
+            "market close --market 1".to_owned(),
+            "supplier rent --market 1".to_owned(),
+            "supplier close --market 1".to_owned(),
             "board show --market 1 0".to_owned(),
+            "board trim --market 1 0".to_owned(),
+            "board close --market 1 0".to_owned(),
         ] {
             assert!(parse(&args).is_ok(), "{args}: {}", parse(&args).err().unwrap());
         }
@@ -213,6 +223,8 @@ mod tests {
             "offers --market 1 --country DE --region 1",
             "lease show 1 --market 1",
             "machine retire --market 1 --board 0",
+            "keeper seat --market 1",
+            "board close --market 1",
             "market propose --market 1",
             "market propose --market 1 params.toml --withdraw",
             "market authority --market 1",

@@ -65,8 +65,8 @@ fn plan(
     Ok(plan.step("close keeper", instructions))
 }
 
-/// Leaves every seat, after its fees are claimed.
-fn leave(
+/// Leaves the keeper's seat of every board that is given, after its fees are claimed.
+pub fn leave(
     market: &MarketView,
     keeper: &Keeper,
     boards: &[BoardView],
@@ -76,7 +76,7 @@ fn leave(
     let seats = boards.iter().filter_map(|view| Some((view.header, view.seat_of(&wallet)?)));
     let seats: Vec<_> = seats.collect();
     let mut plan = Plan::new("Leave a keeper's seats");
-    let (mut prepared, mut fees) = (Vec::new(), 0u64);
+    let (mut prepared, mut fees, mut freed) = (Vec::new(), 0u64, 0u64);
     if seats.iter().any(|(_, (_, seat))| seat.earned > 0) {
         plan = payments.prepare(plan, &mut prepared);
     }
@@ -86,6 +86,7 @@ fn leave(
             let refusal = Refusal::from(LeaseholdError::VoteNotCounted);
             return Err(Failure::Refused(format!("board {}: {refusal}", board.index)));
         }
+        freed = freed.saturating_add(seat.bond);
         let mut instructions = Vec::new();
         if seat.earned > 0 {
             fees = fees.saturating_add(seat.earned);
@@ -96,7 +97,7 @@ fn leave(
         instructions.push(instruction::leave_seat(&board, wallet, account, number));
         plan = plan.step(format!("seat {number} of board {}", board.index), instructions);
     }
-    Ok(plan.money("Bonds freed:", "freed", market.stake.money(keeper.locked)).money(
+    Ok(plan.money("Bonds freed:", "freed", market.stake.money(freed)).money(
         "Fees paid out:",
         "fees",
         market.payment.money(fees),
