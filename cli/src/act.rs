@@ -154,9 +154,9 @@ fn summary(plan: &Plan, most: &Most) -> String {
 /// What came of a plan.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
-    action: String,
+    pub action: String,
     /// Nothing was signed or sent.
-    dry_run: bool,
+    pub dry_run: bool,
     /// Tokens that could leave the wallet at most.
     spends: Value,
     /// Lamports of rent and fees at most.

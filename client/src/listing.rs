@@ -207,4 +207,15 @@ mod tests {
         assert_eq!(made.len(), 1);
         assert_eq!(paid, [slots[2].supplier, slots[1].supplier]);
     }
+
+    #[test]
+    fn trimming_names_no_more_accounts_than_an_instruction_may() {
+        let mut slot = sample::slot(0);
+        slot.vacate();
+        let header = leasehold::state::Board { version: 1, slots: 600, ..bytemuck::Zeroable::zeroed() };
+        let data = board_data(&header, &[slot; 600]);
+        let made = trim(&sample::market().board(0), &data.view().unwrap(), wallet(5));
+        assert!(made.iter().all(|trim| trim.accounts.len() <= 255));
+        assert_eq!(made.iter().map(|trim| trim.accounts.len() - 1).sum::<usize>(), 600);
+    }
 }
