@@ -170,12 +170,14 @@ pub struct Outcome {
 
 #[derive(Debug, Serialize)]
 pub struct Transaction {
-    what: String,
-    signature: Option<String>,
-    slot: Option<String>,
+    pub what: String,
+    /// Nothing in a dry run.
+    pub signature: Option<String>,
+    pub slot: Option<String>,
     /// Lamports; nothing where the node didn't tell.
-    fee: Option<String>,
-    compute_units: Option<String>,
+    pub fee: Option<String>,
+    /// Nothing where the node didn't tell, or it could not be simulated.
+    pub compute_units: Option<String>,
 }
 
 impl Transaction {

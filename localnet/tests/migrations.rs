@@ -3,7 +3,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use anchor_lang::Space;
 use clap::Parser;
+use leasehold::state::Market;
 use leasehold_cli::failure::Failure;
 use leasehold_client::{address, fetch::Fetch};
 use leasehold_localnet::{Grant, Network, Options, Program, program};
@@ -32,14 +34,21 @@ impl World {
         world
     }
 
-    /// Makes somebody up who has lamports, and a keypair file.
+    /// Makes somebody up who has 10 SOL, and a keypair file.
     async fn wallet(&self, name: &str) -> Pubkey {
+        self.wallet_with(name, 10_000_000_000).await
+    }
+
+    async fn wallet_with(&self, name: &str, lamports: u64) -> Pubkey {
         let keypair = Keypair::new();
         let bytes = serde_json::to_string(&keypair.to_bytes().to_vec()).expect("JSON");
         std::fs::write(self.path(name), bytes).expect("a file");
-        let grant = Grant { wallet: keypair.pubkey(), lamports: 10_000_000_000, payment: 0, stake: 0 };
-        self.network.fund(grant).await.expect("funding");
+        self.fund(keypair.pubkey(), lamports).await;
         keypair.pubkey()
+    }
+
+    async fn fund(&self, wallet: Pubkey, lamports: u64) {
+        self.network.fund(Grant { wallet, lamports, payment: 0, stake: 0 }).await.expect("funding");
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -60,12 +69,15 @@ impl World {
         std::fs::write(self.path("market.toml"), file.to_string()).expect("a file");
     }
 
-    async fn deploy_as(&self, wallet: &str, flags: &[&str]) -> Result<Report, Failure> {
+    fn args(&self, wallet: &str, flags: &[&str]) -> Args {
         let path = |name: &str| self.path(name).to_str().expect("a path").to_owned();
         let [file, keypair, config] = ["market.toml", wallet, "config.yml"].map(path);
         let args = ["deploy", &file, "-u", self.network.rpc_url(), "-k", &keypair, "-C", &config, "--yes"];
-        let args = Args::try_parse_from(args.iter().chain(flags)).expect("arguments");
-        let (report, failure) = deploy(&args).await?;
+        Args::try_parse_from(args.iter().chain(flags)).expect("arguments")
+    }
+
+    async fn deploy_as(&self, wallet: &str, flags: &[&str]) -> Result<Report, Failure> {
+        let (report, failure) = deploy(&self.args(wallet, flags)).await?;
         failure.map_or(Ok(report), Err)
     }
 
@@ -176,6 +188,33 @@ async fn a_market_is_created_once_and_changed_when_its_time_has_come() {
     let applied = world.deploy_as("somebody", &[]).await.expect("it applies");
     assert_eq!(states(&applied), [PROGRAM, MARKET_FOUND, ("parameters", State::Updated), BOARDS]);
     assert_eq!(world.fee().await, 310);
+    world.settles(&[PROGRAM, MARKET_FOUND, PARAMS, BOARDS]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_broke_off_is_taken_up_by_the_next() {
+    let world = World::new(Some(program().expect("the program"))).await;
+    world.file(|_| ());
+    // Enough for a market and its vault, and not for a board.
+    let rpc = world.network.rpc();
+    let mut lamports = 2_000_000;
+    for bytes in [8 + Market::INIT_SPACE, 165] {
+        lamports += rpc.get_minimum_balance_for_rent_exemption(bytes).await.expect("an answer");
+    }
+    let poor = world.wallet_with("poor", lamports).await;
+    let (report, failure) = deploy(&world.args("poor", &[])).await.expect("a report");
+    let failure = failure.expect("it broke off");
+    assert_eq!(failure.code(), 5, "{failure}");
+    assert!(failure.to_string().starts_with("1 of 3 transactions took effect"), "{failure}");
+    let boards = [("board 0", State::Undone), ("board 1", State::Undone)];
+    assert_eq!(states(&report)[1..3], [("market", State::Created), ("parameters", State::Created)]);
+    assert_eq!(states(&report)[3..], boards);
+    assert!(report.to_string().contains("Not all was done"), "{report}");
+
+    world.fund(poor, 1_000_000_000).await;
+    let rest = world.deploy_as("poor", &[]).await.expect("it goes on");
+    let created = [("board 0", State::Created), ("board 1", State::Created)];
+    assert_eq!(states(&rest), [&[PROGRAM, MARKET_FOUND, PARAMS], &created[..]].concat());
     world.settles(&[PROGRAM, MARKET_FOUND, PARAMS, BOARDS]).await;
 }
 
