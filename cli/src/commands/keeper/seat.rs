@@ -10,6 +10,7 @@ use crate::{
     chain::{Chain, MarketView},
     failure::Failure,
     plan::{Payee, Plan},
+    table::count,
 };
 
 pub async fn take(chain: &Chain, args: SeatArgs) -> Result<(), Failure> {
@@ -47,10 +48,8 @@ fn plan_seat(
 ) -> Result<Plan, Failure> {
     let (index, wallet, header) = (board.header.index, keeper.authority, board.header);
     let refused = |refusal: Refusal, values: String| {
-        Err(Failure::Refused(format!(
-            "{refusal} (board {index}, which has {} seats: {values})",
-            header.seat_count
-        )))
+        let seats = count(header.seat_count.into(), "seat");
+        Err(Failure::Refused(format!("{refusal} (board {index}, which has {seats}: {values})")))
     };
     if let Some((held, _)) = board.seat_of(&wallet) {
         return refused(LeaseholdError::SecondSeat.into(), format!("the wallet holds seat {held}"));
