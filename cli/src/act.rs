@@ -26,23 +26,36 @@ use crate::{
 
 /// Shows a plan, asks whether to go on, and carries it out; or tells what would happen.
 pub async fn act(chain: &Chain, plan: Plan) -> Result<(), Failure> {
+    let Carried { outcome, failure } = carry_out(chain, &plan).await?;
+    chain.settings.output.print(&outcome);
+    failure.map_or(Ok(()), Err)
+}
+
+/// What came of a plan, which is to be printed: all of it, or what took effect before a failure.
+#[derive(Debug)]
+pub struct Carried {
+    pub outcome: Outcome,
+    pub failure: Option<Failure>,
+}
+
+/// Like [`act`], for who prints the outcome. An error says that nothing took effect, or nothing is known to have.
+pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
     let settings = &chain.settings;
     let wallet = settings.wallet()?;
     let price = Price::Fixed(settings.price);
     let options = SenderOptions { commitment: settings.commitment, price, ..SenderOptions::default() };
-    let most = Most { rent: rent(chain, &plan).await?, fees: fees(&plan, settings.price, options.attempts) };
-    eprintln!("{}", summary(&plan, &most));
+    let most = Most { rent: rent(chain, plan).await?, fees: fees(plan, settings.price, options.attempts) };
+    eprintln!("{}", summary(plan, &most));
     let sender = Sender::with_options(chain.rpc.clone(), wallet, options);
-    let mut outcome = Outcome::new(&plan, &most, settings.dry_run);
+    let mut outcome = Outcome::new(plan, &most, settings.dry_run);
     if !settings.dry_run {
         confirm(settings)?;
     }
-    let done = deliver(&sender, &plan, settings.dry_run, &mut outcome).await;
-    // What took effect before a failure is told as well.
-    if done.is_ok() || !outcome.transactions.is_empty() && !settings.dry_run {
-        settings.output.print(&outcome);
+    let failure = deliver(&sender, plan, settings.dry_run, &mut outcome).await.err();
+    match failure {
+        Some(failure) if outcome.transactions.is_empty() || settings.dry_run => Err(failure),
+        failure => Ok(Carried { outcome, failure }),
     }
-    done
 }
 
 /// Sends or simulates one transaction after the other, up to the first that fails.
@@ -50,6 +63,10 @@ async fn deliver(sender: &Sender, plan: &Plan, dry_run: bool, outcome: &mut Outc
     let of = plan.steps.len();
     let mut progress = Progress::start(if dry_run { "Simulating" } else { "Sending" }, of);
     for (done, step) in plan.steps.iter().enumerate() {
+        if dry_run && step.builds {
+            outcome.transactions.push(Transaction::untried(&step.what));
+            continue;
+        }
         progress.step(&step.what);
         let sent = if dry_run {
             let units = sender.simulate(&step.instructions).await;
@@ -133,10 +150,10 @@ fn summary(plan: &Plan, most: &Most) -> String {
 
 /// What came of a plan.
 #[derive(Debug, Serialize)]
-struct Outcome {
-    action: String,
+pub struct Outcome {
+    pub action: String,
     /// Nothing was signed or sent.
-    dry_run: bool,
+    pub dry_run: bool,
     /// Tokens that could leave the wallet at most.
     spends: Value,
     /// Lamports of rent and fees at most.
@@ -144,23 +161,34 @@ struct Outcome {
     fees: String,
     #[serde(flatten)]
     details: Map<String, Value>,
-    transactions: Vec<Transaction>,
+    /// Those that took effect; in a dry run, those that would.
+    pub transactions: Vec<Transaction>,
+    /// How many there were to be.
+    #[serde(skip)]
+    planned: usize,
 }
 
 #[derive(Debug, Serialize)]
-struct Transaction {
-    what: String,
-    signature: Option<String>,
-    slot: Option<String>,
+pub struct Transaction {
+    pub what: String,
+    /// Nothing in a dry run.
+    pub signature: Option<String>,
+    pub slot: Option<String>,
     /// Lamports; nothing where the node didn't tell.
-    fee: Option<String>,
-    compute_units: Option<String>,
+    pub fee: Option<String>,
+    /// Nothing where the node didn't tell, or it could not be simulated.
+    pub compute_units: Option<String>,
 }
 
 impl Transaction {
     fn simulated(what: &str, units: u64) -> Self {
         let compute_units = Some(units.to_string());
         Transaction { what: what.to_owned(), signature: None, slot: None, fee: None, compute_units }
+    }
+
+    /// One that can't be simulated.
+    fn untried(what: &str) -> Self {
+        Transaction { what: what.to_owned(), signature: None, slot: None, fee: None, compute_units: None }
     }
 
     fn confirmed(what: &str, receipt: &Receipt) -> Self {
@@ -175,6 +203,11 @@ impl Transaction {
 }
 
 impl Outcome {
+    /// Of a plan without transactions.
+    pub fn of_nothing(plan: &Plan, dry_run: bool) -> Self {
+        Outcome::new(plan, &Most { rent: 0, fees: 0 }, dry_run)
+    }
+
     fn new(plan: &Plan, most: &Most, dry_run: bool) -> Self {
         Outcome {
             action: plan.title.clone(),
@@ -184,19 +217,24 @@ impl Outcome {
             fees: most.fees.to_string(),
             details: plan.details(),
             transactions: Vec::new(),
+            planned: plan.steps.len(),
         }
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}: {}", self.action, if self.dry_run { "would succeed" } else { "done" })?;
+        let end = match self.dry_run {
+            true => "would succeed",
+            false if self.transactions.len() < self.planned => "done in part",
+            false => "done",
+        };
+        write!(f, "{}: {end}", self.action)?;
         for Transaction { what, signature, compute_units, .. } in &self.transactions {
             match (signature, compute_units) {
                 (Some(signature), _) => write!(f, "\nSignature: {signature}")?,
-                (None, units) => {
-                    write!(f, "\nSimulated: {what}, {} compute units", units.as_deref().unwrap_or("?"))?
-                }
+                (None, Some(units)) => write!(f, "\nSimulated: {what}, {units} compute units")?,
+                (None, None) => write!(f, "\nNot simulated: {what}, which builds on one before it")?,
             }
         }
         Ok(())
@@ -250,14 +288,20 @@ mod tests {
         let signature = Signature::from([7; 64]);
         let receipt = Receipt { signature, slot: 5, bytes: 1, cu: Some(9), fee: None };
         sent.transactions.push(Transaction::confirmed("lease", &receipt));
-        assert_eq!(sent.to_string(), format!("Open lease 3 on board 0: done\nSignature: {signature}"));
+        let expected = format!("Open lease 3 on board 0: done in part\nSignature: {signature}");
+        assert_eq!(sent.to_string(), expected, "there were to be two");
+        sent.transactions.push(Transaction::untried("more"));
+        assert!(sent.to_string().starts_with("Open lease 3 on board 0: done\n"), "{sent}");
         let json = serde_json::to_value(&sent).unwrap();
         assert_eq!((&json["machines"], &json["spends"][0]["amount"]), (&2.into(), &"1500000".into()));
         assert_eq!((&json["spends"][0]["what"], &json["rent"]), (&"deposit".into(), &"1".into()));
         assert_eq!((&json["transactions"][0]["slot"], &json["dry_run"]), (&"5".into(), &false.into()));
         let mut dry = Outcome::new(&plan(), &most, true);
         dry.transactions.push(Transaction::simulated("lease", 9));
-        assert!(dry.to_string().ends_with("would succeed\nSimulated: lease, 9 compute units"), "{dry}");
+        dry.transactions.push(Transaction::untried("more"));
+        let expected = "would succeed\nSimulated: lease, 9 compute units\n\
+                        Not simulated: more, which builds on one before it";
+        assert!(dry.to_string().ends_with(expected), "{dry}");
     }
 
     #[test]

@@ -231,6 +231,14 @@ mod tests {
             "market authority --market 1 --accept".to_owned(),
             "market create market.toml".to_owned(),
             "keeper bond --market 1 5000".to_owned(),
+            "keeper seat --market 1 0 --seat 3".to_owned(),
+            "keeper leave --market 1 0".to_owned(),
+            format!("keeper claim --market 1 --keeper {wallet}"),
+            "market withdraw --market 1 --board 0 --stake".to_owned(),
+            "market burn --market 1".to_owned(),
+            "market close --market 1".to_owned(),
+            "supplier rent --market 1".to_owned(),
+            "supplier close --market 1".to_owned(),
             "board show --market 1 0".to_owned(),
             "quote --market 1 --for 7d --metered --deposit 10".to_owned(),
             format!("lease open --market 1 --for 7d --metered --deposit 10 --spender {wallet} --machines 1"),
@@ -247,6 +255,8 @@ mod tests {
             "receipt demand --market 1 file".to_owned(),
             format!("receipt enforce {wallet}"),
             format!("receipt enforce {}", "00".repeat(32)),
+            "board trim --market 1 0".to_owned(),
+            "board close --market 1 0".to_owned(),
         ] {
             assert!(parse(&args).is_ok(), "{args}: {}", parse(&args).err().unwrap());
         }
@@ -269,6 +279,8 @@ mod tests {
             "machine detect --market 1 --speed 3 --country DE --region 1 --endpoint 1.2.3.4:5 --price 1",
             "completion --shell tcsh",
             "man",
+            "keeper seat --market 1",
+            "board close --market 1",
             "market propose --market 1",
             "market propose --market 1 params.toml --withdraw",
             "market authority --market 1",

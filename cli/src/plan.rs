@@ -22,7 +22,7 @@ pub struct Plan {
     pub spends: Vec<Spend>,
     /// Accounts that the wallet pays the rent of, at most.
     pub growths: Vec<Growth>,
-    /// One transaction each. None builds on another.
+    /// One transaction each, sent in this order, and each after the one before it is confirmed.
     pub steps: Vec<Step>,
 }
 
@@ -57,6 +57,8 @@ pub struct Step {
     /// Shown while it is sent: "slots 0 to 11".
     pub what: String,
     pub instructions: Vec<Instruction>,
+    /// It builds on a step before it, and can't be simulated while that has not taken effect.
+    pub builds: bool,
 }
 
 impl Plan {
@@ -106,7 +108,13 @@ impl Plan {
     }
 
     pub fn step(mut self, what: impl Into<String>, instructions: Vec<Instruction>) -> Self {
-        self.steps.push(Step { what: what.into(), instructions });
+        self.steps.push(Step { what: what.into(), instructions, builds: false });
+        self
+    }
+
+    /// Adds a transaction that builds on one before it.
+    pub fn step_after(mut self, what: impl Into<String>, instructions: Vec<Instruction>) -> Self {
+        self.steps.push(Step { what: what.into(), instructions, builds: true });
         self
     }
 

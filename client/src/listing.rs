@@ -10,6 +10,9 @@ use solana_pubkey::Pubkey;
 
 use crate::{board::BoardView, instruction, market::BoardRef, packet};
 
+/// Accounts that the network lets an instruction name, each as often as it does.
+const MAX_ACCOUNTS: usize = 255;
+
 /// Why machines cannot be listed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListingError {
@@ -105,7 +108,10 @@ pub fn retire(board: &BoardRef, signer: Pubkey, supplier: Pubkey, machines: &[u1
 pub fn trim(board: &BoardRef, view: &BoardView, payer: Pubkey) -> Vec<Instruction> {
     let vacant = view.slots.iter().rev().take_while(|slot| slot.is(SlotState::Vacant));
     let suppliers: Vec<_> = vacant.map(|slot| slot.supplier).collect();
-    packet::batches(&payer, &suppliers, |batch| instruction::trim_board(board, batch))
+    // One of the accounts is the board.
+    let some = suppliers.chunks(MAX_ACCOUNTS - 1);
+    some.flat_map(|some| packet::batches(&payer, some, |batch| instruction::trim_board(board, batch)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -200,5 +206,16 @@ mod tests {
         let paid: Vec<_> = made[0].accounts[1..].iter().map(|meta| meta.pubkey).collect();
         assert_eq!(made.len(), 1);
         assert_eq!(paid, [slots[2].supplier, slots[1].supplier]);
+    }
+
+    #[test]
+    fn trimming_names_no_more_accounts_than_an_instruction_may() {
+        let mut slot = sample::slot(0);
+        slot.vacate();
+        let header = leasehold::state::Board { version: 1, slots: 600, ..bytemuck::Zeroable::zeroed() };
+        let data = board_data(&header, &[slot; 600]);
+        let made = trim(&sample::market().board(0), &data.view().unwrap(), wallet(5));
+        assert!(made.iter().all(|trim| trim.accounts.len() <= 255));
+        assert_eq!(made.iter().map(|trim| trim.accounts.len() - 1).sum::<usize>(), 600);
     }
 }

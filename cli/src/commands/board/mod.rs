@@ -1,5 +1,6 @@
 //! `leasehold board`: what machines of a market are listed on.
 
+mod close;
 mod show;
 
 use clap::{Args, Subcommand};
@@ -22,11 +23,15 @@ pub enum BoardCommand {
     /// Adds an empty board to a market. Anybody may, and gets the rent back when it is closed.
     Create(MarketArgs),
     /// A board's machines, seats and money.
-    Show(ShowArgs),
+    Show(BoardArgs),
+    /// Cuts vacant slots off a board's end: their rent goes to the suppliers that left them. Anybody may.
+    Trim(BoardArgs),
+    /// Closes an empty board that the wallet created, and gets its rent back.
+    Close(BoardArgs),
 }
 
 #[derive(Args)]
-pub struct ShowArgs {
+pub struct BoardArgs {
     #[command(flatten)]
     pub market: MarketArgs,
     /// Number of the board.
@@ -39,18 +44,23 @@ pub async fn run(chain: &Chain, command: BoardCommand) -> Result<(), Failure> {
             act(chain, create(&chain.market(args.id.0).await?, chain.wallet()?)).await
         }
         BoardCommand::Show(args) => show::run(chain, args).await,
+        BoardCommand::Trim(args) => close::trim(chain, args).await,
+        BoardCommand::Close(args) => close::close(chain, args).await,
     }
+}
+
+/// What a board costs its creator.
+pub fn growths(plan: Plan) -> Plan {
+    plan.creates(board_len(0)).creates(TOKEN_ACCOUNT)
 }
 
 fn create(market: &MarketView, creator: Pubkey) -> Plan {
     let board = market.reference.next_board(&market.account);
-    Plan::new(format!("Create board {} of market {}", board.index, market.account.id))
+    let plan = Plan::new(format!("Create board {} of market {}", board.index, market.account.id))
         .fact("Market:", "market", market.reference.address)
         .fact("Board:", "board", board.address)
-        .fact_as("Number:", "index", board.index, board.index)
-        .creates(board_len(0))
-        .creates(TOKEN_ACCOUNT)
-        .step("create board", vec![instruction::create_board(&board, creator)])
+        .fact_as("Number:", "index", board.index, board.index);
+    growths(plan).step("create board", vec![instruction::create_board(&board, creator)])
 }
 
 #[cfg(test)]

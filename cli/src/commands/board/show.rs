@@ -6,7 +6,7 @@ use leasehold_client::{address, board::BoardView};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
-use super::ShowArgs;
+use super::BoardArgs;
 use crate::{
     amount::Money,
     chain::{Chain, MarketView},
@@ -52,7 +52,7 @@ pub struct Seat {
     pub last_round: u32,
 }
 
-pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
+pub async fn run(chain: &Chain, args: BoardArgs) -> Result<(), Failure> {
     let market = chain.market(args.market.id.0).await?;
     let address = address::board(&args.market.id.0, args.board);
     let board = chain.fetch().board(address).await?;

@@ -64,8 +64,8 @@ fn plan(
     Ok(plan.step("close keeper", instructions))
 }
 
-/// Leaves every seat, after its fees are claimed.
-fn leave(
+/// Leaves the keeper's seat of every board that is given, after its fees are claimed.
+pub fn leave(
     market: &MarketView,
     keeper: &Keeper,
     boards: &[BoardView],
@@ -75,7 +75,7 @@ fn leave(
     let seats = boards.iter().filter_map(|view| Some((view.header, view.seat_of(&wallet)?)));
     let seats: Vec<_> = seats.collect();
     let mut plan = Plan::new("Leave a keeper's seats");
-    let (mut prepared, mut fees) = (Vec::new(), 0u64);
+    let (mut prepared, mut fees, mut freed) = (Vec::new(), 0u64, 0u64);
     if seats.iter().any(|(_, (_, seat))| seat.earned > 0) {
         plan = payments.prepare(plan, &mut prepared);
     }
@@ -84,6 +84,7 @@ fn leave(
         if header.tally.submitted.checked_shr(number.into()).is_some_and(|mask| mask & 1 == 1) {
             return Err(Failure::rule(LeaseholdError::VoteNotCounted, format!("on board {}", board.index)));
         }
+        freed = freed.saturating_add(seat.bond);
         let mut instructions = Vec::new();
         if seat.earned > 0 {
             fees = fees.saturating_add(seat.earned);
@@ -94,7 +95,7 @@ fn leave(
         instructions.push(instruction::leave_seat(&board, wallet, account, number));
         plan = plan.step(format!("seat {number} of board {}", board.index), instructions);
     }
-    Ok(plan.money("Bonds freed:", "freed", market.stake.money(keeper.locked)).money(
+    Ok(plan.money("Bonds freed:", "freed", market.stake.money(freed)).money(
         "Fees paid out:",
         "fees",
         market.payment.money(fees),

@@ -1,6 +1,7 @@
 //! `leasehold keeper`: somebody who attests to uptime and settles leases.
 
 mod exit;
+mod seat;
 mod show;
 
 use anchor_lang::Space;
@@ -23,10 +24,35 @@ pub enum KeeperCommand {
     Register(MarketArgs),
     /// Deposits stake, of which seats take their bonds.
     Bond(AmountArgs),
+    /// Takes a seat of a board, which bonds stake.
+    Seat(SeatArgs),
+    /// Leaves the seat of a board, once its fees are claimed: its bond is free again.
+    Leave(LeaveArgs),
+    /// Pays out what the seats of all boards have earned. Anybody may, for the keeper.
+    Claim(ShowArgs),
     /// Leaves the market, as far as that is possible now: first the seats, then the stake, then the account.
     Exit(MarketArgs),
     /// A keeper's stake and seats.
     Show(ShowArgs),
+}
+
+#[derive(Args)]
+pub struct SeatArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    /// Number of the board.
+    pub board: u32,
+    /// Number of the seat [default: the first vacant]
+    #[arg(long, value_name = "NUMBER")]
+    pub seat: Option<u8>,
+}
+
+#[derive(Args)]
+pub struct LeaveArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    /// Number of the board.
+    pub board: u32,
 }
 
 #[derive(Args)]
@@ -52,6 +78,9 @@ pub async fn run(chain: &Chain, command: KeeperCommand) -> Result<(), Failure> {
             account(chain, &market.reference.address, &wallet).await?;
             bond(&market, wallet, &args.amount)?
         }
+        KeeperCommand::Seat(args) => return seat::take(chain, args).await,
+        KeeperCommand::Leave(args) => return seat::leave(chain, args).await,
+        KeeperCommand::Claim(args) => return seat::claim(chain, args).await,
         KeeperCommand::Exit(args) => return exit::run(chain, args).await,
         KeeperCommand::Show(args) => return show::run(chain, args).await,
     };

@@ -16,31 +16,52 @@ use crate::{act::act, amount::Token, chain::Chain, failure::Failure, plan::Plan}
 /// Bytes of a token account without extensions, which is what the stake vault is.
 const TOKEN_ACCOUNT: usize = 165;
 
-/// A market to be, in TOML.
+/// A market to be, in TOML: what `market create` and `deploy` read.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MarketFile {
-    id: u64,
-    payment_mint: String,
-    stake_mint: String,
-    timelock_secs: u32,
-    rules: Rules,
-    params: ParamsFile,
+pub struct MarketFile {
+    /// Number of the market, free to choose while nobody has it.
+    pub id: u64,
+    /// Addresses of the mints.
+    pub payment_mint: String,
+    pub stake_mint: String,
+    /// Seconds between announcing parameters and applying them.
+    pub timelock_secs: u32,
+    /// How many boards `deploy` sees to at least; `market create` makes none.
+    #[serde(default)]
+    pub boards: u32,
+    pub rules: Rules,
+    pub params: ParamsFile,
 }
 
+impl MarketFile {
+    /// Addresses of the mints for payments and for stake.
+    pub fn mints(&self) -> Result<[Pubkey; 2], Failure> {
+        Ok([mint(&self.payment_mint)?, mint(&self.stake_mint)?])
+    }
+}
+
+impl From<Rules> for RoundRules {
+    fn from(rules: Rules) -> Self {
+        let Rules { round_secs, submit_secs, seats, threshold, abandon_rounds } = rules;
+        RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds }
+    }
+}
+
+/// How rounds are voted on: never changed.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rules {
-    round_secs: u32,
-    submit_secs: u32,
-    seats: u8,
-    threshold: u8,
-    abandon_rounds: u8,
+pub struct Rules {
+    pub round_secs: u32,
+    pub submit_secs: u32,
+    pub seats: u8,
+    pub threshold: u8,
+    pub abandon_rounds: u8,
 }
 
 pub async fn run(chain: &Chain, args: CreateArgs) -> Result<(), Failure> {
     let file: MarketFile = read(&args.file)?;
-    let (payment, stake) = (mint(&file.payment_mint)?, mint(&file.stake_mint)?);
+    let [payment, stake] = file.mints()?;
     let fetch = chain.fetch();
     let (payments, stakes) = tokio::try_join!(fetch.mint(payment), fetch.mint(stake))?;
     let market = MarketRef::new(file.id, payment, stake).with_token_programs(payments.1, stakes.1);
@@ -51,12 +72,17 @@ fn mint(text: &str) -> Result<Pubkey, Failure> {
     text.parse().map_err(|_| Failure::Input(format!("{text:?} is no mint: give its address")))
 }
 
-/// `decimals`: those of payments and of stake.
-fn plan(file: &MarketFile, market: &MarketRef, decimals: (u8, u8), wallet: Pubkey) -> Result<Plan, Failure> {
+/// Creates the market, without boards. `decimals`: those of payments and of stake.
+pub fn plan(
+    file: &MarketFile,
+    market: &MarketRef,
+    decimals: (u8, u8),
+    wallet: Pubkey,
+) -> Result<Plan, Failure> {
     let payment = Token { mint: market.payment_mint, decimals: decimals.0 };
     let stake = Token { mint: market.stake_mint, decimals: decimals.1 };
-    let Rules { round_secs, submit_secs, seats, threshold, abandon_rounds } = file.rules;
-    let rules = RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds };
+    let rules = RoundRules::from(file.rules);
+    let RoundRules { round_secs, threshold, seats, .. } = rules;
     rules.validate().map_err(Refusal::from)?;
     if !TIMELOCK_SECS.contains(&file.timelock_secs) {
         return Err(Refusal::from(LeaseholdError::TimelockOutOfRange).into());

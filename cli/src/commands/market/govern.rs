@@ -52,7 +52,8 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     })
 }
 
-fn require_authority(market: &MarketView, wallet: &Pubkey) -> Result<(), Failure> {
+/// Refuses a wallet that is not the market's authority.
+pub fn require_authority(market: &MarketView, wallet: &Pubkey) -> Result<(), Failure> {
     if market.account.authority != *wallet {
         let values = format!("it belongs to {}, and {wallet} signs", market.account.authority);
         return Err(Failure::rule(LeaseholdError::WrongAuthority, values));
@@ -80,7 +81,8 @@ fn plan_pause(market: &MarketView, wallet: Pubkey, paused: bool) -> Result<Plan,
     Ok(about(market, what).fact("Effect:", "effect", effect).step("set paused", vec![pause]))
 }
 
-fn plan_proposal(
+/// Announces the parameters of a file, showing what they change, or takes back what was announced.
+pub fn plan_proposal(
     market: &MarketView,
     wallet: Pubkey,
     now: i64,
@@ -96,21 +98,19 @@ fn plan_proposal(
     let old = ParamsFile::of(market.payment, market.stake, &market.account.params);
     let from = rfc3339(now.saturating_add(market.account.timelock_secs.into()));
     let mut plan = about(market, "Announce parameters for").fact("Can be applied:", "effective_from", from);
-    let mut changed = false;
-    for ((label, name, new), (_, _, old)) in file.lines().into_iter().zip(old.lines()) {
-        if new != old {
-            changed = true;
-            plan = plan.fact(label, name, format!("{new} (was {old})"));
-        }
-    }
-    if !changed {
+    let changes = file.changes(&old);
+    if changes.is_empty() {
         return Err(Failure::Refused("nothing would change: the market has these parameters".to_owned()));
+    }
+    for (label, name, text) in changes {
+        plan = plan.fact(label, name, text);
     }
     let propose = instruction::propose_params(&market.reference, wallet, Some(params));
     Ok(plan.step("propose params", vec![propose]))
 }
 
-fn plan_application(market: &MarketView, now: i64) -> Result<Plan, Failure> {
+/// Puts announced parameters into force, once their time has come.
+pub fn plan_application(market: &MarketView, now: i64) -> Result<Plan, Failure> {
     let pending = market.account.pending_params.as_ref();
     let pending = pending.ok_or(Refusal::from(LeaseholdError::NothingProposed))?;
     if now < pending.effective_at {

@@ -1,9 +1,10 @@
 //! `leasehold market`: its rules, and what its authority may do.
 
-mod create;
-mod govern;
-mod params;
+pub mod create;
+pub mod govern;
+pub mod params;
 mod show;
+mod vaults;
 
 use std::path::PathBuf;
 
@@ -35,8 +36,14 @@ pub enum MarketCommand {
     ///
     /// The file is TOML: id, payment_mint, stake_mint and timelock_secs, then a section [rules] with
     /// round_secs, submit_secs, seats, threshold and abandon_rounds, and a section [params] as of
-    /// `market propose`.
+    /// `market propose`. The boards that a file for `deploy` asks for are not created.
     Create(CreateArgs),
+    /// Pays the market's fees of its boards to its authority. Anybody may.
+    Withdraw(WithdrawArgs),
+    /// Burns what was slashed on the market's boards and nobody gets. Anybody may.
+    Burn(BoardsArgs),
+    /// Closes a market without boards, suppliers and keepers.
+    Close(MarketArgs),
 }
 
 #[derive(Args)]
@@ -67,6 +74,24 @@ pub struct AuthorityArgs {
 }
 
 #[derive(Args)]
+pub struct BoardsArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    /// Number of the board [default: all boards]
+    #[arg(long, value_name = "NUMBER")]
+    pub board: Option<u32>,
+}
+
+#[derive(Args)]
+pub struct WithdrawArgs {
+    #[command(flatten)]
+    pub boards: BoardsArgs,
+    /// Pay out the market's part of slashed stake instead.
+    #[arg(long)]
+    pub stake: bool,
+}
+
+#[derive(Args)]
 pub struct CreateArgs {
     /// The market, in TOML.
     #[arg(value_hint = ValueHint::FilePath)]
@@ -82,5 +107,8 @@ pub async fn run(chain: &Chain, command: MarketCommand) -> Result<(), Failure> {
         MarketCommand::Apply(args) => govern::apply(chain, args).await,
         MarketCommand::Authority(args) => govern::authority(chain, args).await,
         MarketCommand::Create(args) => create::run(chain, args).await,
+        MarketCommand::Withdraw(args) => vaults::withdraw(chain, args).await,
+        MarketCommand::Burn(args) => vaults::burn(chain, args).await,
+        MarketCommand::Close(args) => vaults::close(chain, args).await,
     }
 }

@@ -90,6 +90,21 @@ impl ParamsFile {
         Ok(params)
     }
 
+    /// What is not as in `old`, for people, with what programs call each line. No class of `old` is left out.
+    pub fn changes(&self, old: &ParamsFile) -> Vec<(&'static str, &'static str, String)> {
+        let changed = |((label, name, new), (_, _, old)): ((_, _, String), (_, _, String))| {
+            (new != old).then(|| (label, name, format!("{new} (was {old})")))
+        };
+        let mut changes: Vec<(_, &'static str, _)> =
+            self.lines().into_iter().zip(old.lines()).filter_map(changed).collect();
+        for (_, name, text) in &mut changes {
+            if *name == "classes" {
+                *text = class_changes(&self.classes, &old.classes);
+            }
+        }
+        changes
+    }
+
     /// The same for people, with what programs call each line.
     pub fn lines(&self) -> Vec<(&'static str, &'static str, String)> {
         let classes =
@@ -122,6 +137,20 @@ impl ParamsFile {
     }
 }
 
+/// What becomes of a market's classes, which go by their places: what is new, and what is another by name or
+/// weight.
+fn class_changes(new: &[Class], old: &[Class]) -> String {
+    let change = |(place, class): (usize, &Class)| match old.get(place) {
+        None => Some(format!("adds {} (weight {})", class.name, class.weight_bps)),
+        Some(was) if was == class => None,
+        Some(was) => Some(format!(
+            "{} (weight {}) was {} (weight {})",
+            class.name, class.weight_bps, was.name, was.weight_bps
+        )),
+    };
+    new.iter().enumerate().filter_map(change).collect::<Vec<_>>().join(", ")
+}
+
 impl Class {
     fn hardware(&self) -> Result<HardwareClass, Failure> {
         let mut name = [0; 16];
@@ -149,6 +178,23 @@ mod tests {
         let read: ParamsFile = toml::from_str(&text).unwrap();
         assert_eq!(read.params(market.payment, market.stake).unwrap(), market.account.params);
         assert!(toml::from_str::<ParamsFile>(&format!("extra = 1\n{text}")).is_err());
+    }
+
+    #[test]
+    fn changes_are_told_class_by_class() {
+        let market = view();
+        let old = ParamsFile::of(market.payment, market.stake, &market.account.params);
+        assert_eq!(old.changes(&old), []);
+        let class = |name: &str, weight_bps| Class { name: name.to_owned(), weight_bps };
+        let classes = vec![class("RTX 4090", 9_000), class("H100 80GB", 60_000)];
+        let new = ParamsFile { classes, keeper_bond: "1".to_owned(), ..old.clone() };
+        let expected = "RTX 4090 (weight 9000) was RTX 4090 (weight 10000), adds H100 80GB (weight 60000)";
+        let changes = new.changes(&old);
+        assert_eq!(
+            changes[0],
+            ("Keeper's bond:", "keeper_bond", "1 for a seat (was 0.5 for a seat)".to_owned())
+        );
+        assert_eq!((changes.len(), changes[1].1, changes[1].2.as_str()), (2, "classes", expected));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `leasehold supplier`: somebody who lists machines, and the stake behind them.
 
+mod leave;
 mod plan;
 mod show;
 
@@ -25,6 +26,10 @@ pub enum SupplierCommand {
     Withdraw(MarketArgs),
     /// Pays out what the machines of all boards have earned. Anybody may, for the supplier.
     Claim(WhoArgs),
+    /// Takes back the rent of slots that the supplier's machines left.
+    Rent(MarketArgs),
+    /// Closes the wallet's account as a supplier, once machines, stake and log are gone.
+    Close(MarketArgs),
     /// A supplier's stake, machines and earnings.
     Show(WhoArgs),
 }
@@ -77,6 +82,8 @@ pub async fn run(chain: &Chain, command: SupplierCommand) -> Result<(), Failure>
             let boards = chain.boards(&args.market.id.0, None).await?;
             plan::claim(&market, &boards, chain.wallet()?, &chain.payee(&market, owner).await?)?
         }
+        SupplierCommand::Rent(args) => return leave::rent(chain, args).await,
+        SupplierCommand::Close(args) => return leave::close(chain, args).await,
         SupplierCommand::Show(args) => return show::run(chain, args).await,
     };
     act(chain, plan).await
@@ -85,7 +92,11 @@ pub async fn run(chain: &Chain, command: SupplierCommand) -> Result<(), Failure>
 /// A supplier's account, which must exist.
 pub async fn account(chain: &Chain, market: &Pubkey, wallet: &Pubkey) -> Result<Supplier, Failure> {
     let found = chain.fetch().supplier(market, wallet).await?;
-    let missing =
-        || format!("{wallet} is no supplier of the market: run `leasehold supplier register` first");
-    Ok(found.ok_or_else(|| Failure::Refused(missing()))?.account)
+    Ok(found.ok_or_else(|| missing(wallet))?.account)
+}
+
+fn missing(wallet: &Pubkey) -> Failure {
+    Failure::Refused(format!(
+        "{wallet} is no supplier of the market: run `leasehold supplier register` first"
+    ))
 }

@@ -1,0 +1,190 @@
+//! `leasehold keeper seat`, `leave` and `claim`.
+
+use leasehold::{error::LeaseholdError, state::Keeper};
+use leasehold_client::{board::BoardView, error::Refusal, fetch::FetchedBoard, instruction};
+use solana_pubkey::Pubkey;
+
+use super::{LeaveArgs, SeatArgs, ShowArgs, account, exit};
+use crate::{
+    act::act,
+    chain::{Chain, MarketView},
+    failure::Failure,
+    plan::{Payee, Plan},
+    table::count,
+};
+
+pub async fn take(chain: &Chain, args: SeatArgs) -> Result<(), Failure> {
+    let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
+    let keeper = account(chain, &market.reference.address, &wallet).await?;
+    let board = chain.fetch().board(market.board(args.board).address).await?;
+    act(chain, plan_seat(&market, &keeper, &board.view()?, args.seat)?).await
+}
+
+pub async fn leave(chain: &Chain, args: LeaveArgs) -> Result<(), Failure> {
+    let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
+    let keeper = account(chain, &market.reference.address, &wallet).await?;
+    let board = chain.fetch().board(market.board(args.board).address).await?;
+    let view = board.view()?;
+    if view.seat_of(&wallet).is_none() {
+        let advice = "see `leasehold keeper show`";
+        return Err(Failure::Refused(format!("{wallet} holds no seat of board {}: {advice}", args.board)));
+    }
+    act(chain, exit::leave(&market, &keeper, &[view], &chain.payee(&market, wallet).await?)?).await
+}
+
+pub async fn claim(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
+    let market = chain.market(args.market.id.0).await?;
+    let owner = chain.wallet_or(args.keeper)?;
+    let boards = chain.boards(&args.market.id.0, None).await?;
+    act(chain, plan_claim(&market, &boards, chain.wallet()?, &chain.payee(&market, owner).await?)?).await
+}
+
+/// Takes the seat that was named, or the first that is vacant.
+fn plan_seat(
+    market: &MarketView,
+    keeper: &Keeper,
+    board: &BoardView,
+    named: Option<u8>,
+) -> Result<Plan, Failure> {
+    let (index, wallet, header) = (board.header.index, keeper.authority, board.header);
+    let refused = |refusal: Refusal, values: String| {
+        let seats = count(header.seat_count.into(), "seat");
+        Err(Failure::Refused(format!("{refusal} (board {index}, which has {seats}: {values})")))
+    };
+    if let Some((held, _)) = board.seat_of(&wallet) {
+        return refused(LeaseholdError::SecondSeat.into(), format!("the wallet holds seat {held}"));
+    }
+    let Some(seat) = named.or_else(|| board.vacant_seat()) else {
+        return refused(LeaseholdError::SeatTaken.into(), "none is vacant, so try another board".to_owned());
+    };
+    match header.seat(seat) {
+        Ok(held) if held.is_vacant() => {}
+        Ok(held) => {
+            return refused(LeaseholdError::SeatTaken.into(), format!("{} holds seat {seat}", held.keeper));
+        }
+        Err(error) => return refused(error.into(), format!("there is no seat {seat}")),
+    }
+    let bond = market.stake.money(market.account.params.keeper_bond);
+    let mut stake = keeper.stake;
+    if let Err(error) = stake.bond(bond.amount) {
+        let free = market.stake.number(keeper.stake.free);
+        let bond = market.stake.number(bond.amount);
+        let refusal = Refusal::from(error);
+        return Err(Failure::Refused(format!(
+            "{refusal} (a seat takes {bond}, free is {free}): run `leasehold keeper bond`"
+        )));
+    }
+    let take = instruction::take_seat(&market.board(index), wallet, seat);
+    Ok(Plan::new(format!("Take seat {seat} of board {index}"))
+        .fact_as("Board:", "board", index, index)
+        .fact_as("Seat:", "seat", seat, seat)
+        .money("Bond it takes:", "bond", bond)
+        .money("Left free:", "free", market.stake.money(stake.free))
+        .step("take seat", vec![take]))
+}
+
+/// Claims what the seats of the keeper `payee.owner` have earned.
+fn plan_claim(
+    market: &MarketView,
+    boards: &[FetchedBoard],
+    signer: Pubkey,
+    payee: &Payee,
+) -> Result<Plan, Failure> {
+    let (mut prepared, mut steps, mut total) = (Vec::new(), Vec::new(), 0u64);
+    for board in boards {
+        let view = board.view()?;
+        let Some((number, seat)) = view.seat_of(&payee.owner).filter(|(_, seat)| seat.earned > 0) else {
+            continue;
+        };
+        total = total.saturating_add(seat.earned);
+        let board = market.board(view.header.index);
+        let earned = market.payment.money(seat.earned);
+        let claim = instruction::claim_keeper_fees(&board, signer, payee.account, number);
+        steps.push((format!("seat {number} of board {}, {earned}", board.index), claim));
+    }
+    if steps.is_empty() {
+        return Err(Refusal::from(LeaseholdError::NothingToWithdraw).into());
+    }
+    let plan = Plan::new("Claim a keeper's fees")
+        .fact("Keeper:", "keeper", payee.owner)
+        .money("Paid out:", "amount", market.payment.money(total))
+        .fact("To:", "account", payee.account);
+    let mut plan = payee.prepare(plan, &mut prepared);
+    for (what, claim) in steps {
+        // Each has the account created: none builds on another.
+        plan = plan.step(what, prepared.iter().cloned().chain([claim]).collect());
+    }
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::Discriminator;
+    use leasehold::{instruction as data, state::Seat};
+    use leasehold_client::{
+        board::BoardData,
+        fetch::Fetched,
+        sample::{change, snapshot, wallet},
+    };
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    /// Keeper 2 holds seat 0 of board 0 and keeper 3 seat 1; seat 2 of 3 is vacant. Keeper 5 has free stake.
+    fn sample() -> (Keeper, BoardData) {
+        let mut snapshot = snapshot();
+        let keeper = Keeper { authority: wallet(5), seats: 0, locked: 0, ..snapshot.keepers.remove(0).1 };
+        (keeper, snapshot.boards.remove(0).data)
+    }
+
+    fn refusal(keeper: &Keeper, board: &BoardData, seat: Option<u8>) -> String {
+        let failure = plan_seat(&view(), keeper, &board.view().unwrap(), seat).unwrap_err();
+        assert_eq!(failure.code(), 3);
+        failure.to_string()
+    }
+
+    #[test]
+    fn the_first_vacant_seat_is_taken_and_its_bond_shown() {
+        let (keeper, board) = sample();
+        for seat in [None, Some(2)] {
+            let plan = plan_seat(&view(), &keeper, &board.view().unwrap(), seat).unwrap();
+            let expected = [data::TakeSeat::DISCRIMINATOR, &[2]].concat();
+            assert_eq!(plan.steps[0].instructions[0].data, expected);
+            assert_eq!(plan.details()["bond"]["amount"], "50");
+            assert_eq!(plan.details()["free"]["amount"], "950");
+        }
+    }
+
+    #[test]
+    fn seats_that_can_not_be_taken_are_refused_with_the_reason() {
+        let (keeper, mut board) = sample();
+        assert!(refusal(&keeper, &board, Some(1)).contains(&format!("{} holds seat 1", wallet(3))));
+        assert!(refusal(&keeper, &board, Some(3)).contains("which has 3 seats"));
+        let seated = Keeper { authority: wallet(2), ..keeper.clone() };
+        assert!(refusal(&seated, &board, None).contains("the wallet holds seat 0"));
+        let mut poor = keeper.clone();
+        poor.stake.free = 49;
+        assert!(refusal(&poor, &board, None).contains("a seat takes 0.5, free is 0.49"));
+        change(&mut board, |board, _| board.seats[2] = Seat { keeper: wallet(4), ..board.seats[1] });
+        assert!(refusal(&keeper, &board, None).contains("none is vacant"));
+    }
+
+    #[test]
+    fn fees_are_claimed_without_leaving_by_anybody() {
+        let (_, data) = sample();
+        let boards = [Fetched { address: view().board(0).address, lamports: 1, account: data }];
+        let payee = |owner: u8| Payee {
+            payer: wallet(1),
+            owner: wallet(owner),
+            account: wallet(30),
+            mint: wallet(31),
+            token_program: Pubkey::default(),
+            exists: false,
+        };
+        let plan = plan_claim(&view(), &boards, wallet(1), &payee(3)).unwrap();
+        let [step] = &plan.steps[..] else { panic!("{plan:?}") };
+        assert_eq!(step.instructions[1].data, [data::ClaimKeeperFees::DISCRIMINATOR, &[1]].concat());
+        assert_eq!(plan.details()["amount"]["amount"], "4");
+        assert_eq!(plan_claim(&view(), &boards, wallet(1), &payee(5)).unwrap_err().code(), 3);
+    }
+}

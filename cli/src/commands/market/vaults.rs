@@ -1,0 +1,224 @@
+//! What a market has earned and what was slashed, and the market's end.
+
+use leasehold::{error::LeaseholdError, math::add, state::Board};
+use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, instruction};
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+
+use super::{BoardsArgs, WithdrawArgs};
+use crate::{
+    act::act,
+    amount::{Money, Token},
+    chain::{Chain, MarketArgs, MarketView},
+    failure::Failure,
+    plan::{Payee, Plan},
+};
+
+pub async fn withdraw(chain: &Chain, args: WithdrawArgs) -> Result<(), Failure> {
+    let market = chain.market(args.boards.market.id.0).await?;
+    let boards = chain.boards(&market.reference.address, args.boards.board).await?;
+    let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
+    let (signer, owner) = (chain.wallet()?, market.account.authority);
+    let plan = if args.stake {
+        plan_stake(&market, &views, signer, &chain.stake_payee(&market, owner).await?)
+    } else {
+        plan_fees(&market, &views, signer, &chain.payee(&market, owner).await?)
+    };
+    act(chain, plan?).await
+}
+
+pub async fn burn(chain: &Chain, args: BoardsArgs) -> Result<(), Failure> {
+    let market = chain.market(args.market.id.0).await?;
+    let boards = chain.boards(&market.reference.address, args.board).await?;
+    let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
+    act(chain, plan_burn(&market, &views)?).await
+}
+
+pub async fn close(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
+    let (market, wallet) = (chain.market(args.id.0).await?, chain.wallet()?);
+    act(chain, plan_close(&market, wallet, &chain.stake_payee(&market, wallet).await?)?).await
+}
+
+/// Fees of a board that `withdraw_fees` pays out: once it is empty, what was set aside for keepers as well.
+fn fees(board: &Board) -> Result<u64, Refusal> {
+    let pool = if board.machines == 0 && board.leases == 0 { board.ledger.keeper_pool } else { 0 };
+    add(board.ledger.fees, pool).map_err(Refusal::from)
+}
+
+fn plan_fees(
+    market: &MarketView,
+    boards: &[BoardView],
+    signer: Pubkey,
+    payee: &Payee,
+) -> Result<Plan, Failure> {
+    let due = due(market.payment, boards, fees)?;
+    let plan = Plan::new(format!("Withdraw fees of market {}", market.account.id));
+    pay(plan, market.payment, &due, payee, |index| {
+        instruction::withdraw_fees(&market.board(index), signer, payee.account)
+    })
+}
+
+fn plan_stake(
+    market: &MarketView,
+    boards: &[BoardView],
+    signer: Pubkey,
+    payee: &Payee,
+) -> Result<Plan, Failure> {
+    let due = due(market.stake, boards, |board| Ok(board.ledger.market_stake))?;
+    let plan = Plan::new(format!("Withdraw slashed stake of market {}", market.account.id));
+    pay(plan, market.stake, &due, payee, |index| {
+        instruction::withdraw_market_stake(&market.board(index), signer, payee.account)
+    })
+}
+
+fn plan_burn(market: &MarketView, boards: &[BoardView]) -> Result<Plan, Failure> {
+    let due = due(market.stake, boards, |board| Ok(board.ledger.to_burn))?;
+    let mut plan = Plan::new(format!("Burn slashed stake of market {}", market.account.id)).money(
+        "Burned:",
+        "amount",
+        total(market.stake, &due)?,
+    );
+    for (index, money) in due {
+        plan = plan
+            .step(format!("board {index}, {money}"), vec![instruction::burn_slashed(&market.board(index))]);
+    }
+    Ok(plan)
+}
+
+/// Boards, by number, with what is due of each; some of one at least.
+fn due(
+    token: Token,
+    boards: &[BoardView],
+    of: impl Fn(&Board) -> Result<u64, Refusal>,
+) -> Result<Vec<(u32, Money)>, Failure> {
+    let mut due = Vec::new();
+    for board in boards {
+        let amount = of(board.header)?;
+        if amount > 0 {
+            due.push((board.header.index, token.money(amount)));
+        }
+    }
+    if due.is_empty() {
+        return Err(Refusal::from(LeaseholdError::NothingToWithdraw).into());
+    }
+    Ok(due)
+}
+
+fn total(token: Token, due: &[(u32, Money)]) -> Result<Money, Failure> {
+    let sum = due.iter().try_fold(0, |sum, (_, money)| add(sum, money.amount)).map_err(Refusal::from)?;
+    Ok(token.money(sum))
+}
+
+/// Pays to the market's authority, a transaction for each board.
+fn pay(
+    plan: Plan,
+    token: Token,
+    due: &[(u32, Money)],
+    payee: &Payee,
+    build: impl Fn(u32) -> Instruction,
+) -> Result<Plan, Failure> {
+    let mut prepared = Vec::new();
+    let plan = plan
+        .money("Paid out:", "amount", total(token, due)?)
+        .fact("To authority:", "authority", payee.owner)
+        .fact("Account:", "account", payee.account);
+    let mut plan = payee.prepare(plan, &mut prepared);
+    for (index, money) in due {
+        // Each has the account created: none builds on another.
+        let instructions = prepared.iter().cloned().chain([build(*index)]).collect();
+        plan = plan.step(format!("board {index}, {money}"), instructions);
+    }
+    Ok(plan)
+}
+
+fn plan_close(market: &MarketView, wallet: Pubkey, payee: &Payee) -> Result<Plan, Failure> {
+    super::govern::require_authority(market, &wallet)?;
+    let account = &market.account;
+    if account.boards > 0 || account.members > 0 {
+        let refusal = Refusal::from(LeaseholdError::MarketInUse);
+        return Err(Failure::Refused(format!(
+            "{refusal} (boards: {}, suppliers and keepers: {})",
+            account.boards, account.members
+        )));
+    }
+    let plan = Plan::new(format!("Close market {}, for good", account.id))
+        .fact("Market:", "market", market.reference.address)
+        .fact("Rent goes to:", "rent_to", wallet);
+    let mut instructions = Vec::new();
+    // Stake that somebody sent to the vault unasked goes there.
+    let plan = payee.prepare(plan, &mut instructions);
+    instructions.push(instruction::close_market(&market.reference, wallet, payee.account));
+    Ok(plan.step("close market", instructions))
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::Discriminator;
+    use leasehold::instruction as data;
+    use leasehold_client::{
+        board::BoardData,
+        sample::{change, snapshot, wallet},
+    };
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    /// The market's authority is wallet 8.
+    const AUTHORITY: u8 = 8;
+
+    fn payee(exists: bool) -> Payee {
+        let [payer, owner, account, mint] = [wallet(1), wallet(AUTHORITY), wallet(30), wallet(31)];
+        Payee { payer, owner, account, mint, token_program: Pubkey::default(), exists }
+    }
+
+    /// Fees are 30, the keepers' pool is 22, the market's stake 2 and 2 are to be burned.
+    fn board() -> BoardData {
+        snapshot().boards.remove(0).data
+    }
+
+    fn starts(plan: &Plan, amount: &str, discriminators: &[&[u8]]) {
+        assert_eq!(plan.details()["amount"]["amount"], amount);
+        let [step] = &plan.steps[..] else { panic!("{plan:?}") };
+        assert_eq!(step.instructions.len(), discriminators.len());
+        for (instruction, start) in step.instructions.iter().zip(discriminators) {
+            assert!(instruction.data.starts_with(start), "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn fees_go_to_the_authority_and_the_keepers_pool_with_the_last_machine() {
+        let mut board = board();
+        let fees = data::WithdrawFees::DISCRIMINATOR;
+        let plan = plan_fees(&view(), &[board.view().unwrap()], wallet(1), &payee(false)).unwrap();
+        starts(&plan, "30", &[&[1], fees]);
+        assert_eq!(plan.details()["authority"], wallet(AUTHORITY).to_string());
+        change(&mut board, |board, _| (board.machines, board.leases) = (0, 0));
+        let plan = plan_fees(&view(), &[board.view().unwrap()], wallet(1), &payee(true)).unwrap();
+        starts(&plan, "52", &[fees]);
+        change(&mut board, |board, _| (board.ledger.fees, board.ledger.keeper_pool) = (0, 0));
+        let nothing = plan_fees(&view(), &[board.view().unwrap()], wallet(1), &payee(true)).unwrap_err();
+        assert_eq!(nothing.code(), 3);
+    }
+
+    #[test]
+    fn slashed_stake_is_paid_to_the_market_or_burned() {
+        let board = board();
+        let views = [board.view().unwrap()];
+        let paid = plan_stake(&view(), &views, wallet(1), &payee(true)).unwrap();
+        starts(&paid, "2", &[data::WithdrawMarketStake::DISCRIMINATOR]);
+        starts(&plan_burn(&view(), &views).unwrap(), "2", &[data::BurnSlashed::DISCRIMINATOR]);
+        assert_eq!(plan_burn(&view(), &[]).unwrap_err().code(), 3);
+    }
+
+    #[test]
+    fn a_market_is_closed_by_its_authority_when_nobody_is_in_it() {
+        let mut market = view();
+        let used = plan_close(&market, wallet(AUTHORITY), &payee(true)).unwrap_err();
+        assert!(used.to_string().ends_with("(boards: 1, suppliers and keepers: 4)"), "{used}");
+        (market.account.boards, market.account.members) = (0, 0);
+        assert_eq!(plan_close(&market, wallet(1), &payee(true)).unwrap_err().code(), 3);
+        let plan = plan_close(&market, wallet(AUTHORITY), &payee(false)).unwrap();
+        assert_eq!((plan.steps[0].instructions.len(), plan.growths.len()), (2, 1));
+        assert!(plan.steps[0].instructions[1].data.starts_with(data::CloseMarket::DISCRIMINATOR));
+    }
+}

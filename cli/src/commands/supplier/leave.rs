@@ -1,0 +1,109 @@
+//! `leasehold supplier rent` and `close`.
+
+use anchor_lang::Space;
+use leasehold::{error::LeaseholdError, state::Supplier};
+use leasehold_client::{address, error::Refusal, fetch::Fetched, instruction};
+
+use crate::{
+    act::act,
+    amount::sol,
+    chain::{Chain, MarketArgs, MarketView},
+    failure::Failure,
+    plan::Plan,
+};
+
+pub async fn rent(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
+    let (market, supplier) = found(chain, args).await?;
+    let own = chain.rent(8 + Supplier::INIT_SPACE).await?;
+    act(chain, plan_rent(&market, &supplier, own)?).await
+}
+
+pub async fn close(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
+    let (market, supplier) = found(chain, args).await?;
+    let log = chain.fetch().log(address::log(&supplier.address)).await?.is_some();
+    act(chain, plan_close(&market, &supplier, log)?).await
+}
+
+async fn found(chain: &Chain, args: MarketArgs) -> Result<(MarketView, Fetched<Supplier>), Failure> {
+    let (market, wallet) = (chain.market(args.id.0).await?, chain.wallet()?);
+    let supplier = chain.fetch().supplier(&market.reference.address, &wallet).await?;
+    let supplier = supplier.ok_or_else(|| super::missing(&wallet))?;
+    Ok((market, supplier))
+}
+
+/// `own`: lamports that the supplier's account must keep.
+fn plan_rent(market: &MarketView, supplier: &Fetched<Supplier>, own: u64) -> Result<Plan, Failure> {
+    let surplus = supplier.lamports.saturating_sub(own);
+    if surplus == 0 {
+        return Err(Refusal::from(LeaseholdError::NothingToWithdraw).into());
+    }
+    let wallet = supplier.account.authority;
+    Ok(Plan::new("Take back the rent of slots")
+        .fact("Supplier:", "supplier", supplier.address)
+        .fact_as("Paid out:", "lamports", sol(surplus), surplus.to_string())
+        .fact("To:", "to", wallet)
+        .step("reclaim rent", vec![instruction::reclaim_rent(&market.reference, wallet)]))
+}
+
+/// `log`: whether the supplier has a log of what it computed.
+fn plan_close(market: &MarketView, supplier: &Fetched<Supplier>, log: bool) -> Result<Plan, Failure> {
+    let Supplier { authority: wallet, machines, stake, .. } = supplier.account;
+    let refused = |error: LeaseholdError, values: String| {
+        Err(Failure::Refused(format!("{}{values}", Refusal::from(error))))
+    };
+    if log {
+        return refused(LeaseholdError::LogLeft, String::new());
+    }
+    if machines > 0 {
+        return refused(LeaseholdError::MachinesLeft, format!(" (machines: {machines})"));
+    }
+    if !stake.is_empty() {
+        let [free, unbonding] = [stake.free, stake.unbonding].map(|amount| market.stake.number(amount));
+        return refused(LeaseholdError::StakeLeft, format!(" (free: {free}, unbonding: {unbonding})"));
+    }
+    Ok(Plan::new("Close a supplier's account")
+        .fact("Supplier:", "supplier", supplier.address)
+        .fact_as("Paid out:", "lamports", sol(supplier.lamports), supplier.lamports.to_string())
+        .fact("To:", "to", wallet)
+        .step("close supplier", vec![instruction::close_supplier(&market.reference, wallet)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::Discriminator;
+    use leasehold::{instruction as data, state::StakeLedger};
+    use leasehold_client::sample::snapshot;
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    fn supplier(machines: u32, stake: StakeLedger) -> Fetched<Supplier> {
+        let (address, account) = snapshot().suppliers.remove(0);
+        Fetched { address, lamports: 3_000_000, account: Supplier { machines, stake, ..account } }
+    }
+
+    #[test]
+    fn what_is_above_the_accounts_own_rent_is_paid_out() {
+        let supplier = supplier(2, StakeLedger::default());
+        let plan = plan_rent(&view(), &supplier, 2_999_999).unwrap();
+        assert_eq!(plan.details()["lamports"], "1");
+        assert!(plan.steps[0].instructions[0].data.starts_with(data::ReclaimRent::DISCRIMINATOR));
+        assert_eq!(plan_rent(&view(), &supplier, 3_000_000).unwrap_err().code(), 3);
+    }
+
+    #[test]
+    fn a_supplier_closes_its_account_when_nothing_is_left() {
+        let empty = StakeLedger::default();
+        let plan = plan_close(&view(), &supplier(0, empty), false).unwrap();
+        assert!(plan.steps[0].instructions[0].data.starts_with(data::CloseSupplier::DISCRIMINATOR));
+        let refused = |machines, stake, log| {
+            let failure = plan_close(&view(), &supplier(machines, stake), log).unwrap_err();
+            assert_eq!(failure.code(), 3);
+            failure.to_string()
+        };
+        assert!(refused(0, empty, true).contains("close the log first"));
+        assert!(refused(2, empty, false).ends_with("(machines: 2)"));
+        let unbonding = StakeLedger { unbonding: 150, ..empty };
+        assert!(refused(0, unbonding, false).ends_with("(free: 0, unbonding: 1.5)"));
+    }
+}

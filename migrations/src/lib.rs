@@ -1,0 +1,79 @@
+//! Brings a market of any cluster to what a file says, and leaves alone what is so already: looks whether the
+//! committed program is there, creates the market or changes its parameters and classes, creates boards.
+//!
+//! A run does what can be done by then. Where it ends early, or has to wait for the market's timelock, the next
+//! run goes on; one that finds everything as the file has it sends nothing.
+
+mod plan;
+mod program;
+mod report;
+mod snapshot;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use leasehold_cli::{
+    act::{Carried, Outcome, carry_out},
+    args::Global,
+    chain::Chain,
+    commands::market::{create::MarketFile, govern::read},
+    config::Settings,
+    failure::Failure,
+};
+
+use self::{plan::Deployment, program::Program, snapshot::Snapshot};
+pub use self::{
+    program::COMMITTED,
+    report::{Finding, Report, State},
+};
+
+/// Brings a market to what a file says: creates what is missing, changes what differs, leaves the rest alone.
+#[derive(Parser)]
+#[command(name = "deploy", version)]
+#[command(
+    after_help = "Exit codes, as of leasehold: 0 all is as the file has it, or will be once a timelock is over; \
+                        2 wrong use, or something could not be reached or read; 3 refused, and nothing \
+                        changed; 4 nobody agreed to sign, and nothing changed; 5 sent, and not everything is \
+                        known to have taken effect: run it again.\n\n\
+                        Settings are taken from flags, then from the environment, then from the file of \
+                        `solana config`, then defaults."
+)]
+pub struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    /// The market, in TOML: see migrations/example.toml.
+    pub file: PathBuf,
+    /// Go on where the cluster runs other code than the committed programs/leasehold/leasehold.so.
+    #[arg(long)]
+    pub any_program: bool,
+}
+
+/// Deploys, and prints what was found and done.
+pub async fn run(args: &Args) -> Result<(), Failure> {
+    let (report, failure) = deploy(args).await?;
+    args.global.output.print(&report);
+    failure.map_or(Ok(()), Err)
+}
+
+/// Looks, shows, asks and sends. Also returns why it ended before its end, where it had begun.
+pub async fn deploy(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
+    let file: MarketFile = read(&args.file)?;
+    let chain = Chain::new(Settings::load(&args.global)?);
+    let program = Program::read(&chain).await?;
+    let program = program.finding(&chain.settings.url, args.any_program)?;
+    let snapshot = Snapshot::read(&chain, &file).await?;
+    let Deployment { plan, mut findings } = plan::plan(&file, &snapshot)?;
+    findings.insert(0, program);
+
+    let dry_run = chain.settings.dry_run;
+    if plan.steps.is_empty() {
+        let outcome = Outcome::of_nothing(&plan, dry_run);
+        return Ok((Report { outcome, findings }, None));
+    }
+    eprintln!("{}\n", report::table(&findings, true));
+    let Carried { outcome, failure } = carry_out(&chain, &plan).await?;
+    for finding in &mut findings {
+        finding.end(outcome.transactions.len());
+    }
+    Ok((Report { outcome, findings }, failure))
+}

@@ -1,0 +1,167 @@
+//! From what a file says and what is there to what is to be sent. Pure.
+
+mod params;
+#[cfg(test)]
+mod tests;
+
+use leasehold::state::RoundRules;
+use leasehold_cli::{
+    chain::MarketView,
+    commands::{
+        board,
+        market::create::{self, MarketFile},
+    },
+    failure::Failure,
+    plan::Plan,
+    table::count,
+};
+use leasehold_client::{MarketRef, instruction};
+use solana_pubkey::Pubkey;
+
+use crate::{
+    report::{Finding, State},
+    snapshot::{Found, Snapshot},
+};
+
+/// What is to be sent, and what was found.
+#[derive(Debug)]
+pub struct Deployment {
+    pub plan: Plan,
+    pub findings: Vec<Finding>,
+}
+
+impl Deployment {
+    /// Adds a finding that the next transaction of the plan is about.
+    fn next(&mut self, what: impl Into<String>, state: State, detail: impl Into<String>) {
+        self.findings.push(Finding::new(what, state, detail).by(self.plan.steps.len()));
+    }
+}
+
+pub fn plan(file: &MarketFile, snapshot: &Snapshot) -> Result<Deployment, Failure> {
+    let title = format!("Deploy market {}", file.id);
+    match &snapshot.market {
+        Found::Nothing { payment, stake } => {
+            let [payment_mint, stake_mint] = file.mints()?;
+            let market = MarketRef::new(file.id, payment_mint, stake_mint);
+            let market = market.with_token_programs(payment.1, stake.1);
+            create(title, file, &market, (payment.0, stake.0), snapshot.wallet)
+        }
+        Found::Market(market) => update(title, file, market, snapshot),
+    }
+}
+
+fn create(
+    title: String,
+    file: &MarketFile,
+    market: &MarketRef,
+    decimals: (u8, u8),
+    wallet: Pubkey,
+) -> Result<Deployment, Failure> {
+    let plan = create::plan(file, market, decimals, wallet)?;
+    let market_detail = format!("{}, authority {wallet}", market.address);
+    let classes = count_of_classes(file.params.classes.len());
+    let findings = vec![
+        Finding::new("market", State::Created, market_detail).by(0),
+        Finding::new("parameters", State::Created, classes).by(0),
+    ];
+    let mut deployment = Deployment { plan: Plan { title, ..plan }, findings };
+    add_boards(&mut deployment, market, 0..file.boards, wallet, true);
+    Ok(deployment)
+}
+
+/// "6 classes": the word's plural is not that of [`count`].
+fn count_of_classes(number: usize) -> String {
+    format!("{number} {}", if number == 1 { "class" } else { "classes" })
+}
+
+fn update(
+    title: String,
+    file: &MarketFile,
+    market: &MarketView,
+    snapshot: &Snapshot,
+) -> Result<Deployment, Failure> {
+    refuse_other_rules(file, market)?;
+    let (account, address) = (&market.account, market.reference.address);
+    let paused = if account.paused { ", paused" } else { "" };
+    let detail = format!("{address}, authority {}{paused}", account.authority);
+    let mut deployment = Deployment {
+        plan: Plan::new(title).fact("Market:", "market", address),
+        findings: vec![Finding::new("market", State::Unchanged, detail)],
+    };
+    params::update(&mut deployment, file, market, snapshot)?;
+
+    let (there, asked) = (account.boards, file.boards);
+    if there < asked {
+        require_authority(market, &snapshot.wallet)?;
+        // Numbers of boards that were closed are not used again.
+        let numbers = account.next_board..account.next_board.saturating_add(asked.saturating_sub(there));
+        add_boards(&mut deployment, &market.reference, numbers, snapshot.wallet, false);
+    } else {
+        let more = if there > asked { ", and more are left alone" } else { "" };
+        let there = count(usize::try_from(there).unwrap_or(usize::MAX), "board");
+        let detail = format!("{there}, {asked} asked for{more}");
+        deployment.findings.push(Finding::new("boards", State::Unchanged, detail));
+    }
+    Ok(deployment)
+}
+
+/// `built`: the plan creates the market as well.
+fn add_boards(
+    deployment: &mut Deployment,
+    market: &MarketRef,
+    numbers: std::ops::Range<u32>,
+    creator: Pubkey,
+    mut built: bool,
+) {
+    for index in numbers {
+        let board = market.board(index);
+        deployment.next(format!("board {index}"), State::Created, board.address.to_string());
+        let (what, create) = (format!("create board {index}"), instruction::create_board(&board, creator));
+        let plan = board::growths(std::mem::take(&mut deployment.plan));
+        // The market gives one number after the other.
+        deployment.plan =
+            if built { plan.step_after(what, vec![create]) } else { plan.step(what, vec![create]) };
+        built = true;
+    }
+}
+
+/// Only whoever governs a market changes it by a file. Anybody could add boards, to a market that somebody else
+/// was faster to create.
+fn require_authority(market: &MarketView, wallet: &Pubkey) -> Result<(), Failure> {
+    let (id, authority) = (market.account.id, market.account.authority);
+    if authority == *wallet {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!(
+        "market {id} is not as the file has it, and its authority is {authority}, not {wallet}: pass that \
+         wallet's keypair by --keypair, or choose another id"
+    )))
+}
+
+/// Refuses a file that differs in what is fixed for good.
+fn refuse_other_rules(file: &MarketFile, market: &MarketView) -> Result<(), Failure> {
+    let account = &market.account;
+    let [payment_mint, stake_mint] = file.mints()?;
+    let (ours, theirs) = (RoundRules::from(file.rules), account.rules);
+    let fixed = [
+        ("payment_mint", payment_mint.to_string(), account.payment_mint.to_string()),
+        ("stake_mint", stake_mint.to_string(), account.stake_mint.to_string()),
+        ("timelock_secs", file.timelock_secs.to_string(), account.timelock_secs.to_string()),
+        ("rules.round_secs", ours.round_secs.to_string(), theirs.round_secs.to_string()),
+        ("rules.submit_secs", ours.submit_secs.to_string(), theirs.submit_secs.to_string()),
+        ("rules.seats", ours.seats.to_string(), theirs.seats.to_string()),
+        ("rules.threshold", ours.threshold.to_string(), theirs.threshold.to_string()),
+        ("rules.abandon_rounds", ours.abandon_rounds.to_string(), theirs.abandon_rounds.to_string()),
+    ];
+    let differs = fixed.iter().filter(|(_, ours, theirs)| ours != theirs);
+    let differs: Vec<_> =
+        differs.map(|(name, ours, theirs)| format!("{name} is {theirs}, not {ours}")).collect();
+    if differs.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!(
+        "market {} is there, and what is fixed for good differs: {}: choose another id, or mend the file",
+        account.id,
+        differs.join("; ")
+    )))
+}

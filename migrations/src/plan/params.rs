@@ -1,0 +1,90 @@
+//! Parameters of a market that exists: announced, waited for, applied.
+
+use leasehold_cli::{
+    chain::MarketView,
+    commands::market::{
+        create::MarketFile,
+        govern::{plan_application, plan_proposal},
+        params::ParamsFile,
+    },
+    failure::Failure,
+    plan::Plan,
+    time::rfc3339,
+};
+
+use super::{Deployment, count_of_classes, require_authority};
+use crate::{
+    report::{Finding, State},
+    snapshot::Snapshot,
+};
+
+/// What is to be done about a market's parameters, so that they become those of the file.
+pub fn update(
+    deployment: &mut Deployment,
+    file: &MarketFile,
+    market: &MarketView,
+    snapshot: &Snapshot,
+) -> Result<(), Failure> {
+    let asked = file.params.params(market.payment, market.stake)?;
+    let Snapshot { now, wallet, .. } = *snapshot;
+    let market_params = &market.account.params;
+    let pending = market.account.pending_params.as_ref();
+    let (state, detail, plan) = match pending {
+        Some(pending) if pending.params == asked && asked != *market_params => {
+            let from = rfc3339(pending.effective_at);
+            if now < pending.effective_at {
+                let detail = format!("announced as in the file: run it again from {from} on to apply them");
+                deployment.findings.push(Finding::new("parameters", State::Waiting, detail));
+                let plan = std::mem::take(&mut deployment.plan);
+                deployment.plan = plan.fact("Can be applied:", "effective_from", from);
+                return Ok(());
+            }
+            // Anybody may: the authority has announced them.
+            (State::Updated, format!("announced as in the file, to be applied from {from} on"), {
+                plan_application(market, now)?
+            })
+        }
+        None if asked == *market_params => {
+            unchanged(deployment, file);
+            return Ok(());
+        }
+        Some(pending) if asked == *market_params && pending.params == asked => {
+            unchanged(deployment, file);
+            return Ok(());
+        }
+        Some(_) if asked == *market_params => {
+            require_authority(market, &wallet)?;
+            let detail = "as in the file, but others were announced, which are taken back".to_owned();
+            (State::Withdrawn, detail, plan_proposal(market, wallet, now, None)?)
+        }
+        pending => {
+            require_authority(market, &wallet)?;
+            // Amounts as they are printed, so that no other spelling looks like a change.
+            let asked = ParamsFile::of(market.payment, market.stake, &asked);
+            let proposal = plan_proposal(market, wallet, now, Some(&asked))?;
+            let detail = changes(&proposal);
+            let instead = if pending.is_some() { ", instead of what was announced" } else { "" };
+            (State::Proposed, format!("{detail}{instead}: run it again once its time has come"), proposal)
+        }
+    };
+    deployment.next("parameters", state, detail);
+    let Plan { facts, steps, .. } = plan;
+    // The market is told by the plan that these join.
+    deployment.plan.facts.extend(facts.into_iter().filter(|fact| fact.name != "market"));
+    deployment.plan.steps.extend(steps);
+    Ok(())
+}
+
+fn unchanged(deployment: &mut Deployment, file: &MarketFile) {
+    let detail = count_of_classes(file.params.classes.len());
+    deployment.findings.push(Finding::new("parameters", State::Unchanged, detail));
+}
+
+/// What a proposal changes, and from when, in one line.
+fn changes(proposal: &Plan) -> String {
+    let told = proposal.facts.iter().filter(|fact| !["market", "effective_from"].contains(&fact.name));
+    let names: Vec<_> = told.map(|fact| fact.name).collect();
+    let from = proposal.facts.iter().find(|fact| fact.name == "effective_from");
+    let from = from.map(|fact| format!(" from {} on", fact.text)).unwrap_or_default();
+    format!("other {}{from}", names.join(", "))
+}

@@ -1,0 +1,135 @@
+//! What was found, and what is done about it.
+
+use std::fmt;
+
+use leasehold_cli::{act::Outcome, table::Table};
+use serde::Serialize;
+
+/// What is done about something; in a dry run, what would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It is as the file has it, or nothing of the file's.
+    Unchanged,
+    /// It was missing.
+    Created,
+    /// Parameters were announced, to be applied after the market's timelock.
+    Proposed,
+    /// What was announced, and is not the file's, was taken back.
+    Withdrawn,
+    /// Parameters are announced as the file has them, and their time has not come.
+    Waiting,
+    /// Parameters that were announced are in force.
+    Updated,
+    /// A transaction before it failed, or its own.
+    Undone,
+}
+
+impl State {
+    /// `planned`: nothing was done yet.
+    fn text(self, planned: bool) -> &'static str {
+        match (self, planned) {
+            (State::Unchanged, _) => "unchanged",
+            (State::Waiting, _) => "waiting",
+            (State::Undone, _) => "not done",
+            (State::Created, false) => "created",
+            (State::Created, true) => "would be created",
+            (State::Proposed, false) => "proposed",
+            (State::Proposed, true) => "would be proposed",
+            (State::Withdrawn, false) => "withdrawn",
+            (State::Withdrawn, true) => "would be withdrawn",
+            (State::Updated, false) => "updated",
+            (State::Updated, true) => "would be updated",
+        }
+    }
+}
+
+/// One thing that the file speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// "program", "market", "parameters", "boards" or "board 3".
+    pub what: String,
+    pub state: State,
+    pub detail: String,
+    /// Transaction of the plan that does it.
+    #[serde(skip)]
+    pub step: Option<usize>,
+}
+
+impl Finding {
+    pub fn new(what: impl Into<String>, state: State, detail: impl Into<String>) -> Self {
+        Finding { what: what.into(), state, detail: detail.into(), step: None }
+    }
+
+    /// Done by the plan's transaction of that number, from 0.
+    pub fn by(self, step: usize) -> Self {
+        Finding { step: Some(step), ..self }
+    }
+
+    /// Notes how far the plan's transactions came.
+    pub fn end(&mut self, transactions: usize) {
+        if self.step.is_some_and(|step| step >= transactions) {
+            self.state = State::Undone;
+        }
+    }
+}
+
+/// What a run found and did.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    pub findings: Vec<Finding>,
+}
+
+/// Findings below each other. `planned`: nothing was done yet.
+pub fn table(findings: &[Finding], planned: bool) -> Table {
+    let mut table = Table::new(&["FOUND", "STATE", "DETAIL"]);
+    for Finding { what, state, detail, .. } in findings {
+        table.row(vec![what.clone(), state.text(planned).to_owned(), detail.clone()]);
+    }
+    table
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}\n\n", table(&self.findings, self.outcome.dry_run))?;
+        if self.outcome.transactions.is_empty() {
+            return write!(f, "{}: nothing to send", self.outcome.action);
+        }
+        write!(f, "{}", self.outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_cli::plan::Plan;
+
+    use super::*;
+
+    #[test]
+    fn a_report_tells_what_was_found_and_what_was_left_undone() {
+        let mut findings = vec![
+            Finding::new("program", State::Unchanged, "sha256 00"),
+            Finding::new("market", State::Created, "7").by(0),
+            Finding::new("board 0", State::Created, "").by(1),
+        ];
+        let planned = table(&findings, true).to_string();
+        assert!(planned.contains("market   would be created  7"), "{planned}");
+        findings.iter_mut().for_each(|finding| finding.end(1));
+        let states: Vec<_> = findings.iter().map(|finding| finding.state).collect();
+        assert_eq!(states, [State::Unchanged, State::Created, State::Undone]);
+
+        let report = Report { outcome: Outcome::of_nothing(&Plan::new("Deploy market 7"), false), findings };
+        assert!(report.to_string().ends_with("Deploy market 7: nothing to send"), "{report}");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(
+            json["findings"][2],
+            serde_json::json!({ "what": "board 0", "state": "undone", "detail": "" })
+        );
+        assert_eq!(
+            (&json["action"], &json["transactions"]),
+            (&"Deploy market 7".into(), &serde_json::json!([]))
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! What is there before anything is done.
+
+use anchor_lang::system_program;
+use leasehold_cli::{
+    chain::{Chain, MarketView},
+    commands::market::create::MarketFile,
+    failure::Failure,
+};
+use leasehold_client::{account::DecodeError, address, fetch::FetchError};
+use solana_pubkey::Pubkey;
+
+/// The market's address, and who deploys.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub market: Found,
+    /// Unix seconds of the cluster.
+    pub now: i64,
+    pub wallet: Pubkey,
+}
+
+/// What is at the market's address.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Decimals of the file's mints for payments and for stake, and the token programs they belong to.
+    Nothing {
+        payment: (u8, Pubkey),
+        stake: (u8, Pubkey),
+    },
+    Market(Box<MarketView>),
+}
+
+impl Snapshot {
+    pub async fn read(chain: &Chain, file: &MarketFile) -> Result<Self, Failure> {
+        let [payment, stake] = file.mints()?;
+        let fetch = chain.fetch();
+        let address = address::market(file.id);
+        let market = match chain.market(address).await {
+            Err(Failure::Chain(error)) if is_free(&error, address) => {
+                let (payment, stake) = tokio::try_join!(fetch.mint(payment), fetch.mint(stake))?;
+                Found::Nothing { payment, stake }
+            }
+            found => Found::Market(Box::new(found?)),
+        };
+        Ok(Snapshot { market, now: fetch.now().await?, wallet: chain.wallet()? })
+    }
+}
+
+/// Whether a market can be created at the address: nothing is there, or lamports that somebody sent.
+fn is_free(error: &FetchError, market: Pubkey) -> bool {
+    match error {
+        FetchError::Missing { address } => *address == market,
+        FetchError::Decode { address, error: DecodeError::Owner { owner } } => {
+            *address == market && *owner == system_program::ID
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lamports_at_its_address_do_not_keep_a_market_from_being_created() {
+        let [market, other] = [[1; 32], [2; 32]].map(Pubkey::new_from_array);
+        let owned = |owner| FetchError::Decode { address: market, error: DecodeError::Owner { owner } };
+        assert!(is_free(&FetchError::Missing { address: market }, market));
+        assert!(is_free(&owned(system_program::ID), market));
+        assert!(!is_free(&owned(other), market));
+        assert!(!is_free(&FetchError::Missing { address: other }, market), "a mint is missing");
+        assert!(!is_free(&FetchError::Clock, market));
+    }
+}
