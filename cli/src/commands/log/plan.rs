@@ -9,6 +9,7 @@ use leasehold_client::{
 };
 use solana_pubkey::Pubkey;
 
+use super::ranges;
 use crate::{amount::sol, chain::MarketView, failure::Failure, plan::Plan, table::count};
 
 /// Bytes by which an account may grow in one transaction.
@@ -65,9 +66,9 @@ pub fn lanes(
     let mut plan =
         Plan::new(format!("Open {} for machines of board {}", count(new.len(), "lane"), board.index))
             .fact("Log:", "log", log.address)
-            .fact_as("Slots:", "slots", joined(&new), new.clone());
+            .fact_as("Slots:", "slots", ranges(&new), new.clone());
     if !there.is_empty() {
-        plan = plan.fact_as("Have lanes:", "skipped", joined(&there), there);
+        plan = plan.fact_as("Have lanes:", "skipped", ranges(&there), there);
     }
     Ok(plan
         .grows(log_len(before), log_len(before.saturating_add(new.len())))
@@ -106,10 +107,6 @@ pub fn close(market: &MarketView, supplier: &Supplier, log: &Fetched<LogData>) -
         .fact_as("Receipts LOST:", "receipts", lost, header.receipts.to_string())
         .fact_as("Rent back:", "rent_back", sol(log.lamports), log.lamports.to_string())
         .step("close log", vec![close]))
-}
-
-fn joined(slots: &[u16]) -> String {
-    slots.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

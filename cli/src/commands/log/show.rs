@@ -7,6 +7,7 @@ use leasehold_client::{board::BoardView, fetch::Fetched, record::LogData};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
+use super::ranges;
 use crate::{
     amount::Money,
     chain::MarketView,
@@ -138,8 +139,7 @@ impl fmt::Display for Shown {
         }
         for board in self.without_lane.chunk_by(|one, other| one.board == other.board) {
             let Some(first) = board.first() else { continue };
-            let slots: Vec<_> = board.iter().map(|machine| machine.slot.to_string()).collect();
-            let slots = slots.join(", ");
+            let slots = ranges(&board.iter().map(|machine| machine.slot).collect::<Vec<_>>());
             write!(f, "\n\nWithout a lane on board {}: slots {slots}", first.board)?;
         }
         Ok(())
