@@ -8,7 +8,11 @@ use leasehold_client::{
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
-use crate::{amount::AmountError, archive::ArchiveError, config::ConfigError};
+use crate::{
+    amount::{AmountError, Money},
+    archive::ArchiveError,
+    config::ConfigError,
+};
 
 /// What was to be proved is not.
 const NOT_PROVED: u8 = 1;
@@ -65,6 +69,29 @@ pub enum Failure {
     Unknown { signature: Signature },
     #[error("{done} of {of} transactions took effect, then: {error}")]
     Partial { done: usize, of: usize, error: Box<Failure> },
+    /// Everything that had taken effect was taken back.
+    #[error(
+        "{error}. What was opened before is cancelled again, which costs {cost} at most: the rest, and the rent, \
+         come back by `leasehold lease settle`, `claim` and `close` with --cluster {cluster}"
+    )]
+    Undone { error: Box<Failure>, cost: Money, cluster: u64 },
+    #[error("{error}. {}", not_undone(open, unknown, *cluster))]
+    NotUndone { error: Box<Failure>, open: Vec<Pubkey>, unknown: Vec<Pubkey>, cluster: u64 },
+}
+
+/// Which leases of a cluster are or may be open, and what to do about them.
+fn not_undone(open: &[Pubkey], unknown: &[Pubkey], cluster: u64) -> String {
+    let tell = |leases: &[Pubkey], what: &str| {
+        let names: Vec<_> = leases.iter().map(Pubkey::to_string).collect();
+        (!leases.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
+    };
+    let parts = [tell(open, "Still open"), tell(unknown, "Open or not, the RPC node does not tell")];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    let advice = format!(
+        "look by `leasehold lease list --cluster {cluster}` and cancel by `leasehold lease cancel --cluster \
+         {cluster}`"
+    );
+    format!("{}: {advice}", parts.join(". "))
 }
 
 /// Why a receipt is not proved.
@@ -115,9 +142,9 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Failure::NotProved(_) => NOT_PROVED,
-            Failure::Rule(_) | Failure::Listing(_) | Failure::Refused(_) => REFUSED,
+            Failure::Rule(_) | Failure::Listing(_) | Failure::Refused(_) | Failure::Undone { .. } => REFUSED,
             Failure::Declined | Failure::NoTerminal => NOT_AGREED,
-            Failure::Unknown { .. } | Failure::Partial { .. } => UNCERTAIN,
+            Failure::Unknown { .. } | Failure::Partial { .. } | Failure::NotUndone { .. } => UNCERTAIN,
             _ => UNUSABLE,
         }
     }

@@ -8,12 +8,15 @@ pub mod chain;
 pub mod commands;
 pub mod config;
 pub mod criteria;
+mod deliver;
 pub mod failure;
 pub mod output;
 pub mod pick;
 pub mod plan;
+pub mod spread;
 pub mod table;
 pub mod time;
+mod undo;
 
 use args::{Cli, Command};
 use chain::Chain;

@@ -1,0 +1,190 @@
+//! Carries out a plan: one transaction after the other, up to the first that fails.
+
+use std::fmt;
+
+use leasehold::state::{Lease, LeaseState};
+use leasehold_client::{
+    error::explain_send,
+    fetch::{Fetch, FetchError},
+    sender::{Receipt, SendError, Sender},
+};
+use serde::Serialize;
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+use solana_signature::Signature;
+
+use crate::{
+    failure::Failure,
+    plan::{Again, Plan, Step},
+    undo::{Found, find, undo},
+};
+
+/// What plans are carried out on: an RPC node, or a script in tests.
+pub trait Carrier {
+    /// Compute units that a transaction would use.
+    async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, SendError>;
+    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, SendError>;
+    /// A lease as it stands; nothing where there is none.
+    async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError>;
+}
+
+/// An RPC node, and the wallet that signs.
+pub struct Node<'a> {
+    pub sender: Sender,
+    pub fetch: Fetch<'a>,
+}
+
+impl Carrier for Node<'_> {
+    async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, SendError> {
+        self.sender.simulate(instructions).await
+    }
+
+    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, SendError> {
+        self.sender.send(instructions, &[]).await
+    }
+
+    async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError> {
+        Ok(self.fetch.lease(address).await?.map(|lease| lease.account))
+    }
+}
+
+/// Sends or simulates the transactions of a plan. What took effect stands in `done`, after a failure too.
+pub async fn deliver(
+    carrier: &impl Carrier,
+    plan: &Plan,
+    dry_run: bool,
+    done: &mut Vec<Transaction>,
+) -> Result<(), Failure> {
+    if dry_run {
+        return rehearse(carrier, plan, done).await;
+    }
+    if plan.is_undone() {
+        // What is refused for certain is refused before anything has to be taken back.
+        rehearse(carrier, plan, &mut Vec::new()).await?;
+    }
+    let of = plan.steps.len();
+    for (place, step) in plan.steps.iter().enumerate() {
+        eprintln!("Sending transaction {} of {of}: {}", place + 1, step.what);
+        let sent = match carrier.send(&step.instructions).await {
+            Ok(receipt) => {
+                done.push(Transaction::confirmed(&step.what, &receipt));
+                repeat(carrier, step, done).await
+            }
+            Err(error) => Err(failed(error)),
+        };
+        let Err(error) = sent else { continue };
+        if plan.is_undone() {
+            let late = match error {
+                // Leases that are there were opened, whatever the node says of the transaction.
+                Failure::Unknown { signature } if find(carrier, step).await == Found::Ours => Some(signature),
+                _ => None,
+            };
+            let Some(signature) = late else {
+                let before = plan.steps.get(..place).unwrap_or_default();
+                return Err(undo(carrier, before, step, error, done).await);
+            };
+            done.push(Transaction::found(&step.what, signature));
+        } else if done.is_empty() {
+            return Err(error);
+        } else {
+            let (done, of) = (done.len(), plan.transactions());
+            return Err(Failure::Partial { done, of, error: Box::new(error) });
+        }
+    }
+    Ok(())
+}
+
+/// Simulates all transactions of a plan, each as if it were the first.
+async fn rehearse(carrier: &impl Carrier, plan: &Plan, done: &mut Vec<Transaction>) -> Result<(), Failure> {
+    let of = plan.steps.len();
+    for (place, step) in plan.steps.iter().enumerate() {
+        eprintln!("Simulating transaction {} of {of}: {}", place + 1, step.what);
+        let units = carrier.simulate(&step.instructions).await.map_err(failed)?;
+        done.push(Transaction::simulated(&step.what, units));
+    }
+    Ok(())
+}
+
+/// Sends a step again until its lease is settled, as long as that goes on.
+async fn repeat(carrier: &impl Carrier, step: &Step, done: &mut Vec<Transaction>) -> Result<(), Failure> {
+    let Some(Again { lease: address, most }) = step.again else { return Ok(()) };
+    let mut before = 0;
+    for _ in 1..most {
+        let Some(lease) = carrier.lease(address).await? else { return Ok(()) };
+        if lease.state == LeaseState::Settled {
+            return Ok(());
+        }
+        eprintln!("{} of {} machines are settled", lease.settled, lease.machines);
+        if lease.settled <= before {
+            // The node is behind, or nothing is left to do now.
+            break;
+        }
+        before = lease.settled;
+        let receipt = carrier.send(&step.instructions).await.map_err(failed)?;
+        done.push(Transaction::confirmed(&step.what, &receipt));
+    }
+    match carrier.lease(address).await? {
+        Some(lease) if lease.state != LeaseState::Settled => {
+            eprintln!("Not all machines are known to be settled: settle the lease again");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Why a transaction failed, in words.
+pub fn failed(error: SendError) -> Failure {
+    match error {
+        SendError::Rpc(error) => Failure::Chain(FetchError::from(error)),
+        SendError::Unconfirmed { signature } => Failure::Unknown { signature },
+        error => Failure::Refused(explain_send(&error)),
+    }
+}
+
+/// A transaction that took effect, or would.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Transaction {
+    what: String,
+    signature: Option<String>,
+    slot: Option<String>,
+    /// Lamports; nothing where the node didn't tell.
+    fee: Option<String>,
+    compute_units: Option<String>,
+}
+
+impl Transaction {
+    pub fn simulated(what: &str, units: u64) -> Self {
+        let compute_units = Some(units.to_string());
+        Transaction { what: what.to_owned(), signature: None, slot: None, fee: None, compute_units }
+    }
+
+    pub fn confirmed(what: &str, receipt: &Receipt) -> Self {
+        Transaction {
+            slot: Some(receipt.slot.to_string()),
+            fee: receipt.fee.map(|fee| fee.to_string()),
+            compute_units: receipt.cu.map(|units| units.to_string()),
+            ..Transaction::found(what, receipt.signature)
+        }
+    }
+
+    /// One of which only what it did is known.
+    pub fn found(what: &str, signature: Signature) -> Self {
+        let signature = Some(signature.to_string());
+        Transaction { what: what.to_owned(), signature, slot: None, fee: None, compute_units: None }
+    }
+}
+
+impl fmt::Display for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match &self.signature {
+            Some(signature) => write!(f, "Signature: {signature}"),
+            None => {
+                let units = self.compute_units.as_deref().unwrap_or("?");
+                write!(f, "Simulated: {}, {units} compute units", self.what)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests;
