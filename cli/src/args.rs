@@ -21,8 +21,9 @@ use crate::{
 #[command(
     after_help = "Exit codes: 0 done, and what was to be proved is proved; 1 not proved; 2 wrong use, or \
                         something could not be reached or read; 3 the program or the network refused, or \
-                        would, and nothing changed; 4 nobody agreed to sign, and nothing changed; 5 sent, and \
-                        not everything is known to have taken effect.\n\n\
+                        would, and nothing changed, or all that was opened is cancelled again; 4 nobody \
+                        agreed to sign, and nothing changed; 5 sent, and not everything is known to have \
+                        taken effect.\n\n\
                         Settings are taken from flags, then from the environment, then from the file of \
                         `solana config`, then defaults."
 )]

@@ -2,9 +2,14 @@
 
 use std::fmt;
 
-use leasehold::state::{Lease, LeaseState};
+use anchor_lang::Discriminator;
+use leasehold::{
+    error::LeaseholdError,
+    instruction::OpenLease,
+    state::{Lease, LeaseState},
+};
 use leasehold_client::{
-    error::explain_send,
+    error::{explain_send, sentence},
     fetch::{Fetch, FetchError},
     sender::{Receipt, SendError, Sender},
 };
@@ -70,7 +75,7 @@ pub async fn deliver(
                 done.push(Transaction::confirmed(&step.what, &receipt));
                 repeat(carrier, step, done).await
             }
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(failed(&step.instructions, error)),
         };
         let Err(error) = sent else { continue };
         if plan.is_undone() {
@@ -99,7 +104,8 @@ async fn rehearse(carrier: &impl Carrier, plan: &Plan, done: &mut Vec<Transactio
     let of = plan.steps.len();
     for (place, step) in plan.steps.iter().enumerate() {
         eprintln!("Simulating transaction {} of {of}: {}", place + 1, step.what);
-        let units = carrier.simulate(&step.instructions).await.map_err(failed)?;
+        let units = carrier.simulate(&step.instructions).await;
+        let units = units.map_err(|error| failed(&step.instructions, error))?;
         done.push(Transaction::simulated(&step.what, units));
     }
     Ok(())
@@ -120,7 +126,8 @@ async fn repeat(carrier: &impl Carrier, step: &Step, done: &mut Vec<Transaction>
             break;
         }
         before = lease.settled;
-        let receipt = carrier.send(&step.instructions).await.map_err(failed)?;
+        let receipt = carrier.send(&step.instructions).await;
+        let receipt = receipt.map_err(|error| failed(&step.instructions, error))?;
         done.push(Transaction::confirmed(&step.what, &receipt));
     }
     match carrier.lease(address).await? {
@@ -132,9 +139,20 @@ async fn repeat(carrier: &impl Carrier, step: &Step, done: &mut Vec<Transaction>
     Ok(())
 }
 
-/// Why a transaction failed, in words.
-pub fn failed(error: SendError) -> Failure {
+/// Error of the system program: the account to be created exists already.
+const EXISTS: u32 = 0;
+
+/// Why a transaction with these instructions failed, in words.
+pub fn failed(instructions: &[Instruction], error: SendError) -> Failure {
+    let opens = |place: usize| {
+        let instruction = instructions.get(place);
+        instruction.is_some_and(|instruction| instruction.data.starts_with(OpenLease::DISCRIMINATOR))
+    };
     match error {
+        // The network sees that before the program sees that the board's serial is another.
+        SendError::Program { instruction, code: EXISTS, .. } if opens(instruction) => {
+            Failure::Refused(format!("{}, so try again", sentence(LeaseholdError::WrongSerial)))
+        }
         SendError::Rpc(error) => Failure::Chain(FetchError::from(error)),
         SendError::Unconfirmed { signature } => Failure::Unknown { signature },
         error => Failure::Refused(explain_send(&error)),

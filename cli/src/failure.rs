@@ -18,7 +18,7 @@ use crate::{
 const NOT_PROVED: u8 = 1;
 /// Wrong use, or something could not be reached or read. As of clap.
 const UNUSABLE: u8 = 2;
-/// The program or the network refused, or would: nothing changed.
+/// The program or the network refused, or would: nothing changed, or what did was taken back.
 const REFUSED: u8 = 3;
 /// Nobody agreed: nothing changed.
 const NOT_AGREED: u8 = 4;

@@ -111,7 +111,7 @@ async fn take_back(carrier: &impl Carrier, undo: &Undo, done: &mut Vec<Transacti
             done.push(Transaction::confirmed(&undo.what, &receipt));
             None
         }
-        Err(error) => Some(failed(error)),
+        Err(error) => Some(failed(&undo.instructions, error)),
     };
     let mut cost = Some(0u64);
     for address in &undo.leases {

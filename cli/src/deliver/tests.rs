@@ -1,16 +1,20 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
+    slice,
 };
 
 use leasehold_client::sample;
 
 use super::*;
 
+/// What comes of a transaction, and leases that are as it left them.
+type Send = (Result<Receipt, SendError>, Vec<Lease>);
+
 /// A node by a script: what comes of each transaction in order, and which leases there are after it.
 #[derive(Default)]
 pub struct Script {
-    sends: RefCell<VecDeque<(Result<Receipt, SendError>, Vec<Lease>)>>,
+    sends: RefCell<VecDeque<Send>>,
     leases: RefCell<HashMap<Pubkey, Lease>>,
     /// How many transactions were sent, and how many simulated.
     pub sent: Cell<usize>,
@@ -95,8 +99,8 @@ async fn a_lease_is_settled_until_it_is_settled() {
 #[tokio::test]
 async fn settling_stops_where_it_does_not_go_on() {
     let stuck = settled(2_500, LeaseState::Open);
-    let script = Script::default().then(Ok(receipt(1)), std::slice::from_ref(&stuck));
-    let script = script.then(Ok(receipt(2)), &[stuck.clone()]);
+    let script = Script::default().then(Ok(receipt(1)), slice::from_ref(&stuck));
+    let script = script.then(Ok(receipt(2)), slice::from_ref(&stuck));
     let (ended, done) = run(&script, &settling()).await;
     assert!(ended.is_ok() && done.len() == 2);
     let script = Script::default().then(Ok(receipt(1)), &[stuck]).then(Err(refusal()), &[]);
@@ -128,9 +132,21 @@ async fn a_dry_run_sends_nothing() {
 #[test]
 fn a_refusal_of_the_program_is_told_in_words() {
     let code = u32::from(leasehold::error::LeaseholdError::MarketPaused);
-    let refused = failed(SendError::Program { instruction: 0, code, logs: vec![], signature: None });
+    let refused = failed(&[], SendError::Program { instruction: 0, code, logs: vec![], signature: None });
     assert_eq!(refused.code(), 3);
     let text = refused.to_string();
     assert!(text.contains("resumes it") && !text.contains(&code.to_string()), "{text}");
-    assert_eq!(failed(no_word()).code(), 5);
+    assert_eq!(failed(&[], no_word()).code(), 5);
+}
+
+#[test]
+fn a_lease_that_somebody_else_has_opened_is_told_as_such() {
+    let other = |number| Instruction { program_id: leasehold::ID, accounts: vec![], data: vec![number; 8] };
+    let mut opening = other(0);
+    opening.data = OpenLease::DISCRIMINATOR.to_vec();
+    let exists = |instruction| SendError::Program { instruction, code: 0, logs: vec![], signature: None };
+    let text = failed(&[other(1), opening.clone()], exists(1)).to_string();
+    assert!(text.contains("somebody has opened a lease since, so try again"), "{text}");
+    let text = failed(&[other(1), opening], exists(0)).to_string();
+    assert!(!text.contains("opened a lease"), "{text}");
 }

@@ -141,12 +141,13 @@ pub fn opened(market: &MarketView, picked: &Picked) -> Value {
     value
 }
 
-/// A cluster number that is not 0, and of no cluster that is opened in any other way: the first bytes of the
-/// first lease's address, which is used once.
+/// A cluster number that is not 0, and of no other cluster that is opened: the first six bytes of the first
+/// lease's address, which is used once. Six, since what reads JSON may know numbers to 53 bits only.
 fn number(market: &MarketView, choice: &Choice) -> u64 {
     let lease = choice.parts.first().map(|part| market.board(part.board).lease(part.quote.serial));
-    let bytes = lease.and_then(|lease| lease.to_bytes().first_chunk().copied());
-    bytes.map_or(1, u64::from_le_bytes).max(1)
+    let bytes = lease.map(|lease| lease.to_bytes()).unwrap_or_default();
+    let number = bytes.iter().take(6).fold(0, |number, byte| (number << 8) | u64::from(*byte));
+    number.max(1)
 }
 
 /// The most that each part may cost: what it was quoted for, and of what is allowed beyond the total as large a
