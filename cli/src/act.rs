@@ -6,21 +6,21 @@ use std::{
 };
 
 use leasehold_client::{
-    error::explain_send,
     fetch::FetchError,
-    sender::{Price, Receipt, SendError, Sender, SenderOptions},
+    sender::{Price, Sender, SenderOptions},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
+use solana_signer::Signer;
 
 use crate::{
     amount::sol,
     chain::Chain,
     config::Settings,
+    deliver::{Node, Transaction, deliver},
     failure::Failure,
     fees::fees,
     plan::Plan,
-    progress::Progress,
     table::{count, labelled},
 };
 
@@ -46,50 +46,21 @@ pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
     let options = SenderOptions { commitment: settings.commitment, price, ..SenderOptions::default() };
     let most = Most { rent: rent(chain, plan).await?, fees: fees(plan, settings.price, options.attempts) };
     eprintln!("{}", summary(plan, &most));
-    let sender = Sender::with_options(chain.rpc.clone(), wallet, options);
+    if plan.is_undone() {
+        let lamports = chain.rpc.get_balance(&wallet.pubkey()).await.map_err(FetchError::from)?;
+        most.require(lamports)?;
+    }
+    let node =
+        Node { sender: Sender::with_options(chain.rpc.clone(), wallet, options), fetch: chain.fetch() };
     let mut outcome = Outcome::new(plan, &most, settings.dry_run);
     if !settings.dry_run {
         confirm(settings)?;
     }
-    let failure = deliver(&sender, plan, settings.dry_run, &mut outcome).await.err();
-    match failure {
-        Some(failure) if outcome.transactions.is_empty() || settings.dry_run => Err(failure),
-        failure => Ok(Carried { outcome, failure }),
-    }
-}
-
-/// Sends or simulates one transaction after the other, up to the first that fails.
-async fn deliver(sender: &Sender, plan: &Plan, dry_run: bool, outcome: &mut Outcome) -> Result<(), Failure> {
-    let of = plan.steps.len();
-    let mut progress = Progress::start(if dry_run { "Simulating" } else { "Sending" }, of);
-    for (done, step) in plan.steps.iter().enumerate() {
-        if dry_run && step.builds {
-            outcome.transactions.push(Transaction::untried(&step.what));
-            continue;
-        }
-        progress.step(&step.what);
-        let sent = if dry_run {
-            let units = sender.simulate(&step.instructions).await;
-            units.map(|units| Transaction::simulated(&step.what, units))
-        } else {
-            let receipt = sender.send(&step.instructions, &[]).await;
-            receipt.map(|receipt| Transaction::confirmed(&step.what, &receipt))
-        };
-        match sent {
-            Ok(transaction) => outcome.transactions.push(transaction),
-            Err(error) if done == 0 || dry_run => return Err(failed(error)),
-            Err(error) => return Err(Failure::Partial { done, of, error: Box::new(failed(error)) }),
-        }
-    }
-    Ok(())
-}
-
-/// Why a transaction failed, in words.
-fn failed(error: SendError) -> Failure {
-    match error {
-        SendError::Rpc(error) => Failure::Chain(FetchError::from(error)),
-        SendError::Unconfirmed { signature } => Failure::Unknown { signature },
-        error => Failure::Refused(explain_send(&error)),
+    let done = deliver(&node, plan, settings.dry_run, &mut outcome.transactions).await;
+    outcome.result = result(&done, settings.dry_run);
+    match done {
+        Err(failure) if outcome.transactions.is_empty() || settings.dry_run => Err(failure),
+        done => Ok(Carried { outcome, failure: done.err() }),
     }
 }
 
@@ -125,6 +96,20 @@ struct Most {
     fees: u64,
 }
 
+impl Most {
+    /// Refuses a wallet that could run out of SOL between two steps.
+    fn require(&self, lamports: u64) -> Result<(), Failure> {
+        let needed = self.rent.saturating_add(self.fees);
+        if lamports >= needed {
+            return Ok(());
+        }
+        let (has, needs) = (sol(lamports), sol(needed));
+        Err(Failure::Refused(format!(
+            "the paying wallet has {has}, and this may take {needs}: fund it first"
+        )))
+    }
+}
+
 /// Lamports of rent for what a plan creates and enlarges.
 async fn rent(chain: &Chain, plan: &Plan) -> Result<u64, Failure> {
     let mut sum = 0u64;
@@ -143,15 +128,31 @@ fn summary(plan: &Plan, most: &Most) -> String {
     let facts = plan.facts.iter().map(|fact| (fact.label, fact.text.clone()));
     let spends = plan.spends.iter().map(|spend| ("At most:", format!("{} ({})", spend.money, spend.what)));
     let rent = (most.rent > 0).then(|| ("At most:", format!("{} (rent)", sol(most.rent))));
-    let transactions = count(plan.steps.len(), "transaction");
+    let undoing = match plan.undoing() {
+        0 => String::new(),
+        more => format!(", and {more} that take back what others did"),
+    };
+    let transactions = format!("{}{undoing}", count(plan.transactions(), "transaction"));
     let fees = ("At most:", format!("{} (fees of {transactions})", sol(most.fees)));
     format!("{}\n{}", plan.title, labelled(facts.chain(spends).chain(rent).chain([fees])))
+}
+
+/// How a plan ended, for programs.
+fn result(done: &Result<(), Failure>, dry_run: bool) -> &'static str {
+    match done {
+        Ok(()) if dry_run => "would_succeed",
+        Ok(()) => "done",
+        Err(Failure::Undone { .. }) => "undone",
+        Err(_) => "not_all_done",
+    }
 }
 
 /// What came of a plan.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     pub action: String,
+    /// As of [`result`].
+    pub result: &'static str,
     /// Nothing was signed or sent.
     pub dry_run: bool,
     /// Tokens that could leave the wallet at most.
@@ -163,43 +164,6 @@ pub struct Outcome {
     details: Map<String, Value>,
     /// Those that took effect; in a dry run, those that would.
     pub transactions: Vec<Transaction>,
-    /// How many there were to be.
-    #[serde(skip)]
-    planned: usize,
-}
-
-#[derive(Debug, Serialize)]
-pub struct Transaction {
-    pub what: String,
-    /// Nothing in a dry run.
-    pub signature: Option<String>,
-    pub slot: Option<String>,
-    /// Lamports; nothing where the node didn't tell.
-    pub fee: Option<String>,
-    /// Nothing where the node didn't tell, or it could not be simulated.
-    pub compute_units: Option<String>,
-}
-
-impl Transaction {
-    fn simulated(what: &str, units: u64) -> Self {
-        let compute_units = Some(units.to_string());
-        Transaction { what: what.to_owned(), signature: None, slot: None, fee: None, compute_units }
-    }
-
-    /// One that can't be simulated.
-    fn untried(what: &str) -> Self {
-        Transaction { what: what.to_owned(), signature: None, slot: None, fee: None, compute_units: None }
-    }
-
-    fn confirmed(what: &str, receipt: &Receipt) -> Self {
-        Transaction {
-            what: what.to_owned(),
-            signature: Some(receipt.signature.to_string()),
-            slot: Some(receipt.slot.to_string()),
-            fee: receipt.fee.map(|fee| fee.to_string()),
-            compute_units: receipt.cu.map(|units| units.to_string()),
-        }
-    }
 }
 
 impl Outcome {
@@ -211,38 +175,27 @@ impl Outcome {
     fn new(plan: &Plan, most: &Most, dry_run: bool) -> Self {
         Outcome {
             action: plan.title.clone(),
+            result: result(&Ok(()), dry_run),
             dry_run,
             spends: serde_json::to_value(&plan.spends).unwrap_or_default(),
             rent: most.rent.to_string(),
             fees: most.fees.to_string(),
             details: plan.details(),
             transactions: Vec::new(),
-            planned: plan.steps.len(),
         }
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let end = match self.dry_run {
-            true => "would succeed",
-            false if self.transactions.len() < self.planned => "done in part",
-            false => "done",
-        };
-        write!(f, "{}: {end}", self.action)?;
-        for Transaction { what, signature, compute_units, .. } in &self.transactions {
-            match (signature, compute_units) {
-                (Some(signature), _) => write!(f, "\nSignature: {signature}")?,
-                (None, Some(units)) => write!(f, "\nSimulated: {what}, {units} compute units")?,
-                (None, None) => write!(f, "\nNot simulated: {what}, which builds on one before it")?,
-            }
-        }
-        Ok(())
+        write!(f, "{}: {}", self.action, self.result.replace('_', " "))?;
+        self.transactions.iter().try_for_each(|transaction| write!(f, "\n{transaction}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use leasehold_client::sender::Receipt;
     use solana_pubkey::Pubkey;
     use solana_signature::Signature;
 
@@ -282,38 +235,38 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_steps_back_is_paid_for_as_well() {
+        let mut plan = plan();
+        let undo = crate::undo::tests::undo(1);
+        plan.steps[0].undo = Some(undo);
+        let most = Most { rent: 10, fees: fees(&plan, 0, 3) };
+        assert_eq!(most.fees, 3 * 3 * 5_000);
+        let text = summary(&plan, &most);
+        assert!(text.ends_with("(fees of 2 transactions, and 1 that take back what others did)"), "{text}");
+        assert!(most.require(45_010).is_ok());
+        let poor = most.require(45_009).unwrap_err();
+        assert!(poor.code() == 3 && poor.to_string().contains("may take 0.00004501 SOL"), "{poor}");
+    }
+
+    #[test]
     fn an_outcome_names_its_transactions() {
         let most = Most { rent: 1, fees: 2 };
         let mut sent = Outcome::new(&plan(), &most, false);
         let signature = Signature::from([7; 64]);
         let receipt = Receipt { signature, slot: 5, bytes: 1, cu: Some(9), fee: None };
         sent.transactions.push(Transaction::confirmed("lease", &receipt));
-        let expected = format!("Open lease 3 on board 0: done in part\nSignature: {signature}");
-        assert_eq!(sent.to_string(), expected, "there were to be two");
-        sent.transactions.push(Transaction::untried("more"));
-        assert!(sent.to_string().starts_with("Open lease 3 on board 0: done\n"), "{sent}");
+        assert_eq!(sent.to_string(), format!("Open lease 3 on board 0: done\nSignature: {signature}"));
         let json = serde_json::to_value(&sent).unwrap();
         assert_eq!((&json["machines"], &json["spends"][0]["amount"]), (&2.into(), &"1500000".into()));
         assert_eq!((&json["spends"][0]["what"], &json["rent"]), (&"deposit".into(), &"1".into()));
         assert_eq!((&json["transactions"][0]["slot"], &json["dry_run"]), (&"5".into(), &false.into()));
+        assert_eq!(json["result"], "done");
+        assert_eq!(result(&Err(Failure::Declined), false), "not_all_done");
         let mut dry = Outcome::new(&plan(), &most, true);
         dry.transactions.push(Transaction::simulated("lease", 9));
         dry.transactions.push(Transaction::untried("more"));
         let expected = "would succeed\nSimulated: lease, 9 compute units\n\
                         Not simulated: more, which builds on one before it";
         assert!(dry.to_string().ends_with(expected), "{dry}");
-    }
-
-    #[test]
-    fn a_refusal_of_the_program_is_told_in_words() {
-        let code = u32::from(leasehold::error::LeaseholdError::MarketPaused);
-        let refused = failed(SendError::Program { instruction: 0, code, logs: vec![], signature: None });
-        assert_eq!(refused.code(), 3);
-        let text = refused.to_string();
-        assert!(text.contains("resumes it") && !text.contains(&code.to_string()), "{text}");
-        let unknown = failed(SendError::Unconfirmed { signature: Signature::default() });
-        assert_eq!(unknown.code(), 5);
-        let partial = Failure::Partial { done: 1, of: 2, error: Box::new(unknown) };
-        assert_eq!(partial.code(), 5);
     }
 }

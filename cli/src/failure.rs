@@ -8,13 +8,18 @@ use leasehold_client::{
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
-use crate::{amount::AmountError, archive::ArchiveError, config::ConfigError, node::NodeError};
+use crate::{
+    amount::{AmountError, Money},
+    archive::ArchiveError,
+    config::ConfigError,
+    node::NodeError,
+};
 
 /// What was to be proved is not.
 const NOT_PROVED: u8 = 1;
 /// Wrong use, or something could not be reached or read. As of clap.
 const UNUSABLE: u8 = 2;
-/// The program or the network refused, or would: nothing changed.
+/// The program or the network refused, or would: nothing changed, or what did was taken back.
 const REFUSED: u8 = 3;
 /// Nobody agreed: nothing changed.
 const NOT_AGREED: u8 = 4;
@@ -28,7 +33,10 @@ pub const EXIT_CODES: [(u8, &str); 7] = [
     (0, "done, and what was to be proved is proved"),
     (NOT_PROVED, "not proved"),
     (UNUSABLE, "wrong use, or something could not be reached or read"),
-    (REFUSED, "the program or the network refused, or would, and nothing changed"),
+    (
+        REFUSED,
+        "the program or the network refused, or would, and nothing changed, or what was opened is cancelled again",
+    ),
     (NOT_AGREED, "nobody agreed to sign, and nothing changed"),
     (UNCERTAIN, "sent, and not everything is known to have taken effect"),
     (INTERRUPTED, "stopped by Ctrl-C"),
@@ -85,6 +93,29 @@ pub enum Failure {
     Interrupted,
     #[error("{done} of {of} transactions took effect, then: {error}")]
     Partial { done: usize, of: usize, error: Box<Failure> },
+    /// Everything that had taken effect was taken back.
+    #[error(
+        "{error}. What was opened before is cancelled again, which costs {cost} at most: the rest, and the rent, \
+         come back by `leasehold lease settle`, `claim` and `close` with --cluster {cluster}"
+    )]
+    Undone { error: Box<Failure>, cost: Money, cluster: u64 },
+    #[error("{error}. {}", not_undone(open, unknown, *cluster))]
+    NotUndone { error: Box<Failure>, open: Vec<Pubkey>, unknown: Vec<Pubkey>, cluster: u64 },
+}
+
+/// Which leases of a cluster are or may be open, and what to do about them.
+fn not_undone(open: &[Pubkey], unknown: &[Pubkey], cluster: u64) -> String {
+    let tell = |leases: &[Pubkey], what: &str| {
+        let names: Vec<_> = leases.iter().map(Pubkey::to_string).collect();
+        (!leases.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
+    };
+    let parts = [tell(open, "Still open"), tell(unknown, "Open or not, the RPC node does not tell")];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    let advice = format!(
+        "look by `leasehold lease list --cluster {cluster}` and cancel by `leasehold lease cancel --cluster \
+         {cluster}`"
+    );
+    format!("{}: {advice}", parts.join(". "))
 }
 
 /// Why a receipt is not proved.
@@ -148,13 +179,15 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Failure::NotProved(_) => NOT_PROVED,
-            Failure::Rule(_) | Failure::RuleWith { .. } | Failure::Listing(_) | Failure::Refused(_) => {
-                REFUSED
-            }
+            Failure::Rule(_)
+            | Failure::RuleWith { .. }
+            | Failure::Listing(_)
+            | Failure::Refused(_)
+            | Failure::Undone { .. } => REFUSED,
             Failure::Node(NodeError::Refused { .. } | NodeError::OtherLease) => REFUSED,
             Failure::Node(NodeError::Unacknowledged(_)) => UNCERTAIN,
             Failure::Declined | Failure::NoTerminal => NOT_AGREED,
-            Failure::Unknown { .. } | Failure::Partial { .. } => UNCERTAIN,
+            Failure::Unknown { .. } | Failure::Partial { .. } | Failure::NotUndone { .. } => UNCERTAIN,
             Failure::Interrupted => INTERRUPTED,
             _ => UNUSABLE,
         }

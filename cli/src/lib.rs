@@ -8,6 +8,7 @@ pub mod chain;
 pub mod commands;
 pub mod config;
 pub mod criteria;
+mod deliver;
 pub mod failure;
 pub mod fees;
 pub mod http;
@@ -17,8 +18,10 @@ pub mod output;
 pub mod pick;
 pub mod plan;
 pub mod progress;
+pub mod spread;
 pub mod table;
 pub mod time;
+mod undo;
 
 use args::{Cli, Command};
 use chain::Chain;

@@ -1,10 +1,11 @@
-//! Which board a lease is opened on, and what could be had where none has enough.
+//! Which boards machines are taken from, and what could be had where there are too few.
 
 use std::cmp::Reverse;
 
 use leasehold::{
     error::LeaseholdError,
     math::{
+        add,
         matching::{Criteria, Place, Policy},
         settlement::Terms,
     },
@@ -19,6 +20,7 @@ use crate::{
     chain::MarketView,
     criteria::{Country, Length},
     failure::Failure,
+    spread::spread,
     table::count,
 };
 
@@ -30,7 +32,17 @@ pub struct Wish {
     pub length: Length,
 }
 
-/// What would be had, and on which board.
+/// What would be had: a lease on each of these boards, in their order. One where one has enough machines.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    pub parts: Vec<Picked>,
+    /// Payment units to deposit for all.
+    pub deposit: u64,
+    /// Payment units back, where all are cancelled in their first round.
+    pub refundable: u64,
+}
+
+/// What would be had on one board.
 #[derive(Clone, Debug)]
 pub struct Picked {
     /// Number of the board.
@@ -47,12 +59,13 @@ pub struct Picked {
 pub struct Alternative {
     /// How it differs: "3 machines".
     pub instead: String,
-    pub picked: Picked,
+    pub choice: Choice,
 }
 
 /// What a lease opened now would get: of the boards that have enough machines, on the cheapest, or on that
-/// with the best machines where these are asked for.
-pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) -> Result<Picked, Failure> {
+/// with the best machines where these are asked for. Where no board has enough, the cheapest or best machines
+/// of all boards, which makes a lease on each that has one of them.
+pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) -> Result<Choice, Failure> {
     let account = &market.account;
     if account.paused {
         return Err(Refusal::from(LeaseholdError::MarketPaused).into());
@@ -71,7 +84,28 @@ pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) ->
             Err(error) => refused = error,
         }
     }
-    Ok(best.ok_or(refused)?)
+    let parts = match best {
+        Some(one) => vec![one],
+        None if refused == LeaseholdError::NotEnoughMachines.into() => {
+            spread(market, boards, now, wish, rounds)?
+        }
+        None => return Err(refused.into()),
+    };
+    Ok(Choice::new(parts)?)
+}
+
+impl Choice {
+    fn new(parts: Vec<Picked>) -> Result<Self, Refusal> {
+        let sum = |of: fn(&Picked) -> u64| parts.iter().map(of).try_fold(0, add).map_err(Refusal::from);
+        let (deposit, refundable) = (sum(|part| part.quote.deposit)?, sum(|part| part.refundable)?);
+        Ok(Choice { parts, deposit, refundable })
+    }
+}
+
+/// First round that a lease opened now would not run in.
+pub fn until(board: &BoardView, now: i64, rounds: u32) -> Result<u32, Refusal> {
+    let next = board.header.round_at(now)?.checked_add(1);
+    Ok(next.and_then(|next| next.checked_add(rounds)).ok_or(LeaseholdError::MathOverflow)?)
 }
 
 /// The lesser is the better.
@@ -83,7 +117,8 @@ fn rank(picked: &Picked) -> (Reverse<u16>, u64) {
     (Reverse(score), picked.quote.deposit)
 }
 
-fn picked(market: &MarketView, board: &BoardView, quote: Quote) -> Result<Picked, Refusal> {
+/// What a quote comes to on its board.
+pub fn picked(market: &MarketView, board: &BoardView, quote: Quote) -> Result<Picked, Refusal> {
     let params = &market.account.params;
     let terms = Terms {
         round_secs: board.header.round_secs,
@@ -125,22 +160,20 @@ pub fn alternatives(market: &MarketView, boards: &[BoardView], now: i64, wish: &
         wishes.push((instead, Wish { criteria: Criteria { place: Place::Anywhere, ..criteria }, ..*wish }));
     }
     let had = wishes.into_iter().filter_map(|(instead, wish)| {
-        Some(Alternative { instead, picked: pick(market, boards, now, &wish).ok()? })
+        Some(Alternative { instead, choice: pick(market, boards, now, &wish).ok()? })
     });
     let mut had: Vec<_> = had.collect();
-    had.sort_by_key(|alternative| alternative.picked.quote.deposit);
+    had.sort_by_key(|alternative| alternative.choice.deposit);
     had
 }
 
-/// Machines that fit on the board that has the most of them.
+/// Machines of all boards that fit.
 fn most(boards: &[BoardView], now: i64, wish: &Wish) -> Option<u32> {
     let fitting = boards.iter().filter_map(|board| {
-        let next = board.header.round_at(now).ok()?.checked_add(1)?;
-        let until = next.checked_add(wish.length.rounds(board.header.round_secs).ok()?)?;
-        let count = board.slots.iter().filter(|slot| fits(slot, &wish.criteria, until)).count();
-        u32::try_from(count).ok()
+        let until = until(board, now, wish.length.rounds(board.header.round_secs).ok()?).ok()?;
+        Some(board.slots.iter().filter(|slot| fits(slot, &wish.criteria, until)).count())
     });
-    fitting.max()
+    u32::try_from(fitting.sum::<usize>()).ok()
 }
 
 #[cfg(test)]
@@ -175,10 +208,11 @@ pub mod tests {
         let boards = [priced(0, &[900, 900]), priced(1, &[360, 720]), priced(2, &[1])];
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let found = pick(&view(), &views, NOW, &wish(2)).unwrap();
-        assert_eq!((found.board, found.quote.deposit), (1, 360 + 720), "an hour of each");
+        assert_eq!(taken(&found), [(1, vec![0, 1])]);
+        assert_eq!(found.deposit, 360 + 720, "an hour of each");
         assert_eq!(found.refundable, 5 * (60 + 120) - 15 - 30, "a round, and 5 percent of five");
-        assert_eq!(pick(&view(), &views, NOW, &wish(1)).unwrap().board, 2);
-        assert_eq!(pick(&view(), &views[..1], NOW, &wish(1)).unwrap().board, 0);
+        assert_eq!(taken(&pick(&view(), &views, NOW, &wish(1)).unwrap()), [(2, vec![0])]);
+        assert_eq!(taken(&pick(&view(), &views[..1], NOW, &wish(1)).unwrap()), [(0, vec![0])]);
     }
 
     #[test]
@@ -188,7 +222,14 @@ pub mod tests {
         let boards = [priced(0, &[1]), good];
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let best = Wish { criteria: Criteria { policy: Policy::Best, ..ANY }, ..wish(1) };
-        assert_eq!(pick(&view(), &views, NOW, &best).unwrap().board, 1);
+        assert_eq!(taken(&pick(&view(), &views, NOW, &best).unwrap()), [(1, vec![0])]);
+        let both = Wish { machines: 2, ..best };
+        assert_eq!(taken(&pick(&view(), &views, NOW, &both).unwrap()), [(0, vec![0]), (1, vec![0])]);
+    }
+
+    /// Boards and slots of a choice.
+    pub fn taken(choice: &Choice) -> Vec<(u32, Vec<u16>)> {
+        choice.parts.iter().map(|part| (part.board, part.quote.slots.clone())).collect()
     }
 
     #[test]
@@ -216,9 +257,12 @@ pub mod tests {
         let views = [mixed.view().unwrap()];
         let german = Wish { criteria: Criteria { place: Place::Country(276), ..ANY }, ..wish(4) };
         let found = alternatives(&view(), &views, NOW, &german);
-        let told: Vec<_> =
-            found.iter().map(|found| (found.instead.as_str(), found.picked.quote.deposit)).collect();
+        let told: Vec<_> = found.iter().map(|found| (found.instead.as_str(), found.choice.deposit)).collect();
         assert_eq!(told, [("2 machines", 720), ("not only in DE", 7_920)]);
         assert!(alternatives(&view(), &views, NOW, &wish(5)).len() == 1);
+        let (mixed, more) = (mixed, priced(1, &[100]));
+        let views = [mixed.view().unwrap(), more.view().unwrap()];
+        let all = alternatives(&view(), &views, NOW, &wish(9));
+        assert_eq!((all[0].instead.as_str(), all[0].choice.parts.len()), ("5 machines", 2), "of all boards");
     }
 }

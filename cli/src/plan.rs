@@ -31,8 +31,11 @@ pub struct Plan {
 pub struct Fact {
     pub label: &'static str,
     pub text: String,
-    pub name: &'static str,
+    /// Nothing where programs find it elsewhere.
+    pub name: Option<&'static str>,
     pub value: Value,
+    /// One of several under its name: programs read a list.
+    pub listed: bool,
 }
 
 /// Tokens that leave the wallet.
@@ -59,6 +62,39 @@ pub struct Step {
     pub instructions: Vec<Instruction>,
     /// It builds on a step before it, and can't be simulated while that has not taken effect.
     pub builds: bool,
+    /// How it is taken back, where a later step fails.
+    pub undo: Option<Undo>,
+    /// Set where one transaction may not be enough.
+    pub again: Option<Again>,
+}
+
+impl Step {
+    /// Transactions at most.
+    pub fn transactions(&self) -> usize {
+        self.again.map_or(1, |again| again.most)
+    }
+}
+
+/// How a step that opens leases is taken back.
+#[derive(Clone, Debug)]
+pub struct Undo {
+    /// Shown while it is sent: "cancel the leases on boards 0, 2".
+    pub what: String,
+    pub instructions: Vec<Instruction>,
+    /// Leases that the step opens, all or none, for `owner` and with this cluster number.
+    pub leases: Vec<Pubkey>,
+    pub owner: Pubkey,
+    pub cluster: u64,
+    /// Most that it costs within the first round of the leases.
+    pub cost: Money,
+}
+
+/// A step that is sent again until a lease is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    pub lease: Pubkey,
+    /// Transactions at most.
+    pub most: usize,
 }
 
 impl Plan {
@@ -81,7 +117,28 @@ impl Plan {
         text: impl ToString,
         value: impl Into<Value>,
     ) -> Self {
-        self.facts.push(Fact { label, text: text.to_string(), name, value: value.into() });
+        let (text, value) = (text.to_string(), value.into());
+        self.facts.push(Fact { label, text, name: Some(name), value, listed: false });
+        self
+    }
+
+    /// Adds one of several things under a name, of which programs read a list.
+    pub fn item(
+        mut self,
+        label: &'static str,
+        name: &'static str,
+        text: impl ToString,
+        value: impl Into<Value>,
+    ) -> Self {
+        let (text, value) = (text.to_string(), value.into());
+        self.facts.push(Fact { label, text, name: Some(name), value, listed: true });
+        self
+    }
+
+    /// Adds something to know that programs find elsewhere.
+    pub fn note(mut self, label: &'static str, text: impl ToString) -> Self {
+        let text = text.to_string();
+        self.facts.push(Fact { label, text, name: None, value: Value::Null, listed: false });
         self
     }
 
@@ -108,13 +165,13 @@ impl Plan {
     }
 
     pub fn step(mut self, what: impl Into<String>, instructions: Vec<Instruction>) -> Self {
-        self.steps.push(Step { what: what.into(), instructions, builds: false });
+        self.steps.push(Step { what: what.into(), instructions, builds: false, undo: None, again: None });
         self
     }
 
     /// Adds a transaction that builds on one before it.
     pub fn step_after(mut self, what: impl Into<String>, instructions: Vec<Instruction>) -> Self {
-        self.steps.push(Step { what: what.into(), instructions, builds: true });
+        self.steps.push(Step { what: what.into(), instructions, builds: true, undo: None, again: None });
         self
     }
 
@@ -127,9 +184,46 @@ impl Plan {
         self
     }
 
+    /// Several plans as one that is agreed to once. Programs read the facts of each in a list, `parts`.
+    pub fn join(title: impl Into<String>, parts: Vec<Plan>) -> Self {
+        parts.into_iter().fold(Plan::new(title), |joined, part| {
+            let details = part.details();
+            let mut joined = joined.item("Part:", "parts", part.title, details);
+            joined.facts.extend(part.facts.into_iter().map(|fact| Fact { name: None, ..fact }));
+            joined.spends.extend(part.spends);
+            joined.growths.extend(part.growths);
+            joined.steps.extend(part.steps);
+            joined
+        })
+    }
+
+    /// Whether steps that took effect are taken back where one fails.
+    pub fn is_undone(&self) -> bool {
+        self.steps.iter().any(|step| step.undo.is_some())
+    }
+
+    /// Transactions at most, those that take steps back not among them.
+    pub fn transactions(&self) -> usize {
+        self.steps.iter().map(Step::transactions).sum()
+    }
+
+    /// Transactions at most that take steps back.
+    pub fn undoing(&self) -> usize {
+        self.steps.iter().filter(|step| step.undo.is_some()).count()
+    }
+
     /// The facts for programs.
     pub fn details(&self) -> Map<String, Value> {
-        self.facts.iter().map(|fact| (fact.name.to_owned(), fact.value.clone())).collect()
+        let mut details = Map::new();
+        for fact in &self.facts {
+            let Some(name) = fact.name else { continue };
+            if !fact.listed {
+                details.insert(name.to_owned(), fact.value.clone());
+            } else if let Value::Array(list) = details.entry(name).or_insert_with(|| Value::Array(vec![])) {
+                list.push(fact.value.clone());
+            }
+        }
+        details
     }
 }
 
@@ -185,5 +279,25 @@ mod tests {
         let plan = Plan::new("Try").fact("Slot:", "slot", 5).fact_as("Round:", "round", "5, soon", 5);
         assert_eq!(plan.facts[1].text, "5, soon");
         assert_eq!(Value::from(plan.details()), serde_json::json!({ "slot": "5", "round": 5 }));
+        let plan = plan.item("Part:", "parts", "one", 1).item("Part:", "parts", "two", 2).note("By:", "me");
+        assert_eq!(plan.details()["parts"], serde_json::json!([1, 2]));
+        assert_eq!((plan.details().len(), plan.facts[4].text.as_str()), (3, "me"));
+    }
+
+    #[test]
+    fn plans_that_are_joined_keep_all_that_each_does_and_costs() {
+        let token = crate::amount::Token { mint: Pubkey::default(), decimals: 0 };
+        let part = |number: u64| {
+            let plan = Plan::new(format!("Part {number}")).fact_as("Lease:", "lease", number, number);
+            plan.spend("deposit", token.money(number)).creates(170).step("pay", vec![])
+        };
+        let mut plan = Plan::join("Both", vec![part(1), part(2)]);
+        let texts: Vec<_> = plan.facts.iter().map(|fact| fact.text.as_str()).collect();
+        assert_eq!(texts, ["Part 1", "1", "Part 2", "2"]);
+        let expected = serde_json::json!({ "parts": [{ "lease": 1 }, { "lease": 2 }] });
+        assert_eq!(Value::from(plan.details()), expected);
+        assert_eq!((plan.spends.len(), plan.growths.len(), plan.steps.len()), (2, 2, 2));
+        plan.steps[1].again = Some(Again { lease: Pubkey::default(), most: 6 });
+        assert_eq!((plan.transactions(), plan.undoing(), plan.is_undone()), (7, 0, false));
     }
 }

@@ -13,8 +13,8 @@ use crate::{
     commands::lease::meter::{self, MeterFlags},
     criteria::{CriteriaArgs, Length},
     failure::Failure,
-    pick::{Alternative, Picked, Wish, alternatives, pick},
-    table::labelled,
+    pick::{Alternative, Choice, Picked, Wish, alternatives, pick},
+    table::{Table, labelled},
     time::{rfc3339, start_of},
 };
 
@@ -25,14 +25,14 @@ pub struct WishArgs {
     pub market: MarketArgs,
     #[command(flatten)]
     pub criteria: CriteriaArgs,
-    /// Machines, all of one board; one, with --metered.
+    /// Machines: of one board where one has enough, else the cheapest of all boards; one, with --metered.
     #[arg(long, value_name = "COUNT", required_unless_present = "metered")]
     #[arg(default_value_t = 1, hide_default_value = true)]
     pub machines: u32,
     /// How long from the next round on: rounds or time, as 144r, 90m, 24h or 7d.
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Length,
-    /// Number of the board [default: the cheapest that has enough]
+    /// Number of the one board to take them from [default: the cheapest that has enough, or several]
     #[arg(long, value_name = "NUMBER")]
     pub board: Option<u32>,
     #[command(flatten)]
@@ -50,10 +50,23 @@ impl WishArgs {
 #[derive(Debug, Serialize)]
 pub struct Quoted {
     pub fits: bool,
-    /// What was asked for; nothing where it doesn't fit.
-    pub offer: Option<Offer>,
+    /// What was asked for, a lease on each of these boards; none where it doesn't fit.
+    pub offers: Vec<Offer>,
+    /// To be deposited for all, and of that, what comes back where all are cancelled in their first round.
+    pub total: Option<Money>,
+    pub refundable: Option<Money>,
     /// What could be had instead, the cheapest first.
     pub alternatives: Vec<Instead>,
+}
+
+/// A lease on each of some boards, which together are what was asked for.
+#[derive(Debug, Serialize)]
+pub struct Offers {
+    pub offers: Vec<Offer>,
+    /// To be deposited for all.
+    pub total: Money,
+    /// Of that, what comes back where all are cancelled in their first round.
+    pub refundable: Money,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,7 +91,7 @@ pub struct Offer {
 pub struct Instead {
     pub instead: String,
     #[serde(flatten)]
-    pub offer: Offer,
+    pub offers: Offers,
 }
 
 pub async fn run(chain: &Chain, args: WishArgs) -> Result<(), Failure> {
@@ -91,18 +104,27 @@ pub async fn run(chain: &Chain, args: WishArgs) -> Result<(), Failure> {
     let (wish, now) = (args.wish(&market)?, chain.fetch().now().await?);
     let lacking = Refusal::from(LeaseholdError::NotEnoughMachines);
     match pick(&market, &views, now, &wish) {
-        Ok(picked) => {
-            let offer = Some(Offer::new(&market, &picked));
-            chain.settings.output.print(&Quoted { fits: true, offer, alternatives: Vec::new() });
+        Ok(choice) => {
+            chain.settings.output.print(&Quoted::new(Offers::new(&market, &choice)));
             Ok(())
         }
         Err(Failure::Rule(refusal)) if refusal == lacking => {
             let found = alternatives(&market, &views, now, &wish);
             let alternatives = found.iter().map(|found| Instead::new(&market, found)).collect();
-            chain.settings.output.print(&Quoted { fits: false, offer: None, alternatives });
+            chain.settings.output.print(&Quoted::instead(alternatives));
             Err(refusal.into())
         }
         Err(error) => Err(error),
+    }
+}
+
+impl Offers {
+    pub fn new(market: &MarketView, choice: &Choice) -> Self {
+        Offers {
+            offers: choice.parts.iter().map(|part| Offer::new(market, part)).collect(),
+            total: market.payment.money(choice.deposit),
+            refundable: market.payment.money(choice.refundable),
+        }
     }
 }
 
@@ -124,9 +146,20 @@ impl Offer {
     }
 }
 
+impl Quoted {
+    fn new(Offers { offers, total, refundable }: Offers) -> Self {
+        let (total, refundable) = (Some(total), Some(refundable));
+        Quoted { fits: true, offers, total, refundable, alternatives: Vec::new() }
+    }
+
+    fn instead(alternatives: Vec<Instead>) -> Self {
+        Quoted { fits: false, offers: Vec::new(), total: None, refundable: None, alternatives }
+    }
+}
+
 impl Instead {
     fn new(market: &MarketView, found: &Alternative) -> Self {
-        Instead { instead: found.instead.clone(), offer: Offer::new(market, &found.picked) }
+        Instead { instead: found.instead.clone(), offers: Offers::new(market, &found.choice) }
     }
 }
 
@@ -145,17 +178,44 @@ impl fmt::Display for Offer {
     }
 }
 
+/// Offers of several boards, and what they come to.
+fn table(f: &mut fmt::Formatter, offers: &[Offer], total: &Money, refundable: &Money) -> fmt::Result {
+    let mut table = Table::new(&[">BOARD", ">MACHINES", ">TOTAL", ">REFUNDABLE"]);
+    for offer in offers {
+        table.row(vec![
+            offer.board.to_string(),
+            offer.machines.to_string(),
+            offer.total.token.number(offer.total.amount),
+            offer.refundable.token.number(offer.refundable.amount),
+        ]);
+    }
+    let machines: usize = offers.iter().map(|offer| offer.machines).sum();
+    let mut lines = vec![("Machines:", format!("{machines} of {} boards", offers.len()))];
+    if let Some(offer) = offers.first() {
+        let last = offer.until.saturating_sub(1);
+        lines.push(("Rounds:", format!("{} ({} to {last})", offer.rounds, offer.from)));
+        lines.push(("Time:", format!("{} to {}", offer.start, offer.end)));
+    }
+    lines.push(("Total:", total.to_string()));
+    lines.push(("Refundable:", format!("{refundable} where cancelled in its first round")));
+    write!(f, "{table}\n\n{}", labelled(lines))
+}
+
 impl fmt::Display for Quoted {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        if let Some(offer) = &self.offer {
-            return offer.fmt(f);
+        match (&self.offers[..], &self.total, &self.refundable) {
+            ([one], ..) => return one.fmt(f),
+            (offers, Some(total), Some(refundable)) => return table(f, offers, total, refundable),
+            _ => {}
         }
         if self.alternatives.is_empty() {
             return f.write_str("Nothing like it can be had now.");
         }
         f.write_str("It can't be had now. Instead:")?;
-        for Instead { instead, offer } in &self.alternatives {
-            write!(f, "\n{instead} on board {}: {}", offer.board, offer.total)?;
+        for Instead { instead, offers } in &self.alternatives {
+            let boards: Vec<_> = offers.offers.iter().map(|offer| offer.board.to_string()).collect();
+            let board = if boards.len() == 1 { "board" } else { "boards" };
+            write!(f, "\n{instead} on {board} {}: {}", boards.join(", "), offers.total)?;
         }
         Ok(())
     }
@@ -173,20 +233,39 @@ mod tests {
     fn a_quote_tells_machines_total_and_what_can_come_back() {
         let board = priced(3, &[720, 360, 360]);
         let views = [board.view().unwrap()];
-        let offer = Offer::new(&view(), &pick(&view(), &views, NOW, &wish(2)).unwrap());
+        let quoted = Quoted::new(Offers::new(&view(), &pick(&view(), &views, NOW, &wish(2)).unwrap()));
         let mint = view().payment.mint;
         let expected = format!(
             "Board:       3\nMachines:    2 (slots 1, 2)\nRounds:      6 (1001 to 1006)\n\
              Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\nTotal:       0.00072 of mint {mint}\n\
              Refundable:  0.00057 of mint {mint} where cancelled in its first round"
         );
-        assert_eq!(offer.to_string(), expected);
-        let quoted = Quoted { fits: true, offer: Some(offer), alternatives: Vec::new() };
+        assert_eq!(quoted.to_string(), expected);
+        let json = serde_json::to_value(quoted).unwrap();
+        assert_eq!((&json["total"]["amount"], &json["offers"][0]["until"]), (&"720".into(), &1_007.into()));
+    }
+
+    #[test]
+    fn a_quote_of_several_boards_has_a_line_for_each() {
+        let boards = [priced(0, &[720]), priced(3, &[360, 360])];
+        let views = boards.each_ref().map(|board| board.view().unwrap());
+        let quoted = Quoted::new(Offers::new(&view(), &pick(&view(), &views, NOW, &wish(3)).unwrap()));
+        let mint = view().payment.mint;
+        let expected = format!(
+            "BOARD  MACHINES    TOTAL  REFUNDABLE\n{}0         1  0.00072     0.00057\n{}3         2  0.00072     \
+             0.00057\n\nMachines:    3 of 2 boards\nRounds:      6 (1001 to 1006)\n\
+             Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
+             Total:       0.00144 of mint {mint}\n\
+             Refundable:  0.00114 of mint {mint} where cancelled in its first round",
+            "    ", "    ",
+        );
+        assert_eq!(quoted.to_string(), expected);
         let json = serde_json::to_value(quoted).unwrap();
         assert_eq!(
-            (&json["offer"]["total"]["amount"], &json["offer"]["until"]),
-            (&"720".into(), &1_007.into())
+            (&json["total"]["amount"], &json["refundable"]["amount"]),
+            (&"1440".into(), &"1140".into())
         );
+        assert_eq!((&json["offers"][0]["board"], &json["offers"][1]["machines"]), (&0.into(), &2.into()));
     }
 
     #[test]
@@ -195,7 +274,7 @@ mod tests {
         let views = [board.view().unwrap()];
         let found = alternatives(&view(), &views, NOW, &wish(5));
         let alternatives = found.iter().map(|found| Instead::new(&view(), found)).collect();
-        let quoted = Quoted { fits: false, offer: None, alternatives };
+        let quoted = Quoted::instead(alternatives);
         let mint = view().payment.mint;
         let expected =
             format!("It can't be had now. Instead:\n2 machines on board 3: 0.00072 of mint {mint}");
@@ -205,7 +284,8 @@ mod tests {
             (&json["alternatives"][0]["instead"], &json["fits"]),
             (&"2 machines".into(), &false.into())
         );
-        let none = Quoted { fits: false, offer: None, alternatives: Vec::new() };
+        assert_eq!((&json["offers"], &json["total"]), (&serde_json::json!([]), &serde_json::Value::Null));
+        let none = Quoted::instead(Vec::new());
         assert_eq!(none.to_string(), "Nothing like it can be had now.");
     }
 }

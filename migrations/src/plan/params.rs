@@ -70,7 +70,7 @@ pub fn update(
     deployment.next("parameters", state, detail);
     let Plan { facts, steps, .. } = plan;
     // The market is told by the plan that these join.
-    deployment.plan.facts.extend(facts.into_iter().filter(|fact| fact.name != "market"));
+    deployment.plan.facts.extend(facts.into_iter().filter(|fact| fact.name != Some("market")));
     deployment.plan.steps.extend(steps);
     Ok(())
 }
@@ -82,9 +82,9 @@ fn unchanged(deployment: &mut Deployment, file: &MarketFile) {
 
 /// What a proposal changes, and from when, in one line.
 fn changes(proposal: &Plan) -> String {
-    let told = proposal.facts.iter().filter(|fact| !["market", "effective_from"].contains(&fact.name));
-    let names: Vec<_> = told.map(|fact| fact.name).collect();
-    let from = proposal.facts.iter().find(|fact| fact.name == "effective_from");
+    let names = proposal.facts.iter().filter_map(|fact| fact.name);
+    let names: Vec<_> = names.filter(|name| !["market", "effective_from"].contains(name)).collect();
+    let from = proposal.facts.iter().find(|fact| fact.name == Some("effective_from"));
     let from = from.map(|fact| format!(" from {} on", fact.text)).unwrap_or_default();
     format!("other {}{from}", names.join(", "))
 }

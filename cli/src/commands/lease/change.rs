@@ -16,7 +16,7 @@ use solana_pubkey::Pubkey;
 
 use super::{
     ExtendArgs, ReplaceArgs, TransferArgs,
-    leased::{LeaseArgs, Leased},
+    leased::{Leased, LeasesArgs, plan_each},
 };
 use crate::{
     act::act,
@@ -32,9 +32,9 @@ pub async fn extend(chain: &Chain, args: ExtendArgs) -> Result<(), Failure> {
     act(chain, plan_extension(&leased, now, chain.wallet()?, rounds)?).await
 }
 
-pub async fn cancel(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
-    let (leased, now) = (args.load(chain).await?, chain.fetch().now().await?);
-    act(chain, plan_cancellation(&leased, now, chain.wallet()?)?).await
+pub async fn cancel(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
+    let (leases, now, owner) = (args.load(chain).await?, chain.fetch().now().await?, chain.wallet()?);
+    act(chain, plan_each(&leases, "Cancel", |leased| plan_cancellation(leased, now, owner))?).await
 }
 
 pub async fn transfer(chain: &Chain, args: TransferArgs) -> Result<(), Failure> {

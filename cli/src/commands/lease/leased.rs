@@ -14,6 +14,8 @@ use solana_pubkey::Pubkey;
 use crate::{
     chain::{Chain, MarketId, MarketView},
     failure::Failure,
+    plan::Plan,
+    table::count,
 };
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -22,6 +24,20 @@ pub struct LeaseArgs {
     #[arg(value_name = "LEASE")]
     pub id: LeaseId,
     /// The market, by number or by address; needed where the lease is named by numbers.
+    #[arg(long, env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]
+    pub market: Option<MarketId>,
+}
+
+/// One lease, or all of the wallet's that are tied together.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct LeasesArgs {
+    /// The lease: its address, or with --market numbers of its board and its own, as 0:12.
+    #[arg(value_name = "LEASE", required_unless_present = "cluster", conflicts_with = "cluster")]
+    pub id: Option<LeaseId>,
+    /// All leases of the keypair's wallet with this cluster number.
+    #[arg(long, value_name = "NUMBER", requires = "market")]
+    pub cluster: Option<u64>,
+    /// The market, by number or by address; needed unless the lease is named by its address.
     #[arg(long, env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]
     pub market: Option<MarketId>,
 }
@@ -68,6 +84,77 @@ impl LeaseArgs {
     }
 }
 
+impl LeasesArgs {
+    /// Reads the leases, their boards and their market. There is at least one.
+    pub async fn load(&self, chain: &Chain) -> Result<Vec<Leased>, Failure> {
+        let market = self.market;
+        match (self.id, self.cluster, market) {
+            (Some(id), ..) => Ok(vec![LeaseArgs { id, market }.load(chain).await?]),
+            (None, Some(cluster), Some(market)) => load_cluster(chain, market, cluster).await,
+            _ => Err(Failure::Input("name a lease, or pass --cluster and --market".to_owned())),
+        }
+    }
+}
+
+/// The wallet's leases with that cluster number, by board and serial.
+async fn load_cluster(chain: &Chain, market: MarketId, cluster: u64) -> Result<Vec<Leased>, Failure> {
+    let (wallet, fetch) = (chain.wallet()?, chain.fetch());
+    let market = chain.market(market.0).await?;
+    let mut found = Vec::new();
+    for index in 0..market.account.next_board {
+        let board = market.board(index);
+        let leases = fetch.leases(&board.address).await?;
+        let mut ours = leases
+            .into_iter()
+            .filter(|lease| lease.account.owner == wallet && lease.account.cluster == Some(cluster))
+            .peekable();
+        if ours.peek().is_none() {
+            continue;
+        }
+        let data = fetch.board(board.address).await?;
+        found.extend(ours.map(|lease| Leased {
+            address: lease.address,
+            lease: lease.account,
+            board,
+            data: data.clone(),
+            market: market.clone(),
+        }));
+    }
+    if found.is_empty() {
+        let number = market.account.id;
+        let error =
+            format!("{wallet} has no lease of cluster {cluster} on market {number}: see `lease list`");
+        return Err(Failure::Input(error));
+    }
+    Ok(found)
+}
+
+/// One plan for all leases of a cluster. Those that the rules refuse it for are told and left out.
+pub fn plan_each(
+    leases: &[Leased],
+    verb: &str,
+    plan: impl Fn(&Leased) -> Result<Plan, Failure>,
+) -> Result<Plan, Failure> {
+    if let [one] = leases {
+        return plan(one);
+    }
+    let (mut plans, mut refused) = (Vec::new(), None);
+    for leased in leases {
+        match plan(leased) {
+            Ok(plan) => plans.push(plan),
+            Err(error @ Failure::Rule(_)) => {
+                eprintln!("Left out: {}: {error}", leased.name());
+                refused.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match refused {
+        Some(error) if plans.is_empty() => Err(error),
+        _ => Ok(Plan::join(format!("{verb} {}", count(plans.len(), "lease")), plans)),
+    }
+}
+
 /// A lease with its surroundings.
 pub struct Leased {
     pub address: Pubkey,
@@ -102,6 +189,7 @@ impl Leased {
 #[cfg(test)]
 pub mod tests {
     use leasehold_client::{
+        error::Refusal,
         fetch::Fetched,
         sample::{self, snapshot},
     };
@@ -131,6 +219,24 @@ pub mod tests {
         for wrong in ["", "1", "0:", "0:1:2", "a:b"] {
             assert!(wrong.parse::<LeaseId>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_cluster_has_one_plan_without_the_leases_that_refuse_it() {
+        let plan = |leased: &Leased| {
+            leased.lease.require_open().map_err(Refusal::from)?;
+            Ok(Plan::new(leased.name()).step("cancel lease", vec![]))
+        };
+        let both = [sample(1), sample(2)];
+        let joined = plan_each(&both, "Cancel", plan).unwrap();
+        assert_eq!((joined.title.as_str(), joined.steps.len()), ("Cancel 1 lease", 1));
+        assert_eq!(joined.facts[0].text, "lease 1 on board 0");
+        assert_eq!(plan_each(&both[..1], "Cancel", plan).unwrap().title, "lease 1 on board 0");
+        assert_eq!(plan_each(&both[1..], "Cancel", plan).unwrap_err().code(), 3);
+        let none = plan_each(&[sample(2), sample(2)], "Cancel", plan).unwrap_err();
+        assert_eq!(none.code(), 3, "no lease is left");
+        let broken = |_: &Leased| Err(Failure::Declined);
+        assert_eq!(plan_each(&both, "Cancel", broken).unwrap_err().code(), 4);
     }
 
     #[test]

@@ -54,12 +54,17 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     let mut leases = Vec::new();
     for index in 0..market.account.next_board {
         let found = chain.fetch().leases(&market.board(index).address).await?;
-        for lease in found.iter().filter(|lease| lease.account.owner == owner) {
+        for lease in found.iter().filter(|lease| is_meant(&lease.account, &owner, args.cluster)) {
             leases.push(Line::new(&market, lease.address, index, &lease.account)?);
         }
     }
     chain.settings.output.print(&Leases { owner: owner.to_string(), leases });
     Ok(())
+}
+
+/// Whether a lease is a wallet's, and of a cluster where one is named.
+fn is_meant(lease: &Lease, owner: &Pubkey, cluster: Option<u64>) -> bool {
+    lease.owner == *owner && (cluster.is_none() || lease.cluster == cluster)
 }
 
 /// What a lease's state is called.
@@ -98,10 +103,19 @@ impl Line {
 impl fmt::Display for Leases {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.leases.is_empty() {
-            return write!(f, "{} has no leases on this market.", self.owner);
+            return write!(f, "{} has no such leases on this market.", self.owner);
         }
-        let mut table =
-            Table::new(&["LEASE", "STATE", ">MACHINES", "END", ">DEPOSIT", ">SPENT", ">LEFT", ">DUE"]);
+        let mut table = Table::new(&[
+            "LEASE",
+            "STATE",
+            ">MACHINES",
+            "END",
+            ">DEPOSIT",
+            ">SPENT",
+            ">LEFT",
+            ">DUE",
+            "CLUSTER",
+        ]);
         let number = |money: &Money| money.token.number(money.amount);
         for line in &self.leases {
             table.row(vec![
@@ -113,6 +127,7 @@ impl fmt::Display for Leases {
                 number(&line.spent),
                 number(&line.left),
                 number(&line.refund_due),
+                line.cluster.clone().unwrap_or_default(),
             ]);
         }
         table.fmt(f)
@@ -126,13 +141,14 @@ mod tests {
     #[test]
     fn leases_stand_in_a_table_with_what_is_left_of_them() {
         let lines = [1, 2].map(|serial| {
-            let leased = sample(serial);
+            let mut leased = sample(serial);
+            leased.lease.cluster = (serial == 1).then_some(5);
             Line::new(&leased.market, leased.address, 0, &leased.lease).unwrap()
         });
         let leases = Leases { owner: "Me".to_owned(), leases: lines.into() };
         let expected = "\
-LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT    LEFT      DUE
-0:1    open            2  1970-01-08T00:20:00Z   0.0024  0.0006  0.0018        0
+LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT    LEFT      DUE  CLUSTER
+0:1    open            2  1970-01-08T00:20:00Z   0.0024  0.0006  0.0018        0  5
 0:2    settled         1  1970-01-08T00:20:00Z   0.0001       0       0  0.00004";
         assert_eq!(leases.to_string(), expected);
         let json = serde_json::to_value(&leases).unwrap();
@@ -142,6 +158,15 @@ LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT    LEFT      DUE
         );
         assert_eq!(json["leases"][1]["compensation_due"]["display"], "0.06");
         let none = Leases { owner: "Me".to_owned(), leases: Vec::new() };
-        assert_eq!(none.to_string(), "Me has no leases on this market.");
+        assert_eq!(none.to_string(), "Me has no such leases on this market.");
+    }
+    #[test]
+    fn only_leases_of_the_wallet_and_of_the_cluster_are_listed() {
+        let leased = sample(1);
+        let (mine, other) = (leased.lease.owner, sample(2).address);
+        let tied = Lease { cluster: Some(5), ..leased.lease };
+        assert!(is_meant(&tied, &mine, None) && is_meant(&tied, &mine, Some(5)));
+        assert!(!is_meant(&tied, &mine, Some(6)) && !is_meant(&tied, &other, Some(5)));
+        assert!(!is_meant(&Lease { cluster: None, ..tied }, &mine, Some(5)));
     }
 }

@@ -1,6 +1,7 @@
 //! `leasehold lease`: machines leased together, from opening to the last claim.
 
 mod change;
+mod cluster;
 mod connect;
 mod leased;
 mod list;
@@ -14,7 +15,7 @@ use clap::{Args, Subcommand};
 use solana_pubkey::Pubkey;
 
 use self::{
-    leased::LeaseArgs,
+    leased::{LeaseArgs, LeasesArgs},
     meter::{TokenArgs, TopUpArgs, VoucherArgs},
 };
 use super::quote::WishArgs;
@@ -26,7 +27,7 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum LeaseCommand {
-    /// Leases machines of one board, or one metered machine, from the next round on.
+    /// Leases machines from the next round on: of one board where one has enough, else of several, all or none.
     Open(OpenArgs),
     /// Leases of a wallet, settled ones too until they are closed.
     List(ListArgs),
@@ -46,15 +47,15 @@ pub enum LeaseCommand {
     /// Lets a lease run longer, at the prices it was opened with.
     Extend(ExtendArgs),
     /// Ends a lease with the round that runs; costs an hour, or 5 percent of what was left, the lesser.
-    Cancel(LeaseArgs),
+    Cancel(LeasesArgs),
     /// Gives a lease, and all that is still to be claimed from it, to another wallet.
     Transfer(TransferArgs),
     /// Swaps a machine that is down for the first that fits what the lease was opened for.
     Replace(ReplaceArgs),
     /// Pays the machines for the rounds they were up; refunds the rest once every round is closed. Anybody may.
-    Settle(LeaseArgs),
+    Settle(LeasesArgs),
     /// Claims what is refunded, and the part of slashed stake that is the owner's. Anybody may, for the owner.
-    Claim(LeaseArgs),
+    Claim(LeasesArgs),
     /// Adds to the deposit of a metered lease. Anybody may, for the owner.
     TopUp(TopUpArgs),
     /// Ends a metered lease six rounds after the one that runs; its owner may, and the machine's supplier.
@@ -67,7 +68,7 @@ pub enum LeaseCommand {
     /// holds it can have the machine paid, up to the deposit: it can't be taken back.
     Voucher(VoucherArgs),
     /// Closes the account of a settled lease a day after its end; its rent goes back. Anybody may.
-    Close(LeaseArgs),
+    Close(LeasesArgs),
 }
 
 #[derive(Args)]
@@ -77,7 +78,7 @@ pub struct OpenArgs {
     /// Most to deposit, where the machines of the quote are gone by then [default: the quote's total]
     #[arg(long, value_name = "AMOUNT", conflicts_with = "metered")]
     pub max_deposit: Option<String>,
-    /// Number of your choice that ties leases on several boards together.
+    /// Number of your choice that ties leases together [default: one by itself where there are several]
     #[arg(long, value_name = "NUMBER")]
     pub cluster: Option<u64>,
     /// Ed25519 key that is to sign call tokens and vouchers, with --metered: the public half in base58 [default: the
@@ -93,6 +94,9 @@ pub struct ListArgs {
     /// Wallet that owns the leases [default: the keypair's]
     #[arg(long, value_name = "WALLET")]
     pub owner: Option<Pubkey>,
+    /// Only leases with this cluster number.
+    #[arg(long, value_name = "NUMBER")]
+    pub cluster: Option<u64>,
 }
 
 #[derive(Args)]

@@ -4,14 +4,14 @@ use leasehold::state::Lease;
 use leasehold_client::{fetch::Fetched, instruction};
 use solana_pubkey::Pubkey;
 
-use super::OpenArgs;
+use super::{OpenArgs, cluster};
 use crate::{
     act::act,
     amount::Money,
     chain::{Chain, MarketView},
     commands::quote::Offer,
     failure::Failure,
-    pick::{Picked, pick},
+    pick::{Choice, Picked, pick},
     plan::Plan,
 };
 use anchor_lang::Space;
@@ -23,49 +23,71 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     let market = chain.market(args.wish.market.id.0).await?;
     let boards = chain.boards(&args.wish.market.id.0, args.wish.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    let now = chain.fetch().now().await?;
-    let picked = pick(&market, &views, now, &args.wish.wish(&market)?)?;
+    let (now, buyer) = (chain.fetch().now().await?, chain.wallet()?);
+    let choice = pick(&market, &views, now, &args.wish.wish(&market)?)?;
     let most = args.max_deposit.as_deref().map(|most| market.payment.parse(most)).transpose()?;
-    act(chain, plan(&market, &picked, chain.wallet()?, most, args.cluster)?).await
+    let plan = plan(&market, &choice, buyer, most, args.cluster)?;
+    if plan.is_undone() {
+        let balance = chain.fetch().balance(market.reference.payment_account(&buyer)).await?;
+        require_balance(&market, balance.unwrap_or_default(), choice.deposit)?;
+    }
+    act(chain, plan).await
 }
 
-/// Opens the lease that was quoted, or one that costs at most `most`.
+/// Refuses a wallet that would run out of tokens between two transactions.
+fn require_balance(market: &MarketView, balance: u64, deposit: u64) -> Result<(), Failure> {
+    if balance >= deposit {
+        return Ok(());
+    }
+    let (has, costs) = (market.payment.money(balance), market.payment.number(deposit));
+    Err(Failure::Refused(format!(
+        "the wallet has {has} and it costs {costs}: put more tokens into its account"
+    )))
+}
+
+/// Opens the leases that were quoted, or such that cost at most `most`.
 fn plan(
     market: &MarketView,
-    picked: &Picked,
+    choice: &Choice,
     buyer: Pubkey,
     most: Option<Money>,
     cluster: Option<u64>,
 ) -> Result<Plan, Failure> {
-    let quote = &picked.quote;
-    let offer = Offer::new(market, picked);
-    let most = most.unwrap_or(offer.total);
-    if most.amount < quote.deposit {
-        let total = market.payment.number(quote.deposit);
+    let most = most.unwrap_or(market.payment.money(choice.deposit));
+    if most.amount < choice.deposit {
+        let total = market.payment.number(choice.deposit);
         return Err(Failure::Refused(format!("it costs {total} now: pass a larger --max-deposit")));
     }
+    match &choice.parts[..] {
+        [picked] => Ok(plan_one(market, picked, buyer, most, cluster)),
+        _ => cluster::plan(market, choice, buyer, most, cluster),
+    }
+}
+
+fn plan_one(market: &MarketView, picked: &Picked, buyer: Pubkey, most: Money, cluster: Option<u64>) -> Plan {
+    let quote = &picked.quote;
+    let offer = Offer::new(market, picked);
     let board = market.board(picked.board);
     let lease = board.lease(quote.serial);
     let wallet = market.reference.payment_account(&buyer);
     let open = instruction::open_lease(&board, buyer, wallet, quote.args(most.amount, cluster));
     let slots: Vec<_> = quote.slots.iter().map(u16::to_string).collect();
     let rounds = format!("{} to {}", quote.from, quote.until.saturating_sub(1));
-    Ok(Plan::new(format!("Open lease {} on board {}", quote.serial, picked.board))
-        .fact("Lease:", "lease", lease)
-        .fact_as(
-            "Machines:",
-            "slots",
-            format!("{} (slots {})", slots.len(), slots.join(", ")),
-            quote.slots.clone(),
-        )
-        .fact("Rounds:", "rounds", rounds)
+    let plan = Plan::new(format!("Open lease {} on board {}", quote.serial, picked.board))
+        .item("Lease:", "leases", lease, cluster::opened(market, picked))
+        .note("Machines:", format!("{} (slots {})", slots.len(), slots.join(", ")));
+    let plan = match cluster {
+        Some(cluster) => plan.fact("Cluster:", "cluster", cluster),
+        None => plan,
+    };
+    plan.fact("Rounds:", "rounds", rounds)
         .fact("From:", "start", &offer.start)
         .fact("To:", "end", &offer.end)
         .money("Deposit now:", "deposit", offer.total)
         .money("Refundable:", "refundable", offer.refundable)
         .spend("deposit", most)
         .creates(8 + Lease::INIT_SPACE)
-        .step("open lease", vec![open]))
+        .step("open lease", vec![open])
 }
 
 #[cfg(test)]
@@ -99,8 +121,29 @@ mod tests {
         assert_eq!((args.max_deposit, args.cluster), (720, Some(5)));
         let lease = view().board(0).lease(3);
         assert!(open.accounts.iter().any(|meta| meta.pubkey == lease));
-        assert_eq!(plan.details()["lease"], lease.to_string());
-        assert_eq!(plan.details()["slots"], serde_json::json!([1, 2]));
+        let opened = &plan.details()["leases"][0];
+        assert_eq!((&opened["lease"], &opened["serial"]), (&lease.to_string().into(), &3.into()));
+        assert_eq!(opened["slots"], serde_json::json!([1, 2]));
+        assert_eq!(plan.details()["cluster"], "5");
+    }
+
+    #[test]
+    fn machines_of_several_boards_make_a_cluster() {
+        let boards = [priced(0, &[720]), priced(1, &[360])];
+        let views = boards.each_ref().map(|board| board.view().unwrap());
+        let choice = pick(&view(), &views, NOW, &wish(2)).unwrap();
+        let most = |most| Some(view().payment.money(most));
+        let plan = plan(&view(), &choice, wallet(9), most(2_000), None).unwrap();
+        assert_eq!((plan.steps[0].instructions.len(), plan.spends[0].money.amount), (2, 2_000));
+        let refused = super::plan(&view(), &choice, wallet(9), most(1_079), None).unwrap_err();
+        assert!(refused.to_string().contains("it costs 0.00108 now"), "{refused}");
+    }
+
+    #[test]
+    fn a_wallet_that_would_run_out_between_two_parts_is_refused() {
+        assert!(require_balance(&view(), 720, 720).is_ok());
+        let poor = require_balance(&view(), 719, 720).unwrap_err();
+        assert!(poor.code() == 3 && poor.to_string().contains("it costs 0.00072"), "{poor}");
     }
 
     #[test]

@@ -4,30 +4,39 @@ use leasehold::{error::LeaseholdError, state::LeaseState};
 use leasehold_client::{error::Refusal, instruction, quote::settlement};
 use solana_pubkey::Pubkey;
 
-use super::leased::{LeaseArgs, Leased};
+use super::leased::{Leased, LeasesArgs, plan_each};
 use crate::{
     act::act,
     chain::Chain,
     failure::Failure,
-    plan::{Payee, Plan},
+    plan::{Again, Payee, Plan},
 };
 
-pub async fn settle(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
-    let (leased, caller) = (args.load(chain).await?, chain.wallet()?);
-    let keeper = chain.fetch().keeper(&leased.market.reference.address, &caller).await?;
-    act(chain, plan_settlement(&leased, caller, keeper.map(|keeper| keeper.address))?).await
+/// Machines that one transaction settles for good at least, whatever they did: the program goes by compute
+/// units, and takes six transactions for 6,000 of which each lost stake (`docs/bench.md`).
+const AT_ONCE: u32 = 1_000;
+
+pub async fn settle(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
+    let (leases, caller) = (args.load(chain).await?, chain.wallet()?);
+    let Some(Leased { market, .. }) = leases.first() else { return Ok(()) };
+    let keeper = chain.fetch().keeper(&market.reference.address, &caller).await?;
+    let keeper = keeper.map(|keeper| keeper.address);
+    act(chain, plan_each(&leases, "Settle", |leased| plan_settlement(leased, caller, keeper))?).await
 }
 
-pub async fn claim(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
-    let leased = args.load(chain).await?;
-    let payments = chain.payee(&leased.market, leased.lease.owner).await?;
-    let stake = chain.stake_payee(&leased.market, leased.lease.owner).await?;
-    act(chain, plan_claim(&leased, chain.wallet()?, &payments, &stake)?).await
+pub async fn claim(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
+    let (leases, signer) = (args.load(chain).await?, chain.wallet()?);
+    // Leases of a cluster have one owner.
+    let Some(Leased { market, lease, .. }) = leases.first() else { return Ok(()) };
+    let payments = chain.payee(market, lease.owner).await?;
+    let stake = chain.stake_payee(market, lease.owner).await?;
+    act(chain, plan_each(&leases, "Claim from", |leased| plan_claim(leased, signer, &payments, &stake))?)
+        .await
 }
 
-pub async fn close(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
-    let (leased, now) = (args.load(chain).await?, chain.fetch().now().await?);
-    act(chain, plan_closing(&leased, now)?).await
+pub async fn close(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
+    let (leases, now) = (args.load(chain).await?, chain.fetch().now().await?);
+    act(chain, plan_each(&leases, "Close", |leased| plan_closing(leased, now))?).await
 }
 
 fn plan_settlement(leased: &Leased, caller: Pubkey, keeper: Option<Pubkey>) -> Result<Plan, Failure> {
@@ -35,14 +44,20 @@ fn plan_settlement(leased: &Leased, caller: Pubkey, keeper: Option<Pubkey>) -> R
     let sum = settlement(&leased.view()?, lease)?;
     let settle = instruction::settle_lease(board, caller, leased.address, keeper);
     let how = if sum.is_final { "for good" } else { "for the rounds closed so far" };
-    Ok(Plan::new(format!("Settle {} {how}", leased.name()))
+    let mut plan = Plan::new(format!("Settle {} {how}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as("Final:", "final", if sum.is_final { "yes" } else { "no" }, sum.is_final)
         .money("Machines are paid:", "paid", market.payment.money(sum.payment.net))
         .money("Fees:", "fee", market.payment.money(sum.payment.fee))
         .money("Owner is refunded:", "refunded", market.payment.money(sum.refunded))
         .money("Machines lose:", "slashed", market.stake.money(sum.slashed))
-        .step("settle lease", vec![settle]))
+        .step("settle lease", vec![settle]);
+    let left = lease.machines.saturating_sub(lease.settled);
+    let most = usize::try_from(left.div_ceil(AT_ONCE)).unwrap_or(usize::MAX);
+    if sum.is_final && most > 1 {
+        plan.steps.iter_mut().for_each(|step| step.again = Some(Again { lease: leased.address, most }));
+    }
+    Ok(plan)
 }
 
 fn plan_claim(leased: &Leased, signer: Pubkey, payments: &Payee, stake: &Payee) -> Result<Plan, Failure> {
@@ -130,7 +145,20 @@ mod tests {
         change(&mut leased.data.account, |board, _| board.next_round = UNTIL);
         let last = plan_settlement(&leased, wallet(1), None).unwrap();
         assert!(last.title.ends_with("for good") && last.details()["slashed"]["amount"] == "100");
+        assert_eq!((last.steps[0].again, last.transactions()), (None, 1));
         assert_eq!(name(plan_settlement(&sample(2), wallet(1), None).unwrap_err()), "LeaseSettled");
+    }
+
+    #[test]
+    fn thousands_of_machines_are_settled_by_as_many_transactions_as_that_takes() {
+        let mut leased = sample(1);
+        leased.lease.machines = 6_000;
+        assert_eq!(plan_settlement(&leased, wallet(1), None).unwrap().steps[0].again, None, "in mid-term");
+        change(&mut leased.data.account, |board, _| board.next_round = UNTIL);
+        let plan = plan_settlement(&leased, wallet(1), None).unwrap();
+        assert_eq!(plan.steps[0].again, Some(Again { lease: leased.address, most: 6 }));
+        leased.lease.settled = 4_999;
+        assert_eq!(plan_settlement(&leased, wallet(1), None).unwrap().transactions(), 2);
     }
 
     #[test]

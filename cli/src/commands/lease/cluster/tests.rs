@@ -1,0 +1,172 @@
+use anchor_lang::{AnchorDeserialize, Discriminator};
+use leasehold::{
+    instruction::{CancelLease, OpenLease},
+    instructions::OpenLeaseArgs,
+};
+use leasehold_client::{board::BoardData, sample::wallet};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    chain::tests::view,
+    pick::{
+        Wish, pick,
+        tests::{NOW, priced, wish},
+    },
+};
+
+/// Boards with one machine each at 360 a round of ten minutes and more.
+fn boards(count: u32) -> Vec<BoardData> {
+    (0..count).map(|index| priced(index, &[360 + u64::from(index)])).collect()
+}
+
+fn chosen(boards: &[BoardData], wish: &Wish) -> Choice {
+    let views: Vec<_> = boards.iter().map(|board| board.view().unwrap()).collect();
+    pick(&view(), &views, NOW, wish).unwrap()
+}
+
+fn opening(count: u32, most: Option<u64>, cluster: Option<u64>) -> Plan {
+    let choice = chosen(&boards(count), &wish(count));
+    let most = view().payment.money(most.unwrap_or(choice.deposit));
+    plan(&view(), &choice, wallet(9), most, cluster).unwrap()
+}
+
+fn args(plan: &Plan) -> Vec<OpenLeaseArgs> {
+    let instructions = plan.steps.iter().flat_map(|step| &step.instructions);
+    let args = instructions.map(|open| {
+        assert!(open.data.starts_with(OpenLease::DISCRIMINATOR));
+        OpenLeaseArgs::try_from_slice(&open.data[8..]).unwrap()
+    });
+    args.collect()
+}
+
+#[test]
+fn parts_that_fit_are_opened_by_one_transaction() {
+    let plan = opening(3, None, Some(5));
+    assert_eq!(plan.title, "Open a cluster of 3 machines on 3 boards");
+    assert_eq!((plan.steps.len(), plan.growths.len(), plan.is_undone()), (1, 3, false));
+    assert_eq!(plan.steps[0].what, "open the leases on boards 0, 1, 2");
+    let args = args(&plan);
+    assert!(args.iter().all(|args| args.cluster == Some(5) && args.machines == 1 && args.serial == 3));
+    assert_eq!(args.iter().map(|args| args.max_deposit).collect::<Vec<_>>(), [360, 361, 362]);
+    assert_eq!((plan.spends.len(), plan.spends[0].money.amount), (1, 360 + 361 + 362));
+    let details = plan.details();
+    assert_eq!((&details["cluster"], &details["deposit"]["amount"]), (&"5".into(), &"1083".into()));
+    let lease = view().board(1).lease(3).to_string();
+    assert_eq!(
+        (&details["leases"][1]["lease"], &details["leases"][1]["slots"][0]),
+        (&lease.into(), &0.into())
+    );
+    assert_eq!(plan.facts[2].text, "board 1: 1 machine for 0.000361 (lease 3)");
+}
+
+#[test]
+fn more_parts_than_fit_are_opened_by_several_and_undone_by_as_many() {
+    let plan = opening(9, None, Some(5));
+    assert!(plan.steps.len() > 1 && plan.undoing() == plan.steps.len());
+    let mut leases = Vec::new();
+    for step in &plan.steps {
+        assert!(len(&wallet(9), &step.instructions) <= PACKET_BYTES);
+        let undo = step.undo.as_ref().unwrap();
+        assert!(len(&wallet(9), &undo.instructions) <= PACKET_BYTES, "it is undone at once as well");
+        assert_eq!((undo.owner, undo.cluster), (wallet(9), 5));
+        assert_eq!(undo.instructions.len(), step.instructions.len());
+        for ((open, cancel), lease) in step.instructions.iter().zip(&undo.instructions).zip(&undo.leases) {
+            assert!(cancel.data.starts_with(CancelLease::DISCRIMINATOR));
+            for instruction in [open, cancel] {
+                assert!(instruction.accounts.iter().any(|meta| meta.pubkey == *lease));
+            }
+        }
+        leases.extend(undo.leases.clone());
+    }
+    let all: Vec<_> = (0..9).map(|index| view().board(index).lease(3)).collect();
+    assert_eq!(leases, all, "each once");
+    let cost: u64 = plan.steps.iter().map(|step| step.undo.as_ref().unwrap().cost.amount).sum();
+    assert_eq!(plan.details()["undoing"]["amount"], cost.to_string());
+    // A round of six, and 5 percent of five: 750 seconds of an hour, of each part.
+    let expected: u64 = (360..369).map(|price| price * 600 / 3_600 + price * 150 / 3_600).sum();
+    assert_eq!(cost, expected);
+}
+
+#[test]
+fn a_cluster_has_a_number_of_its_own_where_none_is_given() {
+    let numbers = |plan: &Plan| args(plan).iter().map(|args| args.cluster).collect::<Vec<_>>();
+    let own = numbers(&opening(9, None, None));
+    assert!(own[0].is_some_and(|number| number > 0) && own.iter().all(|number| *number == own[0]));
+    let mut later = boards(9);
+    leasehold_client::sample::change(&mut later[0], |board, _| board.next_serial += 1);
+    let choice = chosen(&later, &wish(9));
+    let most = view().payment.money(choice.deposit);
+    assert_ne!(numbers(&plan(&view(), &choice, wallet(9), most, None).unwrap())[0], own[0]);
+}
+
+#[test]
+fn leases_of_one_round_are_opened_by_one_transaction_or_not_at_all() {
+    let open = |count: u32| {
+        let choice = chosen(&boards(count), &Wish { length: "1r".parse().unwrap(), ..wish(count) });
+        plan(&view(), &choice, wallet(9), view().payment.money(choice.deposit), None)
+    };
+    assert!(open(2).is_ok());
+    let refused = open(9).unwrap_err();
+    assert!(refused.code() == 3 && refused.to_string().contains("can't be cancelled"), "{refused}");
+}
+
+#[test]
+fn units_are_bounded_by_what_was_measured() {
+    let json = include_str!("../../../../../docs/bench.json");
+    let bench: Value = serde_json::from_str(json).unwrap();
+    let mut choice = chosen(&boards(2), &wish(2));
+    let bound = |picked: &mut Picked, machines: u16| {
+        picked.quote.slots = (0..machines).collect();
+        units(picked)
+    };
+    let part = &mut choice.parts[0];
+    for (name, machines) in [
+        ("open_lease", 1),
+        ("open_lease_strict", 1),
+        ("open_lease_1000", 1_000),
+        ("open_lease_1000_strict", 1_000),
+        ("open_lease_6000", 6_000),
+        ("open_lease_6000_strict", 6_000),
+    ] {
+        let measured = bench[name]["6144"]["cu"].as_u64().unwrap();
+        // Room for an address that takes 40 attempts to be found, at 1,500 units each.
+        assert!(u64::from(bound(part, machines)) >= measured + 40 * 1_500, "{name}");
+    }
+    assert!(2 * bound(part, 6_144) <= MAX_UNITS, "two full boards");
+    part.quote.deposit = WIDE_DEPOSIT;
+    assert_eq!(units(part), MAX_UNITS, "by itself");
+}
+
+#[test]
+fn parts_of_many_machines_have_transactions_of_their_own() {
+    let mut choice = chosen(&boards(3), &wish(3));
+    for part in &mut choice.parts {
+        part.quote.slots = (0..6_000).collect();
+    }
+    let most = view().payment.money(choice.deposit);
+    let plan = plan(&view(), &choice, wallet(9), most, None).unwrap();
+    assert_eq!(plan.steps.iter().map(|step| step.instructions.len()).collect::<Vec<_>>(), [2, 1]);
+}
+
+proptest! {
+    #[test]
+    fn shares_cover_each_part_and_sum_up_to_what_is_allowed(
+        deposits in prop::collection::vec(0u64..1 << 60, 1..8),
+        spare in 0u64..1 << 60,
+    ) {
+        let mut choice = chosen(&boards(2), &wish(2));
+        let part = choice.parts[0].clone();
+        choice.parts = deposits.iter().map(|deposit| {
+            let mut part = part.clone();
+            part.quote.deposit = *deposit;
+            part
+        }).collect();
+        choice.deposit = deposits.iter().sum();
+        let most = choice.deposit + spare;
+        let shares = shares(&choice, most).unwrap();
+        prop_assert_eq!(shares.iter().sum::<u64>(), most);
+        prop_assert!(shares.iter().zip(&deposits).all(|(share, deposit)| share >= deposit));
+        prop_assert!(choice.deposit == 0 || super::shares(&choice, choice.deposit - 1).is_err());
+    }
+}

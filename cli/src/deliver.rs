@@ -1,0 +1,219 @@
+//! Carries out a plan: one transaction after the other, up to the first that fails.
+
+use std::fmt;
+
+use anchor_lang::Discriminator;
+use leasehold::{
+    error::LeaseholdError,
+    instruction::OpenLease,
+    state::{Lease, LeaseState},
+};
+use leasehold_client::{
+    error::{explain_send, sentence},
+    fetch::{Fetch, FetchError},
+    sender::{Receipt, SendError, Sender},
+};
+use serde::Serialize;
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+use solana_signature::Signature;
+
+use crate::{
+    failure::Failure,
+    plan::{Again, Plan, Step},
+    progress::Progress,
+    undo::{Found, find, undo},
+};
+
+/// What plans are carried out on: an RPC node, or a script in tests.
+pub trait Carrier {
+    /// Compute units that a transaction would use.
+    async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, SendError>;
+    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, SendError>;
+    /// A lease as it stands; nothing where there is none.
+    async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError>;
+}
+
+/// An RPC node, and the wallet that signs.
+pub struct Node<'a> {
+    pub sender: Sender,
+    pub fetch: Fetch<'a>,
+}
+
+impl Carrier for Node<'_> {
+    async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, SendError> {
+        self.sender.simulate(instructions).await
+    }
+
+    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, SendError> {
+        self.sender.send(instructions, &[]).await
+    }
+
+    async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError> {
+        Ok(self.fetch.lease(address).await?.map(|lease| lease.account))
+    }
+}
+
+/// Sends or simulates the transactions of a plan. What took effect stands in `done`, after a failure too.
+pub async fn deliver(
+    carrier: &impl Carrier,
+    plan: &Plan,
+    dry_run: bool,
+    done: &mut Vec<Transaction>,
+) -> Result<(), Failure> {
+    if dry_run {
+        return rehearse(carrier, plan, done).await;
+    }
+    if plan.is_undone() {
+        // What is refused for certain is refused before anything has to be taken back.
+        rehearse(carrier, plan, &mut Vec::new()).await?;
+    }
+    let mut progress = Progress::start("Sending", plan.steps.len());
+    for (place, step) in plan.steps.iter().enumerate() {
+        progress.step(&step.what);
+        let sent = match carrier.send(&step.instructions).await {
+            Ok(receipt) => {
+                done.push(Transaction::confirmed(&step.what, &receipt));
+                repeat(carrier, step, done).await
+            }
+            Err(error) => Err(failed(&step.instructions, error)),
+        };
+        let Err(error) = sent else { continue };
+        if plan.is_undone() {
+            let late = match error {
+                // Leases that are there were opened, whatever the node says of the transaction.
+                Failure::Unknown { signature } if find(carrier, step).await == Found::Ours => Some(signature),
+                _ => None,
+            };
+            let Some(signature) = late else {
+                progress.finish();
+                let before = plan.steps.get(..place).unwrap_or_default();
+                return Err(undo(carrier, before, step, error, done).await);
+            };
+            done.push(Transaction::found(&step.what, signature));
+        } else if done.is_empty() {
+            return Err(error);
+        } else {
+            let (done, of) = (done.len(), plan.transactions());
+            return Err(Failure::Partial { done, of, error: Box::new(error) });
+        }
+    }
+    Ok(())
+}
+
+/// Simulates the transactions of a plan, each as if it were the first; none that builds on one before it.
+async fn rehearse(carrier: &impl Carrier, plan: &Plan, done: &mut Vec<Transaction>) -> Result<(), Failure> {
+    let mut progress = Progress::start("Simulating", plan.steps.len());
+    for step in &plan.steps {
+        if step.builds {
+            done.push(Transaction::untried(&step.what));
+            continue;
+        }
+        progress.step(&step.what);
+        let units = carrier.simulate(&step.instructions).await;
+        let units = units.map_err(|error| failed(&step.instructions, error))?;
+        done.push(Transaction::simulated(&step.what, units));
+    }
+    Ok(())
+}
+
+/// Sends a step again until its lease is settled, as long as that goes on.
+async fn repeat(carrier: &impl Carrier, step: &Step, done: &mut Vec<Transaction>) -> Result<(), Failure> {
+    let Some(Again { lease: address, most }) = step.again else { return Ok(()) };
+    let mut before = 0;
+    for _ in 1..most {
+        let Some(lease) = carrier.lease(address).await? else { return Ok(()) };
+        if lease.state == LeaseState::Settled {
+            return Ok(());
+        }
+        eprintln!("{} of {} machines are settled", lease.settled, lease.machines);
+        if lease.settled <= before {
+            // The node is behind, or nothing is left to do now.
+            break;
+        }
+        before = lease.settled;
+        let receipt = carrier.send(&step.instructions).await;
+        let receipt = receipt.map_err(|error| failed(&step.instructions, error))?;
+        done.push(Transaction::confirmed(&step.what, &receipt));
+    }
+    match carrier.lease(address).await? {
+        Some(lease) if lease.state != LeaseState::Settled => {
+            eprintln!("Not all machines are known to be settled: settle the lease again");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Error of the system program: the account to be created exists already.
+const EXISTS: u32 = 0;
+
+/// Why a transaction with these instructions failed, in words.
+pub fn failed(instructions: &[Instruction], error: SendError) -> Failure {
+    let opens = |place: usize| {
+        let instruction = instructions.get(place);
+        instruction.is_some_and(|instruction| instruction.data.starts_with(OpenLease::DISCRIMINATOR))
+    };
+    match error {
+        // The network sees that before the program sees that the board's serial is another.
+        SendError::Program { instruction, code: EXISTS, .. } if opens(instruction) => {
+            Failure::Refused(format!("{}, so try again", sentence(LeaseholdError::WrongSerial)))
+        }
+        SendError::Rpc(error) => Failure::Chain(FetchError::from(error)),
+        SendError::Unconfirmed { signature } => Failure::Unknown { signature },
+        error => Failure::Refused(explain_send(&error)),
+    }
+}
+
+/// A transaction that took effect, or would.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Transaction {
+    pub what: String,
+    /// Nothing in a dry run.
+    pub signature: Option<String>,
+    pub slot: Option<String>,
+    /// Lamports; nothing where the node didn't tell.
+    pub fee: Option<String>,
+    /// Nothing where the node didn't tell, or it could not be simulated.
+    pub compute_units: Option<String>,
+}
+
+impl Transaction {
+    pub fn simulated(what: &str, units: u64) -> Self {
+        let compute_units = Some(units.to_string());
+        Transaction { what: what.to_owned(), signature: None, slot: None, fee: None, compute_units }
+    }
+
+    /// One that can't be simulated.
+    pub fn untried(what: &str) -> Self {
+        Transaction { what: what.to_owned(), signature: None, slot: None, fee: None, compute_units: None }
+    }
+
+    pub fn confirmed(what: &str, receipt: &Receipt) -> Self {
+        Transaction {
+            slot: Some(receipt.slot.to_string()),
+            fee: receipt.fee.map(|fee| fee.to_string()),
+            compute_units: receipt.cu.map(|units| units.to_string()),
+            ..Transaction::found(what, receipt.signature)
+        }
+    }
+
+    /// One of which only what it did is known.
+    pub fn found(what: &str, signature: Signature) -> Self {
+        let signature = Some(signature.to_string());
+        Transaction { what: what.to_owned(), signature, slot: None, fee: None, compute_units: None }
+    }
+}
+
+impl fmt::Display for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match (&self.signature, &self.compute_units) {
+            (Some(signature), _) => write!(f, "Signature: {signature}"),
+            (None, Some(units)) => write!(f, "Simulated: {}, {units} compute units", self.what),
+            (None, None) => write!(f, "Not simulated: {}, which builds on one before it", self.what),
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests;

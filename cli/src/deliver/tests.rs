@@ -1,0 +1,152 @@
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, VecDeque},
+    slice,
+};
+
+use leasehold_client::sample;
+
+use super::*;
+
+/// What comes of a transaction, and leases that are as it left them.
+type Send = (Result<Receipt, SendError>, Vec<Lease>);
+
+/// A node by a script: what comes of each transaction in order, and which leases there are after it.
+#[derive(Default)]
+pub struct Script {
+    sends: RefCell<VecDeque<Send>>,
+    leases: RefCell<HashMap<Pubkey, Lease>>,
+    /// How many transactions were sent, and how many simulated.
+    pub sent: Cell<usize>,
+    pub simulated: Cell<usize>,
+    refuses: bool,
+}
+
+pub fn receipt(number: u8) -> Receipt {
+    Receipt { signature: Signature::from([number; 64]), slot: 5, bytes: 1, cu: Some(9), fee: None }
+}
+
+pub fn refusal() -> SendError {
+    let code = u32::from(leasehold::error::LeaseholdError::WrongSerial);
+    SendError::Program { instruction: 0, code, logs: vec![], signature: None }
+}
+
+pub fn no_word() -> SendError {
+    SendError::Unconfirmed { signature: Signature::from([9; 64]) }
+}
+
+pub fn address(lease: &Lease) -> Pubkey {
+    leasehold_client::address::lease(&lease.board, lease.serial.into())
+}
+
+impl Script {
+    /// One that refuses every simulation.
+    pub fn that_refuses() -> Self {
+        Script { refuses: true, ..Script::default() }
+    }
+
+    /// Then this comes of the next transaction, and these leases are so.
+    pub fn then(self, result: Result<Receipt, SendError>, leases: &[Lease]) -> Self {
+        self.sends.borrow_mut().push_back((result, leases.to_vec()));
+        self
+    }
+}
+
+impl Carrier for Script {
+    async fn simulate(&self, _: &[Instruction]) -> Result<u64, SendError> {
+        self.simulated.set(self.simulated.get() + 1);
+        if self.refuses { Err(refusal()) } else { Ok(9) }
+    }
+
+    async fn send(&self, _: &[Instruction]) -> Result<Receipt, SendError> {
+        self.sent.set(self.sent.get() + 1);
+        let (result, leases) = self.sends.borrow_mut().pop_front().unwrap();
+        self.leases.borrow_mut().extend(leases.into_iter().map(|lease| (address(&lease), lease)));
+        result
+    }
+
+    async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError> {
+        Ok(self.leases.borrow().get(&address).cloned())
+    }
+}
+
+pub async fn run(script: &Script, plan: &Plan) -> (Result<(), Failure>, Vec<Transaction>) {
+    let mut done = Vec::new();
+    (deliver(script, plan, false, &mut done).await, done)
+}
+
+fn settled(settled: u32, state: LeaseState) -> Lease {
+    Lease { machines: 6_000, settled, state, ..sample::lease(1) }
+}
+
+fn settling() -> Plan {
+    let mut plan = Plan::new("Settle").step("settle lease", vec![]);
+    plan.steps[0].again = Some(Again { lease: address(&sample::lease(1)), most: 6 });
+    plan
+}
+
+#[tokio::test]
+async fn a_lease_is_settled_until_it_is_settled() {
+    let script = Script::default()
+        .then(Ok(receipt(1)), &[settled(2_500, LeaseState::Open)])
+        .then(Ok(receipt(2)), &[settled(5_000, LeaseState::Open)])
+        .then(Ok(receipt(3)), &[settled(6_000, LeaseState::Settled)]);
+    let (ended, done) = run(&script, &settling()).await;
+    assert!(ended.is_ok() && script.simulated.get() == 0);
+    assert_eq!(done, [1, 2, 3].map(|number| Transaction::confirmed("settle lease", &receipt(number))));
+}
+
+#[tokio::test]
+async fn settling_stops_where_it_does_not_go_on() {
+    let stuck = settled(2_500, LeaseState::Open);
+    let script = Script::default().then(Ok(receipt(1)), slice::from_ref(&stuck));
+    let script = script.then(Ok(receipt(2)), slice::from_ref(&stuck));
+    let (ended, done) = run(&script, &settling()).await;
+    assert!(ended.is_ok() && done.len() == 2);
+    let script = Script::default().then(Ok(receipt(1)), &[stuck]).then(Err(refusal()), &[]);
+    let (ended, done) = run(&script, &settling()).await;
+    let partial = ended.unwrap_err();
+    assert_eq!((partial.code(), done.len()), (5, 1));
+    assert!(partial.to_string().starts_with("1 of 6 transactions took effect"), "{partial}");
+}
+
+#[tokio::test]
+async fn a_step_that_fails_ends_a_plan() {
+    let plan = Plan::new("Two").step("one", vec![]).step("two", vec![]);
+    let (first, done) = run(&Script::default().then(Err(refusal()), &[]), &plan).await;
+    assert_eq!((first.unwrap_err().code(), done.len()), (3, 0));
+    let script = Script::default().then(Ok(receipt(1)), &[]).then(Err(refusal()), &[]);
+    let (second, done) = run(&script, &plan).await;
+    assert_eq!((second.unwrap_err().code(), done.len()), (5, 1));
+}
+
+#[tokio::test]
+async fn a_dry_run_sends_nothing() {
+    let (script, mut done) = (Script::default(), Vec::new());
+    let plan = Plan::new("Two").step("one", vec![]).step("two", vec![]);
+    assert!(deliver(&script, &plan, true, &mut done).await.is_ok());
+    assert_eq!((script.sent.get(), done.len()), (0, 2));
+    assert_eq!(done[0].to_string(), "Simulated: one, 9 compute units");
+}
+
+#[test]
+fn a_refusal_of_the_program_is_told_in_words() {
+    let code = u32::from(leasehold::error::LeaseholdError::MarketPaused);
+    let refused = failed(&[], SendError::Program { instruction: 0, code, logs: vec![], signature: None });
+    assert_eq!(refused.code(), 3);
+    let text = refused.to_string();
+    assert!(text.contains("resumes it") && !text.contains(&code.to_string()), "{text}");
+    assert_eq!(failed(&[], no_word()).code(), 5);
+}
+
+#[test]
+fn a_lease_that_somebody_else_has_opened_is_told_as_such() {
+    let other = |number| Instruction { program_id: leasehold::ID, accounts: vec![], data: vec![number; 8] };
+    let mut opening = other(0);
+    opening.data = OpenLease::DISCRIMINATOR.to_vec();
+    let exists = |instruction| SendError::Program { instruction, code: 0, logs: vec![], signature: None };
+    let text = failed(&[other(1), opening.clone()], exists(1)).to_string();
+    assert!(text.contains("somebody has opened a lease since, so try again"), "{text}");
+    let text = failed(&[other(1), opening], exists(0)).to_string();
+    assert!(!text.contains("opened a lease"), "{text}");
+}

@@ -1,0 +1,158 @@
+use leasehold_client::sample;
+use solana_pubkey::Pubkey;
+
+use super::*;
+use crate::{
+    amount::Token,
+    deliver::tests::{Script, address, no_word, receipt, refusal, run},
+    plan::Plan,
+};
+
+/// The lease that a part opens: 20 rounds of ten minutes for 2,400.
+fn lease(number: u32) -> Lease {
+    Lease { cluster: Some(5), ..sample::lease(number) }
+}
+
+/// The same, cancelled in its first round: 19 rounds are left, of which 5 percent are 570 seconds.
+fn cancelled(number: u32) -> Lease {
+    let mut lease = lease(number);
+    (lease.state, lease.until, lease.terms.cancel_secs) = (LeaseState::Cancelled, lease.from + 1, 570);
+    lease
+}
+
+pub fn undo(number: u32) -> Undo {
+    let token = Token { mint: Pubkey::default(), decimals: 0 };
+    let (lease, what) = (lease(number), format!("cancel part {number}"));
+    Undo {
+        what,
+        instructions: vec![],
+        leases: vec![address(&lease)],
+        owner: lease.owner,
+        cluster: 5,
+        cost: token.money(1_000),
+    }
+}
+
+/// Three parts, each a transaction of its own.
+fn plan() -> Plan {
+    let plan = Plan::new("Open").step("one", vec![]).step("two", vec![]).step("three", vec![]);
+    let mut plan = plan;
+    for (step, number) in plan.steps.iter_mut().zip(1..) {
+        step.undo = Some(undo(number));
+    }
+    plan
+}
+
+fn opened(parts: u32) -> Script {
+    (1..=parts).fold(Script::default(), |script, part| script.then(Ok(receipt(1)), &[lease(part)]))
+}
+
+#[tokio::test]
+async fn parts_that_all_open_stay_open() {
+    let script = opened(3);
+    let (ended, done) = run(&script, &plan()).await;
+    assert!(ended.is_ok());
+    assert_eq!((done.len(), script.sent.get(), script.simulated.get()), (3, 3, 3));
+}
+
+#[tokio::test]
+async fn what_is_refused_for_certain_is_refused_before_anything_is_sent() {
+    let script = Script::that_refuses();
+    let (ended, done) = run(&script, &plan()).await;
+    assert_eq!((ended.unwrap_err().code(), done.len(), script.sent.get()), (3, 0, 0));
+}
+
+#[tokio::test]
+async fn a_part_that_fails_first_leaves_nothing_to_undo() {
+    let (ended, done) = run(&Script::default().then(Err(refusal()), &[]), &plan()).await;
+    assert!(matches!(ended, Err(Failure::Refused(_))) && done.is_empty());
+}
+
+#[tokio::test]
+async fn a_part_that_fails_has_the_others_cancelled_the_last_first() {
+    let script = opened(2).then(Err(refusal()), &[]);
+    let script = script.then(Ok(receipt(2)), &[cancelled(2)]).then(Ok(receipt(3)), &[cancelled(1)]);
+    let (ended, done) = run(&script, &plan()).await;
+    let undone = ended.unwrap_err();
+    // A round of 600 seconds and 570 seconds, of 12,000 that cost 2,400, and that twice.
+    assert!(matches!(&undone, Failure::Undone { cost, cluster: 5, .. } if cost.amount == 2 * 234));
+    assert_eq!((undone.code(), done.len()), (3, 4));
+    let text = undone.to_string();
+    assert!(text.contains("somebody has opened a lease since. What was opened"), "{text}");
+    assert!(text.contains("costs 468 of mint") && text.contains("--cluster 5"), "{text}");
+    let told = |number, part: &str| Transaction::confirmed(part, &receipt(number));
+    assert_eq!(done[2..], [told(2, "cancel part 2"), told(3, "cancel part 1")]);
+}
+
+#[tokio::test]
+async fn a_node_that_is_behind_leaves_the_most_it_can_cost() {
+    let script = opened(1).then(Err(refusal()), &[]).then(Ok(receipt(2)), &[]);
+    let undone = run(&script, &plan()).await.0.unwrap_err();
+    assert!(matches!(undone, Failure::Undone { cost, .. } if cost.amount == 1_000));
+}
+
+#[tokio::test]
+async fn what_can_not_be_cancelled_is_named() {
+    let script = opened(2).then(Err(refusal()), &[]);
+    let script = script.then(Err(refusal()), &[]).then(Ok(receipt(3)), &[cancelled(1)]);
+    let (ended, done) = run(&script, &plan()).await;
+    let failure = ended.unwrap_err();
+    let Failure::NotUndone { open, unknown, .. } = &failure else { panic!("{failure}") };
+    assert_eq!((&open[..], unknown.len()), (&[address(&lease(2))][..], 0));
+    assert_eq!((failure.code(), done.len()), (5, 3), "the other one is cancelled all the same");
+    assert!(failure.to_string().contains("`leasehold lease cancel --cluster 5`"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_cancellation_without_word_is_looked_up() {
+    let script = opened(1).then(Err(refusal()), &[]).then(Err(no_word()), &[cancelled(1)]);
+    assert!(matches!(run(&script, &plan()).await.0, Err(Failure::Undone { .. })));
+    let script = opened(1).then(Err(refusal()), &[]).then(Err(no_word()), &[]);
+    assert_eq!(run(&script, &plan()).await.0.unwrap_err().code(), 5, "still open");
+}
+
+#[tokio::test]
+async fn a_part_without_word_whose_leases_are_there_is_done() {
+    let script = opened(1).then(Err(no_word()), &[lease(2)]).then(Ok(receipt(3)), &[lease(3)]);
+    let (ended, done) = run(&script, &plan()).await;
+    assert!(ended.is_ok() && done.len() == 3);
+}
+
+#[tokio::test]
+async fn a_part_without_word_that_opens_late_is_cancelled_as_well() {
+    let script = opened(1).then(Err(no_word()), &[]);
+    let script = script.then(Ok(receipt(2)), &[cancelled(1), lease(2)]);
+    let script = script.then(Ok(receipt(3)), &[cancelled(2)]);
+    let (ended, done) = run(&script, &plan()).await;
+    assert!(matches!(ended, Err(Failure::Undone { cost, .. }) if cost.amount == 2 * 234));
+    assert_eq!(done.len(), 3);
+}
+
+#[tokio::test]
+async fn a_part_without_word_and_without_leases_stays_unknown() {
+    let script = opened(1).then(Err(no_word()), &[]).then(Ok(receipt(2)), &[cancelled(1)]);
+    let failure = run(&script, &plan()).await.0.unwrap_err();
+    let Failure::NotUndone { open, unknown, .. } = &failure else { panic!("{failure}") };
+    assert_eq!((open.len(), &unknown[..]), (0, &[address(&lease(2))][..]));
+    assert_eq!(failure.code(), 5);
+}
+
+#[tokio::test]
+async fn leases_of_others_are_never_taken_for_the_buyers() {
+    let foreign = Lease { owner: sample::wallet(1), buyer: sample::wallet(1), ..lease(2) };
+    let other = Lease { cluster: Some(6), ..lease(2) };
+    for stranger in [foreign, other] {
+        let script = opened(1).then(Err(no_word()), &[stranger]).then(Ok(receipt(2)), &[cancelled(1)]);
+        let failure = run(&script, &plan()).await.0.unwrap_err();
+        assert!(failure.to_string().contains("came too late"), "{failure}");
+        assert_eq!((failure.code(), script.sent.get()), (3, 3), "only the first is cancelled");
+    }
+}
+
+#[test]
+fn leaving_costs_what_was_served_and_an_hour_or_5_percent() {
+    assert_eq!(leaving_costs(&cancelled(1)).unwrap(), 2_400 * (600 + 570) / 12_000);
+    let later = Lease { until: sample::FROM + 3, ..cancelled(1) };
+    assert_eq!(leaving_costs(&later).unwrap(), 2_400 * (1_800 + 570) / 12_000);
+    assert_eq!(leaving_costs(&Lease { until: u32::MAX, ..later }).unwrap(), 2_400, "never more");
+}
