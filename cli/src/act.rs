@@ -66,6 +66,7 @@ async fn deliver(sender: &Sender, plan: &Plan, dry_run: bool, outcome: &mut Outc
             Err(error) => return Err(Failure::Partial { done, of, error: Box::new(failed(error)) }),
         }
     }
+    progress.finish();
     Ok(())
 }
 
