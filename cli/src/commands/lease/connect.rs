@@ -7,9 +7,10 @@ mod login;
 mod ray;
 mod ssh;
 
+use std::io::{self, Write};
+
 use clap::{Args, ValueEnum};
-use leasehold::{error::LeaseholdError, state::LeaseState};
-use leasehold_client::error::Refusal;
+use leasehold::state::LeaseState;
 use solana_pubkey::Pubkey;
 
 use self::{
@@ -86,7 +87,11 @@ pub async fn run(chain: &Chain, args: ConnectArgs) -> Result<(), Failure> {
     }
     match output {
         Printed::As(format) => format.print(&inventory),
-        Printed::Text(form) => print!("{}", text(&inventory, form, &login)?),
+        Printed::Text(form) => {
+            let text = text(&inventory, form, &login)?;
+            // A reader that has gone away is no error.
+            let _ = io::stdout().lock().write_all(text.as_bytes());
+        }
     }
     Ok(())
 }
@@ -164,7 +169,17 @@ fn require_running(leased: &Leased, now: i64) -> Result<Option<String>, Failure>
     }
 }
 
-/// A lease all of whose machines left it.
-fn nothing_left() -> Failure {
-    Refusal::from(LeaseholdError::MachineNotLeased).into()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_the_same_however_it_is_asked_for() {
+        assert_eq!(printed(Format::Display, Some(Form::Json)).unwrap(), Printed::As(Format::Json));
+        assert_eq!(printed(Format::Json, None).unwrap(), Printed::As(Format::Json));
+        assert_eq!(printed(Format::JsonCompact, Some(Form::Json)).unwrap(), Printed::As(Format::JsonCompact));
+        assert_eq!(printed(Format::Display, None).unwrap(), Printed::As(Format::Display));
+        assert_eq!(printed(Format::Display, Some(Form::Ssh)).unwrap(), Printed::Text(Form::Ssh));
+        assert_eq!(printed(Format::Json, Some(Form::Ssh)).unwrap_err().code(), 2);
+    }
 }

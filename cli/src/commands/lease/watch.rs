@@ -132,17 +132,28 @@ impl live::Frame for Moment {
     }
 
     fn draw(&self, size: Size) -> String {
-        let Facts { shown: Shown { lease, nodes, .. }, owed, at_stake } = &self.facts;
+        let Facts { shown: Shown { lease, nodes, slashed, .. }, owed, at_stake } = &self.facts;
         let number = |money: &Money| money.token.number(money.amount);
-        let head = labelled([
+        let lines = [
             ("Lease:", format!("{}:{}  {}", lease.board, lease.serial, lease.lease)),
             ("State:", self.phase()),
             ("Time:", format!("{}, {} to {}", self.time, lease.start, lease.end)),
             ("Machines:", self.machines()),
-            ("Spent:", format!("{}, {} more owed", number(&lease.spent), number(owed))),
-            ("Left:", lease.left.to_string()),
-            ("At stake:", at_stake.to_string()),
-        ]);
+        ];
+        let money = if self.settled() {
+            [
+                ("Spent:", number(&lease.spent)),
+                ("Refund due:", lease.refund_due.to_string()),
+                ("Slashed:", slashed.to_string()),
+            ]
+        } else {
+            [
+                ("Spent:", format!("{}, {} more owed", number(&lease.spent), number(owed))),
+                ("Left:", lease.left.to_string()),
+                ("At stake:", at_stake.to_string()),
+            ]
+        };
+        let head = labelled(lines.into_iter().chain(money));
         if nodes.is_empty() {
             return head;
         }
@@ -170,9 +181,14 @@ impl live::Frame for Moment {
     }
 
     fn line(&self) -> String {
-        let Facts { shown: Shown { lease, nodes, .. }, owed, at_stake } = &self.facts;
+        let Facts { shown: Shown { lease, nodes, slashed, .. }, owed, at_stake } = &self.facts;
         let number = |money: &Money| money.token.number(money.amount);
-        let sum = |rounds: fn(&Node) -> u32| nodes.iter().map(|node| u64::from(rounds(node))).sum::<u64>();
+        let (phase, machines, spent) = (self.phase(), self.machines(), number(&lease.spent));
+        let start = format!("{} lease {}:{} {phase}: {machines}", self.time, lease.board, lease.serial);
+        if self.settled() {
+            let (due, slashed) = (number(&lease.refund_due), number(slashed));
+            return format!("{start}; spent {spent}, refund due {due}, slashed {slashed}");
+        }
         let down = self.down();
         let named: Vec<_> = down.iter().take(NAMED).map(u16::to_string).collect();
         let which = match down.len() {
@@ -180,21 +196,12 @@ impl live::Frame for Moment {
             all if all > NAMED => format!(" (slots {} and more)", named.join(", ")),
             _ => format!(" (slots {})", named.join(", ")),
         };
+        let sum = |rounds: fn(&Node) -> u32| nodes.iter().map(|node| u64::from(rounds(node))).sum::<u64>();
+        let [up, down, unknown] = [sum(|node| node.up), sum(|node| node.down), sum(|node| node.unknown)];
+        let (owed, left, at_stake) = (number(owed), number(&lease.left), number(at_stake));
         format!(
-            "{} lease {}:{} {}: {}{which}; rounds up {}, down {}, unknown {}; spent {}, owed {}, left {}; at \
-             stake {}",
-            self.time,
-            lease.board,
-            lease.serial,
-            self.phase(),
-            self.machines(),
-            sum(|node| node.up),
-            sum(|node| node.down),
-            sum(|node| node.unknown),
-            number(&lease.spent),
-            number(owed),
-            number(&lease.left),
-            number(at_stake),
+            "{start}{which}; rounds up {up}, down {down}, unknown {unknown}; spent {spent}, owed {owed}, left \
+             {left}; at stake {at_stake}"
         )
     }
 
@@ -263,6 +270,9 @@ mod tests {
         assert_eq!(at(1_010 * 600).phase(), "open, over and not settled yet");
         assert!(!at(NOW).is_last());
         let settled = Moment::new(&sample(2), NOW).unwrap();
-        assert!(settled.is_last() && settled.phase() == "settled" && settled.draw(WIDE).contains("settled"));
+        assert!(settled.is_last() && settled.phase() == "settled");
+        let line = settled.line();
+        assert!(line.ends_with(" settled: 1 machine; spent 0, refund due 0.00004, slashed 0.1"), "{line}");
+        assert!(settled.draw(WIDE).contains("Refund due:  0.00004 of mint "), "{}", settled.draw(WIDE));
     }
 }

@@ -4,11 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{
-    super::leased::Leased,
-    host::Host,
-    {nothing_left, require_running},
-};
+use super::{super::leased::Leased, host::Host, require_running};
 use crate::{failure::Failure, table::Table};
 
 /// Machines that a warning names at most.
@@ -40,18 +36,25 @@ impl Inventory {
                 }
             }
             let view = leased.view()?;
-            let serving = view.leased(leased.lease.serial).filter(|(_, slot)| !slot.is_forfeited());
-            hosts.extend(serving.map(|(index, slot)| Host::new(leased, &view, index, slot)));
+            let (lost, serving): (Vec<_>, Vec<_>) =
+                view.leased(leased.lease.serial).partition(|(_, slot)| slot.is_forfeited());
+            hosts.extend(serving.into_iter().map(|(index, slot)| Host::new(leased, &view, index, slot)));
+            let lost = some(lost.iter().map(|(index, _)| index.to_string()).collect());
+            notes.extend(lost.map(|slots| {
+                let name = leased.name();
+                format!("left out of {name}, for they broke it off or were abandoned: slots {slots}")
+            }));
         }
         if hosts.is_empty() {
-            return Err(match (cluster, refused) {
-                (Some(cluster), _) => Failure::Refused(format!(
-                    "the wallet has no lease of cluster {cluster} with machines that serve it: see `leasehold \
-                     lease list`"
-                )),
-                (None, Some(error)) => error,
-                (None, None) => nothing_left(),
-            });
+            return Err(refused.unwrap_or_else(|| {
+                Failure::Refused(match (cluster, &leases) {
+                    (Some(cluster), []) => {
+                        format!("the wallet has no lease with the cluster number {cluster} on this market")
+                    }
+                    _ => "no machine serves the lease any more: `leasehold lease replace` swaps them"
+                        .to_owned(),
+                })
+            }));
         }
         Ok((Inventory { cluster, hosts }, notes))
     }
@@ -166,12 +169,14 @@ pub mod tests {
         let slots = |inventory: &Inventory| inventory.hosts.iter().map(|host| host.slot).collect::<Vec<_>>();
         assert!(slots(&all) == [0, 1] && notes.is_empty() && all.name() == "lease-0-1");
         change(&mut leased.data.account, |_, slots| slots[0].flags = Slot::ABANDONED);
-        assert_eq!(slots(&Inventory::new(None, &[leased], NOW).unwrap().0), [1]);
+        let (one, notes) = Inventory::new(None, &[leased], NOW).unwrap();
+        assert_eq!(slots(&one), [1]);
+        assert!(notes.len() == 1 && notes[0].ends_with("abandoned: slots 0"), "{notes:?}");
         let mut leased = sample(1);
         change(&mut leased.data.account, |_, slots| {
             slots[..2].iter_mut().for_each(|slot| slot.state = SlotState::Suspended as u8)
         });
-        assert!(Inventory::new(None, &[leased], NOW).is_err_and(|error| error.code() == 3));
+        assert!(refused(leased, NOW).starts_with("no machine serves the lease any more"));
     }
 
     #[test]
@@ -202,8 +207,10 @@ pub mod tests {
         assert_eq!(names, ["lease-0-1-slot0", "lease-0-1-slot1", "lease-1-3-slot0"]);
         assert_eq!((cluster.name().as_str(), cluster.leases().count()), ("cluster-3", 2));
         assert!(notes.len() == 1 && notes[0].starts_with("left out: lease 2 on board 0 is settled"));
-        let none = Inventory::new(Some(3), &[sample(2)], NOW).unwrap_err();
-        assert!(none.code() == 3 && none.to_string().contains("no lease of cluster 3"), "{none}");
+        let over = Inventory::new(Some(3), &[sample(2)], NOW).unwrap_err();
+        assert!(over.code() == 3 && over.to_string().contains("is settled"), "{over}");
+        let none = Inventory::new(Some(3), &[], NOW).unwrap_err();
+        assert!(none.code() == 3 && none.to_string().contains("cluster number 3"), "{none}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub fn cluster(inventory: &Inventory, login: &Login) -> Result<String, Failure> 
         return Err(Failure::Input(why.to_owned()));
     }
     let Some(head) = inventory.hosts.iter().min_by_key(|host| rank(host)) else {
-        return Err(super::nothing_left());
+        return Err(Failure::Input("Ray needs a machine to be the head".to_owned()));
     };
     let mut known = BTreeSet::from([head.address]);
     let mut comments = inventory.comments();
