@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod criteria;
 pub mod failure;
+pub mod outcome;
 pub mod output;
 pub mod pick;
 pub mod plan;

@@ -13,12 +13,13 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use leasehold_cli::{
-    act::{Carried, Outcome, carry_out},
+    act::{Carried, carry_out},
     args::Global,
     chain::Chain,
     commands::market::{create::MarketFile, govern::read},
     config::Settings,
     failure::Failure,
+    outcome::Outcome,
 };
 
 use self::{plan::Deployment, program::Program, snapshot::Snapshot};
