@@ -78,3 +78,23 @@ pub async fn deploy(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
     }
     Ok((Report { outcome, findings }, failure))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_are_those_of_leasehold_before_and_after_the_file() {
+        Args::command().debug_assert();
+        for args in
+            ["deploy -u d -y --dry-run a.toml", "deploy a.toml --any-program --url devnet --yes --dry-run"]
+        {
+            let args =
+                Args::try_parse_from(args.split_whitespace()).unwrap_or_else(|error| panic!("{error}"));
+            assert!(args.global.yes && args.global.dry_run && args.file.to_str() == Some("a.toml"));
+        }
+        assert_eq!(Args::try_parse_from(["deploy"]).err().map(|error| error.exit_code()), Some(2));
+    }
+}
