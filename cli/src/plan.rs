@@ -45,6 +45,9 @@ pub struct Spend {
     pub what: &'static str,
     #[serde(flatten)]
     pub money: Money,
+    /// Token account that they leave.
+    #[serde(skip)]
+    pub from: Pubkey,
 }
 
 /// An account that is created or grows.
@@ -148,8 +151,8 @@ impl Plan {
         self.fact_as(label, name, money, value)
     }
 
-    pub fn spend(mut self, what: &'static str, money: Money) -> Self {
-        self.spends.push(Spend { what, money });
+    pub fn spend(mut self, what: &'static str, money: Money, from: Pubkey) -> Self {
+        self.spends.push(Spend { what, money, from });
         self
     }
 
@@ -289,7 +292,7 @@ mod tests {
         let token = crate::amount::Token { mint: Pubkey::default(), decimals: 0 };
         let part = |number: u64| {
             let plan = Plan::new(format!("Part {number}")).fact_as("Lease:", "lease", number, number);
-            plan.spend("deposit", token.money(number)).creates(170).step("pay", vec![])
+            plan.spend("deposit", token.money(number), Pubkey::default()).creates(170).step("pay", vec![])
         };
         let mut plan = Plan::join("Both", vec![part(1), part(2)]);
         let texts: Vec<_> = plan.facts.iter().map(|fact| fact.text.as_str()).collect();

@@ -13,12 +13,13 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use leasehold_cli::{
-    act::{Carried, Outcome, carry_out},
+    act::{Carried, carry_out},
     args::Global,
     chain::Chain,
     commands::market::{create::MarketFile, govern::read},
     config::Settings,
     failure::Failure,
+    outcome::Outcome,
 };
 
 use self::{plan::Deployment, program::Program, snapshot::Snapshot};
@@ -76,4 +77,24 @@ pub async fn deploy(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
         finding.end(outcome.transactions.len());
     }
     Ok((Report { outcome, findings }, failure))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_are_those_of_leasehold_before_and_after_the_file() {
+        Args::command().debug_assert();
+        for args in
+            ["deploy -u d -y --dry-run a.toml", "deploy a.toml --any-program --url devnet --yes --dry-run"]
+        {
+            let args =
+                Args::try_parse_from(args.split_whitespace()).unwrap_or_else(|error| panic!("{error}"));
+            assert!(args.global.yes && args.global.dry_run && args.file.to_str() == Some("a.toml"));
+        }
+        assert_eq!(Args::try_parse_from(["deploy"]).err().map(|error| error.exit_code()), Some(2));
+    }
 }

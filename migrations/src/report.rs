@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use leasehold_cli::{act::Outcome, table::Table};
+use leasehold_cli::{outcome::Outcome, table::Table};
 use serde::Serialize;
 
 /// What is done about something; in a dry run, what would be.

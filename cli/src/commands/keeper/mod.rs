@@ -106,7 +106,7 @@ fn bond(market: &MarketView, wallet: Pubkey, amount: &str) -> Result<Plan, Failu
     Ok(Plan::new("Deposit stake as a keeper")
         .fact("Market:", "market", market.reference.address)
         .money("A seat takes:", "keeper_bond", seat)
-        .spend("stake", money)
+        .spend("stake", money, account)
         .step("deposit bond", vec![deposit]))
 }
 

@@ -67,7 +67,7 @@ fn plan_extension(leased: &Leased, now: i64, owner: Pubkey, rounds: u32) -> Resu
         .fact("Lease:", "lease", leased.address)
         .fact_as("Rounds:", "rounds", format!("{rounds} more, until {}", until.saturating_sub(1)), rounds)
         .fact("To:", "end", end)
-        .spend("deposit", deposit)
+        .spend("deposit", deposit, wallet)
         .step("extend lease", vec![extend]))
 }
 
@@ -118,7 +118,7 @@ fn plan_replacement(leased: &Leased, now: i64, owner: Pubkey, old: u16) -> Resul
         .fact_as("New slot:", "new_slot", found.slot, found.slot)
         .money("Old one is paid:", "paid", market.payment.money(found.outcome.payment.net))
         .money("Old one loses:", "slashed", market.stake.money(found.outcome.slash))
-        .spend("deposit", market.payment.money(found.deposit))
+        .spend("deposit", market.payment.money(found.deposit), wallet)
         .step("replace node", vec![replace]))
 }
 

@@ -78,7 +78,7 @@ pub fn plan(
         let text = format!("the others are cancelled; costs {owed} at most in their first round");
         plan = plan.fact_as("If one fails:", "undoing", text, value);
     }
-    plan = plan.spend("deposit", most);
+    plan = plan.spend("deposit", most, wallet);
     for group in groups {
         let boards: Vec<_> = group.iter().map(|part| part.picked.board.to_string()).collect();
         let boards = format!("leases on {} {}", plural(boards.len()), boards.join(", "));

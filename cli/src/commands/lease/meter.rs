@@ -169,7 +169,7 @@ fn plan(market: &MarketView, found: &Found, buyer: Pubkey, cluster: Option<u64>)
         .fact_as("Notice:", "notice_rounds", offer.notice(), offer.notice_rounds)
         .money("Deposit now:", "deposit", deposit)
         .money("Refundable:", "refundable", offer.refundable)
-        .spend("deposit", deposit)
+        .spend("deposit", deposit, wallet)
         .creates(8 + Lease::INIT_SPACE)
         .step("open lease", vec![open])
 }

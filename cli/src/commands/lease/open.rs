@@ -85,7 +85,7 @@ fn plan_one(market: &MarketView, picked: &Picked, buyer: Pubkey, most: Money, cl
         .fact("To:", "end", &offer.end)
         .money("Deposit now:", "deposit", offer.total)
         .money("Refundable:", "refundable", offer.refundable)
-        .spend("deposit", most)
+        .spend("deposit", most, wallet)
         .creates(8 + Lease::INIT_SPACE)
         .step("open lease", vec![open])
 }

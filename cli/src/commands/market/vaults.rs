@@ -141,7 +141,7 @@ fn plan_close(market: &MarketView, wallet: Pubkey, payee: &Payee) -> Result<Plan
             account.boards, account.members
         )));
     }
-    let plan = Plan::new(format!("Close market {}, for good", account.id))
+    let plan = Plan::new(format!("Close market {}", account.id))
         .fact("Market:", "market", market.reference.address)
         .fact("Rent goes to:", "rent_to", wallet);
     let mut instructions = Vec::new();

@@ -33,7 +33,7 @@ pub fn stake(market: &MarketView, wallet: Pubkey, amount: &str) -> Result<Plan, 
     let deposit = instruction::deposit_stake(&market.reference, wallet, account, money.amount);
     Ok(Plan::new("Deposit stake as a supplier")
         .fact("Market:", "market", market.reference.address)
-        .spend("stake", money)
+        .spend("stake", money, account)
         .step("deposit stake", vec![deposit]))
 }
 

@@ -48,7 +48,7 @@ fn plan_top_up(leased: &Leased, payer: Pubkey, amount: &str) -> Result<Plan, Fai
         .fact("Lease:", "lease", address)
         .fact_as("Owner:", "owner", format!("{}{others}", lease.owner), lease.owner.to_string())
         .money("Deposit then:", "deposit", market.payment.money(deposit))
-        .spend("deposit", money)
+        .spend("deposit", money, wallet)
         .step("top up lease", vec![instruction::top_up_lease(board, payer, *address, wallet, money.amount)]))
 }
 

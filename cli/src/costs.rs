@@ -1,0 +1,143 @@
+//! What a plan costs at most, and whether the wallet has it.
+
+use leasehold_client::{fetch::FetchError, sender::MAX_UNITS};
+use solana_pubkey::Pubkey;
+
+use crate::{
+    amount::{Money, sol},
+    chain::Chain,
+    failure::Failure,
+    plan::{Plan, Step},
+};
+
+/// Lamports that a transaction costs for each signature.
+const SIGNATURE: u64 = 5_000;
+/// The program that checks signatures which instructions bring along: each costs as much as a transaction's own.
+const ED25519: Pubkey = Pubkey::from_str_const("Ed25519SigVerify111111111111111111111111111");
+
+/// The most that a plan costs besides tokens, in lamports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Most {
+    pub rent: u64,
+    pub fees: u64,
+}
+
+impl Most {
+    /// `attempts`: how often each transaction may be signed anew.
+    pub async fn of(chain: &Chain, plan: &Plan, attempts: u32) -> Result<Self, Failure> {
+        Ok(Most { rent: rent(chain, plan).await?, fees: fees(plan, chain.settings.price, attempts) })
+    }
+
+    /// Refuses a wallet that could run out of SOL.
+    pub fn require(&self, lamports: u64) -> Result<(), Failure> {
+        let needed = self.rent.saturating_add(self.fees);
+        if lamports >= needed {
+            return Ok(());
+        }
+        let (has, needs) = (sol(lamports), sol(needed));
+        Err(Failure::Refused(format!(
+            "the paying wallet has {has}, and this may take {needs}: fund it first"
+        )))
+    }
+}
+
+/// Refuses a plan that the wallet lacks SOL or tokens for, before anybody is asked.
+pub async fn require_funds(chain: &Chain, plan: &Plan, most: &Most) -> Result<(), Failure> {
+    let lamports = chain.rpc.get_balance(&chain.wallet()?).await.map_err(FetchError::from)?;
+    // Where nothing has to be taken back, running out leaves nothing half done that can't be repeated.
+    let needed = if plan.is_undone() { *most } else { Most { fees: SIGNATURE, ..*most } };
+    needed.require(lamports)?;
+    for spend in &plan.spends {
+        let has = chain.fetch().balance(spend.from).await?.unwrap_or_default();
+        require_tokens(spend.from, has, spend.money)?;
+    }
+    Ok(())
+}
+
+fn require_tokens(account: Pubkey, has: u64, needed: Money) -> Result<(), Failure> {
+    if has >= needed.amount {
+        return Ok(());
+    }
+    let has = needed.token.number(has);
+    Err(Failure::Refused(format!(
+        "the wallet's account {account} holds {has}, and this may take {needed}: put more in, or ask for less"
+    )))
+}
+
+/// Lamports of rent for what a plan creates and enlarges.
+async fn rent(chain: &Chain, plan: &Plan) -> Result<u64, Failure> {
+    let mut sum = 0u64;
+    for growth in &plan.growths {
+        let before = match growth.from {
+            Some(bytes) => chain.rent(bytes).await?,
+            None => 0,
+        };
+        sum = sum.saturating_add(chain.rent(growth.to).await?.saturating_sub(before));
+    }
+    Ok(sum)
+}
+
+/// Lamports of fees at most: each transaction may be signed anew a few times, and fail on the chain. Those that
+/// take steps back count as well.
+fn fees(plan: &Plan, price: u64, attempts: u32) -> u64 {
+    let priority = price.saturating_mul(u64::from(MAX_UNITS)).div_ceil(1_000_000);
+    let step = |step: &Step| {
+        let checks = step.instructions.iter().filter(|instruction| instruction.program_id == ED25519);
+        // Its first byte is their number.
+        let checked: u64 = checks.map(|check| check.data.first().copied().map_or(0, u64::from)).sum();
+        let one = checked.saturating_add(1).saturating_mul(SIGNATURE).saturating_add(priority);
+        let times = u64::try_from(step.transactions()).unwrap_or(u64::MAX);
+        let undoing = if step.undo.is_some() { SIGNATURE.saturating_add(priority) } else { 0 };
+        one.saturating_mul(times).saturating_add(undoing)
+    };
+    let once = plan.steps.iter().map(step).fold(0, u64::saturating_add);
+    once.saturating_mul(u64::from(attempts))
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_client::record::{SignedReceipt, receipt};
+    use solana_instruction::Instruction;
+
+    use super::*;
+    use crate::amount::Token;
+
+    #[test]
+    fn every_transaction_may_be_signed_a_few_times_at_the_price_of_its_units() {
+        let plan = Plan::new("").step("lease", vec![]).step("more", vec![]);
+        // 1,400,000 units at 2 micro-lamports are 3 lamports.
+        assert_eq!(fees(&plan, 2, 3), 2 * 3 * 5_003);
+    }
+
+    #[test]
+    fn signatures_that_instructions_bring_along_cost_as_well() {
+        let check = Instruction { program_id: ED25519, accounts: vec![], data: vec![2, 0] };
+        let other = Instruction { program_id: Pubkey::default(), accounts: vec![], data: vec![9] };
+        let plan = Plan::new("Demand").step("demand", vec![check, other]);
+        assert_eq!(fees(&plan, 0, 1), 3 * SIGNATURE);
+        let receipt = SignedReceipt { receipt: receipt::blank(), signature: [0; 64] };
+        assert_eq!(fees(&Plan::new("").step("", vec![receipt.instruction()]), 0, 1), 2 * SIGNATURE);
+    }
+
+    #[test]
+    fn what_takes_steps_back_is_paid_for_as_well() {
+        let mut plan = Plan::new("").step("lease", vec![]).step("more", vec![]);
+        plan.steps[0].undo = Some(crate::undo::tests::undo(1));
+        let most = Most { rent: 10, fees: fees(&plan, 0, 3) };
+        assert_eq!(most.fees, 3 * 3 * 5_000);
+        assert!(most.require(45_010).is_ok());
+        let poor = most.require(45_009).unwrap_err();
+        assert!(poor.code() == 3 && poor.to_string().contains("may take 0.00004501 SOL"), "{poor}");
+    }
+
+    #[test]
+    fn a_wallet_without_enough_tokens_is_told_how_many_it_has() {
+        let token = Token { mint: Pubkey::default(), decimals: 2 };
+        assert!(require_tokens(Pubkey::default(), 150, token.money(150)).is_ok());
+        let poor = require_tokens(Pubkey::default(), 149, token.money(150)).unwrap_err();
+        assert!(
+            poor.code() == 3 && poor.to_string().contains("holds 1.49, and this may take 1.5 of"),
+            "{poor}"
+        );
+    }
+}
