@@ -3,6 +3,7 @@
 use std::{
     fmt,
     io::{self, BufRead, IsTerminal, Write},
+    pin::pin,
 };
 
 use leasehold_client::{
@@ -44,13 +45,25 @@ pub async fn act(chain: &Chain, plan: Plan) -> Result<(), Failure> {
         let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
         agree(settings.yes, terminal, &mut io::stdin().lock())?;
     }
-    let done = deliver(&node, &plan, settings.dry_run, &mut outcome.transactions).await;
+    let delivery = deliver(&node, &plan, settings.dry_run, &mut outcome.transactions);
+    let done = if plan.is_undone() { whole(delivery).await } else { delivery.await };
     outcome.result = result(&done, settings.dry_run);
     // What took effect before a failure is told as well.
     if done.is_ok() || !outcome.transactions.is_empty() && !settings.dry_run {
         settings.output.print(&outcome);
     }
     done
+}
+
+/// Goes on where somebody presses Ctrl-C: it is to be done as a whole or undone.
+async fn whole<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            Ok(()) = tokio::signal::ctrl_c() => eprintln!("Not stopped half way: wait for the end"),
+        }
+    }
 }
 
 /// Asks whether to go on, unless that was said already. Never where nobody can answer.
