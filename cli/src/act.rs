@@ -1,6 +1,9 @@
 //! The one place that shows a plan, asks, signs and sends.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    pin::pin,
+};
 
 use leasehold_client::sender::{Price, Sender, SenderOptions};
 
@@ -45,7 +48,8 @@ pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
     if !settings.dry_run {
         confirm(settings)?;
     }
-    let done = deliver(&node, plan, settings.dry_run, &mut outcome.transactions).await;
+    let delivery = deliver(&node, plan, settings.dry_run, &mut outcome.transactions);
+    let done = if plan.is_undone() { whole(delivery).await } else { delivery.await };
     outcome.result = End::of(&done, settings.dry_run);
     match done {
         Err(failure) if outcome.transactions.is_empty() || settings.dry_run => Err(failure),
@@ -57,6 +61,17 @@ pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
 pub fn confirm(settings: &Settings) -> Result<(), Failure> {
     let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
     agree(settings.yes, terminal, &mut io::stdin().lock())
+}
+
+/// Goes on where somebody presses Ctrl-C: it is to be done as a whole or undone.
+async fn whole<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            Ok(()) = tokio::signal::ctrl_c() => eprintln!("Not stopped half way: wait for the end"),
+        }
+    }
 }
 
 /// Asks whether to go on, unless that was said already. Never where nobody can answer.

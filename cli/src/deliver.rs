@@ -126,12 +126,12 @@ async fn repeat(carrier: &impl Carrier, step: &Step, done: &mut Vec<Transaction>
         if lease.state == LeaseState::Settled {
             return Ok(());
         }
-        eprintln!("{} of {} machines are settled", lease.settled, lease.machines);
         if lease.settled <= before {
             // The node is behind, or nothing is left to do now.
             break;
         }
         before = lease.settled;
+        eprintln!("{before} of {} machines are settled: sending it again", lease.machines);
         let receipt = carrier.send(&step.instructions).await;
         let receipt = receipt.map_err(|error| failed(&step.instructions, error))?;
         done.push(Transaction::confirmed(&step.what, &receipt));

@@ -3,6 +3,8 @@
 //! As many as fit are opened by one transaction, which the chain makes all or nothing. Where there are more,
 //! those that were opened are cancelled again where a later one fails.
 
+use std::hash::{BuildHasher, RandomState};
+
 use leasehold::{error::LeaseholdError, math::mul_div_floor, state::Lease};
 use leasehold_client::{
     error::Refusal,
@@ -50,7 +52,7 @@ pub fn plan(
     most: Money,
     cluster: Option<u64>,
 ) -> Result<Plan, Failure> {
-    let cluster = cluster.unwrap_or_else(|| number(market, choice));
+    let cluster = cluster.unwrap_or_else(number);
     let wallet = market.reference.payment_account(&buyer);
     let shares = shares(choice, most.amount)?;
     let parts = choice.parts.iter().zip(shares).map(|(picked, share)| {
@@ -141,13 +143,11 @@ pub fn opened(market: &MarketView, picked: &Picked) -> Value {
     value
 }
 
-/// A cluster number that is not 0, and of no other cluster that is opened: the first six bytes of the first
-/// lease's address, which is used once. Six, since what reads JSON may know numbers to 53 bits only.
-fn number(market: &MarketView, choice: &Choice) -> u64 {
-    let lease = choice.parts.first().map(|part| market.board(part.board).lease(part.quote.serial));
-    let bytes = lease.map(|lease| lease.to_bytes()).unwrap_or_default();
-    let number = bytes.iter().take(6).fold(0, |number, byte| (number << 8) | u64::from(*byte));
-    number.max(1)
+/// A cluster number that is not 0 and that nobody else comes to, not even the same wallet elsewhere: by it, leases
+/// are known for one's own. Of 48 bits, since what reads JSON may know numbers to 53 bits only.
+fn number() -> u64 {
+    // Seeded by the system's random numbers.
+    (RandomState::new().hash_one(()) >> 16).max(1)
 }
 
 /// The most that each part may cost: what it was quoted for, and of what is allowed beyond the total as large a
