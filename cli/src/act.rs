@@ -96,7 +96,8 @@ fn agree(yes: bool, terminal: bool, answer: &mut impl BufRead) -> Result<(), Fai
 /// What is about to be done, and the most it can cost.
 fn summary(plan: &Plan, most: &Most) -> String {
     let facts = plan.facts.iter().map(|fact| (fact.label, fact.text.clone()));
-    let spends = plan.spends.iter().map(|spend| ("At most:", format!("{} ({})", spend.money, spend.what)));
+    let spends =
+        plan.spends.iter().map(|spend| ("At most:", format!("{} ({})", spend.money.full(), spend.what)));
     let rent = (most.rent > 0).then(|| ("At most:", format!("{} (rent)", sol(most.rent))));
     let undoing = match plan.undoing() {
         0 => String::new(),

@@ -71,7 +71,7 @@ impl Token {
     }
 }
 
-/// An amount of a mint. In JSON its base units are an integer string.
+/// An amount of a mint. In JSON its base units are an integer string, and the mint in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Money {
     /// Base units.
@@ -79,9 +79,25 @@ pub struct Money {
     pub token: Token,
 }
 
+impl Money {
+    /// With the mint in full, where somebody is about to spend it.
+    pub fn full(&self) -> String {
+        format!("{} of mint {}", self.token.number(self.amount), self.token.mint)
+    }
+}
+
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} of mint {}", self.token.number(self.amount), self.token.mint)
+        write!(f, "{} of {}", self.token.number(self.amount), short(&self.token.mint))
+    }
+}
+
+/// An address by its ends, where the same line or another command tells it in full.
+pub fn short(address: &Pubkey) -> String {
+    let text = address.to_string();
+    match (text.get(..4), text.len().checked_sub(4).and_then(|end| text.get(end..))) {
+        (Some(first), Some(last)) => format!("{first}..{last}"),
+        _ => text,
     }
 }
 
@@ -140,7 +156,8 @@ mod tests {
         let money = serde_json::to_value(token.parse("1.5").unwrap()).unwrap();
         assert_eq!((&money["amount"], &money["display"]), (&"1500000".into(), &"1.5".into()));
         assert_eq!(money["decimals"], 6);
-        assert_eq!(token.money(5).to_string(), format!("0.000005 of mint {}", Pubkey::default()));
+        assert_eq!(token.money(5).full(), format!("0.000005 of mint {}", Pubkey::default()));
+        assert_eq!(token.money(5).to_string(), "0.000005 of 1111..1111");
         assert_eq!(sol(5_000), "0.000005 SOL");
     }
 

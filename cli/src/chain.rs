@@ -3,7 +3,7 @@
 use std::{str::FromStr, sync::Arc};
 
 use clap::Args;
-use leasehold::state::{HardwareClass, Market};
+use leasehold::state::{HardwareClass, Lease, Market};
 use leasehold_client::{
     BoardRef, MarketRef, address,
     fetch::{Fetch, FetchError, FetchedBoard},
@@ -68,7 +68,8 @@ impl Chain {
 
     pub async fn market(&self, address: Pubkey) -> Result<MarketView, Failure> {
         let fetch = self.fetch();
-        let account = fetch.market(address).await?.account;
+        let account = fetch.market(address).await.map_err(|error| missing(error, address, "such market"))?;
+        let account = account.account;
         let (payment, stake) =
             tokio::try_join!(fetch.mint(account.payment_mint), fetch.mint(account.stake_mint))?;
         Ok(MarketView::new(address, account, payment, stake))
@@ -95,7 +96,32 @@ impl Chain {
         let Some(index) = only else {
             return Ok(patiently("Reading boards", self.fetch().boards(market)).await?);
         };
-        Ok(vec![self.fetch().board(address::board(market, index)).await?])
+        Ok(vec![self.board(market, index).await?])
+    }
+
+    /// The market's board with that number.
+    pub async fn board(&self, market: &Pubkey, index: u32) -> Result<FetchedBoard, Failure> {
+        let address = address::board(market, index);
+        let board = self.fetch().board(address).await;
+        board.map_err(|error| missing(error, address, &format!("board {index} of the market")))
+    }
+
+    /// A lease's account.
+    pub async fn lease(&self, address: Pubkey) -> Result<Lease, Failure> {
+        let lease = self.fetch().lease(address).await?;
+        // Who closes one, or mistypes it, is told the same.
+        let gone = || Failure::NotThere { what: "such lease, or no longer,".to_owned(), address };
+        Ok(lease.ok_or_else(gone)?.account)
+    }
+}
+
+/// Says what is missing where it is what was looked for.
+fn missing(error: FetchError, looked_for: Pubkey, what: &str) -> Failure {
+    match error {
+        FetchError::Missing { address } if address == looked_for => {
+            Failure::NotThere { what: what.to_owned(), address }
+        }
+        error => error.into(),
     }
 }
 

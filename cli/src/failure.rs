@@ -67,6 +67,9 @@ pub enum Failure {
     /// A board that was read is none.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// A market, board or lease that was named.
+    #[error("there is no {what} on this cluster: check its number or address, and --url ({address})")]
+    NotThere { what: String, address: Pubkey },
     /// What was given makes no sense together.
     #[error("{0}")]
     Input(String),

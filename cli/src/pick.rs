@@ -72,7 +72,9 @@ pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) ->
     }
     let rounds = wish.length.rounds(account.rules.round_secs)?;
     if !(account.params.min_rounds..=account.params.max_rounds).contains(&rounds) {
-        return Err(Refusal::from(LeaseholdError::LeaseLength).into());
+        let (least, most) = (account.params.min_rounds, account.params.max_rounds);
+        let values = format!("{rounds} rounds asked for, {least} to {most} allowed");
+        return Err(Failure::rule(LeaseholdError::LeaseLength, values));
     }
     let mut best: Option<Picked> = None;
     let mut refused = Refusal::from(LeaseholdError::NotEnoughMachines);
@@ -87,7 +89,10 @@ pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) ->
     let parts = match best {
         Some(one) => vec![one],
         None if refused == LeaseholdError::NotEnoughMachines.into() => {
-            spread(market, boards, now, wish, rounds)?
+            spread(market, boards, now, wish, rounds).map_err(|refusal| {
+                let fit = most(boards, now, wish).unwrap_or_default();
+                Failure::rule(refusal, format!("{fit} fit, and {} are asked for", wish.machines))
+            })?
         }
         None => return Err(refused.into()),
     };
@@ -185,7 +190,7 @@ pub mod tests {
     };
 
     use super::*;
-    use crate::chain::tests::view;
+    use crate::{chain::tests::view, failure::tests::rule};
 
     /// Round 1,000 runs.
     pub const NOW: i64 = 600_000;
@@ -236,10 +241,7 @@ pub mod tests {
     fn what_the_market_does_not_allow_is_refused() {
         let board = priced(0, &[1]);
         let views = [board.view().unwrap()];
-        let refused = |market: &MarketView, wish: &Wish| match pick(market, &views, NOW, wish).unwrap_err() {
-            Failure::Rule(refusal) => refusal.error().unwrap().name(),
-            other => panic!("{other}"),
-        };
+        let refused = |market: &MarketView, wish: &Wish| rule(pick(market, &views, NOW, wish).unwrap_err());
         let mut market = view();
         assert_eq!(refused(&market, &wish(2)), "NotEnoughMachines");
         assert_eq!(refused(&market, &Wish { length: Length::Rounds(10_001), ..wish(1) }), "LeaseLength");

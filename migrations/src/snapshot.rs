@@ -35,7 +35,7 @@ impl Snapshot {
         let fetch = chain.fetch();
         let address = address::market(file.id);
         let market = match chain.market(address).await {
-            Err(Failure::Chain(error)) if is_free(&error, address) => {
+            Err(failure) if is_free(&failure, address) => {
                 let (payment, stake) = tokio::try_join!(fetch.mint(payment), fetch.mint(stake))?;
                 Found::Nothing { payment, stake }
             }
@@ -46,10 +46,10 @@ impl Snapshot {
 }
 
 /// Whether a market can be created at the address: nothing is there, or lamports that somebody sent.
-fn is_free(error: &FetchError, market: Pubkey) -> bool {
-    match error {
-        FetchError::Missing { address } => *address == market,
-        FetchError::Decode { address, error: DecodeError::Owner { owner } } => {
+fn is_free(failure: &Failure, market: Pubkey) -> bool {
+    match failure {
+        Failure::NotThere { address, .. } => *address == market,
+        Failure::Chain(FetchError::Decode { address, error: DecodeError::Owner { owner } }) => {
             *address == market && *owner == system_program::ID
         }
         _ => false,
@@ -63,11 +63,15 @@ mod tests {
     #[test]
     fn lamports_at_its_address_do_not_keep_a_market_from_being_created() {
         let [market, other] = [[1; 32], [2; 32]].map(Pubkey::new_from_array);
-        let owned = |owner| FetchError::Decode { address: market, error: DecodeError::Owner { owner } };
-        assert!(is_free(&FetchError::Missing { address: market }, market));
+        let owned = |owner| {
+            Failure::Chain(FetchError::Decode { address: market, error: DecodeError::Owner { owner } })
+        };
+        let missing = |address| Failure::NotThere { what: "such market".to_owned(), address };
+        assert!(is_free(&missing(market), market));
+        assert!(!is_free(&missing(other), market));
         assert!(is_free(&owned(system_program::ID), market));
         assert!(!is_free(&owned(other), market));
-        assert!(!is_free(&FetchError::Missing { address: other }, market), "a mint is missing");
-        assert!(!is_free(&FetchError::Clock, market));
+        assert!(!is_free(&FetchError::Missing { address: other }.into(), market), "a mint is missing");
+        assert!(!is_free(&FetchError::Clock.into(), market));
     }
 }

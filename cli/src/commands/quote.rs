@@ -108,11 +108,11 @@ pub async fn run(chain: &Chain, args: WishArgs) -> Result<(), Failure> {
             chain.settings.output.print(&Quoted::new(Offers::new(&market, &choice)));
             Ok(())
         }
-        Err(Failure::Rule(refusal)) if refusal == lacking => {
+        Err(error) if error.refusal() == Some(lacking) => {
             let found = alternatives(&market, &views, now, &wish);
             let alternatives = found.iter().map(|found| Instead::new(&market, found)).collect();
             chain.settings.output.print(&Quoted::instead(alternatives));
-            Err(refusal.into())
+            Err(error)
         }
         Err(error) => Err(error),
     }
@@ -234,11 +234,11 @@ mod tests {
         let board = priced(3, &[720, 360, 360]);
         let views = [board.view().unwrap()];
         let quoted = Quoted::new(Offers::new(&view(), &pick(&view(), &views, NOW, &wish(2)).unwrap()));
-        let mint = view().payment.mint;
+        let mint = crate::amount::short(&view().payment.mint);
         let expected = format!(
             "Board:       3\nMachines:    2 (slots 1, 2)\nRounds:      6 (1001 to 1006)\n\
-             Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\nTotal:       0.00072 of mint {mint}\n\
-             Refundable:  0.00057 of mint {mint} where cancelled in its first round"
+             Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\nTotal:       0.00072 of {mint}\n\
+             Refundable:  0.00057 of {mint} where cancelled in its first round"
         );
         assert_eq!(quoted.to_string(), expected);
         let json = serde_json::to_value(quoted).unwrap();
@@ -250,13 +250,13 @@ mod tests {
         let boards = [priced(0, &[720]), priced(3, &[360, 360])];
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let quoted = Quoted::new(Offers::new(&view(), &pick(&view(), &views, NOW, &wish(3)).unwrap()));
-        let mint = view().payment.mint;
+        let mint = crate::amount::short(&view().payment.mint);
         let expected = format!(
             "BOARD  MACHINES    TOTAL  REFUNDABLE\n{}0         1  0.00072     0.00057\n{}3         2  0.00072     \
              0.00057\n\nMachines:    3 of 2 boards\nRounds:      6 (1001 to 1006)\n\
              Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
-             Total:       0.00144 of mint {mint}\n\
-             Refundable:  0.00114 of mint {mint} where cancelled in its first round",
+             Total:       0.00144 of {mint}\n\
+             Refundable:  0.00114 of {mint} where cancelled in its first round",
             "    ", "    ",
         );
         assert_eq!(quoted.to_string(), expected);
@@ -275,9 +275,8 @@ mod tests {
         let found = alternatives(&view(), &views, NOW, &wish(5));
         let alternatives = found.iter().map(|found| Instead::new(&view(), found)).collect();
         let quoted = Quoted::instead(alternatives);
-        let mint = view().payment.mint;
-        let expected =
-            format!("It can't be had now. Instead:\n2 machines on board 3: 0.00072 of mint {mint}");
+        let mint = crate::amount::short(&view().payment.mint);
+        let expected = format!("It can't be had now. Instead:\n2 machines on board 3: 0.00072 of {mint}");
         assert_eq!(quoted.to_string(), expected);
         let json = serde_json::to_value(quoted).unwrap();
         assert_eq!(

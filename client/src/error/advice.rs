@@ -105,7 +105,7 @@ advices! {
     MeterMismatch => "ask for metered machines and name a meter, or do neither",
     MeteredCluster => "open one metered lease for each machine",
     LeaseMetered => "give notice, or top it up: only a lease by the hour can do this",
-    LeaseNotMetered => "cancel or extend it as a lease by the hour",
+    LeaseNotMetered => "name a metered lease: one by the hour is cancelled or extended instead",
     NoticeTooLate => "wait for its end",
     VoucherMalformed => "sign the 152 bytes of a voucher for this program",
     WrongVoucher => "redeem a voucher that the lease's spender signed for this very lease",

@@ -15,13 +15,13 @@ use crate::{
 
 pub async fn trim(chain: &Chain, args: BoardArgs) -> Result<(), Failure> {
     let market = chain.market(args.market.id.0).await?;
-    let board = chain.fetch().board(market.board(args.board).address).await?;
+    let board = chain.board(&market.reference.address, args.board).await?;
     act(chain, plan_trim(&market, &board.view()?, chain.wallet()?)?).await
 }
 
 pub async fn close(chain: &Chain, args: BoardArgs) -> Result<(), Failure> {
     let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
-    let board = chain.fetch().board(market.board(args.board).address).await?;
+    let board = chain.board(&market.reference.address, args.board).await?;
     act(chain, plan_close(&market, &board.view()?, &chain.payee(&market, wallet).await?)?).await
 }
 

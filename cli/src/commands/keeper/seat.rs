@@ -16,14 +16,14 @@ use crate::{
 pub async fn take(chain: &Chain, args: SeatArgs) -> Result<(), Failure> {
     let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
     let keeper = account(chain, &market.reference.address, &wallet).await?;
-    let board = chain.fetch().board(market.board(args.board).address).await?;
+    let board = chain.board(&market.reference.address, args.board).await?;
     act(chain, plan_seat(&market, &keeper, &board.view()?, args.seat)?).await
 }
 
 pub async fn leave(chain: &Chain, args: LeaveArgs) -> Result<(), Failure> {
     let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
     let keeper = account(chain, &market.reference.address, &wallet).await?;
-    let board = chain.fetch().board(market.board(args.board).address).await?;
+    let board = chain.board(&market.reference.address, args.board).await?;
     let view = board.view()?;
     if view.seat_of(&wallet).is_none() {
         let advice = "see `leasehold keeper show`";

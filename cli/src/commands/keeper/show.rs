@@ -121,7 +121,7 @@ mod tests {
         let views = [snapshot.boards[0].data.view().unwrap()];
         let shown = Shown::new(&view(), &snapshot.keepers[1].1, &views);
         let text = shown.to_string();
-        assert!(text.contains("Bonded:      0.5 of mint "), "{text}");
+        assert!(text.contains("Bonded:      0.5 of "), "{text}");
         assert!(text.ends_with("    0     1   0.5  0.000004      0           0"), "{text}");
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!(

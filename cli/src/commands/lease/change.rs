@@ -100,6 +100,7 @@ fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey) -> Result<Plan, F
 
 fn plan_transfer(leased: &Leased, owner: Pubkey, new_owner: Pubkey) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
+    leased.lease.require_hourly().map_err(Refusal::from)?;
     Ok(Plan::new(format!("Transfer {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact("New owner:", "new_owner", format!("{new_owner}, for good, with all refunds"))

@@ -17,7 +17,7 @@ use self::{
     inventory::Inventory,
     login::{Identity, Login, User},
 };
-use super::leased::{LeaseArgs, LeaseId, Leased};
+use super::leased::{LeaseArgs, LeaseId, Leased, load_cluster};
 use crate::{
     chain::{Chain, MarketId},
     failure::Failure,
@@ -75,7 +75,7 @@ pub async fn run(chain: &Chain, args: ConnectArgs) -> Result<(), Failure> {
         (Some(id), ..) => vec![LeaseArgs { id, market: args.market }.load(chain).await?],
         (None, Some(cluster), Some(market)) => {
             let owner = chain.wallet_or(args.owner)?;
-            patiently("Reading leases", gather(chain, market.0, owner, cluster)).await?
+            patiently("Reading leases", load_cluster(chain, market, owner, cluster)).await?
         }
         // Nobody gets here past the definition of the arguments.
         (None, ..) => return Err(Failure::Input("give a lease, or --cluster and --market".to_owned())),
@@ -119,28 +119,6 @@ fn text(inventory: &Inventory, form: Form, login: &Login) -> Result<String, Fail
         Form::Ssh => ssh::config(inventory, login),
         Form::Json => Format::Json.render(inventory),
     })
-}
-
-/// Every lease of a wallet with a cluster's number.
-async fn gather(chain: &Chain, market: Pubkey, owner: Pubkey, cluster: u64) -> Result<Vec<Leased>, Failure> {
-    let (market, mut leases) = (chain.market(market).await?, Vec::new());
-    for index in 0..market.account.next_board {
-        let board = market.board(index);
-        let mut found = chain.fetch().leases(&board.address).await?;
-        found.retain(|lease| lease.account.owner == owner && lease.account.cluster == Some(cluster));
-        if found.is_empty() {
-            continue;
-        }
-        let data = chain.fetch().board(board.address).await?;
-        leases.extend(found.into_iter().map(|lease| Leased {
-            address: lease.address,
-            lease: lease.account,
-            board,
-            data: data.clone(),
-            market: market.clone(),
-        }));
-    }
-    Ok(leases)
 }
 
 /// Refuses a lease whose machines serve it no more. What is worth knowing of one that doesn't run yet.

@@ -4,17 +4,14 @@ use std::str::FromStr;
 
 use clap::Args;
 use leasehold::{error::LeaseholdError, state::Lease};
-use leasehold_client::{
-    BoardRef, address,
-    board::BoardView,
-    fetch::{FetchError, FetchedBoard},
-};
+use leasehold_client::{BoardRef, address, board::BoardView, fetch::FetchedBoard};
 use solana_pubkey::Pubkey;
 
 use crate::{
     chain::{Chain, MarketId, MarketView},
     failure::Failure,
     plan::Plan,
+    progress::patiently,
     table::count,
 };
 
@@ -77,7 +74,7 @@ impl LeaseArgs {
     /// Reads the lease, its board and its market.
     pub async fn load(&self, chain: &Chain) -> Result<Leased, Failure> {
         let (address, fetch) = (self.address()?, chain.fetch());
-        let lease = fetch.lease(address).await?.ok_or(FetchError::Missing { address })?.account;
+        let lease = chain.lease(address).await?;
         let board = fetch.board(lease.board).await?;
         let market = chain.market(board.view()?.header.market).await?;
         Ok(Leased { address, lease, board: board.board_ref(&market.reference)?, data: board, market })
@@ -90,15 +87,22 @@ impl LeasesArgs {
         let market = self.market;
         match (self.id, self.cluster, market) {
             (Some(id), ..) => Ok(vec![LeaseArgs { id, market }.load(chain).await?]),
-            (None, Some(cluster), Some(market)) => load_cluster(chain, market, cluster).await,
+            (None, Some(cluster), Some(market)) => {
+                patiently("Reading leases", load_cluster(chain, market, chain.wallet()?, cluster)).await
+            }
             _ => Err(Failure::Input("name a lease, or pass --cluster and --market".to_owned())),
         }
     }
 }
 
-/// The wallet's leases with that cluster number, by board and serial.
-async fn load_cluster(chain: &Chain, market: MarketId, cluster: u64) -> Result<Vec<Leased>, Failure> {
-    let (wallet, fetch) = (chain.wallet()?, chain.fetch());
+/// An owner's leases with that cluster number, by board and serial. There is at least one.
+pub async fn load_cluster(
+    chain: &Chain,
+    market: MarketId,
+    owner: Pubkey,
+    cluster: u64,
+) -> Result<Vec<Leased>, Failure> {
+    let fetch = chain.fetch();
     let market = chain.market(market.0).await?;
     let mut found = Vec::new();
     for index in 0..market.account.next_board {
@@ -106,7 +110,7 @@ async fn load_cluster(chain: &Chain, market: MarketId, cluster: u64) -> Result<V
         let leases = fetch.leases(&board.address).await?;
         let mut ours = leases
             .into_iter()
-            .filter(|lease| lease.account.owner == wallet && lease.account.cluster == Some(cluster))
+            .filter(|lease| lease.account.owner == owner && lease.account.cluster == Some(cluster))
             .peekable();
         if ours.peek().is_none() {
             continue;
@@ -122,8 +126,7 @@ async fn load_cluster(chain: &Chain, market: MarketId, cluster: u64) -> Result<V
     }
     if found.is_empty() {
         let number = market.account.id;
-        let error =
-            format!("{wallet} has no lease of cluster {cluster} on market {number}: see `lease list`");
+        let error = format!("{owner} has no lease of cluster {cluster} on market {number}: see `lease list`");
         return Err(Failure::Input(error));
     }
     Ok(found)
@@ -142,7 +145,7 @@ pub fn plan_each(
     for leased in leases {
         match plan(leased) {
             Ok(plan) => plans.push(plan),
-            Err(error @ Failure::Rule(_)) => {
+            Err(error) if error.refusal().is_some() => {
                 eprintln!("Left out: {}: {error}", leased.name());
                 refused.get_or_insert(error);
             }

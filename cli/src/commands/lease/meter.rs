@@ -67,7 +67,7 @@ pub async fn quote(chain: &Chain, args: WishArgs) -> Result<(), Failure> {
     let lacking = Refusal::from(LeaseholdError::NotEnoughMachines);
     let offer = match &found {
         Ok(found) => Some(MeteredOffer::new(&market, found)),
-        Err(Failure::Rule(refusal)) if *refusal == lacking => None,
+        Err(error) if error.refusal() == Some(lacking) => None,
         Err(_) => return found.map(|_| ()),
     };
     chain.settings.output.print(&MeteredQuote { fits: offer.is_some(), offer });

@@ -109,6 +109,7 @@ mod tests {
     use leasehold_client::sample::{UNTIL, change, wallet};
 
     use super::{super::leased::tests::sample, *};
+    use crate::failure::tests::rule;
 
     fn payee(exists: bool) -> Payee {
         let [owner, account, mint] = [wallet(9), wallet(30), wallet(31)];
@@ -120,13 +121,6 @@ mod tests {
         let pairs = step.instructions.iter().zip(discriminators);
         step.instructions.len() == discriminators.len()
             && pairs.into_iter().all(|(instruction, start)| instruction.data.starts_with(start))
-    }
-
-    fn name(failure: Failure) -> String {
-        match failure {
-            Failure::Rule(refusal) => refusal.error().unwrap().name(),
-            other => panic!("{other}"),
-        }
     }
 
     #[test]
@@ -146,7 +140,7 @@ mod tests {
         let last = plan_settlement(&leased, wallet(1), None).unwrap();
         assert!(last.title.ends_with("for good") && last.details()["slashed"]["amount"] == "100");
         assert_eq!((last.steps[0].again, last.transactions()), (None, 1));
-        assert_eq!(name(plan_settlement(&sample(2), wallet(1), None).unwrap_err()), "LeaseSettled");
+        assert_eq!(rule(plan_settlement(&sample(2), wallet(1), None).unwrap_err()), "LeaseSettled");
     }
 
     #[test]
@@ -176,17 +170,17 @@ mod tests {
         let one = plan_claim(&leased, wallet(1), &payee(true), &payee(false)).unwrap();
         assert!(starts(&one, &[refund]) && one.growths.is_empty());
         let nothing = plan_claim(&sample(1), wallet(1), &payee(true), &payee(true)).unwrap_err();
-        assert_eq!(name(nothing), "NothingToWithdraw");
+        assert_eq!(rule(nothing), "NothingToWithdraw");
     }
 
     #[test]
     fn a_lease_is_closed_when_it_is_settled_empty_and_beyond_dispute() {
         let mut leased = sample(2);
         let later = i64::from(UNTIL + 144) * 600;
-        assert_eq!(name(plan_closing(&sample(1), later).unwrap_err()), "LeaseNotSettled");
-        assert_eq!(name(plan_closing(&leased, later).unwrap_err()), "LeaseHoldsMoney");
+        assert_eq!(rule(plan_closing(&sample(1), later).unwrap_err()), "LeaseNotSettled");
+        assert_eq!(rule(plan_closing(&leased, later).unwrap_err()), "LeaseHoldsMoney");
         (leased.lease.refund_due, leased.lease.compensation_due) = (0, 0);
-        assert_eq!(name(plan_closing(&leased, later - 1).unwrap_err()), "DisputesOpen");
+        assert_eq!(rule(plan_closing(&leased, later - 1).unwrap_err()), "DisputesOpen");
         assert!(starts(&plan_closing(&leased, later).unwrap(), &[data::CloseLease::DISCRIMINATOR]));
     }
 }

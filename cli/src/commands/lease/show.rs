@@ -192,7 +192,7 @@ mod tests {
     fn a_lease_shows_what_its_machines_did() {
         let shown = Shown::new(&sample(1)).unwrap();
         let text = shown.to_string();
-        assert!(text.contains("Left:              0.0018 of mint "), "{text}");
+        assert!(text.contains("Left:              0.0018 of "), "{text}");
         let rows: Vec<_> = text.lines().rev().take(2).collect();
         let strip = ".".repeat(54);
         let slot_0 =
@@ -212,8 +212,8 @@ mod tests {
     fn a_metered_lease_shows_its_meter() {
         let shown = Shown::new(&metered()).unwrap();
         let text = shown.to_string();
-        let mint = shown.lease.deposit.token.mint;
-        let paid = format!("Vouchers paid:     0.0006 of mint {mint}, for 5 receipts of 250 compute units\n");
+        let mint = crate::amount::short(&shown.lease.deposit.token.mint);
+        let paid = format!("Vouchers paid:     0.0006 of {mint}, for 5 receipts of 250 compute units\n");
         assert!(text.contains(&paid), "{text}");
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["meter"]["seq"], &json["meter"]["paid"]["amount"]), (&"5".into(), &"600".into()));

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use clap::Args;
 use leasehold::state::LeaseState;
-use leasehold_client::{error::Refusal, fetch::FetchError, quote::settlement};
+use leasehold_client::{error::Refusal, quote::settlement};
 use serde::Serialize;
 
 use super::{
@@ -65,7 +65,7 @@ pub async fn run(chain: &Chain, args: WatchArgs) -> Result<(), Failure> {
 /// Reads again what changes: lease and board.
 async fn reload(chain: &Chain, leased: &Leased) -> Result<Leased, Failure> {
     let (address, fetch) = (leased.address, chain.fetch());
-    let lease = fetch.lease(address).await?.ok_or(FetchError::Missing { address })?.account;
+    let lease = chain.lease(address).await?;
     let data = fetch.board(lease.board).await?;
     Ok(Leased { address, lease, data, board: leased.board, market: leased.market.clone() })
 }
@@ -273,6 +273,6 @@ mod tests {
         assert!(settled.is_last() && settled.phase() == "settled");
         let line = settled.line();
         assert!(line.ends_with(" settled: 1 machine; spent 0, refund due 0.00004, slashed 0.1"), "{line}");
-        assert!(settled.draw(WIDE).contains("Refund due:  0.00004 of mint "), "{}", settled.draw(WIDE));
+        assert!(settled.draw(WIDE).contains("Refund due:  0.00004 of "), "{}", settled.draw(WIDE));
     }
 }

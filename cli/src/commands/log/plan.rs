@@ -116,14 +116,7 @@ mod tests {
     use leasehold_client::sample::{board_data, slot, snapshot, wallet};
 
     use super::{super::tests::sample, *};
-    use crate::{chain::tests::view, plan::Growth};
-
-    fn name(failure: Failure) -> String {
-        match failure {
-            Failure::Rule(refusal) => refusal.error().unwrap().name(),
-            other => panic!("{other}"),
-        }
-    }
+    use crate::{chain::tests::view, failure::tests::rule, plan::Growth};
 
     #[test]
     fn a_log_is_created_once() {
@@ -149,7 +142,7 @@ mod tests {
         assert!(open.data.starts_with(data::OpenLanes::DISCRIMINATOR));
         assert_eq!(Vec::<u16>::try_from_slice(&open.data[8..]).unwrap(), [0, 2]);
         let refused = |slots: &[u16]| lanes(&view(), &board, wallet(0), &sample(&[1]), slots).unwrap_err();
-        assert_eq!(name(refused(&[1])), "LaneExists");
+        assert_eq!(rule(refused(&[1])), "LaneExists");
         for (slot, text) in [(3, "slot 3: "), (4, "slot 4: ")] {
             let refused = refused(&[0, slot]);
             assert!(refused.code() == 3 && refused.to_string().starts_with(text), "{refused}");
@@ -189,7 +182,7 @@ mod tests {
     #[test]
     fn a_log_is_closed_by_a_supplier_without_machines() {
         let supplier = snapshot().suppliers.remove(0).1;
-        assert_eq!(name(close(&view(), &supplier, &sample(&[0])).unwrap_err()), "MachinesLeft");
+        assert_eq!(rule(close(&view(), &supplier, &sample(&[0])).unwrap_err()), "MachinesLeft");
         let supplier = Supplier { machines: 0, ..supplier };
         let plan = close(&view(), &supplier, &sample(&[0])).unwrap();
         assert!(plan.steps[0].instructions[0].data.starts_with(data::CloseLog::DISCRIMINATOR));

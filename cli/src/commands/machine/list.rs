@@ -8,7 +8,7 @@ use leasehold::{
     math::{add, pricing},
     state::{StakeLedger, board_len},
 };
-use leasehold_client::{address, board::BoardView, error::Refusal, listing};
+use leasehold_client::{board::BoardView, error::Refusal, listing};
 use solana_pubkey::Pubkey;
 
 use super::{ListArgs, file, rows};
@@ -27,7 +27,7 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     let rows = rows::read(&args.file, args.format)?;
     let (market, wallet, fetch) = (chain.market(args.market.id.0).await?, chain.wallet()?, chain.fetch());
     let supplier = account(chain, &market.reference.address, &wallet).await?;
-    let board = fetch.board(address::board(&market.reference.address, args.board)).await?;
+    let board = chain.board(&market.reference.address, args.board).await?;
     let machines = file::machines(&rows, &market)?;
     let now = fetch.now().await?;
     act(chain, plan(&market, &board.view()?, wallet, &supplier.stake, now, args.length, &machines)?).await

@@ -17,7 +17,7 @@ mod watch;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
-use leasehold_client::{address, fetch::FetchedBoard};
+use leasehold_client::fetch::FetchedBoard;
 use solana_pubkey::Pubkey;
 
 use self::{detect::DetectArgs, reprice::RepriceArgs, rows::FileFormat, slots::Slots};
@@ -125,7 +125,7 @@ pub async fn load(
     board: u32,
 ) -> Result<(MarketView, FetchedBoard), Failure> {
     let market = chain.market(market.id.0).await?;
-    let board = chain.fetch().board(address::board(&market.reference.address, board)).await?;
+    let board = chain.board(&market.reference.address, board).await?;
     Ok((market, board))
 }
 

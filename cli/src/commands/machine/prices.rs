@@ -140,7 +140,7 @@ mod tests {
             assert_eq!(slots.text, "0-2");
             assert!(promised.text.ends_with("Z (round 1006) (1 machine)"), "{}", promised.text);
             assert!(!promised.text.contains(" to "), "{}", promised.text);
-            assert!(prices.text.starts_with("0.001 to 0.5 of mint"), "{}", prices.text);
+            assert!(prices.text.starts_with("0.001 to 0.5 of "), "{}", prices.text);
             assert_eq!(
                 (&prices.value["lowest"]["amount"], &promised.value),
                 (&"1000".into(), &json!({ "first": 1_006, "last": 1_006, "machines": 1 }))

@@ -175,9 +175,7 @@ mod tests {
     fn machines_that_are_down_stand_first() {
         let text = moment(600_000).draw(Size { rows: 40, columns: 200 });
         let lines: Vec<_> = text.lines().collect();
-        assert!(
-            lines[1].starts_with("2 machines, 2 leased, 1 down; earned and not claimed: 0.00054 of mint")
-        );
+        assert!(lines[1].starts_with("2 machines, 2 leased, 1 down; earned and not claimed: 0.00054 of "));
         let expected = "    0     1  leased         1  down  RTX 4090  0.00036  0.00027  10     0  .....";
         assert!(lines[4].starts_with(expected) && lines[4].ends_with("#########x"), "{text}");
         assert!(lines[5].contains("suspended      1  up    "), "{text}");

@@ -184,7 +184,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::chain::tests::view;
+    use crate::{chain::tests::view, failure::tests::rule};
 
     /// Of slot 0 in lease 1, in round 995.
     fn signed(change: impl FnOnce(&mut leasehold::state::Receipt)) -> SignedReceipt {
@@ -212,13 +212,6 @@ mod tests {
         plan_demand(&view(), &reference, &board.data.view().unwrap(), lease, signed, 600_000, wallet(5))
     }
 
-    fn name(failure: Failure) -> String {
-        match failure {
-            Failure::Rule(refusal) => refusal.error().unwrap().name(),
-            other => panic!("{other}"),
-        }
-    }
-
     #[test]
     fn a_demand_follows_the_check_of_the_signature_and_tells_what_a_wrong_one_costs() {
         let signed = signed(|_| {});
@@ -238,15 +231,15 @@ mod tests {
     #[test]
     fn receipts_of_others_are_not_demanded() {
         let leased = |signed: SignedReceipt| planned(&signed, SlotState::Leased).unwrap_err();
-        assert_eq!(name(leased(signed(|receipt| receipt.generation = 1))), "WrongMachine");
-        assert_eq!(name(leased(signed(|receipt| receipt.slot = 1))), "WrongMachine");
-        assert_eq!(name(leased(signed(|receipt| receipt.lease = 2))), "WrongReceipt");
+        assert_eq!(rule(leased(signed(|receipt| receipt.generation = 1))), "WrongMachine");
+        assert_eq!(rule(leased(signed(|receipt| receipt.slot = 1))), "WrongMachine");
+        assert_eq!(rule(leased(signed(|receipt| receipt.lease = 2))), "WrongReceipt");
         let early = signed(|receipt| (receipt.start_ms, receipt.end_ms) = (1, 593_999_999));
-        assert_eq!(name(leased(early)), "WrongReceipt");
+        assert_eq!(rule(leased(early)), "WrongReceipt");
         let elsewhere = leased(signed(|receipt| receipt.board = [0; 8]));
         assert!(elsewhere.code() == 3 && elsewhere.to_string().ends_with("check --market"), "{elsewhere}");
         let barred = planned(&signed(|_| {}), SlotState::Barred).unwrap_err();
-        assert_eq!(name(barred), "MachineBarred");
+        assert_eq!(rule(barred), "MachineBarred");
     }
 
     #[test]

@@ -96,7 +96,7 @@ mod tests {
         let shown = Shown::new(&view(), &snapshot.suppliers[0].1, &views);
         let text = shown.to_string();
         assert!(text.contains("Machines:    2, 2 of them leased"), "{text}");
-        assert!(text.contains("Unbonding:   0.1 of mint ") && text.contains("withdrawn from 1970-01-01T"));
+        assert!(text.contains("Unbonding:   0.1 of ") && text.contains("withdrawn from 1970-01-01T"));
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["bonded"]["amount"], &json["earnings"]["amount"]), (&"200".into(), &"540".into()));
     }

@@ -94,9 +94,9 @@ mod tests {
     use solana_instruction::Instruction;
 
     use super::*;
-    use crate::commands::lease::{
-        leased::tests::sample,
-        meter::tests::{metered, name},
+    use crate::{
+        commands::lease::{leased::tests::sample, meter::tests::metered},
+        failure::tests::rule,
     };
 
     fn only(plan: &Plan) -> &Instruction {
@@ -120,11 +120,11 @@ mod tests {
         assert!(top_up.accounts.iter().any(|meta| meta.pubkey == paid_by));
         let own = plan_top_up(&metered(), wallet(9), "1").unwrap();
         assert_eq!(own.facts[1].text, wallet(9).to_string());
-        assert_eq!(name(plan_top_up(&metered(), wallet(9), "0").unwrap_err()), "AmountIsZero");
-        assert_eq!(name(plan_top_up(&sample(1), wallet(9), "1").unwrap_err()), "LeaseNotMetered");
+        assert_eq!(rule(plan_top_up(&metered(), wallet(9), "0").unwrap_err()), "AmountIsZero");
+        assert_eq!(rule(plan_top_up(&sample(1), wallet(9), "1").unwrap_err()), "LeaseNotMetered");
         let mut over = metered();
         over.lease.state = leasehold::state::LeaseState::Cancelled;
-        assert_eq!(name(plan_top_up(&over, wallet(9), "1").unwrap_err()), "LeaseNotOpen");
+        assert_eq!(rule(plan_top_up(&over, wallet(9), "1").unwrap_err()), "LeaseNotOpen");
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
         assert!(stranger.code() == 3 && stranger.to_string().contains(&wallet(9).to_string()), "{stranger}");
         // Round 1,003 would end it with 1,009, as it does anyway.
         assert!(plan_notice(&leased, 1_002 * 600, wallet(9)).is_ok());
-        assert_eq!(name(plan_notice(&leased, 1_003 * 600, wallet(9)).unwrap_err()), "NoticeTooLate");
-        assert_eq!(name(plan_notice(&sample(1), 600_000, wallet(9)).unwrap_err()), "LeaseNotMetered");
+        assert_eq!(rule(plan_notice(&leased, 1_003 * 600, wallet(9)).unwrap_err()), "NoticeTooLate");
+        assert_eq!(rule(plan_notice(&sample(1), 600_000, wallet(9)).unwrap_err()), "LeaseNotMetered");
     }
 }

@@ -168,7 +168,7 @@ impl Draft {
             ("Paid before:", self.paid.to_string()),
             ("Signed for:", format!("{} since the lease began{beside}", self.price)),
             ("Left then:", format!("{} of the deposit", self.left)),
-            ("At most:", format!("{} (what it adds; it can't be taken back)", self.adds)),
+            ("At most:", format!("{} (what it adds; it can't be taken back)", self.adds.full())),
         ];
         format!("Sign a voucher for {}\n{}", leased.name(), labelled(said.into_iter().chain(lines)))
     }
@@ -193,9 +193,12 @@ mod tests {
     use solana_pubkey::Pubkey;
 
     use super::*;
-    use crate::commands::lease::{
-        leased::tests::sample,
-        meter::tests::{metered, name, spender},
+    use crate::{
+        commands::lease::{
+            leased::tests::sample,
+            meter::tests::{metered, spender},
+        },
+        failure::tests::rule,
     };
 
     fn tab(price: u64) -> Tab {
@@ -231,8 +234,8 @@ mod tests {
         assert_eq!(SignedVoucher::from_base64(&draft.to_string()), Ok(signed));
         let summary = draft.summary(&leased);
         let mint = leased.market.payment.mint;
-        let line =
-            format!("The node says:  9 receipts of 450 compute units, 0.001 of mint {mint}; nobody has");
+        let short = crate::amount::short(&mint);
+        let line = format!("The node says:  9 receipts of 450 compute units, 0.001 of {short}; nobody has");
         assert!(summary.contains(&line), "{summary}");
         let most = format!("At most:        0.0004 of mint {mint} (what it adds");
         assert!(summary.contains(&most), "{summary}");
@@ -277,10 +280,10 @@ mod tests {
             let failure = plan(&metered(), Some(&tab), None, None).unwrap_err();
             assert!(matches!(failure, Failure::Node(NodeError::OtherLease)), "{failure}");
         }
-        assert_eq!(name(plan(&sample(1), None, Some("1"), None).unwrap_err()), "LeaseNotMetered");
+        assert_eq!(rule(plan(&sample(1), None, Some("1"), None).unwrap_err()), "LeaseNotMetered");
         let mut settled = metered();
         settled.lease.state = LeaseState::Settled;
-        assert_eq!(name(plan(&settled, None, Some("1"), None).unwrap_err()), "LeaseSettled");
+        assert_eq!(rule(plan(&settled, None, Some("1"), None).unwrap_err()), "LeaseSettled");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::*;
 use crate::{
     chain::tests::view,
     commands::lease::leased::{Leased, tests::sample},
+    failure::tests::rule,
     pick::tests::{NOW, priced},
 };
 
@@ -28,14 +29,6 @@ pub fn metered() -> Leased {
     leased.lease.machines = 1;
     change(&mut leased.data.account, |_, slots| slots[1].lease = 0);
     leased
-}
-
-/// Name of the rule that refused.
-pub fn name(failure: Failure) -> String {
-    match failure {
-        Failure::Rule(refusal) => refusal.error().unwrap().name(),
-        other => panic!("{other}"),
-    }
 }
 
 /// A board whose machines at these prices allow metered leases, after one that doesn't.
@@ -78,7 +71,7 @@ fn what_the_market_does_not_allow_is_refused() {
     let boards = [board(0, &[]), board(1, &[360])];
     let views = boards.each_ref().map(|board| board.view().unwrap());
     let refused = |market: &MarketView, views: &[BoardView], rounds, deposit| {
-        name(pick(market, views, NOW, &ANY, rounds, meter(deposit)).unwrap_err())
+        rule(pick(market, views, NOW, &ANY, rounds, meter(deposit)).unwrap_err())
     };
     let mut market = view();
     assert_eq!(refused(&market, &views[..1], 6, 1), "NotEnoughMachines");
@@ -95,12 +88,12 @@ fn a_quote_tells_what_comes_back_and_how_it_is_ended() {
     let found = pick(&view(), &views, NOW, &ANY, 6, meter(5_000)).unwrap();
     let offer = Some(MeteredOffer::new(&view(), &found));
     let quote = MeteredQuote { fits: true, offer };
-    let mint = view().payment.mint;
+    let mint = crate::amount::short(&view().payment.mint);
     let key = Pubkey::default();
     let expected = format!(
         "Board:       0\nMachine:     RTX 4090 with 1 GPU (slot 1, key {key})\n\
          Rounds:      6 (1001 to 1006)\nTime:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
-         Deposit:     0.005 of mint {mint}\nRefundable:  0.005 of mint {mint}: all that no voucher takes\n\
+         Deposit:     0.005 of {mint}\nRefundable:  0.005 of {mint}: all that no voucher takes\n\
          Notice:      6 rounds of 600 seconds, from either side\n\
          Price:       by use, as the machine's node asks: it is not on the chain"
     );

@@ -117,9 +117,12 @@ mod tests {
     use leasehold_client::sample::{FROM, UNTIL};
 
     use super::*;
-    use crate::commands::lease::{
-        leased::tests::sample,
-        meter::tests::{metered, name, spender},
+    use crate::{
+        commands::lease::{
+            leased::tests::sample,
+            meter::tests::{metered, spender},
+        },
+        failure::tests::rule,
     };
 
     #[test]
@@ -142,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_token_that_nobody_would_take_is_not_signed() {
-        let refused = |leased: &Leased, now| name(plan(leased, now, Length::Secs(60)).unwrap_err());
+        let refused = |leased: &Leased, now| rule(plan(leased, now, Length::Secs(60)).unwrap_err());
         let mut leased = metered();
         assert_eq!(refused(&leased, i64::from(UNTIL) * 600), "LeaseOver");
         assert_eq!(refused(&sample(1), 600_000), "LeaseNotMetered");
