@@ -40,7 +40,7 @@ const BOARDS_AT_ONCE: usize = 4;
 /// Why something could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error("the RPC node did not answer: {0}")]
+    #[error("the RPC node did not answer: {}", reason(_0))]
     Rpc(#[from] Box<RpcError>),
     #[error("{address} does not exist: check the address and the cluster")]
     Missing { address: Pubkey },
@@ -52,6 +52,13 @@ pub enum FetchError {
     Clock,
     #[error("the market changed each time it was read: try again while it is quieter")]
     Busy,
+}
+
+/// What went wrong. The RPC client calls every failed question about an account a missing account.
+fn reason(error: &RpcError) -> String {
+    let text = error.to_string();
+    let rest = text.strip_prefix("AccountNotFound: pubkey=").and_then(|rest| rest.split_once(": "));
+    rest.map_or(text.clone(), |(_, reason)| reason.to_owned())
 }
 
 impl From<RpcError> for FetchError {
@@ -286,6 +293,17 @@ mod tests {
         let mut data = Vec::new();
         account.try_serialize(&mut data).unwrap();
         data
+    }
+
+    #[test]
+    fn a_node_that_is_not_reached_is_no_missing_account() {
+        use solana_rpc_client_api::{client_error::ErrorKind, request::RpcError as Request};
+        let asked = |text: &str| RpcError::from(ErrorKind::RpcError(Request::ForUser(text.to_owned())));
+        let error = FetchError::from(asked(
+            "AccountNotFound: pubkey=4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi: timed out",
+        ));
+        assert_eq!(error.to_string(), "the RPC node did not answer: timed out");
+        assert!(FetchError::from(asked("refused")).to_string().ends_with("refused"));
     }
 
     #[test]
