@@ -1,4 +1,7 @@
-//! Carries out a plan: one transaction after the other, up to the first that fails.
+//! Carries out a plan up to the first transaction that fails: one after the other, or several at a time where
+//! they are independent.
+
+mod together;
 
 use std::fmt;
 
@@ -68,6 +71,9 @@ pub async fn deliver(
         // What is refused for certain is refused before anything has to be taken back.
         rehearse(carrier, plan, &mut Vec::new()).await?;
     }
+    if plan.is_independent() {
+        return together::send(carrier, plan, done).await;
+    }
     let mut progress = Progress::start("Sending", plan.steps.len());
     for (place, step) in plan.steps.iter().enumerate() {
         progress.step(&step.what);
@@ -95,7 +101,7 @@ pub async fn deliver(
             return Err(error);
         } else {
             let (done, of) = (done.len(), plan.transactions());
-            return Err(Failure::Partial { done, of, error: Box::new(error) });
+            return Err(Failure::Partial { done, of, error: Box::new(error), unknown: Vec::new() });
         }
     }
     Ok(())
@@ -103,6 +109,9 @@ pub async fn deliver(
 
 /// Simulates the transactions of a plan, each as if it were the first; none that builds on one before it.
 async fn rehearse(carrier: &impl Carrier, plan: &Plan, done: &mut Vec<Transaction>) -> Result<(), Failure> {
+    if plan.is_independent() {
+        return together::simulate(carrier, plan, done).await;
+    }
     let mut progress = Progress::start("Simulating", plan.steps.len());
     for step in &plan.steps {
         if step.builds {

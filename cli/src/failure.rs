@@ -94,8 +94,14 @@ pub enum Failure {
     Unknown { signature: Signature },
     #[error("stopped by Ctrl-C")]
     Interrupted,
-    #[error("{done} of {of} transactions took effect, then: {error}")]
-    Partial { done: usize, of: usize, error: Box<Failure> },
+    #[error("{done} of {of} transactions took effect, then: {error}{}", no_word(unknown))]
+    Partial {
+        done: usize,
+        of: usize,
+        error: Box<Failure>,
+        /// Besides the one that `error` may name: were on their way as well, and may or may not take effect.
+        unknown: Vec<Signature>,
+    },
     /// Everything that had taken effect was taken back.
     #[error(
         "{error}. What was opened before is cancelled again, which costs {cost} at most: the rest, and the rent, \
@@ -119,6 +125,18 @@ fn not_undone(open: &[Pubkey], unknown: &[Pubkey], cluster: u64) -> String {
          {cluster}`"
     );
     format!("{}: {advice}", parts.join(". "))
+}
+
+/// Which transactions nothing is known of, as the end of a text.
+fn no_word(unknown: &[Signature]) -> String {
+    if unknown.is_empty() {
+        return String::new();
+    }
+    let names: Vec<_> = unknown.iter().map(Signature::to_string).collect();
+    format!(
+        ". No word about these either: {}: look each up by `solana confirm` before trying again",
+        names.join(", ")
+    )
 }
 
 /// Why a receipt is not proved.

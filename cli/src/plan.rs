@@ -1,11 +1,14 @@
 //! What a command is about to do: made without a network, shown before anything is signed.
 
+mod step;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use spl_associated_token_account_interface::instruction::create_associated_token_account_idempotent;
 
+pub use self::step::{Again, Step, Undo};
 use crate::amount::Money;
 
 /// Bytes of a token account of Token-2022 with the one extension that associated accounts have; those of the
@@ -22,7 +25,8 @@ pub struct Plan {
     pub spends: Vec<Spend>,
     /// Accounts that the wallet pays the rent of, at most.
     pub growths: Vec<Growth>,
-    /// One transaction each, sent in this order, and each after the one before it is confirmed.
+    /// One transaction each, sent in this order, and each after the one before it is confirmed; where all are
+    /// independent, several at a time.
     pub steps: Vec<Step>,
 }
 
@@ -56,48 +60,6 @@ pub struct Growth {
     /// Bytes before; nothing for an account that does not exist.
     pub from: Option<usize>,
     pub to: usize,
-}
-
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// Shown while it is sent: "slots 0 to 11".
-    pub what: String,
-    pub instructions: Vec<Instruction>,
-    /// It builds on a step before it, and can't be simulated while that has not taken effect.
-    pub builds: bool,
-    /// How it is taken back, where a later step fails.
-    pub undo: Option<Undo>,
-    /// Set where one transaction may not be enough.
-    pub again: Option<Again>,
-}
-
-impl Step {
-    /// Transactions at most.
-    pub fn transactions(&self) -> usize {
-        self.again.map_or(1, |again| again.most)
-    }
-}
-
-/// How a step that opens leases is taken back.
-#[derive(Clone, Debug)]
-pub struct Undo {
-    /// Shown while it is sent: "cancel the leases on boards 0, 2".
-    pub what: String,
-    pub instructions: Vec<Instruction>,
-    /// Leases that the step opens, all or none, for `owner` and with this cluster number.
-    pub leases: Vec<Pubkey>,
-    pub owner: Pubkey,
-    pub cluster: u64,
-    /// Most that it costs within the first round of the leases.
-    pub cost: Money,
-}
-
-/// A step that is sent again until a lease is settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Again {
-    pub lease: Pubkey,
-    /// Transactions at most.
-    pub most: usize,
 }
 
 impl Plan {
@@ -168,22 +130,24 @@ impl Plan {
     }
 
     pub fn step(mut self, what: impl Into<String>, instructions: Vec<Instruction>) -> Self {
-        self.steps.push(Step { what: what.into(), instructions, builds: false, undo: None, again: None });
+        self.steps.push(Step::new(what, instructions));
         self
     }
 
     /// Adds a transaction that builds on one before it.
     pub fn step_after(mut self, what: impl Into<String>, instructions: Vec<Instruction>) -> Self {
-        self.steps.push(Step { what: what.into(), instructions, builds: true, undo: None, again: None });
+        self.steps.push(Step { builds: true, ..Step::new(what, instructions) });
         self
     }
 
-    /// Adds a transaction for each instruction.
+    /// Adds a transaction for each instruction, none of which may need another to come before it, or after it:
+    /// several may be on their way at a time.
     pub fn steps(mut self, what: &str, instructions: Vec<Instruction>) -> Self {
         let count = instructions.len();
-        for (place, instruction) in instructions.into_iter().enumerate() {
-            self = self.step(format!("{what}, part {} of {count}", place + 1), vec![instruction]);
-        }
+        self.steps.extend(instructions.into_iter().zip(1..).map(|(instruction, part)| {
+            let what = format!("{what}, part {part} of {count}");
+            Step { independent: true, ..Step::new(what, vec![instruction]) }
+        }));
         self
     }
 
@@ -195,7 +159,8 @@ impl Plan {
             joined.facts.extend(part.facts.into_iter().map(|fact| Fact { name: None, ..fact }));
             joined.spends.extend(part.spends);
             joined.growths.extend(part.growths);
-            joined.steps.extend(part.steps);
+            // What holds within a part need not hold between two.
+            joined.steps.extend(part.steps.into_iter().map(|step| Step { independent: false, ..step }));
             joined
         })
     }
@@ -203,6 +168,11 @@ impl Plan {
     /// Whether steps that took effect are taken back where one fails.
     pub fn is_undone(&self) -> bool {
         self.steps.iter().any(|step| step.undo.is_some())
+    }
+
+    /// Whether the steps can be sent in any order, several at a time.
+    pub fn is_independent(&self) -> bool {
+        self.steps.len() > 1 && self.steps.iter().all(Step::is_independent)
     }
 
     /// Transactions at most, those that take steps back not among them.
@@ -263,6 +233,10 @@ impl Payee {
 mod tests {
     use super::*;
 
+    fn instruction() -> Instruction {
+        Instruction { program_id: leasehold::ID, accounts: vec![], data: vec![] }
+    }
+
     #[test]
     fn a_missing_account_is_created_at_the_wallets_cost() {
         let [payer, owner, account] = [1, 2, 3].map(|byte| Pubkey::new_from_array([byte; 32]));
@@ -285,6 +259,24 @@ mod tests {
         let plan = plan.item("Part:", "parts", "one", 1).item("Part:", "parts", "two", 2).note("By:", "me");
         assert_eq!(plan.details()["parts"], serde_json::json!([1, 2]));
         assert_eq!((plan.details().len(), plan.facts[4].text.as_str()), (3, "me"));
+    }
+
+    #[test]
+    fn steps_are_independent_only_where_all_are_and_none_has_its_place() {
+        let many = || Plan::new("List").steps("list", vec![instruction(); 3]);
+        assert!(many().is_independent());
+        assert_eq!(many().steps[2].what, "list, part 3 of 3");
+        assert!(
+            !Plan::new("List").steps("list", vec![instruction()]).is_independent(),
+            "one needs no others"
+        );
+        assert!(!many().step("then", vec![]).is_independent());
+        assert!(!Plan::join("Both", vec![many(), many()]).is_independent());
+        let mut plans = [many(), many(), many()];
+        plans[0].steps[1].builds = true;
+        plans[1].steps[1].undo = Some(crate::undo::tests::undo(1));
+        plans[2].steps[1].again = Some(Again { lease: Pubkey::default(), most: 6 });
+        assert!(plans.iter().all(|plan| !plan.is_independent()));
     }
 
     #[test]

@@ -11,10 +11,11 @@ use tokio::time::timeout;
 
 /// Transactions that are sent or simulated: a bar on a terminal, a line for each elsewhere.
 pub struct Progress {
-    /// "Sending".
+    /// "Sending", or "Sent" where several are on their way at a time.
     verb: &'static str,
     of: usize,
-    begun: usize,
+    /// Those begun, or those finished where several are on their way at a time.
+    count: usize,
     bar: Option<ProgressBar>,
 }
 
@@ -23,19 +24,38 @@ impl Progress {
     pub fn start(verb: &'static str, of: usize) -> Self {
         // One needs no bar: its line says everything.
         let bar = (of > 1 && io::stderr().is_terminal()).then(|| bar(verb, of));
-        Progress { verb, of, begun: 0, bar }
+        Progress { verb, of, count: 0, bar }
     }
 
     /// Notes that the next transaction is on its way.
     pub fn step(&mut self, what: &str) {
+        let before = self.count;
+        self.count = before.saturating_add(1);
+        self.show(before, what);
+    }
+
+    /// Notes that one of the transactions on their way is done.
+    pub fn finished(&mut self, what: &str) {
+        self.count = self.count.saturating_add(1);
+        self.show(self.count, what);
+    }
+
+    fn show(&self, done: usize, what: &str) {
         match &self.bar {
             Some(bar) => {
-                bar.set_position(u64::try_from(self.begun).unwrap_or(u64::MAX));
+                bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
                 bar.set_message(what.to_owned());
             }
-            None => eprintln!("{}", line(self.verb, self.begun, self.of, what)),
+            None => eprintln!("{} transaction {} of {}: {what}", self.verb, self.count, self.of),
         }
-        self.begun = self.begun.saturating_add(1);
+    }
+
+    /// Tells something beside the count.
+    pub fn tell(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
     }
 
     /// Clears the bar, as dropping does where something failed.
@@ -48,10 +68,6 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
-}
-
-fn line(verb: &str, begun: usize, of: usize, what: &str) -> String {
-    format!("{verb} transaction {} of {of}: {what}", begun.saturating_add(1))
 }
 
 fn bar(verb: &'static str, of: usize) -> ProgressBar {
@@ -83,14 +99,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn transactions_are_counted_from_one() {
-        assert_eq!(line("Sending", 0, 3, "list machines"), "Sending transaction 1 of 3: list machines");
-    }
-
-    #[test]
     fn a_bar_tells_how_many_are_done() {
         let bar = ProgressBar::hidden();
-        let mut progress = Progress { verb: "Sending", of: 3, begun: 0, bar: Some(bar.clone()) };
+        let mut progress = Progress { verb: "Sending", of: 3, count: 0, bar: Some(bar.clone()) };
         progress.step("one");
         assert_eq!((bar.position(), bar.message()), (0, "one".to_owned()), "the first is on its way");
         progress.step("two");
@@ -98,6 +109,16 @@ mod tests {
         assert!(!bar.is_finished());
         drop(progress);
         assert!(bar.is_finished());
+    }
+
+    #[test]
+    fn a_bar_counts_those_that_are_finished_where_several_are_on_their_way() {
+        let bar = ProgressBar::hidden();
+        let mut progress = Progress { verb: "Sent", of: 3, count: 0, bar: Some(bar.clone()) };
+        progress.finished("two");
+        assert_eq!((bar.position(), bar.message()), (1, "two".to_owned()));
+        progress.finished("one");
+        assert_eq!((bar.position(), bar.message()), (2, "one".to_owned()));
     }
 
     #[tokio::test]

@@ -46,7 +46,10 @@ pub fn places(board: &BoardView, supplier: &Pubkey, count: usize) -> Result<Vec<
 }
 
 /// Instructions that list machines, wherever they say they go: each fits in a transaction. They can be sent in
-/// any order; where somebody else takes a vacant slot first, read the board again and plan anew.
+/// any order, and at once: each vacant slot is named by one of them alone and stays where it is while the board
+/// grows, and new slots are added at whatever end the board has by then, for the same bonds and rent. Which new
+/// slot a machine gets depends on the order. Where somebody else takes a vacant slot first, read the board again
+/// and plan anew.
 pub fn list(
     board: &BoardRef,
     view: &BoardView,
@@ -81,7 +84,9 @@ pub fn max_machines_per_transaction(board: &BoardRef, authority: Pubkey) -> usiz
     })
 }
 
-/// Instructions that reprice machines, each of which fits in a transaction.
+/// Instructions that reprice machines, each of which fits in a transaction. They can be sent in any order, and
+/// at once, where no machine is named twice: each changes its own machines, and what they take from the free
+/// stake is a sum.
 pub fn reprice(board: &BoardRef, authority: Pubkey, offers: &[Offer]) -> Vec<Instruction> {
     packet::batches(&authority, offers, |batch| {
         instruction::reprice_machines(board, authority, batch.to_vec())
@@ -89,14 +94,17 @@ pub fn reprice(board: &BoardRef, authority: Pubkey, offers: &[Offer]) -> Vec<Ins
 }
 
 /// Instructions that take a supplier's machines out of the leases that they serve, each of which fits in a
-/// transaction.
+/// transaction. They can be sent in any order, and at once: each changes its own machines and nothing else.
 pub fn forfeit(board: &BoardRef, authority: Pubkey, machines: &[u16]) -> Vec<Instruction> {
     packet::batches(&authority, machines, |batch| {
         instruction::forfeit_machines(board, authority, batch.to_vec())
     })
 }
 
-/// Instructions that take machines of a supplier off the board, each of which fits in a transaction.
+/// Instructions that take machines of a supplier off the board, each of which fits in a transaction. They can be
+/// sent in any order, and at once: only vacant slots are cut off the board's end, never one that another of them
+/// names, and the last to take effect cuts off all that can be. That one may use more compute units than it did
+/// where it was simulated before the others: the sender signs it anew.
 pub fn retire(board: &BoardRef, signer: Pubkey, supplier: Pubkey, machines: &[u16]) -> Vec<Instruction> {
     packet::batches(&signer, machines, |batch| {
         instruction::retire_machines(board, signer, supplier, batch.to_vec())

@@ -5,6 +5,7 @@ use std::{
 };
 
 use leasehold_client::sample;
+use tokio::task::yield_now;
 
 use super::*;
 
@@ -20,6 +21,12 @@ pub struct Script {
     pub sent: Cell<usize>,
     pub simulated: Cell<usize>,
     refuses: bool,
+    /// How many are on their way, and were at most.
+    flying: Cell<usize>,
+    pub most_flying: Cell<usize>,
+    /// Whether one has failed, and how many were begun since.
+    failed: Cell<bool>,
+    pub begun_late: Cell<usize>,
 }
 
 pub fn receipt(number: u8) -> Receipt {
@@ -52,15 +59,34 @@ impl Script {
     }
 }
 
+/// Counts one more, and returns how many were before.
+fn tick(count: &Cell<usize>) -> usize {
+    count.replace(count.get() + 1)
+}
+
+impl Script {
+    /// A transaction's time on its way. Of eight that are begun together, the last ends first.
+    async fn fly(&self, before: usize, fails: bool) {
+        self.begun_late.set(self.begun_late.get() + usize::from(self.failed.get()));
+        self.most_flying.set(self.most_flying.get().max(tick(&self.flying) + 1));
+        for _ in before % 8..8 {
+            yield_now().await;
+        }
+        self.flying.set(self.flying.get() - 1);
+        self.failed.set(self.failed.get() || fails);
+    }
+}
+
 impl Carrier for Script {
     async fn simulate(&self, _: &[Instruction]) -> Result<u64, SendError> {
-        self.simulated.set(self.simulated.get() + 1);
+        self.fly(tick(&self.simulated), self.refuses).await;
         if self.refuses { Err(refusal()) } else { Ok(9) }
     }
 
     async fn send(&self, _: &[Instruction]) -> Result<Receipt, SendError> {
-        self.sent.set(self.sent.get() + 1);
+        let before = tick(&self.sent);
         let (result, leases) = self.sends.borrow_mut().pop_front().unwrap();
+        self.fly(before, result.is_err()).await;
         self.leases.borrow_mut().extend(leases.into_iter().map(|lease| (address(&lease), lease)));
         result
     }

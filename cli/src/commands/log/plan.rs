@@ -70,6 +70,8 @@ pub fn lanes(
     if !there.is_empty() {
         plan = plan.fact_as("Have lanes:", "skipped", ranges(&there), there);
     }
+    // In any order and at once: a log sorts its lanes as they come, for the same rent. One that is put between
+    // others takes more compute units than at the end, for which the sender may sign anew.
     Ok(plan
         .grows(log_len(before), log_len(before.saturating_add(new.len())))
         .steps("open lanes", instructions.collect()))
