@@ -8,6 +8,9 @@ mod stage;
 
 use stage::Stage;
 
+/// Rounds of a day.
+const DAY: u32 = 144;
+
 /// A supplier's whole life, and a buyer's beside it: each goes on where the other has left the board.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supplier_and_a_buyer_from_the_first_stake_to_the_last_claim() {
@@ -27,11 +30,20 @@ async fn a_supplier_and_a_buyer_from_the_first_stake_to_the_last_claim() {
     stage.play("supplier/4-forfeits", "supplier");
     stage.vote(20, &[]).await;
     stage.play("buyer/6-friend", "friend");
-    stage.pass(150).await;
+    stage.play("friend/1-lists", "friend");
+    stage.pass(DAY + 6).await;
     stage.play("buyer/7-closes", "buyer");
     stage.play("supplier/5-leaves", "supplier");
-    stage.pass(15 * 144).await;
+    stage.play("friend/2-trims", "friend");
+    stage.play("clerk/1-is-paid", stage::CLERK);
+    stage.pass(15 * DAY).await;
     stage.play("supplier/6-is-paid", "supplier");
+    stage.play("friend/3-closes", "friend");
+    stage.play("clerk/2-leaves", stage::CLERK);
+    stage.play("operator/9-withdraws", "authority");
+    stage.pass(15 * DAY).await;
+    stage.play("supplier/7-closes", "supplier");
+    stage.play("operator/10-closes", "authority");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,13 +57,44 @@ async fn a_market_is_made_paused_changed_and_handed_over() {
     stage.play("operator/5-hands-over", "authority");
     stage.play("operator/6-takes-over", "buyer");
     stage.play("operator/7-boards", "stranger");
+    stage.play("operator/8-deploys", "stranger");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keeper_registers_bonds_and_leaves() {
     let stage = Stage::new(&["keeper"]).await;
     stage.play("keeper/1-registers", "keeper");
-    stage.play("keeper/2-exits", "keeper");
-    stage.pass(15 * 144).await;
-    stage.play("keeper/3-is-paid", "keeper");
+    stage.play("keeper/2-seats", "keeper");
+    stage.play("keeper/3-exits", "keeper");
+    stage.pass(15 * DAY).await;
+    stage.play("keeper/4-is-paid", "keeper");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_two_boards_is_opened_connected_to_and_ended_as_one() {
+    let stage = Stage::new(&["supplier", "buyer"]).await;
+    stage.play("cluster/1-lists", "supplier");
+    stage.play("cluster/2-opens", "buyer");
+    stage.pass(1).await;
+    stage.vote(1, &[]).await;
+    stage.play("cluster/3-connects", "buyer");
+    stage.play("cluster/4-ends", "buyer");
+    stage.vote(2, &[]).await;
+    stage.pass(1).await;
+    stage.close_rounds(1).await;
+    stage.play("cluster/5-settles", "buyer");
+    stage.play("cluster/6-reprices", "supplier");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_leased_by_use_and_the_rest_comes_back() {
+    let stage = Stage::new(&["supplier", "buyer"]).await;
+    stage.play("metered/1-lists", "supplier");
+    stage.play("metered/2-opens", "buyer");
+    stage.pass(1).await;
+    stage.play("metered/3-pays", "buyer");
+    stage.play("metered/4-ends", "buyer");
+    stage.pass(10).await;
+    stage.close_rounds(0).await;
+    stage.play("metered/5-settles", "buyer");
 }

@@ -24,6 +24,8 @@ use trycmd::{TestCases, schema::Bin};
 /// When every story begins, so that rounds and times are the same in every run: 2030-01-01T00:00:00Z.
 const BEGIN: i64 = 1_893_456_000;
 pub const ROUND_SECS: u32 = 600;
+/// Name of the keeper that votes for a story.
+pub const CLERK: &str = "clerk";
 /// Where in a round a story goes on: transcripts must end within the same round.
 const WITHIN: i64 = 5;
 
@@ -64,10 +66,12 @@ impl Stage {
         let network = Network::start(options).await.expect("a network");
         set_clock(&network, BEGIN + WITHIN).await;
         let market = open_market(&network, genesis).await.expect("a market");
-        let keeper = Arc::new(wallet("the keeper of the story"));
+        let keeper = Arc::new(wallet(CLERK));
         let folder = tempfile::tempdir().expect("a folder");
         let stage = Self { network, market, keeper, folder };
-        stage.save("authority");
+        for name in ["authority", CLERK] {
+            stage.save(name);
+        }
         for name in people.iter().copied() {
             stage.fund(name).await;
         }
@@ -133,7 +137,8 @@ impl Stage {
         set_clock(&self.network, start + WITHIN).await;
     }
 
-    /// Lets so many rounds go by, and votes that all machines were up but these.
+    /// Lets so many rounds go by, and votes that all machines of board 0 were up but these. Nobody votes on
+    /// other boards.
     pub async fn vote(&self, rounds: u32, down: &[u16]) {
         for _ in 0..rounds {
             let ended = self.round().await;
@@ -149,6 +154,11 @@ impl Stage {
             let vote = instruction::submit_round(&self.board(), key, 0, ended, [0; 32], bits);
             self.send(&[vote, close]).await;
         }
+    }
+
+    /// Closes the rounds of a board that nobody votes on, as far as that is possible now.
+    pub async fn close_rounds(&self, board: u32) {
+        self.send(&[instruction::close_round(&self.market.board(board))]).await;
     }
 
     /// The command line as somebody uses it.
@@ -185,7 +195,9 @@ impl Stage {
         tokio::task::block_in_place(|| {
             let cases = TestCases::new();
             cases.case(path).timeout(Duration::from_secs(60));
-            cases.register_bin("leasehold", Bin::Path(binary("leasehold")));
+            for name in ["leasehold", "deploy"] {
+                cases.register_bin(name, Bin::Path(binary(name)));
+            }
             for (key, value) in self.env(name) {
                 cases.env(key, value);
             }
