@@ -61,6 +61,8 @@ pub struct Global {
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// The address of the keypair that signs.
+    Address,
     /// What is free on a market, machines that are alike in one line.
     Offers(OffersArgs),
     /// Exactly what `lease open` would take now: machines, total, what can come back.
@@ -197,6 +199,7 @@ mod tests {
     fn every_command_says_what_it_needs() {
         let wallet = "11111111111111111111111111111111";
         for args in [
+            "address -k a.json".to_owned(),
             "offers --market 1 --class H100 --country DE --sort score --limit 5 --for 24h".to_owned(),
             "quote --market 1 --machines 8 --for 7d --max-price 0.5 --best".to_owned(),
             "lease open --market 1 --machines 8 --for 144r --max-deposit 10 --cluster 3 -y".to_owned(),

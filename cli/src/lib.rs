@@ -43,6 +43,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     let settings = Settings::load(&cli.global)?;
     match cli.command {
         Command::Completion(_) | Command::Man(_) => Ok(()),
+        Command::Address => commands::address::run(&settings),
         Command::Offers(args) => commands::offers::run(&Chain::new(settings), args).await,
         Command::Quote(args) => commands::quote::run(&Chain::new(settings), args).await,
         Command::Lease { command } => commands::lease::run(&Chain::new(settings), command).await,

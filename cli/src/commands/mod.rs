@@ -1,5 +1,6 @@
 //! One module for each group of commands: its arguments, what it does, what it prints.
 
+pub mod address;
 pub mod board;
 pub mod completion;
 pub mod keeper;

@@ -1,11 +1,17 @@
 //! `cargo localnet`: a local network with Leasehold on it, until it is told to end.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use leasehold_localnet::{Genesis, Grant, Network, Options, open_market, program};
+use solana_keypair::{Keypair, read_keypair_file, write_keypair_file};
 use solana_pubkey::Pubkey;
+use solana_signer::Signer;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What a wallet named by `--fund` gets: lamports, payment units, stake units.
@@ -34,6 +40,10 @@ struct Args {
     /// Wallet that gets 1,000 SOL, 1,000,000 payment tokens and 1,000,000 stake tokens; can be repeated
     #[arg(long, value_name = "ADDRESS")]
     fund: Vec<Pubkey>,
+
+    /// Keypair file of a wallet that gets the same; it is made where there is none. Can be repeated
+    #[arg(long, value_name = "FILE")]
+    wallet: Vec<PathBuf>,
 }
 
 #[tokio::main]
@@ -83,9 +93,9 @@ async fn start(args: Args) -> Result<Network> {
     };
     let market = open_market(&network, genesis).await?;
     let [lamports, payment, stake] = FUNDS;
-    network
-        .fund_all(args.fund.iter().map(|wallet| Grant { wallet: *wallet, lamports, payment, stake }))
-        .await?;
+    let wallets: Vec<_> = args.wallet.iter().map(|file| wallet(file)).collect::<Result<_>>()?;
+    let funded = args.fund.iter().copied().chain(wallets.iter().copied());
+    network.fund_all(funded.map(|wallet| Grant { wallet, lamports, payment, stake })).await?;
 
     println!("rpc          {}", network.rpc_url());
     println!("websocket    {}", network.ws_url());
@@ -93,5 +103,20 @@ async fn start(args: Args) -> Result<Network> {
     println!("market       {} {}", market.id, market.address);
     println!("payment_mint {}", network.payment_mint());
     println!("stake_mint   {}", network.stake_mint());
+    for (file, wallet) in args.wallet.iter().zip(wallets) {
+        println!("wallet       {wallet} {}", file.display());
+    }
     Ok(network)
+}
+
+/// Address of the keypair in a file, which is made where there is none.
+fn wallet(file: &Path) -> Result<Pubkey> {
+    // Their errors are no standard ones: they can't be sent between threads.
+    let failed = |error: Box<dyn std::error::Error>| anyhow!("{}: {error}", file.display());
+    if file.exists() {
+        return Ok(read_keypair_file(file).map_err(failed)?.pubkey());
+    }
+    let keypair = Keypair::new();
+    write_keypair_file(&keypair, file).map_err(failed)?;
+    Ok(keypair.pubkey())
 }

@@ -4,6 +4,7 @@
 //! transcripts, to be read before it is kept; what differs in every run is then to be replaced by `[..]`.
 
 mod question;
+mod readme;
 mod stage;
 
 use stage::Stage;

@@ -23,7 +23,8 @@ use trycmd::{TestCases, schema::Bin};
 
 /// When every story begins, so that rounds and times are the same in every run: 2030-01-01T00:00:00Z.
 const BEGIN: i64 = 1_893_456_000;
-pub const ROUND_SECS: u32 = 600;
+/// Seconds of a round where a story doesn't say otherwise.
+const ROUND_SECS: u32 = 600;
 /// Name of the keeper that votes for a story.
 pub const CLERK: &str = "clerk";
 /// Where in a round a story goes on: transcripts must end within the same round.
@@ -32,6 +33,7 @@ const WITHIN: i64 = 5;
 pub struct Stage {
     pub network: Network,
     pub market: MarketRef,
+    round_secs: u32,
     /// Has the board's only seat.
     keeper: Arc<Keypair>,
     folder: tempfile::TempDir,
@@ -60,7 +62,12 @@ async fn set_clock(network: &Network, time: i64) {
 impl Stage {
     /// A network with market 1, whose board 0 has one seat, and these people, who have tokens.
     pub async fn new(people: &[&str]) -> Self {
-        let genesis = Genesis::new(ROUND_SECS).committee(1, 1);
+        Self::with_rounds(ROUND_SECS, people).await
+    }
+
+    /// The same with rounds of so many seconds.
+    pub async fn with_rounds(round_secs: u32, people: &[&str]) -> Self {
+        let genesis = Genesis::new(round_secs).committee(1, 1);
         let payer = Some(wallet("authority"));
         let options = Options { program: Some(program().expect("the program")), payer, ..Options::default() };
         let network = Network::start(options).await.expect("a network");
@@ -68,7 +75,7 @@ impl Stage {
         let market = open_market(&network, genesis).await.expect("a market");
         let keeper = Arc::new(wallet(CLERK));
         let folder = tempfile::tempdir().expect("a folder");
-        let stage = Self { network, market, keeper, folder };
+        let stage = Self { network, market, round_secs, keeper, folder };
         for name in ["authority", CLERK] {
             stage.save(name);
         }
@@ -128,12 +135,12 @@ impl Stage {
     }
 
     pub async fn round(&self) -> u32 {
-        round_at(ROUND_SECS, self.network.time().await.expect("the time"))
+        round_at(self.round_secs, self.network.time().await.expect("the time"))
     }
 
     /// Lets time pass to so many rounds later, of which nobody votes on any.
     pub async fn pass(&self, rounds: u32) {
-        let start = i64::from(self.round().await + rounds) * i64::from(ROUND_SECS);
+        let start = i64::from(self.round().await + rounds) * i64::from(self.round_secs);
         set_clock(&self.network, start + WITHIN).await;
     }
 
@@ -198,6 +205,7 @@ impl Stage {
             for name in ["leasehold", "deploy"] {
                 cases.register_bin(name, Bin::Path(binary(name)));
             }
+            cases.register_bin("export", Bin::Ignore);
             for (key, value) in self.env(name) {
                 cases.env(key, value);
             }
