@@ -1,7 +1,12 @@
 //! A metered lease from its first answer to the last voucher: the node's tasks append what was computed,
 //! survive being killed, redeem and answer demands; an archive proves it.
 
-use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use leasehold::{
     instructions::{Machine, MeterArgs},
@@ -26,7 +31,7 @@ use leasehold_node::{
     },
 };
 use solana_instruction::Instruction;
-use solana_keypair::Keypair;
+use solana_keypair::{Keypair, write_keypair_file};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::time::{sleep, timeout};
@@ -342,8 +347,7 @@ async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
     world.network.advance(Duration::from_secs(13 * u64::from(ROUND_SECS))).await.expect("the time");
     let wanted = &signed[17];
     let (lease, id) = (world.board().lease(1), wanted.id());
-    let demand = instruction::demand_receipt(&world.board(), world.buyer.pubkey(), lease, id);
-    world.send(&world.buyer, &[wanted.instruction(), demand]).await;
+    demand(&world, wanted).await;
     assert_eq!(world.lease().await.demands, 1);
     let node = world.start("fresh.db").await;
     wait("the demand is answered", async || world.lease().await.demands == 0).await;
@@ -381,14 +385,30 @@ async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
     assert!(Path::new(&world.folder.path().join("fresh.db")).is_file());
 }
 
-/// What anybody does who holds an answer: `leasehold receipt verify` and `find`, as processes.
-async fn command_line(world: &World, archive: &Archive, signed: &SignedReceipt) {
+/// The command line, as cargo has built it beside this test.
+fn binary() -> PathBuf {
     let binary = std::env::current_exe().expect("this test's path");
     let binary = binary.parent().and_then(Path::parent).expect("the folder above `deps`").join("leasehold");
     assert!(binary.is_file(), "`cargo build -p leasehold-cli` makes {}", binary.display());
+    binary
+}
+
+/// Demands that the machine shows a receipt in the log: `leasehold receipt demand`, as a process.
+async fn demand(world: &World, wanted: &SignedReceipt) {
+    let [file, wallet] = ["wanted", "buyer.json"].map(|name| world.folder.path().join(name));
+    std::fs::write(&file, wanted.to_base64()).expect("a file");
+    write_keypair_file(&world.buyer, &wallet).expect("a keypair file");
+    let mut command = tokio::process::Command::new(binary());
+    command.args(["receipt", "demand", "--market", "1", "--yes", "--url", world.network.rpc_url(), "-k"]);
+    let output = command.arg(&wallet).arg(&file).output().await.expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What anybody does who holds an answer: `leasehold receipt verify` and `find`, as processes.
+async fn command_line(world: &World, archive: &Archive, signed: &SignedReceipt) {
     let (url, archive) = (world.network.rpc_url(), format!("http://{}", archive.local_addr()));
     let run = async |args: &[&str]| {
-        let mut command = tokio::process::Command::new(&binary);
+        let mut command = tokio::process::Command::new(binary());
         command.args(["--url", url, "--output", "json-compact", "receipt"]).args(args);
         let output = command.args(["--archive", &archive]).output().await.expect("it runs");
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
