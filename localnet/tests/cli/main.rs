@@ -6,7 +6,9 @@
 mod question;
 mod readme;
 mod stage;
+mod token_2022;
 
+use leasehold_client::MarketRef;
 use stage::Stage;
 
 /// Rounds of a day.
@@ -82,7 +84,7 @@ async fn a_cluster_of_two_boards_is_opened_connected_to_and_ended_as_one() {
     stage.play("cluster/4-ends", "buyer");
     stage.vote(2, &[]).await;
     stage.pass(1).await;
-    stage.close_rounds(1).await;
+    stage.close_rounds(&stage.market.board(1)).await;
     stage.play("cluster/5-settles", "buyer");
     stage.play("cluster/6-reprices", "supplier");
 }
@@ -96,6 +98,19 @@ async fn a_machine_is_leased_by_use_and_the_rest_comes_back() {
     stage.play("metered/3-pays", "buyer");
     stage.play("metered/4-ends", "buyer");
     stage.pass(10).await;
-    stage.close_rounds(0).await;
+    stage.close_rounds(&stage.board()).await;
     stage.play("metered/5-settles", "buyer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_market_may_deal_in_mints_of_token_2022() {
+    let stage = Stage::new(&["supplier", "buyer"]).await;
+    token_2022::mint(&stage.network, &["supplier", "buyer"]).await;
+    stage.play("token-2022/1-creates", "supplier");
+    stage.play("token-2022/2-leases", "buyer");
+    stage.pass(8).await;
+    let market = MarketRef::new(3, stage.market.payment_mint, stage.market.stake_mint);
+    stage.close_rounds(&market.board(0)).await;
+    stage.play("token-2022/3-settles", "buyer");
+    stage.play("token-2022/4-unstakes", "supplier");
 }

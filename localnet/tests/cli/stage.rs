@@ -164,8 +164,8 @@ impl Stage {
     }
 
     /// Closes the rounds of a board that nobody votes on, as far as that is possible now.
-    pub async fn close_rounds(&self, board: u32) {
-        self.send(&[instruction::close_round(&self.market.board(board))]).await;
+    pub async fn close_rounds(&self, board: &BoardRef) {
+        self.send(&[instruction::close_round(board)]).await;
     }
 
     /// The command line as somebody uses it.
