@@ -3,9 +3,10 @@
 //! `TRYCMD=overwrite cargo nextest run -p leasehold-localnet --test cli` writes what was printed into the
 //! transcripts, to be read before it is kept; what differs in every run is then to be replaced by `[..]`.
 
-mod question;
+mod completeness;
 mod readme;
 mod stage;
+mod terminal;
 mod token_2022;
 
 use leasehold_client::MarketRef;
@@ -100,6 +101,8 @@ async fn a_machine_is_leased_by_use_and_the_rest_comes_back() {
     stage.pass(10).await;
     stage.close_rounds(&stage.board()).await;
     stage.play("metered/5-settles", "buyer");
+    stage.pass(DAY).await;
+    stage.play("metered/6-leaves", "supplier");
 }
 
 #[tokio::test(flavor = "multi_thread")]
