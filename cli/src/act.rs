@@ -52,7 +52,8 @@ pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
     if !settings.dry_run {
         confirm(settings)?;
     }
-    let mut stop = Stop::listen().map_err(|error| Failure::Input(format!("no signals can be had: {error}")))?;
+    let mut stop =
+        Stop::listen().map_err(|error| Failure::Input(format!("no signals can be had: {error}")))?;
     let delivery = deliver(&node, plan, settings.dry_run, &mut outcome.transactions);
     let done = if plan.is_undone() && !settings.dry_run {
         Some(whole(delivery, async || stop.next().await).await)

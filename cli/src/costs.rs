@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn what_the_chain_takes_once_may_be_signed_a_few_times_at_the_price_of_its_units() {
-        let of = |data: &[u8]| Instruction { program_id: leasehold::ID, accounts: vec![], data: data.to_vec() };
+        let of =
+            |data: &[u8]| Instruction { program_id: leasehold::ID, accounts: vec![], data: data.to_vec() };
         let (open, extend) = (of(OpenLease::DISCRIMINATOR), of(ExtendLease::DISCRIMINATOR));
         let plan = Plan::new("").step("lease", vec![open]);
         // 1,400,000 units at 2 micro-lamports are 3 lamports.
@@ -133,10 +134,11 @@ mod tests {
     fn what_leaves_one_account_is_summed() {
         let (first, second) = (Pubkey::new_from_array([1; 32]), Pubkey::new_from_array([2; 32]));
         let money = |amount| Token { mint: Pubkey::default(), decimals: 2 }.money(amount);
-        let plan = Plan::new("")
-            .spend("deposit", money(100), first)
-            .spend("bond", money(7), second)
-            .spend("deposit", money(51), first);
+        let plan = Plan::new("").spend("deposit", money(100), first).spend("bond", money(7), second).spend(
+            "deposit",
+            money(51),
+            first,
+        );
         let sums: Vec<_> = spent(&plan.spends).into_iter().map(|(from, sum)| (from, sum.amount)).collect();
         assert_eq!(sums, [(first, 151), (second, 7)]);
     }

@@ -136,10 +136,9 @@ fn no_end(copies: &[Signature]) -> String {
             "no word about transaction {signature} from the RPC node: look it up by `solana confirm` before \
              trying again"
         ),
-        copies => format!(
-            "no word from the RPC node about a transaction that was signed anew: {}",
-            look_up(copies)
-        ),
+        copies => {
+            format!("no word from the RPC node about a transaction that was signed anew: {}", look_up(copies))
+        }
     }
 }
 
