@@ -6,6 +6,7 @@ use std::{
 };
 
 use leasehold_client::sender::{Price, Sender, SenderOptions};
+use solana_signature::Signature;
 
 use crate::{
     amount::sol,
@@ -16,6 +17,8 @@ use crate::{
     failure::Failure,
     outcome::{End, Outcome},
     plan::Plan,
+    progress::tell,
+    stop::Stop,
     table::{count, labelled},
 };
 
@@ -42,14 +45,25 @@ pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
     let most = Most::of(chain, plan, options.attempts).await?;
     eprintln!("{}", summary(plan, &most));
     require_funds(chain, plan, &most).await?;
-    let node =
-        Node { sender: Sender::with_options(chain.rpc.clone(), wallet, options), fetch: chain.fetch() };
+    let attempts = options.attempts;
+    let sender = Sender::with_options(chain.rpc.clone(), wallet, options);
+    let node = Node::new(sender, chain.fetch(), settings.commitment, attempts);
     let mut outcome = Outcome::new(plan, &most, settings.dry_run);
     if !settings.dry_run {
         confirm(settings)?;
     }
+    let mut stop =
+        Stop::listen().map_err(|error| Failure::Input(format!("no signals can be had: {error}")))?;
     let delivery = deliver(&node, plan, settings.dry_run, &mut outcome.transactions);
-    let done = if plan.is_undone() { whole(delivery).await } else { delivery.await };
+    let done = if plan.is_undone() && !settings.dry_run {
+        Some(whole(delivery, async || stop.next().await).await)
+    } else {
+        unless_stopped(delivery, stop.next()).await
+    };
+    let done = done.unwrap_or_else(|| {
+        let done = if settings.dry_run { 0 } else { outcome.transactions.len() };
+        Err(stopped(done, plan.transactions(), node.offered()))
+    });
     outcome.result = End::of(&done, settings.dry_run);
     match done {
         Err(failure) if outcome.transactions.is_empty() || settings.dry_run => Err(failure),
@@ -63,15 +77,33 @@ pub fn confirm(settings: &Settings) -> Result<(), Failure> {
     agree(settings.yes, terminal, &mut io::stdin().lock())
 }
 
-/// Goes on where somebody presses Ctrl-C: it is to be done as a whole or undone.
-async fn whole<T>(work: impl Future<Output = T>) -> T {
+/// Goes on where it is stopped: it is to be done as a whole or undone.
+async fn whole<T>(work: impl Future<Output = T>, mut stop: impl AsyncFnMut()) -> T {
     let mut work = pin!(work);
     loop {
         tokio::select! {
+            biased;
             done = &mut work => return done,
-            Ok(()) = tokio::signal::ctrl_c() => eprintln!("Not stopped half way: wait for the end"),
+            () = stop() => tell("Not stopped half way: wait for the end"),
         }
     }
+}
+
+/// What comes of the work; nothing where it is stopped before its end.
+async fn unless_stopped<T>(work: impl Future<Output = T>, stop: impl Future<Output = ()>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = stop => None,
+    }
+}
+
+/// How a plan ends that is stopped: what was offered to the node may take effect all the same.
+fn stopped(done: usize, of: usize, offered: Vec<Signature>) -> Failure {
+    if done == 0 && offered.is_empty() {
+        return Failure::Interrupted;
+    }
+    Failure::Stopped { done, of, offered }
 }
 
 /// Asks whether to go on, unless that was said already. Never where nobody can answer.
@@ -126,6 +158,33 @@ pub mod tests {
         }
         assert!(matches!(ask(false, false, "y\n"), Err(Failure::NoTerminal)));
         assert!(ask(true, false, "").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_a_plan_at_once_and_tells_what_was_offered() {
+        let pending = std::future::pending::<()>;
+        assert!(unless_stopped(pending(), async {}).await.is_none());
+        assert!(unless_stopped(async {}, pending()).await.is_some());
+        let copy = Signature::from([1; 64]);
+        assert_eq!(stopped(0, 2, vec![]).code(), 130, "nothing was sent");
+        assert_eq!(stopped(1, 2, vec![]).code(), 5);
+        let failure = stopped(0, 2, vec![copy]);
+        assert!(failure.code() == 5 && failure.to_string().contains(&copy.to_string()), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn what_is_to_be_whole_goes_on_however_often_it_is_stopped() {
+        let (mut stops, rest) = (0, tokio::sync::Notify::new());
+        let stop = async || {
+            stops += 1;
+            if stops == 3 {
+                rest.notify_one();
+            } else if stops > 3 {
+                std::future::pending::<()>().await;
+            }
+        };
+        whole(rest.notified(), stop).await;
+        assert!(stops >= 3);
     }
 
     /// A lease of two machines, in two transactions.

@@ -1,19 +1,20 @@
 //! What a plan costs at most, and whether the wallet has it.
 
 use leasehold_client::{fetch::FetchError, sender::MAX_UNITS};
+use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use crate::{
     amount::{Money, sol},
     chain::Chain,
     failure::Failure,
-    plan::{Plan, Step},
+    plan::{Plan, Spend, Step, is_once_only},
 };
 
 /// Lamports that a transaction costs for each signature.
 const SIGNATURE: u64 = 5_000;
 /// The program that checks signatures which instructions bring along: each costs as much as a transaction's own.
-const ED25519: Pubkey = Pubkey::from_str_const("Ed25519SigVerify111111111111111111111111111");
+pub const ED25519: Pubkey = Pubkey::from_str_const("Ed25519SigVerify111111111111111111111111111");
 
 /// The most that a plan costs besides tokens, in lamports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Most {
 }
 
 impl Most {
-    /// `attempts`: how often each transaction may be signed anew.
+    /// `attempts`: how many times a transaction is signed at most that the chain takes once only.
     pub async fn of(chain: &Chain, plan: &Plan, attempts: u32) -> Result<Self, Failure> {
         Ok(Most { rent: rent(chain, plan).await?, fees: fees(plan, chain.settings.price, attempts) })
     }
@@ -47,11 +48,23 @@ pub async fn require_funds(chain: &Chain, plan: &Plan, most: &Most) -> Result<()
     // Where nothing has to be taken back, running out leaves nothing half done that can't be repeated.
     let needed = if plan.is_undone() { *most } else { Most { fees: SIGNATURE, ..*most } };
     needed.require(lamports)?;
-    for spend in &plan.spends {
-        let has = chain.fetch().balance(spend.from).await?.unwrap_or_default();
-        require_tokens(spend.from, has, spend.money)?;
+    for (account, needed) in spent(&plan.spends) {
+        let has = chain.fetch().balance(account).await?.unwrap_or_default();
+        require_tokens(account, has, needed)?;
     }
     Ok(())
+}
+
+/// What leaves each token account, in the order of their first spend. More than the largest number is no wallet's.
+fn spent(spends: &[Spend]) -> Vec<(Pubkey, Money)> {
+    let mut sums: Vec<(Pubkey, Money)> = Vec::new();
+    for Spend { from, money, .. } in spends {
+        match sums.iter_mut().find(|(account, _)| account == from) {
+            Some((_, sum)) => sum.amount = sum.amount.saturating_add(money.amount),
+            None => sums.push((*from, *money)),
+        }
+    }
+    sums
 }
 
 fn require_tokens(account: Pubkey, has: u64, needed: Money) -> Result<(), Failure> {
@@ -77,36 +90,57 @@ async fn rent(chain: &Chain, plan: &Plan) -> Result<u64, Failure> {
     Ok(sum)
 }
 
-/// Lamports of fees at most: each transaction may be signed anew a few times, and fail on the chain. Those that
-/// take steps back count as well.
+/// Lamports of fees at most: each transaction that the chain takes once only may be signed anew a few times, and
+/// fail on the chain. Those that take steps back count as well.
 fn fees(plan: &Plan, price: u64, attempts: u32) -> u64 {
     let priority = price.saturating_mul(u64::from(MAX_UNITS)).div_ceil(1_000_000);
-    let step = |step: &Step| {
-        let checks = step.instructions.iter().filter(|instruction| instruction.program_id == ED25519);
+    let signed = |instructions: &[Instruction]| if is_once_only(instructions) { attempts } else { 1 };
+    let one = |instructions: &[Instruction]| {
+        let checks = instructions.iter().filter(|instruction| instruction.program_id == ED25519);
         // Its first byte is their number.
         let checked: u64 = checks.map(|check| check.data.first().copied().map_or(0, u64::from)).sum();
         let one = checked.saturating_add(1).saturating_mul(SIGNATURE).saturating_add(priority);
-        let times = u64::try_from(step.transactions()).unwrap_or(u64::MAX);
-        let undoing = if step.undo.is_some() { SIGNATURE.saturating_add(priority) } else { 0 };
-        one.saturating_mul(times).saturating_add(undoing)
+        one.saturating_mul(signed(instructions).into())
     };
-    let once = plan.steps.iter().map(step).fold(0, u64::saturating_add);
-    once.saturating_mul(u64::from(attempts))
+    let step = |step: &Step| {
+        let times = u64::try_from(step.transactions()).unwrap_or(u64::MAX);
+        let undoing = step.undo.as_ref().map_or(0, |undo| one(&undo.instructions));
+        one(&step.instructions).saturating_mul(times).saturating_add(undoing)
+    };
+    plan.steps.iter().map(step).fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
 mod tests {
+    use anchor_lang::Discriminator;
+    use leasehold::instruction::{ExtendLease, OpenLease};
     use leasehold_client::record::{SignedReceipt, receipt};
-    use solana_instruction::Instruction;
 
     use super::*;
     use crate::amount::Token;
 
     #[test]
-    fn every_transaction_may_be_signed_a_few_times_at_the_price_of_its_units() {
-        let plan = Plan::new("").step("lease", vec![]).step("more", vec![]);
+    fn what_the_chain_takes_once_may_be_signed_a_few_times_at_the_price_of_its_units() {
+        let of =
+            |data: &[u8]| Instruction { program_id: leasehold::ID, accounts: vec![], data: data.to_vec() };
+        let (open, extend) = (of(OpenLease::DISCRIMINATOR), of(ExtendLease::DISCRIMINATOR));
+        let plan = Plan::new("").step("lease", vec![open]);
         // 1,400,000 units at 2 micro-lamports are 3 lamports.
-        assert_eq!(fees(&plan, 2, 3), 2 * 3 * 5_003);
+        assert_eq!(fees(&plan, 2, 3), 3 * 5_003);
+        assert_eq!(fees(&plan.step("more", vec![extend]), 2, 3), 3 * 5_003 + 5_003, "and others once");
+    }
+
+    #[test]
+    fn what_leaves_one_account_is_summed() {
+        let (first, second) = (Pubkey::new_from_array([1; 32]), Pubkey::new_from_array([2; 32]));
+        let money = |amount| Token { mint: Pubkey::default(), decimals: 2 }.money(amount);
+        let plan = Plan::new("").spend("deposit", money(100), first).spend("bond", money(7), second).spend(
+            "deposit",
+            money(51),
+            first,
+        );
+        let sums: Vec<_> = spent(&plan.spends).into_iter().map(|(from, sum)| (from, sum.amount)).collect();
+        assert_eq!(sums, [(first, 151), (second, 7)]);
     }
 
     #[test]

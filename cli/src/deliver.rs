@@ -1,6 +1,7 @@
 //! Carries out a plan up to the first transaction that fails: one after the other, or several at a time where
 //! they are independent.
 
+mod node;
 mod together;
 
 use std::fmt;
@@ -13,48 +14,32 @@ use leasehold::{
 };
 use leasehold_client::{
     error::{explain_send, sentence},
-    fetch::{Fetch, FetchError},
-    sender::{Receipt, SendError, Sender},
+    fetch::FetchError,
+    sender::{Receipt, SendError},
 };
 use serde::Serialize;
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
+pub use self::node::Node;
 use crate::{
     failure::Failure,
     plan::{Again, Plan, Step},
-    progress::Progress,
-    undo::{Found, find, undo},
+    progress::{Progress, tell},
+    undo::{Found, find, refuse_earlier, undo},
 };
 
 /// What plans are carried out on: an RPC node, or a script in tests.
 pub trait Carrier {
     /// Compute units that a transaction would use.
-    async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, SendError>;
-    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, SendError>;
+    async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, Failure>;
+    /// Sends a transaction to its end: once, or so that it takes effect once.
+    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, Failure>;
     /// A lease as it stands; nothing where there is none.
     async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError>;
-}
-
-/// An RPC node, and the wallet that signs.
-pub struct Node<'a> {
-    pub sender: Sender,
-    pub fetch: Fetch<'a>,
-}
-
-impl Carrier for Node<'_> {
-    async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, SendError> {
-        self.sender.simulate(instructions).await
-    }
-
-    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, SendError> {
-        self.sender.send(instructions, &[]).await
-    }
-
-    async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError> {
-        Ok(self.fetch.lease(address).await?.map(|lease| lease.account))
-    }
+    /// Time for a node that is behind what it confirmed.
+    async fn pause(&self);
 }
 
 /// Sends or simulates the transactions of a plan. What took effect stands in `done`, after a failure too.
@@ -70,6 +55,7 @@ pub async fn deliver(
     if plan.is_undone() {
         // What is refused for certain is refused before anything has to be taken back.
         rehearse(carrier, plan, &mut Vec::new()).await?;
+        refuse_earlier(carrier, &plan.steps).await?;
     }
     if plan.is_independent() {
         return together::send(carrier, plan, done).await;
@@ -82,16 +68,16 @@ pub async fn deliver(
                 done.push(Transaction::confirmed(&step.what, &receipt));
                 repeat(carrier, step, done).await
             }
-            Err(error) => Err(failed(&step.instructions, error)),
+            Err(error) => Err(error),
         };
         let Err(error) = sent else { continue };
         if plan.is_undone() {
-            let late = match error {
+            let late = match &error {
                 // Leases that are there were opened, whatever the node says of the transaction.
-                Failure::Unknown { signature } if find(carrier, step).await == Found::Ours => Some(signature),
+                Failure::Unknown { copies } if find(carrier, step).await == Found::Ours => copies.last(),
                 _ => None,
             };
-            let Some(signature) = late else {
+            let Some(signature) = late.copied() else {
                 progress.finish();
                 let before = plan.steps.get(..place).unwrap_or_default();
                 return Err(undo(carrier, before, step, error, done).await);
@@ -120,8 +106,7 @@ async fn rehearse(carrier: &impl Carrier, plan: &Plan, done: &mut Vec<Transactio
         }
         progress.step(&step.what);
         let units = carrier.simulate(&step.instructions).await;
-        let units = units.map_err(|error| failed(&step.instructions, error))?;
-        done.push(Transaction::simulated(&step.what, units));
+        done.push(Transaction::simulated(&step.what, units?));
     }
     Ok(())
 }
@@ -140,18 +125,16 @@ async fn repeat(carrier: &impl Carrier, step: &Step, done: &mut Vec<Transaction>
             break;
         }
         before = lease.settled;
-        eprintln!("{before} of {} machines are settled: sending it again", lease.machines);
-        let receipt = carrier.send(&step.instructions).await;
-        let receipt = receipt.map_err(|error| failed(&step.instructions, error))?;
+        tell(&format!("{before} of {} machines are settled: sending it again", lease.machines));
+        let receipt = carrier.send(&step.instructions).await?;
         done.push(Transaction::confirmed(&step.what, &receipt));
     }
     match carrier.lease(address).await? {
-        Some(lease) if lease.state != LeaseState::Settled => {
-            eprintln!("Not all machines are known to be settled: settle the lease again");
-        }
-        _ => {}
+        Some(Lease { state: LeaseState::Settled, .. }) | None => Ok(()),
+        Some(Lease { settled, machines, .. }) => Err(Failure::Refused(format!(
+            "{settled} of {machines} machines are known to be settled: settle the lease again"
+        ))),
     }
-    Ok(())
 }
 
 /// Error of the system program: the account to be created exists already.
@@ -169,7 +152,10 @@ pub fn failed(instructions: &[Instruction], error: SendError) -> Failure {
             Failure::Refused(format!("{}, so try again", sentence(LeaseholdError::WrongSerial)))
         }
         SendError::Rpc(error) => Failure::Chain(FetchError::from(error)),
-        SendError::Unconfirmed { signature } => Failure::Unknown { signature },
+        // A node that says that a copy has expired may hold it back.
+        SendError::Unconfirmed { signature } | SendError::Expired { signature } => {
+            Failure::Unknown { copies: vec![signature] }
+        }
         error => Failure::Refused(explain_send(&error)),
     }
 }

@@ -39,7 +39,7 @@ pub const EXIT_CODES: [(u8, &str); 7] = [
     ),
     (NOT_AGREED, "nobody agreed to sign, and nothing changed"),
     (UNCERTAIN, "sent, and not everything is known to have taken effect"),
-    (INTERRUPTED, "stopped by Ctrl-C"),
+    (INTERRUPTED, "stopped by Ctrl-C before anything was sent"),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -87,13 +87,15 @@ pub enum Failure {
     Declined,
     #[error("not signed: there is no terminal to ask at, so pass --yes")]
     NoTerminal,
-    #[error(
-        "no word about transaction {signature} from the RPC node: look it up by `solana confirm` before \
-         trying again"
-    )]
-    Unknown { signature: Signature },
+    /// A transaction was offered to the node and may or may not take effect, by one of these signed copies.
+    #[error("{}", no_end(copies))]
+    Unknown { copies: Vec<Signature> },
+    /// Before anything was sent.
     #[error("stopped by Ctrl-C")]
     Interrupted,
+    /// After something was.
+    #[error("stopped: {done} of {of} transactions are known to have taken effect{}", on_their_way(offered))]
+    Stopped { done: usize, of: usize, offered: Vec<Signature> },
     #[error("{done} of {of} transactions took effect, then: {error}{}", no_word(unknown))]
     Partial {
         done: usize,
@@ -127,16 +129,38 @@ fn not_undone(open: &[Pubkey], unknown: &[Pubkey], cluster: u64) -> String {
     format!("{}: {advice}", parts.join(". "))
 }
 
+/// Of which transaction nothing is known.
+fn no_end(copies: &[Signature]) -> String {
+    match copies {
+        [signature] => format!(
+            "no word about transaction {signature} from the RPC node: look it up by `solana confirm` before \
+             trying again"
+        ),
+        copies => {
+            format!("no word from the RPC node about a transaction that was signed anew: {}", look_up(copies))
+        }
+    }
+}
+
 /// Which transactions nothing is known of, as the end of a text.
 fn no_word(unknown: &[Signature]) -> String {
     if unknown.is_empty() {
         return String::new();
     }
-    let names: Vec<_> = unknown.iter().map(Signature::to_string).collect();
-    format!(
-        ". No word about these either: {}: look each up by `solana confirm` before trying again",
-        names.join(", ")
-    )
+    format!(". No word about these either: {}", look_up(unknown))
+}
+
+/// Which transactions were on their way, as the end of a text.
+fn on_their_way(offered: &[Signature]) -> String {
+    if offered.is_empty() {
+        return String::new();
+    }
+    format!(". Offered to the RPC node, and may still: {}", look_up(offered))
+}
+
+fn look_up(signatures: &[Signature]) -> String {
+    let names: Vec<_> = signatures.iter().map(Signature::to_string).collect();
+    format!("{}: look each up by `solana confirm` before trying again", names.join(", "))
 }
 
 /// Why a receipt is not proved.
@@ -208,7 +232,10 @@ impl Failure {
             Failure::Node(NodeError::Refused { .. } | NodeError::OtherLease) => REFUSED,
             Failure::Node(NodeError::Unacknowledged(_)) => UNCERTAIN,
             Failure::Declined | Failure::NoTerminal => NOT_AGREED,
-            Failure::Unknown { .. } | Failure::Partial { .. } | Failure::NotUndone { .. } => UNCERTAIN,
+            Failure::Unknown { .. }
+            | Failure::Stopped { .. }
+            | Failure::Partial { .. }
+            | Failure::NotUndone { .. } => UNCERTAIN,
             Failure::Interrupted => INTERRUPTED,
             _ => UNUSABLE,
         }
@@ -251,8 +278,20 @@ pub mod tests {
         assert_eq!(with.to_string(), format!("{refusal} (3 fit, and 5 are asked for)"));
         assert_eq!((Failure::Declined.code(), Failure::NoTerminal.code()), (4, 4));
         assert!(Failure::NoTerminal.to_string().contains("--yes"));
-        assert_eq!(Failure::Unknown { signature: Signature::default() }.code(), 5);
+        assert_eq!(Failure::Unknown { copies: vec![Signature::default()] }.code(), 5);
         assert_eq!(Failure::Config(ConfigError::NoHome).code(), 2);
         assert_eq!(Failure::Interrupted.code(), 130);
+    }
+
+    #[test]
+    fn what_was_offered_before_a_stop_is_named() {
+        let offered = vec![Signature::from([1; 64]), Signature::from([2; 64])];
+        let names = format!("{}, {}: look each up", offered[0], offered[1]);
+        let stopped = Failure::Stopped { done: 1, of: 4, offered: offered.clone() };
+        assert_eq!(stopped.code(), 5);
+        let text = stopped.to_string();
+        assert!(text.starts_with("stopped: 1 of 4 transactions") && text.contains(&names), "{text}");
+        let anew = Failure::Unknown { copies: offered }.to_string();
+        assert!(anew.contains(&names), "{anew}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
@@ -42,7 +42,11 @@ pub fn below(base: &Url, path: &[&str]) -> Url {
 
 /// Status and body of an answer.
 pub async fn ask(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), HttpError> {
-    let mut response = request.send().await.map_err(unreachable)?;
+    read(request.send().await.map_err(unreachable)?).await
+}
+
+/// Status and body of an answer that has begun.
+pub async fn read(mut response: Response) -> Result<(StatusCode, Vec<u8>), HttpError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         body.extend_from_slice(&chunk);
@@ -64,7 +68,7 @@ pub fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(MAX_SENTENCE).collect()
 }
 
-fn unreachable(error: reqwest::Error) -> HttpError {
+pub fn unreachable(error: reqwest::Error) -> HttpError {
     let error = error.without_url();
     let mut cause: &dyn std::error::Error = &error;
     while let Some(deeper) = cause.source() {

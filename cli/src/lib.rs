@@ -20,6 +20,7 @@ pub mod pick;
 pub mod plan;
 pub mod progress;
 pub mod spread;
+mod stop;
 pub mod table;
 pub mod time;
 mod undo;

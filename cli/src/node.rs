@@ -8,7 +8,7 @@ use serde_json::json;
 use solana_pubkey::Pubkey;
 use url::Url;
 
-use crate::http::{HttpError, ask, below, client, printable, said};
+use crate::http::{HttpError, ask, below, client, printable, read, said, unreachable};
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -22,8 +22,12 @@ pub enum NodeError {
     Malformed { error: String },
     #[error("the node's tab is that of another lease: check --node and the lease")]
     OtherLease,
+    /// It was given a voucher, and says that it has none as good.
+    #[error("the node says that its best is a lesser one")]
+    Lesser,
     #[error(
-        "the voucher is signed, and whether the node has it is unknown ({0}): hand it in again, it costs no more"
+        "the voucher is signed and was sent to the node, which can redeem it whatever it says ({0}): hand it in \
+         again, it costs no more"
     )]
     Unacknowledged(Box<NodeError>),
 }
@@ -92,23 +96,34 @@ impl Node {
 
     /// Hands in a voucher. Returns the price of the best that the node has for the lease, in payment units.
     pub async fn hand_in(&self, signed: &SignedVoucher) -> Result<u64, NodeError> {
-        let request = self.client.post(below(&self.url, &["v1", "vouchers"]));
-        let best = self.answer::<Best>(request.json(&json!({ "voucher": signed.to_base64() }))).await;
-        let best = best.map_err(|error| match error {
-            NodeError::Refused { status, .. } if status.is_client_error() => error,
-            error => NodeError::Unacknowledged(Box::new(error)),
-        })?;
-        Ok(best.price)
+        let url = below(&self.url, &["v1", "vouchers"]);
+        let request = self.client.post(url.clone()).json(&json!({ "voucher": signed.to_base64() }));
+        let best = match request.send().await {
+            Ok(response) => read(response).await.map_err(|error| failed(self.url.clone(), error)),
+            // Then nobody has the voucher, unless it was sent on from there.
+            Err(error) if error.is_connect() && error.url().is_none_or(|at| *at == url) => {
+                return Err(failed(self.url.clone(), unreachable(error)));
+            }
+            Err(error) => Err(failed(self.url.clone(), unreachable(error))),
+        };
+        let best = best.and_then(|(status, body)| said_well::<Best>(status, &body));
+        // From here on it has the voucher, or may have it, also where it says that it will not.
+        Ok(best.map_err(|error| NodeError::Unacknowledged(Box::new(error)))?.price)
     }
 
     async fn answer<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, NodeError> {
         let (status, body) = ask(request).await.map_err(|error| failed(self.url.clone(), error))?;
-        if !status.is_success() {
-            return Err(NodeError::Refused { status, said: said(&body) });
-        }
-        serde_json::from_slice(&body)
-            .map_err(|error| NodeError::Malformed { error: printable(&error.to_string()) })
+        said_well(status, &body)
     }
+}
+
+/// What an answer says, unless it is a refusal.
+fn said_well<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, NodeError> {
+    if !status.is_success() {
+        return Err(NodeError::Refused { status, said: said(body) });
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| NodeError::Malformed { error: printable(&error.to_string()) })
 }
 
 fn failed(url: Url, error: HttpError) -> NodeError {

@@ -1,13 +1,18 @@
 //! What takes more than a second is seen to go on, on standard error.
 
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     pin::pin,
     time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::timeout;
+
+/// Tells something on standard error, and goes on where nobody is left to read it.
+pub fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
 
 /// Transactions that are sent or simulated: a bar on a terminal, a line for each elsewhere.
 pub struct Progress {
@@ -46,7 +51,7 @@ impl Progress {
                 bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
                 bar.set_message(what.to_owned());
             }
-            None => eprintln!("{} transaction {} of {}: {what}", self.verb, self.count, self.of),
+            None => tell(&format!("{} transaction {} of {}: {what}", self.verb, self.count, self.of)),
         }
     }
 
@@ -54,7 +59,7 @@ impl Progress {
     pub fn tell(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => tell(text),
         }
     }
 

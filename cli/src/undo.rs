@@ -1,15 +1,23 @@
 //! Takes back what a plan opened, where a later step of it fails.
 
 use leasehold::{
+    error::LeaseholdError,
     math::{Exact, mul_div_floor},
     state::{Lease, LeaseState},
 };
+use leasehold_client::error::sentence;
+use solana_pubkey::Pubkey;
+use solana_signature::Signature;
 
 use crate::{
-    deliver::{Carrier, Transaction, failed},
+    deliver::{Carrier, Transaction},
     failure::Failure,
     plan::{Step, Undo},
+    progress::tell,
 };
+
+/// How many times a lease is looked for that was confirmed: the node may be behind.
+const LOOKS: u32 = 10;
 
 /// What there is where a step opens its leases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +30,24 @@ pub enum Found {
     Nothing,
 }
 
-/// What became of the leases of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// All of them are cancelled, for so many payment units at most.
-    Undone(u64),
-    /// One of them is open.
-    Open,
-    Unknown,
+/// What became of the leases of steps.
+#[derive(Debug, Default)]
+struct Fates {
+    /// Payment units at most that those cost that are cancelled.
+    cost: u64,
+    open: Vec<Pubkey>,
+    unknown: Vec<Pubkey>,
+}
+
+/// Refuses a plan of which a lease is there before anything is sent: it is another's, or the same wallet's by
+/// another command, and must not be taken for one that the plan opens.
+pub async fn refuse_earlier(carrier: &impl Carrier, steps: &[Step]) -> Result<(), Failure> {
+    for address in steps.iter().filter_map(|step| step.undo.as_ref()).flat_map(|undo| &undo.leases) {
+        if carrier.lease(*address).await?.is_some() {
+            return Err(Failure::Refused(format!("{}, so try again", sentence(LeaseholdError::WrongSerial))));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a step of which the node said nothing took effect.
@@ -60,39 +78,36 @@ pub async fn undo(
     done: &mut Vec<Transaction>,
 ) -> Failure {
     let Some(last) = &step.undo else { return error };
-    let mut cost = 0u64;
-    let (mut open, mut unknown) = (Vec::new(), Vec::new());
-    let mut book = |undo: &Undo, fate: Fate| match fate {
-        Fate::Undone(units) => cost = cost.saturating_add(units),
-        Fate::Open => open.extend(&undo.leases),
-        Fate::Unknown => unknown.extend(&undo.leases),
-    };
+    let mut fates = Fates::default();
     let mut opened = before.iter().filter_map(|step| step.undo.as_ref()).rev().peekable();
     let mut undone = opened.peek().is_some();
     for undo in opened {
-        let fate = take_back(carrier, undo, done).await;
-        book(undo, fate);
+        take_back(carrier, undo, &mut fates, done).await;
     }
     let error = match error {
         // It had some time meanwhile.
-        Failure::Unknown { signature } => match find(carrier, step).await {
+        Failure::Unknown { copies } => match find(carrier, step).await {
             Found::Ours => {
                 undone = true;
-                let fate = take_back(carrier, last, done).await;
-                book(last, fate);
-                Failure::Refused(format!("no word about transaction {signature} from the RPC node in time"))
+                take_back(carrier, last, &mut fates, done).await;
+                Failure::Refused(format!(
+                    "no word about transaction {} from the RPC node in time",
+                    names(&copies)
+                ))
             }
             Found::Others => Failure::Refused(format!(
-                "transaction {signature} came too late, since somebody has opened a lease: try again"
+                "transaction {} came too late, since somebody has opened a lease: try again",
+                names(&copies)
             )),
             Found::Nothing => {
-                book(last, Fate::Unknown);
-                Failure::Unknown { signature }
+                fates.unknown.extend(&last.leases);
+                Failure::Unknown { copies }
             }
         },
         error => error,
     };
     let (error, cluster) = (Box::new(error), last.cluster);
+    let Fates { cost, open, unknown } = fates;
     if !open.is_empty() || !unknown.is_empty() {
         return Failure::NotUndone { error, open, unknown, cluster };
     }
@@ -102,35 +117,61 @@ pub async fn undo(
     Failure::Undone { error, cost: last.cost.token.money(cost), cluster }
 }
 
-/// Cancels the leases of a step that took effect.
-async fn take_back(carrier: &impl Carrier, undo: &Undo, done: &mut Vec<Transaction>) -> Fate {
-    eprintln!("Sending a transaction to {}", undo.what);
-    let sent = carrier.send(&undo.instructions).await;
-    let refused = match sent {
-        Ok(receipt) => {
-            done.push(Transaction::confirmed(&undo.what, &receipt));
-            None
+/// A transaction by the signatures of its copies.
+fn names(copies: &[Signature]) -> String {
+    copies.iter().map(Signature::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+/// Cancels the leases of a step that took effect: none that is not seen to be open and of the step, whatever the
+/// node said of the transaction.
+async fn take_back(carrier: &impl Carrier, undo: &Undo, fates: &mut Fates, done: &mut Vec<Transaction>) {
+    let (mut leaving, mut instructions) = (Vec::new(), Vec::new());
+    let mut costs = Vec::new();
+    for (address, cancel) in undo.leases.iter().zip(&undo.instructions) {
+        match look(carrier, *address).await {
+            Some(lease) if !is_ours(&lease, undo) => fates.unknown.push(*address),
+            Some(lease) if lease.state == LeaseState::Open => {
+                leaving.push(*address);
+                instructions.push(cancel.clone());
+            }
+            Some(lease) => costs.push(leaving_costs(&lease).ok()),
+            None => fates.unknown.push(*address),
         }
-        Err(error) => Some(failed(&undo.instructions, error)),
-    };
-    let mut cost = Some(0u64);
-    for address in &undo.leases {
-        cost = match carrier.lease(*address).await {
-            Ok(Some(lease)) if lease.state != LeaseState::Open => {
-                cost.zip(leaving_costs(&lease).ok()).map(|(sum, more)| sum.saturating_add(more))
-            }
-            // A node that is behind what it confirmed doesn't know what it costs.
-            _ if refused.is_none() => None,
-            Ok(Some(_)) => {
-                if let Some(error) = refused {
-                    eprintln!("Not done: {error}");
-                }
-                return Fate::Open;
-            }
-            Ok(None) | Err(_) => return Fate::Unknown,
-        };
     }
-    Fate::Undone(cost.unwrap_or(undo.cost.amount))
+    if !instructions.is_empty() {
+        tell(&format!("Sending a transaction to {}", undo.what));
+        let sent = carrier.send(&instructions).await;
+        if let Ok(receipt) = &sent {
+            done.push(Transaction::confirmed(&undo.what, receipt));
+        }
+        for address in leaving {
+            match (carrier.lease(address).await, &sent) {
+                (Ok(Some(lease)), _) if lease.state != LeaseState::Open => {
+                    costs.push(leaving_costs(&lease).ok());
+                }
+                // A node that is behind what it confirmed doesn't know what it costs.
+                (_, Ok(_)) => costs.push(None),
+                (Ok(Some(_)), Err(error)) => {
+                    tell(&format!("Not done: {error}"));
+                    fates.open.push(address);
+                }
+                (Ok(None) | Err(_), Err(_)) => fates.unknown.push(address),
+            }
+        }
+    }
+    let cost = costs.into_iter().try_fold(0u64, |sum, cost| cost.map(|cost| sum.saturating_add(cost)));
+    fates.cost = fates.cost.saturating_add(cost.unwrap_or(undo.cost.amount));
+}
+
+/// A lease that was opened, from a node that may be behind. Nothing where it does not tell.
+async fn look(carrier: &impl Carrier, address: Pubkey) -> Option<Lease> {
+    for _ in 1..LOOKS {
+        if let Ok(Some(lease)) = carrier.lease(address).await {
+            return Some(lease);
+        }
+        carrier.pause().await;
+    }
+    carrier.lease(address).await.ok().flatten()
 }
 
 /// Most payment units that the owner of a cancelled lease owes: the part of its deposit for the rounds until

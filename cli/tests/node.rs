@@ -85,15 +85,23 @@ async fn a_voucher_is_handed_in_and_the_best_is_told() {
 }
 
 #[tokio::test]
-async fn a_voucher_that_a_node_may_have_is_told_from_one_that_it_refused() {
+async fn a_voucher_that_a_node_may_have_is_told_from_one_that_nobody_has() {
     let refusal = || json!({ "error": "no" }).to_string();
-    let (refusing, _served) = node(Some(("404 Not Found", refusal())));
-    let refused = Failure::from(refusing.hand_in(&signed()).await.unwrap_err());
-    assert_eq!(refused.code(), 3, "{refused}");
-    for answer in [None, Some(("500 Oh", refusal())), Some(("200 OK", "thanks".to_owned()))] {
+    // It can redeem what it refused.
+    for answer in [
+        None,
+        Some(("404 Not Found", refusal())),
+        Some(("500 Oh", refusal())),
+        Some(("200 OK", "thanks".to_owned())),
+    ] {
         let (node, _served) = node(answer);
         let error = node.hand_in(&signed()).await.unwrap_err();
         assert!(matches!(error, NodeError::Unacknowledged(_)), "{error}");
         assert_eq!(Failure::from(error).code(), 5);
     }
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Node::new(format!("http://{free}").parse().unwrap()).unwrap();
+    let error = nobody.hand_in(&signed()).await.unwrap_err();
+    assert!(matches!(error, NodeError::Unreachable { .. }), "{error}");
+    assert_eq!(Failure::from(error).code(), 2);
 }

@@ -76,6 +76,9 @@ pub struct Receipt {
     pub fee: Option<u64>,
 }
 
+/// Is told the signature of each copy of a transaction before the node is offered it.
+pub type Note<'a> = dyn Fn(Signature) + Send + Sync + 'a;
+
 /// A transaction to be sent.
 #[derive(Clone)]
 pub struct Job {
@@ -165,8 +168,23 @@ impl Sender {
         instructions: &[Instruction],
         signers: &[&AnySigner],
     ) -> Result<Receipt, SendError> {
-        self.deliver(&Order { instructions, signers: signers.to_vec(), payer: &*self.payer, units: None })
-            .await
+        let signers = signers.to_vec();
+        let attempts = self.options.attempts;
+        let payer = &*self.payer;
+        self.deliver(&Order { instructions, signers, payer, units: None, attempts, note: None }).await
+    }
+
+    /// Like [`Sender::send`] for what only the payer signs, at most `attempts` times, whatever the options say:
+    /// once where a second copy that takes effect as well would do harm. A node can hold back a copy that it
+    /// tells has expired.
+    pub async fn send_noted(
+        &self,
+        instructions: &[Instruction],
+        attempts: u32,
+        note: &Note<'_>,
+    ) -> Result<Receipt, SendError> {
+        let (signers, payer) = (Vec::new(), &*self.payer);
+        self.deliver(&Order { instructions, signers, payer, units: None, attempts, note: Some(note) }).await
     }
 
     /// Like [`Sender::send`] for a prepared transaction.
@@ -220,6 +238,8 @@ impl Sender {
             signers: job.signers.iter().map(|signer| &**signer).collect(),
             payer: &**job.payer.as_ref().unwrap_or(&self.payer),
             units: job.units,
+            attempts: self.options.attempts,
+            note: None,
         }
     }
 

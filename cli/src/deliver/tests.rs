@@ -52,6 +52,13 @@ impl Script {
         Script { refuses: true, ..Script::default() }
     }
 
+    /// One that has these leases from the beginning.
+    pub fn with(self, leases: &[Lease]) -> Self {
+        let leases = leases.iter().map(|lease| (address(lease), lease.clone()));
+        self.leases.borrow_mut().extend(leases);
+        self
+    }
+
     /// Then this comes of the next transaction, and these leases are so.
     pub fn then(self, result: Result<Receipt, SendError>, leases: &[Lease]) -> Self {
         self.sends.borrow_mut().push_back((result, leases.to_vec()));
@@ -78,22 +85,24 @@ impl Script {
 }
 
 impl Carrier for Script {
-    async fn simulate(&self, _: &[Instruction]) -> Result<u64, SendError> {
+    async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, Failure> {
         self.fly(tick(&self.simulated), self.refuses).await;
-        if self.refuses { Err(refusal()) } else { Ok(9) }
+        if self.refuses { Err(failed(instructions, refusal())) } else { Ok(9) }
     }
 
-    async fn send(&self, _: &[Instruction]) -> Result<Receipt, SendError> {
+    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, Failure> {
         let before = tick(&self.sent);
         let (result, leases) = self.sends.borrow_mut().pop_front().unwrap();
         self.fly(before, result.is_err()).await;
         self.leases.borrow_mut().extend(leases.into_iter().map(|lease| (address(&lease), lease)));
-        result
+        result.map_err(|error| failed(instructions, error))
     }
 
     async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError> {
         Ok(self.leases.borrow().get(&address).cloned())
     }
+
+    async fn pause(&self) {}
 }
 
 pub async fn run(script: &Script, plan: &Plan) -> (Result<(), Failure>, Vec<Transaction>) {
@@ -128,7 +137,9 @@ async fn settling_stops_where_it_does_not_go_on() {
     let script = Script::default().then(Ok(receipt(1)), slice::from_ref(&stuck));
     let script = script.then(Ok(receipt(2)), slice::from_ref(&stuck));
     let (ended, done) = run(&script, &settling()).await;
-    assert!(ended.is_ok() && done.len() == 2);
+    let partial = ended.unwrap_err();
+    assert_eq!((partial.code(), done.len()), (5, 2), "not known to be done");
+    assert!(partial.to_string().contains("2500 of 6000 machines are known to be settled"), "{partial}");
     let script = Script::default().then(Ok(receipt(1)), &[stuck]).then(Err(refusal()), &[]);
     let (ended, done) = run(&script, &settling()).await;
     let partial = ended.unwrap_err();
@@ -163,6 +174,9 @@ fn a_refusal_of_the_program_is_told_in_words() {
     let text = refused.to_string();
     assert!(text.contains("resumes it") && !text.contains(&code.to_string()), "{text}");
     assert_eq!(failed(&[], no_word()).code(), 5);
+    // The node may hold it back.
+    let expired = SendError::Expired { signature: Signature::from([9; 64]) };
+    assert_eq!(failed(&[], expired).code(), 5);
 }
 
 #[test]

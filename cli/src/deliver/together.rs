@@ -1,10 +1,13 @@
 //! Sends or simulates transactions of which none needs another: several at a time.
 
-use std::{cell::Cell, pin::pin};
+use std::{
+    cell::{Cell, RefCell},
+    pin::pin,
+};
 
 use futures::stream::{self, StreamExt};
 
-use super::{Carrier, Transaction, failed};
+use super::{Carrier, Transaction};
 use crate::{
     failure::Failure,
     plan::{Plan, Step},
@@ -16,19 +19,22 @@ use crate::{
 /// about each.
 const IN_FLIGHT: usize = 8;
 
-/// Sends the transactions of an independent plan, none after the first that fails. What took effect then stands
-/// in `done`, in the plan's order and perhaps with gaps.
+/// Sends the transactions of an independent plan, none after the first that fails. What took effect stands in
+/// `done` as soon as that is known, and then in the plan's order and perhaps with gaps.
 pub async fn send(carrier: &impl Carrier, plan: &Plan, done: &mut Vec<Transaction>) -> Result<(), Failure> {
-    let send = async |step: &Step| match carrier.send(&step.instructions).await {
-        Ok(receipt) => Ok(Transaction::confirmed(&step.what, &receipt)),
-        Err(error) => Err(failed(&step.instructions, error)),
+    let landed = RefCell::new(&mut *done);
+    let send = async |step: &Step| {
+        let receipt = carrier.send(&step.instructions).await?;
+        landed.borrow_mut().push(Transaction::confirmed(&step.what, &receipt));
+        Ok(())
     };
     let ends = some_at_a_time(&plan.steps, Progress::start("Sent", plan.steps.len()), send).await;
+    done.sort_by_key(|sent| plan.steps.iter().position(|step| step.what == sent.what));
     let (mut refused, mut unknown) = (None, Vec::new());
     for end in ends {
         match end {
-            Ok(transaction) => done.push(transaction),
-            Err(Failure::Unknown { signature }) => unknown.push(signature),
+            Ok(()) => {}
+            Err(Failure::Unknown { copies }) => unknown.push(copies),
             // Those that fail at once mostly fail for one reason.
             Err(error) => _ = refused.get_or_insert(error),
         }
@@ -37,11 +43,12 @@ pub async fn send(carrier: &impl Carrier, plan: &Plan, done: &mut Vec<Transactio
         (None, None) => return Ok(()),
         (Some(error), _) => error,
         (None, Some((first, others))) => {
-            let error = Failure::Unknown { signature: *first };
+            let error = Failure::Unknown { copies: first.clone() };
             unknown = others.to_vec();
             error
         }
     };
+    let unknown = unknown.concat();
     if done.is_empty() && unknown.is_empty() {
         return Err(error);
     }
@@ -55,9 +62,9 @@ pub async fn simulate(
     plan: &Plan,
     done: &mut Vec<Transaction>,
 ) -> Result<(), Failure> {
-    let simulate = async |step: &Step| match carrier.simulate(&step.instructions).await {
-        Ok(units) => Ok(Transaction::simulated(&step.what, units)),
-        Err(error) => Err(failed(&step.instructions, error)),
+    let simulate = async |step: &Step| {
+        let units = carrier.simulate(&step.instructions).await?;
+        Ok(Transaction::simulated(&step.what, units))
     };
     let ends = some_at_a_time(&plan.steps, Progress::start("Simulated", plan.steps.len()), simulate).await;
     ends.into_iter().try_for_each(|end| {

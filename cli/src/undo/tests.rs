@@ -1,4 +1,7 @@
+use anchor_lang::Discriminator;
+use leasehold::instruction::CancelLease;
 use leasehold_client::sample;
+use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use super::*;
@@ -22,10 +25,12 @@ fn cancelled(number: u32) -> Lease {
 
 pub fn undo(number: u32) -> Undo {
     let token = Token { mint: Pubkey::default(), decimals: 0 };
+    let data = CancelLease::DISCRIMINATOR.to_vec();
+    let cancel = Instruction { program_id: leasehold::ID, accounts: vec![], data };
     let (lease, what) = (lease(number), format!("cancel part {number}"));
     Undo {
         what,
-        instructions: vec![],
+        instructions: vec![cancel],
         leases: vec![address(&lease)],
         owner: lease.owner,
         cluster: 5,
@@ -155,4 +160,36 @@ fn leaving_costs_what_was_served_and_an_hour_or_5_percent() {
     let later = Lease { until: sample::FROM + 3, ..cancelled(1) };
     assert_eq!(leaving_costs(&later).unwrap(), 2_400 * (1_800 + 570) / 12_000);
     assert_eq!(leaving_costs(&Lease { until: u32::MAX, ..later }).unwrap(), 2_400, "never more");
+}
+
+/// A node that says of a transaction that it took effect need not tell the truth.
+#[tokio::test]
+async fn what_is_not_known_for_a_lease_of_the_plan_is_not_cancelled() {
+    let earlier = Lease { cluster: Some(4), ..lease(1) };
+    let nothing: &[Lease] = &[];
+    for found in [std::slice::from_ref(&earlier), nothing] {
+        let script = Script::default().then(Ok(receipt(1)), found).then(Err(refusal()), &[]);
+        let failure = run(&script, &plan()).await.0.unwrap_err();
+        let Failure::NotUndone { open, unknown, .. } = &failure else { panic!("{failure}") };
+        assert_eq!((open.len(), &unknown[..]), (0, &[address(&lease(1))][..]));
+        assert_eq!((failure.code(), script.sent.get()), (5, 2), "nothing is cancelled");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_was_there_before_is_never_taken_for_one_of_the_plan() {
+    // The same wallet's, by the same number, from another terminal.
+    let script = Script::default().with(&[lease(2)]);
+    let (ended, done) = run(&script, &plan()).await;
+    let failure = ended.unwrap_err();
+    assert!(failure.to_string().contains("so try again"), "{failure}");
+    assert_eq!((failure.code(), done.len(), script.sent.get()), (3, 0, 0));
+}
+
+#[tokio::test]
+async fn what_is_cancelled_already_is_not_cancelled_again() {
+    let script = Script::default().then(Ok(receipt(1)), &[cancelled(1)]).then(Err(refusal()), &[]);
+    let undone = run(&script, &plan()).await.0.unwrap_err();
+    assert!(matches!(undone, Failure::Undone { cost, .. } if cost.amount == 234), "{undone}");
+    assert_eq!(script.sent.get(), 2);
 }

@@ -1,7 +1,7 @@
 //! Why a transaction did not take effect.
 
 use solana_instruction::error::InstructionError;
-use solana_rpc_client_api::client_error::Error as RpcError;
+use solana_rpc_client_api::client_error::{Error as RpcError, ErrorKind};
 use solana_signature::Signature;
 use solana_signer::SignerError;
 use solana_transaction_error::TransactionError;
@@ -76,7 +76,7 @@ impl From<RpcError> for SendError {
 
 impl SendError {
     /// Sorts a failed transaction by who refused it.
-    pub(super) fn failed(error: TransactionError, logs: Vec<String>, signature: Option<Signature>) -> Self {
+    pub fn failed(error: TransactionError, logs: Vec<String>, signature: Option<Signature>) -> Self {
         match error {
             TransactionError::InstructionError(instruction, InstructionError::Custom(code)) => {
                 Self::Program { instruction: usize::from(instruction), code, logs, signature }
@@ -93,11 +93,21 @@ impl SendError {
         }
     }
 
+    /// Whether no connection to the node could be made: it has not been given what was asked last.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Rpc(error) if is_unreachable(error))
+    }
+
     /// Whether the same instructions may succeed when sent again unchanged, because the network and not
     /// a program or the caller stood in the way.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Expired { .. } | Self::Unconfirmed { .. } | Self::Rpc(_))
     }
+}
+
+/// Whether no connection to the node could be made.
+pub(super) fn is_unreachable(error: &RpcError) -> bool {
+    matches!(error.kind(), ErrorKind::Reqwest(error) if error.is_connect())
 }
 
 /// The last thing a program said about its failure, as the end of a sentence.

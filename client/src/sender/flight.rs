@@ -23,9 +23,10 @@ use tokio::{
 };
 
 use super::{
-    AnySigner, Receipt, SendError, Sender,
+    AnySigner, Note, Receipt, SendError, Sender,
     budget::{Budgeted, packed},
     confirm::Outcome,
+    error::is_unreachable,
 };
 
 /// How many times a finished transaction is looked up before its cost is reported as unknown.
@@ -37,6 +38,9 @@ pub(super) struct Order<'a> {
     pub signers: Vec<&'a AnySigner>,
     pub payer: &'a AnySigner,
     pub units: Option<u32>,
+    /// How many times it is signed at most.
+    pub attempts: u32,
+    pub note: Option<&'a Note<'a>>,
 }
 
 /// A signed transaction that the node has been offered.
@@ -62,7 +66,7 @@ impl Sender {
     /// Sees a transaction through to its end.
     pub(super) async fn land(&self, order: &Order<'_>, mut flight: Flight) -> Result<Receipt, SendError> {
         let mut headroom = self.options.headroom;
-        let mut attempts_left = self.options.attempts.saturating_sub(1);
+        let mut attempts_left = order.attempts.saturating_sub(1);
         loop {
             let Flight { signature, bytes, .. } = flight;
             let budgeted = match self.outcome(&mut flight).await? {
@@ -96,6 +100,9 @@ impl Sender {
         let (transaction, last_valid) = self.blockhashes.sign(sign).await?;
         let bytes = packed(&transaction)?;
         let signature = transaction.signatures.first().copied().unwrap_or_default();
+        if let Some(note) = order.note {
+            note(signature);
+        }
         let end = self.confirmer.watch(signature, last_valid);
         let deadline = Instant::now() + self.options.patience;
         let mut flight = Flight { budgeted, transaction, signature, bytes, end, sent: false, deadline };
@@ -192,11 +199,6 @@ fn signed(
         })
         .collect::<Vec<_>>();
     Ok(VersionedTransaction::try_new(VersionedMessage::Legacy(message), &present)?)
-}
-
-/// Whether no connection to the node could be made.
-fn is_unreachable(error: &RpcError) -> bool {
-    matches!(error.kind(), ErrorKind::Reqwest(error) if error.is_connect())
 }
 
 /// Whether the node understood the transaction and will not have it, however often it is asked. Being

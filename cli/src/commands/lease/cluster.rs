@@ -5,7 +5,11 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use leasehold::{error::LeaseholdError, math::mul_div_floor, state::Lease};
+use leasehold::{
+    error::LeaseholdError,
+    math::{mul_div_floor, pricing},
+    state::Lease,
+};
 use leasehold_client::{
     error::Refusal,
     instruction,
@@ -42,6 +46,8 @@ struct Part<'a> {
     lease: Pubkey,
     open: Instruction,
     cancel: Instruction,
+    /// Payment units that leaving it in its first round costs at most.
+    cost: u64,
 }
 
 /// Opens a lease on each board of a choice, for at most `most` payment units in all.
@@ -55,14 +61,15 @@ pub fn plan(
     let cluster = cluster.unwrap_or_else(number);
     let wallet = market.reference.payment_account(&buyer);
     let shares = shares(choice, most.amount)?;
-    let parts = choice.parts.iter().zip(shares).map(|(picked, share)| {
+    let parts = choice.parts.iter().zip(&shares).map(|(picked, share)| {
         let board = market.board(picked.board);
         let lease = board.lease(picked.quote.serial);
-        let args = picked.quote.args(share, Some(cluster));
+        let args = picked.quote.args(*share, Some(cluster));
         let open = instruction::open_lease(&board, buyer, wallet, args);
-        Part { picked, lease, open, cancel: instruction::cancel_lease(&board, buyer, lease) }
+        let cost = leaving_costs(picked, *share)?;
+        Ok(Part { picked, lease, open, cancel: instruction::cancel_lease(&board, buyer, lease), cost })
     });
-    let groups = group(&buyer, parts.collect());
+    let groups = group(&buyer, parts.collect::<Result<_, Failure>>()?);
     let single = groups.len() == 1;
     // The program cancels a lease with its first round at the earliest, and not with its last.
     if !single && choice.parts.iter().any(|part| part.quote.rounds < 2) {
@@ -73,8 +80,9 @@ pub fn plan(
         )));
     }
     let mut plan = summary(market, choice, cluster);
-    let owed = choice.deposit.saturating_sub(choice.refundable);
+    let cost = |group: &[Part]| group.iter().map(|part| part.cost).fold(0, u64::saturating_add);
     if !single {
+        let owed = groups.iter().map(|group| cost(group)).fold(0, u64::saturating_add);
         let owed = market.payment.money(owed);
         let value = serde_json::to_value(owed).unwrap_or_default();
         let text = format!("the others are cancelled; costs {owed} at most in their first round");
@@ -84,8 +92,7 @@ pub fn plan(
     for group in groups {
         let boards: Vec<_> = group.iter().map(|part| part.picked.board.to_string()).collect();
         let boards = format!("leases on {} {}", plural(boards.len()), boards.join(", "));
-        let owed = |part: &Part| part.picked.quote.deposit.saturating_sub(part.picked.refundable);
-        let cost = group.iter().map(owed).fold(0u64, u64::saturating_add);
+        let cost = cost(&group);
         let undo = Undo {
             what: format!("cancel the {boards}"),
             instructions: group.iter().map(|part| part.cancel.clone()).collect(),
@@ -166,6 +173,18 @@ fn shares(choice: &Choice, most: u64) -> Result<Vec<u64>, Failure> {
         *first = first.saturating_add(left);
     }
     Ok(shares)
+}
+
+/// Most payment units that it costs to leave a lease in its first round, where it may take up to `share`: the part
+/// of that for the round and for leaving. Each machine's deposit is rounded up, and what it is paid down, so it is
+/// no less for any machines that such a deposit covers.
+fn leaving_costs(picked: &Picked, share: u64) -> Result<u64, Failure> {
+    let Some(rest) = picked.quote.rounds.checked_sub(1) else { return Ok(share) };
+    let secs = |rounds: u32| u64::from(picked.round_secs).saturating_mul(rounds.into());
+    let leaving = pricing::cancel_secs(picked.round_secs, rest).map_err(Refusal::from)?;
+    let owed = secs(1).saturating_add(leaving.into());
+    let cost = mul_div_floor(share, owed, secs(picked.quote.rounds).max(1)).map_err(Refusal::from)?;
+    Ok(cost.min(share))
 }
 
 /// Parts that one transaction opens together, each in the first that has room for it.

@@ -6,7 +6,12 @@ use leasehold::{
     error::LeaseholdError,
     state::{Market, RoundRules},
 };
-use leasehold_client::{MarketRef, error::Refusal, instruction};
+use leasehold_client::{
+    MarketRef, address,
+    error::Refusal,
+    fetch::{FetchError, Fetched},
+    instruction,
+};
 use serde::Deserialize;
 use solana_pubkey::Pubkey;
 
@@ -63,9 +68,22 @@ pub async fn run(chain: &Chain, args: CreateArgs) -> Result<(), Failure> {
     let file: MarketFile = read(&args.file)?;
     let [payment, stake] = file.mints()?;
     let fetch = chain.fetch();
+    refuse_taken(file.id, fetch.market(address::market(file.id)).await)?;
     let (payments, stakes) = tokio::try_join!(fetch.mint(payment), fetch.mint(stake))?;
     let market = MarketRef::new(file.id, payment, stake).with_token_programs(payments.1, stakes.1);
     act(chain, plan(&file, &market, (payments.0, stakes.0), chain.wallet()?)?).await
+}
+
+/// Refuses the number of a market that is there, whoever created it.
+fn refuse_taken(id: u64, found: Result<Fetched<Market>, FetchError>) -> Result<(), Failure> {
+    match found {
+        Ok(market) => Err(Failure::Refused(format!(
+            "market {id} exists already, its authority is {}: choose another id",
+            market.account.authority
+        ))),
+        Err(FetchError::Missing { address }) if address == address::market(id) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn mint(text: &str) -> Result<Pubkey, Failure> {
@@ -138,6 +156,19 @@ mod tests {
         assert_eq!(args.params, sample::params());
         assert_eq!(plan.details()["market"], sample::market().address.to_string());
         assert_eq!(plan.growths.len(), 2);
+    }
+
+    #[test]
+    fn a_number_that_is_taken_is_refused_with_whose_it_is() {
+        let (address, account) = (sample::market().address, view().account);
+        let authority = account.authority;
+        let taken = refuse_taken(7, Ok(Fetched { address, lamports: 0, account })).unwrap_err();
+        assert_eq!(taken.code(), 3);
+        let expected = format!("market 7 exists already, its authority is {authority}: choose another id");
+        assert_eq!(taken.to_string(), expected);
+        let address = address::market(7);
+        assert!(refuse_taken(7, Err(FetchError::Missing { address })).is_ok());
+        assert_eq!(refuse_taken(7, Err(FetchError::Clock)).unwrap_err().code(), 2, "it is not known");
     }
 
     #[test]

@@ -150,6 +150,16 @@ impl Draft {
         }
     }
 
+    /// Refuses to call it done where the node was sent a voucher and tells of a lesser one.
+    pub fn end(&self) -> Result<(), Failure> {
+        match &self.best {
+            Some(best) if best.amount < self.price.amount => {
+                Err(NodeError::Unacknowledged(Box::new(NodeError::Lesser)).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What is about to be signed, and the most it can cost.
     pub fn summary(&self, leased: &Leased) -> String {
         let said = self.tab.as_ref().map(|said| {
@@ -180,7 +190,14 @@ impl fmt::Display for Draft {
             (None, _) => write!(f, "Not signed: --dry-run; it would add {}", self.adds),
             (Some(voucher), None) => f.write_str(voucher),
             (Some(_), Some(best)) if best.amount > self.price.amount => {
-                write!(f, "The node keeps an earlier voucher, for {best}")
+                write!(f, "The node says that it keeps a voucher for more, {best}")
+            }
+            (Some(_), Some(best)) if best.amount < self.price.amount => {
+                write!(
+                    f,
+                    "The node was sent a voucher for {}, and says that its best is for {best}",
+                    self.price
+                )
             }
             (Some(_), Some(_)) => write!(f, "The node has the voucher for {}", self.price),
         }
@@ -287,6 +304,21 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_tells_of_a_lesser_voucher_is_not_said_to_have_this_one() {
+        let mut draft = plan(&metered(), Some(&tab(1_000)), None, None).unwrap();
+        draft.voucher = Some(String::new());
+        draft.best = Some(Money { amount: 600, ..draft.price });
+        let text = draft.to_string();
+        assert!(
+            !text.contains("has the voucher") && text.contains("says that its best is for 0.0006"),
+            "{text}"
+        );
+        assert_eq!(draft.end().unwrap_err().code(), 5);
+        draft.best = Some(draft.price);
+        assert!(draft.end().is_ok() && draft.to_string().contains("has the voucher for 0.001"));
+    }
+
+    #[test]
     fn programs_read_the_numbers_as_text() {
         let mut draft = plan(&metered(), Some(&tab(1_000)), None, None).unwrap();
         let json = serde_json::to_value(&draft).unwrap();
@@ -295,6 +327,6 @@ mod tests {
         assert!(draft.to_string().starts_with("Not signed: --dry-run"));
         draft.voucher = Some(String::new());
         draft.best = Some(draft.left);
-        assert!(draft.to_string().contains("keeps an earlier voucher, for 0.0014"));
+        assert!(draft.to_string().starts_with("The node says that it keeps a voucher for more, 0.0014"));
     }
 }

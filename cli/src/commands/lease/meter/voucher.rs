@@ -32,12 +32,14 @@ pub struct VoucherArgs {
     /// printed.
     #[arg(long, value_name = "URL", value_parser = parse_http_url)]
     pub node: Option<Url>,
-    /// Most that the voucher may add to what is paid, in the market's payment mint; more is refused.
+    /// Most that the voucher may add to what is paid, in the market's payment mint; more is refused. Needed with
+    /// --yes and without PRICE.
     #[arg(long, value_name = "AMOUNT")]
     pub max: Option<String>,
 }
 
 pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
+    require_bound(&args, chain.settings.yes)?;
     let leased = args.lease.load(chain).await?;
     let key = args.spender.key(&chain.settings, &draft::payable(&leased)?.spender)?;
     let node = args.node.map(Node::new).transpose()?;
@@ -59,7 +61,19 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
         }
     }
     chain.settings.output.print(&draft);
-    Ok(())
+    draft.end()
+}
+
+/// Refuses to sign whatever a node names where nobody looks at it first.
+fn require_bound(args: &VoucherArgs, yes: bool) -> Result<(), Failure> {
+    if !yes || args.price.is_some() || args.max.is_some() {
+        return Ok(());
+    }
+    Err(Failure::Input(
+        "with --yes nobody looks at what the node names, up to all of the deposit: pass a PRICE, or the most that \
+         the voucher may add by --max"
+            .to_owned(),
+    ))
 }
 
 /// What the node says of the lease: as the one that runs, or as one that is over.
@@ -71,4 +85,28 @@ async fn tab(chain: &Chain, node: &Node, leased: &Leased) -> Result<Tab, Failure
     let past = (!runs).then_some(leased.lease.serial);
     eprintln!("Asking {} what is owed", node.url());
     Ok(node.tab(&leased.board.address, slot, past).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches};
+
+    use super::*;
+
+    fn args(text: &str) -> VoucherArgs {
+        let command = VoucherArgs::augment_args(clap::Command::new("voucher").no_binary_name(true));
+        VoucherArgs::from_arg_matches(&command.get_matches_from(text.split_whitespace())).unwrap()
+    }
+
+    #[test]
+    fn what_a_node_names_is_bounded_where_nobody_looks() {
+        let lease = "--market 0 11111111111111111111111111111111";
+        let node = "--node http://127.0.0.1:1";
+        let code = |text: &str, yes| require_bound(&args(text), yes).map_err(|error| error.code());
+        assert_eq!(code(&format!("LEASE {node}").replace("LEASE", lease), true), Err(2));
+        for bounded in [format!("{lease} {node} --max 0.1"), format!("{lease} 0.1 {node}")] {
+            assert_eq!(code(&bounded, true), Ok(()), "{bounded}");
+        }
+        assert_eq!(code(&format!("{lease} {node}"), false), Ok(()), "somebody is asked");
+    }
 }

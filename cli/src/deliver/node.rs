@@ -1,0 +1,134 @@
+//! An RPC node, and the wallet that signs.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use leasehold::state::Lease;
+use leasehold_client::{
+    fetch::{Fetch, FetchError},
+    sender::{Receipt, SendError, Sender},
+};
+use solana_commitment_config::CommitmentConfig;
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+use solana_signature::Signature;
+use tokio::time::sleep;
+
+use super::{Carrier, failed};
+use crate::{failure::Failure, plan::is_once_only, progress::tell};
+
+/// What plans are carried out on.
+pub struct Node<'a> {
+    sender: Sender,
+    fetch: Fetch<'a>,
+    commitment: CommitmentConfig,
+    /// How many times a transaction is signed at most that the chain takes once only.
+    attempts: u32,
+    offered: Signatures,
+}
+
+/// Signed copies that the node was offered, and of whose end nothing is known.
+#[derive(Default)]
+struct Signatures(Mutex<Vec<Signature>>);
+
+impl Signatures {
+    fn lock(&self) -> MutexGuard<'_, Vec<Signature>> {
+        // Nothing panics while the lock is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> Node<'a> {
+    pub fn new(sender: Sender, fetch: Fetch<'a>, commitment: CommitmentConfig, attempts: u32) -> Self {
+        Node { sender, fetch, commitment, attempts, offered: Signatures::default() }
+    }
+
+    /// Signed copies that it was offered, and of whose end nothing is known.
+    pub fn offered(&self) -> Vec<Signature> {
+        self.offered.lock().clone()
+    }
+
+    /// What came of a transaction that was not seen to take effect, of which these copies were signed.
+    async fn end(
+        &self,
+        instructions: &[Instruction],
+        copies: &[Signature],
+        error: SendError,
+    ) -> Result<Receipt, Failure> {
+        let mut error = error;
+        let settled = match &error {
+            SendError::Program { signature, .. } | SendError::Refused { signature, .. } => *signature,
+            // The only copy was never handed over.
+            error if error.is_unreachable() && self.attempts(instructions) == 1 => copies.last().copied(),
+            _ => None,
+        };
+        let open: Vec<_> = copies.iter().copied().filter(|copy| Some(*copy) != settled).collect();
+        if open.is_empty() {
+            return Err(failed(instructions, error));
+        }
+        // A copy may have come late, or to another node than the one that was asked.
+        let statuses = self.sender.rpc().get_signature_statuses_with_history(&open).await;
+        let statuses = statuses.map(|statuses| statuses.value).unwrap_or_default();
+        let mut ends = statuses.into_iter();
+        let mut unknown = Vec::new();
+        for signature in open {
+            let status = ends.next().flatten();
+            match status.filter(|status| status.satisfies_commitment(self.commitment)) {
+                Some(status) => match status.err {
+                    None => {
+                        // Only what the status says is known, and nobody asks for its length.
+                        let (slot, bytes) = (status.slot, 0);
+                        return Ok(Receipt { signature, slot, bytes, cu: None, fee: None });
+                    }
+                    Some(refused) => error = SendError::failed(refused, Vec::new(), Some(signature)),
+                },
+                None => unknown.push(signature),
+            }
+        }
+        if unknown.is_empty() {
+            return Err(failed(instructions, error));
+        }
+        if !matches!(error, SendError::Unconfirmed { .. } | SendError::Expired { .. }) {
+            tell(&failed(instructions, error).to_string());
+        }
+        Err(Failure::Unknown { copies: unknown })
+    }
+
+    fn attempts(&self, instructions: &[Instruction]) -> u32 {
+        if is_once_only(instructions) { self.attempts } else { 1 }
+    }
+}
+
+impl Carrier for Node<'_> {
+    async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, Failure> {
+        self.sender.simulate(instructions).await.map_err(|error| failed(instructions, error))
+    }
+
+    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, Failure> {
+        let signed = Signatures::default();
+        let note = |signature| {
+            signed.lock().push(signature);
+            self.offered.lock().push(signature);
+        };
+        let sent = self.sender.send_noted(instructions, self.attempts(instructions), &note).await;
+        let copies = signed.lock().clone();
+        let end = match sent {
+            Ok(receipt) => Ok(receipt),
+            Err(error) => self.end(instructions, &copies, error).await,
+        };
+        if !matches!(end, Err(Failure::Unknown { .. })) {
+            self.offered.lock().retain(|signature| !copies.contains(signature));
+        }
+        end
+    }
+
+    async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError> {
+        Ok(self.fetch.lease(address).await?.map(|lease| lease.account))
+    }
+
+    async fn pause(&self) {
+        sleep(Duration::from_millis(500)).await;
+    }
+}
