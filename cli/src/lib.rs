@@ -21,6 +21,7 @@ pub mod plan;
 pub mod progress;
 pub mod spread;
 pub mod table;
+pub mod text;
 pub mod time;
 mod undo;
 

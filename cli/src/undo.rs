@@ -9,6 +9,7 @@ use crate::{
     deliver::{Carrier, Transaction, failed},
     failure::Failure,
     plan::{Step, Undo},
+    text::tell,
 };
 
 /// What there is where a step opens its leases.
@@ -123,7 +124,7 @@ async fn take_back(carrier: &impl Carrier, undo: &Undo, done: &mut Vec<Transacti
             _ if refused.is_none() => None,
             Ok(Some(_)) => {
                 if let Some(error) = refused {
-                    eprintln!("Not done: {error}");
+                    tell(format!("Not done: {error}"));
                 }
                 return Fate::Open;
             }
