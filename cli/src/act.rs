@@ -17,9 +17,9 @@ use crate::{
     failure::Failure,
     outcome::{End, Outcome},
     plan::Plan,
-    progress::tell,
     stop::Stop,
     table::{count, labelled},
+    text::tell,
 };
 
 /// Shows a plan, asks whether to go on, and carries it out; or tells what would happen.
@@ -43,7 +43,7 @@ pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
     let price = Price::Fixed(settings.price);
     let options = SenderOptions { commitment: settings.commitment, price, ..SenderOptions::default() };
     let most = Most::of(chain, plan, options.attempts).await?;
-    eprintln!("{}", summary(plan, &most));
+    tell(summary(plan, &most));
     require_funds(chain, plan, &most).await?;
     let attempts = options.attempts;
     let sender = Sender::with_options(chain.rpc.clone(), wallet, options);

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{
+    Args, Parser, Subcommand, ValueHint,
+    error::{ContextKind, ContextValue},
+};
 use solana_commitment_config::CommitmentConfig;
 use url::Url;
 
@@ -34,11 +37,25 @@ pub struct Global {
     #[arg(short = 'C', long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// RPC node: a URL, or localhost, devnet, testnet or mainnet-beta, or the first letter of one.
-    #[arg(short, long, global = true, env = "LEASEHOLD_URL", value_name = "URL_OR_MONIKER")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "LEASEHOLD_URL",
+        hide_env_values = true,
+        value_name = "URL_OR_MONIKER"
+    )]
     #[arg(value_parser = parse_url, value_hint = ValueHint::Url)]
     pub url: Option<Url>,
     /// Keypair that signs and pays, as solana-keygen writes it [default: ~/.config/solana/id.json]
-    #[arg(short, long, global = true, env = "LEASEHOLD_KEYPAIR", value_name = "FILE")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "LEASEHOLD_KEYPAIR",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     #[arg(value_hint = ValueHint::FilePath)]
     pub keypair: Option<PathBuf>,
     /// How settled state must be that is read, and what is sent must become: processed, confirmed or
@@ -111,6 +128,23 @@ pub enum Command {
     Completion(CompletionArgs),
     /// Writes manual pages, one for each command.
     Man(ManArgs),
+}
+
+/// Reads the command line, or ends with what is wrong about it: without the URL that is, which may hold a key.
+pub fn parse<T: Parser>() -> T {
+    T::try_parse().unwrap_or_else(|error| without_urls(error).exit())
+}
+
+fn without_urls(mut error: clap::Error) -> clap::Error {
+    let url = ["--url", "--archive", "--node"];
+    let is_url = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) => url.iter().any(|url| arg.contains(url)),
+        _ => false,
+    };
+    if is_url {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("<URL>".to_owned()));
+    }
+    error
 }
 
 /// What the help ends with.
@@ -210,12 +244,15 @@ mod tests {
             "lease cancel --market 1 --cluster 3".to_owned(),
             "lease settle --market 1 --cluster 3 -y".to_owned(),
             "lease claim --market 1 --cluster 3".to_owned(),
+            format!("lease claim --market 1 --cluster 3 --buyer {wallet} --owner {wallet}"),
             format!("lease close {wallet}"),
-            format!("lease extend {wallet} --for 1d --dry-run"),
+            format!("lease extend {wallet} --for 1d --max-deposit 5 --dry-run"),
             format!("lease transfer {wallet} {wallet}"),
-            format!("lease replace {wallet} 7"),
+            format!("lease replace {wallet} 7 --max-deposit 5"),
             "lease watch 0:1 --market 1 --interval 1 --output json-compact".to_owned(),
-            format!("lease connect {wallet} --format ssh --user ubuntu --port 2222 --identity ~/.ssh/id"),
+            format!(
+                "lease connect {wallet} --allow-private --format ssh --user ubuntu --port 2222 --identity ~/.ssh/id"
+            ),
             format!("lease connect --cluster 3 --market 1 --owner {wallet} --format ray --user ray"),
             format!("machine watch --market 1 --supplier {wallet} --board 0"),
             "supplier stake --market 1 12.5".to_owned(),
@@ -242,7 +279,7 @@ mod tests {
             "keeper seat --market 1 0 --seat 3".to_owned(),
             "keeper leave --market 1 0".to_owned(),
             format!("keeper claim --market 1 --keeper {wallet}"),
-            "market withdraw --market 1 --board 0 --stake".to_owned(),
+            format!("market withdraw --market 1 --board 0 --stake --authority {wallet}"),
             "market burn --market 1".to_owned(),
             "market close --market 1".to_owned(),
             "supplier rent --market 1".to_owned(),
@@ -300,12 +337,23 @@ mod tests {
             "lease watch 0:1 --market 1 --interval 0",
             "lease connect --market 1",
             "lease connect --cluster 3",
+            "lease cancel 0:1 --market 1 --buyer 11111111111111111111111111111111",
             "lease connect 0:1 --market 1 --cluster 3",
             "lease connect 0:1 --market 1 --owner 11111111111111111111111111111111",
             "lease connect 0:1 --market 1 --user -oProxyCommand=x",
             "lease connect 0:1 --market 1 --identity a{{b",
         ] {
             assert_eq!(parse(args).err().map(|error| error.exit_code()), Some(2), "{args}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_not_repeated() {
+        for args in
+            ["-u htp://a.example/key offers --market 1 --for 1r", "receipt verify file --archive a/key"]
+        {
+            let error = without_urls(parse(args).err().unwrap()).to_string();
+            assert!(!error.contains("key") && error.contains("<URL>"), "{error}");
         }
     }
 

@@ -158,9 +158,23 @@ impl MarketView {
     /// Number of a hardware class, by its name or number.
     pub fn class(&self, text: &str) -> Result<u16, Failure> {
         let classes = &self.account.params.classes;
-        let named = classes.iter().position(|class| name(class).eq_ignore_ascii_case(text));
-        let numbered = || text.parse::<usize>().ok().filter(|number| *number < classes.len());
-        let place = named.or_else(numbered).and_then(|place| u16::try_from(place).ok());
+        // A number is always the class with that number, whatever others are called.
+        let numbered = text.parse::<usize>().ok().filter(|number| *number < classes.len());
+        let alike = classes.iter().enumerate().filter(|(_, class)| name(class).eq_ignore_ascii_case(text));
+        let alike: Vec<_> = alike.map(|(place, _)| place).collect();
+        let place = match (numbered, &alike[..]) {
+            (Some(place), _) => Some(place),
+            (None, [one]) => Some(*one),
+            (None, []) => None,
+            (None, several) => {
+                let numbers: Vec<_> = several.iter().map(usize::to_string).collect();
+                let numbers = numbers.join(", ");
+                return Err(Failure::Input(format!(
+                    "several classes of the market look like {text:?}: name one by its number, of {numbers}"
+                )));
+            }
+        };
+        let place = place.and_then(|place| u16::try_from(place).ok());
         place.ok_or_else(|| {
             let names: Vec<_> = classes.iter().map(name).collect();
             Failure::Input(format!("{text:?} is no class of the market: it has {}", names.join(", ")))
@@ -168,10 +182,17 @@ impl MarketView {
     }
 }
 
-/// Name of a class without its padding, and without what would take hold of a terminal.
+/// Name of a class without its padding. Whatever is no printable ASCII stands there as a question mark: it could
+/// hide, or look like another name.
 pub fn name(class: &HardwareClass) -> String {
     let name = String::from_utf8_lossy(&class.name);
-    name.trim_end_matches('\0').chars().filter(|character| !character.is_control()).collect()
+    let printable = |character| if is_of_names(character) { character } else { '?' };
+    name.trim_end_matches('\0').chars().map(printable).collect()
+}
+
+/// Whether a class may have the character in its name.
+pub fn is_of_names(character: char) -> bool {
+    matches!(character, ' '..='~')
 }
 
 #[cfg(test)]
@@ -206,6 +227,22 @@ pub mod tests {
         assert_eq!(unknown.code(), 2);
         assert!(unknown.to_string().ends_with("it has RTX 4090"), "{unknown}");
         let hostile = HardwareClass { name: *b"\x1b[31mred\0\0\0\0\0\0\0\0", weight_bps: 1 };
-        assert_eq!(name(&hostile), "[31mred");
+        assert_eq!(name(&hostile), "?[31mred");
+    }
+
+    #[test]
+    fn classes_that_look_alike_are_named_by_number() {
+        let mut view = view();
+        let class = |name: &[u8]| {
+            let mut padded = [0; 16];
+            padded[..name.len()].copy_from_slice(name);
+            HardwareClass { name: padded, weight_bps: 1 }
+        };
+        view.account.params.classes.extend([class(b"rtx 4090"), class(b"0"), class("\u{410}100".as_bytes())]);
+        let unclear = view.class("RTX 4090").unwrap_err();
+        assert!(unclear.code() == 2 && unclear.to_string().ends_with("by its number, of 0, 1"), "{unclear}");
+        assert_eq!((view.class("1").unwrap(), view.class("0").unwrap()), (1, 0), "numbers are never names");
+        assert!(view.class("A100").is_err(), "the letter is none of ASCII");
+        assert_eq!(view.class_name(3), "?100");
     }
 }

@@ -17,6 +17,7 @@ use url::Url;
 use crate::{
     args::{Global, parse_url},
     output::Format,
+    text::mistake,
 };
 
 /// How long one question to the RPC node may take.
@@ -64,7 +65,7 @@ impl File {
         if text.trim().is_empty() {
             return Ok(File::default());
         }
-        serde_yaml::from_str(text).map_err(|error| error.to_string())
+        serde_yaml::from_str(text).map_err(|error| mistake(&error.to_string()))
     }
 }
 
@@ -105,7 +106,7 @@ impl Settings {
         let commitment = match (global.commitment, given(&file.commitment)) {
             (Some(commitment), _) => commitment,
             (None, Some(commitment)) => {
-                commitment.parse().map_err(|_| format!("commitment: {commitment:?} is none"))?
+                commitment.parse().map_err(|_| mistake(&format!("commitment: {commitment:?} is none")))?
             }
             (None, None) => CommitmentConfig::confirmed(),
         };

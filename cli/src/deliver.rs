@@ -26,7 +26,8 @@ pub use self::node::Node;
 use crate::{
     failure::Failure,
     plan::{Again, Plan, Step},
-    progress::{Progress, tell},
+    progress::Progress,
+    text::tell,
     undo::{Found, find, refuse_earlier, undo},
 };
 
@@ -125,7 +126,7 @@ async fn repeat(carrier: &impl Carrier, step: &Step, done: &mut Vec<Transaction>
             break;
         }
         before = lease.settled;
-        tell(&format!("{before} of {} machines are settled: sending it again", lease.machines));
+        tell(format!("{before} of {} machines are settled: sending it again", lease.machines));
         let receipt = carrier.send(&step.instructions).await?;
         done.push(Transaction::confirmed(&step.what, &receipt));
     }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect::Policy};
 use serde::Deserialize;
 use url::Url;
+
+use crate::text::line;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Largest answer that is read, in bytes: a proof takes a few thousand.
@@ -27,8 +29,9 @@ struct Refusal {
     error: String,
 }
 
+/// Follows no redirects: whoever is asked is asked for nobody else.
 pub fn client() -> Result<Client, HttpError> {
-    Client::builder().timeout(PATIENCE).build().map_err(unreachable)
+    Client::builder().timeout(PATIENCE).redirect(Policy::none()).build().map_err(unreachable)
 }
 
 /// A URL with a path behind it.
@@ -65,7 +68,7 @@ pub fn said(body: &[u8]) -> String {
 
 /// A stranger's words without what would take hold of a terminal.
 pub fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(MAX_SENTENCE).collect()
+    line(text).chars().take(MAX_SENTENCE).collect()
 }
 
 pub fn unreachable(error: reqwest::Error) -> HttpError {

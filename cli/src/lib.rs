@@ -22,6 +22,7 @@ pub mod progress;
 pub mod spread;
 mod stop;
 pub mod table;
+pub mod text;
 pub mod time;
 mod undo;
 

@@ -2,15 +2,18 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use leasehold_cli::{args::Cli, run};
+use leasehold_cli::{
+    args::{Cli, parse},
+    run,
+    text::tell,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Cli::parse()).await {
+    match run(parse::<Cli>()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("leasehold: {failure}");
+            tell(format!("leasehold: {failure}"));
             failure.exit_code()
         }
     }

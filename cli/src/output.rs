@@ -8,6 +8,8 @@ use std::{
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::text::{clean, escaped};
+
 /// Form of what a command prints on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -20,15 +22,16 @@ pub enum Format {
 }
 
 impl Format {
-    /// A result in this form, with a line break at the end.
+    /// A result in this form, with a line break at the end. What takes hold of a terminal is left out for people, and
+    /// written as an escape for programs.
     pub fn render(self, result: &(impl Display + Serialize)) -> String {
         let json = match self {
-            Format::Display => return format!("{result}\n"),
+            Format::Display => return clean(&format!("{result}\n")),
             Format::Json => serde_json::to_string_pretty(result),
             Format::JsonCompact => serde_json::to_string(result),
         };
         // Only maps with keys that are no text fail, and results have none.
-        json.unwrap_or_default() + "\n"
+        escaped(&json.unwrap_or_default()) + "\n"
     }
 
     /// Prints a result. A reader that has gone away is no error.

@@ -1,7 +1,7 @@
 //! What takes more than a second is seen to go on, on standard error.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     pin::pin,
     time::Duration,
 };
@@ -9,10 +9,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::timeout;
 
-/// Tells something on standard error, and goes on where nobody is left to read it.
-pub fn tell(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
-}
+use crate::text::{shown, tell};
 
 /// Transactions that are sent or simulated: a bar on a terminal, a line for each elsewhere.
 pub struct Progress {
@@ -51,14 +48,14 @@ impl Progress {
                 bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
                 bar.set_message(what.to_owned());
             }
-            None => tell(&format!("{} transaction {} of {}: {what}", self.verb, self.count, self.of)),
+            None => tell(format!("{} transaction {} of {}: {what}", self.verb, self.count, self.of)),
         }
     }
 
     /// Tells something beside the count.
     pub fn tell(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(text),
+            Some(bar) => bar.println(shown(text)),
             None => tell(text),
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     deliver::{Carrier, Transaction},
     failure::Failure,
     plan::{Step, Undo},
-    progress::tell,
+    text::tell,
 };
 
 /// How many times a lease is looked for that was confirmed: the node may be behind.
@@ -139,7 +139,7 @@ async fn take_back(carrier: &impl Carrier, undo: &Undo, fates: &mut Fates, done:
         }
     }
     if !instructions.is_empty() {
-        tell(&format!("Sending a transaction to {}", undo.what));
+        tell(format!("Sending a transaction to {}", undo.what));
         let sent = carrier.send(&instructions).await;
         if let Ok(receipt) = &sent {
             done.push(Transaction::confirmed(&undo.what, receipt));
@@ -152,7 +152,7 @@ async fn take_back(carrier: &impl Carrier, undo: &Undo, fates: &mut Fates, done:
                 // A node that is behind what it confirmed doesn't know what it costs.
                 (_, Ok(_)) => costs.push(None),
                 (Ok(Some(_)), Err(error)) => {
-                    tell(&format!("Not done: {error}"));
+                    tell(format!("Not done: {error}"));
                     fates.open.push(address);
                 }
                 (Ok(None) | Err(_), Err(_)) => fates.unknown.push(address),

@@ -20,7 +20,9 @@ use leasehold_cli::{
     config::Settings,
     failure::Failure,
     outcome::Outcome,
+    text::tell,
 };
+use solana_pubkey::Pubkey;
 
 use self::{plan::Deployment, program::Program, snapshot::Snapshot};
 pub use self::{
@@ -47,6 +49,9 @@ pub struct Args {
     /// Go on where the cluster runs other code than the committed programs/leasehold/leasehold.so.
     #[arg(long)]
     pub any_program: bool,
+    /// Wallet that is the market's authority [default: the file's, or else the keypair's]
+    #[arg(long, value_name = "WALLET")]
+    pub authority: Option<Pubkey>,
 }
 
 /// Deploys, and prints what was found and done.
@@ -62,6 +67,7 @@ pub async fn deploy(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
     let chain = Chain::new(Settings::load(&args.global)?);
     let program = Program::read(&chain).await?;
     let program = program.finding(&chain.settings.url, args.any_program)?;
+    let file = pinned(file, args.authority)?;
     let snapshot = Snapshot::read(&chain, &file).await?;
     let Deployment { plan, mut findings } = plan::plan(&file, &snapshot)?;
     findings.insert(0, program);
@@ -71,12 +77,23 @@ pub async fn deploy(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
         let outcome = Outcome::of_nothing(&plan, dry_run);
         return Ok((Report { outcome, findings }, None));
     }
-    eprintln!("{}\n", report::table(&findings, true));
+    tell(format!("{}\n", report::table(&findings, true)));
     let Carried { outcome, failure } = carry_out(&chain, &plan).await?;
     for finding in &mut findings {
         finding.end(outcome.transactions.len());
     }
     Ok((Report { outcome, findings }, failure))
+}
+
+/// The file with the authority that the flag names, which may not be another.
+fn pinned(file: MarketFile, flag: Option<Pubkey>) -> Result<MarketFile, Failure> {
+    match (file.authority()?, flag) {
+        (Some(file), Some(flag)) if file != flag => Err(Failure::Input(format!(
+            "the file's authority is {file}, and --authority is {flag}: leave one out"
+        ))),
+        (_, Some(flag)) => Ok(MarketFile { authority: Some(flag.to_string()), ..file }),
+        (_, None) => Ok(file),
+    }
 }
 
 #[cfg(test)]

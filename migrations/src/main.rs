@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use leasehold_cli::{args::parse, text::tell};
 use leasehold_migrations::{Args, run};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Args::parse()).await {
+    match run(&parse::<Args>()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("deploy: {failure}");
+            tell(format!("deploy: {failure}"));
             failure.exit_code()
         }
     }

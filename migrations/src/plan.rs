@@ -80,6 +80,7 @@ fn update(
     market: &MarketView,
     snapshot: &Snapshot,
 ) -> Result<Deployment, Failure> {
+    require_meant(file, market, &snapshot.wallet)?;
     refuse_other_rules(file, market)?;
     let (account, address) = (&market.account, market.reference.address);
     let paused = if account.paused { ", paused" } else { "" };
@@ -125,8 +126,27 @@ fn add_boards(
     }
 }
 
-/// Only whoever governs a market changes it by a file. Anybody could add boards, to a market that somebody else
-/// was faster to create.
+/// Refuses a market that somebody else was faster to create: its authority must be the one that was named, or else
+/// the wallet, also where all is as the file has it.
+fn require_meant(file: &MarketFile, market: &MarketView, wallet: &Pubkey) -> Result<(), Failure> {
+    let (id, authority) = (market.account.id, market.account.authority);
+    let meant = file.authority()?;
+    if authority == meant.unwrap_or(*wallet) {
+        return Ok(());
+    }
+    let (whose, advice) = match meant {
+        Some(meant) => (format!("not {meant}, which was named"), "choose another id"),
+        None => (
+            format!("not {wallet}"),
+            "choose another id, or where it is the right one, name it by --authority or in the file",
+        ),
+    };
+    Err(Failure::Refused(format!(
+        "market {id} is there, and its authority is {authority}, {whose}: {advice}"
+    )))
+}
+
+/// Only whoever governs a market changes it by a file. Anybody could add boards.
 fn require_authority(market: &MarketView, wallet: &Pubkey) -> Result<(), Failure> {
     let (id, authority) = (market.account.id, market.account.authority);
     if authority == *wallet {

@@ -4,7 +4,7 @@ use anchor_lang::{
     AccountDeserialize,
     solana_program::bpf_loader_upgradeable::{self, UpgradeableLoaderState},
 };
-use leasehold_cli::{chain::Chain, failure::Failure};
+use leasehold_cli::{chain::Chain, failure::Failure, text};
 use leasehold_client::fetch::FetchError;
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
@@ -63,7 +63,7 @@ impl Program {
 
     /// Refuses to go on without the committed program, saying how to deploy it. `any`: other code will do.
     pub fn finding(&self, url: &Url, any: bool) -> Result<Finding, Failure> {
-        let (id, url) = (leasehold::ID, shown(url));
+        let (id, url) = (leasehold::ID, text::url(url));
         let refused = |text: String| Err(Failure::Refused(text));
         match self {
             Program::Missing => refused(format!(
@@ -121,12 +121,6 @@ fn place_of_code(owner: &Pubkey, mut data: &[u8]) -> Option<Pubkey> {
 fn without_padding(code: &[u8]) -> &[u8] {
     let end = code.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
     code.get(..end).unwrap_or_default()
-}
-
-/// A URL as it may be repeated: those of RPC providers hold keys in their paths and queries.
-fn shown(url: &Url) -> String {
-    let plain = url.path() == "/" && url.query().is_none() && url.username().is_empty();
-    if plain { url.to_string() } else { "<URL>".to_owned() }
 }
 
 /// Owner and data of an account.
@@ -208,7 +202,10 @@ mod tests {
     #[test]
     fn where_no_program_is_none_will_do() {
         let text = refusal(&Program::Missing, "https://a.example/v2/key");
-        assert!(text.contains("--url <URL> --program-id <KEYPAIR OF") && !text.contains("key`"), "{text}");
+        assert!(
+            text.contains("--url https://a.example/<...> --program-id <KEYPAIR OF") && !text.contains("key`"),
+            "{text}"
+        );
         assert!(Program::Missing.finding(&local(), true).is_err());
         assert!(refusal(&Program::of(&[0; 4]), "http://a").contains("was closed"));
         assert!(refusal(&Program::Foreign { owner: AUTHORITY }, "http://a").contains(&AUTHORITY.to_string()));

@@ -50,7 +50,7 @@ pub enum ReceiptCommand {
 #[derive(Args)]
 pub struct ArchiveArgs {
     /// Base URL of an archive of receipts; any will do.
-    #[arg(long, env = "LEASEHOLD_ARCHIVE", value_name = "URL", value_parser = parse_http_url)]
+    #[arg(long, env = "LEASEHOLD_ARCHIVE", hide_env_values = true, value_name = "URL", value_parser = parse_http_url)]
     #[arg(value_hint = ValueHint::Url)]
     pub archive: Url,
 }

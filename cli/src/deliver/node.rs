@@ -17,7 +17,7 @@ use solana_signature::Signature;
 use tokio::time::sleep;
 
 use super::{Carrier, failed};
-use crate::{failure::Failure, plan::is_once_only, progress::tell};
+use crate::{failure::Failure, plan::is_once_only, text::tell};
 
 /// What plans are carried out on.
 pub struct Node<'a> {
@@ -91,7 +91,7 @@ impl<'a> Node<'a> {
             return Err(failed(instructions, error));
         }
         if !matches!(error, SendError::Unconfirmed { .. } | SendError::Expired { .. }) {
-            tell(&failed(instructions, error).to_string());
+            tell(failed(instructions, error).to_string());
         }
         Err(Failure::Unknown { copies: unknown })
     }

@@ -188,9 +188,7 @@ impl<'a> Fetch<'a> {
 
     /// Decimals of a mint, and the token program it belongs to.
     pub async fn mint(&self, address: Pubkey) -> Result<(u8, Pubkey), FetchError> {
-        let raw = self.existing(address).await?;
-        let state = StateWithExtensions::<Mint>::unpack(&raw.data);
-        Ok((state.map_err(|_| FetchError::Token { address })?.base.decimals, raw.owner))
+        self.existing(address).await?.mint()
     }
 
     async fn raw(&self, address: Pubkey) -> Result<Option<Raw>, FetchError> {
@@ -272,7 +270,20 @@ impl Raw {
         Ok(Fetched { address, lamports: self.lamports, account })
     }
 
+    fn mint(&self) -> Result<(u8, Pubkey), FetchError> {
+        self.require_token_program()?;
+        let state = StateWithExtensions::<Mint>::unpack(&self.data);
+        Ok((state.map_err(|_| FetchError::Token { address: self.address })?.base.decimals, self.owner))
+    }
+
+    /// Any program can have accounts that read as mints or hold balances.
+    fn require_token_program(&self) -> Result<(), FetchError> {
+        let known = [anchor_spl::token::ID, anchor_spl::token_2022::ID].contains(&self.owner);
+        if known { Ok(()) } else { Err(FetchError::Token { address: self.address }) }
+    }
+
     fn token_balance(&self) -> Result<u64, FetchError> {
+        self.require_token_program()?;
         let state = StateWithExtensions::<TokenState>::unpack(&self.data);
         Ok(state.map_err(|_| FetchError::Token { address: self.address })?.base.amount)
     }
@@ -335,5 +346,17 @@ mod tests {
         let short = Raw { data: raw.data[..50].to_vec(), ..raw };
         let damaged = short.decode::<Market>().unwrap_err();
         assert!(damaged.to_string().contains("damaged or cut short"), "{damaged}");
+    }
+
+    #[test]
+    fn only_accounts_of_the_token_programs_are_mints() {
+        let mut data = vec![0; 82];
+        (data[44], data[45]) = (6, 1); // decimals, initialized
+        let raw =
+            |owner| Raw { address: Pubkey::new_from_array([7; 32]), owner, lamports: 1, data: data.clone() };
+        for program in [anchor_spl::token::ID, anchor_spl::token_2022::ID] {
+            assert_eq!(raw(program).mint().unwrap(), (6, program));
+        }
+        assert!(matches!(raw(leasehold::ID).mint(), Err(FetchError::Token { .. })));
     }
 }

@@ -25,6 +25,7 @@ fn file() -> MarketFile {
         create::Rules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4 };
     MarketFile {
         id: 7,
+        authority: None,
         payment_mint: market.payment.mint.to_string(),
         stake_mint: market.stake.mint.to_string(),
         timelock_secs: 60,
@@ -32,6 +33,11 @@ fn file() -> MarketFile {
         rules,
         params: ParamsFile::of(market.payment, market.stake, &market.account.params),
     }
+}
+
+/// A file that names the authority of the sample's market.
+fn pinned(file: MarketFile) -> MarketFile {
+    MarketFile { authority: Some(sample::wallet(AUTHORITY).to_string()), ..file }
 }
 
 fn changed() -> MarketFile {
@@ -97,7 +103,7 @@ fn nothing_is_sent_where_all_is_as_the_file_has_it() {
     assert_eq!(states(&deployment), [UNCHANGED, ("parameters", State::Unchanged, None), BOARDS]);
     assert!(deployment.plan.steps.is_empty());
     // Whoever looks.
-    let by_others = planned(&file(), Found::Market(Box::new(view())), 1, 0).unwrap();
+    let by_others = planned(&pinned(file()), Found::Market(Box::new(view())), 1, 0).unwrap();
     assert_eq!(by_others.findings, deployment.findings);
     // Another spelling of an amount is the same amount, and what was announced to no effect stays.
     let params = ParamsFile { bond_unit: "1.00".to_owned(), ..file().params };
@@ -174,7 +180,7 @@ fn only_the_authority_changes_a_market_and_anybody_applies_what_it_announced() {
     let refused = |file: &MarketFile, change: &dyn Fn(&mut MarketView)| {
         let mut market = view();
         change(&mut market);
-        let failure = planned(file, Found::Market(Box::new(market)), 1, 100).unwrap_err();
+        let failure = planned(&pinned(file.clone()), Found::Market(Box::new(market)), 1, 100).unwrap_err();
         assert_eq!(failure.code(), 3);
         let text = failure.to_string();
         assert!(text.contains(&sample::wallet(AUTHORITY).to_string()), "{text}");
@@ -187,8 +193,30 @@ fn only_the_authority_changes_a_market_and_anybody_applies_what_it_announced() {
 
     let mut due = view();
     announced(&changed(), 100)(&mut due);
-    let applied = planned(&changed(), Found::Market(Box::new(due)), 1, 100).unwrap();
+    let market = || Found::Market(Box::new(due.clone()));
+    let applied = planned(&pinned(changed()), market(), 1, 100).unwrap();
     sends(&applied, &[data::ApplyParams::DISCRIMINATOR]);
+    assert_eq!(
+        planned(&changed(), market(), 1, 100).unwrap_err().code(),
+        3,
+        "only where it is known whose it is"
+    );
+}
+
+#[test]
+fn a_market_that_somebody_else_was_faster_to_create_is_refused() {
+    let there = || Found::Market(Box::new(view()));
+    let taken = planned(&file(), there(), 1, 100).unwrap_err();
+    assert_eq!(taken.code(), 3);
+    let text = taken.to_string();
+    assert!(text.contains(&sample::wallet(AUTHORITY).to_string()) && text.contains("--authority"), "{text}");
+    let other = MarketFile { authority: Some(sample::wallet(1).to_string()), ..file() };
+    for wallet in [1, AUTHORITY] {
+        assert_eq!(planned(&other, there(), wallet, 100).unwrap_err().code(), 3);
+    }
+    assert_eq!(planned(&pinned(file()), bare(), 1, 100).unwrap_err().code(), 3, "it would become another's");
+    assert!(planned(&pinned(file()), bare(), AUTHORITY, 100).is_ok());
+    assert!(planned(&MarketFile { authority: Some("me".to_owned()), ..file() }, there(), 1, 0).is_err());
 }
 
 #[test]
@@ -223,4 +251,6 @@ fn the_example_can_be_deployed_and_has_every_field() {
         less.remove(name);
         assert_eq!(less.try_into::<MarketFile>().is_ok(), name == "boards", "{name}");
     }
+    let pinned: MarketFile = toml::from_str(&EXAMPLE.replace("\n# authority = ", "\nauthority = ")).unwrap();
+    assert!(pinned.authority().unwrap().is_some(), "the example says how an authority is named");
 }

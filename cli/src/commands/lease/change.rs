@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     act::act,
+    amount::Money,
     chain::Chain,
     failure::Failure,
     plan::Plan,
@@ -29,7 +30,8 @@ use crate::{
 pub async fn extend(chain: &Chain, args: ExtendArgs) -> Result<(), Failure> {
     let (leased, now) = (args.lease.load(chain).await?, chain.fetch().now().await?);
     let rounds = args.length.rounds(leased.lease.terms.round_secs)?;
-    act(chain, plan_extension(&leased, now, chain.wallet()?, rounds)?).await
+    let most = most(&leased, args.max_deposit.as_deref())?;
+    act(chain, plan_extension(&leased, now, chain.wallet()?, rounds, most)?).await
 }
 
 pub async fn cancel(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
@@ -44,30 +46,55 @@ pub async fn transfer(chain: &Chain, args: TransferArgs) -> Result<(), Failure> 
 
 pub async fn replace(chain: &Chain, args: ReplaceArgs) -> Result<(), Failure> {
     let (leased, now) = (args.lease.load(chain).await?, chain.fetch().now().await?);
-    act(chain, plan_replacement(&leased, now, chain.wallet()?, args.slot)?).await
+    let most = most(&leased, args.max_deposit.as_deref())?;
+    act(chain, plan_replacement(&leased, now, chain.wallet()?, args.slot, most)?).await
 }
 
-fn plan_extension(leased: &Leased, now: i64, owner: Pubkey, rounds: u32) -> Result<Plan, Failure> {
+/// The most that was allowed to be deposited.
+fn most(leased: &Leased, text: Option<&str>) -> Result<Option<Money>, Failure> {
+    Ok(text.map(|most| leased.market.payment.parse(most)).transpose()?)
+}
+
+/// The most that is deposited: what it takes now, or what was allowed, which may not be less.
+fn limit(deposit: Money, most: Option<Money>) -> Result<Money, Failure> {
+    let most = most.unwrap_or(deposit);
+    if most.amount < deposit.amount {
+        let (takes, most) = (deposit.token.number(deposit.amount), most.token.number(most.amount));
+        let text = format!("it takes {takes} now, and --max-deposit is {most}: pass a larger one");
+        return Err(Failure::Refused(text));
+    }
+    Ok(most)
+}
+
+fn plan_extension(
+    leased: &Leased,
+    now: i64,
+    owner: Pubkey,
+    rounds: u32,
+    most: Option<Money>,
+) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
     let Leased { lease, market, board, .. } = leased;
     if market.account.paused {
         return Err(Refusal::from(LeaseholdError::MarketPaused).into());
     }
-    let (total, most) = (lease.terms.rounds.saturating_add(rounds), market.account.params.max_rounds);
-    if rounds == 0 || total > most {
-        let values = format!("it would have {total} rounds, and {most} are the most");
+    let (total, longest) = (lease.terms.rounds.saturating_add(rounds), market.account.params.max_rounds);
+    if rounds == 0 || total > longest {
+        let values = format!("it would have {total} rounds, and {longest} are the most");
         return Err(Failure::rule(LeaseholdError::LeaseLength, values));
     }
     let deposit = market.payment.money(extension(&leased.view()?, now, lease, rounds)?);
+    let most = limit(deposit, most)?;
     let wallet = market.reference.payment_account(&owner);
-    let extend = instruction::extend_lease(board, owner, leased.address, wallet, rounds, deposit.amount);
+    let extend = instruction::extend_lease(board, owner, leased.address, wallet, rounds, most.amount);
     let until = lease.until.saturating_add(rounds);
     let end = rfc3339(start_of(lease.terms.round_secs, until));
     Ok(Plan::new(format!("Extend {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as("Rounds:", "rounds", format!("{rounds} more, until {}", until.saturating_sub(1)), rounds)
         .fact("To:", "end", end)
-        .spend("deposit", deposit, wallet)
+        .money("Deposit now:", "deposit", deposit)
+        .spend("deposit", most, wallet)
         .step("extend lease", vec![extend]))
 }
 
@@ -107,19 +134,27 @@ fn plan_transfer(leased: &Leased, owner: Pubkey, new_owner: Pubkey) -> Result<Pl
         .step("transfer lease", vec![instruction::transfer_lease(owner, leased.address, new_owner)]))
 }
 
-fn plan_replacement(leased: &Leased, now: i64, owner: Pubkey, old: u16) -> Result<Plan, Failure> {
+fn plan_replacement(
+    leased: &Leased,
+    now: i64,
+    owner: Pubkey,
+    old: u16,
+    most: Option<Money>,
+) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
     let Leased { lease, market, board, .. } = leased;
     let found = replacement(&leased.view()?, now, lease, old)?;
     let wallet = market.reference.payment_account(&owner);
-    let hint = Some(found.hint);
-    let replace = instruction::replace_node(board, owner, leased.address, wallet, old, found.deposit, hint);
+    let (hint, deposit) = (Some(found.hint), market.payment.money(found.deposit));
+    let most = limit(deposit, most)?;
+    let replace = instruction::replace_node(board, owner, leased.address, wallet, old, most.amount, hint);
     Ok(Plan::new(format!("Replace slot {old} in {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as("New slot:", "new_slot", found.slot, found.slot)
         .money("Old one is paid:", "paid", market.payment.money(found.outcome.payment.net))
         .money("Old one loses:", "slashed", market.stake.money(found.outcome.slash))
-        .spend("deposit", market.payment.money(found.deposit), wallet)
+        .money("Deposit now:", "deposit", deposit)
+        .spend("deposit", most, wallet)
         .step("replace node", vec![replace]))
 }
 
@@ -145,7 +180,7 @@ mod tests {
     #[test]
     fn an_extension_costs_what_was_quoted() {
         let mut leased = sample(1);
-        let plan = plan_extension(&leased, NOW, wallet(9), 10).unwrap();
+        let plan = plan_extension(&leased, NOW, wallet(9), 10, None).unwrap();
         assert_eq!(plan.spends[0].money.amount, 2 * 10 * 60);
         assert!(only(&plan).data.starts_with(data::ExtendLease::DISCRIMINATOR));
         assert_eq!(<(u32, u64)>::try_from_slice(&only(&plan).data[8..]).unwrap(), (10, 1_200));
@@ -153,11 +188,17 @@ mod tests {
         for (owner, rounds, expected) in
             [(8, 10, "WrongAuthority"), (9, 0, "LeaseLength"), (9, 9_981, "LeaseLength")]
         {
-            assert_eq!(rule(plan_extension(&leased, NOW, wallet(owner), rounds).unwrap_err()), expected);
+            assert_eq!(
+                rule(plan_extension(&leased, NOW, wallet(owner), rounds, None).unwrap_err()),
+                expected
+            );
         }
-        assert_eq!(rule(plan_extension(&leased, NOW, wallet(9), 2_000).unwrap_err()), "MachineNotCommitted");
+        assert_eq!(
+            rule(plan_extension(&leased, NOW, wallet(9), 2_000, None).unwrap_err()),
+            "MachineNotCommitted"
+        );
         leased.market.account.paused = true;
-        assert_eq!(rule(plan_extension(&leased, NOW, wallet(9), 1).unwrap_err()), "MarketPaused");
+        assert_eq!(rule(plan_extension(&leased, NOW, wallet(9), 1, None).unwrap_err()), "MarketPaused");
     }
 
     #[test]
@@ -184,11 +225,26 @@ mod tests {
     #[test]
     fn only_a_machine_that_is_down_is_replaced() {
         let mut leased = sample(1);
-        assert_eq!(rule(plan_replacement(&leased, NOW, wallet(9), 1).unwrap_err()), "MachineNotDown");
+        assert_eq!(rule(plan_replacement(&leased, NOW, wallet(9), 1, None).unwrap_err()), "MachineNotDown");
         change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
-        let plan = plan_replacement(&leased, NOW, wallet(9), 1).unwrap();
+        let plan = plan_replacement(&leased, NOW, wallet(9), 1, None).unwrap();
         assert_eq!(plan.details()["new_slot"], 3);
         assert_eq!(plan.details()["slashed"]["amount"], "100");
         assert!(only(&plan).data.starts_with(data::ReplaceNode::DISCRIMINATOR));
+    }
+
+    #[test]
+    fn more_is_deposited_only_where_that_was_allowed() {
+        let leased = sample(1);
+        let now = plan_extension(&leased, NOW, wallet(9), 10, None).unwrap();
+        let cost = now.spends[0].money;
+        let more = leased.market.payment.money(cost.amount + 5);
+        let plan = plan_extension(&leased, NOW, wallet(9), 10, Some(more)).unwrap();
+        assert_eq!(plan.spends[0].money, more);
+        assert_eq!(plan.details()["deposit"]["amount"], cost.amount.to_string());
+        assert!(plan.steps[0].instructions[0].data.ends_with(&more.amount.to_le_bytes()));
+        let less = leased.market.payment.money(cost.amount - 1);
+        let refused = plan_extension(&leased, NOW, wallet(9), 10, Some(less)).unwrap_err();
+        assert!(refused.code() == 3 && refused.to_string().contains("--max-deposit"), "{refused}");
     }
 }

@@ -17,13 +17,17 @@ use self::{
     inventory::Inventory,
     login::{Identity, Login, User},
 };
-use super::leased::{LeaseArgs, LeaseId, Leased, load_cluster};
+use super::{
+    leased::{LeaseArgs, LeaseId, Leased},
+    tied::{Cluster, load_cluster},
+};
 use crate::{
     chain::{Chain, MarketId},
     failure::Failure,
     live::span,
     output::Format,
     progress::patiently,
+    text::tell,
     time::{rfc3339, start_of},
 };
 
@@ -41,6 +45,12 @@ pub struct ConnectArgs {
     /// Wallet that owns the cluster's leases [default: the keypair's]
     #[arg(long, value_name = "WALLET", conflicts_with = "id")]
     pub owner: Option<Pubkey>,
+    /// Take leases of the cluster, too, that this wallet opened and gave to the owner.
+    #[arg(long, value_name = "WALLET", requires = "cluster")]
+    pub buyer: Option<Pubkey>,
+    /// Keep machines at addresses of private networks, which are left out otherwise: for test networks.
+    #[arg(long)]
+    pub allow_private: bool,
     /// Form of the inventory [default: a table, or JSON where --output asks for it]
     #[arg(long, value_name = "FORM")]
     pub format: Option<Form>,
@@ -73,17 +83,20 @@ pub async fn run(chain: &Chain, args: ConnectArgs) -> Result<(), Failure> {
     let login = Login { user: args.user, port: args.port, identity: args.identity };
     let leases = match (args.id, args.cluster, args.market) {
         (Some(id), ..) => vec![LeaseArgs { id, market: args.market }.load(chain).await?],
-        (None, Some(cluster), Some(market)) => {
-            let owner = chain.wallet_or(args.owner)?;
-            patiently("Reading leases", load_cluster(chain, market, owner, cluster)).await?
+        (None, Some(number), Some(market)) => {
+            let cluster = Cluster { number, owner: chain.wallet_or(args.owner)?, buyer: args.buyer };
+            patiently("Reading leases", load_cluster(chain, market, cluster)).await?
         }
         // Nobody gets here past the definition of the arguments.
         (None, ..) => return Err(Failure::Input("give a lease, or --cluster and --market".to_owned())),
     };
     let now = chain.fetch().now().await?;
-    let (inventory, notes) = Inventory::new(args.cluster, &leases, now)?;
+    let (mut inventory, mut notes) = Inventory::new(args.cluster, &leases, now)?;
+    if !args.allow_private {
+        notes.extend(inventory.leave_out_private()?);
+    }
     for note in notes.iter().chain(&inventory.warnings()) {
-        eprintln!("leasehold: {note}");
+        tell(format!("leasehold: {note}"));
     }
     match output {
         Printed::As(format) => format.print(&inventory),

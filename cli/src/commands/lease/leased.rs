@@ -7,12 +7,14 @@ use leasehold::{error::LeaseholdError, state::Lease};
 use leasehold_client::{BoardRef, address, board::BoardView, fetch::FetchedBoard};
 use solana_pubkey::Pubkey;
 
+use super::tied::{Cluster, load_cluster};
 use crate::{
     chain::{Chain, MarketId, MarketView},
     failure::Failure,
     plan::Plan,
     progress::patiently,
     table::count,
+    text::tell,
 };
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -34,6 +36,9 @@ pub struct LeasesArgs {
     /// All leases of the keypair's wallet with this cluster number.
     #[arg(long, value_name = "NUMBER", requires = "market")]
     pub cluster: Option<u64>,
+    /// Take leases of the cluster, too, that this wallet opened and gave to the owner.
+    #[arg(long, value_name = "WALLET", requires = "cluster")]
+    pub buyer: Option<Pubkey>,
     /// The market, by number or by address; needed unless the lease is named by its address.
     #[arg(long, env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]
     pub market: Option<MarketId>,
@@ -84,52 +89,21 @@ impl LeaseArgs {
 impl LeasesArgs {
     /// Reads the leases, their boards and their market. There is at least one.
     pub async fn load(&self, chain: &Chain) -> Result<Vec<Leased>, Failure> {
+        self.load_of(chain, None).await
+    }
+
+    /// The same of another owner than the keypair's wallet.
+    pub async fn load_of(&self, chain: &Chain, owner: Option<Pubkey>) -> Result<Vec<Leased>, Failure> {
         let market = self.market;
         match (self.id, self.cluster, market) {
             (Some(id), ..) => Ok(vec![LeaseArgs { id, market }.load(chain).await?]),
-            (None, Some(cluster), Some(market)) => {
-                patiently("Reading leases", load_cluster(chain, market, chain.wallet()?, cluster)).await
+            (None, Some(number), Some(market)) => {
+                let cluster = Cluster { number, owner: chain.wallet_or(owner)?, buyer: self.buyer };
+                patiently("Reading leases", load_cluster(chain, market, cluster)).await
             }
             _ => Err(Failure::Input("name a lease, or pass --cluster and --market".to_owned())),
         }
     }
-}
-
-/// An owner's leases with that cluster number, by board and serial. There is at least one.
-pub async fn load_cluster(
-    chain: &Chain,
-    market: MarketId,
-    owner: Pubkey,
-    cluster: u64,
-) -> Result<Vec<Leased>, Failure> {
-    let fetch = chain.fetch();
-    let market = chain.market(market.0).await?;
-    let mut found = Vec::new();
-    for index in 0..market.account.next_board {
-        let board = market.board(index);
-        let leases = fetch.leases(&board.address).await?;
-        let mut ours = leases
-            .into_iter()
-            .filter(|lease| lease.account.owner == owner && lease.account.cluster == Some(cluster))
-            .peekable();
-        if ours.peek().is_none() {
-            continue;
-        }
-        let data = fetch.board(board.address).await?;
-        found.extend(ours.map(|lease| Leased {
-            address: lease.address,
-            lease: lease.account,
-            board,
-            data: data.clone(),
-            market: market.clone(),
-        }));
-    }
-    if found.is_empty() {
-        let number = market.account.id;
-        let error = format!("{owner} has no lease of cluster {cluster} on market {number}: see `lease list`");
-        return Err(Failure::Input(error));
-    }
-    Ok(found)
 }
 
 /// One plan for all leases of a cluster. Those that the rules refuse it for are told and left out.
@@ -146,7 +120,7 @@ pub fn plan_each(
         match plan(leased) {
             Ok(plan) => plans.push(plan),
             Err(error) if error.refusal().is_some() => {
-                eprintln!("Left out: {}: {error}", leased.name());
+                tell(format!("Left out: {}: {error}", leased.name()));
                 refused.get_or_insert(error);
             }
             Err(error) => return Err(error),
@@ -240,6 +214,16 @@ pub mod tests {
         assert_eq!(none.code(), 3, "no lease is left");
         let broken = |_: &Leased| Err(Failure::Declined);
         assert_eq!(plan_each(&both, "Cancel", broken).unwrap_err().code(), 4);
+    }
+
+    #[test]
+    fn a_rule_with_values_leaves_a_lease_out_as_one_without_does() {
+        let plan = |leased: &Leased| match leased.lease.serial {
+            1 => Ok(Plan::new(leased.name()).step("cancel lease", vec![])),
+            _ => Err(Failure::rule(LeaseholdError::LeaseOver, "its last round runs")),
+        };
+        let joined = plan_each(&[sample(1), sample(2)], "Cancel", plan).unwrap();
+        assert_eq!((joined.title.as_str(), joined.steps.len()), ("Cancel 1 lease", 1));
     }
 
     #[test]

@@ -7,8 +7,9 @@ mod leased;
 mod list;
 pub mod meter;
 mod open;
-mod settle;
+pub mod settle;
 mod show;
+mod tied;
 mod watch;
 
 use clap::{Args, Subcommand};
@@ -55,7 +56,7 @@ pub enum LeaseCommand {
     /// Pays the machines for the rounds they were up; refunds the rest once every round is closed. Anybody may.
     Settle(LeasesArgs),
     /// Claims what is refunded, and the part of slashed stake that is the owner's. Anybody may, for the owner.
-    Claim(LeasesArgs),
+    Claim(ClaimArgs),
     /// Adds to the deposit of a metered lease. Anybody may, for the owner.
     TopUp(TopUpArgs),
     /// Ends a metered lease six rounds after the one that runs; its owner may, and the machine's supplier.
@@ -106,6 +107,9 @@ pub struct ExtendArgs {
     /// How much longer: rounds or time, as 144r, 90m, 24h or 7d.
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Length,
+    /// Most to deposit, where it takes more by then [default: what it takes now]
+    #[arg(long, value_name = "AMOUNT")]
+    pub max_deposit: Option<String>,
 }
 
 #[derive(Args)]
@@ -122,6 +126,18 @@ pub struct ReplaceArgs {
     pub lease: LeaseArgs,
     /// Slot of the machine that is down.
     pub slot: u16,
+    /// Most to deposit, where another machine is the first that fits by then [default: what it takes now]
+    #[arg(long, value_name = "AMOUNT")]
+    pub max_deposit: Option<String>,
+}
+
+#[derive(Args)]
+pub struct ClaimArgs {
+    #[command(flatten)]
+    pub leases: LeasesArgs,
+    /// Wallet that owns the leases and is paid [default: the keypair's]
+    #[arg(long, value_name = "WALLET")]
+    pub owner: Option<Pubkey>,
 }
 
 pub async fn run(chain: &Chain, command: LeaseCommand) -> Result<(), Failure> {

@@ -4,7 +4,10 @@ use leasehold::{error::LeaseholdError, state::LeaseState};
 use leasehold_client::{error::Refusal, instruction, quote::settlement};
 use solana_pubkey::Pubkey;
 
-use super::leased::{Leased, LeasesArgs, plan_each};
+use super::{
+    ClaimArgs,
+    leased::{Leased, LeasesArgs, plan_each},
+};
 use crate::{
     act::act,
     chain::Chain,
@@ -24,14 +27,28 @@ pub async fn settle(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
     act(chain, plan_each(&leases, "Settle", |leased| plan_settlement(leased, caller, keeper))?).await
 }
 
-pub async fn claim(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
-    let (leases, signer) = (args.load(chain).await?, chain.wallet()?);
-    // Leases of a cluster have one owner.
-    let Some(Leased { market, lease, .. }) = leases.first() else { return Ok(()) };
-    let payments = chain.payee(market, lease.owner).await?;
-    let stake = chain.stake_payee(market, lease.owner).await?;
+pub async fn claim(chain: &Chain, args: ClaimArgs) -> Result<(), Failure> {
+    let (leases, signer) = (args.leases.load_of(chain, args.owner).await?, chain.wallet()?);
+    let Some(Leased { market, .. }) = leases.first() else { return Ok(()) };
+    let owner = args.owner.unwrap_or(signer);
+    for leased in &leases {
+        require_payee("lease", &leased.lease.owner, &owner, "owner")?;
+    }
+    let payments = chain.payee(market, owner).await?;
+    let stake = chain.stake_payee(market, owner).await?;
     act(chain, plan_each(&leases, "Claim from", |leased| plan_claim(leased, signer, &payments, &stake))?)
         .await
+}
+
+/// Refuses to pay anybody who was not named, whatever the RPC node says. `flag`: names another than the wallet.
+pub fn require_payee(what: &str, told: &Pubkey, meant: &Pubkey, flag: &str) -> Result<(), Failure> {
+    if told == meant {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!(
+        "the {what}'s {flag} is {told}, as the RPC node has it, and {meant} was to be paid: if you know that the \
+         other is right, name it by --{flag}"
+    )))
 }
 
 pub async fn close(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
@@ -121,6 +138,16 @@ mod tests {
         let pairs = step.instructions.iter().zip(discriminators);
         step.instructions.len() == discriminators.len()
             && pairs.into_iter().all(|(instruction, start)| instruction.data.starts_with(start))
+    }
+
+    #[test]
+    fn nobody_is_paid_who_was_not_named() {
+        assert!(require_payee("lease", &wallet(9), &wallet(9), "owner").is_ok());
+        let other = require_payee("lease", &wallet(9), &wallet(1), "owner").unwrap_err();
+        let text = other.to_string();
+        assert_eq!(other.code(), 3);
+        assert!(text.contains(&wallet(9).to_string()) && text.contains(&wallet(1).to_string()), "{text}");
+        assert!(text.ends_with("--owner"), "{text}");
     }
 
     #[test]

@@ -6,7 +6,10 @@ use clap::ValueEnum;
 use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    text::{mistake, toml_mistake},
+};
 
 /// How a file of machines is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -79,17 +82,17 @@ pub fn parse<T: DeserializeOwned>(text: &str, format: FileFormat) -> Result<Vec<
 }
 
 fn sections<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
-    let file: Sections<T> = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+    let file: Sections<T> = toml::from_str(text).map_err(|error| toml_mistake(&error, text))?;
     let row = |(place, entry)| Row { place: Place::Section(place), entry };
     Ok((1..).zip(file.machines).map(row).collect())
 }
 
 fn lines<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
     let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text.as_bytes());
-    let head = reader.headers().map_err(|error| error.to_string())?.clone();
+    let head = reader.headers().map_err(|error| mistake(&error.to_string()))?.clone();
     let mut rows = Vec::new();
     for record in reader.records() {
-        let record = record.map_err(|error| error.to_string())?;
+        let record = record.map_err(|error| mistake(&error.to_string()))?;
         // Spreadsheets keep lines that were emptied, with their commas.
         if record.iter().all(str::is_empty) {
             continue;
@@ -99,7 +102,7 @@ fn lines<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
             return Err(format!("{place}: it has {} fields, and the head {}", record.len(), head.len()));
         }
         let entry = record.deserialize(Some(&head));
-        let entry = entry.map_err(|error| format!("{place}: {}", mistake(&error, &head)))?;
+        let entry = entry.map_err(|error| format!("{place}: {}", wrong(&error, &head)))?;
         rows.push(Row { place, entry });
     }
     Ok(rows)
@@ -114,12 +117,12 @@ fn line(text: &str, record: &StringRecord) -> u64 {
 }
 
 /// What is wrong with a line, with the name of the field where that is known.
-fn mistake(error: &csv::Error, head: &StringRecord) -> String {
-    let ErrorKind::Deserialize { err, .. } = error.kind() else { return error.to_string() };
+fn wrong(error: &csv::Error, head: &StringRecord) -> String {
+    let ErrorKind::Deserialize { err, .. } = error.kind() else { return mistake(&error.to_string()) };
     let field = err.field().and_then(|field| head.get(usize::try_from(field).ok()?));
     match field {
-        Some(field) => format!("{field}: {}", err.kind()),
-        None => err.kind().to_string(),
+        Some(field) => mistake(&format!("{field}: {}", err.kind())),
+        None => mistake(&err.kind().to_string()),
     }
 }
 
@@ -182,6 +185,23 @@ mod tests {
             "\u{feff}[[machine]]\r\nname = \"a\"\r\ncount = 1\r\n[[machine]]\nname = \"b\"\ncount = 2\n";
         let rows = parse::<Pair>(text, FileFormat::Toml).unwrap();
         assert_eq!((rows[1].place.to_string(), rows[1].entry.name.as_str()), ("machine 2".to_owned(), "b"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_what_the_file_says() {
+        let secret = "11223344556677889900aabbccddeeff";
+        for text in [
+            format!("[[machine]]\nseed = \"{secret}\"\n"),
+            "[17, 18, 19, 20]".to_owned(),
+            format!("[[machine]]\nclass = [\"{secret}\"]"),
+            format!("[[machine]]\ngpus = \"{secret}\""),
+            format!("{secret}\n{secret}"),
+        ] {
+            for format in [FileFormat::Toml, FileFormat::Csv] {
+                let Err(error) = parse::<super::super::file::Entry>(&text, format) else { continue };
+                assert!(!error.contains(secret) && !error.contains("17, 18"), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,9 @@ const TOKEN_ACCOUNT: usize = 165;
 pub struct MarketFile {
     /// Number of the market, free to choose while nobody has it.
     pub id: u64,
+    /// Wallet that is the market's authority [default: whoever creates it or deploys to it]
+    #[serde(default)]
+    pub authority: Option<String>,
     /// Addresses of the mints.
     pub payment_mint: String,
     pub stake_mint: String,
@@ -40,6 +43,13 @@ pub struct MarketFile {
 }
 
 impl MarketFile {
+    /// The wallet that the file has for the market's authority.
+    pub fn authority(&self) -> Result<Option<Pubkey>, Failure> {
+        let wrong =
+            |text: &String| Failure::Input(format!("authority {text:?} is no wallet: give its address"));
+        self.authority.as_ref().map(|text| text.parse().map_err(|_| wrong(text))).transpose()
+    }
+
     /// Addresses of the mints for payments and for stake.
     pub fn mints(&self) -> Result<[Pubkey; 2], Failure> {
         Ok([mint(&self.payment_mint)?, mint(&self.stake_mint)?])
@@ -107,6 +117,11 @@ pub fn plan(
     }
     if payment.mint == stake.mint {
         return Err(Refusal::from(LeaseholdError::SameMint).into());
+    }
+    if let Some(authority) = file.authority()?.filter(|authority| *authority != wallet) {
+        return Err(Failure::Refused(format!(
+            "whoever creates a market becomes its authority: that is to be {authority}, and {wallet} signs"
+        )));
     }
     let params = file.params.params(payment, stake)?;
     let create = instruction::create_market(market, wallet, file.timelock_secs, rules, params);

@@ -13,6 +13,7 @@ use crate::{
     chain::{Chain, MarketArgs, MarketView},
     failure::Failure,
     plan::Plan,
+    text::toml_mistake,
     time::rfc3339,
 };
 
@@ -48,7 +49,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     let text =
         std::fs::read_to_string(path).map_err(|error| Failure::File { path: path.to_owned(), error })?;
     toml::from_str(&text).map_err(|error| {
-        Failure::Input(format!("{} can't be used: {}", path.display(), error.to_string().trim_end()))
+        Failure::Input(format!("{} can't be used: {}", path.display(), toml_mistake(&error, &text)))
     })
 }
 

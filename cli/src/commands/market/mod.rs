@@ -86,6 +86,9 @@ pub struct BoardsArgs {
 pub struct WithdrawArgs {
     #[command(flatten)]
     pub boards: BoardsArgs,
+    /// Wallet that is the market's authority and is paid [default: the keypair's]
+    #[arg(long, value_name = "WALLET")]
+    pub authority: Option<Pubkey>,
     /// Pay out the market's part of slashed stake instead.
     #[arg(long)]
     pub stake: bool,

@@ -7,7 +7,12 @@ use leasehold::{
 use leasehold_client::error::Refusal;
 use serde::{Deserialize, Serialize};
 
-use crate::{amount::Token, chain::name, failure::Failure};
+use crate::{
+    amount::Token,
+    chain::{is_of_names, name},
+    failure::Failure,
+    text::line,
+};
 
 /// Parameters in TOML and JSON: amounts with the decimals of their mints, rates in basis points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,8 +162,12 @@ impl Class {
         let bytes = self.name.as_bytes();
         let place = name.get_mut(..bytes.len()).filter(|_| !bytes.is_empty());
         let place = place.ok_or_else(|| {
-            Failure::Input(format!("class name {:?} has not 1 to 16 bytes: choose another", self.name))
+            Failure::Input(format!("class name {:?} has not 1 to 16 bytes: choose another", line(&self.name)))
         })?;
+        if !self.name.chars().all(is_of_names) || self.name.trim() != self.name {
+            let text = "has other characters than those of ASCII, or blanks at its ends";
+            return Err(Failure::Input(format!("class name {:?} {text}: choose another", line(&self.name))));
+        }
         place.copy_from_slice(bytes);
         Ok(HardwareClass { name, weight_bps: self.weight_bps })
     }
@@ -178,6 +187,19 @@ mod tests {
         let read: ParamsFile = toml::from_str(&text).unwrap();
         assert_eq!(read.params(market.payment, market.stake).unwrap(), market.account.params);
         assert!(toml::from_str::<ParamsFile>(&format!("extra = 1\n{text}")).is_err());
+    }
+
+    #[test]
+    fn a_class_name_of_a_file_takes_no_hold_of_a_terminal_and_looks_like_no_other() {
+        let market = view();
+        let old = ParamsFile::of(market.payment, market.stake, &market.account.params);
+        for name in ["\u{1b}[9A\u{1b}[J", "\u{410}100", "A\u{200b}", "A\n", "A ", " A"] {
+            let class = Class { name: name.to_owned(), weight_bps: 10_000 };
+            let classes = [old.classes.clone(), vec![class]].concat();
+            let new = ParamsFile { classes, fee_bps: 3_000, ..old.clone() };
+            let refused = new.params(market.payment, market.stake).unwrap_err();
+            assert!(refused.code() == 2 && !refused.to_string().contains('\u{1b}'), "{refused}");
+        }
     }
 
     #[test]

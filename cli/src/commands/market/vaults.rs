@@ -10,6 +10,7 @@ use crate::{
     act::act,
     amount::{Money, Token},
     chain::{Chain, MarketArgs, MarketView},
+    commands::lease::settle::require_payee,
     failure::Failure,
     plan::{Payee, Plan},
 };
@@ -18,7 +19,9 @@ pub async fn withdraw(chain: &Chain, args: WithdrawArgs) -> Result<(), Failure> 
     let market = chain.market(args.boards.market.id.0).await?;
     let boards = chain.boards(&market.reference.address, args.boards.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    let (signer, owner) = (chain.wallet()?, market.account.authority);
+    let signer = chain.wallet()?;
+    let owner = args.authority.unwrap_or(signer);
+    require_payee("market", &market.account.authority, &owner, "authority")?;
     let plan = if args.stake {
         plan_stake(&market, &views, signer, &chain.stake_payee(&market, owner).await?)
     } else {

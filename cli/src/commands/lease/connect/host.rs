@@ -89,11 +89,17 @@ impl Host {
             IpAddr::V4(ip) => {
                 let [first, second, ..] = ip.octets();
                 let shared = first == 100 && second & 0xc0 == 64;
+                let benchmark = first == 198 && second & 0xfe == 18;
+                let protocol = first == 192 && second == 0 && ip.octets()[2] == 0;
                 let local = ip.is_loopback() || ip.is_private() || ip.is_link_local() || shared;
-                local || first == 0 || first >= 224
+                local || benchmark || protocol || first == 0 || first >= 224
             }
-            // Only 2000::/3 is given out for the internet.
-            IpAddr::V6(ip) => ip.segments()[0] & 0xe000 != 0x2000,
+            // Only 2000::/3 is given out for the internet; of it, 6to4 and Teredo lead to addresses of IPv4, which
+            // may be any.
+            IpAddr::V6(ip) => {
+                let [first, second, ..] = ip.segments();
+                first & 0xe000 != 0x2000 || first == 0x2002 || (first == 0x2001 && second == 0)
+            }
         }
     }
 }
@@ -159,6 +165,10 @@ pub mod tests {
             "fe80::1",
             "fd00::1",
             "ff02::1",
+            "198.18.0.1",
+            "192.0.0.8",
+            "2002:7f00:1::",
+            "2001::1",
         ] {
             assert!(host("A", astray).is_astray(), "{astray}");
         }

@@ -59,6 +59,20 @@ impl Inventory {
         Ok((Inventory { cluster, hosts }, notes))
     }
 
+    /// Leaves out machines at addresses that are none of the internet. Returns which; none may be left.
+    pub fn leave_out_private(&mut self) -> Result<Option<String>, Failure> {
+        let (astray, hosts): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.hosts).into_iter().partition(Host::is_astray);
+        self.hosts = hosts;
+        let astray = some(astray.iter().map(|host| format!("{} ({})", host.name, host.address)).collect());
+        let Some(names) = astray else { return Ok(None) };
+        let note = format!("left out, for their addresses are none of the internet: {names}");
+        if self.hosts.is_empty() {
+            return Err(Failure::Refused(format!("{note}: pass --allow-private on a test network")));
+        }
+        Ok(Some(note))
+    }
+
     /// "cluster-3", or "lease-0-12".
     pub fn name(&self) -> String {
         match (self.cluster, self.hosts.first()) {
@@ -187,6 +201,21 @@ pub mod tests {
         let mut cancelled = sample(1);
         cancelled.lease.state = LeaseState::Cancelled;
         assert!(refused(cancelled, NOW).contains("is cancelled: "));
+    }
+
+    #[test]
+    fn machines_in_private_networks_are_left_out() {
+        let mut inventory = inventory("A", ["10.0.0.1", "2a00::7"]);
+        let note = inventory.leave_out_private().unwrap().unwrap();
+        assert!(note.ends_with("none of the internet: lease-0-1-slot0 (10.0.0.1)"), "{note}");
+        assert_eq!(inventory.hosts.iter().map(|host| host.slot).collect::<Vec<_>>(), [1]);
+        assert_eq!(inventory.leave_out_private().unwrap(), None);
+        let none =
+            super::tests::inventory("A", ["127.0.0.1", "2002:7f00:1::"]).leave_out_private().unwrap_err();
+        assert!(
+            none.code() == 3 && none.to_string().ends_with("pass --allow-private on a test network"),
+            "{none}"
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::{
     commands::lease::leased::{LeaseArgs, Leased},
     failure::Failure,
     node::{Node, Tab},
+    text::tell,
 };
 
 #[derive(Args)]
@@ -55,7 +56,7 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
         let signed = SignedVoucher::sign(&key, draft.unsigned(&leased, cluster(&genesis)));
         draft.voucher = Some(signed.to_base64());
         if let Some(node) = &node {
-            eprintln!("Handing it in at {}", node.url());
+            tell(format!("Handing it in at {}", node.url()));
             let best = node.hand_in(&signed).await?;
             draft.best = Some(leased.market.payment.money(best));
         }
@@ -83,7 +84,7 @@ async fn tab(chain: &Chain, node: &Node, leased: &Leased) -> Result<Tab, Failure
     let runs = leased.view()?.header.round_at(chain.fetch().now().await?).map_err(Refusal::from)?
         < machine.lease_until;
     let past = (!runs).then_some(leased.lease.serial);
-    eprintln!("Asking {} what is owed", node.url());
+    tell(format!("Asking {} what is owed", node.url()));
     Ok(node.tab(&leased.board.address, slot, past).await?)
 }
 
