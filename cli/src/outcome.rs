@@ -25,6 +25,9 @@ pub struct Outcome {
     pub transactions: Vec<Transaction>,
 }
 
+/// Names that an outcome has of its own.
+const NAMES: [&str; 7] = ["action", "result", "dry_run", "spends", "rent", "fees", "transactions"];
+
 /// How a plan ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -63,6 +66,9 @@ impl Outcome {
     }
 
     pub fn new(plan: &Plan, most: &Most, dry_run: bool) -> Self {
+        let details = plan.details();
+        // A plan's facts stand beside these, and JSON has each name once.
+        debug_assert!(NAMES.iter().all(|name| !details.contains_key(*name)), "{details:?}");
         Outcome {
             action: plan.title.clone(),
             result: End::of(&Ok(()), dry_run),
@@ -70,7 +76,7 @@ impl Outcome {
             spends: serde_json::to_value(&plan.spends).unwrap_or_default(),
             rent: most.rent.to_string(),
             fees: most.fees.to_string(),
-            details: plan.details(),
+            details,
             transactions: Vec::new(),
         }
     }

@@ -65,6 +65,28 @@ pub fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Slots in order, as people write them: 0-11, 14.
+pub fn joined(slots: &[u16]) -> String {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for slot in slots {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(*slot) => *last = *slot,
+            _ => runs.push((*slot, *slot)),
+        }
+    }
+    let run = |(first, last): &(u16, u16)| match last.saturating_sub(*first) {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first}-{last}"),
+    };
+    runs.iter().map(run).collect::<Vec<_>>().join(", ")
+}
+
+/// The same with what they are: "slot 7", "slots 0-11, 14".
+pub fn slots(slots: &[u16]) -> String {
+    format!("slot{} {}", if slots.len() == 1 { "" } else { "s" }, joined(slots))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +103,15 @@ mod tests {
         table.row(vec!["A".to_owned(), "12".to_owned()]);
         assert_eq!(table.to_string(), "CLASS     PRICE\nRTX 4090   0.35\nA            12");
         assert_eq!(labelled([("A:", "1".to_owned()), ("Long:", "2".to_owned())]), "A:     1\nLong:  2");
+    }
+
+    #[test]
+    fn slots_in_a_row_are_told_as_ranges() {
+        for (slots, expected) in
+            [(&[][..], ""), (&[7], "7"), (&[0, 1], "0, 1"), (&[0, 1, 2, 5, 7, 8, 9], "0-2, 5, 7-9")]
+        {
+            assert_eq!(joined(slots), expected);
+        }
+        assert_eq!((super::slots(&[7]), super::slots(&[0, 1, 2])), ("slot 7".into(), "slots 0-2".into()));
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     criteria::{CriteriaArgs, Length},
     failure::Failure,
     pick::{Alternative, Choice, Picked, Wish, alternatives, pick},
-    table::{Table, labelled},
+    table::{Table, labelled, slots},
     time::{rfc3339, start_of},
 };
 
@@ -165,10 +165,9 @@ impl Instead {
 
 impl fmt::Display for Offer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let slots: Vec<_> = self.slots.iter().map(u16::to_string).collect();
         let lines = [
             ("Board:", self.board.to_string()),
-            ("Machines:", format!("{} (slots {})", self.machines, slots.join(", "))),
+            ("Machines:", format!("{} ({})", self.machines, slots(&self.slots))),
             ("Rounds:", format!("{} ({} to {})", self.rounds, self.from, self.until.saturating_sub(1))),
             ("Time:", format!("{} to {}", self.start, self.end)),
             ("Total:", self.total.to_string()),

@@ -97,7 +97,7 @@ pub fn leave(
     }
     Ok(plan.money("Bonds freed:", "freed", market.stake.money(freed)).money(
         "Fees paid out:",
-        "fees",
+        "fees_paid_out",
         market.payment.money(fees),
     ))
 }
@@ -143,7 +143,7 @@ mod tests {
         let (claim, leave) = (data::ClaimKeeperFees::DISCRIMINATOR, data::LeaveSeat::DISCRIMINATOR);
         starts(&leaving, &[&[1], claim, leave]);
         assert_eq!(
-            (&leaving.details()["fees"]["amount"], &leaving.details()["freed"]["amount"]),
+            (&leaving.details()["fees_paid_out"]["amount"], &leaving.details()["freed"]["amount"]),
             (&"4".into(), &"50".into())
         );
 

@@ -13,6 +13,7 @@ use crate::{
     failure::Failure,
     pick::{Choice, Picked, pick},
     plan::Plan,
+    table::slots,
 };
 use anchor_lang::Space;
 
@@ -71,11 +72,10 @@ fn plan_one(market: &MarketView, picked: &Picked, buyer: Pubkey, most: Money, cl
     let lease = board.lease(quote.serial);
     let wallet = market.reference.payment_account(&buyer);
     let open = instruction::open_lease(&board, buyer, wallet, quote.args(most.amount, cluster));
-    let slots: Vec<_> = quote.slots.iter().map(u16::to_string).collect();
     let rounds = format!("{} to {}", quote.from, quote.until.saturating_sub(1));
     let plan = Plan::new(format!("Open lease {} on board {}", quote.serial, picked.board))
         .item("Lease:", "leases", lease, cluster::opened(market, picked))
-        .note("Machines:", format!("{} (slots {})", slots.len(), slots.join(", ")));
+        .note("Machines:", format!("{} ({})", quote.slots.len(), slots(&quote.slots)));
     let plan = match cluster {
         Some(cluster) => plan.fact("Cluster:", "cluster", cluster),
         None => plan,

@@ -8,7 +8,12 @@ use leasehold::{
 use leasehold_client::{board::BoardView, error::Refusal, listing};
 use solana_pubkey::Pubkey;
 
-use crate::{chain::MarketView, failure::Failure, plan::Plan, table::count};
+use crate::{
+    chain::MarketView,
+    failure::Failure,
+    plan::Plan,
+    table::{count, joined},
+};
 
 pub fn retire(
     market: &MarketView,
@@ -82,23 +87,6 @@ fn refused(slot: u16, error: LeaseholdError) -> Failure {
     Failure::rule(error, format!("slot {slot}"))
 }
 
-/// Slots in order, as people write them: 0-11, 14.
-pub fn joined(slots: &[u16]) -> String {
-    let mut runs: Vec<(u16, u16)> = Vec::new();
-    for slot in slots {
-        match runs.last_mut() {
-            Some((_, last)) if last.checked_add(1) == Some(*slot) => *last = *slot,
-            _ => runs.push((*slot, *slot)),
-        }
-    }
-    let run = |(first, last): &(u16, u16)| match last.saturating_sub(*first) {
-        0 => first.to_string(),
-        1 => format!("{first}, {last}"),
-        _ => format!("{first}-{last}"),
-    };
-    runs.iter().map(run).collect::<Vec<_>>().join(", ")
-}
-
 #[cfg(test)]
 pub mod tests {
     use anchor_lang::Discriminator;
@@ -124,15 +112,6 @@ pub mod tests {
         let failure = result.unwrap_err();
         assert_eq!(failure.code(), 3, "{failure}");
         failure.to_string()
-    }
-
-    #[test]
-    fn slots_in_a_row_are_told_as_ranges() {
-        for (slots, expected) in
-            [(&[][..], ""), (&[7], "7"), (&[0, 1], "0, 1"), (&[0, 1, 2, 5, 7, 8, 9], "0-2, 5, 7-9")]
-        {
-            assert_eq!(joined(slots), expected);
-        }
     }
 
     #[test]

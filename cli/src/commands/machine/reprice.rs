@@ -16,7 +16,7 @@ use solana_pubkey::Pubkey;
 use super::{
     list::commitment,
     load,
-    plan::{joined, machines, refuse_where},
+    plan::{machines, refuse_where},
     prices::{Change, Terms, from_rows, price},
     rows::{self, FileFormat},
     slots::{self, Keys, Slots},
@@ -27,7 +27,7 @@ use crate::{
     criteria::Length,
     failure::Failure,
     plan::Plan,
-    table::count,
+    table::{count, joined},
 };
 
 #[derive(Args)]

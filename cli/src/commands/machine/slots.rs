@@ -8,8 +8,8 @@ use std::{
 use leasehold_client::board::BoardView;
 use solana_pubkey::Pubkey;
 
-use super::{key::node_key, plan::joined};
-use crate::{chain::MarketView, failure::Failure};
+use super::key::node_key;
+use crate::{chain::MarketView, failure::Failure, table::joined};
 
 /// Machines as they are named on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

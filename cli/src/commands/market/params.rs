@@ -123,7 +123,7 @@ impl ParamsFile {
             ("Lease:", "lease_rounds", format!("{} to {} rounds", self.min_rounds, self.max_rounds)),
             (
                 "Fee:",
-                "fees",
+                "market_fee",
                 format!("{} bps, of which keepers get {} bps", self.fee_bps, self.keeper_share_bps),
             ),
             ("Promise:", "sla", format!("up in {} bps of the rounds", self.sla_bps)),
