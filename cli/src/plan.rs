@@ -187,6 +187,20 @@ impl Plan {
         self
     }
 
+    /// Names the market that it is about, first of all where nothing names it yet.
+    pub fn on_market(mut self, id: u64, address: Pubkey) -> Self {
+        let text = market(id, address);
+        match self.facts.iter_mut().find(|fact| fact.name == Some("market")) {
+            Some(fact) => fact.text = text,
+            None => {
+                let value = Value::String(address.to_string());
+                let name = Some("market");
+                self.facts.insert(0, Fact { label: "Market:", text, name, value, listed: false });
+            }
+        }
+        self
+    }
+
     /// Several plans as one that is agreed to once. Programs read the facts of each in a list, `parts`.
     pub fn join(title: impl Into<String>, parts: Vec<Plan>) -> Self {
         parts.into_iter().fold(Plan::new(title), |joined, part| {
@@ -230,6 +244,11 @@ impl Plan {
     }
 }
 
+/// What a market is called: "7 (address)".
+pub fn market(id: u64, address: Pubkey) -> String {
+    format!("{id} ({address})")
+}
+
 /// A wallet's associated token account, to which something is paid.
 #[derive(Clone, Copy, Debug)]
 pub struct Payee {
@@ -262,6 +281,17 @@ impl Payee {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_names_its_market_once() {
+        let address = Pubkey::new_from_array([7; 32]);
+        for plan in [Plan::new("Try"), Plan::new("Try").fact("Market:", "market", address)] {
+            let plan = plan.note("Slot:", 5).on_market(3, address);
+            let texts: Vec<_> = plan.facts.iter().map(|fact| fact.text.clone()).collect();
+            assert_eq!(texts, [format!("3 ({address})"), "5".to_owned()]);
+            assert_eq!(plan.details()["market"], address.to_string(), "as programs know it");
+        }
+    }
 
     #[test]
     fn a_missing_account_is_created_at_the_wallets_cost() {
