@@ -49,7 +49,7 @@ fn the_machine_that_was_leased_is_told_and_whether_it_is_the_quoted_one() {
     assert_eq!(quote.slots, [2]);
     for (slot, differs) in [(2, false), (1, true)] {
         let mut opened = boards[0].clone();
-        change(&mut opened, |_, slots| slots[usize::from(slot as u16)].lease = quote.serial);
+        change(&mut opened, |_, slots| slots[usize::from(slot)].lease = quote.serial);
         let got = Got::new(&opened.view().unwrap(), &quote).unwrap();
         assert_eq!((got.slot, got.differs, got.text().contains("ANOTHER")), (slot, differs, differs));
     }
