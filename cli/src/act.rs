@@ -24,7 +24,7 @@ use crate::{
 
 /// Shows a plan, asks whether to go on, and carries it out; or tells what would happen.
 pub async fn act(chain: &Chain, plan: Plan) -> Result<(), Failure> {
-    let Carried { outcome, failure } = carry_out(chain, &plan).await?;
+    let Carried { outcome, failure } = carry_out(chain, &chain.on_market(plan)).await?;
     chain.settings.output.print(&outcome);
     failure.map_or(Ok(()), Err)
 }

@@ -1,6 +1,9 @@
 //! What commands read of the chain before they plan.
 
-use std::{str::FromStr, sync::Arc};
+use std::{
+    str::FromStr,
+    sync::{Arc, OnceLock},
+};
 
 use clap::Args;
 use leasehold::state::{HardwareClass, Lease, Market};
@@ -12,7 +15,13 @@ use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_signer::Signer;
 
-use crate::{amount::Token, config::Settings, failure::Failure, plan::Payee, progress::patiently};
+use crate::{
+    amount::Token,
+    config::Settings,
+    failure::Failure,
+    plan::{Payee, Plan, market},
+    progress::patiently,
+};
 
 /// Which market is meant.
 #[derive(Args, Clone, Copy, Debug)]
@@ -39,12 +48,14 @@ impl FromStr for MarketId {
 pub struct Chain {
     pub settings: Settings,
     pub rpc: Arc<RpcClient>,
+    /// Number and address of the market that was read: commands are about one.
+    market: OnceLock<(u64, Pubkey)>,
 }
 
 impl Chain {
     pub fn new(settings: Settings) -> Self {
         let rpc = Arc::new(settings.rpc());
-        Chain { settings, rpc }
+        Chain { settings, rpc, market: OnceLock::new() }
     }
 
     pub fn fetch(&self) -> Fetch<'_> {
@@ -70,9 +81,18 @@ impl Chain {
         let fetch = self.fetch();
         let account = fetch.market(address).await.map_err(|error| missing(error, address, "such market"))?;
         let account = account.account;
+        self.market.get_or_init(|| (account.id, address));
         let (payment, stake) =
             tokio::try_join!(fetch.mint(account.payment_mint), fetch.mint(account.stake_mint))?;
         Ok(MarketView::new(address, account, payment, stake))
+    }
+
+    /// A plan that names the market that was read for it.
+    pub fn on_market(&self, plan: Plan) -> Plan {
+        match self.market.get() {
+            Some((id, address)) => plan.on_market(*id, *address),
+            None => plan,
+        }
     }
 
     /// A wallet's account for payments.
@@ -143,6 +163,11 @@ impl MarketView {
             stake: Token { mint: account.stake_mint, decimals: stake.0 },
             account,
         }
+    }
+
+    /// Its number and address.
+    pub fn name(&self) -> String {
+        market(self.account.id, self.reference.address)
     }
 
     pub fn board(&self, index: u32) -> BoardRef {

@@ -16,6 +16,7 @@ pub mod live;
 pub mod node;
 pub mod outcome;
 pub mod output;
+mod payee;
 pub mod pick;
 pub mod plan;
 pub mod progress;

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 pub use self::layout::{capped, span, with_strips};
 use self::screen::Screen;
-use crate::{failure::Failure, output::Format};
+use crate::{failure::Failure, output::Format, text::shown};
 
 /// Readings in a row that fail before watching ends.
 const MOST_FAILURES: u32 = 10;
@@ -91,7 +91,7 @@ async fn follow<F: Frame>(
                     return Err(error);
                 }
                 let secs = pause(interval, failures);
-                let text = format!("leasehold: {error}; reading again in {}", span(secs));
+                let text = shown(&format!("leasehold: {error}; reading again in {}", span(secs)));
                 // Where errors can't be told, what is watched still can.
                 let _ = show(Told::Failed(text));
             }

@@ -65,6 +65,11 @@ impl Outcome {
         Outcome::new(plan, &Most::default(), dry_run)
     }
 
+    /// Adds what became known after the plan was carried out.
+    pub fn detail(&mut self, name: &str, value: &impl Serialize) {
+        self.details.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
+    }
+
     pub fn new(plan: &Plan, most: &Most, dry_run: bool) -> Self {
         let details = plan.details();
         // A plan's facts stand beside these, and JSON has each name once.

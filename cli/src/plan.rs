@@ -7,17 +7,14 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
-use spl_associated_token_account_interface::instruction::create_associated_token_account_idempotent;
+
+pub use crate::payee::Payee;
 
 pub use self::{
     once::is_once_only,
     step::{Again, Step, Undo},
 };
 use crate::amount::Money;
-
-/// Bytes of a token account of Token-2022 with the one extension that associated accounts have; those of the
-/// classic program have five less.
-const TOKEN_ACCOUNT: usize = 170;
 
 /// Transactions of a command, and what is to be known of them.
 #[derive(Clone, Debug, Default)]
@@ -155,6 +152,20 @@ impl Plan {
         self
     }
 
+    /// Names the market that it is about, first of all where nothing names it yet.
+    pub fn on_market(mut self, id: u64, address: Pubkey) -> Self {
+        let text = market(id, address);
+        match self.facts.iter_mut().find(|fact| fact.name == Some("market")) {
+            Some(fact) => fact.text = text,
+            None => {
+                let value = Value::String(address.to_string());
+                let name = Some("market");
+                self.facts.insert(0, Fact { label: "Market:", text, name, value, listed: false });
+            }
+        }
+        self
+    }
+
     /// Several plans as one that is agreed to once. Programs read the facts of each in a list, `parts`.
     pub fn join(title: impl Into<String>, parts: Vec<Plan>) -> Self {
         parts.into_iter().fold(Plan::new(title), |joined, part| {
@@ -204,33 +215,9 @@ impl Plan {
     }
 }
 
-/// A wallet's associated token account, to which something is paid.
-#[derive(Clone, Copy, Debug)]
-pub struct Payee {
-    /// Who pays the account's rent where it is to be created.
-    pub payer: Pubkey,
-    pub owner: Pubkey,
-    pub account: Pubkey,
-    pub mint: Pubkey,
-    pub token_program: Pubkey,
-    pub exists: bool,
-}
-
-impl Payee {
-    /// Has the account created before something is paid to it.
-    pub fn prepare(&self, plan: Plan, instructions: &mut Vec<Instruction>) -> Plan {
-        if self.exists {
-            return plan;
-        }
-        // Idempotent: somebody else may create it meanwhile.
-        instructions.push(create_associated_token_account_idempotent(
-            &self.payer,
-            &self.owner,
-            &self.mint,
-            &self.token_program,
-        ));
-        plan.creates(TOKEN_ACCOUNT)
-    }
+/// What a market is called: "7 (address)".
+pub fn market(id: u64, address: Pubkey) -> String {
+    format!("{id} ({address})")
 }
 
 #[cfg(test)]
@@ -242,17 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_account_is_created_at_the_wallets_cost() {
-        let [payer, owner, account] = [1, 2, 3].map(|byte| Pubkey::new_from_array([byte; 32]));
-        let mint = Pubkey::new_from_array([4; 32]);
-        let payee = Payee { payer, owner, account, mint, token_program: Pubkey::default(), exists: false };
-        let mut instructions = Vec::new();
-        let plan = payee.prepare(Plan::new("Claim"), &mut instructions);
-        assert_eq!(plan.growths, [Growth { from: None, to: 170 }]);
-        assert_eq!(instructions.len(), 1);
-        assert!(instructions[0].accounts.iter().any(|meta| meta.pubkey == payer && meta.is_signer));
-        let plan = Payee { exists: true, ..payee }.prepare(Plan::new("Claim"), &mut instructions);
-        assert!(plan.growths.is_empty() && instructions.len() == 1);
+    fn a_plan_names_its_market_once() {
+        let address = Pubkey::new_from_array([7; 32]);
+        for plan in [Plan::new("Try"), Plan::new("Try").fact("Market:", "market", address)] {
+            let plan = plan.note("Slot:", 5).on_market(3, address);
+            let texts: Vec<_> = plan.facts.iter().map(|fact| fact.text.clone()).collect();
+            assert_eq!(texts, [format!("3 ({address})"), "5".to_owned()]);
+            assert_eq!(plan.details()["market"], address.to_string(), "as programs know it");
+        }
     }
 
     #[test]

@@ -63,9 +63,8 @@ pub fn shown(text: &str) -> String {
         let (before, found) = rest.split_at(place);
         let ends = |character: char| character.is_whitespace() || "\"'`<>()[]{},;".contains(character);
         // An address of IPv6 stands in brackets.
-        let host =
-            found.find("[").filter(|place| found.get(..*place).is_some_and(|text| text.ends_with("//")));
-        let from = host.and_then(|_| found.find(']')).map_or(0, |place| place.saturating_add(1));
+        let bracketed = ["http://[", "https://["].iter().any(|start| found.starts_with(start));
+        let from = found.find(']').filter(|_| bracketed).map_or(0, |place| place.saturating_add(1));
         let end = found
             .get(from..)
             .and_then(|text| text.find(ends))

@@ -46,7 +46,7 @@ pub struct ConnectArgs {
     #[arg(long, value_name = "WALLET", conflicts_with = "id")]
     pub owner: Option<Pubkey>,
     /// Take leases of the cluster, too, that this wallet opened and gave to the owner.
-    #[arg(long, value_name = "WALLET", requires = "cluster")]
+    #[arg(long, value_name = "WALLET", requires = "cluster", conflicts_with = "id")]
     pub buyer: Option<Pubkey>,
     /// Keep machines at addresses of private networks, which are left out otherwise: for test networks.
     #[arg(long)]

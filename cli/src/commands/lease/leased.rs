@@ -37,7 +37,7 @@ pub struct LeasesArgs {
     #[arg(long, value_name = "NUMBER", requires = "market")]
     pub cluster: Option<u64>,
     /// Take leases of the cluster, too, that this wallet opened and gave to the owner.
-    #[arg(long, value_name = "WALLET", requires = "cluster")]
+    #[arg(long, value_name = "WALLET", requires = "cluster", conflicts_with = "id")]
     pub buyer: Option<Pubkey>,
     /// The market, by number or by address; needed unless the lease is named by its address.
     #[arg(long, env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]

@@ -17,12 +17,14 @@ use leasehold::{
     state::Lease,
 };
 use leasehold_client::{
+    BoardRef,
     board::BoardView,
     error::Refusal,
     fetch::{Fetched, FetchedBoard},
     instruction,
     quote::{Quote, quote_metered},
 };
+use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use self::quoted::{MeteredOffer, MeteredQuote};
@@ -33,12 +35,13 @@ pub use self::{
 };
 use super::OpenArgs;
 use crate::{
-    act::act,
+    act::{Carried, carry_out},
     amount::Money,
     chain::{Chain, MarketView},
     commands::quote::WishArgs,
     failure::Failure,
     plan::Plan,
+    text::tell,
 };
 
 /// How the lease is to be paid.
@@ -85,7 +88,62 @@ pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     };
     let (market, boards, now) = read(chain, &args.wish).await?;
     let found = find(&market, &boards, now, &args.wish, spender)?;
-    act(chain, plan(&market, &found, chain.wallet()?, args.cluster)).await
+    let plan = chain.on_market(plan(&market, &found, chain.wallet()?, args.cluster));
+    let Carried { mut outcome, failure } = carry_out(chain, &plan).await?;
+    let opened = failure.is_none() && !chain.settings.dry_run;
+    if opened {
+        let board = market.board(found.board.header.index);
+        match got(chain, &market, &board, &found).await {
+            Ok(machine) => {
+                tell(machine.text());
+                outcome.detail("machine", &machine);
+            }
+            // It is opened all the same.
+            Err(error) => tell(format!("Which machine it got could not be read: {error}: see `lease show`")),
+        }
+    }
+    chain.settings.output.print(&outcome);
+    failure.map_or(Ok(()), Err)
+}
+
+/// The machine that a lease got.
+#[derive(Debug, Serialize)]
+struct Got {
+    slot: u16,
+    node_key: String,
+    /// It is another one than was quoted.
+    differs: bool,
+}
+
+/// Reads the lease's machine once it is opened: the one that was quoted may have been taken meanwhile.
+async fn got(
+    chain: &Chain,
+    market: &MarketView,
+    board: &BoardRef,
+    found: &Found<'_>,
+) -> Result<Got, Failure> {
+    let lease = board.lease(found.quote.serial);
+    // The node may not show yet what it confirmed.
+    let data = chain.fetch().board(board.address).await?;
+    let missing = || Failure::NotThere {
+        what: format!("machine of market {} in it", market.account.id),
+        address: lease,
+    };
+    Got::new(&data.view()?, &found.quote).ok_or_else(missing)
+}
+
+impl Got {
+    fn new(view: &BoardView, quote: &Quote) -> Option<Self> {
+        let (slot, machine) = view.leased(quote.serial).next()?;
+        let node_key = Pubkey::new_from_array(machine.node_key).to_string();
+        Some(Got { slot, node_key, differs: quote.slots != [slot] })
+    }
+
+    fn text(&self) -> String {
+        let Got { slot, node_key, differs } = self;
+        let warning = if *differs { ". It is ANOTHER than was quoted: see `lease show`" } else { "" };
+        format!("The lease has the machine of slot {slot}, key {node_key}{warning}")
+    }
 }
 
 async fn read(chain: &Chain, args: &WishArgs) -> Result<(MarketView, Vec<FetchedBoard>, i64), Failure> {
@@ -161,7 +219,12 @@ fn plan(market: &MarketView, found: &Found, buyer: Pubkey, cluster: Option<u64>)
     let deposit: Money = offer.deposit;
     Plan::new(format!("Open metered lease {} on board {}", quote.serial, board.index))
         .fact("Lease:", "lease", board.lease(quote.serial))
-        .fact_as("Machine:", "slots", offer.machine(), quote.slots.clone())
+        .fact_as(
+            "Machine:",
+            "slots",
+            format!("{}, or another that fits", offer.machine()),
+            quote.slots.clone(),
+        )
         .fact("Rounds:", "rounds", format!("{} to {}", quote.from, quote.until.saturating_sub(1)))
         .fact("From:", "start", &offer.start)
         .fact("To:", "end", &offer.end)

@@ -1,14 +1,15 @@
 //! `leasehold machine list`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold::{
     error::LeaseholdError,
     instructions::Machine,
     math::{add, pricing},
-    state::{StakeLedger, board_len},
+    state::{StakeLedger, Traits, board_len},
 };
 use leasehold_client::{board::BoardView, error::Refusal, listing};
+use serde_json::json;
 use solana_pubkey::Pubkey;
 
 use super::{ListArgs, file, rows};
@@ -22,6 +23,9 @@ use crate::{
     table::count,
     time::{rfc3339, start_of},
 };
+
+/// Machines whose keys are all told.
+const KEYS_SHOWN: usize = 3;
 
 pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     let rows = rows::read(&args.file, args.format)?;
@@ -78,12 +82,46 @@ fn plan(
         let text = format!("{}, which stay as they are", there.len());
         plan = plan.fact_as("There already:", "there_already", text, there.len());
     }
-    Ok(plan
+    Ok(listed(plan, market, &machines)
         .fact_as("Promised until:", "committed_until", format!("{end} (round {until})"), until)
         .money("Bonded:", "bonded", market.stake.money(bonds))
         .money("Left free:", "free", market.stake.money(after.free))
         .grows(board_len(0), board_len(paid))
         .steps("list machines", list))
+}
+
+/// What the machines are, and what they cost.
+fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
+    let mut classes = BTreeMap::<u16, usize>::new();
+    for machine in machines {
+        let number = classes.entry(machine.traits.class).or_default();
+        *number = number.saturating_add(1);
+    }
+    let named = |(class, number): (&u16, &usize)| format!("{number} {}", market.class_name(*class));
+    let text = classes.iter().map(named).collect::<Vec<_>>().join(", ");
+    let counted = |(class, number): (&u16, &usize)| json!({ "class": class, "machines": number });
+    let value: Vec<_> = classes.iter().map(counted).collect();
+    let mut plan = plan.fact_as("Classes:", "classes", text, value);
+    let prices = || machines.iter().map(|machine| machine.price);
+    if let Some((low, high)) = prices().min().zip(prices().max()) {
+        let [low, high] = [low, high].map(|price| market.payment.money(price));
+        let from = if low == high { String::new() } else { format!("{} to ", low.token.number(low.amount)) };
+        let value = json!({ "lowest": low, "highest": high });
+        plan = plan.fact_as("Prices:", "prices", format!("{from}{high} for a machine and hour"), value);
+    }
+    let metered = machines.iter().filter(|machine| machine.traits.flags & Traits::METERED != 0).count();
+    let keys = machines.iter().map(|machine| Pubkey::new_from_array(machine.node_key).to_string());
+    let keys: Vec<_> = keys.collect();
+    let text = match &keys[..] {
+        [first, .., last] if keys.len() > KEYS_SHOWN => format!("{first} to {last}, in the file's order"),
+        few => few.join(", "),
+    };
+    plan.fact_as("Metered:", "metered", format!("{metered} of {}", machines.len()), metered).fact_as(
+        "Node keys:",
+        "node_keys",
+        text,
+        keys,
+    )
 }
 
 /// First round that a commitment made now doesn't cover, and when it begins; or why it can't be made.
@@ -141,6 +179,12 @@ mod tests {
             (&"8000".into(), &"2000".into())
         );
         assert_eq!(plan.growths[0].to, board_len(39), "slot 2 is its own");
+        let fact = |label| plan.facts.iter().find(|fact| fact.label == label).unwrap().text.clone();
+        assert_eq!((fact("Classes:"), fact("Metered:")), ("40 RTX 4090".to_owned(), "0 of 40".to_owned()));
+        assert!(fact("Prices:").ends_with(" for a machine and hour"), "{}", fact("Prices:"));
+        let keys = plan.details()["node_keys"].as_array().unwrap().clone();
+        let [first, last] = [&keys[0], &keys[39]].map(|key| key.as_str().unwrap().to_owned());
+        assert_eq!(fact("Node keys:"), format!("{first} to {last}, in the file's order"));
         assert!(plan.steps.len() > 2);
         let mut total = 0;
         for step in &plan.steps {

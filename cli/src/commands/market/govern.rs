@@ -119,7 +119,15 @@ pub fn plan_application(market: &MarketView, now: i64) -> Result<Plan, Failure> 
         return Err(Failure::rule(LeaseholdError::TimelockRunning, format!("that is {from}")));
     }
     let apply = instruction::apply_params(&market.reference);
-    Ok(about(market, "Apply parameters announced for").step("apply params", vec![apply]))
+    let [old, new] = [&market.account.params, &pending.params]
+        .map(|params| ParamsFile::of(market.payment, market.stake, params));
+    let plan = about(market, "Apply parameters announced for");
+    let changes = new.changes(&old);
+    if changes.is_empty() {
+        return Ok(plan.fact("Changes:", "changes", "nothing").step("apply params", vec![apply]));
+    }
+    let plan = changes.into_iter().fold(plan, |plan, (label, name, text)| plan.fact(label, name, text));
+    Ok(plan.step("apply params", vec![apply]))
 }
 
 fn plan_offer(market: &MarketView, wallet: Pubkey, offered: Option<Pubkey>) -> Result<Plan, Failure> {
@@ -206,7 +214,15 @@ mod tests {
             early.code() == 3 && early.to_string().ends_with("(that is 1970-01-01T00:01:00Z)"),
             "{early}"
         );
-        assert!(starts(&plan_application(&market, 60).unwrap(), data::ApplyParams::DISCRIMINATOR));
+        let same = plan_application(&market, 60).unwrap();
+        assert!(starts(&same, data::ApplyParams::DISCRIMINATOR));
+        assert_eq!(same.details()["changes"], "nothing");
+        let mut other = market.account.params.clone();
+        other.sla_bps = 9_000;
+        market.account.pending_params = Some(PendingParams { params: other, effective_at: 60 });
+        let plan = plan_application(&market, 60).unwrap();
+        let sla = plan.details()["sla"].as_str().unwrap().to_owned();
+        assert!(sla.starts_with("up in 9000 bps of the rounds (was up in "), "{sla}");
     }
 
     #[test]

@@ -160,8 +160,8 @@ impl Draft {
         }
     }
 
-    /// What is about to be signed, and the most it can cost.
-    pub fn summary(&self, leased: &Leased) -> String {
+    /// What is about to be signed, and the most it can cost. `genesis`: the cluster's, as vouchers name it.
+    pub fn summary(&self, leased: &Leased, genesis: &str) -> String {
         let said = self.tab.as_ref().map(|said| {
             let Said { seq, units, price, .. } = said;
             let text = format!("{seq} receipts of {units} compute units, {price}; nobody has checked this");
@@ -173,6 +173,8 @@ impl Draft {
             Some(Ordering::Equal) | None => "",
         };
         let lines = [
+            ("Cluster:", format!("that of genesis hash {genesis}")),
+            ("Market:", leased.market.name()),
             ("Lease:", self.lease.clone()),
             ("Spender:", self.spender.clone()),
             ("Paid before:", self.paid.to_string()),
@@ -249,11 +251,14 @@ mod tests {
         signed.verify(&leased.meter().unwrap().spender).unwrap();
         draft.voucher = Some(signed.to_base64());
         assert_eq!(SignedVoucher::from_base64(&draft.to_string()), Ok(signed));
-        let summary = draft.summary(&leased);
+        let summary = draft.summary(&leased, "G");
         let mint = leased.market.payment.mint;
         let short = crate::amount::short(&mint);
         let line = format!("The node says:  9 receipts of 450 compute units, 0.001 of {short}; nobody has");
         assert!(summary.contains(&line), "{summary}");
+        let place =
+            format!("Cluster:        that of genesis hash G\nMarket:         {}", leased.market.name());
+        assert!(summary.contains(&place), "{summary}");
         let most = format!("At most:        0.0004 of mint {mint} (what it adds");
         assert!(summary.contains(&most), "{summary}");
         assert!(plan(&leased, Some(&tab(2_400)), None, None).is_ok());
@@ -278,13 +283,13 @@ mod tests {
         let own = |price| plan(&metered(), Some(&tab(1_000)), Some(price), None).unwrap();
         let less = own("0.0009");
         assert_eq!((less.seq, less.units, less.adds.amount), (5, 250, 300));
-        assert!(less.summary(&metered()).contains("began, less than the node asks\n"));
+        assert!(less.summary(&metered(), "G").contains("began, less than the node asks\n"));
         let ahead = own("0.002");
         assert_eq!((ahead.seq, ahead.units, ahead.adds.amount), (9, 450, 1_400));
-        assert!(ahead.summary(&metered()).contains("began, more than the node asks\n"));
+        assert!(ahead.summary(&metered(), "G").contains("began, more than the node asks\n"));
         let alone = plan(&metered(), None, Some("0.0009"), None).unwrap();
         assert_eq!((alone.seq, alone.units), (5, 250));
-        assert!(alone.tab.is_none() && !alone.summary(&metered()).contains("The node says"));
+        assert!(alone.tab.is_none() && !alone.summary(&metered(), "G").contains("The node says"));
         assert!(refused(None, Some("0.0006"), None).contains("paid before"));
         assert!(refused(None, Some("0.002401"), None).contains("more than the deposit"));
     }

@@ -43,6 +43,20 @@ fn meter(deposit: u64) -> MeterArgs {
 }
 
 #[test]
+fn the_machine_that_was_leased_is_told_and_whether_it_is_the_quoted_one() {
+    let boards = [board(0, &[800, 700])];
+    let quote = pick(&view(), &[boards[0].view().unwrap()], NOW, &ANY, 6, meter(5_000)).unwrap().quote;
+    assert_eq!(quote.slots, [2]);
+    for (slot, differs) in [(2, false), (1, true)] {
+        let mut opened = boards[0].clone();
+        change(&mut opened, |_, slots| slots[usize::from(slot)].lease = quote.serial);
+        let got = Got::new(&opened.view().unwrap(), &quote).unwrap();
+        assert_eq!((got.slot, got.differs, got.text().contains("ANOTHER")), (slot, differs, differs));
+    }
+    assert!(Got::new(&boards[0].view().unwrap(), &quote).is_none());
+}
+
+#[test]
 fn a_metered_lease_is_opened_on_the_cheapest_machine_that_allows_it() {
     let boards = [board(0, &[900]), board(1, &[800, 700]), board(2, &[])];
     let views = boards.each_ref().map(|board| board.view().unwrap());

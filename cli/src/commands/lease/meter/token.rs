@@ -1,6 +1,9 @@
 //! `leasehold lease token`: what a client of OpenAI's API shows to the machine of a metered lease.
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use clap::Args;
 use leasehold::{error::LeaseholdError, state::LeaseState};
@@ -13,12 +16,18 @@ use serde::Serialize;
 
 use super::spender::SpenderArgs;
 use crate::{
+    act::confirm,
     chain::Chain,
     commands::lease::leased::{LeaseArgs, Leased},
     criteria::Length,
     failure::Failure,
+    table::labelled,
+    text::tell,
     time::{rfc3339, start_of},
 };
+
+/// How far the clocks of the RPC node and of this machine may be apart, in seconds.
+const MAX_DRIFT: u64 = 300;
 
 #[derive(Args)]
 pub struct TokenArgs {
@@ -49,14 +58,38 @@ pub struct Issued {
 
 pub async fn run(chain: &Chain, args: TokenArgs) -> Result<(), Failure> {
     let (leased, now) = (args.lease.load(chain).await?, chain.fetch().now().await?);
+    require_clock(now, local()?)?;
     let (mut issued, token) = plan(&leased, now, args.valid)?;
     let key = args.spender.key(&chain.settings, &leased.meter()?.spender)?;
-    eprintln!("{}", issued.summary(&leased));
+    tell(issued.summary(&leased));
     if !chain.settings.dry_run {
+        confirm(&chain.settings)?;
         issued.sign(&key, token);
     }
     chain.settings.output.print(&issued);
     Ok(())
+}
+
+/// Unix seconds of this machine.
+fn local() -> Result<i64, Failure> {
+    let since =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| Failure::Input(error.to_string()))?;
+    Ok(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// Refuses a clock of the RPC node that is far from this machine's: the token would be good for longer, or less
+/// long, than was asked for.
+fn require_clock(node: i64, local: i64) -> Result<(), Failure> {
+    if node.abs_diff(local) <= MAX_DRIFT {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!(
+        "it is {} for the RPC node and {} for this machine, more than {} minutes apart: check --url and this \
+         machine's clock",
+        rfc3339(node),
+        rfc3339(local),
+        MAX_DRIFT / 60
+    )))
 }
 
 /// The token for a lease that has not ended: one that was given notice runs on for a while.
@@ -96,12 +129,17 @@ impl Issued {
 
     fn summary(&self, leased: &Leased) -> String {
         let cut = if self.cut { ", the lease's end" } else { "" };
+        let lines = [
+            ("Market:", leased.market.name()),
+            ("Lease:", self.lease.clone()),
+            ("Spender:", self.spender.clone()),
+            ("Good:", format!("from {} to {}{cut}", self.start, self.expires)),
+        ];
         format!(
-            "Call token for {}, from {} to {}{cut}. Whoever has it can use the machine at the cost of the lease: \
-             show it over TLS only.",
+            "Sign a call token for {}. Whoever has it can use the machine at the cost of the lease: show it over \
+             TLS only.\n{}",
             leased.name(),
-            self.start,
-            self.expires
+            labelled(lines)
         )
     }
 }
@@ -140,6 +178,16 @@ mod tests {
             let (issued, token) = plan(&leased, 600_000, long).unwrap();
             assert!(issued.cut && token.expiry == u64::from(UNTIL) * 600, "{long:?}");
             assert!(issued.summary(&leased).contains("to 1970-01-08T00:20:00Z, the lease's end"));
+        }
+    }
+
+    #[test]
+    fn a_node_with_another_time_lengthens_no_token() {
+        for near in [0, 300, 600] {
+            assert!(require_clock(near, 300).is_ok(), "{near}");
+        }
+        for far in [-1, 601, i64::MAX, i64::MIN] {
+            assert_eq!(require_clock(far, 300).unwrap_err().code(), 3, "{far}");
         }
     }
 

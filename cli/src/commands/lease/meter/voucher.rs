@@ -49,10 +49,10 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
         None => None,
     };
     let mut draft = draft::plan(&leased, tab.as_ref(), args.price.as_deref(), args.max.as_deref())?;
-    eprintln!("{}", draft.summary(&leased));
+    let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
+    tell(draft.summary(&leased, &genesis.to_string()));
     if !chain.settings.dry_run {
         confirm(&chain.settings)?;
-        let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
         let signed = SignedVoucher::sign(&key, draft.unsigned(&leased, cluster(&genesis)));
         draft.voucher = Some(signed.to_base64());
         if let Some(node) = &node {
