@@ -18,7 +18,7 @@ use leasehold_client::{
     instruction, listing,
     probe::SigningKey,
     quote::{self, ANY},
-    record::{Proof, SignedReceipt, SignedVoucher, voucher},
+    record::{Proof, SignedCall, SignedReceipt, SignedVoucher, voucher},
 };
 use leasehold_localnet::{Genesis, Grant, Network, Options, open_market, program};
 use leasehold_node::{
@@ -348,6 +348,7 @@ async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
     let wanted = &signed[17];
     let (lease, id) = (world.board().lease(1), wanted.id());
     demand(&world, wanted).await;
+    token(&world).await;
     assert_eq!(world.lease().await.demands, 1);
     let node = world.start("fresh.db").await;
     wait("the demand is answered", async || world.lease().await.demands == 0).await;
@@ -402,6 +403,21 @@ async fn demand(world: &World, wanted: &SignedReceipt) {
     command.args(["receipt", "demand", "--market", "1", "--yes", "--url", world.network.rpc_url(), "-k"]);
     let output = command.arg(&wallet).arg(&file).output().await.expect("it runs");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A call token, signed by `leasehold lease token`, as a process.
+async fn token(world: &World) {
+    let key = Keypair::new_from_array(spender().to_bytes());
+    let file = world.folder.path().join("spender.json");
+    write_keypair_file(&key, &file).expect("a keypair file");
+    let mut command = tokio::process::Command::new(binary());
+    command.args(["lease", "token", "0:1", "--market", "1", "--yes", "--url", world.network.rpc_url()]);
+    let output = command.arg("--spender-keypair").arg(&file).output().await.expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    let signed = SignedCall::decode(text.trim()).expect("a token");
+    signed.verify(&pubkey(&spender())).expect("the spender's");
+    assert_eq!(signed.token.lease, world.board().lease(1));
 }
 
 /// What anybody does who holds an answer: `leasehold receipt verify` and `find`, as processes.

@@ -22,7 +22,9 @@ fn readme() -> PathBuf {
 fn blocks(heading: &str, language: &str) -> Vec<String> {
     let text = fs::read_to_string(readme()).expect("the README");
     let section = text.split_once(&format!("\n{heading}\n")).expect("the heading").1;
-    let section = section.split("\n#").next().expect("a section");
+    // Comments in what commands print begin with one #.
+    let section = section.split("\n## ").next().and_then(|section| section.split("\n### ").next());
+    let section = section.expect("a section");
     let fence = format!("\n```{language}\n");
     let parts = section.split(&fence).skip(1);
     parts.map(|part| part.split_once("```\n").expect("an end").0.to_owned()).collect()
