@@ -1,6 +1,6 @@
 //! What a command is about to do: made without a network, shown before anything is signed.
 
-mod once;
+pub mod once;
 mod step;
 
 use serde::Serialize;
@@ -9,10 +9,7 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use spl_associated_token_account_interface::instruction::create_associated_token_account_idempotent;
 
-pub use self::{
-    once::is_once_only,
-    step::{Again, Step, Undo},
-};
+pub use self::step::{Again, Step, Undo};
 use crate::amount::Money;
 
 /// Bytes of a token account of Token-2022 with the one extension that associated accounts have; those of the
