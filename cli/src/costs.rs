@@ -8,7 +8,7 @@ use crate::{
     amount::{Money, sol},
     chain::Chain,
     failure::Failure,
-    plan::{Plan, Spend, Step, is_once_only},
+    plan::{Plan, Spend, Step, once::is_once_only},
 };
 
 /// Lamports that a transaction costs for each signature.

@@ -123,8 +123,7 @@ fn not_undone(open: &[Pubkey], unknown: &[Pubkey], cluster: u64) -> String {
     let parts = [tell(open, "Still open"), tell(unknown, "Open or not, the RPC node does not tell")];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     let advice = format!(
-        "look by `leasehold lease list --cluster {cluster}` and cancel by `leasehold lease cancel --cluster \
-         {cluster}`"
+        "look by `leasehold lease list --cluster {cluster}` and cancel each of these by `leasehold lease cancel`"
     );
     format!("{}: {advice}", parts.join(". "))
 }

@@ -1,6 +1,6 @@
 //! What a command is about to do: made without a network, shown before anything is signed.
 
-mod once;
+pub mod once;
 mod step;
 
 use serde::Serialize;
@@ -10,10 +10,7 @@ use solana_pubkey::Pubkey;
 
 pub use crate::payee::Payee;
 
-pub use self::{
-    once::is_once_only,
-    step::{Again, Step, Undo},
-};
+pub use self::step::{Again, Step, Undo};
 use crate::amount::Money;
 
 /// Transactions of a command, and what is to be known of them.

@@ -17,7 +17,7 @@ use solana_signature::Signature;
 use tokio::time::sleep;
 
 use super::{Carrier, failed};
-use crate::{failure::Failure, plan::is_once_only, text::tell};
+use crate::{failure::Failure, plan::once::is_once_only, text::tell};
 
 /// What plans are carried out on.
 pub struct Node<'a> {
@@ -118,9 +118,11 @@ impl Carrier for Node<'_> {
             Ok(receipt) => Ok(receipt),
             Err(error) => self.end(instructions, &copies, error).await,
         };
-        if !matches!(end, Err(Failure::Unknown { .. })) {
-            self.offered.lock().retain(|signature| !copies.contains(signature));
-        }
+        let open = match &end {
+            Err(Failure::Unknown { copies }) => &copies[..],
+            _ => &[],
+        };
+        self.offered.lock().retain(|copy| open.contains(copy) || !copies.contains(copy));
         end
     }
 
@@ -132,3 +134,6 @@ impl Carrier for Node<'_> {
         sleep(Duration::from_millis(500)).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

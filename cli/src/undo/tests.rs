@@ -105,7 +105,7 @@ async fn what_can_not_be_cancelled_is_named() {
     let Failure::NotUndone { open, unknown, .. } = &failure else { panic!("{failure}") };
     assert_eq!((&open[..], unknown.len()), (&[address(&lease(2))][..], 0));
     assert_eq!((failure.code(), done.len()), (5, 3), "the other one is cancelled all the same");
-    assert!(failure.to_string().contains("`leasehold lease cancel --cluster 5`"), "{failure}");
+    assert!(failure.to_string().contains("cancel each of these by `leasehold lease cancel`"), "{failure}");
 }
 
 #[tokio::test]

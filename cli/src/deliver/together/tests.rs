@@ -106,3 +106,19 @@ async fn a_dry_run_simulates_eight_at_a_time_and_tells_them_in_the_plans_order()
     let refused = deliver(&script, &plan(20), true, &mut Vec::new()).await.unwrap_err();
     assert_eq!((refused.code(), script.simulated.get(), script.begun_late.get()), (3, 8, 0));
 }
+
+#[tokio::test]
+async fn what_took_effect_before_a_stop_is_known() {
+    let (script, mut done, plan) = (node(20, []), Vec::new(), plan(20));
+    let some_time = async {
+        for _ in 0..12 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = deliver(&script, &plan, false, &mut done) => panic!("it was not stopped"),
+        () = some_time => {}
+    }
+    assert!(!done.is_empty() && done.len() < script.sent.get(), "{} of {}", done.len(), script.sent.get());
+}
