@@ -106,9 +106,13 @@ impl World {
 
     /// Deploys twice: the second time nothing may be sent.
     async fn settles(&self, expected: &[(&str, State)]) {
+        self.settles_as("wallet", expected).await;
+    }
+
+    async fn settles_as(&self, wallet: &str, expected: &[(&str, State)]) {
         for _ in 0..2 {
             let before = self.accounts().await;
-            let report = self.deploy(&[]).await;
+            let report = self.deploy_as(wallet, &[]).await.unwrap_or_else(|failure| panic!("{failure}"));
             assert_eq!(states(&report), expected);
             assert!(report.outcome.transactions.is_empty(), "{report}");
             assert_eq!(self.accounts().await, before);
@@ -183,9 +187,12 @@ async fn a_market_is_created_once_and_changed_when_its_time_has_come() {
     assert!(replaced.to_string().contains("instead of what was announced"), "{replaced}");
     assert_eq!(world.fee().await, 250);
     world.network.advance(Duration::from_secs(61)).await.expect("a minute later");
-    // Anybody may apply what the authority has announced.
+    // Anybody may apply what the authority has announced, who knows it for the authority.
     world.wallet("somebody").await;
-    let applied = world.deploy_as("somebody", &[]).await.expect("it applies");
+    let refused = world.deploy_as("somebody", &[]).await.expect_err("a refusal");
+    assert_eq!((refused.code(), world.fee().await == 310), (3, false), "{refused}");
+    let authority = world.wallet.to_string();
+    let applied = world.deploy_as("somebody", &["--authority", &authority]).await.expect("it applies");
     assert_eq!(states(&applied), [PROGRAM, MARKET_FOUND, ("parameters", State::Updated), BOARDS]);
     assert_eq!(world.fee().await, 310);
     world.settles(&[PROGRAM, MARKET_FOUND, PARAMS, BOARDS]).await;
@@ -215,7 +222,7 @@ async fn a_run_that_broke_off_is_taken_up_by_the_next() {
     let rest = world.deploy_as("poor", &[]).await.expect("it goes on");
     let created = [("board 0", State::Created), ("board 1", State::Created)];
     assert_eq!(states(&rest), [&[PROGRAM, MARKET_FOUND, PARAMS], &created[..]].concat());
-    world.settles(&[PROGRAM, MARKET_FOUND, PARAMS, BOARDS]).await;
+    world.settles_as("poor", &[PROGRAM, MARKET_FOUND, PARAMS, BOARDS]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
