@@ -60,3 +60,26 @@ async fn nothing_is_signed_before_somebody_at_a_terminal_agrees() {
         assert_eq!(code(session), Some(code_of));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_watched_in_place_until_ctrl_c() {
+    let stage = Stage::new(&["supplier", "buyer"]).await;
+    stage.play("cluster/1-lists", "supplier");
+    let run = |args: &str| {
+        let mut command = Command::new(binary("leasehold"));
+        let output = command.args(args.split_whitespace()).envs(stage.env("buyer")).output();
+        assert!(output.expect("it runs").status.success(), "{args}");
+    };
+    run("lease open --machines 2 --for 1h --board 0 --yes");
+    stage.pass(1).await;
+    stage.vote(1, &[1]).await;
+
+    let mut command = Command::new(binary("leasehold"));
+    command.args(["lease", "watch", "0:1", "--interval", "1"]).envs(stage.env("buyer"));
+    let mut session = spawn_command(command, Some(PATIENCE)).expect("a terminal");
+    session.exp_string("down").expect("the machine that is down");
+    // The next look: time has gone on, and it is drawn over the first.
+    session.exp_string("down").expect("it is drawn again");
+    session.send_control('c').expect("Ctrl-C");
+    assert_eq!(code(session), Some(130));
+}

@@ -1,0 +1,192 @@
+use clap::CommandFactory;
+
+use super::*;
+use crate::commands::receipt::ReceiptCommand;
+
+fn parse(args: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("leasehold").chain(args.split_whitespace()))
+}
+
+#[test]
+fn the_definition_of_arguments_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn monikers_are_those_of_solanas_tools() {
+    for (moniker, letter, url) in [
+        ("localhost", "l", "http://localhost:8899/"),
+        ("devnet", "d", "https://api.devnet.solana.com/"),
+        ("testnet", "t", "https://api.testnet.solana.com/"),
+        ("mainnet-beta", "m", "https://api.mainnet-beta.solana.com/"),
+    ] {
+        assert_eq!(parse_url(moniker).unwrap().as_str(), url);
+        assert_eq!(parse_url(letter).unwrap().as_str(), url);
+    }
+    assert_eq!(parse_url("http://127.0.0.1:1").unwrap().port(), Some(1));
+    for wrong in ["", "mainnet", "ftp://host", "http://", "127.0.0.1:8899"] {
+        assert!(parse_url(wrong).unwrap_err().starts_with("give an http"), "{wrong}");
+    }
+}
+
+#[test]
+fn options_of_all_commands_stand_before_and_after_them() {
+    let archive = "--archive http://a.example";
+    for args in [
+        format!("-u d --output json receipt verify file {archive}"),
+        format!("receipt verify file {archive} --url devnet --output json"),
+    ] {
+        let cli = parse(&args).unwrap();
+        assert_eq!(cli.global.url.as_ref().unwrap().as_str(), "https://api.devnet.solana.com/");
+        assert_eq!(cli.global.output, Format::Json);
+        assert_eq!(cli.global.commitment, None);
+        let Command::Receipt { command: ReceiptCommand::Verify(args) } = cli.command else { panic!() };
+        assert_eq!(args.file.to_str(), Some("file"));
+    }
+}
+
+#[test]
+fn every_command_says_what_it_needs() {
+    let wallet = "11111111111111111111111111111111";
+    for args in [
+        "address -k a.json".to_owned(),
+        "offers --market 1 --class H100 --country DE --sort score --limit 5 --for 24h".to_owned(),
+        "quote --market 1 --machines 8 --for 7d --max-price 0.5 --best".to_owned(),
+        "lease open --market 1 --machines 8 --for 144r --max-deposit 10 --cluster 3 -y".to_owned(),
+        format!("lease list --market 1 --owner {wallet}"),
+        "lease show 0:1 --market 1".to_owned(),
+        format!("lease show {wallet}"),
+        "lease list --market 1 --cluster 3".to_owned(),
+        "lease cancel --market 1 --cluster 3".to_owned(),
+        "lease settle --market 1 --cluster 3 -y".to_owned(),
+        "lease claim --market 1 --cluster 3".to_owned(),
+        format!("lease claim --market 1 --cluster 3 --buyer {wallet} --owner {wallet}"),
+        format!("lease close {wallet}"),
+        format!("lease extend {wallet} --for 1d --max-deposit 5 --dry-run"),
+        format!("lease transfer {wallet} {wallet}"),
+        format!("lease replace {wallet} 7 --max-deposit 5"),
+        "lease watch 0:1 --market 1 --interval 1 --output json-compact".to_owned(),
+        format!(
+            "lease connect {wallet} --allow-private --format ssh --user ubuntu --port 2222 --identity ~/.ssh/id"
+        ),
+        format!("lease connect --cluster 3 --market 1 --owner {wallet} --format ray --user ray"),
+        format!("machine watch --market 1 --supplier {wallet} --board 0"),
+        "supplier stake --market 1 12.5".to_owned(),
+        format!("supplier claim --market 1 --supplier {wallet}"),
+        "machine list --market 1 --board 0 --for 30d machines.toml".to_owned(),
+        "machine reprice --market 1 --board 0 0-11 14 --price 0.4".to_owned(),
+        "machine list --market 1 --board 0 --for 30d - --format csv".to_owned(),
+        "machine reprice --market 1 --board 0 --file prices.csv --for 30d".to_owned(),
+        format!("machine reprice --market 1 --board 0 {wallet} --price 1"),
+        format!(
+            "machine detect --market 1 --node-key {wallet} --speed 3 --country DE --region 1 \
+             --endpoint 203.0.113.7:7000 --price 0.35"
+        ),
+        "machine retire --market 1 --board 0 3".to_owned(),
+        "completion --shell zsh".to_owned(),
+        "completion".to_owned(),
+        "man /tmp/man1".to_owned(),
+        "market propose --market 1 params.toml".to_owned(),
+        "market propose --market 1 --withdraw".to_owned(),
+        format!("market authority --market 1 {wallet}"),
+        "market authority --market 1 --accept".to_owned(),
+        "market create market.toml".to_owned(),
+        "keeper bond --market 1 5000".to_owned(),
+        "keeper seat --market 1 0 --seat 3".to_owned(),
+        "keeper leave --market 1 0".to_owned(),
+        format!("keeper claim --market 1 --keeper {wallet}"),
+        format!("market withdraw --market 1 --board 0 --stake --authority {wallet}"),
+        "market burn --market 1".to_owned(),
+        "market close --market 1".to_owned(),
+        "supplier rent --market 1".to_owned(),
+        "supplier close --market 1".to_owned(),
+        "board show --market 1 0".to_owned(),
+        "quote --market 1 --for 7d --metered --deposit 10".to_owned(),
+        format!("lease open --market 1 --for 7d --metered --deposit 10 --spender {wallet} --machines 1"),
+        format!("lease top-up {wallet} 1.5"),
+        format!("lease notice {wallet}"),
+        format!("lease token {wallet} --spender-keypair a.json --valid 7d"),
+        format!("lease voucher {wallet} 1.5"),
+        format!("lease voucher {wallet} --node http://a.example --max 2"),
+        format!("log create --market 1 --operator {wallet}"),
+        format!("log show --market 1 --supplier {wallet}"),
+        "log lanes --market 1 --board 0 0-11 14".to_owned(),
+        format!("log operator --market 1 {wallet}"),
+        "log close --market 1".to_owned(),
+        "receipt demand --market 1 file".to_owned(),
+        format!("receipt enforce {wallet}"),
+        format!("receipt enforce {}", "00".repeat(32)),
+        "board trim --market 1 0".to_owned(),
+        "board close --market 1 0".to_owned(),
+    ] {
+        assert!(parse(&args).is_ok(), "{args}: {}", parse(&args).err().unwrap());
+    }
+    for args in [
+        "quote --market 1 --machines 8",
+        "quote --market 1 --for 7d",
+        "quote --market 1 --for 7d --metered",
+        "quote --market 1 --for 7d --machines 1 --deposit 10",
+        "lease open --market 1 --for 7d --metered --deposit 10 --max-deposit 5",
+        "lease open --market 1 --for 7d --machines 1 --spender 11111111111111111111111111111111",
+        "lease voucher 11111111111111111111111111111111",
+        "log lanes --market 1 --board 0",
+        "receipt enforce 0011",
+        "offers --market 1 --country DE --region 1",
+        "lease show 1 --market 1",
+        "lease settle",
+        "lease settle --cluster 3",
+        "lease cancel 0:1 --cluster 3 --market 1",
+        "machine retire --market 1 --board 0",
+        "machine reprice --market 1 --board 0 --price 1",
+        "machine reprice --market 1 --board 0 3 --file prices.csv",
+        "machine reprice --market 1 --board 0 3 --price 1 --format csv",
+        "machine detect --market 1 --speed 3 --country DE --region 1 --endpoint 1.2.3.4:5 --price 1",
+        "completion --shell tcsh",
+        "man",
+        "keeper seat --market 1",
+        "board close --market 1",
+        "market propose --market 1",
+        "market propose --market 1 params.toml --withdraw",
+        "market authority --market 1",
+        "market authority --market 1 --accept --withdraw",
+        "supplier stake --market 1 -5",
+        "lease watch 0:1 --market 1 --interval 0",
+        "lease connect --market 1",
+        "lease connect --cluster 3",
+        "lease cancel 0:1 --market 1 --buyer 11111111111111111111111111111111",
+        "lease connect 0:1 --market 1 --cluster 3",
+        "lease connect 0:1 --market 1 --owner 11111111111111111111111111111111",
+        "lease connect 0:1 --market 1 --user -oProxyCommand=x",
+        "lease connect 0:1 --market 1 --identity a{{b",
+    ] {
+        assert_eq!(parse(args).err().map(|error| error.exit_code()), Some(2), "{args}");
+    }
+}
+
+#[test]
+fn a_url_that_is_none_is_not_repeated() {
+    for args in ["-u htp://a.example/key offers --market 1 --for 1r", "receipt verify file --archive a/key"] {
+        let error = without_urls(parse(args).err().unwrap()).to_string();
+        assert!(!error.contains("key") && error.contains("<URL>"), "{error}");
+    }
+}
+
+#[test]
+fn wrong_use_ends_with_2() {
+    let id = "00".repeat(32);
+    for args in [
+        "receipt".to_owned(),
+        "receipt verify".to_owned(),
+        "receipt find 0011 --archive http://a.example".to_owned(),
+        format!("receipt find {id} --archive a.example"),
+        format!("receipt find {id} --archive http://a.example --output yaml"),
+        format!("receipt find {id} --archive http://a.example --commitment soon"),
+        format!("receipt find {id} --archive http://a.example -u nowhere"),
+        format!("receipt verify {id} --archive http://a.example --salt 00"),
+    ] {
+        assert_eq!(parse(&args).err().map(|error| error.exit_code()), Some(2), "{args}");
+    }
+    let found = parse(&format!("receipt find {id} --archive http://a.example")).unwrap();
+    let Command::Receipt { command: ReceiptCommand::Find(args) } = found.command else { panic!() };
+    assert_eq!(args.id, crate::commands::receipt::Hash([0; 32]));
+}
