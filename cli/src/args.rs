@@ -58,8 +58,8 @@ pub struct Global {
     )]
     #[arg(value_hint = ValueHint::FilePath)]
     pub keypair: Option<PathBuf>,
-    /// How settled state must be that is read, and what is sent must become: processed, confirmed or
-    /// finalized [default: confirmed]
+    /// Commitment of what is read, and to be waited for by what is sent: processed, confirmed or finalized
+    /// [default: confirmed]
     #[arg(long, global = true, value_name = "LEVEL")]
     pub commitment: Option<CommitmentConfig>,
     /// Form of what is printed on standard output.

@@ -30,7 +30,7 @@ pub struct CriteriaArgs {
     /// Least reputation, 0 to 10000.
     #[arg(long, value_name = "SCORE", default_value_t = 0)]
     pub min_score: u16,
-    /// Most to pay for a machine and hour, in the market's payment mint.
+    /// Most to pay for an hour of a machine, in the market's payment mint.
     #[arg(long, value_name = "AMOUNT")]
     pub max_price: Option<String>,
     /// Take the machines of the best reputation, and not the cheapest.

@@ -25,7 +25,8 @@ pub struct WishArgs {
     pub market: MarketArgs,
     #[command(flatten)]
     pub criteria: CriteriaArgs,
-    /// Machines: of one board where one has enough, else the cheapest of all boards; one, with --metered.
+    /// How many machines: of one board where one has enough, else the cheapest of all boards. One, with
+    /// --metered, where it can be left out.
     #[arg(long, value_name = "COUNT", required_unless_present = "metered")]
     #[arg(default_value_t = 1, hide_default_value = true)]
     pub machines: u32,

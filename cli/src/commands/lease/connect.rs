@@ -33,7 +33,7 @@ use crate::{
 
 #[derive(Args)]
 pub struct ConnectArgs {
-    /// The lease: its address, or with --market numbers of its board and its own, as 0:12.
+    /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
     #[arg(value_name = "LEASE", required_unless_present = "cluster", conflicts_with = "cluster")]
     pub id: Option<LeaseId>,
     /// The market, by number or by address; needed where the lease is named by numbers, and for a cluster.
@@ -45,7 +45,7 @@ pub struct ConnectArgs {
     /// Wallet that owns the cluster's leases [default: the keypair's]
     #[arg(long, value_name = "WALLET", conflicts_with = "id")]
     pub owner: Option<Pubkey>,
-    /// Take leases of the cluster, too, that this wallet opened and gave to the owner.
+    /// Take also the cluster's leases that this wallet opened and then gave to the owner.
     #[arg(long, value_name = "WALLET", requires = "cluster", conflicts_with = "id")]
     pub buyer: Option<Pubkey>,
     /// Keep machines at addresses of private networks, which are left out otherwise: for test networks.

@@ -19,7 +19,7 @@ use crate::{
 
 #[derive(Args, Clone, Copy, Debug)]
 pub struct LeaseArgs {
-    /// The lease: its address, or with --market numbers of its board and its own, as 0:12.
+    /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
     #[arg(value_name = "LEASE")]
     pub id: LeaseId,
     /// The market, by number or by address; needed where the lease is named by numbers.
@@ -30,13 +30,13 @@ pub struct LeaseArgs {
 /// One lease, or all of the wallet's that are tied together.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct LeasesArgs {
-    /// The lease: its address, or with --market numbers of its board and its own, as 0:12.
+    /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
     #[arg(value_name = "LEASE", required_unless_present = "cluster", conflicts_with = "cluster")]
     pub id: Option<LeaseId>,
     /// All leases of the keypair's wallet with this cluster number.
     #[arg(long, value_name = "NUMBER", requires = "market")]
     pub cluster: Option<u64>,
-    /// Take leases of the cluster, too, that this wallet opened and gave to the owner.
+    /// Take also the cluster's leases that this wallet opened and then gave to the owner.
     #[arg(long, value_name = "WALLET", requires = "cluster", conflicts_with = "id")]
     pub buyer: Option<Pubkey>,
     /// The market, by number or by address; needed unless the lease is named by its address.

@@ -47,13 +47,13 @@ pub enum LeaseCommand {
     Connect(connect::ConnectArgs),
     /// Lets a lease run longer, at the prices it was opened with.
     Extend(ExtendArgs),
-    /// Ends a lease with the round that runs; costs an hour, or 5 percent of what was left, the lesser.
+    /// Ends a lease with the round that runs; costs an hour or 5 percent of what is left, whichever is less.
     Cancel(LeasesArgs),
     /// Gives a lease, and all that is still to be claimed from it, to another wallet.
     Transfer(TransferArgs),
     /// Swaps a machine that is down for the first that fits what the lease was opened for.
     Replace(ReplaceArgs),
-    /// Pays the machines for the rounds they were up; refunds the rest once every round is closed. Anybody may.
+    /// Pays the machines for their rounds; refunds the rest once every round is closed. Anybody may: keepers do.
     Settle(LeasesArgs),
     /// Claims what is refunded, and the part of slashed stake that is the owner's. Anybody may, for the owner.
     Claim(ClaimArgs),

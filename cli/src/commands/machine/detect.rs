@@ -44,7 +44,7 @@ pub struct DetectArgs {
     /// Address and UDP port at which it answers keepers: 203.0.113.7:7000.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub endpoint: SocketAddr,
-    /// Price of the machine and hour, in the market's payment mint.
+    /// Price of an hour of the machine, in the market's payment mint.
     #[arg(long, value_name = "AMOUNT")]
     pub price: String,
     /// It takes metered leases as well.

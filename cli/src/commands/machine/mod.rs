@@ -53,6 +53,9 @@ pub enum MachineCommand {
     Detect(DetectArgs),
     /// Changes price and commitment of machines that are not leased, and makes their bonds whole.
     ///
+    /// A machine that was suspended because it lost some of its bond can be leased again then; name its
+    /// price or time again where neither is to change.
+    ///
     /// With --file, each machine has its own. The file is TOML with a section for each machine, or CSV
     /// with the same names in its first line. A machine is named by its slot or its node_key; what is left
     /// out is taken from --price and --for, or stays.

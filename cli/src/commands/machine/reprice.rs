@@ -40,7 +40,7 @@ pub struct RepriceArgs {
     /// Slots of the machines: numbers, or ranges as 0-11; or the machines' node keys.
     #[arg(value_name = "SLOT|NODE_KEY", required_unless_present = "file", conflicts_with = "file")]
     pub slots: Vec<Slots>,
-    /// Price of a machine and hour, in the market's payment mint [default: as it is]
+    /// Price of an hour of a machine, in the market's payment mint [default: as it is]
     #[arg(long, value_name = "AMOUNT")]
     pub price: Option<String>,
     /// How long they are promised from the next round on [default: as it is]
