@@ -1,16 +1,19 @@
 //! What a command is about to do: made without a network, shown before anything is signed.
 
+mod cost;
 pub mod once;
 mod step;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 pub use crate::payee::Payee;
 
-pub use self::step::{Again, Step, Undo};
+pub use self::{
+    cost::{Growth, Spend},
+    step::{Again, Step, Undo},
+};
 use crate::amount::Money;
 
 /// Transactions of a command, and what is to be known of them.
@@ -38,28 +41,6 @@ pub struct Fact {
     pub value: Value,
     /// One of several under its name: programs read a list.
     pub listed: bool,
-}
-
-/// Tokens that leave the wallet.
-#[derive(Clone, Debug, Serialize)]
-pub struct Spend {
-    /// What for: "deposit".
-    pub what: &'static str,
-    #[serde(flatten)]
-    pub money: Money,
-    /// Token account that they leave.
-    #[serde(skip)]
-    pub from: Pubkey,
-}
-
-/// An account that is created or grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Growth {
-    /// Bytes before; nothing for an account that does not exist.
-    pub from: Option<usize>,
-    pub to: usize,
-    /// Set where several plans have one account created, whose rent is paid once.
-    pub shared: Option<Pubkey>,
 }
 
 impl Plan {

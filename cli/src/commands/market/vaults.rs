@@ -137,11 +137,8 @@ fn plan_close(market: &MarketView, wallet: Pubkey, payee: &Payee) -> Result<Plan
     super::govern::require_authority(market, &wallet)?;
     let account = &market.account;
     if account.boards > 0 || account.members > 0 {
-        let refusal = Refusal::from(LeaseholdError::MarketInUse);
-        return Err(Failure::Refused(format!(
-            "{refusal} (boards: {}, suppliers and keepers: {})",
-            account.boards, account.members
-        )));
+        let values = format!("boards: {}, suppliers and keepers: {}", account.boards, account.members);
+        return Err(Failure::rule(LeaseholdError::MarketInUse, values));
     }
     let plan = Plan::new(format!("Close market {}", account.id))
         .fact("Market:", "market", market.reference.address)
