@@ -114,9 +114,8 @@ fn agree(yes: bool, terminal: bool, answer: &mut impl BufRead) -> Result<(), Fai
     if !terminal {
         return Err(Failure::NoTerminal);
     }
-    eprint!("Sign and send? [y/N] ");
     // A terminal that can't be written to is noticed when it is read from.
-    let _ = io::stderr().flush();
+    let _ = io::stderr().write_all(b"Sign and send? [y/N] ");
     let mut line = String::new();
     let read = answer.read_line(&mut line);
     match line.trim().to_ascii_lowercase().as_str() {

@@ -1,5 +1,7 @@
 //! What a plan costs at most, and whether the wallet has it.
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
 use leasehold_client::{fetch::FetchError, sender::MAX_UNITS};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
@@ -8,7 +10,7 @@ use crate::{
     amount::{Money, sol},
     chain::Chain,
     failure::Failure,
-    plan::{Plan, Spend, Step, once::is_once_only},
+    plan::{Growth, Plan, Spend, Step, once::is_once_only},
 };
 
 /// Lamports that a transaction costs for each signature.
@@ -79,15 +81,16 @@ fn require_tokens(account: Pubkey, has: u64, needed: Money) -> Result<(), Failur
 
 /// Lamports of rent for what a plan creates and enlarges.
 async fn rent(chain: &Chain, plan: &Plan) -> Result<u64, Failure> {
-    let mut sum = 0u64;
-    for growth in &plan.growths {
-        let before = match growth.from {
-            Some(bytes) => chain.rent(bytes).await?,
-            None => 0,
-        };
-        sum = sum.saturating_add(chain.rent(growth.to).await?.saturating_sub(before));
+    // A plan may create hundreds of accounts of one size.
+    let mut rents = BTreeMap::new();
+    for bytes in plan.growths.iter().flat_map(|growth| growth.from.into_iter().chain([growth.to])) {
+        if let Entry::Vacant(rent) = rents.entry(bytes) {
+            rent.insert(chain.rent(bytes).await?);
+        }
     }
-    Ok(sum)
+    let of = |bytes: usize| rents.get(&bytes).copied().unwrap_or_default();
+    let one = |growth: &Growth| of(growth.to).saturating_sub(growth.from.map_or(0, of));
+    Ok(plan.growths.iter().map(one).fold(0, u64::saturating_add))
 }
 
 /// Lamports of fees at most: each transaction that the chain takes once only may be signed anew a few times, and

@@ -1,26 +1,26 @@
 //! The command line of Leasehold. Commands are grouped as the program's instructions are, by object.
 
 pub mod act;
-pub mod amount;
+mod amount;
 pub mod archive;
 pub mod args;
 pub mod chain;
 pub mod commands;
 pub mod config;
-pub mod costs;
-pub mod criteria;
+mod costs;
+mod criteria;
 mod deliver;
 pub mod failure;
-pub mod http;
-pub mod live;
+mod http;
+mod live;
 pub mod node;
 pub mod outcome;
-pub mod output;
+mod output;
 mod payee;
-pub mod pick;
+mod pick;
 pub mod plan;
-pub mod progress;
-pub mod spread;
+mod progress;
+mod spread;
 mod stop;
 pub mod table;
 pub mod text;

@@ -35,7 +35,7 @@ impl Payee {
             &self.mint,
             &self.token_program,
         ));
-        plan.creates(TOKEN_ACCOUNT)
+        plan.creates_shared(self.account, TOKEN_ACCOUNT)
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
         let payee = Payee { payer, owner, account, mint, token_program: Pubkey::default(), exists: false };
         let mut instructions = Vec::new();
         let plan = payee.prepare(Plan::new("Claim"), &mut instructions);
-        assert_eq!(plan.growths, [Growth { from: None, to: 170 }]);
+        assert_eq!(plan.growths, [Growth { from: None, to: 170, shared: Some(account) }]);
         assert_eq!(instructions.len(), 1);
         assert!(instructions[0].accounts.iter().any(|meta| meta.pubkey == payer && meta.is_signer));
         let plan = Payee { exists: true, ..payee }.prepare(Plan::new("Claim"), &mut instructions);

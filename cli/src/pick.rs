@@ -66,16 +66,8 @@ pub struct Alternative {
 /// with the best machines where these are asked for. Where no board has enough, the cheapest or best machines
 /// of all boards, which makes a lease on each that has one of them.
 pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) -> Result<Choice, Failure> {
-    let account = &market.account;
-    if account.paused {
-        return Err(Refusal::from(LeaseholdError::MarketPaused).into());
-    }
-    let rounds = wish.length.rounds(account.rules.round_secs)?;
-    if !(account.params.min_rounds..=account.params.max_rounds).contains(&rounds) {
-        let (least, most) = (account.params.min_rounds, account.params.max_rounds);
-        let values = format!("{rounds} rounds asked for, {least} to {most} allowed");
-        return Err(Failure::rule(LeaseholdError::LeaseLength, values));
-    }
+    let rounds = wish.length.rounds(market.account.rules.round_secs)?;
+    require_allowed(market, rounds)?;
     let mut best: Option<Picked> = None;
     let mut refused = Refusal::from(LeaseholdError::NotEnoughMachines);
     for board in boards {
@@ -97,6 +89,20 @@ pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) ->
         None => return Err(refused.into()),
     };
     Ok(Choice::new(parts)?)
+}
+
+/// Refuses a lease that the market allows nobody now: none while it is paused, and none of other lengths.
+pub fn require_allowed(market: &MarketView, rounds: u32) -> Result<(), Failure> {
+    let account = &market.account;
+    if account.paused {
+        return Err(Refusal::from(LeaseholdError::MarketPaused).into());
+    }
+    let (least, most) = (account.params.min_rounds, account.params.max_rounds);
+    if !(least..=most).contains(&rounds) {
+        let values = format!("{rounds} rounds asked for, {least} to {most} allowed");
+        return Err(Failure::rule(LeaseholdError::LeaseLength, values));
+    }
+    Ok(())
 }
 
 impl Choice {

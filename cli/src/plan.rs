@@ -1,16 +1,19 @@
 //! What a command is about to do: made without a network, shown before anything is signed.
 
+mod cost;
 pub mod once;
 mod step;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 pub use crate::payee::Payee;
 
-pub use self::step::{Again, Step, Undo};
+pub use self::{
+    cost::{Growth, Spend},
+    step::{Again, Step, Undo},
+};
 use crate::amount::Money;
 
 /// Transactions of a command, and what is to be known of them.
@@ -38,26 +41,6 @@ pub struct Fact {
     pub value: Value,
     /// One of several under its name: programs read a list.
     pub listed: bool,
-}
-
-/// Tokens that leave the wallet.
-#[derive(Clone, Debug, Serialize)]
-pub struct Spend {
-    /// What for: "deposit".
-    pub what: &'static str,
-    #[serde(flatten)]
-    pub money: Money,
-    /// Token account that they leave.
-    #[serde(skip)]
-    pub from: Pubkey,
-}
-
-/// An account that is created or grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Growth {
-    /// Bytes before; nothing for an account that does not exist.
-    pub from: Option<usize>,
-    pub to: usize,
 }
 
 impl Plan {
@@ -118,12 +101,18 @@ impl Plan {
 
     /// Notes that an account of so many bytes is created.
     pub fn creates(mut self, bytes: usize) -> Self {
-        self.growths.push(Growth { from: None, to: bytes });
+        self.growths.push(Growth { from: None, to: bytes, shared: None });
+        self
+    }
+
+    /// Notes that an account of so many bytes is created, by this plan or by another that it is joined with.
+    pub fn creates_shared(mut self, account: Pubkey, bytes: usize) -> Self {
+        self.growths.push(Growth { from: None, to: bytes, shared: Some(account) });
         self
     }
 
     pub fn grows(mut self, from: usize, to: usize) -> Self {
-        self.growths.push(Growth { from: Some(from), to });
+        self.growths.push(Growth { from: Some(from), to, shared: None });
         self
     }
 
@@ -170,7 +159,11 @@ impl Plan {
             let mut joined = joined.item("Part:", "parts", part.title, details);
             joined.facts.extend(part.facts.into_iter().map(|fact| Fact { name: None, ..fact }));
             joined.spends.extend(part.spends);
-            joined.growths.extend(part.growths);
+            for growth in part.growths {
+                if growth.shared.is_none() || !joined.growths.contains(&growth) {
+                    joined.growths.push(growth);
+                }
+            }
             // What holds within a part need not hold between two.
             joined.steps.extend(part.steps.into_iter().map(|step| Step { independent: false, ..step }));
             joined
@@ -262,6 +255,15 @@ mod tests {
         plans[1].steps[1].undo = Some(crate::undo::tests::undo(1));
         plans[2].steps[1].again = Some(Again { lease: Pubkey::default(), most: 6 });
         assert!(plans.iter().all(|plan| !plan.is_independent()));
+    }
+
+    #[test]
+    fn an_account_that_several_plans_have_created_costs_rent_once() {
+        let [one, other] = [1, 2].map(|byte| Pubkey::new_from_array([byte; 32]));
+        let part = |account| Plan::new("Claim").creates_shared(account, 170).creates(9);
+        let plan = Plan::join("All", vec![part(one), part(other), part(one)]);
+        let shared: Vec<_> = plan.growths.iter().filter_map(|growth| growth.shared).collect();
+        assert_eq!((shared, plan.growths.len()), (vec![one, other], 5));
     }
 
     #[test]

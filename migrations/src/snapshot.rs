@@ -1,15 +1,14 @@
 //! What is there before anything is done.
 
-use anchor_lang::system_program;
 use leasehold_cli::{
     chain::{Chain, MarketView},
     commands::market::create::MarketFile,
     failure::Failure,
 };
-use leasehold_client::{account::DecodeError, address, fetch::FetchError};
+use leasehold_client::address;
 use solana_pubkey::Pubkey;
 
-/// The market's address, and who deploys.
+/// What is at the market's address, the cluster's time, and who deploys.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub market: Found,
@@ -45,32 +44,26 @@ impl Snapshot {
     }
 }
 
-/// Whether a market can be created at the address: nothing is there, or lamports that somebody sent.
+/// Whether a market can be created at the address: no account is there.
 fn is_free(failure: &Failure, market: Pubkey) -> bool {
-    match failure {
-        Failure::NotThere { address, .. } => *address == market,
-        Failure::Chain(FetchError::Decode { address, error: DecodeError::Owner { owner } }) => {
-            *address == market && *owner == system_program::ID
-        }
-        _ => false,
-    }
+    matches!(failure, Failure::NotThere { address, .. } if *address == market)
 }
 
 #[cfg(test)]
 mod tests {
+    use leasehold_client::{account::DecodeError, fetch::FetchError};
+
     use super::*;
 
     #[test]
-    fn lamports_at_its_address_do_not_keep_a_market_from_being_created() {
+    fn a_market_is_created_only_where_nothing_is() {
         let [market, other] = [[1; 32], [2; 32]].map(Pubkey::new_from_array);
-        let owned = |owner| {
-            Failure::Chain(FetchError::Decode { address: market, error: DecodeError::Owner { owner } })
-        };
+        let foreign = DecodeError::Owner { owner: other };
+        let foreign = Failure::Chain(FetchError::Decode { address: market, error: foreign });
         let missing = |address| Failure::NotThere { what: "such market".to_owned(), address };
         assert!(is_free(&missing(market), market));
         assert!(!is_free(&missing(other), market));
-        assert!(is_free(&owned(system_program::ID), market));
-        assert!(!is_free(&owned(other), market));
+        assert!(!is_free(&foreign, market));
         assert!(!is_free(&FetchError::Missing { address: other }.into(), market), "a mint is missing");
         assert!(!is_free(&FetchError::Clock.into(), market));
     }

@@ -15,6 +15,7 @@ use crate::{
     args::Cli,
     failure::{EXIT_CODES, Failure},
     table::count,
+    text::tell,
 };
 
 #[derive(Args)]
@@ -27,7 +28,7 @@ pub struct ManArgs {
 pub fn run(args: &ManArgs) -> Result<(), Failure> {
     let failed = |error| Failure::File { path: args.dir.clone(), error };
     let pages = write(&args.dir).map_err(failed)?;
-    eprintln!("Wrote {} to {}", count(pages, "page"), args.dir.display());
+    tell(format!("Wrote {} to {}", count(pages, "page"), args.dir.display()));
     Ok(())
 }
 

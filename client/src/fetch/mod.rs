@@ -5,6 +5,7 @@
 mod record;
 mod snapshot;
 
+use anchor_lang::system_program;
 use anchor_spl::token_2022::spl_token_2022::{
     extension::StateWithExtensions,
     state::{Account as TokenState, Mint},
@@ -193,12 +194,13 @@ impl<'a> Fetch<'a> {
 
     async fn raw(&self, address: Pubkey) -> Result<Option<Raw>, FetchError> {
         let response = self.rpc.get_account_with_commitment(&address, self.commitment).await?;
-        Ok(response.value.map(|account| Raw {
+        let raw = response.value.map(|account| Raw {
             address,
             owner: account.owner,
             lamports: account.lamports,
             data: account.data,
-        }))
+        });
+        Ok(raw.filter(Raw::is_created))
     }
 
     async fn existing(&self, address: Pubkey) -> Result<Raw, FetchError> {
@@ -255,6 +257,12 @@ struct Raw {
 }
 
 impl Raw {
+    /// Whether there is more than lamports: anybody can send those to the address of a board that was closed, or of
+    /// a lease to come, which stays free for the program to create.
+    fn is_created(&self) -> bool {
+        self.owner != system_program::ID || !self.data.is_empty()
+    }
+
     fn decode<T: Stored>(&self) -> Result<Fetched<T>, FetchError> {
         self.check(T::decode(&self.data))
     }
@@ -325,6 +333,14 @@ mod tests {
         assert_eq!(at(&data(&snapshot.keepers[0].1), MARKET_OFFSET), snapshot.address);
         let lease = &snapshot.boards[0].leases[0].1;
         assert_eq!(at(&data(lease), BOARD_OFFSET), snapshot.boards[0].address);
+    }
+
+    #[test]
+    fn lamports_alone_are_no_account() {
+        let raw = |owner, data: &[u8]| Raw { address: CLOCK, owner, lamports: 1, data: data.to_vec() };
+        assert!(!raw(system_program::ID, &[]).is_created());
+        assert!(raw(system_program::ID, &[0]).is_created());
+        assert!(raw(leasehold::ID, &[]).is_created());
     }
 
     #[test]

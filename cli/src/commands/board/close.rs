@@ -1,7 +1,7 @@
 //! `leasehold board trim` and `close`.
 
 use leasehold::error::LeaseholdError;
-use leasehold_client::{board::BoardView, error::Refusal, instruction, listing};
+use leasehold_client::{board::BoardView, instruction, listing};
 use solana_pubkey::Pubkey;
 
 use super::BoardArgs;
@@ -52,17 +52,15 @@ fn plan_trim(market: &MarketView, view: &BoardView, payer: Pubkey) -> Result<Pla
 fn plan_close(market: &MarketView, view: &BoardView, payee: &Payee) -> Result<Plan, Failure> {
     let (header, board) = (view.header, market.board(view.header.index));
     if header.creator != payee.owner {
-        let refusal = Refusal::from(LeaseholdError::WrongAuthority);
-        return Err(Failure::Refused(format!("{refusal} (board {} is {}'s)", board.index, header.creator)));
+        let values = format!("board {} is {}'s", board.index, header.creator);
+        return Err(Failure::rule(LeaseholdError::WrongAuthority, values));
     }
     let seats = header.taken_seats().count_ones();
     if header.slots > 0 || header.leases > 0 || seats > 0 || !header.ledger.is_empty() {
-        let refusal = Refusal::from(LeaseholdError::BoardInUse);
         let money = if header.ledger.is_empty() { "no" } else { "some" };
-        return Err(Failure::Refused(format!(
-            "{refusal} (slots: {}, leases: {}, seats held: {seats}, {money} money)",
-            header.slots, header.leases
-        )));
+        let values =
+            format!("slots: {}, leases: {}, seats held: {seats}, {money} money", header.slots, header.leases);
+        return Err(Failure::rule(LeaseholdError::BoardInUse, values));
     }
     let plan = Plan::new(format!("Close board {}", board.index)).fact("Board:", "board", board.address).fact(
         "Rent goes to:",

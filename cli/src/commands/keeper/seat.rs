@@ -49,7 +49,7 @@ fn plan_seat(
     let (index, wallet, header) = (board.header.index, keeper.authority, board.header);
     let refused = |refusal: Refusal, values: String| {
         let seats = count(header.seat_count.into(), "seat");
-        Err(Failure::Refused(format!("{refusal} (board {index}, which has {seats}: {values})")))
+        Err(Failure::rule(refusal, format!("board {index}, which has {seats}: {values}")))
     };
     if let Some((held, _)) = board.seat_of(&wallet) {
         return refused(LeaseholdError::SecondSeat.into(), format!("the wallet holds seat {held}"));

@@ -40,6 +40,7 @@ use crate::{
     chain::{Chain, MarketView},
     commands::quote::WishArgs,
     failure::Failure,
+    pick::require_allowed,
     plan::Plan,
     text::tell,
 };
@@ -182,13 +183,7 @@ fn pick<'a>(
     rounds: u32,
     meter: MeterArgs,
 ) -> Result<Found<'a>, Failure> {
-    let account = &market.account;
-    if account.paused {
-        return Err(Refusal::from(LeaseholdError::MarketPaused).into());
-    }
-    if !(account.params.min_rounds..=account.params.max_rounds).contains(&rounds) {
-        return Err(Refusal::from(LeaseholdError::LeaseLength).into());
-    }
+    require_allowed(market, rounds)?;
     let rank = |quote: &Quote| {
         let score = if criteria.policy == Policy::Best { quote.hint.score } else { 0 };
         (std::cmp::Reverse(score), quote.hint.price)

@@ -27,23 +27,7 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     let (now, buyer) = (chain.fetch().now().await?, chain.wallet()?);
     let choice = pick(&market, &views, now, &args.wish.wish(&market)?)?;
     let most = args.max_deposit.as_deref().map(|most| market.payment.parse(most)).transpose()?;
-    let plan = plan(&market, &choice, buyer, most, args.cluster)?;
-    if plan.is_undone() {
-        let balance = chain.fetch().balance(market.reference.payment_account(&buyer)).await?;
-        require_balance(&market, balance.unwrap_or_default(), choice.deposit)?;
-    }
-    act(chain, plan).await
-}
-
-/// Refuses a wallet that would run out of tokens between two transactions.
-fn require_balance(market: &MarketView, balance: u64, deposit: u64) -> Result<(), Failure> {
-    if balance >= deposit {
-        return Ok(());
-    }
-    let (has, costs) = (market.payment.money(balance), market.payment.number(deposit));
-    Err(Failure::Refused(format!(
-        "the wallet has {has} and it costs {costs}: put more tokens into its account"
-    )))
+    act(chain, plan(&market, &choice, buyer, most, args.cluster)?).await
 }
 
 /// Opens the leases that were quoted, or such that cost at most `most`.
@@ -137,13 +121,6 @@ mod tests {
         assert_eq!((plan.steps[0].instructions.len(), plan.spends[0].money.amount), (2, 2_000));
         let refused = super::plan(&view(), &choice, wallet(9), most(1_079), None).unwrap_err();
         assert!(refused.to_string().contains("it costs 0.00108 now"), "{refused}");
-    }
-
-    #[test]
-    fn a_wallet_that_would_run_out_between_two_parts_is_refused() {
-        assert!(require_balance(&view(), 720, 720).is_ok());
-        let poor = require_balance(&view(), 719, 720).unwrap_err();
-        assert!(poor.code() == 3 && poor.to_string().contains("it costs 0.00072"), "{poor}");
     }
 
     #[test]

@@ -106,6 +106,9 @@ fn plan_closing(leased: &Leased, now: i64) -> Result<Plan, Failure> {
     if lease.state != LeaseState::Settled {
         return refuse(LeaseholdError::LeaseNotSettled);
     }
+    if lease.demands > 0 {
+        return refuse(LeaseholdError::DemandsLeft);
+    }
     if lease.refund_due > 0 || lease.compensation_due > 0 {
         return refuse(LeaseholdError::LeaseHoldsMoney);
     }
@@ -207,6 +210,9 @@ mod tests {
         assert_eq!(rule(plan_closing(&sample(1), later).unwrap_err()), "LeaseNotSettled");
         assert_eq!(rule(plan_closing(&leased, later).unwrap_err()), "LeaseHoldsMoney");
         (leased.lease.refund_due, leased.lease.compensation_due) = (0, 0);
+        leased.lease.demands = 1;
+        assert_eq!(rule(plan_closing(&leased, later).unwrap_err()), "DemandsLeft");
+        leased.lease.demands = 0;
         assert_eq!(rule(plan_closing(&leased, later - 1).unwrap_err()), "DisputesOpen");
         assert!(starts(&plan_closing(&leased, later).unwrap(), &[data::CloseLease::DISCRIMINATOR]));
     }

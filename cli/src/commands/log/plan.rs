@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_log_is_created_once() {
         let plan = create(&view(), wallet(0), None, wallet(7)).unwrap();
-        assert_eq!(plan.growths, [Growth { from: None, to: LANES_OFFSET }]);
+        assert_eq!(plan.growths, [Growth { from: None, to: LANES_OFFSET, shared: None }]);
         let expected = [data::CreateLog::DISCRIMINATOR, wallet(7).as_ref()].concat();
         assert_eq!(plan.steps[0].instructions[0].data, expected);
         assert_eq!(plan.details()["log"], sample(&[]).address.to_string());
@@ -138,7 +138,7 @@ mod tests {
         let plan = lanes(&view(), &board, wallet(0), &sample(&[1]), &[0, 1, 2]).unwrap();
         assert_eq!(plan.details()["slots"], serde_json::json!([0, 2]));
         assert_eq!(plan.details()["skipped"], serde_json::json!([1]));
-        assert_eq!(plan.growths, [Growth { from: Some(log_len(1)), to: log_len(3) }]);
+        assert_eq!(plan.growths, [Growth { from: Some(log_len(1)), to: log_len(3), shared: None }]);
         let [step] = &plan.steps[..] else { panic!() };
         let open = &step.instructions[0];
         assert!(open.data.starts_with(data::OpenLanes::DISCRIMINATOR));

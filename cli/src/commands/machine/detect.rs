@@ -18,6 +18,7 @@ use crate::{
     chain::{Chain, MarketArgs, MarketView},
     criteria::Country,
     failure::Failure,
+    text::tell,
 };
 
 /// How long nvidia-smi may take. Without its daemon it first wakes every GPU, for seconds each.
@@ -77,7 +78,7 @@ pub async fn run(chain: &Chain, args: DetectArgs) -> Result<(), Failure> {
 
 /// What nvidia-smi answers.
 async fn ask(program: &PathBuf) -> Result<String, Failure> {
-    eprintln!("Asking {} for GPUs", program.display());
+    tell(format!("Asking {} for GPUs", program.display()));
     let wrong = |what: String| Failure::Input(format!("{} {what}", program.display()));
     let mut command = Command::new(program);
     let answer = command.args(gpus::QUERY).stdin(Stdio::null()).kill_on_drop(true).output();

@@ -67,10 +67,7 @@ fn plan(
         machines.iter().try_fold(0, |sum, machine| add(sum, bond(market, machine)?).map_err(Refusal::from));
     let bonds = bonds?;
     let mut after = *stake;
-    after.bond(bonds).map_err(|error| {
-        let (needed, free) = (market.stake.number(bonds), market.stake.number(stake.free));
-        Failure::rule(error, format!("the bonds take {needed}, and {free} are free"))
-    })?;
+    after.bond(bonds).map_err(|error| lacking(market, error, bonds, stake))?;
     let board = market.board(view.header.index);
     // Slots that the supplier left itself hold their rent already.
     let own = view.vacant().filter(|(_, slot)| slot.supplier == supplier).count();
@@ -122,6 +119,12 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
         text,
         keys,
     )
+}
+
+/// Says that bonds of so many stake units are refused, and how much is free.
+pub fn lacking(market: &MarketView, error: impl Into<Refusal>, bonds: u64, stake: &StakeLedger) -> Failure {
+    let (needed, free) = (market.stake.number(bonds), market.stake.number(stake.free));
+    Failure::rule(error, format!("the bonds take {needed}, and {free} are free"))
 }
 
 /// First round that a commitment made now doesn't cover, and when it begins; or why it can't be made.

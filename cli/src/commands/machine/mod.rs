@@ -147,9 +147,9 @@ pub async fn run(chain: &Chain, command: MachineCommand) -> Result<(), Failure> 
         }
         MachineCommand::Forfeit(args) => {
             let (market, board) = load(chain, args.market, args.board).await?;
-            let (view, wallet) = (board.view()?, chain.wallet()?);
+            let (view, wallet, now) = (board.view()?, chain.wallet()?, chain.fetch().now().await?);
             let slots = slots::numbers(&market, &view, wallet, &args.slots)?;
-            plan::forfeit(&market, &view, wallet, &slots)?
+            plan::forfeit(&market, &view, wallet, now, &slots)?
         }
     };
     act(chain, plan).await

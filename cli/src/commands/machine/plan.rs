@@ -42,11 +42,14 @@ pub fn forfeit(
     market: &MarketView,
     view: &BoardView,
     authority: Pubkey,
+    now: i64,
     slots: &[u16],
 ) -> Result<Plan, Failure> {
+    let round = view.header.round_at(now).map_err(Refusal::from)?;
     let mut bonds = 0;
     for (index, slot) in machines(market, view, authority, slots)? {
-        let serves = slot.lease != 0 && slot.is(SlotState::Leased);
+        // As the program has it: a lease that is over is settled, and its machine keeps its bond.
+        let serves = slot.lease != 0 && round < slot.lease_until && slot.is(SlotState::Leased);
         refuse_where(index, !serves, LeaseholdError::MachineNotLeased)?;
         bonds = add(bonds, slot.bond).map_err(Refusal::from)?;
     }
@@ -93,11 +96,11 @@ pub mod tests {
     use leasehold::instruction as data;
     use leasehold_client::{
         board::BoardData,
-        sample::{change, snapshot, wallet},
+        sample::{UNTIL, change, snapshot, wallet},
     };
 
     use super::*;
-    use crate::chain::tests::view;
+    use crate::{chain::tests::view, failure::tests::rule};
 
     pub const NOW: i64 = 600_000;
 
@@ -132,9 +135,13 @@ pub mod tests {
     #[test]
     fn forfeiting_tells_what_is_lost() {
         let data = board();
-        let plan = forfeit(&view(), &data.view().unwrap(), wallet(0), &[0, 1]).unwrap();
+        let plan = forfeit(&view(), &data.view().unwrap(), wallet(0), NOW, &[0, 1]).unwrap();
         assert!(plan.steps[0].instructions[0].data.starts_with(data::ForfeitMachines::DISCRIMINATOR));
         assert_eq!((&plan.details()["lost"]["amount"], plan.facts[0].text.as_str()), (&"200".into(), "0, 1"));
-        assert!(text(forfeit(&view(), &data.view().unwrap(), wallet(1), &[3])).ends_with("(slot 3)"));
+        assert!(text(forfeit(&view(), &data.view().unwrap(), wallet(1), NOW, &[3])).ends_with("(slot 3)"));
+        let last = i64::from(UNTIL - 1) * 600;
+        assert!(forfeit(&view(), &data.view().unwrap(), wallet(0), last, &[0]).is_ok());
+        let over = forfeit(&view(), &data.view().unwrap(), wallet(0), last + 600, &[0]).unwrap_err();
+        assert_eq!(rule(over), "MachineNotLeased");
     }
 }

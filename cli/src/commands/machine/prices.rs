@@ -96,7 +96,10 @@ mod tests {
     use super::{
         super::{
             plan::tests::{NOW, board},
-            reprice::{plan, tests::offers},
+            reprice::{
+                plan,
+                tests::{free, offers},
+            },
             rows::{FileFormat, parse},
         },
         *,
@@ -120,7 +123,7 @@ mod tests {
         let board = data.view().unwrap();
         let rows = parse(file, format).map_err(Failure::Input)?;
         let changes = from_rows(&market, &Keys::new(&market, &board, wallet(0)), all, &rows)?;
-        plan(&market, &board, wallet(0), NOW, &changes)
+        plan(&market, &board, wallet(0), &free(1_000_000), NOW, &changes)
     }
 
     #[test]

@@ -7,14 +7,14 @@ use leasehold::{
     error::LeaseholdError,
     instructions::Offer,
     math::{add, pricing},
-    state::SlotState,
+    state::{SlotState, StakeLedger},
 };
 use leasehold_client::{board::BoardView, error::Refusal, listing};
 use serde_json::json;
 use solana_pubkey::Pubkey;
 
 use super::{
-    list::commitment,
+    list::{commitment, lacking},
     load,
     plan::{machines, refuse_where},
     prices::{Change, Terms, from_rows, price},
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     act::act,
     chain::{Chain, MarketArgs, MarketView},
+    commands::supplier::account,
     criteria::Length,
     failure::Failure,
     plan::Plan,
@@ -67,7 +68,8 @@ pub async fn run(chain: &Chain, args: RepriceArgs) -> Result<(), Failure> {
             slots.into_iter().map(|slot| Change { slot, terms }).collect()
         }
     };
-    act(chain, plan(&market, &view, wallet, now, &changes)?).await
+    let stake = account(chain, &market.reference.address, &wallet).await?.stake;
+    act(chain, plan(&market, &view, wallet, &stake, now, &changes)?).await
 }
 
 /// New prices and commitments; what is not named stays.
@@ -75,6 +77,7 @@ pub fn plan(
     market: &MarketView,
     view: &BoardView,
     authority: Pubkey,
+    stake: &StakeLedger,
     now: i64,
     changes: &[Change],
 ) -> Result<Plan, Failure> {
@@ -84,6 +87,7 @@ pub fn plan(
     if changes.iter().any(|change| change.terms == Terms::default()) {
         return Err(Failure::Input("nothing changes: pass --price, --for or both".to_owned()));
     }
+    let next = view.header.round_at(now).map_err(Refusal::from)?.saturating_add(1);
     let slots: Vec<_> = changes.iter().map(|change| change.slot).collect();
     let (mut offers, mut ends, mut missing) = (Vec::new(), Vec::new(), 0);
     for ((index, slot), Change { terms, .. }) in
@@ -93,6 +97,14 @@ pub fn plan(
         refuse_where(index, slot.is(SlotState::Barred), LeaseholdError::MachineBarred)?;
         let end = terms.length.map(|length| commitment(market, view, now, length)).transpose()?;
         let committed_until = end.as_ref().map_or(slot.committed_until, |(until, _)| *until);
+        // The program takes no price without a commitment, so one that is over has to be made anew.
+        let most = market.account.params.max_rounds;
+        view.header.require_commitment(committed_until, next, most).map_err(|error| {
+            Failure::rule(
+                error,
+                format!("slot {index} is promised until round {committed_until}: pass --for"),
+            )
+        })?;
         ends.extend(end);
         let class = market.account.class(slot.traits.class).map_err(Refusal::from)?;
         let unit = market.account.params.bond_unit;
@@ -100,6 +112,7 @@ pub fn plan(
         missing = add(missing, whole.saturating_sub(slot.bond)).map_err(Refusal::from)?;
         offers.push(Offer { slot: index, price: terms.price.unwrap_or(slot.price), committed_until });
     }
+    { *stake }.bond(missing).map_err(|error| lacking(market, error, missing, stake))?;
     let board = market.board(view.header.index);
     let mut plan = Plan::new(format!("Reprice {} on board {}", count(offers.len(), "machine"), board.index))
         .fact_as("Slots:", "slots", joined(&slots), slots);
@@ -144,10 +157,28 @@ pub mod tests {
         super::plan::tests::{NOW, board, text},
         *,
     };
-    use crate::chain::tests::view;
+    use crate::{chain::tests::view, failure::tests::rule};
 
     pub fn offers(plan: &Plan) -> Vec<Offer> {
         Vec::try_from_slice(&plan.steps[0].instructions[0].data[8..]).unwrap()
+    }
+
+    pub fn free(free: u64) -> StakeLedger {
+        StakeLedger { free, ..StakeLedger::default() }
+    }
+
+    #[test]
+    fn what_the_program_would_refuse_is_refused_at_once() {
+        let data = board();
+        let refused = |free: &StakeLedger, now, length| {
+            let changes = [Change { slot: 3, terms: Terms { price: Some(1), length } }];
+            plan(&view(), &data.view().unwrap(), wallet(1), free, now, &changes).map_err(rule)
+        };
+        assert_eq!(refused(&free(59), NOW, None).unwrap_err(), "InsufficientStake");
+        // It is promised until round 2,000, so no longer for any round after 1,999.
+        assert!(refused(&free(60), 1_998 * 600, None).is_ok());
+        assert_eq!(refused(&free(60), 1_999 * 600, None).unwrap_err(), "CommitmentTooShort");
+        assert!(refused(&free(60), 1_999 * 600, Some(Length::Rounds(5))).is_ok());
     }
 
     #[test]
@@ -157,7 +188,7 @@ pub mod tests {
         let reprice = |supplier, slots: &[u16], price, length| {
             let terms = Terms { price, length };
             let changes: Vec<_> = slots.iter().map(|slot| Change { slot: *slot, terms }).collect();
-            plan(&view(), &view_of, wallet(supplier), NOW, &changes)
+            plan(&view(), &view_of, wallet(supplier), &free(60), NOW, &changes)
         };
         let plan = reprice(1, &[3], Some(500_000), None).unwrap();
         assert_eq!(offers(&plan), [Offer { slot: 3, price: 500_000, committed_until: 2_000 }]);

@@ -16,12 +16,11 @@ use crate::{
 };
 
 pub async fn withdraw(chain: &Chain, args: WithdrawArgs) -> Result<(), Failure> {
-    let market = chain.market(args.boards.market.id.0).await?;
-    let boards = chain.boards(&market.reference.address, args.boards.board).await?;
-    let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    let signer = chain.wallet()?;
+    let (market, signer) = (chain.market(args.boards.market.id.0).await?, chain.wallet()?);
     let owner = args.authority.unwrap_or(signer);
     require_payee("market", &market.account.authority, &owner, "authority")?;
+    let boards = chain.boards(&market.reference.address, args.boards.board).await?;
+    let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
     let plan = if args.stake {
         plan_stake(&market, &views, signer, &chain.stake_payee(&market, owner).await?)
     } else {
@@ -138,11 +137,8 @@ fn plan_close(market: &MarketView, wallet: Pubkey, payee: &Payee) -> Result<Plan
     super::govern::require_authority(market, &wallet)?;
     let account = &market.account;
     if account.boards > 0 || account.members > 0 {
-        let refusal = Refusal::from(LeaseholdError::MarketInUse);
-        return Err(Failure::Refused(format!(
-            "{refusal} (boards: {}, suppliers and keepers: {})",
-            account.boards, account.members
-        )));
+        let values = format!("boards: {}, suppliers and keepers: {}", account.boards, account.members);
+        return Err(Failure::rule(LeaseholdError::MarketInUse, values));
     }
     let plan = Plan::new(format!("Close market {}", account.id))
         .fact("Market:", "market", market.reference.address)

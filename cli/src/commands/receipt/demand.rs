@@ -157,8 +157,7 @@ fn plan_enforcement(
     let Demand { lease, claimant, due, slot, .. } = demand.account;
     if view.header.round_at(now).map_err(Refusal::from)? < due {
         let from = rfc3339(start_of(view.header.round_secs, due));
-        let text = Refusal::from(LeaseholdError::AnswerNotDue);
-        return Err(Failure::Refused(format!("{text} (round {due}, {from})")));
+        return Err(Failure::rule(LeaseholdError::AnswerNotDue, format!("round {due}, {from}")));
     }
     // As the program has it: one that has lost its bond, or is gone, loses nothing more.
     let there =

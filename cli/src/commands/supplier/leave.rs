@@ -48,18 +48,16 @@ fn plan_rent(market: &MarketView, supplier: &Fetched<Supplier>, own: u64) -> Res
 /// `log`: whether the supplier has a log of what it computed.
 fn plan_close(market: &MarketView, supplier: &Fetched<Supplier>, log: bool) -> Result<Plan, Failure> {
     let Supplier { authority: wallet, machines, stake, .. } = supplier.account;
-    let refused = |error: LeaseholdError, values: String| {
-        Err(Failure::Refused(format!("{}{values}", Refusal::from(error))))
-    };
     if log {
-        return refused(LeaseholdError::LogLeft, String::new());
+        return Err(Refusal::from(LeaseholdError::LogLeft).into());
     }
     if machines > 0 {
-        return refused(LeaseholdError::MachinesLeft, format!(" (machines: {machines})"));
+        return Err(Failure::rule(LeaseholdError::MachinesLeft, format!("machines: {machines}")));
     }
     if !stake.is_empty() {
         let [free, unbonding] = [stake.free, stake.unbonding].map(|amount| market.stake.number(amount));
-        return refused(LeaseholdError::StakeLeft, format!(" (free: {free}, unbonding: {unbonding})"));
+        let values = format!("free: {free}, unbonding: {unbonding}");
+        return Err(Failure::rule(LeaseholdError::StakeLeft, values));
     }
     Ok(Plan::new("Close a supplier's account")
         .fact("Supplier:", "supplier", supplier.address)

@@ -47,13 +47,8 @@ impl Inventory {
         }
         if hosts.is_empty() {
             return Err(refused.unwrap_or_else(|| {
-                Failure::Refused(match (cluster, &leases) {
-                    (Some(cluster), []) => {
-                        format!("the wallet has no lease with the cluster number {cluster} on this market")
-                    }
-                    _ => "no machine serves the lease any more: `leasehold lease replace` swaps them"
-                        .to_owned(),
-                })
+                let text = "no machine serves the lease any more: `leasehold lease replace` swaps them";
+                Failure::Refused(text.to_owned())
             }));
         }
         Ok((Inventory { cluster, hosts }, notes))
@@ -238,8 +233,6 @@ pub mod tests {
         assert!(notes.len() == 1 && notes[0].starts_with("left out: lease 2 on board 0 is settled"));
         let over = Inventory::new(Some(3), &[sample(2)], NOW).unwrap_err();
         assert!(over.code() == 3 && over.to_string().contains("is settled"), "{over}");
-        let none = Inventory::new(Some(3), &[], NOW).unwrap_err();
-        assert!(none.code() == 3 && none.to_string().contains("cluster number 3"), "{none}");
     }
 
     #[test]
