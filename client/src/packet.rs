@@ -14,7 +14,12 @@ pub fn len(payer: &Pubkey, instructions: &[Instruction]) -> usize {
     let mut all = instructions.to_vec();
     all.push(ComputeBudgetInstruction::set_compute_unit_limit(MAX_UNITS));
     all.push(ComputeBudgetInstruction::set_compute_unit_price(u64::MAX));
-    let message = Message::new(&all, Some(payer));
+    bare_len(payer, &all)
+}
+
+/// Bytes of a transaction with these instructions and nothing else.
+pub fn bare_len(payer: &Pubkey, instructions: &[Instruction]) -> usize {
+    let message = Message::new(instructions, Some(payer));
     let signatures = usize::from(message.header.num_required_signatures);
     // The number of signatures takes one byte up to 127 of them.
     1 + signatures * size_of::<Signature>() + message.serialize().len()

@@ -1,6 +1,7 @@
 //! `leasehold receipt`: proves that an answer came from a machine of the market, for a price, at a time.
 
 mod chain;
+mod convict;
 mod demand;
 mod prove;
 mod report;
@@ -24,6 +25,7 @@ use crate::{
     config::Settings,
     failure::{Failure, Unproved},
 };
+pub use convict::ConvictArgs;
 pub use demand::{DemandArgs, EnforceArgs};
 pub use prove::Prover;
 pub use report::Report;
@@ -44,6 +46,10 @@ pub enum ReceiptCommand {
     Demand(DemandArgs),
     /// Ends a demand that nobody answered in time: the machine loses its whole bond. Anybody may.
     Enforce(EnforceArgs),
+    /// Shows two different receipts that a machine signed with one number: it loses its whole bond. Anybody may.
+    ///
+    /// It costs a fee only. A keeper of the market has the part of the bond that is the caller's.
+    Convict(ConvictArgs),
 }
 
 /// Where proofs come from.
@@ -101,6 +107,7 @@ pub async fn run(chain: &Chain, command: ReceiptCommand) -> Result<(), Failure> 
         ReceiptCommand::Find(args) => find(&chain.settings, args).await,
         ReceiptCommand::Demand(args) => demand::demand(chain, args).await,
         ReceiptCommand::Enforce(args) => demand::enforce(chain, args).await,
+        ReceiptCommand::Convict(args) => convict::run(chain, args).await,
     }
 }
 

@@ -9,6 +9,7 @@ use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 
 use super::{SendError, Sender, flight::Order};
+use crate::packet::bare_len;
 
 /// Bytes of the largest transaction the network carries.
 pub const PACKET_BYTES: usize = 1_232;
@@ -32,7 +33,7 @@ pub enum Price {
 /// Instructions, of which the last set the compute budget.
 pub(super) struct Budgeted {
     pub instructions: Vec<Instruction>,
-    /// Compute units requested.
+    /// Compute units requested, where there is room to.
     pub units: u32,
 }
 
@@ -50,7 +51,7 @@ impl Sender {
                 u32::try_from(wanted).unwrap_or(MAX_UNITS).min(MAX_UNITS)
             }
         };
-        Ok(Budgeted { instructions: with_budget(order.instructions, units, price), units })
+        Ok(Budgeted { instructions: with_budget(order.instructions, &payer, units, price), units })
     }
 
     /// Simulates the instructions and returns the compute units they use.
@@ -60,7 +61,7 @@ impl Sender {
         payer: &Pubkey,
         price: u64,
     ) -> Result<u64, SendError> {
-        let message = Message::new(&with_budget(instructions, MAX_UNITS, price), Some(payer));
+        let message = Message::new(&with_budget(instructions, payer, MAX_UNITS, price), Some(payer));
         let transaction = VersionedTransaction {
             signatures: vec![Signature::default(); usize::from(message.header.num_required_signatures)],
             message: VersionedMessage::Legacy(message),
@@ -100,13 +101,17 @@ impl Sender {
 }
 
 /// Adds the compute budget behind the instructions, so that their numbers stay as the caller knows them.
-fn with_budget(instructions: &[Instruction], units: u32, price: u64) -> Vec<Instruction> {
+///
+/// Left out where a packet holds the instructions only without it: they have the units then that the network gives
+/// a transaction which asks for none.
+fn with_budget(instructions: &[Instruction], payer: &Pubkey, units: u32, price: u64) -> Vec<Instruction> {
     let mut all = instructions.to_vec();
     all.push(ComputeBudgetInstruction::set_compute_unit_limit(units));
     if price > 0 {
         all.push(ComputeBudgetInstruction::set_compute_unit_price(price));
     }
-    all
+    let holds = |instructions: &[Instruction]| bare_len(payer, instructions) <= PACKET_BYTES;
+    if !holds(&all) && holds(instructions) { instructions.to_vec() } else { all }
 }
 
 /// The serialized length in bytes, refused where it is more than a packet holds.
@@ -118,4 +123,27 @@ pub(super) fn packed(transaction: &VersionedTransaction) -> Result<usize, SendEr
         return Err(SendError::TooLarge { bytes, limit: PACKET_BYTES });
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_fits_only_without_its_budget_goes_without() {
+        let payer = Pubkey::new_from_array([1; 32]);
+        let of = |bytes| [Instruction::new_with_bytes(Pubkey::default(), &vec![0; bytes], vec![])];
+        let most = |holds: &dyn Fn(&[Instruction]) -> bool| (0..PACKET_BYTES).rev().find(|n| holds(&of(*n)));
+        let bare = most(&|all| bare_len(&payer, all) <= PACKET_BYTES).unwrap();
+        let whole =
+            most(&|all| with_budget(all, &payer, 5, 1).len() == 3 && bare_len(&payer, all) <= PACKET_BYTES);
+        let whole = whole.unwrap();
+        for (bytes, instructions) in [(whole, 3), (whole + 1, 1), (bare, 1)] {
+            let all = with_budget(&of(bytes), &payer, 5, 1);
+            assert!(all.len() == instructions && bare_len(&payer, &all) <= PACKET_BYTES, "{bytes}");
+        }
+        // What never fits is refused with all that it would have.
+        assert_eq!(with_budget(&of(bare + 1), &payer, 5, 1).len(), 3);
+        assert_eq!(with_budget(&of(bare), &payer, 5, 0).len(), 1);
+    }
 }

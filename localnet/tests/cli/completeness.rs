@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory};
 use leasehold_cli::args::Cli;
 
 /// Commands that are tried elsewhere: processes in the crate of the command line, the record's test, terminals.
-const ELSEWHERE: [&str; 10] = [
+const ELSEWHERE: [&str; 11] = [
     "completion",
     "man",
     "machine detect",
@@ -15,6 +15,7 @@ const ELSEWHERE: [&str; 10] = [
     "receipt find",
     "receipt demand",
     "receipt enforce",
+    "receipt convict",
     // A story's clock is years ahead of the machine's, and no token is signed then.
     "lease token",
     "address",

@@ -13,7 +13,7 @@ use leasehold_client::{
     BoardRef, address,
     board::BoardView,
     error::Refusal,
-    fetch::{Fetch, FetchError, Fetched},
+    fetch::{FetchError, Fetched},
     instruction,
     record::{SignedReceipt, cluster},
 };
@@ -69,7 +69,7 @@ pub async fn demand(chain: &Chain, args: DemandArgs) -> Result<(), Failure> {
     let (market, fetch) = (chain.market(args.market.id.0).await?, chain.fetch());
     let board = board_of(&market, &signed)?;
     let address = board.lease(u32::try_from(signed.receipt.lease).unwrap_or_default());
-    let lease = fetch.lease(address).await?.ok_or(FetchError::Missing { address })?.account;
+    let lease = chain.lease(address).await?;
     let made = address::demand(&signed.id());
     if let Some(demand) = fetch.demand(made).await? {
         let due = rfc3339(start_of(lease.terms.round_secs, demand.account.due));
@@ -89,17 +89,13 @@ pub async fn enforce(chain: &Chain, args: EnforceArgs) -> Result<(), Failure> {
     let data = fetch.board(demand.account.board).await?;
     let market = chain.market(data.view()?.header.market).await?;
     let caller = chain.wallet()?;
-    let keeper = keeper(&fetch, &market, &caller).await?;
+    let keeper = fetch.keeper(&market.reference.address, &caller).await?.map(|keeper| keeper.address);
     let (board, now) = (data.board_ref(&market.reference)?, fetch.now().await?);
     act(chain, plan_enforcement(&market, &board, &data.view()?, &demand, now, caller, keeper)?).await
 }
 
-async fn keeper(fetch: &Fetch<'_>, market: &MarketView, caller: &Pubkey) -> Result<Option<Pubkey>, Failure> {
-    Ok(fetch.keeper(&market.reference.address, caller).await?.map(|keeper| keeper.address))
-}
-
 /// The board that the receipt names by the first bytes of its address.
-fn board_of(market: &MarketView, signed: &SignedReceipt) -> Result<BoardRef, Failure> {
+pub fn board_of(market: &MarketView, signed: &SignedReceipt) -> Result<BoardRef, Failure> {
     let named = |index: &u32| market.board(*index).address.as_ref().starts_with(&signed.receipt.board);
     let index = (0..market.account.next_board).find(named);
     let other = || Failure::Refused("the receipt is of no board of this market: check --market".to_owned());
@@ -173,7 +169,7 @@ fn plan_enforcement(
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use anchor_lang::Discriminator;
     use leasehold::instruction as data;
     use leasehold_client::{
@@ -186,7 +182,7 @@ mod tests {
     use crate::{chain::tests::view, failure::tests::rule};
 
     /// Of slot 0 in lease 1, in round 995.
-    fn signed(change: impl FnOnce(&mut leasehold::state::Receipt)) -> SignedReceipt {
+    pub fn signed(change: impl FnOnce(&mut leasehold::state::Receipt)) -> SignedReceipt {
         let key = SigningKey::from_bytes(&[4; 32]);
         let mut receipt = leasehold::state::Receipt {
             lease: 1,

@@ -1,0 +1,147 @@
+//! `leasehold receipt convict`: two receipts with one number cost a machine its bond.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use leasehold::{
+    error::LeaseholdError,
+    state::{Lease, SlotState},
+};
+use leasehold_client::{
+    BoardRef,
+    board::BoardView,
+    error::Refusal,
+    instruction,
+    record::{SignedReceipt, signatures},
+};
+use solana_pubkey::Pubkey;
+
+use super::{demand::board_of, parse, read};
+use crate::{
+    act::act,
+    chain::{Chain, MarketArgs, MarketView},
+    failure::Failure,
+    plan::Plan,
+};
+
+#[derive(Args)]
+pub struct ConvictArgs {
+    /// A receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 384 bytes.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub one: PathBuf,
+    /// Another of the same machine, lease and number. One of the two may be -, standard input.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub other: PathBuf,
+    #[command(flatten)]
+    pub market: MarketArgs,
+}
+
+pub async fn run(chain: &Chain, args: ConvictArgs) -> Result<(), Failure> {
+    let receipt = |file: &PathBuf| Ok::<_, Failure>(parse(file, &read(file)?)?.receipt);
+    let pair = [receipt(&args.one)?, receipt(&args.other)?];
+    for signed in &pair {
+        signed.verify()?;
+    }
+    let (market, fetch, caller) = (chain.market(args.market.id.0).await?, chain.fetch(), chain.wallet()?);
+    let board = board_of(&market, &pair[0])?;
+    let address = board.lease(u32::try_from(pair[0].receipt.lease).unwrap_or_default());
+    let (lease, data) = (chain.lease(address).await?, fetch.board(board.address).await?);
+    let keeper = fetch.keeper(&market.reference.address, &caller).await?.map(|keeper| keeper.address);
+    act(chain, plan(&market, &board, &data.view()?, &lease, &pair, caller, keeper)?).await
+}
+
+/// Whether the receipts contradict each other is left to the program, which has the rule.
+fn plan(
+    market: &MarketView,
+    board: &BoardRef,
+    view: &BoardView,
+    lease: &Lease,
+    pair: &[SignedReceipt; 2],
+    caller: Pubkey,
+    keeper: Option<Pubkey>,
+) -> Result<Plan, Failure> {
+    let refuse = |error: LeaseholdError| Failure::from(Refusal::from(error));
+    let [one, other] = pair;
+    let receipt = &one.receipt;
+    if pair
+        .iter()
+        .any(|signed| signed.receipt.node_key != receipt.node_key || !signed.receipt.is_under(lease))
+    {
+        return Err(refuse(LeaseholdError::WrongReceipt));
+    }
+    let machine = view.slot(receipt.slot).filter(|machine| receipt.is_by(machine));
+    let machine = machine.ok_or(refuse(LeaseholdError::WrongMachine))?;
+    if machine.is(SlotState::Barred) {
+        return Err(refuse(LeaseholdError::MachineBarred));
+    }
+    let address = board.lease(lease.serial);
+    let prove = instruction::prove_equivocation(board, caller, address, keeper);
+    Ok(Plan::new(format!(
+        "Show two receipts that slot {} signed with the number {}",
+        receipt.slot, receipt.seq
+    ))
+    .fact("One:", "one", hex::encode(one.id()))
+    .fact("Other:", "other", hex::encode(other.id()))
+    .fact("Lease:", "lease", address)
+    .money("Machine loses:", "slashed", market.stake.money(machine.bond))
+    .step("prove equivocation", vec![signatures::of_both(one, other), prove]))
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::Discriminator;
+    use leasehold::{instruction as data, state::Receipt};
+    use leasehold_client::{
+        packet::bare_len,
+        probe::SigningKey,
+        sample::{change, snapshot, wallet},
+        sender::PACKET_BYTES,
+    };
+
+    use super::{super::demand::tests::signed, *};
+    use crate::{chain::tests::view, failure::tests::rule};
+
+    fn planned(pair: &[SignedReceipt; 2], state: SlotState) -> Result<Plan, Failure> {
+        let mut board = snapshot().boards.remove(0);
+        change(&mut board.data, |_, slots| {
+            slots[0].node_key = pair[0].receipt.node_key;
+            slots[0].state = state as u8;
+        });
+        let (reference, lease) = (view().board(0), &board.leases[0].1);
+        plan(&view(), &reference, &board.data.view().unwrap(), lease, pair, wallet(5), Some(wallet(2)))
+    }
+
+    fn pair(change: impl FnOnce(&mut Receipt)) -> [SignedReceipt; 2] {
+        [signed(|_| {}), signed(change)]
+    }
+
+    #[test]
+    fn both_signatures_are_checked_before_the_bond_is_lost_and_a_keeper_is_named() {
+        let pair = pair(|receipt| receipt.price = 1);
+        let plan = planned(&pair, SlotState::Leased).unwrap();
+        let [step] = &plan.steps[..] else { panic!() };
+        let [check, prove] = &step.instructions[..] else { panic!() };
+        assert_eq!(*check, signatures::of_both(&pair[0], &pair[1]));
+        assert_eq!(prove.data, data::ProveEquivocation::DISCRIMINATOR);
+        assert!(prove.accounts.iter().any(|meta| meta.pubkey == wallet(2)));
+        assert!(bare_len(&wallet(5), &step.instructions) <= PACKET_BYTES);
+        assert_eq!(plan.details()["slashed"]["amount"], "100");
+        assert_eq!(plan.details()["other"], hex::encode(pair[1].id()));
+        assert!(plan.spends.is_empty() && plan.growths.is_empty());
+    }
+
+    #[test]
+    fn receipts_of_others_convict_nobody() {
+        let refused = |pair: &[SignedReceipt; 2], state| rule(planned(pair, state).unwrap_err());
+        let leased = SlotState::Leased;
+        assert_eq!(refused(&pair(|receipt| receipt.lease = 2), leased), "WrongReceipt");
+        let key = SigningKey::from_bytes(&[5; 32]);
+        let mut foreign = pair(|_| {});
+        let receipt = Receipt { node_key: key.verifying_key().to_bytes(), ..foreign[1].receipt };
+        foreign[1] = SignedReceipt::sign(&key, receipt);
+        assert_eq!(refused(&foreign, leased), "WrongReceipt");
+        let elsewhere = [(); 2].map(|()| signed(|receipt| receipt.slot = 1));
+        assert_eq!(refused(&elsewhere, leased), "WrongMachine");
+        assert_eq!(refused(&pair(|receipt| receipt.price = 1), SlotState::Barred), "MachineBarred");
+    }
+}

@@ -1,0 +1,122 @@
+//! A metered lease from its first answer to the last voucher: the node's tasks append what was computed,
+//! survive being killed, redeem and answer demands; an archive proves it.
+
+mod command_line;
+mod world;
+
+use std::{net::Ipv4Addr, path::Path, time::Duration};
+
+use leasehold::state::LeaseState;
+use leasehold_client::{
+    address, instruction,
+    record::{Proof, SignedReceipt},
+};
+use leasehold_node::{
+    archive::{Archive, ArchiveSettings},
+    receipts::store::BatchState,
+};
+use solana_signer::Signer;
+use tokio::time::sleep;
+
+use crate::world::{PRICE, ROUND_SECS, World, wait};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
+    let world = World::new().await;
+    let node = world.start("log.db").await;
+    node.await_lease().await;
+    let mut signed = node.answer(10).await;
+
+    // Without a log nothing is lost: the batches wait.
+    let sealed = async || node.receipts.store().batches(BatchState::Sealed).await.expect("batches").len();
+    wait("a batch is sealed", async || sealed().await > 0).await;
+    world.open_log().await;
+    world.await_receipts(10).await;
+
+    // Killed at a bad time: what was sent may have landed.
+    for number in 0..3 {
+        signed.extend(node.answer(5).await);
+        sleep(Duration::from_millis(1_100 + 300 * number)).await;
+    }
+    node.kill().await;
+    let node = world.start("log.db").await;
+    node.await_lease().await;
+    signed.extend(node.answer(5).await);
+    world.await_receipts(30).await;
+    assert!(signed.iter().enumerate().all(|(number, signed)| signed.receipt.seq == number as u64));
+    let posted = async || node.receipts.store().batches(BatchState::Posted).await.expect("batches");
+    let (batches, _) = world.logged().await;
+    wait("their places are known", async || posted().await.len() as u64 == batches).await;
+    let mut places: Vec<_> = posted().await.iter().map(|batch| batch.log_index.expect("a place")).collect();
+    places.sort_unstable();
+    assert_eq!(places, (0..batches).collect::<Vec<_>>(), "each once, none left out");
+
+    // Vouchers.
+    node.pay(&world, 10).await;
+    let paid = async |sum: u64| {
+        let lease = world.lease().await;
+        lease.paid + lease.fees == sum
+    };
+    wait("the voucher is redeemed", async || paid(10 * PRICE).await).await;
+    node.pay(&world, 30).await;
+    wait("the next one is", async || paid(30 * PRICE).await).await;
+    assert_eq!(world.lease().await.meter.expect("a meter").seq, 30);
+
+    // Somebody wants to see a receipt; the node has forgotten the log's headers.
+    node.stop().await;
+    world.network.advance(Duration::from_secs(13 * u64::from(ROUND_SECS))).await.expect("the time");
+    let wanted = &signed[17];
+    let (lease, id) = (world.board().lease(1), wanted.id());
+    command_line::demand(&world, wanted).await;
+    command_line::token(&world).await;
+    assert_eq!(world.lease().await.demands, 1);
+    let node = world.start("fresh.db").await;
+    wait("the demand is answered", async || world.lease().await.demands == 0).await;
+    let gone = world.fetch().demand(address::demand(&id)).await.expect("an answer");
+    assert!(gone.is_none());
+
+    // An archive that knows nothing but the cluster's address.
+    let archive = Archive::start(ArchiveSettings {
+        rpc: world.network.rpc_url().to_owned(),
+        db: format!("sqlite:{}", world.folder.path().join("archive.db").display()),
+        listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        logs: vec![],
+        allow_private: true,
+        poll: std::num::NonZeroU32::MIN,
+    });
+    let archive = archive.await.expect("an archive");
+    let account = world.network.rpc().get_account_data(&world.log()).await.expect("the log");
+    for signed in [&signed[0], &signed[17], &signed[29]] {
+        let proof = prove(&archive, signed).await;
+        assert_eq!(proof.verify(&account).expect("it holds").id, signed.id());
+        assert_eq!(proof.receipt, *signed);
+    }
+    command_line::prove(&world, &archive, &signed[0]).await;
+    archive.shutdown().await;
+
+    // Notice: the last voucher is redeemed at once.
+    node.pay(&world, 31).await;
+    wait("the last one is", async || paid(31 * PRICE).await).await;
+    let notice = instruction::give_notice(&world.board(), world.buyer.pubkey(), lease, None);
+    world.send(&world.buyer, &[notice]).await;
+    node.pay(&world, 32).await;
+    wait("the last one is redeemed after notice", async || paid(32 * PRICE).await).await;
+    assert_eq!(world.lease().await.state, LeaseState::Cancelled);
+    node.stop().await;
+    assert!(Path::new(&world.folder.path().join("fresh.db")).is_file());
+    command_line::convict(&world, &signed[29]).await;
+}
+
+async fn prove(archive: &Archive, signed: &SignedReceipt) -> Proof {
+    let url = format!("http://{}/v1/proofs/{}", archive.local_addr(), hex::encode(signed.id()));
+    let mut found = None;
+    wait("the archive has the receipt", async || {
+        let answer = reqwest::get(&url).await.expect("an answer");
+        if answer.status().is_success() {
+            found = Some(answer.json::<Proof>().await.expect("a proof"));
+        }
+        found.is_some()
+    })
+    .await;
+    found.expect("a proof")
+}

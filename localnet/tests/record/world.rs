@@ -1,0 +1,294 @@
+//! One metered machine and its node, which the test drives task by task.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use leasehold::{
+    instructions::{Machine, MeterArgs},
+    state::{Endpoint, Traits},
+};
+use leasehold_client::{
+    BoardRef, MarketRef, address,
+    fetch::Fetch,
+    instruction, listing,
+    probe::SigningKey,
+    quote::{self, ANY},
+    record::{SignedReceipt, SignedVoucher, voucher},
+};
+use leasehold_localnet::{Genesis, Grant, Network, Options, open_market, program};
+use leasehold_node::{
+    Serving,
+    chain::{Chain, ChainSettings},
+    receipts::{
+        Feed, Receipts, Settings,
+        store::{NewReceipt, Work},
+    },
+};
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use tokio::time::{sleep, timeout};
+
+pub const ROUND_SECS: u32 = 10;
+const ROUNDS: u32 = 200;
+const DEPOSIT: u64 = 1_000_000;
+pub const PRICE: u64 = 100;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn machine_key() -> SigningKey {
+    SigningKey::from_bytes(&[0xa1; 32])
+}
+
+pub fn spender() -> SigningKey {
+    SigningKey::from_bytes(&[0xa2; 32])
+}
+
+fn operator() -> Keypair {
+    Keypair::new_from_array([0xa3; 32])
+}
+
+pub struct World {
+    pub network: Network,
+    pub market: MarketRef,
+    pub supplier: Arc<Keypair>,
+    pub buyer: Arc<Keypair>,
+    pub folder: tempfile::TempDir,
+    /// The node's own address, for archives.
+    public: std::net::SocketAddr,
+}
+
+/// The node's side, as its process has it.
+pub struct Node {
+    pub feed: Feed,
+    pub receipts: Receipts,
+    chain: Chain,
+}
+
+impl World {
+    /// One metered machine, leased.
+    pub async fn new() -> Self {
+        let options = Options { program: Some(program().expect("the program")), ..Options::default() };
+        let network = Network::start(options).await.expect("a network");
+        let market = open_market(&network, Genesis::new(ROUND_SECS)).await.expect("a market");
+        let [supplier, buyer] = [Arc::new(Keypair::new()), Arc::new(Keypair::new())];
+        let lamports = 10_000_000_000;
+        let stake = 50_000_000_000_000;
+        let grants = [
+            Grant { wallet: supplier.pubkey(), lamports, payment: 0, stake },
+            Grant { wallet: buyer.pubkey(), lamports, payment: 2 * DEPOSIT, stake: 0 },
+            Grant { wallet: operator().pubkey(), lamports, payment: 0, stake: 0 },
+        ];
+        network.fund_all(grants).await.expect("funding");
+        let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let public = free.local_addr().expect("its address");
+        let folder = tempfile::tempdir().expect("a folder");
+        let world = Self { network, market, supplier, buyer, folder, public };
+        world.list().await;
+        world.open_lease().await;
+        world
+    }
+
+    pub fn board(&self) -> BoardRef {
+        self.market.board(0)
+    }
+
+    pub fn fetch(&self) -> Fetch<'_> {
+        Fetch::new(self.network.rpc())
+    }
+
+    fn account(&self) -> Pubkey {
+        self.market.supplier(&self.supplier.pubkey())
+    }
+
+    pub fn log(&self) -> Pubkey {
+        address::log(&self.account())
+    }
+
+    pub async fn send(&self, signer: &Arc<Keypair>, instructions: &[Instruction]) {
+        let sender = self.network.sender().with_payer(signer.clone());
+        sender.send(instructions, &[]).await.expect("it takes effect");
+    }
+
+    async fn list(&self) {
+        let key = self.supplier.pubkey();
+        let machine = Machine {
+            slot: None,
+            node_key: machine_key().verifying_key().to_bytes(),
+            traits: Traits { class: 1, gpus: 1, speed: 1, country: 276, region: 2, flags: Traits::METERED },
+            endpoint: Endpoint { ip: Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets(), port: [1, 1] },
+            price: 1_000,
+        };
+        self.send(&self.supplier, &[instruction::register_supplier(&self.market, key)]).await;
+        let stake = self.market.stake_account(&key);
+        let deposit = instruction::deposit_stake(&self.market, key, stake, 50_000_000_000_000);
+        self.send(&self.supplier, &[deposit]).await;
+        let board = self.fetch().board(self.board().address).await.expect("the board");
+        let until = self.round().await + 2 * ROUNDS;
+        let view = board.view().expect("a board");
+        for list in listing::list(&self.board(), &view, key, until, &[machine]).expect("room") {
+            self.send(&self.supplier, &[list]).await;
+        }
+    }
+
+    async fn round(&self) -> u32 {
+        u32::try_from(self.network.time().await.expect("the time")).expect("a time") / ROUND_SECS
+    }
+
+    async fn open_lease(&self) {
+        let board = self.fetch().board(self.board().address).await.expect("the board");
+        let now = self.network.time().await.expect("the time");
+        let view = board.view().expect("a board");
+        let meter = MeterArgs { spender: pubkey(&spender()), deposit: DEPOSIT };
+        let quote = quote::quote_metered(&view, now, &ANY, ROUNDS, meter).expect("a quote");
+        let args = quote.args(DEPOSIT, None);
+        let key = self.buyer.pubkey();
+        let wallet = self.market.payment_account(&key);
+        self.send(&self.buyer, &[instruction::open_lease(&self.board(), key, wallet, args)]).await;
+    }
+
+    pub async fn open_log(&self) {
+        let key = self.supplier.pubkey();
+        let create = instruction::create_log(key, self.account(), operator().pubkey());
+        let lanes = instruction::open_lanes(&self.board(), key, self.account(), vec![0]);
+        self.send(&self.supplier, &[create, lanes]).await;
+    }
+
+    /// The node as its process starts it. `headers`: name of the file with the log's headers.
+    pub async fn start(&self, headers: &str) -> Node {
+        let at = |name: &str| self.folder.path().join(name);
+        let machine = leasehold_node::Machine {
+            program: leasehold::ID,
+            market: self.market.address,
+            board: self.board().address,
+            slot: 0,
+            generation: 0,
+            round_secs: Some(ROUND_SECS),
+            key: machine_key(),
+        };
+        let feed = Feed::new(&Serving { machines: vec![machine], keepers: None });
+        let source = format!("http://{}", self.public);
+        let settings = Settings {
+            database: at("receipts.db"),
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            public: Some(self.public),
+            source: source.clone(),
+            exposure_limit: DEPOSIT,
+            leases: None,
+            models: Default::default(),
+            proxy: None,
+        };
+        let receipts = Receipts::start(settings, feed.machines(), feed.leases()).await.expect("receipts");
+        let chain = ChainSettings {
+            rpc: self.network.rpc_url().to_owned(),
+            supplier: self.account(),
+            operator: SigningKey::from_bytes(operator().secret_bytes()),
+            headers: at(headers),
+            batch: Duration::from_secs(2),
+            redeem: Duration::from_secs(1),
+            poll: Duration::from_millis(500),
+            priority_fee: 0,
+        };
+        let (machines, leases) = (feed.machines(), feed.leases_sender());
+        let store = receipts.store().clone();
+        let chain = Chain::start(chain, source, machines, leases, store).await.expect("the chain's tasks");
+        Node { feed, receipts, chain }
+    }
+
+    /// Batches in the log, and receipts of them.
+    pub async fn logged(&self) -> (u64, u64) {
+        match self.fetch().log(self.log()).await.expect("an answer") {
+            Some(log) => {
+                let (log, _) = log.account.view().expect("a log");
+                (log.batches, log.receipts)
+            }
+            None => (0, 0),
+        }
+    }
+
+    pub async fn await_receipts(&self, receipts: u64) {
+        wait(&format!("{receipts} receipts in the log"), async || self.logged().await.1 == receipts).await;
+    }
+
+    pub async fn lease(&self) -> leasehold::state::Lease {
+        let lease = self.fetch().lease(self.board().lease(1)).await.expect("an answer");
+        lease.expect("the lease").account
+    }
+}
+
+impl Node {
+    /// Signs for so many answers, in turn.
+    pub async fn answer(&self, count: u64) -> Vec<SignedReceipt> {
+        let place = *self.feed.leases().borrow().machines.keys().next().expect("a machine");
+        let leases = self.feed.leases().borrow().clone();
+        let lease = Arc::new(leases.machines[&place].clone().expect("a lease"));
+        let machine = self.feed.machines().borrow()[0].clone();
+        let mut signed = Vec::new();
+        for number in 0..count {
+            let end_ms = unix_ms();
+            let work = Work {
+                model: [1; 32],
+                request: [2; 32],
+                response: [number as u8; 32],
+                units: 50,
+                tokens_in: 10,
+                tokens_out: 20,
+                price: PRICE,
+                start_ms: end_ms - 5,
+                end_ms,
+            };
+            let new = NewReceipt { machine: machine.clone(), lease: lease.clone(), work, limit: None };
+            signed.extend(self.receipts.store().append(vec![new]).await.expect("a receipt"));
+        }
+        signed
+    }
+
+    /// Has the lease's spender pay for all up to a number.
+    pub async fn pay(&self, world: &World, seq: u64) {
+        let lease = world.lease().await;
+        let voucher = leasehold::state::Voucher {
+            lease: world.board().lease(1).to_bytes(),
+            from: lease.from,
+            seq,
+            units: 50 * seq,
+            price: PRICE * seq,
+            ..voucher::blank()
+        };
+        let signed = SignedVoucher::sign(&spender(), voucher);
+        self.receipts.store().put_voucher(signed).await.expect("it is kept");
+    }
+
+    pub async fn await_lease(&self) {
+        let leases = self.feed.leases();
+        let runs = || leases.borrow().machines.values().flatten().any(|lease| lease.runs_at(unix_ms()));
+        wait("the lease runs", async || runs()).await;
+    }
+
+    /// As a crash would end it: nothing is finished.
+    pub async fn kill(self) {
+        drop(self.chain);
+        self.receipts.shutdown().await;
+    }
+
+    pub async fn stop(self) {
+        self.chain.shutdown().await;
+        self.receipts.shutdown().await;
+    }
+}
+
+pub async fn wait(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+    let happens = async {
+        while !happened().await {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, happens).await.is_ok(), "it does not come to pass in time: {what}");
+}
+
+pub fn pubkey(key: &SigningKey) -> Pubkey {
+    Pubkey::new_from_array(key.verifying_key().to_bytes())
+}
+
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    u64::try_from(since.as_millis()).expect("a time")
+}
