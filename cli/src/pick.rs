@@ -69,24 +69,24 @@ pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) ->
     let rounds = wish.length.rounds(market.account.rules.round_secs)?;
     require_allowed(market, rounds)?;
     let mut best: Option<Picked> = None;
-    let mut refused = Refusal::from(LeaseholdError::NotEnoughMachines);
     for board in boards {
         let found = quote(board, now, &wish.criteria, wish.machines, rounds);
-        match found.and_then(|quote| picked(market, board, quote)) {
-            Ok(found) if best.as_ref().is_none_or(|best| rank(&found) < rank(best)) => best = Some(found),
-            Ok(_) => {}
-            Err(error) => refused = error,
+        // Whatever a board is refused for, as a machine of a price beyond all sums, says nothing of the others.
+        if let Ok(found) = found.and_then(|quote| picked(market, board, quote))
+            && best.as_ref().is_none_or(|best| rank(&found) < rank(best))
+        {
+            best = Some(found);
         }
     }
     let parts = match best {
         Some(one) => vec![one],
-        None if refused == LeaseholdError::NotEnoughMachines.into() => {
-            spread(market, boards, now, wish, rounds).map_err(|refusal| {
-                let fit = most(boards, now, wish).unwrap_or_default();
-                Failure::rule(refusal, format!("{fit} fit, and {} are asked for", wish.machines))
-            })?
-        }
-        None => return Err(refused.into()),
+        None => spread(market, boards, now, wish, rounds).map_err(|refusal| {
+            if refusal != LeaseholdError::NotEnoughMachines.into() {
+                return Failure::from(refusal);
+            }
+            let fit = most(boards, now, wish).unwrap_or_default();
+            Failure::rule(refusal, format!("{fit} fit, and {} are asked for", wish.machines))
+        })?,
     };
     Ok(Choice::new(parts)?)
 }

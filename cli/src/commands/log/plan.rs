@@ -58,7 +58,7 @@ pub fn lanes(
     let (there, new): (Vec<&u16>, Vec<&u16>) = slots.iter().partition(has_lane);
     let [there, new] = [there, new].map(|slots| slots.into_iter().copied().collect::<Vec<_>>());
     if new.is_empty() {
-        return Err(Refusal::from(LeaseholdError::LaneExists).into());
+        return Err(Failure::rule(LeaseholdError::LaneExists, format!("slots {}", ranges(&there))));
     }
     let open = |batch: &[u16]| instruction::open_lanes(&board, wallet, supplier, batch.to_vec());
     let instructions = new.chunks(LANES_AT_ONCE).flat_map(|chunk| packet::batches(&wallet, chunk, open));
@@ -98,7 +98,7 @@ pub fn operator(
 
 pub fn close(market: &MarketView, supplier: &Supplier, log: &Fetched<LogData>) -> Result<Plan, Failure> {
     if supplier.machines > 0 {
-        return Err(Refusal::from(LeaseholdError::MachinesLeft).into());
+        return Err(Failure::rule(LeaseholdError::MachinesLeft, format!("machines: {}", supplier.machines)));
     }
     let (header, _) = log.account.view()?;
     let wallet = supplier.authority;

@@ -51,17 +51,21 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
     let mut draft = draft::plan(&leased, tab.as_ref(), args.price.as_deref(), args.max.as_deref())?;
     let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
     tell(draft.summary(&leased, &genesis.to_string()));
+    let mut handed_in = Ok(());
     if !chain.settings.dry_run {
         confirm(&chain.settings)?;
         let signed = SignedVoucher::sign(&key, draft.unsigned(&leased, cluster(&genesis)));
         draft.voucher = Some(signed.to_base64());
         if let Some(node) = &node {
             tell(format!("Handing it in at {}", node.url()));
-            let best = node.hand_in(&signed).await?;
-            draft.best = Some(leased.market.payment.money(best));
+            handed_in = node.hand_in(&signed).await.map(|best| {
+                draft.best = Some(leased.market.payment.money(best));
+            });
         }
     }
+    // Printed whether it was taken or not: the node may have it, and whoever has it can redeem it.
     chain.settings.output.print(&draft);
+    handed_in?;
     draft.end()
 }
 
