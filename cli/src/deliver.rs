@@ -43,21 +43,15 @@ pub trait Carrier {
     async fn pause(&self);
 }
 
-/// Sends or simulates the transactions of a plan. What took effect stands in `done`, after a failure too.
-pub async fn deliver(
-    carrier: &impl Carrier,
-    plan: &Plan,
-    dry_run: bool,
-    done: &mut Vec<Transaction>,
-) -> Result<(), Failure> {
-    if dry_run {
-        return rehearse(carrier, plan, done).await;
-    }
-    if plan.is_undone() {
-        // What is refused for certain is refused before anything has to be taken back.
-        rehearse(carrier, plan, &mut Vec::new()).await?;
-        refuse_earlier(carrier, &plan.steps).await?;
-    }
+/// Refuses a plan that is to be done as a whole where a part is refused for certain: before anything is sent, and
+/// so before anything has to be taken back.
+pub async fn check(carrier: &impl Carrier, plan: &Plan) -> Result<(), Failure> {
+    rehearse(carrier, plan, &mut Vec::new()).await?;
+    refuse_earlier(carrier, &plan.steps).await
+}
+
+/// Sends the transactions of a plan. What took effect stands in `done`, after a failure too.
+pub async fn send(carrier: &impl Carrier, plan: &Plan, done: &mut Vec<Transaction>) -> Result<(), Failure> {
     if plan.is_independent() {
         return together::send(carrier, plan, done).await;
     }
@@ -95,7 +89,11 @@ pub async fn deliver(
 }
 
 /// Simulates the transactions of a plan, each as if it were the first; none that builds on one before it.
-async fn rehearse(carrier: &impl Carrier, plan: &Plan, done: &mut Vec<Transaction>) -> Result<(), Failure> {
+pub async fn rehearse(
+    carrier: &impl Carrier,
+    plan: &Plan,
+    done: &mut Vec<Transaction>,
+) -> Result<(), Failure> {
     if plan.is_independent() {
         return together::simulate(carrier, plan, done).await;
     }

@@ -107,7 +107,12 @@ impl Carrier for Script {
 
 pub async fn run(script: &Script, plan: &Plan) -> (Result<(), Failure>, Vec<Transaction>) {
     let mut done = Vec::new();
-    (deliver(script, plan, false, &mut done).await, done)
+    let checked = if plan.is_undone() { check(script, plan).await } else { Ok(()) };
+    let ended = match checked {
+        Ok(()) => send(script, plan, &mut done).await,
+        refused => refused,
+    };
+    (ended, done)
 }
 
 fn settled(settled: u32, state: LeaseState) -> Lease {
@@ -161,7 +166,7 @@ async fn a_step_that_fails_ends_a_plan() {
 async fn a_dry_run_sends_nothing() {
     let (script, mut done) = (Script::default(), Vec::new());
     let plan = Plan::new("Two").step("one", vec![]).step("two", vec![]);
-    assert!(deliver(&script, &plan, true, &mut done).await.is_ok());
+    assert!(rehearse(&script, &plan, &mut done).await.is_ok());
     assert_eq!((script.sent.get(), done.len()), (0, 2));
     assert_eq!(done[0].to_string(), "Simulated: one, 9 compute units");
 }

@@ -39,7 +39,7 @@ pub fn undo(number: u32) -> Undo {
 }
 
 /// Three parts, each a transaction of its own.
-fn plan() -> Plan {
+pub fn plan() -> Plan {
     let plan = Plan::new("Open").step("one", vec![]).step("two", vec![]).step("three", vec![]);
     let mut plan = plan;
     for (step, number) in plan.steps.iter_mut().zip(1..) {
@@ -48,7 +48,7 @@ fn plan() -> Plan {
     plan
 }
 
-fn opened(parts: u32) -> Script {
+pub fn opened(parts: u32) -> Script {
     (1..=parts).fold(Script::default(), |script, part| script.then(Ok(receipt(1)), &[lease(part)]))
 }
 
