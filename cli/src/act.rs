@@ -38,6 +38,12 @@ pub struct Carried {
 
 /// Like [`act`], for who prints the outcome. An error says that nothing took effect, or nothing is known to have.
 pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
+    if plan.steps.is_empty() {
+        return Err(Failure::Refused(format!(
+            "{}: there is nothing to do, so nothing is signed",
+            plan.title
+        )));
+    }
     let settings = &chain.settings;
     let wallet = settings.wallet()?;
     let price = Price::Fixed(settings.price);
@@ -227,6 +233,26 @@ pub mod tests {
         assert_eq!(ran(&script, &|| script.simulated.get() == 2).await, (None, 0, 0));
         let script = undo::opened(3);
         assert_eq!(ran(&script, &|| script.sent.get() == 1).await, (Some(true), 3, 3));
+    }
+
+    #[tokio::test]
+    async fn a_plan_without_transactions_is_refused_before_anybody_is_asked() {
+        let settings = Settings {
+            // Nobody answers there.
+            url: "http://127.0.0.1:1".parse().unwrap(),
+            commitment: Default::default(),
+            output: crate::output::Format::Display,
+            keypair: None,
+            price: 0,
+            yes: true,
+            dry_run: false,
+        };
+        let refused = act(&Chain::new(settings), Plan::new("Leave a keeper's seats")).await.unwrap_err();
+        assert_eq!(refused.code(), 3);
+        assert!(
+            refused.to_string().starts_with("Leave a keeper's seats: there is nothing to do"),
+            "{refused}"
+        );
     }
 
     /// A lease of two machines, in two transactions.
