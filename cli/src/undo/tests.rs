@@ -34,7 +34,7 @@ pub fn undo(number: u32) -> Undo {
         leases: vec![address(&lease)],
         owner: lease.owner,
         cluster: 5,
-        cost: token.money(1_000),
+        deposit: token.money(2_400),
     }
 }
 
@@ -90,10 +90,10 @@ async fn a_part_that_fails_has_the_others_cancelled_the_last_first() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_behind_leaves_the_most_it_can_cost() {
+async fn a_node_that_is_behind_leaves_all_that_was_deposited_as_the_cost() {
     let script = opened(1).then(Err(refusal()), &[]).then(Ok(receipt(2)), &[]);
     let undone = run(&script, &plan()).await.0.unwrap_err();
-    assert!(matches!(undone, Failure::Undone { cost, .. } if cost.amount == 1_000));
+    assert!(matches!(undone, Failure::Undone { cost, .. } if cost.amount == 2_400));
 }
 
 #[tokio::test]
@@ -152,14 +152,6 @@ async fn leases_of_others_are_never_taken_for_the_buyers() {
         assert!(failure.to_string().contains("came too late"), "{failure}");
         assert_eq!((failure.code(), script.sent.get()), (3, 3), "only the first is cancelled");
     }
-}
-
-#[test]
-fn leaving_costs_what_was_served_and_an_hour_or_5_percent() {
-    assert_eq!(leaving_costs(&cancelled(1)).unwrap(), 2_400 * (600 + 570) / 12_000);
-    let later = Lease { until: sample::FROM + 3, ..cancelled(1) };
-    assert_eq!(leaving_costs(&later).unwrap(), 2_400 * (1_800 + 570) / 12_000);
-    assert_eq!(leaving_costs(&Lease { until: u32::MAX, ..later }).unwrap(), 2_400, "never more");
 }
 
 /// A node that says of a transaction that it took effect need not tell the truth.
