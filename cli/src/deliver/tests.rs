@@ -21,6 +21,8 @@ pub struct Script {
     pub sent: Cell<usize>,
     pub simulated: Cell<usize>,
     refuses: bool,
+    /// Signed before the copy of which there is no word.
+    earlier: Option<Signature>,
     /// How many are on their way, and were at most.
     flying: Cell<usize>,
     pub most_flying: Cell<usize>,
@@ -59,6 +61,11 @@ impl Script {
         self
     }
 
+    /// One on which a transaction without word was signed before as this copy.
+    pub fn signed_before(self, earlier: Signature) -> Self {
+        Script { earlier: Some(earlier), ..self }
+    }
+
     /// Then this comes of the next transaction, and these leases are so.
     pub fn then(self, result: Result<Receipt, SendError>, leases: &[Lease]) -> Self {
         self.sends.borrow_mut().push_back((result, leases.to_vec()));
@@ -95,7 +102,12 @@ impl Carrier for Script {
         let (result, leases) = self.sends.borrow_mut().pop_front().unwrap();
         self.fly(before, result.is_err()).await;
         self.leases.borrow_mut().extend(leases.into_iter().map(|lease| (address(&lease), lease)));
-        result.map_err(|error| failed(instructions, error))
+        result.map_err(|error| match failed(instructions, error) {
+            Failure::Unknown { copies } => {
+                Failure::Unknown { copies: self.earlier.into_iter().chain(copies).collect() }
+            }
+            failure => failure,
+        })
     }
 
     async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError> {

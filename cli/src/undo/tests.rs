@@ -124,6 +124,20 @@ async fn a_part_without_word_whose_leases_are_there_is_done() {
 }
 
 #[tokio::test]
+async fn of_a_part_that_was_signed_anew_no_copy_is_told_as_the_one_that_took_effect() {
+    let earlier = solana_signature::Signature::from([8; 64]);
+    let script = opened(1).then(Err(no_word()), &[lease(2)]).then(Ok(receipt(3)), &[lease(3)]);
+    let (ended, done) = run(&script.signed_before(earlier), &plan()).await;
+    assert!(ended.is_ok());
+    let last = solana_signature::Signature::from([9; 64]);
+    assert_eq!(done[1].to_string(), format!("Signature: one of {earlier}, {last}"));
+    let json = serde_json::to_value(&done).unwrap();
+    assert_eq!(json[1]["signature"], serde_json::Value::Null);
+    assert_eq!(json[1]["copies"], serde_json::json!([earlier.to_string(), last.to_string()]));
+    assert!(json[0].get("copies").is_none(), "others have one");
+}
+
+#[tokio::test]
 async fn a_part_without_word_that_opens_late_is_cancelled_as_well() {
     let script = opened(1).then(Err(no_word()), &[]);
     let script = script.then(Ok(receipt(2)), &[cancelled(1), lease(2)]);
