@@ -13,7 +13,7 @@ use solana_signature::Signature;
 use self::cost::of_cancelled;
 use crate::{
     deliver::{Carrier, Transaction},
-    failure::Failure,
+    failure::{Failure, Tied},
     plan::{Step, Undo},
     text::tell,
 };
@@ -108,15 +108,16 @@ pub async fn undo(
         },
         error => error,
     };
-    let (error, cluster) = (Box::new(error), last.cluster);
+    let error = Box::new(error);
+    let tied = Tied { market: last.market, cluster: last.cluster };
     let Fates { cost, open, unknown } = fates;
     if !open.is_empty() || !unknown.is_empty() {
-        return Failure::NotUndone { error, open, unknown, cluster };
+        return Failure::NotUndone { error, open, unknown, tied };
     }
     if !undone {
         return *error;
     }
-    Failure::Undone { error, cost: last.deposit.token.money(cost), cluster }
+    Failure::Undone { error, cost: last.deposit.token.money(cost), tied }
 }
 
 /// A transaction by the signatures of its copies.

@@ -53,6 +53,8 @@ pub struct Undo {
     pub leases: Vec<Pubkey>,
     pub owner: Pubkey,
     pub cluster: u64,
+    /// The market that they are in.
+    pub market: Pubkey,
     /// What the leases cost at most, whenever they are left: told where nobody knows what they do.
     pub deposit: Money,
 }

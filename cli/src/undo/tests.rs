@@ -34,6 +34,7 @@ pub fn undo(number: u32) -> Undo {
         leases: vec![address(&lease)],
         owner: lease.owner,
         cluster: 5,
+        market: sample::market().address,
         deposit: token.money(2_400),
     }
 }
@@ -80,7 +81,9 @@ async fn a_part_that_fails_has_the_others_cancelled_the_last_first() {
     let (ended, done) = run(&script, &plan()).await;
     let undone = ended.unwrap_err();
     // A round of 600 seconds and 570 seconds, of 12,000 that cost 2,400, and that twice.
-    assert!(matches!(&undone, Failure::Undone { cost, cluster: 5, .. } if cost.amount == 2 * 234));
+    assert!(
+        matches!(&undone, Failure::Undone { cost, tied: Tied { cluster: 5, .. }, .. } if cost.amount == 2 * 234)
+    );
     assert_eq!((undone.code(), done.len()), (3, 4));
     let text = undone.to_string();
     assert!(text.contains("somebody has opened a lease since. What was opened"), "{text}");
@@ -105,7 +108,10 @@ async fn what_can_not_be_cancelled_is_named() {
     let Failure::NotUndone { open, unknown, .. } = &failure else { panic!("{failure}") };
     assert_eq!((&open[..], unknown.len()), (&[address(&lease(2))][..], 0));
     assert_eq!((failure.code(), done.len()), (5, 3), "the other one is cancelled all the same");
-    assert!(failure.to_string().contains("cancel each of these by `leasehold lease cancel`"), "{failure}");
+    assert!(
+        failure.to_string().contains("cancel each of these by `leasehold lease cancel ADDRESS`"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]

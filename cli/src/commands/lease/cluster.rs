@@ -91,6 +91,7 @@ pub fn plan(
             leases: group.iter().map(|part| part.lease).collect(),
             owner: buyer,
             cluster,
+            market: market.reference.address,
             deposit: market.payment.money(deposit),
         };
         plan = group.iter().fold(plan, |plan, _| plan.creates(8 + Lease::INIT_SPACE));
