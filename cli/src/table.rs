@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn slots_in_a_row_are_told_as_ranges() {
         for (slots, expected) in
-            [(&[][..], ""), (&[7], "7"), (&[0, 1], "0, 1"), (&[0, 1, 2, 5, 7, 8, 9], "0-2, 5, 7-9")]
+            [(&[][..], ""), (&[7], "7"), (&[0, 1], "0, 1"), (&[0, 1, 2, 5, u16::MAX], "0-2, 5, 65535")]
         {
             assert_eq!(joined(slots), expected);
         }

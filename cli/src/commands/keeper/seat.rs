@@ -111,7 +111,7 @@ fn plan_claim(
         .fact("To:", "account", payee.account);
     let mut plan = payee.prepare(plan, &mut prepared);
     for (what, claim) in steps {
-        // Each has the account created: none builds on another.
+        // Each has the account created, as far as the plan lets it.
         plan = plan.step(what, prepared.iter().cloned().chain([claim]).collect());
     }
     Ok(plan)

@@ -9,8 +9,13 @@ use leasehold_client::{
 };
 use solana_pubkey::Pubkey;
 
-use super::ranges;
-use crate::{amount::sol, chain::MarketView, failure::Failure, plan::Plan, table::count};
+use crate::{
+    amount::sol,
+    chain::MarketView,
+    failure::Failure,
+    plan::Plan,
+    table::{count, joined},
+};
 
 /// Bytes by which an account may grow in one transaction.
 const GROWTH: usize = 10_240;
@@ -66,9 +71,9 @@ pub fn lanes(
     let mut plan =
         Plan::new(format!("Open {} for machines of board {}", count(new.len(), "lane"), board.index))
             .fact("Log:", "log", log.address)
-            .fact_as("Slots:", "slots", ranges(&new), new.clone());
+            .fact_as("Slots:", "slots", joined(&new), new.clone());
     if !there.is_empty() {
-        plan = plan.fact_as("Have lanes:", "skipped", ranges(&there), there);
+        plan = plan.fact_as("Have lanes:", "skipped", joined(&there), there);
     }
     // In any order and at once: a log sorts its lanes as they come, for the same rent. One that is put between
     // others takes more compute units than at the end, for which the sender may sign anew.
