@@ -14,7 +14,7 @@ use crate::{
     chain::MarketView,
     failure::Failure,
     plan::Plan,
-    table::{count, joined},
+    table::{self, count, joined},
 };
 
 /// Bytes by which an account may grow in one transaction.
@@ -63,7 +63,7 @@ pub fn lanes(
     let (there, new): (Vec<&u16>, Vec<&u16>) = slots.iter().partition(has_lane);
     let [there, new] = [there, new].map(|slots| slots.into_iter().copied().collect::<Vec<_>>());
     if new.is_empty() {
-        return Err(Failure::rule(LeaseholdError::LaneExists, format!("slots {}", ranges(&there))));
+        return Err(Failure::rule(LeaseholdError::LaneExists, table::slots(&there)));
     }
     let open = |batch: &[u16]| instruction::open_lanes(&board, wallet, supplier, batch.to_vec());
     let instructions = new.chunks(LANES_AT_ONCE).flat_map(|chunk| packet::batches(&wallet, chunk, open));
