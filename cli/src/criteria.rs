@@ -28,7 +28,7 @@ pub struct CriteriaArgs {
     #[arg(long, value_name = "NUMBER")]
     pub region: Option<u8>,
     /// Least reputation, 0 to 10000.
-    #[arg(long, value_name = "SCORE", default_value_t = 0)]
+    #[arg(long, value_name = "SCORE", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub min_score: u16,
     /// Most to pay for an hour of a machine, in the market's payment mint.
     #[arg(long, value_name = "AMOUNT")]

@@ -55,7 +55,7 @@ advices! {
     BoardMalformed => "pass a board of this program",
     BoardFull => "list on another board, or create one",
     BoardInUse => "wait until it is empty, withdraw what it holds and trim it",
-    NoSuchSlot => "name a slot that the board has, or none to add one",
+    NoSuchSlot => "name a slot that the board has",
     SlotTaken => "read the board again and choose a vacant slot",
     SlotVacant => "read the board again and choose a slot with a machine",
     NoMachines => "name at least one",
