@@ -180,6 +180,11 @@ impl MarketView {
         found.filter(|name| !name.is_empty()).unwrap_or_else(|| class.to_string())
     }
 
+    /// Name and number of a hardware class: leases and machines go by the number.
+    pub fn class_in_full(&self, class: u16) -> String {
+        format!("{} (number {class})", self.class_name(class))
+    }
+
     /// Number of a hardware class, by its name or number.
     pub fn class(&self, text: &str) -> Result<u16, Failure> {
         let classes = &self.account.params.classes;
@@ -246,7 +251,7 @@ pub mod tests {
     fn a_class_is_named_as_the_market_has_it() {
         let view = view();
         assert_eq!(view.class_name(0), "RTX 4090");
-        assert_eq!(view.class_name(9), "9");
+        assert_eq!((view.class_name(9), view.class_in_full(0)), ("9".into(), "RTX 4090 (number 0)".into()));
         assert_eq!((view.class("rtx 4090").unwrap(), view.class("0").unwrap()), (0, 0));
         let unknown = view.class("1").unwrap_err();
         assert_eq!(unknown.code(), 2);
