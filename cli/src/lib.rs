@@ -4,6 +4,7 @@ pub mod act;
 mod amount;
 pub mod archive;
 pub mod args;
+mod bonds;
 pub mod chain;
 pub mod commands;
 pub mod config;

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use leasehold::{
     error::LeaseholdError,
     instructions::Machine,
-    math::{add, pricing},
     state::{StakeLedger, Traits, board_len},
 };
 use leasehold_client::{board::BoardView, error::Refusal, listing};
@@ -15,6 +14,7 @@ use solana_pubkey::Pubkey;
 use super::{ListArgs, file, rows};
 use crate::{
     act::act,
+    bonds::Bonds,
     chain::{Chain, MarketView},
     commands::supplier::account,
     criteria::Length,
@@ -63,11 +63,10 @@ fn plan(
         return Err(Failure::Input(text.to_owned()));
     }
     let (until, end) = commitment(market, view, now, length)?;
-    let bonds =
-        machines.iter().try_fold(0, |sum, machine| add(sum, bond(market, machine)?).map_err(Refusal::from));
-    let bonds = bonds?;
-    let mut after = *stake;
-    after.bond(bonds).map_err(|error| lacking(market, error, bonds, stake))?;
+    let bonds = machines.iter().try_fold(Bonds::default(), |sum, machine| {
+        sum.and(Bonds::of_machine(&market.account, &machine.traits, 0)?)
+    })?;
+    { *stake }.bond(bonds.now).map_err(|error| lacking(market, error, bonds.now, stake))?;
     let board = market.board(view.header.index);
     // Slots that the supplier left itself hold their rent already.
     let own = view.vacant().filter(|(_, slot)| slot.supplier == supplier).count();
@@ -79,12 +78,10 @@ fn plan(
         let text = format!("{}, which stay as they are", there.len());
         plan = plan.fact_as("There already:", "there_already", text, there.len());
     }
-    Ok(listed(plan, market, &machines)
-        .fact_as("Promised until:", "committed_until", format!("{end} (round {until})"), until)
-        .money("Bonded:", "bonded", market.stake.money(bonds))
-        .money("Left free:", "free", market.stake.money(after.free))
-        .grows(board_len(0), board_len(paid))
-        .steps("list machines", list))
+    let text = format!("{end} (round {until})");
+    let plan = listed(plan, market, &machines).fact_as("Promised until:", "committed_until", text, until);
+    let plan = bonds.shown(plan, market, "Bonded:", "bonded");
+    Ok(bonds.left(plan, market, stake.free).grows(board_len(0), board_len(paid)).steps("list machines", list))
 }
 
 /// What the machines are, and what they cost.
@@ -145,12 +142,6 @@ pub fn commitment(
     Ok((until, end))
 }
 
-/// Stake units that a machine's bond takes.
-fn bond(market: &MarketView, machine: &Machine) -> Result<u64, Refusal> {
-    let class = market.account.class(machine.traits.class)?;
-    Ok(pricing::bond(market.account.params.bond_unit, class.weight_bps, machine.traits.gpus)?)
-}
-
 #[cfg(test)]
 mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
@@ -161,7 +152,7 @@ mod tests {
         super::file::tests::{machines, section},
         *,
     };
-    use crate::{chain::tests::view, failure::tests::rule};
+    use crate::{bonds::tests::announcing, chain::tests::view, failure::tests::rule};
 
     /// Lists so many machines of two GPUs for supplier 0, who left slot 2, with that much free stake.
     fn listed(count: u8, free: u64, length: &str) -> Result<Plan, Failure> {
@@ -221,6 +212,22 @@ mod tests {
         assert_eq!(rest.details()["bonded"]["amount"], "400");
         let all = list(&section(1)).unwrap_err();
         assert!(all.code() == 2 && all.to_string().contains("on the board already"), "{all}");
+    }
+
+    #[test]
+    fn bonds_may_take_what_announced_parameters_say() {
+        let market = announcing(|params| params.bond_unit = 150);
+        let data = snapshot().boards.remove(0).data;
+        let list = |free| {
+            let stake = StakeLedger { free, ..StakeLedger::default() };
+            let machines = machines(&section(1)).unwrap();
+            plan(&market, &data.view().unwrap(), wallet(0), &stake, 600_000, Length::Rounds(5), &machines)
+        };
+        let plan = list(1_000).unwrap();
+        let (bonded, left) = (&plan.details()["bonded"], &plan.details()["free"]);
+        assert_eq!((&bonded["amount"], &left["amount"]), (&"300".into(), &"700".into()));
+        assert!(list(200).is_ok(), "it succeeds while they do not apply");
+        assert_eq!(rule(list(199).unwrap_err()), "InsufficientStake");
     }
 
     #[test]

@@ -6,7 +6,6 @@ use clap::{Args, ValueHint};
 use leasehold::{
     error::LeaseholdError,
     instructions::Offer,
-    math::{add, pricing},
     state::{SlotState, StakeLedger},
 };
 use leasehold_client::{board::BoardView, error::Refusal, listing};
@@ -23,6 +22,7 @@ use super::{
 };
 use crate::{
     act::act,
+    bonds::Bonds,
     chain::{Chain, MarketArgs, MarketView},
     commands::supplier::account,
     criteria::Length,
@@ -90,7 +90,7 @@ pub fn plan(
     }
     let next = view.header.round_at(now).map_err(Refusal::from)?.saturating_add(1);
     let slots: Vec<_> = changes.iter().map(|change| change.slot).collect();
-    let (mut offers, mut missing) = (Vec::new(), 0);
+    let (mut offers, mut missing) = (Vec::new(), Bonds::default());
     for ((index, slot), Change { terms, .. }) in
         machines(market, view, authority, &slots)?.into_iter().zip(changes)
     {
@@ -106,18 +106,16 @@ pub fn plan(
                 format!("slot {index} is promised until round {committed_until}: pass --for"),
             )
         })?;
-        let class = market.account.class(slot.traits.class).map_err(Refusal::from)?;
-        let unit = market.account.params.bond_unit;
-        let whole = pricing::bond(unit, class.weight_bps, slot.traits.gpus).map_err(Refusal::from)?;
-        missing = add(missing, whole.saturating_sub(slot.bond)).map_err(Refusal::from)?;
+        missing = missing.and(Bonds::of_machine(&market.account, &slot.traits, slot.bond)?)?;
         offers.push(Offer { slot: index, price: terms.price.unwrap_or(slot.price), committed_until });
     }
-    { *stake }.bond(missing).map_err(|error| lacking(market, error, missing, stake))?;
+    { *stake }.bond(missing.now).map_err(|error| lacking(market, error, missing.now, stake))?;
     let board = market.board(view.header.index);
     let plan = Plan::new(format!("Reprice {} on board {}", count(offers.len(), "machine"), board.index))
         .fact_as("Slots:", "slots", joined(&slots), slots);
-    Ok(shown(plan, market, view.header.round_secs, changes, &offers)
-        .money("Bonded anew:", "bonded", market.stake.money(missing))
+    let plan = shown(plan, market, view.header.round_secs, changes, &offers);
+    Ok(missing
+        .shown(plan, market, "Bonded anew:", "bonded")
         .steps("reprice machines", listing::reprice(&board, authority, &offers)))
 }
 
@@ -189,7 +187,7 @@ pub mod tests {
         super::plan::tests::{NOW, board, text},
         *,
     };
-    use crate::{chain::tests::view, failure::tests::rule};
+    use crate::{bonds::tests::announcing, chain::tests::view, failure::tests::rule};
 
     pub fn offers(plan: &Plan) -> Vec<Offer> {
         Vec::try_from_slice(&plan.steps[0].instructions[0].data[8..]).unwrap()
@@ -245,6 +243,15 @@ pub mod tests {
         // Each offer is of a value that is shown for its slot.
         let signed: Vec<_> = offers(&plan).iter().map(|offer| (offer.price, offer.committed_until)).collect();
         assert_eq!(signed, [(7, 1_006), (360, 1_006), (7, 1_006), (9, 2_000)]);
+    }
+
+    #[test]
+    fn a_bond_may_be_made_whole_by_announced_parameters() {
+        let (data, market) = (board(), announcing(|params| params.bond_unit = 150));
+        let changes = [Change { slot: 3, terms: Terms { price: Some(1), length: None } }];
+        let plan = |free| plan(&market, &data.view().unwrap(), wallet(1), &free, NOW, &changes);
+        assert_eq!(plan(free(60)).unwrap().details()["bonded"]["amount"], "110");
+        assert_eq!(rule(plan(free(59)).unwrap_err()), "InsufficientStake");
     }
 
     #[test]
