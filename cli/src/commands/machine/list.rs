@@ -19,8 +19,10 @@ use crate::{
     commands::supplier::account,
     criteria::Length,
     failure::Failure,
+    outcome::Outcome,
     plan::Plan,
     table::count,
+    text::tell,
     time::{rfc3339, start_of},
 };
 
@@ -34,9 +36,17 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     let board = chain.board(&market.reference.address, args.board).await?;
     let machines = file::machines(&rows, &market)?;
     let now = fetch.now().await?;
-    act(chain, plan(&market, &board.view()?, wallet, &supplier.stake, now, args.length, &machines)?).await
+    let plan = plan(&market, &board.view()?, wallet, &supplier.stake, now, args.length, &machines)?;
+    if plan.steps.is_empty() {
+        tell("These machines are on the board already: `leasehold machine reprice` changes them");
+        let outcome = Outcome::of_nothing(&chain.on_market(plan), chain.settings.dry_run);
+        chain.settings.output.print(&outcome);
+        return Ok(());
+    }
+    act(chain, plan).await
 }
 
+/// Lists what is not on the board yet; without transactions where all is.
 fn plan(
     market: &MarketView,
     view: &BoardView,
@@ -47,9 +57,6 @@ fn plan(
     machines: &[Machine],
 ) -> Result<Plan, Failure> {
     let refuse = |error: LeaseholdError| Err(Refusal::from(error).into());
-    if market.account.paused {
-        return refuse(LeaseholdError::MarketPaused);
-    }
     if machines.is_empty() {
         return refuse(LeaseholdError::NoMachines);
     }
@@ -58,9 +65,18 @@ fn plan(
     let there: BTreeSet<_> = view.of_supplier(supplier).map(|(_, slot)| slot.node_key).collect();
     let (there, machines): (Vec<_>, Vec<_>) =
         machines.iter().copied().partition(|machine| there.contains(&machine.node_key));
+    let mut plan =
+        Plan::new(format!("List {} on board {}", count(machines.len(), "machine"), view.header.index))
+            .fact_as("Machines:", "machines", machines.len(), machines.len());
+    if !there.is_empty() {
+        let text = format!("{}, which stay as they are", there.len());
+        plan = plan.fact_as("There already:", "there_already", text, there.len());
+    }
     if machines.is_empty() {
-        let text = "these machines are on the board already: `leasehold machine reprice` changes them";
-        return Err(Failure::Input(text.to_owned()));
+        return Ok(plan);
+    }
+    if market.account.paused {
+        return refuse(LeaseholdError::MarketPaused);
     }
     let (until, end) = commitment(market, view, now, length)?;
     let bonds = machines.iter().try_fold(Bonds::default(), |sum, machine| {
@@ -72,12 +88,6 @@ fn plan(
     let own = view.vacant().filter(|(_, slot)| slot.supplier == supplier).count();
     let paid = machines.len().saturating_sub(own);
     let list = listing::list(&board, view, authority, until, &machines)?;
-    let mut plan = Plan::new(format!("List {} on board {}", count(machines.len(), "machine"), board.index))
-        .fact_as("Machines:", "machines", machines.len(), machines.len());
-    if !there.is_empty() {
-        let text = format!("{}, which stay as they are", there.len());
-        plan = plan.fact_as("There already:", "there_already", text, there.len());
-    }
     let text = format!("{end} (round {until})");
     let plan = listed(plan, market, &machines).fact_as("Promised until:", "committed_until", text, until);
     let plan = bonds.shown(plan, market, "Bonded:", "bonded");
@@ -201,17 +211,25 @@ mod tests {
             slots[2].node_key = [3; 32]; // vacant: what was there is gone
             slots[3].node_key = [2; 32]; // another supplier's
         });
-        let (market, board, now) = (view(), board.view().unwrap(), 600_000);
+        let (mut market, board, now) = (view(), board.view().unwrap(), 600_000);
         let stake = StakeLedger { free: 10_000, ..StakeLedger::default() };
-        let list = |file: &str| {
+        let list = |market: &MarketView, file: &str| {
             let machines = machines(file).unwrap();
-            plan(&market, &board, wallet(0), &stake, now, Length::Rounds(5), &machines)
+            plan(market, &board, wallet(0), &stake, now, Length::Rounds(5), &machines)
         };
-        let rest = list(&(1..=3).map(section).collect::<String>()).unwrap();
+        let rest = list(&market, &(1..=3).map(section).collect::<String>()).unwrap();
         assert_eq!((&rest.details()["machines"], &rest.details()["there_already"]), (&2.into(), &1.into()));
         assert_eq!(rest.details()["bonded"]["amount"], "400");
-        let all = list(&section(1)).unwrap_err();
-        assert!(all.code() == 2 && all.to_string().contains("on the board already"), "{all}");
+        // Once it is complete nothing is left to do, also where nothing could be listed.
+        market.account.paused = true;
+        let all = list(&market, &section(1)).unwrap();
+        assert!(all.steps.is_empty());
+        let outcome = Outcome::of_nothing(&all, false);
+        assert_eq!(outcome.to_string(), "List 0 machines on board 0: done");
+        let json = serde_json::to_value(outcome).unwrap();
+        assert_eq!((&json["machines"], &json["there_already"]), (&0.into(), &1.into()));
+        assert_eq!((&json["result"], &json["transactions"]), (&"done".into(), &json!([])));
+        assert_eq!(rule(list(&market, &section(4)).unwrap_err()), "MarketPaused");
     }
 
     #[test]
