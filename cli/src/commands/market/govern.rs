@@ -103,6 +103,10 @@ pub fn plan_proposal(
     if changes.is_empty() {
         return Err(Failure::Refused("nothing would change: the market has these parameters".to_owned()));
     }
+    if let Some(pending) = &market.account.pending_params {
+        let from = rfc3339(pending.effective_at);
+        plan = plan.fact_as("Instead of:", "replaces_from", format!("those announced from {from} on"), from);
+    }
     for (label, name, text) in changes {
         plan = plan.fact(label, name, text);
     }
@@ -199,6 +203,12 @@ mod tests {
             "2.5 for a GPU of weight 10000 (was 1 for a GPU of weight 10000)"
         );
         assert_eq!(plan.facts.len(), 3, "what stays is not repeated");
+        let mut announced = view();
+        let params = Params { fee_bps: 77, ..announced.account.params.clone() };
+        announced.account.pending_params = Some(PendingParams { params, effective_at: 600_000 });
+        let plan = plan_proposal(&announced, wallet(AUTHORITY), 0, Some(&file)).unwrap();
+        assert_eq!(plan.facts[2].text, "those announced from 1970-01-07T22:40:00Z on");
+        assert_eq!(plan.details()["replaces_from"], "1970-01-07T22:40:00Z");
         let withdrawn = plan_proposal(&market, wallet(AUTHORITY), 0, None).unwrap();
         assert!(starts(&withdrawn, &[data::ProposeParams::DISCRIMINATOR, &[0]].concat()));
     }
