@@ -76,6 +76,16 @@ pub struct Fetched<T> {
     pub account: T,
 }
 
+/// What is to be known of a mint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MintInfo {
+    pub decimals: u8,
+    /// The token program it belongs to.
+    pub token_program: Pubkey,
+    /// May freeze accounts of it, vaults among them.
+    pub freeze_authority: Option<Pubkey>,
+}
+
 /// A board as it was read.
 pub type FetchedBoard = Fetched<BoardData>;
 
@@ -189,6 +199,12 @@ impl<'a> Fetch<'a> {
 
     /// Decimals of a mint, and the token program it belongs to.
     pub async fn mint(&self, address: Pubkey) -> Result<(u8, Pubkey), FetchError> {
+        let MintInfo { decimals, token_program, .. } = self.mint_info(address).await?;
+        Ok((decimals, token_program))
+    }
+
+    /// A mint, with who may freeze accounts of it.
+    pub async fn mint_info(&self, address: Pubkey) -> Result<MintInfo, FetchError> {
         self.existing(address).await?.mint()
     }
 
@@ -278,10 +294,15 @@ impl Raw {
         Ok(Fetched { address, lamports: self.lamports, account })
     }
 
-    fn mint(&self) -> Result<(u8, Pubkey), FetchError> {
+    fn mint(&self) -> Result<MintInfo, FetchError> {
         self.require_token_program()?;
         let state = StateWithExtensions::<Mint>::unpack(&self.data);
-        Ok((state.map_err(|_| FetchError::Token { address: self.address })?.base.decimals, self.owner))
+        let mint = state.map_err(|_| FetchError::Token { address: self.address })?.base;
+        Ok(MintInfo {
+            decimals: mint.decimals,
+            token_program: self.owner,
+            freeze_authority: mint.freeze_authority.into(),
+        })
     }
 
     /// Any program can have accounts that read as mints or hold balances.
@@ -371,8 +392,13 @@ mod tests {
         let raw =
             |owner| Raw { address: Pubkey::new_from_array([7; 32]), owner, lamports: 1, data: data.clone() };
         for program in [anchor_spl::token::ID, anchor_spl::token_2022::ID] {
-            assert_eq!(raw(program).mint().unwrap(), (6, program));
+            let expected = MintInfo { decimals: 6, token_program: program, freeze_authority: None };
+            assert_eq!(raw(program).mint().unwrap(), expected);
         }
         assert!(matches!(raw(leasehold::ID).mint(), Err(FetchError::Token { .. })));
+        let mut frozen = raw(anchor_spl::token::ID);
+        frozen.data[46] = 1;
+        frozen.data[50..82].fill(9);
+        assert_eq!(frozen.mint().unwrap().freeze_authority, Some(Pubkey::new_from_array([9; 32])));
     }
 }

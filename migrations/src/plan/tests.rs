@@ -14,8 +14,12 @@ const EXAMPLE: &str = include_str!("../../example.toml");
 
 fn view() -> MarketView {
     let snapshot = sample::snapshot();
-    let program = sample::market().payment_token_program;
-    MarketView::new(snapshot.address, snapshot.market, (6, program), (2, program))
+    MarketView::new(snapshot.address, snapshot.market, mint(6), mint(2))
+}
+
+fn mint(decimals: u8) -> MintInfo {
+    let token_program = sample::market().payment_token_program;
+    MintInfo { decimals, token_program, freeze_authority: None }
 }
 
 /// The file that the sample's market is as.
@@ -46,8 +50,7 @@ fn changed() -> MarketFile {
 }
 
 fn bare() -> Found {
-    let program = sample::market().payment_token_program;
-    Found::Nothing { payment: (6, program), stake: (2, program) }
+    Found::Nothing { payment: mint(6), stake: mint(2) }
 }
 
 fn planned(file: &MarketFile, market: Found, wallet: u8, now: i64) -> Result<Deployment, Failure> {
