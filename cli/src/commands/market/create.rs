@@ -16,7 +16,11 @@ use serde::Deserialize;
 use serde_json::json;
 use solana_pubkey::Pubkey;
 
-use super::{CreateArgs, govern::read, params::ParamsFile};
+use super::{
+    CreateArgs,
+    govern::read,
+    params::{Line, ParamsFile},
+};
 use crate::{act::act, amount::Token, chain::Chain, failure::Failure, plan::Plan};
 
 /// Bytes of a token account without extensions, which is what the stake vault is.
@@ -138,8 +142,8 @@ pub fn plan(
         .fact("Payments:", "payment_mint", payment.mint);
     let plan = freeze(plan, "payment_freeze_authority", payments).fact("Stake:", "stake_mint", stake.mint);
     let mut plan = fixed(freeze(plan, "stake_freeze_authority", stakes), file.timelock_secs, rules);
-    for (label, name, text) in file.params.lines() {
-        plan = plan.fact(label, name, text);
+    for Line { label, name, text, value } in file.params.lines() {
+        plan = plan.fact_as(label, name, text, value);
     }
     Ok(plan.creates(8 + Market::INIT_SPACE).creates(TOKEN_ACCOUNT).step("create market", vec![create]))
 }
@@ -227,6 +231,9 @@ mod tests {
         assert_eq!(args.params, sample::params());
         assert_eq!(plan.details()["market"], sample::market().address.to_string());
         assert_eq!(plan.growths.len(), 2);
+        let shown = ParamsFile::of(view().payment, view().stake, &sample::params());
+        assert_eq!(plan.details()["bond_unit"], shown.bond_unit);
+        assert_eq!(plan.details()["classes"], json!(shown.classes));
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl fmt::Display for Shown {
 
 /// Parameters without what programs call them.
 fn people(params: &ParamsFile) -> impl Iterator<Item = (&'static str, String)> {
-    params.lines().into_iter().map(|(label, _, text)| (label, text))
+    params.lines().into_iter().map(|line| (line.label, line.text))
 }
 
 #[cfg(test)]
