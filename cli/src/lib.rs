@@ -5,6 +5,7 @@ mod alternatives;
 mod amount;
 pub mod archive;
 pub mod args;
+mod bonds;
 pub mod chain;
 pub mod commands;
 pub mod config;

@@ -20,6 +20,7 @@ use crate::{
     amount::Money,
     chain::MarketView,
     commands::quote::Offer,
+    criteria,
     failure::Failure,
     pick::{Choice, Picked},
     plan::{Plan, Undo},
@@ -135,8 +136,10 @@ fn summary(market: &MarketView, choice: &Choice, cluster: u64) -> Plan {
         );
         plan = plan.item("Part:", "leases", text, opened(market, part));
     }
-    let offer = choice.parts.first().map(|part| Offer::new(market, part));
-    if let Some(offer) = offer {
+    // They differ in their boards only.
+    if let Some(part) = choice.parts.first() {
+        let offer = Offer::new(market, part);
+        plan = criteria::shown(plan, market, &part.quote.criteria);
         let rounds = format!("{} to {}", offer.from, offer.until.saturating_sub(1));
         plan = plan.fact("Rounds:", "rounds", rounds).fact("From:", "start", offer.start);
         plan = plan.fact("To:", "end", offer.end);

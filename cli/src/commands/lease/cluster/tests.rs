@@ -58,6 +58,8 @@ fn parts_that_fit_are_opened_by_one_transaction() {
         (&lease.into(), &0.into())
     );
     assert_eq!(plan.facts[2].text, "board 1: 1 machine for 0.000361 (lease 3)");
+    assert_eq!(plan.facts[4].text, "any class, the cheapest first");
+    assert_eq!(details["criteria"]["policy"], "cheapest");
 }
 
 #[test]
