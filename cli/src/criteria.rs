@@ -87,11 +87,11 @@ pub fn shown(plan: Plan, market: &MarketView, criteria: &Criteria) -> Plan {
     ];
     let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let value = json!({
-        "class": class,
-        "class_name": class.map(|class| market.class_name(class)),
+        "class": class.map(|class| market.class_name(class)),
+        "class_number": class,
         "min_gpus": min_gpus,
         "min_speed": min_speed,
-        "country": country,
+        "country": country.map(|code| Country(code).to_string()),
         "region": region,
         "min_score": min_score,
         "max_price": price,
@@ -212,8 +212,8 @@ mod tests {
         );
         assert_eq!(text(&criteria), expected);
         let json = shown(Plan::default(), &view(), &criteria).details()["criteria"].clone();
-        assert_eq!((&json["class"], &json["class_name"]), (&0.into(), &"RTX 4090".into()));
-        assert_eq!((&json["max_price"]["amount"], &json["country"]), (&"360".into(), &276.into()));
+        assert_eq!((&json["class_number"], &json["class"]), (&0.into(), &"RTX 4090".into()));
+        assert_eq!((&json["max_price"]["amount"], &json["country"]), (&"360".into(), &"DE".into()));
         // The number is what is signed, whatever the node calls it.
         assert_eq!(text(&Criteria { class: Some(9), ..ANY }), "9 (number 9), the cheapest first");
         assert!(text(&Criteria { place: Place::Region(2), ..ANY }).contains("in region 2"));

@@ -22,6 +22,7 @@ use crate::{
     commands::quote::Offer,
     criteria,
     failure::Failure,
+    kinds,
     pick::{Choice, Picked},
     plan::{Plan, Undo},
     table::count,
@@ -128,26 +129,33 @@ fn summary(market: &MarketView, choice: &Choice, cluster: u64) -> Plan {
     let mut plan = Plan::new(title).fact("Cluster:", "cluster", cluster);
     for part in &choice.parts {
         let text = format!(
-            "board {}: {} for {} (lease {})",
+            "lease {}:{}, {} for {}",
             part.board,
+            part.quote.serial,
             count(part.quote.slots.len(), "machine"),
             market.payment.number(part.quote.deposit),
-            part.quote.serial,
         );
         plan = plan.item("Part:", "leases", text, opened(market, part));
+    }
+    let kinds = kinds::merged(choice.parts.iter().flat_map(|part| &part.kinds).cloned());
+    for (label, text) in kinds::lines(&kinds) {
+        plan = plan.note(label, text);
     }
     // They differ in their boards only.
     if let Some(part) = choice.parts.first() {
         let offer = Offer::new(market, part);
         plan = criteria::shown(plan, market, &part.quote.criteria);
         let rounds = format!("{} to {}", offer.from, offer.until.saturating_sub(1));
-        plan = plan.fact("Rounds:", "rounds", rounds).fact("From:", "start", offer.start);
+        plan =
+            plan.fact_as("Rounds:", "rounds", rounds, part.quote.rounds).fact("From:", "start", offer.start);
         plan = plan.fact("To:", "end", offer.end);
     }
-    plan.money("Deposit now:", "deposit", market.payment.money(choice.deposit)).money(
+    let refundable = market.payment.money(choice.refundable);
+    plan.money("Deposit now:", "deposit", market.payment.money(choice.deposit)).fact_as(
         "Refundable:",
         "refundable",
-        market.payment.money(choice.refundable),
+        format!("{refundable} where all are cancelled in their first round"),
+        serde_json::to_value(refundable).unwrap_or_default(),
     )
 }
 

@@ -213,7 +213,7 @@ fn plan(market: &MarketView, found: &Found, buyer: Pubkey, cluster: Option<u64>)
     let spender = quote.meter.map(|meter| meter.spender).unwrap_or_default();
     let whose = if spender == buyer { " (this wallet's key)" } else { "" };
     let deposit: Money = offer.deposit;
-    let plan = Plan::new(format!("Open metered lease {} on board {}", quote.serial, board.index))
+    let plan = Plan::new(format!("Open metered lease {}:{}", board.index, quote.serial))
         .fact("Lease:", "lease", board.lease(quote.serial))
         .fact_as(
             "Machine:",
@@ -222,13 +222,23 @@ fn plan(market: &MarketView, found: &Found, buyer: Pubkey, cluster: Option<u64>)
             quote.slots.clone(),
         );
     criteria::shown(plan, market, &quote.criteria)
-        .fact("Rounds:", "rounds", format!("{} to {}", quote.from, quote.until.saturating_sub(1)))
+        .fact_as(
+            "Rounds:",
+            "rounds",
+            format!("{} to {}", quote.from, quote.until.saturating_sub(1)),
+            quote.rounds,
+        )
         .fact("From:", "start", &offer.start)
         .fact("To:", "end", &offer.end)
         .fact_as("Spender:", "spender", format!("{spender}{whose}"), spender.to_string())
         .fact_as("Notice:", "notice_rounds", offer.notice(), offer.notice_rounds)
         .money("Deposit now:", "deposit", deposit)
-        .money("Refundable:", "refundable", offer.refundable)
+        .fact_as(
+            "Refundable:",
+            "refundable",
+            format!("{}: all that no voucher takes", offer.refundable),
+            serde_json::to_value(offer.refundable).unwrap_or_default(),
+        )
         .spend("deposit", deposit, wallet)
         .creates(8 + Lease::INIT_SPACE)
         .step("open lease", vec![open])

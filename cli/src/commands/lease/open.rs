@@ -12,9 +12,10 @@ use crate::{
     commands::quote::Offer,
     criteria,
     failure::Failure,
+    kinds,
     pick::{Choice, Picked, pick},
     plan::Plan,
-    table::slots,
+    table::some_slots,
 };
 use anchor_lang::Space;
 
@@ -58,19 +59,26 @@ fn plan_one(market: &MarketView, picked: &Picked, buyer: Pubkey, most: Money, cl
     let wallet = market.reference.payment_account(&buyer);
     let open = instruction::open_lease(&board, buyer, wallet, quote.args(most.amount, cluster));
     let rounds = format!("{} to {}", quote.from, quote.until.saturating_sub(1));
-    let plan = Plan::new(format!("Open lease {} on board {}", quote.serial, picked.board))
+    let mut plan = Plan::new(format!("Open lease {}:{}", picked.board, quote.serial))
         .item("Lease:", "leases", lease, cluster::opened(market, picked))
-        .note("Machines:", format!("{} ({})", quote.slots.len(), slots(&quote.slots)));
-    let plan = match cluster {
-        Some(cluster) => plan.fact("Cluster:", "cluster", cluster),
-        None => plan,
-    };
+        .note("Machines:", format!("{} ({})", quote.slots.len(), some_slots(&quote.slots)));
+    for (label, text) in kinds::lines(&picked.kinds) {
+        plan = plan.note(label, text);
+    }
+    if let Some(cluster) = cluster {
+        plan = plan.fact("Cluster:", "cluster", cluster);
+    }
     criteria::shown(plan, market, &quote.criteria)
-        .fact("Rounds:", "rounds", rounds)
+        .fact_as("Rounds:", "rounds", rounds, quote.rounds)
         .fact("From:", "start", &offer.start)
         .fact("To:", "end", &offer.end)
         .money("Deposit now:", "deposit", offer.total)
-        .money("Refundable:", "refundable", offer.refundable)
+        .fact_as(
+            "Refundable:",
+            "refundable",
+            format!("{} where cancelled in its first round", offer.refundable),
+            serde_json::to_value(offer.refundable).unwrap_or_default(),
+        )
         .spend("deposit", most, wallet)
         .creates(8 + Lease::INIT_SPACE)
         .step("open lease", vec![open])
@@ -97,7 +105,7 @@ mod tests {
     #[test]
     fn a_lease_is_opened_for_what_was_quoted() {
         let plan = opened(None).unwrap();
-        assert_eq!(plan.title, "Open lease 3 on board 0");
+        assert_eq!(plan.title, "Open lease 0:3");
         assert_eq!((plan.spends.len(), plan.spends[0].money.amount, plan.growths.len()), (1, 720, 1));
         let [step] = &plan.steps[..] else { panic!() };
         let [open] = &step.instructions[..] else { panic!() };

@@ -103,7 +103,7 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
     }
     let named = |(class, number): (&u16, &usize)| format!("{number} {}", market.class_in_full(*class));
     let text = classes.iter().map(named).collect::<Vec<_>>().join(", ");
-    let counted = |(class, number): (&u16, &usize)| json!({ "class": class, "name": market.class_name(*class), "machines": number });
+    let counted = |(class, number): (&u16, &usize)| json!({ "class": market.class_name(*class), "class_number": class, "machines": number });
     let value: Vec<_> = classes.iter().map(counted).collect();
     let mut plan = plan.fact_as("Classes:", "classes", text, value);
     let prices = || machines.iter().map(|machine| machine.price);
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(plan.growths[0].to, board_len(39), "slot 2 is its own");
         let fact = |label| plan.facts.iter().find(|fact| fact.label == label).unwrap().text.clone();
         assert_eq!((fact("Classes:"), fact("Metered:")), ("40 RTX 4090 (number 0)".into(), "0 of 40".into()));
-        let classes = json!([{ "class": 0, "name": "RTX 4090", "machines": 40 }]);
+        let classes = json!([{ "class": "RTX 4090", "class_number": 0, "machines": 40 }]);
         assert_eq!(plan.details()["classes"], classes);
         assert!(fact("Prices:").ends_with(" for a machine and hour"), "{}", fact("Prices:"));
         let keys = plan.details()["node_keys"].as_array().unwrap().clone();

@@ -76,6 +76,10 @@ fn about(market: &MarketView, what: &str) -> Plan {
 
 fn plan_pause(market: &MarketView, wallet: Pubkey, paused: bool) -> Result<Plan, Failure> {
     require_authority(market, &wallet)?;
+    if market.account.paused == paused {
+        let state = if paused { "is paused already" } else { "is not paused" };
+        return Err(Failure::Refused(format!("market {} {state}", market.account.id)));
+    }
     let what = if paused { "Pause" } else { "Resume" };
     let effect = if paused {
         "no machines are listed and no leases opened or extended until it resumes"
@@ -189,7 +193,12 @@ mod tests {
         let market = view();
         let plan = plan_pause(&market, wallet(AUTHORITY), true).unwrap();
         assert!(starts(&plan, &[data::SetPaused::DISCRIMINATOR, &[1]].concat()));
-        let resumed = plan_pause(&market, wallet(AUTHORITY), false).unwrap();
+        let running = plan_pause(&market, wallet(AUTHORITY), false).unwrap_err();
+        assert!(running.code() == 3 && running.to_string().contains("is not paused"), "{running}");
+        let mut paused = view();
+        paused.account.paused = true;
+        assert!(plan_pause(&paused, wallet(AUTHORITY), true).is_err());
+        let resumed = plan_pause(&paused, wallet(AUTHORITY), false).unwrap();
         assert!(starts(&resumed, &[data::SetPaused::DISCRIMINATOR, &[0]].concat()));
         assert_eq!(rule(plan_pause(&market, wallet(1), true).unwrap_err()), "WrongAuthority");
         assert_eq!(rule(plan_offer(&market, wallet(1), None).unwrap_err()), "WrongAuthority");

@@ -57,7 +57,7 @@ fn parts_that_fit_are_opened_by_one_transaction() {
         (&details["leases"][1]["lease"], &details["leases"][1]["slots"][0]),
         (&lease.into(), &0.into())
     );
-    assert_eq!(plan.facts[2].text, "board 1: 1 machine for 0.000361 (lease 3)");
+    assert_eq!(plan.facts[2].text, "lease 1:3, 1 machine for 0.000361");
     assert_eq!(plan.facts[4].text, "any class, the cheapest first");
     assert_eq!(details["criteria"]["policy"], "cheapest");
 }

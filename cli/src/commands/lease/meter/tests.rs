@@ -62,7 +62,7 @@ fn a_metered_lease_is_opened_on_the_cheapest_machine_that_allows_it() {
     let views = boards.each_ref().map(|board| board.view().unwrap());
     let found = pick(&view(), &views, NOW, &ANY, 6, meter(5_000)).unwrap();
     let plan = plan(&view(), &found, wallet(9), Some(4));
-    assert_eq!(plan.title, "Open metered lease 3 on board 1");
+    assert_eq!(plan.title, "Open metered lease 1:3");
     assert_eq!((plan.spends[0].money.amount, plan.growths.len()), (5_000, 1));
     let [step] = &plan.steps[..] else { panic!() };
     let [open] = &step.instructions[..] else { panic!() };
