@@ -54,13 +54,13 @@ async fn the_first_ten_minutes_of_the_readme() {
         write_keypair_file(&wallet(name), beside.join(format!("{name}.json"))).expect("a keypair file");
     }
     let supplier = "### A supplier's first ten minutes";
-    let [machines, node] = &blocks(supplier, "toml")[..] else { panic!("two files") };
+    let [machines] = &blocks(supplier, "toml")[..] else { panic!("one file") };
     fs::write(beside.join("machines.toml"), machines).expect("a file");
-    fs::write(beside.join("node.toml"), node).expect("a file");
 
     for block in blocks(supplier, "console") {
         play(&stage, folder.path(), &block, "supplier");
     }
+    configure(&stage, &beside);
     answers(&beside);
 
     let [opens, runs, ends] = &blocks("### A buyer's first ten minutes", "console")[..] else {
@@ -72,6 +72,18 @@ async fn the_first_ten_minutes_of_the_readme() {
     play(&stage, folder.path(), runs, "buyer");
     stage.vote(1, &[1]).await;
     play(&stage, folder.path(), ends, "buyer");
+}
+
+/// Keeps the node's configuration that is printed, and says where the keypairs are, as the README has its reader do.
+fn configure(stage: &Stage, folder: &Path) {
+    let mut command = Command::new(binary("leasehold"));
+    let output = command.args(["machine", "show", "--node-config"]).envs(stage.env("supplier")).output();
+    let mut text = String::from_utf8(output.expect("it runs").stdout).expect("text");
+    for name in ["gpu-0", "gpu-1"] {
+        text = text.replacen("\"FILE\"", &format!("\"{name}.json\""), 1);
+    }
+    assert!(!text.contains("FILE") && text.contains("gpu-1.json"), "{text}");
+    fs::write(folder.join("node.toml"), text).expect("a file");
 }
 
 /// The node takes the file as it stands, and listens.
