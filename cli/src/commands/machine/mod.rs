@@ -2,6 +2,7 @@
 
 mod class;
 mod detect;
+mod endpoint;
 mod file;
 mod gpus;
 mod key;
@@ -23,6 +24,7 @@ use solana_pubkey::Pubkey;
 use self::{detect::DetectArgs, reprice::RepriceArgs, rows::FileFormat, slots::Slots};
 use crate::{
     act::act,
+    args::parse_address,
     chain::{Chain, MarketArgs, MarketView},
     criteria::Length,
     failure::Failure,
@@ -115,6 +117,7 @@ pub struct ShowArgs {
     pub market: MarketArgs,
     /// Wallet of the supplier [default: the keypair's]
     #[arg(long, value_name = "WALLET")]
+    #[arg(value_parser = parse_address)]
     pub supplier: Option<Pubkey>,
     /// Number of the board [default: all]
     #[arg(long, value_name = "NUMBER")]
