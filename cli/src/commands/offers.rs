@@ -91,8 +91,7 @@ pub async fn run(chain: &Chain, args: OffersArgs) -> Result<(), Failure> {
     let mut found = offers(&market, &views, now, &criteria, args.length)?;
     found.sort(args.sort);
     found.offers.truncate(args.limit.unwrap_or(usize::MAX));
-    chain.settings.output.print(&found);
-    Ok(())
+    chain.settings.output.print(&found)
 }
 
 /// Machines that a lease from the next round on could have.

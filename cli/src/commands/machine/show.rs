@@ -56,8 +56,7 @@ pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
     let market = chain.market(args.market.id.0).await?;
     let boards = chain.boards(&args.market.id.0, args.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    chain.settings.output.print(&Machines::new(&market, &views, &wallet));
-    Ok(())
+    chain.settings.output.print(&Machines::new(&market, &views, &wallet))
 }
 
 impl Machines {

@@ -17,6 +17,7 @@ use crate::{
     commands::lease::leased::{LeaseArgs, Leased},
     failure::Failure,
     node::{Node, Tab},
+    stop,
     text::tell,
 };
 
@@ -57,12 +58,13 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
         draft.voucher = Some(signed.to_base64());
         if let Some(node) = &node {
             tell(format!("Handing it in at {}", node.url()));
+            stop::sends().map_err(|_| Failure::Interrupted)?;
             let best = node.hand_in(&signed).await?;
             draft.best = Some(leased.market.payment.money(best));
         }
     }
-    chain.settings.output.print(&draft);
-    draft.end()
+    let printed = chain.settings.output.print(&draft);
+    draft.end().and(printed)
 }
 
 /// Refuses to sign whatever a node names where nobody looks at it first.
