@@ -13,6 +13,7 @@ use solana_pubkey::Pubkey;
 use super::supplier::AmountArgs;
 use crate::{
     act::act,
+    args::parse_address,
     chain::{Chain, MarketArgs, MarketView},
     failure::Failure,
     plan::Plan,
@@ -61,6 +62,7 @@ pub struct ShowArgs {
     pub market: MarketArgs,
     /// Wallet of the keeper [default: the keypair's]
     #[arg(long, value_name = "WALLET")]
+    #[arg(value_parser = parse_address)]
     pub keeper: Option<Pubkey>,
 }
 
