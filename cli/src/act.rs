@@ -13,7 +13,7 @@ use crate::{
     chain::Chain,
     config::Settings,
     costs::{Most, require_funds},
-    deliver::{Node, deliver},
+    deliver::{Carrier, Node, Transaction, check, rehearse, send},
     failure::Failure,
     outcome::{End, Outcome},
     plan::Plan,
@@ -37,6 +37,12 @@ pub struct Carried {
 
 /// Like [`act`], for who prints the outcome. An error says that nothing took effect, or nothing is known to have.
 pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
+    if plan.steps.is_empty() {
+        return Err(Failure::Refused(format!(
+            "{}: there is nothing to do, so nothing is signed",
+            plan.title
+        )));
+    }
     let settings = &chain.settings;
     let wallet = settings.wallet()?;
     let price = Price::Fixed(settings.price);
@@ -53,12 +59,8 @@ pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
     }
     let mut stop =
         Stop::listen().map_err(|error| Failure::Input(format!("no signals can be had: {error}")))?;
-    let delivery = deliver(&node, plan, settings.dry_run, &mut outcome.transactions);
-    let done = if plan.is_undone() && !settings.dry_run {
-        Some(whole(delivery, async || stop.next().await).await)
-    } else {
-        unless_stopped(delivery, stop.next()).await
-    };
+    let stop = async || stop.next().await;
+    let done = until_stopped(&node, plan, settings.dry_run, &mut outcome.transactions, stop).await;
     let done = done.unwrap_or_else(|| {
         let done = if settings.dry_run { 0 } else { outcome.transactions.len() };
         Err(stopped(done, plan.transactions(), node.offered()))
@@ -74,6 +76,32 @@ pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
 pub fn confirm(settings: &Settings) -> Result<(), Failure> {
     let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
     agree(settings.yes, terminal, &mut io::stdin().lock())
+}
+
+/// Carries out a plan to its end; nothing where it is stopped before. What took effect stands in `done`.
+async fn until_stopped(
+    carrier: &impl Carrier,
+    plan: &Plan,
+    dry_run: bool,
+    done: &mut Vec<Transaction>,
+    mut stop: impl AsyncFnMut(),
+) -> Option<Result<(), Failure>> {
+    if dry_run {
+        return unless_stopped(rehearse(carrier, plan, done), stop()).await;
+    }
+    if !plan.is_undone() {
+        return unless_stopped(send(carrier, plan, done), stop()).await;
+    }
+    let checked = tokio::select! {
+        // Nothing is sent yet: who stops it by now is heard first.
+        biased;
+        () = stop() => return None,
+        checked = check(carrier, plan) => checked,
+    };
+    match checked {
+        Ok(()) => Some(whole(send(carrier, plan, done), stop).await),
+        refused => Some(refused),
+    }
 }
 
 /// Goes on where it is stopped: it is to be done as a whole or undone.
@@ -141,9 +169,10 @@ fn summary(plan: &Plan, most: &Most) -> String {
 #[cfg(test)]
 pub mod tests {
     use solana_pubkey::Pubkey;
+    use tokio::task::yield_now;
 
     use super::*;
-    use crate::amount::Token;
+    use crate::{amount::Token, deliver::tests::Script, undo::tests as undo};
 
     #[test]
     fn only_yes_agrees_and_nobody_is_asked_without_a_terminal() {
@@ -185,6 +214,46 @@ pub mod tests {
         assert!(stops >= 3);
     }
 
+    #[tokio::test]
+    async fn what_is_to_be_whole_is_stopped_before_anything_is_sent_and_not_after() {
+        let ran = async |script: &Script, stop: &dyn Fn() -> bool| {
+            let (mut done, mut stopped) = (Vec::new(), false);
+            let stop = async || {
+                while stopped || !stop() {
+                    yield_now().await;
+                }
+                stopped = true;
+            };
+            let ended = until_stopped(script, &undo::plan(), false, &mut done, stop).await;
+            (ended.map(|ended| ended.is_ok()), script.sent.get(), done.len())
+        };
+        // While it is simulated.
+        let script = undo::opened(3);
+        assert_eq!(ran(&script, &|| script.simulated.get() == 2).await, (None, 0, 0));
+        let script = undo::opened(3);
+        assert_eq!(ran(&script, &|| script.sent.get() == 1).await, (Some(true), 3, 3));
+    }
+
+    #[tokio::test]
+    async fn a_plan_without_transactions_is_refused_before_anybody_is_asked() {
+        let settings = Settings {
+            // Nobody answers there.
+            url: "http://127.0.0.1:1".parse().unwrap(),
+            commitment: Default::default(),
+            output: crate::output::Format::Display,
+            keypair: None,
+            price: 0,
+            yes: true,
+            dry_run: false,
+        };
+        let refused = act(&Chain::new(settings), Plan::new("Leave a keeper's seats")).await.unwrap_err();
+        assert_eq!(refused.code(), 3);
+        assert!(
+            refused.to_string().starts_with("Leave a keeper's seats: there is nothing to do"),
+            "{refused}"
+        );
+    }
+
     /// A lease of two machines, in two transactions.
     pub fn plan() -> Plan {
         let mint = Pubkey::default();
@@ -203,7 +272,7 @@ pub mod tests {
         );
         assert_eq!(summary(&plan(), &most), expected);
         let mut undone = plan();
-        undone.steps[0].undo = Some(crate::undo::tests::undo(1));
+        undone.steps[0].undo = Some(undo::undo(1));
         let text = summary(&undone, &most);
         assert!(text.ends_with("(fees of 2 transactions, and 1 that take back what others did)"), "{text}");
     }

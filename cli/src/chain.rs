@@ -9,7 +9,7 @@ use clap::Args;
 use leasehold::state::{HardwareClass, Lease, Market};
 use leasehold_client::{
     BoardRef, MarketRef, address,
-    fetch::{Fetch, FetchError, FetchedBoard},
+    fetch::{Fetch, FetchError, FetchedBoard, MintInfo},
 };
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -87,7 +87,7 @@ impl Chain {
         let account = account.account;
         self.market.get_or_init(|| (account.id, address));
         let (payment, stake) =
-            tokio::try_join!(fetch.mint(account.payment_mint), fetch.mint(account.stake_mint))?;
+            tokio::try_join!(fetch.mint_info(account.payment_mint), fetch.mint_info(account.stake_mint))?;
         Ok(MarketView::new(address, account, payment, stake))
     }
 
@@ -156,15 +156,19 @@ pub struct MarketView {
     pub account: Market,
     pub payment: Token,
     pub stake: Token,
+    /// Who may freeze accounts of the mints, vaults among them.
+    pub payment_freeze_authority: Option<Pubkey>,
+    pub stake_freeze_authority: Option<Pubkey>,
 }
 
 impl MarketView {
-    /// `payment` and `stake`: decimals of the mints, and the token programs they belong to.
-    pub fn new(address: Pubkey, account: Market, payment: (u8, Pubkey), stake: (u8, Pubkey)) -> Self {
+    pub fn new(address: Pubkey, account: Market, payment: MintInfo, stake: MintInfo) -> Self {
         MarketView {
-            reference: MarketRef::of(address, &account, payment.1, stake.1),
-            payment: Token { mint: account.payment_mint, decimals: payment.0 },
-            stake: Token { mint: account.stake_mint, decimals: stake.0 },
+            reference: MarketRef::of(address, &account, payment.token_program, stake.token_program),
+            payment: Token { mint: account.payment_mint, decimals: payment.decimals },
+            stake: Token { mint: account.stake_mint, decimals: stake.decimals },
+            payment_freeze_authority: payment.freeze_authority,
+            stake_freeze_authority: stake.freeze_authority,
             account,
         }
     }
@@ -182,6 +186,11 @@ impl MarketView {
     pub fn class_name(&self, class: u16) -> String {
         let found = self.account.params.classes.get(usize::from(class)).map(name);
         found.filter(|name| !name.is_empty()).unwrap_or_else(|| class.to_string())
+    }
+
+    /// Name and number of a hardware class: leases and machines go by the number.
+    pub fn class_in_full(&self, class: u16) -> String {
+        format!("{} (number {class})", self.class_name(class))
     }
 
     /// Number of a hardware class, by its name or number.
@@ -233,8 +242,18 @@ pub mod tests {
     /// The sample's market, whose payments have 6 decimals and whose stake has 2.
     pub fn view() -> MarketView {
         let snapshot = sample::snapshot();
-        let program = sample::market().payment_token_program;
-        MarketView::new(snapshot.address, snapshot.market, (6, program), (2, program))
+        let [payment, stake] = mints();
+        MarketView::new(snapshot.address, snapshot.market, payment, stake)
+    }
+
+    /// Its mints, of which only that of payments can be frozen, by wallet 7.
+    pub fn mints() -> [MintInfo; 2] {
+        let token_program = sample::market().payment_token_program;
+        let freeze_authority = Some(sample::wallet(7));
+        [
+            MintInfo { decimals: 6, token_program, freeze_authority },
+            MintInfo { decimals: 2, token_program, freeze_authority: None },
+        ]
     }
 
     #[test]
@@ -250,7 +269,7 @@ pub mod tests {
     fn a_class_is_named_as_the_market_has_it() {
         let view = view();
         assert_eq!(view.class_name(0), "RTX 4090");
-        assert_eq!(view.class_name(9), "9");
+        assert_eq!((view.class_name(9), view.class_in_full(0)), ("9".into(), "RTX 4090 (number 0)".into()));
         assert_eq!((view.class("rtx 4090").unwrap(), view.class("0").unwrap()), (0, 0));
         let unknown = view.class("1").unwrap_err();
         assert_eq!(unknown.code(), 2);

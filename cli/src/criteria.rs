@@ -7,7 +7,9 @@ use isocountry::CountryCode;
 use leasehold::math::matching::{Criteria, Place, Policy};
 use leasehold_client::quote::ANY;
 
-use crate::{chain::MarketView, failure::Failure};
+use serde_json::json;
+
+use crate::{chain::MarketView, failure::Failure, plan::Plan, table::count};
 
 /// What every machine must be.
 #[derive(Args, Clone, Debug, Default)]
@@ -28,7 +30,7 @@ pub struct CriteriaArgs {
     #[arg(long, value_name = "NUMBER")]
     pub region: Option<u8>,
     /// Least reputation, 0 to 10000.
-    #[arg(long, value_name = "SCORE", default_value_t = 0)]
+    #[arg(long, value_name = "SCORE", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub min_score: u16,
     /// Most to pay for an hour of a machine, in the market's payment mint.
     #[arg(long, value_name = "AMOUNT")]
@@ -58,6 +60,44 @@ impl CriteriaArgs {
             ..ANY
         })
     }
+}
+
+/// Adds what a lease is opened with: the machines it gets are those that meet this when it is opened.
+pub fn shown(plan: Plan, market: &MarketView, criteria: &Criteria) -> Plan {
+    let Criteria { class, min_gpus, min_speed, place, min_score, max_price, policy, metered: _ } = *criteria;
+    let price = (max_price != ANY.max_price).then(|| market.payment.money(max_price));
+    let (country, region) = match place {
+        Place::Country(code) => (Some(code), None),
+        Place::Region(region) => (None, Some(region)),
+        Place::Anywhere => (None, None),
+    };
+    let (name, order) = match policy {
+        Policy::Cheapest => ("cheapest", "the cheapest first"),
+        Policy::Best => ("best", "the best first"),
+    };
+    let parts = [
+        Some(class.map_or("any class".to_owned(), |class| market.class_in_full(class))),
+        (min_gpus > 0).then(|| format!("{} or more", count(min_gpus.into(), "GPU"))),
+        (min_speed > 0).then(|| format!("speed {min_speed} or more")),
+        country.map(|code| format!("in {}", Country(code))),
+        region.map(|region| format!("in region {region}")),
+        (min_score > 0).then(|| format!("score {min_score} or more")),
+        price.map(|price| format!("{price} an hour or less")),
+        Some(order.to_owned()),
+    ];
+    let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let value = json!({
+        "class": class,
+        "class_name": class.map(|class| market.class_name(class)),
+        "min_gpus": min_gpus,
+        "min_speed": min_speed,
+        "country": country,
+        "region": region,
+        "min_score": min_score,
+        "max_price": price,
+        "policy": name,
+    });
+    plan.fact_as("Criteria:", "criteria", text, value)
 }
 
 /// A country by its ISO 3166-1 numeric code; people know it by its letters.
@@ -149,6 +189,34 @@ mod tests {
         assert_eq!(CriteriaArgs::default().criteria(&view()).unwrap(), ANY);
         let fine = CriteriaArgs { max_price: Some("0.0000001".to_owned()), ..CriteriaArgs::default() };
         assert_eq!(fine.criteria(&view()).unwrap_err().code(), 2);
+    }
+
+    #[test]
+    fn what_is_asked_of_machines_is_shown() {
+        let text = |criteria: &Criteria| shown(Plan::default(), &view(), criteria).facts[0].text.clone();
+        assert_eq!(text(&ANY), "any class, the cheapest first");
+        let criteria = Criteria {
+            class: Some(0),
+            min_gpus: 2,
+            min_speed: 3,
+            place: Place::Country(276),
+            min_score: 5_000,
+            max_price: 360,
+            policy: Policy::Best,
+            ..ANY
+        };
+        let mint = crate::amount::short(&view().payment.mint);
+        let expected = format!(
+            "RTX 4090 (number 0), 2 GPUs or more, speed 3 or more, in DE, score 5000 or more, \
+             0.00036 of {mint} an hour or less, the best first"
+        );
+        assert_eq!(text(&criteria), expected);
+        let json = shown(Plan::default(), &view(), &criteria).details()["criteria"].clone();
+        assert_eq!((&json["class"], &json["class_name"]), (&0.into(), &"RTX 4090".into()));
+        assert_eq!((&json["max_price"]["amount"], &json["country"]), (&"360".into(), &276.into()));
+        // The number is what is signed, whatever the node calls it.
+        assert_eq!(text(&Criteria { class: Some(9), ..ANY }), "9 (number 9), the cheapest first");
+        assert!(text(&Criteria { place: Place::Region(2), ..ANY }).contains("in region 2"));
     }
 
     #[test]

@@ -43,21 +43,15 @@ pub trait Carrier {
     async fn pause(&self);
 }
 
-/// Sends or simulates the transactions of a plan. What took effect stands in `done`, after a failure too.
-pub async fn deliver(
-    carrier: &impl Carrier,
-    plan: &Plan,
-    dry_run: bool,
-    done: &mut Vec<Transaction>,
-) -> Result<(), Failure> {
-    if dry_run {
-        return rehearse(carrier, plan, done).await;
-    }
-    if plan.is_undone() {
-        // What is refused for certain is refused before anything has to be taken back.
-        rehearse(carrier, plan, &mut Vec::new()).await?;
-        refuse_earlier(carrier, &plan.steps).await?;
-    }
+/// Refuses a plan that is to be done as a whole where a part is refused for certain: before anything is sent, and
+/// so before anything has to be taken back.
+pub async fn check(carrier: &impl Carrier, plan: &Plan) -> Result<(), Failure> {
+    rehearse(carrier, plan, &mut Vec::new()).await?;
+    refuse_earlier(carrier, &plan.steps).await
+}
+
+/// Sends the transactions of a plan. What took effect stands in `done`, after a failure too.
+pub async fn send(carrier: &impl Carrier, plan: &Plan, done: &mut Vec<Transaction>) -> Result<(), Failure> {
     if plan.is_independent() {
         return together::send(carrier, plan, done).await;
     }
@@ -75,15 +69,15 @@ pub async fn deliver(
         if plan.is_undone() {
             let late = match &error {
                 // Leases that are there were opened, whatever the node says of the transaction.
-                Failure::Unknown { copies } if find(carrier, step).await == Found::Ours => copies.last(),
+                Failure::Unknown { copies } if find(carrier, step).await == Found::Ours => Some(copies),
                 _ => None,
             };
-            let Some(signature) = late.copied() else {
+            let Some(copies) = late else {
                 progress.finish();
                 let before = plan.steps.get(..place).unwrap_or_default();
                 return Err(undo(carrier, before, step, error, done).await);
             };
-            done.push(Transaction::found(&step.what, signature));
+            done.push(Transaction::one_of(&step.what, copies));
         } else if done.is_empty() {
             return Err(error);
         } else {
@@ -95,7 +89,11 @@ pub async fn deliver(
 }
 
 /// Simulates the transactions of a plan, each as if it were the first; none that builds on one before it.
-async fn rehearse(carrier: &impl Carrier, plan: &Plan, done: &mut Vec<Transaction>) -> Result<(), Failure> {
+pub async fn rehearse(
+    carrier: &impl Carrier,
+    plan: &Plan,
+    done: &mut Vec<Transaction>,
+) -> Result<(), Failure> {
     if plan.is_independent() {
         return together::simulate(carrier, plan, done).await;
     }
@@ -165,8 +163,11 @@ pub fn failed(instructions: &[Instruction], error: SendError) -> Failure {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Transaction {
     pub what: String,
-    /// Nothing in a dry run.
+    /// Nothing in a dry run, and where one of several copies took effect.
     pub signature: Option<String>,
+    /// Signatures of copies, of which one took effect that nobody knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<String>,
     pub slot: Option<String>,
     /// Lamports; nothing where the node didn't tell.
     pub fee: Option<String>,
@@ -176,13 +177,13 @@ pub struct Transaction {
 
 impl Transaction {
     pub fn simulated(what: &str, units: u64) -> Self {
-        let compute_units = Some(units.to_string());
-        Transaction { what: what.to_owned(), signature: None, slot: None, fee: None, compute_units }
+        Transaction { compute_units: Some(units.to_string()), ..Transaction::untried(what) }
     }
 
     /// One that can't be simulated.
     pub fn untried(what: &str) -> Self {
-        Transaction { what: what.to_owned(), signature: None, slot: None, fee: None, compute_units: None }
+        let (signature, slot, fee, compute_units) = (None, None, None, None);
+        Transaction { what: what.to_owned(), signature, copies: Vec::new(), slot, fee, compute_units }
     }
 
     pub fn confirmed(what: &str, receipt: &Receipt) -> Self {
@@ -196,8 +197,18 @@ impl Transaction {
 
     /// One of which only what it did is known.
     pub fn found(what: &str, signature: Signature) -> Self {
-        let signature = Some(signature.to_string());
-        Transaction { what: what.to_owned(), signature, slot: None, fee: None, compute_units: None }
+        Transaction { signature: Some(signature.to_string()), ..Transaction::untried(what) }
+    }
+
+    /// One of which only what it did is known, and that it is one of these copies.
+    pub fn one_of(what: &str, copies: &[Signature]) -> Self {
+        match copies {
+            [signature] => Transaction::found(what, *signature),
+            copies => {
+                let copies = copies.iter().map(Signature::to_string).collect();
+                Transaction { copies, ..Transaction::untried(what) }
+            }
+        }
     }
 }
 
@@ -205,6 +216,7 @@ impl fmt::Display for Transaction {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match (&self.signature, &self.compute_units) {
             (Some(signature), _) => write!(f, "Signature: {signature}"),
+            (None, _) if !self.copies.is_empty() => write!(f, "Signature: one of {}", self.copies.join(", ")),
             (None, Some(units)) => write!(f, "Simulated: {}, {units} compute units", self.what),
             (None, None) => write!(f, "Not simulated: {}, which builds on one before it", self.what),
         }

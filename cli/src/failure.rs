@@ -1,6 +1,6 @@
 //! Why a command failed, and with which exit code.
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{fmt, io, path::PathBuf, process::ExitCode};
 
 use leasehold_client::{
     account::DecodeError, error::Refusal, fetch::FetchError, listing::ListingError, record::RecordError,
@@ -109,15 +109,29 @@ pub enum Failure {
     /// Everything that had taken effect was taken back.
     #[error(
         "{error}. What was opened before is cancelled again, which costs {cost} at most: the rest, and the rent, \
-         come back by `leasehold lease settle`, `claim` and `close` with --cluster {cluster}"
+         come back by `leasehold lease settle {tied}`, then `leasehold lease claim {tied}` and \
+         `leasehold lease close {tied}`"
     )]
-    Undone { error: Box<Failure>, cost: Money, cluster: u64 },
-    #[error("{error}. {}", not_undone(open, unknown, *cluster))]
-    NotUndone { error: Box<Failure>, open: Vec<Pubkey>, unknown: Vec<Pubkey>, cluster: u64 },
+    Undone { error: Box<Failure>, cost: Money, tied: Tied },
+    #[error("{error}. {}", not_undone(open, unknown, tied))]
+    NotUndone { error: Box<Failure>, open: Vec<Pubkey>, unknown: Vec<Pubkey>, tied: Tied },
+}
+
+/// By which flags the leases of a cluster are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tied {
+    pub market: Pubkey,
+    pub cluster: u64,
+}
+
+impl fmt::Display for Tied {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "--market {} --cluster {}", self.market, self.cluster)
+    }
 }
 
 /// Which leases of a cluster are or may be open, and what to do about them.
-fn not_undone(open: &[Pubkey], unknown: &[Pubkey], cluster: u64) -> String {
+fn not_undone(open: &[Pubkey], unknown: &[Pubkey], tied: &Tied) -> String {
     let tell = |leases: &[Pubkey], what: &str| {
         let names: Vec<_> = leases.iter().map(Pubkey::to_string).collect();
         (!leases.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
@@ -125,7 +139,7 @@ fn not_undone(open: &[Pubkey], unknown: &[Pubkey], cluster: u64) -> String {
     let parts = [tell(open, "Still open"), tell(unknown, "Open or not, the RPC node does not tell")];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     let advice = format!(
-        "look by `leasehold lease list --cluster {cluster}` and cancel each of these by `leasehold lease cancel`"
+        "look by `leasehold lease list {tied}` and cancel each of these by `leasehold lease cancel ADDRESS`"
     );
     format!("{}: {advice}", parts.join(". "))
 }
@@ -248,51 +262,4 @@ impl Failure {
 }
 
 #[cfg(test)]
-pub mod tests {
-    use super::*;
-
-    /// Name of the program's error behind a failure.
-    pub fn rule(failure: Failure) -> String {
-        let refusal = failure.refusal().unwrap_or_else(|| panic!("{failure}"));
-        refusal.error().unwrap().name()
-    }
-
-    #[test]
-    fn forged_and_missing_receipts_differ_from_what_could_not_be_read() {
-        let forged = Failure::from(RecordError::NotInBatch);
-        assert_eq!(forged.code(), 1);
-        assert_eq!(forged.to_string(), "not proved: the receipt is not in the batch: ask another archive");
-        assert_eq!(Failure::from(ArchiveError::Unknown { id: "00".to_owned() }).code(), 1);
-        assert_eq!(Failure::from(ArchiveError::TooLarge).code(), 2);
-        assert_eq!(Failure::from(FetchError::Clock).code(), 2);
-        assert_eq!(Failure::NoSalt.code(), 2);
-        let error = RecordError::Base64;
-        assert_eq!(Failure::NoReceipt { path: "x".into(), error }.code(), 2);
-    }
-
-    #[test]
-    fn what_was_refused_differs_from_what_nobody_agreed_to() {
-        let refusal = Refusal::from(leasehold::error::LeaseholdError::NotEnoughMachines);
-        assert_eq!(Failure::from(refusal).code(), 3);
-        let with = Failure::rule(refusal, "3 fit, and 5 are asked for");
-        assert_eq!((with.code(), with.refusal()), (3, Some(refusal)));
-        assert_eq!(with.to_string(), format!("{refusal} (3 fit, and 5 are asked for)"));
-        assert_eq!((Failure::Declined.code(), Failure::NoTerminal.code()), (4, 4));
-        assert!(Failure::NoTerminal.to_string().contains("--yes"));
-        assert_eq!(Failure::Unknown { copies: vec![Signature::default()] }.code(), 5);
-        assert_eq!(Failure::Config(ConfigError::NoHome).code(), 2);
-        assert_eq!(Failure::Interrupted.code(), 130);
-    }
-
-    #[test]
-    fn what_was_offered_before_a_stop_is_named() {
-        let offered = vec![Signature::from([1; 64]), Signature::from([2; 64])];
-        let names = format!("{}, {}: look each up", offered[0], offered[1]);
-        let stopped = Failure::Stopped { done: 1, of: 4, offered: offered.clone() };
-        assert_eq!(stopped.code(), 5);
-        let text = stopped.to_string();
-        assert!(text.starts_with("stopped: 1 of 4 transactions") && text.contains(&names), "{text}");
-        let anew = Failure::Unknown { copies: offered }.to_string();
-        assert!(anew.contains(&names), "{anew}");
-    }
-}
+pub mod tests;

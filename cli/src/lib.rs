@@ -1,9 +1,11 @@
 //! The command line of Leasehold. Commands are grouped as the program's instructions are, by object.
 
 pub mod act;
+mod alternatives;
 mod amount;
 pub mod archive;
 pub mod args;
+mod bonds;
 pub mod chain;
 pub mod commands;
 pub mod config;
@@ -12,6 +14,7 @@ mod criteria;
 mod deliver;
 pub mod failure;
 mod http;
+mod kinds;
 mod live;
 pub mod node;
 pub mod outcome;

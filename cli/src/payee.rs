@@ -2,7 +2,9 @@
 
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
-use spl_associated_token_account_interface::instruction::create_associated_token_account_idempotent;
+use spl_associated_token_account_interface::{
+    instruction::create_associated_token_account_idempotent, program as associated_token_account,
+};
 
 use crate::plan::Plan;
 
@@ -28,7 +30,7 @@ impl Payee {
         if self.exists {
             return plan;
         }
-        // Idempotent: somebody else may create it meanwhile.
+        // Idempotent: somebody else may create it meanwhile. A plan leaves another's out of later steps.
         instructions.push(create_associated_token_account_idempotent(
             &self.payer,
             &self.owner,
@@ -37,6 +39,13 @@ impl Payee {
         ));
         plan.creates_shared(self.account, TOKEN_ACCOUNT)
     }
+}
+
+/// Whether it creates an associated token account that belongs to another than who pays its rent: whoever owns it
+/// may close it at any time, and has the rent.
+pub fn is_gift(instruction: &Instruction) -> bool {
+    let [payer, owner] = [0, 2].map(|place| instruction.accounts.get(place).map(|meta| meta.pubkey));
+    instruction.program_id == associated_token_account::ID && (payer.is_none() || payer != owner)
 }
 
 #[cfg(test)]
@@ -54,6 +63,10 @@ mod tests {
         assert_eq!(plan.growths, [Growth { from: None, to: 170, shared: Some(account) }]);
         assert_eq!(instructions.len(), 1);
         assert!(instructions[0].accounts.iter().any(|meta| meta.pubkey == payer && meta.is_signer));
+        assert!(is_gift(&instructions[0]));
+        let mut own = Vec::new();
+        Payee { owner: payer, ..payee }.prepare(Plan::new("Claim"), &mut own);
+        assert!(!is_gift(&own[0]), "its rent is the payer's");
         let plan = Payee { exists: true, ..payee }.prepare(Plan::new("Claim"), &mut instructions);
         assert!(plan.growths.is_empty() && instructions.len() == 1);
     }

@@ -1,4 +1,4 @@
-//! Which boards machines are taken from, and what could be had where there are too few.
+//! Which boards machines are taken from.
 
 use std::cmp::Reverse;
 
@@ -6,9 +6,10 @@ use leasehold::{
     error::LeaseholdError,
     math::{
         add,
-        matching::{Criteria, Place, Policy},
+        matching::{Criteria, Policy},
         settlement::Terms,
     },
+    state::{Board, Slot},
 };
 use leasehold_client::{
     board::BoardView,
@@ -18,10 +19,10 @@ use leasehold_client::{
 
 use crate::{
     chain::MarketView,
-    criteria::{Country, Length},
+    criteria::Length,
     failure::Failure,
+    kinds::{Kind, kinds},
     spread::spread,
-    table::count,
 };
 
 /// What is asked for.
@@ -48,6 +49,8 @@ pub struct Picked {
     /// Number of the board.
     pub board: u32,
     pub quote: Quote,
+    /// What the machines are.
+    pub kinds: Vec<Kind>,
     /// Payment units back, where it is cancelled in its first round.
     pub refundable: u64,
     /// Length of a round in seconds.
@@ -57,7 +60,7 @@ pub struct Picked {
 /// Something like what was asked for, that can be had.
 #[derive(Clone, Debug)]
 pub struct Alternative {
-    /// How it differs: "3 machines".
+    /// How it differs: "fewer machines".
     pub instead: String,
     pub choice: Choice,
 }
@@ -69,24 +72,24 @@ pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) ->
     let rounds = wish.length.rounds(market.account.rules.round_secs)?;
     require_allowed(market, rounds)?;
     let mut best: Option<Picked> = None;
-    let mut refused = Refusal::from(LeaseholdError::NotEnoughMachines);
     for board in boards {
         let found = quote(board, now, &wish.criteria, wish.machines, rounds);
-        match found.and_then(|quote| picked(market, board, quote)) {
-            Ok(found) if best.as_ref().is_none_or(|best| rank(&found) < rank(best)) => best = Some(found),
-            Ok(_) => {}
-            Err(error) => refused = error,
+        // Whatever a board is refused for, as a machine of a price beyond all sums, says nothing of the others.
+        if let Ok(found) = found.and_then(|quote| picked(market, board, quote))
+            && best.as_ref().is_none_or(|best| rank(&found) < rank(best))
+        {
+            best = Some(found);
         }
     }
     let parts = match best {
         Some(one) => vec![one],
-        None if refused == LeaseholdError::NotEnoughMachines.into() => {
-            spread(market, boards, now, wish, rounds).map_err(|refusal| {
-                let fit = most(boards, now, wish).unwrap_or_default();
-                Failure::rule(refusal, format!("{fit} fit, and {} are asked for", wish.machines))
-            })?
-        }
-        None => return Err(refused.into()),
+        None => spread(market, boards, now, wish, rounds).map_err(|refusal| {
+            if refusal != LeaseholdError::NotEnoughMachines.into() {
+                return Failure::from(refusal);
+            }
+            let fit = most(boards, now, wish).unwrap_or_default();
+            Failure::rule(refusal, format!("{fit} fit, and {} are asked for", wish.machines))
+        })?,
     };
     Ok(Choice::new(parts)?)
 }
@@ -142,49 +145,26 @@ pub fn picked(market: &MarketView, board: &BoardView, quote: Quote) -> Result<Pi
         split: params.split,
     };
     let refundable = refundable(board, &quote, &terms)?;
-    Ok(Picked { board: board.header.index, quote, refundable, round_secs: board.header.round_secs })
+    let kinds = kinds(market, board, &quote.slots);
+    let Board { index: board, round_secs, .. } = *board.header;
+    Ok(Picked { board, quote, kinds, refundable, round_secs })
 }
 
-/// What could be had where what was asked for can't: fewer machines, any class, any place. The cheapest first.
-pub fn alternatives(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) -> Vec<Alternative> {
-    let Wish { criteria, .. } = *wish;
-    let mut wishes = Vec::new();
-    if let Some(machines) = most(boards, now, wish).filter(|most| (1..wish.machines).contains(most)) {
-        wishes.push((
-            count(usize::try_from(machines).unwrap_or_default(), "machine"),
-            Wish { machines, ..*wish },
-        ));
-    }
-    if let Some(class) = criteria.class {
-        let others = (0..).zip(&market.account.params.classes).map(|(other, _)| other);
-        for other in others.filter(|other| *other != class) {
-            let criteria = Criteria { class: Some(other), ..criteria };
-            wishes.push((format!("class {}", market.class_name(other)), Wish { criteria, ..*wish }));
-        }
-    }
-    let place = match criteria.place {
-        Place::Anywhere => None,
-        Place::Country(country) => Some(format!("not only in {}", Country(country))),
-        Place::Region(region) => Some(format!("not only in region {region}")),
-    };
-    if let Some(instead) = place {
-        wishes.push((instead, Wish { criteria: Criteria { place: Place::Anywhere, ..criteria }, ..*wish }));
-    }
-    let had = wishes.into_iter().filter_map(|(instead, wish)| {
-        Some(Alternative { instead, choice: pick(market, boards, now, &wish).ok()? })
-    });
-    let mut had: Vec<_> = had.collect();
-    had.sort_by_key(|alternative| alternative.choice.deposit);
-    had
+/// How many machines of all boards fit.
+pub fn most(boards: &[BoardView], now: i64, wish: &Wish) -> Option<u32> {
+    u32::try_from(fitting(boards, now, wish).count()).ok()
 }
 
 /// Machines of all boards that fit.
-fn most(boards: &[BoardView], now: i64, wish: &Wish) -> Option<u32> {
-    let fitting = boards.iter().filter_map(|board| {
-        let until = until(board, now, wish.length.rounds(board.header.round_secs).ok()?).ok()?;
-        Some(board.slots.iter().filter(|slot| fits(slot, &wish.criteria, until)).count())
-    });
-    u32::try_from(fitting.sum::<usize>()).ok()
+pub fn fitting<'a>(boards: &'a [BoardView<'a>], now: i64, wish: &'a Wish) -> impl Iterator<Item = &'a Slot> {
+    let until = move |board: &BoardView| {
+        let rounds = wish.length.rounds(board.header.round_secs).ok()?;
+        until(board, now, rounds).ok()
+    };
+    let boards = boards.iter().filter_map(move |board| Some((board, until(board)?)));
+    boards.flat_map(move |(board, until)| {
+        board.slots.iter().filter(move |slot| fits(slot, &wish.criteria, until))
+    })
 }
 
 #[cfg(test)]
@@ -253,24 +233,5 @@ pub mod tests {
         assert_eq!(refused(&market, &Wish { length: Length::Rounds(10_001), ..wish(1) }), "LeaseLength");
         market.account.paused = true;
         assert_eq!(refused(&market, &wish(1)), "MarketPaused");
-    }
-
-    #[test]
-    fn alternatives_are_fewer_machines_other_classes_and_other_places() {
-        let mut mixed = priced(0, &[360, 360, 3_600, 3_600]);
-        leasehold_client::sample::change(&mut mixed, |_, slots| {
-            slots[2].traits.country = 840;
-            slots[3].traits.country = 840;
-        });
-        let views = [mixed.view().unwrap()];
-        let german = Wish { criteria: Criteria { place: Place::Country(276), ..ANY }, ..wish(4) };
-        let found = alternatives(&view(), &views, NOW, &german);
-        let told: Vec<_> = found.iter().map(|found| (found.instead.as_str(), found.choice.deposit)).collect();
-        assert_eq!(told, [("2 machines", 720), ("not only in DE", 7_920)]);
-        assert!(alternatives(&view(), &views, NOW, &wish(5)).len() == 1);
-        let (mixed, more) = (mixed, priced(1, &[100]));
-        let views = [mixed.view().unwrap(), more.view().unwrap()];
-        let all = alternatives(&view(), &views, NOW, &wish(9));
-        assert_eq!((all[0].instead.as_str(), all[0].choice.parts.len()), ("5 machines", 2), "of all boards");
     }
 }

@@ -14,7 +14,7 @@ pub use self::{
     cost::{Growth, Spend},
     step::{Again, Step, Undo},
 };
-use crate::amount::Money;
+use crate::{amount::Money, payee::is_gift};
 
 /// Transactions of a command, and what is to be known of them.
 #[derive(Clone, Debug, Default)]
@@ -116,14 +116,27 @@ impl Plan {
         self
     }
 
+    /// Adds a transaction. It has another's token account created only where no step before it does.
     pub fn step(mut self, what: impl Into<String>, instructions: Vec<Instruction>) -> Self {
-        self.steps.push(Step::new(what, instructions));
+        self.push(Step::new(what, instructions));
         self
+    }
+
+    /// Adds a step, without the creation of another's account that a step before it has created: whoever owns
+    /// that could close it in between and keep the rent, once for every step. It then builds on the first, and
+    /// so is sent after it, and fails where the account is gone meanwhile.
+    fn push(&mut self, mut step: Step) {
+        let before =
+            |creation: &Instruction| self.steps.iter().any(|step| step.instructions.contains(creation));
+        let all = step.instructions.len();
+        step.instructions.retain(|instruction| !(is_gift(instruction) && before(instruction)));
+        step.builds |= step.instructions.len() < all;
+        self.steps.push(step);
     }
 
     /// Adds a transaction that builds on one before it.
     pub fn step_after(mut self, what: impl Into<String>, instructions: Vec<Instruction>) -> Self {
-        self.steps.push(Step { builds: true, ..Step::new(what, instructions) });
+        self.push(Step { builds: true, ..Step::new(what, instructions) });
         self
     }
 
@@ -165,7 +178,7 @@ impl Plan {
                 }
             }
             // What holds within a part need not hold between two.
-            joined.steps.extend(part.steps.into_iter().map(|step| Step { independent: false, ..step }));
+            part.steps.into_iter().for_each(|step| joined.push(Step { independent: false, ..step }));
             joined
         })
     }
@@ -211,75 +224,4 @@ pub fn market(id: u64, address: Pubkey) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn instruction() -> Instruction {
-        Instruction { program_id: leasehold::ID, accounts: vec![], data: vec![] }
-    }
-
-    #[test]
-    fn a_plan_names_its_market_once() {
-        let address = Pubkey::new_from_array([7; 32]);
-        for plan in [Plan::new("Try"), Plan::new("Try").fact("Market:", "market", address)] {
-            let plan = plan.note("Slot:", 5).on_market(3, address);
-            let texts: Vec<_> = plan.facts.iter().map(|fact| fact.text.clone()).collect();
-            assert_eq!(texts, [format!("3 ({address})"), "5".to_owned()]);
-            assert_eq!(plan.details()["market"], address.to_string(), "as programs know it");
-        }
-    }
-
-    #[test]
-    fn facts_are_text_for_people_and_values_for_programs() {
-        let plan = Plan::new("Try").fact("Slot:", "slot", 5).fact_as("Round:", "round", "5, soon", 5);
-        assert_eq!(plan.facts[1].text, "5, soon");
-        assert_eq!(Value::from(plan.details()), serde_json::json!({ "slot": "5", "round": 5 }));
-        let plan = plan.item("Part:", "parts", "one", 1).item("Part:", "parts", "two", 2).note("By:", "me");
-        assert_eq!(plan.details()["parts"], serde_json::json!([1, 2]));
-        assert_eq!((plan.details().len(), plan.facts[4].text.as_str()), (3, "me"));
-    }
-
-    #[test]
-    fn steps_are_independent_only_where_all_are_and_none_has_its_place() {
-        let many = || Plan::new("List").steps("list", vec![instruction(); 3]);
-        assert!(many().is_independent());
-        assert_eq!(many().steps[2].what, "list, part 3 of 3");
-        assert!(
-            !Plan::new("List").steps("list", vec![instruction()]).is_independent(),
-            "one needs no others"
-        );
-        assert!(!many().step("then", vec![]).is_independent());
-        assert!(!Plan::join("Both", vec![many(), many()]).is_independent());
-        let mut plans = [many(), many(), many()];
-        plans[0].steps[1].builds = true;
-        plans[1].steps[1].undo = Some(crate::undo::tests::undo(1));
-        plans[2].steps[1].again = Some(Again { lease: Pubkey::default(), most: 6 });
-        assert!(plans.iter().all(|plan| !plan.is_independent()));
-    }
-
-    #[test]
-    fn an_account_that_several_plans_have_created_costs_rent_once() {
-        let [one, other] = [1, 2].map(|byte| Pubkey::new_from_array([byte; 32]));
-        let part = |account| Plan::new("Claim").creates_shared(account, 170).creates(9);
-        let plan = Plan::join("All", vec![part(one), part(other), part(one)]);
-        let shared: Vec<_> = plan.growths.iter().filter_map(|growth| growth.shared).collect();
-        assert_eq!((shared, plan.growths.len()), (vec![one, other], 5));
-    }
-
-    #[test]
-    fn plans_that_are_joined_keep_all_that_each_does_and_costs() {
-        let token = crate::amount::Token { mint: Pubkey::default(), decimals: 0 };
-        let part = |number: u64| {
-            let plan = Plan::new(format!("Part {number}")).fact_as("Lease:", "lease", number, number);
-            plan.spend("deposit", token.money(number), Pubkey::default()).creates(170).step("pay", vec![])
-        };
-        let mut plan = Plan::join("Both", vec![part(1), part(2)]);
-        let texts: Vec<_> = plan.facts.iter().map(|fact| fact.text.as_str()).collect();
-        assert_eq!(texts, ["Part 1", "1", "Part 2", "2"]);
-        let expected = serde_json::json!({ "parts": [{ "lease": 1 }, { "lease": 2 }] });
-        assert_eq!(Value::from(plan.details()), expected);
-        assert_eq!((plan.spends.len(), plan.growths.len(), plan.steps.len()), (2, 2, 2));
-        plan.steps[1].again = Some(Again { lease: Pubkey::default(), most: 6 });
-        assert_eq!((plan.transactions(), plan.undoing(), plan.is_undone()), (7, 0, false));
-    }
-}
+mod tests;

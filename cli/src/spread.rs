@@ -65,6 +65,7 @@ mod tests {
     use super::*;
     use crate::{
         chain::tests::view,
+        failure::tests::rule,
         pick::{
             pick,
             tests::{NOW, priced, taken, wish},
@@ -82,6 +83,17 @@ mod tests {
         assert_eq!(pick(&view(), &views, NOW, &wish(7)).unwrap_err().code(), 3);
         assert!(pick(&view(), &views[..1], NOW, &wish(3)).is_err(), "a board that was named stays alone");
         assert_eq!(pick(&view(), &[], NOW, &wish(0)).unwrap_err().code(), 3);
+    }
+
+    #[test]
+    fn a_machine_of_a_price_beyond_all_sums_hides_no_others() {
+        for prices in [[&[900, 700][..], &[360, u64::MAX]], [&[360, u64::MAX], &[900, 700]]] {
+            let boards = [priced(0, prices[0]), priced(1, prices[1])];
+            let views = boards.each_ref().map(|board| board.view().unwrap());
+            // Two of one board could be had, three only of both.
+            assert_eq!(pick(&view(), &views, NOW, &wish(3)).unwrap().deposit, 900 + 700 + 360);
+            assert_eq!(rule(pick(&view(), &views, NOW, &wish(4)).unwrap_err()), "MathOverflow");
+        }
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Things in one line, where they may be thousands.
+const MOST: usize = 12;
+
 /// Rows below a head. Columns are as wide as their widest text.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
@@ -67,6 +70,29 @@ pub fn count(number: usize, thing: &str) -> String {
 
 /// Slots in order, as people write them: 0-11, 14.
 pub fn joined(slots: &[u16]) -> String {
+    runs(slots).iter().map(run).collect::<Vec<_>>().join(", ")
+}
+
+/// The same of slots that may be thousands: "slots 0-11, 14 and 40 more".
+pub fn some_slots(of: &[u16]) -> String {
+    let runs = runs(of);
+    let Some((shown, rest)) = runs.split_at_checked(MOST).filter(|(_, rest)| !rest.is_empty()) else {
+        return slots(of);
+    };
+    let more: usize = rest.iter().map(|(first, last)| usize::from(last.saturating_sub(*first)) + 1).sum();
+    format!("slots {} and {more} more", shown.iter().map(run).collect::<Vec<_>>().join(", "))
+}
+
+/// Texts with commas, the first of them where they are many.
+pub fn some(texts: &[String]) -> String {
+    match texts.split_at_checked(MOST).filter(|(_, rest)| !rest.is_empty()) {
+        Some((shown, rest)) => format!("{} and {} more", shown.join(", "), rest.len()),
+        None => texts.join(", "),
+    }
+}
+
+/// Slots that follow each other: the first and the last of each run.
+fn runs(slots: &[u16]) -> Vec<(u16, u16)> {
     let mut runs: Vec<(u16, u16)> = Vec::new();
     for slot in slots {
         match runs.last_mut() {
@@ -74,12 +100,15 @@ pub fn joined(slots: &[u16]) -> String {
             _ => runs.push((*slot, *slot)),
         }
     }
-    let run = |(first, last): &(u16, u16)| match last.saturating_sub(*first) {
+    runs
+}
+
+fn run((first, last): &(u16, u16)) -> String {
+    match last.saturating_sub(*first) {
         0 => first.to_string(),
         1 => format!("{first}, {last}"),
         _ => format!("{first}-{last}"),
-    };
-    runs.iter().map(run).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The same with what they are: "slot 7", "slots 0-11, 14".
@@ -108,10 +137,25 @@ mod tests {
     #[test]
     fn slots_in_a_row_are_told_as_ranges() {
         for (slots, expected) in
-            [(&[][..], ""), (&[7], "7"), (&[0, 1], "0, 1"), (&[0, 1, 2, 5, 7, 8, 9], "0-2, 5, 7-9")]
+            [(&[][..], ""), (&[7], "7"), (&[0, 1], "0, 1"), (&[0, 1, 2, 5, u16::MAX], "0-2, 5, 65535")]
         {
             assert_eq!(joined(slots), expected);
         }
         assert_eq!((super::slots(&[7]), super::slots(&[0, 1, 2])), ("slot 7".into(), "slots 0-2".into()));
+    }
+
+    #[test]
+    fn thousands_of_slots_take_one_line() {
+        let scattered: Vec<u16> = (0..6_000).filter(|slot| slot % 4 < 2).collect();
+        let text = some_slots(&scattered);
+        assert!(
+            text.starts_with("slots 0, 1, 4, 5, 8, 9,") && text.ends_with("44, 45 and 2976 more"),
+            "{text}"
+        );
+        assert_eq!(some_slots(&(0..6_000).collect::<Vec<_>>()), "slots 0-5999");
+        assert_eq!((some_slots(&[7]), some_slots(&[0, 2])), ("slot 7".into(), "slots 0, 2".into()));
+        let names: Vec<_> = (0..13).map(|number| number.to_string()).collect();
+        assert!(some(&names).ends_with("10, 11 and 1 more"));
+        assert_eq!(some(&names[..2]), "0, 1");
     }
 }

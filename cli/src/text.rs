@@ -1,7 +1,8 @@
 //! What comes from outside, as it may be shown: errors of RPC nodes, logs of programs, answers of servers, files.
 //!
-//! Everything for people goes through [`shown`] where it is printed, so nobody takes hold of a terminal, and no key
-//! in a URL is told.
+//! What is told on standard error goes through [`shown`] where it is printed, so nobody takes hold of a terminal, and
+//! no key in a URL is told. Results on standard output go through [`clean`], or as JSON through [`escaped`], which
+//! leave URLs as they are: they are what was asked for, and none is the RPC node's.
 
 mod mistake;
 

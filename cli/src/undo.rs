@@ -1,17 +1,19 @@
 //! Takes back what a plan opened, where a later step of it fails.
 
+pub mod cost;
+
 use leasehold::{
     error::LeaseholdError,
-    math::{Exact, mul_div_floor},
     state::{Lease, LeaseState},
 };
 use leasehold_client::error::sentence;
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
+use self::cost::of_cancelled;
 use crate::{
     deliver::{Carrier, Transaction},
-    failure::Failure,
+    failure::{Failure, Tied},
     plan::{Step, Undo},
     text::tell,
 };
@@ -106,15 +108,16 @@ pub async fn undo(
         },
         error => error,
     };
-    let (error, cluster) = (Box::new(error), last.cluster);
+    let error = Box::new(error);
+    let tied = Tied { market: last.market, cluster: last.cluster };
     let Fates { cost, open, unknown } = fates;
     if !open.is_empty() || !unknown.is_empty() {
-        return Failure::NotUndone { error, open, unknown, cluster };
+        return Failure::NotUndone { error, open, unknown, tied };
     }
     if !undone {
         return *error;
     }
-    Failure::Undone { error, cost: last.cost.token.money(cost), cluster }
+    Failure::Undone { error, cost: last.deposit.token.money(cost), tied }
 }
 
 /// A transaction by the signatures of its copies.
@@ -134,7 +137,7 @@ async fn take_back(carrier: &impl Carrier, undo: &Undo, fates: &mut Fates, done:
                 leaving.push(*address);
                 instructions.push(cancel.clone());
             }
-            Some(lease) => costs.push(leaving_costs(&lease).ok()),
+            Some(lease) => costs.push(of_cancelled(&lease).ok()),
             None => fates.unknown.push(*address),
         }
     }
@@ -147,7 +150,7 @@ async fn take_back(carrier: &impl Carrier, undo: &Undo, fates: &mut Fates, done:
         for address in leaving {
             match (carrier.lease(address).await, &sent) {
                 (Ok(Some(lease)), _) if lease.state != LeaseState::Open => {
-                    costs.push(leaving_costs(&lease).ok());
+                    costs.push(of_cancelled(&lease).ok());
                 }
                 // A node that is behind what it confirmed doesn't know what it costs.
                 (_, Ok(_)) => costs.push(None),
@@ -160,7 +163,7 @@ async fn take_back(carrier: &impl Carrier, undo: &Undo, fates: &mut Fates, done:
         }
     }
     let cost = costs.into_iter().try_fold(0u64, |sum, cost| cost.map(|cost| sum.saturating_add(cost)));
-    fates.cost = fates.cost.saturating_add(cost.unwrap_or(undo.cost.amount));
+    fates.cost = fates.cost.saturating_add(cost.unwrap_or(undo.deposit.amount));
 }
 
 /// A lease that was opened, from a node that may be behind. Nothing where it does not tell.
@@ -172,15 +175,6 @@ async fn look(carrier: &impl Carrier, address: Pubkey) -> Option<Lease> {
         carrier.pause().await;
     }
     carrier.lease(address).await.ok().flatten()
-}
-
-/// Most payment units that the owner of a cancelled lease owes: the part of its deposit for the rounds until
-/// its end and for leaving. Rounded down, as payments to machines are, of a deposit that was rounded up.
-fn leaving_costs(lease: &Lease) -> Exact<u64> {
-    let secs = |rounds: u32| u64::from(lease.terms.round_secs).saturating_mul(rounds.into());
-    let served = secs(lease.until.saturating_sub(lease.from));
-    let owed = served.saturating_add(lease.terms.cancel_secs.into());
-    Ok(mul_div_floor(lease.deposit, owed, secs(lease.terms.rounds))?.min(lease.deposit))
 }
 
 #[cfg(test)]

@@ -117,6 +117,12 @@ impl<'a> BoardView<'a> {
         self.remembered().filter_map(move |round| Some((round, header.verdict(slot, round)?)))
     }
 
+    /// Whether a machine was down in the last closed round.
+    pub fn is_down(&self, slot: &Slot) -> bool {
+        let last = self.header.next_round.checked_sub(1);
+        last.and_then(|last| self.header.verdict(slot, last)) == Some(Verdict::Down)
+    }
+
     /// Verdicts of [`BoardView::verdicts`] as a line: `#` up, `x` down, `.` unknown.
     pub fn uptime_strip(&self, slot: &'a Slot) -> String {
         let letter = |verdict| match verdict {
@@ -196,6 +202,19 @@ mod tests {
             Some((991, Verdict::Down))
         );
         assert_eq!(view.remembered(), 936..1_000);
+    }
+
+    #[test]
+    fn a_machine_is_down_by_the_last_closed_round() {
+        let mut data = snapshot().boards.remove(0).data;
+        let down = |data: &BoardData| data.view().unwrap().is_down(&data.view().unwrap().slots[0]);
+        assert!(!down(&data));
+        change(&mut data, |board, _| board.next_round = 996);
+        assert!(down(&data), "in round 995");
+        change(&mut data, |board, _| board.votes = [0; 64]);
+        assert!(!down(&data), "nobody voted");
+        change(&mut data, |board, _| board.next_round = 0);
+        assert!(!down(&data), "none is closed");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use solana_signature::Signature;
 
 use crate::sender::{MAX_UNITS, PACKET_BYTES};
 
-/// Bytes of a transaction with these instructions as [`crate::sender::Sender`] sends it, compute budget and
-/// price included.
+/// Bytes of a transaction with these instructions, limit and price of compute units included. So
+/// [`crate::sender::Sender`] sends it where a packet has room for that; it leaves out what has none.
 pub fn len(payer: &Pubkey, instructions: &[Instruction]) -> usize {
     let mut all = instructions.to_vec();
     all.push(ComputeBudgetInstruction::set_compute_unit_limit(MAX_UNITS));
@@ -20,9 +20,13 @@ pub fn len(payer: &Pubkey, instructions: &[Instruction]) -> usize {
 /// Bytes of a transaction with these instructions and nothing else.
 pub fn bare_len(payer: &Pubkey, instructions: &[Instruction]) -> usize {
     let message = Message::new(instructions, Some(payer));
-    let signatures = usize::from(message.header.num_required_signatures);
+    signed_len(message.header.num_required_signatures.into(), &message.serialize())
+}
+
+/// Bytes of a transaction with so many signatures and this message.
+pub(crate) fn signed_len(signatures: usize, message: &[u8]) -> usize {
     // The number of signatures takes one byte up to 127 of them.
-    1 + signatures * size_of::<Signature>() + message.serialize().len()
+    1 + signatures * size_of::<Signature>() + message.len()
 }
 
 /// How many of the first `items` fit in one transaction whose instruction `build` makes of them.

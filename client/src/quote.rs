@@ -192,12 +192,6 @@ pub fn replacement(
     if from >= lease.until {
         return Err(LeaseholdError::LeaseOver.into());
     }
-    let selection = matching::select(board.slots, &lease.criteria, lease.until, 1, None)?;
-    let (new_slot, new) = selection
-        .slots()
-        .find_map(|index| Some((u16::try_from(index).ok()?, board.slots.get(index)?)))
-        .ok_or(LeaseholdError::NotEnoughMachines)?;
-
     let old = board.slot(old_slot).ok_or(LeaseholdError::NoSuchSlot)?;
     if old.is(SlotState::Vacant) {
         return Err(LeaseholdError::SlotVacant.into());
@@ -208,6 +202,12 @@ pub fn replacement(
     if !old.is_forfeited() && !board.header.is_down(old) {
         return Err(LeaseholdError::MachineNotDown.into());
     }
+    let selection = matching::select(board.slots, &lease.criteria, lease.until, 1, None)?;
+    let (new_slot, new) = selection
+        .slots()
+        .find_map(|index| Some((u16::try_from(index).ok()?, board.slots.get(index)?)))
+        .ok_or(LeaseholdError::NotEnoughMachines)?;
+
     let terms = &lease.terms;
     let until = board.header.next_round.clamp(old.lease_from, old.lease_until);
     let before = pricing::gross(old.price, terms.round_secs, old.lease_settled)?;

@@ -226,10 +226,12 @@ impl Sender {
         .buffer_unordered(in_flight.max(1))
     }
 
-    /// Runs the instructions without sending them and returns the compute units they use. Needs no
-    /// signature.
+    /// Runs the instructions, at the price at which they would be sent, without sending them, and returns the
+    /// compute units they use. Needs no signature.
     pub async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, SendError> {
-        self.used_units(instructions, &self.payer.pubkey(), 0).await
+        let payer = self.payer.pubkey();
+        let price = self.price(instructions, &payer).await?;
+        self.used_units(instructions, &payer, price).await
     }
 
     fn order<'a>(&'a self, job: &'a Job) -> Order<'a> {

@@ -15,7 +15,7 @@ use leasehold_cli::{
     plan::Plan,
     table::count,
 };
-use leasehold_client::{MarketRef, instruction};
+use leasehold_client::{MarketRef, fetch::MintInfo, instruction};
 use solana_pubkey::Pubkey;
 
 use crate::{
@@ -40,12 +40,7 @@ impl Deployment {
 pub fn plan(file: &MarketFile, snapshot: &Snapshot) -> Result<Deployment, Failure> {
     let title = format!("Deploy market {}", file.id);
     match &snapshot.market {
-        Found::Nothing { payment, stake } => {
-            let [payment_mint, stake_mint] = file.mints()?;
-            let market = MarketRef::new(file.id, payment_mint, stake_mint);
-            let market = market.with_token_programs(payment.1, stake.1);
-            create(title, file, &market, (payment.0, stake.0), snapshot.wallet)
-        }
+        Found::Nothing { payment, stake } => create(title, file, payment, stake, snapshot.wallet),
         Found::Market(market) => update(title, file, market, snapshot),
     }
 }
@@ -53,11 +48,12 @@ pub fn plan(file: &MarketFile, snapshot: &Snapshot) -> Result<Deployment, Failur
 fn create(
     title: String,
     file: &MarketFile,
-    market: &MarketRef,
-    decimals: (u8, u8),
+    payment: &MintInfo,
+    stake: &MintInfo,
     wallet: Pubkey,
 ) -> Result<Deployment, Failure> {
-    let plan = create::plan(file, market, decimals, wallet)?;
+    let market = file.reference(payment, stake)?;
+    let plan = create::plan(file, payment, stake, wallet)?;
     let market_detail = format!("{}, authority {wallet}", market.address);
     let classes = count_of_classes(file.params.classes.len());
     let findings = vec![
@@ -65,7 +61,7 @@ fn create(
         Finding::new("parameters", State::Created, classes).by(0),
     ];
     let mut deployment = Deployment { plan: Plan { title, ..plan }, findings };
-    add_boards(&mut deployment, market, 0..file.boards, wallet, true);
+    add_boards(&mut deployment, &market, 0..file.boards, wallet, true);
     Ok(deployment)
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// What is done about something; in a dry run, what would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// It is as the file has it, or nothing of the file's.
     Unchanged,
@@ -22,7 +22,7 @@ pub enum State {
     /// Parameters that were announced are in force.
     Updated,
     /// A transaction before it failed, or its own.
-    Undone,
+    NotDone,
 }
 
 impl State {
@@ -31,7 +31,7 @@ impl State {
         match (self, planned) {
             (State::Unchanged, _) => "unchanged",
             (State::Waiting, _) => "waiting",
-            (State::Undone, _) => "not done",
+            (State::NotDone, _) => "not done",
             (State::Created, false) => "created",
             (State::Created, true) => "would be created",
             (State::Proposed, false) => "proposed",
@@ -69,7 +69,7 @@ impl Finding {
     /// Notes how far the plan's transactions came.
     pub fn end(&mut self, transactions: usize) {
         if self.step.is_some_and(|step| step >= transactions) {
-            self.state = State::Undone;
+            self.state = State::NotDone;
         }
     }
 }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_tells_what_was_found_and_what_was_left_undone() {
+    fn a_report_tells_what_was_found_and_what_was_not_done() {
         let mut findings = vec![
             Finding::new("program", State::Unchanged, "sha256 00"),
             Finding::new("market", State::Created, "7").by(0),
@@ -118,14 +118,14 @@ mod tests {
         assert!(planned.contains("market   would be created  7"), "{planned}");
         findings.iter_mut().for_each(|finding| finding.end(1));
         let states: Vec<_> = findings.iter().map(|finding| finding.state).collect();
-        assert_eq!(states, [State::Unchanged, State::Created, State::Undone]);
+        assert_eq!(states, [State::Unchanged, State::Created, State::NotDone]);
 
         let report = Report { outcome: Outcome::of_nothing(&Plan::new("Deploy market 7"), false), findings };
         assert!(report.to_string().ends_with("Deploy market 7: nothing to send"), "{report}");
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(
             json["findings"][2],
-            serde_json::json!({ "what": "board 0", "state": "undone", "detail": "" })
+            serde_json::json!({ "what": "board 0", "state": "not_done", "detail": "" })
         );
         assert_eq!(
             (&json["action"], &json["transactions"]),

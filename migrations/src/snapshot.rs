@@ -5,7 +5,7 @@ use leasehold_cli::{
     commands::market::create::MarketFile,
     failure::Failure,
 };
-use leasehold_client::address;
+use leasehold_client::{address, fetch::MintInfo};
 use solana_pubkey::Pubkey;
 
 /// What is at the market's address, the cluster's time, and who deploys.
@@ -20,10 +20,10 @@ pub struct Snapshot {
 /// What is at the market's address.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// Decimals of the file's mints for payments and for stake, and the token programs they belong to.
+    /// The file's mints for payments and for stake.
     Nothing {
-        payment: (u8, Pubkey),
-        stake: (u8, Pubkey),
+        payment: MintInfo,
+        stake: MintInfo,
     },
     Market(Box<MarketView>),
 }
@@ -35,7 +35,7 @@ impl Snapshot {
         let address = address::market(file.id);
         let market = match chain.market(address).await {
             Err(failure) if is_free(&failure, address) => {
-                let (payment, stake) = tokio::try_join!(fetch.mint(payment), fetch.mint(stake))?;
+                let (payment, stake) = tokio::try_join!(fetch.mint_info(payment), fetch.mint_info(stake))?;
                 Found::Nothing { payment, stake }
             }
             found => Found::Market(Box::new(found?)),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use clap::{Args, ValueEnum};
-use leasehold::{math::matching::Criteria, state::Traits};
+use leasehold::{error::LeaseholdError, math::matching::Criteria, state::Traits};
 use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, quote::fits};
 use serde::Serialize;
 
@@ -12,7 +12,9 @@ use crate::{
     chain::{Chain, MarketArgs, MarketView},
     criteria::{Country, CriteriaArgs, Length},
     failure::Failure,
+    pick::require_allowed,
     table::Table,
+    text::tell,
 };
 
 #[derive(Args)]
@@ -21,15 +23,16 @@ pub struct OffersArgs {
     pub market: MarketArgs,
     #[command(flatten)]
     pub criteria: CriteriaArgs,
-    /// Only machines that are promised for at least so long from the next round on.
-    #[arg(long = "for", value_name = "LENGTH", default_value = "1r")]
-    pub length: Length,
+    /// Only machines that are promised for at least so long from the next round on [default: the market's shortest
+    /// lease]
+    #[arg(long = "for", value_name = "LENGTH")]
+    pub length: Option<Length>,
     /// What comes first.
     #[arg(long, value_name = "COLUMN", default_value = "price")]
     pub sort: Sort,
     /// Show so many lines at most.
-    #[arg(long, value_name = "COUNT")]
-    pub limit: Option<usize>,
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
 }
 
 /// Column by which offers are sorted; the cheaper comes first among equals.
@@ -55,6 +58,8 @@ pub enum Sort {
 #[derive(Debug, Serialize)]
 pub struct Offers {
     pub market: String,
+    /// Whether nothing can be leased until the market's authority resumes it.
+    pub paused: bool,
     /// Lines, and machines in all of them, also where fewer lines are shown.
     pub machines: u32,
     pub offers: Vec<Line>,
@@ -62,20 +67,21 @@ pub struct Offers {
 
 #[derive(Debug, Serialize)]
 pub struct Line {
-    /// The market's number and name.
-    pub class: u16,
-    pub class_name: String,
+    /// The market's name and number.
+    pub class: String,
+    pub class_number: u16,
     pub gpus: u8,
     pub speed: u8,
-    /// ISO 3166-1: number and letters.
-    pub country: u16,
-    pub country_code: String,
+    /// ISO 3166-1: letters.
+    pub country: String,
     pub region: u8,
     /// Whether it may be leased by use.
     pub metered: bool,
     /// For a machine and hour.
     pub price: Money,
     pub machines: u32,
+    /// How many of them were down in the last closed round.
+    pub down: u32,
     /// Best reputation among them.
     pub score: u16,
     /// Numbers of the boards they stand on.
@@ -90,18 +96,23 @@ pub async fn run(chain: &Chain, args: OffersArgs) -> Result<(), Failure> {
     let now = chain.fetch().now().await?;
     let mut found = offers(&market, &views, now, &criteria, args.length)?;
     found.sort(args.sort);
-    found.offers.truncate(args.limit.unwrap_or(usize::MAX));
+    found.offers.truncate(args.limit.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX));
+    if found.paused {
+        tell(format!("leasehold: {}", Refusal::from(LeaseholdError::MarketPaused)));
+    }
     chain.settings.output.print(&found)
 }
 
-/// Machines that a lease from the next round on could have.
+/// Machines that a lease from the next round on could have, were the market not paused.
 pub fn offers(
     market: &MarketView,
     boards: &[BoardView],
     now: i64,
     criteria: &Criteria,
-    length: Length,
+    length: Option<Length>,
 ) -> Result<Offers, Failure> {
+    let length = length.unwrap_or(Length::Rounds(market.account.params.min_rounds));
+    require_length(market, length)?;
     let mut lines = BTreeMap::<_, Line>::new();
     for board in boards {
         let next = board.header.round_at(now).map_err(Refusal::from)?.saturating_add(1);
@@ -110,20 +121,21 @@ pub fn offers(
             let Traits { class, gpus, speed, country, region, flags } = slot.traits;
             let key = (slot.price, class, gpus, speed, country, region, flags);
             let line = lines.entry(key).or_insert_with(|| Line {
-                class,
-                class_name: market.class_name(class),
+                class: market.class_name(class),
+                class_number: class,
                 gpus,
                 speed,
-                country,
-                country_code: Country(country).to_string(),
+                country: Country(country).to_string(),
                 region,
                 metered: flags & Traits::METERED != 0,
                 price: market.payment.money(slot.price),
                 machines: 0,
+                down: 0,
                 score: 0,
                 boards: Vec::new(),
             });
             line.machines = line.machines.saturating_add(1);
+            line.down = line.down.saturating_add(board.is_down(slot).into());
             line.score = line.score.max(slot.score);
             if line.boards.last() != Some(&board.header.index) {
                 line.boards.push(board.header.index);
@@ -132,7 +144,15 @@ pub fn offers(
     }
     let offers: Vec<_> = lines.into_values().collect();
     let machines = offers.iter().fold(0u32, |sum, line| sum.saturating_add(line.machines));
-    Ok(Offers { market: market.reference.address.to_string(), machines, offers })
+    let paused = market.account.paused;
+    Ok(Offers { market: market.reference.address.to_string(), paused, machines, offers })
+}
+
+/// Refuses a length that no lease of the market has. Also where it is paused, for then there is something to show.
+fn require_length(market: &MarketView, length: Length) -> Result<(), Failure> {
+    let mut resumed = market.clone();
+    resumed.account.paused = false;
+    require_allowed(&resumed, length.rounds(market.account.rules.round_secs)?)
 }
 
 impl Offers {
@@ -143,10 +163,10 @@ impl Offers {
         let offers = &mut self.offers;
         match sort {
             Sort::Price => {}
-            Sort::Class => offers.sort_by_key(|line| line.class),
+            Sort::Class => offers.sort_by_key(|line| line.class_number),
             Sort::Gpus => offers.sort_by_key(|line| Reverse(line.gpus)),
             Sort::Speed => offers.sort_by_key(|line| Reverse(line.speed)),
-            Sort::Country => offers.sort_by(|one, other| one.country_code.cmp(&other.country_code)),
+            Sort::Country => offers.sort_by(|one, other| one.country.cmp(&other.country)),
             Sort::Machines => offers.sort_by_key(|line| Reverse(line.machines)),
             Sort::Score => offers.sort_by_key(|line| Reverse(line.score)),
         }
@@ -166,18 +186,20 @@ impl fmt::Display for Offers {
             ">REGION",
             ">PRICE/H",
             ">MACHINES",
+            ">DOWN",
             ">SCORE",
             "METERED",
         ]);
         for line in &self.offers {
             table.row(vec![
-                line.class_name.clone(),
+                line.class.clone(),
                 line.gpus.to_string(),
                 line.speed.to_string(),
-                line.country_code.clone(),
+                line.country.clone(),
                 line.region.to_string(),
                 line.price.token.number(line.price.amount),
                 line.machines.to_string(),
+                line.down.to_string(),
                 line.score.to_string(),
                 if line.metered { "yes" } else { "no" }.to_owned(),
             ]);
@@ -188,78 +210,4 @@ impl fmt::Display for Offers {
 }
 
 #[cfg(test)]
-mod tests {
-    use leasehold_client::{
-        board::BoardData,
-        quote::ANY,
-        sample::{board_data, change, slot, snapshot},
-    };
-
-    use super::*;
-    use crate::chain::tests::view;
-
-    /// Round 1,000 runs.
-    const NOW: i64 = 600_000;
-
-    fn board() -> BoardData {
-        let mut data = snapshot().boards.remove(0).data;
-        let mut header = *data.view().unwrap().header;
-        header.slots = 4;
-        let mut fast = slot(1);
-        (fast.traits.speed, fast.traits.gpus, fast.price, fast.score) = (9, 8, 2_000_000, 9_000);
-        let mut away = slot(1);
-        (away.traits.country, away.committed_until) = (840, 1_100);
-        data = board_data(&header, &[slot(0), slot(1), fast, away]);
-        change(&mut data, |_, slots| slots[1].score = 6_000);
-        data
-    }
-
-    fn found(length: &str, sort: Sort) -> Offers {
-        let data = board();
-        let boards = [data.view().unwrap()];
-        let mut found = offers(&view(), &boards, NOW, &ANY, length.parse().unwrap()).unwrap();
-        found.sort(sort);
-        found
-    }
-
-    #[test]
-    fn machines_that_are_alike_stand_in_one_line() {
-        let expected = "\
-CLASS     GPUS  SPEED  COUNTRY  REGION  PRICE/H  MACHINES  SCORE  METERED
-RTX 4090     1      2  DE            1  0.00036         2   6000  no
-RTX 4090     1      2  US            1  0.00036         1   5000  no
-RTX 4090     8      9  DE            1        2         1   9000  no
-4 machines are free that fit.";
-        assert_eq!(found("1r", Sort::Price).to_string(), expected);
-        let json = serde_json::to_value(found("1r", Sort::Price)).unwrap();
-        assert_eq!((&json["offers"][0]["price"]["amount"], &json["machines"]), (&"360".into(), &4.into()));
-        assert_eq!(json["offers"][0]["boards"], serde_json::json!([0]));
-    }
-
-    #[test]
-    fn only_what_is_promised_long_enough_and_fits_is_shown() {
-        assert_eq!(found("99r", Sort::Price).machines, 4, "until round 1,100, exclusive");
-        assert_eq!(found("100r", Sort::Price).machines, 3);
-        assert_eq!(found("10000r", Sort::Price).to_string(), "Nothing is free that fits.");
-        let data = board();
-        let criteria = Criteria { min_gpus: 2, ..ANY };
-        let fast = offers(&view(), &[data.view().unwrap()], NOW, &criteria, Length::Rounds(1)).unwrap();
-        assert_eq!((fast.machines, fast.offers[0].gpus), (1, 8));
-    }
-
-    #[test]
-    fn leased_machines_are_not_free() {
-        let data = snapshot().boards.remove(0).data;
-        let found = offers(&view(), &[data.view().unwrap()], NOW, &ANY, Length::Rounds(1)).unwrap();
-        assert_eq!(found.machines, 1);
-    }
-
-    #[test]
-    fn lines_are_sorted_by_the_column_that_was_asked_for() {
-        for (sort, first) in [(Sort::Gpus, 2), (Sort::Speed, 2), (Sort::Score, 2), (Sort::Machines, 1)] {
-            let speed = found("1r", sort).offers[0].speed;
-            assert_eq!(speed == 9, first == 2, "{sort:?}");
-        }
-        assert_eq!(found("1r", Sort::Country).offers[2].country_code, "US");
-    }
-}
+mod tests;

@@ -8,13 +8,15 @@ use leasehold_client::{error::Refusal, fetch::Fetched};
 use serde::Serialize;
 
 use crate::{
+    alternatives::alternatives,
     amount::Money,
     chain::{Chain, MarketArgs, MarketView},
     commands::lease::meter::{self, MeterFlags},
     criteria::{CriteriaArgs, Length},
     failure::Failure,
-    pick::{Alternative, Choice, Picked, Wish, alternatives, pick},
-    table::{Table, labelled, slots},
+    kinds::{self, Kind},
+    pick::{Alternative, Choice, Picked, Wish, pick},
+    table::{Table, labelled, some, some_slots},
     time::{rfc3339, start_of},
 };
 
@@ -76,6 +78,10 @@ pub struct Offer {
     pub board: u32,
     pub machines: usize,
     pub slots: Vec<u16>,
+    /// What the machines are.
+    pub kinds: Vec<Kind>,
+    /// How many of them were down in the last closed round.
+    pub down: usize,
     pub rounds: u32,
     /// First round, and the first after the last.
     pub from: u32,
@@ -90,7 +96,15 @@ pub struct Offer {
 
 #[derive(Debug, Serialize)]
 pub struct Instead {
+    /// How it differs from what was asked for.
     pub instead: String,
+    /// Of all boards.
+    pub machines: usize,
+    pub classes: Vec<String>,
+    pub countries: Vec<String>,
+    /// The machines in one line.
+    #[serde(skip)]
+    brief: String,
     #[serde(flatten)]
     pub offers: Offers,
 }
@@ -128,11 +142,13 @@ impl Offers {
 
 impl Offer {
     pub fn new(market: &MarketView, picked: &Picked) -> Self {
-        let Picked { board, quote, refundable, round_secs } = picked;
+        let Picked { board, quote, kinds, refundable, round_secs } = picked;
         Offer {
             board: *board,
             machines: quote.slots.len(),
             slots: quote.slots.clone(),
+            kinds: kinds.clone(),
+            down: kinds::down(kinds),
             rounds: quote.rounds,
             from: quote.from,
             until: quote.until,
@@ -157,22 +173,39 @@ impl Quoted {
 
 impl Instead {
     fn new(market: &MarketView, found: &Alternative) -> Self {
-        Instead { instead: found.instead.clone(), offers: Offers::new(market, &found.choice) }
+        let offers = Offers::new(market, &found.choice);
+        let kinds = all_kinds(&offers.offers);
+        Instead {
+            instead: found.instead.clone(),
+            machines: offers.offers.iter().map(|offer| offer.machines).sum(),
+            classes: kinds::classes(&kinds),
+            countries: kinds::countries(&kinds),
+            brief: kinds::brief(&kinds),
+            offers,
+        }
     }
 }
 
 impl fmt::Display for Offer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let lines = [
+        let mut lines = vec![
             ("Board:", self.board.to_string()),
-            ("Machines:", format!("{} ({})", self.machines, slots(&self.slots))),
+            ("Machines:", format!("{} ({})", self.machines, some_slots(&self.slots))),
+        ];
+        lines.extend(kinds::lines(&self.kinds));
+        lines.extend([
             ("Rounds:", format!("{} ({} to {})", self.rounds, self.from, self.until.saturating_sub(1))),
             ("Time:", format!("{} to {}", self.start, self.end)),
             ("Total:", self.total.to_string()),
             ("Refundable:", format!("{} where cancelled in its first round", self.refundable)),
-        ];
+        ]);
         f.write_str(&labelled(lines))
     }
+}
+
+/// What the machines of all boards are.
+fn all_kinds(offers: &[Offer]) -> Vec<Kind> {
+    kinds::merged(offers.iter().flat_map(|offer| &offer.kinds).cloned())
 }
 
 /// Offers of several boards, and what they come to.
@@ -188,6 +221,7 @@ fn table(f: &mut fmt::Formatter, offers: &[Offer], total: &Money, refundable: &M
     }
     let machines: usize = offers.iter().map(|offer| offer.machines).sum();
     let mut lines = vec![("Machines:", format!("{machines} of {} boards", offers.len()))];
+    lines.extend(kinds::lines(&all_kinds(offers)));
     if let Some(offer) = offers.first() {
         let last = offer.until.saturating_sub(1);
         lines.push(("Rounds:", format!("{} ({} to {last})", offer.rounds, offer.from)));
@@ -209,79 +243,14 @@ impl fmt::Display for Quoted {
             return f.write_str("Nothing like it can be had now.");
         }
         f.write_str("It can't be had now. Instead:")?;
-        for Instead { instead, offers } in &self.alternatives {
+        for Instead { instead, brief, offers, .. } in &self.alternatives {
             let boards: Vec<_> = offers.offers.iter().map(|offer| offer.board.to_string()).collect();
             let board = if boards.len() == 1 { "board" } else { "boards" };
-            write!(f, "\n{instead} on {board} {}: {}", boards.join(", "), offers.total)?;
+            write!(f, "\n{instead}: {brief} on {board} {}: {}", some(&boards), offers.total)?;
         }
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        chain::tests::view,
-        pick::tests::{NOW, priced, wish},
-    };
-
-    #[test]
-    fn a_quote_tells_machines_total_and_what_can_come_back() {
-        let board = priced(3, &[720, 360, 360]);
-        let views = [board.view().unwrap()];
-        let quoted = Quoted::new(Offers::new(&view(), &pick(&view(), &views, NOW, &wish(2)).unwrap()));
-        let mint = crate::amount::short(&view().payment.mint);
-        let expected = format!(
-            "Board:       3\nMachines:    2 (slots 1, 2)\nRounds:      6 (1001 to 1006)\n\
-             Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\nTotal:       0.00072 of {mint}\n\
-             Refundable:  0.00057 of {mint} where cancelled in its first round"
-        );
-        assert_eq!(quoted.to_string(), expected);
-        let json = serde_json::to_value(quoted).unwrap();
-        assert_eq!((&json["total"]["amount"], &json["offers"][0]["until"]), (&"720".into(), &1_007.into()));
-    }
-
-    #[test]
-    fn a_quote_of_several_boards_has_a_line_for_each() {
-        let boards = [priced(0, &[720]), priced(3, &[360, 360])];
-        let views = boards.each_ref().map(|board| board.view().unwrap());
-        let quoted = Quoted::new(Offers::new(&view(), &pick(&view(), &views, NOW, &wish(3)).unwrap()));
-        let mint = crate::amount::short(&view().payment.mint);
-        let expected = format!(
-            "BOARD  MACHINES    TOTAL  REFUNDABLE\n{}0         1  0.00072     0.00057\n{}3         2  0.00072     \
-             0.00057\n\nMachines:    3 of 2 boards\nRounds:      6 (1001 to 1006)\n\
-             Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
-             Total:       0.00144 of {mint}\n\
-             Refundable:  0.00114 of {mint} where cancelled in its first round",
-            "    ", "    ",
-        );
-        assert_eq!(quoted.to_string(), expected);
-        let json = serde_json::to_value(quoted).unwrap();
-        assert_eq!(
-            (&json["total"]["amount"], &json["refundable"]["amount"]),
-            (&"1440".into(), &"1140".into())
-        );
-        assert_eq!((&json["offers"][0]["board"], &json["offers"][1]["machines"]), (&0.into(), &2.into()));
-    }
-
-    #[test]
-    fn what_could_be_had_instead_is_told() {
-        let board = priced(3, &[360, 360]);
-        let views = [board.view().unwrap()];
-        let found = alternatives(&view(), &views, NOW, &wish(5));
-        let alternatives = found.iter().map(|found| Instead::new(&view(), found)).collect();
-        let quoted = Quoted::instead(alternatives);
-        let mint = crate::amount::short(&view().payment.mint);
-        let expected = format!("It can't be had now. Instead:\n2 machines on board 3: 0.00072 of {mint}");
-        assert_eq!(quoted.to_string(), expected);
-        let json = serde_json::to_value(quoted).unwrap();
-        assert_eq!(
-            (&json["alternatives"][0]["instead"], &json["fits"]),
-            (&"2 machines".into(), &false.into())
-        );
-        assert_eq!((&json["offers"], &json["total"]), (&serde_json::json!([]), &serde_json::Value::Null));
-        let none = Quoted::instead(Vec::new());
-        assert_eq!(none.to_string(), "Nothing like it can be had now.");
-    }
-}
+mod tests;

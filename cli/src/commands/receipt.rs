@@ -3,6 +3,7 @@
 mod chain;
 mod convict;
 mod demand;
+mod enforce;
 mod prove;
 mod report;
 #[cfg(test)]
@@ -26,7 +27,8 @@ use crate::{
     failure::{Failure, Unproved},
 };
 pub use convict::ConvictArgs;
-pub use demand::{DemandArgs, EnforceArgs};
+pub use demand::DemandArgs;
+pub use enforce::EnforceArgs;
 pub use prove::Prover;
 pub use report::Report;
 
@@ -105,8 +107,8 @@ pub async fn run(chain: &Chain, command: ReceiptCommand) -> Result<(), Failure> 
     match command {
         ReceiptCommand::Verify(args) => verify(&chain.settings, args).await,
         ReceiptCommand::Find(args) => find(&chain.settings, args).await,
-        ReceiptCommand::Demand(args) => demand::demand(chain, args).await,
-        ReceiptCommand::Enforce(args) => demand::enforce(chain, args).await,
+        ReceiptCommand::Demand(args) => demand::run(chain, args).await,
+        ReceiptCommand::Enforce(args) => enforce::run(chain, args).await,
         ReceiptCommand::Convict(args) => convict::run(chain, args).await,
     }
 }

@@ -21,6 +21,8 @@ pub struct Script {
     pub sent: Cell<usize>,
     pub simulated: Cell<usize>,
     refuses: bool,
+    /// Signed before the copy of which there is no word.
+    earlier: Option<Signature>,
     /// How many are on their way, and were at most.
     flying: Cell<usize>,
     pub most_flying: Cell<usize>,
@@ -59,6 +61,11 @@ impl Script {
         self
     }
 
+    /// One on which a transaction without word was signed before as this copy.
+    pub fn signed_before(self, earlier: Signature) -> Self {
+        Script { earlier: Some(earlier), ..self }
+    }
+
     /// Then this comes of the next transaction, and these leases are so.
     pub fn then(self, result: Result<Receipt, SendError>, leases: &[Lease]) -> Self {
         self.sends.borrow_mut().push_back((result, leases.to_vec()));
@@ -95,7 +102,12 @@ impl Carrier for Script {
         let (result, leases) = self.sends.borrow_mut().pop_front().unwrap();
         self.fly(before, result.is_err()).await;
         self.leases.borrow_mut().extend(leases.into_iter().map(|lease| (address(&lease), lease)));
-        result.map_err(|error| failed(instructions, error))
+        result.map_err(|error| match failed(instructions, error) {
+            Failure::Unknown { copies } => {
+                Failure::Unknown { copies: self.earlier.into_iter().chain(copies).collect() }
+            }
+            failure => failure,
+        })
     }
 
     async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError> {
@@ -107,7 +119,12 @@ impl Carrier for Script {
 
 pub async fn run(script: &Script, plan: &Plan) -> (Result<(), Failure>, Vec<Transaction>) {
     let mut done = Vec::new();
-    (deliver(script, plan, false, &mut done).await, done)
+    let checked = if plan.is_undone() { check(script, plan).await } else { Ok(()) };
+    let ended = match checked {
+        Ok(()) => send(script, plan, &mut done).await,
+        refused => refused,
+    };
+    (ended, done)
 }
 
 fn settled(settled: u32, state: LeaseState) -> Lease {
@@ -161,7 +178,7 @@ async fn a_step_that_fails_ends_a_plan() {
 async fn a_dry_run_sends_nothing() {
     let (script, mut done) = (Script::default(), Vec::new());
     let plan = Plan::new("Two").step("one", vec![]).step("two", vec![]);
-    assert!(deliver(&script, &plan, true, &mut done).await.is_ok());
+    assert!(rehearse(&script, &plan, &mut done).await.is_ok());
     assert_eq!((script.sent.get(), done.len()), (0, 2));
     assert_eq!(done[0].to_string(), "Simulated: one, 9 compute units");
 }

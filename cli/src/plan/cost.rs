@@ -23,6 +23,6 @@ pub struct Growth {
     /// Bytes before; nothing for an account that does not exist.
     pub from: Option<usize>,
     pub to: usize,
-    /// Set where several plans have one account created, whose rent is paid once.
+    /// Set where several plans have one account created, whose rent is paid once: see [`super::Plan::step`].
     pub shared: Option<Pubkey>,
 }

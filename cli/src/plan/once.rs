@@ -6,7 +6,7 @@ use leasehold::{instruction as data, instructions::Machine};
 use solana_instruction::Instruction;
 use spl_associated_token_account_interface::program as associated_token_account;
 
-use crate::costs::ED25519;
+use crate::{costs::ED25519, payee::is_gift};
 
 /// What a second copy does after the first has taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ const REFUSED: &[&[u8]] = &[
     data::OpenLanes::DISCRIMINATOR,
     data::DemandReceipt::DISCRIMINATOR,
     data::EnforceDemand::DISCRIMINATOR,
+    // A machine that is barred already is refused.
+    data::ProveEquivocation::DISCRIMINATOR,
 ];
 
 const HARMLESS: &[&[u8]] = &[
@@ -72,7 +74,9 @@ const HARMLESS: &[&[u8]] = &[
 fn second(instruction: &Instruction) -> Second {
     let known = |names: &[&[u8]]| names.iter().any(|name| instruction.data.starts_with(name));
     match () {
-        // It checks signatures, or creates an account where it is missing.
+        // Whoever owns the account may have closed it, and gets the rent of the second as well.
+        () if is_gift(instruction) => Second::Repeats,
+        // It checks signatures, or creates the payer's own account where it is missing.
         () if [ED25519, associated_token_account::ID].contains(&instruction.program_id) => Second::Harmless,
         () if instruction.program_id != leasehold::ID => Second::Repeats,
         () if known(REFUSED) || takes_a_slot(instruction) => Second::Refused,
@@ -96,11 +100,16 @@ mod tests {
         sample::{market, wallet},
     };
     use solana_pubkey::Pubkey;
+    use spl_associated_token_account_interface::instruction::create_associated_token_account_idempotent;
 
     use super::*;
 
     fn instruction(data: &[u8]) -> Instruction {
         Instruction { program_id: leasehold::ID, accounts: vec![], data: data.to_vec() }
+    }
+
+    fn create(payer: Pubkey, owner: Pubkey) -> Instruction {
+        create_associated_token_account_idempotent(&payer, &owner, &wallet(30), &wallet(31))
     }
 
     fn listing(slots: &[Option<u16>]) -> Instruction {
@@ -150,9 +159,46 @@ mod tests {
 
     #[test]
     fn what_the_chain_takes_once_may_be_signed_anew() {
-        for name in REFUSED.iter().chain(HARMLESS) {
+        let mut named = Vec::new();
+        for name in [
+            data::OpenLease::DISCRIMINATOR,
+            data::CancelLease::DISCRIMINATOR,
+            data::GiveNotice::DISCRIMINATOR,
+            data::CloseLease::DISCRIMINATOR,
+            data::RegisterSupplier::DISCRIMINATOR,
+            data::CloseSupplier::DISCRIMINATOR,
+            data::RegisterKeeper::DISCRIMINATOR,
+            data::CloseKeeper::DISCRIMINATOR,
+            data::CreateBoard::DISCRIMINATOR,
+            data::CloseBoard::DISCRIMINATOR,
+            data::CreateMarket::DISCRIMINATOR,
+            data::CloseMarket::DISCRIMINATOR,
+            data::CreateLog::DISCRIMINATOR,
+            data::CloseLog::DISCRIMINATOR,
+            data::OpenLanes::DISCRIMINATOR,
+            data::DemandReceipt::DISCRIMINATOR,
+            data::EnforceDemand::DISCRIMINATOR,
+            data::ProveEquivocation::DISCRIMINATOR,
+            data::SettleLease::DISCRIMINATOR,
+            data::ClaimRefund::DISCRIMINATOR,
+            data::ClaimCompensation::DISCRIMINATOR,
+            data::ClaimEarnings::DISCRIMINATOR,
+            data::ClaimKeeperFees::DISCRIMINATOR,
+            data::WithdrawStake::DISCRIMINATOR,
+            data::WithdrawBond::DISCRIMINATOR,
+            data::WithdrawFees::DISCRIMINATOR,
+            data::WithdrawMarketStake::DISCRIMINATOR,
+            data::BurnSlashed::DISCRIMINATOR,
+            data::ReclaimRent::DISCRIMINATOR,
+            data::RetireMachines::DISCRIMINATOR,
+            data::TrimBoard::DISCRIMINATOR,
+            data::LeaveSeat::DISCRIMINATOR,
+        ] {
             assert!(is_once_only(&[instruction(name)]), "{name:?}");
+            named.push(name);
         }
+        // None that nobody has thought about here.
+        assert!(REFUSED.iter().chain(HARMLESS).all(|name| named.contains(name)));
     }
 
     #[test]
@@ -168,11 +214,14 @@ mod tests {
         let register = instruction(data::RegisterSupplier::DISCRIMINATOR);
         let claim = instruction(data::ClaimEarnings::DISCRIMINATOR);
         let of = |program_id| Instruction { program_id, accounts: vec![], data: vec![] };
-        let other = of(associated_token_account::ID);
+        let other = create(wallet(5), wallet(5));
         assert!(is_once_only(&[register, deposit()]));
         assert!(!is_once_only(&[claim.clone(), deposit()]));
         assert!(!is_once_only(&[other.clone(), deposit()]));
-        assert!(is_once_only(&[other, of(ED25519), claim]));
+        assert!(is_once_only(&[other, of(ED25519), claim.clone()]));
         assert!(!is_once_only(&[of(Pubkey::default())]), "another program's");
+        let gift = create(wallet(5), wallet(6));
+        assert!(!is_once_only(&[gift.clone(), claim]), "rent would be paid for another once more");
+        assert!(is_once_only(&[gift, instruction(data::CloseBoard::DISCRIMINATOR)]));
     }
 }

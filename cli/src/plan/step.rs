@@ -53,8 +53,10 @@ pub struct Undo {
     pub leases: Vec<Pubkey>,
     pub owner: Pubkey,
     pub cluster: u64,
-    /// Most that it costs within the first round of the leases.
-    pub cost: Money,
+    /// The market that they are in.
+    pub market: Pubkey,
+    /// What the leases cost at most, whenever they are left: told where nobody knows what they do.
+    pub deposit: Money,
 }
 
 /// A step that is sent again until a lease is settled.

@@ -34,12 +34,13 @@ pub fn undo(number: u32) -> Undo {
         leases: vec![address(&lease)],
         owner: lease.owner,
         cluster: 5,
-        cost: token.money(1_000),
+        market: sample::market().address,
+        deposit: token.money(2_400),
     }
 }
 
 /// Three parts, each a transaction of its own.
-fn plan() -> Plan {
+pub fn plan() -> Plan {
     let plan = Plan::new("Open").step("one", vec![]).step("two", vec![]).step("three", vec![]);
     let mut plan = plan;
     for (step, number) in plan.steps.iter_mut().zip(1..) {
@@ -48,7 +49,7 @@ fn plan() -> Plan {
     plan
 }
 
-fn opened(parts: u32) -> Script {
+pub fn opened(parts: u32) -> Script {
     (1..=parts).fold(Script::default(), |script, part| script.then(Ok(receipt(1)), &[lease(part)]))
 }
 
@@ -80,7 +81,9 @@ async fn a_part_that_fails_has_the_others_cancelled_the_last_first() {
     let (ended, done) = run(&script, &plan()).await;
     let undone = ended.unwrap_err();
     // A round of 600 seconds and 570 seconds, of 12,000 that cost 2,400, and that twice.
-    assert!(matches!(&undone, Failure::Undone { cost, cluster: 5, .. } if cost.amount == 2 * 234));
+    assert!(
+        matches!(&undone, Failure::Undone { cost, tied: Tied { cluster: 5, .. }, .. } if cost.amount == 2 * 234)
+    );
     assert_eq!((undone.code(), done.len()), (3, 4));
     let text = undone.to_string();
     assert!(text.contains("somebody has opened a lease since. What was opened"), "{text}");
@@ -90,10 +93,10 @@ async fn a_part_that_fails_has_the_others_cancelled_the_last_first() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_behind_leaves_the_most_it_can_cost() {
+async fn a_node_that_is_behind_leaves_all_that_was_deposited_as_the_cost() {
     let script = opened(1).then(Err(refusal()), &[]).then(Ok(receipt(2)), &[]);
     let undone = run(&script, &plan()).await.0.unwrap_err();
-    assert!(matches!(undone, Failure::Undone { cost, .. } if cost.amount == 1_000));
+    assert!(matches!(undone, Failure::Undone { cost, .. } if cost.amount == 2_400));
 }
 
 #[tokio::test]
@@ -105,7 +108,10 @@ async fn what_can_not_be_cancelled_is_named() {
     let Failure::NotUndone { open, unknown, .. } = &failure else { panic!("{failure}") };
     assert_eq!((&open[..], unknown.len()), (&[address(&lease(2))][..], 0));
     assert_eq!((failure.code(), done.len()), (5, 3), "the other one is cancelled all the same");
-    assert!(failure.to_string().contains("cancel each of these by `leasehold lease cancel`"), "{failure}");
+    assert!(
+        failure.to_string().contains("cancel each of these by `leasehold lease cancel ADDRESS`"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -121,6 +127,20 @@ async fn a_part_without_word_whose_leases_are_there_is_done() {
     let script = opened(1).then(Err(no_word()), &[lease(2)]).then(Ok(receipt(3)), &[lease(3)]);
     let (ended, done) = run(&script, &plan()).await;
     assert!(ended.is_ok() && done.len() == 3);
+}
+
+#[tokio::test]
+async fn of_a_part_that_was_signed_anew_no_copy_is_told_as_the_one_that_took_effect() {
+    let earlier = solana_signature::Signature::from([8; 64]);
+    let script = opened(1).then(Err(no_word()), &[lease(2)]).then(Ok(receipt(3)), &[lease(3)]);
+    let (ended, done) = run(&script.signed_before(earlier), &plan()).await;
+    assert!(ended.is_ok());
+    let last = solana_signature::Signature::from([9; 64]);
+    assert_eq!(done[1].to_string(), format!("Signature: one of {earlier}, {last}"));
+    let json = serde_json::to_value(&done).unwrap();
+    assert_eq!(json[1]["signature"], serde_json::Value::Null);
+    assert_eq!(json[1]["copies"], serde_json::json!([earlier.to_string(), last.to_string()]));
+    assert!(json[0].get("copies").is_none(), "others have one");
 }
 
 #[tokio::test]
@@ -152,14 +172,6 @@ async fn leases_of_others_are_never_taken_for_the_buyers() {
         assert!(failure.to_string().contains("came too late"), "{failure}");
         assert_eq!((failure.code(), script.sent.get()), (3, 3), "only the first is cancelled");
     }
-}
-
-#[test]
-fn leaving_costs_what_was_served_and_an_hour_or_5_percent() {
-    assert_eq!(leaving_costs(&cancelled(1)).unwrap(), 2_400 * (600 + 570) / 12_000);
-    let later = Lease { until: sample::FROM + 3, ..cancelled(1) };
-    assert_eq!(leaving_costs(&later).unwrap(), 2_400 * (1_800 + 570) / 12_000);
-    assert_eq!(leaving_costs(&Lease { until: u32::MAX, ..later }).unwrap(), 2_400, "never more");
 }
 
 /// A node that says of a transaction that it took effect need not tell the truth.

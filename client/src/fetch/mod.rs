@@ -4,14 +4,11 @@
 
 mod record;
 mod snapshot;
+mod token;
 
 use std::error::Error;
 
 use anchor_lang::system_program;
-use anchor_spl::token_2022::spl_token_2022::{
-    extension::StateWithExtensions,
-    state::{Account as TokenState, Mint},
-};
 use futures::{StreamExt, TryStreamExt, stream};
 use leasehold::state::{Keeper, Lease, Market, Supplier};
 use serde_json::json;
@@ -27,6 +24,7 @@ use solana_rpc_client_api::{
     response::Response,
 };
 
+pub use self::token::MintInfo;
 use crate::{
     account::{DecodeError, Stored},
     address,
@@ -190,16 +188,6 @@ impl<'a> Fetch<'a> {
         Ok(leases)
     }
 
-    /// Balance of a token account in base units; nothing, where it doesn't exist.
-    pub async fn balance(&self, address: Pubkey) -> Result<Option<u64>, FetchError> {
-        self.raw(address).await?.map(|raw| raw.token_balance()).transpose()
-    }
-
-    /// Decimals of a mint, and the token program it belongs to.
-    pub async fn mint(&self, address: Pubkey) -> Result<(u8, Pubkey), FetchError> {
-        self.existing(address).await?.mint()
-    }
-
     async fn raw(&self, address: Pubkey) -> Result<Option<Raw>, FetchError> {
         let config = RpcAccountInfoConfig {
             encoding: Some(UiAccountEncoding::Base64Zstd),
@@ -293,24 +281,6 @@ impl Raw {
         let account = account.map_err(|error| FetchError::Decode { address, error })?;
         Ok(Fetched { address, lamports: self.lamports, account })
     }
-
-    fn mint(&self) -> Result<(u8, Pubkey), FetchError> {
-        self.require_token_program()?;
-        let state = StateWithExtensions::<Mint>::unpack(&self.data);
-        Ok((state.map_err(|_| FetchError::Token { address: self.address })?.base.decimals, self.owner))
-    }
-
-    /// Any program can have accounts that read as mints or hold balances.
-    fn require_token_program(&self) -> Result<(), FetchError> {
-        let known = [anchor_spl::token::ID, anchor_spl::token_2022::ID].contains(&self.owner);
-        if known { Ok(()) } else { Err(FetchError::Token { address: self.address }) }
-    }
-
-    fn token_balance(&self) -> Result<u64, FetchError> {
-        self.require_token_program()?;
-        let state = StateWithExtensions::<TokenState>::unpack(&self.data);
-        Ok(state.map_err(|_| FetchError::Token { address: self.address })?.base.amount)
-    }
 }
 
 fn decode_all<T: Stored>(raw: &[Raw]) -> Result<Vec<Fetched<T>>, FetchError> {
@@ -384,17 +354,5 @@ mod tests {
         let short = Raw { data: raw.data[..50].to_vec(), ..raw };
         let damaged = short.decode::<Market>().unwrap_err();
         assert!(damaged.to_string().contains("damaged or cut short"), "{damaged}");
-    }
-
-    #[test]
-    fn only_accounts_of_the_token_programs_are_mints() {
-        let mut data = vec![0; 82];
-        (data[44], data[45]) = (6, 1); // decimals, initialized
-        let raw =
-            |owner| Raw { address: Pubkey::new_from_array([7; 32]), owner, lamports: 1, data: data.clone() };
-        for program in [anchor_spl::token::ID, anchor_spl::token_2022::ID] {
-            assert_eq!(raw(program).mint().unwrap(), (6, program));
-        }
-        assert!(matches!(raw(leasehold::ID).mint(), Err(FetchError::Token { .. })));
     }
 }

@@ -9,7 +9,7 @@ use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 
 use super::{SendError, Sender, flight::Order};
-use crate::packet::bare_len;
+use crate::packet::{bare_len, signed_len};
 
 /// Bytes of the largest transaction the network carries.
 pub const PACKET_BYTES: usize = 1_232;
@@ -30,10 +30,10 @@ pub enum Price {
     },
 }
 
-/// Instructions, of which the last set the compute budget.
+/// Instructions, and behind them those that set the compute budget, as far as there is room for them.
 pub(super) struct Budgeted {
     pub instructions: Vec<Instruction>,
-    /// Compute units requested, where there is room to.
+    /// Compute units requested, where there is room for that.
     pub units: u32,
 }
 
@@ -81,7 +81,7 @@ impl Sender {
     }
 
     /// Micro-lamports a unit for a transaction with these instructions.
-    async fn price(&self, instructions: &[Instruction], payer: &Pubkey) -> Result<u64, SendError> {
+    pub(super) async fn price(&self, instructions: &[Instruction], payer: &Pubkey) -> Result<u64, SendError> {
         let at_most = match self.options.price {
             Price::Fixed(price) => return Ok(price),
             Price::Recent { at_most } => at_most,
@@ -102,23 +102,24 @@ impl Sender {
 
 /// Adds the compute budget behind the instructions, so that their numbers stay as the caller knows them.
 ///
-/// Left out where a packet holds the instructions only without it: they have the units then that the network gives
-/// a transaction which asks for none.
+/// Where a packet has no room for limit and price, the price is left out, and then the limit as well: they have the
+/// units then that the network gives a transaction which asks for none.
 fn with_budget(instructions: &[Instruction], payer: &Pubkey, units: u32, price: u64) -> Vec<Instruction> {
     let mut all = instructions.to_vec();
     all.push(ComputeBudgetInstruction::set_compute_unit_limit(units));
     if price > 0 {
         all.push(ComputeBudgetInstruction::set_compute_unit_price(price));
     }
-    let holds = |instructions: &[Instruction]| bare_len(payer, instructions) <= PACKET_BYTES;
-    if !holds(&all) && holds(instructions) { instructions.to_vec() } else { all }
+    let fits = |most: &usize| bare_len(payer, &all[..*most]) <= PACKET_BYTES;
+    // What never fits is refused with all of it.
+    let most = (instructions.len()..=all.len()).rev().find(fits).unwrap_or(all.len());
+    all.truncate(most);
+    all
 }
 
 /// The serialized length in bytes, refused where it is more than a packet holds.
 pub(super) fn packed(transaction: &VersionedTransaction) -> Result<usize, SendError> {
-    // The number of signatures takes one byte up to 127 of them.
-    let signatures = transaction.signatures.len() * size_of::<Signature>() + 1;
-    let bytes = signatures + transaction.message.serialize().len();
+    let bytes = signed_len(transaction.signatures.len(), &transaction.message.serialize());
     if bytes > PACKET_BYTES {
         return Err(SendError::TooLarge { bytes, limit: PACKET_BYTES });
     }
@@ -130,20 +131,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transaction_that_fits_only_without_its_budget_goes_without() {
+    fn what_has_no_room_for_its_budget_goes_without_the_price_and_then_without_the_limit() {
         let payer = Pubkey::new_from_array([1; 32]);
         let of = |bytes| [Instruction::new_with_bytes(Pubkey::default(), &vec![0; bytes], vec![])];
-        let most = |holds: &dyn Fn(&[Instruction]) -> bool| (0..PACKET_BYTES).rev().find(|n| holds(&of(*n)));
-        let bare = most(&|all| bare_len(&payer, all) <= PACKET_BYTES).unwrap();
-        let whole =
-            most(&|all| with_budget(all, &payer, 5, 1).len() == 3 && bare_len(&payer, all) <= PACKET_BYTES);
-        let whole = whole.unwrap();
-        for (bytes, instructions) in [(whole, 3), (whole + 1, 1), (bare, 1)] {
-            let all = with_budget(&of(bytes), &payer, 5, 1);
-            assert!(all.len() == instructions && bare_len(&payer, &all) <= PACKET_BYTES, "{bytes}");
+        let budgeted = |bytes, price| with_budget(&of(bytes), &payer, 5, price);
+        // The most bytes of data with which so many instructions fit.
+        let most = |instructions: usize| {
+            let fits = |bytes: &usize| {
+                let all = budgeted(*bytes, 1);
+                all.len() == instructions && bare_len(&payer, &all) <= PACKET_BYTES
+            };
+            (0..PACKET_BYTES).rev().find(fits).unwrap()
+        };
+        let (whole, limited, bare) = (most(3), most(2), most(1));
+        // A price takes 12 bytes; a limit takes 8, and the 32 of the program that both are for.
+        assert_eq!((limited - whole, bare - limited), (12, 40));
+        for (bytes, instructions) in [(whole + 1, 2), (limited + 1, 1)] {
+            assert_eq!(budgeted(bytes, 1).len(), instructions);
         }
-        // What never fits is refused with all that it would have.
-        assert_eq!(with_budget(&of(bare + 1), &payer, 5, 1).len(), 3);
-        assert_eq!(with_budget(&of(bare), &payer, 5, 0).len(), 1);
+        assert_eq!(budgeted(limited, 1), budgeted(limited, 0), "the limit is what is left");
+        assert_eq!(budgeted(bare + 1, 1).len(), 3, "what never fits is refused with all that it would have");
+        assert_eq!(budgeted(bare, 0).len(), 1);
     }
 }

@@ -69,8 +69,8 @@ impl Keeper {
         let answers = self.memory.keep(board.address, report, now_ms);
         if !answers.fit {
             let line = format!(
-                "board {}: no machine answered and none has for hours, so this keeper does not vote: check that \
-                 UDP gets out of this host and in again",
+                "board {}: no machine answered, and none has for hours or since this keeper began, so it does not \
+                 vote: where nodes run, check that UDP gets out of this host and in again",
                 board.index
             );
             self.troubles.note(trouble, &line);

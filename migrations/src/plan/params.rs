@@ -83,7 +83,8 @@ fn unchanged(deployment: &mut Deployment, file: &MarketFile) {
 /// What a proposal changes, and from when, in one line.
 fn changes(proposal: &Plan) -> String {
     let names = proposal.facts.iter().filter_map(|fact| fact.name);
-    let names: Vec<_> = names.filter(|name| !["market", "effective_from"].contains(name)).collect();
+    let names: Vec<_> =
+        names.filter(|name| !["market", "effective_from", "replaces_from", "was"].contains(name)).collect();
     let from = proposal.facts.iter().find(|fact| fact.name == Some("effective_from"));
     let from = from.map(|fact| format!(" from {} on", fact.text)).unwrap_or_default();
     format!("other {}{from}", names.join(", "))

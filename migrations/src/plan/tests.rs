@@ -14,8 +14,12 @@ const EXAMPLE: &str = include_str!("../../example.toml");
 
 fn view() -> MarketView {
     let snapshot = sample::snapshot();
-    let program = sample::market().payment_token_program;
-    MarketView::new(snapshot.address, snapshot.market, (6, program), (2, program))
+    MarketView::new(snapshot.address, snapshot.market, mint(6), mint(2))
+}
+
+fn mint(decimals: u8) -> MintInfo {
+    let token_program = sample::market().payment_token_program;
+    MintInfo { decimals, token_program, freeze_authority: None }
 }
 
 /// The file that the sample's market is as.
@@ -46,8 +50,7 @@ fn changed() -> MarketFile {
 }
 
 fn bare() -> Found {
-    let program = sample::market().payment_token_program;
-    Found::Nothing { payment: (6, program), stake: (2, program) }
+    Found::Nothing { payment: mint(6), stake: mint(2) }
 }
 
 fn planned(file: &MarketFile, market: Found, wallet: u8, now: i64) -> Result<Deployment, Failure> {
@@ -135,7 +138,7 @@ fn parameters_are_announced_then_waited_for_then_applied() {
     let detail = "other bond_unit from 1970-01-01T00:02:40Z on: run it again once its time has come";
     assert_eq!(proposed.findings[1].detail, detail);
     let details = proposed.plan.details();
-    assert_eq!(details["bond_unit"], "2.5 for a GPU of weight 10000 (was 1 for a GPU of weight 10000)");
+    assert_eq!((&details["bond_unit"], &details["was"]["bond_unit"]), (&"2.5".into(), &"1".into()));
 
     let waiting = by_authority(&changed(), announced(&changed(), 101));
     assert_eq!(states(&waiting)[1], ("parameters", State::Waiting, None));
@@ -170,7 +173,8 @@ fn classes_are_added_and_boards_with_them_in_one_run() {
     sends(&deployment, &[data::ProposeParams::DISCRIMINATOR, data::CreateBoard::DISCRIMINATOR]);
     assert_eq!(states(&deployment)[2], ("board 1", State::Created, Some(1)));
     assert!(!deployment.plan.steps[1].builds, "it can be simulated");
-    assert_eq!(deployment.plan.details()["classes"], "adds H100 80GB (weight 60000)");
+    assert!(deployment.plan.facts.iter().any(|fact| fact.text == "adds H100 80GB (weight 60000)"));
+    assert_eq!(deployment.plan.details()["classes"][1]["name"], "H100 80GB");
     file.params.classes = vec![];
     assert_eq!(planned(&file, Found::Market(Box::new(view())), AUTHORITY, 0).unwrap_err().code(), 3);
 }

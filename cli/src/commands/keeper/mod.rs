@@ -14,6 +14,7 @@ use super::supplier::AmountArgs;
 use crate::{
     act::act,
     args::parse_address,
+    bonds::Bonds,
     chain::{Chain, MarketArgs, MarketView},
     failure::Failure,
     plan::Plan,
@@ -104,10 +105,9 @@ fn bond(market: &MarketView, wallet: Pubkey, amount: &str) -> Result<Plan, Failu
     }
     let account = market.reference.stake_account(&wallet);
     let deposit = instruction::deposit_bond(&market.reference, wallet, account, money.amount);
-    let seat = market.stake.money(market.account.params.keeper_bond);
-    Ok(Plan::new("Deposit stake as a keeper")
-        .fact("Market:", "market", market.reference.address)
-        .money("A seat takes:", "keeper_bond", seat)
+    let plan = Plan::new("Deposit stake as a keeper").fact("Market:", "market", market.reference.address);
+    Ok(Bonds::of_seat(&market.account)
+        .shown(plan, market, "A seat takes:", "keeper_bond")
         .spend("stake", money, account)
         .step("deposit bond", vec![deposit]))
 }

@@ -7,6 +7,7 @@ use solana_pubkey::Pubkey;
 use super::{LeaveArgs, SeatArgs, ShowArgs, account, exit};
 use crate::{
     act::act,
+    bonds::Bonds,
     chain::{Chain, MarketView},
     failure::Failure,
     plan::{Payee, Plan},
@@ -64,23 +65,21 @@ fn plan_seat(
         }
         Err(error) => return refused(error.into(), format!("there is no seat {seat}")),
     }
-    let bond = market.stake.money(market.account.params.keeper_bond);
-    let mut stake = keeper.stake;
-    if let Err(error) = stake.bond(bond.amount) {
+    let bond = Bonds::of_seat(&market.account);
+    if let Err(error) = { keeper.stake }.bond(bond.now) {
         let free = market.stake.number(keeper.stake.free);
-        let bond = market.stake.number(bond.amount);
+        let bond = market.stake.number(bond.now);
         let refusal = Refusal::from(error);
         return Err(Failure::Refused(format!(
             "{refusal} (a seat takes {bond}, free is {free}): run `leasehold keeper bond`"
         )));
     }
     let take = instruction::take_seat(&market.board(index), wallet, seat);
-    Ok(Plan::new(format!("Take seat {seat} of board {index}"))
+    let plan = Plan::new(format!("Take seat {seat} of board {index}"))
         .fact_as("Board:", "board", index, index)
-        .fact_as("Seat:", "seat", seat, seat)
-        .money("Bond it takes:", "bond", bond)
-        .money("Left free:", "free", market.stake.money(stake.free))
-        .step("take seat", vec![take]))
+        .fact_as("Seat:", "seat", seat, seat);
+    let plan = bond.shown(plan, market, "Bond it takes:", "bond");
+    Ok(bond.left(plan, market, keeper.stake.free).step("take seat", vec![take]))
 }
 
 /// Claims what the seats of the keeper `payee.owner` have earned.
@@ -111,7 +110,7 @@ fn plan_claim(
         .fact("To:", "account", payee.account);
     let mut plan = payee.prepare(plan, &mut prepared);
     for (what, claim) in steps {
-        // Each has the account created: none builds on another.
+        // Each has the account created, as far as the plan lets it.
         plan = plan.step(what, prepared.iter().cloned().chain([claim]).collect());
     }
     Ok(plan)
@@ -128,7 +127,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::chain::tests::view;
+    use crate::{bonds::tests::announcing, chain::tests::view};
 
     /// Keeper 2 holds seat 0 of board 0 and keeper 3 seat 1; seat 2 of 3 is vacant. Keeper 5 has free stake.
     fn sample() -> (Keeper, BoardData) {
@@ -153,6 +152,18 @@ mod tests {
             assert_eq!(plan.details()["bond"]["amount"], "50");
             assert_eq!(plan.details()["free"]["amount"], "950");
         }
+    }
+
+    #[test]
+    fn a_seat_may_take_the_bond_of_announced_parameters() {
+        let (mut keeper, board) = sample();
+        let market = announcing(|params| params.keeper_bond = 80);
+        keeper.stake.free = 50;
+        let plan = plan_seat(&market, &keeper, &board.view().unwrap(), None).unwrap();
+        let (bond, left) = (&plan.details()["bond"], &plan.details()["free"]);
+        assert_eq!((&bond["amount"], &left["amount"]), (&"80".into(), &"0".into()));
+        keeper.stake.free = 49;
+        assert_eq!(plan_seat(&market, &keeper, &board.view().unwrap(), None).unwrap_err().code(), 3);
     }
 
     #[test]

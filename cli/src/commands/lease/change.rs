@@ -79,7 +79,10 @@ fn plan_extension(
         return Err(Refusal::from(LeaseholdError::MarketPaused).into());
     }
     let (total, longest) = (lease.terms.rounds.saturating_add(rounds), market.account.params.max_rounds);
-    if rounds == 0 || total > longest {
+    if rounds == 0 {
+        return Err(Failure::rule(LeaseholdError::LeaseLength, "one more round is the least"));
+    }
+    if total > longest {
         let values = format!("it would have {total} rounds, and {longest} are the most");
         return Err(Failure::rule(LeaseholdError::LeaseLength, values));
     }
@@ -112,25 +115,47 @@ fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey) -> Result<Plan, F
         let values = format!("its last round is {}, and {last} runs", lease.until.saturating_sub(1));
         Failure::rule(LeaseholdError::LeaseOver, values)
     })?;
-    let secs = pricing::cancel_secs(lease.terms.round_secs, rest).map_err(Refusal::from)?;
-    let span = Span::of_secs(secs.into());
-    let owed = view.leased(lease.serial).try_fold(0, |sum, (_, slot)| add(sum, span.cost_floor(slot.price)?));
-    let owed = market.payment.money(owed.map_err(Refusal::from)?);
-    let end = rfc3339(start_of(lease.terms.round_secs, until));
+    let round_secs = lease.terms.round_secs;
+    let leaving = pricing::cancel_secs(round_secs, rest).map_err(Refusal::from)?;
+    let back = view.leased(lease.serial).try_fold(0, |sum, (_, slot)| {
+        let rounds = |until: u32| Span::of_rounds(round_secs, until.saturating_sub(slot.lease_from));
+        let held = rounds(slot.lease_until).cost_ceil(slot.price)?;
+        let served = u64::from(round_secs).saturating_mul(until.saturating_sub(slot.lease_from).into());
+        let owed = Span::of_secs(served.saturating_add(leaving.into())).cost_floor(slot.price)?;
+        add(sum, held.saturating_sub(owed))
+    });
+    let back = back.map_err(Refusal::from)?;
+    let owed = lease.remaining().map_err(Refusal::from)?.saturating_sub(back);
+    let end = rfc3339(start_of(round_secs, until));
     Ok(Plan::new(format!("Cancel {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as("Last round:", "last_round", format!("{last}, {rest} earlier"), last)
         .fact("To:", "end", end)
-        .money("Owed for it:", "owed_at_most", owed)
+        .money("Back at least:", "refund_at_least", market.payment.money(back))
+        .money("Owed at most:", "owed_at_most", market.payment.money(owed))
         .step("cancel lease", vec![instruction::cancel_lease(board, owner, leased.address)]))
 }
 
 fn plan_transfer(leased: &Leased, owner: Pubkey, new_owner: Pubkey) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
     leased.lease.require_hourly().map_err(Refusal::from)?;
+    if new_owner == owner {
+        return Err(Failure::Refused(format!("{owner} owns it already")));
+    }
+    // As a multisig's vault is, but a mistyped address or an account of tokens as well.
+    let beware = if new_owner.is_on_curve() {
+        ""
+    } else {
+        "; BEWARE: no keypair has it, only a program can sign for it"
+    };
     Ok(Plan::new(format!("Transfer {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
-        .fact("New owner:", "new_owner", format!("{new_owner}, for good, with all refunds"))
+        .fact_as(
+            "New owner:",
+            "new_owner",
+            format!("{new_owner}, for good, with all refunds{beware}"),
+            new_owner.to_string(),
+        )
         .step("transfer lease", vec![instruction::transfer_lease(owner, leased.address, new_owner)]))
 }
 
@@ -143,7 +168,15 @@ fn plan_replacement(
 ) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
     let Leased { lease, market, board, .. } = leased;
-    let found = replacement(&leased.view()?, now, lease, old)?;
+    let found = replacement(&leased.view()?, now, lease, old).map_err(|refusal| {
+        let values = match refusal.error() {
+            Some(LeaseholdError::NotEnoughMachines) => {
+                "none is free on its board that fits what the lease was opened for until its end".to_owned()
+            }
+            _ => format!("slot {old}"),
+        };
+        Failure::rule(refusal, values)
+    })?;
     let wallet = market.reference.payment_account(&owner);
     let (hint, deposit) = (Some(found.hint), market.payment.money(found.deposit));
     let most = limit(deposit, most)?;
@@ -206,8 +239,18 @@ mod tests {
         let leased = sample(1);
         let plan = plan_cancellation(&leased, NOW, wallet(9)).unwrap();
         assert_eq!(plan.details()["last_round"], 1_000);
-        // 5 percent of nine rounds of ten minutes are 270 seconds at 360 an hour, for each of two.
-        assert_eq!(plan.details()["owed_at_most"]["amount"], "54");
+        // Two machines at 360 an hour owe 11 rounds of ten minutes each, and 5 percent of the other nine: 270 seconds.
+        let back = 2 * (20 * 60 - 11 * 60 - 27);
+        assert_eq!(plan.details()["refund_at_least"]["amount"], back.to_string());
+        assert_eq!(
+            plan.details()["owed_at_most"]["amount"],
+            (leased.lease.remaining().unwrap() - back).to_string()
+        );
+        // Before it begins, its first round is owed.
+        let early = plan_cancellation(&leased, 985 * 600, wallet(9)).unwrap();
+        assert_eq!(early.details()["last_round"], 990);
+        // 5 percent of nineteen rounds are 570 seconds.
+        assert_eq!(early.details()["refund_at_least"]["amount"], (2 * (20 * 60 - 60 - 57)).to_string());
         assert!(only(&plan).data.starts_with(data::CancelLease::DISCRIMINATOR) && plan.spends.is_empty());
         let over = plan_cancellation(&leased, 1_009 * 600, wallet(9)).unwrap_err();
         assert_eq!(rule(over), "LeaseOver");
@@ -220,6 +263,10 @@ mod tests {
         assert!(only(&plan).data.starts_with(data::TransferLease::DISCRIMINATOR));
         assert_eq!(Pubkey::try_from(&only(&plan).data[8..]).unwrap(), wallet(5));
         assert_eq!(rule(plan_transfer(&sample(1), wallet(5), wallet(5)).unwrap_err()), "WrongAuthority");
+        assert_eq!(plan.details()["new_owner"], wallet(5).to_string());
+        let told = |to| plan_transfer(&sample(1), wallet(9), to).unwrap().facts[1].text.contains("BEWARE");
+        let key = leasehold_client::probe::SigningKey::from_bytes(&[1; 32]).verifying_key();
+        assert!(told(sample(1).address) && !told(Pubkey::new_from_array(key.to_bytes())));
     }
 
     #[test]
@@ -227,6 +274,17 @@ mod tests {
         let mut leased = sample(1);
         assert_eq!(rule(plan_replacement(&leased, NOW, wallet(9), 1, None).unwrap_err()), "MachineNotDown");
         change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
+        let refused = |slot| plan_replacement(&leased, NOW, wallet(9), slot, None).unwrap_err();
+        assert_eq!(rule(refused(3)), "NotInLease");
+        assert_eq!(rule(refused(99)), "NoSuchSlot");
+        assert!(refused(99).to_string().contains("slot 99"));
+        // What is wrong with the old machine is told first, spare or none.
+        let mut alone = sample(1);
+        change(&mut alone.data.account, |_, slots| slots[3].committed_until = 0);
+        assert_eq!(rule(plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err()), "MachineNotDown");
+        change(&mut alone.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
+        let none = plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err();
+        assert!(none.to_string().contains("none is free on its board"), "{none}");
         let plan = plan_replacement(&leased, NOW, wallet(9), 1, None).unwrap();
         assert_eq!(plan.details()["new_slot"], 3);
         assert_eq!(plan.details()["slashed"]["amount"], "100");

@@ -5,11 +5,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use leasehold::{
-    error::LeaseholdError,
-    math::{mul_div_floor, pricing},
-    state::Lease,
-};
+use leasehold::{error::LeaseholdError, math::mul_div_floor, state::Lease};
 use leasehold_client::{
     error::Refusal,
     instruction,
@@ -24,10 +20,12 @@ use crate::{
     amount::Money,
     chain::MarketView,
     commands::quote::Offer,
+    criteria,
     failure::Failure,
     pick::{Choice, Picked},
     plan::{Plan, Undo},
     table::count,
+    undo::cost::{leaving_within, longest},
 };
 use anchor_lang::Space;
 
@@ -46,8 +44,8 @@ struct Part<'a> {
     lease: Pubkey,
     open: Instruction,
     cancel: Instruction,
-    /// Payment units that leaving it in its first round costs at most.
-    cost: u64,
+    /// Payment units that it costs at most.
+    share: u64,
 }
 
 /// Opens a lease on each board of a choice, for at most `most` payment units in all.
@@ -66,10 +64,10 @@ pub fn plan(
         let lease = board.lease(picked.quote.serial);
         let args = picked.quote.args(*share, Some(cluster));
         let open = instruction::open_lease(&board, buyer, wallet, args);
-        let cost = leaving_costs(picked, *share)?;
-        Ok(Part { picked, lease, open, cancel: instruction::cancel_lease(&board, buyer, lease), cost })
+        let cancel = instruction::cancel_lease(&board, buyer, lease);
+        Part { picked, lease, open, cancel, share: *share }
     });
-    let groups = group(&buyer, parts.collect::<Result<_, Failure>>()?);
+    let groups = group(&buyer, parts.collect());
     let single = groups.len() == 1;
     // The program cancels a lease with its first round at the earliest, and not with its last.
     if !single && choice.parts.iter().any(|part| part.quote.rounds < 2) {
@@ -80,26 +78,22 @@ pub fn plan(
         )));
     }
     let mut plan = summary(market, choice, cluster);
-    let cost = |group: &[Part]| group.iter().map(|part| part.cost).fold(0, u64::saturating_add);
     if !single {
-        let owed = groups.iter().map(|group| cost(group)).fold(0, u64::saturating_add);
-        let owed = market.payment.money(owed);
-        let value = serde_json::to_value(owed).unwrap_or_default();
-        let text = format!("the others are cancelled; costs {owed} at most in their first round");
-        plan = plan.fact_as("If one fails:", "undoing", text, value);
+        plan = undoing(plan, market, &groups)?;
     }
     plan = plan.spend("deposit", most, wallet);
     for group in groups {
         let boards: Vec<_> = group.iter().map(|part| part.picked.board.to_string()).collect();
         let boards = format!("leases on {} {}", plural(boards.len()), boards.join(", "));
-        let cost = cost(&group);
+        let deposit = group.iter().map(|part| part.share).fold(0, u64::saturating_add);
         let undo = Undo {
             what: format!("cancel the {boards}"),
             instructions: group.iter().map(|part| part.cancel.clone()).collect(),
             leases: group.iter().map(|part| part.lease).collect(),
             owner: buyer,
             cluster,
-            cost: market.payment.money(cost),
+            market: market.reference.address,
+            deposit: market.payment.money(deposit),
         };
         plan = group.iter().fold(plan, |plan, _| plan.creates(8 + Lease::INIT_SPACE));
         plan = plan.step(format!("open the {boards}"), group.into_iter().map(|part| part.open).collect());
@@ -108,6 +102,22 @@ pub fn plan(
         }
     }
     Ok(plan)
+}
+
+/// What it costs at most where a transaction fails and the leases of those before it are cancelled.
+fn undoing(plan: Plan, market: &MarketView, groups: &[Vec<Part>]) -> Result<Plan, Failure> {
+    let (secs, mut owed) = (longest(groups.len()), 0u64);
+    for Part { picked, share, .. } in groups.iter().flatten() {
+        let cost = leaving_within(*share, picked.round_secs, picked.quote.rounds, secs);
+        owed = owed.saturating_add(cost.map_err(Refusal::from)?);
+    }
+    let owed = market.payment.money(owed);
+    let value = serde_json::to_value(owed).unwrap_or_default();
+    let minutes = count(usize::try_from(secs.div_ceil(60)).unwrap_or(usize::MAX), "minute");
+    let text = format!(
+        "the others are cancelled, within {minutes} while the RPC node answers, which costs {owed} at most"
+    );
+    Ok(plan.fact_as("If one fails:", "undoing", text, value))
 }
 
 /// What is opened, for people and for programs.
@@ -126,8 +136,10 @@ fn summary(market: &MarketView, choice: &Choice, cluster: u64) -> Plan {
         );
         plan = plan.item("Part:", "leases", text, opened(market, part));
     }
-    let offer = choice.parts.first().map(|part| Offer::new(market, part));
-    if let Some(offer) = offer {
+    // They differ in their boards only.
+    if let Some(part) = choice.parts.first() {
+        let offer = Offer::new(market, part);
+        plan = criteria::shown(plan, market, &part.quote.criteria);
         let rounds = format!("{} to {}", offer.from, offer.until.saturating_sub(1));
         plan = plan.fact("Rounds:", "rounds", rounds).fact("From:", "start", offer.start);
         plan = plan.fact("To:", "end", offer.end);
@@ -173,18 +185,6 @@ fn shares(choice: &Choice, most: u64) -> Result<Vec<u64>, Failure> {
         *first = first.saturating_add(left);
     }
     Ok(shares)
-}
-
-/// Most payment units that it costs to leave a lease in its first round, where it may take up to `share`: the part
-/// of that for the round and for leaving. Each machine's deposit is rounded up, and what it is paid down, so it is
-/// no less for any machines that such a deposit covers.
-fn leaving_costs(picked: &Picked, share: u64) -> Result<u64, Failure> {
-    let Some(rest) = picked.quote.rounds.checked_sub(1) else { return Ok(share) };
-    let secs = |rounds: u32| u64::from(picked.round_secs).saturating_mul(rounds.into());
-    let leaving = pricing::cancel_secs(picked.round_secs, rest).map_err(Refusal::from)?;
-    let owed = secs(1).saturating_add(leaving.into());
-    let cost = mul_div_floor(share, owed, secs(picked.quote.rounds).max(1)).map_err(Refusal::from)?;
-    Ok(cost.min(share))
 }
 
 /// Parts that one transaction opens together, each in the first that has room for it.

@@ -138,12 +138,12 @@ fn require_running(leased: &Leased, now: i64) -> Result<Option<String>, Failure>
     let refused = |why: String| Err(Failure::Refused(format!("{} {why}", leased.name())));
     match lease.state {
         LeaseState::Settled => refused("is settled: its machines serve it no more".to_owned()),
-        LeaseState::Cancelled => {
-            refused(format!("is cancelled: its machines serve it until {} at most", rfc3339(end)))
-        }
-        LeaseState::Open if now >= end => {
-            refused(format!("is over since {}: its machines serve it no more", rfc3339(end)))
-        }
+        _ if now >= end => refused(format!("is over since {}: its machines serve it no more", rfc3339(end))),
+        LeaseState::Cancelled => Ok(Some(format!(
+            "{} is cancelled: its machines serve it until {} at most",
+            leased.name(),
+            rfc3339(end)
+        ))),
         LeaseState::Open if now < start => {
             let secs = u64::try_from(start.saturating_sub(now)).unwrap_or(0);
             let (name, start) = (leased.name(), rfc3339(start));

@@ -150,7 +150,7 @@ impl Leased {
 
     /// What a sentence calls it.
     pub fn name(&self) -> String {
-        format!("lease {} on board {}", self.lease.serial, self.board.index)
+        format!("lease {}:{}", self.board.index, self.lease.serial)
     }
 
     /// Refuses whoever may not do what only the owner may.
@@ -209,8 +209,8 @@ pub mod tests {
         let both = [sample(1), sample(2)];
         let joined = plan_each(&both, "Cancel", plan).unwrap();
         assert_eq!((joined.title.as_str(), joined.steps.len()), ("Cancel 1 lease", 1));
-        assert_eq!(joined.facts[0].text, "lease 1 on board 0");
-        assert_eq!(plan_each(&both[..1], "Cancel", plan).unwrap().title, "lease 1 on board 0");
+        assert_eq!(joined.facts[0].text, "lease 0:1");
+        assert_eq!(plan_each(&both[..1], "Cancel", plan).unwrap().title, "lease 0:1");
         assert_eq!(plan_each(&both[1..], "Cancel", plan).unwrap_err().code(), 3);
         let none = plan_each(&[sample(2), sample(2)], "Cancel", plan).unwrap_err();
         assert_eq!(none.code(), 3, "no lease is left");
@@ -233,6 +233,6 @@ pub mod tests {
         let lease = sample(1);
         assert!(lease.require_owner(&sample::wallet(9)).is_ok());
         assert_eq!(lease.require_owner(&sample::wallet(8)).unwrap_err().code(), 3);
-        assert_eq!(lease.name(), "lease 1 on board 0");
+        assert_eq!(lease.name(), "lease 0:1");
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use leasehold::state::{Lease, LeaseState};
-use leasehold_client::error::Refusal;
+use leasehold_client::{board::BoardView, error::Refusal, quote::settlement};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
@@ -39,7 +39,9 @@ pub struct Line {
     pub deposit: Money,
     /// To machines and for fees.
     pub spent: Money,
-    /// Still in escrow.
+    /// Earned by machines in closed rounds, fees included, and to be taken from escrow when it is settled.
+    pub owed: Money,
+    /// In escrow besides.
     pub left: Money,
     /// To be claimed.
     pub refund_due: Money,
@@ -53,9 +55,15 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     let market = chain.market(args.market.id.0).await?;
     let mut leases = Vec::new();
     for index in 0..market.account.next_board {
-        let found = chain.fetch().leases(&market.board(index).address).await?;
-        for lease in found.iter().filter(|lease| is_meant(&lease.account, &owner, args.cluster)) {
-            leases.push(Line::new(&market, lease.address, index, &lease.account)?);
+        let (fetch, board) = (chain.fetch(), market.board(index).address);
+        let mut found = fetch.leases(&board).await?;
+        found.retain(|lease| is_meant(&lease.account, &owner, args.cluster));
+        if found.is_empty() {
+            continue;
+        }
+        let data = fetch.board(board).await?;
+        for lease in found {
+            leases.push(Line::new(&market, lease.address, &data.view()?, &lease.account)?);
         }
     }
     chain.settings.output.print(&Leases { owner: owner.to_string(), leases })
@@ -76,12 +84,21 @@ pub fn state(lease: &Lease) -> &'static str {
 }
 
 impl Line {
-    pub fn new(market: &MarketView, address: Pubkey, board: u32, lease: &Lease) -> Result<Self, Failure> {
+    pub fn new(
+        market: &MarketView,
+        address: Pubkey,
+        board: &BoardView,
+        lease: &Lease,
+    ) -> Result<Self, Failure> {
         let (payment, secs) = (market.payment, lease.terms.round_secs);
-        let left = lease.remaining().map_err(Refusal::from)?;
+        let owed = match lease.state {
+            LeaseState::Settled => 0,
+            _ => settlement(board, lease)?.payment.gross().map_err(Refusal::from)?,
+        };
+        let escrow = lease.remaining().map_err(Refusal::from)?;
         Ok(Line {
             lease: address.to_string(),
-            board,
+            board: board.header.index,
             serial: lease.serial,
             state: state(lease),
             machines: lease.machines,
@@ -91,7 +108,8 @@ impl Line {
             end: rfc3339(start_of(secs, lease.until)),
             deposit: payment.money(lease.deposit),
             spent: payment.money(lease.paid.saturating_add(lease.fees)),
-            left: payment.money(left),
+            owed: payment.money(owed),
+            left: payment.money(escrow.saturating_sub(owed)),
             refund_due: payment.money(lease.refund_due),
             compensation_due: market.stake.money(lease.compensation_due),
             cluster: lease.cluster.map(|cluster| cluster.to_string()),
@@ -111,8 +129,10 @@ impl fmt::Display for Leases {
             "END",
             ">DEPOSIT",
             ">SPENT",
+            ">OWED",
             ">LEFT",
-            ">DUE",
+            ">REFUND",
+            ">COMPENSATION",
             "CLUSTER",
         ]);
         let number = |money: &Money| money.token.number(money.amount);
@@ -124,8 +144,10 @@ impl fmt::Display for Leases {
                 line.end.clone(),
                 number(&line.deposit),
                 number(&line.spent),
+                number(&line.owed),
                 number(&line.left),
                 number(&line.refund_due),
+                number(&line.compensation_due),
                 line.cluster.clone().unwrap_or_default(),
             ]);
         }
@@ -142,18 +164,18 @@ mod tests {
         let lines = [1, 2].map(|serial| {
             let mut leased = sample(serial);
             leased.lease.cluster = (serial == 1).then_some(5);
-            Line::new(&leased.market, leased.address, 0, &leased.lease).unwrap()
+            Line::new(&leased.market, leased.address, &leased.view().unwrap(), &leased.lease).unwrap()
         });
         let leases = Leases { owner: "Me".to_owned(), leases: lines.into() };
         let expected = "\
-LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT    LEFT      DUE  CLUSTER
-0:1    open            2  1970-01-08T00:20:00Z   0.0024  0.0006  0.0018        0  5
-0:2    settled         1  1970-01-08T00:20:00Z   0.0001       0       0  0.00004";
+LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT     OWED     LEFT   REFUND  COMPENSATION  CLUSTER
+0:1    open            2  1970-01-08T00:20:00Z   0.0024  0.0006  0.00048  0.00132        0             0  5
+0:2    settled         1  1970-01-08T00:20:00Z   0.0001       0        0        0  0.00004          0.06";
         assert_eq!(leases.to_string(), expected);
         let json = serde_json::to_value(&leases).unwrap();
         assert_eq!(
             (&json["leases"][0]["left"]["amount"], &json["leases"][1]["state"]),
-            (&"1800".into(), &"settled".into())
+            (&"1320".into(), &"settled".into())
         );
         assert_eq!(json["leases"][1]["compensation_due"]["display"], "0.06");
         let none = Leases { owner: "Me".to_owned(), leases: Vec::new() };

@@ -39,6 +39,7 @@ use crate::{
     amount::Money,
     chain::{Chain, MarketView},
     commands::quote::WishArgs,
+    criteria,
     failure::Failure,
     pick::require_allowed,
     plan::Plan,
@@ -211,14 +212,15 @@ fn plan(market: &MarketView, found: &Found, buyer: Pubkey, cluster: Option<u64>)
     let spender = quote.meter.map(|meter| meter.spender).unwrap_or_default();
     let whose = if spender == buyer { " (this wallet's key)" } else { "" };
     let deposit: Money = offer.deposit;
-    Plan::new(format!("Open metered lease {} on board {}", quote.serial, board.index))
+    let plan = Plan::new(format!("Open metered lease {} on board {}", quote.serial, board.index))
         .fact("Lease:", "lease", board.lease(quote.serial))
         .fact_as(
             "Machine:",
             "slots",
             format!("{}, or another that fits", offer.machine()),
             quote.slots.clone(),
-        )
+        );
+    criteria::shown(plan, market, &quote.criteria)
         .fact("Rounds:", "rounds", format!("{} to {}", quote.from, quote.until.saturating_sub(1)))
         .fact("From:", "start", &offer.start)
         .fact("To:", "end", &offer.end)

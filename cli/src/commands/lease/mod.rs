@@ -48,7 +48,8 @@ pub enum LeaseCommand {
     Connect(connect::ConnectArgs),
     /// Lets a lease run longer, at the prices it was opened with.
     Extend(ExtendArgs),
-    /// Ends a lease with the round that runs; costs an hour or 5 percent of what is left, whichever is less.
+    /// Ends a lease with the round that runs, its first at the earliest. That costs an hour besides, or 5 percent of
+    /// the time that is left, whichever is less.
     Cancel(LeasesArgs),
     /// Gives a lease, and all that is still to be claimed from it, to another wallet.
     Transfer(TransferArgs),

@@ -10,6 +10,7 @@ use crate::{
     amount::Money,
     chain::{Chain, MarketView},
     commands::quote::Offer,
+    criteria,
     failure::Failure,
     pick::{Choice, Picked, pick},
     plan::Plan,
@@ -64,7 +65,8 @@ fn plan_one(market: &MarketView, picked: &Picked, buyer: Pubkey, most: Money, cl
         Some(cluster) => plan.fact("Cluster:", "cluster", cluster),
         None => plan,
     };
-    plan.fact("Rounds:", "rounds", rounds)
+    criteria::shown(plan, market, &quote.criteria)
+        .fact("Rounds:", "rounds", rounds)
         .fact("From:", "start", &offer.start)
         .fact("To:", "end", &offer.end)
         .money("Deposit now:", "deposit", offer.total)
@@ -78,7 +80,7 @@ fn plan_one(market: &MarketView, picked: &Picked, buyer: Pubkey, most: Money, cl
 mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
     use leasehold::instructions::OpenLeaseArgs;
-    use leasehold_client::sample::wallet;
+    use leasehold_client::{quote::ANY, sample::wallet};
 
     use super::*;
     use crate::{
@@ -109,6 +111,8 @@ mod tests {
         assert_eq!((&opened["lease"], &opened["serial"]), (&lease.to_string().into(), &3.into()));
         assert_eq!(opened["slots"], serde_json::json!([1, 2]));
         assert_eq!(plan.details()["cluster"], "5");
+        let criteria = plan.facts.iter().find(|fact| fact.label == "Criteria:").unwrap();
+        assert_eq!((criteria.text.as_str(), args.criteria), ("any class, the cheapest first", ANY));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `leasehold lease settle`, `claim` and `close`: how a lease ends.
 
-use leasehold::{error::LeaseholdError, state::LeaseState};
+use leasehold::{constants::DISPUTE_ROUNDS, error::LeaseholdError, state::LeaseState};
 use leasehold_client::{error::Refusal, instruction, quote::settlement};
 use solana_pubkey::Pubkey;
 
@@ -13,6 +13,7 @@ use crate::{
     chain::Chain,
     failure::Failure,
     plan::{Again, Payee, Plan},
+    time::{rfc3339, start_of},
 };
 
 /// Machines that one transaction settles for good at least, whatever they did: the program goes by compute
@@ -101,20 +102,27 @@ fn plan_claim(leased: &Leased, signer: Pubkey, payments: &Payee, stake: &Payee) 
 }
 
 fn plan_closing(leased: &Leased, now: i64) -> Result<Plan, Failure> {
-    let Leased { lease, board, address, .. } = leased;
-    let refuse = |error: LeaseholdError| Err(Refusal::from(error).into());
+    let Leased { lease, market, board, address, .. } = leased;
+    let refuse = |error: LeaseholdError, values: String| Err(Failure::rule(error, values));
     if lease.state != LeaseState::Settled {
-        return refuse(LeaseholdError::LeaseNotSettled);
+        let settled = format!("{} of {} machines are settled", lease.settled, lease.machines);
+        return refuse(LeaseholdError::LeaseNotSettled, settled);
     }
     if lease.demands > 0 {
-        return refuse(LeaseholdError::DemandsLeft);
+        return refuse(LeaseholdError::DemandsLeft, format!("demands: {}", lease.demands));
     }
-    if lease.refund_due > 0 || lease.compensation_due > 0 {
-        return refuse(LeaseholdError::LeaseHoldsMoney);
+    let due = (market.payment.money(lease.refund_due), market.stake.money(lease.compensation_due));
+    if due.0.amount > 0 || due.1.amount > 0 {
+        return refuse(
+            LeaseholdError::LeaseHoldsMoney,
+            format!("refund: {}, compensation: {}", due.0, due.1),
+        );
     }
     let round = leased.view()?.header.round_at(now).map_err(Refusal::from)?;
-    if round < lease.until.saturating_add(leasehold::constants::DISPUTE_ROUNDS) {
-        return refuse(LeaseholdError::DisputesOpen);
+    let from = lease.until.saturating_add(DISPUTE_ROUNDS);
+    if round < from {
+        let time = rfc3339(start_of(lease.terms.round_secs, from));
+        return refuse(LeaseholdError::DisputesOpen, format!("until {time}"));
     }
     Ok(Plan::new(format!("Close {}", leased.name()))
         .fact("Lease:", "lease", address)

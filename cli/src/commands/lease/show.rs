@@ -71,11 +71,11 @@ pub async fn run(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
 
 impl Shown {
     pub fn new(leased: &Leased) -> Result<Self, Failure> {
-        let Leased { address, lease, board, market, .. } = leased;
+        let Leased { address, lease, market, .. } = leased;
         let view = leased.view()?;
         let node = |(slot, machine)| Node::new(leased, slot, machine).transpose();
         Ok(Shown {
-            lease: Line::new(market, *address, board.index, lease)?,
+            lease: Line::new(market, *address, &view, lease)?,
             market: market.reference.address.to_string(),
             owner: lease.owner.to_string(),
             buyer: lease.buyer.to_string(),
@@ -137,7 +137,7 @@ impl fmt::Display for Shown {
             ("Time:", format!("{} to {}", lease.start, lease.end)),
             ("Machines:", lease.machines.to_string()),
             ("Deposit:", lease.deposit.to_string()),
-            ("Spent:", lease.spent.to_string()),
+            ("Spent:", format!("{}, {} more owed", lease.spent, lease.owed.token.number(lease.owed.amount))),
             ("Left:", lease.left.to_string()),
             ("Refund due:", lease.refund_due.to_string()),
             ("Slashed:", self.slashed.to_string()),
@@ -191,7 +191,7 @@ mod tests {
     fn a_lease_shows_what_its_machines_did() {
         let shown = Shown::new(&sample(1)).unwrap();
         let text = shown.to_string();
-        assert!(text.contains("Left:              0.0018 of "), "{text}");
+        assert!(text.contains("Left:              0.00132 of "), "{text}");
         let rows: Vec<_> = text.lines().rev().take(2).collect();
         let strip = ".".repeat(54);
         let slot_0 =
@@ -204,7 +204,7 @@ mod tests {
             (&json["nodes"][0]["slash"]["amount"], &json["nodes"][0]["down"]),
             (&"100".into(), &2.into())
         );
-        assert_eq!((&json["serial"], &json["left"]["amount"]), (&1.into(), &"1800".into()));
+        assert_eq!((&json["serial"], &json["left"]["amount"]), (&1.into(), &"1320".into()));
     }
 
     #[test]

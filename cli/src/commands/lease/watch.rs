@@ -3,8 +3,6 @@
 use std::cmp::Reverse;
 
 use clap::Args;
-use leasehold::state::LeaseState;
-use leasehold_client::{error::Refusal, quote::settlement};
 use serde::Serialize;
 
 use super::{
@@ -47,8 +45,6 @@ struct Moment {
 struct Facts {
     #[serde(flatten)]
     shown: Shown,
-    /// Earned by machines in closed rounds, fees included, and to be taken from escrow when it is settled.
-    owed: Money,
     /// What all machines would lose, were it settled as it stands.
     at_stake: Money,
 }
@@ -73,10 +69,6 @@ async fn reload(chain: &Chain, leased: &Leased) -> Result<Leased, Failure> {
 impl Moment {
     fn new(leased: &Leased, now: i64) -> Result<Self, Failure> {
         let Leased { lease, market, .. } = leased;
-        let owed = match lease.state {
-            LeaseState::Settled => 0,
-            _ => settlement(&leased.view()?, lease)?.payment.gross().map_err(Refusal::from)?,
-        };
         let mut shown = Shown::new(leased)?;
         shown.nodes.sort_by_key(|node| {
             (Reverse((node.replaceable, node.slash.amount, node.down, node.unknown)), node.slot)
@@ -88,7 +80,7 @@ impl Moment {
             time: rfc3339(now),
             secs_to_start: secs_to(lease.from),
             secs_to_end: secs_to(lease.until),
-            facts: Facts { shown, owed: market.payment.money(owed), at_stake: market.stake.money(at_stake) },
+            facts: Facts { shown, at_stake: market.stake.money(at_stake) },
         })
     }
 
@@ -132,7 +124,7 @@ impl live::Frame for Moment {
     }
 
     fn draw(&self, size: Size) -> String {
-        let Facts { shown: Shown { lease, nodes, slashed, .. }, owed, at_stake } = &self.facts;
+        let Facts { shown: Shown { lease, nodes, slashed, .. }, at_stake } = &self.facts;
         let number = |money: &Money| money.token.number(money.amount);
         let lines = [
             ("Lease:", format!("{}:{}  {}", lease.board, lease.serial, lease.lease)),
@@ -148,7 +140,7 @@ impl live::Frame for Moment {
             ]
         } else {
             [
-                ("Spent:", format!("{}, {} more owed", number(&lease.spent), number(owed))),
+                ("Spent:", format!("{}, {} more owed", number(&lease.spent), number(&lease.owed))),
                 ("Left:", lease.left.to_string()),
                 ("At stake:", at_stake.to_string()),
             ]
@@ -181,7 +173,7 @@ impl live::Frame for Moment {
     }
 
     fn line(&self) -> String {
-        let Facts { shown: Shown { lease, nodes, slashed, .. }, owed, at_stake } = &self.facts;
+        let Facts { shown: Shown { lease, nodes, slashed, .. }, at_stake } = &self.facts;
         let number = |money: &Money| money.token.number(money.amount);
         let (phase, machines, spent) = (self.phase(), self.machines(), number(&lease.spent));
         let start = format!("{} lease {}:{} {phase}: {machines}", self.time, lease.board, lease.serial);
@@ -193,12 +185,13 @@ impl live::Frame for Moment {
         let named: Vec<_> = down.iter().take(NAMED).map(u16::to_string).collect();
         let which = match down.len() {
             0 => String::new(),
+            1 => format!(" (slot {})", named.join(", ")),
             all if all > NAMED => format!(" (slots {} and more)", named.join(", ")),
             _ => format!(" (slots {})", named.join(", ")),
         };
         let sum = |rounds: fn(&Node) -> u32| nodes.iter().map(|node| u64::from(rounds(node))).sum::<u64>();
         let [up, down, unknown] = [sum(|node| node.up), sum(|node| node.down), sum(|node| node.unknown)];
-        let (owed, left, at_stake) = (number(owed), number(&lease.left), number(at_stake));
+        let (owed, left, at_stake) = (number(&lease.owed), number(&lease.left), number(at_stake));
         format!(
             "{start}{which}; rounds up {up}, down {down}, unknown {unknown}; spent {spent}, owed {owed}, left \
              {left}; at stake {at_stake}"
@@ -227,12 +220,12 @@ mod tests {
         let line = Moment::new(&sample(1), NOW).unwrap().line();
         // 18 rounds up at 60 each, 5 of each machine settled: 8 are still owed.
         let expected = "1970-01-07T22:40:00Z lease 0:1 open, ends in 1 h 40 min: 2 machines; rounds up 18, \
-                        down 2, unknown 0; spent 0.0006, owed 0.00048, left 0.0018; at stake 1";
+                        down 2, unknown 0; spent 0.0006, owed 0.00048, left 0.00132; at stake 1";
         assert_eq!(line, expected);
         let mut leased = sample(1);
         change(&mut leased.data.account, |_, slots| slots[1].flags = Slot::ABANDONED);
         let line = Moment::new(&leased, NOW).unwrap().line();
-        assert!(line.contains(": 2 machines, 1 down (slots 1); ") && line.ends_with("at stake 2"), "{line}");
+        assert!(line.contains(": 2 machines, 1 down (slot 1); ") && line.ends_with("at stake 2"), "{line}");
     }
 
     #[test]

@@ -114,16 +114,6 @@ async fn log(chain: &Chain, supplier: &Pubkey, wallet: &Pubkey) -> Result<Fetche
     found.ok_or_else(|| Failure::Refused(missing()))
 }
 
-/// Slots in order, as the command line takes them: "0-11, 14".
-fn ranges(slots: &[u16]) -> String {
-    let runs = slots.chunk_by(|one, next| one.checked_add(1) == Some(*next));
-    let text = runs.filter_map(|run| match (run.first()?, run.last()?) {
-        (first, last) if first == last => Some(first.to_string()),
-        (first, last) => Some(format!("{first}-{last}")),
-    });
-    text.collect::<Vec<_>>().join(", ")
-}
-
 #[cfg(test)]
 pub mod tests {
     use leasehold::state::{BatchHeader, Lane, log_len};
@@ -148,10 +138,5 @@ pub mod tests {
         bytes[at..at + 4].copy_from_slice(&u32::try_from(slots.len()).unwrap().to_le_bytes());
         let account = LogData::new(&bytes).unwrap();
         Fetched { address: address::log(&market().supplier(&wallet(0))), lamports: 7, account }
-    }
-    #[test]
-    fn slots_after_each_other_are_told_as_ranges() {
-        assert_eq!(ranges(&[0, 1, 2, 4, 6, 7, u16::MAX]), "0-2, 4, 6-7, 65535");
-        assert_eq!(ranges(&[]), "");
     }
 }

@@ -9,8 +9,13 @@ use leasehold_client::{
 };
 use solana_pubkey::Pubkey;
 
-use super::ranges;
-use crate::{amount::sol, chain::MarketView, failure::Failure, plan::Plan, table::count};
+use crate::{
+    amount::sol,
+    chain::MarketView,
+    failure::Failure,
+    plan::Plan,
+    table::{self, count, joined},
+};
 
 /// Bytes by which an account may grow in one transaction.
 const GROWTH: usize = 10_240;
@@ -58,7 +63,7 @@ pub fn lanes(
     let (there, new): (Vec<&u16>, Vec<&u16>) = slots.iter().partition(has_lane);
     let [there, new] = [there, new].map(|slots| slots.into_iter().copied().collect::<Vec<_>>());
     if new.is_empty() {
-        return Err(Refusal::from(LeaseholdError::LaneExists).into());
+        return Err(Failure::rule(LeaseholdError::LaneExists, table::slots(&there)));
     }
     let open = |batch: &[u16]| instruction::open_lanes(&board, wallet, supplier, batch.to_vec());
     let instructions = new.chunks(LANES_AT_ONCE).flat_map(|chunk| packet::batches(&wallet, chunk, open));
@@ -66,9 +71,9 @@ pub fn lanes(
     let mut plan =
         Plan::new(format!("Open {} for machines of board {}", count(new.len(), "lane"), board.index))
             .fact("Log:", "log", log.address)
-            .fact_as("Slots:", "slots", ranges(&new), new.clone());
+            .fact_as("Slots:", "slots", joined(&new), new.clone());
     if !there.is_empty() {
-        plan = plan.fact_as("Have lanes:", "skipped", ranges(&there), there);
+        plan = plan.fact_as("Have lanes:", "skipped", joined(&there), there);
     }
     // In any order and at once: a log sorts its lanes as they come, for the same rent. One that is put between
     // others takes more compute units than at the end, for which the sender may sign anew.
@@ -98,7 +103,7 @@ pub fn operator(
 
 pub fn close(market: &MarketView, supplier: &Supplier, log: &Fetched<LogData>) -> Result<Plan, Failure> {
     if supplier.machines > 0 {
-        return Err(Refusal::from(LeaseholdError::MachinesLeft).into());
+        return Err(Failure::rule(LeaseholdError::MachinesLeft, format!("machines: {}", supplier.machines)));
     }
     let (header, _) = log.account.view()?;
     let wallet = supplier.authority;

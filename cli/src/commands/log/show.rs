@@ -7,12 +7,11 @@ use leasehold_client::{board::BoardView, fetch::Fetched, record::LogData};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
-use super::ranges;
 use crate::{
     amount::Money,
     chain::MarketView,
     failure::Failure,
-    table::{Table, labelled},
+    table::{Table, labelled, slots},
     time::rfc3339,
 };
 
@@ -139,8 +138,8 @@ impl fmt::Display for Shown {
         }
         for board in self.without_lane.chunk_by(|one, other| one.board == other.board) {
             let Some(first) = board.first() else { continue };
-            let slots = ranges(&board.iter().map(|machine| machine.slot).collect::<Vec<_>>());
-            write!(f, "\n\nWithout a lane on board {}: slots {slots}", first.board)?;
+            let slots = slots(&board.iter().map(|machine| machine.slot).collect::<Vec<_>>());
+            write!(f, "\n\nWithout a lane on board {}: {slots}", first.board)?;
         }
         Ok(())
     }
@@ -164,7 +163,7 @@ mod tests {
 BOARD  SLOT  GENERATION  BATCHES  LEASE  NEXT RECEIPT  LAST
     0     1           0        1      1             5  1970-01-07T22:40:00Z
 
-Without a lane on board 0: slots 0";
+Without a lane on board 0: slot 0";
         assert!(text.ends_with(expected), "{text}");
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["batches"], &json["lanes"][0]["next_seq"]), (&"1".into(), &"5".into()));

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use leasehold::{
     error::LeaseholdError,
     instructions::Machine,
-    math::{add, pricing},
     state::{StakeLedger, Traits, board_len},
 };
 use leasehold_client::{board::BoardView, error::Refusal, listing};
@@ -15,12 +14,15 @@ use solana_pubkey::Pubkey;
 use super::{ListArgs, file, rows};
 use crate::{
     act::act,
+    bonds::Bonds,
     chain::{Chain, MarketView},
     commands::supplier::account,
     criteria::Length,
     failure::Failure,
+    outcome::Outcome,
     plan::Plan,
     table::count,
+    text::tell,
     time::{rfc3339, start_of},
 };
 
@@ -34,9 +36,16 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     let board = chain.board(&market.reference.address, args.board).await?;
     let machines = file::machines(&rows, &market)?;
     let now = fetch.now().await?;
-    act(chain, plan(&market, &board.view()?, wallet, &supplier.stake, now, args.length, &machines)?).await
+    let plan = plan(&market, &board.view()?, wallet, &supplier.stake, now, args.length, &machines)?;
+    if plan.steps.is_empty() {
+        tell("These machines are on the board already: `leasehold machine reprice` changes them");
+        let outcome = Outcome::of_nothing(&chain.on_market(plan), chain.settings.dry_run);
+        return chain.settings.output.print(&outcome);
+    }
+    act(chain, plan).await
 }
 
+/// Lists what is not on the board yet; without transactions where all is.
 fn plan(
     market: &MarketView,
     view: &BoardView,
@@ -47,9 +56,6 @@ fn plan(
     machines: &[Machine],
 ) -> Result<Plan, Failure> {
     let refuse = |error: LeaseholdError| Err(Refusal::from(error).into());
-    if market.account.paused {
-        return refuse(LeaseholdError::MarketPaused);
-    }
     if machines.is_empty() {
         return refuse(LeaseholdError::NoMachines);
     }
@@ -58,33 +64,33 @@ fn plan(
     let there: BTreeSet<_> = view.of_supplier(supplier).map(|(_, slot)| slot.node_key).collect();
     let (there, machines): (Vec<_>, Vec<_>) =
         machines.iter().copied().partition(|machine| there.contains(&machine.node_key));
+    let mut plan =
+        Plan::new(format!("List {} on board {}", count(machines.len(), "machine"), view.header.index))
+            .fact_as("Machines:", "machines", machines.len(), machines.len());
+    if !there.is_empty() {
+        let text = format!("{}, which stay as they are", there.len());
+        plan = plan.fact_as("There already:", "there_already", text, there.len());
+    }
     if machines.is_empty() {
-        let text = "these machines are on the board already: `leasehold machine reprice` changes them";
-        return Err(Failure::Input(text.to_owned()));
+        return Ok(plan);
+    }
+    if market.account.paused {
+        return refuse(LeaseholdError::MarketPaused);
     }
     let (until, end) = commitment(market, view, now, length)?;
-    let bonds =
-        machines.iter().try_fold(0, |sum, machine| add(sum, bond(market, machine)?).map_err(Refusal::from));
-    let bonds = bonds?;
-    let mut after = *stake;
-    after.bond(bonds).map_err(|error| lacking(market, error, bonds, stake))?;
+    let bonds = machines.iter().try_fold(Bonds::default(), |sum, machine| {
+        sum.and(Bonds::of_machine(&market.account, &machine.traits, 0)?)
+    })?;
+    { *stake }.bond(bonds.now).map_err(|error| lacking(market, error, bonds.now, stake))?;
     let board = market.board(view.header.index);
     // Slots that the supplier left itself hold their rent already.
     let own = view.vacant().filter(|(_, slot)| slot.supplier == supplier).count();
     let paid = machines.len().saturating_sub(own);
     let list = listing::list(&board, view, authority, until, &machines)?;
-    let mut plan = Plan::new(format!("List {} on board {}", count(machines.len(), "machine"), board.index))
-        .fact_as("Machines:", "machines", machines.len(), machines.len());
-    if !there.is_empty() {
-        let text = format!("{}, which stay as they are", there.len());
-        plan = plan.fact_as("There already:", "there_already", text, there.len());
-    }
-    Ok(listed(plan, market, &machines)
-        .fact_as("Promised until:", "committed_until", format!("{end} (round {until})"), until)
-        .money("Bonded:", "bonded", market.stake.money(bonds))
-        .money("Left free:", "free", market.stake.money(after.free))
-        .grows(board_len(0), board_len(paid))
-        .steps("list machines", list))
+    let text = format!("{end} (round {until})");
+    let plan = listed(plan, market, &machines).fact_as("Promised until:", "committed_until", text, until);
+    let plan = bonds.shown(plan, market, "Bonded:", "bonded");
+    Ok(bonds.left(plan, market, stake.free).grows(board_len(0), board_len(paid)).steps("list machines", list))
 }
 
 /// What the machines are, and what they cost.
@@ -94,9 +100,9 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
         let number = classes.entry(machine.traits.class).or_default();
         *number = number.saturating_add(1);
     }
-    let named = |(class, number): (&u16, &usize)| format!("{number} {}", market.class_name(*class));
+    let named = |(class, number): (&u16, &usize)| format!("{number} {}", market.class_in_full(*class));
     let text = classes.iter().map(named).collect::<Vec<_>>().join(", ");
-    let counted = |(class, number): (&u16, &usize)| json!({ "class": class, "machines": number });
+    let counted = |(class, number): (&u16, &usize)| json!({ "class": class, "name": market.class_name(*class), "machines": number });
     let value: Vec<_> = classes.iter().map(counted).collect();
     let mut plan = plan.fact_as("Classes:", "classes", text, value);
     let prices = || machines.iter().map(|machine| machine.price);
@@ -145,12 +151,6 @@ pub fn commitment(
     Ok((until, end))
 }
 
-/// Stake units that a machine's bond takes.
-fn bond(market: &MarketView, machine: &Machine) -> Result<u64, Refusal> {
-    let class = market.account.class(machine.traits.class)?;
-    Ok(pricing::bond(market.account.params.bond_unit, class.weight_bps, machine.traits.gpus)?)
-}
-
 #[cfg(test)]
 mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
@@ -161,7 +161,7 @@ mod tests {
         super::file::tests::{machines, section},
         *,
     };
-    use crate::{chain::tests::view, failure::tests::rule};
+    use crate::{bonds::tests::announcing, chain::tests::view, failure::tests::rule};
 
     /// Lists so many machines of two GPUs for supplier 0, who left slot 2, with that much free stake.
     fn listed(count: u8, free: u64, length: &str) -> Result<Plan, Failure> {
@@ -183,7 +183,9 @@ mod tests {
         );
         assert_eq!(plan.growths[0].to, board_len(39), "slot 2 is its own");
         let fact = |label| plan.facts.iter().find(|fact| fact.label == label).unwrap().text.clone();
-        assert_eq!((fact("Classes:"), fact("Metered:")), ("40 RTX 4090".to_owned(), "0 of 40".to_owned()));
+        assert_eq!((fact("Classes:"), fact("Metered:")), ("40 RTX 4090 (number 0)".into(), "0 of 40".into()));
+        let classes = json!([{ "class": 0, "name": "RTX 4090", "machines": 40 }]);
+        assert_eq!(plan.details()["classes"], classes);
         assert!(fact("Prices:").ends_with(" for a machine and hour"), "{}", fact("Prices:"));
         let keys = plan.details()["node_keys"].as_array().unwrap().clone();
         let [first, last] = [&keys[0], &keys[39]].map(|key| key.as_str().unwrap().to_owned());
@@ -208,17 +210,41 @@ mod tests {
             slots[2].node_key = [3; 32]; // vacant: what was there is gone
             slots[3].node_key = [2; 32]; // another supplier's
         });
-        let (market, board, now) = (view(), board.view().unwrap(), 600_000);
+        let (mut market, board, now) = (view(), board.view().unwrap(), 600_000);
         let stake = StakeLedger { free: 10_000, ..StakeLedger::default() };
-        let list = |file: &str| {
+        let list = |market: &MarketView, file: &str| {
             let machines = machines(file).unwrap();
-            plan(&market, &board, wallet(0), &stake, now, Length::Rounds(5), &machines)
+            plan(market, &board, wallet(0), &stake, now, Length::Rounds(5), &machines)
         };
-        let rest = list(&(1..=3).map(section).collect::<String>()).unwrap();
+        let rest = list(&market, &(1..=3).map(section).collect::<String>()).unwrap();
         assert_eq!((&rest.details()["machines"], &rest.details()["there_already"]), (&2.into(), &1.into()));
         assert_eq!(rest.details()["bonded"]["amount"], "400");
-        let all = list(&section(1)).unwrap_err();
-        assert!(all.code() == 2 && all.to_string().contains("on the board already"), "{all}");
+        // Once it is complete nothing is left to do, also where nothing could be listed.
+        market.account.paused = true;
+        let all = list(&market, &section(1)).unwrap();
+        assert!(all.steps.is_empty());
+        let outcome = Outcome::of_nothing(&all, false);
+        assert_eq!(outcome.to_string(), "List 0 machines on board 0: done");
+        let json = serde_json::to_value(outcome).unwrap();
+        assert_eq!((&json["machines"], &json["there_already"]), (&0.into(), &1.into()));
+        assert_eq!((&json["result"], &json["transactions"]), (&"done".into(), &json!([])));
+        assert_eq!(rule(list(&market, &section(4)).unwrap_err()), "MarketPaused");
+    }
+
+    #[test]
+    fn bonds_may_take_what_announced_parameters_say() {
+        let market = announcing(|params| params.bond_unit = 150);
+        let data = snapshot().boards.remove(0).data;
+        let list = |free| {
+            let stake = StakeLedger { free, ..StakeLedger::default() };
+            let machines = machines(&section(1)).unwrap();
+            plan(&market, &data.view().unwrap(), wallet(0), &stake, 600_000, Length::Rounds(5), &machines)
+        };
+        let plan = list(1_000).unwrap();
+        let (bonded, left) = (&plan.details()["bonded"], &plan.details()["free"]);
+        assert_eq!((&bonded["amount"], &left["amount"]), (&"300".into(), &"700".into()));
+        assert!(list(200).is_ok(), "it succeeds while they do not apply");
+        assert_eq!(rule(list(199).unwrap_err()), "InsufficientStake");
     }
 
     #[test]

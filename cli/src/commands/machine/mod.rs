@@ -7,6 +7,7 @@ mod file;
 mod gpus;
 mod key;
 mod list;
+mod node_config;
 mod plan;
 mod prices;
 mod reprice;
@@ -73,7 +74,7 @@ pub enum MachineCommand {
     /// Takes machines out of leases that run: they lose their whole bonds.
     Forfeit(SlotsArgs),
     /// Machines of a supplier.
-    Show(ShowArgs),
+    Show(show::ShowArgs),
     /// Machines of a supplier as they serve, read again every few seconds, until Ctrl-C.
     ///
     /// On a terminal they are drawn in place, those that are down first; elsewhere each change is a line, or
@@ -111,8 +112,9 @@ pub struct SlotsArgs {
     pub slots: Vec<Slots>,
 }
 
+/// Machines of one supplier.
 #[derive(Args)]
-pub struct ShowArgs {
+pub struct OwnArgs {
     #[command(flatten)]
     pub market: MarketArgs,
     /// Wallet of the supplier [default: the keypair's]

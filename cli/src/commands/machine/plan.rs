@@ -130,6 +130,8 @@ pub mod tests {
         change(&mut data, |_, slots| (slots[3].accrued, slots[3].lease_until) = (0, 990));
         let disputable = text(retire(&view(), &data.view().unwrap(), wallet(1), NOW, &[3]));
         assert!(earned != disputable && disputable.ends_with("(slot 3)"), "{earned} {disputable}");
+        let missing = text(retire(&view(), &data.view().unwrap(), wallet(1), NOW, &[9]));
+        assert!(missing.ends_with("name a slot that the board has (slot 9)"), "{missing}");
     }
 
     #[test]

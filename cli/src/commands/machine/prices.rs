@@ -139,10 +139,11 @@ mod tests {
         for (file, format) in [(csv, FileFormat::Csv), (toml, FileFormat::Toml)] {
             let plan = planned(&file, format, Terms { price: Some(1_000), length: None }).unwrap();
             assert_eq!(offers(&plan), expected);
-            let [slots, prices, promised, ..] = plan.facts.as_slice() else { panic!() };
+            let [slots, prices, promised, stays, ..] = plan.facts.as_slice() else { panic!() };
             assert_eq!(slots.text, "0-2");
             assert!(promised.text.ends_with("Z (round 1006) (1 machine)"), "{}", promised.text);
             assert!(!promised.text.contains(" to "), "{}", promised.text);
+            assert!(stays.text.ends_with("Z (round 2000), as it is (slots 1, 2)"), "{}", stays.text);
             assert!(prices.text.starts_with("0.001 to 0.5 of "), "{}", prices.text);
             assert_eq!(
                 (&prices.value["lowest"]["amount"], &promised.value),

@@ -1,12 +1,11 @@
 //! `leasehold machine reprice`.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, ValueHint};
 use leasehold::{
     error::LeaseholdError,
     instructions::Offer,
-    math::{add, pricing},
     state::{SlotState, StakeLedger},
 };
 use leasehold_client::{board::BoardView, error::Refusal, listing};
@@ -23,12 +22,14 @@ use super::{
 };
 use crate::{
     act::act,
+    bonds::Bonds,
     chain::{Chain, MarketArgs, MarketView},
     commands::supplier::account,
     criteria::Length,
     failure::Failure,
     plan::Plan,
-    table::{count, joined},
+    table::{self, count, joined},
+    time::{rfc3339, start_of},
 };
 
 #[derive(Args)]
@@ -89,14 +90,14 @@ pub fn plan(
     }
     let next = view.header.round_at(now).map_err(Refusal::from)?.saturating_add(1);
     let slots: Vec<_> = changes.iter().map(|change| change.slot).collect();
-    let (mut offers, mut ends, mut missing) = (Vec::new(), Vec::new(), 0);
+    let (mut offers, mut missing) = (Vec::new(), Bonds::default());
     for ((index, slot), Change { terms, .. }) in
         machines(market, view, authority, &slots)?.into_iter().zip(changes)
     {
         refuse_where(index, slot.lease != 0, LeaseholdError::MachineLeased)?;
         refuse_where(index, slot.is(SlotState::Barred), LeaseholdError::MachineBarred)?;
         let end = terms.length.map(|length| commitment(market, view, now, length)).transpose()?;
-        let committed_until = end.as_ref().map_or(slot.committed_until, |(until, _)| *until);
+        let committed_until = end.map_or(slot.committed_until, |(until, _)| until);
         // The program takes no price without a commitment, so one that is over has to be made anew.
         let most = market.account.params.max_rounds;
         view.header.require_commitment(committed_until, next, most).map_err(|error| {
@@ -105,26 +106,47 @@ pub fn plan(
                 format!("slot {index} is promised until round {committed_until}: pass --for"),
             )
         })?;
-        ends.extend(end);
-        let class = market.account.class(slot.traits.class).map_err(Refusal::from)?;
-        let unit = market.account.params.bond_unit;
-        let whole = pricing::bond(unit, class.weight_bps, slot.traits.gpus).map_err(Refusal::from)?;
-        missing = add(missing, whole.saturating_sub(slot.bond)).map_err(Refusal::from)?;
+        missing = missing.and(Bonds::of_machine(&market.account, &slot.traits, slot.bond)?)?;
         offers.push(Offer { slot: index, price: terms.price.unwrap_or(slot.price), committed_until });
     }
-    { *stake }.bond(missing).map_err(|error| lacking(market, error, missing, stake))?;
+    { *stake }.bond(missing.now).map_err(|error| lacking(market, error, missing.now, stake))?;
     let board = market.board(view.header.index);
-    let mut plan = Plan::new(format!("Reprice {} on board {}", count(offers.len(), "machine"), board.index))
+    let plan = Plan::new(format!("Reprice {} on board {}", count(offers.len(), "machine"), board.index))
         .fact_as("Slots:", "slots", joined(&slots), slots);
+    let plan = shown(plan, market, view.header.round_secs, changes, &offers);
+    Ok(missing
+        .shown(plan, market, "Bonded anew:", "bonded")
+        .steps("reprice machines", listing::reprice(&board, authority, &offers)))
+}
+
+/// Adds every price and commitment that is signed: what was named from first to last, and what stays by its value,
+/// since nobody but the RPC node told that one.
+fn shown(plan: Plan, market: &MarketView, round_secs: u32, changes: &[Change], offers: &[Offer]) -> Plan {
+    let (mut prices, mut ends) = (Vec::new(), Vec::new());
+    let (mut old_prices, mut old_ends) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
+    for (Change { slot, terms }, offer) in changes.iter().zip(offers) {
+        match terms.price {
+            Some(price) => prices.push(price),
+            None => old_prices.entry(offer.price).or_default().push(*slot),
+        }
+        match terms.length {
+            Some(_) => ends.push(offer.committed_until),
+            None => old_ends.entry(offer.committed_until).or_default().push(*slot),
+        }
+    }
+    let (mut plan, all) = (plan, changes.len());
     // Where not every machine changes, it is said how many do.
-    let of = |named: usize| match named == changes.len() {
+    let of = |named: usize| match named == all {
         true => String::new(),
         false => format!(" ({})", count(named, "machine")),
     };
-    let prices: Vec<_> = changes.iter().filter_map(|change| change.terms.price).collect();
+    let stays = |text: String, slots: &[u16]| match slots.len() == all {
+        true => format!("{text}, as it is"),
+        false => format!("{text}, as it is ({})", table::slots(slots)),
+    };
     if let Some((low, high)) = prices.iter().min().zip(prices.iter().max()) {
         let [low, high] = [*low, *high].map(|price| market.payment.money(price));
-        plan = if low == high && prices.len() == changes.len() {
+        plan = if low == high && prices.len() == all {
             plan.money("Price:", "price", low)
         } else {
             let from = (low != high).then(|| format!("{} to ", low.token.number(low.amount)));
@@ -133,31 +155,39 @@ pub fn plan(
             plan.fact_as("Prices:", "prices", text, value)
         };
     }
-    if let Some(((first, from), (last, to))) = ends.iter().min().zip(ends.iter().max()) {
-        plan = if first == last && ends.len() == changes.len() {
-            plan.fact_as("Promised until:", "committed_until", format!("{to} (round {last})"), *last)
+    for (price, slots) in old_prices {
+        let price = market.payment.money(price);
+        let (text, value) = (stays(price.to_string(), &slots), json!({ "price": price, "slots": slots }));
+        plan = plan.item("Price:", "prices_kept", text, value);
+    }
+    let end = |until: u32| format!("{} (round {until})", rfc3339(start_of(round_secs, until)));
+    if let Some((first, last)) = ends.iter().min().zip(ends.iter().max()) {
+        plan = if first == last && ends.len() == all {
+            plan.fact_as("Promised until:", "committed_until", end(*last), *last)
         } else {
-            let from = (first != last).then(|| format!("{from} (round {first}) to "));
-            let text = format!("{}{to} (round {last}){}", from.unwrap_or_default(), of(ends.len()));
+            let from = (first != last).then(|| format!("{} to ", end(*first)));
+            let text = format!("{}{}{}", from.unwrap_or_default(), end(*last), of(ends.len()));
             let value = json!({ "first": first, "last": last, "machines": ends.len() });
             plan.fact_as("Promised until:", "committed", text, value)
         };
     }
-    Ok(plan
-        .money("Bonded anew:", "bonded", market.stake.money(missing))
-        .steps("reprice machines", listing::reprice(&board, authority, &offers)))
+    for (until, slots) in old_ends {
+        let value = json!({ "committed_until": until, "slots": slots });
+        plan = plan.item("Promised until:", "committed_kept", stays(end(until), &slots), value);
+    }
+    plan
 }
 
 #[cfg(test)]
 pub mod tests {
     use anchor_lang::AnchorDeserialize;
-    use leasehold_client::sample::wallet;
+    use leasehold_client::sample::{change, wallet};
 
     use super::{
         super::plan::tests::{NOW, board, text},
         *,
     };
-    use crate::{chain::tests::view, failure::tests::rule};
+    use crate::{bonds::tests::announcing, chain::tests::view, failure::tests::rule};
 
     pub fn offers(plan: &Plan) -> Vec<Offer> {
         Vec::try_from_slice(&plan.steps[0].instructions[0].data[8..]).unwrap()
@@ -182,6 +212,49 @@ pub mod tests {
     }
 
     #[test]
+    fn whatever_is_signed_is_shown_also_what_only_the_board_says() {
+        let mut data = board();
+        change(&mut data, |_, slots| {
+            for (slot, (price, until)) in
+                slots.iter_mut().zip([(7, 2_000), (360, 3_000), (7, 2_000), (7, 2_000)])
+            {
+                *slot = leasehold_client::sample::slot(1);
+                (slot.price, slot.committed_until) = (price, until);
+            }
+        });
+        let with = |slot, price, length| Change { slot, terms: Terms { price, length } };
+        let five = Some(Length::Rounds(5));
+        let changes = [with(0, None, five), with(1, None, five), with(2, None, five), with(3, Some(9), None)];
+        let plan = plan(&view(), &data.view().unwrap(), wallet(1), &free(0), NOW, &changes).unwrap();
+        let mint = crate::amount::short(&view().payment.mint);
+        let texts: Vec<_> = plan.facts[1..6].iter().map(|fact| fact.text.as_str()).collect();
+        let expected = [
+            &format!("0.000009 of {mint} (1 machine)"),
+            &format!("0.000007 of {mint}, as it is (slots 0, 2)"),
+            &format!("0.00036 of {mint}, as it is (slot 1)"),
+            "1970-01-07T23:40:00Z (round 1006) (3 machines)",
+            "1970-01-14T21:20:00Z (round 2000), as it is (slot 3)",
+        ];
+        assert_eq!(texts, expected);
+        let details = plan.details();
+        assert_eq!(details["prices_kept"][0]["price"]["amount"], "7");
+        assert_eq!(details["prices_kept"][1]["slots"], json!([1]));
+        assert_eq!(details["committed_kept"], json!([{ "committed_until": 2_000, "slots": [3] }]));
+        // Each offer is of a value that is shown for its slot.
+        let signed: Vec<_> = offers(&plan).iter().map(|offer| (offer.price, offer.committed_until)).collect();
+        assert_eq!(signed, [(7, 1_006), (360, 1_006), (7, 1_006), (9, 2_000)]);
+    }
+
+    #[test]
+    fn a_bond_may_be_made_whole_by_announced_parameters() {
+        let (data, market) = (board(), announcing(|params| params.bond_unit = 150));
+        let changes = [Change { slot: 3, terms: Terms { price: Some(1), length: None } }];
+        let plan = |free| plan(&market, &data.view().unwrap(), wallet(1), &free, NOW, &changes);
+        assert_eq!(plan(free(60)).unwrap().details()["bonded"]["amount"], "110");
+        assert_eq!(rule(plan(free(59)).unwrap_err()), "InsufficientStake");
+    }
+
+    #[test]
     fn a_new_price_keeps_the_commitment_and_makes_the_bond_whole() {
         let data = board();
         let view_of = data.view().unwrap();
@@ -196,6 +269,12 @@ pub mod tests {
         let longer = reprice(1, &[3], None, Some(Length::Rounds(5))).unwrap();
         assert_eq!(offers(&longer), [Offer { slot: 3, price: 360, committed_until: 1_006 }]);
         assert_eq!(longer.details()["committed_until"], 1_006);
+        let fact = |plan: &Plan, label| {
+            plan.facts.iter().find(|fact| fact.label == label).map(|fact| fact.text.clone()).unwrap()
+        };
+        let mint = crate::amount::short(&view().payment.mint);
+        assert_eq!(fact(&longer, "Price:"), format!("0.00036 of {mint}, as it is"));
+        assert_eq!(fact(&plan, "Promised until:"), "1970-01-14T21:20:00Z (round 2000), as it is");
         assert_eq!(reprice(1, &[3], None, None).unwrap_err().code(), 2);
         assert_eq!(reprice(1, &[], Some(1), None).unwrap_err().code(), 3);
         assert!(text(reprice(0, &[0], Some(1), None)).ends_with("(slot 0)"));

@@ -1,33 +1,54 @@
 //! `leasehold machine show`.
 
-use std::fmt;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
-use leasehold::state::{Slot, SlotState};
+use clap::Args;
+use leasehold::state::{Slot, SlotState, Traits};
 use leasehold_client::{board::BoardView, fetch::Fetched};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
-use super::ShowArgs;
+use super::OwnArgs;
 use crate::{
     amount::Money,
     chain::{Chain, MarketView},
     criteria::Country,
     failure::Failure,
+    output::{Format, write},
     table::Table,
     time::{rfc3339, start_of},
 };
+
+#[derive(Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub machines: OwnArgs,
+    /// Print what the machines' node needs, as its configuration file in TOML. Put the path of each machine's
+    /// keypair in place of FILE.
+    #[arg(long)]
+    pub node_config: bool,
+}
 
 /// Machines of a supplier.
 #[derive(Debug, Serialize)]
 pub struct Machines {
     pub supplier: String,
+    pub market: String,
     pub machines: Vec<Line>,
 }
 
 #[derive(Debug, Serialize)]
 pub struct Line {
     pub board: u32,
+    pub board_address: String,
+    /// Length of the board's rounds in seconds.
+    pub round_secs: u32,
     pub slot: u16,
+    /// How many machines the slot held before: answers to keepers name it.
+    pub generation: u16,
     pub state: &'static str,
     /// Serial of the running lease.
     pub lease: Option<u32>,
@@ -36,6 +57,11 @@ pub struct Line {
     pub gpus: u8,
     pub speed: u8,
     pub country: String,
+    pub region: u8,
+    /// Whether it may be leased by use.
+    pub metered: bool,
+    /// Address and UDP port that keepers probe.
+    pub endpoint: SocketAddr,
     pub price: Money,
     pub score: u16,
     /// First round that it isn't promised for, and when that begins.
@@ -52,11 +78,20 @@ pub struct Line {
 }
 
 pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
-    let wallet = chain.wallet_or(args.supplier)?;
-    let market = chain.market(args.market.id.0).await?;
-    let boards = chain.boards(&args.market.id.0, args.board).await?;
+    let ShowArgs { machines: OwnArgs { market, supplier, board }, node_config } = args;
+    if node_config && chain.settings.output != Format::Display {
+        return Err(Failure::Input("--node-config prints TOML: leave it or --output out".to_owned()));
+    }
+    let (wallet, view) = (chain.wallet_or(supplier)?, chain.market(market.id.0).await?);
+    let boards = chain.boards(&market.id.0, board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    chain.settings.output.print(&Machines::new(&market, &views, &wallet))
+    let shown = Machines::new(&view, &views, &wallet);
+    if node_config {
+        shown.require_some()?;
+        write(shown.node_config().as_bytes())
+    } else {
+        chain.settings.output.print(&shown)
+    }
 }
 
 impl Machines {
@@ -65,7 +100,23 @@ impl Machines {
         let machines = boards.iter().flat_map(|board| {
             board.of_supplier(supplier).map(move |(index, slot)| Line::new(market, board, index, slot))
         });
-        Machines { supplier: wallet.to_string(), machines: machines.collect() }
+        Machines {
+            supplier: wallet.to_string(),
+            market: market.reference.address.to_string(),
+            machines: machines.collect(),
+        }
+    }
+
+    /// Refuses a wallet without machines.
+    pub fn require_some(&self) -> Result<(), Failure> {
+        if self.machines.is_empty() {
+            return Err(Failure::Input(format!(
+                "{} has no machines there: list some by `leasehold machine list`, or name another wallet by \
+                 --supplier, or another market or board",
+                self.supplier
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -85,7 +136,10 @@ impl Line {
         let own = board.slot(index);
         Line {
             board: board.header.index,
+            board_address: market.board(board.header.index).address.to_string(),
+            round_secs: board.header.round_secs,
             slot: index,
+            generation: slot.generation,
             state: state(slot),
             lease: (slot.lease != 0).then_some(slot.lease),
             node_key: Pubkey::new_from_array(slot.node_key).to_string(),
@@ -93,6 +147,12 @@ impl Line {
             gpus: slot.traits.gpus,
             speed: slot.traits.speed,
             country: Country(slot.traits.country).to_string(),
+            region: slot.traits.region,
+            metered: slot.traits.flags & Traits::METERED != 0,
+            endpoint: SocketAddr::new(
+                IpAddr::from(Ipv6Addr::from(slot.endpoint.ip)).to_canonical(),
+                slot.endpoint.port(),
+            ),
             price: market.payment.money(slot.price),
             score: slot.score,
             committed_until: slot.committed_until,
@@ -112,14 +172,15 @@ impl fmt::Display for Machines {
             return write!(f, "{} has no machines there.", self.supplier);
         }
         let mut table = Table::new(&[
-            ">BOARD", ">SLOT", "STATE", ">LEASE", "CLASS", ">GPUS", ">PRICE/H", ">BOND", ">EARNED", ">UP",
-            ">DOWN", "PROMISED",
+            ">BOARD", ">SLOT", ">GEN", "STATE", ">LEASE", "CLASS", ">GPUS", ">PRICE/H", ">BOND", ">EARNED",
+            ">UP", ">DOWN", "PROMISED", "NODE KEY",
         ]);
         let number = |money: &Money| money.token.number(money.amount);
         for line in &self.machines {
             table.row(vec![
                 line.board.to_string(),
                 line.slot.to_string(),
+                line.generation.to_string(),
                 line.state.to_owned(),
                 line.lease.map_or_else(|| "-".to_owned(), |lease| lease.to_string()),
                 line.class.clone(),
@@ -130,6 +191,7 @@ impl fmt::Display for Machines {
                 line.up.to_string(),
                 line.down.to_string(),
                 line.committed_to.clone(),
+                line.node_key.clone(),
             ]);
         }
         table.fmt(f)
@@ -137,8 +199,8 @@ impl fmt::Display for Machines {
 }
 
 #[cfg(test)]
-mod tests {
-    use leasehold_client::sample::{snapshot, wallet};
+pub mod tests {
+    use leasehold_client::sample::{change, snapshot, wallet};
 
     use super::*;
     use crate::chain::tests::view;
@@ -148,9 +210,11 @@ mod tests {
         let data = snapshot().boards.remove(0).data;
         let shown = Machines::new(&view(), &[data.view().unwrap()], &wallet(0));
         let expected = "\
-BOARD  SLOT  STATE   LEASE  CLASS     GPUS  PRICE/H  BOND   EARNED  UP  DOWN  PROMISED
-    0     0  leased      1  RTX 4090     1  0.00036     1  0.00027   8     2  1970-01-14T21:20:00Z
-    0     1  leased      1  RTX 4090     1  0.00036     1  0.00027  10     0  1970-01-14T21:20:00Z";
+BOARD  SLOT  GEN  STATE   LEASE  CLASS     GPUS  PRICE/H  BOND   EARNED  UP  DOWN  PROMISED              NODE KEY
+    0     0    0  leased      1  RTX 4090     1  0.00036     1  0.00027   8     2  1970-01-14T21:20:00Z  KEY
+    0     1    0  leased      1  RTX 4090     1  0.00036     1  0.00027  10     0  1970-01-14T21:20:00Z  KEY";
+        let expected = expected.replace("  KEY\n", &format!("  {}\n", Pubkey::default()));
+        let expected = expected.replace("  KEY", &format!("  {}", Pubkey::default()));
         assert_eq!(shown.to_string(), expected);
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!(
@@ -159,5 +223,34 @@ BOARD  SLOT  STATE   LEASE  CLASS     GPUS  PRICE/H  BOND   EARNED  UP  DOWN  PR
         );
         let none = Machines::new(&view(), &[], &wallet(5));
         assert!(none.to_string().ends_with("has no machines there."));
+        let refused = none.require_some().unwrap_err();
+        assert!(refused.code() == 2 && refused.to_string().contains("`leasehold machine list`"), "{refused}");
+    }
+
+    /// Supplier 0's machines, of which the second is in a slot that was used before.
+    pub fn reused() -> Machines {
+        let mut data = snapshot().boards.remove(0).data;
+        change(&mut data, |_, slots| {
+            slots[1].generation = 2;
+            slots[1].node_key = [77; 32];
+            slots[1].traits.flags = Traits::METERED;
+            slots[1].endpoint.ip = "::ffff:203.0.113.7".parse::<Ipv6Addr>().unwrap().octets();
+            slots[1].endpoint.port = 7_000u16.to_le_bytes();
+        });
+        Machines::new(&view(), &[data.view().unwrap()], &wallet(0))
+    }
+
+    #[test]
+    fn what_the_node_of_a_machine_needs_and_what_was_listed_is_told() {
+        let json = serde_json::to_value(reused()).unwrap();
+        let [first, second] = [0, 1].map(|place| &json["machines"][place]);
+        assert_eq!((&first["generation"], &second["generation"]), (&0.into(), &2.into()));
+        assert_eq!(second["board_address"], view().board(0).address.to_string());
+        assert_eq!((&second["endpoint"], &second["region"]), (&"203.0.113.7:7000".into(), &1.into()));
+        assert_eq!((&first["metered"], &second["metered"]), (&false.into(), &true.into()));
+        let text = reused().to_string();
+        let key = Pubkey::new_from_array([77; 32]).to_string();
+        let last = text.lines().last().unwrap();
+        assert!(last.starts_with("    0     1    2  leased") && last.ends_with(&key), "{text}");
     }
 }

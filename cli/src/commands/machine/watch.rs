@@ -7,7 +7,7 @@ use leasehold_client::fetch::Fetched;
 use serde::Serialize;
 
 use super::{
-    ShowArgs,
+    OwnArgs,
     show::{Line, Machines},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Args)]
 pub struct WatchArgs {
     #[command(flatten)]
-    pub machines: ShowArgs,
+    pub machines: OwnArgs,
     #[command(flatten)]
     pub live: LiveArgs,
 }
@@ -48,12 +48,19 @@ struct Facts {
 }
 
 pub async fn run(chain: &Chain, args: WatchArgs) -> Result<(), Failure> {
-    let WatchArgs { machines: ShowArgs { market, supplier, board }, live } = args;
+    let WatchArgs { machines: OwnArgs { market, supplier, board }, live } = args;
     let (wallet, view) = (chain.wallet_or(supplier)?, chain.market(market.id.0).await?);
+    let mut begun = false;
     let read = async || {
         let (boards, now) = (chain.boards(&market.id.0, board).await?, chain.fetch().now().await?);
         let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-        Ok(Moment::new(&view, Machines::new(&view, &views, &wallet), now))
+        let shown = Machines::new(&view, &views, &wallet);
+        // Somebody who retires the last of them sees it go; nobody waits for machines that were never there.
+        if !begun {
+            shown.require_some()?;
+            begun = true;
+        }
+        Ok(Moment::new(&view, shown, now))
     };
     live::watch(chain.settings.output, live, read).await
 }

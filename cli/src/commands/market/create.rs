@@ -9,13 +9,18 @@ use leasehold::{
 use leasehold_client::{
     MarketRef, address,
     error::Refusal,
-    fetch::{FetchError, Fetched},
+    fetch::{FetchError, Fetched, MintInfo},
     instruction,
 };
 use serde::Deserialize;
+use serde_json::json;
 use solana_pubkey::Pubkey;
 
-use super::{CreateArgs, govern::read, params::ParamsFile};
+use super::{
+    CreateArgs,
+    govern::read,
+    params::{Line, ParamsFile},
+};
 use crate::{act::act, amount::Token, chain::Chain, failure::Failure, plan::Plan};
 
 /// Bytes of a token account without extensions, which is what the stake vault is.
@@ -54,6 +59,13 @@ impl MarketFile {
     pub fn mints(&self) -> Result<[Pubkey; 2], Failure> {
         Ok([mint(&self.payment_mint)?, mint(&self.stake_mint)?])
     }
+
+    /// The market that is to be, whose mints were read.
+    pub fn reference(&self, payments: &MintInfo, stakes: &MintInfo) -> Result<MarketRef, Failure> {
+        let [payment, stake] = self.mints()?;
+        let market = MarketRef::new(self.id, payment, stake);
+        Ok(market.with_token_programs(payments.token_program, stakes.token_program))
+    }
 }
 
 impl From<Rules> for RoundRules {
@@ -79,9 +91,8 @@ pub async fn run(chain: &Chain, args: CreateArgs) -> Result<(), Failure> {
     let [payment, stake] = file.mints()?;
     let fetch = chain.fetch();
     refuse_taken(file.id, fetch.market(address::market(file.id)).await)?;
-    let (payments, stakes) = tokio::try_join!(fetch.mint(payment), fetch.mint(stake))?;
-    let market = MarketRef::new(file.id, payment, stake).with_token_programs(payments.1, stakes.1);
-    act(chain, plan(&file, &market, (payments.0, stakes.0), chain.wallet()?)?).await
+    let (payments, stakes) = tokio::try_join!(fetch.mint_info(payment), fetch.mint_info(stake))?;
+    act(chain, plan(&file, &payments, &stakes, chain.wallet()?)?).await
 }
 
 /// Refuses the number of a market that is there, whoever created it.
@@ -100,17 +111,17 @@ fn mint(text: &str) -> Result<Pubkey, Failure> {
     text.parse().map_err(|_| Failure::Input(format!("{text:?} is no mint: give its address")))
 }
 
-/// Creates the market, without boards. `decimals`: those of payments and of stake.
+/// Creates the market, without boards.
 pub fn plan(
     file: &MarketFile,
-    market: &MarketRef,
-    decimals: (u8, u8),
+    payments: &MintInfo,
+    stakes: &MintInfo,
     wallet: Pubkey,
 ) -> Result<Plan, Failure> {
-    let payment = Token { mint: market.payment_mint, decimals: decimals.0 };
-    let stake = Token { mint: market.stake_mint, decimals: decimals.1 };
+    let market = file.reference(payments, stakes)?;
+    let payment = Token { mint: market.payment_mint, decimals: payments.decimals };
+    let stake = Token { mint: market.stake_mint, decimals: stakes.decimals };
     let rules = RoundRules::from(file.rules);
-    let RoundRules { round_secs, threshold, seats, .. } = rules;
     rules.validate().map_err(Refusal::from)?;
     if !TIMELOCK_SECS.contains(&file.timelock_secs) {
         return Err(Refusal::from(LeaseholdError::TimelockOutOfRange).into());
@@ -124,18 +135,41 @@ pub fn plan(
         )));
     }
     let params = file.params.params(payment, stake)?;
-    let create = instruction::create_market(market, wallet, file.timelock_secs, rules, params);
-    let mut plan = Plan::new(format!("Create market {}", market.id))
+    let create = instruction::create_market(&market, wallet, file.timelock_secs, rules, params);
+    let plan = Plan::new(format!("Create market {}", market.id))
         .fact("Market:", "market", market.address)
         .fact("Authority:", "authority", wallet)
-        .fact("Payments:", "payment_mint", payment.mint)
-        .fact("Stake:", "stake_mint", stake.mint)
-        .fact("Rounds:", "rounds", format!("{round_secs} seconds, for good"))
-        .fact("Votes:", "votes", format!("{threshold} of {seats} seats, for good"));
-    for (label, name, text) in file.params.lines() {
-        plan = plan.fact(label, name, text);
+        .fact("Payments:", "payment_mint", payment.mint);
+    let plan = freeze(plan, "payment_freeze_authority", payments).fact("Stake:", "stake_mint", stake.mint);
+    let mut plan = fixed(freeze(plan, "stake_freeze_authority", stakes), file.timelock_secs, rules);
+    for Line { label, name, text, value } in file.params.lines() {
+        plan = plan.fact_as(label, name, text, value);
     }
     Ok(plan.creates(8 + Market::INIT_SPACE).creates(TOKEN_ACCOUNT).step("create market", vec![create]))
+}
+
+/// Adds who may freeze accounts of a mint, vaults among them.
+fn freeze(plan: Plan, name: &'static str, mint: &MintInfo) -> Plan {
+    let authority = mint.freeze_authority.map(|authority| authority.to_string());
+    let text = authority.clone().unwrap_or_else(|| "none".to_owned());
+    plan.fact_as("Freeze authority:", name, text, authority)
+}
+
+/// Adds what nobody can change later. Programs read the rules as the file has them.
+fn fixed(plan: Plan, timelock_secs: u32, rules: RoundRules) -> Plan {
+    let RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds } = rules;
+    let value = json!({
+        "round_secs": round_secs,
+        "submit_secs": submit_secs,
+        "seats": seats,
+        "threshold": threshold,
+        "abandon_rounds": abandon_rounds,
+    });
+    let rounds = format!("{round_secs} seconds, votes within {submit_secs} after, for good");
+    plan.fact_as("Rounds:", "rules", rounds, value)
+        .note("Votes:", format!("{threshold} of {seats} seats make a verdict, for good"))
+        .note("Abandoned:", format!("after {abandon_rounds} rounds down in a row, for good"))
+        .fact_as("Timelock:", "timelock_secs", format!("{timelock_secs} seconds, for good"), timelock_secs)
 }
 
 #[cfg(test)]
@@ -145,7 +179,33 @@ mod tests {
     use leasehold_client::sample::{self, wallet};
 
     use super::*;
-    use crate::chain::tests::view;
+    use crate::chain::tests::{mints, view};
+
+    fn planned(file: &MarketFile) -> Result<Plan, Failure> {
+        let [payments, stakes] = mints();
+        plan(file, &payments, &stakes, wallet(8))
+    }
+
+    #[test]
+    fn what_is_fixed_for_good_is_shown_and_who_may_freeze() {
+        let plan = planned(&file()).unwrap();
+        let text = |label: &str| {
+            let facts = plan.facts.iter().filter(|fact| fact.label == label);
+            facts.map(|fact| fact.text.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(text("Rounds:"), ["600 seconds, votes within 300 after, for good"]);
+        assert_eq!(text("Votes:"), ["2 of 3 seats make a verdict, for good"]);
+        assert_eq!(text("Abandoned:"), ["after 4 rounds down in a row, for good"]);
+        assert_eq!(text("Timelock:"), ["60 seconds, for good"]);
+        assert_eq!(text("Freeze authority:"), [wallet(7).to_string(), "none".to_owned()]);
+        let details = plan.details();
+        let rules = json!({
+            "round_secs": 600, "submit_secs": 300, "seats": 3, "threshold": 2, "abandon_rounds": 4
+        });
+        assert_eq!((&details["rules"], &details["timelock_secs"]), (&rules, &60.into()));
+        assert_eq!(details["payment_freeze_authority"], wallet(7).to_string());
+        assert_eq!(details["stake_freeze_authority"], serde_json::Value::Null);
+    }
 
     fn file() -> MarketFile {
         let market = view();
@@ -163,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_market_is_created_as_the_file_has_it() {
-        let plan = plan(&file(), &sample::market(), (6, 2), wallet(8)).unwrap();
+        let plan = planned(&file()).unwrap();
         let data = &plan.steps[0].instructions[0].data;
         assert!(data.starts_with(CreateMarket::DISCRIMINATOR));
         let args = CreateMarketArgs::try_from_slice(&data[8..]).unwrap();
@@ -171,6 +231,9 @@ mod tests {
         assert_eq!(args.params, sample::params());
         assert_eq!(plan.details()["market"], sample::market().address.to_string());
         assert_eq!(plan.growths.len(), 2);
+        let shown = ParamsFile::of(view().payment, view().stake, &sample::params());
+        assert_eq!(plan.details()["bond_unit"], shown.bond_unit);
+        assert_eq!(plan.details()["classes"], json!(shown.classes));
     }
 
     #[test]
@@ -188,13 +251,11 @@ mod tests {
 
     #[test]
     fn rules_that_the_program_refuses_are_refused_at_once() {
-        let refused =
-            |file: MarketFile, market: MarketRef| plan(&file, &market, (6, 2), wallet(8)).unwrap_err().code();
+        let refused = |file: MarketFile| planned(&file).unwrap_err().code();
         let rules = Rules { threshold: 1, ..file().rules };
-        assert_eq!(refused(MarketFile { rules, ..file() }, sample::market()), 3);
-        assert_eq!(refused(MarketFile { timelock_secs: 59, ..file() }, sample::market()), 3);
-        let one = MarketRef { stake_mint: sample::market().payment_mint, ..sample::market() };
-        assert_eq!(refused(file(), one), 3);
+        assert_eq!(refused(MarketFile { rules, ..file() }), 3);
+        assert_eq!(refused(MarketFile { timelock_secs: 59, ..file() }), 3);
+        assert_eq!(refused(MarketFile { stake_mint: file().payment_mint, ..file() }), 3);
         assert_eq!(mint("x").unwrap_err().code(), 2);
     }
 }

@@ -5,9 +5,13 @@ use std::path::Path;
 use leasehold::error::LeaseholdError;
 use leasehold_client::{error::Refusal, instruction};
 use serde::de::DeserializeOwned;
+use serde_json::Map;
 use solana_pubkey::Pubkey;
 
-use super::{AuthorityArgs, ProposeArgs, params::ParamsFile};
+use super::{
+    AuthorityArgs, ProposeArgs,
+    params::{Change, ParamsFile},
+};
 use crate::{
     act::act,
     chain::{Chain, MarketArgs, MarketView},
@@ -103,11 +107,12 @@ pub fn plan_proposal(
     if changes.is_empty() {
         return Err(Failure::Refused("nothing would change: the market has these parameters".to_owned()));
     }
-    for (label, name, text) in changes {
-        plan = plan.fact(label, name, text);
+    if let Some(pending) = &market.account.pending_params {
+        let from = rfc3339(pending.effective_at);
+        plan = plan.fact_as("Instead of:", "replaces_from", format!("those announced from {from} on"), from);
     }
     let propose = instruction::propose_params(&market.reference, wallet, Some(params));
-    Ok(plan.step("propose params", vec![propose]))
+    Ok(changed(plan, changes).step("propose params", vec![propose]))
 }
 
 /// Puts announced parameters into force, once their time has come.
@@ -121,13 +126,20 @@ pub fn plan_application(market: &MarketView, now: i64) -> Result<Plan, Failure> 
     let apply = instruction::apply_params(&market.reference);
     let [old, new] = [&market.account.params, &pending.params]
         .map(|params| ParamsFile::of(market.payment, market.stake, params));
-    let plan = about(market, "Apply parameters announced for");
-    let changes = new.changes(&old);
-    if changes.is_empty() {
-        return Ok(plan.fact("Changes:", "changes", "nothing").step("apply params", vec![apply]));
-    }
-    let plan = changes.into_iter().fold(plan, |plan, (label, name, text)| plan.fact(label, name, text));
+    let plan = changed(about(market, "Apply parameters announced for"), new.changes(&old));
     Ok(plan.step("apply params", vec![apply]))
+}
+
+/// Adds what changes. Programs read what was before under `was`, by the same names.
+fn changed(plan: Plan, changes: Vec<Change>) -> Plan {
+    let names: Vec<_> = changes.iter().map(|change| change.line.name).collect();
+    let text = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let was: Map<_, _> =
+        changes.iter().map(|change| (change.line.name.to_owned(), change.was.clone())).collect();
+    let plan = plan.fact_as("Changes:", "was", text, was);
+    changes
+        .into_iter()
+        .fold(plan, |plan, Change { line, .. }| plan.fact_as(line.label, line.name, line.text, line.value))
 }
 
 fn plan_offer(market: &MarketView, wallet: Pubkey, offered: Option<Pubkey>) -> Result<Plan, Failure> {
@@ -194,11 +206,17 @@ mod tests {
         let plan = plan_proposal(&market, wallet(AUTHORITY), 0, Some(&file)).unwrap();
         assert!(starts(&plan, data::ProposeParams::DISCRIMINATOR));
         assert_eq!(plan.details()["effective_from"], "1970-01-01T00:01:00Z");
-        assert_eq!(
-            plan.details()["bond_unit"],
-            "2.5 for a GPU of weight 10000 (was 1 for a GPU of weight 10000)"
-        );
-        assert_eq!(plan.facts.len(), 3, "what stays is not repeated");
+        let expected = "2.5 for a GPU of weight 10000 (was 1 for a GPU of weight 10000)";
+        assert_eq!((plan.facts[2].text.as_str(), plan.facts[3].text.as_str()), ("bond_unit", expected));
+        assert_eq!(plan.details()["bond_unit"], "2.5", "as the market shows it");
+        assert_eq!(plan.details()["was"], serde_json::json!({ "bond_unit": "1" }));
+        assert_eq!(plan.facts.len(), 4, "what stays is not repeated");
+        let mut announced = view();
+        let params = Params { fee_bps: 77, ..announced.account.params.clone() };
+        announced.account.pending_params = Some(PendingParams { params, effective_at: 600_000 });
+        let plan = plan_proposal(&announced, wallet(AUTHORITY), 0, Some(&file)).unwrap();
+        assert_eq!(plan.facts[2].text, "those announced from 1970-01-07T22:40:00Z on");
+        assert_eq!(plan.details()["replaces_from"], "1970-01-07T22:40:00Z");
         let withdrawn = plan_proposal(&market, wallet(AUTHORITY), 0, None).unwrap();
         assert!(starts(&withdrawn, &[data::ProposeParams::DISCRIMINATOR, &[0]].concat()));
     }
@@ -216,13 +234,20 @@ mod tests {
         );
         let same = plan_application(&market, 60).unwrap();
         assert!(starts(&same, data::ApplyParams::DISCRIMINATOR));
-        assert_eq!(same.details()["changes"], "nothing");
+        assert_eq!(
+            (same.facts[1].text.as_str(), &same.details()["was"]),
+            ("nothing", &serde_json::json!({}))
+        );
         let mut other = market.account.params.clone();
         other.sla_bps = 9_000;
         market.account.pending_params = Some(PendingParams { params: other, effective_at: 60 });
         let plan = plan_application(&market, 60).unwrap();
-        let sla = plan.details()["sla"].as_str().unwrap().to_owned();
+        let sla = &plan.facts[2].text;
         assert!(sla.starts_with("up in 9000 bps of the rounds (was up in "), "{sla}");
+        assert_eq!(
+            (&plan.details()["sla_bps"], &plan.details()["was"]["sla_bps"]),
+            (&9_000.into(), &9_900.into())
+        );
     }
 
     #[test]

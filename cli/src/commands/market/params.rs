@@ -6,6 +6,7 @@ use leasehold::{
 };
 use leasehold_client::error::Refusal;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     amount::Token,
@@ -95,51 +96,97 @@ impl ParamsFile {
         Ok(params)
     }
 
-    /// What is not as in `old`, for people, with what programs call each line. No class of `old` is left out.
-    pub fn changes(&self, old: &ParamsFile) -> Vec<(&'static str, &'static str, String)> {
-        let changed = |((label, name, new), (_, _, old)): ((_, _, String), (_, _, String))| {
-            (new != old).then(|| (label, name, format!("{new} (was {old})")))
+    /// What is not as in `old`, each with what it was. No class of `old` is left out.
+    pub fn changes(&self, old: &ParamsFile) -> Vec<Change> {
+        let change = |(new, old): (Line, Line)| {
+            let text = format!("{} (was {})", new.text, old.text);
+            (new.text != old.text).then_some(Change { line: Line { text, ..new }, was: old.value })
         };
-        let mut changes: Vec<(_, &'static str, _)> =
-            self.lines().into_iter().zip(old.lines()).filter_map(changed).collect();
-        for (_, name, text) in &mut changes {
-            if *name == "classes" {
-                *text = class_changes(&self.classes, &old.classes);
+        let mut changes: Vec<_> = self.lines().into_iter().zip(old.lines()).filter_map(change).collect();
+        for Change { line, .. } in &mut changes {
+            if line.name == "classes" {
+                line.text = class_changes(&self.classes, &old.classes);
             }
         }
         changes
     }
 
-    /// The same for people, with what programs call each line.
-    pub fn lines(&self) -> Vec<(&'static str, &'static str, String)> {
-        let classes =
-            self.classes.iter().map(|class| format!("{} (weight {})", class.name, class.weight_bps));
+    /// The same for people, and for programs as a file has them.
+    pub fn lines(&self) -> Vec<Line> {
+        let class = |class: &Class| format!("{} (weight {})", class.name, class.weight_bps);
+        let classes = self.classes.iter().map(class).collect::<Vec<_>>().join(", ");
         let Split { buyer_bps, burn_bps, market_bps, caller_bps } = self.split;
+        let ParamsFile { min_rounds, max_rounds, fee_bps, keeper_share_bps, sla_bps, .. } = self;
+        let line = |label, name, text, value| Line { label, name, text, value };
         vec![
-            ("Bond:", "bond_unit", format!("{} for a GPU of weight 10000", self.bond_unit)),
-            ("Keeper's bond:", "keeper_bond", format!("{} for a seat", self.keeper_bond)),
-            ("Keeper's fee:", "keeper_fee", format!("{} for a submission", self.keeper_fee)),
-            ("Unbonding:", "unbonding", format!("{} seconds", self.unbonding_secs)),
-            ("Lease:", "lease_rounds", format!("{} to {} rounds", self.min_rounds, self.max_rounds)),
-            (
+            line(
+                "Bond:",
+                "bond_unit",
+                format!("{} for a GPU of weight 10000", self.bond_unit),
+                json!(self.bond_unit),
+            ),
+            line(
+                "Keeper's bond:",
+                "keeper_bond",
+                format!("{} for a seat", self.keeper_bond),
+                json!(self.keeper_bond),
+            ),
+            line(
+                "Keeper's fee:",
+                "keeper_fee",
+                format!("{} for a submission", self.keeper_fee),
+                json!(self.keeper_fee),
+            ),
+            line(
+                "Unbonding:",
+                "unbonding_secs",
+                format!("{} seconds", self.unbonding_secs),
+                json!(self.unbonding_secs),
+            ),
+            line(
+                "Lease:",
+                "lease_rounds",
+                format!("{min_rounds} to {max_rounds} rounds"),
+                json!({ "min_rounds": min_rounds, "max_rounds": max_rounds }),
+            ),
+            line(
                 "Fee:",
                 "market_fee",
-                format!("{} bps, of which keepers get {} bps", self.fee_bps, self.keeper_share_bps),
+                format!("{fee_bps} bps, of which keepers get {keeper_share_bps} bps"),
+                json!({ "fee_bps": fee_bps, "keeper_share_bps": keeper_share_bps }),
             ),
-            ("Promise:", "sla", format!("up in {} bps of the rounds", self.sla_bps)),
-            (
+            line("Promise:", "sla_bps", format!("up in {sla_bps} bps of the rounds"), json!(sla_bps)),
+            line(
                 "Slash:",
-                "slash",
+                "slash_multiplier_bps",
                 format!("{} bps of the bond for being down all the time", self.slash_multiplier_bps),
+                json!(self.slash_multiplier_bps),
             ),
-            (
+            line(
                 "Of a slash:",
                 "split",
                 format!("buyer {buyer_bps}, burned {burn_bps}, market {market_bps}, caller {caller_bps} bps"),
+                json!(self.split),
             ),
-            ("Classes:", "classes", classes.collect::<Vec<_>>().join(", ")),
+            line("Classes:", "classes", classes, json!(self.classes)),
         ]
     }
+}
+
+/// Parameters that belong together: in words, and for programs under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub label: &'static str,
+    pub name: &'static str,
+    pub text: String,
+    pub value: Value,
+}
+
+/// What becomes of a line, and what programs knew it as before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub line: Line,
+    pub was: Value,
 }
 
 /// What becomes of a market's classes, which go by their places: what is new, and what is another by name or
@@ -203,6 +250,20 @@ mod tests {
     }
 
     #[test]
+    fn programs_read_each_parameter_as_a_file_has_it() {
+        let market = view();
+        let file = ParamsFile::of(market.payment, market.stake, &market.account.params);
+        let mut values = serde_json::Map::new();
+        for Line { name, value, .. } in file.lines() {
+            match value {
+                Value::Object(parts) if name != "split" => values.extend(parts),
+                value => drop(values.insert(name.to_owned(), value)),
+            }
+        }
+        assert_eq!(Value::Object(values), json!(file));
+    }
+
+    #[test]
     fn changes_are_told_class_by_class() {
         let market = view();
         let old = ParamsFile::of(market.payment, market.stake, &market.account.params);
@@ -212,11 +273,12 @@ mod tests {
         let new = ParamsFile { classes, keeper_bond: "1".to_owned(), ..old.clone() };
         let expected = "RTX 4090 (weight 9000) was RTX 4090 (weight 10000), adds H100 80GB (weight 60000)";
         let changes = new.changes(&old);
-        assert_eq!(
-            changes[0],
-            ("Keeper's bond:", "keeper_bond", "1 for a seat (was 0.5 for a seat)".to_owned())
-        );
-        assert_eq!((changes.len(), changes[1].1, changes[1].2.as_str()), (2, "classes", expected));
+        let [bond, classes] = &changes[..] else { panic!("{changes:?}") };
+        assert_eq!((bond.line.label, bond.line.name), ("Keeper's bond:", "keeper_bond"));
+        assert_eq!(bond.line.text, "1 for a seat (was 0.5 for a seat)");
+        assert_eq!((&bond.line.value, &bond.was), (&json!("1"), &json!("0.5")));
+        assert_eq!((classes.line.name, classes.line.text.as_str()), ("classes", expected));
+        assert_eq!((&classes.line.value, &classes.was), (&json!(new.classes), &json!(old.classes)));
     }
 
     #[test]

@@ -23,8 +23,11 @@ pub struct Shown {
     pub pending_authority: Option<String>,
     pub payment_mint: String,
     pub payment_decimals: u8,
+    /// Who may freeze accounts of the mint, vaults among them.
+    pub payment_freeze_authority: Option<String>,
     pub stake_mint: String,
     pub stake_decimals: u8,
+    pub stake_freeze_authority: Option<String>,
     pub boards: u32,
     /// Number that the next board will have.
     pub next_board: u32,
@@ -60,8 +63,10 @@ impl Shown {
             pending_authority: account.pending_authority.map(|authority| authority.to_string()),
             payment_mint: market.payment.mint.to_string(),
             payment_decimals: market.payment.decimals,
+            payment_freeze_authority: market.payment_freeze_authority.map(|authority| authority.to_string()),
             stake_mint: market.stake.mint.to_string(),
             stake_decimals: market.stake.decimals,
+            stake_freeze_authority: market.stake_freeze_authority.map(|authority| authority.to_string()),
             boards: account.boards,
             next_board: account.next_board,
             members: account.members,
@@ -82,12 +87,17 @@ impl Shown {
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let rounds = format!("{} seconds, votes within {} after", self.round_secs, self.submit_secs);
+        let mint = |mint: &str, decimals: u8, freeze: &Option<String>| {
+            let freeze = freeze.as_deref().unwrap_or("none");
+            format!("mint {mint}, {decimals} decimals, freeze authority {freeze}")
+        };
+        let payments = mint(&self.payment_mint, self.payment_decimals, &self.payment_freeze_authority);
         let mut lines = vec![
             ("Market:", format!("{} ({})", self.id, self.address)),
             ("Paused:", if self.paused { "yes" } else { "no" }.to_owned()),
             ("Authority:", self.authority.clone()),
-            ("Payments:", format!("mint {}, {} decimals", self.payment_mint, self.payment_decimals)),
-            ("Stake:", format!("mint {}, {} decimals", self.stake_mint, self.stake_decimals)),
+            ("Payments:", payments),
+            ("Stake:", mint(&self.stake_mint, self.stake_decimals, &self.stake_freeze_authority)),
             ("Boards:", format!("{}, the next is {}", self.boards, self.next_board)),
             ("Members:", self.members.to_string()),
             ("Rounds:", rounds),
@@ -109,12 +119,13 @@ impl fmt::Display for Shown {
 
 /// Parameters without what programs call them.
 fn people(params: &ParamsFile) -> impl Iterator<Item = (&'static str, String)> {
-    params.lines().into_iter().map(|(label, _, text)| (label, text))
+    params.lines().into_iter().map(|line| (line.label, line.text))
 }
 
 #[cfg(test)]
 mod tests {
     use leasehold::state::{Params, PendingParams};
+    use leasehold_client::sample;
 
     use super::*;
     use crate::chain::tests::view;
@@ -125,6 +136,12 @@ mod tests {
         let text = Shown::new(&market).to_string();
         assert!(text.contains("Votes:") && text.contains("2 of 3 seats make a verdict"), "{text}");
         assert!(text.contains("RTX 4090") && !text.contains("once they are applied"), "{text}");
+        let freeze = sample::wallet(7);
+        assert!(text.contains(&format!(", 6 decimals, freeze authority {freeze}\n")), "{text}");
+        assert!(text.contains(", 2 decimals, freeze authority none\n"), "{text}");
+        let json = serde_json::to_value(Shown::new(&market)).unwrap();
+        assert_eq!(json["payment_freeze_authority"], freeze.to_string());
+        assert_eq!(json["stake_freeze_authority"], serde_json::Value::Null);
         let params = Params { fee_bps: 77, ..market.account.params.clone() };
         market.account.pending_params = Some(PendingParams { params, effective_at: 600_000 });
         let shown = Shown::new(&market);

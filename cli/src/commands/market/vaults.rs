@@ -126,7 +126,7 @@ fn pay(
         .fact("Account:", "account", payee.account);
     let mut plan = payee.prepare(plan, &mut prepared);
     for (index, money) in due {
-        // Each has the account created: none builds on another.
+        // Each has the account created, as far as the plan lets it.
         let instructions = prepared.iter().cloned().chain([build(*index)]).collect();
         plan = plan.step(format!("board {index}, {money}"), instructions);
     }

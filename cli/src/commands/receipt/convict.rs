@@ -3,20 +3,19 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use leasehold::{
-    error::LeaseholdError,
-    state::{Lease, SlotState},
-};
+use leasehold::{error::LeaseholdError, state::Lease};
 use leasehold_client::{
     BoardRef,
     board::BoardView,
-    error::Refusal,
     instruction,
     record::{SignedReceipt, signatures},
 };
 use solana_pubkey::Pubkey;
 
-use super::{demand::board_of, parse, read};
+use super::{
+    demand::{accused, board_of},
+    parse, read,
+};
 use crate::{
     act::act,
     chain::{Chain, MarketArgs, MarketView},
@@ -50,7 +49,6 @@ pub async fn run(chain: &Chain, args: ConvictArgs) -> Result<(), Failure> {
     act(chain, plan(&market, &board, &data.view()?, &lease, &pair, caller, keeper)?).await
 }
 
-/// Whether the receipts contradict each other is left to the program, which has the rule.
 fn plan(
     market: &MarketView,
     board: &BoardRef,
@@ -60,19 +58,14 @@ fn plan(
     caller: Pubkey,
     keeper: Option<Pubkey>,
 ) -> Result<Plan, Failure> {
-    let refuse = |error: LeaseholdError| Failure::from(Refusal::from(error));
     let [one, other] = pair;
     let receipt = &one.receipt;
-    if pair
-        .iter()
-        .any(|signed| signed.receipt.node_key != receipt.node_key || !signed.receipt.is_under(lease))
-    {
-        return Err(refuse(LeaseholdError::WrongReceipt));
-    }
-    let machine = view.slot(receipt.slot).filter(|machine| receipt.is_by(machine));
-    let machine = machine.ok_or(refuse(LeaseholdError::WrongMachine))?;
-    if machine.is(SlotState::Barred) {
-        return Err(refuse(LeaseholdError::MachineBarred));
+    let machine = accused(board, view, lease, receipt)?;
+    accused(board, view, lease, &other.receipt)?;
+    let ids = pair.each_ref().map(|signed| hex::encode(signed.id()));
+    if ids[0] == ids[1] || receipt.seq != other.receipt.seq {
+        let values = format!("{} with number {}, {} with {}", ids[0], receipt.seq, ids[1], other.receipt.seq);
+        return Err(Failure::rule(LeaseholdError::NoEquivocation, values));
     }
     let address = board.lease(lease.serial);
     let prove = instruction::prove_equivocation(board, caller, address, keeper);
@@ -80,8 +73,8 @@ fn plan(
         "Show two receipts that slot {} signed with the number {}",
         receipt.slot, receipt.seq
     ))
-    .fact("One:", "one", hex::encode(one.id()))
-    .fact("Other:", "other", hex::encode(other.id()))
+    .fact("One:", "one", &ids[0])
+    .fact("Other:", "other", &ids[1])
     .fact("Lease:", "lease", address)
     .money("Machine loses:", "slashed", market.stake.money(machine.bond))
     .step("prove equivocation", vec![signatures::of_both(one, other), prove]))
@@ -90,7 +83,10 @@ fn plan(
 #[cfg(test)]
 mod tests {
     use anchor_lang::Discriminator;
-    use leasehold::{instruction as data, state::Receipt};
+    use leasehold::{
+        instruction as data,
+        state::{Receipt, SlotState},
+    };
     use leasehold_client::{
         packet::bare_len,
         probe::SigningKey,
@@ -139,9 +135,11 @@ mod tests {
         let mut foreign = pair(|_| {});
         let receipt = Receipt { node_key: key.verifying_key().to_bytes(), ..foreign[1].receipt };
         foreign[1] = SignedReceipt::sign(&key, receipt);
-        assert_eq!(refused(&foreign, leased), "WrongReceipt");
+        assert_eq!(refused(&foreign, leased), "WrongMachine");
         let elsewhere = [(); 2].map(|()| signed(|receipt| receipt.slot = 1));
         assert_eq!(refused(&elsewhere, leased), "WrongMachine");
         assert_eq!(refused(&pair(|receipt| receipt.price = 1), SlotState::Barred), "MachineBarred");
+        assert_eq!(refused(&pair(|_| {}), leased), "NoEquivocation");
+        assert_eq!(refused(&pair(|receipt| (receipt.seq, receipt.price) = (1, 1)), leased), "NoEquivocation");
     }
 }

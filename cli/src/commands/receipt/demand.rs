@@ -1,25 +1,26 @@
-//! `leasehold receipt demand` and `enforce`: having a machine show what it signed, or lose its bond.
+//! `leasehold receipt demand`: having a machine show what it signed.
 
-use std::{path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
 use anchor_lang::Space;
 use clap::Args;
 use leasehold::{
-    constants::ANSWER_ROUNDS,
+    constants::{ANSWER_ROUNDS, DEMAND_ROUNDS},
     error::LeaseholdError,
-    state::{Demand, Lease, Slot, SlotState},
+    instructions::demand_receipt::{receipt_due, round_left},
+    state::{Demand, Lease, Receipt, Slot, SlotState},
 };
 use leasehold_client::{
     BoardRef, address,
     board::BoardView,
     error::Refusal,
-    fetch::{FetchError, Fetched},
+    fetch::FetchError,
     instruction,
     record::{SignedReceipt, cluster},
 };
 use solana_pubkey::Pubkey;
 
-use super::{Hash, parse, read};
+use super::{parse, read};
 use crate::{
     act::act,
     chain::{Chain, MarketArgs, MarketView},
@@ -37,29 +38,7 @@ pub struct DemandArgs {
     pub market: MarketArgs,
 }
 
-#[derive(Args)]
-pub struct EnforceArgs {
-    /// The demand: its address, or the id of its receipt in 64 hex digits.
-    #[arg(value_name = "DEMAND|ID")]
-    pub demand: DemandId,
-}
-
-/// A demand by its address, which the receipt's id gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DemandId(pub Pubkey);
-
-impl FromStr for DemandId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let id = text.parse().map(|id: Hash| address::demand(&id.0));
-        id.or_else(|_| text.parse())
-            .map(DemandId)
-            .map_err(|_| "give the demand's address, or the receipt's id of 64 hex digits")
-    }
-}
-
-pub async fn demand(chain: &Chain, args: DemandArgs) -> Result<(), Failure> {
+pub async fn run(chain: &Chain, args: DemandArgs) -> Result<(), Failure> {
     let signed = parse(&args.file, &read(&args.file)?)?.receipt;
     signed.verify()?;
     let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
@@ -78,20 +57,7 @@ pub async fn demand(chain: &Chain, args: DemandArgs) -> Result<(), Failure> {
         )));
     }
     let (data, now) = (fetch.board(board.address).await?, fetch.now().await?);
-    act(chain, plan_demand(&market, &board, &data.view()?, &lease, &signed, now, chain.wallet()?)?).await
-}
-
-pub async fn enforce(chain: &Chain, args: EnforceArgs) -> Result<(), Failure> {
-    let (fetch, address) = (chain.fetch(), args.demand.0);
-    let missing = "was never made, was answered, or was enforced";
-    let demand = fetch.demand(address).await?;
-    let demand = demand.ok_or_else(|| Failure::Refused(format!("the demand at {address} {missing}")))?;
-    let data = fetch.board(demand.account.board).await?;
-    let market = chain.market(data.view()?.header.market).await?;
-    let caller = chain.wallet()?;
-    let keeper = fetch.keeper(&market.reference.address, &caller).await?.map(|keeper| keeper.address);
-    let (board, now) = (data.board_ref(&market.reference)?, fetch.now().await?);
-    act(chain, plan_enforcement(&market, &board, &data.view()?, &demand, now, caller, keeper)?).await
+    act(chain, plan(&market, &board, &data.view()?, &lease, &signed, now, chain.wallet()?)?).await
 }
 
 /// The board that the receipt names by the first bytes of its address.
@@ -102,7 +68,29 @@ pub fn board_of(market: &MarketView, signed: &SignedReceipt) -> Result<BoardRef,
     index.map(|index| market.board(index)).ok_or_else(other)
 }
 
-fn plan_demand(
+/// The machine that signed a receipt under a lease, while it can still lose its bond.
+pub fn accused<'a>(
+    board: &BoardRef,
+    view: &'a BoardView,
+    lease: &Lease,
+    receipt: &Receipt,
+) -> Result<&'a Slot, Failure> {
+    let Receipt { slot, node_key, .. } = *receipt;
+    let values = || format!("slot {slot} on board {}, key {}", board.index, Pubkey::from(node_key));
+    if !receipt.is_under(lease) {
+        let terms =
+            format!("lease {}, rounds {} to {}", lease.serial, lease.from, lease.until.saturating_sub(1));
+        return Err(Failure::rule(LeaseholdError::WrongReceipt, terms));
+    }
+    let machine = view.slot(slot).filter(|machine| receipt.is_by(machine));
+    let machine = machine.ok_or_else(|| Failure::rule(LeaseholdError::WrongMachine, values()))?;
+    if machine.is(SlotState::Barred) {
+        return Err(Failure::rule(LeaseholdError::MachineBarred, values()));
+    }
+    Ok(machine)
+}
+
+fn plan(
     market: &MarketView,
     board: &BoardRef,
     view: &BoardView,
@@ -112,16 +100,20 @@ fn plan_demand(
     claimant: Pubkey,
 ) -> Result<Plan, Failure> {
     let receipt = &signed.receipt;
-    let refuse = |error: LeaseholdError| Failure::from(Refusal::from(error));
-    if !receipt.is_under(lease) {
-        return Err(refuse(LeaseholdError::WrongReceipt));
+    let machine = accused(board, view, lease, receipt)?;
+    let round = view.header.round_at(now).map_err(Refusal::from)?;
+    let left = round_left(machine, lease);
+    let from = receipt_due(view.header, receipt, left).map_err(Refusal::from)?;
+    if round < from {
+        let time = rfc3339(start_of(lease.terms.round_secs, from));
+        return Err(Failure::rule(LeaseholdError::DemandTooEarly, format!("from {time} on")));
     }
-    let machine = view.slot(receipt.slot).filter(|machine| receipt.is_by(machine));
-    let machine = machine.ok_or(refuse(LeaseholdError::WrongMachine))?;
-    if machine.is(SlotState::Barred) {
-        return Err(refuse(LeaseholdError::MachineBarred));
+    let last = left.saturating_add(DEMAND_ROUNDS);
+    if round > last {
+        let end = rfc3339(start_of(lease.terms.round_secs, last.saturating_add(1)));
+        return Err(Failure::rule(LeaseholdError::DemandTooLate, format!("it was possible until {end}")));
     }
-    let due = view.header.round_at(now).map_err(Refusal::from)?.saturating_add(ANSWER_ROUNDS);
+    let due = round.saturating_add(ANSWER_ROUNDS);
     let (id, address) = (signed.id(), board.lease(lease.serial));
     let demand = instruction::demand_receipt(board, claimant, address, id);
     let by = rfc3339(start_of(lease.terms.round_secs, due));
@@ -139,33 +131,6 @@ fn plan_demand(
         )
         .creates(8 + Demand::INIT_SPACE)
         .step("demand receipt", vec![signed.instruction(), demand]))
-}
-
-fn plan_enforcement(
-    market: &MarketView,
-    board: &BoardRef,
-    view: &BoardView,
-    demand: &Fetched<Demand>,
-    now: i64,
-    caller: Pubkey,
-    keeper: Option<Pubkey>,
-) -> Result<Plan, Failure> {
-    let Demand { lease, claimant, due, slot, .. } = demand.account;
-    if view.header.round_at(now).map_err(Refusal::from)? < due {
-        let from = rfc3339(start_of(view.header.round_secs, due));
-        return Err(Failure::rule(LeaseholdError::AnswerNotDue, format!("round {due}, {from}")));
-    }
-    // As the program has it: one that has lost its bond, or is gone, loses nothing more.
-    let there =
-        |machine: &&Slot| machine.generation == demand.account.generation && !machine.is(SlotState::Barred);
-    let bond = view.slot(slot).filter(there).map_or(0, |machine| machine.bond);
-    let enforce = instruction::enforce_demand(board, caller, claimant, lease, demand.address, keeper);
-    Ok(Plan::new(format!("Enforce a demand that slot {slot} did not answer"))
-        .fact("Demand:", "demand", demand.address)
-        .fact("Lease:", "lease", lease)
-        .money("Machine loses:", "slashed", market.stake.money(bond))
-        .fact("Rent goes to:", "claimant", claimant)
-        .step("enforce demand", vec![enforce]))
 }
 
 #[cfg(test)]
@@ -196,7 +161,12 @@ pub mod tests {
         SignedReceipt::sign(&key, receipt)
     }
 
+    /// In round 1,007, the first in which it may be demanded.
     fn planned(signed: &SignedReceipt, state: SlotState) -> Result<Plan, Failure> {
+        planned_at(signed, state, 1_007)
+    }
+
+    fn planned_at(signed: &SignedReceipt, state: SlotState, round: i64) -> Result<Plan, Failure> {
         let mut board = snapshot().boards.remove(0);
         change(&mut board.data, |_, slots| {
             slots[0].node_key = signed.receipt.node_key;
@@ -204,7 +174,7 @@ pub mod tests {
         });
         let reference = board_of(&view(), signed)?;
         let lease = &board.leases[0].1;
-        plan_demand(&view(), &reference, &board.data.view().unwrap(), lease, signed, 600_000, wallet(5))
+        plan(&view(), &reference, &board.data.view().unwrap(), lease, signed, round * 600, wallet(5))
     }
 
     #[test]
@@ -218,7 +188,7 @@ pub mod tests {
         assert_eq!(plan.growths[0].to, 8 + Demand::INIT_SPACE);
         assert_eq!(
             (&plan.details()["due"], &plan.details()["bond"]["amount"]),
-            (&1_036.into(), &"100".into())
+            (&1_043.into(), &"100".into())
         );
         assert!(plan.facts.iter().any(|fact| fact.text.contains("a wrong demand costs")));
     }
@@ -238,48 +208,13 @@ pub mod tests {
     }
 
     #[test]
-    fn a_demand_is_enforced_when_its_time_is_over() {
-        let board = snapshot().boards.remove(0);
-        let view_of = board.data.view().unwrap();
-        let account = Demand {
-            version: Demand::VERSION,
-            bump: 255,
-            claimant: wallet(5),
-            board: board.address,
-            lease: board.leases[0].0,
-            supplier: view_of.slots[0].supplier,
-            slot: 0,
-            generation: 0,
-            serial: 1,
-            seq: 0,
-            leaf: Default::default(),
-            due: 1_036,
-            shown: None,
-        };
-        let demand = Fetched { address: wallet(6), lamports: 1, account };
-        let plan = |demand: &Fetched<Demand>, now| {
-            plan_enforcement(&view(), &view().board(0), &view_of, demand, now, wallet(1), Some(wallet(2)))
-        };
-        let early = plan(&demand, 1_036 * 600 - 1).unwrap_err();
-        assert!(early.code() == 3 && early.to_string().contains("round 1036"), "{early}");
-        let made = plan(&demand, 1_036 * 600).unwrap();
-        let enforce = &made.steps[0].instructions[0];
-        assert!(enforce.data.starts_with(data::EnforceDemand::DISCRIMINATOR));
-        for account in [wallet(5), wallet(2), wallet(6)] {
-            assert!(enforce.accounts.iter().any(|meta| meta.pubkey == account));
-        }
-        assert_eq!(made.details()["slashed"]["amount"], "100");
-        let mut gone = demand.clone();
-        gone.account.generation = 1;
-        assert_eq!(plan(&gone, 1_036 * 600).unwrap().details()["slashed"]["amount"], "0");
-    }
-
-    #[test]
-    fn a_demand_is_named_by_address_or_by_its_receipt() {
-        let id = [7; 32];
-        let address = address::demand(&id);
-        assert_eq!(hex::encode(id).parse(), Ok(DemandId(address)));
-        assert_eq!(address.to_string().parse(), Ok(DemandId(address)));
-        assert!("0707".parse::<DemandId>().is_err());
+    fn a_demand_made_too_early_or_too_late_is_refused_with_the_time() {
+        let refused = |round| planned_at(&signed(|_| {}), SlotState::Leased, round).unwrap_err();
+        let early = refused(1_006);
+        assert!(early.to_string().contains("from 1970-01-07T23:50:00Z on"), "{early}");
+        assert_eq!(rule(early), "DemandTooEarly");
+        // 72 rounds after the lease's end with round 1,010.
+        assert!(planned_at(&signed(|_| {}), SlotState::Leased, 1_082).is_ok());
+        assert_eq!(rule(refused(1_083)), "DemandTooLate");
     }
 }

@@ -104,7 +104,7 @@ pub fn claim(
     let mut prepared = Vec::new();
     plan = payee.prepare(plan, &mut prepared);
     for (what, claim) in steps {
-        // Each has the account created: none builds on another.
+        // Each has the account created, as far as the plan lets it.
         plan = plan.step(what, prepared.iter().cloned().chain([claim]).collect());
     }
     Ok(plan)

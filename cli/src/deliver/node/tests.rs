@@ -8,7 +8,7 @@ use std::{
 use anchor_lang::Discriminator;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use leasehold::instruction::{DepositStake, OpenLease, TopUpLease};
-use leasehold_client::sender::SenderOptions;
+use leasehold_client::sender::{Price, SenderOptions};
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -22,6 +22,8 @@ type Says = fn(usize, bool) -> Value;
 #[derive(Clone)]
 struct Liar {
     copies: Arc<Signatures>,
+    /// What was simulated.
+    tried: Arc<Mutex<Vec<String>>>,
     refuses: bool,
     says: Says,
 }
@@ -30,7 +32,7 @@ impl Liar {
     fn start(says: Says, refuses: bool) -> (Self, Arc<RpcClient>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let liar = Liar { copies: Arc::default(), refuses, says };
+        let liar = Liar { copies: Arc::default(), tried: Arc::default(), refuses, says };
         let shared = liar.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -78,7 +80,10 @@ impl Liar {
     fn say(&self, method: &str, params: &Value) -> Option<Value> {
         let with = |value: Value| Some(json!({ "context": { "slot": 1 }, "value": value }));
         match method {
-            "simulateTransaction" => with(json!({ "err": null, "logs": [], "unitsConsumed": 100 })),
+            "simulateTransaction" => {
+                self.tried.lock().unwrap().push(params[0].as_str().unwrap().to_owned());
+                with(json!({ "err": null, "logs": [], "unitsConsumed": 100 }))
+            }
             "getLatestBlockhash" => {
                 let bytes = [1 + u8::try_from(self.copies().len()).unwrap(); 32];
                 let blockhash = Pubkey::new_from_array(bytes).to_string();
@@ -195,4 +200,19 @@ async fn a_node_that_is_not_reached_was_sent_nothing() {
     let node = Node::new(sender, Fetch::new(&rpc), commitment, attempts);
     let failure = node.send(&[instruction(DepositStake::DISCRIMINATOR)]).await.unwrap_err();
     assert_eq!((failure.code(), node.offered().len()), (2, 0), "{failure}");
+}
+
+#[tokio::test]
+async fn a_dry_run_tries_the_transaction_that_is_sent() {
+    let (liar, rpc) = Liar::start(nothing, false);
+    let (poll, price) = (Duration::from_millis(1), Price::Fixed(7));
+    let options = SenderOptions { poll, price, ..SenderOptions::default() };
+    let commitment = options.commitment;
+    let sender = Sender::with_options(rpc.clone(), Arc::new(Keypair::new()), options);
+    let node = Node::new(sender, Fetch::new(&rpc), commitment, 1);
+    let instructions = [instruction(DepositStake::DISCRIMINATOR)];
+    assert_eq!(node.simulate(&instructions).await.unwrap(), 100);
+    assert!(node.send(&instructions).await.is_err());
+    let tried = liar.tried.lock().unwrap().clone();
+    assert_eq!((tried.len(), &tried[0]), (2, &tried[1]), "its price included");
 }

@@ -4,7 +4,7 @@ use solana_signature::Signature;
 
 use super::*;
 use crate::deliver::{
-    deliver,
+    self, rehearse,
     tests::{Script, no_word, receipt, refusal, run},
 };
 
@@ -98,12 +98,12 @@ async fn where_all_are_refused_nothing_changed() {
 #[tokio::test]
 async fn a_dry_run_simulates_eight_at_a_time_and_tells_them_in_the_plans_order() {
     let (script, mut done) = (Script::default(), Vec::new());
-    assert!(deliver(&script, &plan(20), true, &mut done).await.is_ok());
+    assert!(rehearse(&script, &plan(20), &mut done).await.is_ok());
     assert_eq!((script.sent.get(), script.simulated.get(), script.most_flying.get()), (0, 20, 8));
     let expected = (1..=20).map(|part| Transaction::simulated(&format!("list, part {part} of 20"), 9));
     assert_eq!(done, expected.collect::<Vec<_>>());
     let script = Script::that_refuses();
-    let refused = deliver(&script, &plan(20), true, &mut Vec::new()).await.unwrap_err();
+    let refused = rehearse(&script, &plan(20), &mut Vec::new()).await.unwrap_err();
     assert_eq!((refused.code(), script.simulated.get(), script.begun_late.get()), (3, 8, 0));
 }
 
@@ -117,7 +117,7 @@ async fn what_took_effect_before_a_stop_is_known() {
     };
     tokio::select! {
         biased;
-        _ = deliver(&script, &plan, false, &mut done) => panic!("it was not stopped"),
+        _ = deliver::send(&script, &plan, &mut done) => panic!("it was not stopped"),
         () = some_time => {}
     }
     assert!(!done.is_empty() && done.len() < script.sent.get(), "{} of {}", done.len(), script.sent.get());

@@ -190,12 +190,16 @@ pub mod tests {
 
     #[test]
     fn a_lease_that_does_not_run_is_refused_with_the_reason() {
-        assert_eq!(refused(sample(2), NOW), "lease 2 on board 0 is settled: its machines serve it no more");
+        assert_eq!(refused(sample(2), NOW), "lease 0:2 is settled: its machines serve it no more");
         let over = refused(sample(1), 1_010 * 600);
         assert!(over.contains("is over since 1970-01-08T00:20:00Z"), "{over}");
         let mut cancelled = sample(1);
         cancelled.lease.state = LeaseState::Cancelled;
-        assert!(refused(cancelled, NOW).contains("is cancelled: "));
+        let (served, notes) = Inventory::new(None, &[cancelled], NOW).unwrap();
+        assert!(served.hosts.len() == 2 && notes[0].ends_with("serve it until 1970-01-08T00:20:00Z at most"));
+        let mut cancelled = sample(1);
+        cancelled.lease.state = LeaseState::Cancelled;
+        assert!(refused(cancelled, 1_010 * 600).contains("is over since"));
     }
 
     #[test]
@@ -217,7 +221,7 @@ pub mod tests {
     fn it_is_told_when_a_lease_begins() {
         let (inventory, notes) = Inventory::new(None, &[sample(1)], 990 * 600 - 90).unwrap();
         assert_eq!(inventory.hosts.len(), 2);
-        let expected = "lease 1 on board 0 begins at 1970-01-07T21:00:00Z, in 1 min 30 s: ";
+        let expected = "lease 0:1 begins at 1970-01-07T21:00:00Z, in 1 min 30 s: ";
         assert!(notes[0].starts_with(expected), "{notes:?}");
     }
 
@@ -230,7 +234,7 @@ pub mod tests {
         let names: Vec<_> = cluster.hosts.iter().map(|host| host.name.as_str()).collect();
         assert_eq!(names, ["lease-0-1-slot0", "lease-0-1-slot1", "lease-1-3-slot0"]);
         assert_eq!((cluster.name().as_str(), cluster.leases().count()), ("cluster-3", 2));
-        assert!(notes.len() == 1 && notes[0].starts_with("left out: lease 2 on board 0 is settled"));
+        assert!(notes.len() == 1 && notes[0].starts_with("left out: lease 0:2 is settled"));
         let over = Inventory::new(Some(3), &[sample(2)], NOW).unwrap_err();
         assert!(over.code() == 3 && over.to_string().contains("is settled"), "{over}");
     }

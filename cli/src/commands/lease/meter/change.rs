@@ -62,7 +62,8 @@ fn plan_notice(leased: &Leased, now: i64, signer: Pubkey) -> Result<Plan, Failur
     let last = view.header.round_at(now).map_err(Refusal::from)?.saturating_add(NOTICE_ROUNDS);
     let until = last.saturating_add(1);
     if until >= lease.until {
-        return Err(refuse(LeaseholdError::NoticeTooLate));
+        let values = format!("it ends at {}", rfc3339(start_of(lease.terms.round_secs, lease.until)));
+        return Err(Failure::rule(LeaseholdError::NoticeTooLate, values));
     }
     let (_, machine) = view.leased(lease.serial).next().ok_or(refuse(LeaseholdError::NotInLease))?;
     let account = market.reference.supplier(&signer);

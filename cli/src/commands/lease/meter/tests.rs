@@ -72,6 +72,10 @@ fn a_metered_lease_is_opened_on_the_cheapest_machine_that_allows_it() {
     assert_eq!((args.meter, args.criteria.metered), (Some(meter(5_000)), true));
     let details = plan.details();
     assert_eq!((&details["slots"], &details["refundable"]["amount"]), (&vec![2].into(), &"5000".into()));
+    let criteria = Criteria { class: Some(0), ..ANY };
+    let found = pick(&view(), &views, NOW, &criteria, 6, meter(5_000)).unwrap();
+    let classed = super::plan(&view(), &found, wallet(9), None);
+    assert_eq!(classed.facts[2].text, "RTX 4090 (number 0), the cheapest first");
     assert_eq!((&details["spender"], &details["notice_rounds"]), (&wallet(5).to_string().into(), &6.into()));
     let best = Criteria { policy: Policy::Best, ..ANY };
     let mut good = board(3, &[5_000]);

@@ -52,6 +52,7 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
     let mut draft = draft::plan(&leased, tab.as_ref(), args.price.as_deref(), args.max.as_deref())?;
     let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
     tell(draft.summary(&leased, &genesis.to_string()));
+    let mut handed_in = Ok(());
     if !chain.settings.dry_run {
         confirm(&chain.settings)?;
         let signed = SignedVoucher::sign(&key, draft.unsigned(&leased, cluster(&genesis)));
@@ -59,11 +60,14 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
         if let Some(node) = &node {
             tell(format!("Handing it in at {}", node.url()));
             stop::sends().map_err(|_| Failure::Interrupted)?;
-            let best = node.hand_in(&signed).await?;
-            draft.best = Some(leased.market.payment.money(best));
+            handed_in = node.hand_in(&signed).await.map(|best| {
+                draft.best = Some(leased.market.payment.money(best));
+            });
         }
     }
+    // Printed whether it was taken or not: the node may have it, and whoever has it can redeem it.
     let printed = chain.settings.output.print(&draft);
+    handed_in?;
     draft.end().and(printed)
 }
 

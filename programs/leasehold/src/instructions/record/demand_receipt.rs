@@ -77,7 +77,7 @@ pub fn demand_receipt(ctx: Context<DemandReceipt>, id: [u8; 32]) -> Result<()> {
 }
 
 /// Round in which the machine's service in the lease is over, at the latest: it may have been replaced.
-fn round_left(machine: &Slot, lease: &Lease) -> u32 {
+pub fn round_left(machine: &Slot, lease: &Lease) -> u32 {
     match machine.lease {
         serial if serial == lease.serial => lease.until,
         0 => lease.until.min(machine.lease_until),
@@ -87,7 +87,7 @@ fn round_left(machine: &Slot, lease: &Lease) -> u32 {
 
 /// Round by which a receipt must be in the log: some rounds after it was signed. A time after the machine has
 /// left counts as that, so that no machine puts the day off.
-fn receipt_due(board: &Board, receipt: &Receipt, left: u32) -> Result<u32> {
+pub fn receipt_due(board: &Board, receipt: &Receipt, left: u32) -> Result<u32> {
     let seconds = receipt.end_ms.checked_div(1_000).and_then(|secs| i64::try_from(secs).ok());
     let ended = board.round_at(seconds.ok_or(LeaseholdError::MathOverflow)?).unwrap_or(u32::MAX);
     Ok(ended.min(left).saturating_add(RECORD_ROUNDS))

@@ -1,0 +1,92 @@
+use leasehold::state::ring_bit;
+use leasehold_client::sample::change;
+
+use super::*;
+use crate::{
+    chain::tests::view,
+    pick::tests::{NOW, priced, wish},
+};
+
+#[test]
+fn a_quote_tells_machines_total_and_what_can_come_back() {
+    let board = priced(3, &[720, 360, 360]);
+    let views = [board.view().unwrap()];
+    let quoted = Quoted::new(Offers::new(&view(), &pick(&view(), &views, NOW, &wish(2)).unwrap()));
+    let mint = crate::amount::short(&view().payment.mint);
+    let expected = format!(
+        "Board:       3\nMachines:    2 (slots 1, 2)\n\
+         Kind:        2 RTX 4090 with 1 GPU in DE at 0.00036 an hour each\nRounds:      6 (1001 to 1006)\n\
+         Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\nTotal:       0.00072 of {mint}\n\
+         Refundable:  0.00057 of {mint} where cancelled in its first round"
+    );
+    assert_eq!(quoted.to_string(), expected);
+    let json = serde_json::to_value(quoted).unwrap();
+    assert_eq!((&json["total"]["amount"], &json["offers"][0]["until"]), (&"720".into(), &1_007.into()));
+    assert_eq!(
+        (&json["offers"][0]["kinds"][0]["machines"], &json["offers"][0]["down"]),
+        (&2.into(), &0.into())
+    );
+}
+
+#[test]
+fn machines_that_do_not_answer_are_told_before_they_are_bought() {
+    let mut board = priced(3, &[360, 360]);
+    change(&mut board, |header, slots| {
+        let bit = ring_bit(header.next_round - 1);
+        header.votes[bit as usize] = 1;
+        slots.iter_mut().for_each(|slot| slot.history_down = 1 << bit);
+    });
+    let quoted = pick(&view(), &[board.view().unwrap()], NOW, &wish(2)).unwrap();
+    let quoted = Quoted::new(Offers::new(&view(), &quoted));
+    let text = quoted.to_string();
+    assert!(text.contains("\nDown:        2 of them were down in the last closed round\n"), "{text}");
+    assert_eq!(serde_json::to_value(quoted).unwrap()["offers"][0]["down"], 2);
+}
+
+#[test]
+fn a_quote_of_several_boards_has_a_line_for_each() {
+    let boards = [priced(0, &[720]), priced(3, &[360, 360])];
+    let views = boards.each_ref().map(|board| board.view().unwrap());
+    let quoted = Quoted::new(Offers::new(&view(), &pick(&view(), &views, NOW, &wish(3)).unwrap()));
+    let mint = crate::amount::short(&view().payment.mint);
+    let expected = format!(
+        "BOARD  MACHINES    TOTAL  REFUNDABLE\n{}0         1  0.00072     0.00057\n{}3         2  0.00072     \
+         0.00057\n\nMachines:    3 of 2 boards\n\
+         Kind:        2 RTX 4090 with 1 GPU in DE at 0.00036 an hour each\n\
+         Kind:        1 RTX 4090 with 1 GPU in DE at 0.00072 an hour\nRounds:      6 (1001 to 1006)\n\
+         Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
+         Total:       0.00144 of {mint}\n\
+         Refundable:  0.00114 of {mint} where cancelled in its first round",
+        "    ", "    ",
+    );
+    assert_eq!(quoted.to_string(), expected);
+    let json = serde_json::to_value(quoted).unwrap();
+    assert_eq!((&json["total"]["amount"], &json["refundable"]["amount"]), (&"1440".into(), &"1140".into()));
+    assert_eq!((&json["offers"][0]["board"], &json["offers"][1]["machines"]), (&0.into(), &2.into()));
+}
+
+#[test]
+fn what_could_be_had_instead_is_told() {
+    let board = priced(3, &[360, 360]);
+    let views = [board.view().unwrap()];
+    let found = alternatives(&view(), &views, NOW, &wish(5));
+    let alternatives = found.iter().map(|found| Instead::new(&view(), found)).collect();
+    let quoted = Quoted::instead(alternatives);
+    let mint = crate::amount::short(&view().payment.mint);
+    let expected = format!(
+        "It can't be had now. Instead:\nfewer machines: 2 RTX 4090 in DE on board 3: 0.00072 of {mint}"
+    );
+    assert_eq!(quoted.to_string(), expected);
+    let json = serde_json::to_value(quoted).unwrap();
+    assert_eq!(
+        (&json["alternatives"][0]["instead"], &json["fits"]),
+        (&"fewer machines".into(), &false.into())
+    );
+    let instead = &json["alternatives"][0];
+    assert_eq!((&instead["machines"], &instead["offers"][0]["board"]), (&2.into(), &3.into()));
+    let one = |text: &str| serde_json::json!([text]);
+    assert_eq!((&instead["classes"], &instead["countries"]), (&one("RTX 4090"), &one("DE")));
+    assert_eq!((&json["offers"], &json["total"]), (&serde_json::json!([]), &serde_json::Value::Null));
+    let none = Quoted::instead(Vec::new());
+    assert_eq!(none.to_string(), "Nothing like it can be had now.");
+}

@@ -1,0 +1,138 @@
+//! `leasehold receipt enforce`: a demand that nobody answered costs a machine its bond.
+
+use std::str::FromStr;
+
+use clap::Args;
+use leasehold::{
+    error::LeaseholdError,
+    state::{Demand, Slot, SlotState},
+};
+use leasehold_client::{BoardRef, address, board::BoardView, error::Refusal, fetch::Fetched, instruction};
+use solana_pubkey::Pubkey;
+
+use super::Hash;
+use crate::{
+    act::act,
+    chain::{Chain, MarketView},
+    failure::Failure,
+    plan::Plan,
+    time::{rfc3339, start_of},
+};
+
+#[derive(Args)]
+pub struct EnforceArgs {
+    /// The demand: its address, or the id of its receipt in 64 hex digits.
+    #[arg(value_name = "DEMAND|ID")]
+    pub demand: DemandId,
+}
+
+/// A demand by its address, which the receipt's id gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DemandId(pub Pubkey);
+
+impl FromStr for DemandId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = text.parse().map(|id: Hash| address::demand(&id.0));
+        id.or_else(|_| text.parse())
+            .map(DemandId)
+            .map_err(|_| "give the demand's address, or the receipt's id of 64 hex digits")
+    }
+}
+
+pub async fn run(chain: &Chain, args: EnforceArgs) -> Result<(), Failure> {
+    let (fetch, address) = (chain.fetch(), args.demand.0);
+    let missing = "was never made, was answered, or was enforced";
+    let demand = fetch.demand(address).await?;
+    let demand = demand.ok_or_else(|| Failure::Refused(format!("the demand at {address} {missing}")))?;
+    let data = fetch.board(demand.account.board).await?;
+    let market = chain.market(data.view()?.header.market).await?;
+    let caller = chain.wallet()?;
+    let keeper = fetch.keeper(&market.reference.address, &caller).await?.map(|keeper| keeper.address);
+    let (board, now) = (data.board_ref(&market.reference)?, fetch.now().await?);
+    act(chain, plan(&market, &board, &data.view()?, &demand, now, caller, keeper)?).await
+}
+
+fn plan(
+    market: &MarketView,
+    board: &BoardRef,
+    view: &BoardView,
+    demand: &Fetched<Demand>,
+    now: i64,
+    caller: Pubkey,
+    keeper: Option<Pubkey>,
+) -> Result<Plan, Failure> {
+    let Demand { lease, claimant, due, slot, .. } = demand.account;
+    if view.header.round_at(now).map_err(Refusal::from)? < due {
+        let from = rfc3339(start_of(view.header.round_secs, due));
+        return Err(Failure::rule(LeaseholdError::AnswerNotDue, format!("round {due}, {from}")));
+    }
+    // As the program has it: one that has lost its bond, or is gone, loses nothing more.
+    let there =
+        |machine: &&Slot| machine.generation == demand.account.generation && !machine.is(SlotState::Barred);
+    let bond = view.slot(slot).filter(there).map_or(0, |machine| machine.bond);
+    let enforce = instruction::enforce_demand(board, caller, claimant, lease, demand.address, keeper);
+    Ok(Plan::new(format!("Enforce a demand that slot {slot} did not answer"))
+        .fact("Demand:", "demand", demand.address)
+        .fact("Lease:", "lease", lease)
+        .money("Machine loses:", "slashed", market.stake.money(bond))
+        .fact("Rent goes to:", "claimant", claimant)
+        .step("enforce demand", vec![enforce]))
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::Discriminator;
+    use leasehold::instruction as data;
+    use leasehold_client::sample::{snapshot, wallet};
+
+    use super::*;
+    use crate::chain::tests::view;
+
+    #[test]
+    fn a_demand_is_enforced_when_its_time_is_over() {
+        let board = snapshot().boards.remove(0);
+        let view_of = board.data.view().unwrap();
+        let account = Demand {
+            version: Demand::VERSION,
+            bump: 255,
+            claimant: wallet(5),
+            board: board.address,
+            lease: board.leases[0].0,
+            supplier: view_of.slots[0].supplier,
+            slot: 0,
+            generation: 0,
+            serial: 1,
+            seq: 0,
+            leaf: Default::default(),
+            due: 1_036,
+            shown: None,
+        };
+        let demand = Fetched { address: wallet(6), lamports: 1, account };
+        let plan = |demand: &Fetched<Demand>, now| {
+            super::plan(&view(), &view().board(0), &view_of, demand, now, wallet(1), Some(wallet(2)))
+        };
+        let early = plan(&demand, 1_036 * 600 - 1).unwrap_err();
+        assert!(early.code() == 3 && early.to_string().contains("round 1036"), "{early}");
+        let made = plan(&demand, 1_036 * 600).unwrap();
+        let enforce = &made.steps[0].instructions[0];
+        assert!(enforce.data.starts_with(data::EnforceDemand::DISCRIMINATOR));
+        for account in [wallet(5), wallet(2), wallet(6)] {
+            assert!(enforce.accounts.iter().any(|meta| meta.pubkey == account));
+        }
+        assert_eq!(made.details()["slashed"]["amount"], "100");
+        let mut gone = demand.clone();
+        gone.account.generation = 1;
+        assert_eq!(plan(&gone, 1_036 * 600).unwrap().details()["slashed"]["amount"], "0");
+    }
+
+    #[test]
+    fn a_demand_is_named_by_address_or_by_its_receipt() {
+        let id = [7; 32];
+        let address = address::demand(&id);
+        assert_eq!(hex::encode(id).parse(), Ok(DemandId(address)));
+        assert_eq!(address.to_string().parse(), Ok(DemandId(address)));
+        assert!("0707".parse::<DemandId>().is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! Machines that are leased together, by what they are.
+
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+
+use leasehold_client::board::BoardView;
+use serde::Serialize;
+
+use crate::{
+    amount::Money,
+    chain::MarketView,
+    criteria::Country,
+    table::{count, some},
+};
+
+/// Lines for so many kinds at most: a screen has room for more than them.
+const MOST_LINES: usize = 8;
+
+/// Machines that are alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kind {
+    pub machines: usize,
+    /// How many of them were down in the last closed round.
+    pub down: usize,
+    /// The market's name and number.
+    pub class: String,
+    pub class_number: u16,
+    /// Of each machine.
+    pub gpus: u8,
+    pub country: String,
+    /// For a machine and hour.
+    pub price: Money,
+}
+
+/// What stands in these slots, the cheapest first.
+pub fn kinds(market: &MarketView, board: &BoardView, slots: &[u16]) -> Vec<Kind> {
+    let machines = slots.iter().filter_map(|slot| board.slot(*slot));
+    merged(machines.map(|machine| Kind {
+        machines: 1,
+        down: usize::from(board.is_down(machine)),
+        class: market.class_name(machine.traits.class),
+        class_number: machine.traits.class,
+        gpus: machine.traits.gpus,
+        country: Country(machine.traits.country).to_string(),
+        price: market.payment.money(machine.price),
+    }))
+}
+
+/// Those of several boards together, the cheapest first.
+pub fn merged(kinds: impl IntoIterator<Item = Kind>) -> Vec<Kind> {
+    let mut merged = BTreeMap::<_, Kind>::new();
+    for kind in kinds {
+        let key = (kind.price.amount, kind.class_number, kind.gpus, kind.country.clone());
+        match merged.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(kind);
+            }
+            Entry::Occupied(mut place) => {
+                let alike = place.get_mut();
+                alike.machines = alike.machines.saturating_add(kind.machines);
+                alike.down = alike.down.saturating_add(kind.down);
+            }
+        }
+    }
+    merged.into_values().collect()
+}
+
+/// How many machines were down in the last closed round.
+pub fn down(kinds: &[Kind]) -> usize {
+    kinds.iter().map(|kind| kind.down).sum()
+}
+
+fn machines(kinds: &[Kind]) -> usize {
+    kinds.iter().map(|kind| kind.machines).sum()
+}
+
+/// Lines of a summary: one for each kind as far as there is room, and one where machines were down.
+pub fn lines(kinds: &[Kind]) -> Vec<(&'static str, String)> {
+    let shown = if kinds.len() > MOST_LINES { MOST_LINES.saturating_sub(1) } else { MOST_LINES };
+    let (shown, rest) = kinds.split_at_checked(shown).unwrap_or((kinds, &[]));
+    let mut lines: Vec<_> = shown.iter().map(|kind| ("Kind:", kind.line())).collect();
+    if !rest.is_empty() {
+        let (machines, kinds) = (count(machines(rest), "machine"), count(rest.len(), "kind"));
+        lines.push(("Kind:", format!("and {machines} of {kinds} more")));
+    }
+    let were = |down| if down == 1 { "was" } else { "were" };
+    match down(kinds) {
+        0 => {}
+        down => {
+            lines.push(("Down:", format!("{down} of them {} down in the last closed round", were(down))));
+        }
+    }
+    lines
+}
+
+/// In one line: "2 H100, 1 RTX 4090 in DE, US".
+pub fn brief(kinds: &[Kind]) -> String {
+    let mut classes = BTreeMap::new();
+    for kind in kinds {
+        let (_, machines) = classes.entry(kind.class_number).or_insert((&kind.class, 0usize));
+        *machines = machines.saturating_add(kind.machines);
+    }
+    let classes: Vec<_> =
+        classes.into_values().map(|(class, machines)| format!("{machines} {class}")).collect();
+    format!("{} in {}", some(&classes), some(&countries(kinds)))
+}
+
+/// Names of classes, each once, in the market's order.
+pub fn classes(kinds: &[Kind]) -> Vec<String> {
+    let classes: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.class_number, &kind.class)).collect();
+    classes.into_values().cloned().collect()
+}
+
+/// Letters of countries, each once.
+pub fn countries(kinds: &[Kind]) -> Vec<String> {
+    let countries: BTreeSet<_> = kinds.iter().map(|kind| &kind.country).collect();
+    countries.into_iter().cloned().collect()
+}
+
+impl Kind {
+    /// "2 RTX 4090 with 1 GPU in DE at 0.35 an hour each".
+    fn line(&self) -> String {
+        let Kind { machines, class, gpus, country, price, .. } = self;
+        let (gpus, price) = (count((*gpus).into(), "GPU"), price.token.number(price.amount));
+        let each = if *machines == 1 { "" } else { " each" };
+        format!("{machines} {class} with {gpus} in {country} at {price} an hour{each}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_client::sample::{NEXT_ROUND, change};
+
+    use super::*;
+    use crate::{chain::tests::view, pick::tests::priced};
+
+    #[test]
+    fn machines_are_told_by_class_gpus_country_and_price() {
+        let mut board = priced(0, &[720, 360, 360, 360]);
+        let last = NEXT_ROUND - 1;
+        change(&mut board, |header, slots| {
+            header.votes[leasehold::state::ring_bit(last) as usize] = 1;
+            slots[1].history_down = 1 << leasehold::state::ring_bit(last);
+            slots[3].traits.country = 840;
+            slots[3].traits.gpus = 2;
+        });
+        let found = kinds(&view(), &board.view().unwrap(), &[0, 1, 2, 3]);
+        let told = lines(&found);
+        let expected = [
+            ("Kind:", "2 RTX 4090 with 1 GPU in DE at 0.00036 an hour each"),
+            ("Kind:", "1 RTX 4090 with 2 GPUs in US at 0.00036 an hour"),
+            ("Kind:", "1 RTX 4090 with 1 GPU in DE at 0.00072 an hour"),
+            ("Down:", "1 of them was down in the last closed round"),
+        ];
+        assert_eq!(told, expected.map(|(label, text)| (label, text.to_owned())));
+        assert_eq!((brief(&found).as_str(), countries(&found).len()), ("4 RTX 4090 in DE, US", 2));
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(
+            (&json[0]["down"], &json[0]["class"], &json[0]["class_number"]),
+            (&1.into(), &"RTX 4090".into(), &0.into())
+        );
+        assert_eq!((&json[1]["gpus"], &json[1]["country"]), (&2.into(), &"US".into()));
+        let both = merged(found.iter().chain(&found).cloned());
+        assert_eq!((both.len(), both[0].machines, down(&both)), (3, 4, 2));
+    }
+
+    #[test]
+    fn kinds_beyond_a_screen_are_counted() {
+        let prices: Vec<_> = (1..=20).collect();
+        let board = priced(0, &prices);
+        let slots: Vec<_> = (0..20).collect();
+        let told = lines(&kinds(&view(), &board.view().unwrap(), &slots));
+        assert_eq!((told.len(), told[7].1.as_str()), (8, "and 13 machines of 13 kinds more"));
+        assert_eq!(lines(&kinds(&view(), &board.view().unwrap(), &slots[..8])).len(), 8);
+    }
+}
