@@ -25,8 +25,7 @@ use crate::{
 /// Shows a plan, asks whether to go on, and carries it out; or tells what would happen.
 pub async fn act(chain: &Chain, plan: Plan) -> Result<(), Failure> {
     let Carried { outcome, failure } = carry_out(chain, &chain.on_market(plan)).await?;
-    chain.settings.output.print(&outcome);
-    failure.map_or(Ok(()), Err)
+    chain.settings.output.end(&outcome, failure)
 }
 
 /// What came of a plan, which is to be printed: all of it, or what took effect before a failure.

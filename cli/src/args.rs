@@ -1,12 +1,19 @@
 //! What every command understands.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Write},
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::exit,
+};
 
 use clap::{
     Args, Parser, Subcommand, ValueHint,
+    builder::{PossibleValuesParser, TypedValueParser},
     error::{ContextKind, ContextValue},
 };
 use solana_commitment_config::CommitmentConfig;
+use solana_pubkey::Pubkey;
 use url::Url;
 
 use crate::{
@@ -16,7 +23,8 @@ use crate::{
         quote::WishArgs, receipt::ReceiptCommand, supplier::SupplierCommand,
     },
     failure::EXIT_CODES,
-    output::Format,
+    output::{Format, forgiven},
+    text::tell,
 };
 
 /// Leases GPU time, and checks what was computed.
@@ -32,6 +40,7 @@ pub struct Cli {
 
 /// Options of all commands.
 #[derive(Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Configuration file of Solana's tools [default: ~/.config/solana/cli/config.yml]
     #[arg(short = 'C', long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -58,9 +67,8 @@ pub struct Global {
     )]
     #[arg(value_hint = ValueHint::FilePath)]
     pub keypair: Option<PathBuf>,
-    /// Commitment of what is read, and to be waited for by what is sent: processed, confirmed or finalized
-    /// [default: confirmed]
-    #[arg(long, global = true, value_name = "LEVEL")]
+    /// Commitment of what is read, and to be waited for by what is sent [default: confirmed]
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = commitments())]
     pub commitment: Option<CommitmentConfig>,
     /// Form of what is printed on standard output.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "display")]
@@ -132,7 +140,23 @@ pub enum Command {
 
 /// Reads the command line, or ends with what is wrong about it: without the URL that is, which may hold a key.
 pub fn parse<T: Parser>() -> T {
-    T::try_parse().unwrap_or_else(|error| without_urls(error).exit())
+    let mut command = with_exit_codes(T::command());
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = parsed.and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
+    parsed.unwrap_or_else(|error| end(&without_urls(error.format(&mut command))))
+}
+
+/// Prints help or what is wrong, and ends.
+fn end(error: &clap::Error) -> ! {
+    let printed = error.print().and_then(|()| io::stdout().flush());
+    let code = match forgiven(printed) {
+        Err(failure) if !error.use_stderr() => {
+            tell(format!("leasehold: {failure}"));
+            failure.code().into()
+        }
+        _ => error.exit_code(),
+    };
+    exit(code)
 }
 
 fn without_urls(mut error: clap::Error) -> clap::Error {
@@ -141,24 +165,63 @@ fn without_urls(mut error: clap::Error) -> clap::Error {
         Some(ContextValue::String(arg)) => url.iter().any(|url| arg.contains(url)),
         _ => false,
     };
-    if is_url {
+    let is_plain = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => holds_no_key(value),
+        _ => true,
+    };
+    if is_url && !is_plain {
         error.insert(ContextKind::InvalidValue, ContextValue::String("<URL>".to_owned()));
     }
     error
 }
 
+/// Whether it is a misspelt name of a cluster, an address without a scheme or nothing, and so may be repeated.
+fn holds_no_key(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphabetic() || byte == b'-';
+    let is_name = text.len() <= LONGEST_NAME && text.bytes().all(word);
+    is_name || text.parse::<SocketAddr>().is_ok() || text.parse::<IpAddr>().is_ok()
+}
+
+/// Longest text that may be the name of a cluster, in characters: keys are longer.
+const LONGEST_NAME: usize = 14;
+
 /// What the help ends with.
 fn after_help() -> String {
-    let codes: Vec<_> = EXIT_CODES.iter().map(|(code, meaning)| format!("{code} {meaning}")).collect();
     format!(
-        "Exit codes: {}.\n\nSettings are taken from flags, then from the environment, then from the file of \
+        "{}\n\nSettings are taken from flags, then from the environment, then from the file of \
          `solana config`, then defaults.",
-        codes.join("; ")
+        exit_codes()
     )
+}
+
+fn exit_codes() -> String {
+    let codes: Vec<_> = EXIT_CODES.iter().map(|(code, meaning)| format!("{code} {meaning}")).collect();
+    format!("Exit codes: {}.", codes.join("; "))
+}
+
+/// Has the help of every command end with its exit codes, and the short help with where they stand.
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|below| {
+        with_exit_codes(below).after_help("Exit codes: leasehold --help").after_long_help(exit_codes())
+    })
+}
+
+/// Reads a commitment, and has shells complete it.
+fn commitments() -> impl TypedValueParser<Value = CommitmentConfig> {
+    let levels = PossibleValuesParser::new(["processed", "confirmed", "finalized"]);
+    levels.try_map(|level| level.parse::<CommitmentConfig>())
+}
+
+/// Reads the address of an account.
+pub fn parse_address(text: &str) -> Result<Pubkey, &'static str> {
+    text.parse().map_err(|_| "give an address: 32 bytes in base58")
 }
 
 /// Reads a URL, or a name of a cluster as Solana's tools have it.
 pub fn parse_url(text: &str) -> Result<Url, String> {
+    if text.is_empty() {
+        return Err("it is empty: give a URL, or unset the variable LEASEHOLD_URL".to_owned());
+    }
     let text = match text {
         "l" | "localhost" => "http://localhost:8899",
         "d" | "devnet" => "https://api.devnet.solana.com",

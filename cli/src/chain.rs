@@ -78,6 +78,10 @@ impl Chain {
     }
 
     pub async fn market(&self, address: Pubkey) -> Result<MarketView, Failure> {
+        patiently("Reading the market", self.read_market(address)).await
+    }
+
+    async fn read_market(&self, address: Pubkey) -> Result<MarketView, Failure> {
         let fetch = self.fetch();
         let account = fetch.market(address).await.map_err(|error| missing(error, address, "such market"))?;
         let account = account.account;
@@ -122,13 +126,13 @@ impl Chain {
     /// The market's board with that number.
     pub async fn board(&self, market: &Pubkey, index: u32) -> Result<FetchedBoard, Failure> {
         let address = address::board(market, index);
-        let board = self.fetch().board(address).await;
+        let board = patiently("Reading the board", self.fetch().board(address)).await;
         board.map_err(|error| missing(error, address, &format!("board {index} of the market")))
     }
 
     /// A lease's account.
     pub async fn lease(&self, address: Pubkey) -> Result<Lease, Failure> {
-        let lease = self.fetch().lease(address).await?;
+        let lease = patiently("Reading the lease", self.fetch().lease(address)).await?;
         // Who closes one, or mistypes it, is told the same.
         let gone = || Failure::NotThere { what: "such lease, or no longer,".to_owned(), address };
         Ok(lease.ok_or_else(gone)?.account)

@@ -142,9 +142,15 @@ impl Settings {
 /// Reads a keypair as solana-keygen writes it.
 pub fn read_wallet(path: &Path) -> Result<Keypair, ConfigError> {
     let failed = |error: String| ConfigError::NoKeypair { path: path.to_owned(), error };
-    let mut file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let file = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     // What the parser says of a broken file may repeat the secret key.
-    read_keypair(&mut file).map_err(|_| failed("it is no keypair of 64 numbers in JSON".to_owned()))
+    read_keypair(&mut file.as_slice()).map_err(|_| {
+        let numbers = serde_json::from_slice::<Vec<u8>>(&file);
+        failed(match numbers.is_ok_and(|numbers| numbers.len() == 64) {
+            true => "its last 32 numbers are not the public key of its first 32".to_owned(),
+            false => "it is no keypair of 64 numbers in JSON".to_owned(),
+        })
+    })
 }
 
 #[cfg(test)]
@@ -225,6 +231,12 @@ mod tests {
         std::fs::write(&path, "[231, 232, 1000]").unwrap();
         let error = read_wallet(&path).unwrap_err().to_string();
         assert!(!error.contains("231") && error.contains("--keypair"), "{error}");
+        assert!(error.contains("no keypair of 64 numbers"), "{error}");
+        let mut halves = keypair.to_bytes();
+        halves[32..].copy_from_slice(&Keypair::new().to_bytes()[32..]);
+        std::fs::write(&path, serde_json::to_string(&halves.to_vec()).unwrap()).unwrap();
+        let error = read_wallet(&path).unwrap_err().to_string();
+        assert!(error.contains("not the public key of its first 32"), "{error}");
         assert!(read_wallet(&dir.path().join("none")).unwrap_err().to_string().contains("solana-keygen new"));
     }
 }

@@ -31,15 +31,18 @@ impl Most {
         Ok(Most { rent: rent(chain, plan).await?, fees: fees(plan, chain.settings.price, attempts) })
     }
 
-    /// Refuses a wallet that could run out of SOL.
-    pub fn require(&self, lamports: u64) -> Result<(), Failure> {
-        let needed = self.rent.saturating_add(self.fees);
+    fn sum(&self) -> u64 {
+        self.rent.saturating_add(self.fees)
+    }
+
+    /// Refuses a wallet that has less than `needed`, and tells the most, as the summary does.
+    fn require(&self, lamports: u64, needed: u64) -> Result<(), Failure> {
         if lamports >= needed {
             return Ok(());
         }
-        let (has, needs) = (sol(lamports), sol(needed));
+        let [has, most, rent, fees] = [lamports, self.sum(), self.rent, self.fees].map(sol);
         Err(Failure::Refused(format!(
-            "the paying wallet has {has}, and this may take {needs}: fund it first"
+            "the paying wallet has {has}, and this may take {most} ({rent} of rent and {fees} of fees): fund it first"
         )))
     }
 }
@@ -49,7 +52,7 @@ pub async fn require_funds(chain: &Chain, plan: &Plan, most: &Most) -> Result<()
     let lamports = chain.rpc.get_balance(&chain.wallet()?).await.map_err(FetchError::from)?;
     // Where nothing has to be taken back, running out leaves nothing half done that can't be repeated.
     let needed = if plan.is_undone() { *most } else { Most { fees: SIGNATURE, ..*most } };
-    needed.require(lamports)?;
+    most.require(lamports, needed.sum())?;
     for (account, needed) in spent(&plan.spends) {
         let has = chain.fetch().balance(account).await?.unwrap_or_default();
         require_tokens(account, has, needed)?;
@@ -162,9 +165,20 @@ mod tests {
         plan.steps[0].undo = Some(crate::undo::tests::undo(1));
         let most = Most { rent: 10, fees: fees(&plan, 0, 3) };
         assert_eq!(most.fees, 3 * 3 * 5_000);
-        assert!(most.require(45_010).is_ok());
-        let poor = most.require(45_009).unwrap_err();
+        assert!(most.require(45_010, most.sum()).is_ok());
+        let poor = most.require(45_009, most.sum()).unwrap_err();
         assert!(poor.code() == 3 && poor.to_string().contains("may take 0.00004501 SOL"), "{poor}");
+    }
+
+    #[test]
+    fn what_is_to_be_funded_is_what_the_summary_shows() {
+        let most = Most { rent: 2_268_960, fees: 15_000 };
+        let needed = most.rent + SIGNATURE;
+        assert!(most.require(needed, needed).is_ok());
+        let poor = most.require(needed - 1, needed).unwrap_err().to_string();
+        let expected =
+            "may take 0.00228396 SOL (0.00226896 SOL of rent and 0.000015 SOL of fees): fund it first";
+        assert!(poor.ends_with(expected), "{poor}");
     }
 
     #[test]

@@ -17,22 +17,22 @@ use crate::{
 
 /// What was to be proved is not.
 const NOT_PROVED: u8 = 1;
-/// Wrong use, or something could not be reached or read. As of clap.
+/// Wrong use, or something could not be reached, read or written. As of clap.
 const UNUSABLE: u8 = 2;
 /// The program or the network refused, or would: nothing changed, or what did was taken back.
 const REFUSED: u8 = 3;
 /// Nobody agreed: nothing changed.
 const NOT_AGREED: u8 = 4;
 /// Something was sent, and not everything is known to have taken effect.
-const UNCERTAIN: u8 = 5;
+pub const UNCERTAIN: u8 = 5;
 /// Ctrl-C, as shells have it.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 /// Every exit code, and what it says.
 pub const EXIT_CODES: [(u8, &str); 7] = [
     (0, "done, and what was to be proved is proved"),
     (NOT_PROVED, "not proved"),
-    (UNUSABLE, "wrong use, or something could not be reached or read"),
+    (UNUSABLE, "wrong use, or something could not be reached, read or written"),
     (
         REFUSED,
         "the program or the network refused, or would, and nothing changed, or what was opened is cancelled again",
@@ -48,6 +48,8 @@ pub enum Failure {
     NotProved(#[from] Unproved),
     #[error("{}: {error}: check the path", path.display())]
     File { path: PathBuf, error: io::Error },
+    #[error("what is printed can't be written: {0}: check where standard output goes")]
+    Output(io::Error),
     #[error("{} is no receipt: {error}", path.display())]
     NoReceipt { path: PathBuf, error: RecordError },
     #[error(

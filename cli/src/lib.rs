@@ -24,7 +24,7 @@ mod pick;
 pub mod plan;
 mod progress;
 mod spread;
-mod stop;
+pub mod stop;
 pub mod table;
 pub mod text;
 pub mod time;
@@ -39,11 +39,8 @@ use failure::Failure;
 pub async fn run(cli: Cli) -> Result<(), Failure> {
     // These two need no settings, and work where the file with them is broken.
     match &cli.command {
-        Command::Completion(args) => {
-            commands::completion::run(args);
-            return Ok(());
-        }
-        Command::Man(args) => return commands::man::run(args),
+        Command::Completion(args) => return commands::completion::run(args),
+        Command::Man(args) => return commands::man::run(args, cli.global.output),
         _ => {}
     }
     let settings = Settings::load(&cli.global)?;

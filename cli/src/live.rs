@@ -12,7 +12,12 @@ use tokio::time::sleep;
 
 pub use self::layout::{capped, span, with_strips};
 use self::screen::Screen;
-use crate::{failure::Failure, output::Format, text::shown};
+use crate::{
+    failure::Failure,
+    output::{Format, forgiven},
+    stop,
+    text::shown,
+};
 
 /// Readings in a row that fail before watching ends.
 const MOST_FAILURES: u32 = 10;
@@ -57,6 +62,7 @@ pub async fn watch<F: Frame>(
     read: impl AsyncFnMut() -> Result<F, Failure>,
 ) -> Result<(), Failure> {
     let mut screen = Screen::new(output);
+    stop::hear().map_err(|_| Failure::Interrupted)?;
     tokio::select! {
         done = follow(args.interval, read, |told| screen.show(told)) => done,
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
@@ -80,9 +86,10 @@ async fn follow<F: Frame>(
         match read().await {
             Ok(frame) => {
                 (seen, failures) = (true, 0);
-                // A reader that has gone away is no error, and nobody is left to read for.
-                if show(Told::Frame(&frame)).is_err() || frame.is_last() {
-                    return Ok(());
+                let written = show(Told::Frame(&frame));
+                // Where its reader has gone away, nobody is left to read for.
+                if written.is_err() || frame.is_last() {
+                    return forgiven(written);
                 }
             }
             Err(error) => {
@@ -203,6 +210,8 @@ pub mod tests {
         let read = async || Ok(Count { fact: 1, clock: 0 });
         let gone = |_: Told<Count>| Err(io::ErrorKind::BrokenPipe.into());
         assert!(follow(0, read, gone).await.is_ok());
+        let full = |_: Told<Count>| Err(io::ErrorKind::StorageFull.into());
+        assert_eq!(follow(0, read, full).await.unwrap_err().code(), 2);
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use leasehold_cli::{
     args::{Cli, parse},
-    run,
+    run, stop,
     text::tell,
 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    stop::end_until_heard();
     match run(parse::<Cli>()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal},
     pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -88,12 +89,33 @@ pub async fn patiently<T>(what: &'static str, work: impl Future<Output = T>) -> 
     if let Ok(done) = timeout(Duration::from_secs(1), &mut work).await {
         return done;
     }
-    // Draws nothing where standard error is no terminal.
-    let spinner = ProgressBar::new_spinner().with_message(what);
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    let done = work.await;
-    spinner.finish_and_clear();
-    done
+    let _spinner = Spinner::start(what);
+    work.await
+}
+
+/// Whether a spinner is drawn: what is waited for may itself wait for something.
+static SPINS: AtomicBool = AtomicBool::new(false);
+
+/// Drawn until it is dropped.
+struct Spinner(ProgressBar);
+
+impl Spinner {
+    fn start(what: &'static str) -> Option<Self> {
+        if SPINS.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        // Draws nothing where standard error is no terminal.
+        let spinner = ProgressBar::new_spinner().with_message(what);
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        Some(Spinner(spinner))
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+        SPINS.store(false, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -126,5 +148,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_quick_is_only_waited_for() {
         assert_eq!(patiently("Reading", async { 5 }).await, 5);
+    }
+
+    #[test]
+    fn one_spinner_is_drawn_at_a_time() {
+        let first = Spinner::start("Reading leases").unwrap();
+        assert!(Spinner::start("Reading the market").is_none());
+        drop(first);
+        assert!(Spinner::start("Reading the market").is_some());
     }
 }

@@ -4,13 +4,14 @@
 //! no key in a URL is told. Results on standard output go through [`clean`], or as JSON through [`escaped`], which
 //! leave URLs as they are: they are what was asked for, and none is the RPC node's.
 
+mod mistake;
+
 use std::io::{self, Write};
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use url::Url;
 
-/// Longest quotation of a file in an error, in characters: longer ones may be secrets.
-const MAX_QUOTED: usize = 24;
+pub use self::mistake::{mistake, quoted, toml_mistake};
 
 /// Whether a character takes hold of a terminal, turns the direction of text, or isn't seen at all.
 fn is_hidden(character: char) -> bool {
@@ -110,48 +111,8 @@ pub fn tell(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr(), "{}", shown(text.as_ref()));
 }
 
-/// Why a file in TOML can't be read, without what it says: a keypair or the configuration of a node, named by
-/// mistake, holds a secret key.
-pub fn toml_mistake(error: &toml::de::Error, text: &str) -> String {
-    let line =
-        error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
-    let mistake = mistake(error.message());
-    line.map_or(mistake.clone(), |line| format!("line {line}: {mistake}"))
-}
-
-/// What a reader of files says is wrong, without values, and without names that may be none.
-pub fn mistake(message: &str) -> String {
-    let message = line(message);
-    // "invalid type: string "secret", expected u8": the kind of a value is enough.
-    let wrong = ["invalid type: ", "invalid value: "]
-        .into_iter()
-        .find_map(|wrong| Some((wrong, message.find(wrong)?)));
-    let expected = message.rfind(", expected ");
-    let message = match (wrong, expected) {
-        (Some((wrong, place)), Some(expected)) if place < expected => {
-            let (before, rest) = (message.get(..place).unwrap_or_default(), message.get(expected..));
-            let found = message.get(place.saturating_add(wrong.len())..expected).unwrap_or_default();
-            let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
-            format!("{before}{wrong}{kind}{}", rest.unwrap_or_default())
-        }
-        _ => message,
-    };
-    unquoted(&unquoted(&message, '`'), '"')
-}
-
-/// Long quotations are left out.
-fn unquoted(message: &str, quote: char) -> String {
-    let parts = message.split(quote).enumerate().map(|(place, part)| {
-        let secret = place % 2 == 1 && part.chars().count() > MAX_QUOTED;
-        if secret { "..." } else { part }
-    });
-    parts.collect::<Vec<_>>().join(&quote.to_string())
-}
-
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[test]
@@ -190,33 +151,5 @@ mod tests {
         ] {
             assert_eq!(shown(text), expected);
         }
-    }
-
-    #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    #[allow(dead_code)]
-    struct File {
-        number: u8,
-    }
-
-    #[test]
-    fn a_mistake_in_a_file_is_told_by_its_line_and_without_what_stands_there() {
-        let mistake = |text: &str| toml_mistake(&toml::from_str::<File>(text).unwrap_err(), text);
-        let secret = "11223344556677889900aabbccddeeff";
-        for text in [
-            format!("\nseed = \"{secret}\""),
-            format!("\nnumber = \"{secret}\""),
-            format!("\n{secret} = 1"),
-            format!("\nnumber = {secret}"),
-            format!("\nnumber = \"{secret}"),
-            format!("\n{secret}"),
-        ] {
-            let told = mistake(&text);
-            assert!(told.starts_with("line 2: ") && !told.contains(secret), "{told}");
-        }
-        assert_eq!(mistake("\nnumber = 256"), "line 2: invalid value: integer, expected u8");
-        assert!(mistake("name = 1").starts_with("line 1: unknown field `name`, expected `number`"));
-        let yaml = serde_yaml::from_str::<File>(secret).unwrap_err().to_string();
-        assert!(yaml.contains(secret) && !super::mistake(&yaml).contains(secret), "{yaml}");
     }
 }

@@ -60,3 +60,13 @@ fn pages_are_written_for_man() {
         assert!(text.contains(".SH \"EXIT STATUS\"") && text.contains("LEASEHOLD_URL"), "{text}");
     }
 }
+
+#[test]
+fn which_pages_were_written_is_told_to_programs() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = leasehold(&["man", dir.path().to_str().unwrap(), "--output", "json-compact"]);
+    let told: serde_json::Value = serde_json::from_slice(&written.stdout).unwrap();
+    let pages = told["pages"].as_array().unwrap();
+    assert_eq!(pages.len(), std::fs::read_dir(dir.path()).unwrap().count());
+    assert!(pages.contains(&"leasehold-lease-open.1".into()), "{told}");
+}

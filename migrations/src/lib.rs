@@ -35,7 +35,7 @@ pub use self::{
 #[command(name = "deploy", version)]
 #[command(
     after_help = "Exit codes, as of leasehold: 0 all is as the file has it, or will be once a timelock is over; \
-                        2 wrong use, or something could not be reached or read; 3 refused, and nothing \
+                        2 wrong use, or something could not be reached, read or written; 3 refused, and nothing \
                         changed; 4 nobody agreed to sign, and nothing changed; 5 sent, and not everything is \
                         known to have taken effect: run it again.\n\n\
                         Settings are taken from flags, then from the environment, then from the file of \
@@ -57,8 +57,7 @@ pub struct Args {
 /// Deploys, and prints what was found and done.
 pub async fn run(args: &Args) -> Result<(), Failure> {
     let (report, failure) = deploy(args).await?;
-    args.global.output.print(&report);
-    failure.map_or(Ok(()), Err)
+    args.global.output.end(&report, failure)
 }
 
 /// Looks, shows, asks and sends. Also returns why it ended before its end, where it had begun.

@@ -24,7 +24,7 @@ fn monikers_are_those_of_solanas_tools() {
         assert_eq!(parse_url(letter).unwrap().as_str(), url);
     }
     assert_eq!(parse_url("http://127.0.0.1:1").unwrap().port(), Some(1));
-    for wrong in ["", "mainnet", "ftp://host", "http://", "127.0.0.1:8899"] {
+    for wrong in ["mainnet", "ftp://host", "http://", "127.0.0.1:8899"] {
         assert!(parse_url(wrong).unwrap_err().starts_with("give an http"), "{wrong}");
     }
 }
@@ -167,6 +167,90 @@ fn every_command_says_what_it_needs() {
     ] {
         assert_eq!(parse(args).err().map(|error| error.exit_code()), Some(2), "{args}");
     }
+}
+
+#[test]
+fn a_misspelt_name_is_repeated_and_an_empty_one_told() {
+    for name in ["main-net", "127.0.0.1:8899"] {
+        let error = without_urls(parse(&format!("-u {name} address")).err().unwrap()).to_string();
+        assert!(error.contains(&format!("'{name}'")) && error.contains("give an http"), "{error}");
+    }
+    for key in ["0a1b2c3d4e5f6a7b", "abcdefghijklmno"] {
+        let error = without_urls(parse(&format!("-u {key} address")).err().unwrap()).to_string();
+        assert!(!error.contains(key) && error.contains("<URL>"), "{error}");
+    }
+    let empty = without_urls(parse("--url= address").err().unwrap()).to_string();
+    assert!(empty.contains("it is empty") && empty.contains("LEASEHOLD_URL"), "{empty}");
+}
+
+#[test]
+fn a_wrong_commitment_names_the_three() {
+    let error = parse("--commitment foo address").err().unwrap().to_string();
+    assert!(error.contains("'foo'") && error.contains("processed, confirmed, finalized"), "{error}");
+    let cli = parse("--commitment finalized address").unwrap();
+    assert_eq!(cli.global.commitment, Some(CommitmentConfig::finalized()));
+}
+
+/// Arguments of a command and of those below it that are addresses.
+fn addresses(command: &clap::Command) -> usize {
+    let address = std::any::TypeId::of::<Pubkey>();
+    let own = command.get_arguments().filter(|arg| arg.get_value_parser().type_id() == address).count();
+    own + command.get_subcommands().map(addresses).sum::<usize>()
+}
+
+#[test]
+fn a_wrong_address_is_told_what_one_is() {
+    let lines = [
+        "lease transfer 0:1 foo",
+        "lease list --market 1 --owner foo",
+        "lease claim --market 1 --cluster 3 --owner foo",
+        "lease open --market 1 --for 1d --metered --deposit 1 --spender foo",
+        "lease connect --market 1 --cluster 3 --owner foo",
+        "lease connect --market 1 --cluster 3 --buyer foo",
+        "lease cancel --market 1 --cluster 3 --buyer foo",
+        "lease settle --market 1 --cluster 3 --buyer foo",
+        "lease claim --market 1 --cluster 3 --buyer foo",
+        "lease close --market 1 --cluster 3 --buyer foo",
+        "machine show --market 1 --supplier foo",
+        "machine watch --market 1 --supplier foo",
+        "supplier show --market 1 --supplier foo",
+        "supplier claim --market 1 --supplier foo",
+        "keeper show --market 1 --keeper foo",
+        "keeper claim --market 1 --keeper foo",
+        "market authority --market 1 foo",
+        "market withdraw --market 1 --authority foo",
+        "log create --market 1 --operator foo",
+        "log show --market 1 --supplier foo",
+        "log operator --market 1 foo",
+    ];
+    for line in lines {
+        let error = parse(line).err().unwrap().to_string();
+        assert!(error.contains("'foo'") && error.contains("give an address: 32 bytes"), "{line}: {error}");
+    }
+    assert_eq!(addresses(&Cli::command()), lines.len(), "each has its line above");
+}
+
+/// Checks the help of a command and of those below it.
+fn check_help(command: &mut clap::Command, codes: bool) {
+    let (short, long) = (command.render_help().to_string(), command.render_long_help().to_string());
+    let name = command.get_name().to_owned();
+    let (own, global) = long.split_once("\nGlobal options:\n").unwrap_or_else(|| panic!("{name}: {long}"));
+    for flag in ["--config", "--url", "--yes", "--dry-run"] {
+        let defines = |line: &str| line.trim_start().starts_with('-') && line.contains(flag);
+        assert!(!own.lines().any(defines) && global.lines().any(defines), "{name} {flag}: {long}");
+    }
+    for (code, meaning) in EXIT_CODES.iter().filter(|_| codes) {
+        assert!(long.contains(&format!("{code} {meaning}")), "{name}: {long}");
+    }
+    assert!(short.contains("Exit codes: "), "{name}: {short}");
+    command.get_subcommands_mut().for_each(|below| check_help(below, true));
+}
+
+#[test]
+fn own_options_stand_first_and_every_command_tells_its_exit_codes() {
+    let mut command = with_exit_codes(Cli::command()).disable_help_subcommand(true).term_width(0);
+    command.build();
+    check_help(&mut command, true);
 }
 
 #[test]

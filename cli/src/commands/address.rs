@@ -20,6 +20,5 @@ impl fmt::Display for Address {
 
 /// Prints the wallet's address. Nothing is asked of the network.
 pub fn run(settings: &Settings) -> Result<(), Failure> {
-    settings.output.print(&Address { address: settings.wallet()?.pubkey().to_string() });
-    Ok(())
+    settings.output.print(&Address { address: settings.wallet()?.pubkey().to_string() })
 }

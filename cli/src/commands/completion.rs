@@ -1,11 +1,9 @@
 //! `leasehold completion`.
 
-use std::io::{self, Write};
-
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
 
-use crate::args::Cli;
+use crate::{args::Cli, failure::Failure, output::write};
 
 #[derive(Args)]
 pub struct CompletionArgs {
@@ -14,9 +12,9 @@ pub struct CompletionArgs {
     pub shell: Shell,
 }
 
-/// Prints a script for the shell. A reader that has gone away is no error.
-pub fn run(args: &CompletionArgs) {
-    let _ = io::stdout().lock().write_all(&script(args.shell));
+/// Prints a script for the shell.
+pub fn run(args: &CompletionArgs) -> Result<(), Failure> {
+    write(&script(args.shell))
 }
 
 fn script(shell: Shell) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! `leasehold man`.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -10,10 +10,12 @@ use clap_mangen::{
     Man,
     roff::{Roff, bold, roman},
 };
+use serde::Serialize;
 
 use crate::{
     args::Cli,
     failure::{EXIT_CODES, Failure},
+    output::Format,
     table::count,
     text::tell,
 };
@@ -25,15 +27,35 @@ pub struct ManArgs {
     pub dir: PathBuf,
 }
 
-pub fn run(args: &ManArgs) -> Result<(), Failure> {
-    let failed = |error| Failure::File { path: args.dir.clone(), error };
-    let pages = write(&args.dir).map_err(failed)?;
-    tell(format!("Wrote {} to {}", count(pages, "page"), args.dir.display()));
-    Ok(())
+/// What was written.
+#[derive(Debug, Serialize)]
+struct Written {
+    dir: PathBuf,
+    /// Names of the files in it.
+    pages: Vec<String>,
 }
 
-/// Writes a page for every command; returns how many.
-fn write(dir: &Path) -> io::Result<usize> {
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Wrote {} to {}", count(self.pages.len(), "page"), self.dir.display())
+    }
+}
+
+pub fn run(args: &ManArgs, output: Format) -> Result<(), Failure> {
+    let dir = args.dir.clone();
+    let failed = |error| Failure::File { path: dir.clone(), error };
+    let pages = write(&args.dir).map_err(failed)?;
+    let written = Written { dir, pages };
+    // For people it is news and no data: the pages are the data.
+    if output == Format::Display {
+        tell(written.to_string());
+        return Ok(());
+    }
+    output.print(&written)
+}
+
+/// Writes a page for every command; returns their files' names.
+fn write(dir: &Path) -> io::Result<Vec<String>> {
     fs::create_dir_all(dir)?;
     // The pages have a section of their own for what the help tells at its end.
     let mut cli = Cli::command().disable_help_subcommand(true).after_help(Resettable::Reset);
@@ -41,13 +63,14 @@ fn write(dir: &Path) -> io::Result<usize> {
     write_with_below(&cli, dir)
 }
 
-fn write_with_below(command: &Command, dir: &Path) -> io::Result<usize> {
+fn write_with_below(command: &Command, dir: &Path) -> io::Result<Vec<String>> {
     let source = format!("leasehold {}", command.get_version().unwrap_or_default());
     let man = Man::new(command.clone()).source(source);
-    fs::write(dir.join(man.get_filename()), page(&man, command)?)?;
-    let mut pages = 1;
+    let name = man.get_filename();
+    fs::write(dir.join(&name), page(&man, command)?)?;
+    let mut pages = vec![name];
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
-        pages += write_with_below(below, dir)?;
+        pages.extend(write_with_below(below, dir)?);
     }
     Ok(pages)
 }
@@ -132,13 +155,17 @@ mod tests {
     fn every_command_has_a_page_that_names_its_flags() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("man/man1");
-        let written = write(&dir).unwrap();
+        let written = write(&dir).unwrap().len();
         let mut cli = Cli::command().disable_help_subcommand(true);
         cli.build();
         let mut pages = 0;
         check(&cli, &dir, &mut pages);
         assert_eq!((written, fs::read_dir(&dir).unwrap().count()), (pages, pages));
         assert!(read(&dir, "leasehold-lease-open.1").contains("--max-deposit"));
+        let open = read(&dir, "leasehold-lease-open.1");
+        let (_, options) = open.split_once(".SH OPTIONS").unwrap();
+        let (own, global) = options.split_once(".SH \"GLOBAL OPTIONS\"").unwrap();
+        assert!(own.contains("--machines") && !own.contains("--keypair") && global.contains("--keypair"));
         let list = read(&dir, "leasehold-machine-list.1");
         assert!(list.contains(".PP\n.nf\n[[machine]]\nnode_key = "), "{list}");
         assert!(read(&dir, "leasehold-machine-detect.1").contains("fBLEASEHOLD_NVIDIA_SMIfR\nInstead"));
@@ -147,7 +174,7 @@ mod tests {
     #[test]
     fn a_folder_that_can_not_be_made_is_told() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let failed = run(&ManArgs { dir: file.path().join("below") }).unwrap_err();
+        let failed = run(&ManArgs { dir: file.path().join("below") }, Format::Display).unwrap_err();
         assert!(failed.code() == 2 && failed.to_string().contains("check the path"), "{failed}");
     }
 }

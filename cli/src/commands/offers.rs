@@ -100,8 +100,7 @@ pub async fn run(chain: &Chain, args: OffersArgs) -> Result<(), Failure> {
     if found.paused {
         tell(format!("leasehold: {}", Refusal::from(LeaseholdError::MarketPaused)));
     }
-    chain.settings.output.print(&found);
-    Ok(())
+    chain.settings.output.print(&found)
 }
 
 /// Machines that a lease from the next round on could have, were the market not paused.

@@ -25,8 +25,6 @@ use crate::{
 pub struct WishArgs {
     #[command(flatten)]
     pub market: MarketArgs,
-    #[command(flatten)]
-    pub criteria: CriteriaArgs,
     /// How many machines: of one board where one has enough, else the cheapest of all boards. One, with
     /// --metered, where it can be left out.
     #[arg(long, value_name = "COUNT", required_unless_present = "metered")]
@@ -38,6 +36,8 @@ pub struct WishArgs {
     /// Number of the one board to take them from [default: the cheapest that has enough, or several]
     #[arg(long, value_name = "NUMBER")]
     pub board: Option<u32>,
+    #[command(flatten)]
+    pub criteria: CriteriaArgs,
     #[command(flatten)]
     pub meter: MeterFlags,
 }
@@ -119,14 +119,11 @@ pub async fn run(chain: &Chain, args: WishArgs) -> Result<(), Failure> {
     let (wish, now) = (args.wish(&market)?, chain.fetch().now().await?);
     let lacking = Refusal::from(LeaseholdError::NotEnoughMachines);
     match pick(&market, &views, now, &wish) {
-        Ok(choice) => {
-            chain.settings.output.print(&Quoted::new(Offers::new(&market, &choice)));
-            Ok(())
-        }
+        Ok(choice) => chain.settings.output.print(&Quoted::new(Offers::new(&market, &choice))),
         Err(error) if error.refusal() == Some(lacking) => {
             let found = alternatives(&market, &views, now, &wish);
             let alternatives = found.iter().map(|found| Instead::new(&market, found)).collect();
-            chain.settings.output.print(&Quoted::instead(alternatives));
+            chain.settings.output.print(&Quoted::instead(alternatives))?;
             Err(error)
         }
         Err(error) => Err(error),

@@ -157,8 +157,8 @@ fn finish(settings: &Settings, proved: Result<(), Failure>, mut report: Report) 
         Err(Failure::NotProved(error)) => report.fail(error.to_string()),
         Err(_) => return proved,
     }
-    settings.output.print(&report);
-    proved
+    let printed = settings.output.print(&report);
+    proved.and(printed)
 }
 
 /// Checks the machine's signature, which needs nothing but the receipt.

@@ -6,17 +6,22 @@ mod record;
 mod snapshot;
 mod token;
 
+use std::error::Error;
+
 use anchor_lang::system_program;
 use futures::{StreamExt, TryStreamExt, stream};
 use leasehold::state::{Keeper, Lease, Market, Supplier};
-use solana_account_decoder_client_types::UiAccountEncoding;
+use serde_json::json;
+use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
 use solana_commitment_config::CommitmentConfig;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::{
-    client_error::Error as RpcError,
+    client_error::{Error as RpcError, ErrorKind},
     config::{RpcAccountInfoConfig, RpcProgramAccountsConfig},
     filter::{Memcmp, RpcFilterType},
+    request::RpcRequest,
+    response::Response,
 };
 
 pub use self::token::MintInfo;
@@ -53,11 +58,14 @@ pub enum FetchError {
     Busy,
 }
 
-/// What went wrong. The RPC client calls every failed question about an account a missing account.
+/// What went wrong, and the first cause of it: "Connection refused".
 fn reason(error: &RpcError) -> String {
-    let text = error.to_string();
-    let rest = text.strip_prefix("AccountNotFound: pubkey=").and_then(|rest| rest.split_once(": "));
-    rest.map_or(text.clone(), |(_, reason)| reason.to_owned())
+    let mut cause: &dyn Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let (text, cause) = (error.to_string(), cause.to_string());
+    if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
 }
 
 impl From<RpcError> for FetchError {
@@ -181,14 +189,22 @@ impl<'a> Fetch<'a> {
     }
 
     async fn raw(&self, address: Pubkey) -> Result<Option<Raw>, FetchError> {
-        let response = self.rpc.get_account_with_commitment(&address, self.commitment).await?;
-        let raw = response.value.map(|account| Raw {
-            address,
-            owner: account.owner,
-            lamports: account.lamports,
-            data: account.data,
-        });
-        Ok(raw.filter(Raw::is_created))
+        let config = RpcAccountInfoConfig {
+            encoding: Some(UiAccountEncoding::Base64Zstd),
+            commitment: Some(self.commitment),
+            ..Default::default()
+        };
+        // The RPC client's own question about an account calls every failure a missing account, without its cause.
+        let asked = json!([address.to_string(), config]);
+        let response: Response<Option<UiAccount>> = self.rpc.send(RpcRequest::GetAccountInfo, asked).await?;
+        let Some(account) = response.value else { return Ok(None) };
+        let (owner, data) = (account.owner.parse(), account.data.decode());
+        let (Ok(owner), Some(data)) = (owner, data) else {
+            let text = format!("the account {address} came in a form that can't be read");
+            return Err(RpcError::from(ErrorKind::Custom(text)).into());
+        };
+        let raw = Raw { address, owner, lamports: account.lamports, data };
+        Ok(Some(raw).filter(Raw::is_created))
     }
 
     async fn existing(&self, address: Pubkey) -> Result<Raw, FetchError> {
@@ -284,15 +300,21 @@ mod tests {
         data
     }
 
-    #[test]
-    fn a_node_that_is_not_reached_is_no_missing_account() {
-        use solana_rpc_client_api::{client_error::ErrorKind, request::RpcError as Request};
-        let asked = |text: &str| RpcError::from(ErrorKind::RpcError(Request::ForUser(text.to_owned())));
-        let error = FetchError::from(asked(
-            "AccountNotFound: pubkey=4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi: timed out",
-        ));
-        assert_eq!(error.to_string(), "the RPC node did not answer: timed out");
-        assert!(FetchError::from(asked("refused")).to_string().ends_with("refused"));
+    #[tokio::test]
+    async fn a_node_that_is_not_reached_is_no_missing_account_and_told_with_the_cause() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let market = snapshot().address;
+        let ask = async |rpc: RpcClient| Fetch::new(&rpc).market(market).await.unwrap_err().to_string();
+        let patience = std::time::Duration::from_millis(1);
+        let silent = ask(RpcClient::new_with_timeout(url.clone(), patience)).await;
+        assert!(
+            silent.starts_with("the RPC node did not answer: ") && silent.ends_with("timed out"),
+            "{silent}"
+        );
+        drop(listener);
+        let closed = ask(RpcClient::new(url)).await;
+        assert!(closed.contains(": Connection refused"), "{closed}");
     }
 
     #[test]

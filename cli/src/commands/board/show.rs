@@ -57,8 +57,7 @@ pub async fn run(chain: &Chain, args: BoardArgs) -> Result<(), Failure> {
     let address = address::board(&args.market.id.0, args.board);
     let board = chain.board(&args.market.id.0, args.board).await?;
     let now = chain.fetch().now().await?;
-    chain.settings.output.print(&Shown::new(&market, address, &board.view()?, now));
-    Ok(())
+    chain.settings.output.print(&Shown::new(&market, address, &board.view()?, now))
 }
 
 impl Shown {

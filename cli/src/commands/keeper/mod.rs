@@ -13,6 +13,7 @@ use solana_pubkey::Pubkey;
 use super::supplier::AmountArgs;
 use crate::{
     act::act,
+    args::parse_address,
     bonds::Bonds,
     chain::{Chain, MarketArgs, MarketView},
     failure::Failure,
@@ -62,6 +63,7 @@ pub struct ShowArgs {
     pub market: MarketArgs,
     /// Wallet of the keeper [default: the keypair's]
     #[arg(long, value_name = "WALLET")]
+    #[arg(value_parser = parse_address)]
     pub keeper: Option<Pubkey>,
 }
 

@@ -48,8 +48,7 @@ pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
     let keeper = account(chain, &market.reference.address, &wallet).await?;
     let boards = chain.boards(&args.market.id.0, None).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    chain.settings.output.print(&Shown::new(&market, &keeper, &views));
-    Ok(())
+    chain.settings.output.print(&Shown::new(&market, &keeper, &views))
 }
 
 impl Shown {

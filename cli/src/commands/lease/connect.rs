@@ -7,8 +7,6 @@ mod login;
 mod ray;
 mod ssh;
 
-use std::io::{self, Write};
-
 use clap::{Args, ValueEnum};
 use leasehold::state::LeaseState;
 use solana_pubkey::Pubkey;
@@ -22,10 +20,11 @@ use super::{
     tied::{Cluster, load_cluster},
 };
 use crate::{
+    args::parse_address,
     chain::{Chain, MarketId},
     failure::Failure,
     live::span,
-    output::Format,
+    output::{Format, write},
     progress::patiently,
     text::tell,
     time::{rfc3339, start_of},
@@ -44,9 +43,11 @@ pub struct ConnectArgs {
     pub cluster: Option<u64>,
     /// Wallet that owns the cluster's leases [default: the keypair's]
     #[arg(long, value_name = "WALLET", conflicts_with = "id")]
+    #[arg(value_parser = parse_address)]
     pub owner: Option<Pubkey>,
     /// Take also the cluster's leases that this wallet opened and then gave to the owner.
     #[arg(long, value_name = "WALLET", requires = "cluster", conflicts_with = "id")]
+    #[arg(value_parser = parse_address)]
     pub buyer: Option<Pubkey>,
     /// Keep machines at addresses of private networks, which are left out otherwise: for test networks.
     #[arg(long)]
@@ -100,13 +101,8 @@ pub async fn run(chain: &Chain, args: ConnectArgs) -> Result<(), Failure> {
     }
     match output {
         Printed::As(format) => format.print(&inventory),
-        Printed::Text(form) => {
-            let text = text(&inventory, form, &login)?;
-            // A reader that has gone away is no error.
-            let _ = io::stdout().lock().write_all(text.as_bytes());
-        }
+        Printed::Text(form) => write(text(&inventory, form, &login)?.as_bytes()),
     }
-    Ok(())
 }
 
 /// What is printed: the inventory itself, or a file made of it.

@@ -9,6 +9,7 @@ use solana_pubkey::Pubkey;
 
 use super::tied::{Cluster, load_cluster};
 use crate::{
+    args::parse_address,
     chain::{Chain, MarketId, MarketView},
     failure::Failure,
     plan::Plan,
@@ -38,6 +39,7 @@ pub struct LeasesArgs {
     pub cluster: Option<u64>,
     /// Take also the cluster's leases that this wallet opened and then gave to the owner.
     #[arg(long, value_name = "WALLET", requires = "cluster", conflicts_with = "id")]
+    #[arg(value_parser = parse_address)]
     pub buyer: Option<Pubkey>,
     /// The market, by number or by address; needed unless the lease is named by its address.
     #[arg(long, env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]

@@ -66,8 +66,7 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
             leases.push(Line::new(&market, lease.address, &data.view()?, &lease.account)?);
         }
     }
-    chain.settings.output.print(&Leases { owner: owner.to_string(), leases });
-    Ok(())
+    chain.settings.output.print(&Leases { owner: owner.to_string(), leases })
 }
 
 /// Whether a lease is a wallet's, and of a cluster where one is named.

@@ -75,7 +75,7 @@ pub async fn quote(chain: &Chain, args: WishArgs) -> Result<(), Failure> {
         Err(error) if error.refusal() == Some(lacking) => None,
         Err(_) => return found.map(|_| ()),
     };
-    chain.settings.output.print(&MeteredQuote { fits: offer.is_some(), offer });
+    chain.settings.output.print(&MeteredQuote { fits: offer.is_some(), offer })?;
     found.map(|_| ())
 }
 
@@ -104,8 +104,7 @@ pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
             Err(error) => tell(format!("Which machine it got could not be read: {error}: see `lease show`")),
         }
     }
-    chain.settings.output.print(&outcome);
-    failure.map_or(Ok(()), Err)
+    chain.settings.output.end(&outcome, failure)
 }
 
 /// The machine that a lease got.

@@ -21,6 +21,7 @@ use self::{
 };
 use super::quote::WishArgs;
 use crate::{
+    args::parse_address,
     chain::{Chain, MarketArgs},
     criteria::Length,
     failure::Failure,
@@ -86,6 +87,7 @@ pub struct OpenArgs {
     /// Ed25519 key that is to sign call tokens and vouchers, with --metered: the public half in base58 [default: the
     /// wallet, which is such a key as well]
     #[arg(long, requires = "metered", value_name = "PUBKEY")]
+    #[arg(value_parser = parse_address)]
     pub spender: Option<Pubkey>,
 }
 
@@ -95,6 +97,7 @@ pub struct ListArgs {
     pub market: MarketArgs,
     /// Wallet that owns the leases [default: the keypair's]
     #[arg(long, value_name = "WALLET")]
+    #[arg(value_parser = parse_address)]
     pub owner: Option<Pubkey>,
     /// Only leases with this cluster number.
     #[arg(long, value_name = "NUMBER")]
@@ -118,6 +121,7 @@ pub struct TransferArgs {
     #[command(flatten)]
     pub lease: LeaseArgs,
     /// Wallet that gets it.
+    #[arg(value_parser = parse_address)]
     pub new_owner: Pubkey,
 }
 
@@ -138,6 +142,7 @@ pub struct ClaimArgs {
     pub leases: LeasesArgs,
     /// Wallet that owns the leases and is paid [default: the keypair's]
     #[arg(long, value_name = "WALLET")]
+    #[arg(value_parser = parse_address)]
     pub owner: Option<Pubkey>,
 }
 

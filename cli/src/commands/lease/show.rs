@@ -66,8 +66,7 @@ pub struct Node {
 }
 
 pub async fn run(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
-    chain.settings.output.print(&Shown::new(&args.load(chain).await?)?);
-    Ok(())
+    chain.settings.output.print(&Shown::new(&args.load(chain).await?)?)
 }
 
 impl Shown {

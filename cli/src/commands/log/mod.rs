@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     act::act,
+    args::parse_address,
     chain::{Chain, MarketArgs},
     failure::Failure,
 };
@@ -41,6 +42,7 @@ pub struct CreateArgs {
     pub market: MarketArgs,
     /// Wallet that may append besides the supplier's, as that of the node [default: only the supplier's]
     #[arg(long, value_name = "PUBKEY")]
+    #[arg(value_parser = parse_address)]
     pub operator: Option<Pubkey>,
 }
 
@@ -50,6 +52,7 @@ pub struct ShowArgs {
     pub market: MarketArgs,
     /// Wallet of the supplier [default: the keypair's]
     #[arg(long, value_name = "WALLET")]
+    #[arg(value_parser = parse_address)]
     pub supplier: Option<Pubkey>,
 }
 
@@ -59,6 +62,7 @@ pub struct OperatorArgs {
     pub market: MarketArgs,
     /// Wallet that may append from now on, instead of the one before.
     #[arg(value_name = "PUBKEY")]
+    #[arg(value_parser = parse_address)]
     pub operator: Pubkey,
 }
 
@@ -99,8 +103,7 @@ async fn show(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
     let log = log(chain, &market.reference.supplier(&wallet), &wallet).await?;
     let boards = chain.boards(&args.market.id.0, None).await?;
     let views = boards.iter().map(FetchedBoard::view).collect::<Result<Vec<_>, _>>()?;
-    chain.settings.output.print(&show::Shown::new(&market, wallet, &log, &views)?);
-    Ok(())
+    chain.settings.output.print(&show::Shown::new(&market, wallet, &log, &views)?)
 }
 
 /// The log of a supplier's account, which must exist.

@@ -43,7 +43,7 @@ pub struct DetectArgs {
     #[arg(long, value_name = "NUMBER")]
     pub region: u8,
     /// Address and UDP port at which it answers keepers: 203.0.113.7:7000.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = super::endpoint::parse)]
     pub endpoint: SocketAddr,
     /// Price of an hour of the machine, in the market's payment mint.
     #[arg(long, value_name = "AMOUNT")]
@@ -72,8 +72,7 @@ pub async fn run(chain: &Chain, args: DetectArgs) -> Result<(), Failure> {
     let key = args.key.read()?;
     let gpus = gpus::parse(&ask(&args.nvidia_smi).await?)?;
     let market = chain.market(args.market.id.0).await?;
-    chain.settings.output.print(&Detected::new(&args, key, &gpus, &market)?);
-    Ok(())
+    chain.settings.output.print(&Detected::new(&args, key, &gpus, &market)?)
 }
 
 /// What nvidia-smi answers.

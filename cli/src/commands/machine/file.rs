@@ -12,7 +12,7 @@ use leasehold::{
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{key::node_key, rows::Row};
-use crate::{chain::MarketView, criteria::Country, failure::Failure};
+use crate::{chain::MarketView, criteria::Country, failure::Failure, text::quoted};
 
 /// A machine to list.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -30,6 +30,7 @@ pub struct Entry {
     #[serde(default, deserialize_with = "truth")]
     pub metered: bool,
     /// Address and UDP port where it answers keepers.
+    #[serde(deserialize_with = "super::endpoint::deserialize")]
     pub endpoint: SocketAddr,
     /// Of a machine and hour.
     pub price: String,
@@ -70,7 +71,10 @@ pub fn machines(rows: &[Row<Entry>], market: &MarketView) -> Result<Vec<Machine>
 impl Entry {
     pub fn machine(&self, market: &MarketView) -> Result<Machine, Failure> {
         let input = |what: &str| Failure::Input(what.to_owned());
-        let country: Country = self.country.parse().map_err(input)?;
+        let country: Country = self
+            .country
+            .parse()
+            .map_err(|error| Failure::Input(format!("{} is no country: {error}", quoted(&self.country))))?;
         let price = market.payment.parse(&self.price)?.amount;
         if price == 0 {
             return Err(input("the price is zero: name one"));
@@ -150,7 +154,7 @@ pub mod tests {
     fn a_mistake_names_its_machine() {
         for (from, to, expected) in [
             ("RTX 4090", "H100", "machine 2: \"H100\" is no class"),
-            ("\"DE\"", "\"XX\"", "machine 2: give a code of ISO 3166-1"),
+            ("\"DE\"", "\"XX\"", "machine 2: \"XX\" is no country: give a code of ISO 3166-1"),
             ("0.35", "0.0000001", "machine 2: 0.0000001 has more decimals"),
             ("0.35", "0", "machine 2: the price is zero"),
             ("gpus = 2", "gpus = 0", "machine 2: it has no GPUs"),
@@ -202,10 +206,10 @@ pub mod tests {
     fn a_mistake_names_its_line() {
         for (from, to, expected) in [
             ("RTX 4090", "H100", "line 3: \"H100\" is no class"),
-            ("RTX 4090,2", "RTX 4090,two", "line 3: gpus: invalid digit"),
+            ("RTX 4090,2", "RTX 4090,two", "line 3: gpus: \"two\" is no whole number: give digits"),
             ("0.35", "0.0000001", "line 3: 0.0000001 has more decimals"),
             ("0.35,", "0.35,maybe", "line 3: metered is true or false"),
-            (":7000", "", "line 3: invalid socket address"),
+            (":7000", "", "line 3: endpoint: \"203.0.113.7\": it has no port: give"),
         ] {
             let text = format!("{HEAD}{}{}", line([4; 32], ""), line([5; 32], "").replace(from, to));
             let error = csv(&text).unwrap_err();

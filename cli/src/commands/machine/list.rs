@@ -40,8 +40,7 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     if plan.steps.is_empty() {
         tell("These machines are on the board already: `leasehold machine reprice` changes them");
         let outcome = Outcome::of_nothing(&chain.on_market(plan), chain.settings.dry_run);
-        chain.settings.output.print(&outcome);
-        return Ok(());
+        return chain.settings.output.print(&outcome);
     }
     act(chain, plan).await
 }

@@ -2,6 +2,7 @@
 
 mod class;
 mod detect;
+mod endpoint;
 mod file;
 mod gpus;
 mod key;
@@ -24,6 +25,7 @@ use solana_pubkey::Pubkey;
 use self::{detect::DetectArgs, reprice::RepriceArgs, rows::FileFormat, slots::Slots};
 use crate::{
     act::act,
+    args::parse_address,
     chain::{Chain, MarketArgs, MarketView},
     criteria::Length,
     failure::Failure,
@@ -117,6 +119,7 @@ pub struct OwnArgs {
     pub market: MarketArgs,
     /// Wallet of the supplier [default: the keypair's]
     #[arg(long, value_name = "WALLET")]
+    #[arg(value_parser = parse_address)]
     pub supplier: Option<Pubkey>,
     /// Number of the board [default: all]
     #[arg(long, value_name = "NUMBER")]

@@ -174,7 +174,7 @@ mod tests {
             ("1,,x,", "line 3: \"x\" is no amount"),
             ("1,,1,soon", "line 3: give a number and r"),
             ("1,,,", "line 3: nothing changes"),
-            ("65536,,1,", "line 3: slot: number too large"),
+            ("65536,,1,", "line 3: slot: \"65536\" is too large"),
             ("3,,1,", "(slot 3)"),
         ] {
             let file = format!("slot,node_key,price,for\n0,,1,\n{line}\n");

@@ -1,14 +1,18 @@
 //! Files with something for each machine: a section in TOML, a line in CSV.
 
-use std::{fmt, io, path::Path};
+use std::{
+    fmt, io,
+    num::{IntErrorKind, ParseIntError},
+    path::Path,
+};
 
 use clap::ValueEnum;
-use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
+use csv::{DeserializeErrorKind, ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     failure::Failure,
-    text::{mistake, toml_mistake},
+    text::{mistake, quoted, toml_mistake},
 };
 
 /// How a file of machines is written.
@@ -49,7 +53,7 @@ pub struct Row<T> {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sections<T> {
-    #[serde(rename = "machine")]
+    #[serde(rename = "machine", default = "Vec::new")]
     pub machines: Vec<T>,
 }
 
@@ -75,10 +79,11 @@ pub fn read<T: DeserializeOwned>(path: &Path, format: Option<FileFormat>) -> Res
 /// Reads the text of a file. Spreadsheets write a mark of byte order first, and line breaks of two characters.
 pub fn parse<T: DeserializeOwned>(text: &str, format: FileFormat) -> Result<Vec<Row<T>>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
-    match format {
-        FileFormat::Toml => sections(&text),
-        FileFormat::Csv => lines(&text),
-    }
+    let (rows, empty) = match format {
+        FileFormat::Toml => (sections(&text)?, "add a section [[machine]] for each"),
+        FileFormat::Csv => (lines(&text)?, "add a line for each, below the names of the fields"),
+    };
+    if rows.is_empty() { Err(format!("it names no machine: {empty}")) } else { Ok(rows) }
 }
 
 fn sections<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
@@ -102,7 +107,7 @@ fn lines<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
             return Err(format!("{place}: it has {} fields, and the head {}", record.len(), head.len()));
         }
         let entry = record.deserialize(Some(&head));
-        let entry = entry.map_err(|error| format!("{place}: {}", wrong(&error, &head)))?;
+        let entry = entry.map_err(|error| format!("{place}: {}", wrong(&error, &head, &record)))?;
         rows.push(Row { place, entry });
     }
     Ok(rows)
@@ -116,13 +121,25 @@ fn line(text: &str, record: &StringRecord) -> u64 {
     Position::line(position).saturating_add(u64::try_from(empty).unwrap_or_default())
 }
 
-/// What is wrong with a line, with the name of the field where that is known.
-fn wrong(error: &csv::Error, head: &StringRecord) -> String {
+/// What is wrong with a line, with name and value of the field where they are known.
+fn wrong(error: &csv::Error, head: &StringRecord, record: &StringRecord) -> String {
     let ErrorKind::Deserialize { err, .. } = error.kind() else { return mistake(&error.to_string()) };
-    let field = err.field().and_then(|field| head.get(usize::try_from(field).ok()?));
-    match field {
-        Some(field) => mistake(&format!("{field}: {}", err.kind())),
-        None => mistake(&err.kind().to_string()),
+    let field = err.field().and_then(|field| usize::try_from(field).ok());
+    let Some((name, value)) = field.and_then(|field| head.get(field).zip(record.get(field))) else {
+        return mistake(&err.kind().to_string());
+    };
+    match err.kind() {
+        DeserializeErrorKind::ParseInt(error) => mistake(&format!("{name}: {}", number(value, error))),
+        kind => mistake(&format!("{name}: {kind}")),
+    }
+}
+
+/// Why a value is not the number that it has to be.
+fn number(value: &str, error: &ParseIntError) -> String {
+    match error.kind() {
+        IntErrorKind::Empty => "it is empty: give a whole number".to_owned(),
+        IntErrorKind::PosOverflow => format!("{} is too large: give a smaller number", quoted(value)),
+        _ => format!("{} is no whole number: give digits alone", quoted(value)),
     }
 }
 
@@ -157,8 +174,8 @@ mod tests {
     #[test]
     fn a_mistake_names_line_and_field() {
         for (text, expected) in [
-            ("name,count\na,1\nb,x", "line 3: count: invalid digit"),
-            ("name,count\r\na,1\r\n\r\nb,256", "line 4: count: number too large"),
+            ("name,count\na,1\nb,x", "line 3: count: \"x\" is no whole number: give digits alone"),
+            ("name,count\r\na,1\r\n\r\nb,256", "line 4: count: \"256\" is too large: give a smaller number"),
             ("name,count\na,1\nb", "line 3: it has 1 fields, and the head 2"),
             ("name,count\na,1,\n", "line 2: it has 3 fields, and the head 2"),
             ("name;count\na;1", "line 2: unknown field `name;count`"),
@@ -169,7 +186,26 @@ mod tests {
             let error = csv(text).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         }
-        assert!(csv("").unwrap().is_empty() && csv("name,count\n").unwrap().is_empty());
+        assert!(csv("name,count\na,\n").unwrap_err().starts_with("line 2: count: it is empty: give"));
+    }
+
+    #[test]
+    fn a_file_without_machines_is_wrong_in_either_form() {
+        for (text, format) in [
+            ("", FileFormat::Toml),
+            ("machine = []", FileFormat::Toml),
+            ("", FileFormat::Csv),
+            ("name,count\n,\n", FileFormat::Csv),
+        ] {
+            let error = parse::<Pair>(text, format).unwrap_err();
+            assert!(error.starts_with("it names no machine: add a"), "{text:?}: {error}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["empty.toml", "empty.csv"] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            assert_eq!(read::<Pair>(&path, None).unwrap_err().code(), 2, "{name}");
+        }
     }
 
     #[test]

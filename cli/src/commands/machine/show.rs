@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    io::{self, Write},
     net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
@@ -18,7 +17,7 @@ use crate::{
     chain::{Chain, MarketView},
     criteria::Country,
     failure::Failure,
-    output::Format,
+    output::{Format, write},
     table::Table,
     time::{rfc3339, start_of},
 };
@@ -89,12 +88,10 @@ pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
     let shown = Machines::new(&view, &views, &wallet);
     if node_config {
         shown.require_some()?;
-        // A reader that has gone away is no error.
-        let _ = io::stdout().lock().write_all(shown.node_config().as_bytes());
+        write(shown.node_config().as_bytes())
     } else {
-        chain.settings.output.print(&shown);
+        chain.settings.output.print(&shown)
     }
-    Ok(())
 }
 
 impl Machines {

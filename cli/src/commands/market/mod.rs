@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueHint};
 use solana_pubkey::Pubkey;
 
 use crate::{
+    args::parse_address,
     chain::{Chain, MarketArgs},
     failure::Failure,
 };
@@ -64,6 +65,7 @@ pub struct AuthorityArgs {
     pub market: MarketArgs,
     /// Wallet to offer the market to.
     #[arg(required_unless_present_any = ["withdraw", "accept"])]
+    #[arg(value_parser = parse_address)]
     pub offered: Option<Pubkey>,
     /// Take the offer back.
     #[arg(long, conflicts_with_all = ["offered", "accept"])]
@@ -88,6 +90,7 @@ pub struct WithdrawArgs {
     pub boards: BoardsArgs,
     /// Wallet that is the market's authority and is paid [default: the keypair's]
     #[arg(long, value_name = "WALLET")]
+    #[arg(value_parser = parse_address)]
     pub authority: Option<Pubkey>,
     /// Pay out the market's part of slashed stake instead.
     #[arg(long)]

@@ -48,8 +48,7 @@ pub struct Shown {
 
 pub async fn run(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
     let market = chain.market(args.id.0).await?;
-    chain.settings.output.print(&Shown::new(&market));
-    Ok(())
+    chain.settings.output.print(&Shown::new(&market))
 }
 
 impl Shown {

@@ -10,6 +10,7 @@ use solana_pubkey::Pubkey;
 
 use crate::{
     act::act,
+    args::parse_address,
     chain::{Chain, MarketArgs},
     failure::Failure,
 };
@@ -48,6 +49,7 @@ pub struct WhoArgs {
     pub market: MarketArgs,
     /// Wallet of the supplier [default: the keypair's]
     #[arg(long, value_name = "WALLET")]
+    #[arg(value_parser = parse_address)]
     pub supplier: Option<Pubkey>,
 }
 

@@ -41,8 +41,7 @@ pub async fn run(chain: &Chain, args: WhoArgs) -> Result<(), Failure> {
     let supplier = super::account(chain, &market.reference.address, &wallet).await?;
     let boards = chain.boards(&args.market.id.0, None).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    chain.settings.output.print(&Shown::new(&market, &supplier, &views));
-    Ok(())
+    chain.settings.output.print(&Shown::new(&market, &supplier, &views))
 }
 
 impl Shown {

@@ -66,8 +66,7 @@ pub async fn run(chain: &Chain, args: TokenArgs) -> Result<(), Failure> {
         confirm(&chain.settings)?;
         issued.sign(&key, token);
     }
-    chain.settings.output.print(&issued);
-    Ok(())
+    chain.settings.output.print(&issued)
 }
 
 /// Unix seconds of this machine.

@@ -17,6 +17,7 @@ use crate::{
     commands::lease::leased::{LeaseArgs, Leased},
     failure::Failure,
     node::{Node, Tab},
+    stop,
     text::tell,
 };
 
@@ -58,15 +59,16 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
         draft.voucher = Some(signed.to_base64());
         if let Some(node) = &node {
             tell(format!("Handing it in at {}", node.url()));
+            stop::sends().map_err(|_| Failure::Interrupted)?;
             handed_in = node.hand_in(&signed).await.map(|best| {
                 draft.best = Some(leased.market.payment.money(best));
             });
         }
     }
     // Printed whether it was taken or not: the node may have it, and whoever has it can redeem it.
-    chain.settings.output.print(&draft);
+    let printed = chain.settings.output.print(&draft);
     handed_in?;
-    draft.end()
+    draft.end().and(printed)
 }
 
 /// Refuses to sign whatever a node names where nobody looks at it first.

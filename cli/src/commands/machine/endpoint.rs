@@ -1,0 +1,53 @@
+//! Where a machine answers, as people write it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+use crate::text::quoted;
+
+/// Reads an IP address and port. A board keeps no names of hosts.
+pub fn parse(text: &str) -> Result<SocketAddr, String> {
+    let give = "give an IP address and a port, as 203.0.113.7:7000 or [2001:db8::7]:7000";
+    if let Ok(endpoint) = text.parse() {
+        return Ok(endpoint);
+    }
+    let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
+    let is_address = text.parse::<IpAddr>().is_ok();
+    let is_name =
+        host.contains(|character: char| character.is_ascii_alphabetic()) && !host.contains([':', '[']);
+    Err(match (is_address, is_name) {
+        (true, _) => format!("it has no port: {give}"),
+        (_, true) => format!("it is the name of a host, and a board keeps IP addresses: {give}"),
+        _ => give.to_owned(),
+    })
+}
+
+/// Reads it from a file.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse(&text).map_err(|error| D::Error::custom(format!("endpoint: {}: {error}", quoted(&text))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_by_name_and_a_missing_port_are_told_as_such() {
+        assert_eq!(parse("203.0.113.7:7000").unwrap().port(), 7_000);
+        assert!(parse("[2001:db8::7]:7000").is_ok());
+        for (text, expected) in [
+            ("gpu.example.com:7000", "it is the name of a host"),
+            ("localhost", "it is the name of a host"),
+            ("203.0.113.7", "it has no port"),
+            ("2001:db8::7", "it has no port"),
+            ("203.0.113.7:70000", "give an IP address"),
+            ("[2001:db8::7]", "give an IP address"),
+            ("", "give an IP address"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with(expected) && error.contains("as 203.0.113.7:7000"), "{text}: {error}");
+        }
+    }
+}
