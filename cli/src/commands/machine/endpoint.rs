@@ -1,7 +1,8 @@
 //! Where a machine answers, as people write it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use leasehold::state::Endpoint;
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::text::quoted;
@@ -21,6 +22,31 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
         (_, true) => format!("it is the name of a host, and a board keeps IP addresses: {give}"),
         _ => give.to_owned(),
     })
+}
+
+/// The same, as a board has it.
+pub fn address(endpoint: &Endpoint) -> SocketAddr {
+    SocketAddr::new(IpAddr::from(Ipv6Addr::from(endpoint.ip)).to_canonical(), endpoint.port())
+}
+
+/// Whether an address leads into this machine or its own network, or nowhere. Suppliers choose it.
+pub fn is_astray(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let shared = first == 100 && second & 0xc0 == 64;
+            let benchmark = first == 198 && second & 0xfe == 18;
+            let protocol = first == 192 && second == 0 && ip.octets()[2] == 0;
+            let local = ip.is_loopback() || ip.is_private() || ip.is_link_local() || shared;
+            local || benchmark || protocol || first == 0 || first >= 224
+        }
+        // Only 2000::/3 is given out for the internet; of it, 6to4 and Teredo lead to addresses of IPv4, which
+        // may be any.
+        IpAddr::V6(ip) => {
+            let [first, second, ..] = ip.segments();
+            first & 0xe000 != 0x2000 || first == 0x2002 || (first == 0x2001 && second == 0)
+        }
+    }
 }
 
 /// Reads it from a file.

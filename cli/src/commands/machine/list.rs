@@ -11,7 +11,11 @@ use leasehold_client::{board::BoardView, error::Refusal, listing};
 use serde_json::json;
 use solana_pubkey::Pubkey;
 
-use super::{ListArgs, file, rows};
+use super::{
+    ListArgs,
+    endpoint::{address, is_astray},
+    file, rows,
+};
 use crate::{
     act::act,
     bonds::Bonds,
@@ -112,6 +116,16 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
         let value = json!({ "lowest": low, "highest": high });
         plan = plan.fact_as("Prices:", "prices", format!("{from}{high} for a machine and hour"), value);
     }
+    let astray = machines.iter().map(|machine| address(&machine.endpoint)).filter(|at| is_astray(at.ip()));
+    let astray: Vec<_> = astray.collect();
+    if let Some(first) = astray.first() {
+        let text = format!(
+            "{} of them at addresses that are none of the internet, as {first}: where they are not on keepers' own \
+             network, they count as down",
+            astray.len()
+        );
+        plan = plan.fact_as("BEWARE:", "private_endpoints", text, astray.len());
+    }
     let metered = machines.iter().filter(|machine| machine.traits.flags & Traits::METERED != 0).count();
     let keys = machines.iter().map(|machine| Pubkey::new_from_array(machine.node_key).to_string());
     let keys: Vec<_> = keys.collect();
@@ -200,6 +214,22 @@ mod tests {
             total += machines.len();
         }
         assert_eq!((total, &plan.details()["committed_until"]), (40, &1_145.into()));
+    }
+
+    #[test]
+    fn machines_that_keepers_may_not_reach_are_told() {
+        let named = |endpoints: [&str; 2]| {
+            let machines = endpoints.map(|text| {
+                let mut machine = machines(&section(1)).unwrap()[0];
+                machine.endpoint.ip = text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+                machine
+            });
+            let plan = super::listed(Plan::new("List"), &view(), &machines);
+            plan.facts.into_iter().find(|fact| fact.label == "BEWARE:").map(|fact| fact.text)
+        };
+        assert_eq!(named(["::ffff:203.0.113.7", "2a00::7"]), None);
+        let text = named(["::ffff:203.0.113.7", "::ffff:10.0.0.8"]).unwrap();
+        assert!(text.starts_with("1 of them") && text.contains("as 10.0.0.8:"), "{text}");
     }
 
     #[test]

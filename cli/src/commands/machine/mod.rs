@@ -2,7 +2,7 @@
 
 mod class;
 mod detect;
-mod endpoint;
+pub mod endpoint;
 mod file;
 mod gpus;
 mod key;

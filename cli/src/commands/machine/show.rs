@@ -1,9 +1,6 @@
 //! `leasehold machine show`.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-};
+use std::{fmt, net::SocketAddr};
 
 use clap::Args;
 use leasehold::state::{Slot, SlotState, Traits};
@@ -11,7 +8,7 @@ use leasehold_client::{board::BoardView, fetch::Fetched};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
-use super::OwnArgs;
+use super::{OwnArgs, endpoint::address};
 use crate::{
     amount::Money,
     chain::{Chain, MarketView},
@@ -149,10 +146,7 @@ impl Line {
             country: Country(slot.traits.country).to_string(),
             region: slot.traits.region,
             metered: slot.traits.flags & Traits::METERED != 0,
-            endpoint: SocketAddr::new(
-                IpAddr::from(Ipv6Addr::from(slot.endpoint.ip)).to_canonical(),
-                slot.endpoint.port(),
-            ),
+            endpoint: address(&slot.endpoint),
             price: market.payment.money(slot.price),
             score: slot.score,
             committed_until: slot.committed_until,
@@ -234,7 +228,7 @@ BOARD  SLOT  GEN  STATE   LEASE  CLASS     GPUS  PRICE/H  BOND   EARNED  UP  DOW
             slots[1].generation = 2;
             slots[1].node_key = [77; 32];
             slots[1].traits.flags = Traits::METERED;
-            slots[1].endpoint.ip = "::ffff:203.0.113.7".parse::<Ipv6Addr>().unwrap().octets();
+            slots[1].endpoint.ip = "::ffff:203.0.113.7".parse::<std::net::Ipv6Addr>().unwrap().octets();
             slots[1].endpoint.port = 7_000u16.to_le_bytes();
         });
         Machines::new(&view(), &[data.view().unwrap()], &wallet(0))

@@ -1,6 +1,6 @@
 //! A machine that serves a lease, and where it is.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use leasehold::state::{Slot, Verdict};
 use leasehold_client::board::BoardView;
@@ -8,7 +8,11 @@ use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::super::leased::Leased;
-use crate::{criteria::Country, table::count};
+use crate::{
+    commands::machine::endpoint::{address, is_astray},
+    criteria::Country,
+    table::count,
+};
 
 /// A machine of a lease.
 #[derive(Clone, Debug, Serialize)]
@@ -47,7 +51,7 @@ impl Host {
             class: leased.market.class_name(slot.traits.class),
             gpus: slot.traits.gpus,
             country: Country(slot.traits.country).to_string(),
-            address: IpAddr::from(Ipv6Addr::from(slot.endpoint.ip)).to_canonical(),
+            address: address(&slot.endpoint).ip(),
             probe_port: slot.endpoint.port(),
             now: match last.and_then(|last| view.header.verdict(slot, last)) {
                 Some(Verdict::Up) => "up",
@@ -85,22 +89,7 @@ impl Host {
 
     /// Whether its address leads into this machine or its own network, or nowhere. Suppliers choose it.
     pub fn is_astray(&self) -> bool {
-        match self.address {
-            IpAddr::V4(ip) => {
-                let [first, second, ..] = ip.octets();
-                let shared = first == 100 && second & 0xc0 == 64;
-                let benchmark = first == 198 && second & 0xfe == 18;
-                let protocol = first == 192 && second == 0 && ip.octets()[2] == 0;
-                let local = ip.is_loopback() || ip.is_private() || ip.is_link_local() || shared;
-                local || benchmark || protocol || first == 0 || first >= 224
-            }
-            // Only 2000::/3 is given out for the internet; of it, 6to4 and Teredo lead to addresses of IPv4, which
-            // may be any.
-            IpAddr::V6(ip) => {
-                let [first, second, ..] = ip.segments();
-                first & 0xe000 != 0x2000 || first == 0x2002 || (first == 0x2001 && second == 0)
-            }
-        }
+        is_astray(self.address)
     }
 }
 
@@ -122,9 +111,9 @@ pub mod tests {
     fn a_mapped_address_is_told_as_it_was_before() {
         let mut leased = sample(1);
         change(&mut leased.data.account, |_, slots| {
-            slots[0].endpoint.ip = "::ffff:203.0.113.7".parse::<Ipv6Addr>().unwrap().octets();
+            slots[0].endpoint.ip = "::ffff:203.0.113.7".parse::<std::net::Ipv6Addr>().unwrap().octets();
             slots[0].endpoint.port = 7_000u16.to_le_bytes();
-            slots[1].endpoint.ip = "2a00::7".parse::<Ipv6Addr>().unwrap().octets();
+            slots[1].endpoint.ip = "2a00::7".parse::<std::net::Ipv6Addr>().unwrap().octets();
         });
         let view = leased.view().unwrap();
         let host = |slot| Host::new(&leased, &view, slot, view.slot(slot).unwrap());
