@@ -11,6 +11,7 @@ pub mod instruction;
 pub mod invariants;
 pub mod listing;
 pub mod market;
+pub mod network;
 pub mod packet;
 pub mod probe;
 pub mod quote;

@@ -1,6 +1,8 @@
 //! Which endpoints are probed. Suppliers choose them, so they are not to be trusted.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
+
+use leasehold_client::network::is_public;
 
 /// The address to send to, or `None` where nothing may be sent.
 pub(super) fn probeable(endpoint: SocketAddr, allow_private: bool) -> Option<SocketAddr> {
@@ -10,37 +12,7 @@ pub(super) fn probeable(endpoint: SocketAddr, allow_private: bool) -> Option<Soc
             IpAddr::V4(v4) => v4.octets()[0] != 0 && !v4.is_multicast() && !v4.is_broadcast(),
             IpAddr::V6(v6) => !v6.is_unspecified() && !v6.is_multicast(),
         };
-    let public = match ip {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => is_public_v6(v6),
-    };
-    (possible && (public || allow_private)).then(|| SocketAddr::new(ip, endpoint.port()))
-}
-
-/// Networks that RFC 6890's registry does not list as reachable from everywhere.
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    let shared = a == 100 && b & 0xc0 == 64;
-    let benchmark = a == 198 && b & 0xfe == 18;
-    let protocol = a == 192 && b == 0 && c == 0;
-    let reserved = a >= 240;
-    !(ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_documentation()
-        || shared
-        || benchmark
-        || protocol
-        || reserved)
-}
-
-/// Global unicast, 2000::/3, without documentation, 6to4 and Teredo, which lead to IPv4 addresses that
-/// would have to be judged themselves.
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let [first, second, ..] = ip.segments();
-    let documentation = (first == 0x2001 && second == 0xdb8) || (first == 0x3fff && second & 0xf000 == 0);
-    let carries_v4 = first == 0x2002 || (first == 0x2001 && second == 0);
-    first & 0xe000 == 0x2000 && !documentation && !carries_v4
+    (possible && (is_public(ip) || allow_private)).then(|| SocketAddr::new(ip, endpoint.port()))
 }
 
 #[cfg(test)]

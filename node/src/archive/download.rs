@@ -2,11 +2,12 @@
 
 use super::check::expected_len;
 use leasehold::state::BatchHeader;
+use leasehold_client::network::is_public;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,31 +102,6 @@ impl Resolve for PublicOnly {
             Ok(Box::new(public.into_iter()) as Addrs)
         })
     }
-}
-
-/// Networks that the registry of RFC 6890 lists as reachable from everywhere.
-fn is_public(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => is_public_v6(v6),
-    }
-}
-
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    let shared = a == 100 && b & 0xc0 == 64;
-    let benchmark = a == 198 && b & 0xfe == 18;
-    let protocol = a == 192 && b == 0 && c == 0;
-    let local = ip.is_private() || ip.is_loopback() || ip.is_link_local() || a == 0;
-    !(local || ip.is_documentation() || shared || benchmark || protocol || a >= 224)
-}
-
-/// Global unicast, 2000::/3, without documentation, 6to4 and Teredo, which lead to IPv4 addresses.
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let [first, second, ..] = ip.segments();
-    let documentation = (first == 0x2001 && second == 0xdb8) || (first == 0x3fff && second & 0xf000 == 0);
-    let carries_v4 = first == 0x2002 || (first == 0x2001 && second == 0);
-    first & 0xe000 == 0x2000 && !documentation && !carries_v4
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use leasehold::state::Endpoint;
+use leasehold_client::network::{is_documentation, is_public};
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::text::quoted;
@@ -29,24 +30,10 @@ pub fn address(endpoint: &Endpoint) -> SocketAddr {
     SocketAddr::new(IpAddr::from(Ipv6Addr::from(endpoint.ip)).to_canonical(), endpoint.port())
 }
 
-/// Whether an address leads into this machine or its own network, or nowhere. Suppliers choose it.
+/// Whether an address leads into this machine or its own network, or nowhere. Suppliers choose it. Those of examples
+/// lead nowhere either, but are no mistake that anybody makes.
 pub fn is_astray(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [first, second, ..] = ip.octets();
-            let shared = first == 100 && second & 0xc0 == 64;
-            let benchmark = first == 198 && second & 0xfe == 18;
-            let protocol = first == 192 && second == 0 && ip.octets()[2] == 0;
-            let local = ip.is_loopback() || ip.is_private() || ip.is_link_local() || shared;
-            local || benchmark || protocol || first == 0 || first >= 224
-        }
-        // Only 2000::/3 is given out for the internet; of it, 6to4 and Teredo lead to addresses of IPv4, which
-        // may be any.
-        IpAddr::V6(ip) => {
-            let [first, second, ..] = ip.segments();
-            first & 0xe000 != 0x2000 || first == 0x2002 || (first == 0x2001 && second == 0)
-        }
-    }
+    !is_public(ip) && !is_documentation(ip)
 }
 
 /// Reads it from a file.
