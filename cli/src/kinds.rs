@@ -36,7 +36,7 @@ pub fn kinds(market: &MarketView, board: &BoardView, slots: &[u16]) -> Vec<Kind>
     let machines = slots.iter().filter_map(|slot| board.slot(*slot));
     merged(machines.map(|machine| Kind {
         machines: 1,
-        down: usize::from(board.is_down(machine)),
+        down: usize::from(board.was_down(machine)),
         class: market.class_name(machine.traits.class),
         class_number: machine.traits.class,
         gpus: machine.traits.gpus,

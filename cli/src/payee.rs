@@ -6,7 +6,7 @@ use spl_associated_token_account_interface::{
     instruction::create_associated_token_account_idempotent, program as associated_token_account,
 };
 
-use crate::plan::Plan;
+use crate::{failure::Failure, plan::Plan};
 
 /// Bytes of a token account of Token-2022 with the one extension that associated accounts have; those of the
 /// classic program have five less.
@@ -39,6 +39,17 @@ impl Payee {
         ));
         plan.creates_shared(self.account, TOKEN_ACCOUNT)
     }
+}
+
+/// Refuses to pay anybody who was not named, whatever the RPC node says. `flag`: names another than the wallet.
+pub fn require_payee(what: &str, told: &Pubkey, meant: &Pubkey, flag: &str) -> Result<(), Failure> {
+    if told == meant {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!(
+        "the {what}'s {flag} is {told}, as the RPC node has it, and {meant} was to be paid: if you know that the \
+         other is right, name it by --{flag}"
+    )))
 }
 
 /// Whether it creates an associated token account that belongs to another than who pays its rent: whoever owns it

@@ -90,8 +90,18 @@ impl Plan {
 
     /// Adds an amount to know.
     pub fn money(self, label: &'static str, name: &'static str, money: Money) -> Self {
-        let value = serde_json::to_value(money).unwrap_or_default();
-        self.fact_as(label, name, money, value)
+        self.money_as(label, name, money, money)
+    }
+
+    /// The same with more words for people.
+    pub fn money_as(
+        self,
+        label: &'static str,
+        name: &'static str,
+        text: impl ToString,
+        money: Money,
+    ) -> Self {
+        self.fact_as(label, name, text, serde_json::to_value(money).unwrap_or_default())
     }
 
     pub fn spend(mut self, what: &'static str, money: Money, from: Pubkey) -> Self {

@@ -118,7 +118,7 @@ impl<'a> BoardView<'a> {
     }
 
     /// Whether a machine was down in the last closed round.
-    pub fn is_down(&self, slot: &Slot) -> bool {
+    pub fn was_down(&self, slot: &Slot) -> bool {
         let last = self.header.next_round.checked_sub(1);
         last.and_then(|last| self.header.verdict(slot, last)) == Some(Verdict::Down)
     }
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_machine_is_down_by_the_last_closed_round() {
         let mut data = snapshot().boards.remove(0).data;
-        let down = |data: &BoardData| data.view().unwrap().is_down(&data.view().unwrap().slots[0]);
+        let down = |data: &BoardData| data.view().unwrap().was_down(&data.view().unwrap().slots[0]);
         assert!(!down(&data));
         change(&mut data, |board, _| board.next_round = 996);
         assert!(down(&data), "in round 995");

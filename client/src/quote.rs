@@ -139,10 +139,43 @@ pub fn refundable(board: &BoardView, quote: &Quote, terms: &Terms) -> Result<u64
     let Some(rest) = quote.rounds.checked_sub(1).filter(|rest| *rest > 0) else { return Ok(0) };
     let terms = Terms { cancel_secs: pricing::cancel_secs(terms.round_secs, rest)?, ..*terms };
     quote.slots.iter().filter_map(|slot| board.slot(*slot)).try_fold(quote.deposit, |left, slot| {
-        let service =
-            Service { price: slot.price, agreed: quote.rounds, rounds: 1, up: 1, ..Service::default() };
-        Ok(sub(left, settlement::last(&service, &terms)?.payment.gross()?)?)
+        Ok(sub(left, owed_if_up(slot.price, quote.rounds, 1, &terms)?)?)
     })
+}
+
+/// Payment units, fees included, that a machine is owed in all that was up in every one of `rounds` rounds.
+fn owed_if_up(price: u64, agreed: u32, rounds: u32, terms: &Terms) -> Result<u64, Refusal> {
+    let service = Service { price, agreed, rounds, up: rounds, ..Service::default() };
+    Ok(settlement::last(&service, terms)?.payment.gross()?)
+}
+
+/// What cancelling a lease by the hour would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancellation {
+    /// The lease's last round then, and how many rounds earlier that is.
+    pub last: u32,
+    pub rest: u32,
+    /// Payment units that come back, where every machine is up until then: more where one is not.
+    pub refund: u64,
+}
+
+/// What cancelling a lease by the hour would do now, or why it can't be cancelled.
+pub fn cancellation(board: &BoardView, now: i64, lease: &Lease) -> Result<Cancellation, Refusal> {
+    lease.require_open()?;
+    lease.require_hourly()?;
+    // With the round that runs, its first at the earliest.
+    let last = board.header.round_at(now)?.max(lease.from);
+    let until = last.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+    let rest = lease.until.checked_sub(until).filter(|rest| *rest > 0).ok_or(LeaseholdError::LeaseOver)?;
+    let round_secs = lease.terms.round_secs;
+    let terms = Terms { cancel_secs: pricing::cancel_secs(round_secs, rest)?, ..lease.terms };
+    let refund = board.leased(lease.serial).try_fold(0, |sum, (_, slot)| {
+        let agreed = slot.lease_until.saturating_sub(slot.lease_from);
+        let held = Span::of_rounds(round_secs, agreed).cost_ceil(slot.price)?;
+        let owed = owed_if_up(slot.price, agreed, until.saturating_sub(slot.lease_from), &terms)?;
+        Ok::<_, Refusal>(add(sum, held.saturating_sub(owed))?)
+    })?;
+    Ok(Cancellation { last, rest, refund })
 }
 
 /// Payment units that `rounds` more rounds of a lease cost, or why it cannot be extended. One that is paid by

@@ -135,7 +135,7 @@ pub fn offers(
                 boards: Vec::new(),
             });
             line.machines = line.machines.saturating_add(1);
-            line.down = line.down.saturating_add(board.is_down(slot).into());
+            line.down = line.down.saturating_add(board.was_down(slot).into());
             line.score = line.score.max(slot.score);
             if line.boards.last() != Some(&board.header.index) {
                 line.boards.push(board.header.index);

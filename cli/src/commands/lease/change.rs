@@ -1,16 +1,10 @@
 //! `leasehold lease extend`, `cancel`, `transfer` and `replace`: what a lease's owner may change.
 
-use leasehold::{
-    error::LeaseholdError,
-    math::{
-        add,
-        pricing::{self, Span},
-    },
-};
+use leasehold::error::LeaseholdError;
 use leasehold_client::{
     error::Refusal,
     instruction,
-    quote::{extension, replacement},
+    quote::{Cancellation, cancellation, extension, replacement},
 };
 use solana_pubkey::Pubkey;
 
@@ -104,34 +98,20 @@ fn plan_extension(
 fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
     let Leased { lease, market, board, .. } = leased;
-    lease.require_open().map_err(Refusal::from)?;
-    lease.require_hourly().map_err(Refusal::from)?;
-    let view = leased.view()?;
-    // As the program has it: the lease ends with the round that runs, its first at the earliest.
-    let last = view.header.round_at(now).map_err(Refusal::from)?.max(lease.from);
-    let until = last.saturating_add(1);
-    let rest = lease.until.checked_sub(until).filter(|rest| *rest > 0);
-    let rest = rest.ok_or_else(|| {
-        let values = format!("its last round is {}, and {last} runs", lease.until.saturating_sub(1));
-        Failure::rule(LeaseholdError::LeaseOver, values)
-    })?;
-    let round_secs = lease.terms.round_secs;
-    let leaving = pricing::cancel_secs(round_secs, rest).map_err(Refusal::from)?;
-    let back = view.leased(lease.serial).try_fold(0, |sum, (_, slot)| {
-        let rounds = |until: u32| Span::of_rounds(round_secs, until.saturating_sub(slot.lease_from));
-        let held = rounds(slot.lease_until).cost_ceil(slot.price)?;
-        let served = u64::from(round_secs).saturating_mul(until.saturating_sub(slot.lease_from).into());
-        let owed = Span::of_secs(served.saturating_add(leaving.into())).cost_floor(slot.price)?;
-        add(sum, held.saturating_sub(owed))
-    });
-    let back = back.map_err(Refusal::from)?;
-    let owed = lease.remaining().map_err(Refusal::from)?.saturating_sub(back);
-    let end = rfc3339(start_of(round_secs, until));
+    let Cancellation { last, rest, refund } =
+        cancellation(&leased.view()?, now, lease).map_err(|refusal| match refusal.error() {
+            Some(LeaseholdError::LeaseOver) => {
+                Failure::rule(refusal, format!("its last round is {}", lease.until.saturating_sub(1)))
+            }
+            _ => refusal.into(),
+        })?;
+    let owed = lease.remaining().map_err(Refusal::from)?.saturating_sub(refund);
+    let end = rfc3339(start_of(lease.terms.round_secs, last.saturating_add(1)));
     Ok(Plan::new(format!("Cancel {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as("Last round:", "last_round", format!("{last}, {rest} earlier"), last)
         .fact("To:", "end", end)
-        .money("Back at least:", "refund_at_least", market.payment.money(back))
+        .money("Back at least:", "refund_at_least", market.payment.money(refund))
         .money("Owed at most:", "owed_at_most", market.payment.money(owed))
         .step("cancel lease", vec![instruction::cancel_lease(board, owner, leased.address)]))
 }

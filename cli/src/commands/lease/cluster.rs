@@ -113,12 +113,11 @@ fn undoing(plan: Plan, market: &MarketView, groups: &[Vec<Part>]) -> Result<Plan
         owed = owed.saturating_add(cost.map_err(Refusal::from)?);
     }
     let owed = market.payment.money(owed);
-    let value = serde_json::to_value(owed).unwrap_or_default();
     let minutes = count(usize::try_from(secs.div_ceil(60)).unwrap_or(usize::MAX), "minute");
     let text = format!(
         "the others are cancelled, within {minutes} while the RPC node answers, which costs {owed} at most"
     );
-    Ok(plan.fact_as("If one fails:", "undoing", text, value))
+    Ok(plan.money_as("If one fails:", "undoing", text, owed))
 }
 
 /// What is opened, for people and for programs.
@@ -151,11 +150,11 @@ fn summary(market: &MarketView, choice: &Choice, cluster: u64) -> Plan {
         plan = plan.fact("To:", "end", offer.end);
     }
     let refundable = market.payment.money(choice.refundable);
-    plan.money("Deposit now:", "deposit", market.payment.money(choice.deposit)).fact_as(
+    plan.money("Deposit now:", "deposit", market.payment.money(choice.deposit)).money_as(
         "Refundable:",
         "refundable",
         format!("{refundable} where all are cancelled in their first round"),
-        serde_json::to_value(refundable).unwrap_or_default(),
+        refundable,
     )
 }
 

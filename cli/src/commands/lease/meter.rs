@@ -232,11 +232,11 @@ fn plan(market: &MarketView, found: &Found, buyer: Pubkey, cluster: Option<u64>)
         .fact_as("Spender:", "spender", format!("{spender}{whose}"), spender.to_string())
         .fact_as("Notice:", "notice_rounds", offer.notice(), offer.notice_rounds)
         .money("Deposit now:", "deposit", deposit)
-        .fact_as(
+        .money_as(
             "Refundable:",
             "refundable",
             format!("{}: all that no voucher takes", offer.refundable),
-            serde_json::to_value(offer.refundable).unwrap_or_default(),
+            offer.refundable,
         )
         .spend("deposit", deposit, wallet)
         .creates(8 + Lease::INIT_SPACE)

@@ -73,11 +73,11 @@ fn plan_one(market: &MarketView, picked: &Picked, buyer: Pubkey, most: Money, cl
         .fact("From:", "start", &offer.start)
         .fact("To:", "end", &offer.end)
         .money("Deposit now:", "deposit", offer.total)
-        .fact_as(
+        .money_as(
             "Refundable:",
             "refundable",
             format!("{} where cancelled in its first round", offer.refundable),
-            serde_json::to_value(offer.refundable).unwrap_or_default(),
+            offer.refundable,
         )
         .spend("deposit", most, wallet)
         .creates(8 + Lease::INIT_SPACE)

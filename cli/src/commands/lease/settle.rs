@@ -12,6 +12,7 @@ use crate::{
     act::act,
     chain::Chain,
     failure::Failure,
+    payee::require_payee,
     plan::{Again, Payee, Plan},
     time::{rfc3339, start_of},
 };
@@ -39,17 +40,6 @@ pub async fn claim(chain: &Chain, args: ClaimArgs) -> Result<(), Failure> {
     let stake = chain.stake_payee(market, owner).await?;
     act(chain, plan_each(&leases, "Claim from", |leased| plan_claim(leased, signer, &payments, &stake))?)
         .await
-}
-
-/// Refuses to pay anybody who was not named, whatever the RPC node says. `flag`: names another than the wallet.
-pub fn require_payee(what: &str, told: &Pubkey, meant: &Pubkey, flag: &str) -> Result<(), Failure> {
-    if told == meant {
-        return Ok(());
-    }
-    Err(Failure::Refused(format!(
-        "the {what}'s {flag} is {told}, as the RPC node has it, and {meant} was to be paid: if you know that the \
-         other is right, name it by --{flag}"
-    )))
 }
 
 pub async fn close(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {

@@ -10,8 +10,8 @@ use crate::{
     act::act,
     amount::{Money, Token},
     chain::{Chain, MarketArgs, MarketView},
-    commands::lease::settle::require_payee,
     failure::Failure,
+    payee::require_payee,
     plan::{Payee, Plan},
 };
 
