@@ -87,7 +87,7 @@ impl Chain {
         let account = account.account;
         self.market.get_or_init(|| (account.id, address));
         let (payment, stake) =
-            tokio::try_join!(fetch.mint_info(account.payment_mint), fetch.mint_info(account.stake_mint))?;
+            tokio::try_join!(fetch.mint(account.payment_mint), fetch.mint(account.stake_mint))?;
         Ok(MarketView::new(address, account, payment, stake))
     }
 

@@ -35,7 +35,7 @@ impl Snapshot {
         let address = address::market(file.id);
         let market = match chain.market(address).await {
             Err(failure) if is_free(&failure, address) => {
-                let (payment, stake) = tokio::try_join!(fetch.mint_info(payment), fetch.mint_info(stake))?;
+                let (payment, stake) = tokio::try_join!(fetch.mint(payment), fetch.mint(stake))?;
                 Found::Nothing { payment, stake }
             }
             found => Found::Market(Box::new(found?)),

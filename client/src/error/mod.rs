@@ -11,11 +11,22 @@ use anchor_lang::prelude::Pubkey;
 use anchor_spl::token_2022::spl_token_2022::error::TokenError;
 use leasehold::{error::LeaseholdError, math::Overflow};
 use solana_instruction::error::InstructionError;
+use solana_rpc_client_api::client_error::Error as RpcError;
 use solana_transaction_error::TransactionError;
 
 pub use advice::{advice, every};
 
 use crate::sender::SendError;
+
+/// What an RPC call failed for, and the first cause of it: "Connection refused".
+pub(crate) fn reason(error: &RpcError) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let (text, cause) = (error.to_string(), cause.to_string());
+    if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+}
 
 /// A refusal of the program's own functions, called by the client: what the program would have said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

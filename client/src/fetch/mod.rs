@@ -6,8 +6,6 @@ mod record;
 mod snapshot;
 mod token;
 
-use std::error::Error;
-
 use anchor_lang::system_program;
 use futures::{StreamExt, TryStreamExt, stream};
 use leasehold::state::{Keeper, Lease, Market, Supplier};
@@ -29,6 +27,7 @@ use crate::{
     account::{DecodeError, Stored},
     address,
     board::{BoardData, BoardView},
+    error::reason,
     market::{BoardRef, MarketRef},
 };
 
@@ -56,16 +55,6 @@ pub enum FetchError {
     Clock,
     #[error("the market changed each time it was read: try again while it is quieter")]
     Busy,
-}
-
-/// What went wrong, and the first cause of it: "Connection refused".
-fn reason(error: &RpcError) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    let (text, cause) = (error.to_string(), cause.to_string());
-    if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
 }
 
 impl From<RpcError> for FetchError {
@@ -131,7 +120,12 @@ impl<'a> Fetch<'a> {
     pub async fn market_ref(&self, address: Pubkey) -> Result<MarketRef, FetchError> {
         let market = self.market(address).await?.account;
         let (payment, stake) = (market.payment_mint, market.stake_mint);
-        Ok(MarketRef::of(address, &market, self.mint(payment).await?.1, self.mint(stake).await?.1))
+        Ok(MarketRef::of(
+            address,
+            &market,
+            self.mint(payment).await?.token_program,
+            self.mint(stake).await?.token_program,
+        ))
     }
 
     /// A supplier's account; nothing, where the wallet has none.

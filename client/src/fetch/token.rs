@@ -24,14 +24,7 @@ impl Fetch<'_> {
         self.raw(address).await?.map(|raw| raw.token_balance()).transpose()
     }
 
-    /// Decimals of a mint, and the token program it belongs to.
-    pub async fn mint(&self, address: Pubkey) -> Result<(u8, Pubkey), FetchError> {
-        let MintInfo { decimals, token_program, .. } = self.mint_info(address).await?;
-        Ok((decimals, token_program))
-    }
-
-    /// A mint, with who may freeze accounts of it.
-    pub async fn mint_info(&self, address: Pubkey) -> Result<MintInfo, FetchError> {
+    pub async fn mint(&self, address: Pubkey) -> Result<MintInfo, FetchError> {
         self.existing(address).await?.mint()
     }
 }

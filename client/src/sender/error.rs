@@ -6,6 +6,8 @@ use solana_signature::Signature;
 use solana_signer::SignerError;
 use solana_transaction_error::TransactionError;
 
+use crate::error::reason;
+
 /// Why a transaction did not take effect, or is not known to have.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -57,7 +59,7 @@ pub enum SendError {
     #[error("the transaction could not be signed: {0}")]
     Signing(SignerError),
     /// The RPC node could not be asked, or refused the question, before anything was broadcast.
-    #[error("the RPC node did not answer: {0}")]
+    #[error("the RPC node did not answer: {}", reason(_0))]
     Rpc(RpcError),
 }
 

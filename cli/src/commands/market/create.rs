@@ -91,7 +91,7 @@ pub async fn run(chain: &Chain, args: CreateArgs) -> Result<(), Failure> {
     let [payment, stake] = file.mints()?;
     let fetch = chain.fetch();
     refuse_taken(file.id, fetch.market(address::market(file.id)).await)?;
-    let (payments, stakes) = tokio::try_join!(fetch.mint_info(payment), fetch.mint_info(stake))?;
+    let (payments, stakes) = tokio::try_join!(fetch.mint(payment), fetch.mint(stake))?;
     act(chain, plan(&file, &payments, &stakes, chain.wallet()?)?).await
 }
 

@@ -96,7 +96,7 @@ impl Surroundings {
 
 async fn decimals(fetch: &Fetch<'_>, mint: Pubkey) -> Result<Option<u8>, FetchError> {
     match fetch.mint(mint).await {
-        Ok((decimals, _)) => Ok(Some(decimals)),
+        Ok(mint) => Ok(Some(mint.decimals)),
         // A machine may have signed anything.
         Err(FetchError::Missing { .. } | FetchError::Token { .. }) => Ok(None),
         Err(error) => Err(error),
