@@ -3,6 +3,8 @@ use leasehold::{
     state::{Meter, Slot, Traits},
 };
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     board::BoardData,
@@ -183,4 +185,49 @@ fn changing_ones_mind_costs_a_round_and_a_part_of_the_rest() {
     assert_eq!((made.deposit, refundable(&view, &made, &terms).unwrap()), (2 * 21 * 60, 2 * 19 * 60));
     let short = quote(&view, NOW, &ANY, 2, 1).unwrap();
     assert_eq!(refundable(&view, &short, &terms).unwrap(), 0, "its only round can't be cancelled");
+}
+
+proptest! {
+    /// Machines at odd prices, cancelled before the lease begins or in a round of it, and up until its end: what
+    /// was told comes back to the unit. Down or unknown rounds bring back more, never less.
+    #[test]
+    fn what_cancelling_brings_back_is_what_the_settlement_then_refunds(
+        prices in prop::array::uniform2(1u64..1 << 40),
+        round in 985u32..1_008,
+        short in prop::array::uniform2(0u32..4),
+    ) {
+        let mut state = snapshot().boards.remove(0);
+        let mut lease = state.leases[0].1.clone();
+        let span = Span::of_rounds(lease.terms.round_secs, lease.terms.rounds);
+        lease.deposit = prices.iter().map(|price| span.cost_ceil(*price).unwrap()).sum();
+        (lease.paid, lease.fees, lease.refunded) = (0, 0, 0);
+        change(&mut state.data, |_, slots| {
+            for (slot, price) in slots.iter_mut().zip(prices) {
+                (slot.price, slot.lease_settled) = (price, 0);
+            }
+        });
+        let told = cancellation(&state.data.view().unwrap(), i64::from(round) * 600, &lease).unwrap();
+
+        // As the program then has it, with the lease's last round closed.
+        let until = told.last + 1;
+        prop_assert_eq!(lease.until, until + told.rest);
+        lease.state = LeaseState::Cancelled;
+        lease.terms.cancel_secs = pricing::cancel_secs(lease.terms.round_secs, told.rest).unwrap();
+        lease.until = until;
+        let served = until - lease.from;
+        let mut settled = |missed: [u32; 2]| {
+            change(&mut state.data, |board, slots| {
+                board.next_round = until;
+                for (slot, missed) in slots.iter_mut().zip(missed) {
+                    slot.lease_until = until;
+                    (slot.lease_up, slot.lease_down) = (served - missed.min(served), missed.min(served));
+                }
+            });
+            settlement(&state.data.view().unwrap(), &lease).unwrap()
+        };
+        let up = settled([0, 0]);
+        prop_assert!(up.is_final);
+        prop_assert_eq!(up.refunded, told.refund);
+        prop_assert!(settled(short).refunded >= told.refund);
+    }
 }
