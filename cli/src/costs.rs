@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use leasehold_client::{fetch::FetchError, sender::MAX_UNITS};
+use leasehold_client::{fetch::FetchError, packet::MAX_UNITS};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 

@@ -6,7 +6,11 @@ use solana_message::Message;
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
-use crate::sender::{MAX_UNITS, PACKET_BYTES};
+/// Bytes of the largest transaction the network carries.
+pub const PACKET_BYTES: usize = 1_232;
+
+/// The most compute units a transaction may request.
+pub const MAX_UNITS: u32 = 1_400_000;
 
 /// Bytes of a transaction with these instructions, limit and price of compute units included. So
 /// [`crate::sender::Sender`] sends it where a packet has room for that; it leaves out what has none.

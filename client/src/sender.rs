@@ -18,10 +18,7 @@ use solana_signature::Signature;
 use solana_signer::Signer;
 
 use self::{blockhash::Blockhashes, confirm::Confirmer, flight::Order};
-pub use self::{
-    budget::{MAX_UNITS, PACKET_BYTES, Price},
-    error::SendError,
-};
+pub use self::{budget::Price, error::SendError};
 
 /// Whoever can sign: a keypair in memory or a device.
 pub type AnySigner = dyn Signer + Send + Sync;

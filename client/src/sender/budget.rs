@@ -9,13 +9,7 @@ use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 
 use super::{SendError, Sender, flight::Order};
-use crate::packet::{bare_len, signed_len};
-
-/// Bytes of the largest transaction the network carries.
-pub const PACKET_BYTES: usize = 1_232;
-
-/// The most compute units a transaction may request.
-pub const MAX_UNITS: u32 = 1_400_000;
+use crate::packet::{MAX_UNITS, PACKET_BYTES, bare_len, signed_len};
 
 /// What a requested compute unit is paid, on top of the fee for signatures.
 #[derive(Clone, Copy, Debug)]
