@@ -143,5 +143,5 @@ fn an_account_that_is_no_log_proves_nothing() {
     let server = Server::start(vec![0; 1_456], [0xc1; 32], vec![record.answer(7)]);
     let found = find(&server, &record);
     assert_eq!(found.status.code(), Some(1));
-    assert!(json(&found)["error"].as_str().unwrap().contains("is no compute log"));
+    assert!(json(&found)["error"].as_str().unwrap().contains("is not a compute log"));
 }
