@@ -1,4 +1,4 @@
-//! Views of a board, its header and up to 6,144 machines, without copying.
+//! Reading a board: its header and up to 6,144 machines, where they lie.
 
 use anchor_lang::Discriminator;
 use leasehold::{
@@ -11,31 +11,28 @@ use crate::account::{DecodeError, check_version};
 
 const KIND: &str = "board";
 
-/// A board's account, borrowed.
+/// A board's account, borrowed: nothing is copied.
 #[derive(Clone, Copy, Debug)]
 pub struct BoardView<'a> {
     pub header: &'a Board,
-    /// Every slot, vacant ones too, by index.
+    /// Every slot, vacant ones too; a slot's index is its place here.
     pub slots: &'a [Slot],
 }
 
-/// Number of slots by state.
+/// How many slots are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub vacant: u32,
     pub idle: u32,
     pub leased: u32,
     pub suspended: u32,
-    /// Convicted, without a bond.
+    /// Lied and lost their bonds.
     pub barred: u32,
 }
 
 impl<'a> BoardView<'a> {
-    /// Borrows header and slots of an account's data, whose address must be a multiple of 8, as of every larger
-    /// allocation; [`BoardData`] guarantees that.
-    ///
-    /// # Errors
-    /// [`DecodeError::Kind`], [`DecodeError::Malformed`] or [`DecodeError::Version`].
+    /// Borrows header and slots of an account's data, which must lie at a multiple of 8 as every larger
+    /// allocation does; [`BoardData`] sees to that where in doubt.
     pub fn new(data: &'a [u8]) -> Result<Self, DecodeError> {
         if !data.starts_with(Board::DISCRIMINATOR) {
             return Err(DecodeError::Kind { expected: KIND });
@@ -68,7 +65,7 @@ impl<'a> BoardView<'a> {
         self.indexed().filter(|(_, slot)| slot.is(SlotState::Vacant))
     }
 
-    /// Machines of a lease that is not settled. No lease has serial 0.
+    /// Machines of a lease that is not settled; none for serial 0, which no lease has.
     pub fn leased(&self, serial: u32) -> impl Iterator<Item = (u16, &'a Slot)> + use<'a> {
         self.indexed().filter(move |(_, slot)| serial != 0 && slot.lease == serial)
     }
@@ -102,19 +99,19 @@ impl<'a> BoardView<'a> {
         self.seats().find(|(_, seat)| !seat.is_vacant() && seat.keeper == *authority)
     }
 
-    /// The first vacant seat.
+    /// The first seat that nobody holds.
     pub fn vacant_seat(&self) -> Option<u8> {
         self.seats().find(|(_, seat)| seat.is_vacant()).map(|(index, _)| index)
     }
 
-    /// Closed rounds whose verdicts the board still has, at most the last 64.
+    /// Closed rounds that the board remembers, at most the last 64.
     pub fn remembered(&self) -> std::ops::Range<u32> {
         let next = self.header.next_round;
         // The constant is 64.
         next.saturating_sub(u32::try_from(HISTORY_ROUNDS).unwrap_or(u32::MAX))..next
     }
 
-    /// Verdicts of a machine in the rounds of [`BoardView::remembered`], oldest first.
+    /// Verdicts of a machine in the rounds that the board remembers, the oldest first.
     pub fn verdicts(&self, slot: &'a Slot) -> impl Iterator<Item = (u32, Verdict)> + use<'a> {
         let header = self.header;
         self.remembered().filter_map(move |round| Some((round, header.verdict(slot, round)?)))
@@ -137,7 +134,7 @@ impl<'a> BoardView<'a> {
     }
 }
 
-/// A board's account, owned, at an aligned address that [`BoardView`] can borrow from.
+/// A board's account, owned, at an address that [`BoardView`] can borrow from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoardData {
     /// The account's data: its length is a multiple of 8.
@@ -162,15 +159,12 @@ impl BoardData {
         bytemuck::cast_slice(&self.words)
     }
 
-    /// The account's data to modify, for tests and simulations.
+    /// The account's data to change, as a test or a simulation may.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         bytemuck::cast_slice_mut(&mut self.words)
     }
 
-    /// Header and slots.
-    ///
-    /// # Errors
-    /// As [`BoardView::new`], only after [`BoardData::bytes_mut`] was used to corrupt the data.
+    /// Header and slots. Fails only where [`BoardData::bytes_mut`] was used to spoil them.
     pub fn view(&self) -> Result<BoardView<'_>, DecodeError> {
         BoardView::new(self.bytes())
     }
@@ -211,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_is_down_if_the_last_closed_round_says_so() {
+    fn a_machine_is_down_by_the_last_closed_round() {
         let mut data = snapshot().boards.remove(0).data;
         let down = |data: &BoardData| data.view().unwrap().was_down(&data.view().unwrap().slots[0]);
         assert!(!down(&data));
@@ -224,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_boards_are_refused() {
+    fn bytes_that_are_no_board_are_refused() {
         let data = snapshot().boards.remove(0).data;
         let kind = DecodeError::Kind { expected: "board" };
         let malformed = DecodeError::Malformed { kind: "board" };
