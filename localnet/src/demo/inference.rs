@@ -218,7 +218,6 @@ impl Inference {
         let bar = stage.progress.begin("an inference is proved", 1);
         let archive = format!("http://{}", self.archive.local_addr());
         let deadline = Instant::now() + PATIENCE;
-        let report = |steps: &Steps| format!("id {}\n{steps}", hex::encode(id)).trim_end().to_owned();
         let (verified, steps) = loop {
             let client = ArchiveClient::new(archive.parse().context("an address makes a URL")?)?;
             let mut steps = Steps::default();
@@ -226,9 +225,9 @@ impl Inference {
                 Err(error) if Instant::now() < deadline => bar.tell(error.to_string()),
                 Err(error) => {
                     steps.fail(&error.to_string());
-                    break (false, report(&steps));
+                    break (false, steps.to_string());
                 }
-                Ok(_) => break (true, report(&steps)),
+                Ok(_) => break (true, steps.to_string()),
             }
             sleep(LOOK).await;
         };
