@@ -3,8 +3,9 @@
 //! `TRYCMD=overwrite cargo nextest run -p leasehold-localnet --test cli` writes what was printed into the
 //! transcripts, to be read before it is kept; what differs in every run is then to be replaced by `[..]`.
 
+mod bot;
 mod completeness;
-mod readme;
+mod guides;
 mod stage;
 mod terminal;
 mod token_2022;
