@@ -1,4 +1,4 @@
-//! What the documents name exists.
+//! Tests, functions and files that the documents name exist.
 
 use std::{
     collections::HashSet,
@@ -10,7 +10,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
-/// Files of the repository with that ending; neither what is compiled nor what is fetched.
+/// Files of the repository with that ending, without build output and downloads.
 fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -27,7 +27,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Words of code in a text: what stands between backticks.
+/// Code in a text: the parts between backticks.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
 }
