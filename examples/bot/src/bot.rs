@@ -26,7 +26,6 @@ use solana_rpc_client_api::{
     request::{RpcError, RpcResponseErrorData},
 };
 use solana_signature::Signature;
-use solana_signer::Signer;
 use solana_transaction_status_client_types::UiTransactionEncoding;
 
 /// The program, with the buyer as payer.
