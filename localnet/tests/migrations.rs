@@ -137,7 +137,7 @@ const PARAMS: (&str, State) = ("parameters", State::Unchanged);
 const BOARDS: (&str, State) = ("boards", State::Unchanged);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_market_is_created_once_and_changed_when_its_time_has_come() {
+async fn deploy_creates_a_market_once_and_changes_it_after_the_timelock() {
     let world = World::new(Some(program().expect("the program"))).await;
     world.file(|_| ());
 
@@ -199,7 +199,7 @@ async fn a_market_is_created_once_and_changed_when_its_time_has_come() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_half_done_is_taken_up_by_the_next_run() {
+async fn deploy_finishes_what_an_earlier_run_left_half_done() {
     let world = World::new(Some(program().expect("the program"))).await;
     world.file(|_| ());
     // Enough for a market and its vault, and not for a board.
@@ -229,7 +229,7 @@ async fn what_is_half_done_is_taken_up_by_the_next_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_not_become_as_the_file_has_it_is_refused_and_untouched() {
+async fn deploy_fails_when_the_file_asks_for_what_cannot_change() {
     let world = World::new(Some(program().expect("the program"))).await;
     world.file(|_| ());
     world.deploy(&[]).await;
@@ -258,7 +258,7 @@ async fn what_can_not_become_as_the_file_has_it_is_refused_and_untouched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_code_than_the_committed_is_refused_unless_any_will_do() {
+async fn deploy_fails_when_the_program_is_not_the_committed_one() {
     let mut other = program().expect("the program");
     // Runs as well, but is not the same.
     other.bytes.push(1);

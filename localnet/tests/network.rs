@@ -44,7 +44,7 @@ async fn wallets_are_funded_by_transactions() {
 }
 
 #[tokio::test]
-async fn the_clock_follows_the_wall_and_moves_ahead() {
+async fn the_clock_follows_the_wall_clock_and_can_be_advanced() {
     let network = network().await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let ahead = network.time().await.expect("time") - wall();
@@ -77,7 +77,7 @@ async fn two_networks_run_side_by_side_and_close_their_ports() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_named() {
+async fn start_fails_when_a_port_is_taken() {
     let network = network().await;
     let (_, port) = network.rpc_url().rsplit_once(':').expect("a port");
     let port = port.parse().expect("a port");

@@ -30,7 +30,7 @@ fn code(mut session: PtySession) -> Option<i32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_signed_before_somebody_at_a_terminal_agrees() {
+async fn nothing_is_signed_at_a_terminal_before_it_is_confirmed() {
     let stage = Stage::new(&["supplier"]).await;
     let registered = async || {
         let supplier = stage.fetch().supplier(&stage.market.address, &stage.address("supplier")).await;
@@ -62,7 +62,7 @@ async fn nothing_is_signed_before_somebody_at_a_terminal_agrees() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_is_watched_in_place_until_ctrl_c() {
+async fn lease_watch_redraws_until_ctrl_c() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
     stage.play("cluster/1-lists", "supplier");
     let run = |args: &str| {

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use crate::world::{PRICE, ROUND_SECS, World, wait};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
+async fn receipts_of_a_metered_lease_are_logged_paid_for_demanded_and_proved() {
     let world = World::new().await;
     let node = world.start("log.db").await;
     node.await_lease().await;

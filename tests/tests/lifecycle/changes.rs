@@ -31,7 +31,7 @@ fn cancellation(secs: u64) -> u64 {
 }
 
 #[test]
-fn cancelled_before_it_starts_a_lease_costs_a_twentieth() {
+fn cancelling_before_the_start_costs_a_twentieth() {
     let mut scene = Scene::listed(3);
     scene.world.open(&scene.buyer, anything(), 3, 21);
     cancel(&mut scene);
@@ -53,7 +53,7 @@ fn cancelled_before_it_starts_a_lease_costs_a_twentieth() {
 }
 
 #[test]
-fn cancelled_early_a_long_lease_costs_an_hour() {
+fn cancelling_a_long_lease_early_costs_an_hour() {
     let mut scene = Scene::leased(1, 1, 200);
     for _ in 0..3 {
         attest(&mut scene, is_up);
@@ -69,7 +69,7 @@ fn cancelled_early_a_long_lease_costs_an_hour() {
 }
 
 #[test]
-fn cancelled_late_a_lease_costs_a_twentieth_of_what_was_left() {
+fn cancelling_late_costs_a_twentieth_of_the_rest() {
     let mut scene = Scene::leased(1, 1, 20);
     for _ in 0..17 {
         attest(&mut scene, is_up);
@@ -83,7 +83,7 @@ fn cancelled_late_a_lease_costs_a_twentieth_of_what_was_left() {
 }
 
 #[test]
-fn in_its_last_round_there_is_nothing_to_cancel() {
+fn cancelling_fails_in_the_last_round() {
     let mut scene = Scene::leased(1, 1, 3);
     attest(&mut scene, is_up);
     attest(&mut scene, is_up);
@@ -93,7 +93,7 @@ fn in_its_last_round_there_is_nothing_to_cancel() {
 }
 
 #[test]
-fn a_machine_that_broke_its_promise_gets_nothing_for_a_lease_that_is_left() {
+fn a_machine_that_broke_its_promise_gets_nothing_for_a_cancellation() {
     let mut scene = Scene::leased(3, 3, 100);
     crate::forfeit(&mut scene.world, &scene.supplier, &[2]);
     for round in 0..7 {
