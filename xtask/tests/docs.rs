@@ -65,3 +65,23 @@ fn links_between_documents_lead_somewhere() {
     }
     assert!(broken.is_empty(), "{broken:#?}");
 }
+
+#[test]
+fn every_decision_is_in_the_list_of_decisions() {
+    let list = read(&root().join("docs/architecture.md"));
+    let mut decisions = Vec::new();
+    files(&root().join("docs/adr"), ".md", &mut decisions);
+    let names = decisions.iter().map(|path| path.file_name().expect("a name").to_string_lossy());
+    let missing: Vec<_> = names.filter(|name| !list.contains(&format!("(adr/{name})"))).collect();
+    assert!(!decisions.is_empty() && missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_glossary_has_each_term_once_in_alphabetical_order() {
+    let text = read(&root().join("docs/glossary.md"));
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| **")?.split_once("** |"));
+    let terms: Vec<_> = rows.map(|(term, _)| term.trim_matches('`').to_lowercase()).collect();
+    let sorted = terms.is_sorted_by(|a, b| a < b);
+    let wrong = terms.windows(2).find(|pair| pair[0] >= pair[1]);
+    assert!(terms.len() > 50 && sorted, "{wrong:?}");
+}

@@ -9,6 +9,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use clap::CommandFactory;
+use leasehold_cli::args::Cli;
 use leasehold_localnet::Genesis;
 use solana_keypair::write_keypair_file;
 
@@ -211,4 +213,40 @@ fn market(stage: &Stage) -> String {
         *line.expect("the field") = format!("{name} = {value}");
     }
     lines.join("\n")
+}
+
+/// Documents that name commands.
+fn documents() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut documents = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+    for folder in ["docs", "docs/guides"] {
+        let entries =
+            fs::read_dir(root.join(folder)).expect("a folder").map(|entry| entry.expect("an entry").path());
+        documents.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    documents
+}
+
+#[test]
+fn commands_that_documents_name_exist() {
+    let mut checked = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).expect("a document");
+        let inline = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        let indented = text.lines().filter_map(|line| line.strip_prefix("    "));
+        for code in inline.chain(indented).filter_map(|code| code.strip_prefix("leasehold ")) {
+            let root = Cli::command();
+            let mut command = &root;
+            let words = code.split_whitespace().filter(|word| !word.starts_with('-'));
+            for word in words.take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-')) {
+                if !command.has_subcommands() {
+                    break;
+                }
+                let found = command.find_subcommand(word);
+                command = found.unwrap_or_else(|| panic!("{}: `leasehold {code}`", document.display()));
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "only {checked} commands found");
 }
