@@ -13,6 +13,7 @@ const STEPS: [(&str, &[&str]); 8] = [
     ("interface", &["xtask", "idl", "--check"]),
     ("documents", &["xtask", "docs", "--check"]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+    ("wasm", &["xtask", "wasm"]),
     ("tests", &["xtask", "test"]),
     ("benchmark", &["xtask", "bench", "--check"]),
     ("demo", &["demo", "--machines", "200", "--rounds", "3"]),

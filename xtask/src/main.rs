@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask build | idl | docs | test | bench | ci`. Each command is the `run` of one module.
+//! The project's tasks: `cargo xtask build | idl | docs | test | bench | wasm | ci`. Each command is the `run` of one module.
 
 mod build;
 mod ci;
@@ -7,6 +7,7 @@ mod docs;
 mod frames;
 mod idl;
 mod source;
+mod wasm;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -41,6 +42,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Compile the client to WebAssembly, without its network features
+    Wasm,
     /// Run everything that CI runs, in the same order, and print how long each step took
     Ci,
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Docs(arguments) => docs::run(&arguments),
         Task::Test { arguments } => test(&arguments),
         Task::Bench { arguments } => bench(&arguments),
+        Task::Wasm => wasm::run(),
         Task::Ci => ci::run(),
     };
     match result {
