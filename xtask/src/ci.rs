@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::{cargo, execute};
 
 /// Each step is a command as a person would type it after `cargo`.
-const STEPS: [(&str, &[&str]); 8] = [
+const STEPS: &[(&str, &[&str])] = &[
     ("format", &["fmt", "--all", "--check"]),
     ("artefact", &["xtask", "build", "--check"]),
     ("interface", &["xtask", "idl", "--check"]),
