@@ -85,3 +85,32 @@ fn the_glossary_has_each_term_once_in_alphabetical_order() {
     let wrong = terms.windows(2).find(|pair| pair[0] >= pair[1]);
     assert!(terms.len() > 50 && sorted, "{wrong:?}");
 }
+
+#[test]
+fn files_that_documents_name_exist() {
+    let mut all = Vec::new();
+    files(&root(), "", &mut all);
+    let mut missing = Vec::new();
+    for document in all.iter().filter(|path| is_prose(path)) {
+        let text = read(document);
+        let is_path = |word: &&str| {
+            let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+            plain && word.contains('/') && Path::new(word).extension().is_some()
+        };
+        for path in code(&text).filter(is_path) {
+            // Documents may leave out the first folders: `state/lease.rs`.
+            if !all.iter().any(|file| file.ends_with(path)) {
+                missing.push(format!("{}: {path}", document.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Documents that people read; the transcripts of the command line hold paths of their own.
+fn is_prose(path: &Path) -> bool {
+    let path = path.strip_prefix(root()).expect("a path below the root");
+    let in_docs =
+        path.starts_with("docs") || path.parent() == Some(Path::new("")) || path.starts_with("toolchain");
+    in_docs && path.extension().is_some_and(|extension| extension == "md")
+}
