@@ -1,4 +1,4 @@
-//! The archive's database: SQLite, or Postgres by URL.
+//! The database: SQLite or Postgres, by its URL.
 
 use solana_pubkey::Pubkey;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow, install_default_drivers};
@@ -10,10 +10,10 @@ use tokio::sync::{Mutex, MutexGuard};
 /// Connections at a time.
 const CONNECTIONS: u32 = 8;
 
-/// What each version added; the version of a database is the number of steps it has taken. `BYTES` stands for
-/// what each kind of database calls them.
+/// Statements of each schema version; the version of a database is the number of steps it has taken. `BYTES` stands
+/// for the database's own name of a byte string.
 const STEPS: &[&[&str]] = &[&[
-    // followed: the transaction to go on from.
+    // followed: the transaction after which to go on.
     "CREATE TABLE logs (
         id BIGINT NOT NULL PRIMARY KEY,
         address BYTES NOT NULL UNIQUE,
@@ -28,7 +28,7 @@ const STEPS: &[&[&str]] = &[&[
         hash BYTES NOT NULL,
         PRIMARY KEY (log, height, place)
     )",
-    // state: 0 its receipts are not here, 1 they are, 2 the source told something else.
+    // state: 0 receipts missing, 1 stored, 2 the source gave others. trouble: why the last download failed.
     // next_try: Unix seconds.
     "CREATE TABLE batches (
         log BIGINT NOT NULL,
@@ -64,37 +64,37 @@ const STEPS: &[&[&str]] = &[&[
     "CREATE INDEX receipts_batch ON receipts (log, batch)",
 ]];
 
-/// Why the database does not do what it is asked.
+/// Why the database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     #[error("the database cannot be opened ({0}): give sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME")]
     Open(sqlx::Error),
-    #[error("the database has schema {found} and this program knows {known}: use a newer program")]
+    #[error("the database has schema version {found}, this program knows {known}: use a newer program")]
     Newer { found: i64, known: i64 },
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
-    #[error("the database holds {0} that cannot be read: it was changed by something else")]
+    #[error("the database holds {0}: another program changed it, so make a new one")]
     Malformed(&'static str),
-    #[error("batches from place {first} on came to log {log} where {known} are known")]
+    #[error("log {log} has {known} batches here, and the next transaction appends from place {first}")]
     Gap { log: Pubkey, first: u64, known: u64 },
 }
 
 /// Handle of the database; clones share it.
 #[derive(Clone, Debug)]
 pub struct Db {
-    pub(super) pool: AnyPool,
+    pub(crate) pool: AnyPool,
     /// One writer at a time: SQLite has no more, and logs are appended to in order.
     writes: Arc<Mutex<()>>,
 }
 
-/// A transaction, and the right to write.
-pub(super) struct Write<'a> {
+/// A transaction of the only writer.
+pub(crate) struct Write<'a> {
     pub transaction: Transaction<'static, Any>,
     _turn: MutexGuard<'a, ()>,
 }
 
 impl Db {
-    /// Opens the database at a URL, or makes it where it is a SQLite file.
+    /// Opens the database at a URL. A SQLite file is created if there is none.
     ///
     /// # Errors
     /// [`DbError::Open`] and [`DbError::Newer`].
@@ -118,7 +118,7 @@ impl Db {
         Ok(db)
     }
 
-    /// Opens a SQLite file, or makes it.
+    /// Opens a SQLite file, or creates it.
     ///
     /// # Errors
     /// As [`Db::open`].
@@ -127,12 +127,12 @@ impl Db {
         Self::open(&format!("sqlite:{path}")).await
     }
 
-    /// Waits for those who use it and closes it.
+    /// Waits for the queries under way and closes the database.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 
-    pub(super) async fn write(&self) -> Result<Write<'_>, DbError> {
+    pub(crate) async fn write(&self) -> Result<Write<'_>, DbError> {
         let turn = self.writes.lock().await;
         Ok(Write { transaction: self.pool.begin().await?, _turn: turn })
     }
@@ -166,17 +166,17 @@ impl Write<'_> {
     }
 }
 
-/// As the database counts: to 2⁶³.
-pub(super) fn int(number: u64) -> Result<i64, DbError> {
-    i64::try_from(number).map_err(|_| DbError::Malformed("a number beyond 2^63"))
+/// A number as the databases store it: below 2^63.
+pub(crate) fn int(number: u64) -> Result<i64, DbError> {
+    i64::try_from(number).map_err(|_| DbError::Malformed("a number of 2^63 or more"))
 }
 
-/// A number that was never negative.
-pub(super) fn number<T: TryFrom<i64>>(row: &AnyRow, column: &str) -> Result<T, DbError> {
+/// An unsigned number from a column.
+pub(crate) fn number<T: TryFrom<i64>>(row: &AnyRow, column: &str) -> Result<T, DbError> {
     T::try_from(row.try_get(column)?).map_err(|_| DbError::Malformed("a number out of range"))
 }
 
-pub(super) fn bytes<const N: usize>(row: &AnyRow, column: &str) -> Result<[u8; N], DbError> {
+pub(crate) fn bytes<const N: usize>(row: &AnyRow, column: &str) -> Result<[u8; N], DbError> {
     let bytes: Vec<u8> = row.try_get(column)?;
     bytes.try_into().map_err(|_| DbError::Malformed("bytes of a wrong length"))
 }

@@ -1,14 +1,14 @@
-//! The archive against a database: SQLite always, and Postgres where `LEASEHOLD_TEST_POSTGRES` has the URL of a
-//! server to make schemas on.
+//! The archive on a database: SQLite always, and Postgres if `LEASEHOLD_TEST_POSTGRES` has the URL of a server on which
+//! schemas can be created.
 
 mod logs;
 mod sources;
 
-use super::sample::{batch, receipts};
+use crate::sample::{batch, receipts};
 use super::*;
-use crate::chain::follow::{AppendedBatches, Followed};
 use leasehold::state::BatchHeader;
 use leasehold_client::address;
+use leasehold_client::history::{AppendedBatches, Followed};
 use solana_signature::Signature;
 
 const SUPPLIER: Pubkey = Pubkey::new_from_array([0x50; 32]);
@@ -17,16 +17,16 @@ fn log() -> Pubkey {
     address::log(&SUPPLIER)
 }
 
-/// A database of a test's own: how to open it, and what it stands on.
-struct Place {
+/// A database of the test's own.
+struct TestDb {
     url: String,
     _folder: Option<tempfile::TempDir>,
 }
 
-async fn places() -> Vec<Place> {
+async fn databases() -> Vec<TestDb> {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("archive.db").display());
-    let mut places = vec![Place { url, _folder: Some(folder) }];
+    let mut databases = vec![TestDb { url, _folder: Some(folder) }];
     if let Ok(url) = std::env::var("LEASEHOLD_TEST_POSTGRES") {
         sqlx::any::install_default_drivers();
         let schema = format!("test_{:016x}", rand::random::<u64>());
@@ -34,12 +34,12 @@ async fn places() -> Vec<Place> {
         sqlx::query(&format!("CREATE SCHEMA {schema}")).execute(&pool).await.unwrap();
         pool.close().await;
         let mark = if url.contains('?') { '&' } else { '?' };
-        places.push(Place { url: format!("{url}{mark}options[search_path]={schema}"), _folder: None });
+        databases.push(TestDb { url: format!("{url}{mark}options[search_path]={schema}"), _folder: None });
     }
-    places
+    databases
 }
 
-/// Batches of as many receipts as their number and one.
+/// Batches; number n has n + 1 receipts.
 fn headers(count: u32) -> Vec<BatchHeader> {
     let mut first = 0;
     let header = |number| {

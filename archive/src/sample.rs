@@ -8,7 +8,7 @@ use solana_pubkey::Pubkey;
 
 pub const BOARD: Pubkey = Pubkey::new_from_array([0xb0; 32]);
 
-/// Receipts of the machine from a number on.
+/// Receipts of the machine, numbered from `first` on.
 pub fn receipts(first: u64, count: u64) -> Vec<SignedReceipt> {
     let key = SigningKey::from_bytes(&[1; 32]);
     let receipt = |seq| Receipt {
@@ -27,12 +27,12 @@ pub fn receipts(first: u64, count: u64) -> Vec<SignedReceipt> {
     (first..first + count).map(|seq| SignedReceipt::sign(&key, receipt(seq))).collect()
 }
 
-/// As a source gives them.
+/// Bytes of receipts, as a source serves them.
 pub fn signed(receipts: &[SignedReceipt]) -> Vec<u8> {
     receipts.iter().flat_map(SignedReceipt::to_bytes).collect()
 }
 
-/// The header over receipts.
+/// Header of a batch of these receipts.
 pub fn batch(number: u32, receipts: &[SignedReceipt]) -> BatchHeader {
     let (first, last) = (receipts[0].receipt, receipts[receipts.len() - 1].receipt);
     BatchHeader {

@@ -1,16 +1,16 @@
-//! Headers, and how far logs are known.
+//! Headers of logs in the database.
 
-use super::super::sample::BOARD;
+use crate::sample::BOARD;
 use super::*;
 use leasehold::math::mmr::{self, Range};
 
 #[tokio::test]
 async fn paths_and_roots_are_those_of_the_log_at_every_length() {
-    for place in places().await {
-        let db = Db::open(&place.url).await.unwrap();
+    for database in databases().await {
+        let db = Db::open(&database.url).await.unwrap();
         let headers = headers(21);
         let (mut range, mut first) = (Range::default(), 0);
-        // As transactions bring them: some at a time.
+        // Several in each transaction.
         for (number, size) in [1usize, 2, 4, 5, 9].into_iter().enumerate() {
             let some = &headers[first..first + size];
             db.append(&log(), &followed(number as u8, first as u64, "http://node", some)).await.unwrap();
@@ -42,12 +42,12 @@ async fn paths_and_roots_are_those_of_the_log_at_every_length() {
 
 #[tokio::test]
 async fn a_log_is_followed_from_where_it_ended_and_never_with_a_gap() {
-    for place in places().await {
-        let db = Db::open(&place.url).await.unwrap();
+    for database in databases().await {
+        let db = Db::open(&database.url).await.unwrap();
         let headers = headers(6);
         db.append(&log(), &followed(1, 0, "http://node", &headers[..4])).await.unwrap();
         db.close().await;
-        let db = Db::open(&place.url).await.unwrap();
+        let db = Db::open(&database.url).await.unwrap();
         let known = db.known(&log()).await.unwrap().unwrap();
         assert_eq!((known.batches, known.followed), (4, Some(Signature::from([1; 64]))));
         let gap = db.append(&log(), &followed(2, 5, "http://node", &headers[5..])).await;
@@ -55,9 +55,9 @@ async fn a_log_is_followed_from_where_it_ended_and_never_with_a_gap() {
         assert_eq!(db.known(&log()).await.unwrap().unwrap().followed, known.followed, "all or nothing");
         db.follow_again(&log()).await.unwrap();
         assert_eq!(db.known(&log()).await.unwrap().unwrap().followed, None);
-        // What is the same stays, with its receipts.
-        let wanted = db.wanted(0, 1).await.unwrap().remove(0);
-        assert!(db.keep(&wanted, b"receipts", &[[1; 32]]).await.unwrap());
+        // Batches that are the same stay, with their receipts.
+        let missing = db.missing(0, 1).await.unwrap().remove(0);
+        assert!(db.store_leaves(&missing, b"receipts", &[[1; 32]]).await.unwrap());
         db.append(&log(), &followed(1, 0, "http://node", &headers[..4])).await.unwrap();
         assert_eq!(db.leaves(&log(), 0).await.unwrap().as_deref(), Some(&b"receipts"[..]));
         assert_eq!(db.known(&log()).await.unwrap().unwrap().batches, 4);
@@ -65,14 +65,14 @@ async fn a_log_is_followed_from_where_it_ended_and_never_with_a_gap() {
 }
 
 #[tokio::test]
-async fn what_the_cluster_took_back_goes() {
-    for place in places().await {
-        let db = Db::open(&place.url).await.unwrap();
+async fn batches_of_a_dropped_fork_are_deleted() {
+    for database in databases().await {
+        let db = Db::open(&database.url).await.unwrap();
         let headers = headers(7);
         db.append(&log(), &followed(1, 0, "http://node", &headers[..7])).await.unwrap();
-        for wanted in db.wanted(0, 7).await.unwrap() {
-            let id = [wanted.header.number as u8; 32];
-            assert!(db.keep(&wanted, b"receipts", &[id]).await.unwrap());
+        for missing in db.missing(0, 7).await.unwrap() {
+            let id = [missing.header.number as u8; 32];
+            assert!(db.store_leaves(&missing, b"receipts", &[id]).await.unwrap());
         }
         let other = BatchHeader { last_ms: 1, ..headers[5] };
         db.append(&log(), &followed(2, 5, "http://node", &[other])).await.unwrap();
@@ -86,16 +86,16 @@ async fn what_the_cluster_took_back_goes() {
             assert_eq!(db.leaves(&log(), u64::from(number)).await.unwrap(), None);
         }
         let totals = db.totals().await.unwrap();
-        assert_eq!(totals, Totals { logs: 1, batches: 6, missing: 1, lied: 0 });
+        assert_eq!(totals, Totals { logs: 1, batches: 6, missing: 1, mismatched: 0 });
     }
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_program_is_left_alone() {
-    for place in places().await {
-        let db = Db::open(&place.url).await.unwrap();
+async fn a_database_of_a_newer_program_is_refused() {
+    for database in databases().await {
+        let db = Db::open(&database.url).await.unwrap();
         sqlx::query("INSERT INTO schema_version VALUES (99)").execute(&db.pool).await.unwrap();
-        let refused = Db::open(&place.url).await.unwrap_err();
+        let refused = Db::open(&database.url).await.unwrap_err();
         assert!(matches!(refused, DbError::Newer { found: 99, known: 1 }), "{refused}");
     }
     let refused = Db::open("mysql://somewhere").await.unwrap_err();

@@ -1,7 +1,7 @@
-//! What the chain says about this node's machines, read at one time.
+//! What the chain says about this node's machines, read in one poll.
 
-use crate::Machine;
-use crate::receipts::leases::Place;
+use super::{Leases, Place};
+use crate::machines::Machine;
 use leasehold::state::{Board, Lane, Lease, LeaseState, Slot};
 use leasehold_client::account::Stored;
 use leasehold_client::fetch::{Fetch, FetchError};
@@ -11,37 +11,43 @@ use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Accounts in one question: the most a node answers.
+/// The most accounts of one `getMultipleAccounts`.
 const ACCOUNTS: usize = 100;
 
-/// One look at the chain.
+/// Receiving end of the views; `None` before the first poll.
+pub type ViewReceiver = watch::Receiver<Option<Arc<View>>>;
+
+/// What one poll read.
 #[derive(Clone, Debug, Default)]
-pub struct Look {
-    /// When it began: what was sent later is not in it.
+pub struct View {
+    /// When the poll began: transactions sent later are not in it.
     pub begun: Option<Instant>,
     /// Unix seconds of the cluster's clock.
     pub now: i64,
-    /// The supplier's log, if there is one.
+    /// The supplier's log; `None` if there is none.
     pub log: Option<LogData>,
-    pub boards: HashMap<Pubkey, BoardLook>,
-    /// Slots in which this node has machines, of those boards that exist.
+    pub boards: HashMap<Pubkey, KnownBoard>,
+    /// Slots of this node's machines.
     pub slots: HashMap<Place, Slot>,
-    /// Leases of those slots that are not settled and closed.
-    pub leases: HashMap<Pubkey, Lease>,
+    /// Accounts of the leases that those slots are in, by address.
+    pub accounts: HashMap<Pubkey, Lease>,
+    /// The leases that the machines serve.
+    pub leases: Leases,
 }
 
-/// What is needed of a board.
+/// What never changes of a board.
 #[derive(Clone, Copy, Debug)]
-pub struct BoardLook {
+pub struct KnownBoard {
     pub board: BoardRef,
     pub round_secs: u32,
 }
 
-impl Look {
-    /// Where the log stands with a machine: its batches and numbers. Nothing, where it has no lane for the
-    /// slot; a new lane, where the last batch was of a machine that was in the slot before.
+impl View {
+    /// Lane of the log for a slot: how many batches and receipts of the machine it has. `None` if the log has no such
+    /// lane. A new lane if the last batch was of a machine that was in the slot before.
     pub fn lane(&self, (board, slot): Place) -> Option<Lane> {
         let index = self.boards.get(&board)?.board.index;
         let mut lane = *self.log.as_ref()?.lane(index, slot)?;
@@ -49,52 +55,52 @@ impl Look {
         Some(lane)
     }
 
-    /// The lease that the slot is in, if it is not settled.
+    /// Account of the lease that a slot is in; `None` if it is settled.
     pub fn lease(&self, place: &Place) -> Option<(Pubkey, &Lease)> {
         let slot = self.slots.get(place).filter(|slot| slot.lease != 0)?;
         let address = address::lease(&place.0, u64::from(slot.lease));
-        let lease = self.leases.get(&address).filter(|lease| lease.state != LeaseState::Settled)?;
+        let lease = self.accounts.get(&address).filter(|lease| lease.state != LeaseState::Settled)?;
         Some((address, lease))
     }
 }
 
-/// Looks at the chain again and again; remembers what never changes.
+/// Reads views; remembers what never changes.
 #[derive(Default)]
-pub struct Looker {
+pub(super) struct Reader {
     markets: HashMap<Pubkey, MarketRef>,
 }
 
-impl Looker {
-    /// Reads everything once.
+impl Reader {
+    /// Reads everything once; [`View::leases`] is left empty.
     ///
     /// # Errors
     /// Any [`FetchError`].
-    pub async fn look(
+    pub async fn read(
         &mut self,
         rpc: &RpcClient,
         supplier: &Pubkey,
         machines: &[Arc<Machine>],
-    ) -> Result<Look, FetchError> {
+    ) -> Result<View, FetchError> {
         let fetch = Fetch::new(rpc);
-        let mut look = Look {
+        let mut view = View {
             begun: Some(Instant::now()),
             now: fetch.now().await?,
             log: fetch.log(address::log(supplier)).await?.map(|log| log.account),
-            ..Look::default()
+            ..View::default()
         };
         for board in machines.iter().map(|machine| machine.board).collect::<BTreeSet<_>>() {
             let fetched = fetch.board(board).await?;
-            let view = fetched.view()?;
-            let market = self.market(&fetch, view.header).await?;
-            let known = BoardLook { board: fetched.board_ref(&market)?, round_secs: view.header.round_secs };
-            look.boards.insert(board, known);
+            let read = fetched.view()?;
+            let market = self.market(&fetch, read.header).await?;
+            let known = KnownBoard { board: fetched.board_ref(&market)?, round_secs: read.header.round_secs };
+            view.boards.insert(board, known);
             for slot in machines.iter().filter(|machine| machine.board == board).map(|machine| machine.slot) {
-                let place = u16::try_from(slot).ok().and_then(|slot| Some((slot, view.slot(slot)?)));
-                look.slots.extend(place.map(|(index, slot)| ((board, index), *slot)));
+                let place = u16::try_from(slot).ok().and_then(|slot| Some((slot, read.slot(slot)?)));
+                view.slots.extend(place.map(|(index, slot)| ((board, index), *slot)));
             }
         }
-        look.leases = leases(rpc, &look.slots).await?;
-        Ok(look)
+        view.accounts = lease_accounts(rpc, &view.slots).await?;
+        Ok(view)
     }
 
     async fn market(&mut self, fetch: &Fetch<'_>, board: &Board) -> Result<MarketRef, FetchError> {
@@ -108,7 +114,10 @@ impl Looker {
 }
 
 /// Accounts of the leases that slots are in.
-async fn leases(rpc: &RpcClient, slots: &HashMap<Place, Slot>) -> Result<HashMap<Pubkey, Lease>, FetchError> {
+async fn lease_accounts(
+    rpc: &RpcClient,
+    slots: &HashMap<Place, Slot>,
+) -> Result<HashMap<Pubkey, Lease>, FetchError> {
     let leased = slots.iter().filter(|(_, slot)| slot.lease != 0);
     let addresses: BTreeSet<_> =
         leased.map(|((board, _), slot)| address::lease(board, u64::from(slot.lease))).collect();
@@ -117,7 +126,7 @@ async fn leases(rpc: &RpcClient, slots: &HashMap<Place, Slot>) -> Result<HashMap
     for some in addresses.chunks(ACCOUNTS) {
         let accounts = rpc.get_multiple_accounts(some).await?;
         for (address, account) in some.iter().zip(accounts) {
-            // The address is the program's own, so nobody else has put anything there.
+            // Only the program can create an account at this address.
             let Some(account) = account.filter(|account| account.owner == leasehold::ID) else { continue };
             let decoded = Lease::decode(&account.data);
             let lease = decoded.map_err(|error| FetchError::Decode { address: *address, error })?;

@@ -1,53 +1,70 @@
-//! Which lease runs on which machine. The chain's watcher writes it, everything that signs reads it.
+//! Which lease runs on each machine of this node, read from the chain.
+//!
+//! [`LeaseWatch`] polls the chain and publishes [`Leases`]. It needs no receipts: whatever serves a machine to its
+//! tenant asks here. What signs receipts asks for [signable](crate::chain) leases, which are fewer.
 
-use crate::Machine;
+mod expiry;
+mod metrics;
+#[cfg(test)]
+pub(crate) mod sample;
+mod service;
+mod view;
+mod watch;
+
+pub use metrics::Metrics;
+pub use service::{LeaseWatch, WatchSettings};
+pub use view::{KnownBoard, View, ViewReceiver};
+pub use watch::{NotServing, leases};
+
+use crate::machines::Machine;
 use leasehold_client::probe::Pubkey;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::watch as channel;
 
 /// A machine's place: board, and index of the slot on it.
 pub type Place = (Pubkey, u16);
 
-/// What the receipts' side follows.
-pub type LeasesReceiver = watch::Receiver<Arc<Leases>>;
+/// Receiving end of the leases as they change.
+pub type LeasesReceiver = channel::Receiver<Arc<Leases>>;
 
-/// The leases of this host's machines, as the chain showed them last.
+/// The leases of this node's machines at the last poll.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leases {
-    /// `None`: the machine is known and nobody leases it.
+    /// `None`: the machine is known and serves no lease.
     pub machines: HashMap<Place, Option<RunningLease>>,
 }
 
-/// A lease, as far as signing receipts needs it.
+/// A lease on one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunningLease {
     /// Serial of the lease on its board.
     pub serial: u32,
     /// Address of the lease's account.
-    #[serde(with = "super::text::key")]
+    #[serde(with = "crate::text::key")]
     pub address: Pubkey,
-    /// Whom answers are billed to.
-    #[serde(with = "super::text::key")]
+    /// Wallet that opened the lease; receipts bill it.
+    #[serde(with = "crate::text::key")]
     pub buyer: Pubkey,
-    /// Mint of the payment units.
-    #[serde(with = "super::text::key")]
+    /// Payment mint of the market.
+    #[serde(with = "crate::text::key")]
     pub mint: Pubkey,
-    /// First 8 bytes of the genesis hash of the cluster.
-    #[serde(with = "super::text::hex")]
+    /// First 8 bytes of the cluster's genesis hash.
+    #[serde(with = "crate::text::hex")]
     pub cluster: [u8; 8],
     /// Hardware class of the machine.
     pub class: u16,
-    /// First round of the lease on this machine, and the first after it.
+    /// First round of the lease on this machine.
     pub from: u32,
+    /// First round after the lease.
     pub until: u32,
     /// Length of a round in seconds.
     pub round_secs: u32,
-    /// Generation of the slot that is leased: a machine with another one is not the one that is meant.
+    /// Generation of the slot that is leased: a machine with another one is not the leased machine.
     pub generation: u16,
-    /// Set where the lease is paid by use.
+    /// Set if the lease is paid by use.
     pub meter: Option<Meter>,
 }
 
@@ -56,14 +73,14 @@ pub struct RunningLease {
 #[serde(deny_unknown_fields)]
 pub struct Meter {
     /// Ed25519 key that signs the buyer's vouchers.
-    #[serde(with = "super::text::key")]
+    #[serde(with = "crate::text::key")]
     pub spender: Pubkey,
-    /// Payment units that were paid in. Nothing beyond them is ever paid.
+    /// Payment units in the lease's deposit: the most that vouchers can pay.
     pub deposit: u64,
 }
 
 impl RunningLease {
-    /// Whether the lease runs at that time, Unix milliseconds.
+    /// True if the lease runs at that time, in Unix milliseconds.
     pub fn runs_at(&self, unix_ms: u64) -> bool {
         let round_ms = u64::from(self.round_secs).saturating_mul(1_000);
         let start = |round: u32| u64::from(round).saturating_mul(round_ms);
@@ -72,10 +89,9 @@ impl RunningLease {
 }
 
 impl Leases {
-    /// The lease that runs on the machine at that time, Unix milliseconds.
+    /// The lease that runs on the machine at that time, in Unix milliseconds.
     pub fn running(&self, machine: &Machine, unix_ms: u64) -> Option<&RunningLease> {
-        let place = (machine.board, u16::try_from(machine.slot).ok()?);
-        let lease = self.machines.get(&place)?.as_ref()?;
+        let lease = self.machines.get(&machine.place()?)?.as_ref()?;
         (lease.generation == machine.generation && lease.runs_at(unix_ms)).then_some(lease)
     }
 
@@ -83,5 +99,10 @@ impl Leases {
     pub fn at(&self, address: &Pubkey) -> Option<(Place, &RunningLease)> {
         let leases = self.machines.iter().filter_map(|(place, lease)| Some((*place, lease.as_ref()?)));
         leases.into_iter().find(|(_, lease)| lease.address == *address)
+    }
+
+    /// Machines that serve a lease.
+    pub fn count(&self) -> usize {
+        self.machines.values().flatten().count()
     }
 }

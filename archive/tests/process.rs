@@ -1,14 +1,14 @@
-//! The archive, and the node's way to the chain, as processes: what their users see of them.
+//! The archive as a process.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_leasehold-node");
+const BINARY: &str = env!("CARGO_BIN_EXE_leasehold-archive");
 /// Nobody listens there.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
-/// Ends with the test, however that ends.
+/// Killed at the end of the test.
 struct Process(Child);
 
 impl Drop for Process {
@@ -22,14 +22,14 @@ impl Process {
     fn terminate(&mut self) -> Option<i32> {
         let kill = format!("kill -TERM {}", self.0.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-        let patience = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < patience {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status.code();
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("it does not stop");
+        panic!("the archive does not stop");
     }
 }
 
@@ -38,15 +38,15 @@ fn refusal(args: &[&str]) -> String {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     let last = text.lines().last().unwrap();
-    assert!(last.starts_with("leasehold-node: "), "{text}");
+    assert!(last.starts_with("leasehold-archive: "), "{text}");
     last.to_owned()
 }
 
 #[tokio::test]
-async fn an_archive_answers_though_the_chain_does_not() {
+async fn an_archive_answers_while_the_rpc_node_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let db = format!("sqlite:{}", folder.path().join("archive.db").display());
-    let args = ["archive", "--rpc", NOWHERE, "--db", &db, "--listen", "127.0.0.1:0", "--allow-private"];
+    let args = ["--rpc", NOWHERE, "--db", &db, "--listen", "127.0.0.1:0", "--allow-private"];
     let mut child =
         Command::new(BINARY).args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
@@ -64,27 +64,9 @@ async fn an_archive_answers_though_the_chain_does_not() {
 }
 
 #[test]
-fn what_cannot_work_is_one_sentence_and_exit_code_1() {
-    let archive = |rpc, db| refusal(&["archive", "--rpc", rpc, "--db", db, "--listen", "127.0.0.1:0"]);
-    assert!(archive("localhost", "sqlite::memory:").contains("--rpc localhost is not an address to ask"));
-    assert!(archive(NOWHERE, "mysql://host/name").contains("give sqlite:PATH or postgres://"));
-    assert!(archive(NOWHERE, "sqlite:/does/not/exist").contains("the database cannot be opened"));
-}
-
-#[test]
-fn the_chain_needs_receipts() {
-    let folder = tempfile::tempdir().unwrap();
-    let key = leasehold_client::probe::SigningKey::from_bytes(&[4; 32]);
-    let bytes = serde_json::to_string(&key.to_keypair_bytes().to_vec()).unwrap();
-    std::fs::write(folder.path().join("operator.json"), bytes).unwrap();
-    let config = folder.path().join("node.toml");
-    let supplier = "11111111111111111111111111111112";
-    let text =
-        format!("[chain]\nrpc = \"{NOWHERE}\"\nsupplier = \"{supplier}\"\noperator = \"operator.json\"\n");
-    std::fs::write(&config, &text).unwrap();
-    let config = config.to_str().unwrap();
-    let args = ["--config", config, "--listen", "127.0.0.1:0"];
-    assert!(refusal(&args).ends_with("[chain] needs [receipts]: say there where receipts are kept"));
-    std::fs::write(config, text.replace("operator.json", "none.json")).unwrap();
-    assert!(refusal(&args).contains("none.json"));
+fn a_wrong_flag_is_one_sentence_and_exit_code_1() {
+    let refused = |rpc, db| refusal(&["--rpc", rpc, "--db", db, "--listen", "127.0.0.1:0"]);
+    assert!(refused("localhost", "sqlite::memory:").contains("--rpc localhost is not an http or https URL"));
+    assert!(refused(NOWHERE, "mysql://host/name").contains("give sqlite:PATH or postgres://"));
+    assert!(refused(NOWHERE, "sqlite:/does/not/exist").contains("the database cannot be opened"));
 }

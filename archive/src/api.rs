@@ -1,9 +1,9 @@
-//! The archive's HTTP. Whoever asks checks the answer against a log's account.
+//! The archive's HTTP API. Whoever asks checks the answer against the log's account.
 
-use super::db::DbError;
-use super::follow::{Progress, now};
-use super::headers::Placed;
-use super::leaves::{Found, State as LeavesState};
+use crate::db::DbError;
+use crate::headers::Placed;
+use crate::leaves::{LeavesState, Located};
+use crate::Shared;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header::CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -11,26 +11,26 @@ use axum::routing::get;
 use axum::{Json, Router};
 use leasehold::math::sum_tree::{SumNode, SumTree};
 use leasehold_client::record::{Proof, SignedReceipt, receipt::parse_hash};
+use leasehold_daemon::unix_secs;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tracing::error;
 
-/// Batches whose trees are kept: of full ones 30 megabytes each.
+/// Batches whose trees are cached: full ones have 30 megabytes each.
 const TREES: usize = 8;
-/// Seconds without a look at the logs after which the archive calls itself ill.
-const ILL: i64 = 300;
+/// Seconds without a successful poll after which the archive reports itself unhealthy.
+const UNHEALTHY_AFTER: i64 = 300;
 
 /// What the handlers share.
 pub(super) struct Api {
-    progress: Arc<Progress>,
+    shared: Arc<Shared>,
     trees: Mutex<Trees>,
 }
 
-/// Batches by log and place in it, those that were asked for last in front.
+/// Batches by log and place, the last used first.
 type Trees = VecDeque<((Pubkey, u64), Arc<Batch>)>;
 
 /// A batch's receipts, and the tree over them.
@@ -39,7 +39,7 @@ struct Batch {
     tree: SumTree,
 }
 
-/// Why there is no answer.
+/// Why a request is refused.
 enum Refusal {
     Malformed(String),
     NotFound(String),
@@ -66,34 +66,34 @@ impl IntoResponse for Refusal {
     }
 }
 
-pub(super) fn router(progress: Arc<Progress>) -> Router {
+pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/proofs/{id}", get(proof))
         .route("/v1/receipts/{id}", get(receipt))
         .route("/v1/batches/{board}/{slot}/{generation}/{number}", get(leaves))
         .route("/v1/healthz", get(health))
         .fallback(async || Refusal::NotFound("there is nothing at this path".to_owned()))
-        .with_state(Arc::new(Api { progress, trees: Mutex::default() }))
+        .with_state(Arc::new(Api { shared, trees: Mutex::default() }))
 }
 
-/// `batches`: of the log whose account the proof is to hold for.
 #[derive(Deserialize)]
-struct As {
+struct ProofQuery {
+    /// Batches in the log's account for which the proof must hold; all that are known if left out.
     batches: Option<u64>,
 }
 
 async fn proof(
     State(api): State<Arc<Api>>,
     Path(id): Path<String>,
-    Query(query): Query<As>,
+    Query(query): Query<ProofQuery>,
 ) -> Result<Json<Proof>, Refusal> {
-    let Found { batch: Placed { log, index, .. }, place } = api.find(&id).await?;
-    let db = &api.progress.db;
+    let Located { batch: Placed { log, index, .. }, place } = api.find(&id).await?;
+    let db = &api.shared.db;
     let known = db.known(&log).await?.map_or(0, |known| known.batches);
     let batches = query.batches.unwrap_or(known);
     if batches > known {
         return Err(Refusal::NotFound(format!(
-            "of log {log} {known} batches are known here: ask again later"
+            "{known} batches of log {log} are known here: ask again later"
         )));
     }
     let proof = db.proof(&log, index, batches).await?.ok_or_else(|| {
@@ -107,7 +107,7 @@ async fn proof(
 }
 
 async fn receipt(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
-    let Found { batch: Placed { log, index, header }, place } = api.find(&id).await?;
+    let Located { batch: Placed { log, index, header }, place } = api.find(&id).await?;
     let (signed, path) = api.in_batch(log, index, place).await?;
     let nodes = path.iter().map(|SumNode { hash, units, price }| {
         json!({ "hash": hex::encode(hash), "units": units.to_string(), "price": price.to_string() })
@@ -131,48 +131,48 @@ async fn leaves(
     Path((board, slot, generation, number)): Path<(String, u16, u16, u32)>,
 ) -> Result<impl IntoResponse, Refusal> {
     let board = board.parse().map_err(|_| Refusal::Malformed(format!("`{board}` is not an address")))?;
-    let db = &api.progress.db;
+    let db = &api.shared.db;
     let none = || Refusal::NotFound("there is no such batch".to_owned());
     let Placed { log, index, .. } = db.find(&board, slot, generation, number).await?.ok_or_else(none)?;
     if let Some(bytes) = db.leaves(&log, index).await? {
         return Ok(([(CONTENT_TYPE, "application/octet-stream")], bytes));
     }
-    let (state, trouble) = db.state(&log, index).await?.ok_or_else(none)?;
-    let what = match state {
-        LeavesState::Lied => "its source gave other receipts than the log has",
-        LeavesState::Missing | LeavesState::Here => "its receipts are not here yet",
+    let (state, reason) = db.state(&log, index).await?.ok_or_else(none)?;
+    let sentence = match state {
+        LeavesState::Mismatch => "its source gave other receipts than the log has",
+        LeavesState::Missing | LeavesState::Stored => "its receipts are not stored yet",
     };
-    Err(Refusal::NotFound(match trouble {
-        Some(trouble) => format!("{what}: {trouble}"),
-        None => what.to_owned(),
+    Err(Refusal::NotFound(match reason {
+        Some(reason) => format!("{sentence}: {reason}"),
+        None => sentence.to_owned(),
     }))
 }
 
 async fn health(State(api): State<Arc<Api>>) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let totals = api.progress.db.totals().await?;
-    let looked = api.progress.looked.load(Relaxed);
-    let ok = now().saturating_sub(looked) <= ILL;
+    let totals = api.shared.db.totals().await?;
+    let polled = api.shared.metrics.last_poll();
+    let ok = unix_secs().saturating_sub(polled) <= UNHEALTHY_AFTER;
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ok": ok,
-        "looked": looked,
+        "polled": polled,
         "logs": totals.logs,
         "batches": totals.batches,
         "missing": totals.missing,
-        "lied": totals.lied,
+        "mismatched": totals.mismatched,
     });
     Ok((status, Json(body)))
 }
 
 impl Api {
-    async fn find(&self, id: &str) -> Result<Found, Refusal> {
+    async fn find(&self, id: &str) -> Result<Located, Refusal> {
         let hash = parse_hash(id)
             .ok_or_else(|| Refusal::Malformed(format!("`{id}` is not an id: 64 hexadecimal digits")))?;
-        let found = self.progress.db.receipt(&hash).await?;
-        found.ok_or_else(|| Refusal::NotFound("no receipt here has this id".to_owned()))
+        let found = self.shared.db.receipt(&hash).await?;
+        found.ok_or_else(|| Refusal::NotFound("no stored receipt has this id".to_owned()))
     }
 
-    /// A receipt by its place in a batch, with the nodes beside its way to the batch's root.
+    /// The receipt at a place of a batch, with its Merkle path to the batch's root.
     async fn in_batch(
         &self,
         log: Pubkey,
@@ -192,8 +192,8 @@ impl Api {
         if let Some((_, batch)) = self.trees().iter().find(|(kept, _)| *kept == key) {
             return Ok(Arc::clone(batch));
         }
-        let gone = || Refusal::NotFound("the receipt is not in the log any more".to_owned());
-        let signed = self.progress.db.leaves(&log, index).await?.ok_or_else(gone)?;
+        let gone = || Refusal::NotFound("the receipt is no longer in the log".to_owned());
+        let signed = self.shared.db.leaves(&log, index).await?.ok_or_else(gone)?;
         let made = tokio::task::spawn_blocking(move || {
             let leaves = signed
                 .chunks(SignedReceipt::LEN)
@@ -209,7 +209,7 @@ impl Api {
         Ok(batch)
     }
 
-    // A panic elsewhere leaves the list whole.
+    // A panic elsewhere leaves the list intact.
     fn trees(&self) -> MutexGuard<'_, Trees> {
         self.trees.lock().unwrap_or_else(|error| error.into_inner())
     }

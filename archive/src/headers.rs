@@ -1,10 +1,10 @@
-//! Headers of the logs' batches, in their order, and the nodes of the ranges over them.
+//! Headers of batches in the database, in the order of their logs, and the nodes of the ranges over them.
 
-use super::db::{Db, DbError, Write, bytes, int, number};
-use crate::chain::follow::{AppendedBatches, Followed};
+use crate::db::{Db, DbError, Write, bytes, int, number};
 use leasehold::instructions::BatchProof;
 use leasehold::math::mmr::{self, MAX_PEAKS, Peaks};
 use leasehold::state::BatchHeader;
+use leasehold_client::history::{AppendedBatches, Followed};
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 use sqlx::Row;
@@ -13,10 +13,10 @@ use sqlx::Row;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Number of the log in this database.
-    pub(super) id: i64,
-    /// Batches of it that are here.
+    pub(crate) id: i64,
+    /// Batches of it in this database.
     pub batches: u64,
-    /// The transaction to go on from.
+    /// The transaction after which to go on.
     pub followed: Option<Signature>,
 }
 
@@ -31,14 +31,14 @@ pub struct Placed {
 const LOG: &str = "SELECT id, batches, followed FROM logs WHERE address = $1";
 
 impl Db {
-    /// How far a log is known; nothing, where it was never followed.
+    /// How far a log is known; `None` if it was never followed.
     pub async fn known(&self, log: &Pubkey) -> Result<Option<Known>, DbError> {
         let row = sqlx::query(LOG).bind(log.to_bytes().to_vec()).fetch_optional(&self.pool).await?;
         row.as_ref().map(known).transpose()
     }
 
-    /// Adds what one transaction appended, and notes that the log is followed so far. What takes the place of
-    /// batches that are here already was decided otherwise by the cluster: those and all after them go.
+    /// Adds the batches that one transaction appended, and notes the transaction. If other batches are in their places,
+    /// the cluster has dropped the fork that had those: they and all after them are deleted.
     ///
     /// # Errors
     /// [`DbError::Gap`], or the database's.
@@ -54,7 +54,7 @@ impl Db {
         write.commit().await
     }
 
-    /// Has the log followed again from its beginning. What is here stays where it proves to be right.
+    /// Has the log followed again from its beginning. Batches that are right stay.
     pub async fn follow_again(&self, log: &Pubkey) -> Result<(), DbError> {
         let mut write = self.write().await?;
         let forget = sqlx::query("UPDATE logs SET followed = NULL WHERE address = $1");
@@ -62,7 +62,7 @@ impl Db {
         write.commit().await
     }
 
-    /// Where the batch stands in the log as it was with `batches` batches; nothing, where it isn't in it.
+    /// Proof that a batch is in the log as it was with `batches` batches; `None` if it is not.
     pub async fn proof(&self, log: &Pubkey, index: u64, batches: u64) -> Result<Option<BatchProof>, DbError> {
         let Some(known) = self.known(log).await?.filter(|known| batches <= known.batches) else {
             return Ok(None);
@@ -78,13 +78,13 @@ impl Db {
         Ok(Some(BatchProof { header: header(&row)?, index, path }))
     }
 
-    /// One hash over the peaks of a log as it was with `batches` batches: what its account had then.
+    /// Root of a log as it was with `batches` batches, as its account had it then; `None` if fewer are known.
     pub async fn root(&self, log: &Pubkey, batches: u64) -> Result<Option<[u8; 32]>, DbError> {
         Ok(self.peaks(log, batches).await?.map(|peaks| mmr::root(&peaks, batches)))
     }
 
-    /// Peaks of a log as it was with `batches` batches.
-    pub(crate) async fn peaks(&self, log: &Pubkey, batches: u64) -> Result<Option<Peaks>, DbError> {
+    /// Peaks of a log as it was with `batches` batches; `None` if fewer are known.
+    pub async fn peaks(&self, log: &Pubkey, batches: u64) -> Result<Option<Peaks>, DbError> {
         let Some(known) = self.known(log).await?.filter(|known| batches <= known.batches) else {
             return Ok(None);
         };
@@ -97,8 +97,7 @@ impl Db {
         Ok(Some(peaks))
     }
 
-    /// Where a log has the batch with that number of a machine. Where it has more than one, as with a slot
-    /// whose generations came round: the last.
+    /// Finds a batch by machine and number. Several have the same if the slot's generation wrapped around: the last.
     pub async fn find(
         &self,
         board: &Pubkey,
@@ -122,7 +121,7 @@ impl Db {
         let query = "SELECT hash FROM nodes WHERE log = $1 AND height = $2 AND place = $3";
         let query = sqlx::query(query).bind(log).bind(i64::from(height)).bind(int(place)?);
         let row = query.fetch_optional(&self.pool).await?;
-        bytes(row.as_ref().ok_or(DbError::Malformed("a log with nodes missing"))?, "hash")
+        bytes(row.as_ref().ok_or(DbError::Malformed("a log without some of its nodes"))?, "hash")
     }
 }
 
@@ -156,7 +155,7 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// The log's row, made where there is none.
+    /// The log's row, inserted if there is none.
     async fn log(&mut self, log: &Pubkey) -> Result<Known, DbError> {
         let address = log.to_bytes().to_vec();
         if let Some(row) =
@@ -164,9 +163,9 @@ impl Write<'_> {
         {
             return known(&row);
         }
-        let make = "INSERT INTO logs (id, address, batches) \
+        let insert = "INSERT INTO logs (id, address, batches) \
             VALUES ((SELECT coalesce(max(id), 0) + 1 FROM logs), $1, 0)";
-        sqlx::query(make).bind(address.clone()).execute(&mut *self.transaction).await?;
+        sqlx::query(insert).bind(address.clone()).execute(&mut *self.transaction).await?;
         known(&sqlx::query(LOG).bind(address).fetch_one(&mut *self.transaction).await?)
     }
 
@@ -176,7 +175,7 @@ impl Write<'_> {
         row.as_ref().map(header).transpose()
     }
 
-    /// Takes out all batches from a place on.
+    /// Deletes all batches from a place on.
     async fn truncate(&mut self, log: i64, place: u64) -> Result<(), DbError> {
         for statement in [
             "DELETE FROM batches WHERE log = $1 AND place >= $2",
@@ -194,7 +193,7 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Adds the batch at the place after the last.
+    /// Adds a batch after the last.
     async fn insert(
         &mut self,
         log: i64,
@@ -218,7 +217,7 @@ impl Write<'_> {
         .await?;
         let mut hash = header.leaf();
         self.insert_node(log, 0, place, hash).await?;
-        // As when 1 is added to a binary number: each node that is complete with this leaf comes to be.
+        // Like the carries when 1 is added to a binary number: every node that this leaf completes.
         for height in 0..place.trailing_ones() {
             let query = "SELECT hash FROM nodes WHERE log = $1 AND height = $2 AND place = $3";
             let query =
@@ -246,7 +245,7 @@ impl Write<'_> {
 
 fn known(row: &sqlx::any::AnyRow) -> Result<Known, DbError> {
     let followed: Option<String> = row.try_get("followed")?;
-    let parse = |text: String| text.parse().map_err(|_| DbError::Malformed("a transaction"));
+    let parse = |text: String| text.parse().map_err(|_| DbError::Malformed("a malformed signature"));
     Ok(Known {
         id: row.try_get("id")?,
         batches: number(row, "batches")?,
