@@ -2,7 +2,7 @@
 
 use crate::{Db, DbError};
 use futures::TryStreamExt;
-use leasehold_client::history::{FollowError, follow};
+use leasehold_client::history::{HistoryError, log_transactions};
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 
@@ -20,7 +20,7 @@ pub enum SyncError {
     #[error("more transactions name the log than are read at once: reading the rest next")]
     Unfinished,
     #[error(transparent)]
-    Follow(#[from] FollowError),
+    History(#[from] HistoryError),
 }
 
 /// A log as its account has it: number of batches, and the root over their headers.
@@ -63,7 +63,7 @@ pub async fn compare(db: &Db, log: &Pubkey, (batches, root): LogHead) -> Result<
 
 async fn read(rpc: &RpcClient, db: &Db, log: &Pubkey, up_to: Option<LogHead>) -> Result<(), SyncError> {
     let since = db.known(log).await?.and_then(|known| known.followed);
-    let (transactions, more) = follow(rpc, log, since).await?;
+    let (transactions, more) = log_transactions(rpc, log, since).await?;
     let mut transactions = std::pin::pin!(transactions);
     while let Some(followed) = transactions.try_next().await? {
         match db.append(log, &followed).await {

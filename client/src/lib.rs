@@ -1,12 +1,19 @@
-//! Leasehold for programs that talk to it: addresses, instructions, boards, quotes, errors, events, records of
-//! what was computed.
+//! Leasehold's client: addresses, instructions, boards, quotes, errors, events and records of what was computed.
+//!
+//! The default features have no network, no threads and no async runtime: the crate compiles to
+//! `wasm32-unknown-unknown`, so a web page computes the same quote as the program. Feature `rpc` adds what talks to
+//! others: reading accounts ([`fetch`]), sending transactions ([`sender`]) and the history of compute logs
+//! ([`history`]).
 
 pub mod account;
 pub mod address;
 pub mod board;
 pub mod error;
 pub mod event;
+#[cfg(feature = "rpc")]
 pub mod fetch;
+#[cfg(feature = "rpc")]
+pub mod history;
 pub mod instruction;
 pub mod invariants;
 pub mod listing;
@@ -19,6 +26,7 @@ pub mod record;
 pub mod rounds;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
+#[cfg(feature = "rpc")]
 pub mod sender;
 pub mod slash;
 
