@@ -8,6 +8,7 @@
 pub mod account;
 pub mod address;
 pub mod board;
+pub mod clock;
 pub mod error;
 pub mod event;
 #[cfg(feature = "rpc")]
@@ -16,6 +17,8 @@ pub mod fetch;
 pub mod history;
 pub mod instruction;
 pub mod invariants;
+#[cfg(feature = "rpc")]
+pub mod keypair;
 pub mod listing;
 pub mod market;
 pub mod network;

@@ -1,9 +1,11 @@
-//! What the daemons (keeper, node and archive) share: log set-up, signals, HTTP servers, the metrics page, backoff.
+//! What the daemons (keeper, node and archive) share: log set-up, signals, key
+//! files, HTTP servers, the metrics page, backoff.
 
 pub mod backoff;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod secrets;
 pub mod signals;
 mod time;
 

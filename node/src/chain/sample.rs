@@ -1,18 +1,13 @@
-//! A machine's batches and the tasks' tools, for unit tests.
+//! A machine's receipts and batches, for unit tests.
 
-use super::headers::OwnLog;
-use super::settings::RecordSettings;
-use super::tools::Tools;
+use crate::leases::RunningLease;
 pub use crate::leases::sample::*;
-use crate::receipts::store::{BatchKey, MachineKey, SealedBatch, Store};
+use crate::machines::Machine;
+use crate::receipts::store::{BatchKey, MachineKey, NewReceipt, SealedBatch, Store, Work};
 use leasehold::math::sum_tree::SumNode;
 use leasehold::state::BatchHeader;
-use leasehold_archive::Db;
-use leasehold_client::probe::SigningKey;
-use leasehold_client::sender::Sender;
-use solana_keypair::Keypair;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub fn machine_key() -> MachineKey {
     MachineKey { board: BOARD, slot: PLACE.1, generation: 2 }
@@ -37,29 +32,22 @@ pub fn batch(number: u32) -> SealedBatch {
     SealedBatch { key: BatchKey::of(&header), header, source: "http://node".to_owned(), log_index: None }
 }
 
-/// Tools with databases in `folder` and an RPC node that can't be reached.
-pub(super) async fn tools(folder: &std::path::Path) -> Tools {
-    let operator = SigningKey::from_bytes(&[4; 32]);
-    let settings = RecordSettings {
-        supplier: SUPPLIER,
-        headers: folder.join("log.db"),
-        batch: Duration::from_secs(3_600),
-        redeem: Duration::from_secs(3_600),
+/// A database with `count` receipts of the machine in the lease.
+pub async fn store_with(path: &Path, machine: &Machine, lease: &RunningLease, count: u64) -> Store {
+    let store = Store::open(path).await.unwrap();
+    let work = Work {
+        model: [1; 32],
+        request: [2; 32],
+        response: [3; 32],
+        units: 1,
+        tokens_in: 1,
+        tokens_out: 1,
+        price: 1,
+        start_ms: 1,
+        end_ms: 2,
     };
-    let log = leasehold_client::address::log(&SUPPLIER);
-    let headers = OwnLog::new(log, Db::open_file(&settings.headers).await.unwrap());
-    let rpc = Arc::new(nobody());
-    let payer = Arc::new(Keypair::new_from_array(operator.to_bytes()));
-    Tools {
-        settings,
-        source: "http://node".to_owned(),
-        log,
-        operator: OPERATOR,
-        sender: Sender::new(Arc::clone(&rpc), payer),
-        rpc,
-        store: Store::open(&folder.join("receipts.db")).await.unwrap(),
-        headers,
-        metrics: Arc::default(),
-        hurry: tokio::sync::Notify::new(),
-    }
+    let (machine, lease) = (Arc::new(machine.clone()), Arc::new(lease.clone()));
+    let new = || NewReceipt { machine: machine.clone(), lease: lease.clone(), work, limit: None };
+    store.append((0..count).map(|_| new()).collect()).await.unwrap();
+    store
 }

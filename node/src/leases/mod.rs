@@ -18,6 +18,7 @@ pub use watch::{NotServing, leases};
 
 use crate::machines::Machine;
 use leasehold_client::probe::Pubkey;
+use leasehold_client::wire::text;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,16 +44,16 @@ pub struct RunningLease {
     /// Serial of the lease on its board.
     pub serial: u32,
     /// Address of the lease's account.
-    #[serde(with = "crate::text::key")]
+    #[serde(with = "text::key")]
     pub address: Pubkey,
     /// Wallet that opened the lease; receipts bill it.
-    #[serde(with = "crate::text::key")]
+    #[serde(with = "text::key")]
     pub buyer: Pubkey,
     /// Payment mint of the market.
-    #[serde(with = "crate::text::key")]
+    #[serde(with = "text::key")]
     pub mint: Pubkey,
     /// First 8 bytes of the cluster's genesis hash.
-    #[serde(with = "crate::text::hex")]
+    #[serde(with = "text::hex")]
     pub cluster: [u8; 8],
     /// Hardware class of the machine.
     pub class: u16,
@@ -73,7 +74,7 @@ pub struct RunningLease {
 #[serde(deny_unknown_fields)]
 pub struct Meter {
     /// Ed25519 key that signs the buyer's vouchers.
-    #[serde(with = "crate::text::key")]
+    #[serde(with = "text::key")]
     pub spender: Pubkey,
     /// Payment units in the lease's deposit: the most that vouchers can pay.
     pub deposit: u64,

@@ -26,7 +26,6 @@ pub struct WatchSettings {
 }
 
 /// Polls the chain and publishes which lease runs on each machine. Dropping it stops it at once.
-#[derive(Debug)]
 pub struct LeaseWatch {
     rpc: Arc<RpcClient>,
     views: ViewReceiver,

@@ -5,6 +5,7 @@ use super::{Leases, Meter, Metrics, Place, RunningLease, expiry};
 use crate::machines::{Machine, MachinesReceiver};
 use leasehold::state::SlotState;
 use leasehold_client::fetch::{Fetch, FetchError};
+use leasehold_client::record;
 use leasehold_daemon::backoff::Backoff;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -184,7 +185,7 @@ impl Watcher {
     ) -> Result<(View, HashMap<Place, NotServing>), FetchError> {
         let cluster = match *cluster {
             Some(cluster) => cluster,
-            None => *cluster.insert(Fetch::new(&self.rpc).cluster().await?),
+            None => *cluster.insert(record::cluster(&Fetch::new(&self.rpc).genesis_hash().await?)),
         };
         let machines = self.machines.borrow_and_update().clone();
         let mut view = reader.read(&self.rpc, &self.supplier, &machines).await?;

@@ -1,11 +1,12 @@
 //! Measures how many receipts a second this host signs, keeps and answers over HTTP.
 
-use super::leases::{Leases, RunningLease};
+use crate::leases::{Leases, RunningLease};
 use super::settings::{DEFAULT_LISTEN, Settings};
 use super::store::MachineKey;
-use super::{Feed, Receipts};
-use crate::receipts::issuer::unix_ms;
-use crate::{Machine, Serving};
+use super::Receipts;
+use leasehold_daemon::unix_ms;
+use crate::feed::Feed;
+use crate::machines::{Machine, Serving};
 use anyhow::{Context, ensure};
 use leasehold_client::probe::{Pubkey, SigningKey};
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! `[receipts]` of the configuration file.
 
-use super::leases::{Leases, RunningLease};
-use super::text;
+use crate::leases::{Leases, RunningLease};
+use leasehold_client::wire::text;
 use leasehold::constants::MAX_SOURCE;
 use leasehold_client::probe::Pubkey;
 use reqwest::Url;

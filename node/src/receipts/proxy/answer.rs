@@ -3,9 +3,10 @@
 use super::headers::Signed;
 use super::tokens::{self, Count};
 use super::{Kind, Proxy, caller};
-use crate::Machine;
-use crate::receipts::issuer::{Hold, Issuer, unix_ms};
-use crate::receipts::leases::RunningLease;
+use crate::machines::Machine;
+use crate::receipts::issuer::{Hold, Issuer};
+use leasehold_daemon::unix_ms;
+use crate::leases::RunningLease;
 use crate::receipts::refusal::Refusal;
 use crate::receipts::settings::Model;
 use crate::receipts::store::Work;

@@ -1,6 +1,6 @@
 //! Whether a caller may have answers billed to a metered lease.
 
-use crate::receipts::leases::RunningLease;
+use crate::leases::RunningLease;
 use crate::receipts::refusal::Refusal;
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use leasehold_client::record::{CallToken, SignedCall};

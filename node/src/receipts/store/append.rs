@@ -1,8 +1,8 @@
 //! Numbering, signing and inserting the receipts of one group.
 
 use super::{MachineKey, NewReceipt, StoreError, Tab, rows};
-use crate::receipts::issuer::unix_ms;
-use crate::receipts::leases::RunningLease;
+use leasehold_daemon::unix_ms;
+use crate::leases::RunningLease;
 use crate::receipts::signer::Signer;
 use leasehold_client::record::SignedReceipt;
 use sqlx::{QueryBuilder, SqliteConnection};
