@@ -2,7 +2,7 @@
 
 use crate::db::DbError;
 use crate::headers::Placed;
-use crate::leaves::{LeavesState, Located};
+use crate::leaves::{LeavesState, Located, Totals};
 use crate::Shared;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header::CONTENT_TYPE};
@@ -11,9 +11,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use leasehold::math::sum_tree::{SumNode, SumTree};
 use leasehold_client::record::{Proof, SignedReceipt, receipt::parse_hash};
+use leasehold_client::wire::{ArchiveHealth, BatchId, ErrorBody, StoredReceipt};
 use leasehold_daemon::unix_secs;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -62,7 +62,7 @@ impl IntoResponse for Refusal {
                 (StatusCode::INTERNAL_SERVER_ERROR, "the archive's database failed: try again".to_owned())
             }
         };
-        (status, Json(json!({ "error": sentence }))).into_response()
+        (status, Json(ErrorBody { error: sentence })).into_response()
     }
 }
 
@@ -106,24 +106,19 @@ async fn proof(
     Ok(Json(Proof { receipt, log, header, index, batch_path, place, path }))
 }
 
-async fn receipt(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+async fn receipt(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+) -> Result<Json<StoredReceipt>, Refusal> {
     let Located { batch: Placed { log, index, header }, place } = api.find(&id).await?;
     let (signed, path) = api.in_batch(log, index, place).await?;
-    let nodes = path.iter().map(|SumNode { hash, units, price }| {
-        json!({ "hash": hex::encode(hash), "units": units.to_string(), "price": price.to_string() })
-    });
-    Ok(Json(json!({
-        "id": hex::encode(signed.id()),
-        "receipt": signed.to_base64(),
-        "batch": {
-            "board": header.board.to_string(),
-            "slot": header.slot,
-            "generation": header.generation,
-            "number": header.number,
-        },
-        "place": place,
-        "path": nodes.collect::<Vec<_>>(),
-    })))
+    Ok(Json(StoredReceipt {
+        id: signed.id(),
+        receipt: signed.to_base64(),
+        batch: Some(BatchId::from(&header)),
+        place: Some(place),
+        path,
+    }))
 }
 
 async fn leaves(
@@ -148,19 +143,12 @@ async fn leaves(
     }))
 }
 
-async fn health(State(api): State<Arc<Api>>) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let totals = api.shared.db.totals().await?;
+async fn health(State(api): State<Arc<Api>>) -> Result<(StatusCode, Json<ArchiveHealth>), Refusal> {
+    let Totals { logs, batches, missing, mismatched } = api.shared.db.totals().await?;
     let polled = api.shared.metrics.last_poll();
     let ok = unix_secs().saturating_sub(polled) <= UNHEALTHY_AFTER;
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "ok": ok,
-        "polled": polled,
-        "logs": totals.logs,
-        "batches": totals.batches,
-        "missing": totals.missing,
-        "mismatched": totals.mismatched,
-    });
+    let body = ArchiveHealth { ok, polled, logs, batches, missing, mismatched };
     Ok((status, Json(body)))
 }
 

@@ -4,7 +4,6 @@ use std::fmt;
 
 use anchor_lang::{AnchorDeserialize, AnchorSerialize, Discriminator, event::EVENT_IX_TAG_LE};
 use leasehold::events::*;
-use solana_pubkey::Pubkey;
 
 #[cfg(feature = "rpc")]
 pub use self::transaction::of_transaction;

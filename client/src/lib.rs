@@ -2,8 +2,8 @@
 //!
 //! The default features have no network, no threads and no async runtime: the crate compiles to
 //! `wasm32-unknown-unknown`, so a web page computes the same quote as the program. Feature `rpc` adds what talks to
-//! others: reading accounts ([`fetch`]), sending transactions ([`sender`]) and the history of compute logs
-//! ([`history`]).
+//! others: reading accounts (`fetch`), sending transactions (`sender`), the history of compute logs (`history`), HTTP
+//! clients of nodes and archives (`http`), and proving receipts (`prove`).
 
 pub mod account;
 pub mod address;
@@ -15,15 +15,20 @@ pub mod event;
 pub mod fetch;
 #[cfg(feature = "rpc")]
 pub mod history;
+#[cfg(feature = "rpc")]
+pub mod http;
 pub mod instruction;
 pub mod invariants;
 #[cfg(feature = "rpc")]
 pub mod keypair;
 pub mod listing;
 pub mod market;
+pub mod meter;
 pub mod network;
 pub mod packet;
 pub mod probe;
+#[cfg(feature = "rpc")]
+pub mod prove;
 pub mod quote;
 pub mod record;
 pub mod rounds;
@@ -32,5 +37,6 @@ pub mod sample;
 #[cfg(feature = "rpc")]
 pub mod sender;
 pub mod slash;
+pub mod wire;
 
 pub use market::{BoardRef, MarketRef};

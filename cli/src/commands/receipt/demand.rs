@@ -16,6 +16,7 @@ use leasehold_client::{
     error::Refusal,
     fetch::FetchError,
     instruction,
+    prove::ProveError,
     record::{SignedReceipt, cluster},
 };
 use solana_pubkey::Pubkey;
@@ -24,7 +25,7 @@ use super::{parse, read};
 use crate::{
     act::act,
     chain::{Chain, MarketArgs, MarketView},
-    failure::{Failure, Unproved},
+    failure::Failure,
     plan::Plan,
     time::{rfc3339, start_of},
 };
@@ -43,7 +44,7 @@ pub async fn run(chain: &Chain, args: DemandArgs) -> Result<(), Failure> {
     signed.verify()?;
     let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
     if signed.receipt.cluster != cluster(&genesis) {
-        return Err(Unproved::OtherCluster.into());
+        return Err(ProveError::OtherCluster.into());
     }
     let (market, fetch) = (chain.market(args.market.id.0).await?, chain.fetch());
     let board = board_of(&market, &signed)?;
