@@ -1,9 +1,9 @@
 //! The archive's HTTP API. Whoever asks checks the answer against the log's account.
 
+use crate::Shared;
 use crate::db::DbError;
 use crate::headers::Placed;
 use crate::leaves::{LeavesState, Located, Totals};
-use crate::Shared;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header::CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};

@@ -63,8 +63,8 @@ pub fn check(header: &BatchHeader, signed: &[u8]) -> Result<Vec<[u8; 32]>, Misma
 
 #[cfg(test)]
 mod tests {
-    use crate::sample::{batch, receipts, signed};
     use super::*;
+    use crate::sample::{batch, receipts, signed};
     use leasehold_client::probe::SigningKey;
 
     #[test]

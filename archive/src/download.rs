@@ -78,7 +78,8 @@ impl Downloader {
         let BatchHeader { board, slot, generation, number, .. } = header;
         let source = source.trim_end_matches('/');
         let url = Url::parse(&format!("{source}/v1/batches/{board}/{slot}/{generation}/{number}"));
-        let url = url.ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or(DownloadError::Url)?;
+        let url =
+            url.ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or(DownloadError::Url)?;
         // Names are checked when they are resolved.
         let address = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
         match address {
@@ -106,8 +107,8 @@ impl Resolve for PublicOnly {
 
 #[cfg(test)]
 mod tests {
-    use crate::sample::{batch, receipts};
     use super::*;
+    use crate::sample::{batch, receipts};
 
     #[test]
     fn sources_in_private_networks_are_refused() {

@@ -101,7 +101,12 @@ impl Follower {
     }
 
     /// Reads the new batches of a log and compares the log with its account.
-    async fn follow(&self, address: &Pubkey, log: &LogData, followed: &mut Followed) -> Result<(), SyncError> {
+    async fn follow(
+        &self,
+        address: &Pubkey,
+        log: &LogData,
+        followed: &mut Followed,
+    ) -> Result<(), SyncError> {
         let db = &self.shared.db;
         let Ok((log, _)) = log.view() else { return Ok(()) };
         let head @ (batches, root): LogHead = (log.batches, mmr::root(&log.peaks, log.batches));

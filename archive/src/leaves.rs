@@ -154,7 +154,11 @@ impl Db {
     }
 
     /// State of a batch's receipts, and why the last download failed; `None` if there is no such batch.
-    pub async fn state(&self, log: &Pubkey, index: u64) -> Result<Option<(LeavesState, Option<String>)>, DbError> {
+    pub async fn state(
+        &self,
+        log: &Pubkey,
+        index: u64,
+    ) -> Result<Option<(LeavesState, Option<String>)>, DbError> {
         let query = "SELECT state, trouble FROM batches JOIN logs ON logs.id = batches.log \
             WHERE address = $1 AND place = $2";
         let query = sqlx::query(query).bind(log.to_bytes().to_vec()).bind(int(index)?);

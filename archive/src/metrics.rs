@@ -52,13 +52,21 @@ impl fmt::Display for Metrics {
         let counters = [
             ("polls_failed_total", "Polls of the logs that failed.", &self.polls_failed),
             ("batches_stored_total", "Batches whose receipts were stored.", &self.stored),
-            ("downloads_failed_total", "Downloads that failed or did not match the log.", &self.downloads_failed),
+            (
+                "downloads_failed_total",
+                "Downloads that failed or did not match the log.",
+                &self.downloads_failed,
+            ),
         ];
         let gauges = [
             ("logs", "Logs in the database.", &self.logs),
             ("batches", "Batches in the database.", &self.batches),
             ("batches_missing", "Batches without receipts.", &self.missing),
-            ("batches_mismatched", "Batches whose source gave other receipts than the log has.", &self.mismatched),
+            (
+                "batches_mismatched",
+                "Batches whose source gave other receipts than the log has.",
+                &self.mismatched,
+            ),
         ];
         for (name, help, value) in counters {
             let name = format!("leasehold_archive_{name}");

@@ -15,7 +15,9 @@ pub enum SyncError {
     Gap(DbError),
     #[error("the RPC node's transaction history of the log is behind the log's account: asking again")]
     Behind,
-    #[error("the RPC node's transaction history of the log does not match the log's account: reading it again")]
+    #[error(
+        "the RPC node's transaction history of the log does not match the log's account: reading it again"
+    )]
     Mismatch,
     #[error("more transactions name the log than are read at once: reading the rest next")]
     Unfinished,

@@ -23,7 +23,8 @@ mod tests {
     #[test]
     fn the_time_is_the_last_field_of_the_clock() {
         assert_eq!(ADDRESS.to_string(), "SysvarC1ock11111111111111111111111111111111");
-        let data: Vec<u8> = [7u64, 6, 5, 4, 1_700_000_000].iter().flat_map(|field| field.to_le_bytes()).collect();
+        let data: Vec<u8> =
+            [7u64, 6, 5, 4, 1_700_000_000].iter().flat_map(|field| field.to_le_bytes()).collect();
         assert_eq!(unix_time(&data), Some(1_700_000_000));
         assert_eq!(unix_time(&data[..39]), None);
     }

@@ -64,6 +64,9 @@ mod tests {
         assert!(matches!(read(&path), Err(KeypairError::PublicKey { .. })));
         fs::remove_dir_all(&folder).unwrap();
         let missing = read(&path).unwrap_err().to_string();
-        assert!(missing.starts_with("cannot read the keypair ") && missing.contains("keypair.json ("), "{missing}");
+        assert!(
+            missing.starts_with("cannot read the keypair ") && missing.contains("keypair.json ("),
+            "{missing}"
+        );
     }
 }

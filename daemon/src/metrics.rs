@@ -22,7 +22,11 @@ pub enum MetricsError {
 /// # Errors
 /// [`MetricsError::NotLoopback`].
 pub fn check_loopback(address: SocketAddr) -> Result<SocketAddr, MetricsError> {
-    if address.ip().to_canonical().is_loopback() { Ok(address) } else { Err(MetricsError::NotLoopback(address)) }
+    if address.ip().to_canonical().is_loopback() {
+        Ok(address)
+    } else {
+        Err(MetricsError::NotLoopback(address))
+    }
 }
 
 /// Parts of a metrics page; clones share them.
@@ -162,7 +166,10 @@ mod tests {
         let answer = ask(address, "/metrics").await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.contains("content-type: text/plain; version=0.0.4\r\n"), "{answer}");
-        assert!(answer.ends_with("first 3\n# HELP second Seats held.\n# TYPE second gauge\nsecond 3\n"), "{answer}");
+        assert!(
+            answer.ends_with("first 3\n# HELP second Seats held.\n# TYPE second gauge\nsecond 3\n"),
+            "{answer}"
+        );
         let other = ask(address, "/").await;
         assert!(other.starts_with("HTTP/1.1 404 ") && other.ends_with("ask for /metrics\n"), "{other}");
         task.abort();
@@ -172,7 +179,10 @@ mod tests {
     fn only_loopback_addresses_are_taken_and_a_taken_port_is_named() {
         let bind = |address: &str| Server::bind(address.parse().unwrap(), Page::default());
         let public = bind("0.0.0.0:0").unwrap_err();
-        assert!(public.to_string().starts_with("--metrics 0.0.0.0:0 can be reached from outside"), "{public}");
+        assert!(
+            public.to_string().starts_with("--metrics 0.0.0.0:0 can be reached from outside"),
+            "{public}"
+        );
         assert!(bind("[::ffff:127.0.0.1]:0").is_ok());
         let taken = bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr();

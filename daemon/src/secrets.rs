@@ -18,6 +18,8 @@ pub fn read_keypair(path: &Path) -> Result<Keypair, KeypairError> {
 pub fn warn_if_exposed(path: &Path) {
     if keypair::is_exposed(path) {
         let path = path.display();
-        tracing::warn!("other users of this host can open {path}, which holds secret keys: run chmod 600 {path}");
+        tracing::warn!(
+            "other users of this host can open {path}, which holds secret keys: run chmod 600 {path}"
+        );
     }
 }

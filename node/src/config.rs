@@ -18,7 +18,9 @@ pub enum ConfigError {
     Read { path: PathBuf, source: io::Error },
     #[error("{path} is not a valid configuration: {source}")]
     Syntax { path: PathBuf, source: Box<toml::de::Error> },
-    #[error("{path}: the machine in slot {slot} has no {field}: add it to the machine, or at the top for all machines")]
+    #[error(
+        "{path}: the machine in slot {slot} has no {field}: add it to the machine, or at the top for all machines"
+    )]
     Missing { path: PathBuf, slot: u32, field: &'static str },
     #[error(
         "{path}: the machine in slot {slot} needs either `keypair` (a file) or `seed` (64 hexadecimal digits)"

@@ -1,7 +1,7 @@
 //! Headers of logs in the database.
 
-use crate::sample::BOARD;
 use super::*;
+use crate::sample::BOARD;
 use leasehold::math::mmr::{self, Range};
 
 #[tokio::test]

@@ -4,8 +4,8 @@
 mod logs;
 mod sources;
 
-use crate::sample::{batch, receipts};
 use super::*;
+use crate::sample::{batch, receipts};
 use leasehold::state::BatchHeader;
 use leasehold_client::address;
 use leasehold_client::history::{AppendedBatches, LogTransaction};

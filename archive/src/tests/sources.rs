@@ -1,8 +1,8 @@
 //! Downloads from sources that may give wrong receipts, and the proofs that are served.
 
+use super::*;
 use crate::fetch::fetch_due;
 use crate::sample::{BOARD, batch, receipts, signed};
-use super::*;
 use anchor_lang::Discriminator;
 use axum::Router;
 use axum::extract::State as Shared;

@@ -326,7 +326,8 @@ mod tests {
 
     #[test]
     fn lamports_alone_are_no_account() {
-        let raw = |owner, data: &[u8]| Raw { address: clock::ADDRESS, owner, lamports: 1, data: data.to_vec() };
+        let raw =
+            |owner, data: &[u8]| Raw { address: clock::ADDRESS, owner, lamports: 1, data: data.to_vec() };
         assert!(!raw(system_program::ID, &[]).is_created());
         assert!(raw(system_program::ID, &[0]).is_created());
         assert!(raw(leasehold::ID, &[]).is_created());

@@ -13,9 +13,9 @@ use leasehold_client::{
     instruction,
     packet::{self, PACKET_BYTES},
 };
+use leasehold_daemon::backoff::Backoff;
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
-use leasehold_daemon::backoff::Backoff;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -78,11 +78,7 @@ pub fn step(demand: &Demand, kept: Option<&Kept>, batch: Option<&SealedBatch>) -
 }
 
 /// Polls for demands and answers them until `stop` is true.
-pub(super) async fn run(
-    tools: Arc<Tools>,
-    views: ViewReceiver,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(super) async fn run(tools: Arc<Tools>, views: ViewReceiver, mut stop: watch::Receiver<bool>) {
     let (mut backoff, mut logged) = (Backoff::default(), HashMap::new());
     loop {
         let view = views.borrow().clone();
@@ -127,7 +123,11 @@ struct Answer {
     path: Vec<SumNode>,
 }
 
-async fn answer(tools: &Tools, rounds: &Rounds, logged: &mut HashMap<Pubkey, Reason>) -> Result<(), TaskError> {
+async fn answer(
+    tools: &Tools,
+    rounds: &Rounds,
+    logged: &mut HashMap<Pubkey, Reason>,
+) -> Result<(), TaskError> {
     let demands = Fetch::new(&tools.rpc).demands_on(&tools.supplier).await?;
     logged.retain(|address, _| demands.iter().any(|demand| demand.address == *address));
     let mut tasks = Vec::new();
@@ -141,7 +141,11 @@ async fn answer(tools: &Tools, rounds: &Rounds, logged: &mut HashMap<Pubkey, Rea
             Step::Wait(reason) => {
                 if logged.insert(demand.address, reason) != Some(reason) {
                     let receipt = hex::encode(demand.account.leaf.hash);
-                    error!(receipt, before_round = demand.account.due, "a demand can't be answered: {reason}");
+                    error!(
+                        receipt,
+                        before_round = demand.account.due,
+                        "a demand can't be answered: {reason}"
+                    );
                 }
             }
             Step::Answer { key, place, index, show } => {
@@ -300,11 +304,7 @@ mod tests {
         let half = Demand { shown: shown(4), ..demand() };
         assert_eq!(step(&half, Some(&in_batch), Some(&posted)), answer(false));
         let other = Demand { shown: shown(5), ..demand() };
-        assert_eq!(
-            step(&other, Some(&in_batch), Some(&posted)),
-            answer(true),
-            "another batch was shown"
-        );
+        assert_eq!(step(&other, Some(&in_batch), Some(&posted)), answer(true), "another batch was shown");
     }
 
     #[test]

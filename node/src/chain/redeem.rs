@@ -72,11 +72,7 @@ struct Redeemer {
 }
 
 /// Redeems until `stop` is true.
-pub(super) async fn run(
-    tools: Arc<Tools>,
-    mut views: ViewReceiver,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(super) async fn run(tools: Arc<Tools>, mut views: ViewReceiver, mut stop: watch::Receiver<bool>) {
     let (mut redeemer, mut backoff) = (Redeemer::default(), Backoff::default());
     loop {
         tokio::select! {

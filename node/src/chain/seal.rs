@@ -134,7 +134,11 @@ mod tests {
         let hour = 167 * 3_600_000;
         assert_eq!(batches_due(&unsealed(3), &running, HOUR, hour - 1), 0);
         assert_eq!(batches_due(&unsealed(3), &running, HOUR, hour), 1);
-        assert_eq!(batches_due(&unsealed(3), &Leases::default(), HOUR, hour), 1, "whether its lease is known or not");
+        assert_eq!(
+            batches_due(&unsealed(3), &Leases::default(), HOUR, hour),
+            1,
+            "whether its lease is known or not"
+        );
         assert_eq!(batches_due(&unsealed(65_537), &running, HOUR, hour), 2);
     }
 
@@ -160,8 +164,7 @@ mod tests {
 
     #[test]
     fn short_rounds_are_sealed_before_receipts_can_be_demanded() {
-        let short =
-            RunningLease { round_secs: 10, from: 60_000, until: 90_000, ..lease(5) };
+        let short = RunningLease { round_secs: 10, from: 60_000, until: 90_000, ..lease(5) };
         let leases = leases(Some(short));
         assert_eq!(batches_due(&unsealed(3), &leases, HOUR, START + 59_999), 0);
         assert_eq!(batches_due(&unsealed(3), &leases, HOUR, START + 60_000), 1);

@@ -111,7 +111,10 @@ mod tests {
         let store = store_with(&folder.path().join("20.db"), &machine(), &metered_lease(), 20).await;
         assert_eq!(behind(&store, &view()).await, [].into());
         let mut older = view();
-        older.leases.machines.insert(PLACE, Some(crate::leases::RunningLease { serial: 6, ..metered_lease() }));
+        older
+            .leases
+            .machines
+            .insert(PLACE, Some(crate::leases::RunningLease { serial: 6, ..metered_lease() }));
         let empty = Store::open(&folder.path().join("0.db")).await.unwrap();
         assert_eq!(behind(&empty, &older).await, [].into(), "the log has nothing of this lease");
     }

@@ -1,14 +1,14 @@
 //! Measures how many receipts a second this host signs, keeps and answers over HTTP.
 
-use crate::leases::{Leases, RunningLease};
+use super::Receipts;
 use super::settings::{DEFAULT_LISTEN, Settings};
 use super::store::MachineKey;
-use super::Receipts;
-use leasehold_daemon::unix_ms;
 use crate::feed::Feed;
+use crate::leases::{Leases, RunningLease};
 use crate::machines::{Machine, Serving};
 use anyhow::{Context, ensure};
 use leasehold_client::probe::{Pubkey, SigningKey};
+use leasehold_daemon::unix_ms;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,8 +1,8 @@
 //! Finds the machine and the lease of a request, and keeps unsigned use within the exposure limit.
 
-use crate::leases::{LeasesReceiver, RunningLease};
 use super::refusal::Refusal;
 use super::store::{MachineKey, NewReceipt, Store, Work};
+use crate::leases::{LeasesReceiver, RunningLease};
 use crate::machines::{Machine, MachinesReceiver};
 use leasehold_client::probe::Pubkey;
 use leasehold_client::record::SignedReceipt;

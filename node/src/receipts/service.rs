@@ -2,11 +2,11 @@
 
 use super::api::{self, Api, Audience};
 use super::issuer::Issuer;
-use crate::machines::MachinesReceiver;
-use crate::leases::LeasesReceiver;
 use super::proxy::{self, Proxy};
 use super::settings::Settings;
 use super::store::{Store, StoreError};
+use crate::leases::LeasesReceiver;
+use crate::machines::MachinesReceiver;
 use leasehold_daemon::http::{ListenError, listen, serve};
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Makes receipts and signs them, and measures how long the signing takes.
 
-use crate::machines::Machine;
 use crate::leases::RunningLease;
+use crate::machines::Machine;
 use crate::receipts::store::Work;
 use leasehold::state::Receipt;
 use leasehold_client::record::SignedReceipt;

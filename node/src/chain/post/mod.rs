@@ -42,11 +42,7 @@ pub(super) struct Poster {
 }
 
 /// Appends until `stop` is true.
-pub(super) async fn run(
-    tools: Arc<Tools>,
-    mut views: ViewReceiver,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(super) async fn run(tools: Arc<Tools>, mut views: ViewReceiver, mut stop: watch::Receiver<bool>) {
     let (mut poster, mut backoff) = (Poster::default(), Backoff::default());
     loop {
         let view = views.borrow().clone();

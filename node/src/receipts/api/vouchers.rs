@@ -2,7 +2,6 @@
 
 use super::Api;
 use super::receipts::address;
-use leasehold_daemon::unix_ms;
 use crate::receipts::refusal::Refusal;
 use crate::receipts::store::MachineKey;
 use axum::Json;
@@ -11,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use leasehold_client::probe::Pubkey;
 use leasehold_client::record::SignedVoucher;
 use leasehold_client::wire::{BestVoucher, Tab, VoucherOffer};
+use leasehold_daemon::unix_ms;
 use serde::Deserialize;
 use std::sync::Arc;
 

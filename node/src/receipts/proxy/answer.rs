@@ -3,16 +3,16 @@
 use super::headers::Signed;
 use super::tokens::{self, Count};
 use super::{Kind, Proxy, caller};
+use crate::leases::RunningLease;
 use crate::machines::Machine;
 use crate::receipts::issuer::{Hold, Issuer};
-use leasehold_daemon::unix_ms;
-use crate::leases::RunningLease;
 use crate::receipts::refusal::Refusal;
 use crate::receipts::settings::Model;
 use crate::receipts::store::Work;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use leasehold_client::record::salted;
+use leasehold_daemon::unix_ms;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,10 +1,10 @@
 //! Numbering, signing and inserting the receipts of one group.
 
 use super::{MachineKey, NewReceipt, StoreError, Tab, rows};
-use leasehold_daemon::unix_ms;
 use crate::leases::RunningLease;
 use crate::receipts::signer::Signer;
 use leasehold_client::record::SignedReceipt;
+use leasehold_daemon::unix_ms;
 use sqlx::{QueryBuilder, SqliteConnection};
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
 //! What goes into the store and comes out of it.
 
-use crate::machines::Machine;
 use crate::leases::RunningLease;
+use crate::machines::Machine;
 use leasehold::state::BatchHeader;
 use leasehold_client::probe::Pubkey;
 use leasehold_client::record::SignedReceipt;
