@@ -70,7 +70,7 @@ pub async fn run(folder: &Path, receipts: u64, clients: u32) -> anyhow::Result<F
         models: HashMap::new(),
         proxy: None,
     };
-    let service = Receipts::start(settings, feed.machines(), feed.leases()).await?;
+    let service = Receipts::start(settings, feed.machines(), feed.signable()).await?;
 
     let asked = Arc::new(AtomicU64::new(0));
     let (start, busy) = (Instant::now(), cpu_seconds()?);
