@@ -281,7 +281,8 @@ impl Keeper {
             .iter()
             .filter(|board| self.policy.crank || self.seats.contains_key(&board.board.address));
         let shortest = rounds.map(|board| board.header.round_secs).min();
-        let poll = shortest.map_or(self.poll, |secs| self.poll.min(Duration::from_secs(secs.into()) / POLLS_PER_ROUND));
+        let poll = shortest
+            .map_or(self.poll, |secs| self.poll.min(Duration::from_secs(secs.into()) / POLLS_PER_ROUND));
         let now_ms = self.reader.now_ms().unwrap_or(snapshot.now_ms);
         let due =
             plan.wake_ms.map(|wake| Duration::from_millis(wake.saturating_sub(now_ms).max(0).unsigned_abs()));

@@ -24,8 +24,8 @@ pub struct Report {
     pub board: u32,
     pub task: Task,
     pub outcome: Outcome,
-    /// Of the transaction, if one took effect.
-    pub receipt: Option<Confirmation>,
+    /// `None` if no transaction took effect.
+    pub confirmation: Option<Confirmation>,
     /// What was done, or why it failed.
     pub text: String,
 }
@@ -108,7 +108,8 @@ impl Keeper {
                 // A panic: the other steps go on.
                 if let Some(chore) = chore {
                     self.memory.fail(&chore, now_ms);
-                    self.failures.fail(Operation::Chore(chore), &format!("a step failed with a bug: {error}"));
+                    self.failures
+                        .fail(Operation::Chore(chore), &format!("a step failed with a bug: {error}"));
                 }
                 return Outcome::Failed;
             }
@@ -157,8 +158,14 @@ impl Keeper {
         };
         if let Some(reports) = &self.reports {
             // An error means that nobody receives reports any more.
-            let _ =
-                reports.send(Report { keeper: self.me, board: board.index, task, outcome, confirmation, text });
+            let _ = reports.send(Report {
+                keeper: self.me,
+                board: board.index,
+                task,
+                outcome,
+                confirmation,
+                text,
+            });
         }
         outcome
     }

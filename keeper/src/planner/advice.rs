@@ -24,8 +24,6 @@ pub enum Advice {
         "a seat of board {board} takes {needed} more stake units, {account} holds {held}: send it the rest"
     )]
     WalletStakeMissing { board: u32, held: u64, needed: u64, account: Pubkey },
-    #[error(
-        "the keeper's wallet {wallet} holds only {lamports} lamports for transaction fees: send it more"
-    )]
+    #[error("the keeper's wallet {wallet} holds only {lamports} lamports for transaction fees: send it more")]
     LowLamports { wallet: Pubkey, lamports: u64 },
 }

@@ -158,8 +158,13 @@ impl Reader {
 
     /// The market, the keeper's accounts, and the time.
     async fn market(&mut self, market: MarketRef) -> Result<Snapshot, ReadError> {
-        let wanted =
-            [clock::ADDRESS, market.address, market.keeper(&self.me), self.me, market.stake_account(&self.me)];
+        let wanted = [
+            clock::ADDRESS,
+            market.address,
+            market.keeper(&self.me),
+            self.me,
+            market.stake_account(&self.me),
+        ];
         let mut accounts = self.accounts(&wanted, None).await?.into_iter();
         let mut next = || accounts.next().flatten();
 
@@ -211,7 +216,10 @@ impl Reader {
                 match header(&account) {
                     Some(header) => headers.push(BoardSnapshot { board: *board, header, fleet: None }),
                     None => {
-                        let error = format!("board {} has a layout that this keeper does not know: update the keeper", board.index);
+                        let error = format!(
+                            "board {} has a layout that this keeper does not know: update the keeper",
+                            board.index
+                        );
                         self.failures.fail(board.address, &error);
                     }
                 }
