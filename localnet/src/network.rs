@@ -3,10 +3,13 @@
 use std::{io, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use leasehold_client::sender::{AnySigner, Job, SendError, Sender, SenderOptions};
+use leasehold_client::{
+    clock,
+    sender::{AnySigner, Job, SendError, Sender, SenderOptions},
+};
 use solana_commitment_config::CommitmentConfig;
 use solana_keypair::Keypair;
-use solana_pubkey::{Pubkey, pubkey};
+use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::client_error::Error as RpcError;
 use solana_signer::Signer;
@@ -22,10 +25,6 @@ pub const STAKE_DECIMALS: u8 = 9;
 
 /// Lamports the payer starts with: half of what surfpool has to give.
 const PAYER_LAMPORTS: u64 = 500_000 * 1_000_000_000;
-
-/// The account that holds the chain's clock, and where in it the Unix time is.
-const CLOCK: (Pubkey, std::ops::Range<usize>) =
-    (pubkey!("SysvarC1ock11111111111111111111111111111111"), 32..40);
 
 /// How long a block with the new time may take to come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -210,10 +209,8 @@ impl Network {
 
     /// The chain's time in Unix seconds.
     pub async fn time(&self) -> Result<i64, NetworkError> {
-        let (address, place) = CLOCK;
-        let data = self.rpc.get_account_data(&address).await?;
-        let bytes = data.get(place).and_then(|bytes| bytes.try_into().ok()).ok_or(NetworkError::Clock)?;
-        Ok(i64::from_le_bytes(bytes))
+        let data = self.rpc.get_account_data(&clock::ADDRESS).await?;
+        clock::unix_time(&data).ok_or(NetworkError::Clock)
     }
 
     /// Sets the chain's time ahead and waits for a block with the new time, which is returned in Unix

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use axum::{Json, Router, routing::post};
 use futures::{StreamExt, TryStreamExt, stream};
+use leasehold_archive::{Archive, ArchiveSettings};
 use leasehold_client::{
     address,
     http::ArchiveClient,
@@ -19,10 +20,10 @@ use leasehold_client::{
     prove::{Prover, Steps},
 };
 use leasehold_node::{
-    Machine, Serving,
-    archive::{Archive, ArchiveSettings},
-    chain::{Chain, ChainSettings},
-    receipts::{Feed, Model, ProxySettings, Receipts, Settings, settings::DEFAULT_MAX_TOKENS},
+    Feed, Machine, Serving,
+    chain::{Chain, ChainSettings, RecordSettings},
+    leases::{LeaseWatch, WatchSettings},
+    receipts::{Model, ProxySettings, Receipts, Settings, settings::DEFAULT_MAX_TOKENS},
 };
 use rand::{Rng, rngs::StdRng};
 use serde::Serialize;
@@ -77,6 +78,7 @@ pub struct Inference {
     supplier: Pubkey,
     server: JoinHandle<()>,
     receipts: Receipts,
+    leases: LeaseWatch,
     chain: Chain,
     archive: Archive,
     id: Option<[u8; 32]>,
@@ -151,20 +153,25 @@ impl Inference {
             }),
         };
         let feed = Feed::new(&Serving { machines: vec![machine.clone()], keepers: None });
-        let receipts = Receipts::start(settings, feed.machines(), feed.leases()).await?;
+        let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await?;
         let chain = ChainSettings {
-            rpc: stage.network.rpc_url().to_owned(),
-            supplier,
-            operator: SigningKey::from_bytes(operator.secret_bytes()),
-            headers: folder.path().join("log.db"),
-            // All of the run goes into the batch that is sealed with the lease's end.
-            batch: Duration::from_secs(3_600),
-            redeem: Duration::from_secs(u64::from(stage.round_secs)),
-            poll: Duration::from_secs(1),
+            watch: WatchSettings {
+                rpc: stage.network.rpc_url().to_owned(),
+                supplier,
+                poll: Duration::from_secs(1),
+            },
+            operator: Some(SigningKey::from_bytes(operator.secret_bytes())),
+            records: RecordSettings {
+                headers: folder.path().join("log.db"),
+                // All of the run goes into the batch that is sealed with the lease's end.
+                batch: Duration::from_secs(3_600),
+                redeem: Duration::from_secs(u64::from(stage.round_secs)),
+            },
             priority_fee: 0,
         };
+        let leases = LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender());
         let store = receipts.store().clone();
-        let chain = Chain::start(chain, source, feed.machines(), feed.leases_sender(), store).await?;
+        let chain = Chain::start(chain, source, &leases, feed.signable_sender(), store).await?;
         let archive = Archive::start(ArchiveSettings {
             rpc: stage.network.rpc_url().to_owned(),
             db: format!("sqlite:{}", folder.path().join("archive.db").display()),
@@ -172,9 +179,21 @@ impl Inference {
             logs: vec![address::log(&supplier)],
             allow_private: true,
             poll: NonZeroU32::MIN,
+            metrics: None,
         })
         .await?;
-        Ok(Self { machine, operator, supplier, server, receipts, chain, archive, id: None, _folder: folder })
+        Ok(Self {
+            machine,
+            operator,
+            supplier,
+            server,
+            receipts,
+            leases,
+            chain,
+            archive,
+            id: None,
+            _folder: folder,
+        })
     }
 
     /// Has the machine answer, once its lease has begun; keeps the id of one answer.
@@ -236,6 +255,7 @@ impl Inference {
         self.chain.shutdown().await;
         self.archive.shutdown().await;
         self.receipts.shutdown().await;
+        self.leases.shutdown().await;
         self.server.abort();
         Ok(Proved { id: hex::encode(id), verified, lamports_per_inference, steps })
     }
