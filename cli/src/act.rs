@@ -50,9 +50,8 @@ pub async fn carry_out(chain: &Chain, plan: &Plan) -> Result<Carried, Failure> {
     let most = Most::of(chain, plan, options.attempts).await?;
     tell(summary(plan, &most));
     require_funds(chain, plan, &most).await?;
-    let attempts = options.attempts;
     let sender = Sender::with_options(chain.rpc.clone(), wallet, options);
-    let node = Node::new(sender, chain.fetch(), settings.commitment, attempts);
+    let node = Node::new(sender, chain.fetch(), settings.commitment);
     let mut outcome = Outcome::new(plan, &most, settings.dry_run);
     if !settings.dry_run {
         confirm(settings)?;

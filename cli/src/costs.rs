@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use leasehold_client::{fetch::FetchError, sender::MAX_UNITS};
+use leasehold_client::{fetch::FetchError, instruction::is_idempotent, packet::MAX_UNITS};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
@@ -10,7 +10,7 @@ use crate::{
     amount::{Money, sol},
     chain::Chain,
     failure::Failure,
-    plan::{Growth, Plan, Spend, Step, once::is_once_only},
+    plan::{Growth, Plan, Spend, Step},
 };
 
 /// Lamports that a transaction costs for each signature.
@@ -100,7 +100,7 @@ async fn rent(chain: &Chain, plan: &Plan) -> Result<u64, Failure> {
 /// fail on the chain. Those that take steps back count as well.
 fn fees(plan: &Plan, price: u64, attempts: u32) -> u64 {
     let priority = price.saturating_mul(u64::from(MAX_UNITS)).div_ceil(1_000_000);
-    let signed = |instructions: &[Instruction]| if is_once_only(instructions) { attempts } else { 1 };
+    let signed = |instructions: &[Instruction]| if is_idempotent(instructions) { attempts } else { 1 };
     let one = |instructions: &[Instruction]| {
         let checks = instructions.iter().filter(|instruction| instruction.program_id == ED25519);
         // Its first byte is their number.

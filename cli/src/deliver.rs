@@ -15,7 +15,7 @@ use leasehold::{
 use leasehold_client::{
     error::{explain_send, sentence},
     fetch::FetchError,
-    sender::{Receipt, SendError},
+    sender::{Confirmation, SendError},
 };
 use serde::Serialize;
 use solana_instruction::Instruction;
@@ -36,7 +36,7 @@ pub trait Carrier {
     /// Compute units that a transaction would use.
     async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, Failure>;
     /// Sends a transaction to its end: once, or so that it takes effect once.
-    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, Failure>;
+    async fn send(&self, instructions: &[Instruction]) -> Result<Confirmation, Failure>;
     /// A lease as it stands; nothing where there is none.
     async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError>;
     /// Time for a node that is behind what it confirmed.
@@ -186,7 +186,7 @@ impl Transaction {
         Transaction { what: what.to_owned(), signature, copies: Vec::new(), slot, fee, compute_units }
     }
 
-    pub fn confirmed(what: &str, receipt: &Receipt) -> Self {
+    pub fn confirmed(what: &str, receipt: &Confirmation) -> Self {
         Transaction {
             slot: Some(receipt.slot.to_string()),
             fee: receipt.fee.map(|fee| fee.to_string()),

@@ -3,16 +3,20 @@
 use std::{fmt, io, path::PathBuf, process::ExitCode};
 
 use leasehold_client::{
-    account::DecodeError, error::Refusal, fetch::FetchError, listing::ListingError, record::RecordError,
+    account::DecodeError,
+    error::Refusal,
+    fetch::FetchError,
+    http::{ArchiveError, NodeError},
+    listing::ListingError,
+    prove::ProveError,
+    record::RecordError,
 };
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
 use crate::{
     amount::{AmountError, Money},
-    archive::ArchiveError,
     config::ConfigError,
-    node::NodeError,
 };
 
 /// What was to be proved is not.
@@ -45,7 +49,7 @@ pub const EXIT_CODES: [(u8, &str); 7] = [
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("not proved: {0}")]
-    NotProved(#[from] Unproved),
+    NotProved(ProveError),
     #[error("{}: {error}: check the path", path.display())]
     File { path: PathBuf, error: io::Error },
     #[error("what is printed can't be written: {0}: check where standard output goes")]
@@ -178,45 +182,26 @@ fn look_up(signatures: &[Signature]) -> String {
     format!("{}: look each up by `solana confirm` before trying again", names.join(", "))
 }
 
-/// Why a receipt is not proved.
-#[derive(Debug, thiserror::Error)]
-pub enum Unproved {
-    #[error("{0}")]
-    Record(#[from] RecordError),
-    #[error("{0}")]
-    Unknown(ArchiveError),
-    #[error("the receipt is of another cluster: choose its cluster by --url")]
-    OtherCluster,
-    #[error("the archive gave the receipt of another inference: ask another archive")]
-    OtherReceipt,
-    #[error("there is no compute log at {0}, which the archive names: ask another archive, or check --url")]
-    NoLog(Pubkey),
-    #[error("the account {0}, which the archive names, is no compute log: ask another archive")]
-    NotALog(Pubkey),
-    #[error("the batch is of no board of the supplier's market: ask another archive")]
-    OtherBoard,
-    #[error(
-        "the receipt bills {named}, but {buyer} opened the lease: the machine lied, so pay nothing for it"
-    )]
-    OtherBuyer { named: Pubkey, buyer: Pubkey },
-    #[error(
-        "the receipt bills in mint {named}, but its market in {mint}: the machine lied, so pay nothing for it"
-    )]
-    OtherMint { named: Pubkey, mint: Pubkey },
-    #[error("the {kind} is another than the receipt was signed for: check file and salt")]
-    OtherBody { kind: &'static str },
-}
-
 impl From<RecordError> for Failure {
     fn from(error: RecordError) -> Self {
         Failure::NotProved(error.into())
     }
 }
 
+impl From<ProveError> for Failure {
+    fn from(error: ProveError) -> Self {
+        match error {
+            ProveError::Archive(error) => error.into(),
+            ProveError::Fetch(error) => error.into(),
+            error => Failure::NotProved(error),
+        }
+    }
+}
+
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         match error {
-            ArchiveError::Unknown { .. } => Failure::NotProved(Unproved::Unknown(error)),
+            ArchiveError::Unknown { .. } => Failure::NotProved(error.into()),
             error => Failure::Archive(error),
         }
     }
@@ -244,7 +229,7 @@ impl Failure {
             | Failure::Listing(_)
             | Failure::Refused(_)
             | Failure::Undone { .. } => REFUSED,
-            Failure::Node(NodeError::Refused { .. } | NodeError::OtherLease) => REFUSED,
+            Failure::Node(NodeError::Refused { .. }) => REFUSED,
             Failure::Node(NodeError::Unacknowledged(_)) => UNCERTAIN,
             Failure::Declined | Failure::NoTerminal => NOT_AGREED,
             Failure::Unknown { .. }

@@ -3,7 +3,6 @@
 pub mod act;
 mod alternatives;
 mod amount;
-pub mod archive;
 pub mod args;
 mod bonds;
 pub mod chain;
@@ -13,10 +12,8 @@ mod costs;
 mod criteria;
 mod deliver;
 pub mod failure;
-mod http;
 mod kinds;
 mod live;
-pub mod node;
 pub mod outcome;
 mod output;
 mod payee;

@@ -2,9 +2,7 @@
 
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
-use spl_associated_token_account_interface::{
-    instruction::create_associated_token_account_idempotent, program as associated_token_account,
-};
+use spl_associated_token_account_interface::instruction::create_associated_token_account_idempotent;
 
 use crate::{failure::Failure, plan::Plan};
 
@@ -52,15 +50,10 @@ pub fn require_payee(what: &str, told: &Pubkey, meant: &Pubkey, flag: &str) -> R
     )))
 }
 
-/// Whether it creates an associated token account that belongs to another than who pays its rent: whoever owns it
-/// may close it at any time, and has the rent.
-pub fn is_gift(instruction: &Instruction) -> bool {
-    let [payer, owner] = [0, 2].map(|place| instruction.accounts.get(place).map(|meta| meta.pubkey));
-    instruction.program_id == associated_token_account::ID && (payer.is_none() || payer != owner)
-}
-
 #[cfg(test)]
 mod tests {
+    use leasehold_client::instruction::creates_foreign_account;
+
     use super::*;
     use crate::plan::Growth;
 
@@ -74,10 +67,10 @@ mod tests {
         assert_eq!(plan.growths, [Growth { from: None, to: 170, shared: Some(account) }]);
         assert_eq!(instructions.len(), 1);
         assert!(instructions[0].accounts.iter().any(|meta| meta.pubkey == payer && meta.is_signer));
-        assert!(is_gift(&instructions[0]));
+        assert!(creates_foreign_account(&instructions[0]));
         let mut own = Vec::new();
         Payee { owner: payer, ..payee }.prepare(Plan::new("Claim"), &mut own);
-        assert!(!is_gift(&own[0]), "its rent is the payer's");
+        assert!(!creates_foreign_account(&own[0]), "its rent is the payer's");
         let plan = Payee { exists: true, ..payee }.prepare(Plan::new("Claim"), &mut instructions);
         assert!(plan.growths.is_empty() && instructions.len() == 1);
     }

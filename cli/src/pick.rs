@@ -7,8 +7,8 @@ use leasehold::{
     math::{
         add,
         matching::{Criteria, Policy},
-        settlement::Terms,
     },
+    rules::open,
     state::{Board, Slot},
 };
 use leasehold_client::{
@@ -73,7 +73,7 @@ pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) ->
     require_allowed(market, rounds)?;
     let mut best: Option<Picked> = None;
     for board in boards {
-        let found = quote(board, now, &wish.criteria, wish.machines, rounds);
+        let found = quote(&market.account, board, now, &wish.criteria, wish.machines, rounds);
         // Whatever a board is refused for, as a machine of a price beyond all sums, says nothing of the others.
         if let Ok(found) = found.and_then(|quote| picked(market, board, quote))
             && best.as_ref().is_none_or(|best| rank(&found) < rank(best))
@@ -96,16 +96,15 @@ pub fn pick(market: &MarketView, boards: &[BoardView], now: i64, wish: &Wish) ->
 
 /// Refuses a lease that the market allows nobody now: none while it is paused, and none of other lengths.
 pub fn require_allowed(market: &MarketView, rounds: u32) -> Result<(), Failure> {
-    let account = &market.account;
-    if account.paused {
-        return Err(Refusal::from(LeaseholdError::MarketPaused).into());
-    }
-    let (least, most) = (account.params.min_rounds, account.params.max_rounds);
-    if !(least..=most).contains(&rounds) {
-        let values = format!("{rounds} rounds asked for, {least} to {most} allowed");
-        return Err(Failure::rule(LeaseholdError::LeaseLength, values));
-    }
-    Ok(())
+    let params = &market.account.params;
+    open::require_allowed(&market.account, rounds).map_err(|error| {
+        let refusal = Refusal::from(error);
+        if refusal != LeaseholdError::LeaseLength.into() {
+            return refusal.into();
+        }
+        let (least, most) = (params.min_rounds, params.max_rounds);
+        Failure::rule(refusal, format!("{rounds} rounds asked for, {least} to {most} allowed"))
+    })
 }
 
 impl Choice {
@@ -118,8 +117,7 @@ impl Choice {
 
 /// First round that a lease opened now would not run in.
 pub fn until(board: &BoardView, now: i64, rounds: u32) -> Result<u32, Refusal> {
-    let next = board.header.round_at(now)?.checked_add(1);
-    Ok(next.and_then(|next| next.checked_add(rounds)).ok_or(LeaseholdError::MathOverflow)?)
+    Ok(open::until(board.header, now, rounds)?)
 }
 
 /// The lesser is the better.
@@ -133,18 +131,7 @@ fn rank(picked: &Picked) -> (Reverse<u16>, u64) {
 
 /// What a quote comes to on its board.
 pub fn picked(market: &MarketView, board: &BoardView, quote: Quote) -> Result<Picked, Refusal> {
-    let params = &market.account.params;
-    let terms = Terms {
-        round_secs: board.header.round_secs,
-        rounds: quote.rounds,
-        cancel_secs: 0,
-        slash_multiplier_bps: params.slash_multiplier_bps,
-        fee_bps: params.fee_bps,
-        keeper_share_bps: params.keeper_share_bps,
-        sla_bps: params.sla_bps,
-        split: params.split,
-    };
-    let refundable = refundable(board, &quote, &terms)?;
+    let refundable = refundable(board, &quote)?;
     let kinds = kinds(market, board, &quote.slots);
     let Board { index: board, round_secs, .. } = *board.header;
     Ok(Picked { board, quote, kinds, refundable, round_secs })

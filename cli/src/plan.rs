@@ -1,9 +1,9 @@
 //! What a command is about to do: made without a network, shown before anything is signed.
 
 mod cost;
-pub mod once;
 mod step;
 
+use leasehold_client::instruction::creates_foreign_account;
 use serde_json::{Map, Value};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
@@ -14,7 +14,7 @@ pub use self::{
     cost::{Growth, Spend},
     step::{Again, Step, Undo},
 };
-use crate::{amount::Money, payee::is_gift};
+use crate::amount::Money;
 
 /// Transactions of a command, and what is to be known of them.
 #[derive(Clone, Debug, Default)]
@@ -139,7 +139,8 @@ impl Plan {
         let before =
             |creation: &Instruction| self.steps.iter().any(|step| step.instructions.contains(creation));
         let all = step.instructions.len();
-        step.instructions.retain(|instruction| !(is_gift(instruction) && before(instruction)));
+        step.instructions
+            .retain(|instruction| !(creates_foreign_account(instruction) && before(instruction)));
         step.builds |= step.instructions.len() < all;
         self.steps.push(step);
     }

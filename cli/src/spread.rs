@@ -48,7 +48,7 @@ pub fn spread(
     let part = |(place, board): (usize, &BoardView)| {
         let here = machines.iter().filter(|(.., of)| *of == place).count();
         let here = u32::try_from(here).ok().filter(|here| *here > 0)?;
-        let quote = quote(board, now, &wish.criteria, here, rounds);
+        let quote = quote(&market.account, board, now, &wish.criteria, here, rounds);
         Some(quote.and_then(|quote| picked(market, board, quote)))
     };
     let mut parts = boards.iter().enumerate().filter_map(part).collect::<Result<Vec<_>, _>>()?;
@@ -165,7 +165,7 @@ mod tests {
                 let mut picked = Vec::new();
                 for part in &parts {
                     let index = part.board as usize;
-                    let same = quote(&views[index], NOW, &wish.criteria, part.quote.slots.len() as u32, 7);
+                    let same = quote(&view().account, &views[index], NOW, &wish.criteria, part.quote.slots.len() as u32, 7);
                     prop_assert_eq!(&part.quote, &same.unwrap(), "what the program opens");
                     let here: Vec<_> =
                         part.quote.slots.iter().map(|slot| machines[index][usize::from(*slot)]).collect();

@@ -67,7 +67,7 @@ pub async fn find(carrier: &impl Carrier, step: &Step) -> Found {
 }
 
 fn is_ours(lease: &Lease, undo: &Undo) -> bool {
-    lease.owner == undo.owner && lease.buyer == undo.owner && lease.cluster == Some(undo.cluster)
+    lease.owner == undo.owner && lease.buyer == undo.owner && lease.group == Some(undo.cluster)
 }
 
 /// Takes back the steps that took effect before one failed, the last first, and that one too where it took

@@ -3,10 +3,13 @@
 use std::{io, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use leasehold_client::sender::{AnySigner, Job, SendError, Sender, SenderOptions};
+use leasehold_client::{
+    clock,
+    sender::{AnySigner, Job, SendError, Sender, SenderOptions},
+};
 use solana_commitment_config::CommitmentConfig;
 use solana_keypair::Keypair;
-use solana_pubkey::{Pubkey, pubkey};
+use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::client_error::Error as RpcError;
 use solana_signer::Signer;
@@ -22,10 +25,6 @@ pub const STAKE_DECIMALS: u8 = 9;
 
 /// Lamports of the payer at the start: half of what surfpool can give.
 const PAYER_LAMPORTS: u64 = 500_000 * 1_000_000_000;
-
-/// The account that holds the chain's clock, and where in it the Unix time is.
-const CLOCK: (Pubkey, std::ops::Range<usize>) =
-    (pubkey!("SysvarC1ock11111111111111111111111111111111"), 32..40);
 
 /// Time within which a block with the new time must come.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -209,10 +208,8 @@ impl Network {
 
     /// The chain's time in Unix seconds.
     pub async fn time(&self) -> Result<i64, NetworkError> {
-        let (address, place) = CLOCK;
-        let data = self.rpc.get_account_data(&address).await?;
-        let bytes = data.get(place).and_then(|bytes| bytes.try_into().ok()).ok_or(NetworkError::Clock)?;
-        Ok(i64::from_le_bytes(bytes))
+        let data = self.rpc.get_account_data(&clock::ADDRESS).await?;
+        clock::unix_time(&data).ok_or(NetworkError::Clock)
     }
 
     /// Advances the chain's time and waits for a block with the new time. Returns that time in Unix seconds.
@@ -237,7 +234,7 @@ pub fn sender_options() -> SenderOptions {
     SenderOptions {
         poll: Duration::from_millis(50),
         rebroadcast: Duration::from_secs(1),
-        patience: Duration::from_secs(60),
+        timeout: Duration::from_secs(60),
         ..SenderOptions::default()
     }
 }

@@ -295,7 +295,8 @@ async fn a_lease_settles_exactly_though_a_keeper_is_killed() {
     let board = world.fetch().board(world.board().address).await.expect("the board");
     let view = board.view().expect("a board");
     let now = world.network.time().await.expect("the time");
-    let quote = quote::quote(&view, now, &ANY, MACHINES.into(), ROUNDS).expect("a quote");
+    let market = world.fetch().market(world.market.address).await.expect("the market").account;
+    let quote = quote::quote(&market, &view, now, &ANY, MACHINES.into(), ROUNDS).expect("a quote");
     let wallet = world.market.payment_account(&key);
     let open = instruction::open_lease(&world.board(), key, wallet, quote.args(quote.deposit, None));
     world.send(&buyer, open).await;
@@ -341,7 +342,10 @@ async fn a_lease_settles_exactly_though_a_keeper_is_killed() {
             assert_eq!((up, down), (0, decided), "slot {index}");
         } else {
             // A busy keeper may miss an answer; then the round is unknown for the machine, but never down.
-            assert!((1..=decided).contains(&up) && down == 0, "slot {index}: {up} up, {down} down of {decided}");
+            assert!(
+                (1..=decided).contains(&up) && down == 0,
+                "slot {index}: {up} up, {down} down of {decided}"
+            );
         }
         let bond = bonds[usize::from(index)];
         let (net, fee, slash) = due(slot, bond, &lease);

@@ -8,7 +8,7 @@ use std::{
 use leasehold::state::Lease;
 use leasehold_client::{
     fetch::{Fetch, FetchError},
-    sender::{Receipt, SendError, Sender},
+    sender::{Confirmation, Job, SendError, Sender},
 };
 use solana_commitment_config::CommitmentConfig;
 use solana_instruction::Instruction;
@@ -17,15 +17,13 @@ use solana_signature::Signature;
 use tokio::time::sleep;
 
 use super::{Carrier, failed};
-use crate::{failure::Failure, plan::once::is_once_only, text::tell};
+use crate::{failure::Failure, text::tell};
 
 /// What plans are carried out on.
 pub struct Node<'a> {
     sender: Sender,
     fetch: Fetch<'a>,
     commitment: CommitmentConfig,
-    /// How many times a transaction is signed at most that the chain takes once only.
-    attempts: u32,
     offered: Signatures,
 }
 
@@ -41,8 +39,8 @@ impl Signatures {
 }
 
 impl<'a> Node<'a> {
-    pub fn new(sender: Sender, fetch: Fetch<'a>, commitment: CommitmentConfig, attempts: u32) -> Self {
-        Node { sender, fetch, commitment, attempts, offered: Signatures::default() }
+    pub fn new(sender: Sender, fetch: Fetch<'a>, commitment: CommitmentConfig) -> Self {
+        Node { sender, fetch, commitment, offered: Signatures::default() }
     }
 
     /// Signed copies that it was offered, and of whose end nothing is known.
@@ -56,12 +54,14 @@ impl<'a> Node<'a> {
         instructions: &[Instruction],
         copies: &[Signature],
         error: SendError,
-    ) -> Result<Receipt, Failure> {
+    ) -> Result<Confirmation, Failure> {
         let mut error = error;
         let settled = match &error {
             SendError::Program { signature, .. } | SendError::Refused { signature, .. } => *signature,
             // The only copy was never handed over.
-            error if error.is_unreachable() && self.attempts(instructions) == 1 => copies.last().copied(),
+            error if error.is_unreachable() && self.sender.attempts(instructions) == 1 => {
+                copies.last().copied()
+            }
             _ => None,
         };
         let open: Vec<_> = copies.iter().copied().filter(|copy| Some(*copy) != settled).collect();
@@ -80,7 +80,7 @@ impl<'a> Node<'a> {
                     None => {
                         // Only what the status says is known, and nobody asks for its length.
                         let (slot, bytes) = (status.slot, 0);
-                        return Ok(Receipt { signature, slot, bytes, cu: None, fee: None });
+                        return Ok(Confirmation { signature, slot, bytes, cu: None, fee: None });
                     }
                     Some(refused) => error = SendError::failed(refused, Vec::new(), Some(signature)),
                 },
@@ -95,10 +95,6 @@ impl<'a> Node<'a> {
         }
         Err(Failure::Unknown { copies: unknown })
     }
-
-    fn attempts(&self, instructions: &[Instruction]) -> u32 {
-        if is_once_only(instructions) { self.attempts } else { 1 }
-    }
 }
 
 impl Carrier for Node<'_> {
@@ -106,13 +102,13 @@ impl Carrier for Node<'_> {
         self.sender.simulate(instructions).await.map_err(|error| failed(instructions, error))
     }
 
-    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, Failure> {
+    async fn send(&self, instructions: &[Instruction]) -> Result<Confirmation, Failure> {
         let signed = Signatures::default();
         let note = |signature| {
             signed.lock().push(signature);
             self.offered.lock().push(signature);
         };
-        let sent = self.sender.send_noted(instructions, self.attempts(instructions), &note).await;
+        let sent = self.sender.send_observed(&Job::new(instructions.to_vec()), &note).await;
         let copies = signed.lock().clone();
         let end = match sent {
             Ok(receipt) => Ok(receipt),

@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use super::*;
 
 /// What comes of a transaction, and leases that are as it left them.
-type Send = (Result<Receipt, SendError>, Vec<Lease>);
+type Send = (Result<Confirmation, SendError>, Vec<Lease>);
 
 /// A node by a script: what comes of each transaction in order, and which leases there are after it.
 #[derive(Default)]
@@ -31,8 +31,8 @@ pub struct Script {
     pub begun_late: Cell<usize>,
 }
 
-pub fn receipt(number: u8) -> Receipt {
-    Receipt { signature: Signature::from([number; 64]), slot: 5, bytes: 1, cu: Some(9), fee: None }
+pub fn receipt(number: u8) -> Confirmation {
+    Confirmation { signature: Signature::from([number; 64]), slot: 5, bytes: 1, cu: Some(9), fee: None }
 }
 
 pub fn refusal() -> SendError {
@@ -67,7 +67,7 @@ impl Script {
     }
 
     /// Then this comes of the next transaction, and these leases are so.
-    pub fn then(self, result: Result<Receipt, SendError>, leases: &[Lease]) -> Self {
+    pub fn then(self, result: Result<Confirmation, SendError>, leases: &[Lease]) -> Self {
         self.sends.borrow_mut().push_back((result, leases.to_vec()));
         self
     }
@@ -97,7 +97,7 @@ impl Carrier for Script {
         if self.refuses { Err(failed(instructions, refusal())) } else { Ok(9) }
     }
 
-    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, Failure> {
+    async fn send(&self, instructions: &[Instruction]) -> Result<Confirmation, Failure> {
         let before = tick(&self.sent);
         let (result, leases) = self.sends.borrow_mut().pop_front().unwrap();
         self.fly(before, result.is_err()).await;

@@ -3,7 +3,6 @@
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
-use super::once::is_once_only;
 use crate::amount::Money;
 
 #[derive(Clone, Debug)]
@@ -30,11 +29,6 @@ impl Step {
     /// What is repeated, taken back or built upon has its place in an order, whatever it is said to be.
     pub fn is_independent(&self) -> bool {
         self.independent && !self.builds && self.undo.is_none() && self.again.is_none()
-    }
-
-    /// Whether copies of it that take effect as well do no more than the first: only then may it be signed anew.
-    pub fn is_once_only(&self) -> bool {
-        is_once_only(&self.instructions)
     }
 
     /// Transactions at most.

@@ -11,13 +11,19 @@ use std::{
 use anyhow::{Context, Result, bail};
 use axum::{Json, Router, routing::post};
 use futures::{StreamExt, TryStreamExt, stream};
-use leasehold_cli::{archive::Archive as ArchiveClient, commands::receipt};
-use leasehold_client::{address, instruction, probe::SigningKey};
+use leasehold_archive::{Archive, ArchiveSettings};
+use leasehold_client::{
+    address,
+    http::ArchiveClient,
+    instruction,
+    probe::SigningKey,
+    prove::{Prover, Steps},
+};
 use leasehold_node::{
-    Machine, Serving,
-    archive::{Archive, ArchiveSettings},
-    chain::{Chain, ChainSettings},
-    receipts::{Feed, Model, ProxySettings, Receipts, Settings, settings::DEFAULT_MAX_TOKENS},
+    Feed, Machine, Serving,
+    chain::{Chain, ChainSettings, RecordSettings},
+    leases::{LeaseWatch, WatchSettings},
+    receipts::{Model, ProxySettings, Receipts, Settings, settings::DEFAULT_MAX_TOKENS},
 };
 use rand::{Rng, rngs::StdRng};
 use serde::Serialize;
@@ -72,6 +78,7 @@ pub struct Inference {
     supplier: Pubkey,
     server: JoinHandle<()>,
     receipts: Receipts,
+    leases: LeaseWatch,
     chain: Chain,
     archive: Archive,
     id: Option<[u8; 32]>,
@@ -145,20 +152,25 @@ impl Inference {
             }),
         };
         let feed = Feed::new(&Serving { machines: vec![machine.clone()], keepers: None });
-        let receipts = Receipts::start(settings, feed.machines(), feed.leases()).await?;
+        let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await?;
         let chain = ChainSettings {
-            rpc: stage.network.rpc_url().to_owned(),
-            supplier,
-            operator: SigningKey::from_bytes(operator.secret_bytes()),
-            headers: folder.path().join("log.db"),
-            // All receipts go into one batch, which is sealed at the end of the lease.
-            batch: Duration::from_secs(3_600),
-            redeem: Duration::from_secs(u64::from(stage.round_secs)),
-            poll: Duration::from_secs(1),
+            watch: WatchSettings {
+                rpc: stage.network.rpc_url().to_owned(),
+                supplier,
+                poll: Duration::from_secs(1),
+            },
+            operator: Some(SigningKey::from_bytes(operator.secret_bytes())),
+            records: RecordSettings {
+                headers: folder.path().join("log.db"),
+                // All receipts go into one batch, which is sealed at the end of the lease.
+                batch: Duration::from_secs(3_600),
+                redeem: Duration::from_secs(u64::from(stage.round_secs)),
+            },
             priority_fee: 0,
         };
+        let leases = LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender());
         let store = receipts.store().clone();
-        let chain = Chain::start(chain, source, feed.machines(), feed.leases_sender(), store).await?;
+        let chain = Chain::start(chain, source, &leases, feed.signable_sender(), store).await?;
         let archive = Archive::start(ArchiveSettings {
             rpc: stage.network.rpc_url().to_owned(),
             db: format!("sqlite:{}", folder.path().join("archive.db").display()),
@@ -166,9 +178,21 @@ impl Inference {
             logs: vec![address::log(&supplier)],
             allow_private: true,
             poll: NonZeroU32::MIN,
+            metrics: None,
         })
         .await?;
-        Ok(Self { machine, operator, supplier, server, receipts, chain, archive, id: None, _folder: folder })
+        Ok(Self {
+            machine,
+            operator,
+            supplier,
+            server,
+            receipts,
+            leases,
+            chain,
+            archive,
+            id: None,
+            _folder: folder,
+        })
     }
 
     /// Sends the requests once the lease has begun; keeps the id of one answer.
@@ -216,12 +240,14 @@ impl Inference {
         let deadline = Instant::now() + TIMEOUT;
         let (verified, steps) = loop {
             let client = ArchiveClient::new(archive.parse().context("an address makes a URL")?)?;
-            let mut report = receipt::Report::new(id);
-            let proved = receipt::Prover::new(stage.network.rpc(), client).prove(id, None, &mut report).await;
-            report.verified = proved.is_ok();
-            match proved {
+            let mut steps = Steps::default();
+            match Prover::new(stage.network.rpc(), client).prove(id, None, &mut steps).await {
                 Err(error) if Instant::now() < deadline => bar.set_message(error.to_string()),
-                _ => break (report.verified, report.to_string()),
+                Err(error) => {
+                    steps.fail(&error.to_string());
+                    break (false, steps.to_string());
+                }
+                Ok(_) => break (true, steps.to_string()),
             }
             sleep(POLL).await;
         };
@@ -230,6 +256,7 @@ impl Inference {
         self.chain.shutdown().await;
         self.archive.shutdown().await;
         self.receipts.shutdown().await;
+        self.leases.shutdown().await;
         self.server.abort();
         Ok(Proved { id: hex::encode(id), verified, lamports_per_inference, steps })
     }

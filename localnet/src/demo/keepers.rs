@@ -112,9 +112,9 @@ impl Keepers {
         let (costs, votes, failures) =
             (stage.costs.clone(), Arc::clone(&self.votes), Arc::clone(&self.failures));
         self.listening.spawn(async move {
-            while let Some(Report { task, outcome, receipt, .. }) = reports.recv().await {
-                if let Some(receipt) = receipt {
-                    costs.note(task.name(), &receipt);
+            while let Some(Report { task, outcome, confirmation, .. }) = reports.recv().await {
+                if let Some(confirmation) = confirmation {
+                    costs.note(task.name(), &confirmation);
                 }
                 match (task, outcome) {
                     (Task::SubmitRound, Outcome::Done) => drop(votes.fetch_add(1, Relaxed)),

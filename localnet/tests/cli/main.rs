@@ -3,8 +3,9 @@
 //! `TRYCMD=overwrite cargo nextest run -p leasehold-localnet --test cli` writes what was printed into the
 //! transcripts. Read it before you commit it, and replace what differs in every run by `[..]`.
 
+mod bot;
 mod completeness;
-mod readme;
+mod guides;
 mod stage;
 mod terminal;
 mod token_2022;

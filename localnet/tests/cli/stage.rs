@@ -68,7 +68,12 @@ impl Stage {
 
     /// The same with rounds of `round_secs`.
     pub async fn with_rounds(round_secs: u32, people: &[&str]) -> Self {
-        let genesis = Genesis::new(round_secs).committee(1, 1);
+        Self::with_genesis(Genesis::new(round_secs).committee(1, 1), people).await
+    }
+
+    /// The same with a market of the caller's choice. The clerk holds the first seat of its board 0.
+    pub async fn with_genesis(genesis: Genesis, people: &[&str]) -> Self {
+        let round_secs = genesis.rules.round_secs;
         let payer = Some(wallet("authority"));
         let options = Options { program: Some(program().expect("the program")), payer, ..Options::default() };
         let network = Network::start(options).await.expect("a network");

@@ -6,11 +6,11 @@ use std::{
 };
 
 use leasehold::state::{Receipt, SlotState};
+use leasehold_archive::Archive;
 use leasehold_client::{
     instruction,
     record::{SignedCall, SignedReceipt},
 };
-use leasehold_node::archive::Archive;
 use solana_keypair::{Keypair, write_keypair_file};
 use solana_signer::Signer;
 

@@ -7,14 +7,12 @@ mod world;
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
 use leasehold::state::LeaseState;
+use leasehold_archive::{Archive, ArchiveSettings};
 use leasehold_client::{
     address, instruction,
     record::{Proof, SignedReceipt},
 };
-use leasehold_node::{
-    archive::{Archive, ArchiveSettings},
-    receipts::store::BatchState,
-};
+use leasehold_node::receipts::store::BatchState;
 use solana_signer::Signer;
 
 use crate::world::{PRICE, ROUND_SECS, World, wait};
@@ -88,6 +86,7 @@ async fn receipts_of_a_metered_lease_are_logged_paid_for_demanded_and_proved() {
         logs: vec![],
         allow_private: true,
         poll: std::num::NonZeroU32::MIN,
+        metrics: None,
     });
     let archive = archive.await.expect("an archive");
     let account = world.network.rpc().get_account_data(&world.log()).await.expect("the log");

@@ -16,10 +16,11 @@ use leasehold_client::{
 };
 use leasehold_localnet::{Genesis, Grant, Network, Options, open_market, program};
 use leasehold_node::{
-    Serving,
-    chain::{Chain, ChainSettings},
+    Feed, Serving,
+    chain::{Chain, ChainSettings, RecordSettings},
+    leases::{LeaseWatch, WatchSettings},
     receipts::{
-        Feed, Receipts, Settings,
+        Receipts, Settings,
         store::{NewReceipt, Work},
     },
 };
@@ -62,6 +63,7 @@ pub struct World {
 pub struct Node {
     pub feed: Feed,
     pub receipts: Receipts,
+    leases: LeaseWatch,
     chain: Chain,
 }
 
@@ -140,7 +142,8 @@ impl World {
         let now = self.network.time().await.expect("the time");
         let view = board.view().expect("a board");
         let meter = MeterArgs { spender: pubkey(&spender()), deposit: DEPOSIT };
-        let quote = quote::quote_metered(&view, now, &ANY, ROUNDS, meter).expect("a quote");
+        let market = self.fetch().market(self.market.address).await.expect("the market").account;
+        let quote = quote::quote_metered(&market, &view, now, &ANY, ROUNDS, meter).expect("a quote");
         let args = quote.args(DEPOSIT, None);
         let key = self.buyer.pubkey();
         let wallet = self.market.payment_account(&key);
@@ -178,21 +181,25 @@ impl World {
             models: Default::default(),
             proxy: None,
         };
-        let receipts = Receipts::start(settings, feed.machines(), feed.leases()).await.expect("receipts");
+        let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await.expect("receipts");
         let chain = ChainSettings {
-            rpc: self.network.rpc_url().to_owned(),
-            supplier: self.account(),
-            operator: SigningKey::from_bytes(operator().secret_bytes()),
-            headers: at(headers),
-            batch: Duration::from_secs(2),
-            redeem: Duration::from_secs(1),
-            poll: Duration::from_millis(500),
+            watch: WatchSettings {
+                rpc: self.network.rpc_url().to_owned(),
+                supplier: self.account(),
+                poll: Duration::from_millis(500),
+            },
+            operator: Some(SigningKey::from_bytes(operator().secret_bytes())),
+            records: RecordSettings {
+                headers: at(headers),
+                batch: Duration::from_secs(2),
+                redeem: Duration::from_secs(1),
+            },
             priority_fee: 0,
         };
-        let (machines, leases) = (feed.machines(), feed.leases_sender());
-        let store = receipts.store().clone();
-        let chain = Chain::start(chain, source, machines, leases, store).await.expect("the chain's tasks");
-        Node { feed, receipts, chain }
+        let leases = LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender());
+        let (signable, store) = (feed.signable_sender(), receipts.store().clone());
+        let chain = Chain::start(chain, source, &leases, signable, store).await.expect("the chain's tasks");
+        Node { feed, receipts, leases, chain }
     }
 
     /// Numbers of batches and receipts in the log.
@@ -219,8 +226,8 @@ impl World {
 impl Node {
     /// Signs `count` receipts, one after the other.
     pub async fn answer(&self, count: u64) -> Vec<SignedReceipt> {
-        let place = *self.feed.leases().borrow().machines.keys().next().expect("a machine");
-        let leases = self.feed.leases().borrow().clone();
+        let place = *self.feed.signable().borrow().machines.keys().next().expect("a machine");
+        let leases = self.feed.signable().borrow().clone();
         let lease = Arc::new(leases.machines[&place].clone().expect("a lease"));
         let machine = self.feed.machines().borrow()[0].clone();
         let mut signed = Vec::new();
@@ -259,7 +266,7 @@ impl Node {
     }
 
     pub async fn await_lease(&self) {
-        let leases = self.feed.leases();
+        let leases = self.feed.signable();
         let runs = || leases.borrow().machines.values().flatten().any(|lease| lease.runs_at(unix_ms()));
         wait("the lease runs", async || runs()).await;
     }
@@ -267,12 +274,14 @@ impl Node {
     /// Ends it like a crash.
     pub async fn kill(self) {
         drop(self.chain);
+        drop(self.leases);
         self.receipts.shutdown().await;
     }
 
     pub async fn stop(self) {
         self.chain.shutdown().await;
         self.receipts.shutdown().await;
+        self.leases.shutdown().await;
     }
 }
 

@@ -9,8 +9,7 @@ use leasehold::{error::LeaseholdError, math::mul_div_floor, state::Lease};
 use leasehold_client::{
     error::Refusal,
     instruction,
-    packet::len,
-    sender::{MAX_UNITS, PACKET_BYTES},
+    packet::{MAX_UNITS, PACKET_BYTES, len},
 };
 use serde_json::Value;
 use solana_instruction::Instruction;

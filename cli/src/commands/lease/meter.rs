@@ -191,7 +191,7 @@ fn pick<'a>(
     let mut best: Option<Found> = None;
     let mut refused = Refusal::from(LeaseholdError::NotEnoughMachines);
     for board in boards {
-        match quote_metered(board, now, criteria, rounds, meter) {
+        match quote_metered(&market.account, board, now, criteria, rounds, meter) {
             Ok(quote) if best.as_ref().is_none_or(|best| rank(&quote) < rank(&best.quote)) => {
                 best = Some(Found { board: *board, quote });
             }
