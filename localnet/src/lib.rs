@@ -16,7 +16,8 @@
 //! | a command's output, refusal or JSON | a transcript in `tests/cli/transcripts/`, played by `tests/cli/main.rs` |
 //! | the question before signing, or a live view | `tests/cli/terminal.rs` |
 //! | sending and confirming transactions | `tests/sender.rs` |
-//! | keepers and nodes as processes | `tests/end_to_end.rs` |
+//! | commands and output in `docs/guides/` and the README; the bot of `examples/` | `tests/cli/guides.rs`, `tests/cli/bot.rs` |
+//! | keepers and nodes as processes | `tests/keeper.rs`, `tests/end_to_end.rs` |
 //! | receipts, logs, vouchers and archives | `tests/record/` |
 //! | `deploy` | `tests/migrations.rs` |
 //! | the network itself | `tests/network.rs`, `tests/genesis.rs` |

@@ -42,7 +42,7 @@ impl Faults {
                 for (index, slot) in view.leased(lease.serial) {
                     let machine = ((board.address, index), slot.supplier);
                     all.push(machine);
-                    if lease.is_cluster {
+                    if lease.is_large {
                         large.push(machine);
                     }
                 }

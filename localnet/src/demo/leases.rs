@@ -24,9 +24,9 @@ use super::{
 use crate::network::Grant;
 
 /// Number of the group that the large leases of several boards form.
-const CLUSTER: u64 = 1;
+const GROUP: u64 = 1;
 /// Part of all machines that the large lease takes.
-const CLUSTER_PART: (u32, u32) = (5, 6);
+const LARGE_PART: (u32, u32) = (5, 6);
 /// Machines of the small leases, for a fleet of 6,000; at least one each.
 const SMALL: [u32; 3] = [64, 32, 8];
 
@@ -36,7 +36,7 @@ pub struct Order {
     board: BoardRef,
     criteria: Criteria,
     machines: u32,
-    cluster: Option<u64>,
+    group: Option<u64>,
     buyer: Arc<Keypair>,
 }
 
@@ -51,7 +51,7 @@ pub struct Opened {
     pub from: u32,
     pub until: u32,
     pub deposit: u64,
-    pub is_cluster: bool,
+    pub is_large: bool,
     pub buyer: Arc<Keypair>,
 }
 
@@ -73,10 +73,10 @@ pub async fn orders(stage: &Stage, random: &mut StdRng) -> Result<Vec<Order>> {
     for ((name, criteria), size) in small.into_iter().zip(SMALL) {
         let machines = (size * total.min(6_000) / 6_000).max(1);
         let buyer = wallet(random);
-        orders.push(Order { name: name.to_owned(), board: first, criteria, machines, cluster: None, buyer });
+        orders.push(Order { name: name.to_owned(), board: first, criteria, machines, group: None, buyer });
     }
     let buyer = wallet(random);
-    let (part, whole) = CLUSTER_PART;
+    let (part, whole) = LARGE_PART;
     for fetched in &boards {
         let board = fetched.board_ref(&stage.market)?;
         let name = match boards.len() {
@@ -85,7 +85,7 @@ pub async fn orders(stage: &Stage, random: &mut StdRng) -> Result<Vec<Order>> {
         };
         let machines = fetched.view()?.header.machines * part / whole;
         let buyer = Arc::clone(&buyer);
-        orders.push(Order { name, board, criteria: ANY, machines, cluster: Some(CLUSTER), buyer });
+        orders.push(Order { name, board, criteria: ANY, machines, group: Some(GROUP), buyer });
     }
     Ok(orders)
 }
@@ -114,7 +114,7 @@ pub async fn open(stage: &Stage, fleet: &Fleet, orders: Vec<Order>, rounds: u32)
 
 impl Order {
     async fn open(self, stage: &Stage, rounds: u32) -> Result<Opened> {
-        let Order { name, board, criteria, machines, cluster, buyer } = self;
+        let Order { name, board, criteria, machines, group, buyer } = self;
         let fetched = stage.fetch().board(board.address).await?;
         let view = fetched.view()?;
         let now = stage.network.time().await?;
@@ -128,7 +128,7 @@ impl Order {
         let quote = quoted.next().with_context(|| format!("no machine fits \"{name}\""))??;
         let key = buyer.pubkey();
         let from = board.market.payment_account(&key);
-        let open = instruction::open_lease(&board, key, from, quote.args(quote.deposit, cluster));
+        let open = instruction::open_lease(&board, key, from, quote.args(quote.deposit, group));
         stage.send("open_lease", &by(&buyer, vec![open])).await?;
 
         let lease = read(stage, &board, quote.serial).await?;
@@ -146,7 +146,7 @@ impl Order {
             from: lease.from,
             until: lease.until,
             deposit: lease.deposit,
-            is_cluster: cluster.is_some(),
+            is_large: group.is_some(),
             buyer,
         })
     }
