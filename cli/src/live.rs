@@ -7,17 +7,12 @@ use std::{io, time::Duration};
 
 use clap::Args;
 use leasehold_client::fetch::FetchError;
+use leasehold_operate::{failure::Failure, format::Format, output::forgiven, stop, text::shown};
 use serde::Serialize;
 use tokio::time::sleep;
 
 pub use self::layout::{capped, span, with_strips};
 use self::screen::Screen;
-use crate::{
-    failure::Failure,
-    output::{Format, forgiven},
-    stop,
-    text::shown,
-};
 
 /// Readings in a row that fail before watching ends.
 const MOST_FAILURES: u32 = 10;

@@ -6,13 +6,13 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use leasehold_cli::{
-    failure::Failure,
-    node::{Node, NodeError},
-};
 use leasehold_client::{
     probe::SigningKey,
     record::{SignedVoucher, voucher},
+};
+use leasehold_operate::{
+    failure::Failure,
+    node::{Node, NodeError},
 };
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;

@@ -19,6 +19,7 @@ pub mod record;
 pub mod rounds;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
+pub mod search;
 pub mod sender;
 pub mod slash;
 

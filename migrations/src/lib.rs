@@ -12,15 +12,15 @@ mod snapshot;
 use std::path::PathBuf;
 
 use clap::Parser;
-use leasehold_cli::{
-    act::{Carried, carry_out},
-    args::Global,
+use leasehold_operate::{
+    act::{Executed, execute},
     chain::Chain,
-    commands::market::{create::MarketFile, govern::read},
     config::Settings,
     failure::Failure,
+    flags::Global,
+    market::file::{MarketFile, read_toml},
     outcome::Outcome,
-    text::tell,
+    text::print_stderr,
 };
 use solana_pubkey::Pubkey;
 
@@ -62,7 +62,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
 
 /// Looks, shows, asks and sends. Also returns why it ended before its end, where it had begun.
 pub async fn deploy(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
-    let file: MarketFile = read(&args.file)?;
+    let file: MarketFile = read_toml(&args.file)?;
     let chain = Chain::new(Settings::load(&args.global)?);
     let program = Program::read(&chain).await?;
     let program = program.finding(&chain.settings.url, args.any_program)?;
@@ -76,8 +76,8 @@ pub async fn deploy(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
         let outcome = Outcome::of_nothing(&plan, dry_run);
         return Ok((Report { outcome, findings }, None));
     }
-    tell(format!("{}\n", report::table(&findings, true)));
-    let Carried { outcome, failure } = carry_out(&chain, &plan).await?;
+    print_stderr(format!("{}\n", report::table(&findings, true)));
+    let Executed { outcome, failure } = execute(&chain, &plan).await?;
     for finding in &mut findings {
         finding.end(outcome.transactions.len());
     }

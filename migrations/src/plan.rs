@@ -5,17 +5,13 @@ mod params;
 mod tests;
 
 use leasehold::state::RoundRules;
-use leasehold_cli::{
-    chain::MarketView,
-    commands::{
-        board,
-        market::create::{self, MarketFile},
-    },
+use leasehold_client::{MarketRef, fetch::MintInfo, instruction};
+use leasehold_operate::{
     failure::Failure,
+    market::{MarketView, create, file::MarketFile},
     plan::Plan,
     table::count,
 };
-use leasehold_client::{MarketRef, fetch::MintInfo, instruction};
 use solana_pubkey::Pubkey;
 
 use crate::{
@@ -114,7 +110,7 @@ fn add_boards(
         let board = market.board(index);
         deployment.next(format!("board {index}"), State::Created, board.address.to_string());
         let (what, create) = (format!("create board {index}"), instruction::create_board(&board, creator));
-        let plan = board::growths(std::mem::take(&mut deployment.plan));
+        let plan = std::mem::take(&mut deployment.plan).creates_board();
         // The market gives one number after the other.
         deployment.plan =
             if built { plan.step_after(what, vec![create]) } else { plan.step(what, vec![create]) };

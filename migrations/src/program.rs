@@ -4,8 +4,8 @@ use anchor_lang::{
     AccountDeserialize,
     solana_program::bpf_loader_upgradeable::{self, UpgradeableLoaderState},
 };
-use leasehold_cli::{chain::Chain, failure::Failure, text};
 use leasehold_client::fetch::FetchError;
+use leasehold_operate::{chain::Chain, failure::Failure, text};
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
 use url::Url;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use leasehold_cli::{outcome::Outcome, table::Table};
+use leasehold_operate::{outcome::Outcome, table::Table};
 use serde::Serialize;
 
 /// What is done about something; in a dry run, what would be.
@@ -103,7 +103,7 @@ impl fmt::Display for Report {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_cli::plan::Plan;
+    use leasehold_operate::plan::Plan;
 
     use super::*;
 

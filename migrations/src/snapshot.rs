@@ -1,11 +1,11 @@
 //! What is there before anything is done.
 
-use leasehold_cli::{
-    chain::{Chain, MarketView},
-    commands::market::create::MarketFile,
-    failure::Failure,
-};
 use leasehold_client::{address, fetch::MintInfo};
+use leasehold_operate::{
+    chain::Chain,
+    failure::Failure,
+    market::{MarketView, file::MarketFile},
+};
 use solana_pubkey::Pubkey;
 
 /// What is at the market's address, the cluster's time, and who deploys.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use solana_signer::Signer;
 
-use crate::{config::Settings, failure::Failure};
+use leasehold_operate::{config::Settings, failure::Failure};
 
 #[derive(Debug, Serialize)]
 struct Address {

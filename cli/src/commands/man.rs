@@ -5,19 +5,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Command, CommandFactory, ValueHint, builder::Resettable};
+use clap::{Args, Command, ValueHint, builder::Resettable};
 use clap_mangen::{
     Man,
     roff::{Roff, bold, roman},
 };
 use serde::Serialize;
 
-use crate::{
-    args::Cli,
+use leasehold_operate::{
     failure::{EXIT_CODES, Failure},
-    output::Format,
+    format::Format,
     table::count,
-    text::tell,
+    text::print_stderr,
 };
 
 #[derive(Args)]
@@ -41,26 +40,27 @@ impl fmt::Display for Written {
     }
 }
 
-pub fn run(args: &ManArgs, output: Format) -> Result<(), Failure> {
+/// Writes the pages of `command` and of those below it.
+pub fn run(args: &ManArgs, command: Command, output: Format) -> Result<(), Failure> {
     let dir = args.dir.clone();
     let failed = |error| Failure::File { path: dir.clone(), error };
-    let pages = write(&args.dir).map_err(failed)?;
+    let pages = write(&args.dir, command).map_err(failed)?;
     let written = Written { dir, pages };
     // For people it is news and no data: the pages are the data.
     if output == Format::Display {
-        tell(written.to_string());
+        print_stderr(written.to_string());
         return Ok(());
     }
     output.print(&written)
 }
 
 /// Writes a page for every command; returns their files' names.
-fn write(dir: &Path) -> io::Result<Vec<String>> {
+fn write(dir: &Path, command: Command) -> io::Result<Vec<String>> {
     fs::create_dir_all(dir)?;
     // The pages have a section of their own for what the help tells at its end.
-    let mut cli = Cli::command().disable_help_subcommand(true).after_help(Resettable::Reset);
-    cli.build();
-    write_with_below(&cli, dir)
+    let mut command = command.disable_help_subcommand(true).after_help(Resettable::Reset);
+    command.build();
+    write_with_below(&command, dir)
 }
 
 fn write_with_below(command: &Command, dir: &Path) -> io::Result<Vec<String>> {
@@ -125,7 +125,10 @@ fn description(command: &Command) -> Roff {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::args::Cli;
 
     /// A page's text, without what keeps roff from taking hyphens for line breaks.
     fn read(dir: &Path, name: &str) -> String {
@@ -155,7 +158,7 @@ mod tests {
     fn every_command_has_a_page_that_names_its_flags() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("man/man1");
-        let written = write(&dir).unwrap().len();
+        let written = write(&dir, Cli::command()).unwrap().len();
         let mut cli = Cli::command().disable_help_subcommand(true);
         cli.build();
         let mut pages = 0;
@@ -174,7 +177,8 @@ mod tests {
     #[test]
     fn a_folder_that_can_not_be_made_is_told() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let failed = run(&ManArgs { dir: file.path().join("below") }, Format::Display).unwrap_err();
+        let args = ManArgs { dir: file.path().join("below") };
+        let failed = run(&args, Cli::command(), Format::Display).unwrap_err();
         assert!(failed.code() == 2 && failed.to_string().contains("check the path"), "{failed}");
     }
 }

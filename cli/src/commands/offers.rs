@@ -4,18 +4,24 @@ use std::{collections::BTreeMap, fmt};
 
 use clap::{Args, ValueEnum};
 use leasehold::{error::LeaseholdError, math::matching::Criteria, state::Traits};
-use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, quote::fits};
+use leasehold_client::{
+    board::BoardView,
+    error::Refusal,
+    fetch::Fetched,
+    quote::fits,
+    search::{Country, Length, require_allowed},
+};
+use leasehold_operate::{
+    amount::Money,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    market::MarketView,
+    table::Table,
+    text::print_stderr,
+};
 use serde::Serialize;
 
-use crate::{
-    amount::Money,
-    chain::{Chain, MarketArgs, MarketView},
-    criteria::{Country, CriteriaArgs, Length},
-    failure::Failure,
-    pick::require_allowed,
-    table::Table,
-    text::tell,
-};
+use crate::criteria::CriteriaArgs;
 
 #[derive(Args)]
 pub struct OffersArgs {
@@ -98,7 +104,7 @@ pub async fn run(chain: &Chain, args: OffersArgs) -> Result<(), Failure> {
     found.sort(args.sort);
     found.offers.truncate(args.limit.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX));
     if found.paused {
-        tell(format!("leasehold: {}", Refusal::from(LeaseholdError::MarketPaused)));
+        print_stderr(format!("leasehold: {}", Refusal::from(LeaseholdError::MarketPaused)));
     }
     chain.settings.output.print(&found)
 }
@@ -150,9 +156,9 @@ pub fn offers(
 
 /// Refuses a length that no lease of the market has. Also where it is paused, for then there is something to show.
 fn require_length(market: &MarketView, length: Length) -> Result<(), Failure> {
-    let mut resumed = market.clone();
-    resumed.account.paused = false;
-    require_allowed(&resumed, length.rounds(market.account.rules.round_secs)?)
+    let mut resumed = market.account.clone();
+    resumed.paused = false;
+    Ok(require_allowed(&resumed, length.rounds(market.account.rules.round_secs)?)?)
 }
 
 impl Offers {

@@ -17,15 +17,15 @@ use std::{
 
 use clap::{Args, Subcommand, ValueHint};
 use leasehold_client::record::{ReceiptFile, RecordError, SignedReceipt, receipt::parse_hash, salted};
-use url::Url;
-
-use crate::{
+use leasehold_operate::{
     archive::Archive,
-    args::parse_http_url,
     chain::Chain,
     config::Settings,
     failure::{Failure, Unproved},
+    flags::parse_http_url,
 };
+use url::Url;
+
 pub use convict::ConvictArgs;
 pub use demand::DemandArgs;
 pub use enforce::EnforceArgs;

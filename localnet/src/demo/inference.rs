@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use axum::{Json, Router, routing::post};
 use futures::{StreamExt, TryStreamExt, stream};
-use leasehold_cli::{archive::Archive as ArchiveClient, commands::receipt};
+use leasehold_cli::commands::receipt;
 use leasehold_client::{address, instruction, probe::SigningKey};
 use leasehold_node::{
     Machine, Serving,
@@ -19,6 +19,7 @@ use leasehold_node::{
     chain::{Chain, ChainSettings},
     receipts::{Feed, Model, ProxySettings, Receipts, Settings, settings::DEFAULT_MAX_TOKENS},
 };
+use leasehold_operate::archive::Archive as ArchiveClient;
 use rand::{Rng, rngs::StdRng};
 use serde::Serialize;
 use serde_json::{Value, json};

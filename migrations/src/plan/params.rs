@@ -1,13 +1,13 @@
 //! Parameters of a market that exists: announced, waited for, applied.
 
-use leasehold_cli::{
-    chain::MarketView,
-    commands::market::{
-        create::MarketFile,
-        govern::{plan_application, plan_proposal},
-        params::ParamsFile,
-    },
+use leasehold_operate::{
     failure::Failure,
+    market::{
+        MarketView,
+        file::MarketFile,
+        params::ParamsFile,
+        proposal::{plan_application, plan_proposal},
+    },
     plan::Plan,
     time::rfc3339,
 };

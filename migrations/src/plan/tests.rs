@@ -3,8 +3,8 @@ use leasehold::{
     instruction as data,
     state::{Params, PendingParams},
 };
-use leasehold_cli::commands::market::params::{Class, ParamsFile};
 use leasehold_client::sample;
+use leasehold_operate::market::params::{Class, ParamsFile};
 
 use super::*;
 

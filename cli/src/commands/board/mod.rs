@@ -4,19 +4,15 @@ mod close;
 mod show;
 
 use clap::{Args, Subcommand};
-use leasehold::state::board_len;
 use leasehold_client::instruction;
-use solana_pubkey::Pubkey;
-
-use crate::{
+use leasehold_operate::{
     act::act,
-    chain::{Chain, MarketArgs, MarketView},
+    chain::{Chain, MarketArgs},
     failure::Failure,
+    market::MarketView,
     plan::Plan,
 };
-
-/// Bytes of a token account without extensions, which is what a payment vault is.
-const TOKEN_ACCOUNT: usize = 165;
+use solana_pubkey::Pubkey;
 
 #[derive(Subcommand)]
 pub enum BoardCommand {
@@ -49,27 +45,24 @@ pub async fn run(chain: &Chain, command: BoardCommand) -> Result<(), Failure> {
     }
 }
 
-/// What a board costs its creator.
-pub fn growths(plan: Plan) -> Plan {
-    plan.creates(board_len(0)).creates(TOKEN_ACCOUNT)
-}
-
 fn create(market: &MarketView, creator: Pubkey) -> Plan {
     let board = market.reference.next_board(&market.account);
     let plan = Plan::new(format!("Create board {} of market {}", board.index, market.account.id))
         .fact("Market:", "market", market.reference.address)
         .fact("Board:", "board", board.address)
-        .fact_as("Number:", "index", board.index, board.index);
-    growths(plan).step("create board", vec![instruction::create_board(&board, creator)])
+        .fact_as("Number:", "index", board.index, board.index)
+        .creates_board();
+    plan.step("create board", vec![instruction::create_board(&board, creator)])
 }
 
 #[cfg(test)]
 mod tests {
     use anchor_lang::Discriminator;
+    use leasehold::state::board_len;
     use leasehold_client::sample::wallet;
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn the_next_board_is_created() {

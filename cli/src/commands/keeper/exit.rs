@@ -2,15 +2,17 @@
 
 use leasehold::{error::LeaseholdError, state::Keeper};
 use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, instruction};
-
-use super::account;
-use crate::{
+use leasehold_operate::{
     act::act,
-    chain::{Chain, MarketArgs, MarketView},
+    chain::{Chain, MarketArgs},
     failure::Failure,
-    plan::{Payee, Plan},
+    market::MarketView,
+    payee::Payee,
+    plan::Plan,
     time::rfc3339,
 };
+
+use super::account;
 
 pub async fn run(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
     let (market, wallet) = (chain.market(args.id.0).await?, chain.wallet()?);
@@ -110,10 +112,10 @@ mod tests {
         board::BoardData,
         sample::{change, snapshot, wallet},
     };
+    use leasehold_operate::sample::view;
     use solana_pubkey::Pubkey;
 
     use super::*;
-    use crate::chain::tests::view;
 
     fn planned(keeper: &Keeper, board: &BoardData, now: i64, exists: bool) -> Result<Plan, Failure> {
         let [account, mint] = [wallet(30), wallet(31)];

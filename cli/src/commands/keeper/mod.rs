@@ -7,18 +7,19 @@ mod show;
 use anchor_lang::Space;
 use clap::{Args, Subcommand};
 use leasehold::{error::LeaseholdError, state::Keeper};
-use leasehold_client::{error::Refusal, instruction};
+use leasehold_client::{error::Refusal, instruction, search::Bonds};
+use leasehold_operate::{
+    act::act,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    flags::parse_address,
+    market::MarketView,
+    plan::Plan,
+};
 use solana_pubkey::Pubkey;
 
 use super::supplier::AmountArgs;
-use crate::{
-    act::act,
-    args::parse_address,
-    bonds::Bonds,
-    chain::{Chain, MarketArgs, MarketView},
-    failure::Failure,
-    plan::Plan,
-};
+use crate::bonds;
 
 #[derive(Subcommand)]
 pub enum KeeperCommand {
@@ -106,10 +107,8 @@ fn bond(market: &MarketView, wallet: Pubkey, amount: &str) -> Result<Plan, Failu
     let account = market.reference.stake_account(&wallet);
     let deposit = instruction::deposit_bond(&market.reference, wallet, account, money.amount);
     let plan = Plan::new("Deposit stake as a keeper").fact("Market:", "market", market.reference.address);
-    Ok(Bonds::of_seat(&market.account)
-        .shown(plan, market, "A seat takes:", "keeper_bond")
-        .spend("stake", money, account)
-        .step("deposit bond", vec![deposit]))
+    let plan = bonds::shown(Bonds::of_seat(&market.account), plan, market, "A seat takes:", "keeper_bond");
+    Ok(plan.spend("stake", money, account).step("deposit bond", vec![deposit]))
 }
 
 /// A keeper's account, which must exist.
@@ -124,9 +123,9 @@ mod tests {
     use anchor_lang::Discriminator;
     use leasehold::instruction as data;
     use leasehold_client::sample::wallet;
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn a_keeper_registers_and_bonds() {

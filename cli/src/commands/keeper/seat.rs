@@ -1,18 +1,14 @@
 //! `leasehold keeper seat`, `leave` and `claim`.
 
 use leasehold::{error::LeaseholdError, state::Keeper};
-use leasehold_client::{board::BoardView, error::Refusal, fetch::FetchedBoard, instruction};
+use leasehold_client::{board::BoardView, error::Refusal, fetch::FetchedBoard, instruction, search::Bonds};
+use leasehold_operate::{
+    act::act, chain::Chain, failure::Failure, market::MarketView, payee::Payee, plan::Plan, table::count,
+};
 use solana_pubkey::Pubkey;
 
 use super::{LeaveArgs, SeatArgs, ShowArgs, account, exit};
-use crate::{
-    act::act,
-    bonds::Bonds,
-    chain::{Chain, MarketView},
-    failure::Failure,
-    plan::{Payee, Plan},
-    table::count,
-};
+use crate::bonds;
 
 pub async fn take(chain: &Chain, args: SeatArgs) -> Result<(), Failure> {
     let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
@@ -78,8 +74,8 @@ fn plan_seat(
     let plan = Plan::new(format!("Take seat {seat} of board {index}"))
         .fact_as("Board:", "board", index, index)
         .fact_as("Seat:", "seat", seat, seat);
-    let plan = bond.shown(plan, market, "Bond it takes:", "bond");
-    Ok(bond.left(plan, market, keeper.stake.free).step("take seat", vec![take]))
+    let plan = bonds::shown(bond, plan, market, "Bond it takes:", "bond");
+    Ok(bonds::left(bond, plan, market, keeper.stake.free).step("take seat", vec![take]))
 }
 
 /// Claims what the seats of the keeper `payee.owner` have earned.
@@ -125,9 +121,9 @@ mod tests {
         fetch::Fetched,
         sample::{change, snapshot, wallet},
     };
+    use leasehold_operate::sample::{announcing, view};
 
     use super::*;
-    use crate::{bonds::tests::announcing, chain::tests::view};
 
     /// Keeper 2 holds seat 0 of board 0 and keeper 3 seat 1; seat 2 of 3 is vacant. Keeper 5 has free stake.
     fn sample() -> (Keeper, BoardData) {

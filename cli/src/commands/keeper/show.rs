@@ -4,16 +4,17 @@ use std::fmt;
 
 use leasehold::state::Keeper;
 use leasehold_client::{board::BoardView, fetch::Fetched};
-use serde::Serialize;
-
-use super::{ShowArgs, account};
-use crate::{
+use leasehold_operate::{
     amount::Money,
-    chain::{Chain, MarketView},
+    chain::Chain,
     failure::Failure,
+    market::MarketView,
     table::{Table, labelled},
     time::rfc3339,
 };
+use serde::Serialize;
+
+use super::{ShowArgs, account};
 
 /// A keeper.
 #[derive(Debug, Serialize)]
@@ -110,9 +111,9 @@ impl fmt::Display for Shown {
 #[cfg(test)]
 mod tests {
     use leasehold_client::sample::snapshot;
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn a_keeper_shows_its_stake_and_seats() {

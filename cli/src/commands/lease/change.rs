@@ -6,19 +6,20 @@ use leasehold_client::{
     instruction,
     quote::{Cancellation, cancellation, extension, replacement},
 };
-use solana_pubkey::Pubkey;
-
-use super::{
-    ExtendArgs, ReplaceArgs, TransferArgs,
-    leased::{Leased, LeasesArgs, plan_each},
-};
-use crate::{
+use leasehold_operate::{
     act::act,
     amount::Money,
     chain::Chain,
     failure::Failure,
     plan::Plan,
     time::{rfc3339, start_of},
+};
+use solana_pubkey::Pubkey;
+
+use super::{
+    ExtendArgs, ReplaceArgs, TransferArgs,
+    leased::{Leased, plan_each},
+    selection::LeasesArgs,
 };
 
 pub async fn extend(chain: &Chain, args: ExtendArgs) -> Result<(), Failure> {
@@ -176,10 +177,10 @@ mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
     use leasehold::instruction as data;
     use leasehold_client::sample::{change, wallet};
+    use leasehold_operate::sample::rule;
     use solana_instruction::Instruction;
 
     use super::{super::leased::tests::sample, *};
-    use crate::failure::tests::rule;
 
     /// Round 1,000 of 990 to 1,009 runs; two machines at 60 a round.
     const NOW: i64 = 600_000;

@@ -16,37 +16,39 @@ use self::{
     login::{Identity, Login, User},
 };
 use super::{
-    leased::{LeaseArgs, LeaseId, Leased},
-    tied::{Cluster, load_cluster},
+    group::{Group, load_group},
+    leased::Leased,
+    selection::{LeaseArgs, LeaseId},
 };
-use crate::{
-    args::parse_address,
+use crate::live::span;
+use leasehold_operate::{
     chain::{Chain, MarketId},
     failure::Failure,
-    live::span,
-    output::{Format, write},
-    progress::patiently,
-    text::tell,
+    flags::parse_address,
+    format::Format,
+    output::write,
+    progress::with_spinner,
+    text::print_stderr,
     time::{rfc3339, start_of},
 };
 
 #[derive(Args)]
 pub struct ConnectArgs {
     /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
-    #[arg(value_name = "LEASE", required_unless_present = "cluster", conflicts_with = "cluster")]
+    #[arg(value_name = "LEASE", required_unless_present = "group", conflicts_with = "group")]
     pub id: Option<LeaseId>,
-    /// The market, by number or by address; needed where the lease is named by numbers, and for a cluster.
+    /// The market, by number or by address; needed where the lease is named by numbers, and for a group.
     #[arg(long, env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]
     pub market: Option<MarketId>,
     /// All open leases of a wallet with this number, on every board of the market.
     #[arg(long, value_name = "NUMBER", requires = "market")]
-    pub cluster: Option<u64>,
-    /// Wallet that owns the cluster's leases [default: the keypair's]
+    pub group: Option<u64>,
+    /// Wallet that owns the group's leases [default: the keypair's]
     #[arg(long, value_name = "WALLET", conflicts_with = "id")]
     #[arg(value_parser = parse_address)]
     pub owner: Option<Pubkey>,
-    /// Take also the cluster's leases that this wallet opened and then gave to the owner.
-    #[arg(long, value_name = "WALLET", requires = "cluster", conflicts_with = "id")]
+    /// Take also the group's leases that this wallet opened and then gave to the owner.
+    #[arg(long, value_name = "WALLET", requires = "group", conflicts_with = "id")]
     #[arg(value_parser = parse_address)]
     pub buyer: Option<Pubkey>,
     /// Keep machines at addresses of private networks, which are left out otherwise: for test networks.
@@ -82,22 +84,22 @@ pub enum Form {
 pub async fn run(chain: &Chain, args: ConnectArgs) -> Result<(), Failure> {
     let output = printed(chain.settings.output, args.format)?;
     let login = Login { user: args.user, port: args.port, identity: args.identity };
-    let leases = match (args.id, args.cluster, args.market) {
+    let leases = match (args.id, args.group, args.market) {
         (Some(id), ..) => vec![LeaseArgs { id, market: args.market }.load(chain).await?],
         (None, Some(number), Some(market)) => {
-            let cluster = Cluster { number, owner: chain.wallet_or(args.owner)?, buyer: args.buyer };
-            patiently("Reading leases", load_cluster(chain, market, cluster)).await?
+            let group = Group { number, owner: chain.wallet_or(args.owner)?, buyer: args.buyer };
+            with_spinner("Reading leases", load_group(chain, market, group)).await?
         }
         // Nobody gets here past the definition of the arguments.
-        (None, ..) => return Err(Failure::Input("give a lease, or --cluster and --market".to_owned())),
+        (None, ..) => return Err(Failure::Input("give a lease, or --group and --market".to_owned())),
     };
     let now = chain.fetch().now().await?;
-    let (mut inventory, mut notes) = Inventory::new(args.cluster, &leases, now)?;
+    let (mut inventory, mut notes) = Inventory::new(args.group, &leases, now)?;
     if !args.allow_private {
         notes.extend(inventory.leave_out_private()?);
     }
     for note in notes.iter().chain(&inventory.warnings()) {
-        tell(format!("leasehold: {note}"));
+        print_stderr(format!("leasehold: {note}"));
     }
     match output {
         Printed::As(format) => format.print(&inventory),

@@ -1,30 +1,31 @@
 //! `leasehold lease`: machines leased together, from opening to the last claim.
 
 mod change;
-mod cluster;
 mod connect;
+mod group;
 mod leased;
 mod list;
 pub mod meter;
 mod open;
+mod open_group;
+mod selection;
 pub mod settle;
 mod show;
-mod tied;
 mod watch;
 
 use clap::{Args, Subcommand};
 use solana_pubkey::Pubkey;
 
 use self::{
-    leased::{LeaseArgs, LeasesArgs},
     meter::{TokenArgs, TopUpArgs, VoucherArgs},
+    selection::{LeaseArgs, LeasesArgs},
 };
-use super::quote::WishArgs;
-use crate::{
-    args::parse_address,
+use crate::request::RequestArgs;
+use leasehold_client::search::Length;
+use leasehold_operate::{
     chain::{Chain, MarketArgs},
-    criteria::Length,
     failure::Failure,
+    flags::parse_address,
 };
 
 #[derive(Subcommand)]
@@ -77,13 +78,13 @@ pub enum LeaseCommand {
 #[derive(Args)]
 pub struct OpenArgs {
     #[command(flatten)]
-    pub wish: WishArgs,
+    pub request: RequestArgs,
     /// Most to deposit, where the machines of the quote are gone by then [default: the quote's total]
     #[arg(long, value_name = "AMOUNT", conflicts_with = "metered")]
     pub max_deposit: Option<String>,
     /// Number of your choice that ties leases together [default: one by itself where there are several]
     #[arg(long, value_name = "NUMBER")]
-    pub cluster: Option<u64>,
+    pub group: Option<u64>,
     /// Ed25519 key that is to sign call tokens and vouchers, with --metered: the public half in base58 [default: the
     /// wallet, which is such a key as well]
     #[arg(long, requires = "metered", value_name = "PUBKEY")]
@@ -99,9 +100,9 @@ pub struct ListArgs {
     #[arg(long, value_name = "WALLET")]
     #[arg(value_parser = parse_address)]
     pub owner: Option<Pubkey>,
-    /// Only leases with this cluster number.
+    /// Only leases with this group number.
     #[arg(long, value_name = "NUMBER")]
-    pub cluster: Option<u64>,
+    pub group: Option<u64>,
 }
 
 #[derive(Args)]

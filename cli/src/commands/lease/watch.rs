@@ -6,14 +6,15 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{
-    leased::{LeaseArgs, Leased},
+    leased::Leased,
+    selection::LeaseArgs,
     show::{Node, Shown},
 };
-use crate::{
+use crate::live::{self, LiveArgs, Size, capped, span, with_strips};
+use leasehold_operate::{
     amount::Money,
     chain::Chain,
     failure::Failure,
-    live::{self, LiveArgs, Size, capped, span, with_strips},
     table::{Table, count, labelled},
     time::{rfc3339, start_of},
 };

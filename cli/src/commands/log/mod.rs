@@ -9,17 +9,17 @@ use leasehold_client::{
     fetch::{Fetched, FetchedBoard},
     record::LogData,
 };
+use leasehold_operate::{
+    act::act,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    flags::parse_address,
+};
 use solana_pubkey::Pubkey;
 
 use super::{
     machine::{self, SlotsArgs},
     supplier,
-};
-use crate::{
-    act::act,
-    args::parse_address,
-    chain::{Chain, MarketArgs},
-    failure::Failure,
 };
 
 #[derive(Subcommand)]

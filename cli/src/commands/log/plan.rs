@@ -7,15 +7,14 @@ use leasehold::{
 use leasehold_client::{
     board::BoardView, error::Refusal, fetch::Fetched, instruction, packet, record::LogData,
 };
-use solana_pubkey::Pubkey;
-
-use crate::{
+use leasehold_operate::{
     amount::sol,
-    chain::MarketView,
     failure::Failure,
+    market::MarketView,
     plan::Plan,
     table::{self, count, joined},
 };
+use solana_pubkey::Pubkey;
 
 /// Bytes by which an account may grow in one transaction.
 const GROWTH: usize = 10_240;
@@ -121,9 +120,12 @@ mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
     use leasehold::instruction as data;
     use leasehold_client::sample::{board_data, slot, snapshot, wallet};
+    use leasehold_operate::{
+        plan::Growth,
+        sample::{rule, view},
+    };
 
     use super::{super::tests::sample, *};
-    use crate::{chain::tests::view, failure::tests::rule, plan::Growth};
 
     #[test]
     fn a_log_is_created_once() {

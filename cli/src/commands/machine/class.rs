@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::gpus::Gpu;
-use crate::{
-    chain::{MarketView, name},
+use leasehold_operate::{
     failure::Failure,
+    market::{MarketView, name},
 };
 
 /// The GPUs that make a machine, and their class: `wanted`, by the market's name or number, or else the one
@@ -183,7 +183,7 @@ pub mod tests {
     use leasehold::state::HardwareClass;
 
     use super::*;
-    use crate::chain::tests::view;
+    use leasehold_operate::sample::view;
 
     /// The sample's market with these classes.
     pub fn market(classes: &[&str]) -> MarketView {

@@ -14,11 +14,12 @@ use super::{
     key::KeyArgs,
     rows::Sections,
 };
-use crate::{
-    chain::{Chain, MarketArgs, MarketView},
-    criteria::Country,
+use leasehold_client::search::Country;
+use leasehold_operate::{
+    chain::{Chain, MarketArgs},
     failure::Failure,
-    text::tell,
+    market::MarketView,
+    text::print_stderr,
 };
 
 /// How long nvidia-smi may take. Without its daemon it first wakes every GPU, for seconds each.
@@ -77,7 +78,7 @@ pub async fn run(chain: &Chain, args: DetectArgs) -> Result<(), Failure> {
 
 /// What nvidia-smi answers.
 async fn ask(program: &PathBuf) -> Result<String, Failure> {
-    tell(format!("Asking {} for GPUs", program.display()));
+    print_stderr(format!("Asking {} for GPUs", program.display()));
     let wrong = |what: String| Failure::Input(format!("{} {what}", program.display()));
     let mut command = Command::new(program);
     let answer = command.args(gpus::QUERY).stdin(Stdio::null()).kill_on_drop(true).output();
@@ -144,7 +145,7 @@ mod tests {
         },
         *,
     };
-    use crate::chain::MarketId;
+    use leasehold_operate::chain::MarketId;
 
     fn args() -> DetectArgs {
         DetectArgs {

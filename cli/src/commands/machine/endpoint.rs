@@ -4,9 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use leasehold::state::Endpoint;
 use leasehold_client::network::{is_documentation, is_public};
+use leasehold_operate::text::quoted;
 use serde::{Deserialize, Deserializer, de::Error};
-
-use crate::text::quoted;
 
 /// Reads an IP address and port. A board keeps no names of hosts.
 pub fn parse(text: &str) -> Result<SocketAddr, String> {

@@ -12,7 +12,8 @@ use leasehold::{
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{key::node_key, rows::Row};
-use crate::{chain::MarketView, criteria::Country, failure::Failure, text::quoted};
+use leasehold_client::search::Country;
+use leasehold_operate::{failure::Failure, market::MarketView, text::quoted};
 
 /// A machine to list.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -116,7 +117,7 @@ pub mod tests {
         super::rows::{FileFormat, parse},
         *,
     };
-    use crate::chain::tests::view;
+    use leasehold_operate::sample::view;
 
     /// A section of a file, of a machine whose key repeats a byte.
     pub fn section(key: u8) -> String {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::failure::Failure;
+use leasehold_operate::failure::Failure;
 
 /// What nvidia-smi is asked. The mode of MIG is known since driver 450.
 pub const QUERY: [&str; 2] = ["--query-gpu=name,uuid,memory.total,mig.mode.current", "--format=csv,noheader"];

@@ -8,7 +8,7 @@ use solana_keypair::{Keypair, read_keypair_file};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use crate::failure::Failure;
+use leasehold_operate::failure::Failure;
 
 /// The key of a machine.
 #[derive(Args, Clone, Debug)]

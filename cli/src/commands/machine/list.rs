@@ -7,7 +7,23 @@ use leasehold::{
     instructions::Machine,
     state::{StakeLedger, Traits, board_len},
 };
-use leasehold_client::{board::BoardView, error::Refusal, listing};
+use leasehold_client::{
+    board::BoardView,
+    error::Refusal,
+    listing,
+    search::{Bonds, Length},
+};
+use leasehold_operate::{
+    act::act,
+    chain::Chain,
+    failure::Failure,
+    market::MarketView,
+    outcome::Outcome,
+    plan::Plan,
+    table::count,
+    text::print_stderr,
+    time::{rfc3339, start_of},
+};
 use serde_json::json;
 use solana_pubkey::Pubkey;
 
@@ -16,19 +32,7 @@ use super::{
     endpoint::{address, is_astray},
     file, rows,
 };
-use crate::{
-    act::act,
-    bonds::Bonds,
-    chain::{Chain, MarketView},
-    commands::supplier::account,
-    criteria::Length,
-    failure::Failure,
-    outcome::Outcome,
-    plan::Plan,
-    table::count,
-    text::tell,
-    time::{rfc3339, start_of},
-};
+use crate::{bonds, commands::supplier::account};
 
 /// Machines whose keys are all told.
 const KEYS_SHOWN: usize = 3;
@@ -42,7 +46,7 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     let now = fetch.now().await?;
     let plan = plan(&market, &board.view()?, wallet, &supplier.stake, now, args.length, &machines)?;
     if plan.steps.is_empty() {
-        tell("These machines are on the board already: `leasehold machine reprice` changes them");
+        print_stderr("These machines are on the board already: `leasehold machine reprice` changes them");
         let outcome = Outcome::of_nothing(&chain.on_market(plan), chain.settings.dry_run);
         return chain.settings.output.print(&outcome);
     }
@@ -93,8 +97,10 @@ fn plan(
     let list = listing::list(&board, view, authority, until, &machines)?;
     let text = format!("{end} (round {until})");
     let plan = listed(plan, market, &machines).fact_as("Promised until:", "committed_until", text, until);
-    let plan = bonds.shown(plan, market, "Bonded:", "bonded");
-    Ok(bonds.left(plan, market, stake.free).grows(board_len(0), board_len(paid)).steps("list machines", list))
+    let plan = bonds::shown(bonds, plan, market, "Bonded:", "bonded");
+    Ok(bonds::left(bonds, plan, market, stake.free)
+        .grows(board_len(0), board_len(paid))
+        .steps("list machines", list))
 }
 
 /// What the machines are, and what they cost.
@@ -170,12 +176,12 @@ mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
     use leasehold::instruction::ListMachines;
     use leasehold_client::sample::{change, snapshot, wallet};
+    use leasehold_operate::sample::{announcing, rule, view};
 
     use super::{
         super::file::tests::{machines, section},
         *,
     };
-    use crate::{bonds::tests::announcing, chain::tests::view, failure::tests::rule};
 
     /// Lists so many machines of two GPUs for supplier 0, who left slot 2, with that much free stake.
     fn listed(count: u8, free: u64, length: &str) -> Result<Plan, Failure> {

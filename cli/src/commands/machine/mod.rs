@@ -19,17 +19,17 @@ mod watch;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
-use leasehold_client::fetch::FetchedBoard;
+use leasehold_client::{fetch::FetchedBoard, search::Length};
+use leasehold_operate::{
+    act::act,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    flags::parse_address,
+    market::MarketView,
+};
 use solana_pubkey::Pubkey;
 
 use self::{detect::DetectArgs, reprice::RepriceArgs, rows::FileFormat, slots::Slots};
-use crate::{
-    act::act,
-    args::parse_address,
-    chain::{Chain, MarketArgs, MarketView},
-    criteria::Length,
-    failure::Failure,
-};
 
 #[derive(Subcommand)]
 pub enum MachineCommand {

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use leasehold::error::LeaseholdError;
-use leasehold_client::error::Refusal;
+use leasehold_client::{error::Refusal, search::Length};
+use leasehold_operate::{failure::Failure, market::MarketView};
 use serde::Deserialize;
 
 use super::{key::node_key, rows::Row, slots::Keys};
-use crate::{chain::MarketView, criteria::Length, failure::Failure};
 
 /// What changes for every machine that is not told something else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +90,7 @@ fn which(keys: &Keys, slot: Option<u16>, key: Option<&str>) -> Result<u16, Strin
 mod tests {
     use leasehold::instructions::Offer;
     use leasehold_client::sample::{change, wallet};
+    use leasehold_operate::{plan::Plan, sample::view};
     use serde_json::json;
     use solana_pubkey::Pubkey;
 
@@ -104,7 +105,6 @@ mod tests {
         },
         *,
     };
-    use crate::{chain::tests::view, plan::Plan};
 
     /// Slots 0 to 2 are idle machines of supplier 0, with keys of their own.
     fn idle() -> leasehold_client::board::BoardData {

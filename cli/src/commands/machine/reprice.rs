@@ -8,7 +8,21 @@ use leasehold::{
     instructions::Offer,
     state::{SlotState, StakeLedger},
 };
-use leasehold_client::{board::BoardView, error::Refusal, listing};
+use leasehold_client::{
+    board::BoardView,
+    error::Refusal,
+    listing,
+    search::{Bonds, Length},
+};
+use leasehold_operate::{
+    act::act,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    market::MarketView,
+    plan::Plan,
+    table::{self, count, joined},
+    time::{rfc3339, start_of},
+};
 use serde_json::json;
 use solana_pubkey::Pubkey;
 
@@ -20,17 +34,7 @@ use super::{
     rows::{self, FileFormat},
     slots::{self, Keys, Slots},
 };
-use crate::{
-    act::act,
-    bonds::Bonds,
-    chain::{Chain, MarketArgs, MarketView},
-    commands::supplier::account,
-    criteria::Length,
-    failure::Failure,
-    plan::Plan,
-    table::{self, count, joined},
-    time::{rfc3339, start_of},
-};
+use crate::{bonds, commands::supplier::account};
 
 #[derive(Args)]
 pub struct RepriceArgs {
@@ -114,9 +118,8 @@ pub fn plan(
     let plan = Plan::new(format!("Reprice {} on board {}", count(offers.len(), "machine"), board.index))
         .fact_as("Slots:", "slots", joined(&slots), slots);
     let plan = shown(plan, market, view.header.round_secs, changes, &offers);
-    Ok(missing
-        .shown(plan, market, "Bonded anew:", "bonded")
-        .steps("reprice machines", listing::reprice(&board, authority, &offers)))
+    let plan = bonds::shown(missing, plan, market, "Bonded anew:", "bonded");
+    Ok(plan.steps("reprice machines", listing::reprice(&board, authority, &offers)))
 }
 
 /// Adds every price and commitment that is signed: what was named from first to last, and what stays by its value,
@@ -182,12 +185,12 @@ fn shown(plan: Plan, market: &MarketView, round_secs: u32, changes: &[Change], o
 pub mod tests {
     use anchor_lang::AnchorDeserialize;
     use leasehold_client::sample::{change, wallet};
+    use leasehold_operate::sample::{announcing, rule, view};
 
     use super::{
         super::plan::tests::{NOW, board, text},
         *,
     };
-    use crate::{bonds::tests::announcing, chain::tests::view, failure::tests::rule};
 
     pub fn offers(plan: &Plan) -> Vec<Offer> {
         Vec::try_from_slice(&plan.steps[0].instructions[0].data[8..]).unwrap()
@@ -226,7 +229,7 @@ pub mod tests {
         let five = Some(Length::Rounds(5));
         let changes = [with(0, None, five), with(1, None, five), with(2, None, five), with(3, Some(9), None)];
         let plan = plan(&view(), &data.view().unwrap(), wallet(1), &free(0), NOW, &changes).unwrap();
-        let mint = crate::amount::short(&view().payment.mint);
+        let mint = leasehold_operate::amount::short(&view().payment.mint);
         let texts: Vec<_> = plan.facts[1..6].iter().map(|fact| fact.text.as_str()).collect();
         let expected = [
             &format!("0.000009 of {mint} (1 machine)"),
@@ -272,7 +275,7 @@ pub mod tests {
         let fact = |plan: &Plan, label| {
             plan.facts.iter().find(|fact| fact.label == label).map(|fact| fact.text.clone()).unwrap()
         };
-        let mint = crate::amount::short(&view().payment.mint);
+        let mint = leasehold_operate::amount::short(&view().payment.mint);
         assert_eq!(fact(&longer, "Price:"), format!("0.00036 of {mint}, as it is"));
         assert_eq!(fact(&plan, "Promised until:"), "1970-01-14T21:20:00Z (round 2000), as it is");
         assert_eq!(reprice(1, &[3], None, None).unwrap_err().code(), 2);

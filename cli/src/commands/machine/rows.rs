@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use csv::{DeserializeErrorKind, ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{
+use leasehold_operate::{
     failure::Failure,
     text::{mistake, quoted, toml_mistake},
 };

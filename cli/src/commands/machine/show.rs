@@ -4,20 +4,21 @@ use std::{fmt, net::SocketAddr};
 
 use clap::Args;
 use leasehold::state::{Slot, SlotState, Traits};
-use leasehold_client::{board::BoardView, fetch::Fetched};
+use leasehold_client::{board::BoardView, fetch::Fetched, search::Country};
+use leasehold_operate::{
+    amount::Money,
+    chain::Chain,
+    failure::Failure,
+    format::Format,
+    market::MarketView,
+    output::write,
+    table::Table,
+    time::{rfc3339, start_of},
+};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::{OwnArgs, endpoint::address};
-use crate::{
-    amount::Money,
-    chain::{Chain, MarketView},
-    criteria::Country,
-    failure::Failure,
-    output::{Format, write},
-    table::Table,
-    time::{rfc3339, start_of},
-};
 
 #[derive(Args)]
 pub struct ShowArgs {
@@ -195,9 +196,9 @@ impl fmt::Display for Machines {
 #[cfg(test)]
 pub mod tests {
     use leasehold_client::sample::{change, snapshot, wallet};
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn machines_stand_in_a_table_with_what_they_earned() {

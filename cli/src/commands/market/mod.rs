@@ -1,8 +1,7 @@
 //! `leasehold market`: its rules, and what its authority may do.
 
-pub mod create;
-pub mod govern;
-pub mod params;
+mod create;
+mod govern;
 mod show;
 mod vaults;
 
@@ -11,10 +10,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueHint};
 use solana_pubkey::Pubkey;
 
-use crate::{
-    args::parse_address,
+use leasehold_operate::{
     chain::{Chain, MarketArgs},
     failure::Failure,
+    flags::parse_address,
 };
 
 #[derive(Subcommand)]

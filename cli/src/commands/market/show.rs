@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::params::ParamsFile;
-use crate::{
-    chain::{Chain, MarketArgs, MarketView},
+use leasehold_operate::{
+    chain::{Chain, MarketArgs},
     failure::Failure,
+    market::{MarketView, params::ParamsFile},
     table::labelled,
     time::rfc3339,
 };
@@ -126,9 +126,9 @@ fn people(params: &ParamsFile) -> impl Iterator<Item = (&'static str, String)> {
 mod tests {
     use leasehold::state::{Params, PendingParams};
     use leasehold_client::sample;
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn a_market_shows_its_rules_and_what_will_change() {

@@ -4,9 +4,9 @@ use leasehold_client::{
     quote::ANY,
     sample::{board_data, change, slot, snapshot},
 };
+use leasehold_operate::sample::{rule, view};
 
 use super::*;
-use crate::{chain::tests::view, failure::tests::rule};
 
 /// Round 1,000 runs.
 const NOW: i64 = 600_000;

@@ -6,10 +6,10 @@ use leasehold_client::{
     fetch::{Fetch, FetchError, Fetched},
     record::{SignedReceipt, Verified},
 };
+use leasehold_operate::failure::{Failure, Unproved};
 use solana_pubkey::Pubkey;
 
 use super::report::Report;
-use crate::failure::{Failure, Unproved};
 
 pub struct Surroundings {
     /// Nothing once the supplier has left the market; its log stays.

@@ -18,16 +18,17 @@ use leasehold_client::{
     instruction,
     record::{SignedReceipt, cluster},
 };
-use solana_pubkey::Pubkey;
-
-use super::{parse, read};
-use crate::{
+use leasehold_operate::{
     act::act,
-    chain::{Chain, MarketArgs, MarketView},
+    chain::{Chain, MarketArgs},
     failure::{Failure, Unproved},
+    market::MarketView,
     plan::Plan,
     time::{rfc3339, start_of},
 };
+use solana_pubkey::Pubkey;
+
+use super::{parse, read};
 
 #[derive(Args)]
 pub struct DemandArgs {
@@ -142,9 +143,9 @@ pub mod tests {
         record::receipt,
         sample::{change, snapshot, wallet},
     };
+    use leasehold_operate::sample::{rule, view};
 
     use super::*;
-    use crate::{chain::tests::view, failure::tests::rule};
 
     /// Of slot 0 in lease 1, in round 995.
     pub fn signed(change: impl FnOnce(&mut leasehold::state::Receipt)) -> SignedReceipt {

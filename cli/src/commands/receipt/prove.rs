@@ -6,6 +6,10 @@ use leasehold_client::{
     fetch::{Fetch, FetchError},
     record::{LogData, Proof, RecordError, SignedReceipt, Verified, cluster},
 };
+use leasehold_operate::{
+    archive::{Archive, ArchiveError},
+    failure::{Failure, Unproved},
+};
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 
@@ -13,10 +17,6 @@ use super::{
     chain::Surroundings,
     report::{Found, Report},
     signature,
-};
-use crate::{
-    archive::{Archive, ArchiveError},
-    failure::{Failure, Unproved},
 };
 
 /// How often a proof is asked for while log and archive move, and how long to wait in between.

@@ -4,11 +4,11 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat};
 use leasehold_client::record::{Proof, SignedReceipt, Verified};
+use leasehold_operate::amount::decimal;
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::chain::Surroundings;
-use crate::amount::decimal;
 
 /// A receipt, proved or not. Amounts are integer strings of base units.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

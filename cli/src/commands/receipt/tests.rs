@@ -1,11 +1,11 @@
 use bytemuck::Zeroable;
 use leasehold::state::BatchHeader;
 use leasehold_client::record::{Proof, Verified};
+use leasehold_operate::format::Format;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 
 use super::{chain::Surroundings, report::Found, *};
-use crate::output::Format;
 
 /// The first receipt of the vectors, signed by its machine.
 fn receipt() -> SignedReceipt {

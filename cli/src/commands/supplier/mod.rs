@@ -8,11 +8,11 @@ use clap::{Args, Subcommand};
 use leasehold::state::Supplier;
 use solana_pubkey::Pubkey;
 
-use crate::{
+use leasehold_operate::{
     act::act,
-    args::parse_address,
     chain::{Chain, MarketArgs},
     failure::Failure,
+    flags::parse_address,
 };
 
 #[derive(Subcommand)]

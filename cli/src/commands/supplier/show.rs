@@ -4,16 +4,12 @@ use std::fmt;
 
 use leasehold::state::Supplier;
 use leasehold_client::{board::BoardView, fetch::Fetched};
+use leasehold_operate::{
+    amount::Money, chain::Chain, failure::Failure, market::MarketView, table::labelled, time::rfc3339,
+};
 use serde::Serialize;
 
 use super::WhoArgs;
-use crate::{
-    amount::Money,
-    chain::{Chain, MarketView},
-    failure::Failure,
-    table::labelled,
-    time::rfc3339,
-};
 
 /// A supplier.
 #[derive(Debug, Serialize)]
@@ -84,9 +80,9 @@ impl fmt::Display for Shown {
 #[cfg(test)]
 mod tests {
     use leasehold_client::sample::snapshot;
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn a_supplier_shows_its_stake_machines_and_earnings() {

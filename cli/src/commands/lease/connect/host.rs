@@ -3,16 +3,13 @@
 use std::net::IpAddr;
 
 use leasehold::state::{Slot, Verdict};
-use leasehold_client::board::BoardView;
+use leasehold_client::{board::BoardView, search::Country};
+use leasehold_operate::table::count;
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::super::leased::Leased;
-use crate::{
-    commands::machine::endpoint::{address, is_astray},
-    criteria::Country,
-    table::count,
-};
+use crate::commands::machine::endpoint::{address, is_astray};
 
 /// A machine of a lease.
 #[derive(Clone, Debug, Serialize)]

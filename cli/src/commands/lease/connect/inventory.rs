@@ -1,11 +1,11 @@
-//! The machines that serve a lease, or all leases of a cluster.
+//! The machines that serve a lease, or all leases of a group.
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::{super::leased::Leased, host::Host, require_running};
-use crate::{failure::Failure, table::Table};
+use leasehold_operate::{failure::Failure, table::Table};
 
 /// Machines that a warning names at most.
 const NAMED: usize = 8;
@@ -16,21 +16,21 @@ const NAMED: usize = 8;
 pub struct Inventory {
     /// Number that ties several leases together, where that was asked for.
     #[serde(skip)]
-    pub cluster: Option<u64>,
+    pub group: Option<u64>,
     /// By board, lease and slot.
     pub hosts: Vec<Host>,
 }
 
 impl Inventory {
-    /// Machines that are in these leases and stand by them, and what is worth knowing besides. Of a cluster,
+    /// Machines that are in these leases and stand by them, and what is worth knowing besides. Of a group,
     /// leases that don't run are left out.
-    pub fn new(cluster: Option<u64>, leases: &[Leased], now: i64) -> Result<(Self, Vec<String>), Failure> {
+    pub fn new(group: Option<u64>, leases: &[Leased], now: i64) -> Result<(Self, Vec<String>), Failure> {
         let (mut hosts, mut notes, mut refused) = (Vec::new(), Vec::new(), None);
         for leased in leases {
             match require_running(leased, now) {
                 Ok(note) => notes.extend(note),
                 Err(error) => {
-                    notes.extend(cluster.map(|_| format!("left out: {error}")));
+                    notes.extend(group.map(|_| format!("left out: {error}")));
                     refused = Some(error);
                     continue;
                 }
@@ -51,7 +51,7 @@ impl Inventory {
                 Failure::Refused(text.to_owned())
             }));
         }
-        Ok((Inventory { cluster, hosts }, notes))
+        Ok((Inventory { group, hosts }, notes))
     }
 
     /// Leaves out machines at addresses that are none of the internet. Returns which; none may be left.
@@ -68,10 +68,10 @@ impl Inventory {
         Ok(Some(note))
     }
 
-    /// "cluster-3", or "lease-0-12".
+    /// "group-3", or "lease-0-12".
     pub fn name(&self) -> String {
-        match (self.cluster, self.hosts.first()) {
-            (Some(cluster), _) => format!("cluster-{cluster}"),
+        match (self.group, self.hosts.first()) {
+            (Some(group), _) => format!("group-{group}"),
             (None, Some(host)) => format!("lease-{}-{}", host.board, host.serial),
             (None, None) => "lease".to_owned(),
         }
@@ -141,12 +141,12 @@ impl fmt::Display for Inventory {
 pub mod tests {
     use leasehold::state::{LeaseState, Slot, SlotState};
     use leasehold_client::sample::change;
+    use leasehold_operate::format::Format;
 
     use super::{
         super::{super::leased::tests::sample, host::tests::host},
         *,
     };
-    use crate::output::Format;
 
     /// Round 1,000 of 990 to 1,009 runs.
     const NOW: i64 = 600_000;
@@ -162,7 +162,7 @@ pub mod tests {
             probe_port: 7_001,
             ..second
         };
-        Inventory { cluster: None, hosts: vec![first, second] }
+        Inventory { group: None, hosts: vec![first, second] }
     }
 
     fn refused(leased: Leased, now: i64) -> String {
@@ -226,14 +226,14 @@ pub mod tests {
     }
 
     #[test]
-    fn a_cluster_is_all_its_leases_that_run() {
+    fn a_group_is_all_its_leases_that_run() {
         let mut other = sample(1);
         (other.lease.serial, other.board.index) = (3, 1);
         change(&mut other.data.account, |_, slots| slots[0].lease = 3);
-        let (cluster, notes) = Inventory::new(Some(3), &[sample(1), sample(2), other], NOW).unwrap();
-        let names: Vec<_> = cluster.hosts.iter().map(|host| host.name.as_str()).collect();
+        let (group, notes) = Inventory::new(Some(3), &[sample(1), sample(2), other], NOW).unwrap();
+        let names: Vec<_> = group.hosts.iter().map(|host| host.name.as_str()).collect();
         assert_eq!(names, ["lease-0-1-slot0", "lease-0-1-slot1", "lease-1-3-slot0"]);
-        assert_eq!((cluster.name().as_str(), cluster.leases().count()), ("cluster-3", 2));
+        assert_eq!((group.name().as_str(), group.leases().count()), ("group-3", 2));
         assert!(notes.len() == 1 && notes[0].starts_with("left out: lease 0:2 is settled"));
         let over = Inventory::new(Some(3), &[sample(2)], NOW).unwrap_err();
         assert!(over.code() == 3 && over.to_string().contains("is settled"), "{over}");

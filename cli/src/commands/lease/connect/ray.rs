@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeSet, net::IpAddr};
 
 use super::{ansible::quoted, host::Host, inventory::Inventory, login::Login};
-use crate::failure::Failure;
+use leasehold_operate::failure::Failure;
 
 /// Ray's cluster file with the provider `local`, which knows a machine by its address alone.
 pub fn cluster(inventory: &Inventory, login: &Login) -> Result<String, Failure> {

@@ -3,16 +3,16 @@
 use clap::Args;
 use leasehold::{constants::NOTICE_ROUNDS, error::LeaseholdError, state::Lease};
 use leasehold_client::{error::Refusal, instruction};
-use solana_pubkey::Pubkey;
-
-use crate::{
+use leasehold_operate::{
     act::act,
     chain::Chain,
-    commands::lease::leased::{LeaseArgs, Leased},
     failure::Failure,
     plan::Plan,
     time::{rfc3339, start_of},
 };
+use solana_pubkey::Pubkey;
+
+use crate::commands::lease::{leased::Leased, selection::LeaseArgs};
 
 #[derive(Args)]
 pub struct TopUpArgs {
@@ -92,13 +92,11 @@ mod tests {
     use anchor_lang::Discriminator;
     use leasehold::instruction as data;
     use leasehold_client::sample::wallet;
+    use leasehold_operate::sample::rule;
     use solana_instruction::Instruction;
 
     use super::*;
-    use crate::{
-        commands::lease::{leased::tests::sample, meter::tests::metered},
-        failure::tests::rule,
-    };
+    use crate::commands::lease::{leased::tests::sample, meter::tests::metered};
 
     fn only(plan: &Plan) -> &Instruction {
         let [step] = &plan.steps[..] else { panic!("{plan:?}") };

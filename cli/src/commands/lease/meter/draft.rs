@@ -7,15 +7,15 @@ use leasehold::{
     state::{LeaseState, Meter, Voucher},
 };
 use leasehold_client::{error::Refusal, record::voucher};
-use serde::{Serialize, Serializer};
-
-use crate::{
+use leasehold_operate::{
     amount::Money,
-    commands::lease::leased::Leased,
     failure::Failure,
     node::{NodeError, Tab},
     table::labelled,
 };
+use serde::{Serialize, Serializer};
+
+use crate::commands::lease::leased::Leased;
 
 /// A voucher before and after it is signed.
 #[derive(Debug, Serialize)]

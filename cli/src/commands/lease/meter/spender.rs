@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use leasehold::{error::LeaseholdError, state::Meter};
 use leasehold_client::{error::Refusal, probe::SigningKey};
-use solana_pubkey::Pubkey;
-use solana_signer::Signer;
-
-use crate::{
-    commands::lease::leased::Leased,
+use leasehold_operate::{
     config::{ConfigError, Settings, read_wallet},
     failure::Failure,
 };
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+use crate::commands::lease::leased::Leased;
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct SpenderArgs {

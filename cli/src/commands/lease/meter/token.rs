@@ -11,20 +11,20 @@ use leasehold_client::{
     error::Refusal,
     probe::SigningKey,
     record::{CallToken, SignedCall},
+    search::Length,
+};
+use leasehold_operate::{
+    act::confirm,
+    chain::Chain,
+    failure::Failure,
+    table::labelled,
+    text::print_stderr,
+    time::{rfc3339, start_of},
 };
 use serde::Serialize;
 
 use super::spender::SpenderArgs;
-use crate::{
-    act::confirm,
-    chain::Chain,
-    commands::lease::leased::{LeaseArgs, Leased},
-    criteria::Length,
-    failure::Failure,
-    table::labelled,
-    text::tell,
-    time::{rfc3339, start_of},
-};
+use crate::commands::lease::{leased::Leased, selection::LeaseArgs};
 
 /// How far the clocks of the RPC node and of this machine may be apart, in seconds.
 const MAX_DRIFT: u64 = 300;
@@ -61,7 +61,7 @@ pub async fn run(chain: &Chain, args: TokenArgs) -> Result<(), Failure> {
     require_clock(now, local()?)?;
     let (mut issued, token) = plan(&leased, now, args.valid)?;
     let key = args.spender.key(&chain.settings, &leased.meter()?.spender)?;
-    tell(issued.summary(&leased));
+    print_stderr(issued.summary(&leased));
     if !chain.settings.dry_run {
         confirm(&chain.settings)?;
         issued.sign(&key, token);
@@ -152,14 +152,12 @@ impl fmt::Display for Issued {
 #[cfg(test)]
 mod tests {
     use leasehold_client::sample::{FROM, UNTIL};
+    use leasehold_operate::sample::rule;
 
     use super::*;
-    use crate::{
-        commands::lease::{
-            leased::tests::sample,
-            meter::tests::{metered, spender},
-        },
-        failure::tests::rule,
+    use crate::commands::lease::{
+        leased::tests::sample,
+        meter::tests::{metered, spender},
     };
 
     #[test]

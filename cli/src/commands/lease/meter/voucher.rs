@@ -7,19 +7,19 @@ use leasehold_client::{
     fetch::FetchError,
     record::{SignedVoucher, cluster},
 };
+use leasehold_operate::{
+    act::confirm,
+    chain::Chain,
+    failure::Failure,
+    flags::parse_http_url,
+    node::{Node, Tab},
+    stop,
+    text::print_stderr,
+};
 use url::Url;
 
 use super::{draft, spender::SpenderArgs};
-use crate::{
-    act::confirm,
-    args::parse_http_url,
-    chain::Chain,
-    commands::lease::leased::{LeaseArgs, Leased},
-    failure::Failure,
-    node::{Node, Tab},
-    stop,
-    text::tell,
-};
+use crate::commands::lease::{leased::Leased, selection::LeaseArgs};
 
 #[derive(Args)]
 pub struct VoucherArgs {
@@ -51,14 +51,14 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
     };
     let mut draft = draft::plan(&leased, tab.as_ref(), args.price.as_deref(), args.max.as_deref())?;
     let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
-    tell(draft.summary(&leased, &genesis.to_string()));
+    print_stderr(draft.summary(&leased, &genesis.to_string()));
     let mut handed_in = Ok(());
     if !chain.settings.dry_run {
         confirm(&chain.settings)?;
         let signed = SignedVoucher::sign(&key, draft.unsigned(&leased, cluster(&genesis)));
         draft.voucher = Some(signed.to_base64());
         if let Some(node) = &node {
-            tell(format!("Handing it in at {}", node.url()));
+            print_stderr(format!("Handing it in at {}", node.url()));
             stop::sends().map_err(|_| Failure::Interrupted)?;
             handed_in = node.hand_in(&signed).await.map(|best| {
                 draft.best = Some(leased.market.payment.money(best));
@@ -90,7 +90,7 @@ async fn tab(chain: &Chain, node: &Node, leased: &Leased) -> Result<Tab, Failure
     let runs = leased.view()?.header.round_at(chain.fetch().now().await?).map_err(Refusal::from)?
         < machine.lease_until;
     let past = (!runs).then_some(leased.lease.serial);
-    tell(format!("Asking {} what is owed", node.url()));
+    print_stderr(format!("Asking {} what is owed", node.url()));
     Ok(node.tab(&leased.board.address, slot, past).await?)
 }
 

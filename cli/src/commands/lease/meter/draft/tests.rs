@@ -1,13 +1,11 @@
 use leasehold_client::{record::SignedVoucher, sample::FROM};
+use leasehold_operate::sample::rule;
 use solana_pubkey::Pubkey;
 
 use super::*;
-use crate::{
-    commands::lease::{
-        leased::tests::sample,
-        meter::tests::{metered, spender},
-    },
-    failure::tests::rule,
+use crate::commands::lease::{
+    leased::tests::sample,
+    meter::tests::{metered, spender},
 };
 
 fn tab(price: u64) -> Tab {
@@ -43,7 +41,7 @@ fn what_the_node_says_is_signed_within_what_was_paid_and_deposited() {
     assert_eq!(SignedVoucher::from_base64(&draft.to_string()), Ok(signed));
     let summary = draft.summary(&leased, "G");
     let mint = leased.market.payment.mint;
-    let short = crate::amount::short(&mint);
+    let short = leasehold_operate::amount::short(&mint);
     let line = format!("The node says:  9 receipts of 450 compute units, 0.001 of {short}; nobody has");
     assert!(summary.contains(&line), "{summary}");
     let place = format!("Cluster:        that of genesis hash G\nMarket:         {}", leased.market.name());
