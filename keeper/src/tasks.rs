@@ -12,7 +12,7 @@ use leasehold::error::LeaseholdError;
 use leasehold_client::{
     BoardRef,
     error::explain_send,
-    sender::{Receipt, Sender},
+    sender::{Confirmation, Sender},
 };
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
@@ -63,7 +63,7 @@ pub enum End {
     /// The machines were asked.
     Probed(ProbeReport),
     /// The transaction took effect.
-    Sent(Receipt),
+    Sent(Confirmation),
     /// Somebody else was faster, or the time for it was over: nothing is left to do.
     Overtaken(String),
     /// It did not work and is tried again, if it still makes sense by then.

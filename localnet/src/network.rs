@@ -239,7 +239,7 @@ pub fn sender_options() -> SenderOptions {
     SenderOptions {
         poll: Duration::from_millis(50),
         rebroadcast: Duration::from_secs(1),
-        patience: Duration::from_secs(60),
+        timeout: Duration::from_secs(60),
         ..SenderOptions::default()
     }
 }

@@ -53,9 +53,8 @@ pub async fn execute(chain: &Chain, plan: &Plan) -> Result<Executed, Failure> {
     let most = Most::of(chain, plan, options.attempts).await?;
     print_stderr(summary(plan, &most));
     require_funds(chain, plan, &most).await?;
-    let attempts = options.attempts;
     let sender = Sender::with_options(chain.rpc.clone(), wallet, options);
-    let executor = RpcExecutor::new(sender, chain.fetch(), settings.commitment, attempts);
+    let executor = RpcExecutor::new(sender, chain.fetch(), settings.commitment);
     let mut outcome = Outcome::new(plan, &most, settings.dry_run);
     if !settings.dry_run {
         confirm(settings)?;

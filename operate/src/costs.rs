@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use leasehold_client::{fetch::FetchError, sender::MAX_UNITS};
+use leasehold_client::{fetch::FetchError, instruction::is_idempotent, packet::MAX_UNITS};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
@@ -10,12 +10,15 @@ use crate::{
     amount::{Money, sol},
     chain::Chain,
     failure::Failure,
-    once::{ED25519, is_once_only},
     plan::{Growth, Plan, Spend, Step},
 };
 
 /// Fee for each signature of a transaction, in lamports.
 const SIGNATURE: u64 = 5_000;
+
+/// The program that checks the signatures that instructions carry. Each costs as much as a signature of the
+/// transaction.
+const ED25519: Pubkey = Pubkey::from_str_const("Ed25519SigVerify111111111111111111111111111");
 
 /// The most that a plan costs besides tokens, in lamports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,7 +102,7 @@ async fn rent(chain: &Chain, plan: &Plan) -> Result<u64, Failure> {
 /// Undos count as well.
 fn fees(plan: &Plan, price: u64, attempts: u32) -> u64 {
     let priority = price.saturating_mul(u64::from(MAX_UNITS)).div_ceil(1_000_000);
-    let signed = |instructions: &[Instruction]| if is_once_only(instructions) { attempts } else { 1 };
+    let signed = |instructions: &[Instruction]| if is_idempotent(instructions) { attempts } else { 1 };
     let one = |instructions: &[Instruction]| {
         let checks = instructions.iter().filter(|instruction| instruction.program_id == ED25519);
         // The first byte is the number of signatures.

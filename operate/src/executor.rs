@@ -9,7 +9,7 @@ use leasehold::{error::LeaseholdError, instruction::OpenLease, state::Lease};
 use leasehold_client::{
     error::{explain_send, sentence},
     fetch::FetchError,
-    sender::{Receipt, SendError},
+    sender::{Confirmation, SendError},
 };
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
@@ -22,7 +22,7 @@ pub trait Executor {
     /// Simulates a transaction and returns the compute units that it would use.
     async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, Failure>;
     /// Sends a transaction and waits for its end. It takes effect at most once.
-    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, Failure>;
+    async fn send(&self, instructions: &[Instruction]) -> Result<Confirmation, Failure>;
     /// Reads a lease. `None` if there is no such account.
     async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError>;
     /// Pauses between two polls of an RPC node that is behind what it confirmed.

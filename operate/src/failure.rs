@@ -3,7 +3,13 @@
 use std::{fmt, io, path::PathBuf, process::ExitCode};
 
 use leasehold_client::{
-    account::DecodeError, error::Refusal, fetch::FetchError, listing::ListingError, record::RecordError,
+    account::DecodeError,
+    error::Refusal,
+    fetch::FetchError,
+    http::{ArchiveError, NodeError},
+    listing::ListingError,
+    prove::ProveError,
+    record::RecordError,
     search::SearchError,
 };
 use solana_pubkey::Pubkey;
@@ -11,9 +17,7 @@ use solana_signature::Signature;
 
 use crate::{
     amount::{AmountError, Money},
-    archive::ArchiveError,
     config::ConfigError,
-    node::NodeError,
 };
 
 /// The receipt is not proved.
@@ -46,7 +50,7 @@ pub const EXIT_CODES: [(u8, &str); 7] = [
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("not proved: {0}")]
-    NotProved(#[from] Unproved),
+    NotProved(ProveError),
     #[error("{}: {error}: check the path", path.display())]
     File { path: PathBuf, error: io::Error },
     #[error("cannot write the output: {0}: check where standard output goes")]
@@ -183,45 +187,26 @@ fn look_up(signatures: &[Signature]) -> String {
     format!("{}: look each up by `solana confirm` before trying again", names.join(", "))
 }
 
-/// Why a receipt is not proved.
-#[derive(Debug, thiserror::Error)]
-pub enum Unproved {
-    #[error("{0}")]
-    Record(#[from] RecordError),
-    #[error("{0}")]
-    Unknown(ArchiveError),
-    #[error("the receipt belongs to another cluster: choose that cluster by --url")]
-    OtherCluster,
-    #[error("the archive gave the receipt of another inference: ask another archive")]
-    OtherReceipt,
-    #[error("no compute log at {0}, which the archive names: ask another archive, or check --url")]
-    NoLog(Pubkey),
-    #[error("the account {0}, which the archive names, is not a compute log: ask another archive")]
-    NotALog(Pubkey),
-    #[error("the batch is not from a board of the supplier's market: ask another archive")]
-    OtherBoard,
-    #[error(
-        "the receipt bills {named}, but {buyer} opened the lease: the machine lied, so pay nothing for it"
-    )]
-    OtherBuyer { named: Pubkey, buyer: Pubkey },
-    #[error(
-        "the receipt bills in mint {named}, but its market uses {mint}: the machine lied, so pay nothing for it"
-    )]
-    OtherMint { named: Pubkey, mint: Pubkey },
-    #[error("the receipt was signed for another {kind}: check file and salt")]
-    OtherBody { kind: &'static str },
-}
-
 impl From<RecordError> for Failure {
     fn from(error: RecordError) -> Self {
         Failure::NotProved(error.into())
     }
 }
 
+impl From<ProveError> for Failure {
+    fn from(error: ProveError) -> Self {
+        match error {
+            ProveError::Archive(error) => error.into(),
+            ProveError::Fetch(error) => error.into(),
+            error => Failure::NotProved(error),
+        }
+    }
+}
+
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         match error {
-            ArchiveError::Unknown { .. } => Failure::NotProved(Unproved::Unknown(error)),
+            ArchiveError::Unknown { .. } => Failure::NotProved(error.into()),
             error => Failure::Archive(error),
         }
     }
@@ -251,7 +236,7 @@ impl Failure {
             | Failure::Refused(_)
             | Failure::Undone { .. } => REFUSED,
             Failure::Search(error) if error.refusal().is_some() => REFUSED,
-            Failure::Node(NodeError::Refused { .. } | NodeError::OtherLease) => REFUSED,
+            Failure::Node(NodeError::Refused { .. }) => REFUSED,
             Failure::Node(NodeError::Unacknowledged(_)) => UNCERTAIN,
             Failure::Declined | Failure::NoTerminal => NOT_CONFIRMED,
             Failure::Unknown { .. }

@@ -3,7 +3,6 @@
 
 pub mod act;
 pub mod amount;
-pub mod archive;
 pub mod chain;
 pub mod config;
 pub mod costs;
@@ -11,10 +10,7 @@ pub mod executor;
 pub mod failure;
 pub mod flags;
 pub mod format;
-pub mod http;
 pub mod market;
-pub mod node;
-pub mod once;
 pub mod outcome;
 pub mod output;
 pub mod parse;

@@ -96,7 +96,7 @@ impl fmt::Display for Outcome {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_client::sender::Receipt;
+    use leasehold_client::sender::Confirmation;
     use solana_signature::Signature;
 
     use super::*;
@@ -107,7 +107,7 @@ mod tests {
         let most = Most { rent: 1, fees: 2 };
         let mut sent = Outcome::new(&plan(), &most, false);
         let signature = Signature::from([7; 64]);
-        let receipt = Receipt { signature, slot: 5, bytes: 1, cu: Some(9), fee: None };
+        let receipt = Confirmation { signature, slot: 5, bytes: 1, cu: Some(9), fee: None };
         sent.transactions.push(Transaction::confirmed("lease", &receipt));
         assert_eq!(sent.to_string(), format!("Open lease 3 on board 0: done\nSignature: {signature}"));
         let json = serde_json::to_value(&sent).unwrap();

@@ -52,8 +52,10 @@ pub fn require_payee(what: &str, told: &Pubkey, meant: &Pubkey, flag: &str) -> R
 
 #[cfg(test)]
 mod tests {
+    use leasehold_client::instruction::creates_foreign_account;
+
     use super::*;
-    use crate::{once::is_gift, plan::Growth};
+    use crate::plan::Growth;
 
     #[test]
     fn a_missing_account_is_created_at_the_wallets_cost() {
@@ -65,10 +67,10 @@ mod tests {
         assert_eq!(plan.growths, [Growth { from: None, to: 170, shared: Some(account) }]);
         assert_eq!(instructions.len(), 1);
         assert!(instructions[0].accounts.iter().any(|meta| meta.pubkey == payer && meta.is_signer));
-        assert!(is_gift(&instructions[0]));
+        assert!(creates_foreign_account(&instructions[0]));
         let mut own = Vec::new();
         Payee { owner: payer, ..payee }.prepare(Plan::new("Claim"), &mut own);
-        assert!(!is_gift(&own[0]), "its rent is the payer's");
+        assert!(!creates_foreign_account(&own[0]), "its rent is the payer's");
         let plan = Payee { exists: true, ..payee }.prepare(Plan::new("Claim"), &mut instructions);
         assert!(plan.growths.is_empty() && instructions.len() == 1);
     }

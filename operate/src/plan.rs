@@ -4,6 +4,7 @@ mod cost;
 mod step;
 
 use leasehold::state::board_len;
+use leasehold_client::instruction::creates_foreign_account;
 use serde_json::{Map, Value};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
@@ -12,7 +13,7 @@ pub use self::{
     cost::{Growth, Spend},
     step::{Again, Step, Undo},
 };
-use crate::{amount::Money, once::is_gift};
+use crate::amount::Money;
 
 /// Bytes of a vault: a token account without extensions.
 pub const VAULT: usize = 165;
@@ -145,7 +146,8 @@ impl Plan {
         let before =
             |creation: &Instruction| self.steps.iter().any(|step| step.instructions.contains(creation));
         let all = step.instructions.len();
-        step.instructions.retain(|instruction| !(is_gift(instruction) && before(instruction)));
+        step.instructions
+            .retain(|instruction| !(creates_foreign_account(instruction) && before(instruction)));
         step.builds |= step.instructions.len() < all;
         self.steps.push(step);
     }

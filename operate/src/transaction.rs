@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use leasehold_client::sender::Receipt;
+use leasehold_client::sender::Confirmation;
 use serde::Serialize;
 use solana_signature::Signature;
 
@@ -33,12 +33,12 @@ impl Transaction {
         Transaction { what: what.to_owned(), signature, copies: Vec::new(), slot, fee, compute_units }
     }
 
-    pub fn confirmed(what: &str, receipt: &Receipt) -> Self {
+    pub fn confirmed(what: &str, confirmation: &Confirmation) -> Self {
         Transaction {
-            slot: Some(receipt.slot.to_string()),
-            fee: receipt.fee.map(|fee| fee.to_string()),
-            compute_units: receipt.cu.map(|units| units.to_string()),
-            ..Transaction::found(what, receipt.signature)
+            slot: Some(confirmation.slot.to_string()),
+            fee: confirmation.fee.map(|fee| fee.to_string()),
+            compute_units: confirmation.cu.map(|units| units.to_string()),
+            ..Transaction::found(what, confirmation.signature)
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod advice;
 mod anchor;
+#[cfg(feature = "rpc")]
+mod rpc;
 #[cfg(test)]
 mod tests;
 
@@ -11,22 +13,13 @@ use anchor_lang::prelude::Pubkey;
 use anchor_spl::token_2022::spl_token_2022::error::TokenError;
 use leasehold::{error::LeaseholdError, math::Overflow};
 use solana_instruction::error::InstructionError;
-use solana_rpc_client_api::client_error::Error as RpcError;
 use solana_transaction_error::TransactionError;
 
 pub use advice::{advice, every};
-
-use crate::sender::SendError;
-
-/// What an RPC call failed for, and the first cause of it: "Connection refused".
-pub(crate) fn reason(error: &RpcError) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    let (text, cause) = (error.to_string(), cause.to_string());
-    if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
-}
+#[cfg(feature = "rpc")]
+pub use rpc::explain_send;
+#[cfg(feature = "rpc")]
+pub(crate) use rpc::reason;
 
 /// A refusal of the program's own functions, called by the client: what the program would have said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,18 +199,6 @@ pub fn explain_transaction(error: &TransactionError, logs: &[String]) -> String 
             "the program is not deployed on this cluster: check the RPC address".to_owned()
         }
         error => format!("the network refused the transaction: {error}"),
-    }
-}
-
-/// Says why a [`crate::sender::Sender`] failed.
-pub fn explain_send(error: &SendError) -> String {
-    match error {
-        SendError::Program { instruction, code, logs, .. } => {
-            let error = InstructionError::Custom(*code);
-            explain(&ProgramFailure { instruction: *instruction, error: &error, logs }).to_string()
-        }
-        SendError::Refused { error, logs, .. } => explain_transaction(error, logs),
-        error => error.to_string(),
     }
 }
 

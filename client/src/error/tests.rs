@@ -1,4 +1,5 @@
 use super::*;
+use crate::sender::SendError;
 
 fn logs(lines: &[&str]) -> Vec<String> {
     lines.iter().map(|line| (*line).to_owned()).collect()

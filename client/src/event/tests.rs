@@ -1,6 +1,9 @@
 use bytemuck::Zeroable;
 use leasehold::state::{BatchHeader, LeaseState};
-use solana_transaction_status_client_types::UiCompiledInstruction;
+use solana_transaction_status_client_types::{
+    UiCompiledInstruction, UiInnerInstructions, UiInstruction, UiTransactionStatusMeta,
+    option_serializer::OptionSerializer,
+};
 
 use super::*;
 

@@ -6,6 +6,7 @@
 //! ([`crate::address::token_account`]).
 
 mod board;
+mod idempotency;
 mod lease;
 mod market;
 mod record;
@@ -13,6 +14,7 @@ mod round;
 mod supplier;
 
 pub use board::*;
+pub use idempotency::{Duplicate, creates_foreign_account, duplicate, is_idempotent};
 pub use lease::*;
 pub use market::*;
 pub use record::*;

@@ -10,7 +10,7 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use super::{LogData, RecordError, SignedReceipt, receipt::parse_hash};
-use crate::{address, instruction};
+use crate::{address, instruction, wire::text};
 
 /// A signed receipt with its way to a log: receipt, place in its batch, place of the batch in the log.
 ///
@@ -21,7 +21,7 @@ pub struct Proof {
     #[serde(with = "receipt_text")]
     pub receipt: SignedReceipt,
     /// Address of the log.
-    #[serde(with = "address_text")]
+    #[serde(with = "text::key")]
     pub log: Pubkey,
     #[serde(with = "header_text")]
     pub header: BatchHeader,
@@ -34,7 +34,7 @@ pub struct Proof {
     /// Place of the receipt in the batch.
     pub place: u32,
     /// Nodes beside the way from the receipt to the batch's root, lowest first.
-    #[serde(with = "node_texts")]
+    #[serde(with = "text::nodes")]
     pub path: Vec<SumNode>,
 }
 
@@ -134,18 +134,6 @@ mod receipt_text {
     }
 }
 
-mod address_text {
-    use super::*;
-
-    pub fn serialize<S: Serializer>(address: &Pubkey, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(address)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Pubkey, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
-}
-
 mod header_text {
     use super::*;
 
@@ -171,41 +159,5 @@ mod hash_texts {
         let texts = Vec::<String>::deserialize(from)?;
         let hashes = texts.iter().map(|text| parse_hash(text)).collect::<Option<Vec<_>>>();
         hashes.ok_or_else(|| D::Error::custom("a hash has 64 hex digits"))
-    }
-}
-
-/// A node of the tree over a batch, as JSON has it.
-#[derive(Serialize, Deserialize)]
-struct NodeText {
-    hash: String,
-    units: String,
-    price: String,
-}
-
-impl From<&SumNode> for NodeText {
-    fn from(node: &SumNode) -> Self {
-        let SumNode { hash, units, price } = node;
-        NodeText { hash: hex::encode(hash), units: units.to_string(), price: price.to_string() }
-    }
-}
-
-impl NodeText {
-    fn node(&self) -> Option<SumNode> {
-        let (units, price) = (self.units.parse().ok()?, self.price.parse().ok()?);
-        Some(SumNode { hash: parse_hash(&self.hash)?, units, price })
-    }
-}
-
-mod node_texts {
-    use super::*;
-
-    pub fn serialize<S: Serializer>(nodes: &[SumNode], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(nodes.iter().map(NodeText::from))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SumNode>, D::Error> {
-        let texts = Vec::<NodeText>::deserialize(from)?;
-        let nodes = texts.iter().map(NodeText::node).collect::<Option<Vec<_>>>();
-        nodes.ok_or_else(|| D::Error::custom("a node has a hash of 64 hex digits and sums of decimal digits"))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use leasehold_client::sender::Receipt;
+use leasehold_client::sender::Confirmation;
 use solana_pubkey::Pubkey;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{Instrument, debug, info};
@@ -25,7 +25,7 @@ pub struct Report {
     pub task: Task,
     pub outcome: Outcome,
     /// Of the transaction, if one took effect.
-    pub receipt: Option<Receipt>,
+    pub receipt: Option<Confirmation>,
     /// What was done, or why not.
     pub text: String,
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use leasehold_client::sender::Receipt;
+use leasehold_client::sender::Confirmation;
 use serde::Serialize;
 
 /// All transactions of one kind that took effect.
@@ -28,13 +28,13 @@ pub struct Costs {
 }
 
 impl Costs {
-    pub fn note(&self, kind: &'static str, receipt: &Receipt) {
+    pub fn note(&self, kind: &'static str, confirmation: &Confirmation) {
         let mut kinds = self.lock();
         let cost = kinds.entry(kind).or_default();
         cost.count += 1;
-        cost.cu_max = cost.cu_max.max(receipt.cu.unwrap_or_default());
-        cost.bytes_max = cost.bytes_max.max(receipt.bytes);
-        cost.lamports = cost.lamports.saturating_add(receipt.fee.unwrap_or_default());
+        cost.cu_max = cost.cu_max.max(confirmation.cu.unwrap_or_default());
+        cost.bytes_max = cost.bytes_max.max(confirmation.bytes);
+        cost.lamports = cost.lamports.saturating_add(confirmation.fee.unwrap_or_default());
     }
 
     pub fn of(&self, kind: &str) -> Cost {
@@ -59,11 +59,11 @@ mod tests {
     #[test]
     fn the_dearest_of_a_kind_is_kept_and_fees_are_added() {
         let costs = Costs::default();
-        let receipt =
-            |cu, bytes| Receipt { signature: Default::default(), slot: 1, bytes, cu, fee: Some(5_000) };
-        costs.note("close_round", &receipt(Some(90), 200));
-        costs.clone().note("close_round", &receipt(Some(70), 300));
-        costs.note("close_round", &receipt(None, 100));
+        let confirmation =
+            |cu, bytes| Confirmation { signature: Default::default(), slot: 1, bytes, cu, fee: Some(5_000) };
+        costs.note("close_round", &confirmation(Some(90), 200));
+        costs.clone().note("close_round", &confirmation(Some(70), 300));
+        costs.note("close_round", &confirmation(None, 100));
         let expected = Cost { count: 3, cu_max: 90, bytes_max: 300, lamports: 15_000 };
         assert_eq!(costs.of("close_round"), expected);
         assert_eq!(costs.of("open_lease"), Cost::default());

@@ -11,15 +11,19 @@ use std::{
 use anyhow::{Context, Result, bail};
 use axum::{Json, Router, routing::post};
 use futures::{StreamExt, TryStreamExt, stream};
-use leasehold_cli::commands::receipt;
-use leasehold_client::{address, instruction, probe::SigningKey};
+use leasehold_client::{
+    address,
+    http::ArchiveClient,
+    instruction,
+    probe::SigningKey,
+    prove::{Prover, Steps},
+};
 use leasehold_node::{
     Machine, Serving,
     archive::{Archive, ArchiveSettings},
     chain::{Chain, ChainSettings},
     receipts::{Feed, Model, ProxySettings, Receipts, Settings, settings::DEFAULT_MAX_TOKENS},
 };
-use leasehold_operate::archive::Archive as ArchiveClient;
 use rand::{Rng, rngs::StdRng};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -216,12 +220,14 @@ impl Inference {
         let deadline = Instant::now() + PATIENCE;
         let (verified, steps) = loop {
             let client = ArchiveClient::new(archive.parse().context("an address makes a URL")?)?;
-            let mut report = receipt::Report::new(id);
-            let proved = receipt::Prover::new(stage.network.rpc(), client).prove(id, None, &mut report).await;
-            report.verified = proved.is_ok();
-            match proved {
+            let mut steps = Steps::default();
+            match Prover::new(stage.network.rpc(), client).prove(id, None, &mut steps).await {
                 Err(error) if Instant::now() < deadline => bar.tell(error.to_string()),
-                _ => break (report.verified, report.to_string()),
+                Err(error) => {
+                    steps.fail(&error.to_string());
+                    break (false, steps.to_string());
+                }
+                Ok(_) => break (true, steps.to_string()),
             }
             sleep(LOOK).await;
         };

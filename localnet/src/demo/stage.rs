@@ -9,7 +9,7 @@ use leasehold_client::{
     error::explain_send,
     fetch::{Fetch, FetchedBoard},
     rounds::round_at,
-    sender::{AnySigner, Job, Receipt, SendError},
+    sender::{AnySigner, Confirmation, Job, SendError},
 };
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
@@ -67,7 +67,7 @@ impl Stage {
         &self,
         kind: &'static str,
         bar: &Bar,
-        ends: impl Stream<Item = ((), Result<Receipt, SendError>)>,
+        ends: impl Stream<Item = ((), Result<Confirmation, SendError>)>,
     ) -> Result<()> {
         let mut ends = pin!(ends);
         while let Some(((), end)) = ends.next().await {

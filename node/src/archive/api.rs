@@ -3,7 +3,7 @@
 use super::db::DbError;
 use super::follow::{Progress, now};
 use super::headers::Placed;
-use super::leaves::{Found, State as LeavesState};
+use super::leaves::{Found, State as LeavesState, Totals};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header::CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -11,8 +11,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use leasehold::math::sum_tree::{SumNode, SumTree};
 use leasehold_client::record::{Proof, SignedReceipt, receipt::parse_hash};
+use leasehold_client::wire::{ArchiveHealth, BatchId, ErrorBody, StoredReceipt};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -62,7 +62,7 @@ impl IntoResponse for Refusal {
                 (StatusCode::INTERNAL_SERVER_ERROR, "the archive's database failed: try again".to_owned())
             }
         };
-        (status, Json(json!({ "error": sentence }))).into_response()
+        (status, Json(ErrorBody { error: sentence })).into_response()
     }
 }
 
@@ -106,24 +106,19 @@ async fn proof(
     Ok(Json(Proof { receipt, log, header, index, batch_path, place, path }))
 }
 
-async fn receipt(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+async fn receipt(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+) -> Result<Json<StoredReceipt>, Refusal> {
     let Found { batch: Placed { log, index, header }, place } = api.find(&id).await?;
     let (signed, path) = api.in_batch(log, index, place).await?;
-    let nodes = path.iter().map(|SumNode { hash, units, price }| {
-        json!({ "hash": hex::encode(hash), "units": units.to_string(), "price": price.to_string() })
-    });
-    Ok(Json(json!({
-        "id": hex::encode(signed.id()),
-        "receipt": signed.to_base64(),
-        "batch": {
-            "board": header.board.to_string(),
-            "slot": header.slot,
-            "generation": header.generation,
-            "number": header.number,
-        },
-        "place": place,
-        "path": nodes.collect::<Vec<_>>(),
-    })))
+    Ok(Json(StoredReceipt {
+        id: signed.id(),
+        receipt: signed.to_base64(),
+        batch: Some(BatchId::from(&header)),
+        place: Some(place),
+        path,
+    }))
 }
 
 async fn leaves(
@@ -148,19 +143,13 @@ async fn leaves(
     }))
 }
 
-async fn health(State(api): State<Arc<Api>>) -> Result<(StatusCode, Json<Value>), Refusal> {
+async fn health(State(api): State<Arc<Api>>) -> Result<(StatusCode, Json<ArchiveHealth>), Refusal> {
     let totals = api.progress.db.totals().await?;
     let looked = api.progress.looked.load(Relaxed);
     let ok = now().saturating_sub(looked) <= ILL;
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "ok": ok,
-        "looked": looked,
-        "logs": totals.logs,
-        "batches": totals.batches,
-        "missing": totals.missing,
-        "lied": totals.lied,
-    });
+    let Totals { logs, batches, missing, lied } = totals;
+    let body = ArchiveHealth { ok, looked, logs, batches, missing, lied };
     Ok((status, Json(body)))
 }
 

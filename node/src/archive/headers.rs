@@ -1,10 +1,10 @@
 //! Headers of the logs' batches, in their order, and the nodes of the ranges over them.
 
 use super::db::{Db, DbError, Write, bytes, int, number};
-use crate::chain::follow::{AppendedBatches, Followed};
 use leasehold::instructions::BatchProof;
 use leasehold::math::mmr::{self, MAX_PEAKS, Peaks};
 use leasehold::state::BatchHeader;
+use leasehold_client::history::{AppendedBatches, LogTransaction};
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 use sqlx::Row;
@@ -42,7 +42,7 @@ impl Db {
     ///
     /// # Errors
     /// [`DbError::Gap`], or the database's.
-    pub async fn append(&self, log: &Pubkey, followed: &Followed) -> Result<(), DbError> {
+    pub async fn append(&self, log: &Pubkey, followed: &LogTransaction) -> Result<(), DbError> {
         let mut write = self.write().await?;
         for appended in &followed.appended {
             write.append(log, appended).await?;

@@ -10,7 +10,10 @@ use leasehold::instructions::BatchProof;
 use leasehold::math::sum_tree::SumNode;
 use leasehold::state::{Demand, ShownBatch};
 use leasehold_client::fetch::{Fetch, Fetched};
-use leasehold_client::{instruction, packet, sender::PACKET_BYTES};
+use leasehold_client::{
+    instruction,
+    packet::{self, PACKET_BYTES},
+};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use std::collections::HashMap;

@@ -1,11 +1,11 @@
 //! Keeps the headers of a log up to date: proofs need those of all machines.
 
-use super::follow::{AppendedBatches, FollowError, Followed, follow};
 use crate::archive::{Db, DbError};
 use futures::TryStreamExt;
 use leasehold::instructions::BatchProof;
 use leasehold::math::mmr::{self, Peaks};
 use leasehold::state::{BatchHeader, ComputeLog};
+use leasehold_client::history::{AppendedBatches, HistoryError, LogTransaction, log_transactions};
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_signature::Signature;
@@ -30,7 +30,7 @@ pub enum SyncError {
     #[error("the log is named in so many transactions that not all are read yet: the rest is read next")]
     More,
     #[error(transparent)]
-    Follow(#[from] FollowError),
+    Follow(#[from] HistoryError),
 }
 
 /// Reads what came to a log since the last time; where that is very much, its beginning. What was read before
@@ -48,7 +48,7 @@ type State = (u64, [u8; 32]);
 /// Like [`sync`], up to a state of the log: what named it later is not read.
 async fn read(rpc: &RpcClient, db: &Db, log: &Pubkey, up_to: Option<State>) -> Result<(), SyncError> {
     let since = db.known(log).await?.and_then(|known| known.followed);
-    let (transactions, more) = follow(rpc, log, since).await?;
+    let (transactions, more) = log_transactions(rpc, log, since).await?;
     let mut transactions = std::pin::pin!(transactions);
     while let Some(followed) = transactions.try_next().await? {
         match db.append(log, &followed).await {
@@ -150,7 +150,7 @@ impl OwnLog {
         for Sent { signature, source, headers } in sent.into_iter().take(some.end).skip(some.start) {
             let batches = headers.len() as u64;
             let appended = vec![AppendedBatches { first, source, headers }];
-            self.db.append(&self.address, &Followed { signature, appended }).await?;
+            self.db.append(&self.address, &LogTransaction { signature, appended }).await?;
             first = first.saturating_add(batches);
         }
         Ok(true)
@@ -239,7 +239,7 @@ mod tests {
         let ((own, _folder), rpc) = (own().await, nobody());
         own.sent(sent(1..3));
         let end = own.catch_up(&rpc, &state(3)).await;
-        assert!(matches!(end, Err(SyncError::Follow(FollowError::Rpc(_)))), "{end:?}");
+        assert!(matches!(end, Err(SyncError::Follow(HistoryError::Rpc(_)))), "{end:?}");
         assert_eq!(own.db.known(&own.address).await.unwrap(), None, "nothing is guessed");
     }
 

@@ -6,7 +6,6 @@
 //! read from the chain and the database. A call that fails is tried again, after a pause that grows.
 
 pub mod answer;
-pub mod follow;
 pub mod headers;
 pub mod look;
 pub mod post;

@@ -1,8 +1,8 @@
 //! The section `[chain]` of the configuration file.
 
 use crate::config::{ConfigError, read, read_keypair};
-use crate::receipts::text;
 use leasehold_client::probe::{Pubkey, SigningKey};
+use leasehold_client::wire::text;
 use serde::Deserialize;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 
 use crate::Machine;
 use leasehold_client::probe::Pubkey;
+use leasehold_client::wire::text;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,16 +28,16 @@ pub struct RunningLease {
     /// Serial of the lease on its board.
     pub serial: u32,
     /// Address of the lease's account.
-    #[serde(with = "super::text::key")]
+    #[serde(with = "text::key")]
     pub address: Pubkey,
     /// Whom answers are billed to.
-    #[serde(with = "super::text::key")]
+    #[serde(with = "text::key")]
     pub buyer: Pubkey,
     /// Mint of the payment units.
-    #[serde(with = "super::text::key")]
+    #[serde(with = "text::key")]
     pub mint: Pubkey,
     /// First 8 bytes of the genesis hash of the cluster.
-    #[serde(with = "super::text::hex")]
+    #[serde(with = "text::hex")]
     pub cluster: [u8; 8],
     /// Hardware class of the machine.
     pub class: u16,
@@ -56,7 +57,7 @@ pub struct RunningLease {
 #[serde(deny_unknown_fields)]
 pub struct Meter {
     /// Ed25519 key that signs the buyer's vouchers.
-    #[serde(with = "super::text::key")]
+    #[serde(with = "text::key")]
     pub spender: Pubkey,
     /// Payment units that were paid in. Nothing beyond them is ever paid.
     pub deposit: u64,

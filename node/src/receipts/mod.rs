@@ -15,7 +15,6 @@ mod service;
 pub mod settings;
 pub mod signer;
 pub mod store;
-pub(crate) mod text;
 
 pub use feed::Feed;
 pub use issuer::MachinesReceiver;

@@ -1,9 +1,10 @@
 //! `[receipts]` of the configuration file.
 
 use super::leases::{Leases, RunningLease};
-use super::text;
+
 use leasehold::constants::MAX_SOURCE;
 use leasehold_client::probe::Pubkey;
+use leasehold_client::wire::text;
 use reqwest::Url;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};

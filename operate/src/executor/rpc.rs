@@ -8,7 +8,7 @@ use std::{
 use leasehold::state::Lease;
 use leasehold_client::{
     fetch::{Fetch, FetchError},
-    sender::{Receipt, SendError, Sender},
+    sender::{Confirmation, Job, SendError, Sender},
 };
 use solana_commitment_config::CommitmentConfig;
 use solana_instruction::Instruction;
@@ -17,15 +17,13 @@ use solana_signature::Signature;
 use tokio::time::sleep;
 
 use super::{Executor, failed};
-use crate::{failure::Failure, once::is_once_only, text::print_stderr};
+use crate::{failure::Failure, text::print_stderr};
 
 /// An RPC node and the wallet that signs.
 pub struct RpcExecutor<'a> {
     sender: Sender,
     fetch: Fetch<'a>,
     commitment: CommitmentConfig,
-    /// How many times an idempotent transaction is signed at most.
-    attempts: u32,
     offered: Signatures,
 }
 
@@ -41,8 +39,8 @@ impl Signatures {
 }
 
 impl<'a> RpcExecutor<'a> {
-    pub fn new(sender: Sender, fetch: Fetch<'a>, commitment: CommitmentConfig, attempts: u32) -> Self {
-        RpcExecutor { sender, fetch, commitment, attempts, offered: Signatures::default() }
+    pub fn new(sender: Sender, fetch: Fetch<'a>, commitment: CommitmentConfig) -> Self {
+        RpcExecutor { sender, fetch, commitment, offered: Signatures::default() }
     }
 
     /// Signed copies that the RPC node was offered and whose end is unknown.
@@ -56,12 +54,14 @@ impl<'a> RpcExecutor<'a> {
         instructions: &[Instruction],
         copies: &[Signature],
         error: SendError,
-    ) -> Result<Receipt, Failure> {
+    ) -> Result<Confirmation, Failure> {
         let mut error = error;
         let settled = match &error {
             SendError::Program { signature, .. } | SendError::Refused { signature, .. } => *signature,
             // The RPC node never got the only copy.
-            error if error.is_unreachable() && self.attempts(instructions) == 1 => copies.last().copied(),
+            error if error.is_unreachable() && self.sender.attempts(instructions) == 1 => {
+                copies.last().copied()
+            }
             _ => None,
         };
         let open: Vec<_> = copies.iter().copied().filter(|copy| Some(*copy) != settled).collect();
@@ -80,7 +80,7 @@ impl<'a> RpcExecutor<'a> {
                     None => {
                         // Nobody asks for its length.
                         let (slot, bytes) = (status.slot, 0);
-                        return Ok(Receipt { signature, slot, bytes, cu: None, fee: None });
+                        return Ok(Confirmation { signature, slot, bytes, cu: None, fee: None });
                     }
                     Some(refused) => error = SendError::failed(refused, Vec::new(), Some(signature)),
                 },
@@ -95,10 +95,6 @@ impl<'a> RpcExecutor<'a> {
         }
         Err(Failure::Unknown { copies: unknown })
     }
-
-    fn attempts(&self, instructions: &[Instruction]) -> u32 {
-        if is_once_only(instructions) { self.attempts } else { 1 }
-    }
 }
 
 impl Executor for RpcExecutor<'_> {
@@ -106,16 +102,16 @@ impl Executor for RpcExecutor<'_> {
         self.sender.simulate(instructions).await.map_err(|error| failed(instructions, error))
     }
 
-    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, Failure> {
+    async fn send(&self, instructions: &[Instruction]) -> Result<Confirmation, Failure> {
         let signed = Signatures::default();
         let note = |signature| {
             signed.lock().push(signature);
             self.offered.lock().push(signature);
         };
-        let sent = self.sender.send_noted(instructions, self.attempts(instructions), &note).await;
+        let sent = self.sender.send_observed(&Job::new(instructions.to_vec()), &note).await;
         let copies = signed.lock().clone();
         let end = match sent {
-            Ok(receipt) => Ok(receipt),
+            Ok(confirmation) => Ok(confirmation),
             Err(error) => self.end(instructions, &copies, error).await,
         };
         let open = match &end {

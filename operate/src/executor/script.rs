@@ -11,7 +11,7 @@ use tokio::task::yield_now;
 use super::*;
 
 /// Result of a transaction, and the leases that it changes.
-type Send = (Result<Receipt, SendError>, Vec<Lease>);
+type Send = (Result<Confirmation, SendError>, Vec<Lease>);
 
 /// The result of each transaction in order, and the leases after it.
 #[derive(Default)]
@@ -32,8 +32,8 @@ pub struct Script {
     pub begun_late: Cell<usize>,
 }
 
-pub fn receipt(number: u8) -> Receipt {
-    Receipt { signature: Signature::from([number; 64]), slot: 5, bytes: 1, cu: Some(9), fee: None }
+pub fn receipt(number: u8) -> Confirmation {
+    Confirmation { signature: Signature::from([number; 64]), slot: 5, bytes: 1, cu: Some(9), fee: None }
 }
 
 pub fn refusal() -> SendError {
@@ -68,7 +68,7 @@ impl Script {
     }
 
     /// Adds the result of the next transaction, and the leases that it changes.
-    pub fn then(self, result: Result<Receipt, SendError>, leases: &[Lease]) -> Self {
+    pub fn then(self, result: Result<Confirmation, SendError>, leases: &[Lease]) -> Self {
         self.sends.borrow_mut().push_back((result, leases.to_vec()));
         self
     }
@@ -98,7 +98,7 @@ impl Executor for Script {
         if self.refuses { Err(failed(instructions, refusal())) } else { Ok(9) }
     }
 
-    async fn send(&self, instructions: &[Instruction]) -> Result<Receipt, Failure> {
+    async fn send(&self, instructions: &[Instruction]) -> Result<Confirmation, Failure> {
         let before = tick(&self.sent);
         let (result, leases) = self.sends.borrow_mut().pop_front().unwrap();
         self.fly(before, result.is_err()).await;

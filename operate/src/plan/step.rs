@@ -3,7 +3,7 @@
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
-use crate::{amount::Money, once::is_once_only};
+use crate::amount::Money;
 
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -29,11 +29,6 @@ impl Step {
     /// A step that is repeated, undone or built upon needs its place in the order.
     pub fn is_independent(&self) -> bool {
         self.independent && !self.builds && self.undo.is_none() && self.again.is_none()
-    }
-
-    /// True if a duplicate submission is harmless: only then may it be signed again.
-    pub fn is_once_only(&self) -> bool {
-        is_once_only(&self.instructions)
     }
 
     /// Transactions at most.

@@ -7,10 +7,10 @@ use leasehold::{
 use leasehold_client::sender::SenderOptions;
 
 /// Seconds at most until so many transactions are sent, the last in vain, and those before it are taken back, as
-/// long as the node answers: each signed copy is waited for with the sender's patience.
+/// long as the node answers: each signed copy is waited for until the sender's timeout.
 pub fn longest(transactions: usize) -> u64 {
-    let SenderOptions { patience, attempts, .. } = SenderOptions::default();
-    let one = patience.as_secs().saturating_mul(attempts.into());
+    let SenderOptions { timeout, attempts, .. } = SenderOptions::default();
+    let one = timeout.as_secs().saturating_mul(attempts.into());
     // Each once there and once back. That is one too many, for all that is asked in between.
     let sendings = u64::try_from(transactions).unwrap_or(u64::MAX).saturating_mul(2);
     one.saturating_mul(sendings)

@@ -1,7 +1,10 @@
 //! What it costs to put receipts on record, and to prove one.
 
 use leasehold::{math::sum_tree::SumNode, state::Receipt};
-use leasehold_client::{instruction, packet, sender::PACKET_BYTES};
+use leasehold_client::{
+    instruction,
+    packet::{self, PACKET_BYTES},
+};
 use solana_signer::Signer;
 
 use super::{SLOTS, Table, cost, table::LAMPORTS_PER_SIGNATURE};

@@ -6,7 +6,7 @@ use leasehold::{
     constants::MAX_SLOTS,
     state::{Slot, board_len},
 };
-use leasehold_client::sender::PACKET_BYTES;
+use leasehold_client::packet::PACKET_BYTES;
 use serde::{Deserialize, Serialize};
 
 use super::SLOTS;

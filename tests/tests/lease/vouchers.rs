@@ -6,9 +6,9 @@ use leasehold::{
 };
 use leasehold_client::{
     event::Event,
-    instruction, packet,
+    instruction,
+    packet::{self, PACKET_BYTES},
     record::{SignedVoucher, signatures, voucher},
-    sender::PACKET_BYTES,
 };
 use leasehold_tests::*;
 use proptest::{

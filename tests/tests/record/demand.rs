@@ -10,9 +10,9 @@ use leasehold::{
 use leasehold_client::{
     address,
     event::Event,
-    instruction, packet,
+    instruction,
+    packet::{self, PACKET_BYTES},
     record::{SignedReceipt, signatures},
-    sender::PACKET_BYTES,
 };
 use leasehold_tests::*;
 use solana_instruction::Instruction;

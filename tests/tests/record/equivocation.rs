@@ -7,9 +7,9 @@ use leasehold::{
 };
 use leasehold_client::{
     event::Event,
-    instruction, packet,
+    instruction,
+    packet::{self, PACKET_BYTES},
     record::{SignedReceipt, signatures},
-    sender::PACKET_BYTES,
 };
 use leasehold_tests::*;
 use solana_signer::Signer;

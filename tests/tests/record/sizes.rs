@@ -7,7 +7,10 @@ use leasehold::{
     math::sum_tree::{SumNode, SumTree},
     state::{BatchHeader, Receipt},
 };
-use leasehold_client::{instruction, packet, sender::PACKET_BYTES};
+use leasehold_client::{
+    instruction,
+    packet::{self, PACKET_BYTES},
+};
 use leasehold_tests::*;
 use solana_instruction::Instruction;
 use solana_signer::Signer;

@@ -9,9 +9,8 @@ use leasehold::{error::LeaseholdError, math::mul_div_floor, state::Lease};
 use leasehold_client::{
     error::Refusal,
     instruction,
-    packet::len,
+    packet::{MAX_UNITS, PACKET_BYTES, len},
     search::{Allocation, Part, merged},
-    sender::{MAX_UNITS, PACKET_BYTES},
 };
 use leasehold_operate::{
     amount::Money,

@@ -89,10 +89,9 @@ mod tests {
         state::{Receipt, SlotState},
     };
     use leasehold_client::{
-        packet::bare_len,
+        packet::{PACKET_BYTES, bare_len},
         probe::SigningKey,
         sample::{change, snapshot, wallet},
-        sender::PACKET_BYTES,
     };
     use leasehold_operate::sample::{rule, view};
 

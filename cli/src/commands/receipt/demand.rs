@@ -16,12 +16,13 @@ use leasehold_client::{
     error::Refusal,
     fetch::FetchError,
     instruction,
+    prove::ProveError,
     record::{SignedReceipt, cluster},
 };
 use leasehold_operate::{
     act::act,
     chain::{Chain, MarketArgs},
-    failure::{Failure, Unproved},
+    failure::Failure,
     market::MarketView,
     plan::Plan,
     time::{rfc3339, start_of},
@@ -44,7 +45,7 @@ pub async fn run(chain: &Chain, args: DemandArgs) -> Result<(), Failure> {
     signed.verify()?;
     let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
     if signed.receipt.cluster != cluster(&genesis) {
-        return Err(Unproved::OtherCluster.into());
+        return Err(ProveError::OtherCluster.into());
     }
     let (market, fetch) = (chain.market(args.market.id.0).await?, chain.fetch());
     let board = board_of(&market, &signed)?;

@@ -6,9 +6,9 @@ mod sources;
 
 use super::sample::{batch, receipts};
 use super::*;
-use crate::chain::follow::{AppendedBatches, Followed};
 use leasehold::state::BatchHeader;
 use leasehold_client::address;
+use leasehold_client::history::{AppendedBatches, LogTransaction};
 use solana_signature::Signature;
 
 const SUPPLIER: Pubkey = Pubkey::new_from_array([0x50; 32]);
@@ -50,7 +50,7 @@ fn headers(count: u32) -> Vec<BatchHeader> {
     (0..count).map(header).collect()
 }
 
-fn followed(number: u8, first: u64, source: &str, headers: &[BatchHeader]) -> Followed {
+fn followed(number: u8, first: u64, source: &str, headers: &[BatchHeader]) -> LogTransaction {
     let appended = AppendedBatches { first, source: source.to_owned(), headers: headers.to_vec() };
-    Followed { signature: Signature::from([number; 64]), appended: vec![appended] }
+    LogTransaction { signature: Signature::from([number; 64]), appended: vec![appended] }
 }

@@ -126,12 +126,12 @@ fn instruction(name: &[u8]) -> Instruction {
 }
 
 /// What comes of one transaction, and the copies that the node has of it.
-async fn sent(name: &[u8], says: Says, refuses: bool) -> (Result<Receipt, Failure>, Vec<Signature>) {
+async fn sent(name: &[u8], says: Says, refuses: bool) -> (Result<Confirmation, Failure>, Vec<Signature>) {
     let (liar, rpc) = Liar::start(says, refuses);
     let options = SenderOptions { poll: Duration::from_millis(1), ..SenderOptions::default() };
-    let (commitment, attempts) = (options.commitment, options.attempts);
+    let commitment = options.commitment;
     let sender = Sender::with_options(rpc.clone(), Arc::new(Keypair::new()), options);
-    let node = RpcExecutor::new(sender, Fetch::new(&rpc), commitment, attempts);
+    let node = RpcExecutor::new(sender, Fetch::new(&rpc), commitment);
     let end = node.send(&[instruction(name)]).await;
     let open = match &end {
         Err(Failure::Unknown { copies }) => copies.clone(),
@@ -195,9 +195,9 @@ async fn a_node_that_is_not_reached_was_sent_nothing() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let rpc = Arc::new(RpcClient::new(format!("http://{free}")));
     let options = SenderOptions::default();
-    let (commitment, attempts) = (options.commitment, options.attempts);
+    let commitment = options.commitment;
     let sender = Sender::with_options(rpc.clone(), Arc::new(Keypair::new()), options);
-    let node = RpcExecutor::new(sender, Fetch::new(&rpc), commitment, attempts);
+    let node = RpcExecutor::new(sender, Fetch::new(&rpc), commitment);
     let failure = node.send(&[instruction(DepositStake::DISCRIMINATOR)]).await.unwrap_err();
     assert_eq!((failure.code(), node.offered().len()), (2, 0), "{failure}");
 }
@@ -209,7 +209,7 @@ async fn a_dry_run_tries_the_transaction_that_is_sent() {
     let options = SenderOptions { poll, price, ..SenderOptions::default() };
     let commitment = options.commitment;
     let sender = Sender::with_options(rpc.clone(), Arc::new(Keypair::new()), options);
-    let node = RpcExecutor::new(sender, Fetch::new(&rpc), commitment, 1);
+    let node = RpcExecutor::new(sender, Fetch::new(&rpc), commitment);
     let instructions = [instruction(DepositStake::DISCRIMINATOR)];
     assert_eq!(node.simulate(&instructions).await.unwrap(), 100);
     assert!(node.send(&instructions).await.is_err());

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use leasehold::{error::LeaseholdError, state::Meter};
-use leasehold_client::{error::Refusal, probe::SigningKey};
+use leasehold::state::Meter;
+use leasehold_client::{meter::require_meter, probe::SigningKey};
 use leasehold_operate::{
     config::{ConfigError, Settings, read_wallet},
     failure::Failure,
@@ -48,8 +48,7 @@ impl SpenderArgs {
 impl Leased {
     /// How the lease is paid by use; a refusal where it is not.
     pub fn meter(&self) -> Result<&Meter, Failure> {
-        let meter = self.lease.meter.as_ref();
-        Ok(meter.ok_or(Refusal::from(LeaseholdError::LeaseNotMetered))?)
+        Ok(require_meter(&self.lease)?)
     }
 }
 

@@ -6,9 +6,8 @@ use std::{
 };
 
 use clap::Args;
-use leasehold::{error::LeaseholdError, state::LeaseState};
 use leasehold_client::{
-    error::Refusal,
+    meter::{TokenTerms, call_token},
     probe::SigningKey,
     record::{CallToken, SignedCall},
     search::Length,
@@ -94,31 +93,25 @@ fn require_clock(node: i64, local: i64) -> Result<(), Failure> {
 /// The token for a lease that has not ended: one that was given notice runs on for a while.
 fn plan(leased: &Leased, now: i64, valid: Length) -> Result<(Issued, CallToken), Failure> {
     let Leased { lease, address, .. } = leased;
-    let meter = leased.meter()?;
     let round_secs = lease.terms.round_secs;
-    let end = start_of(round_secs, lease.until);
-    if lease.state == LeaseState::Settled || now >= end {
-        return Err(Refusal::from(LeaseholdError::LeaseOver).into());
-    }
     let secs = match valid {
         Length::Rounds(rounds) => u64::from(rounds).saturating_mul(round_secs.into()),
         Length::Secs(secs) => secs,
     };
+    let TokenTerms { token, is_cut } = call_token(*address, lease, now, secs)?;
     if secs == 0 {
         return Err(Failure::Input("a token must be good for some time: pass a longer --valid".to_owned()));
     }
-    let wanted = i64::try_from(secs).unwrap_or(i64::MAX).saturating_add(now);
-    let expiry = u64::try_from(wanted.min(end)).unwrap_or_default();
     let issued = Issued {
         token: None,
         lease: address.to_string(),
-        spender: meter.spender.to_string(),
+        spender: leased.meter()?.spender.to_string(),
         start: rfc3339(start_of(round_secs, lease.from)),
-        expires: rfc3339(wanted.min(end)),
-        expiry,
-        cut: wanted > end,
+        expires: rfc3339(i64::try_from(token.expiry).unwrap_or(i64::MAX)),
+        expiry: token.expiry,
+        cut: is_cut,
     };
-    Ok((issued, CallToken { lease: *address, from: lease.from, expiry }))
+    Ok((issued, token))
 }
 
 impl Issued {
@@ -151,6 +144,7 @@ impl fmt::Display for Issued {
 
 #[cfg(test)]
 mod tests {
+    use leasehold::state::LeaseState;
     use leasehold_client::sample::{FROM, UNTIL};
     use leasehold_operate::sample::rule;
 

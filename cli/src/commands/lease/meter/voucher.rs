@@ -5,16 +5,13 @@ use leasehold::error::LeaseholdError;
 use leasehold_client::{
     error::Refusal,
     fetch::FetchError,
+    http::{NodeClient, NodeError},
+    meter::require_payable,
     record::{SignedVoucher, cluster},
+    wire::Tab,
 };
 use leasehold_operate::{
-    act::confirm,
-    chain::Chain,
-    failure::Failure,
-    flags::parse_http_url,
-    node::{Node, Tab},
-    stop,
-    text::print_stderr,
+    act::confirm, chain::Chain, failure::Failure, flags::parse_http_url, stop, text::print_stderr,
 };
 use url::Url;
 
@@ -43,8 +40,8 @@ pub struct VoucherArgs {
 pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
     require_bound(&args, chain.settings.yes)?;
     let leased = args.lease.load(chain).await?;
-    let key = args.spender.key(&chain.settings, &draft::payable(&leased)?.spender)?;
-    let node = args.node.map(Node::new).transpose()?;
+    let key = args.spender.key(&chain.settings, &require_payable(&leased.lease)?.spender)?;
+    let node = args.node.map(NodeClient::new).transpose()?;
     let tab = match &node {
         Some(node) => Some(tab(chain, node, &leased).await?),
         None => None,
@@ -60,15 +57,23 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
         if let Some(node) = &node {
             print_stderr(format!("Handing it in at {}", node.url()));
             stop::sends().map_err(|_| Failure::Interrupted)?;
-            handed_in = node.hand_in(&signed).await.map(|best| {
-                draft.best = Some(leased.market.payment.money(best));
-            });
+            let best = node.hand_in(&signed).await;
+            let price = match &best {
+                Ok(best) => Some(best.price),
+                Err(NodeError::Unacknowledged(error)) => match **error {
+                    NodeError::LowerVoucher { price } => Some(price),
+                    _ => None,
+                },
+                Err(_) => None,
+            };
+            draft.best = price.map(|price| leased.market.payment.money(price));
+            handed_in = best.map(drop);
         }
     }
     // Printed whether it was taken or not: the node may have it, and whoever has it can redeem it.
     let printed = chain.settings.output.print(&draft);
     handed_in?;
-    draft.end().and(printed)
+    printed
 }
 
 /// Refuses to sign whatever a node names where nobody looks at it first.
@@ -84,7 +89,7 @@ fn require_bound(args: &VoucherArgs, yes: bool) -> Result<(), Failure> {
 }
 
 /// What the node says of the lease: as the one that runs, or as one that is over.
-async fn tab(chain: &Chain, node: &Node, leased: &Leased) -> Result<Tab, Failure> {
+async fn tab(chain: &Chain, node: &NodeClient, leased: &Leased) -> Result<Tab, Failure> {
     let machine = leased.view()?.leased(leased.lease.serial).next();
     let (slot, machine) = machine.ok_or(Refusal::from(LeaseholdError::NotInLease))?;
     let runs = leased.view()?.header.round_at(chain.fetch().now().await?).map_err(Refusal::from)?

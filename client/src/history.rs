@@ -1,9 +1,10 @@
-//! What came to a log, from its own transactions: a log's account keeps peaks and sums only.
+//! History of a compute log.
+//!
+//! A log's account holds peaks and sums only. The headers of its batches are in the `BatchesAppended` events of the
+//! transactions that appended them: archives and nodes rebuild a log by reading these events in order.
 
 use futures::{Stream, StreamExt, stream};
-use leasehold::events::BatchesAppended;
-use leasehold::state::BatchHeader;
-use leasehold_client::event::{self, Event};
+use leasehold::{events::BatchesAppended, state::BatchHeader};
 use solana_pubkey::Pubkey;
 use solana_rpc_client::{
     nonblocking::rpc_client::RpcClient, rpc_client::GetConfirmedSignaturesForAddress2Config,
@@ -14,98 +15,104 @@ use solana_transaction_status_client_types::{
     EncodedConfirmedTransactionWithStatusMeta, UiTransactionEncoding, option_serializer::OptionSerializer,
 };
 
-/// Signatures in one answer: the most a node gives.
+use crate::{
+    error::reason,
+    event::{self, Event},
+};
+
+/// Signatures per page: the most an RPC node returns.
 const PAGE: usize = 1_000;
-/// Transactions that are read at once.
+/// Transactions fetched concurrently.
 const AT_ONCE: usize = 8;
-/// Most transactions that are read at one go: anybody can name a log in transactions of no use.
+/// Most transactions read by one call: anybody can name a log in useless transactions.
 const MOST: usize = 1_000;
 
 /// Batches that one instruction appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendedBatches {
-    /// Place in the log of the first of them.
+    /// Index of the first one in the log.
     pub first: u64,
-    /// URL where their receipts can be had.
+    /// URL that serves their receipts.
     pub source: String,
     pub headers: Vec<BatchHeader>,
 }
 
-/// A transaction that names the log.
+/// A transaction that names a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Followed {
-    /// What to go on from.
+pub struct LogTransaction {
+    /// Pass it as `since` to continue after this transaction.
     pub signature: Signature,
-    /// What it appended, in order; nothing, where it did something else.
+    /// What it appended, in order; empty if it did something else.
     pub appended: Vec<AppendedBatches>,
 }
 
-/// Why the transactions of a log can't be read.
+/// Why the history of a log could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum FollowError {
-    #[error("the RPC node did not tell the log's transactions: {0}")]
+pub enum HistoryError {
+    #[error("the RPC node did not return the log's transactions: {}", reason(_0))]
     Rpc(Box<RpcError>),
-    #[error("the RPC node returned transaction {0} in a form that can't be read: use another node")]
+    #[error("the RPC node returned transaction {0} without its inner instructions: use another RPC node")]
     Unreadable(Signature),
 }
 
-impl From<RpcError> for FollowError {
+impl From<RpcError> for HistoryError {
     fn from(error: RpcError) -> Self {
-        FollowError::Rpc(Box::new(error))
+        HistoryError::Rpc(Box::new(error))
     }
 }
 
-/// Transactions of a log after `since`, or from its beginning, in order, with what they appended; at most the
-/// first thousand, and whether there are more. The node must keep transactions that far back. Nothing is lost
-/// by ending early and going on from the last one.
+/// Transactions of a log after `since`, or from its beginning, oldest first, with what they appended.
+///
+/// Returns at most a thousand, and whether there are more. The RPC node must keep transactions that far back. The
+/// stream can be dropped at any point and resumed from the last transaction read.
 ///
 /// # Errors
-/// Any [`FollowError`], now or at the transaction that can't be read.
-pub async fn follow(
+/// Any [`HistoryError`]: at once, or in the stream at the transaction that could not be read.
+pub async fn log_transactions(
     rpc: &RpcClient,
     log: &Pubkey,
     since: Option<Signature>,
-) -> Result<(impl Stream<Item = Result<Followed, FollowError>>, bool), FollowError> {
-    let Listed { mut worth, more, newest } = list(rpc, log, since).await?;
-    worth.reverse();
-    // One that failed is nothing to read, yet something to go on from.
-    let end = newest.filter(|newest| !more && worth.last() != Some(newest));
-    let end = end.map(|signature| Ok(Followed { signature, appended: Vec::new() }));
-    let found = stream::iter(worth).map(|signature| read(rpc, log, signature)).buffered(AT_ONCE);
+) -> Result<(impl Stream<Item = Result<LogTransaction, HistoryError>>, bool), HistoryError> {
+    let Listed { mut succeeded, more, newest } = list(rpc, log, since).await?;
+    succeeded.reverse();
+    // A failed transaction appended nothing, but it is the newest one to continue from.
+    let end = newest.filter(|newest| !more && succeeded.last() != Some(newest));
+    let end = end.map(|signature| Ok(LogTransaction { signature, appended: Vec::new() }));
+    let found = stream::iter(succeeded).map(|signature| read(rpc, log, signature)).buffered(AT_ONCE);
     Ok((found.chain(stream::iter(end)), more))
 }
 
-/// Transactions that name a log.
+/// Signatures of transactions that name a log.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Listed {
-    /// The oldest that succeeded, from the newest of them back.
-    worth: Vec<Signature>,
-    /// Newer ones succeeded too.
+    /// The oldest successful ones, newest first.
+    succeeded: Vec<Signature>,
+    /// Whether newer ones succeeded too.
     more: bool,
-    /// The newest, whether it succeeded or not.
+    /// The newest one, successful or not.
     newest: Option<Signature>,
 }
 
 impl Listed {
-    /// Adds older ones, from the newest back, each with whether it failed.
+    /// Adds a page of older ones, newest first, each with whether it failed.
     fn add(&mut self, page: impl IntoIterator<Item = (Signature, bool)>) {
         for (signature, failed) in page {
             self.newest.get_or_insert(signature);
             if !failed {
-                self.worth.push(signature);
+                self.succeeded.push(signature);
             }
         }
-        let over = self.worth.len().saturating_sub(MOST);
-        self.worth.drain(..over);
+        let over = self.succeeded.len().saturating_sub(MOST);
+        self.succeeded.drain(..over);
         self.more |= over > 0;
     }
 }
 
-/// Lists what names the log, after `since`.
-async fn list(rpc: &RpcClient, log: &Pubkey, since: Option<Signature>) -> Result<Listed, FollowError> {
+/// Lists the transactions that name the log, after `since`.
+async fn list(rpc: &RpcClient, log: &Pubkey, since: Option<Signature>) -> Result<Listed, HistoryError> {
     let (mut listed, mut before) = (Listed::default(), None);
     loop {
-        // Nodes answer from the newest back.
+        // RPC nodes return the newest first.
         let config = GetConfirmedSignaturesForAddress2Config {
             before,
             until: since,
@@ -125,19 +132,19 @@ async fn list(rpc: &RpcClient, log: &Pubkey, since: Option<Signature>) -> Result
     Ok(listed)
 }
 
-async fn read(rpc: &RpcClient, log: &Pubkey, signature: Signature) -> Result<Followed, FollowError> {
+async fn read(rpc: &RpcClient, log: &Pubkey, signature: Signature) -> Result<LogTransaction, HistoryError> {
     let config = RpcTransactionConfig {
         encoding: Some(UiTransactionEncoding::Base64),
         commitment: Some(rpc.commitment()),
         max_supported_transaction_version: Some(0),
     };
     let found = rpc.get_transaction_with_config(&signature, config).await?;
-    let events = events(&found).ok_or(FollowError::Unreadable(signature))?;
+    let events = events(&found).ok_or(HistoryError::Unreadable(signature))?;
     let appended = events.into_iter().filter_map(|event| of_log(event, log)).collect();
-    Ok(Followed { signature, appended })
+    Ok(LogTransaction { signature, appended })
 }
 
-/// Events of a transaction; nothing, where the node left out what they stand in.
+/// Events of a transaction; `None` if the RPC node left out what carries them.
 fn events(found: &EncodedConfirmedTransactionWithStatusMeta) -> Option<Vec<Event>> {
     let meta = found.transaction.meta.as_ref()?;
     let transaction = found.transaction.transaction.decode()?;
@@ -170,7 +177,7 @@ mod tests {
     use leasehold::events::DemandAnswered;
 
     #[test]
-    fn events_of_other_logs_and_kinds_are_left_out() {
+    fn events_of_other_logs_and_kinds_are_ignored() {
         let [log, other] = [1, 2].map(|byte| Pubkey::new_from_array([byte; 32]));
         let headers = vec![BatchHeader { count: 5, ..BatchHeader::zeroed() }];
         let event = |log| {
@@ -191,23 +198,23 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_is_not_read_but_gone_on_from() {
+    fn a_failed_transaction_is_skipped_but_can_be_continued_from() {
         let mut listed = Listed::default();
         listed.add([(signature(4), true), (signature(3), false), (signature(2), true)]);
         listed.add([(signature(1), false)]);
-        let worth = vec![signature(3), signature(1)];
-        assert_eq!(listed, Listed { worth, more: false, newest: Some(signature(4)) });
+        let succeeded = vec![signature(3), signature(1)];
+        assert_eq!(listed, Listed { succeeded, more: false, newest: Some(signature(4)) });
     }
 
     #[test]
-    fn of_too_many_the_oldest_are_read_first() {
+    fn the_oldest_transactions_are_read_first_if_there_are_too_many() {
         let mut listed = Listed::default();
         for page in (0..5 * MOST).rev().collect::<Vec<_>>().chunks(PAGE) {
             listed.add(page.iter().map(|number| (signature(*number), false)));
-            assert!(listed.worth.len() <= MOST);
+            assert!(listed.succeeded.len() <= MOST);
         }
-        assert_eq!((listed.worth.len(), listed.more), (MOST, true));
-        assert_eq!(listed.worth.last(), Some(&signature(0)));
-        assert_eq!(listed.worth.first(), Some(&signature(MOST - 1)));
+        assert_eq!((listed.succeeded.len(), listed.more), (MOST, true));
+        assert_eq!(listed.succeeded.last(), Some(&signature(0)));
+        assert_eq!(listed.succeeded.first(), Some(&signature(MOST - 1)));
     }
 }
