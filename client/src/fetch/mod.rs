@@ -2,6 +2,7 @@
 //!
 //! Boards are found by their numbers, everything else by `getProgramAccounts` with filters.
 
+mod lookup_table;
 mod record;
 mod snapshot;
 mod token;
@@ -51,6 +52,8 @@ pub enum FetchError {
     Decode { address: Pubkey, error: DecodeError },
     #[error("{address} is not a token account or mint: check the address")]
     Token { address: Pubkey },
+    #[error("{address} is {reason}: check the address")]
+    LookupTable { address: Pubkey, reason: &'static str },
     #[error("the cluster's clock could not be read: check the RPC address")]
     Clock,
     #[error("the market changed each time it was read: try again while it is quieter")]
