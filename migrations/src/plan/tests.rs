@@ -4,7 +4,10 @@ use leasehold::{
     state::{Params, PendingParams},
 };
 use leasehold_client::sample;
-use leasehold_operate::market::params::{Class, ParamsFile};
+use leasehold_operate::market::{
+    file::Rules,
+    params::{Class, ParamsFile},
+};
 
 use super::*;
 
@@ -26,7 +29,7 @@ fn mint(decimals: u8) -> MintInfo {
 fn file() -> MarketFile {
     let market = view();
     let rules =
-        create::Rules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4 };
+        Rules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4 };
     MarketFile {
         id: 7,
         authority: None,
@@ -225,7 +228,7 @@ fn a_market_that_somebody_else_was_faster_to_create_is_refused() {
 
 #[test]
 fn what_is_fixed_for_good_is_refused_by_name() {
-    let rules = create::Rules { seats: 5, threshold: 3, ..file().rules };
+    let rules = Rules { seats: 5, threshold: 3, ..file().rules };
     let file =
         MarketFile { payment_mint: file().stake_mint, stake_mint: file().payment_mint, rules, ..changed() };
     let failure = planned(&file, Found::Market(Box::new(view())), AUTHORITY, 0).unwrap_err();
