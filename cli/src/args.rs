@@ -12,7 +12,7 @@ use crate::{
 };
 use leasehold_operate::{flags::Global, parse::exit_codes};
 
-/// Leases GPU time, and checks what was computed.
+/// Leases GPU time and proves what was computed.
 #[derive(Parser)]
 #[command(name = "leasehold", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = after_help())]
@@ -25,23 +25,23 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// The address of the keypair that signs.
+    /// Address of the keypair that signs.
     Address,
-    /// What is free on a market, machines that are alike in one line.
+    /// Free machines of a market, alike machines in one line.
     Offers(OffersArgs),
-    /// Exactly what `lease open` would take now: machines, total, what can come back.
+    /// What `lease open` would lease now: machines, price, refund.
     Quote(RequestArgs),
-    /// Leases: open, extend, repair, settle and claim them.
+    /// Leases: open, extend, repair, settle and claim.
     Lease {
         #[command(subcommand)]
         command: LeaseCommand,
     },
-    /// Suppliers: stake, earnings.
+    /// Suppliers: stake and earnings.
     Supplier {
         #[command(subcommand)]
         command: SupplierCommand,
     },
-    /// Machines of a supplier: detect, list, reprice and retire them.
+    /// Machines of a supplier: detect, list, reprice and retire.
     Machine {
         #[command(subcommand)]
         command: MachineCommand,
@@ -56,28 +56,28 @@ pub enum Command {
         #[command(subcommand)]
         command: BoardCommand,
     },
-    /// Markets: their rules, and what their authority may do.
+    /// Markets: rules, parameters and authority.
     Market {
         #[command(subcommand)]
         command: MarketCommand,
     },
-    /// Compute logs: where a supplier records what its machines computed.
+    /// Compute logs: records of what a supplier's machines computed.
     Log {
         #[command(subcommand)]
         command: LogCommand,
     },
-    /// Receipts of inferences: which machine gave an answer, and what was paid for it.
+    /// Receipts of inferences: which machine answered, and at what price.
     Receipt {
         #[command(subcommand)]
         command: ReceiptCommand,
     },
-    /// Prints a script by which a shell completes commands, for bash by `source <(leasehold completion)`.
+    /// Prints a shell's completion script; for bash: `source <(leasehold completion)`.
     Completion(CompletionArgs),
-    /// Writes manual pages, one for each command.
+    /// Writes a manual page for each command.
     Man(ManArgs),
 }
 
-/// What the help ends with.
+/// End of the help.
 fn after_help() -> String {
     format!(
         "{}\n\nSettings are taken from flags, then from the environment, then from the file of \

@@ -1,4 +1,4 @@
-//! What a buyer asks for, on the command line.
+//! Criteria of machines, on the command line.
 
 use clap::Args;
 use leasehold::math::matching::{Criteria, Place, Policy};
@@ -6,37 +6,37 @@ use leasehold_client::{quote::ANY, search::Country};
 use leasehold_operate::{failure::Failure, market::MarketView, plan::Plan, table::count};
 use serde_json::json;
 
-/// What every machine must be.
+/// Criteria that every machine must meet.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CriteriaArgs {
-    /// Hardware class, by the market's name or number for it.
+    /// Hardware class, by the market's name or number.
     #[arg(long, value_name = "NAME|NUMBER")]
     pub class: Option<String>,
-    /// Least GPUs of a machine.
+    /// Fewest GPUs of a machine.
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub min_gpus: u8,
-    /// Least speed of its connection, as the market ranks it.
+    /// Lowest speed rank of its connection.
     #[arg(long, value_name = "RANK", default_value_t = 0)]
     pub min_speed: u8,
-    /// Country it stands in: DE, DEU or 276.
+    /// Country: DE, DEU or 276.
     #[arg(long, conflicts_with = "region")]
     pub country: Option<Country>,
-    /// Region it stands in, as the market numbers it.
+    /// Region, by the market's number.
     #[arg(long, value_name = "NUMBER")]
     pub region: Option<u8>,
-    /// Least reputation, 0 to 10000.
+    /// Lowest score, 0 to 10000.
     #[arg(long, value_name = "SCORE", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub min_score: u16,
-    /// Most to pay for an hour of a machine, in the market's payment mint.
+    /// Highest price of a machine and hour, in the market's payment mint.
     #[arg(long, value_name = "AMOUNT")]
     pub max_price: Option<String>,
-    /// Take the machines of the best reputation, and not the cheapest.
+    /// Take the machines with the best scores, not the cheapest.
     #[arg(long)]
     pub best: bool,
 }
 
 impl CriteriaArgs {
-    /// The same as the program takes it.
+    /// The criteria for the program.
     pub fn criteria(&self, market: &MarketView) -> Result<Criteria, Failure> {
         let place = match (self.country, self.region) {
             (Some(country), _) => Place::Country(country.0),
@@ -57,7 +57,7 @@ impl CriteriaArgs {
     }
 }
 
-/// Adds what a lease is opened with: the machines it gets are those that meet this when it is opened.
+/// Adds the criteria of a lease. It gets the machines that meet them when it is opened.
 pub fn shown(plan: Plan, market: &MarketView, criteria: &Criteria) -> Plan {
     let Criteria { class, min_gpus, min_speed, place, min_score, max_price, policy, metered: _ } = *criteria;
     let price = (max_price != ANY.max_price).then(|| market.payment.money(max_price));

@@ -1,4 +1,4 @@
-//! What a buyer asks for, on the command line.
+//! Requests for machines, on the command line.
 
 use clap::Args;
 use leasehold_client::search::{Length, Request};
@@ -6,20 +6,19 @@ use leasehold_operate::{chain::MarketArgs, failure::Failure, market::MarketView}
 
 use crate::criteria::CriteriaArgs;
 
-/// What is to be leased.
+/// A request for machines.
 #[derive(Args)]
 pub struct RequestArgs {
     #[command(flatten)]
     pub market: MarketArgs,
-    /// How many machines: of one board where one has enough, else the cheapest of all boards. One, with
-    /// --metered, where it can be left out.
+    /// Number of machines: of one board if one has enough, else the cheapest of all boards. One with --metered.
     #[arg(long, value_name = "COUNT", required_unless_present = "metered")]
     #[arg(default_value_t = 1, hide_default_value = true)]
     pub machines: u32,
-    /// How long from the next round on: rounds or time, as 144r, 90m, 24h or 7d.
+    /// Length from the next round on: rounds or time, as 144r, 90m, 24h or 7d.
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Length,
-    /// Number of the one board to take them from [default: the cheapest that has enough, or several]
+    /// Take them from this board only [default: the cheapest that has enough, or several]
     #[arg(long, value_name = "NUMBER")]
     pub board: Option<u32>,
     #[command(flatten)]
@@ -35,14 +34,13 @@ impl RequestArgs {
     }
 }
 
-/// How the lease is to be paid.
+/// How the lease is paid.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MeterFlags {
-    /// Lease one machine by use and not by the hour: it is paid what vouchers are signed for.
+    /// Lease one machine by use instead of by the hour: vouchers pay it.
     #[arg(long, requires = "deposit")]
     pub metered: bool,
-    /// What to deposit with --metered, in the market's payment mint. Vouchers can take no more; what they leave comes
-    /// back.
+    /// Deposit with --metered, in the market's payment mint. Vouchers can take no more; the rest comes back.
     #[arg(long, value_name = "AMOUNT", requires = "metered")]
     pub deposit: Option<String>,
 }

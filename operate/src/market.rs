@@ -1,4 +1,4 @@
-//! A market: as it was read, as files describe it, and what becomes of it.
+//! Markets: as read from the chain, as described by files, and plans about them.
 
 pub mod create;
 pub mod file;
@@ -15,7 +15,7 @@ use crate::{failure::Failure, plan::Plan};
 /// Refuses a wallet that is not the market's authority.
 pub fn require_authority(market: &MarketView, wallet: &Pubkey) -> Result<(), Failure> {
     if market.account.authority != *wallet {
-        let values = format!("it belongs to {}, and {wallet} signs", market.account.authority);
+        let values = format!("its authority is {}, and {wallet} signs", market.account.authority);
         return Err(Failure::rule(LeaseholdError::WrongAuthority, values));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What takes more than a second is seen to go on, on standard error.
+//! Progress bar and spinner for slow operations, on standard error.
 
 use std::{
     io::{self, IsTerminal},
@@ -12,32 +12,32 @@ use tokio::time::timeout;
 
 use crate::text::{print_stderr, shown};
 
-/// Transactions that are sent or simulated: a bar on a terminal, a line for each elsewhere.
+/// Progress of transactions: a bar on a terminal, a line for each elsewhere.
 pub struct Progress {
-    /// "Sending", or "Sent" where several are on their way at a time.
+    /// "Sending", or "Sent" if several are in flight at a time.
     verb: &'static str,
     of: usize,
-    /// Those begun, or those finished where several are on their way at a time.
+    /// Number started, or finished if several are in flight at a time.
     count: usize,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Begins with so many transactions before it.
+    /// Starts with so many transactions ahead.
     pub fn start(verb: &'static str, of: usize) -> Self {
         // One needs no bar: its line says everything.
         let bar = (of > 1 && io::stderr().is_terminal()).then(|| bar(verb, of));
         Progress { verb, of, count: 0, bar }
     }
 
-    /// Notes that the next transaction is on its way.
+    /// Counts a transaction that starts.
     pub fn step(&mut self, what: &str) {
         let before = self.count;
         self.count = before.saturating_add(1);
         self.show(before, what);
     }
 
-    /// Notes that one of the transactions on their way is done.
+    /// Counts a transaction that finished.
     pub fn finished(&mut self, what: &str) {
         self.count = self.count.saturating_add(1);
         self.show(self.count, what);
@@ -61,7 +61,7 @@ impl Progress {
         }
     }
 
-    /// Clears the bar, as dropping does where something failed.
+    /// Clears the bar, as dropping does.
     pub fn finish(self) {}
 }
 
@@ -75,7 +75,7 @@ impl Drop for Progress {
 
 fn bar(verb: &'static str, of: usize) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(of).unwrap_or(u64::MAX)).with_prefix(verb);
-    // A template that can't be read leaves the bar that there is.
+    // With a wrong template the default style stays.
     if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} ({eta} left) {wide_msg}") {
         bar.set_style(style);
     }
@@ -83,7 +83,7 @@ fn bar(verb: &'static str, of: usize) -> ProgressBar {
     bar
 }
 
-/// Waits for something, and shows on a terminal that it goes on where it takes more than a second.
+/// Runs the work, with a spinner on a terminal if it takes more than a second.
 pub async fn with_spinner<T>(what: &'static str, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     if let Ok(done) = timeout(Duration::from_secs(1), &mut work).await {
@@ -93,10 +93,10 @@ pub async fn with_spinner<T>(what: &'static str, work: impl Future<Output = T>) 
     work.await
 }
 
-/// Whether a spinner is drawn: what is waited for may itself wait for something.
+/// Whether a spinner is drawn: spinners may be nested.
 static SPINS: AtomicBool = AtomicBool::new(false);
 
-/// Drawn until it is dropped.
+/// A spinner, drawn until it is dropped.
 struct Spinner(ProgressBar);
 
 impl Spinner {
@@ -104,7 +104,7 @@ impl Spinner {
         if SPINS.swap(true, Ordering::Relaxed) {
             return None;
         }
-        // Draws nothing where standard error is no terminal.
+        // Draws nothing if standard error is not a terminal.
         let spinner = ProgressBar::new_spinner().with_message(what);
         spinner.enable_steady_tick(Duration::from_millis(100));
         Some(Spinner(spinner))

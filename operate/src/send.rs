@@ -1,5 +1,5 @@
-//! Sends the transactions of a plan up to the first transaction that fails: one after the other, or several at a time where
-//! they are independent.
+//! Sends the transactions of a plan up to the first failure: one after the other, or several at a time if they are
+//! independent.
 
 mod concurrent;
 
@@ -15,14 +15,13 @@ use crate::{
     undo::{Found, find, refuse_earlier, undo},
 };
 
-/// Refuses a plan that is to be done as a whole where a part is refused for certain: before anything is sent, and
-/// so before anything has to be taken back.
+/// Checks a plan that must be done as a whole before anything is sent: each transaction is simulated.
 pub async fn check(executor: &impl Executor, plan: &Plan) -> Result<(), Failure> {
     rehearse(executor, plan, &mut Vec::new()).await?;
     refuse_earlier(executor, &plan.steps).await
 }
 
-/// Sends the transactions of a plan. What took effect stands in `done`, after a failure too.
+/// Sends the transactions of a plan. `done` gets each that took effect, before a failure too.
 pub async fn send(executor: &impl Executor, plan: &Plan, done: &mut Vec<Transaction>) -> Result<(), Failure> {
     if plan.is_independent() {
         return concurrent::send(executor, plan, done).await;
@@ -40,7 +39,7 @@ pub async fn send(executor: &impl Executor, plan: &Plan, done: &mut Vec<Transact
         let Err(error) = sent else { continue };
         if plan.is_undone() {
             let late = match &error {
-                // Leases that are there were opened, whatever the node says of the transaction.
+                // The leases exist, so the transaction took effect, whatever the RPC node reports.
                 Failure::Unknown { copies } if find(executor, step).await == Found::Ours => Some(copies),
                 _ => None,
             };
@@ -60,7 +59,7 @@ pub async fn send(executor: &impl Executor, plan: &Plan, done: &mut Vec<Transact
     Ok(())
 }
 
-/// Simulates the transactions of a plan, each as if it were the first; none that builds on one before it.
+/// Simulates each transaction of a plan as if it were the first, except those that build on another.
 pub async fn rehearse(
     executor: &impl Executor,
     plan: &Plan,
@@ -82,7 +81,7 @@ pub async fn rehearse(
     Ok(())
 }
 
-/// Sends a step again until its lease is settled, as long as that goes on.
+/// Sends a step again until its lease is settled or makes no more progress.
 async fn repeat(executor: &impl Executor, step: &Step, done: &mut Vec<Transaction>) -> Result<(), Failure> {
     let Some(Again { lease: address, most }) = step.again else { return Ok(()) };
     let mut before = 0;
@@ -92,11 +91,11 @@ async fn repeat(executor: &impl Executor, step: &Step, done: &mut Vec<Transactio
             return Ok(());
         }
         if lease.settled <= before {
-            // The node is behind, or nothing is left to do now.
+            // The RPC node is behind, or no more can be settled now.
             break;
         }
         before = lease.settled;
-        print_stderr(format!("{before} of {} machines are settled: sending it again", lease.machines));
+        print_stderr(format!("{before} of {} machines are settled: sending again", lease.machines));
         let receipt = executor.send(&step.instructions).await?;
         done.push(Transaction::confirmed(&step.what, &receipt));
     }

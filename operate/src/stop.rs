@@ -1,4 +1,4 @@
-//! What stops a command from outside.
+//! Ctrl-C and other signals that stop a command.
 
 use std::{
     io::{self, IsTerminal},
@@ -14,19 +14,19 @@ use crate::{
     text::print_stderr,
 };
 
-/// What Ctrl-C does: it ends the process, as at its start.
+/// Ctrl-C ends the process: the state at the start.
 const ENDS: u8 = 0;
-/// A command hears it.
+/// A command handles Ctrl-C.
 const HEARD: u8 = 1;
-/// It ends the process, which may have sent something that can't be taken back.
+/// Ctrl-C ends the process, which may have sent something.
 const ENDS_LATE: u8 = 2;
-/// It is ending the process.
+/// Ctrl-C is ending the process.
 const ENDING: u8 = 3;
 
 static DOES: AtomicU8 = AtomicU8::new(ENDS);
 
-/// From here on, Ctrl-C ends the process with the exit code that is told for it, also while it waits for an answer
-/// to a question, until a command hears it. To be called where the runtime runs.
+/// From here on, Ctrl-C ends the process with its exit code, also while it asks for confirmation, until a command
+/// handles it. Call it within the runtime.
 pub fn end_until_heard() {
     #[cfg(unix)]
     let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return };
@@ -36,7 +36,7 @@ pub fn end_until_heard() {
         #[cfg(not(unix))]
         let interrupted = tokio::signal::ctrl_c().await.is_ok();
         if let Some((code, text)) = ending(&DOES).filter(|_| interrupted) {
-            // What stands there is a question, or the terminal's echo of the key.
+            // A question or the terminal's echo of the key is on this line.
             let line_break = if io::stderr().is_terminal() { "\n" } else { "" };
             print_stderr(format!("{line_break}leasehold: {text}"));
             exit(code.into());
@@ -44,7 +44,7 @@ pub fn end_until_heard() {
     });
 }
 
-/// How Ctrl-C ends the process; nothing where a command hears it. No command begins to hear it afterwards.
+/// How Ctrl-C ends the process, `None` if a command handles it. Afterwards no command can start to handle it.
 fn ending(does: &AtomicU8) -> Option<(u8, String)> {
     let ends = |does| (does != HEARD).then_some(ENDING);
     let did = does.fetch_update(Ordering::SeqCst, Ordering::SeqCst, ends).ok()?;
@@ -54,13 +54,12 @@ fn ending(does: &AtomicU8) -> Option<(u8, String)> {
     })
 }
 
-/// From here on Ctrl-C ends the process by itself no more: whoever calls this hears it. Fails where it has already
-/// ended it.
+/// From here on the caller handles Ctrl-C. Fails if Ctrl-C is ending the process already.
 pub fn hear() -> io::Result<()> {
     turn(&DOES, HEARD)
 }
 
-/// From here on Ctrl-C ends the process with word that something may have been sent.
+/// From here on Ctrl-C ends the process with a message that something may have been sent.
 pub fn sends() -> io::Result<()> {
     turn(&DOES, ENDS_LATE)
 }
@@ -71,8 +70,7 @@ fn turn(does: &AtomicU8, to: u8) -> io::Result<()> {
     turned.map(|_| ()).map_err(|_| io::ErrorKind::Interrupted.into())
 }
 
-/// Ctrl-C, and where the system has them, the end of the session or of the process: from here on they end
-/// nothing by themselves.
+/// Handles Ctrl-C, and on Unix SIGTERM and SIGHUP.
 pub struct Stop {
     #[cfg(unix)]
     signals: [Signal; 3],
@@ -105,7 +103,7 @@ impl Stop {
     /// Waits for the next of them.
     #[cfg(not(unix))]
     pub async fn next(&mut self) {
-        // Where it can't be waited for, it ends the process.
+        // If it can't be waited for, it ends the process.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// Things in one line, where they may be thousands.
+/// Most items in one line, of lists that may have thousands.
 const MOST: usize = 12;
 
-/// Rows below a head. Columns are as wide as their widest text.
+/// Rows below a header. Columns are as wide as their widest text.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     columns: Vec<Column>,
@@ -19,7 +19,7 @@ struct Column {
 }
 
 impl Table {
-    /// A table with these heads; numbers stand under heads that begin with `>`, to the right.
+    /// A table with these headers. `>` before a header aligns its column to the right.
     pub fn new(heads: &[&'static str]) -> Self {
         let column = |head: &&'static str| match head.strip_prefix('>') {
             Some(head) => Column { head, right: true },
@@ -63,17 +63,17 @@ pub fn labelled<'a>(lines: impl IntoIterator<Item = (&'a str, String)>) -> Strin
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A number of things, whose plural ends in s.
+/// A count with its noun, whose plural ends in s.
 pub fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Slots in order, as people write them: 0-11, 14.
+/// Slots as ranges: 0-11, 14.
 pub fn joined(slots: &[u16]) -> String {
     runs(slots).iter().map(run).collect::<Vec<_>>().join(", ")
 }
 
-/// The same of slots that may be thousands: "slots 0-11, 14 and 40 more".
+/// Slots as ranges, of which there may be thousands: "slots 0-11, 14 and 40 more".
 pub fn some_slots(of: &[u16]) -> String {
     let runs = runs(of);
     let Some((shown, rest)) = runs.split_at_checked(MOST).filter(|(_, rest)| !rest.is_empty()) else {
@@ -83,7 +83,7 @@ pub fn some_slots(of: &[u16]) -> String {
     format!("slots {} and {more} more", shown.iter().map(run).collect::<Vec<_>>().join(", "))
 }
 
-/// Texts with commas, the first of them where they are many.
+/// Texts with commas, cut if there are many.
 pub fn some(texts: &[String]) -> String {
     match texts.split_at_checked(MOST).filter(|(_, rest)| !rest.is_empty()) {
         Some((shown, rest)) => format!("{} and {} more", shown.join(", "), rest.len()),
@@ -91,7 +91,7 @@ pub fn some(texts: &[String]) -> String {
     }
 }
 
-/// Slots that follow each other: the first and the last of each run.
+/// First and last slot of each range.
 fn runs(slots: &[u16]) -> Vec<(u16, u16)> {
     let mut runs: Vec<(u16, u16)> = Vec::new();
     for slot in slots {
@@ -111,7 +111,7 @@ fn run((first, last): &(u16, u16)) -> String {
     }
 }
 
-/// The same with what they are: "slot 7", "slots 0-11, 14".
+/// Slots as ranges with their noun: "slot 7", "slots 0-11, 14".
 pub fn slots(slots: &[u16]) -> String {
     format!("slot{} {}", if slots.len() == 1 { "" } else { "s" }, joined(slots))
 }

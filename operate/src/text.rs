@@ -1,8 +1,7 @@
-//! What comes from outside, as it may be shown: errors of RPC nodes, logs of programs, answers of servers, files.
+//! Sanitises untrusted text: errors of RPC nodes, logs of programs, answers of servers, files.
 //!
-//! What is told on standard error goes through [`shown`] where it is printed, so nobody takes hold of a terminal, and
-//! no key in a URL is told. Results on standard output go through [`clean`], or as JSON through [`escaped`], which
-//! leave URLs as they are: they are what was asked for, and none is the RPC node's.
+//! Standard error goes through [`shown`], which removes control characters and keys in URLs. Standard output goes
+//! through [`clean`], or as JSON through [`escaped`], which keep URLs: results have none of the RPC node.
 
 mod mistake;
 
@@ -13,9 +12,9 @@ use url::Url;
 
 pub use self::mistake::{mistake, quoted, toml_mistake};
 
-/// Whether a character takes hold of a terminal, turns the direction of text, or isn't seen at all.
+/// Whether a character controls the terminal, changes the direction of text, or is invisible.
 fn is_hidden(character: char) -> bool {
-    // Letters and marks that are drawn as nothing: joiner, fillers of Hangul, selectors of variants.
+    // Invisible letters and marks: joiner, Hangul fillers, variation selectors.
     let blank = matches!(
         character,
         '\u{034f}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}'
@@ -31,17 +30,17 @@ fn is_hidden(character: char) -> bool {
         )
 }
 
-/// Text of one line.
+/// Sanitises text of one line.
 pub fn line(text: &str) -> String {
     text.chars().filter(|character| !is_hidden(*character)).collect()
 }
 
-/// Text of any number of lines.
+/// Sanitises text of several lines.
 pub fn clean(text: &str) -> String {
     text.chars().filter(|character| *character == '\n' || !is_hidden(*character)).collect()
 }
 
-/// JSON whose texts hold no such characters as they are: only texts can, and there they can be written so.
+/// Escapes hidden characters in JSON, where only strings can have them.
 pub fn escaped(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
@@ -56,7 +55,7 @@ pub fn escaped(json: &str) -> String {
     escaped
 }
 
-/// A sentence as it is printed for people: without hidden characters, and with URLs as [`url`] has them.
+/// Sanitises a sentence for people, with URLs as by [`url`].
 pub fn shown(text: &str) -> String {
     let text = clean(text);
     let (mut shown, mut rest) = (String::with_capacity(text.len()), text.as_str());
@@ -80,7 +79,7 @@ pub fn shown(text: &str) -> String {
                 shown.push_str(&url(&parsed));
                 shown.push_str(text.get(plain.len()..).unwrap_or_default());
             }
-            // Whatever it is, it may hold a key.
+            // It may hold a key.
             Err(_) => shown.push_str("<URL>"),
         }
         rest = after;
@@ -89,7 +88,7 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// A URL as it may be repeated: those of RPC providers hold keys in user names, paths and queries.
+/// A URL without what may be a key: RPC providers put keys in user names, paths and queries.
 pub fn url(url: &Url) -> String {
     let plain = url.path() == "/"
         && url.query().is_none()
@@ -106,7 +105,7 @@ pub fn url(url: &Url) -> String {
     }
 }
 
-/// Tells somebody something on standard error, and goes on where nobody is left to read it.
+/// Prints a line on standard error, and ignores failures to write.
 pub fn print_stderr(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr(), "{}", shown(text.as_ref()));
 }

@@ -1,4 +1,4 @@
-//! Rounds as people read time.
+//! Times of rounds.
 
 use chrono::{DateTime, SecondsFormat};
 
@@ -7,7 +7,7 @@ pub fn start_of(round_secs: u32, round: u32) -> i64 {
     i64::from(round_secs).saturating_mul(i64::from(round))
 }
 
-/// A Unix second in RFC 3339; as it is, where no calendar goes so far.
+/// A Unix second in RFC 3339, or as a number if it is out of range.
 pub fn rfc3339(secs: i64) -> String {
     let time = DateTime::from_timestamp(secs, 0);
     time.map_or_else(|| secs.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))

@@ -10,15 +10,15 @@ use solana_signature::Signature;
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Transaction {
     pub what: String,
-    /// Nothing in a dry run, and where one of several copies took effect.
+    /// `None` in a dry run, and if one of several copies took effect.
     pub signature: Option<String>,
-    /// Signatures of copies, of which one took effect that nobody knows.
+    /// Signatures of copies, of which one took effect.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<String>,
     pub slot: Option<String>,
-    /// Lamports; nothing where the node didn't tell.
+    /// Lamports, `None` if the RPC node did not report them.
     pub fee: Option<String>,
-    /// Nothing where the node didn't tell, or it could not be simulated.
+    /// `None` if the RPC node did not report them, or it could not be simulated.
     pub compute_units: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl Transaction {
         Transaction { compute_units: Some(units.to_string()), ..Transaction::untried(what) }
     }
 
-    /// One that can't be simulated.
+    /// A transaction that can't be simulated.
     pub fn untried(what: &str) -> Self {
         let (signature, slot, fee, compute_units) = (None, None, None, None);
         Transaction { what: what.to_owned(), signature, copies: Vec::new(), slot, fee, compute_units }
@@ -42,12 +42,12 @@ impl Transaction {
         }
     }
 
-    /// One of which only what it did is known.
+    /// A transaction known by its effect only.
     pub fn found(what: &str, signature: Signature) -> Self {
         Transaction { signature: Some(signature.to_string()), ..Transaction::untried(what) }
     }
 
-    /// One of which only what it did is known, and that it is one of these copies.
+    /// One of several copies, known by its effect only.
     pub fn one_of(what: &str, copies: &[Signature]) -> Self {
         match copies {
             [signature] => Transaction::found(what, *signature),

@@ -1,4 +1,4 @@
-//! Takes back what a plan opened, where a later step of it fails.
+//! Undoes the steps of a plan that opened leases if a later step fails.
 
 pub mod cost;
 
@@ -19,31 +19,31 @@ use crate::{
     transaction::Transaction,
 };
 
-/// How many times a lease is looked for that was confirmed: the node may be behind.
-const LOOKS: u32 = 10;
+/// How many times a confirmed lease is polled for: the RPC node may be behind.
+const POLLS: u32 = 10;
 
-/// What there is where a step opens its leases.
+/// What exists at the addresses of a step's leases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The leases of the step: it took effect.
     Ours,
-    /// Another's lease in place of one: it can't take effect any more.
+    /// Somebody else's lease instead of one of them: the step can no longer take effect.
     Others,
-    /// Nothing, or no answer: it may still take effect.
+    /// Nothing, or no answer: the step may still take effect.
     Nothing,
 }
 
-/// What became of the leases of steps.
+/// What became of the leases of undone steps.
 #[derive(Debug, Default)]
 struct Fates {
-    /// Payment units at most that those cost that are cancelled.
+    /// Most payment units that the cancelled ones cost.
     cost: u64,
     open: Vec<Pubkey>,
     unknown: Vec<Pubkey>,
 }
 
-/// Refuses a plan of which a lease is there before anything is sent: it is another's, or the same wallet's by
-/// another command, and must not be taken for one that the plan opens.
+/// Refuses a plan if one of its leases exists before anything is sent: somebody else opened it, or another command of
+/// this wallet, and it must not be mistaken for one of the plan.
 pub async fn refuse_earlier(executor: &impl Executor, steps: &[Step]) -> Result<(), Failure> {
     for address in steps.iter().filter_map(|step| step.undo.as_ref()).flat_map(|undo| &undo.leases) {
         if executor.lease(*address).await?.is_some() {
@@ -53,7 +53,7 @@ pub async fn refuse_earlier(executor: &impl Executor, steps: &[Step]) -> Result<
     Ok(())
 }
 
-/// Whether a step of which the node said nothing took effect.
+/// Finds out whether a step took effect whose end the RPC node did not report.
 pub async fn find(executor: &impl Executor, step: &Step) -> Found {
     let Some(undo) = &step.undo else { return Found::Nothing };
     let mut found = Found::Ours;
@@ -71,8 +71,8 @@ fn is_ours(lease: &Lease, undo: &Undo) -> bool {
     lease.owner == undo.owner && lease.buyer == undo.owner && lease.cluster == Some(undo.group)
 }
 
-/// Takes back the steps that took effect before one failed, the last first, and that one too where it took
-/// effect after all. Returns what is to be told.
+/// Undoes the steps before the failed one, the last first, and the failed one too if it took effect after all. Returns
+/// the failure to report.
 pub async fn undo(
     executor: &impl Executor,
     before: &[Step],
@@ -88,7 +88,7 @@ pub async fn undo(
         take_back(executor, undo, &mut fates, done).await;
     }
     let error = match error {
-        // It had some time meanwhile.
+        // It may have arrived meanwhile.
         Failure::Unknown { copies } => match find(executor, step).await {
             Found::Ours => {
                 undone = true;
@@ -99,7 +99,7 @@ pub async fn undo(
                 ))
             }
             Found::Others => Failure::Refused(format!(
-                "transaction {} came too late, since somebody has opened a lease: try again",
+                "transaction {} came too late, somebody else opened a lease: try again",
                 names(&copies)
             )),
             Found::Nothing => {
@@ -121,18 +121,17 @@ pub async fn undo(
     Failure::Undone { error, cost: last.deposit.token.money(cost), flags }
 }
 
-/// A transaction by the signatures of its copies.
+/// Names a transaction by the signatures of its copies.
 fn names(copies: &[Signature]) -> String {
     copies.iter().map(Signature::to_string).collect::<Vec<_>>().join(" or ")
 }
 
-/// Cancels the leases of a step that took effect: none that is not seen to be open and of the step, whatever the
-/// node said of the transaction.
+/// Cancels the leases of a step: only those that are seen to be open and of the step, whatever the RPC node reported.
 async fn take_back(executor: &impl Executor, undo: &Undo, fates: &mut Fates, done: &mut Vec<Transaction>) {
     let (mut leaving, mut instructions) = (Vec::new(), Vec::new());
     let mut costs = Vec::new();
     for (address, cancel) in undo.leases.iter().zip(&undo.instructions) {
-        match look(executor, *address).await {
+        match poll(executor, *address).await {
             Some(lease) if !is_ours(&lease, undo) => fates.unknown.push(*address),
             Some(lease) if lease.state == LeaseState::Open => {
                 leaving.push(*address);
@@ -153,7 +152,7 @@ async fn take_back(executor: &impl Executor, undo: &Undo, fates: &mut Fates, don
                 (Ok(Some(lease)), _) if lease.state != LeaseState::Open => {
                     costs.push(of_cancelled(&lease).ok());
                 }
-                // A node that is behind what it confirmed doesn't know what it costs.
+                // The RPC node is behind what it confirmed, so the cost is unknown.
                 (_, Ok(_)) => costs.push(None),
                 (Ok(Some(_)), Err(error)) => {
                     print_stderr(format!("Not done: {error}"));
@@ -167,9 +166,9 @@ async fn take_back(executor: &impl Executor, undo: &Undo, fates: &mut Fates, don
     fates.cost = fates.cost.saturating_add(cost.unwrap_or(undo.deposit.amount));
 }
 
-/// A lease that was opened, from a node that may be behind. Nothing where it does not tell.
-async fn look(executor: &impl Executor, address: Pubkey) -> Option<Lease> {
-    for _ in 1..LOOKS {
+/// Polls for a lease that was opened. `None` if the RPC node does not have it.
+async fn poll(executor: &impl Executor, address: Pubkey) -> Option<Lease> {
+    for _ in 1..POLLS {
         if let Ok(Some(lease)) = executor.lease(address).await {
             return Some(lease);
         }

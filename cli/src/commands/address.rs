@@ -18,7 +18,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Prints the wallet's address. Nothing is asked of the network.
+/// Prints the wallet's address, without the network.
 pub fn run(settings: &Settings) -> Result<(), Failure> {
     settings.output.print(&Address { address: settings.wallet()?.pubkey().to_string() })
 }

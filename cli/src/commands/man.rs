@@ -21,7 +21,7 @@ use leasehold_operate::{
 
 #[derive(Args)]
 pub struct ManArgs {
-    /// Folder to write to; it is made where there is none.
+    /// Folder to write to; it is created if missing.
     #[arg(value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 }
@@ -46,7 +46,7 @@ pub fn run(args: &ManArgs, command: Command, output: Format) -> Result<(), Failu
     let failed = |error| Failure::File { path: dir.clone(), error };
     let pages = write(&args.dir, command).map_err(failed)?;
     let written = Written { dir, pages };
-    // For people it is news and no data: the pages are the data.
+    // For people this is a message, not data: the pages are the data.
     if output == Format::Display {
         print_stderr(written.to_string());
         return Ok(());
@@ -93,7 +93,7 @@ fn page(man: &Man, command: &Command) -> io::Result<Vec<u8>> {
     roff.control("SH", ["ENVIRONMENT"]);
     for argument in command.get_arguments() {
         let (Some(variable), Some(flag)) = (argument.get_env(), argument.get_long()) else { continue };
-        let instead = format!("Instead of --{flag}, which comes first.");
+        let instead = format!("Used if --{flag} is not given.");
         let variable = bold(variable.to_string_lossy());
         roff.control("TP", []).text([variable]).text([roman(instead)]);
     }
@@ -145,8 +145,7 @@ mod tests {
                 assert!(page.contains(&format!("--{flag}")), "{name} says nothing of --{flag}");
             }
         }
-        for expected in [".SH \"EXIT STATUS\"", "fB4fR\nnobody agreed", "fBLEASEHOLD_URLfR\nInstead of --url"]
-        {
+        for expected in [".SH \"EXIT STATUS\"", "fB4fR\nnot confirmed", "fBLEASEHOLD_URLfR\nUsed if --url"] {
             assert!(page.contains(expected), "{name} lacks {expected:?}: {page}");
         }
         for below in command.get_subcommands() {
@@ -171,7 +170,7 @@ mod tests {
         assert!(own.contains("--machines") && !own.contains("--keypair") && global.contains("--keypair"));
         let list = read(&dir, "leasehold-machine-list.1");
         assert!(list.contains(".PP\n.nf\n[[machine]]\nnode_key = "), "{list}");
-        assert!(read(&dir, "leasehold-machine-detect.1").contains("fBLEASEHOLD_NVIDIA_SMIfR\nInstead"));
+        assert!(read(&dir, "leasehold-machine-detect.1").contains("fBLEASEHOLD_NVIDIA_SMIfR\nUsed if"));
     }
 
     #[test]

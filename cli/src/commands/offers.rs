@@ -1,4 +1,4 @@
-//! `leasehold offers`: what is free on a market.
+//! `leasehold offers`: free machines of a market.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -29,14 +29,13 @@ pub struct OffersArgs {
     pub market: MarketArgs,
     #[command(flatten)]
     pub criteria: CriteriaArgs,
-    /// Only machines that are promised for at least so long from the next round on [default: the market's shortest
-    /// lease]
+    /// Only machines that are committed for this long from the next round on [default: the market's shortest lease]
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Option<Length>,
-    /// What comes first.
+    /// Sort by this column.
     #[arg(long, value_name = "COLUMN", default_value = "price")]
     pub sort: Sort,
-    /// Show so many lines at most.
+    /// Most lines to print.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
 }
@@ -109,7 +108,7 @@ pub async fn run(chain: &Chain, args: OffersArgs) -> Result<(), Failure> {
     chain.settings.output.print(&found)
 }
 
-/// Machines that a lease from the next round on could have, were the market not paused.
+/// Machines that a lease from the next round on could get, whether or not the market is paused.
 pub fn offers(
     market: &MarketView,
     boards: &[BoardView],
@@ -182,7 +181,7 @@ impl Offers {
 impl fmt::Display for Offers {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.offers.is_empty() {
-            return f.write_str("Nothing is free that fits.");
+            return f.write_str("No free machine fits.");
         }
         let mut table = Table::new(&[
             "CLASS",
@@ -210,8 +209,8 @@ impl fmt::Display for Offers {
                 if line.metered { "yes" } else { "no" }.to_owned(),
             ]);
         }
-        let free = if self.machines == 1 { "machine is" } else { "machines are" };
-        write!(f, "{table}\n{} {free} free that fit.", self.machines)
+        let free = if self.machines == 1 { "machine fits" } else { "machines fit" };
+        write!(f, "{table}\n{} free {free}.", self.machines)
     }
 }
 

@@ -28,25 +28,25 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub struct Quoted {
     pub fits: bool,
-    /// What was asked for, a lease on each of these boards; none where it doesn't fit.
+    /// A lease on each of these boards, which together meet the request. Empty if it can't be met.
     pub offers: Vec<Offer>,
-    /// To be deposited for all, and of that, what comes back where all are cancelled in their first round.
+    /// The deposit for all, and what comes back of it if all are cancelled in their first round.
     pub total: Option<Money>,
     pub refundable: Option<Money>,
-    /// What could be had instead, the cheapest first.
+    /// Fallback offers, the cheapest first.
     pub alternatives: Vec<Instead>,
     /// What the machines of all boards are.
     #[serde(skip)]
     kinds: Vec<NamedKind>,
 }
 
-/// A lease on each of some boards, which together are what was asked for.
+/// A lease on each of some boards, which together meet the request.
 #[derive(Debug, Serialize)]
 pub struct Offers {
     pub offers: Vec<Offer>,
     /// To be deposited for all.
     pub total: Money,
-    /// Of that, what comes back where all are cancelled in their first round.
+    /// What comes back of it if all are cancelled in their first round.
     pub refundable: Money,
     /// What the machines of all boards are.
     #[serde(skip)]
@@ -71,13 +71,13 @@ pub struct Offer {
     pub end: String,
     /// To be deposited.
     pub total: Money,
-    /// Of that, what comes back where the lease is cancelled in its first round.
+    /// What comes back of it if the lease is cancelled in its first round.
     pub refundable: Money,
 }
 
 #[derive(Debug, Serialize)]
 pub struct Instead {
-    /// How it differs from what was asked for.
+    /// How it differs from the request.
     pub instead: String,
     /// Of all boards.
     pub machines: usize,
@@ -186,7 +186,7 @@ impl fmt::Display for Offer {
             ("Rounds:", format!("{} ({} to {})", self.rounds, self.from, self.until.saturating_sub(1))),
             ("Time:", format!("{} to {}", self.start, self.end)),
             ("Total:", self.total.to_string()),
-            ("Refundable:", format!("{} where cancelled in its first round", self.refundable)),
+            ("Refundable:", format!("{} if cancelled in its first round", self.refundable)),
         ]);
         f.write_str(&labelled(lines))
     }
@@ -236,7 +236,7 @@ fn table(
         lines.push(("Time:", format!("{} to {}", offer.start, offer.end)));
     }
     lines.push(("Total:", total.to_string()));
-    lines.push(("Refundable:", format!("{refundable} where cancelled in its first round")));
+    lines.push(("Refundable:", format!("{refundable} if cancelled in its first round")));
     write!(f, "{table}\n\n{}", labelled(lines))
 }
 
@@ -250,9 +250,9 @@ impl fmt::Display for Quoted {
             _ => {}
         }
         if self.alternatives.is_empty() {
-            return f.write_str("Nothing like it can be had now.");
+            return f.write_str("Not available, and no fallback offers.");
         }
-        f.write_str("It can't be had now. Instead:")?;
+        f.write_str("Not available. Fallback offers:")?;
         for Instead { instead, brief, offers, .. } in &self.alternatives {
             let boards: Vec<_> = offers.offers.iter().map(|offer| offer.board.to_string()).collect();
             let board = if boards.len() == 1 { "board" } else { "boards" };

@@ -1,4 +1,4 @@
-//! `leasehold receipt`: proves that an answer came from a machine of the market, for a price, at a time.
+//! `leasehold receipt`: proves which machine of the market answered, when and at what price.
 
 mod convict;
 mod demand;

@@ -37,7 +37,7 @@ pub fn plan(
     }
     if let Some(authority) = file.authority()?.filter(|authority| *authority != wallet) {
         return Err(Failure::Refused(format!(
-            "whoever creates a market becomes its authority: that is to be {authority}, and {wallet} signs"
+            "the creator of a market becomes its authority: the file names {authority}, but {wallet} signs"
         )));
     }
     let params = file.params.params(payment, stake)?;
@@ -54,14 +54,14 @@ pub fn plan(
     Ok(plan.creates(8 + Market::INIT_SPACE).creates(VAULT).step("create market", vec![create]))
 }
 
-/// Adds who may freeze accounts of a mint, vaults among them.
+/// Adds the mint's freeze authority, which can freeze vaults too.
 fn freeze(plan: Plan, name: &'static str, mint: &MintInfo) -> Plan {
     let authority = mint.freeze_authority.map(|authority| authority.to_string());
     let text = authority.clone().unwrap_or_else(|| "none".to_owned());
     plan.fact_as("Freeze authority:", name, text, authority)
 }
 
-/// Adds what nobody can change later. Programs read the rules as the file has them.
+/// Adds what can't be changed later.
 fn fixed(plan: Plan, timelock_secs: u32, rules: RoundRules) -> Plan {
     let RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds } = rules;
     let value = json!({

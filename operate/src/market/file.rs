@@ -1,4 +1,4 @@
-//! A market as a file describes it.
+//! The file that describes a market.
 
 use std::path::Path;
 
@@ -10,20 +10,19 @@ use solana_pubkey::Pubkey;
 use super::params::ParamsFile;
 use crate::{failure::Failure, text::toml_mistake};
 
-/// Reads a file in TOML.
+/// Reads a TOML file.
 pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     let text =
         std::fs::read_to_string(path).map_err(|error| Failure::File { path: path.to_owned(), error })?;
-    toml::from_str(&text).map_err(|error| {
-        Failure::Input(format!("{} can't be used: {}", path.display(), toml_mistake(&error, &text)))
-    })
+    toml::from_str(&text)
+        .map_err(|error| Failure::Input(format!("{}: {}", path.display(), toml_mistake(&error, &text))))
 }
 
-/// A market to be, in TOML: what `market create` and `deploy` read.
+/// Description of a market in TOML, which `market create` and `deploy` read.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MarketFile {
-    /// Number of the market, free to choose while nobody has it.
+    /// Number of the market, any that is not taken.
     pub id: u64,
     /// Wallet that is the market's authority [default: whoever creates it or deploys to it]
     #[serde(default)]
@@ -33,7 +32,7 @@ pub struct MarketFile {
     pub stake_mint: String,
     /// Seconds between announcing parameters and applying them.
     pub timelock_secs: u32,
-    /// How many boards `deploy` sees to at least; `market create` makes none.
+    /// Fewest boards: `deploy` creates what is missing, `market create` creates none.
     #[serde(default)]
     pub boards: u32,
     pub rules: Rules,
@@ -41,10 +40,10 @@ pub struct MarketFile {
 }
 
 impl MarketFile {
-    /// The wallet that the file has for the market's authority.
+    /// The wallet that the file names as the market's authority.
     pub fn authority(&self) -> Result<Option<Pubkey>, Failure> {
         let wrong =
-            |text: &String| Failure::Input(format!("authority {text:?} is no wallet: give its address"));
+            |text: &String| Failure::Input(format!("invalid authority {text:?}: give a wallet's address"));
         self.authority.as_ref().map(|text| text.parse().map_err(|_| wrong(text))).transpose()
     }
 
@@ -53,7 +52,7 @@ impl MarketFile {
         Ok([mint(&self.payment_mint)?, mint(&self.stake_mint)?])
     }
 
-    /// The market that is to be, whose mints were read.
+    /// The market, with the token programs of its mints.
     pub fn reference(&self, payments: &MintInfo, stakes: &MintInfo) -> Result<MarketRef, Failure> {
         let [payment, stake] = self.mints()?;
         let market = MarketRef::new(self.id, payment, stake);
@@ -68,7 +67,7 @@ impl From<Rules> for RoundRules {
     }
 }
 
-/// How rounds are voted on: never changed.
+/// Rules of rounds and votes, which never change.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
@@ -80,5 +79,5 @@ pub struct Rules {
 }
 
 fn mint(text: &str) -> Result<Pubkey, Failure> {
-    text.parse().map_err(|_| Failure::Input(format!("{text:?} is no mint: give its address")))
+    text.parse().map_err(|_| Failure::Input(format!("invalid mint {text:?}: give its address")))
 }

@@ -1,4 +1,4 @@
-//! A market's parameters as a file has them.
+//! The file that describes a market's parameters.
 
 use leasehold::{
     math::slashing::SlashSplit,
@@ -71,7 +71,7 @@ impl ParamsFile {
         }
     }
 
-    /// The same as the program takes them, which it would not refuse in themselves.
+    /// The parameters for the program, which are valid by its rules.
     pub fn params(&self, payment: Token, stake: Token) -> Result<Params, Failure> {
         let Split { buyer_bps, burn_bps, market_bps, caller_bps } = self.split;
         let params = Params {
@@ -92,7 +92,7 @@ impl ParamsFile {
         Ok(params)
     }
 
-    /// What is not as in `old`, each with what it was. No class of `old` is left out.
+    /// Changes from `old`.
     pub fn changes(&self, old: &ParamsFile) -> Vec<Change> {
         let change = |(new, old): (Line, Line)| {
             let text = format!("{} (was {})", new.text, old.text);
@@ -107,7 +107,7 @@ impl ParamsFile {
         changes
     }
 
-    /// The same for people, and for programs as a file has them.
+    /// The parameters in words, and for programs as in a file.
     pub fn lines(&self) -> Vec<Line> {
         let class = |class: &Class| format!("{} (weight {})", class.name, class.weight_bps);
         let classes = self.classes.iter().map(class).collect::<Vec<_>>().join(", ");
@@ -178,15 +178,14 @@ pub struct Line {
     pub value: Value,
 }
 
-/// What becomes of a line, and what programs knew it as before.
+/// A changed line, with its value before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub line: Line,
     pub was: Value,
 }
 
-/// What becomes of a market's classes, which go by their places: what is new, and what is another by name or
-/// weight.
+/// Changes of the classes: new ones, and those with another name or weight.
 fn class_changes(new: &[Class], old: &[Class]) -> String {
     let change = |(place, class): (usize, &Class)| match old.get(place) {
         None => Some(format!("adds {} (weight {})", class.name, class.weight_bps)),
@@ -205,10 +204,13 @@ impl Class {
         let bytes = self.name.as_bytes();
         let place = name.get_mut(..bytes.len()).filter(|_| !bytes.is_empty());
         let place = place.ok_or_else(|| {
-            Failure::Input(format!("class name {:?} has not 1 to 16 bytes: choose another", line(&self.name)))
+            Failure::Input(format!(
+                "class name {:?} does not have 1 to 16 bytes: choose another",
+                line(&self.name)
+            ))
         })?;
         if !self.name.chars().all(is_of_names) || self.name.trim() != self.name {
-            let text = "has other characters than those of ASCII, or blanks at its ends";
+            let text = "has characters other than printable ASCII, or spaces at its ends";
             return Err(Failure::Input(format!("class name {:?} {text}: choose another", line(&self.name))));
         }
         place.copy_from_slice(bytes);

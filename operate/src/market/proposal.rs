@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{failure::Failure, plan::Plan, time::rfc3339};
 
-/// Announces the parameters of a file, showing what they change, or takes back what was announced.
+/// Announces the parameters of a file, showing what they change, or withdraws what was announced.
 pub fn plan_proposal(
     market: &MarketView,
     wallet: Pubkey,
@@ -22,7 +22,9 @@ pub fn plan_proposal(
     require_authority(market, &wallet)?;
     let Some(file) = file else {
         let withdraw = instruction::propose_params(&market.reference, wallet, None);
-        return Ok(about(market, "Take back parameters announced for").step("propose params", vec![withdraw]));
+        return Ok(
+            about(market, "Withdraw the parameters announced for").step("propose params", vec![withdraw])
+        );
     };
     let params = file.params(market.payment, market.stake)?;
     market.account.params.validate_successor(&params).map_err(Refusal::from)?;
@@ -31,7 +33,7 @@ pub fn plan_proposal(
     let mut plan = about(market, "Announce parameters for").fact("Can be applied:", "effective_from", from);
     let changes = file.changes(&old);
     if changes.is_empty() {
-        return Err(Failure::Refused("nothing would change: the market has these parameters".to_owned()));
+        return Err(Failure::Refused("nothing changes: the market has these parameters".to_owned()));
     }
     if let Some(pending) = &market.account.pending_params {
         let from = rfc3339(pending.effective_at);
@@ -41,7 +43,7 @@ pub fn plan_proposal(
     Ok(changed(plan, changes).step("propose params", vec![propose]))
 }
 
-/// Puts announced parameters into force, once their time has come.
+/// Applies announced parameters after the timelock.
 pub fn plan_application(market: &MarketView, now: i64) -> Result<Plan, Failure> {
     let pending = market.account.pending_params.as_ref();
     let pending = pending.ok_or(Refusal::from(LeaseholdError::NothingProposed))?;
@@ -56,7 +58,7 @@ pub fn plan_application(market: &MarketView, now: i64) -> Result<Plan, Failure> 
     Ok(plan.step("apply params", vec![apply]))
 }
 
-/// Adds what changes. Programs read what was before under `was`, by the same names.
+/// Adds the changes. JSON has the values before in `was`, by the same names.
 fn changed(plan: Plan, changes: Vec<Change>) -> Plan {
     let names: Vec<_> = changes.iter().map(|change| change.line.name).collect();
     let text = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };

@@ -1,4 +1,4 @@
-//! A market as it was read.
+//! A market as read from the chain.
 
 use leasehold::state::{HardwareClass, Market};
 use leasehold_client::{BoardRef, MarketRef, fetch::MintInfo};
@@ -6,7 +6,7 @@ use solana_pubkey::Pubkey;
 
 use crate::{amount::Token, failure::Failure, plan::market};
 
-/// A market, and the mints it deals in.
+/// A market with its mints.
 #[derive(Clone, Debug)]
 pub struct MarketView {
     pub reference: MarketRef,
@@ -39,13 +39,13 @@ impl MarketView {
         self.reference.board(index)
     }
 
-    /// Name of a hardware class, as the market has it; its number where it has none.
+    /// Name of a hardware class, or its number if it has none.
     pub fn class_name(&self, class: u16) -> String {
         let found = self.account.params.classes.get(usize::from(class)).map(name);
         found.filter(|name| !name.is_empty()).unwrap_or_else(|| class.to_string())
     }
 
-    /// Name and number of a hardware class: leases and machines go by the number.
+    /// Name and number of a hardware class. Leases and machines have the number.
     pub fn class_in_full(&self, class: u16) -> String {
         format!("{} (number {class})", self.class_name(class))
     }
@@ -65,27 +65,27 @@ impl MarketView {
                 let numbers: Vec<_> = several.iter().map(usize::to_string).collect();
                 let numbers = numbers.join(", ");
                 return Err(Failure::Input(format!(
-                    "several classes of the market look like {text:?}: name one by its number, of {numbers}"
+                    "several classes of the market match {text:?}: give a number, {numbers}"
                 )));
             }
         };
         let place = place.and_then(|place| u16::try_from(place).ok());
         place.ok_or_else(|| {
             let names: Vec<_> = classes.iter().map(name).collect();
-            Failure::Input(format!("{text:?} is no class of the market: it has {}", names.join(", ")))
+            Failure::Input(format!("unknown class {text:?}: the market has {}", names.join(", ")))
         })
     }
 }
 
-/// Name of a class without its padding. Whatever is no printable ASCII stands there as a question mark: it could
-/// hide, or look like another name.
+/// Name of a class without its padding. Other characters than printable ASCII are replaced by question marks: they
+/// could be invisible, or look like another name.
 pub fn name(class: &HardwareClass) -> String {
     let name = String::from_utf8_lossy(&class.name);
     let printable = |character| if is_of_names(character) { character } else { '?' };
     name.trim_end_matches('\0').chars().map(printable).collect()
 }
 
-/// Whether a class may have the character in its name.
+/// Whether a class name may have the character.
 pub fn is_of_names(character: char) -> bool {
     matches!(character, ' '..='~')
 }
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!((view.class("rtx 4090").unwrap(), view.class("0").unwrap()), (0, 0));
         let unknown = view.class("1").unwrap_err();
         assert_eq!(unknown.code(), 2);
-        assert!(unknown.to_string().ends_with("it has RTX 4090"), "{unknown}");
+        assert!(unknown.to_string().ends_with("the market has RTX 4090"), "{unknown}");
         let hostile = HardwareClass { name: *b"\x1b[31mred\0\0\0\0\0\0\0\0", weight_bps: 1 };
         assert_eq!(name(&hostile), "?[31mred");
     }
@@ -118,7 +118,7 @@ mod tests {
         };
         view.account.params.classes.extend([class(b"rtx 4090"), class(b"0"), class("\u{410}100".as_bytes())]);
         let unclear = view.class("RTX 4090").unwrap_err();
-        assert!(unclear.code() == 2 && unclear.to_string().ends_with("by its number, of 0, 1"), "{unclear}");
+        assert!(unclear.code() == 2 && unclear.to_string().ends_with("give a number, 0, 1"), "{unclear}");
         assert_eq!((view.class("1").unwrap(), view.class("0").unwrap()), (1, 0), "numbers are never names");
         assert!(view.class("A100").is_err(), "the letter is none of ASCII");
         assert_eq!(view.class_name(3), "?100");

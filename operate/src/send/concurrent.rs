@@ -1,4 +1,4 @@
-//! Sends or simulates transactions of which none needs another: several at a time.
+//! Sends or simulates independent transactions, several at a time.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,12 +16,11 @@ use crate::{
     transaction::Transaction,
 };
 
-/// Transactions on their way at a time: few enough for a node that many share, which is asked some five things
-/// about each.
+/// Transactions in flight at a time: few enough for a shared RPC node, with some five requests for each.
 const IN_FLIGHT: usize = 8;
 
-/// Sends the transactions of an independent plan, none after the first that fails. What took effect stands in
-/// `done` as soon as that is known, and then in the plan's order and perhaps with gaps.
+/// Sends the transactions of an independent plan, and starts none after a failure. `done` gets each that took effect as
+/// soon as that is known; at the end it is in the plan's order, perhaps with gaps.
 pub async fn send(executor: &impl Executor, plan: &Plan, done: &mut Vec<Transaction>) -> Result<(), Failure> {
     let landed = RefCell::new(&mut *done);
     let send = async |step: &Step| {
@@ -36,7 +35,7 @@ pub async fn send(executor: &impl Executor, plan: &Plan, done: &mut Vec<Transact
         match end {
             Ok(()) => {}
             Err(Failure::Unknown { copies }) => unknown.push(copies),
-            // Those that fail at once mostly fail for one reason.
+            // Several failures mostly have one reason.
             Err(error) => _ = refused.get_or_insert(error),
         }
     }
@@ -57,7 +56,7 @@ pub async fn send(executor: &impl Executor, plan: &Plan, done: &mut Vec<Transact
     Err(Failure::Partial { done, of, error: Box::new(error), unknown })
 }
 
-/// Simulates the transactions of an independent plan, each as if it were the first.
+/// Simulates each transaction of an independent plan as if it were the first.
 pub async fn simulate(
     executor: &impl Executor,
     plan: &Plan,
@@ -74,8 +73,8 @@ pub async fn simulate(
     })
 }
 
-/// Works on the steps in their order, several at a time, and takes up no more of them after a failure: those on
-/// their way are waited for. Returns how each ended that was taken up, in the order of the steps.
+/// Works on several steps at a time, in their order. After a failure it waits for those in flight and starts no more.
+/// Returns the result of each step that was started, in the order of the steps.
 async fn some_at_a_time<T>(
     steps: &[Step],
     mut progress: Progress,

@@ -1,12 +1,12 @@
-//! What is wrong with a file, in plain words and without secrets: a keypair or the configuration of a node, named by
-//! mistake, holds a secret key.
+//! Errors of files in plain words and without secrets: a keypair, or a node's configuration named by mistake, holds a
+//! secret key.
 
 use super::line;
 
 /// Longest quotation of a file in an error, in characters: longer ones may be secrets.
 const MAX_QUOTED: usize = 24;
 
-/// Why a file in TOML can't be read: line, field, what is wrong there.
+/// Why a TOML file can't be read: line, field, error.
 pub fn toml_mistake(error: &toml::de::Error, text: &str) -> String {
     let mistake = mistake(error.message());
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return mistake };
@@ -17,7 +17,7 @@ pub fn toml_mistake(error: &toml::de::Error, text: &str) -> String {
     }
 }
 
-/// Name of the field whose value begins behind this text.
+/// Name of the field whose value begins after this text.
 fn field(before: &str) -> Option<&str> {
     let name = before.trim_end_matches([' ', '\t']).strip_suffix('=')?.trim_end_matches([' ', '\t']);
     let name =
@@ -26,20 +26,20 @@ fn field(before: &str) -> Option<&str> {
     (plain && (1..=MAX_QUOTED).contains(&name.len())).then_some(name)
 }
 
-/// What a reader of files says is wrong, in plain words, without texts and without names that may be none.
+/// A parser's error in plain words, without strings and without names that may be secrets.
 pub fn mistake(message: &str) -> String {
     let message = line(message);
-    // "invalid type: string "secret", expected u8": the kind of a text is enough.
+    // "invalid type: string "secret", expected u8": the kind is enough.
     let wrong = ["invalid type: ", "invalid value: "]
         .into_iter()
         .find_map(|wrong| message.split_once(wrong))
         .and_then(|(before, rest)| Some((before, rest.rsplit_once(", expected ")?)));
     let message = match wrong {
         Some((before, (found, expected))) => {
-            // Where it stands may follow.
+            // A position may follow.
             let place = expected.find(" at line ").unwrap_or(expected.len());
             let (expected, place) = expected.split_at(place);
-            format!("{before}{} can't stand here: {}{place}", kind(found), remedy(found, expected))
+            format!("{before}{} is not allowed here: {}{place}", kind(found), remedy(found, expected))
         }
         None => message,
     };
@@ -65,7 +65,7 @@ fn kind(found: &str) -> String {
     }
 }
 
-/// The value, where it is no text and not long.
+/// The value, unless it is a string or long.
 fn value(found: &str) -> Option<&str> {
     let (_, value) = found.trim_end_matches('`').split_once('`')?;
     (value.len() <= MAX_QUOTED).then_some(value)
@@ -150,25 +150,25 @@ mod tests {
         for (text, expected) in [
             (
                 "\nnumber = 300",
-                "line 2: number: the number 300 can't stand here: give a whole number from 0 to 255",
+                "line 2: number: the number 300 is not allowed here: give a whole number from 0 to 255",
             ),
             (
                 "text = 200",
-                "line 1: text: the number 200 can't stand here: give a text in quotation marks, as \"200\"",
+                "line 1: text: the number 200 is not allowed here: give a text in quotation marks, as \"200\"",
             ),
             (
                 "flag = \"yes\"",
-                "line 1: flag: a text can't stand here: give true or false, without quotation marks",
+                "line 1: flag: a text is not allowed here: give true or false, without quotation marks",
             ),
             (
                 "parts = [{ bps = \"5\" }]",
-                "line 1: bps: a text can't stand here: give a whole number from 0 to 65535, without quotation marks",
+                "line 1: bps: a text is not allowed here: give a whole number from 0 to 65535, without quotation marks",
             ),
-            ("parts = 1", "line 1: parts: the number 1 can't stand here: give a list in brackets"),
+            ("parts = 1", "line 1: parts: the number 1 is not allowed here: give a list in brackets"),
         ] {
             assert_eq!(told(text), expected);
         }
         let yaml = serde_yaml::from_str::<File>("number: 300").unwrap_err().to_string();
-        assert!(mistake(&yaml).contains("the number 300 can't stand here: give a whole number"), "{yaml}");
+        assert!(mistake(&yaml).contains("the number 300 is not allowed here: give a whole number"), "{yaml}");
     }
 }

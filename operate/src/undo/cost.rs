@@ -1,4 +1,4 @@
-//! How long it takes to take leases back, and what it costs to leave them by then.
+//! How long an undo takes, and what cancelling costs by then.
 
 use leasehold::{
     math::{Exact, mul_div_floor, pricing},
@@ -6,21 +6,21 @@ use leasehold::{
 };
 use leasehold_client::sender::SenderOptions;
 
-/// Seconds at most until so many transactions are sent, the last in vain, and those before it are taken back, as
-/// long as the node answers: each signed copy is waited for until the sender's timeout.
+/// Most seconds for sending so many transactions, of which the last fails, and undoing those before it, while the RPC
+/// node answers: the sender waits for each signed copy until its timeout.
 pub fn longest(transactions: usize) -> u64 {
     let SenderOptions { timeout, attempts, .. } = SenderOptions::default();
     let one = timeout.as_secs().saturating_mul(attempts.into());
-    // Each once there and once back. That is one too many, for all that is asked in between.
+    // Each is sent and undone. That is one too many, which covers the requests in between.
     let sendings = u64::try_from(transactions).unwrap_or(u64::MAX).saturating_mul(2);
     one.saturating_mul(sendings)
 }
 
-/// Most payment units that it costs to leave a lease of so many rounds by `secs` seconds after it is opened, where
-/// it takes up to `deposit`: all of it where it may be over by then, or in its last round. Each machine's deposit
-/// is rounded up, and what it is paid down, so it is no less for any machines that such a deposit covers.
+/// Most payment units that cancelling costs up to `secs` seconds after opening a lease of so many rounds for up to
+/// `deposit`. All of it if the lease may be over by then, or in its last round. An upper bound for any machines: the
+/// deposit of each is rounded up, and its pay down.
 pub fn leaving_within(deposit: u64, round_secs: u32, rounds: u32, secs: u64) -> Exact<u64> {
-    // Opened in the last moment of a round, it begins with the next one.
+    // A lease that is opened at the end of a round begins with the next one.
     let served = u32::try_from(secs.div_ceil(u64::from(round_secs.max(1)))).unwrap_or(u32::MAX).max(1);
     match rounds.checked_sub(served) {
         None | Some(0) => Ok(deposit),
@@ -34,8 +34,7 @@ pub fn of_cancelled(lease: &Lease) -> Exact<u64> {
     owed(lease.deposit, terms.round_secs, terms.rounds, served, terms.cancel_secs)
 }
 
-/// The part of a deposit for the rounds until a lease's end and for leaving. Rounded down, as payments to machines
-/// are, of a deposit that was rounded up.
+/// The part of a deposit for the served rounds and for cancelling, rounded down like payments to machines.
 fn owed(deposit: u64, round_secs: u32, rounds: u32, served: u32, cancel_secs: u32) -> Exact<u64> {
     let secs = |rounds: u32| u64::from(round_secs).saturating_mul(rounds.into());
     let owed = secs(served).saturating_add(cancel_secs.into());
@@ -70,7 +69,7 @@ mod tests {
         assert_eq!(within(3_600, 24), 1_000_000 * (3_600 + 3_600) / 86_400);
         // The same day in rounds of ten seconds: 144 go by.
         assert_eq!(within(10, 8_640), 1_000_000 * (1_440 + 3_600) / 86_400);
-        // In 20 minutes of such rounds all is over before it is taken back.
+        // In 20 minutes of such rounds it is over before it is undone.
         assert_eq!(within(10, 120), 1_000_000);
         assert_eq!(within(10, 144), 1_000_000, "and the last round can't be left");
     }

@@ -87,7 +87,7 @@ async fn a_part_that_fails_has_the_others_cancelled_the_last_first() {
     );
     assert_eq!((undone.code(), done.len()), (3, 4));
     let text = undone.to_string();
-    assert!(text.contains("somebody has opened a lease since. What was opened"), "{text}");
+    assert!(text.contains("somebody has opened a lease since. The leases opened"), "{text}");
     assert!(text.contains("costs 468 of ") && text.contains("--group 5"), "{text}");
     let told = |number, part: &str| Transaction::confirmed(part, &receipt(number));
     assert_eq!(done[2..], [told(2, "cancel part 2"), told(3, "cancel part 1")]);

@@ -1,4 +1,4 @@
-//! `leasehold board`: what machines of a market are listed on.
+//! `leasehold board`: the boards that list a market's machines.
 
 mod close;
 mod show;
@@ -16,13 +16,13 @@ use solana_pubkey::Pubkey;
 
 #[derive(Subcommand)]
 pub enum BoardCommand {
-    /// Adds an empty board to a market. Anybody may, and gets the rent back when it is closed.
+    /// Adds an empty board to a market. Anybody may, and gets the rent back when the board is closed.
     Create(MarketArgs),
     /// A board's machines, seats and money.
     Show(BoardArgs),
-    /// Cuts vacant slots off a board's end: their rent goes to the suppliers that left them. Anybody may.
+    /// Removes vacant slots at a board's end; their rent goes to the suppliers that left them. Anybody may.
     Trim(BoardArgs),
-    /// Closes an empty board that the wallet created, and gets its rent back.
+    /// Closes an empty board that the wallet created; its rent goes back to the wallet.
     Close(BoardArgs),
 }
 

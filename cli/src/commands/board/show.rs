@@ -47,7 +47,7 @@ pub struct Shown {
 #[derive(Debug, Serialize)]
 pub struct Seat {
     pub seat: u8,
-    /// Nothing while it is vacant.
+    /// `None` while it is vacant.
     pub keeper: Option<String>,
     pub submissions: u32,
     pub last_round: u32,

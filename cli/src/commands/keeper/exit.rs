@@ -1,4 +1,4 @@
-//! `leasehold keeper exit`: each run does what can be done by then.
+//! `leasehold keeper exit`: each run takes the next step that is possible.
 
 use leasehold::{error::LeaseholdError, state::Keeper};
 use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, instruction};
@@ -39,17 +39,17 @@ fn plan(
     let next = |plan: Plan, next: &str| plan.fact("Then:", "then", next);
     if keeper.seats > 0 {
         let plan = leave(market, keeper, boards, payments)?;
-        return Ok(next(plan, "run it again to ask the stake back"));
+        return Ok(next(plan, "run it again to request the stake"));
     }
     if held.free > 0 {
         let mut after = held;
         after.request(held.free, now, market.account.params.unbonding_secs).map_err(Refusal::from)?;
         let from = rfc3339(after.unbonding_until);
-        let plan = Plan::new("Ask a keeper's stake back")
-            .money("Asked back:", "amount", market.stake.money(held.free))
+        let plan = Plan::new("Request a keeper's stake")
+            .money("Requested:", "amount", market.stake.money(held.free))
             .fact("Withdraw from:", "withdraw_from", &from)
             .step("request unbond", vec![instruction::request_unbond(reference, wallet, held.free)]);
-        return Ok(next(plan, "run it again from that time on to be paid"));
+        return Ok(next(plan, "run it again after that time to withdraw it"));
     }
     let mut plan =
         Plan::new("Close a keeper's account").fact("Account:", "keeper", reference.keeper(&wallet));

@@ -24,7 +24,7 @@ pub async fn leave(chain: &Chain, args: LeaveArgs) -> Result<(), Failure> {
     let view = board.view()?;
     if view.seat_of(&wallet).is_none() {
         let advice = "see `leasehold keeper show`";
-        return Err(Failure::Refused(format!("{wallet} holds no seat of board {}: {advice}", args.board)));
+        return Err(Failure::Refused(format!("{wallet} has no seat of board {}: {advice}", args.board)));
     }
     act(chain, exit::leave(&market, &keeper, &[view], &chain.payee(&market, wallet).await?)?).await
 }
@@ -52,7 +52,7 @@ fn plan_seat(
         return refused(LeaseholdError::SecondSeat.into(), format!("the wallet holds seat {held}"));
     }
     let Some(seat) = named.or_else(|| board.vacant_seat()) else {
-        return refused(LeaseholdError::SeatTaken.into(), "none is vacant, so try another board".to_owned());
+        return refused(LeaseholdError::SeatTaken.into(), "no seat is vacant: try another board".to_owned());
     };
     match header.seat(seat) {
         Ok(held) if held.is_vacant() => {}
@@ -173,7 +173,7 @@ mod tests {
         poor.stake.free = 49;
         assert!(refusal(&poor, &board, None).contains("a seat takes 0.5, free is 0.49"));
         change(&mut board, |board, _| board.seats[2] = Seat { keeper: wallet(4), ..board.seats[1] });
-        assert!(refusal(&keeper, &board, None).contains("none is vacant"));
+        assert!(refusal(&keeper, &board, None).contains("no seat is vacant"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Shown {
     /// Stake that its seats hold.
     pub bonded: Money,
     pub unbonding: Money,
-    /// When that can be withdrawn; nothing where there is none.
+    /// When that can be withdrawn, `None` if there is none.
     pub withdraw_from: Option<String>,
     pub seats: Vec<Seat>,
 }
@@ -80,7 +80,7 @@ impl Shown {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let from = self.withdraw_from.as_ref().map(|from| format!(", to be withdrawn from {from}"));
+        let from = self.withdraw_from.as_ref().map(|from| format!(", can be withdrawn from {from}"));
         let lines = [
             ("Keeper:", self.wallet.clone()),
             ("Account:", self.account.clone()),

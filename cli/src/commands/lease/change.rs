@@ -55,7 +55,7 @@ fn limit(deposit: Money, most: Option<Money>) -> Result<Money, Failure> {
     let most = most.unwrap_or(deposit);
     if most.amount < deposit.amount {
         let (takes, most) = (deposit.token.number(deposit.amount), most.token.number(most.amount));
-        let text = format!("it takes {takes} now, and --max-deposit is {most}: pass a larger one");
+        let text = format!("it costs {takes} now, more than --max-deposit {most}: pass a larger one");
         return Err(Failure::Refused(text));
     }
     Ok(most)
@@ -75,10 +75,10 @@ fn plan_extension(
     }
     let (total, longest) = (lease.terms.rounds.saturating_add(rounds), market.account.params.max_rounds);
     if rounds == 0 {
-        return Err(Failure::rule(LeaseholdError::LeaseLength, "one more round is the least"));
+        return Err(Failure::rule(LeaseholdError::LeaseLength, "extend by one round or more"));
     }
     if total > longest {
-        let values = format!("it would have {total} rounds, and {longest} are the most");
+        let values = format!("{total} rounds requested, {longest} allowed");
         return Err(Failure::rule(LeaseholdError::LeaseLength, values));
     }
     let deposit = market.payment.money(extension(&leased.view()?, now, lease, rounds)?);
@@ -127,7 +127,7 @@ fn plan_transfer(leased: &Leased, owner: Pubkey, new_owner: Pubkey) -> Result<Pl
     let beware = if new_owner.is_on_curve() {
         ""
     } else {
-        "; BEWARE: no keypair has it, only a program can sign for it"
+        "; BEWARE: it is not a keypair's address, only a program can sign for it"
     };
     Ok(Plan::new(format!("Transfer {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
@@ -152,7 +152,7 @@ fn plan_replacement(
     let found = replacement(&leased.view()?, now, lease, old).map_err(|refusal| {
         let values = match refusal.error() {
             Some(LeaseholdError::NotEnoughMachines) => {
-                "none is free on its board that fits what the lease was opened for until its end".to_owned()
+                "no free machine of its board fits the lease until its end".to_owned()
             }
             _ => format!("slot {old}"),
         };
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(rule(plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err()), "MachineNotDown");
         change(&mut alone.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
         let none = plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err();
-        assert!(none.to_string().contains("none is free on its board"), "{none}");
+        assert!(none.to_string().contains("no free machine of its board"), "{none}");
         let plan = plan_replacement(&leased, NOW, wallet(9), 1, None).unwrap();
         assert_eq!(plan.details()["new_slot"], 3);
         assert_eq!(plan.details()["slashed"]["amount"], "100");

@@ -1,4 +1,4 @@
-//! Leases of one owner that are tied together by a number.
+//! Groups: leases of one owner that share a number.
 
 use leasehold::state::Lease;
 use solana_pubkey::Pubkey;
@@ -10,12 +10,12 @@ use leasehold_operate::{
     text::print_stderr,
 };
 
-/// Leases that are tied together.
+/// A group of leases.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
     pub number: u64,
     pub owner: Pubkey,
-    /// Another wallet that opened leases for the owner.
+    /// Another wallet whose leases count: it opened them for the owner.
     pub buyer: Option<Pubkey>,
 }
 
@@ -24,7 +24,7 @@ pub struct Group {
 enum Part {
     Yes,
     No,
-    /// It says so, and was given to the owner, whom nobody asks: its machines may be a stranger's own.
+    /// It has the number, but somebody transferred it to the owner unasked: its machines may be that stranger's own.
     Given,
 }
 
@@ -65,17 +65,18 @@ pub async fn load_group(chain: &Chain, market: MarketId, group: Group) -> Result
     }
     if found.is_empty() {
         let (id, Group { number, owner, .. }) = (market.account.id, group);
-        let error = format!("{owner} has no lease of group {number} on market {id}: see `lease list`");
+        let error =
+            format!("{owner} has no lease of group {number} on market {id}: see `leasehold lease list`");
         return Err(Failure::Input(error));
     }
     Ok(found)
 }
 
-/// Why a lease is no part of the group whose number it has.
+/// Why a lease with the group's number is left out.
 fn given(board: u32, lease: &Lease, address: Pubkey) -> String {
     format!(
-        "lease {board}:{} was opened by {buyer} and given to this wallet: name it by its address, {address}, or \
-         pass --buyer {buyer} where that wallet is yours",
+        "lease {board}:{} was opened by {buyer} and transferred to this wallet: name it by its address, {address}, \
+         or pass --buyer {buyer} if that wallet is yours",
         lease.serial,
         buyer = lease.buyer
     )

@@ -5,7 +5,7 @@ use leasehold_client::{BoardRef, board::BoardView, fetch::FetchedBoard};
 use leasehold_operate::{failure::Failure, market::MarketView, plan::Plan, table::count, text::print_stderr};
 use solana_pubkey::Pubkey;
 
-/// One plan for all leases of a group. Those that the rules refuse it for are told and left out.
+/// One plan for all leases of a group. Leases that a rule refuses are printed and left out.
 pub fn plan_each(
     leases: &[Leased],
     verb: &str,
@@ -31,7 +31,7 @@ pub fn plan_each(
     }
 }
 
-/// A lease with its surroundings.
+/// A lease with its board and its market.
 pub struct Leased {
     pub address: Pubkey,
     pub lease: Lease,
@@ -45,12 +45,12 @@ impl Leased {
         Ok(self.data.view()?)
     }
 
-    /// What a sentence calls it.
+    /// Its name in a sentence.
     pub fn name(&self) -> String {
         format!("lease {}:{}", self.board.index, self.lease.serial)
     }
 
-    /// Refuses whoever may not do what only the owner may.
+    /// Refuses any wallet but the owner.
     pub fn require_owner(&self, wallet: &Pubkey) -> Result<(), Failure> {
         if *wallet != self.lease.owner {
             return Err(Failure::rule(

@@ -40,14 +40,14 @@ pub struct Line {
     pub deposit: Money,
     /// To machines and for fees.
     pub spent: Money,
-    /// Earned by machines in closed rounds, fees included, and to be taken from escrow when it is settled.
+    /// Earned by machines in closed rounds, fees included, and paid from escrow at settlement.
     pub owed: Money,
-    /// In escrow besides.
+    /// The rest in escrow.
     pub left: Money,
     /// To be claimed.
     pub refund_due: Money,
     pub compensation_due: Money,
-    /// What ties it to others.
+    /// Number of its group.
     pub group: Option<String>,
 }
 
@@ -70,12 +70,12 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     chain.settings.output.print(&Leases { owner: owner.to_string(), leases })
 }
 
-/// Whether a lease is a wallet's, and of a group where one is named.
+/// Whether a lease belongs to the wallet, and to the group if one is named.
 fn is_meant(lease: &Lease, owner: &Pubkey, group: Option<u64>) -> bool {
     lease.owner == *owner && (group.is_none() || lease.cluster == group)
 }
 
-/// What a lease's state is called.
+/// Name of a lease's state.
 pub fn state(lease: &Lease) -> &'static str {
     match lease.state {
         LeaseState::Open => "open",

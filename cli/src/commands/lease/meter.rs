@@ -35,7 +35,7 @@ use crate::{
 pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     let spender = match args.spender {
         Some(spender) if !spender.is_on_curve() => {
-            let problem = format!("{spender} is no Ed25519 key, so nobody could sign vouchers as it");
+            let problem = format!("{spender} is not an Ed25519 key, so it can't sign vouchers");
             return Err(Failure::Input(format!("{problem}: pass a public key by --spender")));
         }
         Some(spender) => spender,
@@ -53,10 +53,10 @@ pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
                 print_stderr(machine.text());
                 outcome.detail("machine", &machine);
             }
-            // It is opened all the same.
-            Err(error) => {
-                print_stderr(format!("Which machine it got could not be read: {error}: see `lease show`"))
-            }
+            // The lease is open anyway.
+            Err(error) => print_stderr(format!(
+                "cannot read which machine the lease got: {error}: see `leasehold lease show`"
+            )),
         }
     }
     chain.settings.output.end(&outcome, failure)
@@ -67,7 +67,7 @@ pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
 struct Got {
     slot: u16,
     node_key: String,
-    /// It is another one than was quoted.
+    /// It is not the quoted one.
     differs: bool,
 }
 
@@ -97,7 +97,7 @@ impl Got {
 
     fn text(&self) -> String {
         let Got { slot, node_key, differs } = self;
-        let warning = if *differs { ". It is ANOTHER than was quoted: see `lease show`" } else { "" };
+        let warning = if *differs { ". It is NOT the quoted one: see `leasehold lease show`" } else { "" };
         format!("The lease has the machine of slot {slot}, key {node_key}{warning}")
     }
 }

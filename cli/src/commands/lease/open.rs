@@ -29,7 +29,7 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     act(chain, plan(&market, &allocation, buyer, most, args.group)?).await
 }
 
-/// Opens the leases that were quoted, or such that cost at most `most`.
+/// Opens the quoted leases, or others that cost at most `most`.
 fn plan(
     market: &MarketView,
     allocation: &Allocation,
@@ -40,7 +40,9 @@ fn plan(
     let most = most.unwrap_or(market.payment.money(allocation.deposit));
     if most.amount < allocation.deposit {
         let total = market.payment.number(allocation.deposit);
-        return Err(Failure::Refused(format!("it costs {total} now: pass a larger --max-deposit")));
+        return Err(Failure::Refused(format!(
+            "it costs {total} now, more than --max-deposit: pass a larger one"
+        )));
     }
     match &allocation.parts[..] {
         [part] => Ok(plan_one(market, part, buyer, most, group)),
@@ -73,7 +75,7 @@ fn plan_one(market: &MarketView, part: &Part, buyer: Pubkey, most: Money, group:
         .money_as(
             "Refundable:",
             "refundable",
-            format!("{} where cancelled in its first round", offer.refundable),
+            format!("{} if cancelled in its first round", offer.refundable),
             offer.refundable,
         )
         .spend("deposit", most, wallet)

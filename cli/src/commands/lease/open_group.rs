@@ -1,7 +1,7 @@
-//! A lease on each of several boards, all of them or none.
+//! A group of leases on several boards, all or none.
 //!
-//! As many as fit are opened by one transaction, which the chain makes all or nothing. Where there are more,
-//! those that were opened are cancelled again where a later one fails.
+//! As many as fit are opened by one transaction, which is all or nothing. If it takes several transactions and one
+//! fails, the leases of those before it are cancelled.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -46,7 +46,7 @@ struct Opening<'a> {
     share: u64,
 }
 
-/// Opens a lease on each board of a allocation, for at most `most` payment units in all.
+/// Opens a lease on each board of an allocation, for at most `most` payment units in all.
 pub fn plan(
     market: &MarketView,
     allocation: &Allocation,
@@ -71,8 +71,8 @@ pub fn plan(
     if !single && allocation.parts.iter().any(|part| part.quote.rounds < 2) {
         let transactions = count(transactions.len(), "transaction");
         return Err(Failure::Refused(format!(
-            "it takes {transactions} and leases of one round can't be cancelled, so it could not be undone: ask \
-             for two rounds or more, or for fewer machines"
+            "it takes {transactions}, and leases of one round can't be cancelled if one fails: ask for two rounds or \
+             more, or for fewer machines"
         )));
     }
     let mut plan = summary(market, allocation, group);
@@ -103,7 +103,7 @@ pub fn plan(
     Ok(plan)
 }
 
-/// What it costs at most where a transaction fails and the leases of those before it are cancelled.
+/// What it costs at most if a transaction fails and the leases of those before it are cancelled.
 fn undoing(plan: Plan, market: &MarketView, transactions: &[Vec<Opening>]) -> Result<Plan, Failure> {
     let (secs, mut owed) = (longest(transactions.len()), 0u64);
     for Opening { part, share, .. } in transactions.iter().flatten() {
@@ -113,7 +113,7 @@ fn undoing(plan: Plan, market: &MarketView, transactions: &[Vec<Opening>]) -> Re
     let owed = market.payment.money(owed);
     let minutes = count(usize::try_from(secs.div_ceil(60)).unwrap_or(usize::MAX), "minute");
     let text = format!(
-        "the others are cancelled, within {minutes} while the RPC node answers, which costs {owed} at most"
+        "the others are cancelled, within {minutes} if the RPC node answers, at a cost of {owed} at most"
     );
     Ok(plan.money_as("If one fails:", "undoing", text, owed))
 }
@@ -151,7 +151,7 @@ fn summary(market: &MarketView, allocation: &Allocation, group: u64) -> Plan {
     plan.money("Deposit now:", "deposit", market.payment.money(allocation.deposit)).money_as(
         "Refundable:",
         "refundable",
-        format!("{refundable} where all are cancelled in their first round"),
+        format!("{refundable} if all are cancelled in their first round"),
         refundable,
     )
 }
@@ -167,8 +167,8 @@ pub fn opened(market: &MarketView, part: &Part) -> Value {
     value
 }
 
-/// A group number that is not 0 and that nobody else comes to, not even the same wallet elsewhere: by it, leases
-/// are known for one's own. Of 48 bits, since what reads JSON may know numbers to 53 bits only.
+/// A random group number, by which the plan recognises its own leases. It has 48 bits, since readers of JSON may have
+/// numbers of 53 bits only.
 fn number() -> u64 {
     // Seeded by the system's random numbers.
     (RandomState::new().hash_one(()) >> 16).max(1)

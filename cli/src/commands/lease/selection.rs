@@ -22,21 +22,21 @@ pub struct LeaseArgs {
     /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
     #[arg(value_name = "LEASE")]
     pub id: LeaseId,
-    /// The market, by number or by address; needed where the lease is named by numbers.
+    /// The market, by number or by address; needed if the lease is named by numbers.
     #[arg(long, env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]
     pub market: Option<MarketId>,
 }
 
-/// One lease, or all of the wallet's that are tied together.
+/// One lease, or all leases of a group.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct LeasesArgs {
     /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
     #[arg(value_name = "LEASE", required_unless_present = "group", conflicts_with = "group")]
     pub id: Option<LeaseId>,
-    /// All leases of the keypair's wallet with this group number.
+    /// All leases of the keypair's wallet in this group.
     #[arg(long, value_name = "NUMBER", requires = "market")]
     pub group: Option<u64>,
-    /// Take also the group's leases that this wallet opened and then gave to the owner.
+    /// Include leases of the group that this wallet opened and then transferred to the owner.
     #[arg(long, value_name = "WALLET", requires = "group", conflicts_with = "id")]
     #[arg(value_parser = parse_address)]
     pub buyer: Option<Pubkey>,
@@ -72,7 +72,7 @@ impl LeaseArgs {
                 Ok(address::lease(&address::board(&market.0, board), serial.into()))
             }
             (LeaseId::Numbers { .. }, None) => {
-                Err(Failure::Input("a lease named by numbers needs its market: pass --market".to_owned()))
+                Err(Failure::Input("a lease named by numbers needs --market".to_owned()))
             }
         }
     }
@@ -93,7 +93,7 @@ impl LeasesArgs {
         self.load_of(chain, None).await
     }
 
-    /// The same of another owner than the keypair's wallet.
+    /// Like [`LeasesArgs::load`] for another owner than the keypair's wallet.
     pub async fn load_of(&self, chain: &Chain, owner: Option<Pubkey>) -> Result<Vec<Leased>, Failure> {
         let market = self.market;
         match (self.id, self.group, market) {

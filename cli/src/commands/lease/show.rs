@@ -24,7 +24,7 @@ pub struct Shown {
     pub owner: String,
     pub buyer: String,
     pub slashed: Money,
-    /// Set where it is paid by use.
+    /// Set if it is paid by use.
     pub meter: Option<Metered>,
     /// None once it is settled.
     pub nodes: Vec<Node>,

@@ -90,7 +90,7 @@ impl Moment {
         let state = self.facts.shown.lease.state;
         match (self.secs_to_start, self.secs_to_end) {
             _ if self.settled() => state.to_owned(),
-            (0, 0) => format!("{state}, over and not settled yet"),
+            (0, 0) => format!("{state}, ended and not settled yet"),
             (0, secs) => format!("{state}, ends in {}", span(secs)),
             (secs, _) => format!("{state}, begins in {}", span(secs)),
         }

@@ -107,7 +107,7 @@ pub fn close(market: &MarketView, supplier: &Supplier, log: &Fetched<LogData>) -
     let (header, _) = log.account.view()?;
     let wallet = supplier.authority;
     let close = instruction::close_log(wallet, market.reference.supplier(&wallet));
-    let lost = format!("{} in {} batches: they can be checked no more", header.receipts, header.batches);
+    let lost = format!("{} in {} batches: they can no longer be proved", header.receipts, header.batches);
     Ok(Plan::new("Close a compute log for good")
         .fact("Log:", "log", log.address)
         .fact_as("Receipts LOST:", "receipts", lost, header.receipts.to_string())

@@ -59,7 +59,7 @@ fn of_class(gpus: &[Gpu], market: &MarketView, wanted: &str) -> Result<Vec<Gpu>,
     }
     let names: Vec<_> = names.iter().map(|(name, count)| format!("{count} x {name}")).collect();
     let class = market.class_name(class);
-    Err(Failure::Input(format!("no GPU here is of class {class}: it has {}", names.join(", "))))
+    Err(Failure::Input(format!("no GPU of class {class} here: found {}", names.join(", "))))
 }
 
 /// The class of a GPU: of those that fit, the one that says most of it.

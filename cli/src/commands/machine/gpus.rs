@@ -49,13 +49,13 @@ pub fn parse(text: &str) -> Result<Vec<Gpu>, Failure> {
         gpus.push(Gpu { name, uuid, memory_mib, mig: mig.eq_ignore_ascii_case("enabled") });
     }
     if gpus.is_empty() {
-        return Err(Failure::Input("nvidia-smi tells of no GPU: check the driver".to_owned()));
+        return Err(Failure::Input("nvidia-smi reports no GPU: check the driver".to_owned()));
     }
     Ok(gpus)
 }
 
 fn unread(line: &str) -> Failure {
-    Failure::Input(format!("nvidia-smi tells of no usable GPU by {line:?}: check the driver and the GPU"))
+    Failure::Input(format!("nvidia-smi reports no usable GPU in {line:?}: check the driver and the GPU"))
 }
 
 #[cfg(test)]

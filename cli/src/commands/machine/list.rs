@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{bonds, commands::supplier::account};
 
-/// Machines whose keys are all told.
+/// Most machines whose keys are all printed.
 const KEYS_SHOWN: usize = 3;
 
 pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
@@ -46,14 +46,14 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     let now = fetch.now().await?;
     let plan = plan(&market, &board.view()?, wallet, &supplier.stake, now, args.length, &machines)?;
     if plan.steps.is_empty() {
-        print_stderr("These machines are on the board already: `leasehold machine reprice` changes them");
+        print_stderr("All machines are on the board already: change them by `leasehold machine reprice`");
         let outcome = Outcome::of_nothing(&chain.on_market(plan), chain.settings.dry_run);
         return chain.settings.output.print(&outcome);
     }
     act(chain, plan).await
 }
 
-/// Lists what is not on the board yet; without transactions where all is.
+/// Lists the machines that are not on the board yet. The plan is empty if all are.
 fn plan(
     market: &MarketView,
     view: &BoardView,
@@ -126,7 +126,7 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
     let astray: Vec<_> = astray.collect();
     if let Some(first) = astray.first() {
         let text = format!(
-            "{} of them at addresses that are none of the internet, as {first}: where they are not on keepers' own \
+            "{} of them have private or loopback addresses, as {first}: unless they are on keepers' own \
              network, they count as down",
             astray.len()
         );
@@ -150,7 +150,7 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
 /// Says that bonds of so many stake units are refused, and how much is free.
 pub fn lacking(market: &MarketView, error: impl Into<Refusal>, bonds: u64, stake: &StakeLedger) -> Failure {
     let (needed, free) = (market.stake.number(bonds), market.stake.number(stake.free));
-    Failure::rule(error, format!("the bonds take {needed}, and {free} are free"))
+    Failure::rule(error, format!("the bonds take {needed}, {free} free"))
 }
 
 /// First round that a commitment made now doesn't cover, and when it begins; or why it can't be made.

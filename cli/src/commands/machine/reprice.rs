@@ -46,16 +46,16 @@ pub struct RepriceArgs {
     /// Slots of the machines: numbers, or ranges as 0-11; or the machines' node keys.
     #[arg(value_name = "SLOT|NODE_KEY", required_unless_present = "file", conflicts_with = "file")]
     pub slots: Vec<Slots>,
-    /// Price of an hour of a machine, in the market's payment mint [default: as it is]
+    /// Price of a machine and hour, in the market's payment mint [default: unchanged]
     #[arg(long, value_name = "AMOUNT")]
     pub price: Option<String>,
-    /// How long they are promised from the next round on [default: as it is]
+    /// Commitment from the next round on [default: unchanged]
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Option<Length>,
-    /// Machines with a price for each, in TOML, or in CSV where it ends in .csv; - for standard input.
+    /// Machines with their prices, in TOML, or in CSV if it ends in .csv; - for standard input.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-    /// How the file is written, whatever its name.
+    /// Format of the file, whatever its name.
     #[arg(long, value_name = "FORMAT", requires = "file", conflicts_with = "slots")]
     pub format: Option<FileFormat>,
 }
@@ -77,7 +77,7 @@ pub async fn run(chain: &Chain, args: RepriceArgs) -> Result<(), Failure> {
     act(chain, plan(&market, &view, wallet, &stake, now, &changes)?).await
 }
 
-/// New prices and commitments; what is not named stays.
+/// New prices and commitments; the others stay.
 pub fn plan(
     market: &MarketView,
     view: &BoardView,

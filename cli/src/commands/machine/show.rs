@@ -24,8 +24,7 @@ use super::{OwnArgs, endpoint::address};
 pub struct ShowArgs {
     #[command(flatten)]
     pub machines: OwnArgs,
-    /// Print what the machines' node needs, as its configuration file in TOML. Put the path of each machine's
-    /// keypair in place of FILE.
+    /// Print the configuration file of the machines' node, in TOML. Replace FILE by the path of each machine's keypair.
     #[arg(long)]
     pub node_config: bool,
 }
@@ -56,7 +55,7 @@ pub struct Line {
     pub speed: u8,
     pub country: String,
     pub region: u8,
-    /// Whether it may be leased by use.
+    /// Whether it allows metered leases.
     pub metered: bool,
     /// Address and UDP port that keepers probe.
     pub endpoint: SocketAddr,
@@ -78,7 +77,7 @@ pub struct Line {
 pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
     let ShowArgs { machines: OwnArgs { market, supplier, board }, node_config } = args;
     if node_config && chain.settings.output != Format::Display {
-        return Err(Failure::Input("--node-config prints TOML: leave it or --output out".to_owned()));
+        return Err(Failure::Input("--node-config prints TOML: leave out --output".to_owned()));
     }
     let (wallet, view) = (chain.wallet_or(supplier)?, chain.market(market.id.0).await?);
     let boards = chain.boards(&market.id.0, board).await?;
@@ -118,7 +117,7 @@ impl Machines {
     }
 }
 
-/// What a machine's state is called.
+/// Name of a machine's state.
 fn state(slot: &Slot) -> &'static str {
     match slot.state {
         state if state == SlotState::Idle as u8 => "idle",

@@ -1,4 +1,4 @@
-//! Which machines are meant: by their slots, or by their keys.
+//! Machines named by slots or keys.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

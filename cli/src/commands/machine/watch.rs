@@ -83,7 +83,7 @@ impl Moment {
     fn summary(&self) -> String {
         let Facts { shown, leased, down, earned } = &self.facts;
         let machines = count(shown.machines.len(), "machine");
-        format!("{machines}, {leased} leased, {down} down; earned and not claimed: {earned}")
+        format!("{machines}, {leased} leased, {down} down; unclaimed earnings: {earned}")
     }
 }
 

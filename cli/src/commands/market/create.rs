@@ -26,7 +26,7 @@ pub async fn run(chain: &Chain, args: CreateArgs) -> Result<(), Failure> {
     act(chain, plan(&file, &payments, &stakes, chain.wallet()?)?).await
 }
 
-/// Refuses the number of a market that is there, whoever created it.
+/// Refuses the number of a market that exists.
 fn refuse_taken(id: u64, found: Result<Fetched<Market>, FetchError>) -> Result<(), Failure> {
     match found {
         Ok(market) => Err(Failure::Refused(format!(

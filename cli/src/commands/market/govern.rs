@@ -1,4 +1,4 @@
-//! What a market's authority may do, and whoever applies what it announced.
+//! What a market's authority may do, and applying what it announced.
 
 use leasehold::error::LeaseholdError;
 use leasehold_client::instruction;
@@ -67,7 +67,7 @@ fn plan_offer(market: &MarketView, wallet: Pubkey, offered: Option<Pubkey>) -> R
     let propose = instruction::propose_authority(&market.reference, wallet, offered);
     let plan = match offered {
         Some(offered) => about(market, "Offer").fact("To:", "offered_to", offered),
-        None => about(market, "Take back the offer of"),
+        None => about(market, "Withdraw the offer of"),
     };
     Ok(plan.step("propose authority", vec![propose]))
 }

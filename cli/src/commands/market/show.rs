@@ -19,7 +19,7 @@ pub struct Shown {
     pub id: String,
     pub paused: bool,
     pub authority: String,
-    /// Whom it is offered to.
+    /// The wallet that it is offered to.
     pub pending_authority: Option<String>,
     pub payment_mint: String,
     pub payment_decimals: u8,
@@ -117,7 +117,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// Parameters without what programs call them.
+/// Parameters for people.
 fn people(params: &ParamsFile) -> impl Iterator<Item = (&'static str, String)> {
     params.lines().into_iter().map(|line| (line.label, line.text))
 }

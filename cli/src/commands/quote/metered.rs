@@ -71,7 +71,7 @@ pub fn find<'a>(
 #[derive(Debug, Serialize)]
 pub struct MeteredQuote {
     pub fits: bool,
-    /// What was asked for; nothing where it doesn't fit.
+    /// The offer, `None` if no machine fits.
     pub offer: Option<MeteredOffer>,
 }
 
@@ -91,9 +91,9 @@ pub struct MeteredOffer {
     pub start: String,
     pub end: String,
     pub deposit: Money,
-    /// Of that, what comes back where no voucher takes it.
+    /// What comes back of it if no voucher takes it.
     pub refundable: Money,
-    /// Rounds that the lease still runs after notice was given, besides the one that runs then.
+    /// Rounds that the lease runs after the round in which notice is given.
     pub notice_rounds: u32,
     /// Length of a round in seconds.
     pub round_secs: u32,
@@ -150,7 +150,7 @@ impl fmt::Display for MeteredOffer {
             ("Deposit:", self.deposit.to_string()),
             ("Refundable:", format!("{}: all that no voucher takes", self.refundable)),
             ("Notice:", self.notice()),
-            ("Price:", "by use, as the machine's node asks: it is not on the chain".to_owned()),
+            ("Price:", "by use, set by the machine's node, not on the chain".to_owned()),
         ];
         f.write_str(&labelled(lines))
     }
@@ -160,7 +160,7 @@ impl fmt::Display for MeteredQuote {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match &self.offer {
             Some(offer) => offer.fmt(f),
-            None => f.write_str("No machine like it can be leased now, metered."),
+            None => f.write_str("No machine for a metered lease is available."),
         }
     }
 }
@@ -191,7 +191,7 @@ mod tests {
              Rounds:      6 (1001 to 1006)\nTime:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
              Deposit:     0.005 of {mint}\nRefundable:  0.005 of {mint}: all that no voucher takes\n\
              Notice:      6 rounds of 600 seconds, from either side\n\
-             Price:       by use, as the machine's node asks: it is not on the chain"
+             Price:       by use, set by the machine's node, not on the chain"
         );
         assert_eq!(quote.to_string(), expected);
         let json = serde_json::to_value(quote).unwrap();
@@ -200,6 +200,6 @@ mod tests {
             (&"5000".into(), &1.into())
         );
         let none = MeteredQuote { fits: false, offer: None };
-        assert_eq!(none.to_string(), "No machine like it can be leased now, metered.");
+        assert_eq!(none.to_string(), "No machine for a metered lease is available.");
     }
 }

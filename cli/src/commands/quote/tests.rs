@@ -14,7 +14,7 @@ fn a_quote_tells_machines_total_and_what_can_come_back() {
         "Board:       3\nMachines:    2 (slots 1, 2)\n\
          Kind:        2 RTX 4090 with 1 GPU in DE at 0.00036 an hour each\nRounds:      6 (1001 to 1006)\n\
          Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\nTotal:       0.00072 of {mint}\n\
-         Refundable:  0.00057 of {mint} where cancelled in its first round"
+         Refundable:  0.00057 of {mint} if cancelled in its first round"
     );
     assert_eq!(quoted.to_string(), expected);
     let json = serde_json::to_value(quoted).unwrap();
@@ -53,7 +53,7 @@ fn a_quote_of_several_boards_has_a_line_for_each() {
          Kind:        1 RTX 4090 with 1 GPU in DE at 0.00072 an hour\nRounds:      6 (1001 to 1006)\n\
          Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
          Total:       0.00144 of {mint}\n\
-         Refundable:  0.00114 of {mint} where cancelled in its first round",
+         Refundable:  0.00114 of {mint} if cancelled in its first round",
         "    ", "    ",
     );
     assert_eq!(quoted.to_string(), expected);
@@ -71,7 +71,7 @@ fn what_could_be_had_instead_is_told() {
     let quoted = Quoted::instead(alternatives);
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
-        "It can't be had now. Instead:\nfewer machines: 2 RTX 4090 in DE on board 3: 0.00072 of {mint}"
+        "Not available. Fallback offers:\nfewer machines: 2 RTX 4090 in DE on board 3: 0.00072 of {mint}"
     );
     assert_eq!(quoted.to_string(), expected);
     let json = serde_json::to_value(quoted).unwrap();
@@ -85,5 +85,5 @@ fn what_could_be_had_instead_is_told() {
     assert_eq!((&instead["classes"], &instead["countries"]), (&one("RTX 4090"), &one("DE")));
     assert_eq!((&json["offers"], &json["total"]), (&serde_json::json!([]), &serde_json::Value::Null));
     let none = Quoted::instead(Vec::new());
-    assert_eq!(none.to_string(), "Nothing like it can be had now.");
+    assert_eq!(none.to_string(), "Not available, and no fallback offers.");
 }

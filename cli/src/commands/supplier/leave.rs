@@ -38,7 +38,7 @@ fn plan_rent(market: &MarketView, supplier: &Fetched<Supplier>, own: u64) -> Res
         return Err(Refusal::from(LeaseholdError::NothingToWithdraw).into());
     }
     let wallet = supplier.account.authority;
-    Ok(Plan::new("Take back the rent of slots")
+    Ok(Plan::new("Reclaim the rent of slots")
         .fact("Supplier:", "supplier", supplier.address)
         .fact_as("Paid out:", "lamports", sol(surplus), surplus.to_string())
         .fact("To:", "to", wallet)

@@ -45,8 +45,8 @@ pub fn unstake(
         .request(money.amount, now, market.account.params.unbonding_secs)
         .map_err(|error| Failure::rule(error, format!("{} are free", market.stake.number(held.free))))?;
     let request = instruction::request_unstake(&market.reference, wallet, money.amount);
-    Ok(Plan::new("Ask stake back as a supplier")
-        .money("Asked back:", "amount", money)
+    Ok(Plan::new("Request stake as a supplier")
+        .money("Requested:", "amount", money)
         .money("With earlier:", "unbonding", market.stake.money(after.unbonding))
         .money("Left free:", "free", market.stake.money(after.free))
         .fact("Withdraw from:", "withdraw_from", rfc3339(after.unbonding_until))

@@ -22,7 +22,7 @@ pub struct Shown {
     /// Stake in the bonds of its machines.
     pub bonded: Money,
     pub unbonding: Money,
-    /// When that can be withdrawn; nothing where there is none.
+    /// When that can be withdrawn, `None` if there is none.
     pub withdraw_from: Option<String>,
     pub machines: u32,
     /// Machines that are leased.
@@ -63,7 +63,7 @@ impl Shown {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let from = self.withdraw_from.as_ref().map(|from| format!(", to be withdrawn from {from}"));
+        let from = self.withdraw_from.as_ref().map(|from| format!(", can be withdrawn from {from}"));
         let lines = [
             ("Supplier:", self.wallet.clone()),
             ("Account:", self.account.clone()),

@@ -2,8 +2,8 @@
 
 use super::{host::Host, inventory::Inventory, login::Login};
 
-/// YAML with an Ansible group for each lease, and one above them for a group of leases. Every text is in double quotes, and of
-/// what the chain says none has characters of a template: Ansible evaluates those on whose machine it runs.
+/// YAML with an Ansible group for each lease, and one above them for a group of leases. Every text is in double quotes,
+/// and text from the chain has no template characters, since Ansible would evaluate them locally.
 pub fn inventory(inventory: &Inventory, login: &Login) -> String {
     let mut text = inventory.comments() + "---\n";
     match inventory.group {

@@ -63,7 +63,7 @@ impl Host {
         self.now == "down"
     }
 
-    /// The class for a file that somebody else's program reads: it may take other characters for its own.
+    /// The class without characters that mean something to the program that reads the file.
     pub fn plain_class(&self) -> String {
         let plain = |character: char| character.is_ascii_alphanumeric() || " ._+-".contains(character);
         self.class.chars().map(|character| if plain(character) { character } else { '_' }).collect()
@@ -84,7 +84,7 @@ impl Host {
         down.into_iter().chain(self.is_astray().then_some("NO ADDRESS OF THE INTERNET"))
     }
 
-    /// Whether its address leads into this machine or its own network, or nowhere. Suppliers choose it.
+    /// Whether its address is private, loopback or unroutable. Suppliers choose it.
     pub fn is_astray(&self) -> bool {
         is_astray(self.address)
     }

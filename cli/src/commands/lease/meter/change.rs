@@ -18,7 +18,7 @@ use crate::commands::lease::{leased::Leased, selection::LeaseArgs};
 pub struct TopUpArgs {
     #[command(flatten)]
     pub lease: LeaseArgs,
-    /// What to add, in the market's payment mint. What no voucher takes of it goes to the lease's owner.
+    /// Amount to add, in the market's payment mint. What no voucher takes goes back to the lease's owner.
     pub amount: String,
 }
 
@@ -71,7 +71,7 @@ fn plan_notice(leased: &Leased, now: i64, signer: Pubkey) -> Result<Plan, Failur
         (true, _) => None,
         (false, true) => Some(account),
         (false, false) => {
-            let text = format!("only the owner {} and the machine's supplier may", lease.owner);
+            let text = format!("only its owner {} or the machine's supplier may", lease.owner);
             return Err(Failure::Refused(format!("{}; {text}", refuse(LeaseholdError::WrongAuthority))));
         }
     };

@@ -37,7 +37,7 @@ impl SpenderArgs {
         if keypair.pubkey() != *spender {
             let found = keypair.pubkey();
             return Err(Failure::Refused(format!(
-                "the lease's spender is {spender}, and the keypair is that of {found}: name the spender's by \
+                "the lease's spender is {spender}, but the keypair is of {found}: name the spender's by \
                  --spender-keypair"
             )));
         }
@@ -46,7 +46,7 @@ impl SpenderArgs {
 }
 
 impl Leased {
-    /// How the lease is paid by use; a refusal where it is not.
+    /// The lease's meter, or a refusal if it has none.
     pub fn meter(&self) -> Result<&Meter, Failure> {
         Ok(require_meter(&self.lease)?)
     }

@@ -1,4 +1,4 @@
-//! `leasehold lease voucher`: what the buyer of a metered lease owes, signed for.
+//! `leasehold lease voucher`: signs for what a metered lease owes.
 
 use clap::Args;
 use leasehold::error::LeaseholdError;
@@ -22,17 +22,17 @@ use crate::commands::lease::{leased::Leased, selection::LeaseArgs};
 pub struct VoucherArgs {
     #[command(flatten)]
     pub lease: LeaseArgs,
-    /// What is owed in all since the lease began, in the market's payment mint [default: what the node says]
+    /// Total owed since the lease began, in the market's payment mint [default: what the node reports]
     #[arg(required_unless_present = "node")]
     pub price: Option<String>,
     #[command(flatten)]
     pub spender: SpenderArgs,
-    /// Base URL of the machine's node, to ask what is owed and to hand in the voucher; without it the voucher is
+    /// Base URL of the machine's node, which is asked what is owed and gets the voucher; without it the voucher is
     /// printed.
     #[arg(long, value_name = "URL", value_parser = parse_http_url)]
     pub node: Option<Url>,
-    /// Most that the voucher may add to what is paid, in the market's payment mint; more is refused. Needed with
-    /// --yes and without PRICE.
+    /// Most that the voucher may add to what is paid, in the market's payment mint. Needed with --yes if there is no
+    /// PRICE.
     #[arg(long, value_name = "AMOUNT")]
     pub max: Option<String>,
 }
@@ -55,7 +55,7 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
         let signed = SignedVoucher::sign(&key, draft.unsigned(&leased, cluster(&genesis)));
         draft.voucher = Some(signed.to_base64());
         if let Some(node) = &node {
-            print_stderr(format!("Handing it in at {}", node.url()));
+            print_stderr(format!("Sending it to {}", node.url()));
             stop::sends().map_err(|_| Failure::Interrupted)?;
             let best = node.hand_in(&signed).await;
             let price = match &best {
@@ -70,25 +70,25 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
             handed_in = best.map(drop);
         }
     }
-    // Printed whether it was taken or not: the node may have it, and whoever has it can redeem it.
+    // Printed in any case: the node may have it, and whoever has it can redeem it.
     let printed = chain.settings.output.print(&draft);
     handed_in?;
     printed
 }
 
-/// Refuses to sign whatever a node names where nobody looks at it first.
+/// Refuses to sign an amount that the node chose and nobody confirms.
 fn require_bound(args: &VoucherArgs, yes: bool) -> Result<(), Failure> {
     if !yes || args.price.is_some() || args.max.is_some() {
         return Ok(());
     }
     Err(Failure::Input(
-        "with --yes nobody looks at what the node names, up to all of the deposit: pass a PRICE, or the most that \
+        "with --yes nobody confirms the node's amount, up to the whole deposit: pass a PRICE, or the most that \
          the voucher may add by --max"
             .to_owned(),
     ))
 }
 
-/// What the node says of the lease: as the one that runs, or as one that is over.
+/// The node's tab of the lease, which runs or is over.
 async fn tab(chain: &Chain, node: &NodeClient, leased: &Leased) -> Result<Tab, Failure> {
     let machine = leased.view()?.leased(leased.lease.serial).next();
     let (slot, machine) = machine.ok_or(Refusal::from(LeaseholdError::NotInLease))?;

@@ -86,7 +86,7 @@ fn more_parts_than_fit_are_opened_by_several_and_undone_by_as_many() {
     let expected: u64 = (360..369).map(|price| price * (2_400 + 60) / 3_600).sum();
     assert_eq!(plan.details()["undoing"]["amount"], expected.to_string());
     let told = plan.facts.iter().find(|fact| fact.name == Some("undoing")).unwrap();
-    assert!(told.text.starts_with("the others are cancelled, within 36 minutes while"), "{}", told.text);
+    assert!(told.text.starts_with("the others are cancelled, within 36 minutes if"), "{}", told.text);
     let deposits: u64 = plan.steps.iter().map(|step| step.undo.as_ref().unwrap().deposit.amount).sum();
     assert_eq!(deposits, plan.spends[0].money.amount);
 }
