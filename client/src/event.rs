@@ -102,10 +102,10 @@ impl fmt::Display for Event {
                 write!(f, "keeper {} was paid {} of fees on board {}", e.keeper, e.amount, e.board)
             }
             Event::LeaseOpened(e) => {
-                let cluster = e.cluster.map(|cluster| format!(" of cluster {cluster}")).unwrap_or_default();
+                let group = e.group.map(|group| format!(" of group {group}")).unwrap_or_default();
                 write!(
                     f,
-                    "{} opened lease {}{cluster} of {} machines on board {} for rounds {} to {} and deposited {}",
+                    "{} opened lease {}{group} of {} machines on board {} for rounds {} to {} and deposited {}",
                     e.buyer,
                     e.lease,
                     e.machines,

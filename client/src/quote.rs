@@ -1,20 +1,21 @@
-//! What a lease costs, before it is opened, extended, repaired or settled: computed by the program's own
-//! functions on the board as it was read.
+//! What a lease costs, before it is opened, extended, cancelled, replaced or settled: the program's own rules, on the
+//! board as it was read. Each quote makes every refusal that the program makes, by the same error.
 
 use leasehold::{
-    error::LeaseholdError,
     instructions::{MeterArgs, OpenLeaseArgs},
     math::{
-        add,
         matching::{self, Criteria, CutOff, Place, Policy, Selection},
-        pricing::{self, Span},
-        settlement::{self, Outcome, Payment, Service, Terms},
+        pricing,
+        settlement::{self, Service, Terms},
         sub,
     },
-    state::{Lease, LeaseState, Slot, SlotState},
+    rules::{cancel, extend, open, replace, settle},
+    state::{Lease, Market, Slot},
 };
 
 use crate::{board::BoardView, error::Refusal};
+
+pub use leasehold::rules::{extend::Extension, replace::Replacement, settle::Settlement};
 
 /// The machines that a lease opened on the same board state gets, and what it costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +34,15 @@ pub struct Quote {
     pub serial: u32,
     pub criteria: Criteria,
     pub rounds: u32,
+    /// What the lease would keep of the market's parameters.
+    pub terms: Terms,
     /// Set where the lease would be paid by use.
     pub meter: Option<MeterArgs>,
 }
 
 impl Quote {
     /// What to open the lease with, for at most `max_deposit` payment units.
-    pub fn args(&self, max_deposit: u64, cluster: Option<u64>) -> OpenLeaseArgs {
+    pub fn args(&self, max_deposit: u64, group: Option<u64>) -> OpenLeaseArgs {
         OpenLeaseArgs {
             serial: u64::from(self.serial),
             criteria: self.criteria,
@@ -47,7 +50,7 @@ impl Quote {
             machines: u32::try_from(self.slots.len()).unwrap_or(u32::MAX),
             rounds: self.rounds,
             max_deposit,
-            cluster,
+            group,
             hint: Some(self.hint),
             meter: self.meter,
         }
@@ -66,63 +69,64 @@ pub const ANY: Criteria = Criteria {
     metered: false,
 };
 
-/// Picks `machines` machines for `rounds` rounds from the next on, at Unix time `now`. Whether the market is
-/// paused, or allows so many rounds, stands in the market's account.
+/// Picks `machines` machines for `rounds` rounds from the next one on, at Unix time `now`.
 pub fn quote(
+    market: &Market,
     board: &BoardView,
     now: i64,
     criteria: &Criteria,
     machines: u32,
     rounds: u32,
 ) -> Result<Quote, Refusal> {
-    if machines == 0 {
-        return Err(LeaseholdError::NoMachines.into());
-    }
-    if criteria.metered {
-        return Err(LeaseholdError::MeterMismatch.into());
-    }
-    pick(board, now, criteria, machines, rounds)
+    pick(market, board, now, criteria, machines, rounds, None)
 }
 
 /// Picks the machine of a lease paid by use: as [`quote`], of machines that allow it, for a deposit of the
 /// buyer's choice.
 pub fn quote_metered(
+    market: &Market,
     board: &BoardView,
     now: i64,
     criteria: &Criteria,
     rounds: u32,
     meter: MeterArgs,
 ) -> Result<Quote, Refusal> {
-    if meter.deposit == 0 {
-        return Err(LeaseholdError::AmountIsZero.into());
-    }
     let criteria = Criteria { metered: true, ..*criteria };
-    let quote = pick(board, now, &criteria, 1, rounds)?;
-    Ok(Quote { deposit: meter.deposit, meter: Some(meter), ..quote })
+    pick(market, board, now, &criteria, 1, rounds, Some(meter))
 }
 
 fn pick(
+    market: &Market,
     board: &BoardView,
     now: i64,
     criteria: &Criteria,
     machines: u32,
     rounds: u32,
+    meter: Option<MeterArgs>,
 ) -> Result<Quote, Refusal> {
-    let from = next_round(board, now)?;
-    let until = from.checked_add(rounds).ok_or(LeaseholdError::MathOverflow)?;
-    let selection = matching::select(board.slots, criteria, until, machines, None)?;
-    let deposit = selection.deposit(board.slots, Span::of_rounds(board.header.round_secs, rounds))?;
+    let args = OpenLeaseArgs {
+        serial: u64::from(board.header.next_serial),
+        criteria: *criteria,
+        machines,
+        rounds,
+        max_deposit: u64::MAX,
+        group: None,
+        hint: None,
+        meter,
+    };
+    let opening = open::quote(market, board.header, board.slots, now, &args)?;
     Ok(Quote {
-        slots: selection.slots().filter_map(|slot| u16::try_from(slot).ok()).collect(),
-        deposit,
-        from,
-        until,
-        hint: selection.cut_off,
-        selection,
-        serial: board.header.next_serial,
+        slots: opening.selection.slots().filter_map(|slot| u16::try_from(slot).ok()).collect(),
+        deposit: opening.deposit,
+        from: opening.from,
+        until: opening.until,
+        hint: opening.selection.cut_off,
+        selection: opening.selection,
+        serial: opening.serial,
         criteria: *criteria,
         rounds,
-        meter: None,
+        terms: opening.terms,
+        meter,
     })
 }
 
@@ -134,9 +138,10 @@ pub fn fits(slot: &Slot, criteria: &Criteria, until: u32) -> bool {
 }
 
 /// Payment units that the owner gets back of a lease by the hour that is cancelled in its first round, having
-/// been served: what it costs to change one's mind. `terms` are those the lease would be opened with.
-pub fn refundable(board: &BoardView, quote: &Quote, terms: &Terms) -> Result<u64, Refusal> {
+/// been served: what it costs to change one's mind.
+pub fn refundable(board: &BoardView, quote: &Quote) -> Result<u64, Refusal> {
     let Some(rest) = quote.rounds.checked_sub(1).filter(|rest| *rest > 0) else { return Ok(0) };
+    let terms = &quote.terms;
     let terms = Terms { cancel_secs: pricing::cancel_secs(terms.round_secs, rest)?, ..*terms };
     quote.slots.iter().filter_map(|slot| board.slot(*slot)).try_fold(quote.deposit, |left, slot| {
         Ok(sub(left, owed_if_up(slot.price, quote.rounds, 1, &terms)?)?)
@@ -149,151 +154,62 @@ fn owed_if_up(price: u64, agreed: u32, rounds: u32, terms: &Terms) -> Result<u64
     Ok(settlement::last(&service, terms)?.payment.gross()?)
 }
 
-/// What cancelling a lease by the hour would do.
+/// What cancelling a lease by the hour does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancellation {
-    /// The lease's last round then, and how many rounds earlier that is.
-    pub last: u32,
+    /// First round after the lease then, and how many rounds earlier that is.
+    pub until: u32,
     pub rest: u32,
+    /// Seconds of machine time owed to each machine that keeps its promise.
+    pub cancel_secs: u32,
     /// Payment units that come back, where every machine is up until then: more where one is not.
     pub refund: u64,
 }
 
 /// What cancelling a lease by the hour would do now, or why it can't be cancelled.
 pub fn cancellation(board: &BoardView, now: i64, lease: &Lease) -> Result<Cancellation, Refusal> {
-    lease.require_open()?;
-    lease.require_hourly()?;
-    // With the round that runs, its first at the earliest.
-    let last = board.header.round_at(now)?.max(lease.from);
-    let until = last.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
-    let rest = lease.until.checked_sub(until).filter(|rest| *rest > 0).ok_or(LeaseholdError::LeaseOver)?;
-    let round_secs = lease.terms.round_secs;
-    let terms = Terms { cancel_secs: pricing::cancel_secs(round_secs, rest)?, ..lease.terms };
-    let refund = board.leased(lease.serial).try_fold(0, |sum, (_, slot)| {
+    let cancel::Cancellation { until, rest, cancel_secs } = cancel::quote(board.header, lease, now)?;
+    let terms = Terms { cancel_secs, ..lease.terms };
+    let refund = board.leased(lease.serial).try_fold(lease.remaining()?, |left, (_, slot)| {
         let agreed = slot.lease_until.saturating_sub(slot.lease_from);
-        let held = Span::of_rounds(round_secs, agreed).cost_ceil(slot.price)?;
         let owed = owed_if_up(slot.price, agreed, until.saturating_sub(slot.lease_from), &terms)?;
-        Ok::<_, Refusal>(add(sum, held.saturating_sub(owed))?)
+        let before = pricing::gross(slot.price, terms.round_secs, slot.lease_settled)?;
+        Ok::<_, Refusal>(left.saturating_sub(owed.saturating_sub(before)))
     })?;
-    Ok(Cancellation { last, rest, refund })
+    Ok(Cancellation { until, rest, cancel_secs, refund })
 }
 
-/// Payment units that `rounds` more rounds of a lease cost, or why it cannot be extended. One that is paid by
-/// use costs nothing more.
-pub fn extension(board: &BoardView, now: i64, lease: &Lease, rounds: u32) -> Result<u64, Refusal> {
-    lease.require_open()?;
-    if next_round(board, now)? > lease.until {
-        return Err(LeaseholdError::LeaseOver.into());
-    }
-    let until = lease.until.checked_add(rounds).ok_or(LeaseholdError::MathOverflow)?;
-    let mut deposit = 0;
-    for (_, slot) in board.leased(lease.serial) {
-        if !slot.is(SlotState::Leased) || slot.committed_until < until {
-            return Err(LeaseholdError::MachineNotCommitted.into());
-        }
-        let price = if lease.meter.is_some() { 0 } else { slot.price };
-        let cost = |until: u32| {
-            Span::of_rounds(lease.terms.round_secs, until.wrapping_sub(slot.lease_from)).cost_ceil(price)
-        };
-        deposit = add(deposit, sub(cost(until)?, cost(slot.lease_until)?)?)?;
-    }
-    Ok(deposit)
+/// What `rounds` more rounds of a lease would cost, or why it can't be extended. One that is paid by use costs nothing
+/// more.
+pub fn extension(
+    market: &Market,
+    board: &BoardView,
+    now: i64,
+    lease: &Lease,
+    rounds: u32,
+) -> Result<Extension, Refusal> {
+    Ok(extend::quote(market, board.header, board.slots, lease, now, rounds)?)
 }
 
-/// How a machine of a lease would be replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Replacement {
-    /// The slot that takes over, and its price and score to pass with the instruction.
-    pub slot: u16,
-    pub hint: CutOff,
-    /// How the old machine leaves.
-    pub outcome: Outcome,
-    /// Payment units that the owner adds.
-    pub deposit: u64,
-}
-
-/// What replacing the machine of `old_slot` would do, or why it cannot be replaced.
+/// What replacing the machine of `old_slot` would do, or why it can't be replaced.
 pub fn replacement(
     board: &BoardView,
     now: i64,
     lease: &Lease,
     old_slot: u16,
 ) -> Result<Replacement, Refusal> {
-    lease.require_open()?;
-    lease.require_hourly()?;
-    let from = next_round(board, now)?;
-    if from >= lease.until {
-        return Err(LeaseholdError::LeaseOver.into());
-    }
-    let old = board.slot(old_slot).ok_or(LeaseholdError::NoSuchSlot)?;
-    if old.is(SlotState::Vacant) {
-        return Err(LeaseholdError::SlotVacant.into());
-    }
-    if old.lease != lease.serial {
-        return Err(LeaseholdError::NotInLease.into());
-    }
-    if !old.is_forfeited() && !board.header.is_down(old) {
-        return Err(LeaseholdError::MachineNotDown.into());
-    }
-    let selection = matching::select(board.slots, &lease.criteria, lease.until, 1, None)?;
-    let (new_slot, new) = selection
-        .slots()
-        .find_map(|index| Some((u16::try_from(index).ok()?, board.slots.get(index)?)))
-        .ok_or(LeaseholdError::NotEnoughMachines)?;
-
-    let terms = &lease.terms;
-    let until = board.header.next_round.clamp(old.lease_from, old.lease_until);
-    let before = pricing::gross(old.price, terms.round_secs, old.lease_settled)?;
-    let outcome = settlement::last(&lease.service(old, until), terms)?;
-    let deposit = Span::of_rounds(terms.round_secs, old.lease_until.wrapping_sub(old.lease_from));
-    let freed = sub(deposit.cost_ceil(old.price)?, add(before, outcome.payment.gross()?)?)?;
-    let cost = Span::of_rounds(terms.round_secs, lease.until.wrapping_sub(from)).cost_ceil(new.price)?;
-    Ok(Replacement { slot: new_slot, hint: selection.cut_off, outcome, deposit: cost.saturating_sub(freed) })
+    Ok(replace::quote(board.header, board.slots, lease, now, old_slot, None)?)
 }
 
-/// What settling a lease would do now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settlement {
-    /// Whether every round of the lease is closed, so that it would be settled for good.
-    pub is_final: bool,
-    /// Payment units to suppliers and for fees.
-    pub payment: Payment,
-    /// Payment units back to the owner.
-    pub refunded: u64,
-    /// Stake units lost, and by how many machines.
-    pub slashed: u64,
-    pub slashed_machines: u32,
-}
-
-/// What settling a lease would do now; an error once it is settled.
+/// What settling a lease would do now, in as many transactions as that takes; an error once it is settled.
 pub fn settlement(board: &BoardView, lease: &Lease) -> Result<Settlement, Refusal> {
-    if lease.state == LeaseState::Settled {
-        return Err(LeaseholdError::LeaseSettled.into());
-    }
-    let mut sum =
-        Settlement { is_final: board.header.next_round >= lease.settles_from(), ..Default::default() };
-    for (_, slot) in board.leased(lease.serial) {
-        let mut service = lease.service(slot, slot.lease_until);
-        if lease.meter.is_some() {
-            service.price = 0; // vouchers pay it
-        }
-        let outcome = if sum.is_final {
-            settlement::last(&service, &lease.terms)?
-        } else {
-            Outcome { payment: settlement::interim(&service, &lease.terms)?, slash: 0 }
-        };
-        sum.payment = sum.payment.plus(outcome.payment);
-        sum.slashed = add(sum.slashed, outcome.slash)?;
-        sum.slashed_machines = sum.slashed_machines.saturating_add(u32::from(outcome.slash > 0));
-    }
-    if sum.is_final {
-        sum.refunded = sub(lease.remaining()?, sum.payment.gross()?)?;
-    }
-    Ok(sum)
+    Ok(settle::quote(board.header, board.slots, lease, u32::MAX)?)
 }
 
-fn next_round(board: &BoardView, now: i64) -> Result<u32, Refusal> {
-    Ok(board.header.round_at(now)?.checked_add(1).ok_or(LeaseholdError::MathOverflow)?)
+/// What the next transaction that settles a lease would do: as [`settlement`], but for leases of which thousands of
+/// machines were down.
+pub fn next_settlement(board: &BoardView, lease: &Lease) -> Result<Settlement, Refusal> {
+    Ok(settle::quote(board.header, board.slots, lease, settle::BUDGET_UNITS)?)
 }
 
 #[cfg(test)]

@@ -1,47 +1,8 @@
-//! When rounds are voted on and closed: the program's own conditions, for whoever plans ahead.
+//! When rounds are voted on and closed: the program's own rules, for whoever plans ahead.
 
-use leasehold::state::Board;
+use leasehold::{rules::round, state::Board};
 
-/// A round that can be voted on now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ballot {
-    pub round: u32,
-    /// Slots that a vote covers: as many as there were when the round ended.
-    pub slots: u32,
-    /// Last Unix second at which a vote is taken.
-    pub until: i64,
-    /// Bit for each seat that has voted on it already.
-    pub submitted: u16,
-}
-
-impl Ballot {
-    /// Whether a seat has voted already.
-    pub fn has_voted(&self, seat: u8) -> bool {
-        self.submitted.checked_shr(u32::from(seat)).is_some_and(|mask| mask & 1 == 1)
-    }
-
-    /// Bytes of a vote's bitmap.
-    pub fn bitmap_len(&self) -> usize {
-        bitmap_len(self.slots)
-    }
-
-    /// A vote's bitmap: bit i is set where machine i answered.
-    pub fn bitmap(&self, answered: impl Fn(u16) -> bool) -> Vec<u8> {
-        bitmap(self.slots, answered)
-    }
-}
-
-/// Seconds in which a round runs and can be voted on, all of them inclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    pub round: u32,
-    /// First and last Unix second of the round.
-    pub begins: i64,
-    pub ends: i64,
-    /// First and last Unix second at which a vote on it is taken.
-    pub opens: i64,
-    pub closes: i64,
-}
+pub use leasehold::rules::round::{Ballot, Window, bitmap_len, window};
 
 /// The round that runs at a Unix time, 0 before 1970.
 pub fn round_at(round_secs: u32, now: i64) -> u32 {
@@ -49,49 +10,24 @@ pub fn round_at(round_secs: u32, now: i64) -> u32 {
     u32::try_from(round).unwrap_or(u32::MAX)
 }
 
-/// When a round runs and is voted on.
-pub fn window(board: &Board, round: u32) -> Window {
-    let secs = i64::from(board.round_secs);
-    let opens = board.round_end(round);
-    // A vote needs the next round to run still, which ends a second before a time to submit as long.
-    let closes =
-        opens.saturating_add(i64::from(board.submit_secs)).min(board.round_end(round.saturating_add(1)) - 1);
-    Window { round, begins: opens.saturating_sub(secs), ends: opens.saturating_sub(1), opens, closes }
-}
-
-/// The round that can be voted on at Unix time `now`, if there is one: the one that ended last, unless its
-/// time is over, it is closed, or votes on an earlier round wait to be counted.
+/// The vote that can be given at Unix time `now`: on the round that ended last. `None` once its time is over or it is
+/// closed, and while votes on an earlier round wait to be counted.
 pub fn ballot(board: &Board, now: i64) -> Option<Ballot> {
-    let running = board.round_at(now).ok()?;
-    let round = running.checked_sub(1)?;
-    let until = window(board, round).closes;
-    let waiting = board.is_voting() && board.tally.round != round;
-    if now > until || round < board.next_round || waiting {
-        return None;
-    }
-    let submitted = if board.is_voting() { board.tally.submitted } else { 0 };
-    Some(Ballot { round, slots: board.slots_at(running), until, submitted })
+    let round = board.round_at(now).ok()?.checked_sub(1)?;
+    round::ballot(board, round, now).ok()
 }
 
-/// Whether `close_round` would do something at Unix time `now`, and which round it would leave as the next.
+/// First round that would not be closed after a `close_round` at Unix time `now`; `None` if it would be refused.
 pub fn closable(board: &Board, now: i64) -> Option<u32> {
-    if !board.is_voting() {
-        let before = now.saturating_sub(i64::from(board.submit_secs)).saturating_sub(1);
-        return board.round_at(before).ok().filter(|over| *over > board.next_round);
-    }
-    let round = board.tally.round;
-    let everybody = board.tally.submitted & board.taken_seats() == board.taken_seats();
-    let over = now > board.round_end(round).saturating_add(i64::from(board.submit_secs));
-    if everybody || over { round.checked_add(1) } else { None }
+    round::closing(board, now).ok()?.next_round()
 }
 
-/// Bytes of a bitmap with a bit for each of `slots` machines.
-pub fn bitmap_len(slots: u32) -> usize {
-    // A board has 6,144 slots at most.
-    usize::try_from(slots.div_ceil(8)).unwrap_or(usize::MAX)
+/// Unix second from which the votes that wait can be counted whoever has voted; `None` if none wait.
+pub fn counted_from(board: &Board) -> Option<i64> {
+    Some(round::count_waits_until(board)?.saturating_add(1))
 }
 
-/// A bitmap in which bit i is set where machine i answered, and none beyond the last slot.
+/// A vote's bitmap: bit i is set where machine i answered.
 pub fn bitmap(slots: u32, answered: impl Fn(u16) -> bool) -> Vec<u8> {
     let mut bytes = vec![0; bitmap_len(slots)];
     for slot in 0..u16::try_from(slots).unwrap_or(u16::MAX) {

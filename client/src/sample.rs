@@ -3,7 +3,7 @@
 use anchor_lang::Discriminator;
 use bytemuck::Zeroable;
 use leasehold::{
-    math::{matching::Place, settlement::Terms, slashing::SlashSplit},
+    math::{matching::Place, slashing::SlashSplit},
     state::{
         BatchHeader, Board, ComputeLog, Endpoint, HardwareClass, Keeper, Lease, LeaseState, Market, Params,
         RoundRules, SLOTS_OFFSET, Seat, Slot, SlotState, StakeLedger, Supplier, Tally, Traits, board_len,
@@ -152,7 +152,6 @@ fn board() -> BoardData {
 }
 
 pub fn lease(serial: u32) -> Lease {
-    let params = params();
     Lease {
         version: Lease::VERSION,
         bump: 255,
@@ -162,17 +161,8 @@ pub fn lease(serial: u32) -> Lease {
         buyer: wallet(9),
         owner: wallet(9),
         criteria: leasehold::math::matching::Criteria { place: Place::Country(276), max_price: 400, ..ANY },
-        terms: Terms {
-            round_secs: 600,
-            rounds: UNTIL - FROM,
-            cancel_secs: 0,
-            slash_multiplier_bps: params.slash_multiplier_bps,
-            fee_bps: params.fee_bps,
-            keeper_share_bps: params.keeper_share_bps,
-            sla_bps: params.sla_bps,
-            split: params.split,
-        },
-        cluster: None,
+        terms: params().terms(600, UNTIL - FROM),
+        group: None,
         machines: 2,
         settled: 0,
         from: FROM,

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use leasehold::{
-    math::{settlement, slashing::allowance},
+    math::slashing::allowance,
+    rules::settle,
     state::{Lease, Slot, SlotState, Verdict, ring_bit},
 };
 use solana_pubkey::Pubkey;
@@ -29,8 +30,8 @@ pub enum Rule {
     Downtime,
     /// Down for too many rounds in a row: loses all of it.
     Abandoned,
-    /// Taken from its lease by its supplier: loses all of it.
-    Retired,
+    /// Taken out of its lease by its supplier: loses all of it.
+    Forfeited,
     /// Lied in its receipts: has lost all of it already.
     Convicted,
 }
@@ -104,7 +105,7 @@ pub fn slash_report(board: &BoardView, index: u16, lease: &Lease) -> Result<Opti
         rounds: service.agreed,
         multiplier_bps: terms.slash_multiplier_bps,
         bond: slot.bond,
-        slash: settlement::last(&service, terms)?.slash,
+        slash: settle::outcome(lease, slot, slot.lease_until)?.slash,
         is_final: header.next_round >= slot.lease_until,
     }))
 }
@@ -115,7 +116,7 @@ fn rule(slot: &Slot, allowance: u32) -> Rule {
     } else if slot.flags & Slot::ABANDONED != 0 {
         Rule::Abandoned
     } else if slot.is_forfeited() {
-        Rule::Retired
+        Rule::Forfeited
     } else if slot.lease_down > allowance {
         Rule::Downtime
     } else {
@@ -152,7 +153,7 @@ impl fmt::Display for SlashReport {
             Rule::Kept => write!(f, "it may be down in {allowance} of {rounds}, so its bond stays whole")?,
             Rule::Downtime => write!(f, "it may be down in {allowance} of {rounds}")?,
             Rule::Abandoned => write!(f, "it was down in {} rounds in a row", self.abandon_rounds)?,
-            Rule::Retired => write!(f, "its supplier retired it from the lease")?,
+            Rule::Forfeited => write!(f, "its supplier forfeited it")?,
             Rule::Convicted => write!(f, "it lied in its receipts, so its whole bond is gone already")?,
         }
         if !matches!(self.rule, Rule::Kept | Rule::Convicted) {
@@ -233,9 +234,9 @@ mod tests {
             slots[0].flags = Slot::ABANDONED;
             slots[1].state = SlotState::Suspended as u8;
         });
-        let [abandoned, retired] = [0, 1].map(|slot| report(&data, slot, &lease).unwrap());
+        let [abandoned, forfeited] = [0, 1].map(|slot| report(&data, slot, &lease).unwrap());
         assert_eq!((abandoned.rule, abandoned.slash), (Rule::Abandoned, 100));
-        assert_eq!((retired.rule, retired.slash), (Rule::Retired, 100));
+        assert_eq!((forfeited.rule, forfeited.slash), (Rule::Forfeited, 100));
         assert!(
             abandoned
                 .to_string()

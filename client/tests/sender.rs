@@ -121,17 +121,28 @@ impl LyingNode {
                 };
                 with(params[0].as_array().unwrap().iter().map(|_| status.clone()).collect())
             }
-            // 110 units: those of the simulation and 10 percent.
-            "getTransaction" if self.claim == Claim::OutOfUnits => Some(json!({
-                "slot": 7, "blockTime": null, "transaction": ["", "base64"], "version": "legacy",
-                "meta": {
-                    "err": error, "status": { "Err": error }, "fee": 5_000, "preBalances": [], "postBalances": [],
-                    "computeUnitsConsumed": 110,
-                },
-            })),
+            "getTransaction" if self.claim == Claim::OutOfUnits => {
+                let copies = self.copies();
+                let copy = copies.iter().find(|copy| params[0] == copy.signatures[0].to_string())?;
+                Some(json!({
+                    "slot": 7, "blockTime": null, "transaction": ["", "base64"], "version": "legacy",
+                    "meta": {
+                        "err": error, "status": { "Err": error }, "fee": 5_000, "preBalances": [],
+                        "postBalances": [], "computeUnitsConsumed": requested_units(copy),
+                    },
+                }))
+            }
             _ => None,
         }
     }
+}
+
+/// The compute units that a transaction requests, from its instruction `SetComputeUnitLimit`.
+fn requested_units(transaction: &VersionedTransaction) -> u32 {
+    let instructions = transaction.message.instructions().iter();
+    let mut limits = instructions.filter_map(|instruction| instruction.data.strip_prefix(&[2]));
+    let limit = limits.find_map(|data| data.try_into().ok());
+    u32::from_le_bytes(limit.expect("a limit"))
 }
 
 fn board() -> BoardRef {

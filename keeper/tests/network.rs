@@ -147,7 +147,9 @@ impl World {
         let buyer = self.wallet().await;
         let board = self.fetch().board(self.board().address).await.unwrap();
         let now = self.network.time().await.unwrap();
-        let quote = quote(&board.view().unwrap(), now, &quote::ANY, MACHINES.into(), rounds).unwrap();
+        let market = self.fetch().market(self.market.address).await.unwrap().account;
+        let quote =
+            quote(&market, &board.view().unwrap(), now, &quote::ANY, MACHINES.into(), rounds).unwrap();
         let wallet = self.market.payment_account(&buyer.pubkey());
         let args = quote.args(u64::MAX, None);
         self.send(&buyer, &[instruction::open_lease(&self.board(), buyer.pubkey(), wallet, args)]).await;

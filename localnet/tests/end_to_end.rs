@@ -270,7 +270,8 @@ async fn a_lease_settles_exactly_though_a_keeper_is_killed() {
     let board = world.fetch().board(world.board().address).await.expect("the board");
     let view = board.view().expect("a board");
     let now = world.network.time().await.expect("the time");
-    let quote = quote::quote(&view, now, &ANY, MACHINES.into(), ROUNDS).expect("a quote");
+    let market = world.fetch().market(world.market.address).await.expect("the market").account;
+    let quote = quote::quote(&market, &view, now, &ANY, MACHINES.into(), ROUNDS).expect("a quote");
     let wallet = world.market.payment_account(&key);
     let open = instruction::open_lease(&world.board(), key, wallet, quote.args(quote.deposit, None));
     world.send(&buyer, open).await;

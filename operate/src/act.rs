@@ -242,7 +242,7 @@ pub mod tests {
             // Nobody answers there.
             url: "http://127.0.0.1:1".parse().unwrap(),
             commitment: Default::default(),
-            output: crate::output::Format::Display,
+            output: crate::format::Format::Display,
             keypair: None,
             price: 0,
             yes: true,

@@ -68,7 +68,7 @@ pub async fn find(executor: &impl Executor, step: &Step) -> Found {
 }
 
 fn is_ours(lease: &Lease, undo: &Undo) -> bool {
-    lease.owner == undo.owner && lease.buyer == undo.owner && lease.cluster == Some(undo.group)
+    lease.owner == undo.owner && lease.buyer == undo.owner && lease.group == Some(undo.group)
 }
 
 /// Undoes the steps before the failed one, the last first, and the failed one too if it took effect after all. Returns

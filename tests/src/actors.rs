@@ -112,7 +112,7 @@ impl World {
             machines,
             rounds,
             max_deposit: u64::MAX,
-            cluster: None,
+            group: None,
             hint: None,
             meter: None,
         }

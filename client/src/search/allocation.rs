@@ -1,9 +1,6 @@
 //! Machines that a buyer would get.
 
-use leasehold::{
-    math::{add, settlement::Terms},
-    state::{Board, Params},
-};
+use leasehold::{math::add, state::Board};
 
 use super::kinds::{Kind, kinds};
 use crate::{
@@ -47,18 +44,8 @@ impl Allocation {
 
 impl Part {
     /// What a quote comes to on its board.
-    pub fn new(params: &Params, board: &BoardView, quote: Quote) -> Result<Self, Refusal> {
-        let terms = Terms {
-            round_secs: board.header.round_secs,
-            rounds: quote.rounds,
-            cancel_secs: 0,
-            slash_multiplier_bps: params.slash_multiplier_bps,
-            fee_bps: params.fee_bps,
-            keeper_share_bps: params.keeper_share_bps,
-            sla_bps: params.sla_bps,
-            split: params.split,
-        };
-        let refundable = refundable(board, &quote, &terms)?;
+    pub fn new(board: &BoardView, quote: Quote) -> Result<Self, Refusal> {
+        let refundable = refundable(board, &quote)?;
         let kinds = kinds(board, &quote.slots);
         let Board { index: board, round_secs, .. } = *board.header;
         Ok(Part { board, quote, kinds, refundable, round_secs })

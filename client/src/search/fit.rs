@@ -1,14 +1,13 @@
 //! Which machines fit a request.
 
-use leasehold::{error::LeaseholdError, state::Slot};
+use leasehold::{rules::open, state::Slot};
 
 use super::request::Request;
 use crate::{board::BoardView, error::Refusal, quote::fits};
 
 /// First round after a lease of so many rounds that is opened at `now`: `until` is exclusive.
 pub fn until(board: &BoardView, now: i64, rounds: u32) -> Result<u32, Refusal> {
-    let next = board.header.round_at(now)?.checked_add(1);
-    Ok(next.and_then(|next| next.checked_add(rounds)).ok_or(LeaseholdError::MathOverflow)?)
+    Ok(open::until(board.header, now, rounds)?)
 }
 
 /// Number of machines of all boards that fit.

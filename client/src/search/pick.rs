@@ -6,6 +6,7 @@ use leasehold::{
     error::LeaseholdError,
     instructions::MeterArgs,
     math::matching::{Criteria, Policy},
+    rules::open,
     state::Market,
 };
 
@@ -35,9 +36,9 @@ pub fn pick(
     require_allowed(market, rounds)?;
     let mut best: Option<Part> = None;
     for board in boards {
-        let found = quote(board, now, &request.criteria, request.machines, rounds);
+        let found = quote(market, board, now, &request.criteria, request.machines, rounds);
         // A board's refusal, for instance because of a price beyond all sums, says nothing about the others.
-        if let Ok(found) = found.and_then(|quote| Part::new(&market.params, board, quote))
+        if let Ok(found) = found.and_then(|quote| Part::new(board, quote))
             && best.as_ref().is_none_or(|best| rank(&found) < rank(best))
         {
             best = Some(found);
@@ -45,7 +46,7 @@ pub fn pick(
     }
     let parts = match best {
         Some(one) => vec![one],
-        None => spread(&market.params, boards, now, request, rounds).map_err(|refusal| {
+        None => spread(market, boards, now, request, rounds).map_err(|refusal| {
             if refusal != LeaseholdError::NotEnoughMachines.into() {
                 return SearchError::from(refusal);
             }
@@ -81,7 +82,7 @@ pub fn pick_metered<'a>(
     let mut best: Option<MeteredPick> = None;
     let mut refused = Refusal::from(LeaseholdError::NotEnoughMachines);
     for board in boards {
-        match quote_metered(board, now, criteria, rounds, meter) {
+        match quote_metered(market, board, now, criteria, rounds, meter) {
             Ok(quote) if best.as_ref().is_none_or(|best| rank(&quote) < rank(&best.quote)) => {
                 best = Some(MeteredPick { board: *board, quote });
             }
@@ -94,14 +95,13 @@ pub fn pick_metered<'a>(
 
 /// Refuses a lease that the market allows nobody now: any while it is paused, and any of a length out of its range.
 pub fn require_allowed(market: &Market, rounds: u32) -> Result<(), SearchError> {
-    if market.paused {
-        return Err(Refusal::from(LeaseholdError::MarketPaused).into());
-    }
-    let (min, max) = (market.params.min_rounds, market.params.max_rounds);
-    if !(min..=max).contains(&rounds) {
-        return Err(SearchError::LeaseLength { rounds, min, max });
-    }
-    Ok(())
+    open::require_allowed(market, rounds).map_err(|error| match Refusal::from(error) {
+        refusal if refusal == LeaseholdError::LeaseLength.into() => {
+            let (min, max) = (market.params.min_rounds, market.params.max_rounds);
+            SearchError::LeaseLength { rounds, min, max }
+        }
+        refusal => refusal.into(),
+    })
 }
 
 /// The lesser is the better.

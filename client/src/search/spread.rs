@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use leasehold::{error::LeaseholdError, math::matching::Policy, state::Params};
+use leasehold::{error::LeaseholdError, math::matching::Policy, state::Market};
 
 use super::{allocation::Part, fit::until, request::Request};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 /// of the lower board. No choice of as many is cheaper under `Cheapest`, since a machine of a lower price never
 /// costs more. Each part is the quote of its board: what the program opens there.
 pub fn spread(
-    params: &Params,
+    market: &Market,
     boards: &[BoardView],
     now: i64,
     request: &Request,
@@ -45,8 +45,8 @@ pub fn spread(
     let part = |(place, board): (usize, &BoardView)| {
         let here = machines.iter().filter(|(.., of)| *of == place).count();
         let here = u32::try_from(here).ok().filter(|here| *here > 0)?;
-        let quote = quote(board, now, &request.criteria, here, rounds);
-        Some(quote.and_then(|quote| Part::new(params, board, quote)))
+        let quote = quote(market, board, now, &request.criteria, here, rounds);
+        Some(quote.and_then(|quote| Part::new(board, quote)))
     };
     let mut parts = boards.iter().enumerate().filter_map(part).collect::<Result<Vec<_>, _>>()?;
     parts.sort_by_key(|part| part.board);
@@ -55,7 +55,7 @@ pub fn spread(
 
 #[cfg(test)]
 mod tests {
-    use leasehold::{math::matching::Criteria, state::Market};
+    use leasehold::math::matching::Criteria;
     use proptest::{collection::vec, prelude::*};
 
     use super::{
@@ -163,13 +163,13 @@ mod tests {
 
             for policy in [Policy::Cheapest, Policy::Best] {
                 let request = seven(wanted, policy);
-                let found = spread(&market().params, &views, NOW, &request, 7).ok();
+                let found = spread(&market(), &views, NOW, &request, 7).ok();
                 prop_assert_eq!(found.is_some(), cheapest.is_some());
                 let Some(parts) = found else { continue };
                 let mut picked = Vec::new();
                 for part in &parts {
                     let index = part.board as usize;
-                    let same = quote(&views[index], NOW, &request.criteria, part.quote.slots.len() as u32, 7);
+                    let same = quote(&market(), &views[index], NOW, &request.criteria, part.quote.slots.len() as u32, 7);
                     prop_assert_eq!(&part.quote, &same.unwrap(), "what the program opens");
                     let here: Vec<_> =
                         part.quote.slots.iter().map(|slot| machines[index][usize::from(*slot)]).collect();

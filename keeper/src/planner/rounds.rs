@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use leasehold::{
-    constants::{HISTORY_ROUNDS, SEAT_IDLE_SECS},
-    state::Board,
-};
+use leasehold::{constants::HISTORY_ROUNDS, rules::seat::idle_secs, state::Board};
 use leasehold_client::rounds::{self, Ballot};
 
 use super::{Action, Planner};
@@ -63,9 +60,8 @@ impl Planner<'_> {
 
     /// Whether a seat has been silent for a third of the time after which anybody may vacate it.
     fn is_overdue(&self, header: &Board, seat: u8) -> bool {
-        let patience = SEAT_IDLE_SECS.max(i64::from(header.round_secs).saturating_mul(2));
         let voted = header.seat(seat).map(|seat| header.round_end(seat.last_round));
-        voted.is_ok_and(|voted| self.now().saturating_sub(voted) > patience / 3)
+        voted.is_ok_and(|voted| self.now().saturating_sub(voted) > idle_secs(header) / 3)
     }
 
     /// Asks every machine that gets a verdict in the round that runs.
@@ -104,9 +100,8 @@ impl Planner<'_> {
     /// Counts the votes, or steps over rounds without any.
     pub(super) fn close_round(&mut self, board: &BoardSnapshot, seat: Option<u8>) {
         let header = &board.header;
-        if header.is_voting() {
-            let over = header.round_end(header.tally.round).saturating_add(i64::from(header.submit_secs));
-            self.wake_at(over.saturating_add(1));
+        if let Some(counted_from) = rounds::counted_from(header) {
+            self.wake_at(counted_from);
         }
         if can_close(board, self.now()) {
             let action = Action::CloseRound { board: board.board, next_round: header.next_round };

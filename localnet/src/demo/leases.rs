@@ -116,7 +116,9 @@ impl Order {
         let view = fetched.view()?;
         let now = stage.network.time().await?;
         // A small fleet may have fewer of a kind than the buyer would like.
-        let quoted = (1..=machines).rev().map(|machines| quote(&view, now, &criteria, machines, rounds));
+        let market = stage.fetch().market(board.market.address).await?.account;
+        let quoted =
+            (1..=machines).rev().map(|machines| quote(&market, &view, now, &criteria, machines, rounds));
         let mut quoted = quoted.skip_while(|end| {
             end.as_ref().is_err_and(|refusal| *refusal == LeaseholdError::NotEnoughMachines.into())
         });

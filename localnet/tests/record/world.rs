@@ -139,7 +139,8 @@ impl World {
         let now = self.network.time().await.expect("the time");
         let view = board.view().expect("a board");
         let meter = MeterArgs { spender: pubkey(&spender()), deposit: DEPOSIT };
-        let quote = quote::quote_metered(&view, now, &ANY, ROUNDS, meter).expect("a quote");
+        let market = self.fetch().market(self.market.address).await.expect("the market").account;
+        let quote = quote::quote_metered(&market, &view, now, &ANY, ROUNDS, meter).expect("a quote");
         let args = quote.args(DEPOSIT, None);
         let key = self.buyer.pubkey();
         let wallet = self.market.payment_account(&key);

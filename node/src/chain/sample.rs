@@ -98,7 +98,7 @@ pub fn metered() -> Lease {
         owner: lease(5).buyer,
         criteria,
         terms,
-        cluster: None,
+        group: None,
         machines: 1,
         settled: 0,
         from: ROUND,

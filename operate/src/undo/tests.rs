@@ -14,7 +14,7 @@ use crate::{
 
 /// The lease that a part opens: 20 rounds of ten minutes for 2,400.
 fn lease(number: u32) -> Lease {
-    Lease { cluster: Some(5), ..sample::lease(number) }
+    Lease { group: Some(5), ..sample::lease(number) }
 }
 
 /// The same, cancelled in its first round: 19 rounds are left, of which 5 percent are 570 seconds.
@@ -166,7 +166,7 @@ async fn a_part_without_word_and_without_leases_stays_unknown() {
 #[tokio::test]
 async fn leases_of_others_are_never_taken_for_the_buyers() {
     let foreign = Lease { owner: sample::wallet(1), buyer: sample::wallet(1), ..lease(2) };
-    let other = Lease { cluster: Some(6), ..lease(2) };
+    let other = Lease { group: Some(6), ..lease(2) };
     for stranger in [foreign, other] {
         let script = opened(1).then(Err(no_word()), &[stranger]).then(Ok(receipt(2)), &[cancelled(1)]);
         let failure = run(&script, &plan()).await.0.unwrap_err();
@@ -178,7 +178,7 @@ async fn leases_of_others_are_never_taken_for_the_buyers() {
 /// A node that says of a transaction that it took effect need not tell the truth.
 #[tokio::test]
 async fn what_is_not_known_for_a_lease_of_the_plan_is_not_cancelled() {
-    let earlier = Lease { cluster: Some(4), ..lease(1) };
+    let earlier = Lease { group: Some(4), ..lease(1) };
     let nothing: &[Lease] = &[];
     for found in [std::slice::from_ref(&earlier), nothing] {
         let script = Script::default().then(Ok(receipt(1)), found).then(Err(refusal()), &[]);

@@ -1,4 +1,4 @@
-//! Numbers that the whole protocol agrees on. Every rate is in basis points, every time in Unix seconds.
+//! Constants of the protocol. Rates are in basis points, times in seconds.
 
 use core::num::NonZeroU64;
 
@@ -33,11 +33,11 @@ pub const LOG_SEED: &[u8] = b"log";
 #[constant]
 pub const DEMAND_SEED: &[u8] = b"demand";
 
-/// Machines on one board: as many bits as one transaction carries besides what a submission needs.
+/// Most slots of a board: as many bits as fit a transaction besides the rest of a vote.
 pub const MAX_SLOTS: usize = 6_144;
-/// 64-bit words that hold one bit for each machine of a full board.
+/// 64-bit words with one bit for each slot of a full board.
 pub const WORDS: usize = MAX_SLOTS / 64;
-/// Keeper seats of a board: the most that four bit planes can count.
+/// Most keeper seats of a board: as many as four bit planes can count.
 pub const MAX_SEATS: usize = 15;
 /// Bit planes of the tally: ⌈log2(MAX_SEATS + 1)⌉.
 pub const PLANES: usize = 4;
@@ -54,45 +54,44 @@ pub const WHOLE: NonZeroU64 = NonZeroU64::new(BPS as u64).unwrap();
 pub const SECS_PER_HOUR: u64 = 3_600;
 /// The same, to divide by.
 pub const HOUR: NonZeroU64 = NonZeroU64::new(SECS_PER_HOUR).unwrap();
-/// Rounds shorter than this leave keepers no time to probe.
+/// Shortest round: a shorter one leaves keepers no time to probe.
 pub const MIN_ROUND_SECS: u32 = 10;
-/// Score of a machine nobody has experience with, of at most 10,000.
+/// Score of a newly listed machine, out of 10,000.
 pub const INITIAL_SCORE: u16 = 5_000;
-/// The most a market may take of what suppliers earn.
+/// Highest fee of a market, as part of what suppliers earn.
 pub const MAX_FEE_BPS: u16 = 3_000;
-/// Longest time a market may hold stake after it was asked back: 90 days.
+/// Longest unbonding time of a market: 90 days.
 pub const MAX_UNBONDING_SECS: u32 = 90 * 86_400;
-/// Shortest and longest notice of a change of parameters: a minute and 30 days.
+/// Shortest and longest timelock of a market: a minute and 30 days.
 pub const TIMELOCK_SECS: core::ops::RangeInclusive<u32> = 60..=30 * 86_400;
 
-/// Leaving a lease early costs at most this much of an hour's price.
+/// Most seconds of machine time that cancelling a lease costs.
 pub const CANCEL_MAX_SECS: u64 = 3_600;
-/// Leaving a lease early costs this part of the time that was left, where that is less.
+/// Part of the time left that cancelling a lease costs, if that is less.
 pub const CANCEL_REST_BPS: u64 = 500;
 
-/// Longest commitment of a machine, where leases can't be longer: 366 days.
+/// Longest commitment of a machine, unless the market allows longer leases: 366 days.
 pub const MAX_COMMITMENT_SECS: u32 = 366 * 86_400;
-/// After this time anybody may take away an idle machine whose commitment has ended: 30 days.
+/// Time after a commitment's end from which anybody may retire the machine, if it is in no lease: 30 days.
 pub const EVICT_AFTER_SECS: i64 = 30 * 86_400;
-/// After this time without a submission, and after two rounds, anybody may vacate a seat: one day.
+/// Time without a submission after which anybody may vacate a seat, two rounds at least: one day.
 pub const SEAT_IDLE_SECS: i64 = 86_400;
 
-// Deadlines of disputes, in rounds; beside them what that is in rounds of ten minutes.
+// Deadlines in rounds; in parentheses the time they take if a round has ten minutes.
 
-/// From the end of a receipt to the round by which it must be in the log: two hours.
+/// From a receipt to the round by which it must be in the log (two hours).
 pub const RECORD_ROUNDS: u32 = 12;
-/// From the end of a lease to the last round in which its receipts can be demanded: twelve hours.
+/// From the end of a lease to the last round in which its receipts can be demanded (twelve hours).
 pub const DEMAND_ROUNDS: u32 = 72;
-/// From a demand to the round in which it can be enforced: six hours.
+/// From a demand to the round from which it can be enforced (six hours).
 pub const ANSWER_ROUNDS: u32 = 36;
-/// From the end of a lease to the round in which its machines' bonds can leave: a day.
+/// The dispute window: from the end of a lease to the round from which its machines can retire (a day).
 pub const DISPUTE_ROUNDS: u32 = 144;
-/// From a notice to the end of a metered lease: an hour.
+/// From the round after a notice to the end of a metered lease (an hour).
 pub const NOTICE_ROUNDS: u32 = 6;
-/// From the end of a metered lease to the first round with which it can be settled for good: time for the last
-/// voucher.
+/// From the end of a metered lease to its final settlement: time to redeem the last voucher (twenty minutes).
 pub const VOUCHER_ROUNDS: u32 = 2;
-/// How far ahead of the cluster's clock a machine's may be, in milliseconds.
+/// Milliseconds by which a machine's clock may be ahead of the cluster's.
 pub const CLOCK_SKEW_MS: u64 = 60_000;
-/// Longest URL of the place where receipts can be had, in bytes.
+/// Longest URL of receipts, in bytes.
 pub const MAX_SOURCE: usize = 128;

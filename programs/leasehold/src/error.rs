@@ -1,11 +1,11 @@
-//! Every refusal: the rule that was broken, in one sentence.
+//! Errors: each names the one rule that was broken.
 
 use anchor_lang::prelude::*;
 
 #[error_code]
 pub enum LeaseholdError {
     // Everywhere
-    #[msg("A sum or product does not fit 64 bits")]
+    #[msg("An amount or a round does not fit its number of bits")]
     MathOverflow,
     #[msg("The instruction takes no further accounts")]
     StrayAccount,
@@ -19,51 +19,51 @@ pub enum LeaseholdError {
     WrongMint,
     #[msg("The token account is not the vault")]
     WrongVault,
-    #[msg("Somebody else's claim is paid to the owner's associated token account only")]
+    #[msg("A claim that its owner does not sign is paid to the owner's associated token account only")]
     WrongDestination,
     #[msg("The amount must be more than zero")]
     AmountIsZero,
-    #[msg("There is nothing to withdraw or to claim")]
+    #[msg("Nothing is due: there is nothing to withdraw or to claim")]
     NothingToWithdraw,
 
     // Market
     #[msg("The mint has an extension that this program does not allow")]
     MintExtension,
-    #[msg("Payment and stake must be different mints")]
+    #[msg("The payment mint and the stake mint must differ")]
     SameMint,
-    #[msg("Wrapped lamports can't be burned, so they can't be staked")]
+    #[msg("Wrapped SOL cannot be burned, so it cannot be the stake mint")]
     NativeStake,
-    #[msg("A round has at least 10 seconds")]
+    #[msg("A round must have at least 10 seconds")]
     RoundTooShort,
-    #[msg("The time to submit is at least a second and at most a round")]
+    #[msg("The submit window must be at least one second and at most one round")]
     SubmitWindowOutOfRange,
-    #[msg("A board has 1 to 15 keeper seats")]
+    #[msg("A board must have 1 to 15 keeper seats")]
     SeatsOutOfRange,
-    #[msg("The threshold is more than half of the seats and at most all of them")]
+    #[msg("The threshold must be more than half of the seats and at most all of them")]
     ThresholdOutOfRange,
-    #[msg("A machine is abandoned after 1 to 64 rounds")]
+    #[msg("The rounds down in a row that make a machine abandoned must be 1 to 64")]
     AbandonRoundsOutOfRange,
-    #[msg("The timelock is a minute to 30 days")]
+    #[msg("The timelock must be between a minute and 30 days")]
     TimelockOutOfRange,
-    #[msg("Stake unbonds within 90 days")]
+    #[msg("The unbonding time must be at most 90 days")]
     UnbondingTooLong,
-    #[msg("A lease has at least one round, and its fewest rounds are not above its most")]
+    #[msg("The shortest lease must have at least one round and at most as many as the longest")]
     LeaseRoundsOutOfRange,
-    #[msg("The fee is at most 30 percent")]
+    #[msg("The fee must be at most 30 percent")]
     FeeTooHigh,
-    #[msg("A rate is at most 10,000 basis points")]
+    #[msg("A rate must be at most 10,000 basis points")]
     RateAboveWhole,
-    #[msg("The split of a slash sums to 10,000 basis points, of which at least 1,000 are burned")]
+    #[msg("The parts of a slash must sum to 10,000 basis points, and at least 1,000 must be burned")]
     SplitNotWhole,
-    #[msg("A market has 1 to 32 hardware classes")]
+    #[msg("A market must have 1 to 32 hardware classes")]
     ClassesOutOfRange,
-    #[msg("Classes are added or reweighed, never dropped")]
+    #[msg("A change of parameters may add or reweigh hardware classes, but not remove any")]
     ClassDropped,
     #[msg("No parameters are proposed")]
     NothingProposed,
-    #[msg("The timelock of the proposed parameters has not run out")]
+    #[msg("The timelock of the proposed parameters has not ended yet")]
     TimelockRunning,
-    #[msg("The market is paused: nothing is listed, opened or extended")]
+    #[msg("The market is paused: no machine can be listed, no lease opened or extended")]
     MarketPaused,
     #[msg("The market still has boards, suppliers or keepers")]
     MarketInUse,
@@ -91,33 +91,33 @@ pub enum LeaseholdError {
     SlotTaken,
     #[msg("The slot holds no machine")]
     SlotVacant,
-    #[msg("No machine is named")]
+    #[msg("The request names no machine")]
     NoMachines,
     #[msg("The market has no such hardware class")]
     UnknownClass,
-    #[msg("A machine has at least one GPU")]
+    #[msg("A machine must have at least one GPU")]
     NoGpus,
-    #[msg("A machine needs a price")]
+    #[msg("The price must be more than zero")]
     PriceIsZero,
     #[msg("Reserved bits must be zero")]
     ReservedBits,
-    #[msg("The endpoint needs an address and a port")]
+    #[msg("The endpoint must have an address and a port")]
     EndpointEmpty,
-    #[msg("The commitment ends before the next round")]
+    #[msg("The commitment must cover the next round")]
     CommitmentTooShort,
-    #[msg("The commitment ends more than a year from now")]
+    #[msg("The commitment must end within a year, or within the longest lease of the market")]
     CommitmentTooLong,
-    #[msg("The machine is another supplier's")]
+    #[msg("The machine belongs to another supplier")]
     WrongSupplier,
-    #[msg("The account of the slot's former supplier is missing: its rent is owed to it")]
+    #[msg("The account of the slot's former supplier, to whom the slot's rent is owed, is missing")]
     FormerSupplierMissing,
     #[msg("The machine is leased")]
     MachineLeased,
-    #[msg("The machine serves no lease")]
+    #[msg("The machine does not serve a running lease")]
     MachineNotLeased,
-    #[msg("The machine's earnings must be claimed first")]
+    #[msg("The machine's earnings are not claimed yet")]
     EarningsLeft,
-    #[msg("The machine's commitment has not been over for 30 days")]
+    #[msg("Only its supplier may retire a machine until 30 days after its commitment's end")]
     EvictionTooEarly,
 
     // Keepers and rounds
@@ -127,27 +127,27 @@ pub enum LeaseholdError {
     SeatTaken,
     #[msg("Nobody holds the seat")]
     SeatVacant,
-    #[msg("A keeper has one seat of a board")]
+    #[msg("A keeper may hold only one seat of a board")]
     SecondSeat,
     #[msg("The seat belongs to another keeper")]
     WrongKeeper,
-    #[msg("The keeper has submitted within a day")]
+    #[msg("Only its keeper may leave a seat that has submitted within a day and two rounds")]
     SeatInUse,
-    #[msg("The seat's vote is not counted yet: close the round first")]
+    #[msg("The seat's vote is not counted yet: its round is still open")]
     VoteNotCounted,
-    #[msg("The seat's fees must be claimed first")]
+    #[msg("The seat's fees are not claimed yet")]
     FeesLeft,
     #[msg("The keeper still holds seats")]
     SeatsLeft,
-    #[msg("The round is not the one that ended last, or its time to submit is over")]
+    #[msg("The round is not the one that ended last, or its submit window is over")]
     OutsideSubmitWindow,
-    #[msg("An earlier round must be closed first")]
+    #[msg("An earlier round was voted on and is not closed yet")]
     EarlierRoundOpen,
-    #[msg("The round is closed")]
+    #[msg("The round is closed already")]
     RoundClosed,
-    #[msg("The seat has submitted for this round")]
+    #[msg("The seat has already submitted for this round")]
     AlreadySubmitted,
-    #[msg("The bitmap must have one bit for each slot there was when the round ended")]
+    #[msg("The bitmap must have one bit for each slot that the board had when the round ended")]
     BitmapLength,
     #[msg("Bits beyond the last slot must be zero")]
     BitmapPadding,
@@ -159,90 +159,92 @@ pub enum LeaseholdError {
     LeaseLength,
     #[msg("Fewer machines fit than were asked for")]
     NotEnoughMachines,
-    #[msg("The deposit would be more than the buyer allows")]
+    #[msg("The deposit would be more than the maximum given")]
     CostsTooMuch,
-    #[msg("The account is not this board's next lease")]
+    #[msg("The serial is not the board's next one")]
     WrongSerial,
-    #[msg("The lease was cancelled or settled")]
+    #[msg("The lease is cancelled or settled")]
     LeaseNotOpen,
-    #[msg("The lease's term is over")]
+    #[msg("The term of the lease is over")]
     LeaseOver,
-    #[msg("A machine of the lease is not committed for so long")]
+    #[msg("A machine of the lease is not committed for that long, or has been forfeited or barred")]
     MachineNotCommitted,
     #[msg("The machine is not in this lease")]
     NotInLease,
-    #[msg("The machine is neither down nor retired")]
+    #[msg("The machine is neither down, abandoned, forfeited nor barred")]
     MachineNotDown,
     #[msg("The lease is settled already")]
     LeaseSettled,
     #[msg("The lease is not settled yet")]
     LeaseNotSettled,
-    #[msg("The lease still holds money of its owner")]
+    #[msg("The lease still holds a refund or compensation for its owner")]
     LeaseHoldsMoney,
-    #[msg("For a day after a lease its account and its machines' bonds stay, for disputes over receipts")]
+    #[msg(
+        "The dispute window is open: until 144 rounds after a lease, its account and the bonds of its machines stay"
+    )]
     DisputesOpen,
-    #[msg("Demands to see receipts of the lease are not answered")]
+    #[msg("Demands for receipts of the lease are not answered yet")]
     DemandsLeft,
 
-    // Leases paid by use
-    #[msg("A meter goes with criteria that ask for machines that may be leased by use")]
+    // Metered leases: paid by use
+    #[msg("A lease has a meter if, and only if, its criteria ask for metered machines")]
     MeterMismatch,
     #[msg("A metered lease has one machine")]
-    MeteredCluster,
-    #[msg("The lease is paid by use")]
+    MeteredMachines,
+    #[msg("The lease is metered: it is paid by use")]
     LeaseMetered,
-    #[msg("The lease is paid by the hour")]
+    #[msg("The lease is not metered: it is paid by the hour")]
     LeaseNotMetered,
-    #[msg("The lease ends by itself within the time of notice")]
+    #[msg("The lease ends before a notice would end it")]
     NoticeTooLate,
     #[msg("The signed message is not a voucher of this program")]
     VoucherMalformed,
-    #[msg("The voucher is for another lease, or signed by another key than the lease names")]
+    #[msg("The voucher is for another lease, or not signed by the lease's spender")]
     WrongVoucher,
-    #[msg("The voucher is paid already, or the deposit is spent")]
+    #[msg("The voucher adds nothing: its price is paid already, or the deposit is spent")]
     VoucherRedeemed,
 
     // Records of what was computed
     #[msg("The account is not a compute log")]
     LogMalformed,
-    #[msg("The supplier's log must be closed first")]
+    #[msg("The supplier's log is still open")]
     LogLeft,
-    #[msg("The log has a lane for the slot")]
+    #[msg("The log already has a lane for the slot")]
     LaneExists,
     #[msg("The log has no lane for the slot")]
     NoLane,
-    #[msg("The URL where receipts can be had takes 1 to 128 bytes")]
+    #[msg("The URL of the receipts must have 1 to 128 bytes")]
     SourceLength,
-    #[msg("No batch is named")]
+    #[msg("The request names no batch")]
     NoBatches,
-    #[msg("A batch has 1 to 65,536 receipts")]
+    #[msg("A batch must have 1 to 65,536 receipts")]
     BatchSize,
-    #[msg("The batch is not the one that comes next for its machine")]
+    #[msg("The batch is not the machine's next one")]
     BatchOutOfOrder,
-    #[msg("The board never had the lease, or the machine has not come to it")]
+    #[msg("The board has never had the lease, or the machine has not served it yet")]
     NoSuchLease,
-    #[msg("A batch begins when the one before has ended, or later, and ends by now")]
+    #[msg("A batch must not begin before the one before has ended, nor end in the future")]
     BatchTimes,
-    #[msg("The path does not lead to what the log holds")]
+    #[msg("The path does not lead to a peak of the log")]
     NotInLog,
-    #[msg("The instruction before must be one of the Ed25519 program, of the form that this one takes")]
+    #[msg("The instruction before must be of the Ed25519 program, in the form that this one accepts")]
     SignatureMissing,
     #[msg("The signed message is not a receipt of this program")]
     ReceiptMalformed,
-    #[msg("The receipt is of another lease, machine or number, or has another id")]
+    #[msg("The receipt belongs to another lease, machine or number, or has another id")]
     WrongReceipt,
-    #[msg("The machine in the slot is not the one that signed")]
+    #[msg("The machine that signed is no longer in the slot")]
     WrongMachine,
-    #[msg("The two receipts don't contradict each other")]
+    #[msg("The two receipts do not contradict each other")]
     NoEquivocation,
-    #[msg("The machine lied and lost its bond: it can only leave")]
+    #[msg("The machine is barred: it signed a false record and lost its bond")]
     MachineBarred,
-    #[msg("The receipt has still time to come to the log")]
+    #[msg("The receipt may still be added to the log in time")]
     DemandTooEarly,
-    #[msg("The lease ended too long ago to demand its receipts")]
+    #[msg("The lease ended too long ago for its receipts to be demanded")]
     DemandTooLate,
-    #[msg("The batch must be shown first")]
+    #[msg("The batch of the receipt is not shown yet")]
     BatchNotShown,
-    #[msg("There is still time to answer the demand")]
+    #[msg("The demand can still be answered")]
     AnswerNotDue,
 }

@@ -1,11 +1,11 @@
-//! What indexers follow: an event for each movement of money, by CPI so that no log limit cuts it.
-//! State is authoritative; nothing in the program reads an event. Amounts are base units.
+//! Events for indexers, nodes and archives: one for each movement of money, emitted by CPI so that no log limit cuts it.
+//! The program reads none of them. Amounts are base units.
 
 use anchor_lang::prelude::*;
 
 use crate::state::{BatchHeader, LeaseState};
 
-/// Stake came in: of a supplier's or a keeper's account `owner`.
+/// Stake was deposited for `owner`, the account of a supplier or a keeper.
 #[event]
 pub struct StakeDeposited {
     pub market: Pubkey,
@@ -13,7 +13,7 @@ pub struct StakeDeposited {
     pub amount: u64,
 }
 
-/// Unbonded stake went out.
+/// Unbonded stake was withdrawn.
 #[event]
 pub struct StakeWithdrawn {
     pub market: Pubkey,
@@ -28,21 +28,21 @@ pub struct SlashedBurned {
     pub amount: u64,
 }
 
-/// The market was paid its fees.
+/// A board's fees were paid to the market's authority.
 #[event]
 pub struct FeesWithdrawn {
     pub board: Pubkey,
     pub fees: u64,
 }
 
-/// The market was paid its part of slashed stake.
+/// The market's part of slashed stake was paid to its authority.
 #[event]
 pub struct MarketStakeWithdrawn {
     pub board: Pubkey,
     pub amount: u64,
 }
 
-/// A supplier was paid what its machines on a board earned.
+/// A supplier was paid the earnings of its machines on a board.
 #[event]
 pub struct EarningsClaimed {
     pub board: Pubkey,
@@ -58,20 +58,21 @@ pub struct KeeperFeesClaimed {
     pub amount: u64,
 }
 
-/// A cluster was leased.
+/// A lease was opened for rounds `from` to `until`, exclusive.
 #[event]
 pub struct LeaseOpened {
     pub board: Pubkey,
     pub lease: Pubkey,
     pub buyer: Pubkey,
-    pub cluster: Option<u64>,
+    /// Group of leases that it belongs to; the buyer's choice.
+    pub group: Option<u64>,
     pub machines: u32,
     pub from: u32,
     pub until: u32,
     pub deposit: u64,
 }
 
-/// A lease runs longer, for a further deposit.
+/// A lease was extended until round `until`, exclusive, or topped up: `deposit` was added.
 #[event]
 pub struct LeaseExtended {
     pub lease: Pubkey,
@@ -79,7 +80,7 @@ pub struct LeaseExtended {
     pub deposit: u64,
 }
 
-/// A lease ends early.
+/// A lease was cancelled, or given notice: it ends before round `until`.
 #[event]
 pub struct LeaseCancelled {
     pub lease: Pubkey,
@@ -87,7 +88,7 @@ pub struct LeaseCancelled {
     pub cancel_secs: u32,
 }
 
-/// A machine of a lease was swapped for another.
+/// A machine of a lease was replaced by another.
 #[event]
 pub struct NodeReplaced {
     pub lease: Pubkey,
@@ -98,7 +99,7 @@ pub struct NodeReplaced {
     pub deposit: u64,
 }
 
-/// Machines were paid, the owner refunded, bonds slashed. Amounts are of this settlement alone.
+/// A lease was settled: machines paid, the owner refunded, bonds slashed. Amounts are of this settlement alone.
 #[event]
 pub struct LeaseSettled {
     pub lease: Pubkey,
@@ -110,7 +111,7 @@ pub struct LeaseSettled {
     pub slashed_machines: u32,
 }
 
-/// The owner of a lease was given back what was not spent.
+/// The owner of a lease was paid what was not spent.
 #[event]
 pub struct RefundClaimed {
     pub lease: Pubkey,
@@ -126,27 +127,27 @@ pub struct CompensationClaimed {
     pub amount: u64,
 }
 
-/// The machine of a metered lease was paid for use. Amounts are of this voucher alone.
+/// A voucher was redeemed: the machine of a metered lease was paid. Amounts are of this voucher alone.
 #[event]
 pub struct VoucherRedeemed {
     pub lease: Pubkey,
-    /// Receipts that are paid for in all.
+    /// Number of receipts paid for in all.
     pub seq: u64,
     pub paid: u64,
     pub fees: u64,
 }
 
-/// Batches of receipts came to a log, from place `first` on.
+/// Batches of receipts were appended to a log, from place `first` on.
 #[event]
 pub struct BatchesAppended {
     pub log: Pubkey,
     pub first: u64,
-    /// URL where the receipts can be had.
+    /// URL of the receipts.
     pub source: String,
     pub headers: Vec<BatchHeader>,
 }
 
-/// Somebody wants to see a receipt in the log, by round `due`.
+/// Somebody demanded proof, before round `due`, that a receipt is in the log.
 #[event]
 pub struct ReceiptDemanded {
     pub lease: Pubkey,
@@ -156,15 +157,15 @@ pub struct ReceiptDemanded {
     pub due: u32,
 }
 
-/// A receipt that was demanded is in the log.
+/// A demanded receipt was shown to be in the log.
 #[event]
 pub struct DemandAnswered {
     pub lease: Pubkey,
     pub receipt: [u8; 32],
 }
 
-/// A machine lost its bond: it signed two receipts with one number, or kept one out of the log. Nothing is
-/// slashed where it had lost it before.
+/// A machine was barred and lost its bond: it signed two receipts with the same number, or kept one out of the log.
+/// `slashed` is 0 if it had lost its bond before.
 #[event]
 pub struct MachineConvicted {
     pub lease: Pubkey,

@@ -1,9 +1,20 @@
 //! Leasehold: a permissionless market for GPU time.
 //!
-//! Suppliers stake and list machines on boards, buyers lease clusters of them, keepers attest to their
-//! uptime round by round, and settlement pays, refunds and slashes.
+//! Suppliers stake tokens and list machines on boards. Buyers lease groups of machines. Keepers attest to their
+//! uptime round by round. Settlement pays suppliers, refunds buyers and slashes broken promises.
 
-// Anchor's macros expand to code that these lints dislike.
+// All arithmetic is checked, saturating or wrapping by name, and no cast loses anything.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss
+    )
+)]
+// Code of Anchor's macros trips these lints.
 #![allow(unexpected_cfgs, clippy::result_large_err)]
 // The calling convention of 128-bit arithmetic; see `builtins`.
 #![cfg_attr(target_arch = "bpf", feature(abi_unadjusted), allow(internal_features))]
@@ -16,6 +27,7 @@ pub mod error;
 pub mod events;
 pub mod instructions;
 pub mod math;
+pub mod rules;
 pub mod state;
 
 use anchor_lang::prelude::*;
@@ -39,52 +51,52 @@ solana_security_txt::security_txt! {
 pub mod leasehold {
     use super::*;
 
-    /// Opens a market. Whoever signs pays, and becomes its authority.
+    /// Creates a market. The signer pays its rent and becomes its authority.
     pub fn create_market(ctx: Context<CreateMarket>, args: CreateMarketArgs) -> Result<()> {
         instructions::create_market(ctx, args)
     }
 
-    /// Announces parameters; a second proposal takes the place of the first, and none takes it back.
+    /// Proposes parameters. A second proposal replaces the first. Pass `None` to withdraw the pending proposal.
     pub fn propose_params(ctx: Context<Govern>, params: Option<Params>) -> Result<()> {
         instructions::propose_params(ctx, params)
     }
 
-    /// Puts proposed parameters into force after their timelock. Anybody may.
+    /// Applies the proposed parameters after their timelock. Anybody may.
     pub fn apply_params(ctx: Context<ApplyParams>) -> Result<()> {
         instructions::apply_params(ctx)
     }
 
-    /// Names who may become the authority; none takes the offer back.
+    /// Offers the market to a new authority, which has to accept. Pass `None` to withdraw the offer.
     pub fn propose_authority(ctx: Context<Govern>, authority: Option<Pubkey>) -> Result<()> {
         instructions::propose_authority(ctx, authority)
     }
 
-    /// Takes over a market that was offered.
+    /// Accepts an offered market: the signer becomes its authority.
     pub fn accept_authority(ctx: Context<AcceptAuthority>) -> Result<()> {
         instructions::accept_authority(ctx)
     }
 
-    /// Stops or resumes listing, opening and extending; nothing else ever stops.
+    /// Pauses or resumes the market. A pause stops listing, opening and extending, and nothing else.
     pub fn set_paused(ctx: Context<Govern>, paused: bool) -> Result<()> {
         instructions::set_paused(ctx, paused)
     }
 
-    /// Pays the market its fees of a board, and what was set aside for keepers once the board is empty.
+    /// Pays a board's fees to the market's authority; of an empty board, also what was set aside for keepers.
     pub fn withdraw_fees(ctx: Context<WithdrawFees>) -> Result<()> {
         instructions::withdraw_fees(ctx)
     }
 
-    /// Pays the market its part of the stake that was slashed on a board.
+    /// Pays the market's part of the stake slashed on a board to its authority.
     pub fn withdraw_market_stake(ctx: Context<WithdrawMarketStake>) -> Result<()> {
         instructions::withdraw_market_stake(ctx)
     }
 
-    /// Burns the part of slashed stake that nobody gets. Anybody may.
+    /// Burns the part of slashed stake that is to be burned. Anybody may.
     pub fn burn_slashed(ctx: Context<BurnSlashed>) -> Result<()> {
         instructions::burn_slashed(ctx)
     }
 
-    /// Closes a market that nobody is in any more, and its stake vault. Rent goes to the authority.
+    /// Closes a market without boards, suppliers and keepers, and its stake vault. The rent goes to the authority.
     pub fn close_market(ctx: Context<CloseMarket>) -> Result<()> {
         instructions::close_market(ctx)
     }
@@ -99,27 +111,27 @@ pub mod leasehold {
         instructions::deposit_stake(ctx, amount)
     }
 
-    /// Asks free stake back, to be withdrawn after the market's unbonding time.
+    /// Requests free stake back. It can be withdrawn after the market's unbonding time.
     pub fn request_unstake(ctx: Context<RequestUnstake>, amount: u64) -> Result<()> {
         instructions::request_unstake(ctx, amount)
     }
 
-    /// Pays out stake that has unbonded.
+    /// Pays out a supplier's stake that has unbonded.
     pub fn withdraw_stake(ctx: Context<WithdrawStake>) -> Result<()> {
         instructions::withdraw_stake(ctx)
     }
 
-    /// Pays a supplier what all its machines of a board have earned.
+    /// Pays a supplier the earnings of all its machines on a board.
     pub fn claim_earnings(ctx: Context<ClaimEarnings>) -> Result<()> {
         instructions::claim_earnings(ctx)
     }
 
-    /// Pays out the rent of slots that came back: what the supplier's account holds above its own rent.
+    /// Pays out the rent of slots that was returned: what the supplier's account holds above its own rent.
     pub fn reclaim_rent(ctx: Context<ReclaimRent>) -> Result<()> {
         instructions::reclaim_rent(ctx)
     }
 
-    /// Closes the account of a supplier without machines, stake and log. Its lamports go to its authority.
+    /// Closes the account of a supplier that has no machines, stake or log. Its lamports go to its authority.
     pub fn close_supplier(ctx: Context<CloseSupplier>) -> Result<()> {
         instructions::close_supplier(ctx)
     }
@@ -129,7 +141,7 @@ pub mod leasehold {
         instructions::create_board(ctx)
     }
 
-    /// Puts machines on a board, bonds stake to each and commits them until round `committed_until`.
+    /// Lists machines on a board, bonds stake to each and commits them until round `committed_until`, exclusive.
     pub fn list_machines<'info>(
         ctx: Context<'info, ListMachines<'info>>,
         committed_until: u32,
@@ -138,34 +150,35 @@ pub mod leasehold {
         instructions::list_machines(ctx, committed_until, machines)
     }
 
-    /// Changes price and commitment of machines that are not leased, and makes their bonds whole, so that a
-    /// suspended machine can be leased again.
+    /// Changes price and commitment of machines that are not leased, and tops up their bonds, so that a suspended
+    /// machine can be leased again.
     pub fn reprice_machines(ctx: Context<RepriceMachines>, offers: Vec<Offer>) -> Result<()> {
         instructions::reprice_machines(ctx, offers)
     }
 
-    /// Takes machines out of leases that run: they lose their whole bonds when these are settled.
+    /// Forfeits machines: takes them out of running leases. They earn nothing from now on and lose their whole bonds when
+    /// the leases are settled; after that they can retire.
     pub fn forfeit_machines(ctx: Context<ForfeitMachines>, machines: Vec<u16>) -> Result<()> {
         instructions::forfeit_machines(ctx, machines)
     }
 
-    /// Takes machines that are not leased off a board, with their whole bonds, a day after their last lease.
-    /// Their earnings must be claimed first.
+    /// Retires machines that are not leased: takes them off the board and frees their bonds, once the dispute window of
+    /// their last lease is over. Their earnings must be claimed first.
     pub fn retire_machines(ctx: Context<RetireMachines>, machines: Vec<u16>) -> Result<()> {
         instructions::retire_machines(ctx, machines)
     }
 
-    /// Cuts vacant slots off the end of a board. Their rent goes to the suppliers that left them. Anybody may.
+    /// Removes vacant slots from the end of a board. Their rent goes to their last suppliers. Anybody may.
     pub fn trim_board<'info>(ctx: Context<'info, TrimBoard<'info>>) -> Result<()> {
         instructions::trim_board(ctx)
     }
 
-    /// Closes an empty board and its payment vault. Rent goes to the creator.
+    /// Closes an empty board and its payment vault. The rent goes to the board's creator.
     pub fn close_board(ctx: Context<CloseBoard>) -> Result<()> {
         instructions::close_board(ctx)
     }
 
-    /// Opens a keeper's account. It needs stake for a seat, none to be paid for settling.
+    /// Opens a keeper's account. A seat needs stake; settling leases does not.
     pub fn register_keeper(ctx: Context<RegisterKeeper>) -> Result<()> {
         instructions::register_keeper(ctx)
     }
@@ -175,12 +188,12 @@ pub mod leasehold {
         instructions::deposit_bond(ctx, amount)
     }
 
-    /// Asks back stake that no seat holds.
+    /// Requests free stake back. It can be withdrawn after the market's unbonding time.
     pub fn request_unbond(ctx: Context<RequestUnbond>, amount: u64) -> Result<()> {
         instructions::request_unbond(ctx, amount)
     }
 
-    /// Pays out stake that has unbonded.
+    /// Pays out a keeper's stake that has unbonded.
     pub fn withdraw_bond(ctx: Context<WithdrawBond>) -> Result<()> {
         instructions::withdraw_bond(ctx)
     }
@@ -190,12 +203,13 @@ pub mod leasehold {
         instructions::take_seat(ctx, seat)
     }
 
-    /// Vacates a seat. Its bond goes back to the keeper's free stake; its fees must be claimed first.
+    /// Leaves a seat. Its bond returns to the keeper's free stake; its fees must be claimed first. Anybody may vacate a
+    /// seat that has been idle for a day and two rounds.
     pub fn leave_seat(ctx: Context<LeaveSeat>, seat: u8) -> Result<()> {
         instructions::leave_seat(ctx, seat)
     }
 
-    /// Votes on the round that ended last: bit i of `bitmap` means that machine i answered this keeper.
+    /// Votes on the round that ended last. Bit i of `bitmap` is set if machine i answered this keeper.
     pub fn submit_round(
         ctx: Context<SubmitRound>,
         seat: u8,
@@ -206,45 +220,45 @@ pub mod leasehold {
         instructions::submit_round(ctx, seat, round, pong_root, bitmap)
     }
 
-    /// Counts the round that was voted on and steps over those before it that nobody voted on; where no vote
-    /// waits, steps over every round whose time to submit is over. Anybody may.
+    /// Counts the votes on a round, and skips the rounds before it that nobody voted on. If no vote is waiting, skips
+    /// every round whose submit window is over. Anybody may.
     pub fn close_round(ctx: Context<CloseRound>) -> Result<()> {
         instructions::close_round(ctx)
     }
 
-    /// Pays a keeper what its seat has earned.
+    /// Pays a keeper the fees that its seat has earned.
     pub fn claim_keeper_fees(ctx: Context<ClaimKeeperFees>, seat: u8) -> Result<()> {
         instructions::claim_keeper_fees(ctx, seat)
     }
 
-    /// Closes the account of a keeper without seats and stake. Its lamports go to its authority.
+    /// Closes the account of a keeper that has no seats or stake. Its lamports go to its authority.
     pub fn close_keeper(ctx: Context<CloseKeeper>) -> Result<()> {
         instructions::close_keeper(ctx)
     }
 
-    /// Picks the machines, locks the payment and starts the lease with the next round.
+    /// Opens a lease: picks the machines, takes the deposit and starts with the next round.
     pub fn open_lease(ctx: Context<OpenLease>, args: OpenLeaseArgs) -> Result<()> {
         instructions::open_lease(ctx, args)
     }
 
-    /// Lets a lease run for more rounds, at the prices and terms it was opened with.
+    /// Extends a lease by more rounds, at the prices and terms it was opened with. A metered lease costs nothing more.
     pub fn extend_lease(ctx: Context<ExtendLease>, rounds: u32, max_deposit: u64) -> Result<()> {
         instructions::extend_lease(ctx, rounds, max_deposit)
     }
 
-    /// Ends a lease with the round that runs, its first at the earliest. The owner owes machines that kept their promise an hour, or
-    /// 5 percent of the time that was left, the lesser; it is settled as any other.
+    /// Cancels a lease: it ends with the running round, or with its first one if it has not begun. The owner owes each
+    /// machine that kept its promise an hour or 5 percent of the time left, whichever is less.
     pub fn cancel_lease(ctx: Context<CancelLease>) -> Result<()> {
         instructions::cancel_lease(ctx)
     }
 
-    /// Gives the right to a lease, and to all that is still to be claimed from it, to somebody else.
+    /// Transfers a lease, and everything still to be claimed from it, to another owner.
     pub fn transfer_lease(ctx: Context<TransferLease>, new_owner: Pubkey) -> Result<()> {
         instructions::transfer_lease(ctx, new_owner)
     }
 
-    /// Swaps a machine that is down, abandoned or retired for the first that fits the lease's criteria, from
-    /// the next round on.
+    /// Replaces a machine that is down, abandoned, forfeited or barred by the first one that fits the lease's criteria,
+    /// from the next round on.
     pub fn replace_node(
         ctx: Context<ReplaceNode>,
         old_slot: u16,
@@ -254,13 +268,13 @@ pub mod leasehold {
         instructions::replace_node(ctx, old_slot, max_deposit, hint)
     }
 
-    /// Pays the machines of a lease for the rounds they were up. Once every round of the lease is closed, also
-    /// refunds the rest and slashes, for good. Anybody may, at any time and as often as they like.
+    /// Pays the machines of a lease for the rounds they were up. Once all rounds of the lease are closed, it also
+    /// slashes them and refunds the rest. Anybody may, at any time and as often as they like.
     pub fn settle_lease(ctx: Context<SettleLease>) -> Result<()> {
         instructions::settle_lease(ctx)
     }
 
-    /// Gives the owner of a lease what was not spent.
+    /// Pays the owner of a lease what was not spent.
     pub fn claim_refund(ctx: Context<ClaimRefund>) -> Result<()> {
         instructions::claim_refund(ctx)
     }
@@ -270,7 +284,8 @@ pub mod leasehold {
         instructions::claim_compensation(ctx)
     }
 
-    /// Closes the account of a settled lease that holds no money. Rent goes to whoever opened it. Anybody may.
+    /// Closes the account of a settled lease that holds no money, once its dispute window is over. The rent goes to
+    /// whoever opened it. Anybody may.
     pub fn close_lease(ctx: Context<CloseLease>) -> Result<()> {
         instructions::close_lease(ctx)
     }
@@ -280,38 +295,39 @@ pub mod leasehold {
         instructions::top_up_lease(ctx, amount)
     }
 
-    /// Pays the machine of a metered lease what its buyer's voucher adds to those before. Anybody may, in any
-    /// order.
+    /// Pays the machine of a metered lease what a voucher adds to those before. Anybody may, in any order. The instruction
+    /// before must be that of the Ed25519 program which checks the signature.
     pub fn redeem_voucher(ctx: Context<RedeemVoucher>, slot: u16) -> Result<()> {
         instructions::redeem_voucher(ctx, slot)
     }
 
-    /// Ends a metered lease an hour from now. Its owner may, and the machine's supplier.
+    /// Gives notice: a metered lease ends six rounds after the running one. Its owner and the machine's supplier may.
     pub fn give_notice(ctx: Context<GiveNotice>) -> Result<()> {
         instructions::give_notice(ctx)
     }
 
-    /// Opens the log of what a supplier's machines compute, to which `operator` may append.
+    /// Creates a supplier's compute log, to which `operator` may append.
     pub fn create_log(ctx: Context<CreateLog>, operator: Pubkey) -> Result<()> {
         instructions::create_log(ctx, operator)
     }
 
-    /// Names the wallet that may append to a log.
+    /// Sets the wallet that may append to a log.
     pub fn set_log_operator(ctx: Context<SetLogOperator>, operator: Pubkey) -> Result<()> {
         instructions::set_log_operator(ctx, operator)
     }
 
-    /// Makes room in a log for machines of a board.
+    /// Opens lanes in a log for machines of a board. A slot keeps its lane for later machines.
     pub fn open_lanes(ctx: Context<OpenLanes>, machines: Vec<u16>) -> Result<()> {
         instructions::open_lanes(ctx, machines)
     }
 
-    /// Appends batches of receipts of machines of one board to their supplier's log.
+    /// Appends batches of receipts to the log of their machines' supplier. All machines are of one board; `source` is the
+    /// URL of the receipts.
     pub fn append_batches(ctx: Context<AppendBatches>, source: String, batches: Vec<Batch>) -> Result<()> {
         instructions::append_batches(ctx, source, batches)
     }
 
-    /// Refuses unless a receipt is in a log. Changes nothing; returns a `VerifiedReceipt`.
+    /// Verifies that a receipt is in a log. Changes nothing; returns a `VerifiedReceipt`.
     pub fn verify_receipt(
         ctx: Context<VerifyReceipt>,
         leaf: SumNode,
@@ -322,37 +338,41 @@ pub mod leasehold {
         instructions::verify_receipt(ctx, leaf, place, path, batch)
     }
 
-    /// Refuses unless a batch is in a log: proves the sums of its header. Changes nothing.
+    /// Verifies that a batch is in a log, and thereby the sums in its header. Changes nothing.
     pub fn verify_batch(ctx: Context<VerifyReceipt>, batch: BatchProof) -> Result<()> {
         instructions::verify_batch(ctx, batch)
     }
 
-    /// Demands to be shown in the log a receipt that a machine signed.
+    /// Demands proof that a receipt is in the log. Anybody may. The instruction before must be that of the Ed25519 program
+    /// which checks the machine's signature.
     pub fn demand_receipt(ctx: Context<DemandReceipt>, id: [u8; 32]) -> Result<()> {
         instructions::demand_receipt(ctx, id)
     }
 
-    /// First half of an answer to a demand: shows the batch that has the receipt's number in it. Anybody may.
+    /// First half of an answer to a demand: shows the batch that contains the receipt's number. Anybody may.
     pub fn show_batch(ctx: Context<ShowBatch>, batch: BatchProof) -> Result<()> {
         instructions::show_batch(ctx, batch)
     }
 
-    /// Second half: shows the receipt in that batch, and ends the demand. Anybody may.
+    /// Second half of the answer: shows the receipt in that batch, which ends the demand. Anybody may.
     pub fn answer_demand(ctx: Context<AnswerDemand>, path: Vec<SumNode>) -> Result<()> {
         instructions::answer_demand(ctx, path)
     }
 
-    /// Ends a demand that nobody answered in time: the machine loses its whole bond. Anybody may.
+    /// Enforces a demand that was not answered in time: the machine loses its whole bond, unless it is gone or has lost it
+    /// already. Anybody may.
     pub fn enforce_demand(ctx: Context<EnforceDemand>) -> Result<()> {
         instructions::enforce_demand(ctx)
     }
 
-    /// Takes the bond of a machine that signed two receipts with one number. Anybody may.
+    /// Slashes the bond of a machine that signed two receipts with the same number. Anybody may. The instruction before
+    /// must be that of the Ed25519 program which checks both signatures.
     pub fn prove_equivocation(ctx: Context<ProveEquivocation>) -> Result<()> {
         instructions::prove_equivocation(ctx)
     }
 
-    /// Closes the log of a supplier without machines.
+    /// Closes the log of a supplier that has no machines. The rent goes to its authority; its receipts can no longer be
+    /// verified.
     pub fn close_log(ctx: Context<CloseLog>) -> Result<()> {
         instructions::close_log(ctx)
     }

@@ -77,7 +77,8 @@ impl Stage {
     fn quoted(&self, criteria: &Criteria, machines: u32) -> OpenLeaseArgs {
         let data = self.world.data(&self.world.board().address);
         let view = BoardView::new(&data).expect("a board");
-        let quote = quote::quote(&view, self.world.now(), criteria, machines, ROUNDS).expect("all fit");
+        let (market, now) = (self.world.market_account(), self.world.now());
+        let quote = quote::quote(&market, &view, now, criteria, machines, ROUNDS).expect("all fit");
         quote.args(quote.deposit, None)
     }
 

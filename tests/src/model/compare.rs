@@ -256,7 +256,7 @@ fn lease(chain: &Chain, found: &LeaseAccount, serial: u32, expected: &Lease) -> 
     same!(found.buyer, chain.key(expected.buyer), "buyer");
     same!(found.owner, chain.key(expected.owner), "owner");
     same!(found.criteria, expected.criteria, "criteria");
-    same!(found.cluster, expected.cluster, "cluster");
+    same!(found.group, expected.group, "group");
     same!(found.machines, expected.machines, "machines");
     // Small boards are settled in one go.
     let settled = if expected.state == LeaseState::Settled { expected.machines } else { 0 };

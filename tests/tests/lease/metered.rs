@@ -94,7 +94,7 @@ fn open_metered_lease_fails_when_the_order_is_not_good() {
     };
     refuses(OpenLeaseArgs { meter: None, ..good }, LeaseholdError::MeterMismatch);
     refuses(OpenLeaseArgs { criteria: anything(), ..good }, LeaseholdError::MeterMismatch);
-    refuses(OpenLeaseArgs { machines: 2, ..good }, LeaseholdError::MeteredCluster);
+    refuses(OpenLeaseArgs { machines: 2, ..good }, LeaseholdError::MeteredMachines);
     refuses(OpenLeaseArgs { machines: 0, ..good }, LeaseholdError::NoMachines);
     refuses(OpenLeaseArgs { meter: meter(0), ..good }, LeaseholdError::AmountIsZero);
     refuses(OpenLeaseArgs { max_deposit: DEPOSIT - 1, ..good }, LeaseholdError::CostsTooMuch);
@@ -130,7 +130,8 @@ fn a_quote_is_the_metered_lease_that_is_opened() {
     let data = scene.world.data(&scene.world.board().address);
     let view = BoardView::new(&data).expect("a board");
     let meter = MeterArgs { spender: public(&spender()), deposit: DEPOSIT };
-    let quote = quote::quote_metered(&view, scene.world.now(), &anything(), 30, meter).expect("one fits");
+    let (market, now) = (scene.world.market_account(), scene.world.now());
+    let quote = quote::quote_metered(&market, &view, now, &anything(), 30, meter).expect("one fits");
     let before = scene.world.payments_of(&scene.buyer.pubkey());
     let open = scene.world.open_instruction(&scene.buyer, quote.args(quote.deposit, None));
     scene.world.ok(&[open], &[&scene.buyer]);
@@ -142,7 +143,7 @@ fn a_quote_is_the_metered_lease_that_is_opened() {
 
     let data = scene.world.data(&scene.world.board().address);
     let view = BoardView::new(&data).expect("a board");
-    assert_eq!(quote::extension(&view, scene.world.now(), &lease, 10), Ok(0));
+    assert_eq!(quote::extension(&market, &view, now, &lease, 10).expect("committed").deposit, 0);
     scene.world.assert_invariants();
 }
 

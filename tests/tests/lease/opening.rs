@@ -25,14 +25,14 @@ fn open_lease_ok() {
     let Scene { mut world, buyer, .. } = priced();
     let before = world.payments_of(&buyer.pubkey());
     let round = world.round();
-    let args = OpenLeaseArgs { cluster: Some(77), ..world.lease_args(anything(), 2, 6) };
+    let args = OpenLeaseArgs { group: Some(77), ..world.lease_args(anything(), 2, 6) };
     let open = world.open_instruction(&buyer, args);
     world.ok(&[open], &[&buyer]);
 
     // The two cheapest, for an hour.
     assert_eq!(leased(&world, 1), [3, 4]);
     let lease = world.lease(1);
-    assert_eq!((lease.serial, lease.machines, lease.cluster), (1, 2, Some(77)));
+    assert_eq!((lease.serial, lease.machines, lease.group), (1, 2, Some(77)));
     assert_eq!((lease.buyer, lease.owner), (buyer.pubkey(), buyer.pubkey()));
     assert_eq!((lease.from, lease.until), (round + 1, round + 7));
     assert_eq!((lease.deposit, lease.state), (3 * USD, LeaseState::Open));

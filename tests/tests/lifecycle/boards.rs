@@ -20,7 +20,8 @@ use crate::{attest, deposit, finish, gross, is_up, net};
 
 fn quoted(world: &World, board: &BoardRef, criteria: &Criteria, machines: u32, rounds: u32) -> Option<Quote> {
     let data = BoardData::new(&world.data(&board.address)).expect("a board");
-    quote::quote(&data.view().expect("a board"), world.now(), criteria, machines, rounds).ok()
+    let (market, view) = (world.market_account(), data.view().expect("a board"));
+    quote::quote(&market, &view, world.now(), criteria, machines, rounds).ok()
 }
 
 fn open(world: &mut World, board: &BoardRef, buyer: &Keypair, args: OpenLeaseArgs) -> Lease {
@@ -179,7 +180,7 @@ fn a_cluster_is_leased_over_two_boards_or_not_at_all() {
     let second = second_board(&mut scene, 4);
     let boards = [scene.world.board(), second];
     let (key, wallet) = (scene.buyer.pubkey(), scene.world.market.payment_account(&scene.buyer.pubkey()));
-    let cluster = |world: &World, machines: [u32; 2]| {
+    let group = |world: &World, machines: [u32; 2]| {
         boards
             .iter()
             .zip(machines)
@@ -188,7 +189,7 @@ fn a_cluster_is_leased_over_two_boards_or_not_at_all() {
                 let serial = leasehold::state::split(&data).expect("a board").0.next_serial;
                 let args = OpenLeaseArgs {
                     serial: serial.into(),
-                    cluster: Some(77),
+                    group: Some(77),
                     ..world.lease_args(anything(), machines, 5)
                 };
                 instruction::open_lease(board, key, wallet, args)
@@ -196,14 +197,14 @@ fn a_cluster_is_leased_over_two_boards_or_not_at_all() {
             .collect::<Vec<_>>()
     };
     // Too many on the second board: the transaction takes neither.
-    let too_many = cluster(&scene.world, [3, 5]);
+    let too_many = group(&scene.world, [3, 5]);
     assert!(scene.world.send(&too_many, &[&scene.buyer]).is_err());
     assert!(scene.world.slot(0).is(SlotState::Idle));
-    let both = cluster(&scene.world, [3, 4]);
+    let both = group(&scene.world, [3, 4]);
     scene.world.ok(&both, &[&scene.buyer]);
     for board in boards {
         let lease: Lease = scene.world.account(&board.lease(1));
-        assert_eq!(lease.cluster, Some(77));
+        assert_eq!(lease.group, Some(77));
     }
     scene.world.end_round();
     for _ in 0..5 {

@@ -214,7 +214,7 @@ impl Step {
                 if let Action::OpenLease { args, .. } = &mut open {
                     args.criteria = criteria;
                     args.max_deposit = picks::limit(deposit, *limit);
-                    args.cluster = (*limit % 3 == 1).then_some(7);
+                    args.group = (*limit % 3 == 1).then_some(7);
                     args.hint = picks::hint(model, board, last, *hint);
                     match flaw % 5 {
                         _ if *flaw == 0 => {}

@@ -68,7 +68,7 @@ pub fn open(model: &Model, board: u32, by: Who, machines: u32, rounds: u32) -> A
         machines,
         rounds,
         max_deposit: u64::MAX,
-        cluster: None,
+        group: None,
         hint: None,
         meter: None,
     };

@@ -1,6 +1,6 @@
 //! `leasehold keeper exit`: each run takes the next step that is possible.
 
-use leasehold::{error::LeaseholdError, state::Keeper};
+use leasehold::{error::LeaseholdError, rules::seat::vote_waits, state::Keeper};
 use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, instruction};
 use leasehold_operate::{
     act::act,
@@ -83,7 +83,7 @@ pub fn leave(
     }
     for (header, (number, seat)) in seats {
         let board = market.board(header.index);
-        if header.tally.submitted.checked_shr(number.into()).is_some_and(|mask| mask & 1 == 1) {
+        if vote_waits(header, number) {
             return Err(Failure::rule(LeaseholdError::VoteNotCounted, format!("on board {}", board.index)));
         }
         freed = freed.saturating_add(seat.bond);

@@ -1,6 +1,6 @@
 //! `leasehold keeper seat`, `leave` and `claim`.
 
-use leasehold::{error::LeaseholdError, state::Keeper};
+use leasehold::{error::LeaseholdError, rules::seat::require_free, state::Keeper};
 use leasehold_client::{board::BoardView, error::Refusal, fetch::FetchedBoard, instruction, search::Bonds};
 use leasehold_operate::{
     act::act, chain::Chain, failure::Failure, market::MarketView, payee::Payee, plan::Plan, table::count,
@@ -54,12 +54,14 @@ fn plan_seat(
     let Some(seat) = named.or_else(|| board.vacant_seat()) else {
         return refused(LeaseholdError::SeatTaken.into(), "no seat is vacant: try another board".to_owned());
     };
-    match header.seat(seat) {
-        Ok(held) if held.is_vacant() => {}
-        Ok(held) => {
-            return refused(LeaseholdError::SeatTaken.into(), format!("{} holds seat {seat}", held.keeper));
-        }
-        Err(error) => return refused(error.into(), format!("there is no seat {seat}")),
+    if let Err(error) = require_free(header, seat, &wallet) {
+        return refused(
+            error.into(),
+            match header.seat(seat) {
+                Ok(held) => format!("{} holds seat {seat}", held.keeper),
+                Err(_) => format!("there is no seat {seat}"),
+            },
+        );
     }
     let bond = Bonds::of_seat(&market.account);
     if let Err(error) = { keeper.stake }.bond(bond.now) {

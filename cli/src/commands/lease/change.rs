@@ -4,7 +4,7 @@ use leasehold::error::LeaseholdError;
 use leasehold_client::{
     error::Refusal,
     instruction,
-    quote::{Cancellation, cancellation, extension, replacement},
+    quote::{Cancellation, Extension, cancellation, extension, replacement},
 };
 use leasehold_operate::{
     act::act,
@@ -70,22 +70,22 @@ fn plan_extension(
 ) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
     let Leased { lease, market, board, .. } = leased;
-    if market.account.paused {
-        return Err(Refusal::from(LeaseholdError::MarketPaused).into());
-    }
-    let (total, longest) = (lease.terms.rounds.saturating_add(rounds), market.account.params.max_rounds);
-    if rounds == 0 {
-        return Err(Failure::rule(LeaseholdError::LeaseLength, "extend by one round or more"));
-    }
-    if total > longest {
-        let values = format!("{total} rounds requested, {longest} allowed");
-        return Err(Failure::rule(LeaseholdError::LeaseLength, values));
-    }
-    let deposit = market.payment.money(extension(&leased.view()?, now, lease, rounds)?);
+    let Extension { until, deposit, .. } = extension(&market.account, &leased.view()?, now, lease, rounds)
+        .map_err(|refusal| match refusal.error() {
+            Some(LeaseholdError::LeaseLength) if rounds == 0 => {
+                Failure::rule(refusal, "extend by one round or more")
+            }
+            Some(LeaseholdError::LeaseLength) => {
+                let total = lease.terms.rounds.saturating_add(rounds);
+                let longest = market.account.params.max_rounds;
+                Failure::rule(refusal, format!("{total} rounds requested, {longest} allowed"))
+            }
+            _ => refusal.into(),
+        })?;
+    let deposit = market.payment.money(deposit);
     let most = limit(deposit, most)?;
     let wallet = market.reference.payment_account(&owner);
     let extend = instruction::extend_lease(board, owner, leased.address, wallet, rounds, most.amount);
-    let until = lease.until.saturating_add(rounds);
     let end = rfc3339(start_of(lease.terms.round_secs, until));
     Ok(Plan::new(format!("Extend {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
@@ -99,15 +99,16 @@ fn plan_extension(
 fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
     let Leased { lease, market, board, .. } = leased;
-    let Cancellation { last, rest, refund } =
+    let Cancellation { until, rest, refund, .. } =
         cancellation(&leased.view()?, now, lease).map_err(|refusal| match refusal.error() {
             Some(LeaseholdError::LeaseOver) => {
                 Failure::rule(refusal, format!("its last round is {}", lease.until.saturating_sub(1)))
             }
             _ => refusal.into(),
         })?;
+    let last = until.saturating_sub(1);
     let owed = lease.remaining().map_err(Refusal::from)?.saturating_sub(refund);
-    let end = rfc3339(start_of(lease.terms.round_secs, last.saturating_add(1)));
+    let end = rfc3339(start_of(lease.terms.round_secs, until));
     Ok(Plan::new(format!("Cancel {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as("Last round:", "last_round", format!("{last}, {rest} earlier"), last)

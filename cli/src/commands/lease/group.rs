@@ -30,7 +30,7 @@ enum Part {
 
 impl Group {
     fn part(&self, lease: &Lease) -> Part {
-        match lease.owner == self.owner && lease.cluster == Some(self.number) {
+        match lease.owner == self.owner && lease.group == Some(self.number) {
             true if lease.buyer == self.owner || Some(lease.buyer) == self.buyer => Part::Yes,
             true => Part::Given,
             false => Part::No,
@@ -92,7 +92,7 @@ mod tests {
     fn a_lease_that_a_stranger_opened_and_gave_away_is_no_part_of_a_group() {
         let (owner, stranger) = (wallet(9), wallet(77));
         let group = Group { number: 3, owner, buyer: None };
-        let lease = Lease { cluster: Some(3), buyer: owner, ..sample(1).lease };
+        let lease = Lease { group: Some(3), buyer: owner, ..sample(1).lease };
         assert_eq!(group.part(&lease), Part::Yes);
         let given = Lease { buyer: stranger, ..lease.clone() };
         assert_eq!(group.part(&given), Part::Given);
@@ -100,8 +100,8 @@ mod tests {
         assert_eq!(Group { buyer: Some(stranger), ..group }.part(&lease), Part::Yes, "as well");
         for other in [
             Lease { owner: stranger, ..lease.clone() },
-            Lease { cluster: Some(4), ..lease.clone() },
-            Lease { cluster: None, ..lease },
+            Lease { group: Some(4), ..lease.clone() },
+            Lease { group: None, ..lease },
         ] {
             assert_eq!(group.part(&other), Part::No);
         }

@@ -72,7 +72,7 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
 
 /// Whether a lease belongs to the wallet, and to the group if one is named.
 fn is_meant(lease: &Lease, owner: &Pubkey, group: Option<u64>) -> bool {
-    lease.owner == *owner && (group.is_none() || lease.cluster == group)
+    lease.owner == *owner && (group.is_none() || lease.group == group)
 }
 
 /// Name of a lease's state.
@@ -113,7 +113,7 @@ impl Line {
             left: payment.money(escrow.saturating_sub(owed)),
             refund_due: payment.money(lease.refund_due),
             compensation_due: market.stake.money(lease.compensation_due),
-            group: lease.cluster.map(|group| group.to_string()),
+            group: lease.group.map(|group| group.to_string()),
         })
     }
 }
@@ -164,7 +164,7 @@ mod tests {
     fn leases_stand_in_a_table_with_what_is_left_of_them() {
         let lines = [1, 2].map(|serial| {
             let mut leased = sample(serial);
-            leased.lease.cluster = (serial == 1).then_some(5);
+            leased.lease.group = (serial == 1).then_some(5);
             Line::new(&leased.market, leased.address, &leased.view().unwrap(), &leased.lease).unwrap()
         });
         let leases = Leases { owner: "Me".to_owned(), leases: lines.into() };
@@ -186,9 +186,9 @@ LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT     OWED     LEF
     fn only_leases_of_the_wallet_and_of_the_group_are_listed() {
         let leased = sample(1);
         let (mine, other) = (leased.lease.owner, sample(2).address);
-        let tied = Lease { cluster: Some(5), ..leased.lease };
+        let tied = Lease { group: Some(5), ..leased.lease };
         assert!(is_meant(&tied, &mine, None) && is_meant(&tied, &mine, Some(5)));
         assert!(!is_meant(&tied, &mine, Some(6)) && !is_meant(&tied, &other, Some(5)));
-        assert!(!is_meant(&Lease { cluster: None, ..tied }, &mine, Some(5)));
+        assert!(!is_meant(&Lease { group: None, ..tied }, &mine, Some(5)));
     }
 }

@@ -111,7 +111,7 @@ mod tests {
         assert!(open.data.starts_with(leasehold::instruction::OpenLease::DISCRIMINATOR));
         let args = OpenLeaseArgs::try_from_slice(&open.data[8..]).unwrap();
         assert_eq!((args.serial, args.machines, args.rounds), (3, 2, 6));
-        assert_eq!((args.max_deposit, args.cluster), (720, Some(5)));
+        assert_eq!((args.max_deposit, args.group), (720, Some(5)));
         let lease = view().board(0).lease(3);
         assert!(open.accounts.iter().any(|meta| meta.pubkey == lease));
         let opened = &plan.details()["leases"][0];

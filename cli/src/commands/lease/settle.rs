@@ -1,6 +1,6 @@
 //! `leasehold lease settle`, `claim` and `close`: how a lease ends.
 
-use leasehold::{constants::DISPUTE_ROUNDS, error::LeaseholdError, state::LeaseState};
+use leasehold::{error::LeaseholdError, rules};
 use leasehold_client::{error::Refusal, instruction, quote::settlement};
 use leasehold_operate::{
     act::act,
@@ -94,27 +94,25 @@ fn plan_claim(leased: &Leased, signer: Pubkey, payments: &Payee, stake: &Payee) 
 
 fn plan_closing(leased: &Leased, now: i64) -> Result<Plan, Failure> {
     let Leased { lease, market, board, address, .. } = leased;
-    let refuse = |error: LeaseholdError, values: String| Err(Failure::rule(error, values));
-    if lease.state != LeaseState::Settled {
-        let settled = format!("{} of {} machines are settled", lease.settled, lease.machines);
-        return refuse(LeaseholdError::LeaseNotSettled, settled);
-    }
-    if lease.demands > 0 {
-        return refuse(LeaseholdError::DemandsLeft, format!("demands: {}", lease.demands));
-    }
-    let due = (market.payment.money(lease.refund_due), market.stake.money(lease.compensation_due));
-    if due.0.amount > 0 || due.1.amount > 0 {
-        return refuse(
-            LeaseholdError::LeaseHoldsMoney,
-            format!("refund: {}, compensation: {}", due.0, due.1),
-        );
-    }
-    let round = leased.view()?.header.round_at(now).map_err(Refusal::from)?;
-    let from = lease.until.saturating_add(DISPUTE_ROUNDS);
-    if round < from {
-        let time = rfc3339(start_of(lease.terms.round_secs, from));
-        return refuse(LeaseholdError::DisputesOpen, format!("until {time}"));
-    }
+    rules::lease::require_closable(leased.view()?.header, lease, now).map_err(|error| {
+        let refusal = Refusal::from(error);
+        let values = match refusal.error() {
+            Some(LeaseholdError::LeaseNotSettled) => {
+                format!("{} of {} machines are settled", lease.settled, lease.machines)
+            }
+            Some(LeaseholdError::DemandsLeft) => format!("demands: {}", lease.demands),
+            Some(LeaseholdError::LeaseHoldsMoney) => {
+                let refund = market.payment.money(lease.refund_due);
+                format!("refund: {refund}, compensation: {}", market.stake.money(lease.compensation_due))
+            }
+            Some(LeaseholdError::DisputesOpen) => {
+                let end = start_of(lease.terms.round_secs, rules::lease::undisputed_from(lease));
+                format!("until {}", rfc3339(end))
+            }
+            _ => return refusal.into(),
+        };
+        Failure::rule(refusal, values)
+    })?;
     Ok(Plan::new(format!("Close {}", leased.name()))
         .fact("Lease:", "lease", address)
         .fact("Rent goes to:", "buyer", lease.buyer)

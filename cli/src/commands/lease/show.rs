@@ -114,7 +114,7 @@ impl Node {
                 Rule::Kept => "kept",
                 Rule::Downtime => "downtime",
                 Rule::Abandoned => "abandoned",
-                Rule::Retired => "retired",
+                Rule::Forfeited => "forfeited",
                 Rule::Convicted => "convicted",
             },
             slash: leased.market.stake.money(report.slash),

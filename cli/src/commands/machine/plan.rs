@@ -3,6 +3,7 @@
 use leasehold::{
     error::LeaseholdError,
     math::add,
+    rules::machine::{require_forfeitable, require_retirable},
     state::{Slot, SlotState},
 };
 use leasehold_client::{board::BoardView, error::Refusal, listing};
@@ -21,12 +22,9 @@ pub fn retire(
     now: i64,
     slots: &[u16],
 ) -> Result<Plan, Failure> {
-    let round = view.header.round_at(now).map_err(Refusal::from)?;
     let mut bonds = 0;
     for (index, slot) in machines(market, view, authority, slots)? {
-        refuse_where(index, slot.lease != 0, LeaseholdError::MachineLeased)?;
-        refuse_where(index, slot.accrued != 0, LeaseholdError::EarningsLeft)?;
-        refuse_where(index, slot.is_disputable(round), LeaseholdError::DisputesOpen)?;
+        require_retirable(view.header, slot, true, now).map_err(|error| refused(index, error))?;
         bonds = add(bonds, slot.bond).map_err(Refusal::from)?;
     }
     let board = market.board(view.header.index);
@@ -47,9 +45,7 @@ pub fn forfeit(
     let round = view.header.round_at(now).map_err(Refusal::from)?;
     let mut bonds = 0;
     for (index, slot) in machines(market, view, authority, slots)? {
-        // As the program has it: a lease that is over is settled, and its machine keeps its bond.
-        let serves = slot.lease != 0 && round < slot.lease_until && slot.is(SlotState::Leased);
-        refuse_where(index, !serves, LeaseholdError::MachineNotLeased)?;
+        require_forfeitable(slot, round).map_err(|error| refused(index, error))?;
         bonds = add(bonds, slot.bond).map_err(Refusal::from)?;
     }
     let board = market.board(view.header.index);
@@ -85,7 +81,7 @@ pub fn refuse_where(slot: u16, refuse: bool, error: LeaseholdError) -> Result<()
 }
 
 /// A refusal that names the slot, which the program's own can't.
-fn refused(slot: u16, error: LeaseholdError) -> Failure {
+fn refused(slot: u16, error: impl Into<Refusal>) -> Failure {
     Failure::rule(error, format!("slot {slot}"))
 }
 

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use anchor_lang::Space;
 use clap::Args;
 use leasehold::{
-    constants::{ANSWER_ROUNDS, DEMAND_ROUNDS},
     error::LeaseholdError,
-    instructions::demand_receipt::{receipt_due, round_left},
+    rules::dispute::demand_window,
     state::{Demand, Lease, Receipt, Slot, SlotState},
 };
 use leasehold_client::{
@@ -104,19 +103,21 @@ fn plan(
 ) -> Result<Plan, Failure> {
     let receipt = &signed.receipt;
     let machine = accused(board, view, lease, receipt)?;
-    let round = view.header.round_at(now).map_err(Refusal::from)?;
-    let left = round_left(machine, lease);
-    let from = receipt_due(view.header, receipt, left).map_err(Refusal::from)?;
-    if round < from {
-        let time = rfc3339(start_of(lease.terms.round_secs, from));
-        return Err(Failure::rule(LeaseholdError::DemandTooEarly, format!("from {time} on")));
-    }
-    let last = left.saturating_add(DEMAND_ROUNDS);
-    if round > last {
-        let end = rfc3339(start_of(lease.terms.round_secs, last.saturating_add(1)));
-        return Err(Failure::rule(LeaseholdError::DemandTooLate, format!("it was possible until {end}")));
-    }
-    let due = round.saturating_add(ANSWER_ROUNDS);
+    let window = demand_window(view.header, lease, machine, receipt).map_err(Refusal::from)?;
+    let due = window.due(view.header, now).map_err(|error| {
+        let refusal = Refusal::from(error);
+        let time = |round| rfc3339(start_of(lease.terms.round_secs, round));
+        match refusal.error() {
+            Some(LeaseholdError::DemandTooEarly) => {
+                Failure::rule(refusal, format!("from {} on", time(window.first)))
+            }
+            Some(LeaseholdError::DemandTooLate) => Failure::rule(
+                refusal,
+                format!("it was possible until {}", time(window.last.saturating_add(1))),
+            ),
+            _ => refusal.into(),
+        }
+    })?;
     let (id, address) = (signed.id(), board.lease(lease.serial));
     let demand = instruction::demand_receipt(board, claimant, address, id);
     let by = rfc3339(start_of(lease.terms.round_secs, due));

@@ -19,12 +19,27 @@ pub use tokens::*;
 
 use anchor_lang::prelude::*;
 
-use crate::error::LeaseholdError;
+use crate::{
+    error::LeaseholdError,
+    state::{Board, Slot, split_mut},
+};
 
-/// Refuses accounts that the instruction has no use for.
+/// Refuses accounts beyond those that the instruction names.
 pub fn refuse_stray(remaining: &[AccountInfo]) -> Result<()> {
     require!(remaining.is_empty(), LeaseholdError::StrayAccount);
     Ok(())
+}
+
+/// Applies a rule to a board's header and slots.
+#[inline(always)]
+pub fn on_board<T>(
+    board: &AccountLoader<Board>,
+    rule: impl FnOnce(&mut Board, &mut [Slot]) -> Result<T>,
+) -> Result<T> {
+    let info: &AccountInfo = board.as_ref();
+    let mut data = info.try_borrow_mut_data()?;
+    let (board, slots) = split_mut(&mut data)?;
+    rule(board, slots)
 }
 
 /// Unix time of the cluster.

@@ -1,5 +1,4 @@
-//! Signatures of wallets and machines over messages of the protocol, as Solana's Ed25519 program has checked
-//! them in the instruction before.
+//! Ed25519 signatures over messages of the protocol, which Solana's Ed25519 program checked in the instruction before.
 
 use anchor_lang::prelude::*;
 use solana_instructions_sysvar::{load_current_index_checked, load_instruction_at_checked};
@@ -13,7 +12,7 @@ const START: usize = 2;
 const OFFSETS: usize = 14;
 const KEY: usize = 32;
 const SIGNATURE: usize = 64;
-/// "In this very instruction".
+/// Index that means "this instruction".
 const HERE: u16 = u16::MAX;
 
 /// One key's signatures over messages of one length.
@@ -36,8 +35,8 @@ impl Signed {
 /// What the Ed25519 program checked in the instruction before this one: `count` signatures of one key over
 /// messages of `len` bytes.
 ///
-/// Only one form is taken, so that no offset points elsewhere: head, offsets of each signature, key,
-/// signatures, messages, and nothing else.
+/// Only one form is accepted, so that no offset can point elsewhere: head, offsets of each signature, key, signatures,
+/// messages, and nothing else.
 pub fn signed(instructions: &AccountInfo, count: u8, len: usize) -> Result<Signed> {
     let missing = || LeaseholdError::SignatureMissing;
     let current = load_current_index_checked(instructions)?;
@@ -56,7 +55,7 @@ pub fn signed(instructions: &AccountInfo, count: u8, len: usize) -> Result<Signe
     Ok(Signed { key, data, first, len })
 }
 
-/// How data of that form begin.
+/// First bytes of instruction data in that form.
 pub fn head(count: u8, len: usize) -> Option<Vec<u8>> {
     let signatures = usize::from(count);
     let key = signatures.checked_mul(OFFSETS)?.checked_add(START)?;

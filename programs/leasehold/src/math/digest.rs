@@ -1,6 +1,6 @@
 //! Hashes. Everything that is hashed begins with a byte of its own, so that nothing passes for anything else.
 
-/// First byte of what is hashed.
+/// Domain of a hash: the first byte that is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Domain {
@@ -27,5 +27,5 @@ pub fn digest(domain: Domain, parts: &[&[u8]]) -> [u8; 32] {
     solana_sha256_hasher::hashv(all.get(..=used).unwrap_or(&all)).to_bytes()
 }
 
-/// Most parts that one hash is made of, with the domain.
+/// Most parts of one hash, the domain included.
 const MAX_PARTS: usize = 8;

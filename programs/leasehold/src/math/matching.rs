@@ -1,8 +1,8 @@
-//! Which machines a lease gets.
+//! Matching: which machines a lease gets.
 //!
-//! Fitting machines have a total order: by the policy, then by slot. A lease of n takes the first n.
-//! Where the order is cut, the cut-off, is what costs to find, so the client passes the one it found:
-//! one pass proves it right. A board that has moved since has it found again, by narrowing a histogram.
+//! Fitting machines have a total order: by the policy, then by slot. A lease of n machines takes the first n. The cut-off,
+//! price and score of the last one, is expensive to find, so the client passes the one it found as a hint, and one pass
+//! proves it right. If the board has changed since, the program finds the cut-off itself, by narrowing a histogram.
 
 use core::cmp::Ordering;
 
@@ -14,10 +14,10 @@ use crate::{
     state::{Slot, SlotState, Traits},
 };
 
-/// What the machines of a lease must be.
+/// Criteria that the machines of a lease must meet.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Criteria {
-    /// Hardware class, or any.
+    /// Hardware class; `None` for any.
     pub class: Option<u16>,
     /// Least GPUs of a machine.
     pub min_gpus: u8,
@@ -29,11 +29,11 @@ pub struct Criteria {
     /// Most payment units per machine and hour.
     pub max_price: u64,
     pub policy: Policy,
-    /// Only machines that may be leased by use.
+    /// Only machines that may have a metered lease.
     pub metered: bool,
 }
 
-/// Where a machine must stand.
+/// Where a machine must be.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Anywhere,
@@ -52,7 +52,7 @@ pub enum Policy {
     Best,
 }
 
-/// Price and score of the last machine taken, as a client found them.
+/// Price and score of the last machine taken.
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutOff {
     pub price: u64,
@@ -172,7 +172,7 @@ impl Filter {
     }
 }
 
-/// Picks the first `count` of the fitting machines, or says that there are too few.
+/// Picks the first `count` of the fitting machines; an error if fewer fit.
 ///
 /// `hint` saves work and never changes the result.
 pub fn select(
@@ -193,8 +193,8 @@ pub fn select(
         .ok_or_else(|| LeaseholdError::NotEnoughMachines.into())
 }
 
-/// Takes every machine before the cut-off and, of those equal to it, the lowest slots. Nothing, where that
-/// is not `count` machines: the cut-off is wrong.
+/// Takes every machine before the cut-off and, of those equal to it, the lowest slots. `None` if these are not `count`
+/// machines: then the cut-off is wrong.
 fn cut(slots: &[Slot], filter: &Filter, policy: Policy, cut_off: CutOff, count: u32) -> Option<Selection> {
     let (mut words, equals) = match policy {
         Policy::Cheapest => {

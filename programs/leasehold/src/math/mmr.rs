@@ -14,14 +14,14 @@ use crate::math::{
     digest::{Domain, digest},
 };
 
-/// Peaks there is room for: 2⁴⁰ − 1 leaves.
+/// Most peaks, which is enough for 2⁴⁰ − 1 leaves.
 pub const MAX_PEAKS: usize = 40;
 
-/// The peak of height h stands at place h where bit h of the number of leaves is set; other places mean
-/// nothing.
+/// Peaks of a range. The peak of height h is at index h if bit h of the number of leaves is set; other entries are
+/// meaningless.
 pub type Peaks = [[u8; 32]; MAX_PEAKS];
 
-/// Nodes there are before leaf `leaf` comes, which is the leaf's position: 2·leaf − ones(leaf).
+/// Position of leaf `leaf`, which is the number of nodes before it: 2·leaf − ones(leaf).
 fn position_of_leaf(leaf: u64) -> u64 {
     leaf.wrapping_mul(2).wrapping_sub(u64::from(leaf.count_ones()))
 }
@@ -32,7 +32,7 @@ pub fn node(leaf: u64, height: u32, left: &[u8; 32], right: &[u8; 32]) -> [u8; 3
     digest(Domain::LogNode, &[&position.to_le_bytes(), left, right])
 }
 
-/// Adds a leaf to a range of `leaves`.
+/// Appends a leaf to a range of `leaves` leaves.
 pub fn append(peaks: &mut Peaks, leaves: u64, leaf: [u8; 32]) -> Exact<()> {
     let mut hash = leaf;
     // As when 1 is added to a binary number: each peak that is there is carried up.
@@ -45,7 +45,7 @@ pub fn append(peaks: &mut Peaks, leaves: u64, leaf: [u8; 32]) -> Exact<()> {
     Ok(())
 }
 
-/// Height of the mountain on which leaf `index` of `leaves` stands.
+/// Height of the peak above leaf `index` of `leaves`.
 pub fn height_of(index: u64, leaves: u64) -> Option<u32> {
     if index >= leaves {
         return None;
@@ -56,7 +56,7 @@ pub fn height_of(index: u64, leaves: u64) -> Option<u32> {
     Some(63u32.wrapping_sub(differ.leading_zeros()))
 }
 
-/// Whether `leaf` is number `index` of the `leaves` under these peaks.
+/// True if `leaf` is number `index` of the `leaves` leaves under these peaks.
 pub fn verify(peaks: &Peaks, leaves: u64, leaf: [u8; 32], index: u64, path: &[[u8; 32]]) -> bool {
     let Some(height) = height_of(index, leaves) else { return false };
     if path.len() != height as usize {
@@ -76,17 +76,17 @@ pub fn verify(peaks: &Peaks, leaves: u64, leaf: [u8; 32], index: u64, path: &[[u
     peaks.get(height as usize) == Some(&hash)
 }
 
-/// One hash over all peaks: what names a whole log. Zeros for an empty one.
+/// Root of a log: one hash over all peaks. Zeros for an empty log.
 pub fn root(peaks: &Peaks, leaves: u64) -> [u8; 32] {
     let nodes = position_of_leaf(leaves).to_le_bytes();
     let standing = (0..).zip(peaks).filter(|(height, _)| leaves >> height & 1 == 1).map(|(_, peak)| *peak);
     standing.reduce(|rest, peak| digest(Domain::LogRoot, &[&nodes, &peak, &rest])).unwrap_or_default()
 }
 
-/// All nodes of a range, to give paths from: what an archive computes from the leaves.
+/// All nodes of a range, from which an archive makes paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Range {
-    /// Complete nodes of each height, in their order.
+    /// Complete nodes of each height, in order.
     levels: Vec<Vec<[u8; 32]>>,
 }
 
@@ -107,7 +107,7 @@ impl Range {
         }
     }
 
-    /// Leaves.
+    /// Number of leaves.
     pub fn len(&self) -> u64 {
         self.levels.first().map_or(0, |leaves| leaves.len() as u64)
     }
@@ -126,7 +126,7 @@ impl Range {
         peaks
     }
 
-    /// Hashes beside the way from a leaf to its peak, lowest first, as the range stood when it had `leaves`.
+    /// Sibling hashes on the path from a leaf to its peak, lowest first, in the range of the first `leaves` leaves.
     pub fn path(&self, index: u64, leaves: u64) -> Option<Vec<[u8; 32]>> {
         let height = (leaves <= self.len()).then(|| height_of(index, leaves))??;
         (0..height)

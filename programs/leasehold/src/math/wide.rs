@@ -21,7 +21,7 @@ pub const fn mul(a: u64, b: u64) -> Wide {
     Wide { high, low: (middle << 32) | (low & LOW) }
 }
 
-/// n·b, or nothing where that takes more than 128 bits.
+/// n·b; `None` if it does not fit 128 bits.
 pub fn scale(n: Wide, b: u64) -> Option<Wide> {
     let (low, high) = (mul(n.low, b), mul(n.high, b));
     if high.high != 0 {
@@ -30,7 +30,7 @@ pub fn scale(n: Wide, b: u64) -> Option<Wide> {
     Some(Wide { high: high.low.checked_add(low.high)?, low: low.low })
 }
 
-/// Quotient and remainder of n / d, or nothing where `d` is 0 or the quotient takes more than 64 bits.
+/// Quotient and remainder of n / d; `None` if `d` is 0 or the quotient does not fit 64 bits.
 ///
 /// Knuth, The Art of Computer Programming, volume 2, algorithm D, with two digits of 32 bits.
 pub fn div(n: Wide, d: u64) -> Option<(u64, u64)> {

@@ -6,7 +6,7 @@ use crate::math::{
     sum_tree::SumNode,
 };
 
-/// Most receipts of a batch: a path of 16 nodes, which an answer to a demand carries in one transaction.
+/// Most receipts of a batch: its paths have 16 nodes, which fit the transaction that answers a demand.
 pub const MAX_BATCH: u32 = 1 << 16;
 
 /// A batch of receipts of one machine in one lease, in the order of their numbers and without gaps. Its hash is a leaf of the
@@ -21,18 +21,18 @@ pub struct BatchHeader {
     pub generation: u16,
     /// Serial of the lease.
     pub lease: u32,
-    /// Batches of this machine before this one.
+    /// Number of batches of this machine before this one.
     pub number: u32,
-    /// Receipts in it, at least one.
+    /// Number of receipts, at least one.
     pub count: u32,
-    /// `seq` of the first.
+    /// `seq` of the first receipt.
     pub first_seq: u64,
-    /// Root of the tree over them, and what they sum to.
+    /// Root of the tree over them, with their sums.
     pub root: SumNode,
     /// `end_ms` of the first and of the last, Unix milliseconds.
     pub first_ms: u64,
     pub last_ms: u64,
-    /// sha256 of the URL where the receipts can be had.
+    /// sha256 of the URL of the receipts.
     pub source: [u8; 32],
 }
 
@@ -47,12 +47,12 @@ impl BatchHeader {
         digest(Domain::Batch, &[&Self::TAG, bytemuck::bytes_of(self)])
     }
 
-    /// The first number after it.
+    /// `seq` of the first receipt after it.
     pub fn next_seq(&self) -> u64 {
         self.first_seq.saturating_add(u64::from(self.count))
     }
 
-    /// Place in the batch of the receipt with that number.
+    /// Index in the batch of the receipt with that `seq`; `None` if it is in another batch.
     pub fn index_of(&self, seq: u64) -> Option<u32> {
         let index = u32::try_from(seq.checked_sub(self.first_seq)?).ok()?;
         (index < self.count).then_some(index)

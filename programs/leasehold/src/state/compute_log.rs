@@ -4,29 +4,28 @@ use bytemuck::{Pod, Zeroable};
 use crate::{
     error::LeaseholdError,
     math::{
-        Exact, add,
+        Exact, add, add32,
         mmr::{self, MAX_PEAKS},
     },
     state::{BatchHeader, Slot},
 };
 
-/// Head of a supplier's log of everything its machines computed: a Merkle mountain range over batches of
-/// receipts. The machines' lanes follow it. Address: `["log", supplier]`.
+/// Header of a supplier's compute log: a Merkle mountain range over batches of receipts. The machines' lanes follow it. Address: `["log", supplier]`.
 #[account(zero_copy)]
 #[derive(Debug)]
 pub struct ComputeLog {
     pub supplier: Pubkey,
-    /// Wallet that may append, besides the supplier's authority: that of the node, usually.
+    /// Wallet that may append besides the supplier's authority: usually the node's.
     pub operator: Pubkey,
-    /// Batches appended: leaves of the range.
+    /// Number of batches: leaves of the range.
     pub batches: u64,
-    /// What they sum to: receipts, compute units, payment units.
+    /// Their sums: receipts, compute units, payment units.
     pub receipts: u64,
     pub units: u64,
     pub price: u64,
     /// See [`Peaks`](mmr::Peaks).
     pub peaks: [[u8; 32]; MAX_PEAKS],
-    /// Lanes behind this header.
+    /// Number of lanes after this header.
     pub lanes: u32,
     /// Layout version of this account.
     pub version: u8,
@@ -38,7 +37,7 @@ pub struct ComputeLog {
 
 const _: () = assert!(core::mem::size_of::<ComputeLog>() == 1_448);
 
-/// Where the batches of one place on a board stand.
+/// A lane: the state of the batches of one slot.
 #[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "idl-build", derive(AnchorSerialize, AnchorDeserialize))]
 #[repr(C)]
@@ -46,11 +45,11 @@ pub struct Lane {
     /// Index of the board in its market.
     pub board: u32,
     pub slot: u16,
-    /// Of the machine that appended last.
+    /// Generation of the machine that appended last.
     pub generation: u16,
     /// Lease of its last batch, and the number its next receipt in that lease has.
     pub lease: u32,
-    /// Batches it appended.
+    /// Number of its batches.
     pub batches: u32,
     pub next_seq: u64,
     /// `last_ms` of its last batch.
@@ -60,12 +59,12 @@ pub struct Lane {
 const _: () = assert!(core::mem::size_of::<Lane>() == 32);
 
 impl Lane {
-    /// Lanes are kept in this order.
+    /// Lanes are sorted by this.
     pub fn key(&self) -> (u32, u16) {
         (self.board, self.slot)
     }
 
-    /// Begins anew where another machine has come to the slot.
+    /// Resets the lane if another machine is in the slot now.
     pub fn adopt(&mut self, slot: &Slot) {
         if self.generation != slot.generation {
             *self =
@@ -73,12 +72,12 @@ impl Lane {
         }
     }
 
-    /// Steps over a batch.
+    /// Advances the lane past a batch.
     pub fn advance(&mut self, header: &BatchHeader) -> Result<()> {
         self.lease = header.lease;
         self.next_seq = header.next_seq();
         self.last_ms = header.last_ms;
-        self.batches = self.batches.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+        self.batches = add32(self.batches, 1)?;
         Ok(())
     }
 }
@@ -94,7 +93,7 @@ pub const fn log_len(lanes: usize) -> usize {
 impl ComputeLog {
     pub const VERSION: u8 = 1;
 
-    /// Adds a batch. Returns its place in the log.
+    /// Appends a batch. Returns its index in the log.
     pub fn append(&mut self, header: &BatchHeader) -> Exact<u64> {
         let index = self.batches;
         mmr::append(&mut self.peaks, index, header.leaf())?;
@@ -105,7 +104,7 @@ impl ComputeLog {
         Ok(index)
     }
 
-    /// Whether the batch is in the log, at that place.
+    /// True if the batch is in the log at that index.
     pub fn holds(&self, header: &BatchHeader, index: u64, path: &[[u8; 32]]) -> bool {
         mmr::verify(&self.peaks, self.batches, header.leaf(), index, path)
     }

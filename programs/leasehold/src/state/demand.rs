@@ -2,9 +2,9 @@ use anchor_lang::prelude::*;
 
 use crate::math::sum_tree::SumNode;
 
-/// A signed receipt that somebody wants to see in the log. Address: `["demand", id of the receipt]`.
+/// A demand for proof that a signed receipt is in the log. Address: `["demand", id of the receipt]`.
 ///
-/// Whoever answers it gets its rent, which pays for the answer; where nobody does, the claimant gets it back.
+/// Whoever answers gets its rent, which pays for the answer; if nobody does, the claimant gets it back.
 #[account]
 #[derive(InitSpace, Debug)]
 pub struct Demand {
@@ -27,7 +27,7 @@ pub struct Demand {
     pub leaf: SumNode,
     /// Round from which it can be enforced.
     pub due: u32,
-    /// The batch in the log that has this number in it, once it was shown.
+    /// The batch in the log that contains this number, once it is shown.
     pub shown: Option<ShownBatch>,
 }
 
@@ -35,11 +35,11 @@ impl Demand {
     pub const VERSION: u8 = 1;
 }
 
-/// What is known of a batch in the log.
+/// A batch of the log that was shown.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShownBatch {
     pub root: SumNode,
     pub count: u32,
-    /// Place of the receipt in it.
+    /// Index of the receipt in it.
     pub index: u32,
 }

@@ -2,7 +2,7 @@ use anchor_lang::prelude::*;
 
 use crate::state::StakeLedger;
 
-/// Somebody who attests and settles. Address: `["keeper", market, authority]`.
+/// Account of a keeper, which votes on rounds and settles leases. Address: `["keeper", market, authority]`.
 #[account]
 #[derive(InitSpace, Debug)]
 pub struct Keeper {
@@ -11,13 +11,13 @@ pub struct Keeper {
     pub bump: u8,
     pub market: Pubkey,
     pub authority: Pubkey,
-    /// Bond, and the caller's part of slashes that this keeper settled.
+    /// Free stake, to which the caller's part of slashes that this keeper settles is added.
     pub stake: StakeLedger,
-    /// Bond that its seats hold, in stake units.
+    /// Stake units bonded to its seats.
     pub locked: u64,
-    /// Seats on boards.
+    /// Number of its seats on all boards.
     pub seats: u32,
-    /// Room for drawing seats by lot.
+    /// Reserved for seats by lot.
     pub reserved: [u8; 64],
 }
 

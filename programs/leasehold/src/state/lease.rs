@@ -13,9 +13,9 @@ use crate::{
     state::Slot,
 };
 
-/// A cluster of machines of one board, leased together. Address: `["lease", board, serial u64]`.
+/// A lease of one or more machines of one board. Address: `["lease", board, serial u64]`.
 ///
-/// Its machines are the slots of the board that carry its serial.
+/// Its machines are in the slots that carry its serial.
 #[account]
 #[derive(InitSpace, Debug)]
 pub struct Lease {
@@ -27,91 +27,108 @@ pub struct Lease {
     pub serial: u32,
     /// Opened the lease; paid this account's rent and gets it back.
     pub buyer: Pubkey,
-    /// Has the right to the machines and to every refund.
+    /// Has the right to use the machines, and to all refunds.
     pub owner: Pubkey,
-    /// What the machines had to be.
+    /// Criteria that the machines meet.
     pub criteria: Criteria,
     /// Copied from the market when the lease was opened.
     pub terms: Terms,
-    /// Ties leases on several boards together; the buyer's choice.
-    pub cluster: Option<u64>,
-    /// Machines in the lease.
+    /// Group of leases, on any boards, that it belongs to; the buyer's choice.
+    pub group: Option<u64>,
+    /// Number of machines.
     pub machines: u32,
-    /// Machines of them that are settled for good, once the lease is over.
+    /// Number of them that are settled for good.
     pub settled: u32,
     /// First round of the lease, and the first after it.
     pub from: u32,
     pub until: u32,
-    /// Paid in, in payment units.
+    /// Payment units paid in.
     pub deposit: u64,
-    /// Of that: to suppliers, kept as fees, given back to the owner. The rest is in escrow.
+    /// Of the deposit: paid to suppliers, kept as fees, refunded to the owner. The rest is in escrow.
     pub paid: u64,
     pub fees: u64,
     pub refunded: u64,
-    /// Given back and not yet claimed, in payment units.
+    /// Payment units refunded and not yet claimed.
     pub refund_due: u64,
-    /// Stake that machines of this lease lost, in stake units.
+    /// Stake units that machines of this lease lost.
     pub slashed: u64,
-    /// The owner's part of it, not yet claimed.
+    /// The owner's part of them that is not yet claimed.
     pub compensation_due: u64,
-    /// Set where the lease is paid by use, and not by the hour.
+    /// Set if the lease is paid by use, `None` if by the hour.
     pub meter: Option<Meter>,
-    /// Demands to see receipts of this lease that are not answered.
+    /// Number of unanswered demands for receipts of this lease.
     pub demands: u32,
     pub reserved: [u8; 7],
 }
 
-/// How a lease is paid by use: its one machine and its buyer keep a tab between them, which the buyer's
-/// vouchers settle.
+/// Meter of a lease that is paid by use: its buyer signs vouchers for what its one machine computed.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meter {
-    /// Ed25519 key that signs vouchers; a key that the buyer's software holds, not its wallet.
+    /// Ed25519 key that signs vouchers: held by the buyer's software, not the buyer's wallet.
     pub spender: Pubkey,
-    /// Receipts and compute units that the last redeemed voucher paid for.
+    /// Most receipts and compute units that a redeemed voucher paid for.
     pub seq: u64,
     pub units: u64,
 }
 
-/// Where a lease stands.
+/// State of a lease.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseState {
-    /// Runs to the end of its term.
+    /// Runs to the end of its term, or is over and not settled.
     Open,
-    /// Was ended early by its owner; settles as any other.
+    /// Was cancelled by its owner, or given notice; is settled as any other.
     Cancelled,
-    /// Everything is paid, refunded and slashed.
+    /// All machines are settled and the rest is refunded.
     Settled,
 }
 
 impl Lease {
     pub const VERSION: u8 = 1;
 
-    /// What is left in escrow, in payment units.
+    /// Payment units left in escrow.
     pub fn remaining(&self) -> Exact<u64> {
         [self.paid, self.fees, self.refunded].into_iter().try_fold(self.deposit, sub)
     }
 
-    /// What a machine of the lease did, if it left the lease with round `until`.
+    /// What a machine did in the lease, if it left before round `until`. Its price is 0 if the lease is metered: vouchers
+    /// pay for it, not rounds.
     #[inline(always)]
     pub fn service(&self, slot: &Slot, until: u32) -> Service {
-        // Rounds that were agreed on from its own first on: one that came as a replacement promised no more.
+        // Rounds from its own first one on: a replacement promised no more.
         let agreed = self.from.wrapping_add(self.terms.rounds).wrapping_sub(slot.lease_from);
-        slot.service(until, agreed)
+        let price = if self.meter.is_some() { 0 } else { slot.price };
+        Service { price, ..slot.service(until, agreed) }
     }
 
-    /// First round that must not be closed yet, if the lease is to be settled in mid-term only.
+    /// Payment units deposited for a machine from its first round until round `until`, exclusive: ⌈price × time / 3600⌉; 0
+    /// if the lease is metered.
+    #[inline(always)]
+    pub fn deposit_of(&self, slot: &Slot, until: u32) -> Exact<u64> {
+        if self.meter.is_some() {
+            return Ok(0);
+        }
+        self.terms.span(until.wrapping_sub(slot.lease_from)).cost_ceil(slot.price)
+    }
+
+    /// The lease can be settled for good once all rounds before this one are closed.
     pub fn settles_from(&self) -> u32 {
         let grace = if self.meter.is_some() { VOUCHER_ROUNDS } else { 0 };
         self.until.saturating_add(grace)
     }
 
-    /// Refuses what only a lease by the hour can do.
+    /// Refuses a metered lease.
     pub fn require_hourly(&self) -> Result<()> {
         require!(self.meter.is_none(), LeaseholdError::LeaseMetered);
         Ok(())
     }
 
-    /// Pays what a voucher says is owed in all, as far as the deposit reaches, less what was paid before.
+    /// Refuses a lease by the hour.
+    pub fn require_metered(&self) -> Result<()> {
+        require!(self.meter.is_some(), LeaseholdError::LeaseNotMetered);
+        Ok(())
+    }
+
+    /// What a voucher for `price` in all adds to the payments before, as far as the deposit reaches.
     pub fn redeem(&self, price: u64) -> Result<Payment> {
         let before = add(self.paid, self.fees)?;
         let owed = price.min(self.deposit);
@@ -124,8 +141,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Takes a payment to machines out of escrow. Returns the keepers' part of the fee, which is a share of
-    /// the lease's fees so far: how often it is settled changes nothing.
+    /// Books a payment to machines. Returns the keepers' part of the fee: their share of all fees so far less what they
+    /// had, so that the number of settlements changes nothing.
     pub fn pay(&mut self, payment: Payment) -> Result<u64> {
         let before = rate(self.fees, self.terms.keeper_share_bps)?;
         self.paid = add(self.paid, payment.net)?;
@@ -133,7 +150,7 @@ impl Lease {
         Ok(sub(rate(self.fees, self.terms.keeper_share_bps)?, before)?)
     }
 
-    /// Gives what is left back to the owner: the lease is settled.
+    /// Refunds the rest to the owner: the lease is settled.
     pub fn finish(&mut self) -> Result<u64> {
         let refund = self.remaining()?;
         self.refunded = add(self.refunded, refund)?;
@@ -142,7 +159,7 @@ impl Lease {
         Ok(refund)
     }
 
-    /// Notes stake that a machine of this lease lost.
+    /// Books stake that a machine of this lease lost.
     pub fn compensate(&mut self, slashed: u64, owners_part: u64) -> Result<()> {
         self.slashed = add(self.slashed, slashed)?;
         self.compensation_due = add(self.compensation_due, owners_part)?;

@@ -6,7 +6,7 @@ use crate::{
         MIN_ROUND_SECS,
     },
     error::LeaseholdError,
-    math::slashing::SlashSplit,
+    math::{settlement::Terms, slashing::SlashSplit},
 };
 
 /// A market: its mints, rules and authority. Address: `["market", id]`.
@@ -19,33 +19,33 @@ pub struct Market {
     pub bump: u8,
     /// Bump of the stake vault's address.
     pub stake_vault_bump: u8,
-    /// No machines are listed and no leases opened or extended while set. Nothing else stops.
+    /// While set, no machines are listed and no leases opened or extended. Nothing else stops.
     pub paused: bool,
-    /// Chosen by whoever created the market.
+    /// Number chosen by the market's creator.
     pub id: u64,
-    /// May propose parameters, pause, and is paid the fees.
+    /// May propose parameters and pause; is paid the fees.
     pub authority: Pubkey,
     /// Becomes the authority once it accepts.
     pub pending_authority: Option<Pubkey>,
-    /// What leases are paid in.
+    /// Mint that leases are paid in.
     pub payment_mint: Pubkey,
-    /// What suppliers and keepers stake.
+    /// Mint that suppliers and keepers stake.
     pub stake_mint: Pubkey,
     /// Index the next board will have.
     pub next_board: u32,
-    /// Boards that exist.
+    /// Number of boards.
     pub boards: u32,
-    /// Accounts of suppliers and keepers that exist.
+    /// Number of suppliers' and keepers' accounts.
     pub members: u32,
     /// Seconds between proposing parameters and applying them.
     pub timelock_secs: u32,
-    /// How rounds are voted on. Fixed for ever.
+    /// Rules of rounds; they never change.
     pub rules: RoundRules,
-    /// What applies now.
+    /// Parameters in force.
     pub params: Params,
-    /// What will apply, and from when.
+    /// Proposed parameters, if any.
     pub pending_params: Option<PendingParams>,
-    /// Room for what comes later.
+    /// Reserved.
     pub reserved: [u8; 64],
 }
 
@@ -56,13 +56,13 @@ impl Market {
         MarketSigner { id: self.id.to_le_bytes(), bump: [self.bump] }
     }
 
-    /// The class a machine claims to be of.
+    /// The hardware class of that index.
     pub fn class(&self, class: u16) -> Result<&HardwareClass> {
         self.params.classes.get(usize::from(class)).ok_or_else(|| LeaseholdError::UnknownClass.into())
     }
 }
 
-/// What a market needs to sign for its stake vault.
+/// What signs for a market's stake vault: the market's seeds.
 #[derive(Clone, Copy, Debug)]
 pub struct MarketSigner {
     id: [u8; 8],
@@ -75,23 +75,23 @@ impl MarketSigner {
     }
 }
 
-/// How the rounds of a market's boards are voted on. A board copies them when it is created.
+/// Rules of the rounds of a market's boards. A board copies them when it is created.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoundRules {
     /// Length of a round in seconds; at least 10.
     pub round_secs: u32,
-    /// Seconds after a round's end in which keepers may submit; at most a round.
+    /// Length of the submit window after a round's end in seconds; at most a round.
     pub submit_secs: u32,
-    /// Keeper seats of a board, 1 to 15.
+    /// Number of keeper seats of a board, 1 to 15.
     pub seats: u8,
-    /// Equal votes that make a verdict: more than half of the seats.
+    /// Number of equal votes that make a verdict: more than half of the seats.
     pub threshold: u8,
-    /// Verdicts of down in a row that make a leased machine abandoned, 1 to 64.
+    /// Rounds down in a row that make a leased machine abandoned, 1 to 64.
     pub abandon_rounds: u8,
 }
 
 impl RoundRules {
-    /// Refuses rules under which rounds could not be decided.
+    /// Refuses rules under which no round could be decided.
     pub fn validate(&self) -> Result<()> {
         require!(self.round_secs >= MIN_ROUND_SECS, LeaseholdError::RoundTooShort);
         require!((1..=self.round_secs).contains(&self.submit_secs), LeaseholdError::SubmitWindowOutOfRange);
@@ -109,37 +109,37 @@ impl RoundRules {
     }
 }
 
-/// What a market may change after its timelock. Leases keep the values they were opened with.
+/// Parameters of a market, which it may change after its timelock. Leases keep those they were opened with.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Debug, PartialEq, Eq)]
 pub struct Params {
-    /// Bond of one GPU of a class of weight 1, in stake units.
+    /// Stake units bonded for one GPU of a class of weight 1.
     pub bond_unit: u64,
-    /// Bond of a keeper for each of its seats, in stake units.
+    /// Stake units that a keeper bonds for each of its seats.
     pub keeper_bond: u64,
-    /// Pay of a keeper for a submission in a round that reached its quorum, in payment units.
+    /// Payment units that a keeper earns by a vote in a round that reached its quorum.
     pub keeper_fee: u64,
-    /// Seconds between asking for stake and withdrawing it.
+    /// Seconds between requesting stake and withdrawing it.
     pub unbonding_secs: u32,
-    /// Fewest and most rounds of a lease.
+    /// Shortest and longest lease, in rounds.
     pub min_rounds: u32,
     pub max_rounds: u32,
-    /// Part of the price that the market keeps.
+    /// Part of what machines earn that is the market's fee.
     pub fee_bps: u16,
-    /// Part of the fee that pays keepers.
+    /// Part of the fee that is set aside for keepers.
     pub keeper_share_bps: u16,
-    /// Part of a lease's rounds in which a machine promises to be up.
+    /// Part of its rounds of a lease in which a machine promises to be up.
     pub sla_bps: u16,
-    /// Part of its bond that a machine loses for being down all the time; 10,000 is the whole.
+    /// Part of its bond that a machine loses if it is down in all rounds; 10,000 is the whole bond, and it may be more.
     pub slash_multiplier_bps: u32,
-    /// Who gets slashed stake.
+    /// How slashed stake is shared out.
     pub split: SlashSplit,
-    /// What machines can be; a machine names its class by the place in this list.
+    /// Hardware classes; a machine names its class by the index in this list.
     #[max_len(MAX_CLASSES)]
     pub classes: Vec<HardwareClass>,
 }
 
 impl Params {
-    /// Refuses parameters under which money could not be shared out.
+    /// Refuses parameters out of range.
     pub fn validate(&self) -> Result<()> {
         require!(self.unbonding_secs <= MAX_UNBONDING_SECS, LeaseholdError::UnbondingTooLong);
         require!(
@@ -153,23 +153,37 @@ impl Params {
         Ok(())
     }
 
-    /// Classes are named by place, so a change may add some or reweigh them, never drop one.
+    /// Terms of a lease of `rounds` rounds that is opened now.
+    pub fn terms(&self, round_secs: u32, rounds: u32) -> Terms {
+        Terms {
+            round_secs,
+            rounds,
+            cancel_secs: 0,
+            slash_multiplier_bps: self.slash_multiplier_bps,
+            fee_bps: self.fee_bps,
+            keeper_share_bps: self.keeper_share_bps,
+            sla_bps: self.sla_bps,
+            split: self.split,
+        }
+    }
+
+    /// Refuses parameters out of range, and fewer classes than now: machines name their class by its index.
     pub fn validate_successor(&self, next: &Params) -> Result<()> {
         require!(next.classes.len() >= self.classes.len(), LeaseholdError::ClassDropped);
         next.validate()
     }
 }
 
-/// A kind of machine.
+/// A hardware class.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HardwareClass {
     /// UTF-8 name, padded with zeros: "RTX 4090".
     pub name: [u8; 16],
-    /// Weight of a GPU in bonds and rewards; 10,000 is 1.
+    /// Weight of one GPU in bonds; 10,000 is 1.
     pub weight_bps: u32,
 }
 
-/// Parameters that were proposed and wait for their time.
+/// Proposed parameters that wait for the end of their timelock.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Debug, PartialEq, Eq)]
 pub struct PendingParams {
     pub params: Params,

@@ -1,15 +1,4 @@
-//! What the program stores. Amounts are base units of the mint named beside them.
-
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::arithmetic_side_effects,
-        clippy::cast_possible_truncation,
-        clippy::cast_possible_wrap,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss
-    )
-)]
+//! Accounts of the program. Amounts are base units of the mint named beside them.
 
 pub mod batch;
 pub mod board;

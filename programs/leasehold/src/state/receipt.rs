@@ -9,7 +9,7 @@ use crate::{
     state::{Lease, Slot, SlotState},
 };
 
-/// What a machine signs for each answer, version 1. All numbers are little-endian; `tests/vectors/record.json`
+/// Receipt: what a machine signs for each answer, version 1. All numbers are little-endian; `tests/vectors/record.json`
 /// has examples.
 ///
 /// The signature is Ed25519 of the machine's key over these 320 bytes, which begin with a tag of their own.
@@ -28,16 +28,16 @@ pub struct Receipt {
     pub lease: u64,
     /// Ed25519 key of the machine.
     pub node_key: [u8; 32],
-    /// Who the answer is billed to: `buyer` of the lease.
+    /// Wallet that is billed: `buyer` of the lease.
     pub buyer: [u8; 32],
-    /// Receipts of this machine in this lease before this one.
+    /// Number of receipts of this machine in this lease before this one.
     pub seq: u64,
     /// sha256 of the model's manifest.
     pub model: [u8; 32],
     /// sha256(salt | request) and sha256(salt | response); the salt goes to the caller alone.
     pub request: [u8; 32],
     pub response: [u8; 32],
-    /// Compute units, as machine and buyer count them.
+    /// Compute units, as agreed between machine and buyer.
     pub units: u64,
     pub tokens_in: u32,
     pub tokens_out: u32,
@@ -52,8 +52,7 @@ pub struct Receipt {
     pub class: u16,
     /// Reserved, zero.
     pub flags: u16,
-    /// The machine's slot on the board, and the slot's generation: nobody else's listing of the same key is
-    /// meant.
+    /// The machine's slot on the board and the slot's generation, which exclude any other listing of the same key.
     pub slot: u16,
     pub generation: u16,
 }
@@ -64,7 +63,7 @@ impl Receipt {
     pub const LEN: usize = 320;
     pub const TAG: [u8; 16] = *b"LEASEHOLD:RCPT:1";
 
-    /// Reads a receipt of this version and program; nothing where the bytes are something else.
+    /// Reads a receipt; `None` if the bytes are no receipt of this version and program.
     pub fn read(bytes: &[u8]) -> Option<Receipt> {
         let receipt: Receipt = (bytes.len() == Self::LEN).then(|| bytemuck::pod_read_unaligned(bytes))?;
         let ours = receipt.tag == Self::TAG && receipt.program == crate::ID.to_bytes();
@@ -76,7 +75,7 @@ impl Receipt {
         bytemuck::bytes_of(self)
     }
 
-    /// The inference's id.
+    /// Id of the answer.
     pub fn id(&self) -> [u8; 32] {
         digest(Domain::Receipt, &[self.bytes()])
     }
@@ -86,20 +85,20 @@ impl Receipt {
         SumNode { hash: self.id(), units: self.units, price: self.price }
     }
 
-    /// Whether the machine that it names is in the slot that it names.
+    /// True if `machine` is the one that the receipt names.
     pub fn is_by(&self, machine: &Slot) -> bool {
         !machine.is(SlotState::Vacant)
             && machine.node_key == self.node_key
             && machine.generation == self.generation
     }
 
-    /// Whether it names a board and a lease of it.
+    /// True if it names that board and that lease.
     pub fn is_of(&self, board: &Pubkey, lease: u32) -> bool {
         board.as_ref().starts_with(&self.board) && self.lease == u64::from(lease)
     }
 
-    /// Whether it was signed for this lease, and not for one that had its address before. Whoever is given a
-    /// receipt with an earlier time must refuse it.
+    /// True if it was signed for this lease, and not for one that had its address before. A receipt whose time is before
+    /// the lease must be refused by whoever is given it.
     pub fn is_under(&self, lease: &Lease) -> bool {
         let begin = u64::from(lease.from).saturating_mul(u64::from(lease.terms.round_secs));
         self.is_of(&lease.board, lease.serial) && self.end_ms >= begin.saturating_mul(1_000)

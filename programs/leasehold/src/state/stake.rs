@@ -5,12 +5,12 @@ use crate::{
     math::{add, sub},
 };
 
-/// Stake that is not bonded to a machine, in stake units: what suppliers and keepers have in common.
+/// Stake of a supplier or a keeper that is not bonded to a machine or a seat, in stake units.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StakeLedger {
-    /// Can be bonded or asked back.
+    /// Can be bonded, or requested back.
     pub free: u64,
-    /// Was asked back and waits for its time.
+    /// Was requested back and is unbonding.
     pub unbonding: u64,
     /// Unix seconds from which `unbonding` can be withdrawn.
     pub unbonding_until: i64,
@@ -23,7 +23,7 @@ impl StakeLedger {
         Ok(())
     }
 
-    /// Asks `amount` back. A second request joins the first, and both wait anew.
+    /// Requests `amount` back. A second request joins the first, and the unbonding time of both starts again.
     pub fn request(&mut self, amount: u64, now: i64, unbonding_secs: u32) -> Result<()> {
         require!(amount > 0, LeaseholdError::AmountIsZero);
         require!(amount <= self.free, LeaseholdError::InsufficientStake);
@@ -34,7 +34,7 @@ impl StakeLedger {
         Ok(())
     }
 
-    /// Takes out everything that was asked back, once its time has come.
+    /// Takes out everything that has unbonded.
     pub fn withdraw(&mut self, now: i64) -> Result<u64> {
         require!(self.unbonding > 0, LeaseholdError::NothingToWithdraw);
         require!(now >= self.unbonding_until, LeaseholdError::StakeStillUnbonding);

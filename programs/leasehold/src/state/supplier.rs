@@ -2,9 +2,9 @@ use anchor_lang::prelude::*;
 
 use crate::state::StakeLedger;
 
-/// Somebody who lists machines. Address: `["supplier", market, authority]`. Bonds lie in the slots.
+/// Account of a supplier, which lists machines. Address: `["supplier", market, authority]`. Bonds are in the slots.
 ///
-/// Lamports above this account's rent are rent of slots that came back; see `reclaim_rent`.
+/// Lamports above this account's own rent are returned rent of slots; see `reclaim_rent`.
 #[account]
 #[derive(InitSpace, Debug)]
 pub struct Supplier {
@@ -13,11 +13,11 @@ pub struct Supplier {
     pub bump: u8,
     pub market: Pubkey,
     pub authority: Pubkey,
-    /// Stake that no machine is bonded with.
+    /// Stake that is not bonded to a machine.
     pub stake: StakeLedger,
-    /// Machines on boards, listed or suspended.
+    /// Number of its machines on all boards.
     pub machines: u32,
-    /// Room for the operator's reputation and compute log.
+    /// Reserved for the supplier's reputation.
     pub reserved: [u8; 96],
 }
 

@@ -1,7 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
-/// What the buyer of a metered lease signs, off-chain: everything that it owes so far. A later voucher takes
-/// the place of all before it. Signed with Ed25519 by the lease's `spender` over these 152 bytes.
+/// Voucher: what the buyer of a metered lease signs off-chain for everything it owes so far. A later voucher replaces all
+/// before it. The signature is Ed25519 of the lease's `spender` over these 152 bytes.
 #[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Voucher {
@@ -13,17 +13,17 @@ pub struct Voucher {
     pub lease: [u8; 32],
     /// First 8 bytes of the genesis hash of the cluster it is meant for.
     pub cluster: [u8; 8],
-    /// First round of the lease: tells it from one that had its address before.
+    /// First round of the lease: distinguishes it from one that had its address before.
     pub from: u32,
     /// Reserved, zero.
     pub reserved: u32,
-    /// Receipts it pays for: all with a lower number.
+    /// Number of receipts it pays for: all those with a lower number.
     pub seq: u64,
     /// Their compute units.
     pub units: u64,
     /// Their price, in payment units.
     pub price: u64,
-    /// Root of the sum tree over them; zeros where the buyer doesn't keep one.
+    /// Root of the sum tree over them; zeros if the buyer keeps none.
     pub root: [u8; 32],
 }
 
@@ -33,7 +33,7 @@ impl Voucher {
     pub const LEN: usize = 152;
     pub const TAG: [u8; 16] = *b"LEASEHOLD:VCHR:1";
 
-    /// Reads a voucher of this version and program; nothing where the bytes are something else.
+    /// Reads a voucher; `None` if the bytes are no voucher of this version and program.
     pub fn read(bytes: &[u8]) -> Option<Voucher> {
         let voucher: Voucher = (bytes.len() == Self::LEN).then(|| bytemuck::pod_read_unaligned(bytes))?;
         let ours = voucher.tag == Self::TAG && voucher.program == crate::ID.to_bytes();

@@ -195,7 +195,10 @@ pub mod tests {
         let mut cancelled = sample(1);
         cancelled.lease.state = LeaseState::Cancelled;
         let (served, notes) = Inventory::new(None, &[cancelled], NOW).unwrap();
-        assert!(served.hosts.len() == 2 && notes[0].ends_with("serve it until 1970-01-08T00:20:00Z at the latest"));
+        assert!(
+            served.hosts.len() == 2
+                && notes[0].ends_with("serve it until 1970-01-08T00:20:00Z at the latest")
+        );
         let mut cancelled = sample(1);
         cancelled.lease.state = LeaseState::Cancelled;
         assert!(refused(cancelled, 1_010 * 600).contains("ended at"));

@@ -1,7 +1,7 @@
 //! `leasehold lease top-up` and `notice`.
 
 use clap::Args;
-use leasehold::{constants::NOTICE_ROUNDS, error::LeaseholdError, state::Lease};
+use leasehold::{error::LeaseholdError, rules::meter::notice, state::Lease};
 use leasehold_client::{error::Refusal, instruction};
 use leasehold_operate::{
     act::act,
@@ -55,16 +55,18 @@ fn plan_top_up(leased: &Leased, payer: Pubkey, amount: &str) -> Result<Plan, Fai
 fn plan_notice(leased: &Leased, now: i64, signer: Pubkey) -> Result<Plan, Failure> {
     let Leased { lease, market, board, address, .. } = leased;
     let refuse = |error: LeaseholdError| Failure::from(Refusal::from(error));
-    leased.meter()?;
-    lease.require_open().map_err(Refusal::from)?;
     let view = leased.view()?;
-    // As the program has it: the round that runs, and the rounds of the notice after it.
-    let last = view.header.round_at(now).map_err(Refusal::from)?.saturating_add(NOTICE_ROUNDS);
-    let until = last.saturating_add(1);
-    if until >= lease.until {
-        let values = format!("it ends at {}", rfc3339(start_of(lease.terms.round_secs, lease.until)));
-        return Err(Failure::rule(LeaseholdError::NoticeTooLate, values));
-    }
+    let until = notice(view.header, lease, now).map_err(|error| {
+        let refusal = Refusal::from(error);
+        if refusal != LeaseholdError::NoticeTooLate.into() {
+            return refusal.into();
+        }
+        Failure::rule(
+            refusal,
+            format!("it ends at {}", rfc3339(start_of(lease.terms.round_secs, lease.until))),
+        )
+    })?;
+    let last = until.saturating_sub(1);
     let (_, machine) = view.leased(lease.serial).next().ok_or(refuse(LeaseholdError::NotInLease))?;
     let account = market.reference.supplier(&signer);
     let supplier = match (signer == lease.owner, machine.supplier == account) {

@@ -69,7 +69,7 @@ fn a_metered_lease_is_opened_on_the_cheapest_machine_that_allows_it() {
     let [open] = &step.instructions[..] else { panic!() };
     assert!(open.data.starts_with(leasehold::instruction::OpenLease::DISCRIMINATOR));
     let args = OpenLeaseArgs::try_from_slice(&open.data[8..]).unwrap();
-    assert_eq!((args.machines, args.rounds, args.max_deposit, args.cluster), (1, 6, 5_000, Some(4)));
+    assert_eq!((args.machines, args.rounds, args.max_deposit, args.group), (1, 6, 5_000, Some(4)));
     assert_eq!((args.meter, args.criteria.metered), (Some(meter(5_000)), true));
     let details = plan.details();
     assert_eq!((&details["slots"], &details["refundable"]["amount"]), (&vec![2].into(), &"5000".into()));

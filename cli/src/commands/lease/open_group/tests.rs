@@ -45,7 +45,7 @@ fn parts_that_fit_are_opened_by_one_transaction() {
     assert_eq!((plan.steps.len(), plan.growths.len(), plan.is_undone()), (1, 3, false));
     assert_eq!(plan.steps[0].what, "open the leases on boards 0, 1, 2");
     let args = args(&plan);
-    assert!(args.iter().all(|args| args.cluster == Some(5) && args.machines == 1 && args.serial == 3));
+    assert!(args.iter().all(|args| args.group == Some(5) && args.machines == 1 && args.serial == 3));
     assert_eq!(args.iter().map(|args| args.max_deposit).collect::<Vec<_>>(), [360, 361, 362]);
     assert_eq!((plan.spends.len(), plan.spends[0].money.amount), (1, 360 + 361 + 362));
     let details = plan.details();
@@ -104,7 +104,7 @@ fn undoing_is_told_to_cost_more_where_more_may_be_deposited() {
 
 #[test]
 fn a_group_has_a_number_of_its_own_where_none_is_given() {
-    let numbers = |plan: &Plan| args(plan).iter().map(|args| args.cluster).collect::<Vec<_>>();
+    let numbers = |plan: &Plan| args(plan).iter().map(|args| args.group).collect::<Vec<_>>();
     let own = numbers(&opening(9, None, None));
     assert!(own[0].is_some_and(|number| number > 0) && own.iter().all(|number| *number == own[0]));
     assert_ne!(numbers(&opening(9, None, None))[0], own[0], "another each time");

@@ -3,6 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     instructions::{refuse_stray, tokens::*},
+    math::sub32,
     state::{Board, Market},
 };
 
@@ -22,7 +23,7 @@ pub struct CloseBoard<'info> {
     pub tokens: Tokens<'info>,
 }
 
-/// Closes an empty board and its payment vault. Rent goes to the creator.
+/// Closes an empty board and its payment vault. The rent goes to the board's creator.
 pub fn close_board(ctx: Context<CloseBoard>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let CloseBoard { creator, market, board, tokens } = ctx.accounts;
@@ -34,6 +35,6 @@ pub fn close_board(ctx: Context<CloseBoard>) -> Result<()> {
         require!(unused && board.ledger.is_empty(), LeaseholdError::BoardInUse);
         board.signer()
     };
-    market.boards = market.boards.checked_sub(1).ok_or(LeaseholdError::MathOverflow)?;
+    market.boards = sub32(market.boards, 1)?;
     tokens.close_vault(board.to_account_info(), &signer.seeds(), creator.to_account_info())
 }

@@ -5,6 +5,7 @@ use crate::{
     constants::{BOARD_SEED, PAYMENT_VAULT_SEED},
     error::LeaseholdError,
     instructions::{now, refuse_stray},
+    math::add32,
     state::{Board, Market, SLOTS_OFFSET},
 };
 
@@ -52,7 +53,7 @@ pub fn create_board(ctx: Context<CreateBoard>) -> Result<()> {
     board.next_serial = 1;
     board.adopt(&market.rules);
     board.next_round = board.round_at(now()?)?;
-    market.next_board = market.next_board.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
-    market.boards = market.boards.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+    market.next_board = add32(market.next_board, 1)?;
+    market.boards = add32(market.boards, 1)?;
     Ok(())
 }

@@ -8,15 +8,16 @@ use anchor_lang::{
 use crate::{
     constants::{INITIAL_SCORE, MAX_SLOTS},
     error::LeaseholdError,
-    instructions::now,
-    math::{add, pricing},
-    state::{Board, Endpoint, Market, Slot, SlotState, Supplier, Traits, board_len, slot_rent, split_mut},
+    instructions::{now, on_board},
+    math::add32,
+    rules,
+    state::{Board, Endpoint, Market, Slot, SlotState, Supplier, Traits, board_len, slot_rent},
 };
 
 /// A machine to list.
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// A vacant slot to use again; none to add one at the board's end.
+    /// Vacant slot to use; `None` to add one at the board's end.
     pub slot: Option<u16>,
     pub node_key: [u8; 32],
     pub traits: Traits,
@@ -26,14 +27,6 @@ pub struct Machine {
 }
 
 impl Machine {
-    fn validate(&self) -> Result<()> {
-        require!(self.traits.gpus > 0, LeaseholdError::NoGpus);
-        require!(self.traits.flags & !Traits::METERED == 0, LeaseholdError::ReservedBits);
-        require!(self.price > 0, LeaseholdError::PriceIsZero);
-        require!(self.endpoint.ip != [0; 16] && self.endpoint.port() != 0, LeaseholdError::EndpointEmpty);
-        Ok(())
-    }
-
     fn slot(&self, supplier: Pubkey, bond: u64, generation: u16, attested_from: u32, until: u32) -> Slot {
         Slot {
             node_key: self.node_key,
@@ -67,10 +60,10 @@ pub struct ListMachines<'info> {
     #[account(mut, has_one = market @ LeaseholdError::WrongMarket)]
     pub board: AccountLoader<'info, Board>,
     pub system_program: Program<'info, System>,
-    // Remaining accounts, writable: former suppliers of the slots that are used again.
+    // Remaining accounts, writable: former suppliers of the vacant slots that are used, in order.
 }
 
-/// Puts machines on a board, bonds stake to each and commits them until round `committed_until`.
+/// Lists machines on a board, bonds stake to each and commits them until round `committed_until`, exclusive.
 ///
 /// The board grows by the slots that are new. Rent of a slot used before goes to its former supplier.
 pub fn list_machines<'info>(
@@ -82,7 +75,7 @@ pub fn list_machines<'info>(
     require!(!accounts.market.paused, LeaseholdError::MarketPaused);
     require!(!machines.is_empty(), LeaseholdError::NoMachines);
     let round = accounts.board.load()?.round_at(now()?)?;
-    let next_round = round.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+    let next_round = add32(round, 1)?;
     let max_rounds = accounts.market.params.max_rounds;
     accounts.board.load()?.require_commitment(committed_until, next_round, max_rounds)?;
 
@@ -91,10 +84,8 @@ pub fn list_machines<'info>(
     let old_slots = added.start;
     let mut former = ctx.remaining_accounts.iter();
     for machine in &machines {
-        machine.validate()?;
-        let class = accounts.market.class(machine.traits.class)?;
-        let bond = pricing::bond(accounts.market.params.bond_unit, class.weight_bps, machine.traits.gpus)?;
-        accounts.supplier.stake.bond(bond)?;
+        rules::machine::require_listable(machine)?;
+        let bond = rules::machine::bond(&accounts.market, &machine.traits)?;
         let index = match machine.slot.map(usize::from) {
             None => added.next().ok_or(LeaseholdError::NoSuchSlot)?,
             Some(index) => {
@@ -103,24 +94,20 @@ pub fn list_machines<'info>(
                 index
             }
         };
-        let info = accounts.board.to_account_info();
-        let mut data = info.try_borrow_mut_data()?;
-        let (board, slots) = split_mut(&mut data)?;
-        let slot = slots.get_mut(index).ok_or(LeaseholdError::NoSuchSlot)?;
-        let generation = if machine.slot.is_some() { slot.generation } else { board.fresh_generation };
-        *slot = machine.slot(accounts.supplier.key(), bond, generation, next_round, committed_until);
-        board.ledger.bonds = add(board.ledger.bonds, bond)?;
-        board.machines = board.machines.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+        let supplier = &mut accounts.supplier;
+        on_board(&accounts.board, |board, slots| {
+            let slot = slots.get_mut(index).ok_or(LeaseholdError::NoSuchSlot)?;
+            let generation = if machine.slot.is_some() { slot.generation } else { board.fresh_generation };
+            *slot = machine.slot(supplier.key(), bond, generation, next_round, committed_until);
+            rules::machine::count_listed(board, supplier, bond)
+        })?;
     }
     require!(former.next().is_none(), LeaseholdError::StrayAccount);
-    let count = u32::try_from(machines.len()).map_err(|_| LeaseholdError::MathOverflow)?;
-    let supplier = &mut accounts.supplier;
-    supplier.machines = supplier.machines.checked_add(count).ok_or(LeaseholdError::MathOverflow)?;
     Ok(())
 }
 
 impl<'info> ListMachines<'info> {
-    /// Grows the board by slots whose rent the supplier pays. Returns their indices.
+    /// Adds slots, whose rent the supplier pays. Returns their indices.
     fn add_slots(&self, round: u32, count: usize) -> Result<Range<usize>> {
         let slots = {
             let mut board = self.board.load_mut()?;
@@ -133,7 +120,7 @@ impl<'info> ListMachines<'info> {
             first..end
         };
         let board = self.board.to_account_info();
-        // Its slots' rent, even where the board has more than it needs since rent has fallen: that is the others'.
+        // The rent of its slots, even if the board holds more than it needs because rent has fallen: that is the others'.
         let len = board_len(slots.end);
         let missing = Rent::get()?.minimum_balance(len).saturating_sub(board.lamports());
         let rent = slot_rent(len)?.saturating_mul(count as u64).max(missing);
@@ -144,20 +131,17 @@ impl<'info> ListMachines<'info> {
         Ok(slots)
     }
 
-    /// Pays the rent of a vacant slot to the supplier that left it.
+    /// Pays the rent of a vacant slot to its former supplier.
     fn buy_slot(
         &self,
         index: usize,
         former: &mut core::slice::Iter<'info, AccountInfo<'info>>,
     ) -> Result<()> {
-        let owner = {
-            let info = self.board.to_account_info();
-            let mut data = info.try_borrow_mut_data()?;
-            let (_, slots) = split_mut(&mut data)?;
+        let owner = on_board(&self.board, |_, slots| {
             let slot = slots.get(index).ok_or(LeaseholdError::NoSuchSlot)?;
             require!(slot.is(SlotState::Vacant), LeaseholdError::SlotTaken);
-            slot.supplier
-        };
+            Ok(slot.supplier)
+        })?;
         if owner == self.supplier.key() {
             return Ok(()); // its own rent lies there already
         }

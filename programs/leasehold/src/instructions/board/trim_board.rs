@@ -11,10 +11,10 @@ use crate::{
 pub struct TrimBoard<'info> {
     #[account(mut)]
     pub board: AccountLoader<'info, Board>,
-    // Remaining accounts, writable: suppliers of the vacant slots at the end, from the last on.
+    // Remaining accounts, writable: former suppliers of the vacant slots at the end, the last slot's first.
 }
 
-/// Cuts vacant slots off the end of a board. Their rent goes to the suppliers that left them. Anybody may.
+/// Removes vacant slots from the end of a board. Their rent goes to their last suppliers. Anybody may.
 pub fn trim_board<'info>(ctx: Context<'info, TrimBoard<'info>>) -> Result<()> {
     require!(!ctx.remaining_accounts.is_empty(), LeaseholdError::FormerSupplierMissing);
     let board = ctx.accounts.board.to_account_info();
@@ -25,7 +25,7 @@ pub fn trim_board<'info>(ctx: Context<'info, TrimBoard<'info>>) -> Result<()> {
     Ok(())
 }
 
-/// Cuts off at most `most` of the last slots, while they are vacant and their rent is owed to `supplier`. Says
+/// Removes at most `most` of the last slots, as long as they are vacant and their rent is owed to `supplier`. Returns
 /// how many.
 pub fn shrink(info: &AccountInfo, round: u32, supplier: &AccountInfo, most: usize) -> Result<usize> {
     let (cut, slots) = {
@@ -45,7 +45,7 @@ pub fn shrink(info: &AccountInfo, round: u32, supplier: &AccountInfo, most: usiz
     };
     if cut > 0 {
         info.resize(board_len(slots))?;
-        // As much as listing them costs now: what else lies there is for whoever closes the board.
+        // As much as listing them costs now: the rest goes to whoever closes the board.
         let surplus = info.lamports().saturating_sub(Rent::get()?.minimum_balance(board_len(slots)));
         let rent = slot_rent(board_len(slots))?.saturating_mul(cut as u64).min(surplus);
         **info.try_borrow_mut_lamports()? = sub(info.lamports(), rent)?;

@@ -3,9 +3,9 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::LeaseCancelled,
-    instructions::{now, refuse_stray},
-    math::pricing,
-    state::{Board, Lease, LeaseState, split_mut},
+    instructions::{now, on_board, refuse_stray},
+    rules::{self, cancel::Cancellation},
+    state::{Board, Lease},
 };
 
 #[event_cpi]
@@ -22,28 +22,14 @@ pub struct CancelLease<'info> {
     pub lease: Box<Account<'info, Lease>>,
 }
 
-/// Ends a lease with the round that runs, its first at the earliest. The owner owes machines that kept their promise an hour, or
-/// 5 percent of the time that was left, the lesser; it is settled as any other.
+/// Cancels a lease: it ends with the running round, or with its first one if it has not begun. The owner owes each
+/// machine that kept its promise an hour or 5 percent of the time left, whichever is less.
 pub fn cancel_lease(ctx: Context<CancelLease>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let CancelLease { board, lease, .. } = &mut *ctx.accounts;
-    lease.require_open()?;
-    lease.require_hourly()?;
-    let info = board.to_account_info();
-    let mut data = info.try_borrow_mut_data()?;
-    let (board, slots) = split_mut(&mut data)?;
-    // Machines were off the market for the round to come: whoever takes and leaves them owes it.
-    let last = board.round_at(now()?)?.max(lease.from);
-    let until = last.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
-    let rest = lease.until.checked_sub(until).filter(|rest| *rest > 0).ok_or(LeaseholdError::LeaseOver)?;
-    for slot in slots.iter_mut().filter(|slot| slot.lease == lease.serial) {
-        slot.lease_until = until;
-    }
-    lease.state = LeaseState::Cancelled;
-    lease.until = until;
-    lease.terms.cancel_secs = pricing::cancel_secs(lease.terms.round_secs, rest)?;
-    let cancel_secs = lease.terms.cancel_secs;
-    drop(data);
+    let now = now()?;
+    let Cancellation { until, cancel_secs, .. } =
+        on_board(board, |board, slots| rules::cancel::apply(board, slots, lease, now))?;
     emit_cpi!(LeaseCancelled { lease: ctx.accounts.lease.key(), until, cancel_secs });
     Ok(())
 }

@@ -27,7 +27,7 @@ impl ClaimRefund<'_> {
     }
 }
 
-/// Gives the owner of a lease what was not spent.
+/// Pays the owner of a lease what was not spent.
 pub fn claim_refund(ctx: Context<ClaimRefund>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate()?;

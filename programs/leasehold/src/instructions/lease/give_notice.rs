@@ -1,11 +1,11 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::NOTICE_ROUNDS,
     error::LeaseholdError,
     events::LeaseCancelled,
-    instructions::{now, refuse_stray},
-    state::{Board, Lease, LeaseState, Supplier, split_mut},
+    instructions::{now, on_board, refuse_stray},
+    rules,
+    state::{Board, Lease, Supplier},
 };
 
 #[event_cpi]
@@ -17,31 +17,20 @@ pub struct GiveNotice<'info> {
     pub board: AccountLoader<'info, Board>,
     #[account(mut, has_one = board @ LeaseholdError::WrongBoard)]
     pub lease: Box<Account<'info, Lease>>,
-    /// Where the supplier gives notice.
+    /// The machine's supplier, if it gives the notice.
     pub supplier: Option<Account<'info, Supplier>>,
 }
 
-/// Ends a metered lease an hour from now. Until then the machine can redeem its last voucher.
+/// Gives notice: a metered lease ends six rounds after the running one. Its owner and the machine's supplier may.
 pub fn give_notice(ctx: Context<GiveNotice>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let GiveNotice { signer, board, lease, supplier, .. } = &mut *ctx.accounts;
-    lease.require_open()?;
-    require!(lease.meter.is_some(), LeaseholdError::LeaseNotMetered);
-    let info = board.to_account_info();
-    let mut data = info.try_borrow_mut_data()?;
-    let (board, slots) = split_mut(&mut data)?;
-    let next_round = board.round_at(now()?)?.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
-    let until = next_round.checked_add(NOTICE_ROUNDS).ok_or(LeaseholdError::MathOverflow)?;
-    require!(until < lease.until, LeaseholdError::NoticeTooLate);
-    let slot = slots.iter_mut().find(|slot| slot.lease == lease.serial).ok_or(LeaseholdError::NotInLease)?;
-    let suppliers = supplier
-        .as_ref()
-        .is_some_and(|supplier| supplier.authority == signer.key() && supplier.key() == slot.supplier);
-    require!(suppliers || signer.key() == lease.owner, LeaseholdError::WrongAuthority);
-    slot.lease_until = until;
-    lease.state = LeaseState::Cancelled;
-    lease.until = until;
-    drop(data);
+    let by_owner = signer.key() == lease.owner;
+    let supplier = supplier.as_ref().filter(|supplier| supplier.authority == signer.key()).map(Key::key);
+    let now = now()?;
+    let until = on_board(board, |board, slots| {
+        rules::meter::give_notice(board, slots, lease, by_owner, supplier, now)
+    })?;
     emit_cpi!(LeaseCancelled { lease: ctx.accounts.lease.key(), until, cancel_secs: 0 });
     Ok(())
 }

@@ -4,40 +4,36 @@ use crate::{
     constants::LEASE_SEED,
     error::LeaseholdError,
     events::LeaseOpened,
-    instructions::{now, refuse_stray, tokens::*},
-    math::{
-        add,
-        matching::{self, Criteria, CutOff},
-        pricing::Span,
-        settlement::Terms,
-    },
-    state::{Board, Lease, LeaseState, Market, Meter, split_mut},
+    instructions::{now, on_board, refuse_stray, tokens::*},
+    math::matching::{Criteria, CutOff},
+    rules::{self, open::Opening},
+    state::{Board, Lease, LeaseState, Market, Meter},
 };
 
-/// What a buyer asks for.
+/// Request of a buyer.
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenLeaseArgs {
     /// The board's `next_serial`.
     pub serial: u64,
     pub criteria: Criteria,
-    /// All of them or none.
+    /// Number of machines: all or none.
     pub machines: u32,
-    /// Rounds from the next one on.
+    /// Number of rounds, from the next one on.
     pub rounds: u32,
     /// Most payment units to deposit.
     pub max_deposit: u64,
-    /// Ties leases on several boards together.
-    pub cluster: Option<u64>,
-    /// Price and score of the last machine of a quote: saves compute units, never changes the result.
+    /// Group of leases, on any boards, that it belongs to.
+    pub group: Option<u64>,
+    /// Cut-off of a quote: saves compute units, never changes the result.
     pub hint: Option<CutOff>,
-    /// To pay by use, where `criteria` ask for machines that allow it.
+    /// Set for a lease that is paid by use; then `criteria` must ask for metered machines.
     pub meter: Option<MeterArgs>,
 }
 
-/// How a lease is to be paid by use.
+/// Meter of a lease to open.
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeterArgs {
-    /// Ed25519 key that will sign vouchers.
+    /// Ed25519 key that signs its vouchers.
     pub spender: Pubkey,
     /// Payment units to deposit.
     pub deposit: u64,
@@ -65,100 +61,61 @@ pub struct OpenLease<'info> {
 }
 
 impl OpenLease<'_> {
-    fn validate(&self, args: &OpenLeaseArgs) -> Result<()> {
-        let board = self.board.load()?;
-        self.tokens.validate_payment(&self.board.key(), &board)?;
-        require!(!self.market.paused, LeaseholdError::MarketPaused);
-        require!(args.serial == u64::from(board.next_serial), LeaseholdError::WrongSerial);
-        require!(args.machines > 0, LeaseholdError::NoMachines);
-        require!(args.criteria.metered == args.meter.is_some(), LeaseholdError::MeterMismatch);
-        if let Some(meter) = &args.meter {
-            require!(args.machines == 1, LeaseholdError::MeteredCluster);
-            require!(meter.deposit > 0, LeaseholdError::AmountIsZero);
-        }
-        let params = &self.market.params;
-        require!((params.min_rounds..=params.max_rounds).contains(&args.rounds), LeaseholdError::LeaseLength);
-        Ok(())
+    fn validate(&self) -> Result<()> {
+        self.tokens.validate_payment(&self.board.key(), &*self.board.load()?)
     }
 }
 
-/// Picks the machines, locks the payment and starts the lease with the next round.
+/// Opens a lease: picks the machines, takes the deposit and starts with the next round.
 pub fn open_lease(ctx: Context<OpenLease>, args: OpenLeaseArgs) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    ctx.accounts.validate(&args)?;
-    let lease = ctx.accounts.lease(&args, ctx.bumps.lease)?;
-    let deposit = ctx.accounts.reserve(&lease, &args)?;
-    let lease = Lease { deposit, ..lease };
+    ctx.accounts.validate()?;
+    let OpenLease { buyer, market, board, lease, tokens, .. } = &mut *ctx.accounts;
+    let now = now()?;
+    let opening = on_board(board, |board, slots| rules::open::apply(market, board, slots, now, &args))?;
+    let deposit = opening.deposit;
+    lease.set_inner(opened(&opening, &args, board.key(), buyer.key(), ctx.bumps.lease));
+    tokens.take(buyer, deposit)?;
+    let lease = &ctx.accounts.lease;
     emit_cpi!(LeaseOpened {
         board: lease.board,
-        lease: ctx.accounts.lease.key(),
+        lease: lease.key(),
         buyer: lease.buyer,
-        cluster: lease.cluster,
+        group: lease.group,
         machines: lease.machines,
         from: lease.from,
         until: lease.until,
         deposit,
     });
-    ctx.accounts.lease.set_inner(lease);
-    ctx.accounts.tokens.take(&ctx.accounts.buyer, deposit)
+    Ok(())
 }
 
-impl OpenLease<'_> {
-    /// The lease before its machines are known.
-    fn lease(&self, args: &OpenLeaseArgs, bump: u8) -> Result<Lease> {
-        let board = self.board.load()?;
-        let from = board.round_at(now()?)?.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
-        let params = &self.market.params;
-        Ok(Lease {
-            version: Lease::VERSION,
-            bump,
-            state: LeaseState::Open,
-            board: self.board.key(),
-            serial: board.next_serial,
-            buyer: self.buyer.key(),
-            owner: self.buyer.key(),
-            criteria: args.criteria,
-            terms: Terms {
-                round_secs: board.round_secs,
-                rounds: args.rounds,
-                cancel_secs: 0,
-                slash_multiplier_bps: params.slash_multiplier_bps,
-                fee_bps: params.fee_bps,
-                keeper_share_bps: params.keeper_share_bps,
-                sla_bps: params.sla_bps,
-                split: params.split,
-            },
-            cluster: args.cluster,
-            machines: args.machines,
-            settled: 0,
-            from,
-            until: from.checked_add(args.rounds).ok_or(LeaseholdError::MathOverflow)?,
-            deposit: 0,
-            paid: 0,
-            fees: 0,
-            refunded: 0,
-            refund_due: 0,
-            slashed: 0,
-            compensation_due: 0,
-            meter: args.meter.map(|meter| Meter { spender: meter.spender, seq: 0, units: 0 }),
-            demands: 0,
-            reserved: [0; 7],
-        })
-    }
-
-    /// Puts the lease on the first machines that fit. Returns what they cost.
-    fn reserve(&self, lease: &Lease, args: &OpenLeaseArgs) -> Result<u64> {
-        let info = self.board.to_account_info();
-        let mut data = info.try_borrow_mut_data()?;
-        let (board, slots) = split_mut(&mut data)?;
-        let selection = matching::select(slots, &args.criteria, lease.until, args.machines, args.hint)?;
-        let span = Span::of_rounds(board.round_secs, args.rounds);
-        let hourly = selection.take(slots, lease.serial, lease.from, lease.until, span)?;
-        let deposit = args.meter.map_or(hourly, |meter| meter.deposit);
-        require!(deposit <= args.max_deposit, LeaseholdError::CostsTooMuch);
-        board.next_serial = board.next_serial.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
-        board.leases = board.leases.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
-        board.ledger.escrow = add(board.ledger.escrow, deposit)?;
-        Ok(deposit)
+/// The account of the opened lease.
+fn opened(opening: &Opening, args: &OpenLeaseArgs, board: Pubkey, buyer: Pubkey, bump: u8) -> Lease {
+    Lease {
+        version: Lease::VERSION,
+        bump,
+        state: LeaseState::Open,
+        board,
+        serial: opening.serial,
+        buyer,
+        owner: buyer,
+        criteria: args.criteria,
+        terms: opening.terms,
+        group: args.group,
+        machines: args.machines,
+        settled: 0,
+        from: opening.from,
+        until: opening.until,
+        deposit: opening.deposit,
+        paid: 0,
+        fees: 0,
+        refunded: 0,
+        refund_due: 0,
+        slashed: 0,
+        compensation_due: 0,
+        meter: args.meter.map(|meter| Meter { spender: meter.spender, seq: 0, units: 0 }),
+        demands: 0,
+        reserved: [0; 7],
     }
 }

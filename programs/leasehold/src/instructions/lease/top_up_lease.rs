@@ -4,14 +4,14 @@ use crate::{
     error::LeaseholdError,
     events::LeaseExtended,
     instructions::{refuse_stray, tokens::*},
-    math::add,
+    rules,
     state::{Board, Lease},
 };
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct TopUpLease<'info> {
-    /// Pays. What is not spent goes to the lease's owner.
+    /// Pays the deposit. What is not spent is refunded to the lease's owner.
     pub payer: Signer<'info>,
     #[account(mut)]
     pub board: AccountLoader<'info, Board>,
@@ -20,20 +20,16 @@ pub struct TopUpLease<'info> {
     pub tokens: Tokens<'info>,
 }
 
-/// Adds to the deposit of a metered lease.
+/// Adds to the deposit of a metered lease. Anybody may.
 pub fn top_up_lease(ctx: Context<TopUpLease>, amount: u64) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let TopUpLease { payer, board, lease, tokens, .. } = &mut *ctx.accounts;
-    lease.require_open()?;
-    require!(lease.meter.is_some(), LeaseholdError::LeaseNotMetered);
-    require!(amount > 0, LeaseholdError::AmountIsZero);
     {
         let key = board.key();
         let mut board = board.load_mut()?;
         tokens.validate_payment(&key, &board)?;
-        board.ledger.escrow = add(board.ledger.escrow, amount)?;
+        rules::meter::top_up(&mut board, lease, amount)?;
     }
-    lease.deposit = add(lease.deposit, amount)?;
     let until = lease.until;
     tokens.take(payer, amount)?;
     emit_cpi!(LeaseExtended { lease: ctx.accounts.lease.key(), until, deposit: amount });

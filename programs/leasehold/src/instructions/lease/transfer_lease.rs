@@ -9,10 +9,10 @@ pub struct TransferLease<'info> {
     pub lease: Box<Account<'info, Lease>>,
 }
 
-/// Gives the right to a lease, and to all that is still to be claimed from it, to somebody else.
+/// Transfers a lease, and everything still to be claimed from it, to another owner.
 pub fn transfer_lease(ctx: Context<TransferLease>, new_owner: Pubkey) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    // Whoever signs its vouchers spends the refund: the two stay together.
+    // The spender of a metered lease could spend a new owner's refund.
     ctx.accounts.lease.require_hourly()?;
     ctx.accounts.lease.owner = new_owner;
     Ok(())

@@ -12,7 +12,7 @@ pub struct AcceptAuthority<'info> {
     pub market: Box<Account<'info, Market>>,
 }
 
-/// Takes over a market that was offered.
+/// Accepts an offered market: the signer becomes its authority.
 pub fn accept_authority(ctx: Context<AcceptAuthority>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let market = &mut ctx.accounts.market;

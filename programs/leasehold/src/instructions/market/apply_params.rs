@@ -12,7 +12,7 @@ pub struct ApplyParams<'info> {
     pub market: Box<Account<'info, Market>>,
 }
 
-/// Puts proposed parameters into force after their timelock. Anybody may.
+/// Applies the proposed parameters after their timelock. Anybody may.
 pub fn apply_params(ctx: Context<ApplyParams>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let market = &mut ctx.accounts.market;

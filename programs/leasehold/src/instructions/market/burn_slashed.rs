@@ -23,7 +23,7 @@ pub struct BurnSlashed<'info> {
     pub token_program: Interface<'info, TokenInterface>,
 }
 
-/// Burns the part of slashed stake that nobody gets. Anybody may.
+/// Burns the part of slashed stake that is to be burned. Anybody may.
 pub fn burn_slashed(ctx: Context<BurnSlashed>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let amount = core::mem::take(&mut ctx.accounts.board.load_mut()?.ledger.to_burn);

@@ -15,9 +15,9 @@ pub struct CloseMarket<'info> {
     pub tokens: Tokens<'info>,
 }
 
-/// Closes a market that nobody is in any more, and its stake vault. Rent goes to the authority.
+/// Closes a market without boards, suppliers and keepers, and its stake vault. The rent goes to the authority.
 ///
-/// Nobody's stake can be left: every owner of stake has an account that counts.
+/// No stake can be left: everybody who has stake has an account that is counted.
 pub fn close_market(ctx: Context<CloseMarket>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let CloseMarket { authority, market, tokens } = ctx.accounts;

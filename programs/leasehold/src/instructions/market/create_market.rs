@@ -66,6 +66,7 @@ impl CreateMarket<'_> {
     }
 }
 
+/// Creates a market. The signer pays its rent and becomes its authority.
 pub fn create_market(ctx: Context<CreateMarket>, args: CreateMarketArgs) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate(&args)?;

@@ -2,7 +2,7 @@ use anchor_lang::prelude::*;
 
 use crate::instructions::{Govern, refuse_stray};
 
-/// Names who may become the authority; none takes the offer back.
+/// Offers the market to a new authority, which has to accept. Pass `None` to withdraw the offer.
 pub fn propose_authority(ctx: Context<Govern>, authority: Option<Pubkey>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.market.pending_authority = authority;

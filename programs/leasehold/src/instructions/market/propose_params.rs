@@ -6,7 +6,7 @@ use crate::{
     state::{Market, Params, PendingParams},
 };
 
-/// What only a market's authority may do.
+/// Accounts of instructions that only the market's authority may send.
 #[derive(Accounts)]
 pub struct Govern<'info> {
     pub authority: Signer<'info>,
@@ -14,7 +14,7 @@ pub struct Govern<'info> {
     pub market: Box<Account<'info, Market>>,
 }
 
-/// Announces parameters; a second proposal takes the place of the first, and none takes it back.
+/// Proposes parameters. A second proposal replaces the first. Pass `None` to withdraw the pending proposal.
 pub fn propose_params(ctx: Context<Govern>, params: Option<Params>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let market = &mut ctx.accounts.market;

@@ -26,7 +26,7 @@ impl WithdrawFees<'_> {
     }
 }
 
-/// Pays the market its fees of a board, and what was set aside for keepers once the board is empty.
+/// Pays a board's fees to the market's authority; of an empty board, also what was set aside for keepers.
 pub fn withdraw_fees(ctx: Context<WithdrawFees>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate()?;

@@ -25,7 +25,7 @@ impl WithdrawMarketStake<'_> {
     }
 }
 
-/// Pays the market its part of the stake that was slashed on a board.
+/// Pays the market's part of the stake slashed on a board to its authority.
 pub fn withdraw_market_stake(ctx: Context<WithdrawMarketStake>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate()?;

@@ -4,7 +4,10 @@ use crate::{
     error::LeaseholdError,
     events::DemandAnswered,
     instructions::refuse_stray,
-    math::sum_tree::{SumNode, climb},
+    math::{
+        sub32,
+        sum_tree::{SumNode, climb},
+    },
     state::{Demand, Lease},
 };
 
@@ -20,7 +23,7 @@ pub struct AnswerDemand<'info> {
     pub demand: Box<Account<'info, Demand>>,
 }
 
-/// Second half of an answer to a demand: shows the receipt in the batch that was shown. Anybody may.
+/// Second half of the answer: shows the receipt in that batch, which ends the demand. Anybody may.
 pub fn answer_demand(ctx: Context<AnswerDemand>, path: Vec<SumNode>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let AnswerDemand { lease, demand, .. } = &mut *ctx.accounts;
@@ -28,7 +31,7 @@ pub fn answer_demand(ctx: Context<AnswerDemand>, path: Vec<SumNode>) -> Result<(
     let proven =
         climb(demand.leaf, shown.index, shown.count, &path).filter(|proven| proven.root == shown.root);
     require!(proven.is_some(), LeaseholdError::NotInLog);
-    lease.demands = lease.demands.checked_sub(1).ok_or(LeaseholdError::MathOverflow)?;
+    lease.demands = sub32(lease.demands, 1)?;
     let receipt = demand.leaf.hash;
     emit_cpi!(DemandAnswered { lease: ctx.accounts.lease.key(), receipt });
     Ok(())

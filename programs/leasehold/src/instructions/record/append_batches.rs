@@ -11,13 +11,13 @@ use crate::{
     },
 };
 
-/// A batch of receipts, as its supplier reports it. The rest of its header the program knows.
+/// A batch of receipts to append. The program adds the rest of its header.
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
     pub slot: u16,
     /// Serial of the lease.
     pub lease: u32,
-    /// Batches of this machine before this one: a batch that was sent twice is refused.
+    /// Number of batches of this machine before this one, so that a batch that is sent twice is refused.
     pub number: u32,
     pub count: u32,
     pub root: SumNode,
@@ -49,8 +49,8 @@ impl AppendBatches<'_> {
     }
 }
 
-/// Appends batches of receipts of machines of one board to their supplier's log. `source` is the URL where
-/// the receipts can be had.
+/// Appends batches of receipts to the log of their machines' supplier. All machines are of one board; `source` is the
+/// URL of the receipts.
 pub fn append_batches(ctx: Context<AppendBatches>, source: String, batches: Vec<Batch>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate(&source, &batches)?;
@@ -88,16 +88,16 @@ pub fn append_batches(ctx: Context<AppendBatches>, source: String, batches: Vec<
 }
 
 impl Batch {
-    /// Refuses a batch that doesn't follow on what the machine appended before.
+    /// Refuses a batch that does not follow the machine's last one.
     fn validate(&self, board: &Board, slot: &Slot, lane: &Lane, latest: u64) -> Result<()> {
         require!((1..=MAX_BATCH).contains(&self.count), LeaseholdError::BatchSize);
         require!(self.number == lane.batches, LeaseholdError::BatchOutOfOrder);
         let existed = (1..board.next_serial).contains(&self.lease);
-        // Of leases that are over the slot knows nothing but that they came before the one that runs.
+        // The slot keeps no record of earlier leases, except that their serials are lower.
         let reached = slot.lease == 0 || self.lease <= slot.lease;
         require!(existed && reached, LeaseholdError::NoSuchLease);
         require!(self.lease >= lane.lease, LeaseholdError::BatchOutOfOrder);
-        // When the lease began is not asked: a machine may have left it and come back.
+        // When the lease began is not checked: a machine may have left it and come back.
         let in_order =
             self.first_ms >= lane.last_ms && self.first_ms <= self.last_ms && self.last_ms <= latest;
         require!(in_order, LeaseholdError::BatchTimes);

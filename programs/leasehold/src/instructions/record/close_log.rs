@@ -16,8 +16,8 @@ pub struct CloseLog<'info> {
     pub log: AccountLoader<'info, ComputeLog>,
 }
 
-/// Closes the log of a supplier without machines. Its rent goes to the authority; its receipts can be
-/// checked no more.
+/// Closes the log of a supplier that has no machines. The rent goes to its authority; its receipts can no longer be
+/// verified.
 pub fn close_log(ctx: Context<CloseLog>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     require!(ctx.accounts.supplier.machines == 0, LeaseholdError::MachinesLeft);

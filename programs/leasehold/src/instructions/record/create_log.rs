@@ -24,7 +24,7 @@ pub struct CreateLog<'info> {
     pub system_program: Program<'info, System>,
 }
 
-/// Opens the log of what a supplier's machines compute. `operator` may append to it.
+/// Creates a supplier's compute log, to which `operator` may append.
 pub fn create_log(ctx: Context<CreateLog>, operator: Pubkey) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let CreateLog { supplier, log, .. } = ctx.accounts;

@@ -24,36 +24,9 @@ pub use verify_receipt::*;
 
 use anchor_lang::prelude::*;
 
-use crate::{
-    error::LeaseholdError,
-    instructions::share_out,
-    math::add,
-    state::{Board, Keeper, Lease, Slot, SlotState},
-};
+use crate::{error::LeaseholdError, state::Keeper};
 
-/// Takes the whole bond of a machine that lied, and bars it: it can only leave.
-///
-/// The owner of the lease is compensated only while the machine serves it. Of leases that it served before the
-/// slot keeps no record, and a supplier could have its machine lie in the lease of a friend.
-pub fn convict(
-    board: &mut Board,
-    slot: &mut Slot,
-    lease: &mut Lease,
-    keeper: Option<&mut Keeper>,
-) -> Result<u64> {
-    require!(!slot.is(SlotState::Barred), LeaseholdError::MachineBarred);
-    let slashed = core::mem::take(&mut slot.bond);
-    let mut split = lease.terms.split.of(slashed)?;
-    if slot.lease != lease.serial {
-        split.burn = add(split.burn, core::mem::take(&mut split.buyer))?;
-    }
-    slot.state = SlotState::Barred as u8;
-    slot.attested_from = Slot::UNATTESTED;
-    share_out(board, lease, split, keeper)?;
-    Ok(slashed)
-}
-
-/// Refuses a keeper's account that is not the caller's.
+/// Refuses a keeper's account that is not the caller's, or of another market.
 pub fn require_own_keeper(keeper: Option<&Keeper>, caller: &Pubkey, market: &Pubkey) -> Result<()> {
     if let Some(keeper) = keeper {
         require_keys_eq!(keeper.authority, *caller, LeaseholdError::WrongAuthority);

@@ -7,6 +7,7 @@ use bytemuck::Zeroable;
 use crate::{
     error::LeaseholdError,
     instructions::refuse_stray,
+    math::add32,
     state::{Board, ComputeLog, Lane, Supplier, log_len, split, split_log_mut},
 };
 
@@ -24,7 +25,7 @@ pub struct OpenLanes<'info> {
 }
 
 impl OpenLanes<'_> {
-    /// Refuses slots of others. Returns the board's index.
+    /// Refuses slots of other suppliers. Returns the board's index.
     fn validate(&self, machines: &[u16]) -> Result<u32> {
         require!(!machines.is_empty(), LeaseholdError::NoMachines);
         let info = self.board.to_account_info();
@@ -54,8 +55,7 @@ impl OpenLanes<'_> {
     }
 }
 
-/// Makes room in a supplier's log for machines of a board. A slot keeps its lane for the machines that come
-/// after.
+/// Opens lanes in a log for machines of a board. A slot keeps its lane for later machines.
 pub fn open_lanes(ctx: Context<OpenLanes>, machines: Vec<u16>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let board = ctx.accounts.validate(&machines)?;
@@ -70,13 +70,13 @@ pub fn open_lanes(ctx: Context<OpenLanes>, machines: Vec<u16>) -> Result<()> {
             Ok(_) => return err!(LeaseholdError::LaneExists),
             Err(place) => place,
         };
-        // The last of these is still empty: turning them by one opens a gap at the place.
+        // The last of these is still empty: rotating them by one opens a gap.
         let moved = lanes.get_mut(place..=used).ok_or(LeaseholdError::LogMalformed)?;
         moved.rotate_right(1);
         if let Some(lane) = moved.first_mut() {
             *lane = Lane { board, slot, ..Lane::zeroed() };
         }
-        log.lanes = log.lanes.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+        log.lanes = add32(log.lanes, 1)?;
     }
     Ok(())
 }

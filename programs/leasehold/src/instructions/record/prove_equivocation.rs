@@ -3,12 +3,9 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::MachineConvicted,
-    instructions::{
-        record::{convict, require_own_keeper},
-        refuse_stray,
-        signatures::signed,
-    },
-    state::{Board, Keeper, Lease, Receipt, split_mut},
+    instructions::{on_board, record::require_own_keeper, refuse_stray, signatures::signed},
+    rules,
+    state::{Board, Keeper, Lease, Receipt},
 };
 
 #[event_cpi]
@@ -19,7 +16,7 @@ pub struct ProveEquivocation<'info> {
     pub board: AccountLoader<'info, Board>,
     #[account(mut, has_one = board @ LeaseholdError::WrongBoard)]
     pub lease: Box<Account<'info, Lease>>,
-    /// Gets the caller's part of what is slashed; without it that part is burned.
+    /// The caller's keeper account, which gets the caller's part of slashed stake; without it that part is burned.
     #[account(mut)]
     pub keeper: Option<Account<'info, Keeper>>,
     /// CHECK: its address.
@@ -27,8 +24,8 @@ pub struct ProveEquivocation<'info> {
     pub instructions: UncheckedAccount<'info>,
 }
 
-/// Takes the bond of a machine that signed two receipts with one number. Both signatures are checked by the
-/// Ed25519 program in the instruction before.
+/// Slashes the bond of a machine that signed two receipts with the same number. Anybody may. The instruction before
+/// must be that of the Ed25519 program which checks both signatures.
 pub fn prove_equivocation(ctx: Context<ProveEquivocation>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let ProveEquivocation { caller, board, lease, keeper, instructions, .. } = &mut *ctx.accounts;
@@ -45,13 +42,11 @@ pub fn prove_equivocation(ctx: Context<ProveEquivocation>) -> Result<()> {
     let same_number = one.seq == other.seq && one.cluster == other.cluster;
     let contradict = same_machine && same_number && one != other;
     require!(contradict, LeaseholdError::NoEquivocation);
-    let info = board.to_account_info();
-    let slashed = {
-        let mut data = info.try_borrow_mut_data()?;
-        let (board, slots) = split_mut(&mut data)?;
+    let slashed = on_board(board, |board, slots| {
         let machine = slots.get_mut(usize::from(one.slot)).filter(|machine| one.is_by(machine));
-        convict(board, machine.ok_or(LeaseholdError::WrongMachine)?, lease, keeper.as_deref_mut())?
-    };
+        let machine = machine.ok_or(LeaseholdError::WrongMachine)?;
+        rules::dispute::convict(board, machine, lease, keeper.as_deref_mut())
+    })?;
     let slot = one.slot;
     emit_cpi!(MachineConvicted { lease: ctx.accounts.lease.key(), slot, receipt: other.id(), slashed });
     Ok(())

@@ -15,7 +15,7 @@ pub struct SetLogOperator<'info> {
     pub log: AccountLoader<'info, ComputeLog>,
 }
 
-/// Names the wallet that may append to a log.
+/// Sets the wallet that may append to a log.
 pub fn set_log_operator(ctx: Context<SetLogOperator>, operator: Pubkey) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.log.load_mut()?.operator = operator;

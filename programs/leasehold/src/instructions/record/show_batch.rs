@@ -14,7 +14,7 @@ pub struct ShowBatch<'info> {
     pub log: AccountLoader<'info, ComputeLog>,
 }
 
-/// First half of an answer to a demand: shows the batch that has the receipt's number in it. Anybody may.
+/// First half of an answer to a demand: shows the batch that contains the receipt's number. Anybody may.
 pub fn show_batch(ctx: Context<ShowBatch>, batch: BatchProof) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let ShowBatch { demand, log } = ctx.accounts;

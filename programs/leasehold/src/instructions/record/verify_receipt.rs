@@ -7,13 +7,13 @@ use crate::{
     state::{BatchHeader, ComputeLog},
 };
 
-/// Where a batch stands in a log.
+/// Proof that a batch is in a log.
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct BatchProof {
     pub header: BatchHeader,
-    /// Place of the batch in the log.
+    /// Index of the batch in the log.
     pub index: u64,
-    /// Hashes beside the way to its peak, lowest first.
+    /// Sibling hashes on the path to its peak, lowest first.
     pub path: Vec<[u8; 32]>,
 }
 
@@ -24,7 +24,7 @@ impl BatchProof {
     }
 }
 
-/// What was proved of a receipt; also what the instruction returns.
+/// Return data of `verify_receipt`.
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifiedReceipt {
     /// Number of the receipt in its lease.
@@ -40,10 +40,10 @@ pub struct VerifyReceipt<'info> {
     pub log: AccountLoader<'info, ComputeLog>,
 }
 
-/// Refuses unless the receipt is in the log. Changes nothing; returns a [`VerifiedReceipt`].
+/// Verifies that a receipt is in a log. Changes nothing; returns a `VerifiedReceipt`.
 ///
-/// `leaf` is the receipt's id, units and price, all three taken from the receipt by whoever asks: the
-/// program sees the receipt's hash alone.
+/// The caller takes `leaf`, which is id, units and price, from the receipt itself: the program sees the receipt's hash
+/// only.
 pub fn verify_receipt(
     ctx: Context<VerifyReceipt>,
     leaf: SumNode,
@@ -67,7 +67,7 @@ pub fn verify_receipt(
     Ok(())
 }
 
-/// Refuses unless the batch is in the log: proves the sums in its header. Changes nothing.
+/// Verifies that a batch is in a log, and thereby the sums in its header. Changes nothing.
 pub fn verify_batch(ctx: Context<VerifyReceipt>, batch: BatchProof) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     batch.require_in(&*ctx.accounts.log.load()?)

@@ -18,7 +18,7 @@ pub struct ClaimKeeperFees<'info> {
     pub tokens: Tokens<'info>,
 }
 
-/// Pays a keeper what its seat has earned.
+/// Pays a keeper the fees that its seat has earned.
 pub fn claim_keeper_fees(ctx: Context<ClaimKeeperFees>, seat: u8) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let (amount, keeper, board) = {

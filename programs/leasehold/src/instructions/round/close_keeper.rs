@@ -3,6 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     instructions::refuse_stray,
+    math::sub32,
     state::{Keeper, Market},
 };
 
@@ -21,12 +22,12 @@ pub struct CloseKeeper<'info> {
     pub keeper: Account<'info, Keeper>,
 }
 
-/// Closes the account of a keeper without seats and stake. Its lamports go to its authority.
+/// Closes the account of a keeper that has no seats or stake. Its lamports go to its authority.
 pub fn close_keeper(ctx: Context<CloseKeeper>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let CloseKeeper { market, keeper, .. } = ctx.accounts;
     require!(keeper.seats == 0, LeaseholdError::SeatsLeft);
     require!(keeper.stake.is_empty(), LeaseholdError::StakeLeft);
-    market.members = market.members.checked_sub(1).ok_or(LeaseholdError::MathOverflow)?;
+    market.members = sub32(market.members, 1)?;
     Ok(())
 }

@@ -2,8 +2,8 @@ use anchor_lang::prelude::*;
 
 use crate::{
     constants::KEEPER_SEED,
-    error::LeaseholdError,
     instructions::refuse_stray,
+    math::add32,
     state::{Keeper, Market, StakeLedger},
 };
 
@@ -24,11 +24,11 @@ pub struct RegisterKeeper<'info> {
     pub system_program: Program<'info, System>,
 }
 
-/// Opens a keeper's account. It needs stake for a seat, none to be paid for settling.
+/// Opens a keeper's account. A seat needs stake; settling leases does not.
 pub fn register_keeper(ctx: Context<RegisterKeeper>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let RegisterKeeper { authority, market, keeper, .. } = ctx.accounts;
-    market.members = market.members.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+    market.members = add32(market.members, 1)?;
     keeper.set_inner(Keeper {
         version: Keeper::VERSION,
         bump: ctx.bumps.keeper,

@@ -18,7 +18,7 @@ pub struct RequestUnbond<'info> {
     pub keeper: Account<'info, Keeper>,
 }
 
-/// Asks back stake that no seat holds.
+/// Requests free stake back. It can be withdrawn after the market's unbonding time.
 pub fn request_unbond(ctx: Context<RequestUnbond>, amount: u64) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let unbonding_secs = ctx.accounts.market.params.unbonding_secs;

@@ -21,7 +21,7 @@ pub struct WithdrawBond<'info> {
     pub tokens: Tokens<'info>,
 }
 
-/// Pays out stake that has unbonded.
+/// Pays out a keeper's stake that has unbonded.
 pub fn withdraw_bond(ctx: Context<WithdrawBond>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let WithdrawBond { market, keeper, tokens, .. } = &mut *ctx.accounts;

@@ -3,9 +3,9 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::EarningsClaimed,
-    instructions::{refuse_stray, tokens::*},
+    instructions::{on_board, refuse_stray, tokens::*},
     math::{add, sub},
-    state::{Board, Slot, Supplier, split_mut},
+    state::{Board, Slot, Supplier},
 };
 
 #[event_cpi]
@@ -26,19 +26,16 @@ impl ClaimEarnings<'_> {
     }
 }
 
-/// Pays a supplier what all its machines of a board have earned.
+/// Pays a supplier the earnings of all its machines on a board.
 pub fn claim_earnings(ctx: Context<ClaimEarnings>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate()?;
     let supplier = ctx.accounts.supplier.key();
-    let (amount, board) = {
-        let info = ctx.accounts.board.to_account_info();
-        let mut data = info.try_borrow_mut_data()?;
-        let (board, slots) = split_mut(&mut data)?;
+    let (amount, board) = on_board(&ctx.accounts.board, |board, slots| {
         let amount = collect(slots, &supplier)?;
         board.ledger.accrued = sub(board.ledger.accrued, amount)?;
-        (amount, board.signer())
-    };
+        Ok((amount, board.signer()))
+    })?;
     require!(amount > 0, LeaseholdError::NothingToWithdraw);
     ctx.accounts.tokens.give(ctx.accounts.board.to_account_info(), &board.seeds(), amount)?;
     emit_cpi!(EarningsClaimed { board: ctx.accounts.board.key(), supplier, amount });

@@ -4,6 +4,7 @@ use crate::{
     constants::LOG_SEED,
     error::LeaseholdError,
     instructions::refuse_stray,
+    math::sub32,
     state::{Market, Supplier},
 };
 
@@ -25,13 +26,13 @@ pub struct CloseSupplier<'info> {
     pub log: UncheckedAccount<'info>,
 }
 
-/// Closes the account of a supplier without machines, stake and log. Its lamports go to its authority.
+/// Closes the account of a supplier that has no machines, stake or log. Its lamports go to its authority.
 pub fn close_supplier(ctx: Context<CloseSupplier>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let CloseSupplier { market, supplier, log, .. } = ctx.accounts;
     require!(*log.owner != crate::ID, LeaseholdError::LogLeft);
     require!(supplier.machines == 0, LeaseholdError::MachinesLeft);
     require!(supplier.stake.is_empty(), LeaseholdError::StakeLeft);
-    market.members = market.members.checked_sub(1).ok_or(LeaseholdError::MathOverflow)?;
+    market.members = sub32(market.members, 1)?;
     Ok(())
 }

@@ -15,7 +15,7 @@ pub struct ReclaimRent<'info> {
     pub supplier: Account<'info, Supplier>,
 }
 
-/// Pays out the rent of slots that came back: what the supplier's account holds above its own rent.
+/// Pays out the rent of slots that was returned: what the supplier's account holds above its own rent.
 pub fn reclaim_rent(ctx: Context<ReclaimRent>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let (supplier, authority) =

@@ -2,8 +2,8 @@ use anchor_lang::prelude::*;
 
 use crate::{
     constants::SUPPLIER_SEED,
-    error::LeaseholdError,
     instructions::refuse_stray,
+    math::add32,
     state::{Market, StakeLedger, Supplier},
 };
 
@@ -28,7 +28,7 @@ pub struct RegisterSupplier<'info> {
 pub fn register_supplier(ctx: Context<RegisterSupplier>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let RegisterSupplier { authority, market, supplier, .. } = ctx.accounts;
-    market.members = market.members.checked_add(1).ok_or(LeaseholdError::MathOverflow)?;
+    market.members = add32(market.members, 1)?;
     supplier.set_inner(Supplier {
         version: Supplier::VERSION,
         bump: ctx.bumps.supplier,

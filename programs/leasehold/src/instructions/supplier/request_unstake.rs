@@ -18,7 +18,7 @@ pub struct RequestUnstake<'info> {
     pub supplier: Account<'info, Supplier>,
 }
 
-/// Asks free stake back, to be withdrawn after the market's unbonding time.
+/// Requests free stake back. It can be withdrawn after the market's unbonding time.
 pub fn request_unstake(ctx: Context<RequestUnstake>, amount: u64) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let unbonding_secs = ctx.accounts.market.params.unbonding_secs;

@@ -21,7 +21,7 @@ pub struct WithdrawStake<'info> {
     pub tokens: Tokens<'info>,
 }
 
-/// Pays out stake that has unbonded.
+/// Pays out a supplier's stake that has unbonded.
 pub fn withdraw_stake(ctx: Context<WithdrawStake>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let WithdrawStake { market, supplier, tokens, .. } = &mut *ctx.accounts;

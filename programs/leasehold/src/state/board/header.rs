@@ -4,32 +4,33 @@ use bytemuck::{Pod, Zeroable};
 use crate::{
     constants::{BOARD_SEED, HISTORY_ROUNDS, MAX_COMMITMENT_SECS, MAX_SEATS, PLANES, WORDS},
     error::LeaseholdError,
+    math::add32,
     state::{Ledger, RoundRules, Slot, SlotState},
 };
 
-/// Head of a board's account; the slots follow it. Address: `["board", market, index]`.
+/// Header of a board's account; the slots follow it. Address: `["board", market, index]`.
 #[account(zero_copy)]
 #[derive(Debug)]
 pub struct Board {
     pub market: Pubkey,
-    /// Paid for the header's rent and gets it back.
+    /// Paid the header's rent and gets it back.
     pub creator: Pubkey,
     pub ledger: Ledger,
     pub index: u32,
-    /// Slots of this account.
+    /// Number of slots, vacant ones included.
     pub slots: u32,
-    /// Slots that hold a machine.
+    /// Number of slots that hold a machine.
     pub machines: u32,
-    /// Leases whose account exists.
+    /// Number of leases whose account exists.
     pub leases: u32,
     /// Serial of the next lease; the first is 1.
     pub next_serial: u32,
     /// First round not yet closed.
     pub next_round: u32,
-    /// Round in which slots were last added or cut off, and how many there were before it.
+    /// Round in which slots were last added or removed, and how many there were before it.
     pub resized_round: u32,
     pub slots_before: u32,
-    // The market's rules of rounds; see `RoundRules`.
+    // The market's round rules; see `RoundRules`.
     pub round_secs: u32,
     pub submit_secs: u32,
     pub seat_count: u8,
@@ -37,39 +38,39 @@ pub struct Board {
     pub abandon_rounds: u8,
     /// Layout version of this account.
     pub version: u8,
-    /// Bump of this account's address, and of the payment vault's.
+    /// Bumps of this account's address and of the payment vault's.
     pub bump: u8,
     pub vault_bump: u8,
-    /// Generation of slots that are added: that of the slots that were cut off, once vacated.
+    /// Generation of added slots: the latest of those that were removed.
     pub fresh_generation: u16,
-    /// Seats that submitted in round `round`, at `round % 64`; 0 where none did.
+    /// Bit for each seat that voted on round r, at `r % 64`; 0 if none did.
     pub votes: [u16; HISTORY_ROUNDS],
     pub seats: [Seat; MAX_SEATS],
     pub tally: Tally,
-    /// Room for seats by lot, rewards and the root of the compute logs.
+    /// Reserved for seats by lot, rewards and the root of the compute logs.
     pub reserved: [u64; 32],
 }
 
 const _: () = assert!(core::mem::size_of::<Board>() == 5_096 && core::mem::align_of::<Board>() == 8);
 
-/// A keeper's place in the committee.
+/// A keeper's seat of a board.
 #[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "idl-build", derive(AnchorSerialize, AnchorDeserialize))]
 #[repr(C)]
 pub struct Seat {
-    /// Wallet that submits; zero while the seat is vacant, see [`Seat::is_vacant`].
+    /// Wallet that votes; zero while the seat is vacant, see [`Seat::is_vacant`].
     pub keeper: Pubkey,
-    /// Merkle root of the signed answers behind the last submission.
+    /// Merkle root of the signed answers behind the last vote.
     pub pong_root: [u8; 32],
     /// Stake units that the seat holds.
     pub bond: u64,
     /// Payment units earned and not claimed.
     pub earned: u64,
-    /// Round of the last submission, else the round in which the seat was taken.
+    /// Last round voted on; before the first vote, the round in which the seat was taken.
     pub last_round: u32,
-    /// Submissions in this seat.
+    /// Number of votes of this seat.
     pub submissions: u32,
-    /// 1 while somebody holds the seat.
+    /// 1 while a keeper holds the seat.
     pub taken: u8,
     pub padding: [u8; 7],
 }
@@ -80,14 +81,14 @@ impl Seat {
     }
 }
 
-/// Votes for the one round that is being voted on.
+/// Votes on the one round that is being voted on.
 #[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "idl-build", derive(AnchorSerialize, AnchorDeserialize))]
 #[repr(C)]
 pub struct Tally {
-    /// Round voted on; means nothing while nobody has submitted.
+    /// Round voted on; meaningless while `submitted` is 0.
     pub round: u32,
-    /// Bit for each seat that has submitted.
+    /// Bit for each seat that has voted.
     pub submitted: u16,
     pub padding: u16,
     /// Bit-sliced counters: bit i of `planes[p]` is bit p of machine i's number of votes.
@@ -105,19 +106,24 @@ impl Board {
         u32::try_from(round).map_err(|_| LeaseholdError::MathOverflow.into())
     }
 
+    /// The round after the one that runs at Unix time `now`: the first one that what is decided now can apply to.
+    pub fn round_after(&self, now: i64) -> Result<u32> {
+        Ok(add32(self.round_at(now)?, 1)?)
+    }
+
     /// Unix time at which a round ends.
     pub fn round_end(&self, round: u32) -> i64 {
         i64::from(round).saturating_add(1).saturating_mul(i64::from(self.round_secs))
     }
 
-    /// Slots there were when the round that runs now began: what a vote must cover. Neither listing nor
-    /// retiring changes it while keepers submit.
+    /// Number of slots when round `round`, which runs, began: what a vote must cover. Neither listing nor retiring
+    /// changes it while keepers vote.
     pub fn slots_at(&self, round: u32) -> u32 {
         if self.resized_round == round { self.slots_before } else { self.slots }
     }
 
-    /// Refuses a commitment that ends before the next round is over, or so late that a machine whose supplier
-    /// has gone would stay for ever.
+    /// Refuses a commitment that does not cover the next round, and one so long that a machine whose supplier is gone
+    /// could not be evicted for years.
     pub fn require_commitment(&self, until: u32, next_round: u32, max_rounds: u32) -> Result<()> {
         require!(until > next_round, LeaseholdError::CommitmentTooShort);
         let year = MAX_COMMITMENT_SECS.checked_div(self.round_secs).ok_or(LeaseholdError::MathOverflow)?;
@@ -126,15 +132,15 @@ impl Board {
         Ok(())
     }
 
-    /// Notes that a slot with this generation is cut off. Generations wrap, so that the later of two is the
-    /// one that the other reaches sooner.
+    /// Records that a slot of this generation is removed. Generations wrap: the later of two is the one that is at most
+    /// 32,767 steps ahead of the other.
     pub fn outgrow(&mut self, generation: u16) {
         if generation.wrapping_sub(self.fresh_generation) < 1 << 15 {
             self.fresh_generation = generation;
         }
     }
 
-    /// Notes that slots are added or cut off in this round.
+    /// Sets the number of slots; they are added or removed in this round.
     pub fn resize(&mut self, round: u32, slots: u32) {
         if self.resized_round != round {
             self.resized_round = round;
@@ -143,12 +149,12 @@ impl Board {
         self.slots = slots;
     }
 
-    /// Whether votes wait to be counted.
+    /// True if votes are waiting to be counted.
     pub fn is_voting(&self) -> bool {
         self.tally.submitted != 0
     }
 
-    /// Bit for each seat that somebody holds.
+    /// Bit for each seat that is held.
     pub fn taken_seats(&self) -> u16 {
         self.seats.iter().rev().fold(0, |mask, seat| (mask << 1) | u16::from(!seat.is_vacant()))
     }
@@ -167,7 +173,7 @@ impl Board {
         BoardSigner { market: self.market, index: self.index.to_le_bytes(), bump: [self.bump] }
     }
 
-    /// Copies the rules of the market's rounds.
+    /// Copies the market's round rules.
     pub fn adopt(&mut self, rules: &RoundRules) {
         self.round_secs = rules.round_secs;
         self.submit_secs = rules.submit_secs;
@@ -176,7 +182,7 @@ impl Board {
         self.abandon_rounds = rules.abandon_rounds;
     }
 
-    /// Whether the last closed round found the machine down, within its lease.
+    /// True if the machine was down in the last closed round, within its lease.
     pub fn is_down(&self, slot: &Slot) -> bool {
         let last = self.next_round.wrapping_sub(1);
         (slot.lease_from..slot.lease_until).contains(&last)
@@ -184,7 +190,7 @@ impl Board {
     }
 }
 
-/// What a board needs to sign for its payment vault, without the rest of the header.
+/// What signs for a board's payment vault: the board's seeds, without the rest of the header.
 #[derive(Clone, Copy, Debug)]
 pub struct BoardSigner {
     market: Pubkey,
@@ -198,9 +204,15 @@ impl BoardSigner {
     }
 }
 
-/// The machine of a slot, refusing places that hold none.
-pub fn machine_mut(slots: &mut [Slot], index: u16) -> Result<&mut Slot> {
-    let slot = slots.get_mut(usize::from(index)).ok_or(LeaseholdError::NoSuchSlot)?;
+/// The machine of a slot. Refuses vacant slots and indices out of range.
+pub fn machine(slots: &[Slot], index: u16) -> Result<&Slot> {
+    let slot = slots.get(usize::from(index)).ok_or(LeaseholdError::NoSuchSlot)?;
     require!(!slot.is(SlotState::Vacant), LeaseholdError::SlotVacant);
     Ok(slot)
+}
+
+/// As [`machine`], to write.
+pub fn machine_mut(slots: &mut [Slot], index: u16) -> Result<&mut Slot> {
+    machine(slots, index)?;
+    slots.get_mut(usize::from(index)).ok_or_else(|| LeaseholdError::NoSuchSlot.into())
 }

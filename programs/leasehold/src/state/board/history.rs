@@ -3,7 +3,7 @@ use crate::{
     state::{Board, Slot},
 };
 
-/// What the quorum found of a machine in a round.
+/// Verdict of a round on a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Up,
@@ -15,13 +15,13 @@ pub enum Verdict {
 const RING: u32 = u64::BITS;
 const _: () = assert!(RING as usize == HISTORY_ROUNDS);
 
-/// Place of a round in the rings of 64.
+/// Place of a round in the rings.
 pub const fn ring_bit(round: u32) -> u32 {
     round % RING
 }
 
 impl Board {
-    /// Verdict of a machine in a closed round, or nothing where the board no longer remembers it.
+    /// Verdict of a closed round on a machine; `None` if the board no longer remembers the round.
     pub fn verdict(&self, slot: &Slot, round: u32) -> Option<Verdict> {
         let age = self.next_round.checked_sub(round)?;
         if age == 0 || usize::try_from(age).ok()? > HISTORY_ROUNDS {
@@ -36,12 +36,12 @@ impl Board {
         })
     }
 
-    /// Bit `round % 64` for each remembered round that had a vote.
+    /// Bit `r % 64` for each remembered round r that had a vote.
     pub fn voted_rounds(&self) -> u64 {
         self.votes.iter().rev().fold(0, |mask, seats| (mask << 1) | u64::from(*seats != 0))
     }
 
-    /// Forgets `rounds` rounds from `next_round` on, nobody having voted for them, and steps over them.
+    /// Closes all rounds before `until` without verdicts: nobody voted on them.
     pub fn pass_over(&mut self, until: u32) {
         let rounds = until.saturating_sub(self.next_round).min(RING);
         for past in 1..=rounds {

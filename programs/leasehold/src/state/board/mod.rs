@@ -1,4 +1,4 @@
-//! A board: one account with a header, one slot for each of up to 6,144 machines, and their history.
+//! A board: one account with a header and up to 6,144 slots, one for each machine.
 
 mod header;
 mod history;
@@ -24,7 +24,7 @@ pub const fn board_len(slots: usize) -> usize {
     SLOTS_OFFSET.saturating_add(slots.saturating_mul(core::mem::size_of::<Slot>()))
 }
 
-/// Lamports of rent that a board of that size owes to its last slot.
+/// Lamports of rent that the last slot of a board of that size costs.
 pub fn slot_rent(len: usize) -> Result<u64> {
     let rent = Rent::get()?;
     let before = rent.minimum_balance(len.saturating_sub(core::mem::size_of::<Slot>()));

@@ -11,14 +11,14 @@ use crate::{
     state::{Endpoint, Traits},
 };
 
-/// One machine. All fields are little-endian and none is padding.
+/// A slot of a board, which holds one machine or is vacant. All fields are little-endian and none is padding.
 #[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "idl-build", derive(AnchorSerialize, AnchorDeserialize))]
 #[repr(C)]
 pub struct Slot {
-    /// Ed25519 key of the machine: answers probes and signs receipts.
+    /// Ed25519 key of the machine: it signs answers to probes, and receipts.
     pub node_key: [u8; 32],
-    /// Address of the supplier's account; of the last one while vacant, to whom the rent belongs.
+    /// Address of the supplier's account; while vacant, of the last supplier, to whom the slot's rent is owed.
     pub supplier: Pubkey,
     pub traits: Traits,
     /// Payment units per machine and hour.
@@ -30,58 +30,58 @@ pub struct Slot {
     pub score: u16,
     /// A [`SlotState`].
     pub state: u8,
-    /// [`Slot::ABANDONED`] or nothing.
+    /// [`Slot::ABANDONED`] or 0.
     pub flags: u8,
-    /// First round it doesn't promise to serve.
+    /// First round after its commitment.
     pub committed_until: u32,
-    /// Serial of the running lease, 0 for none.
+    /// Serial of its lease until that is settled, 0 for none.
     pub lease: u32,
-    /// Rounds of verdict up and down since the machine was listed.
+    /// Number of up and down verdicts since the machine was listed.
     pub up: u32,
     pub down: u32,
-    /// Rounds of verdict up and down within the running, else the last, lease.
+    /// Number of up and down verdicts within its lease; without one, within its last lease.
     pub lease_up: u32,
     pub lease_down: u32,
     /// First round of that lease, and the first after it.
     pub lease_from: u32,
     pub lease_until: u32,
-    /// Rounds up that have been paid for in it.
+    /// Rounds up of that lease that are paid.
     pub lease_settled: u32,
-    /// First round with a verdict for this machine; [`Slot::UNATTESTED`] while it gets none.
+    /// First round with a verdict on this machine; [`Slot::UNATTESTED`] while it gets none.
     pub attested_from: u32,
     /// Stake units that can be slashed.
     pub bond: u64,
     /// Payment units earned and not claimed.
     pub accrued: u64,
-    /// Stake units rewarded and not claimed; reserved.
+    /// Reserved: stake units rewarded and not claimed.
     pub reward: u64,
-    /// Bit `round % 64`: verdict up in that round.
+    /// Bit `r % 64`: up in round r.
     pub history_up: u64,
-    /// Bit `round % 64`, where `history_up` has none: verdict down in that round.
+    /// Bit `r % 64`, if not set in `history_up`: down in round r.
     pub history_down: u64,
 }
 
 const _: () = assert!(core::mem::size_of::<Slot>() == 184 && core::mem::align_of::<Slot>() == 8);
 
-/// What a slot holds.
+/// State of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum SlotState {
-    /// No machine.
+    /// Holds no machine.
     Vacant = 0,
-    /// A machine that can be leased.
+    /// Its machine can be leased.
     Idle = 1,
-    /// A leased machine.
+    /// Its machine serves a lease.
     Leased = 2,
-    /// A machine that can't be leased until its bond is whole again: it was slashed, or its supplier
-    /// retired it from a lease that still runs.
+    /// Its machine can't be leased until its bond is topped up: it was slashed, or its supplier forfeited it, which takes
+    /// it out of a lease that still runs.
     Suspended = 3,
-    /// A machine that lied and lost its bond: it serves nobody any more and can only leave.
+    /// Its machine signed a false record and lost its bond: it can only retire.
     Barred = 4,
 }
 
 impl Slot {
-    /// `flags`: was down in `abandon_rounds` rounds in a row of the running lease.
+    /// `flags`: was down in `abandon_rounds` rounds in a row of its lease.
     pub const ABANDONED: u8 = 1;
     /// `attested_from` of a slot that gets no verdicts.
     pub const UNATTESTED: u32 = u32::MAX;
@@ -90,12 +90,12 @@ impl Slot {
         self.state == state as u8
     }
 
-    /// Whether a lease runs on it whose promise it broke for good: retired, barred or abandoned.
+    /// True if it is in a lease and was forfeited, barred or abandoned: it broke its promise for good.
     pub fn is_forfeited(&self) -> bool {
         self.lease != 0 && (!self.is(SlotState::Leased) || self.flags & Slot::ABANDONED != 0)
     }
 
-    /// Whether a receipt of its last lease may still cost it its bond.
+    /// True if the dispute window of its last lease is open: a receipt may still cost it its bond.
     pub fn is_disputable(&self, round: u32) -> bool {
         self.bond > 0 && round < self.lease_until.saturating_add(DISPUTE_ROUNDS)
     }
@@ -112,7 +112,7 @@ impl Slot {
         self.lease_settled = 0;
     }
 
-    /// What the machine did in its lease, if that ended with round `until`. See [`Lease::service`].
+    /// What the machine did in its lease, if that ended before round `until`. See [`Lease::service`].
     ///
     /// [`Lease::service`]: crate::state::Lease::service
     #[inline(always)]
@@ -129,29 +129,42 @@ impl Slot {
         }
     }
 
-    /// Whether it was up in every round of its lease and its supplier stands by it, so that it is neither
-    /// abandoned nor to be slashed.
+    /// True if it was up in every round of its lease and was not forfeited or barred: it is neither abandoned nor to be
+    /// slashed.
     #[inline(always)]
     pub fn served_all(&self) -> bool {
         self.lease_up == self.lease_until.wrapping_sub(self.lease_from) && self.is(SlotState::Leased)
     }
 
-    /// Takes the lease off and books how it ended. A machine that lost stake is suspended until its bond is
-    /// whole; so is one that was retired. One that was barred stays so.
+    /// Releases the machine from its lease and books the outcome. A machine that lost stake or was forfeited is suspended
+    /// until its bond is topped up. A barred one stays barred.
     pub fn leave(&mut self, outcome: &Outcome) -> Exact<()> {
-        self.accrued = add(self.accrued, outcome.payment.net)?;
-        self.bond = sub(self.bond, outcome.slash)?;
+        let (accrued, bond) = self.after(outcome)?;
+        self.leave_with(accrued, bond, outcome.slash > 0);
+        Ok(())
+    }
+
+    /// Earnings and bond of the machine after that outcome.
+    #[inline(always)]
+    pub(crate) fn after(&self, outcome: &Outcome) -> Exact<(u64, u64)> {
+        Ok((add(self.accrued, outcome.payment.net)?, sub(self.bond, outcome.slash)?))
+    }
+
+    /// As [`Slot::leave`], with the earnings and the bond computed already.
+    #[inline(always)]
+    pub(crate) fn leave_with(&mut self, accrued: u64, bond: u64, slashed: bool) {
+        self.accrued = accrued;
+        self.bond = bond;
         self.release(if self.is(SlotState::Barred) {
             SlotState::Barred
-        } else if outcome.slash > 0 || self.is(SlotState::Suspended) {
+        } else if slashed || self.is(SlotState::Suspended) {
             SlotState::Suspended
         } else {
             SlotState::Idle
         });
-        Ok(())
     }
 
-    /// Ends the lease without more ado.
+    /// Clears the lease; books nothing.
     #[inline(always)]
     pub fn release(&mut self, state: SlotState) {
         self.state = state as u8;
@@ -159,8 +172,8 @@ impl Slot {
         self.lease = 0;
     }
 
-    /// Empties the slot. Supplier and generation stay: the one is owed the rent, the other tells
-    /// the next machine from this one.
+    /// Empties the slot. Supplier and generation stay: the supplier is owed the rent, the generation distinguishes the
+    /// next machine from this one.
     pub fn vacate(&mut self) {
         *self = Slot {
             supplier: self.supplier,

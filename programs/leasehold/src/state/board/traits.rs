@@ -1,26 +1,26 @@
 use anchor_lang::prelude::*;
 use bytemuck::{Pod, Zeroable};
 
-/// What a machine is and where it stands.
+/// What a machine is and where.
 #[derive(AnchorSerialize, AnchorDeserialize, Pod, Zeroable, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Traits {
-    /// Place of the hardware class in the market's list.
+    /// Index of the hardware class in the market's list.
     pub class: u16,
-    /// GPUs of the machine, at least one.
+    /// Number of GPUs, at least one.
     pub gpus: u8,
-    /// Speed of its connection, as the market ranks it; more is faster.
+    /// Speed tier of its connection, as the market ranks them; higher is faster.
     pub speed: u8,
     /// ISO 3166-1 numeric code.
     pub country: u16,
     /// Region, as the market numbers it.
     pub region: u8,
-    /// [`Traits::METERED`] or nothing.
+    /// [`Traits::METERED`] or 0.
     pub flags: u8,
 }
 
 impl Traits {
-    /// `flags`: may be leased by use.
+    /// `flags`: may have a metered lease.
     pub const METERED: u8 = 1;
 }
 

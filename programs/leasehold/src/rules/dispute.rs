@@ -1,0 +1,106 @@
+//! Disputes over receipts: until when one is demanded and answered, and what a machine loses that lied.
+
+use anchor_lang::prelude::*;
+
+use crate::{
+    constants::{ANSWER_ROUNDS, DEMAND_ROUNDS, RECORD_ROUNDS},
+    error::LeaseholdError,
+    math::{add, add32, sub32},
+    rules::ledger::book_slash,
+    state::{Board, Demand, Keeper, Lease, Receipt, Slot, SlotState},
+};
+
+/// Rounds in which a receipt that is not in the log can be demanded, both inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DemandWindow {
+    pub first: u32,
+    pub last: u32,
+}
+
+impl DemandWindow {
+    /// Round from which a demand made at Unix time `now` can be enforced.
+    pub fn due(&self, board: &Board, now: i64) -> Result<u32> {
+        let round = board.round_at(now)?;
+        require!(round >= self.first, LeaseholdError::DemandTooEarly);
+        require!(round <= self.last, LeaseholdError::DemandTooLate);
+        Ok(add32(round, ANSWER_ROUNDS)?)
+    }
+}
+
+/// When a machine's receipt in a lease can be demanded.
+pub fn demand_window(
+    board: &Board,
+    lease: &Lease,
+    machine: &Slot,
+    receipt: &Receipt,
+) -> Result<DemandWindow> {
+    let left = round_left(machine, lease);
+    Ok(DemandWindow { first: receipt_due(board, receipt, left)?, last: left.saturating_add(DEMAND_ROUNDS) })
+}
+
+/// Demands a machine's receipt at Unix time `now`. Returns the round from which the demand can be enforced.
+pub fn demand(board: &Board, lease: &mut Lease, machine: &Slot, receipt: &Receipt, now: i64) -> Result<u32> {
+    require!(!machine.is(SlotState::Barred), LeaseholdError::MachineBarred);
+    let due = demand_window(board, lease, machine, receipt)?.due(board, now)?;
+    lease.demands = add32(lease.demands, 1)?;
+    Ok(due)
+}
+
+/// Round in which the machine's service in the lease is over, at the latest: it may have been replaced.
+pub fn round_left(machine: &Slot, lease: &Lease) -> u32 {
+    match machine.lease {
+        serial if serial == lease.serial => lease.until,
+        0 => lease.until.min(machine.lease_until),
+        _ => lease.until.min(machine.lease_from),
+    }
+}
+
+/// Round by which a receipt must be in the log: some rounds after it was signed. A time after the machine has
+/// left counts as that, so that no machine puts the dispute window off.
+pub fn receipt_due(board: &Board, receipt: &Receipt, left: u32) -> Result<u32> {
+    let seconds = receipt.end_ms.checked_div(1_000).and_then(|secs| i64::try_from(secs).ok());
+    let ended = board.round_at(seconds.ok_or(LeaseholdError::MathOverflow)?).unwrap_or(u32::MAX);
+    Ok(ended.min(left).saturating_add(RECORD_ROUNDS))
+}
+
+/// Takes the whole bond of a machine that lied, and bars it: it can only leave. Returns the stake units lost.
+///
+/// The owner of the lease is compensated only while the machine serves it. Of leases that it served before the
+/// slot keeps no record, and a supplier could have its machine lie in the lease of a friend.
+pub fn convict(
+    board: &mut Board,
+    slot: &mut Slot,
+    lease: &mut Lease,
+    keeper: Option<&mut Keeper>,
+) -> Result<u64> {
+    require!(!slot.is(SlotState::Barred), LeaseholdError::MachineBarred);
+    let slashed = core::mem::take(&mut slot.bond);
+    let mut split = lease.terms.split.of(slashed)?;
+    if slot.lease != lease.serial {
+        split.burn = add(split.burn, core::mem::take(&mut split.buyer))?;
+    }
+    slot.state = SlotState::Barred as u8;
+    slot.attested_from = Slot::UNATTESTED;
+    book_slash(board, lease, split, keeper)?;
+    Ok(slashed)
+}
+
+/// Ends a demand that nobody answered in time: the machine is convicted, unless it has been already or is gone. Returns
+/// the stake units lost.
+pub fn enforce(
+    board: &mut Board,
+    slots: &mut [Slot],
+    lease: &mut Lease,
+    demand: &Demand,
+    keeper: Option<&mut Keeper>,
+    now: i64,
+) -> Result<u64> {
+    require!(board.round_at(now)? >= demand.due, LeaseholdError::AnswerNotDue);
+    lease.demands = sub32(lease.demands, 1)?;
+    let slot = slots.get_mut(usize::from(demand.slot));
+    let there = slot.filter(|slot| slot.generation == demand.generation && !slot.is(SlotState::Barred));
+    match there {
+        Some(slot) => convict(board, slot, lease, keeper),
+        None => Ok(0),
+    }
+}

@@ -1,0 +1,67 @@
+//! Metered leases: vouchers, top-ups and notice.
+
+use anchor_lang::prelude::*;
+
+use crate::{
+    constants::NOTICE_ROUNDS,
+    error::LeaseholdError,
+    math::{add, add32, settlement::Payment},
+    rules::ledger::book,
+    state::{Board, Lease, LeaseState, Slot, Voucher, machine_mut},
+};
+
+/// Adds to the deposit of a metered lease.
+pub fn top_up(board: &mut Board, lease: &mut Lease, amount: u64) -> Result<()> {
+    lease.require_open()?;
+    lease.require_metered()?;
+    require!(amount > 0, LeaseholdError::AmountIsZero);
+    board.ledger.escrow = add(board.ledger.escrow, amount)?;
+    lease.deposit = add(lease.deposit, amount)?;
+    Ok(())
+}
+
+/// Pays the machine of a metered lease what a voucher of its spender adds to those before.
+pub fn redeem(
+    board: &mut Board,
+    slots: &mut [Slot],
+    lease: &mut Lease,
+    slot: u16,
+    voucher: &Voucher,
+) -> Result<Payment> {
+    let payment = lease.redeem(voucher.price)?;
+    let machine = machine_mut(slots, slot)?;
+    require!(machine.lease == lease.serial, LeaseholdError::NotInLease);
+    machine.accrued = add(machine.accrued, payment.net)?;
+    book(board, lease, payment, 0, None)?;
+    let meter = lease.meter.as_mut().ok_or(LeaseholdError::LeaseNotMetered)?;
+    meter.seq = meter.seq.max(voucher.seq);
+    meter.units = meter.units.max(voucher.units);
+    Ok(payment)
+}
+
+/// Where a metered lease would end by a notice given at Unix time `now`, exclusive.
+pub fn notice(board: &Board, lease: &Lease, now: i64) -> Result<u32> {
+    lease.require_open()?;
+    lease.require_metered()?;
+    let until = add32(board.round_after(now)?, NOTICE_ROUNDS)?;
+    require!(until < lease.until, LeaseholdError::NoticeTooLate);
+    Ok(until)
+}
+
+/// Gives notice. `by_owner` is false where `supplier`, an account of the signer's, must be that of the machine.
+pub fn give_notice(
+    board: &Board,
+    slots: &mut [Slot],
+    lease: &mut Lease,
+    by_owner: bool,
+    supplier: Option<Pubkey>,
+    now: i64,
+) -> Result<u32> {
+    let until = notice(board, lease, now)?;
+    let slot = slots.iter_mut().find(|slot| slot.lease == lease.serial).ok_or(LeaseholdError::NotInLease)?;
+    require!(by_owner || supplier == Some(slot.supplier), LeaseholdError::WrongAuthority);
+    slot.lease_until = until;
+    lease.state = LeaseState::Cancelled;
+    lease.until = until;
+    Ok(until)
+}

@@ -1,0 +1,101 @@
+//! Opening a lease: which machines it gets, for how long, and what is deposited.
+
+use anchor_lang::prelude::*;
+
+use crate::{
+    error::LeaseholdError,
+    instructions::OpenLeaseArgs,
+    math::{
+        add, add32,
+        matching::{self, Selection},
+        settlement::Terms,
+    },
+    state::{Board, Market, Slot},
+};
+
+/// A lease that is opened, or would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    pub serial: u32,
+    /// First round of the lease, and the first after it.
+    pub from: u32,
+    pub until: u32,
+    pub terms: Terms,
+    /// The machines it gets.
+    pub selection: Selection,
+    /// Payment units that the buyer pays in.
+    pub deposit: u64,
+}
+
+/// Refuses what the market lets nobody open now: anything while it is paused, and leases of other lengths.
+pub fn require_allowed(market: &Market, rounds: u32) -> Result<()> {
+    require!(!market.paused, LeaseholdError::MarketPaused);
+    let params = &market.params;
+    require!((params.min_rounds..=params.max_rounds).contains(&rounds), LeaseholdError::LeaseLength);
+    Ok(())
+}
+
+/// First round that a lease of `rounds` rounds would no longer run in, if it were opened now.
+pub fn until(board: &Board, now: i64, rounds: u32) -> Result<u32> {
+    Ok(add32(board.round_after(now)?, rounds)?)
+}
+
+/// The lease that would be opened at Unix time `now`.
+pub fn quote(
+    market: &Market,
+    board: &Board,
+    slots: &[Slot],
+    now: i64,
+    args: &OpenLeaseArgs,
+) -> Result<Opening> {
+    let opening = select(market, board, slots, now, args)?;
+    let hourly = opening.selection.deposit(slots, opening.terms.whole())?;
+    opening.for_deposit(hourly, args)
+}
+
+/// Opens the lease: puts it on its machines and books the deposit.
+#[inline(never)]
+pub fn apply(
+    market: &Market,
+    board: &mut Board,
+    slots: &mut [Slot],
+    now: i64,
+    args: &OpenLeaseArgs,
+) -> Result<Opening> {
+    let opening = select(market, board, slots, now, args)?;
+    let Opening { serial, from, until, ref terms, ref selection, .. } = opening;
+    let hourly = selection.take(slots, serial, from, until, terms.whole())?;
+    let opening = opening.for_deposit(hourly, args)?;
+    board.next_serial = add32(board.next_serial, 1)?;
+    board.leases = add32(board.leases, 1)?;
+    board.ledger.escrow = add(board.ledger.escrow, opening.deposit)?;
+    Ok(opening)
+}
+
+/// Checks the request and picks the machines; the deposit is still missing.
+#[inline(always)]
+fn select(market: &Market, board: &Board, slots: &[Slot], now: i64, args: &OpenLeaseArgs) -> Result<Opening> {
+    require!(args.serial == u64::from(board.next_serial), LeaseholdError::WrongSerial);
+    require!(args.machines > 0, LeaseholdError::NoMachines);
+    require!(args.criteria.metered == args.meter.is_some(), LeaseholdError::MeterMismatch);
+    if let Some(meter) = &args.meter {
+        require!(args.machines == 1, LeaseholdError::MeteredMachines);
+        require!(meter.deposit > 0, LeaseholdError::AmountIsZero);
+    }
+    require_allowed(market, args.rounds)?;
+    let from = board.round_after(now)?;
+    let until = add32(from, args.rounds)?;
+    let selection = matching::select(slots, &args.criteria, until, args.machines, args.hint)?;
+    let terms = market.params.terms(board.round_secs, args.rounds);
+    Ok(Opening { serial: board.next_serial, from, until, terms, selection, deposit: 0 })
+}
+
+impl Opening {
+    /// The same for what its machines cost by the hour; a lease paid by use has the deposit that its buyer chose.
+    #[inline(always)]
+    fn for_deposit(self, hourly: u64, args: &OpenLeaseArgs) -> Result<Self> {
+        let deposit = args.meter.map_or(hourly, |meter| meter.deposit);
+        require!(deposit <= args.max_deposit, LeaseholdError::CostsTooMuch);
+        Ok(Opening { deposit, ..self })
+    }
+}

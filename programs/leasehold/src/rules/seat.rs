@@ -1,0 +1,66 @@
+//! Seats: who may take one, and when it can be left.
+
+use anchor_lang::prelude::*;
+
+use crate::{
+    constants::SEAT_IDLE_SECS,
+    error::LeaseholdError,
+    math::{add, add32, sub, sub32},
+    state::{Board, Keeper, Seat},
+};
+
+/// Refuses a seat that somebody holds, and a second one for the same wallet.
+pub fn require_free(board: &Board, index: u8, wallet: &Pubkey) -> Result<()> {
+    let seated = board.seats.iter().any(|seat| !seat.is_vacant() && seat.keeper == *wallet);
+    require!(!seated, LeaseholdError::SecondSeat);
+    require!(board.seat(index)?.is_vacant(), LeaseholdError::SeatTaken);
+    Ok(())
+}
+
+/// Seats a keeper and bonds its stake.
+pub fn take(board: &mut Board, keeper: &mut Keeper, index: u8, bond: u64, now: i64) -> Result<()> {
+    require_free(board, index, &keeper.authority)?;
+    let last_round = board.round_at(now)?;
+    keeper.stake.bond(bond)?;
+    keeper.locked = add(keeper.locked, bond)?;
+    keeper.seats = add32(keeper.seats, 1)?;
+    *board.seat_mut(index)? =
+        Seat { keeper: keeper.authority, bond, last_round, taken: 1, ..bytemuck::Zeroable::zeroed() };
+    Ok(())
+}
+
+/// Seconds that a seat may go without a submission before anybody may vacate it: a day, two rounds at least.
+pub fn idle_secs(board: &Board) -> i64 {
+    SEAT_IDLE_SECS.max(i64::from(board.round_secs).saturating_mul(2))
+}
+
+/// Whether the vote of a seat waits to be counted.
+pub fn vote_waits(board: &Board, index: u8) -> bool {
+    board.tally.submitted.checked_shr(u32::from(index)).is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Refuses to vacate a seat that the keeper doesn't hold, whose vote is not counted or whose fees are not claimed;
+/// anybody but the keeper may only vacate one that has been idle. Returns the seat.
+pub fn require_leavable(board: &Board, keeper: &Keeper, index: u8, by: &Pubkey, now: i64) -> Result<Seat> {
+    require_keys_eq!(board.market, keeper.market, LeaseholdError::WrongMarket);
+    let seat = *board.seat(index)?;
+    require!(!seat.is_vacant(), LeaseholdError::SeatVacant);
+    require_keys_eq!(seat.keeper, keeper.authority, LeaseholdError::WrongKeeper);
+    if *by != keeper.authority {
+        let idle_from = board.round_end(seat.last_round).saturating_add(idle_secs(board));
+        require!(now > idle_from, LeaseholdError::SeatInUse);
+    }
+    require!(!vote_waits(board, index), LeaseholdError::VoteNotCounted);
+    require!(seat.earned == 0, LeaseholdError::FeesLeft);
+    Ok(seat)
+}
+
+/// Vacates a seat; its bond goes back to the keeper's free stake.
+pub fn leave(board: &mut Board, keeper: &mut Keeper, index: u8, by: &Pubkey, now: i64) -> Result<()> {
+    let seat = require_leavable(board, keeper, index, by, now)?;
+    keeper.stake.unbond(seat.bond)?;
+    keeper.locked = sub(keeper.locked, seat.bond)?;
+    keeper.seats = sub32(keeper.seats, 1)?;
+    *board.seat_mut(index)? = bytemuck::Zeroable::zeroed();
+    Ok(())
+}
