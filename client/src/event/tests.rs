@@ -1,5 +1,6 @@
 use bytemuck::Zeroable;
 use leasehold::state::{BatchHeader, LeaseState};
+use solana_pubkey::Pubkey;
 use solana_transaction_status_client_types::{
     UiCompiledInstruction, UiInnerInstructions, UiInstruction, UiTransactionStatusMeta,
     option_serializer::OptionSerializer,

@@ -4,11 +4,11 @@ use leasehold_client::{
     prove::{Context, Proved},
     record::{Proof, Verified},
 };
+use leasehold_operate::format::Format;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 
 use super::{report::Found, *};
-use crate::output::Format;
 
 /// The first receipt of the vectors, signed by its machine.
 fn receipt() -> SignedReceipt {
@@ -16,10 +16,6 @@ fn receipt() -> SignedReceipt {
     let vectors: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let bytes = |field: &str| hex::decode(vectors["receipts"][0][field].as_str().unwrap()).unwrap();
     SignedReceipt::from_bytes(&[bytes("bytes"), bytes("signature")].concat()).unwrap()
-}
-
-fn salt() -> [u8; 32] {
-    std::array::from_fn(|place| place as u8)
 }
 
 fn header() -> BatchHeader {
