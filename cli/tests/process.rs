@@ -75,7 +75,7 @@ fn a_forged_receipt_ends_with_1_before_anything_is_asked() {
     assert_eq!((&json["verified"], &json["steps"][0]["step"]), (&json!(false), &json!("signature")));
     assert!(json.get("price").is_none(), "nothing that is not proved is told");
     let error = text(&found.stderr);
-    assert!(error.starts_with("leasehold: not proved: the signature is not that of "), "{error}");
+    assert!(error.starts_with("leasehold: not proved: the signature is not by "), "{error}");
     assert_eq!(error.lines().count(), 1);
 }
 

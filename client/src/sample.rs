@@ -1,4 +1,4 @@
-//! A small market whose accounts agree with each other, for unit tests.
+//! A small market with consistent accounts, for unit tests.
 
 use anchor_lang::Discriminator;
 use bytemuck::Zeroable;

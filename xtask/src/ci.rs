@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use crate::{cargo, execute};
 
 /// Each step is a command as a person would type it after `cargo`.
-const STEPS: [(&str, &[&str]); 7] = [
+const STEPS: [(&str, &[&str]); 8] = [
     ("format", &["fmt", "--all", "--check"]),
     ("artefact", &["xtask", "build", "--check"]),
     ("interface", &["xtask", "idl", "--check"]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+    ("wasm", &["xtask", "wasm"]),
     ("tests", &["xtask", "test"]),
     ("benchmark", &["xtask", "bench", "--check"]),
     ("demo", &["demo", "--machines", "200", "--rounds", "3"]),

@@ -98,7 +98,8 @@ fn compile_with_toolchain(locked: bool) -> Result<Built> {
     Ok(Built { program, versions })
 }
 
-fn rustc() -> Command {
+/// The Rust compiler that cargo uses.
+pub fn rustc() -> Command {
     let mut command = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     command.current_dir(root());
     command
@@ -143,7 +144,7 @@ fn rustflags(place: &Path) -> Result<Vec<String>> {
 }
 
 /// Lines of the form NAME=value.
-fn variables(path: &Path) -> Result<BTreeMap<String, String>> {
+pub fn variables(path: &Path) -> Result<BTreeMap<String, String>> {
     let text = fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
     let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())

@@ -1,4 +1,4 @@
-//! The one door: `cargo xtask build | idl | test | bench | ci`. Each command is one module's `run`.
+//! The one door: `cargo xtask build | idl | test | bench | wasm | ci`. Each command is one module's `run`.
 
 mod build;
 mod ci;
@@ -6,6 +6,7 @@ mod compile;
 mod frames;
 mod idl;
 mod source;
+mod wasm;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -38,6 +39,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Compile the client to WebAssembly, without its network features
+    Wasm,
     /// Run everything that CI runs, in its order, and print what each step took
     Ci,
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Idl(arguments) => idl::run(&arguments),
         Task::Test { arguments } => test(&arguments),
         Task::Bench { arguments } => bench(&arguments),
+        Task::Wasm => wasm::run(),
         Task::Ci => ci::run(),
     };
     match result {

@@ -23,6 +23,14 @@ fn forged_and_missing_receipts_differ_from_what_could_not_be_read() {
 }
 
 #[test]
+fn a_voucher_that_was_sent_differs_from_one_that_was_not() {
+    let url = || "http://127.0.0.1:1".parse().unwrap();
+    let unreachable = || NodeError::Unreachable { url: url(), error: "Connection refused".to_owned() };
+    assert_eq!(Failure::from(unreachable()).code(), 2);
+    assert_eq!(Failure::from(NodeError::Unacknowledged(Box::new(unreachable()))).code(), 5);
+}
+
+#[test]
 fn what_was_refused_differs_from_what_nobody_agreed_to() {
     let refusal = Refusal::from(leasehold::error::LeaseholdError::NotEnoughMachines);
     assert_eq!(Failure::from(refusal).code(), 3);

@@ -16,7 +16,7 @@ pub(crate) fn reason(error: &RpcError) -> String {
     if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
 }
 
-/// Says why a [`crate::sender::Sender`] failed.
+/// Explains why a [`crate::sender::Sender`] failed.
 pub fn explain_send(error: &SendError) -> String {
     match error {
         SendError::Program { instruction, code, logs, .. } => {

@@ -7,8 +7,8 @@ use solana_transaction_status_client_types::{
 
 use super::{Event, decode};
 
-/// Events of a transaction, in the order they happened. `accounts` are the transaction's, static and loaded
-/// ones, in order: another program's data never passes for an event.
+/// Events of a transaction, in the order they happened. `accounts`: all accounts of the transaction, static and then
+/// loaded ones. Instructions of other programs are ignored, whatever their data.
 pub fn of_transaction(meta: &UiTransactionStatusMeta, accounts: &[Pubkey]) -> Vec<Event> {
     let OptionSerializer::Some(inner) = &meta.inner_instructions else {
         return Vec::new();

@@ -18,10 +18,6 @@ fn receipt() -> SignedReceipt {
     SignedReceipt::from_bytes(&[bytes("bytes"), bytes("signature")].concat()).unwrap()
 }
 
-fn salt() -> [u8; 32] {
-    std::array::from_fn(|place| place as u8)
-}
-
 fn header() -> BatchHeader {
     let board = Pubkey::new_from_array([0xb0; 32]);
     BatchHeader { board, slot: 17, generation: 2, lease: 5, number: 3, count: 5, ..Zeroable::zeroed() }
