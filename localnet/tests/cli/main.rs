@@ -1,7 +1,7 @@
-//! The command line, transcript by transcript, as a process against a local network.
+//! The command line as a process against a local network, one transcript after the other.
 //!
 //! `TRYCMD=overwrite cargo nextest run -p leasehold-localnet --test cli` writes what was printed into the
-//! transcripts, to be read before it is kept; what differs in every run is then to be replaced by `[..]`.
+//! transcripts. Read it before you commit it, and replace what differs in every run by `[..]`.
 
 mod bot;
 mod completeness;
@@ -16,7 +16,7 @@ use stage::Stage;
 /// Rounds of a day.
 const DAY: u32 = 144;
 
-/// A supplier's whole life, and a buyer's beside it: each goes on where the other has left the board.
+/// A supplier and a buyer, in turn on the same board.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supplier_and_a_buyer_from_the_first_stake_to_the_last_claim() {
     let stage = Stage::new(&["supplier", "buyer", "friend"]).await;

@@ -1,4 +1,4 @@
-//! One metered machine and its node, which the test drives task by task.
+//! One metered machine and its node.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -34,7 +34,8 @@ pub const ROUND_SECS: u32 = 10;
 const ROUNDS: u32 = 200;
 const DEPOSIT: u64 = 1_000_000;
 pub const PRICE: u64 = 100;
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Limit for whatever the test waits for; far more than a busy machine needs.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub fn machine_key() -> SigningKey {
     SigningKey::from_bytes(&[0xa1; 32])
@@ -54,11 +55,11 @@ pub struct World {
     pub supplier: Arc<Keypair>,
     pub buyer: Arc<Keypair>,
     pub folder: tempfile::TempDir,
-    /// The node's own address, for archives.
+    /// The node's public address, for archives.
     public: std::net::SocketAddr,
 }
 
-/// The node's side, as its process has it.
+/// The node's tasks, as its process runs them.
 pub struct Node {
     pub feed: Feed,
     pub receipts: Receipts,
@@ -67,7 +68,7 @@ pub struct Node {
 }
 
 impl World {
-    /// One metered machine, leased.
+    /// A network with one metered machine, which is leased.
     pub async fn new() -> Self {
         let options = Options { program: Some(program().expect("the program")), ..Options::default() };
         let network = Network::start(options).await.expect("a network");
@@ -156,7 +157,7 @@ impl World {
         self.send(&self.supplier, &[create, lanes]).await;
     }
 
-    /// The node as its process starts it. `headers`: name of the file with the log's headers.
+    /// Starts the node. `headers` is the name of the file with the log's headers.
     pub async fn start(&self, headers: &str) -> Node {
         let at = |name: &str| self.folder.path().join(name);
         let machine = leasehold_node::Machine {
@@ -201,7 +202,7 @@ impl World {
         Node { feed, receipts, leases, chain }
     }
 
-    /// Batches in the log, and receipts of them.
+    /// Numbers of batches and receipts in the log.
     pub async fn logged(&self) -> (u64, u64) {
         match self.fetch().log(self.log()).await.expect("an answer") {
             Some(log) => {
@@ -223,7 +224,7 @@ impl World {
 }
 
 impl Node {
-    /// Signs for so many answers, in turn.
+    /// Signs `count` receipts, one after the other.
     pub async fn answer(&self, count: u64) -> Vec<SignedReceipt> {
         let place = *self.feed.signable().borrow().machines.keys().next().expect("a machine");
         let leases = self.feed.signable().borrow().clone();
@@ -249,7 +250,7 @@ impl Node {
         signed
     }
 
-    /// Has the lease's spender pay for all up to a number.
+    /// Gives the node a voucher for `seq` receipts.
     pub async fn pay(&self, world: &World, seq: u64) {
         let lease = world.lease().await;
         let voucher = leasehold::state::Voucher {
@@ -270,7 +271,7 @@ impl Node {
         wait("the lease runs", async || runs()).await;
     }
 
-    /// As a crash would end it: nothing is finished.
+    /// Ends it like a crash.
     pub async fn kill(self) {
         drop(self.chain);
         drop(self.leases);
@@ -284,13 +285,14 @@ impl Node {
     }
 }
 
+/// Waits for a condition.
 pub async fn wait(what: &str, mut happened: impl AsyncFnMut() -> bool) {
     let happens = async {
         while !happened().await {
             sleep(Duration::from_millis(100)).await;
         }
     };
-    assert!(timeout(PATIENCE, happens).await.is_ok(), "it does not come to pass in time: {what}");
+    assert!(timeout(TIMEOUT, happens).await.is_ok(), "timeout: {what}");
 }
 
 pub fn pubkey(key: &SigningKey) -> Pubkey {

@@ -154,7 +154,7 @@ impl Catalogue {
     pub fn run(&self, instruction: &Instruction, signers: &[&Keypair]) -> Result<(), InstructionError> {
         let mut all = vec![&self.payer];
         all.extend(signers);
-        // Instructions are told apart by the first eight bytes of their data.
+        // The first eight bytes of its data identify an instruction.
         let same = |case: &&Case| case.instruction.data.get(..8) == instruction.data.get(..8);
         let before = self.cases.iter().find(same).and_then(|case| case.before.clone());
         let instructions: Vec<_> = before.into_iter().chain([instruction.clone()]).collect();

@@ -143,7 +143,7 @@ fn attack_account_of_somebody_else() {
     }
     let signers = [&catalogue.mallory];
     catalogue.refuses_signed("open_lease", as_mallory("open_lease"), &signers, TOKEN_OWNER_MISMATCH);
-    // Rent goes to whoever paid it, even if somebody else closes.
+    // Rent goes to the buyer, who paid it, even if somebody else closes.
     let buyer = catalogue.buyer.pubkey();
     catalogue.refuses("close_lease", swap(buyer, mallory), LeaseholdError::WrongAuthority);
     // Anybody may claim for an owner, but not into another account.

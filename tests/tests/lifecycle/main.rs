@@ -30,7 +30,7 @@ pub fn deposit(rounds: u64) -> u64 {
     (PRICE * ROUND_SECS * rounds).div_ceil(3_600)
 }
 
-/// What is left of a machine's gross after the fee of 3 percent.
+/// A machine's gross less the fee of 3 percent.
 pub fn net(gross: u64) -> u64 {
     gross - gross * 300 / 10_000
 }

@@ -60,7 +60,7 @@ fn a_machine_that_is_partly_down_is_paid_for_the_rest_and_slashed_beyond_its_all
     let [buyers, burned, markets, callers] = split(slashed);
     assert_eq!(lease.compensation_due, buyers);
     let ledger = scene.world.with_board(|board, _| board.ledger);
-    // Nobody settled as a keeper, so the caller's part is burned too.
+    // The caller named no keeper's account, so its part is burned too.
     assert_eq!((ledger.to_burn, ledger.market_stake), (burned + callers, markets));
 
     assert!(scene.world.slot(2).is(SlotState::Idle));

@@ -118,7 +118,7 @@ fn a_machine_forfeited_in_mid_lease_earns_nothing_more_and_loses_its_bond_at_the
     forfeit(&mut scene, 1);
     assert!(scene.world.slot(1).is(SlotState::Suspended));
     for _ in 0..4 {
-        // It still answers, which nobody pays for.
+        // It still answers, but is not paid.
         attest(&mut scene, is_up);
     }
     scene.world.settle(&scene.buyer, 1);

@@ -106,7 +106,7 @@ fn a_supplier_that_vanishes_strands_nothing_but_its_own_stake() {
             let supplier: Supplier = world.account(&account);
             supplier.stake.free + supplier.stake.unbonding
         });
-        // Others claimed for it what it had earned, and what it earned until the end.
+        // Others claimed its earnings for it, also those of later rounds.
         assert!(world.payments_of(&gone) >= before + accrued);
         assert!(accrued > 0);
         let supplier: Supplier = world.account(&account);

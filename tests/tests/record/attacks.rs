@@ -4,7 +4,7 @@ use leasehold::{
     constants::RECORD_ROUNDS, error::LeaseholdError, instructions::BatchProof, math::mmr::Range,
     state::Receipt,
 };
-use leasehold_client::{address, instruction, record::SignedReceipt};
+use leasehold_client::{account::Account, address, instruction, record::SignedReceipt};
 use leasehold_tests::*;
 use solana_signer::Signer;
 use solana_system_interface::instruction::transfer;
@@ -143,8 +143,11 @@ fn attack_prefunded_address_stops_no_demand_and_no_log() {
         let receipt = scene.world.signed(1, 0, 0);
         let demand = address::demand(&receipt.id());
         scene.world.ok(&[transfer(&buyer.pubkey(), &demand, lamports)], &[&buyer]);
-        let log = address::log(&scene.world.supplier().account);
+        let other = scene.world.supplier();
+        let (key, log) = (other.wallet.pubkey(), address::log(&other.account));
         scene.world.ok(&[transfer(&buyer.pubkey(), &log, lamports)], &[&buyer]);
+        scene.world.ok(&[instruction::create_log(key, other.account, key)], &[&other.wallet]);
+        assert!(matches!(Account::decode(&scene.world.data(&log)), Ok(Account::Log(_))));
         scene.world.go_to_round(scene.world.round() + RECORD_ROUNDS);
         scene.world.demand(&buyer, &receipt);
         assert_eq!(scene.world.demand_account(&demand).seq, 0);

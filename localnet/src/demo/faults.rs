@@ -1,4 +1,4 @@
-//! What goes wrong in the middle of the leases: machines go dark, a supplier takes its machines away.
+//! The faults in mid-lease: machines stop answering, a supplier forfeits its machines.
 
 use std::collections::HashSet;
 
@@ -21,16 +21,18 @@ use super::{
 /// A machine, by board and slot.
 pub type Place = (Pubkey, u16);
 
-/// What is to go wrong.
-pub struct Trouble {
+/// The machines that will fail.
+pub struct Faults {
+    /// Machines that stop answering.
     pub dark: Vec<Place>,
-    /// The account of the supplier that leaves, and its machines in the large lease.
+    /// Account of the supplier that forfeits.
     supplier: Pubkey,
+    /// Its machines in the large lease.
     pub forfeited: HashSet<Place>,
 }
 
-impl Trouble {
-    /// Chooses `down` percent of the leased machines to go dark, and a supplier to leave.
+impl Faults {
+    /// Chooses `down` percent of the leased machines, and a supplier.
     pub async fn choose(stage: &Stage, random: &mut StdRng, leases: &[Opened], down: u8) -> Result<Self> {
         let mut large = Vec::new();
         let mut all = Vec::new();
@@ -40,7 +42,7 @@ impl Trouble {
                 for (index, slot) in view.leased(lease.serial) {
                     let machine = ((board.address, index), slot.supplier);
                     all.push(machine);
-                    if lease.is_cluster {
+                    if lease.is_large {
                         large.push(machine);
                     }
                 }
@@ -56,17 +58,17 @@ impl Trouble {
         Ok(Self { dark, supplier, forfeited })
     }
 
-    /// Lets it happen.
-    pub async fn strike(&self, stage: &Stage, fleet: &Fleet, node: &Node) -> Result<()> {
+    /// Stops the machines, and forfeits those of the supplier.
+    pub async fn inject(&self, stage: &Stage, fleet: &Fleet, node: &Node) -> Result<()> {
         for (board, slot) in &self.dark {
             if !node.pause_machine(board, u32::from(*slot)) {
                 bail!("the node does not know the machine of slot {slot}");
             }
         }
-        stage.progress.say(&format!("{} leased machines go dark", self.dark.len()));
+        stage.progress.print_line(&format!("{} leased machines stop answering", self.dark.len()));
 
         let supplier =
-            fleet.supplier(stage, &self.supplier).context("nobody knows the supplier that leaves")?;
+            fleet.supplier(stage, &self.supplier).context("the supplier that forfeits is unknown")?;
         let key = supplier.wallet.pubkey();
         for fetched in stage.boards().await? {
             let board = fetched.board_ref(&stage.market)?;
@@ -77,7 +79,9 @@ impl Trouble {
                 stage.send("forfeit_machines", &by(&supplier.wallet, vec![forfeit])).await?;
             }
         }
-        stage.progress.say(&format!("a supplier forfeits its {} leased machines", self.forfeited.len()));
+        stage
+            .progress
+            .print_line(&format!("a supplier forfeits its {} leased machines", self.forfeited.len()));
         Ok(())
     }
 }
