@@ -109,7 +109,7 @@ fn wrong_use_and_what_cannot_be_read_end_with_2() {
     let (nobody, id) = (closed(), "00".repeat(32));
     for (args, input, expected) in [
         (vec!["receipt", "verify", "-"], &b""[..], "--archive"),
-        (vec!["receipt", "verify", "-", "--archive", &nobody], b"hello", "- is no receipt"),
+        (vec!["receipt", "verify", "-", "--archive", &nobody], b"hello", "- is not a receipt"),
         (vec!["receipt", "verify", "/no/such/file", "--archive", &nobody], b"", "check the path"),
         (vec!["receipt", "find", &id, "--archive", &nobody], b"", "can't be reached"),
         (vec!["receipt", "find", "1", "--archive", &nobody], b"", "give 64 hex digits"),
@@ -234,7 +234,7 @@ fn a_list_of_machines_is_read_before_anything_is_asked() {
 fn help_tells_the_exit_codes() {
     let help = leasehold(&["--help"], b"");
     assert!(help.status.success());
-    for code in ["1 not proved", "3 the program", "4 nobody agreed", "5 sent"] {
+    for code in ["1 the receipt is not proved", "3 refused", "4 not confirmed", "5 sent"] {
         assert!(text(&help.stdout).contains(code), "{code}: {}", text(&help.stdout));
     }
     assert_eq!(leasehold(&[], b"").status.code(), Some(2));

@@ -34,6 +34,7 @@ pub mod record;
 pub mod rounds;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
+pub mod search;
 #[cfg(feature = "rpc")]
 pub mod sender;
 pub mod slash;

@@ -75,7 +75,7 @@ struct Pause {
 }
 
 impl Memory {
-    /// Notes the chores that any keeper may do now ([`shared_chores`](crate::planner::shared_chores)) and forgets those of
+    /// Notes the chores that any keeper may do now (the planner's `shared_chores`) and forgets those of
     /// the past. Call it with every snapshot before planning.
     pub fn observe(&mut self, now_ms: i64, chores: impl IntoIterator<Item = Chore>) {
         let now = now_ms;

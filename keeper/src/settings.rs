@@ -84,7 +84,7 @@ pub struct Args {
     pub log: String,
 }
 
-/// Settings of a [`Keeper`](crate::Keeper).
+/// Settings of a keeper.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Address of the market.

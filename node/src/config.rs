@@ -61,7 +61,7 @@ struct File {
     #[serde(default, rename = "machine")]
     machines: Vec<Entry>,
     receipts: Option<Section>,
-    /// Read by [`crate::chain::load`].
+    /// Read by module `chain`.
     #[serde(default, rename = "chain")]
     _chain: IgnoredAny,
 }

@@ -55,7 +55,7 @@ impl Feed {
         self.leases.clone()
     }
 
-    /// Sending end of [`Feed::signable`], for a [`Chain`](crate::chain::Chain).
+    /// Sending end of [`Feed::signable`], for a `Chain`.
     pub fn signable_sender(&self) -> watch::Sender<Arc<Leases>> {
         self.signable.clone()
     }

@@ -5,7 +5,7 @@ use crate::fetch::fetch_due;
 use crate::sample::{BOARD, batch, receipts, signed};
 use anchor_lang::Discriminator;
 use axum::Router;
-use axum::extract::State as Shared;
+use axum::extract::State;
 use axum::routing::get;
 use leasehold::state::ComputeLog;
 use leasehold_client::record::{Proof, SignedReceipt};
@@ -30,7 +30,7 @@ type Source = Arc<Mutex<HashMap<u32, Vec<u8>>>>;
 /// Serves batches as a node does. Returns its URL.
 async fn serve_source(source: Source) -> String {
     type Key = (String, u16, u16, u32);
-    let give = async |Shared(source): Shared<Source>, axum::extract::Path(key): axum::extract::Path<Key>| {
+    let give = async |State(source): State<Source>, axum::extract::Path(key): axum::extract::Path<Key>| {
         let given = source.lock().unwrap().get(&key.3).cloned();
         given.ok_or(axum::http::StatusCode::NOT_FOUND)
     };

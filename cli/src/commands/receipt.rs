@@ -1,4 +1,4 @@
-//! `leasehold receipt`: proves that an answer came from a machine of the market, for a price, at a time.
+//! `leasehold receipt`: proves which machine of the market answered, when and at what price.
 
 mod convict;
 mod demand;
@@ -19,9 +19,9 @@ use leasehold_client::{
     prove::{Body, Prover},
     record::{ReceiptFile, RecordError, SignedReceipt, receipt::parse_hash, salted},
 };
+use leasehold_operate::{chain::Chain, config::Settings, failure::Failure, flags::parse_http_url};
 use url::Url;
 
-use crate::{args::parse_http_url, chain::Chain, config::Settings, failure::Failure};
 pub use convict::ConvictArgs;
 pub use demand::DemandArgs;
 pub use enforce::EnforceArgs;

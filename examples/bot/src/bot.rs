@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anchor_client::{ClientError, Program};
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use leasehold::{
+    error::LeaseholdError,
     math::matching::Criteria,
     state::{Lease, Market},
 };
@@ -69,8 +70,6 @@ pub async fn cheapest(program: &Leasehold, order: &Order) -> Result<Option<Offer
     // Accounts are read as with any Anchor program. Boards are zero-copy, up to 1.1 MB: the client reads those.
     let address = address::market(order.market);
     let account: Market = program.account(address).await.context("the market cannot be read")?;
-    ensure!(!account.paused, "market {} is paused", order.market);
-
     let rpc = program.rpc();
     let fetch = Fetch::new(&rpc);
     let market = fetch.market_ref(address).await?;
@@ -82,8 +81,12 @@ pub async fn cheapest(program: &Leasehold, order: &Order) -> Result<Option<Offer
     let criteria = Criteria { max_price: order.max_price, ..quote::ANY };
     let mut cheapest: Option<Offer> = None;
     for board in &boards {
-        // A refusal means that this board has no such machine.
-        let Ok(quote) = quote::quote(&board.view()?, now, &criteria, 1, order.rounds) else { continue };
+        let quote = match quote::quote(&account, &board.view()?, now, &criteria, 1, order.rounds) {
+            Ok(quote) => quote,
+            Err(refusal) if matches!(refusal.error(), Some(LeaseholdError::NotEnoughMachines)) => continue,
+            // Any other refusal concerns the market or the order: it is paused, or the lease would be too long.
+            Err(refusal) => return Err(refusal.into()),
+        };
         if cheapest.as_ref().is_none_or(|offer| quote.deposit < offer.quote.deposit) {
             cheapest = Some(Offer { board: board.board_ref(&market)?, quote });
         }

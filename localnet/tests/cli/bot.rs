@@ -43,6 +43,8 @@ async fn the_bot_says_why_it_cannot_lease() {
     stage.play("cluster/1-lists", "supplier");
     let (ok, text) = run(&stage, "buyer", &["--market", "7", "--max-price", "350000"]);
     assert!(!ok && text.contains("the market cannot be read"), "{text}");
+    let (ok, text) = run(&stage, "buyer", &["--rounds", "10001", "--max-price", "350000"]);
+    assert!(!ok && text.starts_with("error: "), "{text}");
     // The authority has no tokens to pay with.
     let (ok, text) = run(&stage, "authority", &["--max-price", "350000"]);
     assert!(!ok && text.contains("cheapest: slot 0 of board 1"), "{text}");

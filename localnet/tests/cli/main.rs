@@ -78,17 +78,17 @@ async fn a_keeper_registers_bonds_and_leaves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_on_two_boards_is_opened_connected_to_and_ended_as_one() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
-    stage.play("cluster/1-lists", "supplier");
-    stage.play("cluster/2-opens", "buyer");
+    stage.play("group/1-lists", "supplier");
+    stage.play("group/2-opens", "buyer");
     stage.pass(1).await;
     stage.vote(1, &[]).await;
-    stage.play("cluster/3-connects", "buyer");
-    stage.play("cluster/4-ends", "buyer");
+    stage.play("group/3-connects", "buyer");
+    stage.play("group/4-ends", "buyer");
     stage.vote(2, &[]).await;
     stage.pass(1).await;
     stage.close_rounds(&stage.market.board(1)).await;
-    stage.play("cluster/5-settles", "buyer");
-    stage.play("cluster/6-reprices", "supplier");
+    stage.play("group/5-settles", "buyer");
+    stage.play("group/6-reprices", "supplier");
 }
 
 #[tokio::test(flavor = "multi_thread")]

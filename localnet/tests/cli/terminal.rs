@@ -40,7 +40,7 @@ async fn nothing_is_signed_at_a_terminal_before_it_is_confirmed() {
         let mut session = ask(&stage, "supplier register");
         session.exp_string(QUESTION).expect("the question");
         session.send_line(answer).expect("an answer");
-        session.exp_string("not signed: nobody agreed").expect("the reason");
+        session.exp_string("aborted: not confirmed").expect("the reason");
         assert_eq!(code(session), Some(4), "{answer:?}");
     }
     assert!(!registered().await);
@@ -64,7 +64,7 @@ async fn nothing_is_signed_at_a_terminal_before_it_is_confirmed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lease_watch_redraws_until_ctrl_c() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
-    stage.play("cluster/1-lists", "supplier");
+    stage.play("group/1-lists", "supplier");
     let run = |args: &str| {
         let mut command = Command::new(binary("leasehold"));
         let output = command.args(args.split_whitespace()).envs(stage.env("buyer")).output();

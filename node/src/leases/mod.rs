@@ -1,7 +1,8 @@
 //! Which lease runs on each machine of this node, read from the chain.
 //!
 //! [`LeaseWatch`] polls the chain and publishes [`Leases`]. It needs no receipts: whatever serves a machine to its
-//! tenant asks here. What signs receipts asks for [signable](crate::chain) leases, which are fewer.
+//! tenant asks here. What signs receipts asks for the signable leases of module `chain`, which are
+//! fewer.
 
 mod expiry;
 mod metrics;

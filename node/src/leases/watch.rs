@@ -194,7 +194,7 @@ impl Watcher {
         Ok((view, not_serving))
     }
 
-    /// Publishes the leases before the view: [`signable`](crate::chain) relies on this order.
+    /// Publishes the leases before the view: `chain::signable` relies on this order.
     fn publish(&self, view: View) {
         self.metrics.polled(view.now);
         self.metrics.leased(view.leases.count());

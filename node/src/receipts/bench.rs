@@ -85,7 +85,7 @@ pub async fn run(folder: &Path, receipts: u64, clients: u32) -> anyhow::Result<F
 
     let tab = service.store().tab(&key, serial).await?;
     let kept = tab.map_or(0, |tab| tab.seq);
-    ensure!(kept == receipts, "only {kept} of {receipts} receipts were stored");
+    ensure!(kept == receipts, "{kept} receipts were stored instead of {receipts}");
     let (signed, signing) = service.store().signer().spent();
     service.shutdown().await;
     Ok(Figures {

@@ -1,7 +1,7 @@
 //! Signs a receipt for each answer of the inference server and stores it.
 //!
 //! The inference server reports its answers to the API, or the proxy in front of it does. [`crate::leases`] says which
-//! lease an answer belongs to; [`crate::chain`] appends the receipts to the supplier's log and redeems vouchers, both
+//! lease an answer belongs to; module `chain` appends the receipts to the supplier's log and redeems vouchers, both
 //! from [`store::Store`].
 
 mod api;

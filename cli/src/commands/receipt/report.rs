@@ -1,4 +1,4 @@
-//! What is printed of a receipt.
+//! Report on a receipt.
 
 use std::fmt;
 
@@ -7,10 +7,9 @@ use leasehold_client::{
     prove::{Proved, Steps},
     record::Proof,
 };
+use leasehold_operate::amount::decimal;
 use serde::Serialize;
 use solana_pubkey::Pubkey;
-
-use crate::amount::decimal;
 
 /// A receipt, proved or not. Amounts are integer strings of base units.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -18,7 +17,7 @@ pub struct Report {
     /// Id of the inference, in hex.
     pub id: String,
     pub verified: bool,
-    /// Everything that the receipt says; only where it is proved.
+    /// Contents of the receipt, only if it is proved.
     #[serde(flatten)]
     pub found: Option<Found>,
     /// Steps of the chain of proof, up to the one that failed.
@@ -49,7 +48,7 @@ pub struct Found {
 pub struct Machine {
     pub node_key: String,
     pub board: String,
-    /// Number of the board in its market; nothing once the supplier has left.
+    /// Number of the board in its market, `None` once the supplier has left.
     pub board_index: Option<u32>,
     pub slot: u16,
     pub generation: u16,
@@ -60,7 +59,7 @@ pub struct Machine {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Supplier {
     pub account: String,
-    /// Nothing once the supplier has left.
+    /// `None` once the supplier has left.
     pub wallet: Option<String>,
     pub market: Option<String>,
 }
@@ -78,7 +77,7 @@ pub struct Lease {
 pub struct Price {
     /// Base units of the mint.
     pub amount: String,
-    /// Nothing where there is no such mint.
+    /// `None` if there is no such mint.
     pub decimals: Option<u8>,
     /// The amount as people write it; in base units where the decimals are not known.
     pub display: String,

@@ -4,11 +4,11 @@ use leasehold_client::{
     prove::{Context, Proved},
     record::{Proof, Verified},
 };
+use leasehold_operate::format::Format;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 
 use super::{report::Found, *};
-use crate::output::Format;
 
 /// The first receipt of the vectors, signed by its machine.
 fn receipt() -> SignedReceipt {

@@ -1,4 +1,4 @@
-//! What a voucher is to say, and what it then costs: never less than was paid, never more than the deposit.
+//! A voucher before it is signed: never for less than was paid, never for more than the deposit.
 
 use std::{cmp::Ordering, fmt};
 
@@ -7,21 +7,21 @@ use leasehold_client::{
     meter::{VoucherError, VoucherTerms, require_payable, voucher_terms},
     wire::Tab,
 };
-use serde::{Serialize, Serializer};
-
-use crate::{
+use leasehold_operate::{
     amount::{Money, Token},
-    commands::lease::leased::Leased,
     failure::Failure,
     table::labelled,
 };
+use serde::{Serialize, Serializer};
+
+use crate::commands::lease::leased::Leased;
 
 /// A voucher before and after it is signed.
 #[derive(Debug, Serialize)]
 pub struct Draft {
     pub lease: String,
     pub spender: String,
-    /// What the node says; nothing where it was not asked.
+    /// What the node reports, `None` if it was not asked.
     pub tab: Option<Said>,
     /// What is signed for: receipts, their compute units and their price, since the lease began.
     #[serde(serialize_with = "text")]
@@ -36,13 +36,13 @@ pub struct Draft {
     pub left: Money,
     #[serde(skip)]
     terms: VoucherTerms,
-    /// Voucher and signature in base64; nothing where it was not signed.
+    /// Voucher and signature in base64, `None` if it is not signed.
     pub voucher: Option<String>,
-    /// Price of the best voucher that the node has now; nothing where it was given none.
+    /// Price of the best voucher that the node has now, `None` if it was sent none.
     pub best: Option<Money>,
 }
 
-/// A node's tab, which nobody has checked.
+/// A node's tab, unchecked.
 #[derive(Debug, Serialize)]
 pub struct Said {
     #[serde(serialize_with = "text")]
@@ -98,14 +98,16 @@ fn refusal(error: VoucherError, payment: Token) -> Failure {
     let number = |amount| payment.number(amount);
     Failure::Refused(match error {
         VoucherError::Refused(refusal) => return refusal.into(),
-        VoucherError::NoPrice => return Failure::Input("say what is owed, or ask --node".to_owned()),
+        VoucherError::NoPrice => {
+            return Failure::Input("give a PRICE, or pass --node to ask what is owed".to_owned());
+        }
         VoucherError::OtherLease => error.to_string(),
         VoucherError::NothingOwed { price } => {
-            format!("the node has a voucher for all that is owed, {}", number(price))
+            format!("nothing to sign: the node has a voucher for all that is owed, {}", number(price))
         }
         VoucherError::AlreadyPaid { price, paid } => format!(
-            "{} is no more than the {} paid before: vouchers count from the lease's begin, so sign for more, or not \
-             at all",
+            "{} is not more than the {} paid before: a voucher is for the whole lease, so sign for more, or not at \
+             all",
             number(price),
             number(paid)
         ),
@@ -115,7 +117,7 @@ fn refusal(error: VoucherError, payment: Token) -> Failure {
             number(deposit)
         ),
         VoucherError::ExceedsMax { adds, max } => {
-            format!("it would add {}, and --max is {}: pass a larger one", number(adds), number(max))
+            format!("it would add {}, more than --max {}: pass a larger one", number(adds), number(max))
         }
     })
 }
@@ -135,8 +137,8 @@ impl Draft {
     pub fn summary(&self, leased: &Leased, genesis: &str) -> String {
         let said = self.tab.as_ref().map(|said| {
             let Said { seq, units, price, .. } = said;
-            let text = format!("{seq} receipts of {units} compute units, {price}; nobody has checked this");
-            ("The node says:", text)
+            let text = format!("{seq} receipts of {units} compute units, {price}; not checked");
+            ("Node reports:", text)
         });
         let beside = match self.tab.as_ref().map(|said| self.price.amount.cmp(&said.price.amount)) {
             Some(Ordering::Greater) => ", more than the node asks",
@@ -144,14 +146,14 @@ impl Draft {
             Some(Ordering::Equal) | None => "",
         };
         let lines = [
-            ("Cluster:", format!("that of genesis hash {genesis}")),
+            ("Cluster:", format!("genesis hash {genesis}")),
             ("Market:", leased.market.name()),
             ("Lease:", self.lease.clone()),
             ("Spender:", self.spender.clone()),
             ("Paid before:", self.paid.to_string()),
             ("Signed for:", format!("{} since the lease began{beside}", self.price)),
             ("Left then:", format!("{} of the deposit", self.left)),
-            ("At most:", format!("{} (what it adds; it can't be taken back)", self.adds.full())),
+            ("At most:", format!("{} (what it adds, for good)", self.adds.full())),
         ];
         format!("Sign a voucher for {}\n{}", leased.name(), labelled(said.into_iter().chain(lines)))
     }
@@ -163,14 +165,10 @@ impl fmt::Display for Draft {
             (None, _) => write!(f, "Not signed: --dry-run; it would add {}", self.adds),
             (Some(voucher), None) => f.write_str(voucher),
             (Some(_), Some(best)) if best.amount > self.price.amount => {
-                write!(f, "The node says that it keeps a voucher for more, {best}")
+                write!(f, "The node reports a voucher for more, {best}")
             }
             (Some(_), Some(best)) if best.amount < self.price.amount => {
-                write!(
-                    f,
-                    "The node was sent a voucher for {}, and says that its best is for {best}",
-                    self.price
-                )
+                write!(f, "The node was sent a voucher for {}, but reports {best} as its best", self.price)
             }
             (Some(_), Some(_)) => write!(f, "The node has the voucher for {}", self.price),
         }
