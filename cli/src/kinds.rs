@@ -1,23 +1,21 @@
-//! Machines that are leased together, by what they are.
+//! Kinds of machines as they are printed.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet};
 
-use leasehold_client::board::BoardView;
-use serde::Serialize;
-
-use crate::{
+use leasehold_client::search::Kind;
+use leasehold_operate::{
     amount::Money,
-    chain::MarketView,
-    criteria::Country,
+    market::MarketView,
     table::{count, some},
 };
+use serde::Serialize;
 
 /// Lines for so many kinds at most: a screen has room for more than them.
 const MOST_LINES: usize = 8;
 
-/// Machines that are alike.
+/// Machines that are alike, with the market's names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Kind {
+pub struct NamedKind {
     pub machines: usize,
     /// How many of them were down in the last closed round.
     pub down: usize,
@@ -31,50 +29,31 @@ pub struct Kind {
     pub price: Money,
 }
 
-/// What stands in these slots, the cheapest first.
-pub fn kinds(market: &MarketView, board: &BoardView, slots: &[u16]) -> Vec<Kind> {
-    let machines = slots.iter().filter_map(|slot| board.slot(*slot));
-    merged(machines.map(|machine| Kind {
-        machines: 1,
-        down: usize::from(board.was_down(machine)),
-        class: market.class_name(machine.traits.class),
-        class_number: machine.traits.class,
-        gpus: machine.traits.gpus,
-        country: Country(machine.traits.country).to_string(),
-        price: market.payment.money(machine.price),
-    }))
-}
-
-/// Those of several boards together, the cheapest first.
-pub fn merged(kinds: impl IntoIterator<Item = Kind>) -> Vec<Kind> {
-    let mut merged = BTreeMap::<_, Kind>::new();
-    for kind in kinds {
-        let key = (kind.price.amount, kind.class_number, kind.gpus, kind.country.clone());
-        match merged.entry(key) {
-            Entry::Vacant(place) => {
-                place.insert(kind);
-            }
-            Entry::Occupied(mut place) => {
-                let alike = place.get_mut();
-                alike.machines = alike.machines.saturating_add(kind.machines);
-                alike.down = alike.down.saturating_add(kind.down);
-            }
-        }
-    }
-    merged.into_values().collect()
+/// Kinds with the market's names.
+pub fn named(market: &MarketView, kinds: &[Kind]) -> Vec<NamedKind> {
+    let named = |kind: &Kind| NamedKind {
+        machines: kind.machines,
+        down: kind.down,
+        class: market.class_name(kind.class),
+        class_number: kind.class,
+        gpus: kind.gpus,
+        country: kind.country.to_string(),
+        price: market.payment.money(kind.price),
+    };
+    kinds.iter().map(named).collect()
 }
 
 /// How many machines were down in the last closed round.
-pub fn down(kinds: &[Kind]) -> usize {
+pub fn down(kinds: &[NamedKind]) -> usize {
     kinds.iter().map(|kind| kind.down).sum()
 }
 
-fn machines(kinds: &[Kind]) -> usize {
+fn machines(kinds: &[NamedKind]) -> usize {
     kinds.iter().map(|kind| kind.machines).sum()
 }
 
 /// Lines of a summary: one for each kind as far as there is room, and one where machines were down.
-pub fn lines(kinds: &[Kind]) -> Vec<(&'static str, String)> {
+pub fn lines(kinds: &[NamedKind]) -> Vec<(&'static str, String)> {
     let shown = if kinds.len() > MOST_LINES { MOST_LINES.saturating_sub(1) } else { MOST_LINES };
     let (shown, rest) = kinds.split_at_checked(shown).unwrap_or((kinds, &[]));
     let mut lines: Vec<_> = shown.iter().map(|kind| ("Kind:", kind.line())).collect();
@@ -93,7 +72,7 @@ pub fn lines(kinds: &[Kind]) -> Vec<(&'static str, String)> {
 }
 
 /// In one line: "2 H100, 1 RTX 4090 in DE, US".
-pub fn brief(kinds: &[Kind]) -> String {
+pub fn brief(kinds: &[NamedKind]) -> String {
     let mut classes = BTreeMap::new();
     for kind in kinds {
         let (_, machines) = classes.entry(kind.class_number).or_insert((&kind.class, 0usize));
@@ -105,21 +84,21 @@ pub fn brief(kinds: &[Kind]) -> String {
 }
 
 /// Names of classes, each once, in the market's order.
-pub fn classes(kinds: &[Kind]) -> Vec<String> {
+pub fn classes(kinds: &[NamedKind]) -> Vec<String> {
     let classes: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.class_number, &kind.class)).collect();
     classes.into_values().cloned().collect()
 }
 
 /// Letters of countries, each once.
-pub fn countries(kinds: &[Kind]) -> Vec<String> {
+pub fn countries(kinds: &[NamedKind]) -> Vec<String> {
     let countries: BTreeSet<_> = kinds.iter().map(|kind| &kind.country).collect();
     countries.into_iter().cloned().collect()
 }
 
-impl Kind {
+impl NamedKind {
     /// "2 RTX 4090 with 1 GPU in DE at 0.35 an hour each".
     fn line(&self) -> String {
-        let Kind { machines, class, gpus, country, price, .. } = self;
+        let NamedKind { machines, class, gpus, country, price, .. } = self;
         let (gpus, price) = (count((*gpus).into(), "GPU"), price.token.number(price.amount));
         let each = if *machines == 1 { "" } else { " each" };
         format!("{machines} {class} with {gpus} in {country} at {price} an hour{each}")
@@ -128,10 +107,13 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_client::sample::{NEXT_ROUND, change};
+    use leasehold_client::{
+        sample::{NEXT_ROUND, change, priced},
+        search::kinds,
+    };
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::{chain::tests::view, pick::tests::priced};
 
     #[test]
     fn machines_are_told_by_class_gpus_country_and_price() {
@@ -143,7 +125,7 @@ mod tests {
             slots[3].traits.country = 840;
             slots[3].traits.gpus = 2;
         });
-        let found = kinds(&view(), &board.view().unwrap(), &[0, 1, 2, 3]);
+        let found = named(&view(), &kinds(&board.view().unwrap(), &[0, 1, 2, 3]));
         let told = lines(&found);
         let expected = [
             ("Kind:", "2 RTX 4090 with 1 GPU in DE at 0.00036 an hour each"),
@@ -159,8 +141,6 @@ mod tests {
             (&1.into(), &"RTX 4090".into(), &0.into())
         );
         assert_eq!((&json[1]["gpus"], &json[1]["country"]), (&2.into(), &"US".into()));
-        let both = merged(found.iter().chain(&found).cloned());
-        assert_eq!((both.len(), both[0].machines, down(&both)), (3, 4, 2));
     }
 
     #[test]
@@ -168,8 +148,9 @@ mod tests {
         let prices: Vec<_> = (1..=20).collect();
         let board = priced(0, &prices);
         let slots: Vec<_> = (0..20).collect();
-        let told = lines(&kinds(&view(), &board.view().unwrap(), &slots));
+        let named = |slots: &[u16]| named(&view(), &kinds(&board.view().unwrap(), slots));
+        let told = lines(&named(&slots));
         assert_eq!((told.len(), told[7].1.as_str()), (8, "and 13 machines of 13 kinds more"));
-        assert_eq!(lines(&kinds(&view(), &board.view().unwrap(), &slots[..8])).len(), 8);
+        assert_eq!(lines(&named(&slots[..8])).len(), 8);
     }
 }

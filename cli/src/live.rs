@@ -1,4 +1,4 @@
-//! Views that are read anew every few seconds: drawn in place on a terminal, told by changes elsewhere.
+//! Views that poll every few seconds: drawn in place on a terminal, a line for each change elsewhere.
 
 mod layout;
 mod screen;
@@ -7,26 +7,21 @@ use std::{io, time::Duration};
 
 use clap::Args;
 use leasehold_client::fetch::FetchError;
+use leasehold_operate::{failure::Failure, format::Format, output::forgiven, stop, text::shown};
 use serde::Serialize;
 use tokio::time::sleep;
 
 pub use self::layout::{capped, span, with_strips};
 use self::screen::Screen;
-use crate::{
-    failure::Failure,
-    output::{Format, forgiven},
-    stop,
-    text::shown,
-};
 
-/// Readings in a row that fail before watching ends.
+/// Failed polls in a row before watching ends.
 const MOST_FAILURES: u32 = 10;
-/// Seconds between two readings at most while they fail.
+/// Longest backoff between two polls, in seconds.
 const LONGEST_PAUSE: u64 = 60;
 
 #[derive(Args, Clone, Copy, Debug)]
 pub struct LiveArgs {
-    /// Seconds between two readings, at least 1.
+    /// Seconds between two polls, at least 1.
     #[arg(long, value_name = "SECS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     pub interval: u64,
 }
@@ -38,9 +33,9 @@ pub struct Size {
     pub columns: usize,
 }
 
-/// One reading of something that is watched. As JSON it is all there is to know.
+/// One poll of something that is watched.
 pub trait Frame: Serialize {
-    /// What differs where there is something to tell: all but clocks.
+    /// What counts as a change: everything but clocks.
     type Facts: Serialize;
 
     fn facts(&self) -> &Self::Facts;
@@ -51,11 +46,11 @@ pub trait Frame: Serialize {
     /// In one line, for a log.
     fn line(&self) -> String;
 
-    /// Whether nothing comes after it.
+    /// Whether it is the last.
     fn is_last(&self) -> bool;
 }
 
-/// Shows readings until the last one, until Ctrl-C, or until too many in a row fail.
+/// Shows polls until the last one, until Ctrl-C, or until too many in a row fail.
 pub async fn watch<F: Frame>(
     output: Format,
     args: LiveArgs,
@@ -69,10 +64,10 @@ pub async fn watch<F: Frame>(
     }
 }
 
-/// What is told while something is watched.
+/// What is printed while something is watched.
 enum Told<'a, F> {
     Frame(&'a F),
-    /// A reading failed, and is tried again.
+    /// A poll failed and is retried.
     Failed(String),
 }
 
@@ -87,7 +82,7 @@ async fn follow<F: Frame>(
             Ok(frame) => {
                 (seen, failures) = (true, 0);
                 let written = show(Told::Frame(&frame));
-                // Where its reader has gone away, nobody is left to read for.
+                // A closed pipe ends it.
                 if written.is_err() || frame.is_last() {
                     return forgiven(written);
                 }
@@ -98,8 +93,8 @@ async fn follow<F: Frame>(
                     return Err(error);
                 }
                 let secs = pause(interval, failures);
-                let text = shown(&format!("leasehold: {error}; reading again in {}", span(secs)));
-                // Where errors can't be told, what is watched still can.
+                let text = shown(&format!("leasehold: {error}; retry in {}", span(secs)));
+                // Watching goes on if the error can't be printed.
                 let _ = show(Told::Failed(text));
             }
         }
@@ -107,12 +102,12 @@ async fn follow<F: Frame>(
     }
 }
 
-/// Whether the next reading may succeed: the node, and not what was asked for, stood in the way.
+/// Whether a retry may succeed: the RPC node failed, not the request.
 fn is_passing(error: &Failure) -> bool {
     matches!(error, Failure::Chain(FetchError::Rpc(_) | FetchError::Clock))
 }
 
-/// Seconds until the next reading: twice as many for each that failed.
+/// Backoff until the next poll, in seconds: doubles with each failure.
 fn pause(interval: u64, failures: u32) -> u64 {
     let grown = interval.saturating_mul(2u64.saturating_pow(failures));
     grown.min(LONGEST_PAUSE.max(interval))
@@ -166,7 +161,7 @@ pub mod tests {
             match told {
                 Told::Frame(frame) => frames.push(frame.fact),
                 Told::Failed(text) => {
-                    assert!(text.contains("reading again in"), "{text}");
+                    assert!(text.contains("retry in"), "{text}");
                     failures += 1;
                 }
             }

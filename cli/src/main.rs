@@ -2,11 +2,8 @@
 
 use std::process::ExitCode;
 
-use leasehold_cli::{
-    args::{Cli, parse},
-    run, stop,
-    text::tell,
-};
+use leasehold_cli::{args::Cli, run};
+use leasehold_operate::{parse::parse, stop, text::print_stderr};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -14,7 +11,7 @@ async fn main() -> ExitCode {
     match run(parse::<Cli>()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            tell(format!("leasehold: {failure}"));
+            print_stderr(format!("leasehold: {failure}"));
             failure.exit_code()
         }
     }

@@ -185,7 +185,7 @@ fn what_is_missing_is_told_with_what_to_do() {
         ("No devices were found", 0, &["--node-key", KEY], "\"No devices were found\": check the driver"),
         (h100, 0, &["--node-key", KEY], "no class of the market has the name of NVIDIA H100 80GB HBM3"),
         (CARDS, 0, &["--node-key", KEY, "--nvidia-smi", "/no/such/program"], "install NVIDIA's driver, name"),
-        (CARDS, 0, &["--node-key", KEY, "--class", "H100"], "is no class of the market"),
+        (CARDS, 0, &["--node-key", KEY, "--class", "H100"], "unknown class"),
         (CARDS, 0, &["--node-key-file", "/no/such/file"], "check the path"),
         (CARDS, 0, &[], "--node-key"),
     ] {

@@ -76,5 +76,5 @@ fn why_a_node_is_not_reached_is_told_without_the_key_in_its_url() {
 fn an_empty_variable_is_told_and_no_other_cluster_taken_instead() {
     let command = leasehold(&["market", "show", "--market", "1"]).env("LEASEHOLD_URL", "").spawn();
     let (code, told) = ended(command.unwrap());
-    assert!(code == Some(2) && told.contains("unset the variable LEASEHOLD_URL"), "{told}");
+    assert!(code == Some(2) && told.contains("unset LEASEHOLD_URL"), "{told}");
 }

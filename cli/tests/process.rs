@@ -75,7 +75,7 @@ fn a_forged_receipt_ends_with_1_before_anything_is_asked() {
     assert_eq!((&json["verified"], &json["steps"][0]["step"]), (&json!(false), &json!("signature")));
     assert!(json.get("price").is_none(), "nothing that is not proved is told");
     let error = text(&found.stderr);
-    assert!(error.starts_with("leasehold: not proved: the signature is not that of "), "{error}");
+    assert!(error.starts_with("leasehold: not proved: the signature is not by "), "{error}");
     assert_eq!(error.lines().count(), 1);
 }
 
@@ -97,7 +97,7 @@ fn bodies_are_checked_before_anything_is_asked() {
     let with = [&args[..], &["--salt", &salt]].concat();
     let other = leasehold(&with, b"");
     assert_eq!(other.status.code(), Some(1));
-    assert!(text(&other.stderr).contains("the request is another"), "{}", text(&other.stderr));
+    assert!(text(&other.stderr).contains("the request is not the one"), "{}", text(&other.stderr));
     file("request", b"request 0");
     let same = leasehold(&with, b"");
     assert_eq!(same.status.code(), Some(2), "then the RPC node is asked: {}", text(&same.stderr));
@@ -109,7 +109,7 @@ fn wrong_use_and_what_cannot_be_read_end_with_2() {
     let (nobody, id) = (closed(), "00".repeat(32));
     for (args, input, expected) in [
         (vec!["receipt", "verify", "-"], &b""[..], "--archive"),
-        (vec!["receipt", "verify", "-", "--archive", &nobody], b"hello", "- is no receipt"),
+        (vec!["receipt", "verify", "-", "--archive", &nobody], b"hello", "- is not a receipt"),
         (vec!["receipt", "verify", "/no/such/file", "--archive", &nobody], b"", "check the path"),
         (vec!["receipt", "find", &id, "--archive", &nobody], b"", "can't be reached"),
         (vec!["receipt", "find", "1", "--archive", &nobody], b"", "give 64 hex digits"),
@@ -129,7 +129,7 @@ fn an_archive_may_say_anything() {
     for (response, code, expected) in [
         (unknown, 1, "not proved: the archive knows no receipt abab"),
         (broken, 2, "the archive refused with status 500 Internal Server Error (disk[31m full)"),
-        (http("200 OK", "{}"), 2, "the archive's answer is no proof"),
+        (http("200 OK", "{}"), 2, "the archive's answer is not a proof"),
         (http("200 OK", &" ".repeat(2 << 20)), 2, "more than 1 MiB"),
         (b"SSH-2.0-OpenSSH\r\n".to_vec(), 2, "can't be reached"),
     ] {
@@ -234,7 +234,7 @@ fn a_list_of_machines_is_read_before_anything_is_asked() {
 fn help_tells_the_exit_codes() {
     let help = leasehold(&["--help"], b"");
     assert!(help.status.success());
-    for code in ["1 not proved", "3 the program", "4 nobody agreed", "5 sent"] {
+    for code in ["1 the receipt is not proved", "3 refused", "4 not confirmed", "5 sent"] {
         assert!(text(&help.stdout).contains(code), "{code}: {}", text(&help.stdout));
     }
     assert_eq!(leasehold(&[], b"").status.code(), Some(2));

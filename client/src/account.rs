@@ -1,4 +1,4 @@
-//! Decoding of the program's accounts, from whatever source their bytes came.
+//! Decodes the program's accounts from bytes.
 
 use anchor_lang::{AccountDeserialize, Discriminator};
 use leasehold::state::{Board, ComputeLog, Demand, Keeper, Lease, Market, Supplier};
@@ -6,22 +6,24 @@ use solana_pubkey::Pubkey;
 
 use crate::{board::BoardData, record::LogData};
 
-/// Why bytes are not the account they were taken for.
+/// Why bytes could not be decoded as an account.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error("the account belongs to program {owner}, not to Leasehold: check the address and the cluster")]
     Owner { owner: Pubkey },
     #[error("the account is not a {expected}: check the address")]
     Kind { expected: &'static str },
-    #[error("the {kind} has layout version {version}, this client knows {known}: update the client")]
+    #[error(
+        "the {kind} has layout version {version}, and this client knows version {known}: update the client"
+    )]
     Version { kind: &'static str, version: u8, known: u8 },
-    #[error("the {kind}'s account is damaged or cut short")]
+    #[error("the {kind}'s account is malformed or cut short: read it again")]
     Malformed { kind: &'static str },
 }
 
-/// Kinds of account that are read whole and decoded by value.
+/// Accounts that are decoded by value.
 pub trait Stored: AccountDeserialize + Discriminator {
-    /// What a sentence calls it.
+    /// Name in sentences.
     const KIND: &'static str;
     /// The layout version this client knows.
     const VERSION: u8;
@@ -73,7 +75,7 @@ pub enum Account {
 }
 
 impl Account {
-    /// Decodes an account by what it says it is.
+    /// Decodes an account according to its discriminator.
     pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
         let is = |discriminator: &[u8]| data.starts_with(discriminator);
         if is(Market::DISCRIMINATOR) {
@@ -109,7 +111,7 @@ mod tests {
     use crate::sample::snapshot;
 
     #[test]
-    fn an_account_is_decoded_as_what_it_says_it_is() {
+    fn an_account_is_decoded_by_its_discriminator() {
         let mut snapshot = snapshot();
         let data = |account: &dyn Fn(&mut Vec<u8>)| {
             let mut data = Vec::new();

@@ -1,6 +1,6 @@
-//! Where the program keeps its accounts.
+//! Addresses of the program's accounts.
 //!
-//! Every function searches for the canonical bump and costs some microseconds: keep what you need often.
+//! Every function searches for the canonical bump, which costs some microseconds: keep addresses that are needed often.
 
 use leasehold::constants::{
     BOARD_SEED, DEMAND_SEED, KEEPER_SEED, LEASE_SEED, LOG_SEED, MARKET_SEED, PAYMENT_VAULT_SEED,
@@ -12,7 +12,7 @@ fn find(seeds: &[&[u8]]) -> Pubkey {
     Pubkey::find_program_address(seeds, &leasehold::ID).0
 }
 
-/// The market with that number.
+/// A market by its number.
 pub fn market(id: u64) -> Pubkey {
     find(&[MARKET_SEED, &id.to_le_bytes()])
 }
@@ -47,22 +47,22 @@ pub fn lease(board: &Pubkey, serial: u64) -> Pubkey {
     find(&[LEASE_SEED, board.as_ref(), &serial.to_le_bytes()])
 }
 
-/// Log of what the machines of a supplier's account compute.
+/// Compute log of a supplier, by the address of its account.
 pub fn log(supplier: &Pubkey) -> Pubkey {
     find(&[LOG_SEED, supplier.as_ref()])
 }
 
-/// Demand to see the receipt with that id in the log.
+/// Demand to show the receipt with that id in the log.
 pub fn demand(id: &[u8; 32]) -> Pubkey {
     find(&[DEMAND_SEED, id])
 }
 
-/// What the program signs its events with.
+/// Signer of the program's events.
 pub fn event_authority() -> Pubkey {
     find(&[b"__event_authority"])
 }
 
-/// A wallet's associated token account: the only place where somebody else's claim is paid to.
+/// A wallet's associated token account: the only account that a claim made by another wallet is paid to.
 pub fn token_account(owner: &Pubkey, mint: &Pubkey, token_program: &Pubkey) -> Pubkey {
     anchor_spl::associated_token::get_associated_token_address_with_program_id(owner, mint, token_program)
 }

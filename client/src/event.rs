@@ -1,17 +1,23 @@
-//! Events, as `emit_cpi!` writes them: the data of an instruction by which the program calls itself.
+//! Events of the program, decoded and as sentences.
+//!
+//! The program emits an event as the data of an instruction by which it calls itself (`emit_cpi!`), so no limit on logs
+//! cuts it off. State is authoritative, with one exception: a compute log's account holds peaks and sums only, and
+//! archives and nodes rebuild its batches from `BatchesAppended` (module `history`).
 
 use std::fmt;
 
 use anchor_lang::{AnchorDeserialize, AnchorSerialize, Discriminator, event::EVENT_IX_TAG_LE};
 use leasehold::events::*;
-use solana_pubkey::Pubkey;
-use solana_transaction_status_client_types::{
-    UiInnerInstructions, UiInstruction, UiTransactionStatusMeta, option_serializer::OptionSerializer,
-};
+
+#[cfg(feature = "rpc")]
+pub use self::transaction::of_transaction;
+
+#[cfg(feature = "rpc")]
+mod transaction;
 
 macro_rules! events {
     ($($event:ident)*) => {
-        /// What the program reported.
+        /// An event of the program.
         pub enum Event {
             $($event($event),)*
         }
@@ -44,8 +50,8 @@ macro_rules! events {
             }
         })*
 
-        /// The event that an inner instruction of this program carries, from the instruction's data. Nothing,
-        /// where it is another instruction, or an event that this client doesn't know.
+        /// Decodes the event that an inner instruction of this program carries, from the instruction's data. `None`
+        /// if it is another instruction, or an event that this client doesn't know.
         pub fn decode(data: &[u8]) -> Option<Event> {
             let data = data.strip_prefix(EVENT_IX_TAG_LE)?;
             $(if let Some(fields) = data.strip_prefix($event::DISCRIMINATOR) {
@@ -76,7 +82,7 @@ impl fmt::Debug for Event {
     }
 }
 
-/// What happened, in one sentence with amounts in base units.
+/// The event in one sentence, with amounts in base units.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -110,16 +116,24 @@ impl fmt::Display for Event {
                 )
             }
             Event::LeaseExtended(e) => {
-                write!(f, "lease {} runs until round {} for a further {}", e.lease, e.until, e.deposit)
+                write!(
+                    f,
+                    "lease {} was extended to round {} for a further {}",
+                    e.lease,
+                    e.until.saturating_sub(1),
+                    e.deposit
+                )
             }
             Event::LeaseCancelled(e) => write!(
                 f,
-                "lease {} ends early, before round {}; {} seconds more are owed",
-                e.lease, e.until, e.cancel_secs
+                "lease {} ends early, with round {}; each machine is owed {} seconds more",
+                e.lease,
+                e.until.saturating_sub(1),
+                e.cancel_secs
             ),
             Event::NodeReplaced(e) => write!(
                 f,
-                "slot {} took the place of slot {} in lease {}: paid {}, slashed {}, deposited {}",
+                "slot {} replaced slot {} in lease {}: paid {}, slashed {}, deposited {}",
                 e.new_slot, e.old_slot, e.lease, e.paid, e.slashed, e.deposit
             ),
             Event::LeaseSettled(e) => write!(
@@ -143,13 +157,13 @@ impl fmt::Display for Event {
                 let batches = e.headers.len();
                 write!(
                     f,
-                    "{batches} batches of {receipts} receipts came to log {} from place {} on, to be had at {}",
+                    "{batches} batches with {receipts} receipts were appended to log {} from index {} on; source: {}",
                     e.log, e.first, e.source
                 )
             }
             Event::ReceiptDemanded(e) => write!(
                 f,
-                "receipt {} of slot {} in lease {} is to be shown in the log before round {}",
+                "receipt {} of slot {} in lease {} must be shown in the log before round {}",
                 hex::encode(e.receipt),
                 e.slot,
                 e.lease,
@@ -160,7 +174,7 @@ impl fmt::Display for Event {
             }
             Event::MachineConvicted(e) => write!(
                 f,
-                "slot {} in lease {} was convicted over receipt {} and lost {} of stake",
+                "the machine in slot {} of lease {} was convicted over receipt {} and lost {} of stake",
                 e.slot,
                 e.lease,
                 hex::encode(e.receipt),
@@ -168,24 +182,6 @@ impl fmt::Display for Event {
             ),
         }
     }
-}
-
-/// Events of a transaction, in the order they happened. `accounts` are the transaction's, static and loaded
-/// ones, in order: another program's data never passes for an event.
-pub fn of_transaction(meta: &UiTransactionStatusMeta, accounts: &[Pubkey]) -> Vec<Event> {
-    let OptionSerializer::Some(inner) = &meta.inner_instructions else {
-        return Vec::new();
-    };
-    inner
-        .iter()
-        .flat_map(|UiInnerInstructions { instructions, .. }| instructions)
-        .filter_map(|instruction| match instruction {
-            UiInstruction::Compiled(compiled) => Some(compiled),
-            UiInstruction::Parsed(_) => None,
-        })
-        .filter(|compiled| accounts.get(usize::from(compiled.program_id_index)) == Some(&leasehold::ID))
-        .filter_map(|compiled| decode(&bs58::decode(&compiled.data).into_vec().ok()?))
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which slots new machines go to, and how many machines one transaction lists, reprices or retires.
+//! Assigns slots to new machines, and splits listing, repricing, forfeiting and retiring into transactions.
 
 use leasehold::{
     constants::MAX_SLOTS,
@@ -10,28 +10,33 @@ use solana_pubkey::Pubkey;
 
 use crate::{board::BoardView, instruction, market::BoardRef, packet};
 
-/// Accounts that the network lets an instruction name, each as often as it does.
+/// Accounts that an instruction may name, repetitions included.
 const MAX_ACCOUNTS: usize = 255;
 
 /// Why machines cannot be listed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListingError {
-    #[error("the board has room for {room} machines, not for {asked}: list the rest on another board")]
+    #[error(
+        "the board has room for {room} machines, and {asked} are to be listed: list the rest on another board"
+    )]
     NoRoom { room: usize, asked: usize },
 }
 
-/// Where a machine goes.
+/// Slot for a new machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// A vacant slot to use again, or none for one that is added at the end.
+    /// A vacant slot to reuse; `None` adds a slot at the board's end.
     pub slot: Option<u16>,
-    /// Account of the former supplier, whom the slot's rent is owed to; nothing for a slot that is new or
-    /// the supplier's own.
+    /// Account of the former supplier, which is owed the slot's rent; `None` for a new slot or one that the supplier
+    /// left itself.
     pub former: Option<Pubkey>,
 }
 
-/// Slots for new machines of a supplier: first those it left itself, which cost no rent, then those that
-/// others left, then new ones at the end.
+/// Slots for new machines of a supplier: first those it left itself, which cost no rent, then those that other
+/// suppliers left, then new ones at the end.
+///
+/// # Errors
+/// [`ListingError::NoRoom`].
 pub fn places(board: &BoardView, supplier: &Pubkey, count: usize) -> Result<Vec<Place>, ListingError> {
     let (own, others): (Vec<_>, Vec<_>) = board.vacant().partition(|(_, slot)| slot.supplier == *supplier);
     let own = own.into_iter().map(|(slot, _)| Place { slot: Some(slot), former: None });
@@ -45,11 +50,13 @@ pub fn places(board: &BoardView, supplier: &Pubkey, count: usize) -> Result<Vec<
     Ok(places)
 }
 
-/// Instructions that list machines, wherever they say they go: each fits in a transaction. They can be sent in
-/// any order, and at once: each vacant slot is named by one of them alone and stays where it is while the board
-/// grows, and new slots are added at whatever end the board has by then, for the same bonds and rent. Which new
-/// slot a machine gets depends on the order. Where somebody else takes a vacant slot first, read the board again
-/// and plan anew.
+/// Instructions that list machines in the slots of [`places`], whatever slots the machines name; each fits in a
+/// transaction. They can be sent concurrently and in any order: only one of them names a vacant slot, and new slots are
+/// added at the board's current end for the same bonds and rent. Which new slot a machine gets depends on the order. If
+/// another supplier takes a vacant slot first, read the board again and plan again.
+///
+/// # Errors
+/// [`ListingError::NoRoom`].
 pub fn list(
     board: &BoardRef,
     view: &BoardView,
@@ -70,7 +77,7 @@ pub fn list(
     }))
 }
 
-/// Machines that one transaction lists in new slots, paid by their supplier.
+/// Machines that one transaction can list in new slots, if the supplier pays for it.
 pub fn max_machines_per_transaction(board: &BoardRef, authority: Pubkey) -> usize {
     let machine = Machine {
         slot: None,
@@ -84,35 +91,34 @@ pub fn max_machines_per_transaction(board: &BoardRef, authority: Pubkey) -> usiz
     })
 }
 
-/// Instructions that reprice machines, each of which fits in a transaction. They can be sent in any order, and
-/// at once, where no machine is named twice: each changes its own machines, and what they take from the free
-/// stake is a sum.
+/// Instructions that reprice machines; each fits in a transaction. They can be sent concurrently and in any order if no
+/// machine is named twice: each changes its own machines, and the stake they take adds up.
 pub fn reprice(board: &BoardRef, authority: Pubkey, offers: &[Offer]) -> Vec<Instruction> {
     packet::batches(&authority, offers, |batch| {
         instruction::reprice_machines(board, authority, batch.to_vec())
     })
 }
 
-/// Instructions that take a supplier's machines out of the leases that they serve, each of which fits in a
-/// transaction. They can be sent in any order, and at once: each changes its own machines and nothing else.
+/// Instructions that take a supplier's machines out of their leases; each fits in a transaction. They can be sent
+/// concurrently and in any order: each changes its own machines only.
 pub fn forfeit(board: &BoardRef, authority: Pubkey, machines: &[u16]) -> Vec<Instruction> {
     packet::batches(&authority, machines, |batch| {
         instruction::forfeit_machines(board, authority, batch.to_vec())
     })
 }
 
-/// Instructions that take machines of a supplier off the board, each of which fits in a transaction. They can be
-/// sent in any order, and at once: only vacant slots are cut off the board's end, never one that another of them
-/// names, and the last to take effect cuts off all that can be. That one may use more compute units than it did
-/// where it was simulated before the others: the sender signs it anew.
+/// Instructions that retire machines of a supplier; each fits in a transaction. They can be sent concurrently and in any
+/// order: only vacant slots are cut off the board's end, never one that another of them names, and the last one to take
+/// effect cuts off all it can. It may need more compute units than its simulation before the others took effect: the
+/// sender signs it again then.
 pub fn retire(board: &BoardRef, signer: Pubkey, supplier: Pubkey, machines: &[u16]) -> Vec<Instruction> {
     packet::batches(&signer, machines, |batch| {
         instruction::retire_machines(board, signer, supplier, batch.to_vec())
     })
 }
 
-/// Instructions that cut every vacant slot off the end of the board, each of which fits in a transaction
-/// that `payer` pays. To be sent one after the other.
+/// Instructions that cut all vacant slots off the board's end; each fits in a transaction that `payer` pays. Send them
+/// one after the other.
 pub fn trim(board: &BoardRef, view: &BoardView, payer: Pubkey) -> Vec<Instruction> {
     let vacant = view.slots.iter().rev().take_while(|slot| slot.is(SlotState::Vacant));
     let suppliers: Vec<_> = vacant.map(|slot| slot.supplier).collect();
@@ -130,8 +136,8 @@ mod tests {
     use super::*;
     use crate::{
         board::BoardData,
+        packet::PACKET_BYTES,
         sample::{self, board_data, wallet},
-        sender::PACKET_BYTES,
     };
 
     /// Slots 0 and 2 were left by supplier 0, slot 1 by supplier 1, slot 3 is listed, slot 4 left by 1.
@@ -159,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_board_holds_are_refused_with_its_room() {
+    fn machines_without_room_are_refused_with_the_room_left() {
         let data = board();
         let refused = places(&data.view().unwrap(), &Pubkey::default(), MAX_SLOTS).unwrap_err();
         assert_eq!(refused, ListingError::NoRoom { room: MAX_SLOTS - 1, asked: MAX_SLOTS });
     }
 
     #[test]
-    fn instructions_name_slots_in_order_and_former_suppliers_beside_them() {
+    fn instructions_name_slots_and_former_suppliers_in_the_same_order() {
         let data = board();
         let board = sample::market().board(0);
         let machine = Machine {
@@ -195,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_in_one_transaction_is_measured() {
+    fn one_transaction_lists_12_machines() {
         let board = sample::market().board(0);
         let most = max_machines_per_transaction(&board, wallet(0));
         // 67 bytes a machine in a new slot, besides those for signature, keys and budget.

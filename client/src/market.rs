@@ -1,18 +1,18 @@
-//! Which market and which board is meant: what every instruction builder asks for.
+//! References to a market and a board, as instruction builders take them.
 
 use leasehold::state::Market;
 use solana_pubkey::Pubkey;
 
 use crate::address;
 
-/// A market, with all that instructions need to know of it.
+/// A market, with all that instructions need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarketRef {
     pub address: Pubkey,
     pub id: u64,
     pub payment_mint: Pubkey,
     pub stake_mint: Pubkey,
-    /// Token programs the mints belong to; the market's account doesn't say, the mints' owners do.
+    /// Token programs of the mints: the owners of the mints' accounts.
     pub payment_token_program: Pubkey,
     pub stake_token_program: Pubkey,
 }
@@ -30,12 +30,12 @@ impl MarketRef {
         }
     }
 
-    /// The same market, whose mints belong to these token programs.
+    /// The same market with these token programs for its mints.
     pub fn with_token_programs(self, payment: Pubkey, stake: Pubkey) -> Self {
         MarketRef { payment_token_program: payment, stake_token_program: stake, ..self }
     }
 
-    /// The market of an account that was read, whose mints belong to these token programs.
+    /// The market of a decoded account, with these token programs for its mints.
     pub fn of(
         address: Pubkey,
         market: &Market,
@@ -57,7 +57,7 @@ impl MarketRef {
         BoardRef { address: address::board(&self.address, index), index, market: *self }
     }
 
-    /// The board that would be created next, going by the market's account.
+    /// The board that `create_board` creates next, according to the market's account.
     pub fn next_board(&self, market: &Market) -> BoardRef {
         self.board(market.next_board)
     }
@@ -76,18 +76,18 @@ impl MarketRef {
         address::keeper(&self.address, authority)
     }
 
-    /// A wallet's associated account for payments.
+    /// A wallet's associated token account for payments.
     pub fn payment_account(&self, owner: &Pubkey) -> Pubkey {
         address::token_account(owner, &self.payment_mint, &self.payment_token_program)
     }
 
-    /// A wallet's associated account for stake.
+    /// A wallet's associated token account for stake.
     pub fn stake_account(&self, owner: &Pubkey) -> Pubkey {
         address::token_account(owner, &self.stake_mint, &self.stake_token_program)
     }
 }
 
-/// A board, with all that instructions need to know of it.
+/// A board, with all that instructions need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoardRef {
     pub address: Pubkey,

@@ -1,9 +1,9 @@
-//! Addresses that strangers choose: which of them lead to the internet.
+//! Classifies IP addresses that other parties choose.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is of a network that the registry of RFC 6890 lists as reachable from everywhere, and not one
-/// of the examples in documents. IPv4 addresses mapped into IPv6 count as what they are.
+/// True if an address is globally reachable according to the registry of RFC 6890 and not reserved for documentation.
+/// IPv4 addresses mapped into IPv6 are judged as IPv4.
 pub fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -11,7 +11,7 @@ pub fn is_public(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether an address is kept for examples in documents: it leads nowhere.
+/// True if an address is reserved for documentation.
 pub fn is_documentation(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(v4) => v4.is_documentation(),
@@ -31,8 +31,8 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
     !(local || is_documentation(ip.into()) || shared || benchmark || protocol || a >= 224)
 }
 
-/// Global unicast, 2000::/3, without documentation, 6to4 and Teredo, which lead to IPv4 addresses that would have to
-/// be judged themselves.
+/// Global unicast, 2000::/3, without documentation, 6to4 and Teredo: the last two embed IPv4 addresses that may be
+/// private.
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [first, second, ..] = ip.segments();
     let carries_v4 = first == 0x2002 || (first == 0x2001 && second == 0);
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_everybody_reaches_is_public() {
+    fn only_globally_reachable_addresses_are_public() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         for public in
             ["1.1.1.1", "198.20.0.1", "100.128.0.1", "223.255.255.255", "2606:4700::1", "::ffff:1.1.1.1"]

@@ -1,15 +1,38 @@
-//! How much fits in a transaction, measured by serialising one.
+//! Transactions and the packet they must fit in: messages, and their length measured by serialising them.
 
 use solana_compute_budget_interface::ComputeBudgetInstruction;
+use solana_hash::Hash;
 use solana_instruction::Instruction;
-use solana_message::Message;
+use solana_message::{AddressLookupTableAccount, CompileError, Message, VersionedMessage, v0};
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
-use crate::sender::{MAX_UNITS, PACKET_BYTES};
+/// Bytes of the largest transaction the network carries.
+pub const PACKET_BYTES: usize = 1_232;
 
-/// Bytes of a transaction with these instructions, limit and price of compute units included. So
-/// [`crate::sender::Sender`] sends it where a packet has room for that; it leaves out what has none.
+/// The most compute units a transaction may request.
+pub const MAX_UNITS: u32 = 1_400_000;
+
+/// Message with these instructions: a legacy one without lookup tables, else one of version 0.
+///
+/// # Errors
+/// [`CompileError`] if the instructions name more accounts than a message of version 0 can.
+pub fn message(
+    payer: &Pubkey,
+    instructions: &[Instruction],
+    lookup_tables: &[AddressLookupTableAccount],
+    blockhash: Hash,
+) -> Result<VersionedMessage, CompileError> {
+    if lookup_tables.is_empty() {
+        let message = Message::new_with_blockhash(instructions, Some(payer), &blockhash);
+        return Ok(VersionedMessage::Legacy(message));
+    }
+    v0::Message::try_compile(payer, instructions, lookup_tables, blockhash).map(VersionedMessage::V0)
+}
+
+/// Bytes of a legacy transaction with these instructions, limit and price of compute units included.
+///
+/// The sender sends it like this if a packet has room for it, and leaves out price and limit if not.
 pub fn len(payer: &Pubkey, instructions: &[Instruction]) -> usize {
     let mut all = instructions.to_vec();
     all.push(ComputeBudgetInstruction::set_compute_unit_limit(MAX_UNITS));
@@ -17,19 +40,31 @@ pub fn len(payer: &Pubkey, instructions: &[Instruction]) -> usize {
     bare_len(payer, &all)
 }
 
-/// Bytes of a transaction with these instructions and nothing else.
+/// Bytes of a legacy transaction with these instructions and nothing else.
 pub fn bare_len(payer: &Pubkey, instructions: &[Instruction]) -> usize {
-    let message = Message::new(instructions, Some(payer));
-    signed_len(message.header.num_required_signatures.into(), &message.serialize())
+    message_len(&VersionedMessage::Legacy(Message::new(instructions, Some(payer))))
 }
 
-/// Bytes of a transaction with so many signatures and this message.
-pub(crate) fn signed_len(signatures: usize, message: &[u8]) -> usize {
+/// Bytes of a transaction with these instructions and nothing else, shortened by lookup tables if there are any.
+///
+/// # Errors
+/// As [`message`].
+pub fn len_with_tables(
+    payer: &Pubkey,
+    instructions: &[Instruction],
+    lookup_tables: &[AddressLookupTableAccount],
+) -> Result<usize, CompileError> {
+    Ok(message_len(&message(payer, instructions, lookup_tables, Hash::default())?))
+}
+
+/// Bytes of a transaction with this message and its signatures.
+pub fn message_len(message: &VersionedMessage) -> usize {
+    let signatures = usize::from(message.header().num_required_signatures);
     // The number of signatures takes one byte up to 127 of them.
-    1 + signatures * size_of::<Signature>() + message.len()
+    1 + signatures * size_of::<Signature>() + message.serialize().len()
 }
 
-/// How many of the first `items` fit in one transaction whose instruction `build` makes of them.
+/// How many of the first `items` fit in one legacy transaction with the instruction that `build` makes of them.
 pub fn most<T>(payer: &Pubkey, items: &[T], build: impl Fn(&[T]) -> Instruction) -> usize {
     // An upper bound: no item takes less than a byte.
     let items = &items[..items.len().min(PACKET_BYTES)];
@@ -41,8 +76,8 @@ pub fn most<T>(payer: &Pubkey, items: &[T], build: impl Fn(&[T]) -> Instruction)
     fits
 }
 
-/// One instruction for each batch of items, as many in each as fit. An item that doesn't fit by itself has a
-/// batch by itself, which the sender refuses.
+/// Splits items into batches, as many in each as fit in a transaction, and builds one instruction per batch. An item
+/// that doesn't fit by itself becomes a batch of its own, which the sender refuses.
 pub fn batches<T>(payer: &Pubkey, items: &[T], build: impl Fn(&[T]) -> Instruction) -> Vec<Instruction> {
     let mut rest = items;
     let mut instructions = Vec::new();
@@ -56,6 +91,8 @@ pub fn batches<T>(payer: &Pubkey, items: &[T], build: impl Fn(&[T]) -> Instructi
 
 #[cfg(test)]
 mod tests {
+    use solana_instruction::AccountMeta;
+
     use super::*;
     use crate::{instruction, listing, sample};
 
@@ -92,5 +129,37 @@ mod tests {
         let vote = instruction::submit_round(&board, sample::wallet(0), 14, 0, [0; 32], vec![0xff; 768]);
         let bytes = len(&sample::wallet(0), &[vote]);
         assert!(bytes <= PACKET_BYTES, "{bytes}");
+    }
+
+    /// An instruction that names `accounts` accounts, and a table of all of them.
+    fn named(accounts: u8) -> (Instruction, AddressLookupTableAccount) {
+        let addresses: Vec<_> = (0..accounts).map(|byte| Pubkey::new_from_array([byte + 1; 32])).collect();
+        let metas = addresses.iter().map(|address| AccountMeta::new(*address, false)).collect();
+        let instruction = Instruction { program_id: leasehold::ID, accounts: metas, data: vec![7; 8] };
+        (instruction, AddressLookupTableAccount { key: Pubkey::new_from_array([200; 32]), addresses })
+    }
+
+    #[test]
+    fn a_lookup_table_shortens_a_message_by_31_bytes_per_account() {
+        let payer = sample::wallet(0);
+        let (instruction, table) = named(40);
+        let instructions = [instruction];
+        assert!(bare_len(&payer, &instructions) > PACKET_BYTES);
+        let short = len_with_tables(&payer, &instructions, core::slice::from_ref(&table)).unwrap();
+        assert!(short <= PACKET_BYTES, "{short}");
+        // The version takes a byte; the list of tables one, the table's address 32, and the counts of its writable
+        // and readonly accounts one each.
+        assert_eq!(bare_len(&payer, &instructions) - short, 40 * 31 - 1 - 1 - 32 - 2);
+        let message = message(&payer, &instructions, &[table], Hash::default()).unwrap();
+        let VersionedMessage::V0(message) = message else { panic!("{message:?}") };
+        assert_eq!(message.account_keys, [payer, leasehold::ID], "signers and programs are never looked up");
+        assert_eq!(message.address_table_lookups[0].writable_indexes, (0..40).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn a_message_without_lookup_tables_is_a_legacy_one() {
+        let (instruction, _) = named(3);
+        let message = message(&sample::wallet(0), &[instruction], &[], Hash::default()).unwrap();
+        assert!(matches!(message, VersionedMessage::Legacy(_)));
     }
 }

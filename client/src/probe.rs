@@ -17,7 +17,7 @@
 //! | 160 | 32 | seed, random, drawn by the keeper for this challenge alone |
 //! | 192 | 64 | keeper's ed25519 signature over bytes 0..192 |
 //!
-//! An answer, [`PONG_LEN`] = 112 bytes, so it is always shorter than what it answers:
+//! An answer, [`PONG_LEN`] = 112 bytes, always shorter than its challenge:
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -25,19 +25,18 @@
 //! | 16 | 32 | sha256 of bytes 0..192 of the challenge |
 //! | 48 | 64 | machine's ed25519 signature over `LEASEHOLD:PONG:1` and bytes 16..192 of the challenge |
 //!
-//! What a keeper keeps, [`SIGNED_PONG_LEN`] = 256 bytes: bytes 0..192 of the challenge, then the
+//! An answer as a keeper stores it, [`SIGNED_PONG_LEN`] = 256 bytes: bytes 0..192 of the challenge, then the
 //! machine's signature. Its leaf in the tree behind `pong_root` is `sha256(0x00 | those 256 bytes)`;
-//! slot, generation and round stand in it at the offsets above. See [`tree`] for the tree.
+//! slot, generation and round are at the offsets above. See [`tree`] for the tree.
 //!
-//! The answer is bound to program, market, board, slot, generation, round, keeper and seed, so a replay
-//! gives nobody anything: a challenge sent twice has one and the same answer (ed25519 signatures are
-//! deterministic), and that answer serves only the keeper it names, in the round it names. A machine
-//! therefore has nothing to remember. A challenge cannot pass for a Solana transaction signed by the
-//! keeper: its first bytes would announce 76 signatures and 83 account keys in 176 bytes.
+//! The answer is bound to program, market, board, slot, generation, round, keeper and seed, so replays are useless: a
+//! challenge sent twice has the same answer (ed25519 signatures are deterministic), and that answer serves only the
+//! keeper it names in the round it names. A machine keeps no state. A challenge is no valid Solana transaction signed by
+//! the keeper: its first bytes would announce 76 signatures and 83 account keys in 176 bytes.
 //!
 //! Signatures are verified strictly (no points of small order, canonical encodings), as Solana's ed25519
-//! program does. Batch verification is not used: it accepts signatures that strict verification refuses,
-//! with which a machine could make a keeper set a bit that it cannot prove later.
+//! program does. Batch verification is not used: it accepts signatures that strict verification refuses, so a machine
+//! could make a keeper set a bit that the keeper cannot prove later.
 
 mod pong;
 #[cfg(test)]
@@ -60,7 +59,7 @@ pub const PONG_TAG: &[u8; TAG_LEN] = b"LEASEHOLD:PONG:1";
 pub const CHALLENGE_LEN: usize = BODY_LEN + 64;
 /// Bytes of an answer datagram.
 pub const PONG_LEN: usize = TAG_LEN + 32 + 64;
-/// Bytes of a kept answer: the challenge without its signature, then the machine's signature.
+/// Bytes of a stored answer: the challenge without its signature, then the machine's signature.
 pub const SIGNED_PONG_LEN: usize = BODY_LEN + 64;
 
 const TAG_LEN: usize = 16;
@@ -72,9 +71,9 @@ const _: () = assert!(PONG_LEN <= CHALLENGE_LEN);
 /// Why bytes are not a valid challenge or answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    #[error("a datagram of {got} bytes where the protocol has {expected}")]
+    #[error("the datagram has {got} bytes instead of {expected}")]
     Length { expected: usize, got: usize },
-    #[error("the datagram does not begin with the tag of a message of this version")]
+    #[error("the datagram does not begin with the tag of this version")]
     Tag,
     #[error("reserved bytes are not zero")]
     Reserved,
@@ -84,11 +83,11 @@ pub enum ProbeError {
     OtherChallenge,
     #[error("the public key is not a valid ed25519 key")]
     PublicKey,
-    #[error("the signature does not verify under the key it should be by")]
+    #[error("the signature is not by the expected key")]
     Signature,
 }
 
-/// What a keeper asks of one machine in one round. The fields are those of the byte table.
+/// A keeper's challenge to one machine in one round. The fields are those of the byte table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     pub program: Pubkey,
@@ -96,13 +95,13 @@ pub struct Challenge {
     pub board: Pubkey,
     /// Index of the machine on its board.
     pub slot: u32,
-    /// Generation of the slot; another one is another machine.
+    /// Generation of the slot; a later generation is another machine.
     pub generation: u16,
     /// Unix time divided by the board's `round_secs`.
     pub round: u32,
     /// ed25519 public key of the keeper that signs the challenge.
     pub keeper: Pubkey,
-    /// 32 random bytes, so that nothing can be signed ahead of the challenge.
+    /// 32 random bytes, so that no answer can be signed in advance.
     pub seed: [u8; 32],
 }
 
@@ -141,7 +140,7 @@ impl Challenge {
         })
     }
 
-    /// sha256 of the body. An answer names its challenge by it.
+    /// sha256 of the body, by which an answer names its challenge.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.body()).into()
     }
@@ -149,8 +148,7 @@ impl Challenge {
     /// Signs the challenge and returns the datagram to send.
     ///
     /// # Errors
-    /// [`ProbeError::WrongKeeper`] where `keeper` is not the key of `self.keeper`: every machine would
-    /// ignore such a challenge.
+    /// [`ProbeError::WrongKeeper`] if `keeper` is not the key of `self.keeper`: machines ignore such a challenge.
     pub fn sign(&self, keeper: &SigningKey) -> Result<[u8; CHALLENGE_LEN], ProbeError> {
         if keeper.verifying_key().as_bytes() != self.keeper.as_array() {
             return Err(ProbeError::WrongKeeper);
@@ -167,7 +165,7 @@ impl Challenge {
         Pong { challenge: self.hash(), signature: node_key.sign(&self.pong_message()).to_bytes() }
     }
 
-    /// What a machine signs: the answer's tag in place of the challenge's, then the rest of the body.
+    /// The message a machine signs: the answer's tag instead of the challenge's, then the rest of the body.
     fn pong_message(&self) -> [u8; BODY_LEN] {
         let mut message = self.body();
         message[..TAG_LEN].copy_from_slice(PONG_TAG);
@@ -175,7 +173,7 @@ impl Challenge {
     }
 }
 
-/// A challenge as it came in: well-formed, but of unknown origin until [`SignedChallenge::verify`].
+/// A received challenge: well-formed, but of unknown origin until [`SignedChallenge::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedChallenge {
     pub challenge: Challenge,
@@ -184,7 +182,7 @@ pub struct SignedChallenge {
 }
 
 impl SignedChallenge {
-    /// Reads a datagram. Costs no cryptography, so that a machine can drop what isn't for it first.
+    /// Decodes a datagram, without cryptography: a machine can cheaply drop challenges that aren't for it.
     ///
     /// # Errors
     /// [`ProbeError::Length`], [`ProbeError::Tag`] or [`ProbeError::Reserved`].
@@ -212,7 +210,7 @@ fn verify(key: &Pubkey, message: &[u8], signature: &[u8; 64]) -> Result<(), Prob
         .map_err(|_| ProbeError::Signature)
 }
 
-/// `N` bytes of `bytes` from `offset`, which the caller knows to be there.
+/// `N` bytes of `bytes` from `offset`, which must be in bounds.
 fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[offset..offset + N]);

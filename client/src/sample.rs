@@ -1,4 +1,4 @@
-//! A small market whose accounts agree with each other, for unit tests.
+//! A small market with consistent accounts, for unit tests.
 
 use anchor_lang::Discriminator;
 use bytemuck::Zeroable;
@@ -18,6 +18,7 @@ use crate::{
     invariants::{BoardState, Snapshot},
     quote::ANY,
     record::LogData,
+    search::{Allocation, Length, Request},
 };
 
 pub const NEXT_ROUND: u32 = 1_000;
@@ -64,6 +65,27 @@ pub fn board_data(header: &Board, slots: &[Slot]) -> BoardData {
     bytes[8..SLOTS_OFFSET].copy_from_slice(bytemuck::bytes_of(header));
     bytes[SLOTS_OFFSET..].copy_from_slice(bytemuck::cast_slice(slots));
     BoardData::new(&bytes).unwrap()
+}
+
+/// Round 1,000 runs.
+pub const NOW: i64 = 600_000;
+
+/// A board with a machine for each price.
+pub fn priced(index: u32, prices: &[u64]) -> BoardData {
+    let mut header = *snapshot().boards.remove(0).data.view().unwrap().header;
+    let slots: Vec<_> = prices.iter().map(|price| Slot { price: *price, ..slot(0) }).collect();
+    (header.index, header.slots) = (index, u32::try_from(slots.len()).unwrap());
+    board_data(&header, &slots)
+}
+
+/// A request for any machines, for an hour.
+pub fn request(machines: u32) -> Request {
+    Request { criteria: ANY, machines, length: Length::Rounds(6) }
+}
+
+/// Boards and slots of an allocation.
+pub fn taken(allocation: &Allocation) -> Vec<(u32, Vec<u16>)> {
+    allocation.parts.iter().map(|part| (part.board, part.quote.slots.clone())).collect()
 }
 
 /// Changes header and slots of a board's account.

@@ -1,5 +1,5 @@
-//! Sends transactions: sets their compute budget, signs, broadcasts until they are confirmed, and signs
-//! anew what expired. The one place that does so for keepers, tools, tests and the demo.
+//! Sends transactions: simulates, sets the compute budget, signs, broadcasts until confirmed, and signs expired
+//! transactions again if a duplicate is harmless. Keepers, tools, tests and the demo all send through it.
 
 mod blockhash;
 mod budget;
@@ -12,38 +12,37 @@ use std::{sync::Arc, time::Duration};
 use futures::{Stream, StreamExt};
 use solana_commitment_config::CommitmentConfig;
 use solana_instruction::Instruction;
+use solana_message::AddressLookupTableAccount;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_signature::Signature;
 use solana_signer::Signer;
 
 use self::{blockhash::Blockhashes, confirm::Confirmer, flight::Order};
-pub use self::{
-    budget::{MAX_UNITS, PACKET_BYTES, Price},
-    error::SendError,
-};
+pub use self::{budget::Price, error::SendError};
+use crate::instruction::is_idempotent;
 
-/// Whoever can sign: a keypair in memory or a device.
+/// Anything that can sign: a keypair in memory or a hardware wallet.
 pub type AnySigner = dyn Signer + Send + Sync;
 
-/// How a [`Sender`] goes about it.
+/// Settings of a [`Sender`].
 #[derive(Clone, Debug)]
 pub struct SenderOptions {
-    /// What a transaction must reach to count as done.
+    /// Commitment at which a transaction counts as confirmed.
     pub commitment: CommitmentConfig,
-    /// Pause between two looks at the pending transactions.
+    /// Pause between two polls for the status of pending transactions.
     pub poll: Duration,
-    /// How long to wait for a transaction before broadcasting it once more.
+    /// How long to wait for a transaction before broadcasting it again.
     pub rebroadcast: Duration,
-    /// How many times a transaction is signed: anew where it expired, or used more compute units than its
-    /// simulation.
+    /// How many times an idempotent transaction is signed at most: again if it expired, or if it needed more compute
+    /// units than its simulation. Any other transaction is signed once, whatever is set here.
     pub attempts: u32,
-    /// How long to go on with a signed transaction while the node gives no useful answer.
-    pub patience: Duration,
-    /// Compute units requested on top of what the simulation used, in percent; more each time they did not
+    /// How long to wait for the end of a signed transaction while the RPC node gives no useful answer.
+    pub timeout: Duration,
+    /// Compute units requested on top of what the simulation used, in percent; more after each time they did not
     /// suffice.
     pub headroom: u32,
-    /// What is paid for each requested unit.
+    /// Price of each requested compute unit.
     pub price: Price,
 }
 
@@ -54,48 +53,51 @@ impl Default for SenderOptions {
             poll: Duration::from_millis(500),
             rebroadcast: Duration::from_secs(2),
             attempts: 3,
-            patience: Duration::from_secs(120),
+            timeout: Duration::from_secs(120),
             headroom: 10,
             price: Price::Fixed(0),
         }
     }
 }
 
-/// What a transaction that took effect came to.
+/// A transaction that took effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// Names the transaction on the chain.
+pub struct Confirmation {
+    /// Identifies the transaction on the chain.
     pub signature: Signature,
-    /// The slot that includes it.
+    /// The Solana slot that includes it.
     pub slot: u64,
     /// Serialized length in bytes, signatures included.
     pub bytes: usize,
-    /// Compute units used; `None` where the node has not kept the transaction.
+    /// Compute units used; `None` if the RPC node has not kept the transaction.
     pub cu: Option<u64>,
-    /// Lamports charged to the payer, signatures and price together; `None` as above.
+    /// Lamports charged to the payer, for signatures and compute units; `None` if the RPC node has not kept the
+    /// transaction.
     pub fee: Option<u64>,
 }
 
-/// Is told the signature of each copy of a transaction before the node is offered it.
-pub type Note<'a> = dyn Fn(Signature) + Send + Sync + 'a;
+/// Callback with the signature of each copy of a transaction, before the RPC node is offered it.
+pub type OnSigned<'a> = dyn Fn(Signature) + Send + Sync + 'a;
 
-/// A transaction to be sent.
+/// A transaction to send.
 #[derive(Clone)]
 pub struct Job {
-    /// What to do, in this order, all or nothing.
+    /// Executed in this order, all or nothing.
     pub instructions: Vec<Instruction>,
-    /// Who must sign besides the payer.
+    /// Signers besides the payer.
     pub signers: Vec<Arc<AnySigner>>,
-    /// Who pays instead of the sender's payer.
+    /// Pays instead of the sender's payer.
     pub payer: Option<Arc<AnySigner>>,
-    /// Compute units to request; `None`: as many as a simulation used, and some more.
+    /// Compute units to request; `None` requests what a simulation used, and some more.
     pub units: Option<u32>,
+    /// Tables that shorten the transaction. Without any it is a legacy transaction, else one of version 0.
+    pub lookup_tables: Vec<AddressLookupTableAccount>,
 }
 
 impl Job {
     /// A transaction that only its payer signs.
     pub fn new(instructions: Vec<Instruction>) -> Self {
-        Self { instructions, signers: Vec::new(), payer: None, units: None }
+        Self { instructions, signers: Vec::new(), payer: None, units: None, lookup_tables: Vec::new() }
     }
 
     /// Adds a signer.
@@ -104,16 +106,23 @@ impl Job {
         self
     }
 
-    /// Has somebody else pay.
+    /// Sets another payer than the sender's.
     pub fn payer(mut self, payer: Arc<AnySigner>) -> Self {
         self.payer = Some(payer);
         self
     }
 
-    /// Requests this many compute units and does without the simulation: what fails then fails on the
-    /// chain, and costs its fee.
+    /// Requests this many compute units and skips the simulation: a failure then happens on the chain and costs
+    /// its fee.
     pub fn units(mut self, units: u32) -> Self {
         self.units = Some(units);
+        self
+    }
+
+    /// Adds a lookup table, as [`crate::fetch::Fetch::lookup_table`] reads it. The message has version 0 then: it
+    /// names accounts that are in a table by one byte each instead of 32.
+    pub fn lookup_table(mut self, table: AddressLookupTableAccount) -> Self {
+        self.lookup_tables.push(table);
         self
     }
 }
@@ -135,7 +144,7 @@ impl Sender {
         Self::with_options(rpc, payer, SenderOptions::default())
     }
 
-    /// A sender with options of its own.
+    /// A sender with the given options.
     pub fn with_options(rpc: Arc<RpcClient>, payer: Arc<AnySigner>, options: SenderOptions) -> Self {
         Self {
             confirmer: Confirmer::new(Arc::clone(&rpc), options.commitment, options.poll),
@@ -146,72 +155,84 @@ impl Sender {
         }
     }
 
-    /// The same sender with somebody else paying.
+    /// The same sender with another payer.
     pub fn with_payer(&self, payer: Arc<AnySigner>) -> Self {
         Self { payer, ..self.clone() }
     }
 
-    /// Who pays and signs first.
+    /// The wallet that pays and signs first.
     pub fn payer(&self) -> Pubkey {
         self.payer.pubkey()
     }
 
-    /// The node this sender talks to.
+    /// The RPC node this sender uses.
     pub fn rpc(&self) -> &Arc<RpcClient> {
         &self.rpc
     }
 
+    /// How many times a transaction with these instructions is signed at most: once, unless a duplicate of it is
+    /// harmless.
+    pub fn attempts(&self, instructions: &[Instruction]) -> u32 {
+        if is_idempotent(instructions) { self.options.attempts.max(1) } else { 1 }
+    }
+
     /// Simulates the instructions, sends them as one transaction and waits until it is confirmed.
-    /// `signers` need not name the payer, may name somebody twice and may be more than needed.
+    /// `signers` may omit the payer, may name a signer twice and may contain unneeded ones.
+    ///
+    /// # Errors
+    /// Any [`SendError`]. After [`SendError::Expired`] or [`SendError::Unconfirmed`] the transaction may still take
+    /// effect: look up its signature before sending the instructions again, unless they are idempotent.
     pub async fn send(
         &self,
         instructions: &[Instruction],
         signers: &[&AnySigner],
-    ) -> Result<Receipt, SendError> {
-        let signers = signers.to_vec();
-        let attempts = self.options.attempts;
-        let payer = &*self.payer;
-        self.deliver(&Order { instructions, signers, payer, units: None, attempts, note: None }).await
-    }
-
-    /// Like [`Sender::send`] for what only the payer signs, at most `attempts` times, whatever the options say:
-    /// once where a second copy that takes effect as well would do harm. A node can hold back a copy that it
-    /// tells has expired.
-    pub async fn send_noted(
-        &self,
-        instructions: &[Instruction],
-        attempts: u32,
-        note: &Note<'_>,
-    ) -> Result<Receipt, SendError> {
-        let (signers, payer) = (Vec::new(), &*self.payer);
-        self.deliver(&Order { instructions, signers, payer, units: None, attempts, note: Some(note) }).await
+    ) -> Result<Confirmation, SendError> {
+        let (signers, payer) = (signers.to_vec(), &*self.payer);
+        let order = Order { instructions, signers, payer, units: None, lookup_tables: &[], on_signed: None };
+        self.deliver(&order).await
     }
 
     /// Like [`Sender::send`] for a prepared transaction.
-    pub async fn send_job(&self, job: &Job) -> Result<Receipt, SendError> {
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub async fn send_job(&self, job: &Job) -> Result<Confirmation, SendError> {
         self.deliver(&self.order(job)).await
     }
 
-    /// Sends many transactions that don't depend on each other, at most `in_flight` at a time, and reports
-    /// each as it ends. The caller's tag tells which it was. A failure stops nothing.
+    /// Like [`Sender::send_job`], and calls `on_signed` with the signature of each copy before the RPC node is
+    /// offered it: what was signed is known even if this future is dropped.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub async fn send_observed(
+        &self,
+        job: &Job,
+        on_signed: &OnSigned<'_>,
+    ) -> Result<Confirmation, SendError> {
+        self.deliver(&Order { on_signed: Some(on_signed), ..self.order(job) }).await
+    }
+
+    /// Sends many transactions that don't depend on each other, at most `in_flight` at a time, and yields each
+    /// result as it arrives, with the caller's tag. A failure stops nothing.
     pub fn send_all<T>(
         &self,
         jobs: impl Stream<Item = (T, Job)>,
         in_flight: usize,
-    ) -> impl Stream<Item = (T, Result<Receipt, SendError>)> {
+    ) -> impl Stream<Item = (T, Result<Confirmation, SendError>)> {
         jobs.map(move |(tag, job)| async move { (tag, self.send_job(&job).await) })
             .buffer_unordered(in_flight.max(1))
     }
 
-    /// Like [`Sender::send_all`], but prepares and broadcasts each transaction only after the node has
-    /// accepted the one before it, without waiting for confirmation. One node that executes what it is
-    /// sent at once, as a local network does, thereby keeps their order. A cluster need not: there,
-    /// transactions that build on each other must be confirmed one by one.
+    /// Like [`Sender::send_all`], but prepares and broadcasts each transaction only after the RPC node has
+    /// accepted the one before it, without waiting for confirmation. A single node that executes transactions on
+    /// arrival, as a local network does, thereby keeps their order. A cluster may reorder them: there, transactions
+    /// that build on each other must be confirmed one by one.
     pub fn send_in_order<T>(
         &self,
         jobs: impl Stream<Item = (T, Job)>,
         in_flight: usize,
-    ) -> impl Stream<Item = (T, Result<Receipt, SendError>)> {
+    ) -> impl Stream<Item = (T, Result<Confirmation, SendError>)> {
         jobs.then(move |(tag, job)| async move {
             let flight = self.launch(&self.order(&job)).await;
             (tag, job, flight)
@@ -226,12 +247,23 @@ impl Sender {
         .buffer_unordered(in_flight.max(1))
     }
 
-    /// Runs the instructions, at the price at which they would be sent, without sending them, and returns the
-    /// compute units they use. Needs no signature.
+    /// Simulates the instructions at the price at which they would be sent, and returns the compute units they use.
+    /// Needs no signature.
+    ///
+    /// # Errors
+    /// As [`Sender::send`], without those that follow a broadcast.
     pub async fn simulate(&self, instructions: &[Instruction]) -> Result<u64, SendError> {
-        let payer = self.payer.pubkey();
-        let price = self.price(instructions, &payer).await?;
-        self.used_units(instructions, &payer, price).await
+        self.simulate_job(&Job::new(instructions.to_vec())).await
+    }
+
+    /// Like [`Sender::simulate`] for a prepared transaction.
+    ///
+    /// # Errors
+    /// As [`Sender::simulate`].
+    pub async fn simulate_job(&self, job: &Job) -> Result<u64, SendError> {
+        let order = self.order(job);
+        let price = self.price(&order).await?;
+        self.used_units(&order, price).await
     }
 
     fn order<'a>(&'a self, job: &'a Job) -> Order<'a> {
@@ -240,12 +272,12 @@ impl Sender {
             signers: job.signers.iter().map(|signer| &**signer).collect(),
             payer: &**job.payer.as_ref().unwrap_or(&self.payer),
             units: job.units,
-            attempts: self.options.attempts,
-            note: None,
+            lookup_tables: &job.lookup_tables,
+            on_signed: None,
         }
     }
 
-    async fn deliver(&self, order: &Order<'_>) -> Result<Receipt, SendError> {
+    async fn deliver(&self, order: &Order<'_>) -> Result<Confirmation, SendError> {
         let flight = self.launch(order).await?;
         self.land(order, flight).await
     }

@@ -1,8 +1,8 @@
-//! Brings a market of any cluster to what a file says, and leaves alone what is so already: looks whether the
-//! committed program is there, creates the market or changes its parameters and classes, creates boards.
+//! Deploys a market as a file describes it: checks that the cluster runs the committed program, creates the market or
+//! changes its parameters and classes, and creates boards. What is as described stays.
 //!
-//! A run does what can be done by then. Where it ends early, or has to wait for the market's timelock, the next
-//! run goes on; one that finds everything as the file has it sends nothing.
+//! If a run ends early, or must wait for the market's timelock, the next run continues. A run that finds everything as
+//! described sends nothing.
 
 mod plan;
 mod program;
@@ -12,15 +12,15 @@ mod snapshot;
 use std::path::PathBuf;
 
 use clap::Parser;
-use leasehold_cli::{
-    act::{Carried, carry_out},
-    args::Global,
+use leasehold_operate::{
+    act::{Executed, execute},
     chain::Chain,
-    commands::market::{create::MarketFile, govern::read},
     config::Settings,
     failure::Failure,
+    flags::Global,
+    market::file::{MarketFile, read_toml},
     outcome::Outcome,
-    text::tell,
+    text::print_stderr,
 };
 use solana_pubkey::Pubkey;
 
@@ -30,13 +30,13 @@ pub use self::{
     report::{Finding, Report, State},
 };
 
-/// Brings a market to what a file says: creates what is missing, changes what differs, leaves the rest alone.
+/// Deploys a market as a file describes it: creates what is missing, changes what differs, keeps the rest.
 #[derive(Parser)]
 #[command(name = "deploy", version)]
 #[command(
     after_help = "Exit codes, as of leasehold: 0 all is as the file has it, or will be once a timelock is over; \
-                        2 wrong use, or something could not be reached, read or written; 3 refused, and nothing \
-                        changed; 4 nobody agreed to sign, and nothing changed; 5 sent, and not everything is \
+                        2 wrong usage, or something could not be reached, read or written; 3 refused: nothing \
+                        changed; 4 not confirmed: nothing changed; 5 sent, and not all of it is \
                         known to have taken effect: run it again.\n\n\
                         Settings are taken from flags, then from the environment, then from the file of \
                         `solana config`, then defaults."
@@ -46,7 +46,7 @@ pub struct Args {
     pub global: Global,
     /// The market, in TOML: see migrations/example.toml.
     pub file: PathBuf,
-    /// Go on where the cluster runs other code than the committed programs/leasehold/leasehold.so.
+    /// Accept a cluster that runs other code than the committed programs/leasehold/leasehold.so.
     #[arg(long)]
     pub any_program: bool,
     /// Wallet that is the market's authority [default: the file's, or else the keypair's]
@@ -60,9 +60,9 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     args.global.output.end(&report, failure)
 }
 
-/// Looks, shows, asks and sends. Also returns why it ended before its end, where it had begun.
+/// Deploys, and returns what was found and done, with the failure if it ended early.
 pub async fn deploy(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
-    let file: MarketFile = read(&args.file)?;
+    let file: MarketFile = read_toml(&args.file)?;
     let chain = Chain::new(Settings::load(&args.global)?);
     let program = Program::read(&chain).await?;
     let program = program.finding(&chain.settings.url, args.any_program)?;
@@ -76,15 +76,15 @@ pub async fn deploy(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
         let outcome = Outcome::of_nothing(&plan, dry_run);
         return Ok((Report { outcome, findings }, None));
     }
-    tell(format!("{}\n", report::table(&findings, true)));
-    let Carried { outcome, failure } = carry_out(&chain, &plan).await?;
+    print_stderr(format!("{}\n", report::table(&findings, true)));
+    let Executed { outcome, failure } = execute(&chain, &plan).await?;
     for finding in &mut findings {
         finding.end(outcome.transactions.len());
     }
     Ok((Report { outcome, findings }, failure))
 }
 
-/// The file with the authority that the flag names, which may not be another.
+/// The file with the authority of the flag. Both must agree.
 fn pinned(file: MarketFile, flag: Option<Pubkey>) -> Result<MarketFile, Failure> {
     match (file.authority()?, flag) {
         (Some(file), Some(flag)) if file != flag => Err(Failure::Input(format!(

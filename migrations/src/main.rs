@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use leasehold_cli::{args::parse, text::tell};
 use leasehold_migrations::{Args, run};
+use leasehold_operate::{parse::parse, text::print_stderr};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(&parse::<Args>()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            tell(format!("deploy: {failure}"));
+            print_stderr(format!("deploy: {failure}"));
             failure.exit_code()
         }
     }

@@ -1,21 +1,17 @@
-//! From what a file says and what is there to what is to be sent. Pure.
+//! Plans a deployment from the file and the snapshot. Pure.
 
 mod params;
 #[cfg(test)]
 mod tests;
 
 use leasehold::state::RoundRules;
-use leasehold_cli::{
-    chain::MarketView,
-    commands::{
-        board,
-        market::create::{self, MarketFile},
-    },
+use leasehold_client::{MarketRef, fetch::MintInfo, instruction};
+use leasehold_operate::{
     failure::Failure,
+    market::{MarketView, create, file::MarketFile},
     plan::Plan,
     table::count,
 };
-use leasehold_client::{MarketRef, fetch::MintInfo, instruction};
 use solana_pubkey::Pubkey;
 
 use crate::{
@@ -23,7 +19,7 @@ use crate::{
     snapshot::{Found, Snapshot},
 };
 
-/// What is to be sent, and what was found.
+/// The plan and the findings.
 #[derive(Debug)]
 pub struct Deployment {
     pub plan: Plan,
@@ -114,7 +110,7 @@ fn add_boards(
         let board = market.board(index);
         deployment.next(format!("board {index}"), State::Created, board.address.to_string());
         let (what, create) = (format!("create board {index}"), instruction::create_board(&board, creator));
-        let plan = board::growths(std::mem::take(&mut deployment.plan));
+        let plan = std::mem::take(&mut deployment.plan).creates_board();
         // The market gives one number after the other.
         deployment.plan =
             if built { plan.step_after(what, vec![create]) } else { plan.step(what, vec![create]) };
@@ -122,8 +118,7 @@ fn add_boards(
     }
 }
 
-/// Refuses a market that somebody else was faster to create: its authority must be the one that was named, or else
-/// the wallet, also where all is as the file has it.
+/// Refuses a market that somebody else created first: its authority must be the named one, or else the wallet.
 fn require_meant(file: &MarketFile, market: &MarketView, wallet: &Pubkey) -> Result<(), Failure> {
     let (id, authority) = (market.account.id, market.account.authority);
     let meant = file.authority()?;
@@ -134,15 +129,13 @@ fn require_meant(file: &MarketFile, market: &MarketView, wallet: &Pubkey) -> Res
         Some(meant) => (format!("not {meant}, which was named"), "choose another id"),
         None => (
             format!("not {wallet}"),
-            "choose another id, or where it is the right one, name it by --authority or in the file",
+            "choose another id, or if it is the right one, name it by --authority or in the file",
         ),
     };
-    Err(Failure::Refused(format!(
-        "market {id} is there, and its authority is {authority}, {whose}: {advice}"
-    )))
+    Err(Failure::Refused(format!("market {id} exists, and its authority is {authority}, {whose}: {advice}")))
 }
 
-/// Only whoever governs a market changes it by a file. Anybody could add boards.
+/// Only the market's authority changes it by a file, though anybody could add boards.
 fn require_authority(market: &MarketView, wallet: &Pubkey) -> Result<(), Failure> {
     let (id, authority) = (market.account.id, market.account.authority);
     if authority == *wallet {
@@ -154,7 +147,7 @@ fn require_authority(market: &MarketView, wallet: &Pubkey) -> Result<(), Failure
     )))
 }
 
-/// Refuses a file that differs in what is fixed for good.
+/// Refuses a file that differs in settings that never change.
 fn refuse_other_rules(file: &MarketFile, market: &MarketView) -> Result<(), Failure> {
     let account = &market.account;
     let [payment_mint, stake_mint] = file.mints()?;
@@ -176,7 +169,7 @@ fn refuse_other_rules(file: &MarketFile, market: &MarketView) -> Result<(), Fail
         return Ok(());
     }
     Err(Failure::Refused(format!(
-        "market {} is there, and what is fixed for good differs: {}: choose another id, or mend the file",
+        "market {} exists, and fixed settings differ: {}: choose another id, or change the file",
         account.id,
         differs.join("; ")
     )))

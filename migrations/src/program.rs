@@ -1,18 +1,18 @@
-//! Whether the cluster runs the program that is committed here.
+//! Checks that the cluster runs the committed program.
 
 use anchor_lang::{
     AccountDeserialize,
     solana_program::bpf_loader_upgradeable::{self, UpgradeableLoaderState},
 };
-use leasehold_cli::{chain::Chain, failure::Failure, text};
 use leasehold_client::fetch::FetchError;
+use leasehold_operate::{chain::Chain, failure::Failure, text};
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
 use url::Url;
 
 use crate::report::{Finding, State};
 
-/// The program that is to be deployed.
+/// The committed program.
 pub const COMMITTED: &[u8] = include_bytes!("../../programs/leasehold/leasehold.so");
 /// Where it lies, from the root of the repository.
 const PATH: &str = "programs/leasehold/leasehold.so";
@@ -23,7 +23,7 @@ const CODE: usize = UpgradeableLoaderState::size_of_programdata_metadata();
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
     Missing,
-    /// No program, or one of a loader whose accounts are not read here.
+    /// Not a program, or one of another loader.
     Foreign {
         owner: Pubkey,
     },
@@ -71,7 +71,7 @@ impl Program {
                  --program-id <KEYPAIR OF {id}> {PATH}`"
             )),
             Program::Foreign { owner } => refused(format!(
-                "what is at {id} belongs to {owner} and not to the upgradeable loader: check --url"
+                "account {id} belongs to {owner} and not to the upgradeable loader: check --url"
             )),
             Program::Closed => refused(format!(
                 "program {id} was closed on this cluster, and nothing can be deployed there again: check --url"

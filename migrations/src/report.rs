@@ -1,27 +1,27 @@
-//! What was found, and what is done about it.
+//! Report of a deployment.
 
 use std::fmt;
 
-use leasehold_cli::{outcome::Outcome, table::Table};
+use leasehold_operate::{outcome::Outcome, table::Table};
 use serde::Serialize;
 
-/// What is done about something; in a dry run, what would be.
+/// State of a finding; in a dry run, what it would become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It is as the file has it, or nothing of the file's.
+    /// It is as the file has it, or not in the file.
     Unchanged,
     /// It was missing.
     Created,
     /// Parameters were announced, to be applied after the market's timelock.
     Proposed,
-    /// What was announced, and is not the file's, was taken back.
+    /// Announced parameters that differ from the file were withdrawn.
     Withdrawn,
-    /// Parameters are announced as the file has them, and their time has not come.
+    /// Parameters are announced as in the file, and the timelock runs.
     Waiting,
-    /// Parameters that were announced are in force.
+    /// Announced parameters were applied.
     Updated,
-    /// A transaction before it failed, or its own.
+    /// Its transaction failed, or one before it.
     NotDone,
 }
 
@@ -103,7 +103,7 @@ impl fmt::Display for Report {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_cli::plan::Plan;
+    use leasehold_operate::plan::Plan;
 
     use super::*;
 

@@ -1,14 +1,14 @@
-//! What is there before anything is done.
+//! The chain before a deployment.
 
-use leasehold_cli::{
-    chain::{Chain, MarketView},
-    commands::market::create::MarketFile,
-    failure::Failure,
-};
 use leasehold_client::{address, fetch::MintInfo};
+use leasehold_operate::{
+    chain::Chain,
+    failure::Failure,
+    market::{MarketView, file::MarketFile},
+};
 use solana_pubkey::Pubkey;
 
-/// What is at the market's address, the cluster's time, and who deploys.
+/// The market, the cluster's time, and the wallet that deploys.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub market: Found,
@@ -44,7 +44,7 @@ impl Snapshot {
     }
 }
 
-/// Whether a market can be created at the address: no account is there.
+/// Whether there is no account at the market's address.
 fn is_free(failure: &Failure, market: Pubkey) -> bool {
     matches!(failure, Failure::NotThere { address, .. } if *address == market)
 }

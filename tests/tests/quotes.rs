@@ -1,8 +1,8 @@
-//! The client's quotes against the compiled program: on random markets, boards, leases and times, each of the five
-//! quotes makes the same refusal as the program, or tells to the last unit what the program then does.
+//! The client's quotes equal the compiled program: on random markets, boards, leases and times, each of the five quotes
+//! refuses as the program does, or says to the last unit what the program then does.
 //!
-//! Accounts are made up, so that states come together which seldom do in life. Every quote is tried twice: with cases
-//! that are the same in every run, which reach each refusal, and with cases that are new in every run.
+//! Accounts are written directly, so that rare combinations of states occur. Every quote is tested twice: with fixed
+//! cases, which reach each refusal, and with cases that are new in every run.
 
 use std::{
     cell::RefCell,

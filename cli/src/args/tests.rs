@@ -1,4 +1,12 @@
 use clap::CommandFactory;
+use leasehold_operate::{
+    amount::Token,
+    failure::{EXIT_CODES, Failure, GroupFlags},
+    format::Format,
+    parse::{with_exit_codes, without_urls},
+};
+use solana_commitment_config::CommitmentConfig;
+use solana_pubkey::Pubkey;
 
 use super::*;
 use crate::commands::receipt::ReceiptCommand;
@@ -10,23 +18,6 @@ fn parse(args: &str) -> Result<Cli, clap::Error> {
 #[test]
 fn the_definition_of_arguments_is_sound() {
     Cli::command().debug_assert();
-}
-
-#[test]
-fn monikers_are_those_of_solanas_tools() {
-    for (moniker, letter, url) in [
-        ("localhost", "l", "http://localhost:8899/"),
-        ("devnet", "d", "https://api.devnet.solana.com/"),
-        ("testnet", "t", "https://api.testnet.solana.com/"),
-        ("mainnet-beta", "m", "https://api.mainnet-beta.solana.com/"),
-    ] {
-        assert_eq!(parse_url(moniker).unwrap().as_str(), url);
-        assert_eq!(parse_url(letter).unwrap().as_str(), url);
-    }
-    assert_eq!(parse_url("http://127.0.0.1:1").unwrap().port(), Some(1));
-    for wrong in ["mainnet", "ftp://host", "http://", "127.0.0.1:8899"] {
-        assert!(parse_url(wrong).unwrap_err().starts_with("give an http"), "{wrong}");
-    }
 }
 
 #[test]
@@ -52,15 +43,15 @@ fn every_command_says_what_it_needs() {
         "address -k a.json".to_owned(),
         "offers --market 1 --class H100 --country DE --sort score --limit 5 --for 24h".to_owned(),
         "quote --market 1 --machines 8 --for 7d --max-price 0.5 --best".to_owned(),
-        "lease open --market 1 --machines 8 --for 144r --max-deposit 10 --cluster 3 -y".to_owned(),
+        "lease open --market 1 --machines 8 --for 144r --max-deposit 10 --group 3 -y".to_owned(),
         format!("lease list --market 1 --owner {wallet}"),
         "lease show 0:1 --market 1".to_owned(),
         format!("lease show {wallet}"),
-        "lease list --market 1 --cluster 3".to_owned(),
-        "lease cancel --market 1 --cluster 3".to_owned(),
-        "lease settle --market 1 --cluster 3 -y".to_owned(),
-        "lease claim --market 1 --cluster 3".to_owned(),
-        format!("lease claim --market 1 --cluster 3 --buyer {wallet} --owner {wallet}"),
+        "lease list --market 1 --group 3".to_owned(),
+        "lease cancel --market 1 --group 3".to_owned(),
+        "lease settle --market 1 --group 3 -y".to_owned(),
+        "lease claim --market 1 --group 3".to_owned(),
+        format!("lease claim --market 1 --group 3 --buyer {wallet} --owner {wallet}"),
         format!("lease close {wallet}"),
         format!("lease extend {wallet} --for 1d --max-deposit 5 --dry-run"),
         format!("lease transfer {wallet} {wallet}"),
@@ -69,7 +60,7 @@ fn every_command_says_what_it_needs() {
         format!(
             "lease connect {wallet} --allow-private --format ssh --user ubuntu --port 2222 --identity ~/.ssh/id"
         ),
-        format!("lease connect --cluster 3 --market 1 --owner {wallet} --format ray --user ray"),
+        format!("lease connect --group 3 --market 1 --owner {wallet} --format ray --user ray"),
         format!("machine watch --market 1 --supplier {wallet} --board 0"),
         format!("machine show --market 1 --supplier {wallet} --board 0 --node-config"),
         "supplier stake --market 1 12.5".to_owned(),
@@ -140,8 +131,8 @@ fn every_command_says_what_it_needs() {
         "machine watch --market 1 --node-config",
         "lease show 1 --market 1",
         "lease settle",
-        "lease settle --cluster 3",
-        "lease cancel 0:1 --cluster 3 --market 1",
+        "lease settle --group 3",
+        "lease cancel 0:1 --group 3 --market 1",
         "machine retire --market 1 --board 0",
         "machine reprice --market 1 --board 0 --price 1",
         "machine reprice --market 1 --board 0 3 --file prices.csv",
@@ -158,9 +149,9 @@ fn every_command_says_what_it_needs() {
         "supplier stake --market 1 -5",
         "lease watch 0:1 --market 1 --interval 0",
         "lease connect --market 1",
-        "lease connect --cluster 3",
+        "lease connect --group 3",
         "lease cancel 0:1 --market 1 --buyer 11111111111111111111111111111111",
-        "lease connect 0:1 --market 1 --cluster 3",
+        "lease connect 0:1 --market 1 --group 3",
         "lease connect 0:1 --market 1 --owner 11111111111111111111111111111111",
         "lease connect 0:1 --market 1 --user -oProxyCommand=x",
         "lease connect 0:1 --market 1 --identity a{{b",
@@ -203,14 +194,14 @@ fn a_wrong_address_is_told_what_one_is() {
     let lines = [
         "lease transfer 0:1 foo",
         "lease list --market 1 --owner foo",
-        "lease claim --market 1 --cluster 3 --owner foo",
+        "lease claim --market 1 --group 3 --owner foo",
         "lease open --market 1 --for 1d --metered --deposit 1 --spender foo",
-        "lease connect --market 1 --cluster 3 --owner foo",
-        "lease connect --market 1 --cluster 3 --buyer foo",
-        "lease cancel --market 1 --cluster 3 --buyer foo",
-        "lease settle --market 1 --cluster 3 --buyer foo",
-        "lease claim --market 1 --cluster 3 --buyer foo",
-        "lease close --market 1 --cluster 3 --buyer foo",
+        "lease connect --market 1 --group 3 --owner foo",
+        "lease connect --market 1 --group 3 --buyer foo",
+        "lease cancel --market 1 --group 3 --buyer foo",
+        "lease settle --market 1 --group 3 --buyer foo",
+        "lease claim --market 1 --group 3 --buyer foo",
+        "lease close --market 1 --group 3 --buyer foo",
         "machine show --market 1 --supplier foo",
         "machine watch --market 1 --supplier foo",
         "supplier show --market 1 --supplier foo",
@@ -279,4 +270,24 @@ fn wrong_use_ends_with_2() {
     let found = parse(&format!("receipt find {id} --archive http://a.example")).unwrap();
     let Command::Receipt { command: ReceiptCommand::Find(args) } = found.command else { panic!() };
     assert_eq!(args.id, crate::commands::receipt::Hash([0; 32]));
+}
+
+#[test]
+fn what_to_do_after_a_group_failed_is_what_the_command_line_takes() {
+    let lease = Pubkey::new_from_array([3; 32]);
+    let flags = GroupFlags { market: Pubkey::new_from_array([7; 32]), group: 5 };
+    let error = || Box::new(Failure::Declined);
+    let cost = Token { mint: lease, decimals: 0 }.money(1);
+    for (failure, commands) in [
+        (Failure::Undone { error: error(), cost, flags }, 3),
+        (Failure::NotUndone { error: error(), open: vec![lease], unknown: vec![], flags }, 2),
+    ] {
+        let text = failure.to_string();
+        let advice: Vec<_> = text.split('`').skip(1).step_by(2).collect();
+        assert_eq!(advice.len(), commands, "{text}");
+        for line in advice {
+            let line = line.replace("ADDRESS", &lease.to_string());
+            assert!(Cli::try_parse_from(line.split_whitespace()).is_ok(), "{line}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use solana_signer::Signer;
 
-use crate::{config::Settings, failure::Failure};
+use leasehold_operate::{config::Settings, failure::Failure};
 
 #[derive(Debug, Serialize)]
 struct Address {
@@ -18,7 +18,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Prints the wallet's address. Nothing is asked of the network.
+/// Prints the wallet's address, without the network.
 pub fn run(settings: &Settings) -> Result<(), Failure> {
     settings.output.print(&Address { address: settings.wallet()?.pubkey().to_string() })
 }

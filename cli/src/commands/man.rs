@@ -5,24 +5,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Command, CommandFactory, ValueHint, builder::Resettable};
+use clap::{Args, Command, ValueHint, builder::Resettable};
 use clap_mangen::{
     Man,
     roff::{Roff, bold, roman},
 };
 use serde::Serialize;
 
-use crate::{
-    args::Cli,
+use leasehold_operate::{
     failure::{EXIT_CODES, Failure},
-    output::Format,
+    format::Format,
     table::count,
-    text::tell,
+    text::print_stderr,
 };
 
 #[derive(Args)]
 pub struct ManArgs {
-    /// Folder to write to; it is made where there is none.
+    /// Folder to write to; it is created if missing.
     #[arg(value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 }
@@ -41,26 +40,27 @@ impl fmt::Display for Written {
     }
 }
 
-pub fn run(args: &ManArgs, output: Format) -> Result<(), Failure> {
+/// Writes the pages of `command` and of those below it.
+pub fn run(args: &ManArgs, command: Command, output: Format) -> Result<(), Failure> {
     let dir = args.dir.clone();
     let failed = |error| Failure::File { path: dir.clone(), error };
-    let pages = write(&args.dir).map_err(failed)?;
+    let pages = write(&args.dir, command).map_err(failed)?;
     let written = Written { dir, pages };
-    // For people it is news and no data: the pages are the data.
+    // For people this is a message, not data: the pages are the data.
     if output == Format::Display {
-        tell(written.to_string());
+        print_stderr(written.to_string());
         return Ok(());
     }
     output.print(&written)
 }
 
 /// Writes a page for every command; returns their files' names.
-fn write(dir: &Path) -> io::Result<Vec<String>> {
+fn write(dir: &Path, command: Command) -> io::Result<Vec<String>> {
     fs::create_dir_all(dir)?;
     // The pages have a section of their own for what the help tells at its end.
-    let mut cli = Cli::command().disable_help_subcommand(true).after_help(Resettable::Reset);
-    cli.build();
-    write_with_below(&cli, dir)
+    let mut command = command.disable_help_subcommand(true).after_help(Resettable::Reset);
+    command.build();
+    write_with_below(&command, dir)
 }
 
 fn write_with_below(command: &Command, dir: &Path) -> io::Result<Vec<String>> {
@@ -93,7 +93,7 @@ fn page(man: &Man, command: &Command) -> io::Result<Vec<u8>> {
     roff.control("SH", ["ENVIRONMENT"]);
     for argument in command.get_arguments() {
         let (Some(variable), Some(flag)) = (argument.get_env(), argument.get_long()) else { continue };
-        let instead = format!("Instead of --{flag}, which comes first.");
+        let instead = format!("Used if --{flag} is not given.");
         let variable = bold(variable.to_string_lossy());
         roff.control("TP", []).text([variable]).text([roman(instead)]);
     }
@@ -125,7 +125,10 @@ fn description(command: &Command) -> Roff {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::args::Cli;
 
     /// A page's text, without what keeps roff from taking hyphens for line breaks.
     fn read(dir: &Path, name: &str) -> String {
@@ -142,8 +145,7 @@ mod tests {
                 assert!(page.contains(&format!("--{flag}")), "{name} says nothing of --{flag}");
             }
         }
-        for expected in [".SH \"EXIT STATUS\"", "fB4fR\nnobody agreed", "fBLEASEHOLD_URLfR\nInstead of --url"]
-        {
+        for expected in [".SH \"EXIT STATUS\"", "fB4fR\nnot confirmed", "fBLEASEHOLD_URLfR\nUsed if --url"] {
             assert!(page.contains(expected), "{name} lacks {expected:?}: {page}");
         }
         for below in command.get_subcommands() {
@@ -155,7 +157,7 @@ mod tests {
     fn every_command_has_a_page_that_names_its_flags() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("man/man1");
-        let written = write(&dir).unwrap().len();
+        let written = write(&dir, Cli::command()).unwrap().len();
         let mut cli = Cli::command().disable_help_subcommand(true);
         cli.build();
         let mut pages = 0;
@@ -168,13 +170,14 @@ mod tests {
         assert!(own.contains("--machines") && !own.contains("--keypair") && global.contains("--keypair"));
         let list = read(&dir, "leasehold-machine-list.1");
         assert!(list.contains(".PP\n.nf\n[[machine]]\nnode_key = "), "{list}");
-        assert!(read(&dir, "leasehold-machine-detect.1").contains("fBLEASEHOLD_NVIDIA_SMIfR\nInstead"));
+        assert!(read(&dir, "leasehold-machine-detect.1").contains("fBLEASEHOLD_NVIDIA_SMIfR\nUsed if"));
     }
 
     #[test]
     fn a_folder_that_can_not_be_made_is_told() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let failed = run(&ManArgs { dir: file.path().join("below") }, Format::Display).unwrap_err();
+        let args = ManArgs { dir: file.path().join("below") };
+        let failed = run(&args, Cli::command(), Format::Display).unwrap_err();
         assert!(failed.code() == 2 && failed.to_string().contains("check the path"), "{failed}");
     }
 }

@@ -1,21 +1,27 @@
-//! `leasehold offers`: what is free on a market.
+//! `leasehold offers`: free machines of a market.
 
 use std::{collections::BTreeMap, fmt};
 
 use clap::{Args, ValueEnum};
 use leasehold::{error::LeaseholdError, math::matching::Criteria, state::Traits};
-use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, quote::fits};
+use leasehold_client::{
+    board::BoardView,
+    error::Refusal,
+    fetch::Fetched,
+    quote::fits,
+    search::{Country, Length, require_allowed},
+};
+use leasehold_operate::{
+    amount::Money,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    market::MarketView,
+    table::Table,
+    text::print_stderr,
+};
 use serde::Serialize;
 
-use crate::{
-    amount::Money,
-    chain::{Chain, MarketArgs, MarketView},
-    criteria::{Country, CriteriaArgs, Length},
-    failure::Failure,
-    pick::require_allowed,
-    table::Table,
-    text::tell,
-};
+use crate::criteria::CriteriaArgs;
 
 #[derive(Args)]
 pub struct OffersArgs {
@@ -23,14 +29,13 @@ pub struct OffersArgs {
     pub market: MarketArgs,
     #[command(flatten)]
     pub criteria: CriteriaArgs,
-    /// Only machines that are promised for at least so long from the next round on [default: the market's shortest
-    /// lease]
+    /// Only machines that are committed for this long from the next round on [default: the market's shortest lease]
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Option<Length>,
-    /// What comes first.
+    /// Sort by this column.
     #[arg(long, value_name = "COLUMN", default_value = "price")]
     pub sort: Sort,
-    /// Show so many lines at most.
+    /// Most lines to print.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
 }
@@ -98,12 +103,12 @@ pub async fn run(chain: &Chain, args: OffersArgs) -> Result<(), Failure> {
     found.sort(args.sort);
     found.offers.truncate(args.limit.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX));
     if found.paused {
-        tell(format!("leasehold: {}", Refusal::from(LeaseholdError::MarketPaused)));
+        print_stderr(format!("leasehold: {}", Refusal::from(LeaseholdError::MarketPaused)));
     }
     chain.settings.output.print(&found)
 }
 
-/// Machines that a lease from the next round on could have, were the market not paused.
+/// Machines that a lease from the next round on could get, whether or not the market is paused.
 pub fn offers(
     market: &MarketView,
     boards: &[BoardView],
@@ -150,9 +155,9 @@ pub fn offers(
 
 /// Refuses a length that no lease of the market has. Also where it is paused, for then there is something to show.
 fn require_length(market: &MarketView, length: Length) -> Result<(), Failure> {
-    let mut resumed = market.clone();
-    resumed.account.paused = false;
-    require_allowed(&resumed, length.rounds(market.account.rules.round_secs)?)
+    let mut resumed = market.account.clone();
+    resumed.paused = false;
+    Ok(require_allowed(&resumed, length.rounds(market.account.rules.round_secs)?)?)
 }
 
 impl Offers {
@@ -176,7 +181,7 @@ impl Offers {
 impl fmt::Display for Offers {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.offers.is_empty() {
-            return f.write_str("Nothing is free that fits.");
+            return f.write_str("No free machine fits.");
         }
         let mut table = Table::new(&[
             "CLASS",
@@ -204,8 +209,8 @@ impl fmt::Display for Offers {
                 if line.metered { "yes" } else { "no" }.to_owned(),
             ]);
         }
-        let free = if self.machines == 1 { "machine is" } else { "machines are" };
-        write!(f, "{table}\n{} {free} free that fit.", self.machines)
+        let free = if self.machines == 1 { "machine fits" } else { "machines fit" };
+        write!(f, "{table}\n{} free {free}.", self.machines)
     }
 }
 

@@ -1,75 +1,56 @@
 //! `leasehold quote`: exactly what `lease open` would take now.
 
+pub mod metered;
+
 use std::fmt;
 
-use clap::Args;
-use leasehold::error::LeaseholdError;
-use leasehold_client::{error::Refusal, fetch::Fetched};
+use leasehold::math::matching::Place;
+use leasehold_client::{
+    fetch::Fetched,
+    search::{Allocation, Change, Country, Fallback, Part, SearchError, fallbacks, merged, pick},
+};
+use leasehold_operate::{
+    amount::Money,
+    chain::Chain,
+    failure::Failure,
+    market::MarketView,
+    table::{Table, count, labelled, some, some_slots},
+    time::{rfc3339, start_of},
+};
 use serde::Serialize;
 
 use crate::{
-    alternatives::alternatives,
-    amount::Money,
-    chain::{Chain, MarketArgs, MarketView},
-    commands::lease::meter::{self, MeterFlags},
-    criteria::{CriteriaArgs, Length},
-    failure::Failure,
-    kinds::{self, Kind},
-    pick::{Alternative, Choice, Picked, Wish, pick},
-    table::{Table, labelled, some, some_slots},
-    time::{rfc3339, start_of},
+    kinds::{self, NamedKind, named},
+    request::RequestArgs,
 };
-
-/// What is to be leased.
-#[derive(Args)]
-pub struct WishArgs {
-    #[command(flatten)]
-    pub market: MarketArgs,
-    /// How many machines: of one board where one has enough, else the cheapest of all boards. One, with
-    /// --metered, where it can be left out.
-    #[arg(long, value_name = "COUNT", required_unless_present = "metered")]
-    #[arg(default_value_t = 1, hide_default_value = true)]
-    pub machines: u32,
-    /// How long from the next round on: rounds or time, as 144r, 90m, 24h or 7d.
-    #[arg(long = "for", value_name = "LENGTH")]
-    pub length: Length,
-    /// Number of the one board to take them from [default: the cheapest that has enough, or several]
-    #[arg(long, value_name = "NUMBER")]
-    pub board: Option<u32>,
-    #[command(flatten)]
-    pub criteria: CriteriaArgs,
-    #[command(flatten)]
-    pub meter: MeterFlags,
-}
-
-impl WishArgs {
-    pub fn wish(&self, market: &MarketView) -> Result<Wish, Failure> {
-        let criteria = self.criteria.criteria(market)?;
-        Ok(Wish { criteria, machines: self.machines, length: self.length })
-    }
-}
 
 /// What could be leased now.
 #[derive(Debug, Serialize)]
 pub struct Quoted {
     pub fits: bool,
-    /// What was asked for, a lease on each of these boards; none where it doesn't fit.
+    /// A lease on each of these boards, which together meet the request. Empty if it can't be met.
     pub offers: Vec<Offer>,
-    /// To be deposited for all, and of that, what comes back where all are cancelled in their first round.
+    /// The deposit for all, and what comes back of it if all are cancelled in their first round.
     pub total: Option<Money>,
     pub refundable: Option<Money>,
-    /// What could be had instead, the cheapest first.
+    /// Fallback offers, the cheapest first.
     pub alternatives: Vec<Instead>,
+    /// What the machines of all boards are.
+    #[serde(skip)]
+    kinds: Vec<NamedKind>,
 }
 
-/// A lease on each of some boards, which together are what was asked for.
+/// A lease on each of some boards, which together meet the request.
 #[derive(Debug, Serialize)]
 pub struct Offers {
     pub offers: Vec<Offer>,
     /// To be deposited for all.
     pub total: Money,
-    /// Of that, what comes back where all are cancelled in their first round.
+    /// What comes back of it if all are cancelled in their first round.
     pub refundable: Money,
+    /// What the machines of all boards are.
+    #[serde(skip)]
+    pub kinds: Vec<NamedKind>,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,7 +60,7 @@ pub struct Offer {
     pub machines: usize,
     pub slots: Vec<u16>,
     /// What the machines are.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<NamedKind>,
     /// How many of them were down in the last closed round.
     pub down: usize,
     pub rounds: u32,
@@ -90,13 +71,13 @@ pub struct Offer {
     pub end: String,
     /// To be deposited.
     pub total: Money,
-    /// Of that, what comes back where the lease is cancelled in its first round.
+    /// What comes back of it if the lease is cancelled in its first round.
     pub refundable: Money,
 }
 
 #[derive(Debug, Serialize)]
 pub struct Instead {
-    /// How it differs from what was asked for.
+    /// How it differs from the request.
     pub instead: String,
     /// Of all boards.
     pub machines: usize,
@@ -109,46 +90,48 @@ pub struct Instead {
     pub offers: Offers,
 }
 
-pub async fn run(chain: &Chain, args: WishArgs) -> Result<(), Failure> {
+pub async fn run(chain: &Chain, args: RequestArgs) -> Result<(), Failure> {
     if args.meter.metered {
-        return meter::quote(chain, args).await;
+        return metered::run(chain, args).await;
     }
     let market = chain.market(args.market.id.0).await?;
     let boards = chain.boards(&args.market.id.0, args.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    let (wish, now) = (args.wish(&market)?, chain.fetch().now().await?);
-    let lacking = Refusal::from(LeaseholdError::NotEnoughMachines);
-    match pick(&market, &views, now, &wish) {
-        Ok(choice) => chain.settings.output.print(&Quoted::new(Offers::new(&market, &choice))),
-        Err(error) if error.refusal() == Some(lacking) => {
-            let found = alternatives(&market, &views, now, &wish);
-            let alternatives = found.iter().map(|found| Instead::new(&market, found)).collect();
-            chain.settings.output.print(&Quoted::instead(alternatives))?;
-            Err(error)
+    let (request, now) = (args.request(&market)?, chain.fetch().now().await?);
+    match pick(&market.account, &views, now, &request) {
+        Ok(allocation) => chain.settings.output.print(&Quoted::new(Offers::new(&market, &allocation))),
+        Err(error @ SearchError::NotEnoughMachines { .. }) => {
+            let found = fallbacks(&market.account, &views, now, &request);
+            let instead = found.iter().map(|fallback| Instead::new(&market, fallback)).collect();
+            chain.settings.output.print(&Quoted::instead(instead))?;
+            Err(error.into())
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
 impl Offers {
-    pub fn new(market: &MarketView, choice: &Choice) -> Self {
+    pub fn new(market: &MarketView, allocation: &Allocation) -> Self {
+        let all = merged(allocation.parts.iter().flat_map(|part| &part.kinds).copied());
         Offers {
-            offers: choice.parts.iter().map(|part| Offer::new(market, part)).collect(),
-            total: market.payment.money(choice.deposit),
-            refundable: market.payment.money(choice.refundable),
+            offers: allocation.parts.iter().map(|part| Offer::new(market, part)).collect(),
+            total: market.payment.money(allocation.deposit),
+            refundable: market.payment.money(allocation.refundable),
+            kinds: named(market, &all),
         }
     }
 }
 
 impl Offer {
-    pub fn new(market: &MarketView, picked: &Picked) -> Self {
-        let Picked { board, quote, kinds, refundable, round_secs } = picked;
+    pub fn new(market: &MarketView, part: &Part) -> Self {
+        let Part { board, quote, kinds, refundable, round_secs } = part;
+        let kinds = named(market, kinds);
         Offer {
             board: *board,
             machines: quote.slots.len(),
             slots: quote.slots.clone(),
-            kinds: kinds.clone(),
-            down: kinds::down(kinds),
+            down: kinds::down(&kinds),
+            kinds,
             rounds: quote.rounds,
             from: quote.from,
             until: quote.until,
@@ -161,26 +144,32 @@ impl Offer {
 }
 
 impl Quoted {
-    fn new(Offers { offers, total, refundable }: Offers) -> Self {
+    fn new(Offers { offers, total, refundable, kinds }: Offers) -> Self {
         let (total, refundable) = (Some(total), Some(refundable));
-        Quoted { fits: true, offers, total, refundable, alternatives: Vec::new() }
+        Quoted { fits: true, offers, total, refundable, alternatives: Vec::new(), kinds }
     }
 
     fn instead(alternatives: Vec<Instead>) -> Self {
-        Quoted { fits: false, offers: Vec::new(), total: None, refundable: None, alternatives }
+        Quoted {
+            fits: false,
+            offers: Vec::new(),
+            total: None,
+            refundable: None,
+            alternatives,
+            kinds: Vec::new(),
+        }
     }
 }
 
 impl Instead {
-    fn new(market: &MarketView, found: &Alternative) -> Self {
-        let offers = Offers::new(market, &found.choice);
-        let kinds = all_kinds(&offers.offers);
+    fn new(market: &MarketView, fallback: &Fallback) -> Self {
+        let offers = Offers::new(market, &fallback.allocation);
         Instead {
-            instead: found.instead.clone(),
+            instead: changed(market, fallback.change),
             machines: offers.offers.iter().map(|offer| offer.machines).sum(),
-            classes: kinds::classes(&kinds),
-            countries: kinds::countries(&kinds),
-            brief: kinds::brief(&kinds),
+            classes: kinds::classes(&offers.kinds),
+            countries: kinds::countries(&offers.kinds),
+            brief: kinds::brief(&offers.kinds),
             offers,
         }
     }
@@ -197,19 +186,38 @@ impl fmt::Display for Offer {
             ("Rounds:", format!("{} ({} to {})", self.rounds, self.from, self.until.saturating_sub(1))),
             ("Time:", format!("{} to {}", self.start, self.end)),
             ("Total:", self.total.to_string()),
-            ("Refundable:", format!("{} where cancelled in its first round", self.refundable)),
+            ("Refundable:", format!("{} if cancelled in its first round", self.refundable)),
         ]);
         f.write_str(&labelled(lines))
     }
 }
 
-/// What the machines of all boards are.
-fn all_kinds(offers: &[Offer]) -> Vec<Kind> {
-    kinds::merged(offers.iter().flat_map(|offer| &offer.kinds).cloned())
+/// What is changed of the request, in words.
+fn changed(market: &MarketView, change: Change) -> String {
+    match change {
+        Change::FewerMachines => "fewer machines".to_owned(),
+        Change::Class(class) => format!("class {}", market.class_name(class)),
+        Change::AnyPlace(Place::Country(country)) => format!("not only in {}", Country(country)),
+        Change::AnyPlace(Place::Region(region)) => format!("not only in region {region}"),
+        Change::AnyPlace(Place::Anywhere) => "anywhere".to_owned(),
+        Change::MaxPrice(price) => {
+            let price = market.payment.number(price);
+            format!("at most {price} an hour (--max-price {price})")
+        }
+        Change::MinGpus(gpus) => format!("at least {} each (--min-gpus {gpus})", count(gpus.into(), "GPU")),
+        Change::MinSpeed(speed) => format!("speed {speed} or more (--min-speed {speed})"),
+        Change::MinScore(score) => format!("score {score} or more (--min-score {score})"),
+    }
 }
 
 /// Offers of several boards, and what they come to.
-fn table(f: &mut fmt::Formatter, offers: &[Offer], total: &Money, refundable: &Money) -> fmt::Result {
+fn table(
+    f: &mut fmt::Formatter,
+    offers: &[Offer],
+    kinds: &[NamedKind],
+    total: &Money,
+    refundable: &Money,
+) -> fmt::Result {
     let mut table = Table::new(&[">BOARD", ">MACHINES", ">TOTAL", ">REFUNDABLE"]);
     for offer in offers {
         table.row(vec![
@@ -221,14 +229,14 @@ fn table(f: &mut fmt::Formatter, offers: &[Offer], total: &Money, refundable: &M
     }
     let machines: usize = offers.iter().map(|offer| offer.machines).sum();
     let mut lines = vec![("Machines:", format!("{machines} of {} boards", offers.len()))];
-    lines.extend(kinds::lines(&all_kinds(offers)));
+    lines.extend(kinds::lines(kinds));
     if let Some(offer) = offers.first() {
         let last = offer.until.saturating_sub(1);
         lines.push(("Rounds:", format!("{} ({} to {last})", offer.rounds, offer.from)));
         lines.push(("Time:", format!("{} to {}", offer.start, offer.end)));
     }
     lines.push(("Total:", total.to_string()));
-    lines.push(("Refundable:", format!("{refundable} where cancelled in its first round")));
+    lines.push(("Refundable:", format!("{refundable} if cancelled in its first round")));
     write!(f, "{table}\n\n{}", labelled(lines))
 }
 
@@ -236,13 +244,15 @@ impl fmt::Display for Quoted {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match (&self.offers[..], &self.total, &self.refundable) {
             ([one], ..) => return one.fmt(f),
-            (offers, Some(total), Some(refundable)) => return table(f, offers, total, refundable),
+            (offers, Some(total), Some(refundable)) => {
+                return table(f, offers, &self.kinds, total, refundable);
+            }
             _ => {}
         }
         if self.alternatives.is_empty() {
-            return f.write_str("Nothing like it can be had now.");
+            return f.write_str("Not available, and no fallback offers.");
         }
-        f.write_str("It can't be had now. Instead:")?;
+        f.write_str("Not available. Fallback offers:")?;
         for Instead { instead, brief, offers, .. } in &self.alternatives {
             let boards: Vec<_> = offers.offers.iter().map(|offer| offer.board.to_string()).collect();
             let board = if boards.len() == 1 { "board" } else { "boards" };

@@ -1,10 +1,8 @@
-//! `leasehold receipt`: proves that an answer came from a machine of the market, for a price, at a time.
+//! `leasehold receipt`: proves which machine of the market answered, when and at what price.
 
-mod chain;
 mod convict;
 mod demand;
 mod enforce;
-mod prove;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -16,21 +14,18 @@ use std::{
 };
 
 use clap::{Args, Subcommand, ValueHint};
-use leasehold_client::record::{ReceiptFile, RecordError, SignedReceipt, receipt::parse_hash, salted};
+use leasehold_client::{
+    http::ArchiveClient,
+    prove::{Body, Prover},
+    record::{ReceiptFile, RecordError, SignedReceipt, receipt::parse_hash, salted},
+};
+use leasehold_operate::{chain::Chain, config::Settings, failure::Failure, flags::parse_http_url};
 use url::Url;
 
-use crate::{
-    archive::Archive,
-    args::parse_http_url,
-    chain::Chain,
-    config::Settings,
-    failure::{Failure, Unproved},
-};
 pub use convict::ConvictArgs;
 pub use demand::DemandArgs;
 pub use enforce::EnforceArgs;
-pub use prove::Prover;
-pub use report::Report;
+use report::{Found, Report};
 
 #[derive(Subcommand)]
 pub enum ReceiptCommand {
@@ -123,9 +118,9 @@ async fn verify(settings: &Settings, args: VerifyArgs) -> Result<(), Failure> {
         .map(|(path, body)| Ok((body, salted(&salt.ok_or(Failure::NoSalt)?, &read(path)?))))
         .collect::<Result<Vec<_>, Failure>>()?;
     let proved = async {
-        signature(&file.receipt, &mut report)?;
+        report.steps.signature(&file.receipt)?;
         for (body, hash) in bodies {
-            body.check(&file.receipt, &hash, &mut report)?;
+            report.steps.body(&file.receipt, body, &hash)?;
         }
         prove(settings, args.archive, file.receipt.id(), Some(file.receipt), &mut report).await
     };
@@ -146,7 +141,9 @@ async fn prove(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let rpc = settings.rpc();
-    Prover::new(&rpc, Archive::new(archive.archive)?).prove(id, receipt, report).await
+    let prover = Prover::new(&rpc, ArchiveClient::new(archive.archive)?);
+    report.found = Some(Found::new(&prover.prove(id, receipt, &mut report.steps).await?));
+    Ok(())
 }
 
 /// Prints what was found: the whole, or the steps up to the one that failed. Where something could not be
@@ -159,37 +156,6 @@ fn finish(settings: &Settings, proved: Result<(), Failure>, mut report: Report) 
     }
     let printed = settings.output.print(&report);
     proved.and(printed)
-}
-
-/// Checks the machine's signature, which needs nothing but the receipt.
-fn signature(signed: &SignedReceipt, report: &mut Report) -> Result<(), Failure> {
-    report.begin("signature");
-    signed.verify()?;
-    let key = solana_pubkey::Pubkey::new_from_array(signed.receipt.node_key);
-    report.pass(format!("machine {key} signed the receipt"));
-    Ok(())
-}
-
-/// A text that the receipt has the salted hash of.
-#[derive(Clone, Copy)]
-enum Body {
-    Request,
-    Response,
-}
-
-impl Body {
-    fn check(self, signed: &SignedReceipt, hash: &[u8; 32], report: &mut Report) -> Result<(), Failure> {
-        let (kind, expected) = match self {
-            Body::Request => ("request", &signed.receipt.request),
-            Body::Response => ("response", &signed.receipt.response),
-        };
-        report.begin(kind);
-        if hash != expected {
-            return Err(Unproved::OtherBody { kind }.into());
-        }
-        report.pass(format!("the receipt is for this {kind}"));
-        Ok(())
-    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

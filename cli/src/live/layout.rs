@@ -3,7 +3,7 @@
 use console::truncate_str;
 
 use super::Size;
-use crate::table::Table;
+use leasehold_operate::table::Table;
 
 /// Lines of a frame that fit: one that broke into two could not be drawn over.
 pub(super) fn fitted(text: &str, size: Size) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use console::Term;
 
 use super::{Frame, Size, Told, layout::fitted};
-use crate::output::Format;
+use leasehold_operate::format::Format;
 
 /// What a terminal is taken for that doesn't tell its size.
 const USUAL_SIZE: Size = Size { rows: 24, columns: 80 };

@@ -1,9 +1,9 @@
 use leasehold::error::LeaseholdError;
 
-/// One entry for each error of the program: the compiler refuses a list that lacks one.
+/// One entry for each error of the program: a missing one does not compile.
 macro_rules! advices {
     ($($error:ident => $advice:literal,)*) => {
-        /// What to do about a refusal of the program, without a full stop.
+        /// What to do about an error of the program, without a full stop.
         pub fn advice(error: LeaseholdError) -> &'static str {
             match error {
                 $(LeaseholdError::$error => $advice,)*
@@ -32,7 +32,7 @@ advices! {
     SameMint => "choose two mints",
     NativeStake => "stake a token that can be burned",
     RoundTooShort => "choose rounds of at least 10 seconds",
-    SubmitWindowOutOfRange => "choose a time to submit between a second and a round",
+    SubmitWindowOutOfRange => "choose a submit window between one second and the length of a round",
     SeatsOutOfRange => "choose 1 to 15 seats",
     ThresholdOutOfRange => "choose a threshold above half of the seats",
     AbandonRoundsOutOfRange => "choose 1 to 64 rounds",
@@ -41,16 +41,16 @@ advices! {
     LeaseRoundsOutOfRange => "choose 1 or more as the fewest rounds, and no fewer than that as the most",
     FeeTooHigh => "choose 3,000 basis points at most",
     RateAboveWhole => "choose 10,000 basis points at most",
-    SplitNotWhole => "choose parts that make 10,000, with at least 1,000 to burn",
+    SplitNotWhole => "choose shares that add up to 10,000, with at least 1,000 to burn",
     ClassesOutOfRange => "name 1 to 32 classes",
     ClassDropped => "keep every class at its place, and give one that is out of use another weight",
     NothingProposed => "propose parameters first",
-    TimelockRunning => "apply them when their time has come",
+    TimelockRunning => "apply them when the timelock is over",
     MarketPaused => "wait until the market's authority resumes it, or use another market",
     MarketInUse => "close them first",
     InsufficientStake => "deposit more stake, or bond less",
-    StakeStillUnbonding => "withdraw it when its time has come",
-    StakeLeft => "ask it back and withdraw it first",
+    StakeStillUnbonding => "withdraw it when its unbonding time is over",
+    StakeLeft => "unbond and withdraw it first",
     MachinesLeft => "retire them first",
     BoardMalformed => "pass a board of this program",
     BoardFull => "list on another board, or create one",
@@ -69,9 +69,9 @@ advices! {
     WrongSupplier => "name machines of one supplier only, and that supplier's account",
     FormerSupplierMissing => "pass the accounts of former suppliers in the order their slots are used",
     MachineLeased => "wait until its lease is settled",
-    MachineNotLeased => "retire it, or settle the lease that is over",
+    MachineNotLeased => "forfeit only machines in running leases: retire this one, or settle the lease that is over",
     EarningsLeft => "claim the supplier's earnings on this board",
-    EvictionTooEarly => "let its supplier sign, or wait",
+    EvictionTooEarly => "let its supplier sign, or wait until 30 days after its commitment",
     NoSuchSeat => "choose a seat below the board's number of seats",
     SeatTaken => "choose a vacant seat",
     SeatVacant => "choose a seat that is held",
@@ -85,9 +85,9 @@ advices! {
     EarlierRoundOpen => "close it, then vote",
     RoundClosed => "vote on the next round when it has ended",
     AlreadySubmitted => "wait for the next round",
-    BitmapLength => "read the board again and make the bitmap anew",
+    BitmapLength => "read the board again and build the bitmap again",
     BitmapPadding => "clear them",
-    NothingToClose => "wait until the time to submit is over or every seat has submitted",
+    NothingToClose => "wait until the submit window is over or every seat has voted",
     LeaseLength => "choose a number of rounds within the market's bounds",
     NotEnoughMachines => "ask for fewer machines, widen the criteria, or try another board",
     CostsTooMuch => "quote again and allow more, or ask for less",
@@ -101,14 +101,14 @@ advices! {
     LeaseNotSettled => "settle it once its last round is closed",
     LeaseHoldsMoney => "claim refund and compensation first",
     DisputesOpen => "try again when it is over",
-    DemandsLeft => "answer them, or enforce them when their time is over",
+    DemandsLeft => "answer them, or enforce them when they are due",
     MeterMismatch => "ask for metered machines and name a meter, or do neither",
     MeteredMachines => "open one metered lease for each machine",
     LeaseMetered => "give notice, or top it up: only a lease by the hour can do this",
     LeaseNotMetered => "name a metered lease: one by the hour is cancelled or extended instead",
     NoticeTooLate => "wait for its end",
     VoucherMalformed => "sign the 152 bytes of a voucher for this program",
-    WrongVoucher => "redeem a voucher that the lease's spender signed for this very lease",
+    WrongVoucher => "redeem a voucher that the lease's spender signed for this lease",
     VoucherRedeemed => "ask the buyer for a later voucher, or to top up the lease",
     LogMalformed => "pass a compute log of this program",
     LogLeft => "close the log first",
@@ -116,7 +116,7 @@ advices! {
     NoLane => "open a lane for the slot first",
     SourceLength => "name a URL of at most 128 bytes",
     NoBatches => "name at least one",
-    BatchSize => "split it, or wait for a receipt",
+    BatchSize => "put 1 to 65,536 receipts in a batch",
     BatchOutOfOrder => "read the log again and append what comes next",
     NoSuchLease => "name the serial of a lease that the machine has served",
     BatchTimes => "check the machine's clock and the times of the batch before",
@@ -127,8 +127,8 @@ advices! {
     WrongMachine => "name the slot in which the machine with the receipt's key is",
     NoEquivocation => "show two different receipts of one machine, lease and number",
     MachineBarred => "nothing more can be taken from it; its supplier can retire it, and list another",
-    DemandTooEarly => "wait until it is two hours old",
-    DemandTooLate => "demand receipts within twelve hours of the lease's end",
+    DemandTooEarly => "demand it 12 rounds after it was signed",
+    DemandTooLate => "demand receipts within 72 rounds of the lease's end",
     BatchNotShown => "show the batch in which the receipt is, then answer",
-    AnswerNotDue => "enforce the demand when its time is over",
+    AnswerNotDue => "enforce the demand when it is due",
 }

@@ -1,6 +1,6 @@
 use anchor_lang::error::ErrorCode;
 
-/// The framework's errors, all of them: its enum cannot be made from a number.
+/// All errors of the framework: its enum can't be built from a number.
 const EVERY: &[ErrorCode] = &[
     ErrorCode::InstructionMissing,
     ErrorCode::InstructionFallbackNotFound,
@@ -86,12 +86,12 @@ const EVERY: &[ErrorCode] = &[
     ErrorCode::Deprecated,
 ];
 
-/// The framework's error with that number.
+/// The framework's error with a number.
 pub fn from_code(code: u32) -> Option<ErrorCode> {
     EVERY.iter().copied().find(|error| u32::from(*error) == code)
 }
 
-/// What to do about it: those that accounts of Leasehold's instructions can meet by name.
+/// What to do about an error of the framework; specific for those that Leasehold's instructions can cause.
 pub fn advice(error: ErrorCode) -> &'static str {
     match error {
         ErrorCode::InstructionMissing

@@ -1,7 +1,9 @@
-//! Refusals as sentences that say what to do.
+//! Errors as sentences: the rule that was broken, and what to do.
 
 mod advice;
 mod anchor;
+#[cfg(feature = "rpc")]
+mod rpc;
 #[cfg(test)]
 mod tests;
 
@@ -11,24 +13,15 @@ use anchor_lang::prelude::Pubkey;
 use anchor_spl::token_2022::spl_token_2022::error::TokenError;
 use leasehold::{error::LeaseholdError, math::Overflow};
 use solana_instruction::error::InstructionError;
-use solana_rpc_client_api::client_error::Error as RpcError;
 use solana_transaction_error::TransactionError;
 
 pub use advice::{advice, every};
+#[cfg(feature = "rpc")]
+pub use rpc::explain_send;
+#[cfg(feature = "rpc")]
+pub(crate) use rpc::reason;
 
-use crate::sender::SendError;
-
-/// What an RPC call failed for, and the first cause of it: "Connection refused".
-pub(crate) fn reason(error: &RpcError) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    let (text, cause) = (error.to_string(), cause.to_string());
-    if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
-}
-
-/// A refusal of the program's own functions, called by the client: what the program would have said.
+/// An error of the program's own functions when the client calls them: the same the program would return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Number of the error, as the program would return it.
@@ -75,37 +68,37 @@ impl From<anchor_lang::error::Error> for Refusal {
     }
 }
 
-/// The program's error with that number.
+/// The program's error with a number.
 pub fn from_code(code: u32) -> Option<LeaseholdError> {
     every().iter().copied().find(|error| u32::from(*error) == code)
 }
 
-/// A refusal of the program in one sentence: the rule that was broken, and what to do.
+/// An error of the program in one sentence: the rule that was broken, and what to do.
 pub fn sentence(error: LeaseholdError) -> String {
     format!("{error}: {}", advice(error))
 }
 
-/// A failed instruction, as the network reports it.
+/// A failed instruction as the network reports it.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgramFailure<'a> {
     /// Position in the transaction, from 0.
     pub instruction: usize,
     pub error: &'a InstructionError,
-    /// What the programs logged, oldest first; may be empty. They tell which program refused.
+    /// Logs of the programs, oldest first; may be empty. They tell which program refused.
     pub logs: &'a [String],
 }
 
-/// Whose rule was broken.
+/// The program whose rule was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     Leasehold,
-    /// The framework's checks of accounts, before the program's own.
+    /// The framework's account checks, before the program's own.
     Anchor,
     /// One of the two token programs.
     Token,
     AssociatedToken,
     System,
-    /// The network, and not a program.
+    /// The runtime, not a program.
     Runtime,
     Other,
 }
@@ -116,7 +109,7 @@ pub struct Explanation {
     /// Position in the transaction, from 0.
     pub instruction: usize,
     pub origin: Origin,
-    /// Number of the error, where a program gave one.
+    /// Number of the error, if a program returned one.
     pub code: Option<u32>,
     /// Name of the error: `InsufficientStake`.
     pub name: String,
@@ -125,7 +118,7 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// The program's own error, where it is one.
+    /// The error of Leasehold's program, if it is one.
     pub fn leasehold(&self) -> Option<LeaseholdError> {
         (self.origin == Origin::Leasehold).then(|| from_code(self.code?)).flatten()
     }
@@ -137,7 +130,7 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// Says why an instruction was refused.
+/// Explains why an instruction was refused.
 pub fn explain(failure: &ProgramFailure) -> Explanation {
     let (origin, code, name, sentence) = match failure.error {
         InstructionError::Custom(code) => {
@@ -153,7 +146,7 @@ pub fn explain(failure: &ProgramFailure) -> Explanation {
     Explanation { instruction: failure.instruction, origin, code, name, sentence }
 }
 
-/// Says why a program refused with an error number of its own.
+/// Explains an error number that a program returned.
 pub fn explain_code(code: u32, logs: &[String]) -> (Origin, String, String) {
     let program = refusal(logs).map(|(program, _)| program);
     if program.is_none_or(|program| program == leasehold::ID) {
@@ -185,13 +178,13 @@ pub fn explain_code(code: u32, logs: &[String]) -> (Origin, String, String) {
     }
 }
 
-/// Says why a transaction was refused.
+/// Explains why a transaction was refused.
 pub fn explain_transaction(error: &TransactionError, logs: &[String]) -> String {
     match error {
         TransactionError::InstructionError(index, error) => {
             explain(&ProgramFailure { instruction: usize::from(*index), error, logs }).to_string()
         }
-        TransactionError::AccountNotFound => "the paying wallet has never held SOL: fund it first".to_owned(),
+        TransactionError::AccountNotFound => "the paying wallet has no SOL: fund it first".to_owned(),
         TransactionError::InsufficientFundsForFee => {
             "the paying wallet has too little SOL for the fee: fund it first".to_owned()
         }
@@ -209,19 +202,7 @@ pub fn explain_transaction(error: &TransactionError, logs: &[String]) -> String 
     }
 }
 
-/// Says why a [`crate::sender::Sender`] failed.
-pub fn explain_send(error: &SendError) -> String {
-    match error {
-        SendError::Program { instruction, code, logs, .. } => {
-            let error = InstructionError::Custom(*code);
-            explain(&ProgramFailure { instruction: *instruction, error: &error, logs }).to_string()
-        }
-        SendError::Refused { error, logs, .. } => explain_transaction(error, logs),
-        error => error.to_string(),
-    }
-}
-
-/// The program that failed first, and so made those fail that had called it, and why.
+/// The program that failed first, which made its callers fail, and the reason.
 fn refusal(logs: &[String]) -> Option<(Pubkey, &str)> {
     logs.iter().find_map(|line| {
         let (program, outcome) = line.strip_prefix("Program ")?.split_once(' ')?;
@@ -229,7 +210,7 @@ fn refusal(logs: &[String]) -> Option<(Pubkey, &str)> {
     })
 }
 
-/// The account that Anchor found fault with.
+/// The account that Anchor refused.
 fn culprit(logs: &[String]) -> Option<&str> {
     let line = logs.iter().rev().find_map(|line| line.split_once("AnchorError caused by account: "))?.1;
     line.split_once(". Error Code").map(|(account, _)| account)
@@ -249,13 +230,13 @@ fn token(error: &TokenError) -> String {
 
 fn system(code: u32) -> &'static str {
     match code {
-        0 => "the account to be created exists already: it need not be created",
+        0 => "the account to create exists already: leave out its creation",
         1 => "the paying wallet has too little SOL: fund it first",
-        _ => "the system program refused to create or to pay an account: check the addresses",
+        _ => "the system program refused to create or fund an account: check the addresses",
     }
 }
 
-/// Refusals of the network that clients of Leasehold meet, with what to do; others in its own words.
+/// Errors of the runtime that clients of Leasehold meet, with advice; others in the runtime's words.
 fn runtime(error: &InstructionError, logs: &[String]) -> String {
     let advice = match error {
         InstructionError::MissingRequiredSignature => "sign with the account's wallet",
@@ -269,7 +250,7 @@ fn runtime(error: &InstructionError, logs: &[String]) -> String {
         _ => "see the transaction's logs",
     };
     let rule = error.to_string();
-    // What the machine says of a program that crashed tells more than that it did.
+    // The virtual machine's reason tells more than that the program crashed.
     let detail = refusal(logs).map(|(_, reason)| reason).filter(|reason| !reason.eq_ignore_ascii_case(&rule));
     let detail = detail.map(|reason| format!(" ({reason})")).unwrap_or_default();
     format!("{}{detail}: {advice}", rule.trim_end_matches('.'))

@@ -1,4 +1,5 @@
 use super::*;
+use crate::sender::SendError;
 
 fn logs(lines: &[&str]) -> Vec<String> {
     lines.iter().map(|line| (*line).to_owned()).collect()
@@ -35,7 +36,7 @@ fn every_error_of_the_program_has_a_sentence_with_advice() {
 }
 
 #[test]
-fn a_refusal_of_a_called_program_is_told_as_that_programs() {
+fn an_error_of_a_called_program_is_attributed_to_it() {
     let code = InstructionError::Custom(1);
     let token = explained(code.clone(), &[TOKEN_REFUSED, REFUSED]);
     assert_eq!((token.origin, token.name.as_str()), (Origin::Token, "InsufficientFunds"));
@@ -44,7 +45,7 @@ fn a_refusal_of_a_called_program_is_told_as_that_programs() {
     assert_eq!(system.origin, Origin::System);
     assert_eq!(system.sentence, "the paying wallet has too little SOL: fund it first");
     let unknown = explained(code, &[]);
-    assert_eq!(unknown.origin, Origin::Token, "without logs the likelier one");
+    assert_eq!(unknown.origin, Origin::Token, "without logs the likelier program");
 }
 
 #[test]
@@ -64,7 +65,7 @@ fn the_frameworks_errors_name_the_account() {
 }
 
 #[test]
-fn codes_of_other_programs_are_not_taken_for_ours() {
+fn codes_of_other_programs_are_not_attributed_to_leasehold() {
     let line = "Program Stake11111111111111111111111111111111111111 failed: custom program error: 0x1770";
     let found = explained(InstructionError::Custom(6_000), &[line]);
     assert_eq!((found.origin, found.leasehold().is_none()), (Origin::Other, true));
@@ -77,7 +78,7 @@ fn codes_of_other_programs_are_not_taken_for_ours() {
 }
 
 #[test]
-fn refusals_of_the_network_say_what_to_do() {
+fn runtime_errors_have_advice() {
     let found = explained(InstructionError::ComputationalBudgetExceeded, &[]);
     assert_eq!((found.origin, found.code), (Origin::Runtime, None));
     assert_eq!(found.name, "ComputationalBudgetExceeded");
@@ -97,7 +98,7 @@ fn refusals_of_the_network_say_what_to_do() {
 }
 
 #[test]
-fn what_the_sender_reports_is_explained() {
+fn errors_of_the_sender_are_explained() {
     let failed = SendError::Program {
         instruction: 0,
         code: LeaseholdError::CostsTooMuch.into(),
@@ -113,7 +114,7 @@ fn what_the_sender_reports_is_explained() {
 }
 
 #[test]
-fn refusals_of_functions_keep_their_number() {
+fn errors_of_functions_keep_their_number() {
     let refused = Refusal::from(anchor_lang::error::Error::from(LeaseholdError::NotInLease));
     assert_eq!(refused, LeaseholdError::NotInLease.into());
     assert_eq!(refused.error().map(|error| error.name()).as_deref(), Some("NotInLease"));

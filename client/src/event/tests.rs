@@ -1,6 +1,10 @@
 use bytemuck::Zeroable;
 use leasehold::state::{BatchHeader, LeaseState};
-use solana_transaction_status_client_types::UiCompiledInstruction;
+use solana_pubkey::Pubkey;
+use solana_transaction_status_client_types::{
+    UiCompiledInstruction, UiInnerInstructions, UiInstruction, UiTransactionStatusMeta,
+    option_serializer::OptionSerializer,
+};
 
 use super::*;
 
@@ -56,7 +60,7 @@ fn events() -> Vec<Event> {
 }
 
 #[test]
-fn every_event_is_read_as_it_was_written() {
+fn every_event_is_decoded_as_it_was_encoded() {
     let mut names = std::collections::HashSet::new();
     for event in events() {
         let data = event.encode();
@@ -69,7 +73,7 @@ fn every_event_is_read_as_it_was_written() {
 }
 
 #[test]
-fn sentences_name_who_and_how_much() {
+fn sentences_name_parties_and_amounts() {
     let opened = events()[7].to_string();
     assert!(opened.contains("lease 8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR of group 5"), "{opened}");
     assert!(opened.ends_with("for rounds 10 to 19 and deposited 8"), "{opened}");
@@ -77,13 +81,13 @@ fn sentences_name_who_and_how_much() {
         events()[11].to_string().ends_with("is Settled: paid 1, fees 2, refunded 3, slashed 4 of 5 machines")
     );
     let appended = events()[15].to_string();
-    assert!(appended.starts_with("2 batches of 10 receipts came to log "), "{appended}");
+    assert!(appended.starts_with("2 batches with 10 receipts were appended to log "), "{appended}");
     let convicted = events()[18].to_string();
     assert!(convicted.contains("receipt 0707") && convicted.ends_with("lost 100 of stake"), "{convicted}");
 }
 
 #[test]
-fn other_instructions_are_no_events() {
+fn other_instructions_are_not_decoded() {
     assert_eq!(decode(&[]), None);
     assert_eq!(decode(EVENT_IX_TAG_LE), None);
     let mut unknown = events()[0].encode();
@@ -92,7 +96,7 @@ fn other_instructions_are_no_events() {
 }
 
 #[test]
-fn events_of_other_programs_are_left_out() {
+fn events_of_other_programs_are_ignored() {
     let data = bs58::encode(events()[2].encode()).into_string();
     let instruction = |program_id_index| {
         let data = data.clone();

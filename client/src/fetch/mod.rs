@@ -1,7 +1,8 @@
-//! Reading the program's accounts over RPC, as typed values.
+//! Reads the program's accounts over RPC as typed values.
 //!
 //! Boards are found by their numbers, everything else by `getProgramAccounts` with filters.
 
+mod lookup_table;
 mod record;
 mod snapshot;
 mod token;
@@ -12,6 +13,7 @@ use leasehold::state::{Keeper, Lease, Market, Supplier};
 use serde_json::json;
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
 use solana_commitment_config::CommitmentConfig;
+use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::{
@@ -27,20 +29,19 @@ use crate::{
     account::{DecodeError, Stored},
     address,
     board::{BoardData, BoardView},
+    clock,
     error::reason,
     market::{BoardRef, MarketRef},
 };
 
-/// Where the market's address stands in the accounts of suppliers and keepers: after the discriminator,
-/// version and bump.
+/// Offset of the market's address in the accounts of suppliers and keepers: after discriminator, version and bump.
 const MARKET_OFFSET: usize = 10;
-/// Where the board's address stands in the account of a lease: its state comes before it, too.
+/// Offset of the board's address in the account of a lease: after discriminator, version, bump and state.
 const BOARD_OFFSET: usize = 11;
-/// The cluster's clock.
-const CLOCK: Pubkey = Pubkey::from_str_const("SysvarC1ock11111111111111111111111111111111");
-/// Boards that are read at once; each has up to 1.1 MB.
+/// Boards that are read concurrently; each has up to 1.1 MB.
 const BOARDS_AT_ONCE: usize = 4;
-/// Why something could not be read.
+
+/// Why an account could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error("the RPC node did not answer: {}", reason(_0))]
@@ -51,6 +52,8 @@ pub enum FetchError {
     Decode { address: Pubkey, error: DecodeError },
     #[error("{address} is not a token account or mint: check the address")]
     Token { address: Pubkey },
+    #[error("{address} is {reason}: check the address")]
+    LookupTable { address: Pubkey, reason: &'static str },
     #[error("the cluster's clock could not be read: check the RPC address")]
     Clock,
     #[error("the market changed each time it was read: try again while it is quieter")]
@@ -63,7 +66,7 @@ impl From<RpcError> for FetchError {
     }
 }
 
-/// An account as it was read.
+/// An account with its address and balance.
 #[derive(Clone, Debug)]
 pub struct Fetched<T> {
     pub address: Pubkey,
@@ -71,7 +74,7 @@ pub struct Fetched<T> {
     pub account: T,
 }
 
-/// A board as it was read.
+/// A board with its address and balance.
 pub type FetchedBoard = Fetched<BoardData>;
 
 impl Fetched<BoardData> {
@@ -86,7 +89,7 @@ impl Fetched<BoardData> {
     }
 }
 
-/// Reads from one RPC node, at one commitment. Clones share the connection.
+/// Reads accounts from one RPC node at one commitment. Clones share the connection.
 #[derive(Clone, Copy)]
 pub struct Fetch<'a> {
     rpc: &'a RpcClient,
@@ -94,7 +97,7 @@ pub struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    /// Reads at the commitment of the client.
+    /// Reads at the commitment of the RPC client.
     pub fn new(rpc: &'a RpcClient) -> Self {
         Fetch { rpc, commitment: rpc.commitment() }
     }
@@ -103,12 +106,15 @@ impl<'a> Fetch<'a> {
         Fetch { commitment, ..self }
     }
 
-    /// Unix time of the cluster, which rounds go by; it may differ from this machine's by seconds.
+    /// Unix time of the cluster, by which rounds are counted; it may differ from this machine's by seconds.
     pub async fn now(&self) -> Result<i64, FetchError> {
-        let raw = self.existing(CLOCK).await?;
-        // Slot, epoch's start, epoch and leader schedule's epoch come before it, 8 bytes each.
-        let time = raw.data.get(32..40).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
-        time.map(i64::from_le_bytes).ok_or(FetchError::Clock)
+        let raw = self.existing(clock::ADDRESS).await?;
+        clock::unix_time(&raw.data).ok_or(FetchError::Clock)
+    }
+
+    /// Genesis hash of the cluster; receipts and vouchers name a cluster by [a part of it](crate::record::cluster).
+    pub async fn genesis_hash(&self) -> Result<Hash, FetchError> {
+        Ok(self.rpc.get_genesis_hash().await?)
     }
 
     /// A market's account.
@@ -128,7 +134,7 @@ impl<'a> Fetch<'a> {
         ))
     }
 
-    /// A supplier's account; nothing, where the wallet has none.
+    /// A supplier's account; `None` if the wallet has none.
     pub async fn supplier(
         &self,
         market: &Pubkey,
@@ -137,7 +143,7 @@ impl<'a> Fetch<'a> {
         self.stored(address::supplier(market, authority)).await
     }
 
-    /// A keeper's account; nothing, where the wallet has none.
+    /// A keeper's account; `None` if the wallet has none.
     pub async fn keeper(
         &self,
         market: &Pubkey,
@@ -146,7 +152,7 @@ impl<'a> Fetch<'a> {
         self.stored(address::keeper(market, authority)).await
     }
 
-    /// A lease's account; nothing, where it was closed or never opened.
+    /// A lease's account; `None` if it was closed or never opened.
     pub async fn lease(&self, address: Pubkey) -> Result<Option<Fetched<Lease>>, FetchError> {
         self.stored(address).await
     }
@@ -161,7 +167,7 @@ impl<'a> Fetch<'a> {
         let next = self.market(*market).await?.account.next_board;
         let addresses = (0..next).map(|index| address::board(market, index)).collect::<Vec<_>>();
         let boards = stream::iter(addresses).map(|address| self.try_board(address)).buffered(BOARDS_AT_ONCE);
-        // One that was closed leaves its number.
+        // Indices of closed boards are not used again.
         boards.try_filter_map(|board| async move { Ok(board) }).try_collect().await
     }
 
@@ -245,7 +251,7 @@ impl<'a> Fetch<'a> {
     }
 }
 
-/// An account as it came from the node.
+/// An account as the RPC node returned it.
 #[derive(PartialEq, Eq)]
 struct Raw {
     address: Pubkey,
@@ -255,8 +261,8 @@ struct Raw {
 }
 
 impl Raw {
-    /// Whether there is more than lamports: anybody can send those to the address of a board that was closed, or of
-    /// a lease to come, which stays free for the program to create.
+    /// True if the account holds more than lamports. Anybody can send lamports to the address of a closed board or of a
+    /// future lease, which the program can still create.
     fn is_created(&self) -> bool {
         self.owner != system_program::ID || !self.data.is_empty()
     }
@@ -295,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_that_is_not_reached_is_no_missing_account_and_told_with_the_cause() {
+    async fn an_unreachable_node_is_reported_with_the_cause_and_not_as_a_missing_account() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let market = snapshot().address;
@@ -312,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_look_where_market_and_board_stand() {
+    fn filter_offsets_are_those_of_market_and_board() {
         let snapshot = snapshot();
         let at = |data: &[u8], offset: usize| Pubkey::try_from(&data[offset..offset + 32]).unwrap();
         assert_eq!(at(&data(&snapshot.suppliers[0].1), MARKET_OFFSET), snapshot.address);
@@ -322,8 +328,9 @@ mod tests {
     }
 
     #[test]
-    fn lamports_alone_are_no_account() {
-        let raw = |owner, data: &[u8]| Raw { address: CLOCK, owner, lamports: 1, data: data.to_vec() };
+    fn an_address_with_only_lamports_counts_as_missing() {
+        let raw =
+            |owner, data: &[u8]| Raw { address: clock::ADDRESS, owner, lamports: 1, data: data.to_vec() };
         assert!(!raw(system_program::ID, &[]).is_created());
         assert!(raw(system_program::ID, &[0]).is_created());
         assert!(raw(leasehold::ID, &[]).is_created());
@@ -344,9 +351,12 @@ mod tests {
         let newer = Market { version: 2, ..snapshot.market };
         let raw = Raw { address: snapshot.address, owner: leasehold::ID, lamports: 1, data: data(&newer) };
         let version = raw.decode::<Market>().unwrap_err();
-        assert!(version.to_string().contains("has layout version 2, this client knows 1"), "{version}");
+        assert!(
+            version.to_string().contains("has layout version 2, and this client knows version 1"),
+            "{version}"
+        );
         let short = Raw { data: raw.data[..50].to_vec(), ..raw };
         let damaged = short.decode::<Market>().unwrap_err();
-        assert!(damaged.to_string().contains("damaged or cut short"), "{damaged}");
+        assert!(damaged.to_string().contains("malformed or cut short"), "{damaged}");
     }
 }

@@ -1,4 +1,4 @@
-//! Logs of what was computed, and demands to see receipts in them.
+//! Compute logs, and demands to show receipts in them.
 
 use anchor_lang::Discriminator;
 use leasehold::state::{ComputeLog, Demand, Supplier};
@@ -7,12 +7,12 @@ use solana_pubkey::Pubkey;
 use super::{Fetch, FetchError, Fetched, decode_all};
 use crate::record::LogData;
 
-/// Where the supplier's account stands in that of a demand: after discriminator, version, bump, claimant,
-/// board and lease.
+/// Offset of the supplier's address in the account of a demand: after discriminator, version, bump, claimant, board
+/// and lease.
 const SUPPLIER_OFFSET: usize = 106;
 
 impl Fetch<'_> {
-    /// A compute log by its address; nothing, where it doesn't exist.
+    /// A compute log by its address; `None` if it doesn't exist.
     pub async fn log(&self, address: Pubkey) -> Result<Option<Fetched<LogData>>, FetchError> {
         self.raw(address).await?.map(|raw| raw.check(LogData::new(&raw.data))).transpose()
     }
@@ -23,7 +23,7 @@ impl Fetch<'_> {
         raw.iter().map(|raw| raw.check(LogData::new(&raw.data))).collect()
     }
 
-    /// A demand by its address; nothing, where it was answered, enforced or never made.
+    /// A demand by its address; `None` if it was answered, enforced or never made.
     pub async fn demand(&self, address: Pubkey) -> Result<Option<Fetched<Demand>>, FetchError> {
         self.stored(address).await
     }
@@ -33,7 +33,7 @@ impl Fetch<'_> {
         decode_all(&self.every::<Demand>(SUPPLIER_OFFSET, supplier).await?)
     }
 
-    /// A supplier by the address of its account; nothing, where it was closed.
+    /// A supplier by the address of its account; `None` if it was closed.
     pub async fn supplier_at(&self, address: Pubkey) -> Result<Option<Fetched<Supplier>>, FetchError> {
         self.stored(address).await
     }
@@ -47,7 +47,7 @@ mod tests {
     use crate::sample::wallet;
 
     #[test]
-    fn the_filter_looks_where_a_demands_supplier_stands() {
+    fn the_filter_offset_is_that_of_a_demands_supplier() {
         let demand = Demand {
             version: Demand::VERSION,
             bump: 255,

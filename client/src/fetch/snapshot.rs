@@ -1,4 +1,4 @@
-//! A whole market, as it was at one moment.
+//! A consistent snapshot of a whole market.
 
 use leasehold::state::{Keeper, Lease, Market, Supplier};
 use solana_pubkey::Pubkey;
@@ -9,11 +9,11 @@ use crate::{
     invariants::{BoardState, Snapshot},
 };
 
-/// How many times accounts are read again before a market counts as too busy for a snapshot.
+/// How many times the accounts are read again before the market counts as too busy for a snapshot.
 const READINGS: usize = 8;
 
 impl Fetch<'_> {
-    /// Everything the invariants speak of, as it was at one moment: read until two readings in a row agree.
+    /// All accounts that the invariants are about, as they were at one moment: read until two readings in a row agree.
     pub async fn snapshot(&self, market: &Pubkey) -> Result<Snapshot, FetchError> {
         let mut last = self.reading(market).await?;
         for _ in 0..READINGS {
@@ -26,7 +26,7 @@ impl Fetch<'_> {
         Err(FetchError::Busy)
     }
 
-    /// Accounts of a market, which may be of different moments.
+    /// The accounts of a market; they may be of different moments.
     async fn reading(&self, market: &Pubkey) -> Result<Reading, FetchError> {
         let account = self.existing(*market).await?;
         let next_board = account.decode::<Market>()?.account.next_board;

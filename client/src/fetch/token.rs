@@ -1,4 +1,4 @@
-//! Mints and balances, which accounts of the token programs alone can tell.
+//! Mints and balances, from accounts of the two token programs.
 
 use anchor_spl::token_2022::spl_token_2022::{
     extension::StateWithExtensions,
@@ -8,22 +8,26 @@ use solana_pubkey::Pubkey;
 
 use super::{Fetch, FetchError, Raw};
 
-/// What is to be known of a mint.
+/// Properties of a mint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MintInfo {
     pub decimals: u8,
-    /// The token program it belongs to.
+    /// The token program that owns the mint.
     pub token_program: Pubkey,
-    /// May freeze accounts of it, vaults among them.
+    /// May freeze token accounts, vaults included; `None` if nobody may.
     pub freeze_authority: Option<Pubkey>,
 }
 
 impl Fetch<'_> {
-    /// Balance of a token account in base units; nothing, where it doesn't exist.
+    /// Balance of a token account in base units; `None` if it doesn't exist.
     pub async fn balance(&self, address: Pubkey) -> Result<Option<u64>, FetchError> {
         self.raw(address).await?.map(|raw| raw.token_balance()).transpose()
     }
 
+    /// A mint, of either token program.
+    ///
+    /// # Errors
+    /// [`FetchError::Missing`], [`FetchError::Token`] or [`FetchError::Rpc`].
     pub async fn mint(&self, address: Pubkey) -> Result<MintInfo, FetchError> {
         self.existing(address).await?.mint()
     }
@@ -41,7 +45,7 @@ impl Raw {
         })
     }
 
-    /// Any program can have accounts that read as mints or hold balances.
+    /// Any program can own accounts that decode as mints or token accounts.
     fn require_token_program(&self) -> Result<(), FetchError> {
         let known = [anchor_spl::token::ID, anchor_spl::token_2022::ID].contains(&self.owner);
         if known { Ok(()) } else { Err(FetchError::Token { address: self.address }) }

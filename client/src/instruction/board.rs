@@ -9,7 +9,7 @@ use solana_pubkey::Pubkey;
 use super::{build, build_with, payments};
 use crate::market::BoardRef;
 
-/// Adds the board to its market, whose `next_board` its index must be. `creator` pays.
+/// Adds the board to its market; its index must be the market's `next_board`. `creator` pays.
 pub fn create_board(board: &BoardRef, creator: Pubkey) -> Instruction {
     build(
         accounts::CreateBoard {
@@ -27,8 +27,8 @@ pub fn create_board(board: &BoardRef, creator: Pubkey) -> Instruction {
 
 /// Lists machines until round `committed_until`, exclusive.
 ///
-/// `former`: accounts of the former suppliers of slots that are used again, in the order of the machines,
-/// without those slots that were this supplier's own; see [`crate::listing`].
+/// `former`: accounts of the former suppliers of reused slots, in the order of the machines, without slots that this
+/// supplier left itself; see [`crate::listing`].
 pub fn list_machines(
     board: &BoardRef,
     authority: Pubkey,
@@ -49,7 +49,7 @@ pub fn list_machines(
     )
 }
 
-/// Changes price and commitment of machines that are not leased, and makes their bonds whole.
+/// Changes price and commitment of machines that are not leased, and fills up their bonds.
 pub fn reprice_machines(board: &BoardRef, authority: Pubkey, offers: Vec<Offer>) -> Instruction {
     build(
         accounts::RepriceMachines {
@@ -62,7 +62,8 @@ pub fn reprice_machines(board: &BoardRef, authority: Pubkey, offers: Vec<Offer>)
     )
 }
 
-/// Takes a supplier's machines out of leases that run: they lose their whole bonds when these are settled.
+/// Forfeits a supplier's machines: takes them out of running leases. They lose their whole bonds when the leases are
+/// settled.
 pub fn forfeit_machines(board: &BoardRef, authority: Pubkey, machines: Vec<u16>) -> Instruction {
     build(
         accounts::ForfeitMachines {
@@ -74,8 +75,8 @@ pub fn forfeit_machines(board: &BoardRef, authority: Pubkey, machines: Vec<u16>)
     )
 }
 
-/// Takes machines of a supplier that are not leased off the board, by slot. Anybody may sign where a commitment has been over
-/// for 30 days.
+/// Retires machines of a supplier that are not leased, by slot: takes them off the board. Anybody may sign 30 days after
+/// a machine's commitment ended.
 pub fn retire_machines(
     board: &BoardRef,
     signer: Pubkey,
@@ -88,13 +89,13 @@ pub fn retire_machines(
     )
 }
 
-/// Cuts vacant slots off the end of the board, one for each account in `suppliers`: those that left them,
-/// from the last slot on. Nobody needs to sign.
+/// Cuts vacant slots off the board's end, one for each account in `suppliers`: the former suppliers, from the last slot
+/// on. Nobody needs to sign.
 pub fn trim_board(board: &BoardRef, suppliers: &[Pubkey]) -> Instruction {
     build_with(accounts::TrimBoard { board: board.address }, suppliers, instruction::TrimBoard {})
 }
 
-/// Closes an empty board. Tokens sent to its vault unasked go to `wallet`.
+/// Closes an empty board. Tokens that were sent to its vault without an instruction go to `wallet`.
 pub fn close_board(board: &BoardRef, creator: Pubkey, wallet: Pubkey) -> Instruction {
     build(
         accounts::CloseBoard {

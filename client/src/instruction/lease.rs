@@ -6,7 +6,7 @@ use solana_pubkey::Pubkey;
 use super::{build, payments, stake};
 use crate::{address, market::BoardRef};
 
-/// Leases machines. `args.serial` is the board's `next_serial`; the buyer pays out of `wallet`.
+/// Leases machines. `args.serial` is the board's `next_serial`; the buyer pays from `wallet`.
 pub fn open_lease(board: &BoardRef, buyer: Pubkey, wallet: Pubkey, args: OpenLeaseArgs) -> Instruction {
     build(
         accounts::OpenLease {
@@ -23,7 +23,7 @@ pub fn open_lease(board: &BoardRef, buyer: Pubkey, wallet: Pubkey, args: OpenLea
     )
 }
 
-/// Lets a lease run for more rounds, for at most `max_deposit` payment units.
+/// Extends a lease by a number of rounds, for at most `max_deposit` payment units. Sent twice, it extends and pays twice.
 pub fn extend_lease(
     board: &BoardRef,
     owner: Pubkey,
@@ -46,7 +46,7 @@ pub fn extend_lease(
     )
 }
 
-/// Ends a lease with the round that runs.
+/// Ends a lease with the running round.
 pub fn cancel_lease(board: &BoardRef, owner: Pubkey, lease: Pubkey) -> Instruction {
     build(
         accounts::CancelLease {
@@ -60,13 +60,13 @@ pub fn cancel_lease(board: &BoardRef, owner: Pubkey, lease: Pubkey) -> Instructi
     )
 }
 
-/// Gives a lease, and all that is still to be claimed from it, to `new_owner`.
+/// Transfers a lease, and everything still to be claimed from it, to `new_owner`.
 pub fn transfer_lease(owner: Pubkey, lease: Pubkey, new_owner: Pubkey) -> Instruction {
     build(accounts::TransferLease { owner, lease }, instruction::TransferLease { new_owner })
 }
 
-/// Swaps a machine that is down, abandoned or retired for the first that fits, for at most `max_deposit`
-/// payment units more. `hint` is the price and score of the machine that a quote for one would pick.
+/// Replaces a machine that is down, abandoned, forfeited or barred by the first that fits, for at most `max_deposit`
+/// payment units more. `hint`: price and score of the machine that a quote for one machine picks.
 pub fn replace_node(
     board: &BoardRef,
     owner: Pubkey,
@@ -89,8 +89,8 @@ pub fn replace_node(
     )
 }
 
-/// Pays rounds up and, once every round is closed, settles for good. `keeper` is the caller's keeper
-/// account, which gets the caller's part of what is slashed.
+/// Pays for rounds up and, once every round is closed, settles the lease for good. `keeper`: the caller's keeper account,
+/// which gets the caller's part of slashed stake.
 pub fn settle_lease(board: &BoardRef, caller: Pubkey, lease: Pubkey, keeper: Option<Pubkey>) -> Instruction {
     build(
         accounts::SettleLease {
@@ -105,7 +105,7 @@ pub fn settle_lease(board: &BoardRef, caller: Pubkey, lease: Pubkey, keeper: Opt
     )
 }
 
-/// Pays the owner of a lease what was not spent.
+/// Pays the unspent deposit to the owner of a settled lease.
 pub fn claim_refund(board: &BoardRef, signer: Pubkey, lease: Pubkey, wallet: Pubkey) -> Instruction {
     build(
         accounts::ClaimRefund {
@@ -120,7 +120,7 @@ pub fn claim_refund(board: &BoardRef, signer: Pubkey, lease: Pubkey, wallet: Pub
     )
 }
 
-/// Pays the owner of a lease its part of slashed stake.
+/// Pays the owner's part of slashed stake to the owner of a lease.
 pub fn claim_compensation(board: &BoardRef, signer: Pubkey, lease: Pubkey, wallet: Pubkey) -> Instruction {
     build(
         accounts::ClaimCompensation {
@@ -162,7 +162,7 @@ pub fn top_up_lease(
     )
 }
 
-/// Pays the machine of a metered lease what a voucher adds to those before. Must stand right after
+/// Pays the machine of a metered lease the amount by which a voucher exceeds earlier ones. Must come right after
 /// [`crate::record::SignedVoucher::instruction`]. Nobody needs to sign.
 pub fn redeem_voucher(board: &BoardRef, lease: Pubkey, slot: u16) -> Instruction {
     build(
@@ -177,8 +177,8 @@ pub fn redeem_voucher(board: &BoardRef, lease: Pubkey, slot: u16) -> Instruction
     )
 }
 
-/// Ends a metered lease an hour from now. `supplier` is the account of the machine's supplier, where that is
-/// who signs; without it the lease's owner does.
+/// Gives notice of a metered lease: it ends six rounds after the running one. `supplier`: the account of the machine's
+/// supplier if the supplier signs; `None` if the lease's owner does.
 pub fn give_notice(board: &BoardRef, signer: Pubkey, lease: Pubkey, supplier: Option<Pubkey>) -> Instruction {
     build(
         accounts::GiveNotice {

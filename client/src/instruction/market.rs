@@ -13,7 +13,7 @@ use crate::{
     market::{BoardRef, MarketRef},
 };
 
-/// Opens the market. `authority` signs, pays and becomes its authority.
+/// Creates the market. `authority` signs, pays and becomes its authority.
 pub fn create_market(
     market: &MarketRef,
     authority: Pubkey,
@@ -35,22 +35,22 @@ pub fn create_market(
     )
 }
 
-/// Announces parameters, or takes back those that are announced.
+/// Proposes parameters. Pass `None` to withdraw the pending proposal.
 pub fn propose_params(market: &MarketRef, authority: Pubkey, params: Option<Params>) -> Instruction {
     build(govern(market, authority), instruction::ProposeParams { params })
 }
 
-/// Puts announced parameters into force after their timelock. Nobody needs to sign.
+/// Applies proposed parameters after their timelock. Nobody needs to sign.
 pub fn apply_params(market: &MarketRef) -> Instruction {
     build(accounts::ApplyParams { market: market.address }, instruction::ApplyParams {})
 }
 
-/// Offers the market to somebody, or takes the offer back.
+/// Offers the market to another authority. Pass `None` to withdraw the offer.
 pub fn propose_authority(market: &MarketRef, authority: Pubkey, offered: Option<Pubkey>) -> Instruction {
     build(govern(market, authority), instruction::ProposeAuthority { authority: offered })
 }
 
-/// Takes over a market that was offered to `new_authority`, who signs.
+/// Takes over a market that was offered to `new_authority`, which signs.
 pub fn accept_authority(market: &MarketRef, new_authority: Pubkey) -> Instruction {
     build(
         accounts::AcceptAuthority { new_authority, market: market.address },
@@ -93,7 +93,7 @@ pub fn withdraw_market_stake(board: &BoardRef, signer: Pubkey, wallet: Pubkey) -
     )
 }
 
-/// Burns the part of stake slashed on a board that nobody gets. Nobody needs to sign.
+/// Burns the part of a board's slashed stake that is to be burned. Nobody needs to sign.
 pub fn burn_slashed(board: &BoardRef) -> Instruction {
     build(
         accounts::BurnSlashed {
@@ -109,7 +109,8 @@ pub fn burn_slashed(board: &BoardRef) -> Instruction {
     )
 }
 
-/// Closes a market without boards, suppliers and keepers. Tokens sent to its vault unasked go to `wallet`.
+/// Closes a market without boards, suppliers and keepers. Tokens that were sent to its vault without an instruction go to
+/// `wallet`.
 pub fn close_market(market: &MarketRef, authority: Pubkey, wallet: Pubkey) -> Instruction {
     build(
         accounts::CloseMarket { authority, market: market.address, tokens: stake(market, wallet) },

@@ -1,11 +1,12 @@
-//! One function for each instruction of the program, under its name.
+//! One builder for each instruction of the program, under its name; [`is_idempotent`] tells which may be sent twice.
 //!
 //! `authority`, `signer`, `owner`, `buyer`, `creator` and `caller` are wallets that sign; `supplier`,
 //! `keeper` and `lease` are accounts of the program (see [`crate::address`]); `wallet` is the token account
-//! that tokens come from or go to. A claim made for somebody else is paid to its associated account only
-//! ([`crate::address::token_account`]).
+//! that tokens come from or go to. A claim made for another wallet is paid to that wallet's associated token account
+//! only ([`crate::address::token_account`]).
 
 mod board;
+mod idempotency;
 mod lease;
 mod market;
 mod record;
@@ -13,6 +14,7 @@ mod round;
 mod supplier;
 
 pub use board::*;
+pub use idempotency::{Duplicate, creates_foreign_account, duplicate, is_idempotent};
 pub use lease::*;
 pub use market::*;
 pub use record::*;
@@ -30,7 +32,7 @@ fn build(accounts: impl ToAccountMetas, data: impl InstructionData) -> Instructi
     build_with(accounts, &[], data)
 }
 
-/// With writable accounts after the named ones.
+/// Like [`build`], with writable accounts after the named ones.
 fn build_with(accounts: impl ToAccountMetas, rest: &[Pubkey], data: impl InstructionData) -> Instruction {
     let mut accounts = accounts.to_account_metas(None);
     accounts.extend(rest.iter().map(|account| AccountMeta::new(*account, false)));
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_without_keepers_account_leaves_its_place_empty() {
+    fn a_missing_keeper_account_is_passed_as_the_program() {
         let board = market().board(0);
         let settle = |keeper| settle_lease(&board, wallet(0), board.lease(1), keeper).accounts[3].clone();
         assert_eq!(settle(None), AccountMeta::new_readonly(leasehold::ID, false));

@@ -11,7 +11,7 @@ use solana_sdk_ids::sysvar;
 use super::build;
 use crate::{address, market::BoardRef};
 
-/// Opens the log of what a supplier's machines compute, to which the wallet `operator` may append.
+/// Creates a supplier's compute log, to which the wallet `operator` may append.
 pub fn create_log(authority: Pubkey, supplier: Pubkey, operator: Pubkey) -> Instruction {
     build(
         accounts::CreateLog {
@@ -24,7 +24,7 @@ pub fn create_log(authority: Pubkey, supplier: Pubkey, operator: Pubkey) -> Inst
     )
 }
 
-/// Names the wallet that may append to a supplier's log.
+/// Sets the wallet that may append to a supplier's log.
 pub fn set_log_operator(authority: Pubkey, supplier: Pubkey, operator: Pubkey) -> Instruction {
     build(
         accounts::SetLogOperator { authority, supplier, log: address::log(&supplier) },
@@ -32,7 +32,7 @@ pub fn set_log_operator(authority: Pubkey, supplier: Pubkey, operator: Pubkey) -
     )
 }
 
-/// Makes room in a supplier's log for machines of a board, by slot.
+/// Opens lanes in a supplier's log for machines of a board, by slot.
 pub fn open_lanes(board: &BoardRef, authority: Pubkey, supplier: Pubkey, machines: Vec<u16>) -> Instruction {
     build(
         accounts::OpenLanes {
@@ -46,9 +46,8 @@ pub fn open_lanes(board: &BoardRef, authority: Pubkey, supplier: Pubkey, machine
     )
 }
 
-/// Appends batches of machines of one board to their supplier's log. `operator` is the log's, or the
-/// supplier's authority; `source` is the URL below which the receipts can be had. How many batches fit is for
-/// [`crate::packet`] to say.
+/// Appends batches of machines of one board to their supplier's log. `operator`: the log's operator or the supplier's
+/// authority; `source`: the base URL that serves the receipts. [`crate::packet`] tells how many batches fit.
 pub fn append_batches(
     board: &BoardRef,
     operator: Pubkey,
@@ -69,7 +68,7 @@ pub fn append_batches(
     )
 }
 
-/// Refuses unless the receipt with that leaf is in a log, at `place` of a batch. Nobody needs to sign.
+/// Succeeds only if the receipt with that leaf is in a log, at index `place` of a batch. Nobody needs to sign.
 pub fn verify_receipt(
     log: Pubkey,
     leaf: SumNode,
@@ -80,12 +79,12 @@ pub fn verify_receipt(
     build(accounts::VerifyReceipt { log }, instruction::VerifyReceipt { leaf, place, path, batch })
 }
 
-/// Refuses unless a batch is in a log. Nobody needs to sign.
+/// Succeeds only if a batch is in a log. Nobody needs to sign.
 pub fn verify_batch(log: Pubkey, batch: BatchProof) -> Instruction {
     build(accounts::VerifyReceipt { log }, instruction::VerifyBatch { batch })
 }
 
-/// Demands to be shown the receipt with that id in the log. Must stand right after
+/// Demands that the receipt with that id is shown in the log. Must come right after
 /// [`crate::record::SignedReceipt::instruction`].
 pub fn demand_receipt(board: &BoardRef, claimant: Pubkey, lease: Pubkey, id: [u8; 32]) -> Instruction {
     build(
@@ -103,8 +102,7 @@ pub fn demand_receipt(board: &BoardRef, claimant: Pubkey, lease: Pubkey, id: [u8
     )
 }
 
-/// First half of an answer to a demand: shows the batch that has the receipt's number in it. Nobody needs to
-/// sign.
+/// First half of an answer to a demand: shows the batch that contains the receipt's number. Nobody needs to sign.
 pub fn show_batch(demand: Pubkey, log: Pubkey, batch: BatchProof) -> Instruction {
     build(accounts::ShowBatch { demand, log }, instruction::ShowBatch { batch })
 }
@@ -123,8 +121,8 @@ pub fn answer_demand(answerer: Pubkey, lease: Pubkey, demand: Pubkey, path: Vec<
     )
 }
 
-/// Ends a demand that nobody answered in time. `claimant` gets its rent back; `keeper` is the caller's keeper
-/// account, which gets the caller's part of what is slashed.
+/// Enforces a demand that was not answered in time: the machine loses its bond. `claimant` gets the demand's rent back;
+/// `keeper`: the caller's keeper account, which gets the caller's part of slashed stake.
 pub fn enforce_demand(
     board: &BoardRef,
     caller: Pubkey,
@@ -148,7 +146,7 @@ pub fn enforce_demand(
     )
 }
 
-/// Takes the bond of a machine that signed two receipts with one number. Must stand right after
+/// Takes the bond of a machine that signed two different receipts with one number. Must come right after
 /// [`crate::record::signatures::of_both`].
 pub fn prove_equivocation(
     board: &BoardRef,
@@ -170,7 +168,7 @@ pub fn prove_equivocation(
     )
 }
 
-/// Closes the log of a supplier without machines. Its receipts can be checked no more.
+/// Closes the log of a supplier without machines. Its receipts can't be verified any more.
 pub fn close_log(authority: Pubkey, supplier: Pubkey) -> Instruction {
     build(accounts::CloseLog { authority, supplier, log: address::log(&supplier) }, instruction::CloseLog {})
 }

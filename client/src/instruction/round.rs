@@ -9,7 +9,7 @@ use crate::{
     market::{BoardRef, MarketRef},
 };
 
-/// Opens the account of the keeper with this wallet, which pays.
+/// Registers the keeper with this wallet, which pays.
 pub fn register_keeper(market: &MarketRef, authority: Pubkey) -> Instruction {
     build(
         accounts::RegisterKeeper {
@@ -37,7 +37,7 @@ pub fn deposit_bond(market: &MarketRef, authority: Pubkey, wallet: Pubkey, amoun
     )
 }
 
-/// Asks `amount` stake units back that no seat holds.
+/// Starts unbonding `amount` stake units that no seat locks.
 pub fn request_unbond(market: &MarketRef, authority: Pubkey, amount: u64) -> Instruction {
     build(
         accounts::RequestUnbond { authority, market: market.address, keeper: market.keeper(&authority) },
@@ -45,7 +45,7 @@ pub fn request_unbond(market: &MarketRef, authority: Pubkey, amount: u64) -> Ins
     )
 }
 
-/// Pays out all stake that has unbonded.
+/// Pays out all stake whose unbonding is over.
 pub fn withdraw_bond(market: &MarketRef, authority: Pubkey, wallet: Pubkey) -> Instruction {
     build(
         accounts::WithdrawBond {
@@ -60,7 +60,7 @@ pub fn withdraw_bond(market: &MarketRef, authority: Pubkey, wallet: Pubkey) -> I
     )
 }
 
-/// Takes a vacant seat of the board's committee.
+/// Takes a vacant seat of a board.
 pub fn take_seat(board: &BoardRef, authority: Pubkey, seat: u8) -> Instruction {
     build(
         accounts::TakeSeat {
@@ -73,12 +73,12 @@ pub fn take_seat(board: &BoardRef, authority: Pubkey, seat: u8) -> Instruction {
     )
 }
 
-/// Vacates the seat of a keeper. Anybody may sign where it has not submitted for a day.
+/// Vacates the seat of a keeper. Anybody may sign if the seat has not voted for a day.
 pub fn leave_seat(board: &BoardRef, signer: Pubkey, keeper: Pubkey, seat: u8) -> Instruction {
     build(accounts::LeaveSeat { signer, keeper, board: board.address }, instruction::LeaveSeat { seat })
 }
 
-/// Votes on a round. `authority` is the wallet of the keeper that holds the seat; `bitmap` has
+/// Votes on a round. `authority`: the wallet of the keeper that holds the seat; `bitmap` has
 /// [`crate::rounds::bitmap_len`] bytes.
 pub fn submit_round(
     board: &BoardRef,
@@ -94,7 +94,7 @@ pub fn submit_round(
     )
 }
 
-/// Counts the round that was voted on, or steps over rounds nobody voted on. Nobody needs to sign.
+/// Counts the votes of a round, or skips rounds without votes. Nobody needs to sign.
 pub fn close_round(board: &BoardRef) -> Instruction {
     build(
         accounts::CloseRound { market: board.market.address, board: board.address },
@@ -102,7 +102,7 @@ pub fn close_round(board: &BoardRef) -> Instruction {
     )
 }
 
-/// Pays the keeper that holds a seat what the seat has earned.
+/// Pays a seat's earned fees to the keeper that holds it.
 pub fn claim_keeper_fees(board: &BoardRef, signer: Pubkey, wallet: Pubkey, seat: u8) -> Instruction {
     build(
         accounts::ClaimKeeperFees {

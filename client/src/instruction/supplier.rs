@@ -9,7 +9,7 @@ use crate::{
     market::{BoardRef, MarketRef},
 };
 
-/// Opens the account of the supplier with this wallet, which pays.
+/// Registers the supplier with this wallet, which pays.
 pub fn register_supplier(market: &MarketRef, authority: Pubkey) -> Instruction {
     build(
         accounts::RegisterSupplier {
@@ -37,7 +37,7 @@ pub fn deposit_stake(market: &MarketRef, authority: Pubkey, wallet: Pubkey, amou
     )
 }
 
-/// Asks `amount` stake units of free stake back.
+/// Starts unbonding `amount` units of free stake.
 pub fn request_unstake(market: &MarketRef, authority: Pubkey, amount: u64) -> Instruction {
     build(
         accounts::RequestUnstake { authority, market: market.address, supplier: market.supplier(&authority) },
@@ -45,7 +45,7 @@ pub fn request_unstake(market: &MarketRef, authority: Pubkey, amount: u64) -> In
     )
 }
 
-/// Pays out all stake that has unbonded.
+/// Pays out all stake whose unbonding is over.
 pub fn withdraw_stake(market: &MarketRef, authority: Pubkey, wallet: Pubkey) -> Instruction {
     build(
         accounts::WithdrawStake {
@@ -60,7 +60,7 @@ pub fn withdraw_stake(market: &MarketRef, authority: Pubkey, wallet: Pubkey) -> 
     )
 }
 
-/// Pays a supplier what all its machines of a board have earned.
+/// Pays a supplier the earnings of all its machines on a board.
 pub fn claim_earnings(board: &BoardRef, signer: Pubkey, supplier: Pubkey, wallet: Pubkey) -> Instruction {
     build(
         accounts::ClaimEarnings {
@@ -75,7 +75,7 @@ pub fn claim_earnings(board: &BoardRef, signer: Pubkey, supplier: Pubkey, wallet
     )
 }
 
-/// Pays out the rent of slots that came back, in lamports.
+/// Pays out the returned rent of slots, in lamports.
 pub fn reclaim_rent(market: &MarketRef, authority: Pubkey) -> Instruction {
     build(
         accounts::ReclaimRent { authority, supplier: market.supplier(&authority) },

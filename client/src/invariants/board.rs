@@ -1,4 +1,4 @@
-//! What header, slots, seats, tally and leases of a board make together.
+//! Invariants of a board: header, ledger, seats, tally, slots and leases.
 
 use std::collections::HashMap;
 
@@ -28,7 +28,7 @@ pub fn check(snapshot: &Snapshot, board: &BoardState, report: &mut Report) {
 }
 
 pub struct BoardCheck<'a> {
-    /// What sentences call the board.
+    /// Name of the board in sentences.
     pub name: String,
     pub state: &'a BoardState,
     pub view: BoardView<'a>,
@@ -40,7 +40,7 @@ impl BoardCheck<'_> {
         let at_home = header.market == snapshot.address
             && header.index < snapshot.market.next_board
             && address::board(&header.market, header.index) == self.state.address;
-        report.require(at_home, || format!("{name} is not at its market's and index's address"));
+        report.require(at_home, || format!("{name} is not at the address of its market and index"));
         report.require(self.view.slots.len() <= MAX_SLOTS, || {
             format!("{name} has {} slots, {MAX_SLOTS} are the most", self.view.slots.len())
         });
@@ -56,7 +56,7 @@ impl BoardCheck<'_> {
         });
     }
 
-    /// Invariant 1: the payment vault, and each entry of the ledger against what it is the sum of.
+    /// Invariant 1: the payment vault against the ledger, and each entry of the ledger against the accounts it sums.
     fn ledger(&self, report: &mut Report) {
         let (name, ledger) = (&self.name, &self.view.header.ledger);
         let (slots, seats) = (self.view.slots, &self.view.header.seats);
@@ -72,8 +72,8 @@ impl BoardCheck<'_> {
         let (held, unasked) = (u128::from(self.state.payment_vault), self.state.unasked_payments);
         report.require(held == owed + u128::from(unasked), || {
             format!(
-                "invariant 1: {name}: the payment vault holds {held}, the ledger {owed} and {unasked} came \
-                 unasked"
+                "invariant 1: {name}: the payment vault holds {held}, the ledger {owed}, and {unasked} came \
+                 without an instruction"
             )
         });
         let mut entry = |what: &str, found: u64, expected: u128, source| {
@@ -101,7 +101,7 @@ impl BoardCheck<'_> {
         for (index, seat) in (0u8..).zip(&header.seats) {
             let vacant = bytemuck::bytes_of(seat).iter().all(|byte| *byte == 0);
             report.require(vacant || !seat.is_vacant(), || {
-                format!("{name}: seat {index} is vacant and not empty")
+                format!("{name}: seat {index} is vacant but not zeroed")
             });
             report.require(seat.is_vacant() || index < header.seat_count, || {
                 format!("{name}: seat {index} is held, of {} seats", header.seat_count)
@@ -152,8 +152,7 @@ impl BoardCheck<'_> {
         }
     }
 
-    /// Slots that votes may name: as many as there were when the round voted on ended, as far as the header
-    /// tells.
+    /// Slots that votes may name: as many as there were when the round ended, as far as the header shows.
     fn covered(&self) -> usize {
         let header = self.view.header;
         let ended = header.tally.round.wrapping_add(1);
@@ -169,7 +168,7 @@ impl BoardCheck<'_> {
         for (index, slot) in self.view.indexed() {
             let name = || format!("{}, slot {index}", self.name);
             report.require(slot.state <= SlotState::Barred as u8, || {
-                format!("{} is in state {}, which there is not", name(), slot.state)
+                format!("{} is in unknown state {}", name(), slot.state)
             });
             let consistent = match slot.lease {
                 0 => !slot.is(SlotState::Leased),
@@ -204,8 +203,8 @@ impl BoardCheck<'_> {
     }
 }
 
-/// Invariant 6, as far as one moment shows it: verdicts within the lease are no more than its closed rounds,
-/// and where the board remembers all of them, exactly those of the history.
+/// Invariant 6, as far as one snapshot shows it: the verdicts within the lease don't exceed its closed rounds, and equal
+/// the history if the history covers all of them.
 fn counters(header: &Board, slot: &Slot, name: impl Fn() -> String, report: &mut Report) {
     let (from, until) = (slot.lease_from, slot.lease_until);
     report.require(from <= until, || format!("{} has a lease from {from} until {until}", name()));

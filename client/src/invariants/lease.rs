@@ -1,4 +1,4 @@
-//! What a lease and its machines make together.
+//! Invariants of a lease and its machines.
 
 use leasehold::{
     math::{matching::Place, pricing, settlement},
@@ -15,7 +15,7 @@ pub fn check(board: &BoardCheck, address: &Pubkey, lease: &Lease, report: &mut R
     let at_home = lease.board == board.state.address
         && (1..header.next_serial).contains(&lease.serial)
         && address::lease(&lease.board, u64::from(lease.serial)) == *address;
-    report.require(at_home, || format!("{name} is not at its board's and serial's address"));
+    report.require(at_home, || format!("{name} is not at the address of its board and serial"));
     report.require(lease.from <= lease.until, || {
         format!("{name} runs from {} until {}", lease.from, lease.until)
     });
@@ -54,7 +54,7 @@ fn money(name: &str, lease: &Lease, report: &mut Report) {
     });
 }
 
-/// What a lease paid by use must be.
+/// Rules of metered leases.
 fn meter(name: &str, lease: &Lease, report: &mut Report) {
     let metered = lease.meter.is_some();
     report.require(metered == lease.criteria.metered, || {
@@ -62,14 +62,14 @@ fn meter(name: &str, lease: &Lease, report: &mut Report) {
         format!("{name} has a meter: {is}, and asked for machines that allow it: {asked}")
     });
     report.require(!metered || lease.machines == 1, || {
-        format!("{name} is paid by use and has {} machines", lease.machines)
+        format!("{name} is metered and has {} machines", lease.machines)
     });
     report.require(!metered || lease.terms.cancel_secs == 0, || {
-        format!("{name} is paid by use and owes {} seconds for leaving early", lease.terms.cancel_secs)
+        format!("{name} is metered and owes {} seconds for leaving early", lease.terms.cancel_secs)
     });
     let unpaid = lease.meter.filter(|_| lease.paid == 0 && lease.fees == 0);
     report.require(unpaid.is_none_or(|meter| meter.seq == 0 && meter.units == 0), || {
-        format!("{name} counts use that no voucher has paid for")
+        format!("{name} counts receipts, but no voucher was redeemed")
     });
 }
 
@@ -81,7 +81,7 @@ fn machines(name: &str, board: &BoardCheck, lease: &Lease, report: &mut Report) 
     });
     for (index, slot) in board.view.leased(lease.serial) {
         report.require(fits(slot, lease), || {
-            format!("invariant 12: {name}: slot {index} is not what the lease asked for")
+            format!("invariant 12: {name}: slot {index} does not meet the lease's criteria")
         });
         let in_term = slot.lease_from >= lease.from && slot.lease_until == lease.until;
         report.require(in_term, || {
@@ -97,7 +97,7 @@ fn machines(name: &str, board: &BoardCheck, lease: &Lease, report: &mut Report) 
     }
 }
 
-/// Whether a machine is what the lease asked for; its score may have fallen since.
+/// True if a machine meets the lease's criteria; its score may have fallen since.
 fn fits(slot: &Slot, lease: &Lease) -> bool {
     let (criteria, traits) = (&lease.criteria, &slot.traits);
     let place = match criteria.place {
@@ -113,14 +113,14 @@ fn fits(slot: &Slot, lease: &Lease) -> bool {
         && (!criteria.metered || traits.flags & Traits::METERED != 0)
 }
 
-/// Invariant 8: what is left pays for every machine up to the end, whatever happens; no slash exceeds a bond.
+/// Invariant 8: the remaining deposit pays every machine to the end in the worst case, and no slash exceeds a bond.
 fn solvency(name: &str, board: &BoardCheck, lease: &Lease, report: &mut Report) {
     let terms = &lease.terms;
     let mut owed = 0u128;
     for (index, slot) in board.view.leased(lease.serial) {
         let mut service = lease.service(slot, slot.lease_until);
         if lease.meter.is_some() {
-            service.price = 0; // vouchers pay it, as far as the deposit reaches
+            service.price = 0; // vouchers pay, as far as the deposit reaches
         }
         let now = settlement::last(&service, terms);
         report.require(now.as_ref().is_ok_and(|outcome| outcome.slash <= slot.bond), || {

@@ -1,4 +1,4 @@
-//! What suppliers, keepers and boards of a market make together.
+//! Invariants of a market: stake vault, suppliers and keepers.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub fn check(snapshot: &Snapshot, report: &mut Report) {
         ("the market's number of boards".to_owned(), "its boards are")
     });
     let lawful = market.rules.validate().is_ok() && market.params.validate().is_ok();
-    report.require(lawful, || "the market's rules or parameters are none it could have set".to_owned());
+    report.require(lawful, || "the market's rules or parameters are invalid".to_owned());
     stake(snapshot, report);
     suppliers(snapshot, report);
     keepers(snapshot, report);
@@ -45,13 +45,13 @@ fn stake(snapshot: &Snapshot, report: &mut Report) {
     report.require(held == owed + u128::from(snapshot.unasked_stake), || {
         format!(
             "invariant 1: the stake vault holds {held}, the ledgers {owed} (suppliers {suppliers}, \
-             keepers {keepers}, boards {boards}) and {} came unasked",
+             keepers {keepers}, boards {boards}), and {} came without an instruction",
             snapshot.unasked_stake
         )
     });
 }
 
-/// Every supplier has as many machines as its account says.
+/// Every supplier has the number of machines that its account says.
 fn suppliers(snapshot: &Snapshot, report: &mut Report) {
     let mut machines: HashMap<Pubkey, u32> = HashMap::new();
     for view in snapshot.boards.iter().filter_map(|board| board.data.view().ok()) {
@@ -62,8 +62,9 @@ fn suppliers(snapshot: &Snapshot, report: &mut Report) {
     for (address, supplier) in &snapshot.suppliers {
         let owned = supplier.market == snapshot.address
             && address::supplier(&supplier.market, &supplier.authority) == *address;
-        report
-            .require(owned, || format!("supplier {address} is not at its market's and authority's address"));
+        report.require(owned, || {
+            format!("supplier {address} is not at the address of its market and authority")
+        });
         let listed = machines.remove(address).unwrap_or_default();
         report.require_eq(supplier.machines, listed, || {
             (format!("supplier {address}'s number of machines"), "slots that hold its machines are")
@@ -88,7 +89,8 @@ fn keepers(snapshot: &Snapshot, report: &mut Report) {
     for (address, keeper) in &snapshot.keepers {
         let owned = keeper.market == snapshot.address
             && address::keeper(&keeper.market, &keeper.authority) == *address;
-        report.require(owned, || format!("keeper {address} is not at its market's and authority's address"));
+        report
+            .require(owned, || format!("keeper {address} is not at the address of its market and authority"));
         let (seats, bonds) = held.remove(&keeper.authority).unwrap_or_default();
         report.require_eq(keeper.seats, seats, || {
             (format!("keeper {address}'s number of seats"), "seats it holds are")

@@ -1,5 +1,4 @@
-//! Whether a market's accounts agree with each other: the invariants of `docs/invariants.md` that can be seen
-//! from state, for tests, the demo and whoever runs a market.
+//! Checks the invariants of `docs/invariants.md` that show in a market's accounts, for tests, the demo and operators.
 
 mod board;
 mod lease;
@@ -17,14 +16,14 @@ use crate::board::BoardData;
 
 pub use progress::check_progress;
 
-/// All accounts of a market, as they were at one moment.
+/// All accounts of a market at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
     pub address: Pubkey,
     pub market: Market,
     /// Balance of the stake vault, in stake units.
     pub stake_vault: u64,
-    /// How much of it is known to have been sent there by somebody whom nobody asked.
+    /// The part of it that is known to have been sent there without an instruction.
     pub unasked_stake: u64,
     /// Accounts with their addresses.
     pub suppliers: Vec<(Pubkey, Supplier)>,
@@ -32,25 +31,25 @@ pub struct Snapshot {
     pub boards: Vec<BoardState>,
 }
 
-/// A board with what belongs to it.
+/// A board with its vault and leases.
 #[derive(Debug)]
 pub struct BoardState {
     pub address: Pubkey,
     pub data: BoardData,
     /// Balance of the payment vault, in payment units.
     pub payment_vault: u64,
-    /// How much of it is known to have been sent there by somebody whom nobody asked.
+    /// The part of it that is known to have been sent there without an instruction.
     pub unasked_payments: u64,
     /// Every lease of this board whose account exists, with its address.
     pub leases: Vec<(Pubkey, Lease)>,
 }
 
-/// What a check found.
+/// Result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Conditions that were looked at.
+    /// Number of conditions that were checked.
     pub checked: u64,
-    /// Those that don't hold: a sentence each, with the number of the invariant.
+    /// Violations: a sentence each, with the number of the invariant.
     pub violated: Vec<String>,
 }
 
@@ -59,7 +58,7 @@ impl Report {
         self.violated.is_empty()
     }
 
-    /// Adds what another check found.
+    /// Adds the result of another check.
     pub fn extend(&mut self, other: Report) {
         self.checked = self.checked.saturating_add(other.checked);
         self.violated.extend(other.violated);
@@ -93,7 +92,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Checks everything that one snapshot shows.
+/// Checks everything that one snapshot shows: [`check_progress`] compares two.
 pub fn check(snapshot: &Snapshot) -> Report {
     let mut report = Report::default();
     market::check(snapshot, &mut report);
@@ -103,7 +102,7 @@ pub fn check(snapshot: &Snapshot) -> Report {
     report
 }
 
-/// Sums amounts that may, where accounts are spoiled, exceed 64 bits.
+/// Sums amounts; the sum may exceed 64 bits if accounts are corrupt.
 fn sum(amounts: impl IntoIterator<Item = u64>) -> u128 {
     amounts.into_iter().map(u128::from).sum()
 }

@@ -1,4 +1,4 @@
-//! What may only grow, and how much, from one moment to a later one.
+//! Invariants between two moments: what may only grow, and by how much.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use leasehold::state::{Lease, LeaseState, Slot};
 use super::{BoardState, Report, Snapshot};
 
 /// Checks invariants 3, 6 and 11 between two snapshots of a market, the earlier first. Boards, leases and
-/// machines that are in one of them only are left out.
+/// machines that are in only one of them are skipped.
 pub fn check_progress(before: &Snapshot, after: &Snapshot) -> Report {
     let mut report = Report::default();
     grows(
@@ -33,7 +33,7 @@ fn board(was: &BoardState, is: &BoardState, report: &mut Report) {
     renews(report, || format!("{name}: the fresh generation"), old.fresh_generation, new.fresh_generation);
     let closed = u64::from(new.next_round.saturating_sub(old.next_round));
     for (index, (was, is)) in before.slots.iter().zip(after.slots).enumerate() {
-        // Cut off and added again, a slot still has no generation it had before.
+        // A slot that was cut off and added again never gets an earlier generation.
         renews(
             report,
             || format!("invariant 11: {name}: the generation of slot {index}"),
@@ -52,7 +52,7 @@ fn board(was: &BoardState, is: &BoardState, report: &mut Report) {
     }
 }
 
-/// Verdicts of all time only grow, by no more than one a round.
+/// The counts of all verdicts only grow, by at most one per round.
 fn counters(name: &str, was: &Slot, is: &Slot, closed: u64, report: &mut Report) {
     let verdicts = |slot: &Slot| (u64::from(slot.up), u64::from(slot.down));
     let (before, after) = (verdicts(was), verdicts(is));
@@ -76,14 +76,14 @@ fn lease(name: &str, was: &Lease, is: &Lease, report: &mut Report) {
         grows(report, || format!("{name}: the units paid for"), was.units, is.units);
     }
     report.require(was.meter.map(|meter| meter.spender) == is.meter.map(|meter| meter.spender), || {
-        format!("{name} is paid in another way than before")
+        format!("{name} changed its meter")
     });
     let onward = was.state == is.state || is.state == LeaseState::Settled || was.state == LeaseState::Open;
     report
         .require(onward, || format!("invariant 3: {name} went from {:?} back to {:?}", was.state, is.state));
 }
 
-/// As [`grows`] for generations, which wrap: the later of two is the one that the other reaches sooner.
+/// Like [`grows`], for generations, which wrap: of two generations the later one is less than 2^15 steps ahead.
 fn renews(report: &mut Report, what: impl FnOnce() -> String, was: u16, is: u16) {
     let grown = is.wrapping_sub(was) < 1 << 15;
     report.require(grown, || format!("invariant 3: {} fell from {was} to {is}", what()));

@@ -84,7 +84,7 @@ fn counts_are_compared_with_what_they_count() {
     spoiled("keepers without an account", |s| s.keepers.truncate(1));
     spoiled_board("board 0: the number of machines is 4", |board, _| board.machines += 1);
     spoiled_board("board 0: the number of leases is 3", |board, _| board.leases += 1);
-    spoiled_board("damaged or cut short", |board, _| board.slots += 1);
+    spoiled_board("malformed or cut short", |board, _| board.slots += 1);
     spoiled_board("had 7000 slots", |board, _| board.slots_before = 7_000);
 }
 
@@ -92,16 +92,18 @@ fn counts_are_compared_with_what_they_count() {
 fn accounts_of_another_place_are_found() {
     spoiled("the address of market 8", |s| s.market.id += 1);
     spoiled("the market's rules or parameters", |s| s.market.params.fee_bps = 9_000);
-    spoiled("is not at its market's and authority's address", |s| s.suppliers[0].1.authority = wallet(5));
-    spoiled("is not at its market's and authority's address", |s| s.keepers[0].1.market = Pubkey::default());
-    spoiled_board("board 1 is not at its market's and index's address", |board, _| board.index = 1);
-    spoiled("lease 1 is not at its board's and serial's address", |s| s.boards[0].leases[0].0 = wallet(5));
-    spoiled_board("lease 2 is not at its board's and serial's address", |board, _| board.next_serial = 2);
+    spoiled("is not at the address of its market and authority", |s| s.suppliers[0].1.authority = wallet(5));
+    spoiled("is not at the address of its market and authority", |s| {
+        s.keepers[0].1.market = Pubkey::default()
+    });
+    spoiled_board("board 1 is not at the address of its market and index", |board, _| board.index = 1);
+    spoiled("lease 1 is not at the address of its board and serial", |s| s.boards[0].leases[0].0 = wallet(5));
+    spoiled_board("lease 2 is not at the address of its board and serial", |board, _| board.next_serial = 2);
 }
 
 #[test]
 fn seats_and_votes_that_cannot_be_are_found() {
-    spoiled_board("seat 2 is vacant and not empty", |board, _| board.seats[2].bond = 1);
+    spoiled_board("seat 2 is vacant but not zeroed", |board, _| board.seats[2].bond = 1);
     spoiled_board("seat 3 is held, of 3 seats", |board, _| board.seats[3] = board.seats[0]);
     spoiled_board("has more than one seat", |board, _| board.seats[1] = board.seats[0]);
     spoiled_board("have voted, 0b11 are held", |board, _| board.tally.submitted = 0b101);
@@ -145,8 +147,8 @@ fn a_full_house_exceeds_nothing() {
 }
 
 #[test]
-fn slots_that_cannot_be_are_found() {
-    spoiled_board("slot 3 is in state 5", |_, slots| slots[3].state = 5);
+fn impossible_slot_states_are_found() {
+    spoiled_board("slot 3 is in unknown state 5", |_, slots| slots[3].state = 5);
     spoiled_board("invariant 8: board 0, slot 3 is barred and keeps a bond of 100", |_, slots| {
         slots[3].state = SlotState::Barred as u8
     });
@@ -193,8 +195,8 @@ fn leases_and_their_machines_must_agree() {
     spoiled("lease 2 is due 101 of the 100 refunded", settled(|l| l.refund_due = 101));
     spoiled("lease 2 is due 11 of the 10 slashed", settled(|l| l.compensation_due = 11));
     spoiled("took fees of 61 on 539 paid", first(|l| (l.fees, l.paid) = (61, 539)));
-    spoiled("slot 0 is not what the lease asked for", first(|l| l.criteria.min_gpus = 2));
-    spoiled("slot 1 is not what the lease asked for", first(|l| l.criteria.max_price = 359));
+    spoiled("slot 0 does not meet the lease's criteria", first(|l| l.criteria.min_gpus = 2));
+    spoiled("slot 1 does not meet the lease's criteria", first(|l| l.criteria.max_price = 359));
     spoiled("slot 0 from 990 until 1010", first(|l| l.until = 1_009));
     spoiled("lease 1 runs from 1011 until 1010", first(|l| l.from = 1_011));
     spoiled("which is settled or unknown", first(|l| l.state = LeaseState::Settled));
@@ -241,12 +243,12 @@ fn a_meter_that_cannot_be_is_found() {
     spoiled("lease 1 has a meter: true, and asked for machines that allow it: false", |l| {
         l.criteria.metered = false
     });
-    spoiled("lease 1 is paid by use and has 2 machines", |l| l.machines = 2);
-    spoiled("lease 1 is paid by use and owes 60 seconds", |l| l.terms.cancel_secs = 60);
-    spoiled("lease 1 counts use that no voucher has paid for", |l| (l.paid, l.fees) = (0, 0));
+    spoiled("lease 1 is metered and has 2 machines", |l| l.machines = 2);
+    spoiled("lease 1 is metered and owes 60 seconds", |l| l.terms.cancel_secs = 60);
+    spoiled("lease 1 counts receipts, but no voucher was redeemed", |l| (l.paid, l.fees) = (0, 0));
     let mut unfit = metered();
     change(&mut unfit.boards[0].data, |_, slots| slots[1].traits.flags = 0);
-    assert!(check(&unfit).violated.iter().any(|v| v.contains("slot 1 is not what the lease asked for")));
+    assert!(check(&unfit).violated.iter().any(|v| v.contains("slot 1 does not meet the lease's criteria")));
     let later = |spoil: fn(&mut Meter), expected: &str| {
         let mut after = metered();
         spoil(after.boards[0].leases[0].1.meter.as_mut().unwrap());
@@ -255,7 +257,7 @@ fn a_meter_that_cannot_be_is_found() {
     };
     later(|meter| meter.seq -= 1, "the receipts paid for fell from 12 to 11");
     later(|meter| meter.units -= 1, "the units paid for fell from 900 to 899");
-    later(|meter| meter.spender = wallet(6), "is paid in another way than before");
+    later(|meter| meter.spender = wallet(6), "changed its meter");
 }
 
 fn worse(expected: &str, later: impl FnOnce(&mut Snapshot)) {

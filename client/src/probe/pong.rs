@@ -1,12 +1,11 @@
-//! A machine's answer: on the wire ([`Pong`]) and as a keeper keeps it ([`SignedPong`]).
+//! A machine's answer: on the wire ([`Pong`]) and as a keeper stores it ([`SignedPong`]).
 
 use super::{
     BODY_LEN, Challenge, PONG_LEN, PONG_TAG, ProbeError, Pubkey, SIGNED_PONG_LEN, TAG_LEN, array, tree,
     verify,
 };
 
-/// An answer as it travels. It says nothing of itself that can be believed: pair it with its challenge
-/// by [`SignedPong::new`].
+/// An answer on the wire. Nothing in it is trusted until [`SignedPong::new`] pairs it with its challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pong {
     /// [`Challenge::hash`] of the challenge that is answered.
@@ -40,8 +39,7 @@ impl Pong {
     }
 }
 
-/// A challenge with the machine's signature: what a keeper keeps, and shows when it is asked to prove
-/// a bit of its bitmap.
+/// A challenge with the machine's signature: a keeper stores it, and shows it to prove a bit of its bitmap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedPong {
     pub challenge: Challenge,
@@ -50,7 +48,7 @@ pub struct SignedPong {
 }
 
 impl SignedPong {
-    /// Pairs an answer with its challenge, if the answer is to that challenge and by `node_key`.
+    /// Pairs an answer with its challenge, if it answers that challenge and is signed by `node_key`.
     ///
     /// # Errors
     /// [`ProbeError::OtherChallenge`], [`ProbeError::PublicKey`] or [`ProbeError::Signature`].
@@ -71,7 +69,7 @@ impl SignedPong {
         verify(node_key, &self.challenge.pong_message(), &self.signature)
     }
 
-    /// The bytes that are kept, and hashed into the tree.
+    /// The stored bytes, which are hashed into the tree.
     pub fn encode(&self) -> [u8; SIGNED_PONG_LEN] {
         let mut bytes = [0; SIGNED_PONG_LEN];
         bytes[..BODY_LEN].copy_from_slice(&self.challenge.body());
@@ -79,7 +77,7 @@ impl SignedPong {
         bytes
     }
 
-    /// Reads what [`SignedPong::encode`] wrote. The signature is not checked.
+    /// Decodes stored bytes. The signature is not checked.
     ///
     /// # Errors
     /// [`ProbeError::Length`], [`ProbeError::Tag`] or [`ProbeError::Reserved`].

@@ -32,7 +32,7 @@ pub fn pong_root(answers: &BTreeMap<u32, SignedPong>) -> [u8; 32] {
     PongTree::of(answers).root()
 }
 
-/// All hashes of a tree, to give proofs from. 64 bytes for each leaf.
+/// All hashes of a tree, for making proofs: 64 bytes per leaf.
 #[derive(Clone, Debug)]
 pub struct PongTree {
     /// From the leaves up; the last level has one hash, the root. A last hash that has no partner moves
@@ -67,12 +67,12 @@ impl PongTree {
         self.levels[0].len()
     }
 
-    /// Whether nobody answered.
+    /// True if nobody answered.
     pub fn is_empty(&self) -> bool {
         self.levels[0].is_empty()
     }
 
-    /// The root that goes into the submission.
+    /// The root for the submission.
     pub fn root(&self) -> [u8; 32] {
         match self.levels.last().and_then(|level| level.first()) {
             Some(root) => *root,
@@ -80,8 +80,8 @@ impl PongTree {
         }
     }
 
-    /// The hashes beside the way from leaf `index` to the root, lowest first; `None` where there is no
-    /// such leaf. At most 13 for a board of 6,144.
+    /// The hashes beside the path from leaf `index` to the root, lowest first; `None` if there is no such leaf. At most 13
+    /// for a board of 6,144 machines.
     pub fn proof(&self, index: usize) -> Option<Vec<[u8; 32]>> {
         if index >= self.len() {
             return None;
@@ -96,9 +96,9 @@ impl PongTree {
     }
 }
 
-/// Whether `leaf` is number `index` of the `count` leaves under `root` (RFC 9162, section 2.1.3.2).
+/// True if `leaf` is number `index` of the `count` leaves under `root` (RFC 9162, section 2.1.3.2).
 ///
-/// Take `count` and `index` from the submitted bitmap, not from whoever gives the proof.
+/// Take `count` and `index` from the submitted bitmap, not from the prover.
 pub fn verify_proof(
     root: &[u8; 32],
     leaf: &[u8; 32],

@@ -1,23 +1,23 @@
-//! Tokens with which a metered lease's buyer calls its machines.
+//! Call tokens: with them the buyer of a metered lease calls its machine.
 
 use ed25519_dalek::{Signer, SigningKey};
 use solana_pubkey::Pubkey;
 
 use super::{RecordError, from_base64, split_signed, to_base64, verify};
 
-/// Says that whoever shows it calls for a metered lease. It is no more than a key to be shown, so it goes over
-/// TLS only, and is good until it expires.
+/// Authorises its bearer to call the machine of a metered lease until it expires. Whoever has it can use it, so it must
+/// be sent over TLS only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallToken {
     /// Address of the lease's account.
     pub lease: Pubkey,
-    /// First round of the lease: an address may be used again.
+    /// First round of the lease: tells leases at one address apart.
     pub from: u32,
-    /// Unix seconds from which on it is good for nothing.
+    /// Unix seconds from which on it is invalid.
     pub expiry: u64,
 }
 
-/// A token and the signature over its bytes of the key that its lease names as `spender`.
+/// A token with the signature over its bytes by the lease's `spender`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedCall {
     pub token: CallToken,
@@ -25,11 +25,11 @@ pub struct SignedCall {
 }
 
 impl CallToken {
-    /// Tells the bytes from everything else that a spender signs, vouchers above all.
+    /// Domain separator: no voucher or transaction that the spender signs begins so.
     pub const TAG: [u8; 16] = *b"LEASEHOLD:CALL:1";
     /// Tag, lease, first round, expiry; numbers in little-endian order.
     pub const LEN: usize = 16 + 32 + 4 + 8;
-    /// What a token begins with as text, before base64 of bytes and signature.
+    /// Prefix of the text form, before the base64 of bytes and signature.
     pub const PREFIX: &str = "leasehold:";
 
     fn to_bytes(self) -> [u8; Self::LEN] {
@@ -59,7 +59,7 @@ impl SignedCall {
         SignedCall { token, signature: key.sign(&token.to_bytes()).to_bytes() }
     }
 
-    /// Checks that `spender` signed it. Lease and expiry are the caller's to compare.
+    /// Checks that `spender` signed it. The caller must compare lease and expiry.
     ///
     /// # Errors
     /// [`RecordError::Key`] or [`RecordError::Signature`].
@@ -67,13 +67,13 @@ impl SignedCall {
         verify(spender.as_array(), &self.token.to_bytes(), &self.signature)
     }
 
-    /// As text, which a client of OpenAI's API takes as its key.
+    /// Text form: the API key for clients of OpenAI's API.
     pub fn encode(&self) -> String {
         let bytes = [self.token.to_bytes().as_slice(), &self.signature].concat();
         [CallToken::PREFIX, &to_base64(&bytes)].concat()
     }
 
-    /// Reads what [`SignedCall::encode`] wrote. The signature is not checked.
+    /// Decodes the text form. The signature is not checked.
     ///
     /// # Errors
     /// [`RecordError::Form`], [`RecordError::Base64`] or [`RecordError::Length`].
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_token_comes_back_from_its_text() {
+    fn a_call_token_is_decoded_from_its_text_form() {
         let signed = SignedCall::sign(&spender(), token());
         let text = signed.encode();
         assert_eq!(SignedCall::decode(&text), Ok(signed));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_token_that_was_changed_is_of_nobody() {
+    fn a_changed_call_token_has_no_valid_signature() {
         let signed = SignedCall::sign(&spender(), token());
         let by_other = SignedCall::sign(&SigningKey::from_bytes(&[3; 32]), token());
         let spender = public(&spender());
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_no_call_token_are_refused() {
+    fn malformed_call_tokens_are_refused() {
         let form = RecordError::Form { expected: "a call token of version 1" };
         let encoded = |bytes: &[u8]| SignedCall::decode(&[CallToken::PREFIX, &to_base64(bytes)].concat());
         assert_eq!(SignedCall::decode("sk-123"), Err(form.clone()));

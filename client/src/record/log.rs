@@ -1,4 +1,4 @@
-//! Reading a compute log's account.
+//! Views of a compute log's account.
 
 use anchor_lang::Discriminator;
 use leasehold::state::{ComputeLog, LANES_OFFSET, Lane, split_log, split_log_mut};
@@ -7,7 +7,7 @@ use crate::account::{DecodeError, check_version};
 
 const KIND: &str = "compute log";
 
-/// A log's account, owned, at an address that header and lanes can be borrowed from.
+/// A log's account, owned, at an aligned address that header and lanes can be borrowed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogData {
     /// The account's data: its length is a multiple of 8.
@@ -41,24 +41,25 @@ impl LogData {
         bytemuck::cast_slice(&self.words)
     }
 
-    /// The account's data to change, as a test or a simulation may.
+    /// The account's data to modify, for tests and simulations.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         bytemuck::cast_slice_mut(&mut self.words)
     }
 
-    /// Header and lanes, in the order of board and slot. Fails only where [`LogData::bytes_mut`] was used to
-    /// spoil them.
+    /// Header and lanes, ordered by board and slot.
+    ///
+    /// # Errors
+    /// [`DecodeError::Malformed`], only after [`LogData::bytes_mut`] was used to corrupt the data.
     pub fn view(&self) -> Result<(&ComputeLog, &[Lane]), DecodeError> {
         split_log(self.bytes()).map_err(|_| DecodeError::Malformed { kind: KIND })
     }
 
-    /// As [`LogData::view`], to change.
+    /// Like [`LogData::view`], mutable.
     pub fn view_mut(&mut self) -> Result<(&mut ComputeLog, &mut [Lane]), DecodeError> {
         split_log_mut(self.bytes_mut()).map_err(|_| DecodeError::Malformed { kind: KIND })
     }
 
-    /// Where the batches of a slot stand, on the board with that index in its market; nothing, where the log
-    /// has no lane for it.
+    /// Lane of a slot on the board with that index in its market; `None` if the log has none.
     pub fn lane(&self, board: u32, slot: u16) -> Option<&Lane> {
         let (_, lanes) = self.view().ok()?;
         lanes.get(lanes.binary_search_by_key(&(board, slot), Lane::key).ok()?)

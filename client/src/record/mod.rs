@@ -1,8 +1,7 @@
-//! Records of what was computed: signed receipts, vouchers, and proofs that a receipt is in a log.
+//! Records of what was computed: signed receipts, vouchers, call tokens, and proofs that a receipt is in a log.
 //!
-//! Whoever holds a signed receipt learns from it which machine answered, for whom, how much and when; a
-//! [`Proof`] shows with nothing but the log's account that it is in the log as well. What it does not show is
-//! that the model ran faithfully.
+//! A signed receipt says which machine answered, for whom, how much and when. A [`Proof`] shows, with the log's account
+//! alone, that the receipt is in the log. Neither shows that the model ran faithfully.
 
 pub mod call;
 pub mod log;
@@ -32,39 +31,40 @@ use crate::account::DecodeError;
 /// Why a receipt, a voucher or a proof is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    #[error("it has {got} bytes and not {expected}: pass it as it was handed out")]
+    #[error("it has {got} bytes instead of {expected}: pass it unchanged")]
     Length { expected: usize, got: usize },
-    #[error("it is not base64: pass it as it was handed out")]
+    #[error("it is not base64: pass it unchanged")]
     Base64,
-    #[error("it is not {expected}: pass it as it was handed out")]
+    #[error("it is not {expected}: pass it unchanged")]
     Form { expected: &'static str },
     #[error("it is not a receipt of version 1 of this program: check the file")]
     NotAReceipt,
     #[error("it is not a voucher of version 1 of this program: check the file")]
     NotAVoucher,
-    #[error("{0} is no Ed25519 key: the record is forged")]
+    #[error("{0} is not an Ed25519 key: the record is forged")]
     Key(Pubkey),
-    #[error("the signature is not that of {0}: the record is forged or was changed")]
+    #[error("the signature is not by {0}: the record is forged or was changed")]
     Signature(Pubkey),
-    #[error("the log can't be read: {0}")]
+    #[error("the log can't be decoded: {0}")]
     Log(#[from] DecodeError),
-    #[error("the proof names log {named}, the account is the log at {found}: read the log that it names")]
+    #[error(
+        "the proof names log {named}, but the account is the log at {found}: read the log that the proof names"
+    )]
     OtherLog { named: Pubkey, found: Pubkey },
     #[error(
-        "the batch is of machine {batch}, the receipt of {receipt}, or of another slot: ask another archive"
+        "the batch is of machine {batch} and the receipt of {receipt}, or their slots differ: ask another archive"
     )]
     OtherMachine { batch: Pubkey, receipt: Pubkey },
     #[error("the batch is of another lease than the receipt: ask another archive")]
     OtherLease,
     #[error(
-        "place {place} of the batch is of number {found}, the receipt has {expected}: ask another archive"
+        "index {place} of the batch has number {found}, but the receipt has {expected}: ask another archive"
     )]
     OtherPlace { place: u32, found: u64, expected: u64 },
     #[error("the receipt is not in the batch: ask another archive")]
     NotInBatch,
     #[error(
-        "the batch is not in the log as it stands with {batches} batches: read log and proof again, or ask \
-         another archive"
+        "the batch is not in the log as of {batches} batches: read log and proof again, or ask another archive"
     )]
     NotInLog { batches: u64 },
 }
@@ -74,7 +74,7 @@ pub fn salted(salt: &[u8; 32], body: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(salt).chain_update(body).finalize().into()
 }
 
-/// What receipts and vouchers call a cluster: the first 8 bytes of its genesis hash.
+/// How receipts and vouchers name a cluster: the first 8 bytes of its genesis hash.
 pub fn cluster(genesis: &Hash) -> [u8; 8] {
     let mut cluster = [0; 8];
     cluster.iter_mut().zip(genesis.as_bytes()).for_each(|(to, from)| *to = *from);

@@ -1,4 +1,4 @@
-//! That a receipt is in a log: checked with the log's account alone, whoever gave the proof.
+//! Proofs that a receipt is in a log, verified with the log's account alone.
 
 use leasehold::{
     instructions::BatchProof,
@@ -10,9 +10,9 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use super::{LogData, RecordError, SignedReceipt, receipt::parse_hash};
-use crate::{address, instruction};
+use crate::{address, instruction, wire::text};
 
-/// A signed receipt with its way to a log: receipt, place in its batch, place of the batch in the log.
+/// A signed receipt with its path to a log: through its batch's tree to the batch, and from the batch to the log.
 ///
 /// JSON: `{receipt: base64, log, header: hex, index, batch_path: [hex], place, path: [{hash, units, price}]}`,
 /// with sums as strings.
@@ -21,33 +21,32 @@ pub struct Proof {
     #[serde(with = "receipt_text")]
     pub receipt: SignedReceipt,
     /// Address of the log.
-    #[serde(with = "address_text")]
+    #[serde(with = "text::key")]
     pub log: Pubkey,
     #[serde(with = "header_text")]
     pub header: BatchHeader,
-    /// Place of the batch in the log.
+    /// Index of the batch in the log.
     pub index: u64,
-    /// Hashes beside the way from the batch to its peak, lowest first. They depend on how many batches the
-    /// log has.
+    /// Hashes beside the path from the batch to its peak, lowest first. They depend on the log's number of batches.
     #[serde(with = "hash_texts")]
     pub batch_path: Vec<[u8; 32]>,
-    /// Place of the receipt in the batch.
+    /// Index of the receipt in the batch.
     pub place: u32,
-    /// Nodes beside the way from the receipt to the batch's root, lowest first.
-    #[serde(with = "node_texts")]
+    /// Nodes beside the path from the receipt to the batch's root, lowest first.
+    #[serde(with = "text::nodes")]
     pub path: Vec<SumNode>,
 }
 
-/// What a proof has shown.
+/// What a verified proof shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
     pub id: [u8; 32],
     /// Number of the receipt in its lease.
     pub seq: u64,
     pub header: BatchHeader,
-    /// Account of the supplier that the log belongs to.
+    /// Account of the log's supplier.
     pub supplier: Pubkey,
-    /// Batches of the log when it was read.
+    /// Number of batches in the log when it was read.
     pub batches: u64,
     /// Sums over all receipts of the batch before this one: compute units and payment units.
     pub units_before: u64,
@@ -55,12 +54,11 @@ pub struct Verified {
 }
 
 impl Proof {
-    /// Checks every step, from the machine's signature to the log. `log_account_data` must come from an account
-    /// of this program at the address of [`Proof::log`], read from a node that is trusted to tell the chain's
-    /// state.
+    /// Checks every step, from the machine's signature to the log. `log_account_data` must be the data of an account of
+    /// this program at the address [`Proof::log`], read from a trusted RPC node.
     ///
     /// # Errors
-    /// The step that fails, in this order: [`RecordError::NotAReceipt`], [`RecordError::Key`],
+    /// The first step that fails, in this order: [`RecordError::NotAReceipt`], [`RecordError::Key`],
     /// [`RecordError::Signature`], [`RecordError::OtherMachine`], [`RecordError::OtherLease`],
     /// [`RecordError::OtherPlace`], [`RecordError::NotInBatch`], [`RecordError::Log`],
     /// [`RecordError::OtherLog`], [`RecordError::NotInLog`].
@@ -87,8 +85,7 @@ impl Proof {
         })
     }
 
-    /// Checks that the receipt is the one its batch has in that place. Returns the sums before it: compute
-    /// units and payment units.
+    /// Checks that the receipt is at its index in the batch. Returns the sums before it: compute units and payment units.
     fn verify_in_batch(&self) -> Result<(u64, u64), RecordError> {
         let (receipt, header) = (&self.receipt.receipt, &self.header);
         let listed = (header.node_key, header.slot, header.generation);
@@ -110,12 +107,12 @@ impl Proof {
         Ok((proven.units_before, proven.price_before))
     }
 
-    /// Where the batch stands in the log, for instructions.
+    /// Proof that the batch is in the log, for instructions.
     pub fn batch(&self) -> BatchProof {
         BatchProof { header: self.header, index: self.index, path: self.batch_path.clone() }
     }
 
-    /// Has the program check on chain that the receipt is in the log.
+    /// Instruction that has the program check that the receipt is in the log.
     pub fn instruction(&self) -> Instruction {
         let leaf = self.receipt.receipt.leaf();
         instruction::verify_receipt(self.log, leaf, self.place, self.path.clone(), self.batch())
@@ -131,18 +128,6 @@ mod receipt_text {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SignedReceipt, D::Error> {
         SignedReceipt::from_base64(&String::deserialize(from)?).map_err(D::Error::custom)
-    }
-}
-
-mod address_text {
-    use super::*;
-
-    pub fn serialize<S: Serializer>(address: &Pubkey, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(address)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Pubkey, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -171,41 +156,5 @@ mod hash_texts {
         let texts = Vec::<String>::deserialize(from)?;
         let hashes = texts.iter().map(|text| parse_hash(text)).collect::<Option<Vec<_>>>();
         hashes.ok_or_else(|| D::Error::custom("a hash has 64 hex digits"))
-    }
-}
-
-/// A node of the tree over a batch, as JSON has it.
-#[derive(Serialize, Deserialize)]
-struct NodeText {
-    hash: String,
-    units: String,
-    price: String,
-}
-
-impl From<&SumNode> for NodeText {
-    fn from(node: &SumNode) -> Self {
-        let SumNode { hash, units, price } = node;
-        NodeText { hash: hex::encode(hash), units: units.to_string(), price: price.to_string() }
-    }
-}
-
-impl NodeText {
-    fn node(&self) -> Option<SumNode> {
-        let (units, price) = (self.units.parse().ok()?, self.price.parse().ok()?);
-        Some(SumNode { hash: parse_hash(&self.hash)?, units, price })
-    }
-}
-
-mod node_texts {
-    use super::*;
-
-    pub fn serialize<S: Serializer>(nodes: &[SumNode], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(nodes.iter().map(NodeText::from))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SumNode>, D::Error> {
-        let texts = Vec::<NodeText>::deserialize(from)?;
-        let nodes = texts.iter().map(NodeText::node).collect::<Option<Vec<_>>>();
-        nodes.ok_or_else(|| D::Error::custom("a node has a hash of 64 hex digits and sums of decimal digits"))
     }
 }

@@ -1,4 +1,4 @@
-//! A receipt with its machine's signature, and the forms in which people keep it.
+//! Signed receipts, and the file formats for them.
 
 use bytemuck::Zeroable;
 use ed25519_dalek::{Signer, SigningKey};
@@ -8,12 +8,12 @@ use solana_instruction::Instruction;
 
 use super::{RecordError, from_base64, signatures, split_signed, to_base64, verify};
 
-/// A receipt of this version and program; everything else is to be filled in.
+/// A receipt of this version and program whose other fields are zero.
 pub fn blank() -> Receipt {
     Receipt { tag: Receipt::TAG, program: leasehold::ID.to_bytes(), ..Receipt::zeroed() }
 }
 
-/// A receipt and the signature of its machine over its bytes.
+/// A receipt with its machine's signature over its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedReceipt {
     pub receipt: Receipt,
@@ -21,10 +21,10 @@ pub struct SignedReceipt {
 }
 
 impl SignedReceipt {
-    /// Receipt and signature, in bytes.
+    /// Length of receipt and signature in bytes.
     pub const LEN: usize = Receipt::LEN + 64;
 
-    /// Signs a receipt. `key` is that of the machine the receipt names.
+    /// Signs a receipt. `key` is the key of the machine that the receipt names.
     pub fn sign(key: &SigningKey, receipt: Receipt) -> Self {
         SignedReceipt { receipt, signature: key.sign(receipt.bytes()).to_bytes() }
     }
@@ -51,7 +51,7 @@ impl SignedReceipt {
         bytes
     }
 
-    /// Reads what [`SignedReceipt::to_bytes`] wrote. The signature is not checked.
+    /// Decodes the bytes of [`SignedReceipt::to_bytes`]. The signature is not checked.
     ///
     /// # Errors
     /// [`RecordError::Length`] or [`RecordError::NotAReceipt`].
@@ -61,12 +61,12 @@ impl SignedReceipt {
         Ok(SignedReceipt { receipt, signature })
     }
 
-    /// As the API and the header `Leasehold-Receipt` give it.
+    /// Base64, as in the API and the header `Leasehold-Receipt`.
     pub fn to_base64(&self) -> String {
         to_base64(&self.to_bytes())
     }
 
-    /// Reads what [`SignedReceipt::to_base64`] wrote. The signature is not checked.
+    /// Decodes the text of [`SignedReceipt::to_base64`]. The signature is not checked.
     ///
     /// # Errors
     /// [`RecordError::Base64`], [`RecordError::Length`] or [`RecordError::NotAReceipt`].
@@ -74,21 +74,21 @@ impl SignedReceipt {
         Self::from_bytes(&from_base64(text)?)
     }
 
-    /// Has the Ed25519 program check the signature, for [`crate::instruction::demand_receipt`].
+    /// Instruction that has the Ed25519 program check the signature, for [`crate::instruction::demand_receipt`].
     pub fn instruction(&self) -> Instruction {
         signatures::verify_instruction(&self.receipt.node_key, &[(&self.signature, self.receipt.bytes())])
     }
 }
 
-/// A receipt as its holder keeps it.
+/// A receipt as its holder stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptFile {
     pub receipt: SignedReceipt,
-    /// What request and response were hashed with; whoever has it can show that a text is theirs.
+    /// Salt of the hashes of request and response; with it the holder can show that a text was hashed.
     pub salt: Option<[u8; 32]>,
 }
 
-/// The JSON form; fields that are none of ours are left alone.
+/// The JSON form; unknown fields are ignored.
 #[derive(Deserialize)]
 struct ReceiptJson {
     receipt: String,
@@ -126,7 +126,7 @@ impl ReceiptFile {
     }
 }
 
-/// Reads a salt or an id from its 64 hex digits.
+/// Parses a salt or an id of 64 hex digits.
 pub fn parse_hash(text: &str) -> Option<[u8; 32]> {
     let mut hash = [0; 32];
     hex::decode_to_slice(text.trim(), &mut hash).ok()?;

@@ -1,5 +1,5 @@
-//! The Ed25519 program's instruction in the one form that this program takes. It must stand right before
-//! the instruction that relies on it.
+//! Instructions of the Ed25519 program in the only form that this program accepts. They must come right before the
+//! instruction that relies on them.
 
 use leasehold::instructions::signatures::head;
 use solana_instruction::Instruction;
@@ -7,9 +7,9 @@ use solana_sdk_ids::ed25519_program;
 
 use super::SignedReceipt;
 
-/// Has the Ed25519 program check one key's signatures, each with the message it is over.
+/// Instruction that has the Ed25519 program check one key's signatures, each with its message.
 ///
-/// Messages have one length, at most a transaction's: anything else the Ed25519 program refuses.
+/// All messages must have the same length and fit in a transaction; the Ed25519 program refuses anything else.
 pub fn verify_instruction(key: &[u8; 32], signed: &[(&[u8; 64], &[u8])]) -> Instruction {
     let len = signed.first().map_or(0, |(_, message)| message.len());
     let count = u8::try_from(signed.len()).ok();
@@ -24,7 +24,7 @@ pub fn verify_instruction(key: &[u8; 32], signed: &[(&[u8; 64], &[u8])]) -> Inst
     Instruction { program_id: ed25519_program::ID, accounts: Vec::new(), data }
 }
 
-/// Has two receipts of one machine checked, for [`crate::instruction::prove_equivocation`].
+/// Instruction that has two receipts of one machine checked, for [`crate::instruction::prove_equivocation`].
 pub fn of_both(one: &SignedReceipt, other: &SignedReceipt) -> Instruction {
     let signed = [one, other].map(|signed| (&signed.signature, signed.receipt.bytes()));
     verify_instruction(&one.receipt.node_key, &signed)

@@ -1,4 +1,4 @@
-//! A voucher with its buyer's signature.
+//! Signed vouchers.
 
 use bytemuck::Zeroable;
 use ed25519_dalek::{Signer, SigningKey};
@@ -8,12 +8,12 @@ use solana_pubkey::Pubkey;
 
 use super::{RecordError, from_base64, signatures, split_signed, to_base64, verify};
 
-/// A voucher of this version and program; everything else is to be filled in.
+/// A voucher of this version and program whose other fields are zero.
 pub fn blank() -> Voucher {
     Voucher { tag: Voucher::TAG, program: leasehold::ID.to_bytes(), ..Voucher::zeroed() }
 }
 
-/// A voucher and the signature over its bytes of the key that its lease names as `spender`.
+/// A voucher with the signature over its bytes by the lease's `spender`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedVoucher {
     pub voucher: Voucher,
@@ -21,7 +21,7 @@ pub struct SignedVoucher {
 }
 
 impl SignedVoucher {
-    /// Voucher and signature, in bytes.
+    /// Length of voucher and signature in bytes.
     pub const LEN: usize = Voucher::LEN + 64;
 
     /// Signs a voucher. `key` is the lease's `spender`.
@@ -46,7 +46,7 @@ impl SignedVoucher {
         bytes
     }
 
-    /// Reads what [`SignedVoucher::to_bytes`] wrote. The signature is not checked.
+    /// Decodes the bytes of [`SignedVoucher::to_bytes`]. The signature is not checked.
     ///
     /// # Errors
     /// [`RecordError::Length`] or [`RecordError::NotAVoucher`].
@@ -56,12 +56,12 @@ impl SignedVoucher {
         Ok(SignedVoucher { voucher, signature })
     }
 
-    /// As the node's API takes it.
+    /// Base64, as the node's API takes it.
     pub fn to_base64(&self) -> String {
         to_base64(&self.to_bytes())
     }
 
-    /// Reads what [`SignedVoucher::to_base64`] wrote. The signature is not checked.
+    /// Decodes the text of [`SignedVoucher::to_base64`]. The signature is not checked.
     ///
     /// # Errors
     /// [`RecordError::Base64`], [`RecordError::Length`] or [`RecordError::NotAVoucher`].
@@ -69,7 +69,7 @@ impl SignedVoucher {
         Self::from_bytes(&from_base64(text)?)
     }
 
-    /// Has the Ed25519 program check the signature of `spender`, for
+    /// Instruction that has the Ed25519 program check the signature of `spender`, for
     /// [`crate::instruction::redeem_voucher`].
     pub fn instruction(&self, spender: &Pubkey) -> Instruction {
         signatures::verify_instruction(spender.as_array(), &[(&self.signature, self.voucher.bytes())])

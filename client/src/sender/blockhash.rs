@@ -1,4 +1,4 @@
-//! A recent blockhash, fetched seldom and shared by many transactions.
+//! Cache of a recent blockhash, shared by many transactions.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -14,18 +14,18 @@ use tokio::{
 
 use super::SendError;
 
-/// A blockhash younger than this is used again. It lives for 150 blocks: a minute on a public cluster,
-/// some seconds on a local network with short slots.
+/// A blockhash younger than this is reused. It is valid for 150 blocks: a minute on a public cluster, some seconds on
+/// a local network with short Solana slots.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Pause between two questions for a blockhash other than the last.
+/// Pause between two requests for another blockhash than the last.
 const PAUSE: Duration = Duration::from_millis(50);
 
 struct Current {
     blockhash: Hash,
     last_valid: u64,
     fetched: Instant,
-    /// Everything signed with it.
+    /// Signatures made with it.
     signatures: HashSet<Signature>,
 }
 
@@ -42,8 +42,8 @@ impl Blockhashes {
 
     /// Signs with a recent blockhash, and returns the last block height at which the result is valid.
     ///
-    /// Signing the same instructions twice with one blockhash gives one transaction, which takes effect
-    /// once, though the caller meant two: such a signature waits for the next blockhash.
+    /// Signing the same instructions twice with one blockhash gives the same transaction, which takes effect once
+    /// though the caller meant two. So a repeated signature waits for the next blockhash.
     pub(super) async fn sign(
         &self,
         sign: impl Fn(&Hash) -> Result<VersionedTransaction, SendError>,

@@ -1,70 +1,65 @@
-//! What a transaction asks of the network: compute units, their price, and room in a packet.
+//! Compute budget of a transaction: units, their price, and room in a packet.
 
 use solana_compute_budget_interface::ComputeBudgetInstruction;
+use solana_hash::Hash;
 use solana_instruction::Instruction;
-use solana_message::{Message, VersionedMessage};
+use solana_message::AddressLookupTableAccount;
 use solana_pubkey::Pubkey;
 use solana_rpc_client_api::config::RpcSimulateTransactionConfig;
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 
 use super::{SendError, Sender, flight::Order};
-use crate::packet::{bare_len, signed_len};
+use crate::packet::{self, MAX_UNITS, PACKET_BYTES};
 
-/// Bytes of the largest transaction the network carries.
-pub const PACKET_BYTES: usize = 1_232;
-
-/// The most compute units a transaction may request.
-pub const MAX_UNITS: u32 = 1_400_000;
-
-/// What a requested compute unit is paid, on top of the fee for signatures.
+/// Price of a requested compute unit, on top of the fee for signatures.
 #[derive(Clone, Copy, Debug)]
 pub enum Price {
-    /// Micro-lamports a unit.
+    /// Micro-lamports per unit.
     Fixed(u64),
-    /// The upper quartile of what transactions on the same writable accounts paid lately, in
-    /// micro-lamports a unit.
+    /// The upper quartile of what transactions on the same writable accounts paid recently, in
+    /// micro-lamports per unit.
     Recent {
-        /// Never more than this, in micro-lamports a unit.
+        /// Upper bound, in micro-lamports per unit.
         at_most: u64,
     },
 }
 
-/// Instructions, and behind them those that set the compute budget, as far as there is room for them.
+/// The most accounts that `getRecentPrioritizationFees` takes.
+const MAX_PRICED_ACCOUNTS: usize = 128;
+
+/// Instructions, followed by those that set the compute budget, as far as there is room for them.
 pub(super) struct Budgeted {
     pub instructions: Vec<Instruction>,
-    /// Compute units requested, where there is room for that.
+    /// Compute units requested, if there is room for the request.
     pub units: u32,
 }
 
 impl Sender {
-    /// The order's instructions with its compute budget: as many units as it says, or what a simulation
-    /// used and `headroom` percent.
+    /// The order's instructions with their compute budget: the units it names, or what a simulation used plus
+    /// `headroom` percent.
     pub(super) async fn budgeted(&self, order: &Order<'_>, headroom: u32) -> Result<Budgeted, SendError> {
-        let payer = order.payer.pubkey();
-        let price = self.price(order.instructions, &payer).await?;
+        let price = self.price(order).await?;
         let units = match order.units {
             Some(units) => units,
             None => {
-                let used = self.used_units(order.instructions, &payer, price).await?;
+                let used = self.used_units(order, price).await?;
                 let wanted = used.saturating_mul(100 + u64::from(headroom)).div_ceil(100);
                 u32::try_from(wanted).unwrap_or(MAX_UNITS).min(MAX_UNITS)
             }
         };
-        Ok(Budgeted { instructions: with_budget(order.instructions, &payer, units, price), units })
+        Ok(Budgeted { instructions: order.with_budget(units, price)?, units })
     }
 
     /// Simulates the instructions and returns the compute units they use.
-    pub(super) async fn used_units(
-        &self,
-        instructions: &[Instruction],
-        payer: &Pubkey,
-        price: u64,
-    ) -> Result<u64, SendError> {
-        let message = Message::new(&with_budget(instructions, payer, MAX_UNITS, price), Some(payer));
+    pub(super) async fn used_units(&self, order: &Order<'_>, price: u64) -> Result<u64, SendError> {
+        let instructions = order.with_budget(MAX_UNITS, price)?;
+        // The RPC node puts a recent blockhash in.
+        let payer = order.payer.pubkey();
+        let message = packet::message(&payer, &instructions, order.lookup_tables, Hash::default())?;
         let transaction = VersionedTransaction {
-            signatures: vec![Signature::default(); usize::from(message.header.num_required_signatures)],
-            message: VersionedMessage::Legacy(message),
+            signatures: vec![Signature::default(); usize::from(message.header().num_required_signatures)],
+            message,
         };
         packed(&transaction)?;
         let config = RpcSimulateTransactionConfig {
@@ -80,18 +75,18 @@ impl Sender {
         }
     }
 
-    /// Micro-lamports a unit for a transaction with these instructions.
-    pub(super) async fn price(&self, instructions: &[Instruction], payer: &Pubkey) -> Result<u64, SendError> {
+    /// Price for a transaction, in micro-lamports per unit.
+    pub(super) async fn price(&self, order: &Order<'_>) -> Result<u64, SendError> {
         let at_most = match self.options.price {
             Price::Fixed(price) => return Ok(price),
             Price::Recent { at_most } => at_most,
         };
-        // The call takes 128 accounts; no transaction of one packet has as many.
-        let metas = instructions.iter().flat_map(|instruction| &instruction.accounts);
+        let metas = order.instructions.iter().flat_map(|instruction| &instruction.accounts);
         let mut accounts = metas.filter(|meta| meta.is_writable).map(|meta| meta.pubkey).collect::<Vec<_>>();
-        accounts.push(*payer);
+        accounts.push(order.payer.pubkey());
         accounts.sort_unstable();
         accounts.dedup();
+        accounts.truncate(MAX_PRICED_ACCOUNTS);
         let recent = self.rpc.get_recent_prioritization_fees(&accounts).await?;
         let mut fees = recent.iter().map(|block| block.prioritization_fee).collect::<Vec<_>>();
         fees.sort_unstable();
@@ -100,26 +95,42 @@ impl Sender {
     }
 }
 
-/// Adds the compute budget behind the instructions, so that their numbers stay as the caller knows them.
+impl Order<'_> {
+    /// The order's instructions with their compute budget.
+    fn with_budget(&self, units: u32, price: u64) -> Result<Vec<Instruction>, SendError> {
+        with_budget(self.instructions, &self.payer.pubkey(), self.lookup_tables, units, price)
+    }
+}
+
+/// Appends the compute budget to the instructions, so that their positions stay as the caller knows them.
 ///
-/// Where a packet has no room for limit and price, the price is left out, and then the limit as well: they have the
-/// units then that the network gives a transaction which asks for none.
-fn with_budget(instructions: &[Instruction], payer: &Pubkey, units: u32, price: u64) -> Vec<Instruction> {
+/// If a packet has no room for limit and price, the price is left out, and then the limit as well: the transaction
+/// gets the network's default limit then.
+fn with_budget(
+    instructions: &[Instruction],
+    payer: &Pubkey,
+    lookup_tables: &[AddressLookupTableAccount],
+    units: u32,
+    price: u64,
+) -> Result<Vec<Instruction>, SendError> {
     let mut all = instructions.to_vec();
     all.push(ComputeBudgetInstruction::set_compute_unit_limit(units));
     if price > 0 {
         all.push(ComputeBudgetInstruction::set_compute_unit_price(price));
     }
-    let fits = |most: &usize| bare_len(payer, &all[..*most]) <= PACKET_BYTES;
+    for most in (instructions.len()..=all.len()).rev() {
+        if packet::len_with_tables(payer, &all[..most], lookup_tables)? <= PACKET_BYTES {
+            all.truncate(most);
+            break;
+        }
+    }
     // What never fits is refused with all of it.
-    let most = (instructions.len()..=all.len()).rev().find(fits).unwrap_or(all.len());
-    all.truncate(most);
-    all
+    Ok(all)
 }
 
-/// The serialized length in bytes, refused where it is more than a packet holds.
+/// The serialized length in bytes, refused if it is more than a packet holds.
 pub(super) fn packed(transaction: &VersionedTransaction) -> Result<usize, SendError> {
-    let bytes = signed_len(transaction.signatures.len(), &transaction.message.serialize());
+    let bytes = packet::message_len(&transaction.message);
     if bytes > PACKET_BYTES {
         return Err(SendError::TooLarge { bytes, limit: PACKET_BYTES });
     }
@@ -131,15 +142,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_room_for_its_budget_goes_without_the_price_and_then_without_the_limit() {
+    fn a_full_packet_leaves_out_the_price_and_then_the_limit() {
         let payer = Pubkey::new_from_array([1; 32]);
         let of = |bytes| [Instruction::new_with_bytes(Pubkey::default(), &vec![0; bytes], vec![])];
-        let budgeted = |bytes, price| with_budget(&of(bytes), &payer, 5, price);
+        let budgeted = |bytes, price| with_budget(&of(bytes), &payer, &[], 5, price).unwrap();
         // The most bytes of data with which so many instructions fit.
         let most = |instructions: usize| {
             let fits = |bytes: &usize| {
                 let all = budgeted(*bytes, 1);
-                all.len() == instructions && bare_len(&payer, &all) <= PACKET_BYTES
+                all.len() == instructions && packet::bare_len(&payer, &all) <= PACKET_BYTES
             };
             (0..PACKET_BYTES).rev().find(fits).unwrap()
         };
@@ -149,8 +160,12 @@ mod tests {
         for (bytes, instructions) in [(whole + 1, 2), (limited + 1, 1)] {
             assert_eq!(budgeted(bytes, 1).len(), instructions);
         }
-        assert_eq!(budgeted(limited, 1), budgeted(limited, 0), "the limit is what is left");
-        assert_eq!(budgeted(bare + 1, 1).len(), 3, "what never fits is refused with all that it would have");
+        assert_eq!(budgeted(limited, 1), budgeted(limited, 0), "only the limit is left");
+        assert_eq!(
+            budgeted(bare + 1, 1).len(),
+            3,
+            "an instruction that never fits is refused with its whole budget"
+        );
         assert_eq!(budgeted(bare, 0).len(), 1);
     }
 }

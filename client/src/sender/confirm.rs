@@ -1,4 +1,4 @@
-//! Follows broadcast transactions to their end: one question for up to 256 of them.
+//! Polls the status of broadcast transactions, up to 256 per request.
 
 use std::{
     collections::HashMap,
@@ -16,15 +16,15 @@ use tokio::{sync::oneshot, time::sleep};
 /// The most signatures `getSignatureStatuses` takes.
 const BATCH: usize = 256;
 
-/// Blocks beyond a blockhash's last valid one before it counts as expired. The node that tells the height
-/// may be ahead of the one that tells the statuses.
+/// Blocks beyond a blockhash's last valid one before it counts as expired. The RPC node that returns the height may
+/// be ahead of the one that returns the statuses.
 const LAG: u64 = 8;
 
-/// The end of a signed transaction.
+/// The outcome of a signed transaction.
 pub(super) enum Outcome {
     /// It is in a block, with or without an error.
     Landed { slot: u64, error: Option<TransactionError> },
-    /// Its blockhash is too old for any block to include it now.
+    /// Its blockhash is too old: no block can include it any more.
     Expired,
 }
 
@@ -39,7 +39,7 @@ struct State {
     polling: bool,
 }
 
-/// Asks for the statuses of all watched transactions together, for as long as there are any.
+/// Polls the statuses of all watched transactions together while there are any.
 pub(super) struct Confirmer {
     rpc: Arc<RpcClient>,
     commitment: CommitmentConfig,
@@ -52,7 +52,7 @@ impl Confirmer {
         Arc::new(Self { rpc, commitment, poll, state: Mutex::default() })
     }
 
-    /// Reports the end of a transaction. Dropping the receiver ends the watch.
+    /// Reports the outcome of a transaction. Dropping the receiver ends the watch.
     pub(super) fn watch(
         self: &Arc<Self>,
         signature: Signature,
@@ -81,17 +81,16 @@ impl Confirmer {
                 state.pending.keys().copied().collect::<Vec<_>>()
             };
             for batch in signatures.chunks(BATCH) {
-                // A node that does not answer now is asked again after the pause; whoever waits has a
-                // deadline of its own.
-                if let Err(error) = self.look(batch).await {
-                    tracing::debug!("no transaction statuses: {error}");
+                // A failed poll is repeated after the pause; each waiting task has its own deadline.
+                if let Err(error) = self.poll_batch(batch).await {
+                    tracing::debug!("cannot read transaction statuses: {error}");
                 }
             }
         }
     }
 
-    async fn look(&self, batch: &[Signature]) -> Result<(), RpcError> {
-        // In this order: what is not there after the height was read cannot come any more.
+    async fn poll_batch(&self, batch: &[Signature]) -> Result<(), RpcError> {
+        // In this order: a transaction without status after the height was read can't be included any more.
         let height = self.rpc.get_block_height_with_commitment(self.commitment).await?;
         let statuses = self.rpc.get_signature_statuses(batch).await?.value;
         let mut state = self.lock();
@@ -107,7 +106,7 @@ impl Confirmer {
                 _ => continue,
             };
             if let Some(pending) = state.pending.remove(signature) {
-                // An error says that nobody waits any more.
+                // An error means that nobody waits any more.
                 let _ = pending.done.send(outcome);
             }
         }
@@ -115,7 +114,7 @@ impl Confirmer {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while the lock is held, and the map is whole at every step.
+        // Nothing panics while the lock is held, and the map is consistent at every step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,7 @@
 //! Why a transaction did not take effect.
 
 use solana_instruction::error::InstructionError;
+use solana_message::CompileError;
 use solana_rpc_client_api::client_error::{Error as RpcError, ErrorKind};
 use solana_signature::Signature;
 use solana_signer::SignerError;
@@ -8,11 +9,11 @@ use solana_transaction_error::TransactionError;
 
 use crate::error::reason;
 
-/// Why a transaction did not take effect, or is not known to have.
+/// Why a transaction did not take effect, or is not known to have taken effect.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// A program refused an instruction with an error of its own: nothing changed.
-    #[error("instruction {instruction} was refused with error {code}{}", told(logs))]
+    #[error("instruction {instruction} was refused with error {code}{}", last_message(logs))]
     Program {
         /// Position among the instructions given to the sender, from 0.
         instruction: usize,
@@ -20,11 +21,11 @@ pub enum SendError {
         code: u32,
         /// What the programs logged, oldest first.
         logs: Vec<String>,
-        /// The failed transaction on the chain; `None` where the simulation found the failure, which costs no fee.
+        /// The failed transaction on the chain; `None` if the simulation found the failure, which costs no fee.
         signature: Option<Signature>,
     },
     /// The runtime refused the transaction: nothing changed.
-    #[error("the network refused the transaction: {error}{}", told(logs))]
+    #[error("the network refused the transaction: {error}{}", last_message(logs))]
     Refused {
         /// The runtime's reason. Its instruction numbers count from the sender's first instruction.
         error: TransactionError,
@@ -33,21 +34,25 @@ pub enum SendError {
         /// As in [`SendError::Program`].
         signature: Option<Signature>,
     },
-    /// Every signed copy ran out of its blockhash's time without being included: nothing changed.
-    #[error("the network did not take up transaction {signature} in time: try again, with a higher price")]
+    /// The RPC node reports that the blockhash of the last signed copy expired before a block included it. If that
+    /// is true, nothing changed.
+    #[error(
+        "transaction {signature} expired before it was included: look it up, then send it again at a higher price"
+    )]
     Expired {
         /// The last signed copy.
         signature: Signature,
     },
-    /// It was broadcast, and then nothing could be learned about it: it may or may not take effect.
-    #[error("no word about transaction {signature} from the RPC node: look it up before sending it again")]
+    /// It was broadcast, and then its status could not be learned: it may or may not take effect.
+    #[error("the RPC node returned no status of transaction {signature}: look it up before sending it again")]
     Unconfirmed {
         /// The transaction to look up.
         signature: Signature,
     },
     /// The transaction does not fit in a packet.
     #[error(
-        "the transaction has {bytes} bytes and {limit} are the most: put fewer instructions or accounts in it"
+        "the transaction has {bytes} bytes, and the limit is {limit}: use fewer instructions or accounts, or a \
+         lookup table"
     )]
     TooLarge {
         /// Serialized length in bytes.
@@ -55,18 +60,27 @@ pub enum SendError {
         /// The most a packet holds, in bytes.
         limit: usize,
     },
-    /// A signature could not be made.
+    /// The instructions name more accounts than a message can.
+    #[error("the transaction can't be encoded ({0}): use fewer instructions or accounts")]
+    Message(CompileError),
+    /// A signature is missing or could not be made.
     #[error("the transaction could not be signed: {0}")]
     Signing(SignerError),
-    /// The RPC node could not be asked, or refused the question, before anything was broadcast.
+    /// The RPC node was not reached, or refused a request, before anything was broadcast.
     #[error("the RPC node did not answer: {}", reason(_0))]
     Rpc(RpcError),
 }
 
-// Not by `#[from]`: that would make the cause a source as well, and have it told twice.
+// Without `#[from]`, which would make the cause a source as well: reporters would print it twice.
 impl From<SignerError> for SendError {
     fn from(error: SignerError) -> Self {
         Self::Signing(error)
+    }
+}
+
+impl From<CompileError> for SendError {
+    fn from(error: CompileError) -> Self {
+        Self::Message(error)
     }
 }
 
@@ -77,7 +91,7 @@ impl From<RpcError> for SendError {
 }
 
 impl SendError {
-    /// Sorts a failed transaction by who refused it.
+    /// The error for a failed transaction, by whether a program or the runtime refused it.
     pub fn failed(error: TransactionError, logs: Vec<String>, signature: Option<Signature>) -> Self {
         match error {
             TransactionError::InstructionError(instruction, InstructionError::Custom(code)) => {
@@ -87,7 +101,7 @@ impl SendError {
         }
     }
 
-    /// The program's error number, where a program refused an instruction.
+    /// The program's error number, if a program refused an instruction.
     pub fn code(&self) -> Option<u32> {
         match self {
             Self::Program { code, .. } => Some(*code),
@@ -95,25 +109,26 @@ impl SendError {
         }
     }
 
-    /// Whether no connection to the node could be made: it has not been given what was asked last.
+    /// True if no connection to the RPC node could be made: the last request did not reach it.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Rpc(error) if is_unreachable(error))
     }
 
-    /// Whether the same instructions may succeed when sent again unchanged, because the network and not
-    /// a program or the caller stood in the way.
+    /// True if the network is the cause, and neither a program nor the caller: the same instructions may succeed
+    /// when sent again. After [`SendError::Expired`] and [`SendError::Unconfirmed`] a copy may still take effect, so
+    /// instructions that are not idempotent must be looked up first.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Expired { .. } | Self::Unconfirmed { .. } | Self::Rpc(_))
     }
 }
 
-/// Whether no connection to the node could be made.
+/// True if no connection to the RPC node could be made.
 pub(super) fn is_unreachable(error: &RpcError) -> bool {
     matches!(error.kind(), ErrorKind::Reqwest(error) if error.is_connect())
 }
 
-/// The last thing a program said about its failure, as the end of a sentence.
-fn told(logs: &[String]) -> String {
+/// The last message of a program about its failure, as the end of a sentence.
+fn last_message(logs: &[String]) -> String {
     let anchor = logs.iter().rev().find_map(|line| {
         line.split_once("Error Message: ").map(|(_, message)| message.trim_end_matches('.'))
     });

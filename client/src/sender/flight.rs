@@ -1,8 +1,8 @@
-//! A transaction's way from the caller to its receipt: signed, broadcast, and once more where it is lost.
+//! One transaction from signing to confirmation: signed, broadcast, rebroadcast, and signed again if it expired.
 
 use solana_hash::Hash;
 use solana_instruction::Instruction;
-use solana_message::{Message, VersionedMessage};
+use solana_message::AddressLookupTableAccount;
 use solana_rpc_client_api::{
     client_error::{Error as RpcError, ErrorKind},
     config::{RpcSendTransactionConfig, RpcTransactionConfig},
@@ -23,50 +23,54 @@ use tokio::{
 };
 
 use super::{
-    AnySigner, Note, Receipt, SendError, Sender,
+    AnySigner, Confirmation, OnSigned, SendError, Sender,
     budget::{Budgeted, packed},
     confirm::Outcome,
     error::is_unreachable,
 };
+use crate::packet;
 
-/// How many times a finished transaction is looked up before its cost is reported as unknown.
+/// How many times a finished transaction is looked up before its cost is reported as `None`.
 const LOOKUPS: u32 = 5;
 
-/// What the caller wants done.
+/// A transaction as the caller wants it sent.
 pub(super) struct Order<'a> {
     pub instructions: &'a [Instruction],
     pub signers: Vec<&'a AnySigner>,
     pub payer: &'a AnySigner,
     pub units: Option<u32>,
-    /// How many times it is signed at most.
-    pub attempts: u32,
-    pub note: Option<&'a Note<'a>>,
+    pub lookup_tables: &'a [AddressLookupTableAccount],
+    pub on_signed: Option<&'a OnSigned<'a>>,
 }
 
-/// A signed transaction that the node has been offered.
+/// A signed transaction that was offered to the RPC node.
 pub(super) struct Flight {
-    /// For the case that it must be signed anew.
+    /// Kept for signing it again.
     budgeted: Budgeted,
     transaction: VersionedTransaction,
     signature: Signature,
     bytes: usize,
     end: oneshot::Receiver<Outcome>,
-    /// Whether the node may have it.
+    /// Whether the RPC node may have it.
     sent: bool,
     deadline: Instant,
 }
 
 impl Sender {
-    /// Prepares a transaction and offers it to the node once.
+    /// Prepares a transaction and offers it to the RPC node once.
     pub(super) async fn launch(&self, order: &Order<'_>) -> Result<Flight, SendError> {
         let budgeted = self.budgeted(order, self.options.headroom).await?;
         self.sign_and_offer(order, budgeted).await
     }
 
-    /// Sees a transaction through to its end.
-    pub(super) async fn land(&self, order: &Order<'_>, mut flight: Flight) -> Result<Receipt, SendError> {
+    /// Waits until a transaction is confirmed or has failed.
+    pub(super) async fn land(
+        &self,
+        order: &Order<'_>,
+        mut flight: Flight,
+    ) -> Result<Confirmation, SendError> {
         let mut headroom = self.options.headroom;
-        let mut attempts_left = order.attempts.saturating_sub(1);
+        let mut attempts_left = self.attempts(order.instructions).saturating_sub(1);
         loop {
             let Flight { signature, bytes, .. } = flight;
             let budgeted = match self.outcome(&mut flight).await? {
@@ -76,9 +80,9 @@ impl Sender {
                     let record = self.record(signature).await;
                     let Some(error) = error else {
                         let (cu, fee) = (record.as_ref().and_then(Record::cu), record.map(|r| r.0.fee));
-                        return Ok(Receipt { signature, slot, bytes, cu, fee });
+                        return Ok(Confirmation { signature, slot, bytes, cu, fee });
                     };
-                    // What it met on the chain may be more work than what the simulation met.
+                    // On the chain it may have needed more units than in the simulation.
                     let units = Some(u64::from(flight.budgeted.units));
                     let ran_out = record.as_ref().and_then(Record::cu) == units;
                     if !ran_out || order.units.is_some() || attempts_left == 0 {
@@ -89,7 +93,7 @@ impl Sender {
                     self.budgeted(order, headroom).await?
                 }
             };
-            tracing::debug!("transaction {signature} is signed anew");
+            tracing::debug!("signing transaction {signature} again");
             attempts_left -= 1;
             flight = self.sign_and_offer(order, budgeted).await?;
         }
@@ -100,17 +104,17 @@ impl Sender {
         let (transaction, last_valid) = self.blockhashes.sign(sign).await?;
         let bytes = packed(&transaction)?;
         let signature = transaction.signatures.first().copied().unwrap_or_default();
-        if let Some(note) = order.note {
-            note(signature);
+        if let Some(on_signed) = order.on_signed {
+            on_signed(signature);
         }
         let end = self.confirmer.watch(signature, last_valid);
-        let deadline = Instant::now() + self.options.patience;
+        let deadline = Instant::now() + self.options.timeout;
         let mut flight = Flight { budgeted, transaction, signature, bytes, end, sent: false, deadline };
         self.offer(&mut flight).await?;
         Ok(flight)
     }
 
-    /// Waits for the end of a transaction, and offers it again now and then.
+    /// Waits for the outcome of a transaction and rebroadcasts it meanwhile.
     async fn outcome(&self, flight: &mut Flight) -> Result<Outcome, SendError> {
         loop {
             if let Ok(Ok(outcome)) = timeout(self.options.rebroadcast, &mut flight.end).await {
@@ -123,8 +127,8 @@ impl Sender {
         }
     }
 
-    /// Offers a transaction to the node. Fails only where it is certain that the node does not have it, and
-    /// useless to go on.
+    /// Offers a transaction to the RPC node. Fails only if the node certainly does not have it and retrying is
+    /// useless.
     async fn offer(&self, flight: &mut Flight) -> Result<(), SendError> {
         let config = RpcSendTransactionConfig {
             skip_preflight: true,
@@ -136,20 +140,20 @@ impl Sender {
             flight.sent = true;
             return Ok(());
         };
-        tracing::debug!("transaction {} was not taken: {error}", flight.signature);
+        tracing::debug!("the RPC node did not accept transaction {}: {error}", flight.signature);
         if flight.sent {
-            // A node that has the transaction may refuse it the second time.
+            // A node that already has the transaction may refuse it the second time.
             return Ok(());
         }
         if is_refusal(&error) || (is_unreachable(&error) && Instant::now() >= flight.deadline) {
             return Err(SendError::Rpc(error));
         }
-        // An answer may be lost where the question was not.
+        // The request may have arrived though the response was lost.
         flight.sent = !is_unreachable(&error);
         Ok(())
     }
 
-    /// What the chain recorded about a finished transaction, if the node has it.
+    /// The record of a finished transaction; `None` if the RPC node does not have it.
     async fn record(&self, signature: Signature) -> Option<Record> {
         let config = RpcTransactionConfig {
             encoding: Some(UiTransactionEncoding::Base64),
@@ -159,7 +163,7 @@ impl Sender {
         for _ in 0..LOOKUPS {
             match self.rpc.get_transaction_with_config(&signature, config).await {
                 Ok(found) => return found.transaction.meta.map(Record),
-                // Nodes write their history a little after they confirm.
+                // RPC nodes write their history a little after they confirm.
                 Err(error) => tracing::debug!("no record of transaction {signature} yet: {error}"),
             }
             sleep(self.options.poll).await;
@@ -168,7 +172,7 @@ impl Sender {
     }
 }
 
-/// What the chain recorded about a transaction.
+/// The chain's record of a transaction.
 struct Record(UiTransactionStatusMeta);
 
 impl Record {
@@ -190,19 +194,20 @@ fn signed(
     order: &Order<'_>,
     blockhash: &Hash,
 ) -> Result<VersionedTransaction, SendError> {
-    let message = Message::new_with_blockhash(instructions, Some(&order.payer.pubkey()), blockhash);
-    let needed = message.account_keys.iter().take(usize::from(message.header.num_required_signatures));
+    let message = packet::message(&order.payer.pubkey(), instructions, order.lookup_tables, *blockhash)?;
+    let signers = usize::from(message.header().num_required_signatures);
+    let needed = message.static_account_keys().iter().take(signers);
     let present = needed
         .filter_map(|key| {
             let mut all = std::iter::once(order.payer).chain(order.signers.iter().copied());
             all.find(|signer| signer.pubkey() == *key).map(|signer| signer as &dyn Signer)
         })
         .collect::<Vec<_>>();
-    Ok(VersionedTransaction::try_new(VersionedMessage::Legacy(message), &present)?)
+    Ok(VersionedTransaction::try_new(message, &present)?)
 }
 
-/// Whether the node understood the transaction and will not have it, however often it is asked. Being
-/// behind is told in other ways.
+/// True if the RPC node understood the transaction and refuses it for good. A node that is merely behind or
+/// unhealthy answers with other codes.
 fn is_refusal(error: &RpcError) -> bool {
     match error.kind() {
         ErrorKind::RpcError(Answer::RpcResponseError { code, .. }) => {

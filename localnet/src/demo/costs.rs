@@ -1,40 +1,40 @@
-//! What the program's transactions cost, by kind.
+//! Costs of the program's transactions, by kind.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use leasehold_client::sender::Receipt;
+use leasehold_client::sender::Confirmation;
 use serde::Serialize;
 
-/// All transactions of one kind that took effect.
+/// Costs of all confirmed transactions of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cost {
     pub count: u64,
-    /// The most compute units that one of them used.
+    /// Largest number of compute units of one transaction.
     pub cu_max: u64,
-    /// The most bytes that one of them had, signatures included.
+    /// Largest size of one transaction in bytes, signatures included.
     pub bytes_max: usize,
-    /// Fees of all of them together, in lamports.
+    /// Sum of the fees in lamports.
     #[serde(skip)]
     pub lamports: u64,
 }
 
-/// Costs by the name of the program's instruction. Clones count together.
+/// Costs by the name of the instruction. Clones share their counters.
 #[derive(Clone, Debug, Default)]
 pub struct Costs {
     kinds: Arc<Mutex<BTreeMap<&'static str, Cost>>>,
 }
 
 impl Costs {
-    pub fn note(&self, kind: &'static str, receipt: &Receipt) {
+    pub fn note(&self, kind: &'static str, confirmation: &Confirmation) {
         let mut kinds = self.lock();
         let cost = kinds.entry(kind).or_default();
         cost.count += 1;
-        cost.cu_max = cost.cu_max.max(receipt.cu.unwrap_or_default());
-        cost.bytes_max = cost.bytes_max.max(receipt.bytes);
-        cost.lamports = cost.lamports.saturating_add(receipt.fee.unwrap_or_default());
+        cost.cu_max = cost.cu_max.max(confirmation.cu.unwrap_or_default());
+        cost.bytes_max = cost.bytes_max.max(confirmation.bytes);
+        cost.lamports = cost.lamports.saturating_add(confirmation.fee.unwrap_or_default());
     }
 
     pub fn of(&self, kind: &str) -> Cost {
@@ -47,7 +47,7 @@ impl Costs {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Cost>> {
-        // Counting leaves nothing half done.
+        // A panic cannot leave the counters half updated.
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,13 +57,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_dearest_of_a_kind_is_kept_and_fees_are_added() {
+    fn the_largest_of_a_kind_is_kept_and_fees_are_added() {
         let costs = Costs::default();
-        let receipt =
-            |cu, bytes| Receipt { signature: Default::default(), slot: 1, bytes, cu, fee: Some(5_000) };
-        costs.note("close_round", &receipt(Some(90), 200));
-        costs.clone().note("close_round", &receipt(Some(70), 300));
-        costs.note("close_round", &receipt(None, 100));
+        let confirmation =
+            |cu, bytes| Confirmation { signature: Default::default(), slot: 1, bytes, cu, fee: Some(5_000) };
+        costs.note("close_round", &confirmation(Some(90), 200));
+        costs.clone().note("close_round", &confirmation(Some(70), 300));
+        costs.note("close_round", &confirmation(None, 100));
         let expected = Cost { count: 3, cu_max: 90, bytes_max: 300, lamports: 15_000 };
         assert_eq!(costs.of("close_round"), expected);
         assert_eq!(costs.of("open_lease"), Cost::default());

@@ -1,13 +1,13 @@
 //! Parameters of a market that exists: announced, waited for, applied.
 
-use leasehold_cli::{
-    chain::MarketView,
-    commands::market::{
-        create::MarketFile,
-        govern::{plan_application, plan_proposal},
-        params::ParamsFile,
-    },
+use leasehold_operate::{
     failure::Failure,
+    market::{
+        MarketView,
+        file::MarketFile,
+        params::ParamsFile,
+        proposal::{plan_application, plan_proposal},
+    },
     plan::Plan,
     time::rfc3339,
 };
@@ -18,7 +18,7 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// What is to be done about a market's parameters, so that they become those of the file.
+/// Plans what turns a market's parameters into those of the file.
 pub fn update(
     deployment: &mut Deployment,
     file: &MarketFile,
@@ -54,7 +54,7 @@ pub fn update(
         }
         Some(_) if asked == *market_params => {
             require_authority(market, &wallet)?;
-            let detail = "as in the file, but others were announced, which are taken back".to_owned();
+            let detail = "as in the file, but others were announced, which are withdrawn".to_owned();
             (State::Withdrawn, detail, plan_proposal(market, wallet, now, None)?)
         }
         pending => {
@@ -64,7 +64,7 @@ pub fn update(
             let proposal = plan_proposal(market, wallet, now, Some(&asked))?;
             let detail = changes(&proposal);
             let instead = if pending.is_some() { ", instead of what was announced" } else { "" };
-            (State::Proposed, format!("{detail}{instead}: run it again once its time has come"), proposal)
+            (State::Proposed, format!("{detail}{instead}: run it again after the timelock"), proposal)
         }
     };
     deployment.next("parameters", state, detail);

@@ -3,8 +3,11 @@ use leasehold::{
     instruction as data,
     state::{Params, PendingParams},
 };
-use leasehold_cli::commands::market::params::{Class, ParamsFile};
 use leasehold_client::sample;
+use leasehold_operate::market::{
+    file::Rules,
+    params::{Class, ParamsFile},
+};
 
 use super::*;
 
@@ -25,8 +28,7 @@ fn mint(decimals: u8) -> MintInfo {
 /// The file that the sample's market is as.
 fn file() -> MarketFile {
     let market = view();
-    let rules =
-        create::Rules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4 };
+    let rules = Rules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4 };
     MarketFile {
         id: 7,
         authority: None,
@@ -225,7 +227,7 @@ fn a_market_that_somebody_else_was_faster_to_create_is_refused() {
 
 #[test]
 fn what_is_fixed_for_good_is_refused_by_name() {
-    let rules = create::Rules { seats: 5, threshold: 3, ..file().rules };
+    let rules = Rules { seats: 5, threshold: 3, ..file().rules };
     let file =
         MarketFile { payment_mint: file().stake_mint, stake_mint: file().payment_mint, rules, ..changed() };
     let failure = planned(&file, Found::Market(Box::new(view())), AUTHORITY, 0).unwrap_err();

@@ -2,16 +2,12 @@
 
 use leasehold::error::LeaseholdError;
 use leasehold_client::{board::BoardView, instruction, listing};
+use leasehold_operate::{
+    act::act, chain::Chain, failure::Failure, market::MarketView, payee::Payee, plan::Plan, table::count,
+};
 use solana_pubkey::Pubkey;
 
 use super::BoardArgs;
-use crate::{
-    act::act,
-    chain::{Chain, MarketView},
-    failure::Failure,
-    plan::{Payee, Plan},
-    table::count,
-};
 
 pub async fn trim(chain: &Chain, args: BoardArgs) -> Result<(), Failure> {
     let market = chain.market(args.market.id.0).await?;
@@ -32,7 +28,7 @@ fn plan_trim(market: &MarketView, view: &BoardView, payer: Pubkey) -> Result<Pla
     let slots = trims.iter().map(|trim| trim.accounts.len().saturating_sub(1)).fold(0, usize::saturating_add);
     if slots == 0 {
         return Err(Failure::Refused(format!(
-            "nothing to trim: of the board's {}, none at its end is vacant",
+            "nothing to trim: the last of the board's {} is not vacant",
             count(view.slots.len(), "slot")
         )));
     }
@@ -85,9 +81,9 @@ mod tests {
         board::BoardData,
         sample::{board_data, change, slot, snapshot, wallet},
     };
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     /// A board that wallet 8 created, without money.
     fn board(slots: &[Slot]) -> BoardData {

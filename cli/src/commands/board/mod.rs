@@ -1,32 +1,28 @@
-//! `leasehold board`: what machines of a market are listed on.
+//! `leasehold board`: the boards that list a market's machines.
 
 mod close;
 mod show;
 
 use clap::{Args, Subcommand};
-use leasehold::state::board_len;
 use leasehold_client::instruction;
-use solana_pubkey::Pubkey;
-
-use crate::{
+use leasehold_operate::{
     act::act,
-    chain::{Chain, MarketArgs, MarketView},
+    chain::{Chain, MarketArgs},
     failure::Failure,
+    market::MarketView,
     plan::Plan,
 };
-
-/// Bytes of a token account without extensions, which is what a payment vault is.
-const TOKEN_ACCOUNT: usize = 165;
+use solana_pubkey::Pubkey;
 
 #[derive(Subcommand)]
 pub enum BoardCommand {
-    /// Adds an empty board to a market. Anybody may, and gets the rent back when it is closed.
+    /// Adds an empty board to a market. Anybody may, and gets the rent back when the board is closed.
     Create(MarketArgs),
     /// A board's machines, seats and money.
     Show(BoardArgs),
-    /// Cuts vacant slots off a board's end: their rent goes to the suppliers that left them. Anybody may.
+    /// Removes vacant slots at a board's end; their rent goes to the suppliers that left them. Anybody may.
     Trim(BoardArgs),
-    /// Closes an empty board that the wallet created, and gets its rent back.
+    /// Closes an empty board that the wallet created; its rent goes back to the wallet.
     Close(BoardArgs),
 }
 
@@ -49,27 +45,24 @@ pub async fn run(chain: &Chain, command: BoardCommand) -> Result<(), Failure> {
     }
 }
 
-/// What a board costs its creator.
-pub fn growths(plan: Plan) -> Plan {
-    plan.creates(board_len(0)).creates(TOKEN_ACCOUNT)
-}
-
 fn create(market: &MarketView, creator: Pubkey) -> Plan {
     let board = market.reference.next_board(&market.account);
     let plan = Plan::new(format!("Create board {} of market {}", board.index, market.account.id))
         .fact("Market:", "market", market.reference.address)
         .fact("Board:", "board", board.address)
-        .fact_as("Number:", "index", board.index, board.index);
-    growths(plan).step("create board", vec![instruction::create_board(&board, creator)])
+        .fact_as("Number:", "index", board.index, board.index)
+        .creates_board();
+    plan.step("create board", vec![instruction::create_board(&board, creator)])
 }
 
 #[cfg(test)]
 mod tests {
     use anchor_lang::Discriminator;
+    use leasehold::state::board_len;
     use leasehold_client::sample::wallet;
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn the_next_board_is_created() {

@@ -3,16 +3,17 @@
 use std::fmt;
 
 use leasehold_client::{address, board::BoardView};
+use leasehold_operate::{
+    amount::Money,
+    chain::Chain,
+    failure::Failure,
+    market::MarketView,
+    table::{Table, labelled},
+};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::BoardArgs;
-use crate::{
-    amount::Money,
-    chain::{Chain, MarketView},
-    failure::Failure,
-    table::{Table, labelled},
-};
 
 /// A board.
 #[derive(Debug, Serialize)]
@@ -46,7 +47,7 @@ pub struct Shown {
 #[derive(Debug, Serialize)]
 pub struct Seat {
     pub seat: u8,
-    /// Nothing while it is vacant.
+    /// `None` while it is vacant.
     pub keeper: Option<String>,
     pub submissions: u32,
     pub last_round: u32,
@@ -131,9 +132,9 @@ impl fmt::Display for Shown {
 #[cfg(test)]
 mod tests {
     use leasehold_client::sample::{snapshot, wallet};
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn a_board_shows_machines_money_and_seats() {

@@ -1,16 +1,18 @@
-//! `leasehold keeper exit`: each run does what can be done by then.
+//! `leasehold keeper exit`: each run takes the next step that is possible.
 
 use leasehold::{error::LeaseholdError, rules::seat::vote_waits, state::Keeper};
 use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, instruction};
-
-use super::account;
-use crate::{
+use leasehold_operate::{
     act::act,
-    chain::{Chain, MarketArgs, MarketView},
+    chain::{Chain, MarketArgs},
     failure::Failure,
-    plan::{Payee, Plan},
+    market::MarketView,
+    payee::Payee,
+    plan::Plan,
     time::rfc3339,
 };
+
+use super::account;
 
 pub async fn run(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
     let (market, wallet) = (chain.market(args.id.0).await?, chain.wallet()?);
@@ -37,17 +39,17 @@ fn plan(
     let next = |plan: Plan, next: &str| plan.fact("Then:", "then", next);
     if keeper.seats > 0 {
         let plan = leave(market, keeper, boards, payments)?;
-        return Ok(next(plan, "run it again to ask the stake back"));
+        return Ok(next(plan, "run it again to request the stake"));
     }
     if held.free > 0 {
         let mut after = held;
         after.request(held.free, now, market.account.params.unbonding_secs).map_err(Refusal::from)?;
         let from = rfc3339(after.unbonding_until);
-        let plan = Plan::new("Ask a keeper's stake back")
-            .money("Asked back:", "amount", market.stake.money(held.free))
+        let plan = Plan::new("Request a keeper's stake")
+            .money("Requested:", "amount", market.stake.money(held.free))
             .fact("Withdraw from:", "withdraw_from", &from)
             .step("request unbond", vec![instruction::request_unbond(reference, wallet, held.free)]);
-        return Ok(next(plan, "run it again from that time on to be paid"));
+        return Ok(next(plan, "run it again after that time to withdraw it"));
     }
     let mut plan =
         Plan::new("Close a keeper's account").fact("Account:", "keeper", reference.keeper(&wallet));
@@ -110,10 +112,10 @@ mod tests {
         board::BoardData,
         sample::{change, snapshot, wallet},
     };
+    use leasehold_operate::sample::view;
     use solana_pubkey::Pubkey;
 
     use super::*;
-    use crate::chain::tests::view;
 
     fn planned(keeper: &Keeper, board: &BoardData, now: i64, exists: bool) -> Result<Plan, Failure> {
         let [account, mint] = [wallet(30), wallet(31)];

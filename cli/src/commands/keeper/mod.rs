@@ -1,4 +1,4 @@
-//! `leasehold keeper`: somebody who attests to uptime and settles leases.
+//! `leasehold keeper`: keepers vote on uptime and settle leases.
 
 mod exit;
 mod seat;
@@ -7,32 +7,33 @@ mod show;
 use anchor_lang::Space;
 use clap::{Args, Subcommand};
 use leasehold::{error::LeaseholdError, state::Keeper};
-use leasehold_client::{error::Refusal, instruction};
+use leasehold_client::{error::Refusal, instruction, search::Bonds};
+use leasehold_operate::{
+    act::act,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    flags::parse_address,
+    market::MarketView,
+    plan::Plan,
+};
 use solana_pubkey::Pubkey;
 
 use super::supplier::AmountArgs;
-use crate::{
-    act::act,
-    args::parse_address,
-    bonds::Bonds,
-    chain::{Chain, MarketArgs, MarketView},
-    failure::Failure,
-    plan::Plan,
-};
+use crate::bonds;
 
 #[derive(Subcommand)]
 pub enum KeeperCommand {
-    /// Opens the wallet's account as a keeper.
+    /// Registers the wallet as a keeper.
     Register(MarketArgs),
-    /// Deposits stake, of which seats take their bonds.
+    /// Deposits stake for the bonds of seats.
     Bond(AmountArgs),
-    /// Takes a seat of a board, which bonds stake.
+    /// Takes a seat of a board; its bond comes from the stake.
     Seat(SeatArgs),
-    /// Leaves the seat of a board, once its fees are claimed: its bond is free again.
+    /// Leaves the seat of a board after claiming its fees; its bond is free again.
     Leave(LeaveArgs),
-    /// Pays out what the seats of all boards have earned. Anybody may, for the keeper.
+    /// Pays out the fees of all seats to the keeper. Anybody may.
     Claim(ShowArgs),
-    /// Leaves the market, as far as that is possible now: first the seats, then the stake, then the account.
+    /// Leaves the market step by step: seats, stake, account. Each run takes the next step that is possible.
     Exit(MarketArgs),
     /// A keeper's stake and seats.
     Show(ShowArgs),
@@ -106,16 +107,14 @@ fn bond(market: &MarketView, wallet: Pubkey, amount: &str) -> Result<Plan, Failu
     let account = market.reference.stake_account(&wallet);
     let deposit = instruction::deposit_bond(&market.reference, wallet, account, money.amount);
     let plan = Plan::new("Deposit stake as a keeper").fact("Market:", "market", market.reference.address);
-    Ok(Bonds::of_seat(&market.account)
-        .shown(plan, market, "A seat takes:", "keeper_bond")
-        .spend("stake", money, account)
-        .step("deposit bond", vec![deposit]))
+    let plan = bonds::shown(Bonds::of_seat(&market.account), plan, market, "A seat takes:", "keeper_bond");
+    Ok(plan.spend("stake", money, account).step("deposit bond", vec![deposit]))
 }
 
 /// A keeper's account, which must exist.
 async fn account(chain: &Chain, market: &Pubkey, wallet: &Pubkey) -> Result<Keeper, Failure> {
     let found = chain.fetch().keeper(market, wallet).await?;
-    let missing = || format!("{wallet} is no keeper of the market: run `leasehold keeper register` first");
+    let missing = || format!("{wallet} is not a keeper of the market: run `leasehold keeper register` first");
     Ok(found.ok_or_else(|| Failure::Refused(missing()))?.account)
 }
 
@@ -124,9 +123,9 @@ mod tests {
     use anchor_lang::Discriminator;
     use leasehold::instruction as data;
     use leasehold_client::sample::wallet;
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn a_keeper_registers_and_bonds() {

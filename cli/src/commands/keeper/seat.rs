@@ -1,18 +1,14 @@
 //! `leasehold keeper seat`, `leave` and `claim`.
 
 use leasehold::{error::LeaseholdError, rules::seat::require_free, state::Keeper};
-use leasehold_client::{board::BoardView, error::Refusal, fetch::FetchedBoard, instruction};
+use leasehold_client::{board::BoardView, error::Refusal, fetch::FetchedBoard, instruction, search::Bonds};
+use leasehold_operate::{
+    act::act, chain::Chain, failure::Failure, market::MarketView, payee::Payee, plan::Plan, table::count,
+};
 use solana_pubkey::Pubkey;
 
 use super::{LeaveArgs, SeatArgs, ShowArgs, account, exit};
-use crate::{
-    act::act,
-    bonds::Bonds,
-    chain::{Chain, MarketView},
-    failure::Failure,
-    plan::{Payee, Plan},
-    table::count,
-};
+use crate::bonds;
 
 pub async fn take(chain: &Chain, args: SeatArgs) -> Result<(), Failure> {
     let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
@@ -28,7 +24,7 @@ pub async fn leave(chain: &Chain, args: LeaveArgs) -> Result<(), Failure> {
     let view = board.view()?;
     if view.seat_of(&wallet).is_none() {
         let advice = "see `leasehold keeper show`";
-        return Err(Failure::Refused(format!("{wallet} holds no seat of board {}: {advice}", args.board)));
+        return Err(Failure::Refused(format!("{wallet} has no seat of board {}: {advice}", args.board)));
     }
     act(chain, exit::leave(&market, &keeper, &[view], &chain.payee(&market, wallet).await?)?).await
 }
@@ -56,7 +52,7 @@ fn plan_seat(
         return refused(LeaseholdError::SecondSeat.into(), format!("the wallet holds seat {held}"));
     }
     let Some(seat) = named.or_else(|| board.vacant_seat()) else {
-        return refused(LeaseholdError::SeatTaken.into(), "none is vacant, so try another board".to_owned());
+        return refused(LeaseholdError::SeatTaken.into(), "no seat is vacant: try another board".to_owned());
     };
     if let Err(error) = require_free(header, seat, &wallet) {
         return refused(
@@ -80,8 +76,8 @@ fn plan_seat(
     let plan = Plan::new(format!("Take seat {seat} of board {index}"))
         .fact_as("Board:", "board", index, index)
         .fact_as("Seat:", "seat", seat, seat);
-    let plan = bond.shown(plan, market, "Bond it takes:", "bond");
-    Ok(bond.left(plan, market, keeper.stake.free).step("take seat", vec![take]))
+    let plan = bonds::shown(bond, plan, market, "Bond it takes:", "bond");
+    Ok(bonds::left(bond, plan, market, keeper.stake.free).step("take seat", vec![take]))
 }
 
 /// Claims what the seats of the keeper `payee.owner` have earned.
@@ -127,9 +123,9 @@ mod tests {
         fetch::Fetched,
         sample::{change, snapshot, wallet},
     };
+    use leasehold_operate::sample::{announcing, view};
 
     use super::*;
-    use crate::{bonds::tests::announcing, chain::tests::view};
 
     /// Keeper 2 holds seat 0 of board 0 and keeper 3 seat 1; seat 2 of 3 is vacant. Keeper 5 has free stake.
     fn sample() -> (Keeper, BoardData) {
@@ -179,7 +175,7 @@ mod tests {
         poor.stake.free = 49;
         assert!(refusal(&poor, &board, None).contains("a seat takes 0.5, free is 0.49"));
         change(&mut board, |board, _| board.seats[2] = Seat { keeper: wallet(4), ..board.seats[1] });
-        assert!(refusal(&keeper, &board, None).contains("none is vacant"));
+        assert!(refusal(&keeper, &board, None).contains("no seat is vacant"));
     }
 
     #[test]

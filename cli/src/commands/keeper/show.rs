@@ -4,16 +4,17 @@ use std::fmt;
 
 use leasehold::state::Keeper;
 use leasehold_client::{board::BoardView, fetch::Fetched};
-use serde::Serialize;
-
-use super::{ShowArgs, account};
-use crate::{
+use leasehold_operate::{
     amount::Money,
-    chain::{Chain, MarketView},
+    chain::Chain,
     failure::Failure,
+    market::MarketView,
     table::{Table, labelled},
     time::rfc3339,
 };
+use serde::Serialize;
+
+use super::{ShowArgs, account};
 
 /// A keeper.
 #[derive(Debug, Serialize)]
@@ -25,7 +26,7 @@ pub struct Shown {
     /// Stake that its seats hold.
     pub bonded: Money,
     pub unbonding: Money,
-    /// When that can be withdrawn; nothing where there is none.
+    /// When that can be withdrawn, `None` if there is none.
     pub withdraw_from: Option<String>,
     pub seats: Vec<Seat>,
 }
@@ -79,7 +80,7 @@ impl Shown {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let from = self.withdraw_from.as_ref().map(|from| format!(", to be withdrawn from {from}"));
+        let from = self.withdraw_from.as_ref().map(|from| format!(", can be withdrawn from {from}"));
         let lines = [
             ("Keeper:", self.wallet.clone()),
             ("Account:", self.account.clone()),
@@ -110,9 +111,9 @@ impl fmt::Display for Shown {
 #[cfg(test)]
 mod tests {
     use leasehold_client::sample::snapshot;
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn a_keeper_shows_its_stake_and_seats() {

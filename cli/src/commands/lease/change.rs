@@ -6,19 +6,20 @@ use leasehold_client::{
     instruction,
     quote::{Cancellation, Extension, cancellation, extension, replacement},
 };
-use solana_pubkey::Pubkey;
-
-use super::{
-    ExtendArgs, ReplaceArgs, TransferArgs,
-    leased::{Leased, LeasesArgs, plan_each},
-};
-use crate::{
+use leasehold_operate::{
     act::act,
     amount::Money,
     chain::Chain,
     failure::Failure,
     plan::Plan,
     time::{rfc3339, start_of},
+};
+use solana_pubkey::Pubkey;
+
+use super::{
+    ExtendArgs, ReplaceArgs, TransferArgs,
+    leased::{Leased, plan_each},
+    selection::LeasesArgs,
 };
 
 pub async fn extend(chain: &Chain, args: ExtendArgs) -> Result<(), Failure> {
@@ -54,7 +55,7 @@ fn limit(deposit: Money, most: Option<Money>) -> Result<Money, Failure> {
     let most = most.unwrap_or(deposit);
     if most.amount < deposit.amount {
         let (takes, most) = (deposit.token.number(deposit.amount), most.token.number(most.amount));
-        let text = format!("it takes {takes} now, and --max-deposit is {most}: pass a larger one");
+        let text = format!("it costs {takes} now, more than --max-deposit {most}: pass a larger one");
         return Err(Failure::Refused(text));
     }
     Ok(most)
@@ -72,12 +73,12 @@ fn plan_extension(
     let Extension { until, deposit, .. } = extension(&market.account, &leased.view()?, now, lease, rounds)
         .map_err(|refusal| match refusal.error() {
             Some(LeaseholdError::LeaseLength) if rounds == 0 => {
-                Failure::rule(refusal, "one more round is the least")
+                Failure::rule(refusal, "extend by one round or more")
             }
             Some(LeaseholdError::LeaseLength) => {
                 let total = lease.terms.rounds.saturating_add(rounds);
                 let longest = market.account.params.max_rounds;
-                Failure::rule(refusal, format!("it would have {total} rounds, and {longest} are the most"))
+                Failure::rule(refusal, format!("{total} rounds requested, {longest} allowed"))
             }
             _ => refusal.into(),
         })?;
@@ -127,7 +128,7 @@ fn plan_transfer(leased: &Leased, owner: Pubkey, new_owner: Pubkey) -> Result<Pl
     let beware = if new_owner.is_on_curve() {
         ""
     } else {
-        "; BEWARE: no keypair has it, only a program can sign for it"
+        "; BEWARE: it is not a keypair's address, only a program can sign for it"
     };
     Ok(Plan::new(format!("Transfer {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
@@ -152,7 +153,7 @@ fn plan_replacement(
     let found = replacement(&leased.view()?, now, lease, old).map_err(|refusal| {
         let values = match refusal.error() {
             Some(LeaseholdError::NotEnoughMachines) => {
-                "none is free on its board that fits what the lease was opened for until its end".to_owned()
+                "no free machine of its board fits the lease until its end".to_owned()
             }
             _ => format!("slot {old}"),
         };
@@ -177,10 +178,10 @@ mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
     use leasehold::instruction as data;
     use leasehold_client::sample::{change, wallet};
+    use leasehold_operate::sample::rule;
     use solana_instruction::Instruction;
 
     use super::{super::leased::tests::sample, *};
-    use crate::failure::tests::rule;
 
     /// Round 1,000 of 990 to 1,009 runs; two machines at 60 a round.
     const NOW: i64 = 600_000;
@@ -265,7 +266,7 @@ mod tests {
         assert_eq!(rule(plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err()), "MachineNotDown");
         change(&mut alone.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
         let none = plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err();
-        assert!(none.to_string().contains("none is free on its board"), "{none}");
+        assert!(none.to_string().contains("no free machine of its board"), "{none}");
         let plan = plan_replacement(&leased, NOW, wallet(9), 1, None).unwrap();
         assert_eq!(plan.details()["new_slot"], 3);
         assert_eq!(plan.details()["slashed"]["amount"], "100");

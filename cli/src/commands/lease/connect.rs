@@ -16,57 +16,59 @@ use self::{
     login::{Identity, Login, User},
 };
 use super::{
-    leased::{LeaseArgs, LeaseId, Leased},
-    tied::{Cluster, load_cluster},
+    group::{Group, load_group},
+    leased::Leased,
+    selection::{LeaseArgs, LeaseId},
 };
-use crate::{
-    args::parse_address,
+use crate::live::span;
+use leasehold_operate::{
     chain::{Chain, MarketId},
     failure::Failure,
-    live::span,
-    output::{Format, write},
-    progress::patiently,
-    text::tell,
+    flags::parse_address,
+    format::Format,
+    output::write,
+    progress::with_spinner,
+    text::print_stderr,
     time::{rfc3339, start_of},
 };
 
 #[derive(Args)]
 pub struct ConnectArgs {
     /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
-    #[arg(value_name = "LEASE", required_unless_present = "cluster", conflicts_with = "cluster")]
+    #[arg(value_name = "LEASE", required_unless_present = "group", conflicts_with = "group")]
     pub id: Option<LeaseId>,
-    /// The market, by number or by address; needed where the lease is named by numbers, and for a cluster.
+    /// The market, by number or by address; needed for a lease named by numbers, and for a group.
     #[arg(long, env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]
     pub market: Option<MarketId>,
-    /// All open leases of a wallet with this number, on every board of the market.
+    /// All open leases of a wallet in this group, on every board of the market.
     #[arg(long, value_name = "NUMBER", requires = "market")]
-    pub cluster: Option<u64>,
-    /// Wallet that owns the cluster's leases [default: the keypair's]
+    pub group: Option<u64>,
+    /// Wallet that owns the group's leases [default: the keypair's]
     #[arg(long, value_name = "WALLET", conflicts_with = "id")]
     #[arg(value_parser = parse_address)]
     pub owner: Option<Pubkey>,
-    /// Take also the cluster's leases that this wallet opened and then gave to the owner.
-    #[arg(long, value_name = "WALLET", requires = "cluster", conflicts_with = "id")]
+    /// Include leases of the group that this wallet opened and then transferred to the owner.
+    #[arg(long, value_name = "WALLET", requires = "group", conflicts_with = "id")]
     #[arg(value_parser = parse_address)]
     pub buyer: Option<Pubkey>,
-    /// Keep machines at addresses of private networks, which are left out otherwise: for test networks.
+    /// Keep machines with private or loopback addresses, for test networks; by default they are left out.
     #[arg(long)]
     pub allow_private: bool,
-    /// Form of the inventory [default: a table, or JSON where --output asks for it]
+    /// Format of the inventory [default: a table, or JSON with --output json]
     #[arg(long, value_name = "FORM")]
     pub format: Option<Form>,
-    /// Name to log in by; Ray's file needs it.
+    /// User name to log in with; Ray's file needs it.
     #[arg(long, value_name = "NAME")]
     pub user: Option<User>,
-    /// Port of the machines' SSH servers, which is not on the chain.
+    /// Port of the machines' SSH servers; it is not on the chain.
     #[arg(long, value_name = "PORT", default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
-    /// File of the private key to log in with.
+    /// Private key file to log in with.
     #[arg(long, value_name = "FILE")]
     pub identity: Option<Identity>,
 }
 
-/// Form of an inventory.
+/// Format of an inventory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Form {
     /// An array of machines, as --output json.
@@ -82,22 +84,22 @@ pub enum Form {
 pub async fn run(chain: &Chain, args: ConnectArgs) -> Result<(), Failure> {
     let output = printed(chain.settings.output, args.format)?;
     let login = Login { user: args.user, port: args.port, identity: args.identity };
-    let leases = match (args.id, args.cluster, args.market) {
+    let leases = match (args.id, args.group, args.market) {
         (Some(id), ..) => vec![LeaseArgs { id, market: args.market }.load(chain).await?],
         (None, Some(number), Some(market)) => {
-            let cluster = Cluster { number, owner: chain.wallet_or(args.owner)?, buyer: args.buyer };
-            patiently("Reading leases", load_cluster(chain, market, cluster)).await?
+            let group = Group { number, owner: chain.wallet_or(args.owner)?, buyer: args.buyer };
+            with_spinner("Reading leases", load_group(chain, market, group)).await?
         }
-        // Nobody gets here past the definition of the arguments.
-        (None, ..) => return Err(Failure::Input("give a lease, or --cluster and --market".to_owned())),
+        // The definition of the arguments excludes this.
+        (None, ..) => return Err(Failure::Input("give a lease, or --group and --market".to_owned())),
     };
     let now = chain.fetch().now().await?;
-    let (mut inventory, mut notes) = Inventory::new(args.cluster, &leases, now)?;
+    let (mut inventory, mut notes) = Inventory::new(args.group, &leases, now)?;
     if !args.allow_private {
         notes.extend(inventory.leave_out_private()?);
     }
     for note in notes.iter().chain(&inventory.warnings()) {
-        tell(format!("leasehold: {note}"));
+        print_stderr(format!("leasehold: {note}"));
     }
     match output {
         Printed::As(format) => format.print(&inventory),
@@ -117,7 +119,7 @@ fn printed(output: Format, form: Option<Form>) -> Result<Printed, Failure> {
         (Format::Display, Some(Form::Json)) => Ok(Printed::As(Format::Json)),
         (output, None | Some(Form::Json)) => Ok(Printed::As(output)),
         (Format::Display, Some(form)) => Ok(Printed::Text(form)),
-        _ => Err(Failure::Input("--output json goes with --format json only: leave one out".to_owned())),
+        _ => Err(Failure::Input("--output json needs --format json: leave one out".to_owned())),
     }
 }
 
@@ -130,17 +132,17 @@ fn text(inventory: &Inventory, form: Form, login: &Login) -> Result<String, Fail
     })
 }
 
-/// Refuses a lease whose machines serve it no more. What is worth knowing of one that doesn't run yet.
+/// Refuses a lease that has ended. Returns a note on one that does not run yet or ends soon.
 fn require_running(leased: &Leased, now: i64) -> Result<Option<String>, Failure> {
     let Leased { lease, .. } = leased;
     let time = |round| start_of(lease.terms.round_secs, round);
     let (start, end) = (time(lease.from), time(lease.until));
     let refused = |why: String| Err(Failure::Refused(format!("{} {why}", leased.name())));
     match lease.state {
-        LeaseState::Settled => refused("is settled: its machines serve it no more".to_owned()),
-        _ if now >= end => refused(format!("is over since {}: its machines serve it no more", rfc3339(end))),
+        LeaseState::Settled => refused("is settled: its machines no longer serve it".to_owned()),
+        _ if now >= end => refused(format!("ended at {}: its machines no longer serve it", rfc3339(end))),
         LeaseState::Cancelled => Ok(Some(format!(
-            "{} is cancelled: its machines serve it until {} at most",
+            "{} is cancelled: its machines serve it until {} at the latest",
             leased.name(),
             rfc3339(end)
         ))),

@@ -4,17 +4,18 @@ use std::fmt;
 
 use leasehold::state::{Lease, LeaseState};
 use leasehold_client::{board::BoardView, error::Refusal, quote::settlement};
+use leasehold_operate::{
+    amount::Money,
+    chain::Chain,
+    failure::Failure,
+    market::MarketView,
+    table::Table,
+    time::{rfc3339, start_of},
+};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::ListArgs;
-use crate::{
-    amount::Money,
-    chain::{Chain, MarketView},
-    failure::Failure,
-    table::Table,
-    time::{rfc3339, start_of},
-};
 
 /// Leases of a wallet.
 #[derive(Debug, Serialize)]
@@ -39,15 +40,15 @@ pub struct Line {
     pub deposit: Money,
     /// To machines and for fees.
     pub spent: Money,
-    /// Earned by machines in closed rounds, fees included, and to be taken from escrow when it is settled.
+    /// Earned by machines in closed rounds, fees included, and paid from escrow at settlement.
     pub owed: Money,
-    /// In escrow besides.
+    /// The rest in escrow.
     pub left: Money,
     /// To be claimed.
     pub refund_due: Money,
     pub compensation_due: Money,
-    /// What ties it to others.
-    pub cluster: Option<String>,
+    /// Number of its group.
+    pub group: Option<String>,
 }
 
 pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
@@ -57,7 +58,7 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     for index in 0..market.account.next_board {
         let (fetch, board) = (chain.fetch(), market.board(index).address);
         let mut found = fetch.leases(&board).await?;
-        found.retain(|lease| is_meant(&lease.account, &owner, args.cluster));
+        found.retain(|lease| is_meant(&lease.account, &owner, args.group));
         if found.is_empty() {
             continue;
         }
@@ -69,12 +70,12 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     chain.settings.output.print(&Leases { owner: owner.to_string(), leases })
 }
 
-/// Whether a lease is a wallet's, and of a cluster where one is named.
-fn is_meant(lease: &Lease, owner: &Pubkey, cluster: Option<u64>) -> bool {
-    lease.owner == *owner && (cluster.is_none() || lease.group == cluster)
+/// Whether a lease belongs to the wallet, and to the group if one is named.
+fn is_meant(lease: &Lease, owner: &Pubkey, group: Option<u64>) -> bool {
+    lease.owner == *owner && (group.is_none() || lease.group == group)
 }
 
-/// What a lease's state is called.
+/// Name of a lease's state.
 pub fn state(lease: &Lease) -> &'static str {
     match lease.state {
         LeaseState::Open => "open",
@@ -112,7 +113,7 @@ impl Line {
             left: payment.money(escrow.saturating_sub(owed)),
             refund_due: payment.money(lease.refund_due),
             compensation_due: market.stake.money(lease.compensation_due),
-            cluster: lease.group.map(|cluster| cluster.to_string()),
+            group: lease.group.map(|group| group.to_string()),
         })
     }
 }
@@ -133,7 +134,7 @@ impl fmt::Display for Leases {
             ">LEFT",
             ">REFUND",
             ">COMPENSATION",
-            "CLUSTER",
+            "GROUP",
         ]);
         let number = |money: &Money| money.token.number(money.amount);
         for line in &self.leases {
@@ -148,7 +149,7 @@ impl fmt::Display for Leases {
                 number(&line.left),
                 number(&line.refund_due),
                 number(&line.compensation_due),
-                line.cluster.clone().unwrap_or_default(),
+                line.group.clone().unwrap_or_default(),
             ]);
         }
         table.fmt(f)
@@ -168,7 +169,7 @@ mod tests {
         });
         let leases = Leases { owner: "Me".to_owned(), leases: lines.into() };
         let expected = "\
-LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT     OWED     LEFT   REFUND  COMPENSATION  CLUSTER
+LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT     OWED     LEFT   REFUND  COMPENSATION  GROUP
 0:1    open            2  1970-01-08T00:20:00Z   0.0024  0.0006  0.00048  0.00132        0             0  5
 0:2    settled         1  1970-01-08T00:20:00Z   0.0001       0        0        0  0.00004          0.06";
         assert_eq!(leases.to_string(), expected);
@@ -182,7 +183,7 @@ LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT     OWED     LEF
         assert_eq!(none.to_string(), "Me has no such leases on this market.");
     }
     #[test]
-    fn only_leases_of_the_wallet_and_of_the_cluster_are_listed() {
+    fn only_leases_of_the_wallet_and_of_the_group_are_listed() {
         let leased = sample(1);
         let (mine, other) = (leased.lease.owner, sample(2).address);
         let tied = Lease { group: Some(5), ..leased.lease };

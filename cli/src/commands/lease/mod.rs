@@ -1,91 +1,91 @@
-//! `leasehold lease`: machines leased together, from opening to the last claim.
+//! `leasehold lease`: leases, from opening to the last claim.
 
 mod change;
-mod cluster;
 mod connect;
+mod group;
 mod leased;
 mod list;
 pub mod meter;
 mod open;
+mod open_group;
+mod selection;
 pub mod settle;
 mod show;
-mod tied;
 mod watch;
 
 use clap::{Args, Subcommand};
 use solana_pubkey::Pubkey;
 
 use self::{
-    leased::{LeaseArgs, LeasesArgs},
     meter::{TokenArgs, TopUpArgs, VoucherArgs},
+    selection::{LeaseArgs, LeasesArgs},
 };
-use super::quote::WishArgs;
-use crate::{
-    args::parse_address,
+use crate::request::RequestArgs;
+use leasehold_client::search::Length;
+use leasehold_operate::{
     chain::{Chain, MarketArgs},
-    criteria::Length,
     failure::Failure,
+    flags::parse_address,
 };
 
 #[derive(Subcommand)]
 pub enum LeaseCommand {
-    /// Leases machines from the next round on: of one board where one has enough, else of several, all or none.
+    /// Leases machines from the next round on: on one board if one has enough, else on several, all or none.
     Open(OpenArgs),
-    /// Leases of a wallet, settled ones too until they are closed.
+    /// Leases of a wallet, settled ones included until they are closed.
     List(ListArgs),
-    /// A lease and its machines: how long they were up, what is spent and what is left.
+    /// A lease and its machines: uptime, spending, what is left.
     Show(LeaseArgs),
-    /// A lease as it runs, read again every few seconds, until it is settled or Ctrl-C.
+    /// Watches a lease, read again every few seconds, until it is settled or Ctrl-C.
     ///
-    /// On a terminal it is drawn in place, the machines that stand to lose most first; elsewhere each change
-    /// is a line, or with --output a JSON object.
+    /// On a terminal it is drawn in place, the machines that would lose most first; elsewhere each change is a line, or
+    /// with --output a JSON object.
     Watch(watch::WatchArgs),
-    /// Where the machines of a lease are, as an inventory for ssh, Ansible or Ray, or as JSON.
+    /// Inventory of a lease's machines for ssh, Ansible or Ray, or as JSON.
     ///
-    /// A board knows each machine's address and the UDP port that keepers probe; the port of its SSH server is
-    /// not on the chain: it is 22 unless --port says otherwise. In Ray's file the head is, of the machines that
-    /// are not down, the one that was up in most rounds of its lease; of several, that of the lowest slot.
+    /// A board has each machine's address and the UDP port that keepers probe. The port of its SSH server is not on the
+    /// chain: it is 22 unless --port names another. Ray's head is the machine that was up in most rounds of its lease
+    /// and is not down; of several, the one in the lowest slot.
     Connect(connect::ConnectArgs),
-    /// Lets a lease run longer, at the prices it was opened with.
+    /// Extends a lease at the prices it was opened with.
     Extend(ExtendArgs),
-    /// Ends a lease with the round that runs, its first at the earliest. That costs an hour besides, or 5 percent of
-    /// the time that is left, whichever is less.
+    /// Ends a lease after the running round, after its first at the earliest. It costs one more hour, or 5 percent of
+    /// the remaining time if that is less.
     Cancel(LeasesArgs),
-    /// Gives a lease, and all that is still to be claimed from it, to another wallet.
+    /// Transfers a lease, with all that can still be claimed from it, to another wallet.
     Transfer(TransferArgs),
-    /// Swaps a machine that is down for the first that fits what the lease was opened for.
+    /// Replaces a machine that is down by the first that fits the lease's criteria.
     Replace(ReplaceArgs),
-    /// Pays the machines for their rounds; refunds the rest once every round is closed. Anybody may: keepers do.
+    /// Pays the machines for their rounds, and refunds the rest once every round is closed. Anybody may; keepers do.
     Settle(LeasesArgs),
-    /// Claims what is refunded, and the part of slashed stake that is the owner's. Anybody may, for the owner.
+    /// Pays out the refund and the owner's part of slashed stake to the owner. Anybody may.
     Claim(ClaimArgs),
-    /// Adds to the deposit of a metered lease. Anybody may, for the owner.
+    /// Adds to the deposit of a metered lease. Anybody may.
     TopUp(TopUpArgs),
-    /// Ends a metered lease six rounds after the one that runs; its owner may, and the machine's supplier.
+    /// Ends a metered lease six rounds after the running one. Its owner or the machine's supplier may.
     Notice(LeaseArgs),
-    /// Prints a token with which the machine of a metered lease can be called: the API key for OpenAI's clients.
+    /// Prints a call token for the machine of a metered lease: the API key for OpenAI's clients.
     Token(TokenArgs),
-    /// Signs for what was used under a metered lease, as its spender.
+    /// Signs a voucher for what was used under a metered lease, as its spender.
     ///
-    /// A voucher says what is owed in all since the lease began, and takes the place of all before it. Whoever
-    /// holds it can have the machine paid, up to the deposit: it can't be taken back.
+    /// A voucher is for the total since the lease began, and replaces all earlier ones. Whoever holds it can have the
+    /// machine paid, up to the deposit. It can't be revoked.
     Voucher(VoucherArgs),
-    /// Closes the account of a settled lease a day after its end; its rent goes back. Anybody may.
+    /// Closes a settled lease after its dispute window (144 rounds); its rent goes to the buyer. Anybody may.
     Close(LeasesArgs),
 }
 
 #[derive(Args)]
 pub struct OpenArgs {
     #[command(flatten)]
-    pub wish: WishArgs,
-    /// Most to deposit, where the machines of the quote are gone by then [default: the quote's total]
+    pub request: RequestArgs,
+    /// Most to deposit if the quoted machines are taken meanwhile [default: the quote's total]
     #[arg(long, value_name = "AMOUNT", conflicts_with = "metered")]
     pub max_deposit: Option<String>,
-    /// Number of your choice that ties leases together [default: one by itself where there are several]
+    /// Number of the group of leases [default: a random one for leases on several boards]
     #[arg(long, value_name = "NUMBER")]
-    pub cluster: Option<u64>,
-    /// Ed25519 key that is to sign call tokens and vouchers, with --metered: the public half in base58 [default: the
-    /// wallet, which is such a key as well]
+    pub group: Option<u64>,
+    /// Public Ed25519 key, in base58, whose owner signs call tokens and vouchers, with --metered [default: the wallet]
     #[arg(long, requires = "metered", value_name = "PUBKEY")]
     #[arg(value_parser = parse_address)]
     pub spender: Option<Pubkey>,
@@ -99,9 +99,9 @@ pub struct ListArgs {
     #[arg(long, value_name = "WALLET")]
     #[arg(value_parser = parse_address)]
     pub owner: Option<Pubkey>,
-    /// Only leases with this cluster number.
+    /// Only leases of this group.
     #[arg(long, value_name = "NUMBER")]
-    pub cluster: Option<u64>,
+    pub group: Option<u64>,
 }
 
 #[derive(Args)]
@@ -111,7 +111,7 @@ pub struct ExtendArgs {
     /// How much longer: rounds or time, as 144r, 90m, 24h or 7d.
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Length,
-    /// Most to deposit, where it takes more by then [default: what it takes now]
+    /// Most to deposit if it costs more by then [default: what it costs now]
     #[arg(long, value_name = "AMOUNT")]
     pub max_deposit: Option<String>,
 }
@@ -120,7 +120,7 @@ pub struct ExtendArgs {
 pub struct TransferArgs {
     #[command(flatten)]
     pub lease: LeaseArgs,
-    /// Wallet that gets it.
+    /// The new owner.
     #[arg(value_parser = parse_address)]
     pub new_owner: Pubkey,
 }
@@ -131,7 +131,7 @@ pub struct ReplaceArgs {
     pub lease: LeaseArgs,
     /// Slot of the machine that is down.
     pub slot: u16,
-    /// Most to deposit, where another machine is the first that fits by then [default: what it takes now]
+    /// Most to deposit if another machine is the first that fits by then [default: what it costs now]
     #[arg(long, value_name = "AMOUNT")]
     pub max_deposit: Option<String>,
 }

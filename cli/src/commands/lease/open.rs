@@ -1,72 +1,71 @@
 //! `leasehold lease open`.
 
 use leasehold::state::Lease;
-use leasehold_client::{fetch::Fetched, instruction};
-use solana_pubkey::Pubkey;
-
-use super::{OpenArgs, cluster};
-use crate::{
-    act::act,
-    amount::Money,
-    chain::{Chain, MarketView},
-    commands::quote::Offer,
-    criteria,
-    failure::Failure,
-    kinds,
-    pick::{Choice, Picked, pick},
-    plan::Plan,
+use leasehold_client::{
+    fetch::Fetched,
+    instruction,
+    search::{Allocation, Part, pick},
+};
+use leasehold_operate::{
+    act::act, amount::Money, chain::Chain, failure::Failure, market::MarketView, plan::Plan,
     table::some_slots,
 };
+use solana_pubkey::Pubkey;
+
+use super::{OpenArgs, open_group};
+use crate::{commands::quote::Offer, criteria, kinds};
 use anchor_lang::Space;
 
 pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
-    if args.wish.meter.metered {
+    if args.request.meter.metered {
         return super::meter::open(chain, args).await;
     }
-    let market = chain.market(args.wish.market.id.0).await?;
-    let boards = chain.boards(&args.wish.market.id.0, args.wish.board).await?;
+    let market = chain.market(args.request.market.id.0).await?;
+    let boards = chain.boards(&args.request.market.id.0, args.request.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
     let (now, buyer) = (chain.fetch().now().await?, chain.wallet()?);
-    let choice = pick(&market, &views, now, &args.wish.wish(&market)?)?;
+    let allocation = pick(&market.account, &views, now, &args.request.request(&market)?)?;
     let most = args.max_deposit.as_deref().map(|most| market.payment.parse(most)).transpose()?;
-    act(chain, plan(&market, &choice, buyer, most, args.cluster)?).await
+    act(chain, plan(&market, &allocation, buyer, most, args.group)?).await
 }
 
-/// Opens the leases that were quoted, or such that cost at most `most`.
+/// Opens the quoted leases, or others that cost at most `most`.
 fn plan(
     market: &MarketView,
-    choice: &Choice,
+    allocation: &Allocation,
     buyer: Pubkey,
     most: Option<Money>,
-    cluster: Option<u64>,
+    group: Option<u64>,
 ) -> Result<Plan, Failure> {
-    let most = most.unwrap_or(market.payment.money(choice.deposit));
-    if most.amount < choice.deposit {
-        let total = market.payment.number(choice.deposit);
-        return Err(Failure::Refused(format!("it costs {total} now: pass a larger --max-deposit")));
+    let most = most.unwrap_or(market.payment.money(allocation.deposit));
+    if most.amount < allocation.deposit {
+        let total = market.payment.number(allocation.deposit);
+        return Err(Failure::Refused(format!(
+            "it costs {total} now, more than --max-deposit: pass a larger one"
+        )));
     }
-    match &choice.parts[..] {
-        [picked] => Ok(plan_one(market, picked, buyer, most, cluster)),
-        _ => cluster::plan(market, choice, buyer, most, cluster),
+    match &allocation.parts[..] {
+        [part] => Ok(plan_one(market, part, buyer, most, group)),
+        _ => open_group::plan(market, allocation, buyer, most, group),
     }
 }
 
-fn plan_one(market: &MarketView, picked: &Picked, buyer: Pubkey, most: Money, cluster: Option<u64>) -> Plan {
-    let quote = &picked.quote;
-    let offer = Offer::new(market, picked);
-    let board = market.board(picked.board);
+fn plan_one(market: &MarketView, part: &Part, buyer: Pubkey, most: Money, group: Option<u64>) -> Plan {
+    let quote = &part.quote;
+    let offer = Offer::new(market, part);
+    let board = market.board(part.board);
     let lease = board.lease(quote.serial);
     let wallet = market.reference.payment_account(&buyer);
-    let open = instruction::open_lease(&board, buyer, wallet, quote.args(most.amount, cluster));
+    let open = instruction::open_lease(&board, buyer, wallet, quote.args(most.amount, group));
     let rounds = format!("{} to {}", quote.from, quote.until.saturating_sub(1));
-    let mut plan = Plan::new(format!("Open lease {}:{}", picked.board, quote.serial))
-        .item("Lease:", "leases", lease, cluster::opened(market, picked))
+    let mut plan = Plan::new(format!("Open lease {}:{}", part.board, quote.serial))
+        .item("Lease:", "leases", lease, open_group::opened(market, part))
         .note("Machines:", format!("{} ({})", quote.slots.len(), some_slots(&quote.slots)));
-    for (label, text) in kinds::lines(&picked.kinds) {
+    for (label, text) in kinds::lines(&kinds::named(market, &part.kinds)) {
         plan = plan.note(label, text);
     }
-    if let Some(cluster) = cluster {
-        plan = plan.fact("Cluster:", "cluster", cluster);
+    if let Some(group) = group {
+        plan = plan.fact("Group:", "group", group);
     }
     criteria::shown(plan, market, &quote.criteria)
         .fact_as("Rounds:", "rounds", rounds, quote.rounds)
@@ -76,7 +75,7 @@ fn plan_one(market: &MarketView, picked: &Picked, buyer: Pubkey, most: Money, cl
         .money_as(
             "Refundable:",
             "refundable",
-            format!("{} where cancelled in its first round", offer.refundable),
+            format!("{} if cancelled in its first round", offer.refundable),
             offer.refundable,
         )
         .spend("deposit", most, wallet)
@@ -88,18 +87,18 @@ fn plan_one(market: &MarketView, picked: &Picked, buyer: Pubkey, most: Money, cl
 mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
     use leasehold::instructions::OpenLeaseArgs;
-    use leasehold_client::{quote::ANY, sample::wallet};
+    use leasehold_client::{
+        quote::ANY,
+        sample::{NOW, priced, request, wallet},
+    };
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::{
-        chain::tests::view,
-        pick::tests::{NOW, priced, wish},
-    };
 
     fn opened(most: Option<u64>) -> Result<Plan, Failure> {
         let board = priced(0, &[720, 360, 360]);
-        let picked = pick(&view(), &[board.view().unwrap()], NOW, &wish(2)).unwrap();
-        plan(&view(), &picked, wallet(9), most.map(|most| view().payment.money(most)), Some(5))
+        let part = pick(&view().account, &[board.view().unwrap()], NOW, &request(2)).unwrap();
+        plan(&view(), &part, wallet(9), most.map(|most| view().payment.money(most)), Some(5))
     }
 
     #[test]
@@ -118,20 +117,20 @@ mod tests {
         let opened = &plan.details()["leases"][0];
         assert_eq!((&opened["lease"], &opened["serial"]), (&lease.to_string().into(), &3.into()));
         assert_eq!(opened["slots"], serde_json::json!([1, 2]));
-        assert_eq!(plan.details()["cluster"], "5");
+        assert_eq!(plan.details()["group"], "5");
         let criteria = plan.facts.iter().find(|fact| fact.label == "Criteria:").unwrap();
         assert_eq!((criteria.text.as_str(), args.criteria), ("any class, the cheapest first", ANY));
     }
 
     #[test]
-    fn machines_of_several_boards_make_a_cluster() {
+    fn machines_of_several_boards_make_a_group() {
         let boards = [priced(0, &[720]), priced(1, &[360])];
         let views = boards.each_ref().map(|board| board.view().unwrap());
-        let choice = pick(&view(), &views, NOW, &wish(2)).unwrap();
+        let allocation = pick(&view().account, &views, NOW, &request(2)).unwrap();
         let most = |most| Some(view().payment.money(most));
-        let plan = plan(&view(), &choice, wallet(9), most(2_000), None).unwrap();
+        let plan = plan(&view(), &allocation, wallet(9), most(2_000), None).unwrap();
         assert_eq!((plan.steps[0].instructions.len(), plan.spends[0].money.amount), (2, 2_000));
-        let refused = super::plan(&view(), &choice, wallet(9), most(1_079), None).unwrap_err();
+        let refused = super::plan(&view(), &allocation, wallet(9), most(1_079), None).unwrap_err();
         assert!(refused.to_string().contains("it costs 0.00108 now"), "{refused}");
     }
 

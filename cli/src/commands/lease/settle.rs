@@ -2,19 +2,20 @@
 
 use leasehold::{error::LeaseholdError, rules};
 use leasehold_client::{error::Refusal, instruction, quote::settlement};
+use leasehold_operate::{
+    act::act,
+    chain::Chain,
+    failure::Failure,
+    payee::{Payee, require_payee},
+    plan::{Again, Plan},
+    time::{rfc3339, start_of},
+};
 use solana_pubkey::Pubkey;
 
 use super::{
     ClaimArgs,
-    leased::{Leased, LeasesArgs, plan_each},
-};
-use crate::{
-    act::act,
-    chain::Chain,
-    failure::Failure,
-    payee::require_payee,
-    plan::{Again, Payee, Plan},
-    time::{rfc3339, start_of},
+    leased::{Leased, plan_each},
+    selection::LeasesArgs,
 };
 
 /// Machines that one transaction settles for good at least, whatever they did: the program goes by compute
@@ -123,9 +124,9 @@ mod tests {
     use anchor_lang::Discriminator;
     use leasehold::instruction as data;
     use leasehold_client::sample::{UNTIL, change, wallet};
+    use leasehold_operate::sample::rule;
 
     use super::{super::leased::tests::sample, *};
-    use crate::failure::tests::rule;
 
     fn payee(exists: bool) -> Payee {
         let [owner, account, mint] = [wallet(9), wallet(30), wallet(31)];

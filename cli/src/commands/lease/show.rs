@@ -4,19 +4,16 @@ use std::fmt;
 
 use leasehold::state::{Meter, Slot, SlotState};
 use leasehold_client::slash::{Rule, slash_report};
-use serde::Serialize;
-use solana_pubkey::Pubkey;
-
-use super::{
-    leased::{LeaseArgs, Leased},
-    list::Line,
-};
-use crate::{
+use leasehold_operate::{
     amount::Money,
     chain::Chain,
     failure::Failure,
     table::{Table, labelled},
 };
+use serde::Serialize;
+use solana_pubkey::Pubkey;
+
+use super::{leased::Leased, list::Line, selection::LeaseArgs};
 
 /// A lease and its machines.
 #[derive(Debug, Serialize)]
@@ -27,7 +24,7 @@ pub struct Shown {
     pub owner: String,
     pub buyer: String,
     pub slashed: Money,
-    /// Set where it is paid by use.
+    /// Set if it is paid by use.
     pub meter: Option<Metered>,
     /// None once it is settled.
     pub nodes: Vec<Node>,
@@ -211,7 +208,7 @@ mod tests {
     fn a_metered_lease_shows_its_meter() {
         let shown = Shown::new(&metered()).unwrap();
         let text = shown.to_string();
-        let mint = crate::amount::short(&shown.lease.deposit.token.mint);
+        let mint = leasehold_operate::amount::short(&shown.lease.deposit.token.mint);
         let paid = format!("Vouchers paid:     0.0006 of {mint}, for 5 receipts of 250 compute units\n");
         assert!(text.contains(&paid), "{text}");
         let json = serde_json::to_value(&shown).unwrap();

@@ -6,14 +6,15 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{
-    leased::{LeaseArgs, Leased},
+    leased::Leased,
+    selection::LeaseArgs,
     show::{Node, Shown},
 };
-use crate::{
+use crate::live::{self, LiveArgs, Size, capped, span, with_strips};
+use leasehold_operate::{
     amount::Money,
     chain::Chain,
     failure::Failure,
-    live::{self, LiveArgs, Size, capped, span, with_strips},
     table::{Table, count, labelled},
     time::{rfc3339, start_of},
 };
@@ -89,7 +90,7 @@ impl Moment {
         let state = self.facts.shown.lease.state;
         match (self.secs_to_start, self.secs_to_end) {
             _ if self.settled() => state.to_owned(),
-            (0, 0) => format!("{state}, over and not settled yet"),
+            (0, 0) => format!("{state}, ended and not settled yet"),
             (0, secs) => format!("{state}, ends in {}", span(secs)),
             (secs, _) => format!("{state}, begins in {}", span(secs)),
         }

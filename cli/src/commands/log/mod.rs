@@ -1,4 +1,4 @@
-//! `leasehold log`: where a supplier records what its machines computed.
+//! `leasehold log`: compute logs of suppliers.
 
 mod plan;
 mod show;
@@ -9,30 +9,30 @@ use leasehold_client::{
     fetch::{Fetched, FetchedBoard},
     record::LogData,
 };
+use leasehold_operate::{
+    act::act,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    flags::parse_address,
+};
 use solana_pubkey::Pubkey;
 
 use super::{
     machine::{self, SlotsArgs},
     supplier,
 };
-use crate::{
-    act::act,
-    args::parse_address,
-    chain::{Chain, MarketArgs},
-    failure::Failure,
-};
 
 #[derive(Subcommand)]
 pub enum LogCommand {
-    /// Opens the wallet's log as a supplier; `log lanes` then makes room in it for machines.
+    /// Creates the supplier's log; `log lanes` then makes room in it for machines.
     Create(CreateArgs),
-    /// A log: who appends to it, what it sums to, and the lanes of its machines.
+    /// A log: who may append, its totals, and the lanes of its machines.
     Show(ShowArgs),
-    /// Makes room for machines of a board; a slot keeps its lane for the machines that come after.
+    /// Makes room for machines of a board; a slot keeps its lane for later machines.
     Lanes(SlotsArgs),
     /// Names the wallet that may append, which is the node's.
     Operator(OperatorArgs),
-    /// Closes the log of a supplier without machines. Its receipts can be checked no more.
+    /// Closes the log of a supplier without machines. Its receipts can then no longer be proved.
     Close(MarketArgs),
 }
 
@@ -40,7 +40,7 @@ pub enum LogCommand {
 pub struct CreateArgs {
     #[command(flatten)]
     pub market: MarketArgs,
-    /// Wallet that may append besides the supplier's, as that of the node [default: only the supplier's]
+    /// Another wallet that may append, such as the node's [default: the supplier's only]
     #[arg(long, value_name = "PUBKEY")]
     #[arg(value_parser = parse_address)]
     pub operator: Option<Pubkey>,

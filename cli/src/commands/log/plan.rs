@@ -7,15 +7,14 @@ use leasehold::{
 use leasehold_client::{
     board::BoardView, error::Refusal, fetch::Fetched, instruction, packet, record::LogData,
 };
-use solana_pubkey::Pubkey;
-
-use crate::{
+use leasehold_operate::{
     amount::sol,
-    chain::MarketView,
     failure::Failure,
+    market::MarketView,
     plan::Plan,
     table::{self, count, joined},
 };
+use solana_pubkey::Pubkey;
 
 /// Bytes by which an account may grow in one transaction.
 const GROWTH: usize = 10_240;
@@ -108,7 +107,7 @@ pub fn close(market: &MarketView, supplier: &Supplier, log: &Fetched<LogData>) -
     let (header, _) = log.account.view()?;
     let wallet = supplier.authority;
     let close = instruction::close_log(wallet, market.reference.supplier(&wallet));
-    let lost = format!("{} in {} batches: they can be checked no more", header.receipts, header.batches);
+    let lost = format!("{} in {} batches: they can no longer be proved", header.receipts, header.batches);
     Ok(Plan::new("Close a compute log for good")
         .fact("Log:", "log", log.address)
         .fact_as("Receipts LOST:", "receipts", lost, header.receipts.to_string())
@@ -121,9 +120,12 @@ mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
     use leasehold::instruction as data;
     use leasehold_client::sample::{board_data, slot, snapshot, wallet};
+    use leasehold_operate::{
+        plan::Growth,
+        sample::{rule, view},
+    };
 
     use super::{super::tests::sample, *};
-    use crate::{chain::tests::view, failure::tests::rule, plan::Growth};
 
     #[test]
     fn a_log_is_created_once() {

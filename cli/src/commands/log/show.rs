@@ -4,16 +4,15 @@ use std::fmt;
 
 use leasehold::state::Lane;
 use leasehold_client::{board::BoardView, fetch::Fetched, record::LogData};
-use serde::Serialize;
-use solana_pubkey::Pubkey;
-
-use crate::{
+use leasehold_operate::{
     amount::Money,
-    chain::MarketView,
     failure::Failure,
+    market::MarketView,
     table::{Table, labelled, slots},
     time::rfc3339,
 };
+use serde::Serialize;
+use solana_pubkey::Pubkey;
 
 /// A compute log.
 #[derive(Debug, Serialize)]
@@ -148,9 +147,9 @@ impl fmt::Display for Shown {
 #[cfg(test)]
 mod tests {
     use leasehold_client::sample::{snapshot, wallet};
+    use leasehold_operate::sample::view;
 
     use super::{super::tests::sample, *};
-    use crate::chain::tests::view;
 
     #[test]
     fn a_log_shows_its_sums_its_lanes_and_the_machines_without_one() {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::gpus::Gpu;
-use crate::{
-    chain::{MarketView, name},
+use leasehold_operate::{
     failure::Failure,
+    market::{MarketView, name},
 };
 
 /// The GPUs that make a machine, and their class: `wanted`, by the market's name or number, or else the one
@@ -59,7 +59,7 @@ fn of_class(gpus: &[Gpu], market: &MarketView, wanted: &str) -> Result<Vec<Gpu>,
     }
     let names: Vec<_> = names.iter().map(|(name, count)| format!("{count} x {name}")).collect();
     let class = market.class_name(class);
-    Err(Failure::Input(format!("no GPU here is of class {class}: it has {}", names.join(", "))))
+    Err(Failure::Input(format!("no GPU of class {class} here: found {}", names.join(", "))))
 }
 
 /// The class of a GPU: of those that fit, the one that says most of it.
@@ -183,7 +183,7 @@ pub mod tests {
     use leasehold::state::HardwareClass;
 
     use super::*;
-    use crate::chain::tests::view;
+    use leasehold_operate::sample::view;
 
     /// The sample's market with these classes.
     pub fn market(classes: &[&str]) -> MarketView {

@@ -14,11 +14,12 @@ use super::{
     key::KeyArgs,
     rows::Sections,
 };
-use crate::{
-    chain::{Chain, MarketArgs, MarketView},
-    criteria::Country,
+use leasehold_client::search::Country;
+use leasehold_operate::{
+    chain::{Chain, MarketArgs},
     failure::Failure,
-    text::tell,
+    market::MarketView,
+    text::print_stderr,
 };
 
 /// How long nvidia-smi may take. Without its daemon it first wakes every GPU, for seconds each.
@@ -48,10 +49,10 @@ pub struct DetectArgs {
     /// Price of an hour of the machine, in the market's payment mint.
     #[arg(long, value_name = "AMOUNT")]
     pub price: String,
-    /// It takes metered leases as well.
+    /// Allow metered leases too.
     #[arg(long)]
     pub metered: bool,
-    /// Take the GPUs of this class alone, by the market's name or number for it.
+    /// Use only the GPUs of this class, by the market's name or number.
     #[arg(long, value_name = "NAME|NUMBER")]
     pub class: Option<String>,
     /// The program nvidia-smi, of NVIDIA's driver.
@@ -77,15 +78,15 @@ pub async fn run(chain: &Chain, args: DetectArgs) -> Result<(), Failure> {
 
 /// What nvidia-smi answers.
 async fn ask(program: &PathBuf) -> Result<String, Failure> {
-    tell(format!("Asking {} for GPUs", program.display()));
+    print_stderr(format!("Asking {} for GPUs", program.display()));
     let wrong = |what: String| Failure::Input(format!("{} {what}", program.display()));
     let mut command = Command::new(program);
     let answer = command.args(gpus::QUERY).stdin(Stdio::null()).kill_on_drop(true).output();
     let answer = timeout(PATIENCE, answer).await;
-    let answer = answer.map_err(|_| wrong("doesn't answer: look for a GPU that hangs".to_owned()))?;
+    let answer = answer.map_err(|_| wrong("does not answer: check for a GPU that hangs".to_owned()))?;
     let answer = answer.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => wrong(
-            "is not there: install NVIDIA's driver, name the program by --nvidia-smi, or write the file by \
+            "not found: install NVIDIA's driver, name the program by --nvidia-smi, or write the file by \
              hand as `leasehold machine list --help` shows it"
                 .to_owned(),
         ),
@@ -99,7 +100,7 @@ async fn ask(program: &PathBuf) -> Result<String, Failure> {
     let told = text + &String::from_utf8_lossy(&answer.stderr);
     let told = told.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("nothing");
     let told: String = told.chars().filter(|character| !character.is_control()).collect();
-    Err(wrong(format!("failed ({}) and said {told:?}: mend NVIDIA's driver", answer.status)))
+    Err(wrong(format!("failed ({}) and said {told:?}: repair NVIDIA's driver", answer.status)))
 }
 
 impl Detected {
@@ -144,7 +145,7 @@ mod tests {
         },
         *,
     };
-    use crate::chain::MarketId;
+    use leasehold_operate::chain::MarketId;
 
     fn args() -> DetectArgs {
         DetectArgs {

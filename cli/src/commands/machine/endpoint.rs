@@ -4,9 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use leasehold::state::Endpoint;
 use leasehold_client::network::{is_documentation, is_public};
+use leasehold_operate::text::quoted;
 use serde::{Deserialize, Deserializer, de::Error};
-
-use crate::text::quoted;
 
 /// Reads an IP address and port. A board keeps no names of hosts.
 pub fn parse(text: &str) -> Result<SocketAddr, String> {
@@ -20,7 +19,7 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
         host.contains(|character: char| character.is_ascii_alphabetic()) && !host.contains([':', '[']);
     Err(match (is_address, is_name) {
         (true, _) => format!("it has no port: {give}"),
-        (_, true) => format!("it is the name of a host, and a board keeps IP addresses: {give}"),
+        (_, true) => format!("host names are not supported: {give}"),
         _ => give.to_owned(),
     })
 }
@@ -30,8 +29,7 @@ pub fn address(endpoint: &Endpoint) -> SocketAddr {
     SocketAddr::new(IpAddr::from(Ipv6Addr::from(endpoint.ip)).to_canonical(), endpoint.port())
 }
 
-/// Whether an address leads into this machine or its own network, or nowhere. Suppliers choose it. Those of examples
-/// lead nowhere either, but are no mistake that anybody makes.
+/// Whether an address is private, loopback or unroutable. Addresses of documentation are not counted.
 pub fn is_astray(ip: IpAddr) -> bool {
     !is_public(ip) && !is_documentation(ip)
 }

@@ -12,7 +12,8 @@ use leasehold::{
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{key::node_key, rows::Row};
-use crate::{chain::MarketView, criteria::Country, failure::Failure, text::quoted};
+use leasehold_client::search::Country;
+use leasehold_operate::{failure::Failure, market::MarketView, text::quoted};
 
 /// A machine to list.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -39,7 +40,7 @@ pub struct Entry {
 /// Reads true and false as spreadsheets write them, too. Nothing is false.
 fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "metered is true or false")]
+    #[serde(untagged, expecting = "metered must be true or false")]
     enum Truth {
         Bool(bool),
         Text(String),
@@ -49,7 +50,7 @@ fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
         Truth::Text(text) => match text.to_ascii_lowercase().as_str() {
             "true" => Ok(true),
             "false" | "" => Ok(false),
-            _ => Err(D::Error::custom("metered is true or false")),
+            _ => Err(D::Error::custom("metered must be true or false")),
         },
     }
 }
@@ -77,20 +78,20 @@ impl Entry {
             .map_err(|error| Failure::Input(format!("{} is no country: {error}", quoted(&self.country))))?;
         let price = market.payment.parse(&self.price)?.amount;
         if price == 0 {
-            return Err(input("the price is zero: name one"));
+            return Err(input("the price is zero: give one"));
         }
         if self.gpus == 0 {
-            return Err(input("it has no GPUs: name at least one"));
+            return Err(input("it has no GPUs: give at least one"));
         }
         let ip = match self.endpoint.ip() {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             IpAddr::V6(ip) => ip,
         };
         if self.endpoint.ip().is_unspecified() || self.endpoint.port() == 0 {
-            return Err(input("the endpoint is nowhere: name address and port at which it answers"));
+            return Err(input("the endpoint is unroutable: give the address and port at which it answers"));
         }
         let key = node_key(&self.node_key);
-        let no_key = "its node_key is none: give the ed25519 key in base58 or 64 hex digits";
+        let no_key = "invalid node_key: give the ed25519 key in base58 or 64 hex digits";
         Ok(Machine {
             slot: None,
             node_key: key.ok_or_else(|| input(no_key))?,
@@ -116,7 +117,7 @@ pub mod tests {
         super::rows::{FileFormat, parse},
         *,
     };
-    use crate::chain::tests::view;
+    use leasehold_operate::sample::view;
 
     /// A section of a file, of a machine whose key repeats a byte.
     pub fn section(key: u8) -> String {
@@ -206,7 +207,7 @@ pub mod tests {
     fn a_mistake_names_its_line() {
         for (from, to, expected) in [
             ("RTX 4090", "H100", "line 3: \"H100\" is no class"),
-            ("RTX 4090,2", "RTX 4090,two", "line 3: gpus: \"two\" is no whole number: give digits"),
+            ("RTX 4090,2", "RTX 4090,two", "line 3: gpus: \"two\" is not a whole number: give digits"),
             ("0.35", "0.0000001", "line 3: 0.0000001 has more decimals"),
             ("0.35,", "0.35,maybe", "line 3: metered is true or false"),
             (":7000", "", "line 3: endpoint: \"203.0.113.7\": it has no port: give"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::failure::Failure;
+use leasehold_operate::failure::Failure;
 
 /// What nvidia-smi is asked. The mode of MIG is known since driver 450.
 pub const QUERY: [&str; 2] = ["--query-gpu=name,uuid,memory.total,mig.mode.current", "--format=csv,noheader"];
@@ -49,13 +49,13 @@ pub fn parse(text: &str) -> Result<Vec<Gpu>, Failure> {
         gpus.push(Gpu { name, uuid, memory_mib, mig: mig.eq_ignore_ascii_case("enabled") });
     }
     if gpus.is_empty() {
-        return Err(Failure::Input("nvidia-smi tells of no GPU: check the driver".to_owned()));
+        return Err(Failure::Input("nvidia-smi reports no GPU: check the driver".to_owned()));
     }
     Ok(gpus)
 }
 
 fn unread(line: &str) -> Failure {
-    Failure::Input(format!("nvidia-smi tells of no usable GPU by {line:?}: check the driver and the GPU"))
+    Failure::Input(format!("nvidia-smi reports no usable GPU in {line:?}: check the driver and the GPU"))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use solana_keypair::{Keypair, read_keypair_file};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use crate::failure::Failure;
+use leasehold_operate::failure::Failure;
 
 /// The key of a machine.
 #[derive(Args, Clone, Debug)]
@@ -64,7 +64,7 @@ fn from_file(path: &Path) -> Result<[u8; 32], Failure> {
     let text =
         std::fs::read_to_string(path).map_err(|error| Failure::File { path: path.to_owned(), error })?;
     let node: Node =
-        toml::from_str(&text).map_err(|_| wrong("it is no configuration of a node: name a keypair file"))?;
+        toml::from_str(&text).map_err(|_| wrong("not a configuration of a node: name a keypair file"))?;
     let [machine] = node.machines.as_slice() else {
         let count = node.machines.len();
         return Err(wrong(&format!("it has {count} machines, not one: name the machine's keypair file")));
@@ -84,7 +84,7 @@ fn keypair(path: &Path) -> Result<[u8; 32], Failure> {
     let metadata = std::fs::metadata(path);
     metadata.map_err(|error| Failure::File { path: path.to_owned(), error })?;
     let keypair = read_keypair_file(path)
-        .map_err(|_| Failure::Input(format!("{}: it is no keypair of 64 numbers in JSON", path.display())))?;
+        .map_err(|_| Failure::Input(format!("{}: not a keypair of 64 numbers in JSON", path.display())))?;
     Ok(keypair.pubkey().to_bytes())
 }
 
@@ -128,8 +128,8 @@ mod tests {
         let mut forged = numbers;
         forged[63] ^= 1;
         for (name, text, expected) in [
-            ("forged.json", format!("{forged:?}"), "it is no keypair"),
-            ("short.json", "[1, 2]".to_owned(), "it is no keypair"),
+            ("forged.json", format!("{forged:?}"), "not a keypair"),
+            ("short.json", "[1, 2]".to_owned(), "not a keypair"),
             ("two.toml", format!("{seed}[[machine]]\n"), "it has 2 machines, not one"),
             ("none.toml", sections.to_owned(), "its machine needs either"),
             ("broken.toml", seed.replace("seed = ", "seed == "), "it is no configuration of a node"),

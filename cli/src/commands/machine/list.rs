@@ -7,7 +7,23 @@ use leasehold::{
     instructions::Machine,
     state::{StakeLedger, Traits, board_len},
 };
-use leasehold_client::{board::BoardView, error::Refusal, listing};
+use leasehold_client::{
+    board::BoardView,
+    error::Refusal,
+    listing,
+    search::{Bonds, Length},
+};
+use leasehold_operate::{
+    act::act,
+    chain::Chain,
+    failure::Failure,
+    market::MarketView,
+    outcome::Outcome,
+    plan::Plan,
+    table::count,
+    text::print_stderr,
+    time::{rfc3339, start_of},
+};
 use serde_json::json;
 use solana_pubkey::Pubkey;
 
@@ -16,21 +32,9 @@ use super::{
     endpoint::{address, is_astray},
     file, rows,
 };
-use crate::{
-    act::act,
-    bonds::Bonds,
-    chain::{Chain, MarketView},
-    commands::supplier::account,
-    criteria::Length,
-    failure::Failure,
-    outcome::Outcome,
-    plan::Plan,
-    table::count,
-    text::tell,
-    time::{rfc3339, start_of},
-};
+use crate::{bonds, commands::supplier::account};
 
-/// Machines whose keys are all told.
+/// Most machines whose keys are all printed.
 const KEYS_SHOWN: usize = 3;
 
 pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
@@ -42,14 +46,14 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     let now = fetch.now().await?;
     let plan = plan(&market, &board.view()?, wallet, &supplier.stake, now, args.length, &machines)?;
     if plan.steps.is_empty() {
-        tell("These machines are on the board already: `leasehold machine reprice` changes them");
+        print_stderr("All machines are on the board already: change them by `leasehold machine reprice`");
         let outcome = Outcome::of_nothing(&chain.on_market(plan), chain.settings.dry_run);
         return chain.settings.output.print(&outcome);
     }
     act(chain, plan).await
 }
 
-/// Lists what is not on the board yet; without transactions where all is.
+/// Lists the machines that are not on the board yet. The plan is empty if all are.
 fn plan(
     market: &MarketView,
     view: &BoardView,
@@ -93,8 +97,10 @@ fn plan(
     let list = listing::list(&board, view, authority, until, &machines)?;
     let text = format!("{end} (round {until})");
     let plan = listed(plan, market, &machines).fact_as("Promised until:", "committed_until", text, until);
-    let plan = bonds.shown(plan, market, "Bonded:", "bonded");
-    Ok(bonds.left(plan, market, stake.free).grows(board_len(0), board_len(paid)).steps("list machines", list))
+    let plan = bonds::shown(bonds, plan, market, "Bonded:", "bonded");
+    Ok(bonds::left(bonds, plan, market, stake.free)
+        .grows(board_len(0), board_len(paid))
+        .steps("list machines", list))
 }
 
 /// What the machines are, and what they cost.
@@ -120,7 +126,7 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
     let astray: Vec<_> = astray.collect();
     if let Some(first) = astray.first() {
         let text = format!(
-            "{} of them at addresses that are none of the internet, as {first}: where they are not on keepers' own \
+            "{} of them have private or loopback addresses, as {first}: unless they are on keepers' own \
              network, they count as down",
             astray.len()
         );
@@ -144,7 +150,7 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
 /// Says that bonds of so many stake units are refused, and how much is free.
 pub fn lacking(market: &MarketView, error: impl Into<Refusal>, bonds: u64, stake: &StakeLedger) -> Failure {
     let (needed, free) = (market.stake.number(bonds), market.stake.number(stake.free));
-    Failure::rule(error, format!("the bonds take {needed}, and {free} are free"))
+    Failure::rule(error, format!("the bonds take {needed}, {free} free"))
 }
 
 /// First round that a commitment made now doesn't cover, and when it begins; or why it can't be made.
@@ -170,12 +176,12 @@ mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
     use leasehold::instruction::ListMachines;
     use leasehold_client::sample::{change, snapshot, wallet};
+    use leasehold_operate::sample::{announcing, rule, view};
 
     use super::{
         super::file::tests::{machines, section},
         *,
     };
-    use crate::{bonds::tests::announcing, chain::tests::view, failure::tests::rule};
 
     /// Lists so many machines of two GPUs for supplier 0, who left slot 2, with that much free stake.
     fn listed(count: u8, free: u64, length: &str) -> Result<Plan, Failure> {

@@ -19,21 +19,21 @@ mod watch;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
-use leasehold_client::fetch::FetchedBoard;
+use leasehold_client::{fetch::FetchedBoard, search::Length};
+use leasehold_operate::{
+    act::act,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    flags::parse_address,
+    market::MarketView,
+};
 use solana_pubkey::Pubkey;
 
 use self::{detect::DetectArgs, reprice::RepriceArgs, rows::FileFormat, slots::Slots};
-use crate::{
-    act::act,
-    args::parse_address,
-    chain::{Chain, MarketArgs, MarketView},
-    criteria::Length,
-    failure::Failure,
-};
 
 #[derive(Subcommand)]
 pub enum MachineCommand {
-    /// Puts machines of a file on a board, and bonds stake to each.
+    /// Lists the machines of a file on a board, with a bond for each.
     ///
     /// The file is TOML, with a section for each machine, or CSV, with the same names in its first line:
     ///
@@ -48,18 +48,17 @@ pub enum MachineCommand {
     /// endpoint = "203.0.113.7:7000"
     /// price = "0.35"
     ///
-    /// Machines whose keys are on the board already stay as they are: a long list that was broken off is
-    /// gone on with by the same command.
+    /// Machines whose keys are on the board already stay as they are, so the same command continues an interrupted run.
     #[command(verbatim_doc_comment)]
     List(ListArgs),
-    /// Finds the GPUs of this computer by nvidia-smi, and writes what `machine list` needs to standard output.
+    /// Finds the GPUs of this computer by nvidia-smi, and prints the file for `machine list`.
     Detect(DetectArgs),
-    /// Changes price and commitment of machines that are not leased, and makes their bonds whole.
+    /// Changes price and commitment of machines that are not leased, and refills their bonds.
     ///
-    /// A machine that was suspended because it lost some of its bond can be leased again then; name its
-    /// price or time again where neither is to change.
+    /// A machine that is suspended because it lost part of its bond can then be leased again; pass its current price or
+    /// time if neither changes.
     ///
-    /// With --file, each machine has its own. The file is TOML with a section for each machine, or CSV
+    /// With --file, each machine has its own values. The file is TOML with a section for each machine, or CSV
     /// with the same names in its first line. A machine is named by its slot or its node_key; what is left
     /// out is taken from --price and --for, or stays.
     ///
@@ -69,13 +68,13 @@ pub enum MachineCommand {
     /// for = "30d"
     #[command(verbatim_doc_comment)]
     Reprice(RepriceArgs),
-    /// Takes machines that are not leased off a board, with their bonds, a day after their last lease.
+    /// Retires machines that are not leased, after the dispute window (144 rounds) of their last lease; frees bonds.
     Retire(SlotsArgs),
-    /// Takes machines out of leases that run: they lose their whole bonds.
+    /// Forfeits running leases of machines, which lose their whole bonds.
     Forfeit(SlotsArgs),
     /// Machines of a supplier.
     Show(show::ShowArgs),
-    /// Machines of a supplier as they serve, read again every few seconds, until Ctrl-C.
+    /// Watches the machines of a supplier, read again every few seconds, until Ctrl-C.
     ///
     /// On a terminal they are drawn in place, those that are down first; elsewhere each change is a line, or
     /// with --output a JSON object. Each reading takes every board of the market, or the one that --board names.
@@ -86,16 +85,16 @@ pub enum MachineCommand {
 pub struct ListArgs {
     #[command(flatten)]
     pub market: MarketArgs,
-    /// The machines, in TOML, or in CSV where it ends in .csv; - for standard input.
+    /// The machines, in TOML, or in CSV if it ends in .csv; - for standard input.
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// How the file is written, whatever its name.
+    /// Format of the file, whatever its name.
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<FileFormat>,
     /// Number of the board.
     #[arg(long, value_name = "NUMBER")]
     pub board: u32,
-    /// How long they are promised from the next round on: rounds or time, as 144r, 24h or 30d.
+    /// Commitment from the next round on: rounds or time, as 144r, 24h or 30d.
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Length,
 }

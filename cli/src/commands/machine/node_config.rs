@@ -25,7 +25,7 @@ mod tests {
     use solana_pubkey::Pubkey;
 
     use super::super::show::tests::reused;
-    use crate::chain::tests::view;
+    use leasehold_operate::sample::view;
 
     #[test]
     fn the_configuration_of_a_node_names_every_machine_with_fields_that_nodes_know() {

@@ -7,14 +7,13 @@ use leasehold::{
     state::{Slot, SlotState},
 };
 use leasehold_client::{board::BoardView, error::Refusal, listing};
-use solana_pubkey::Pubkey;
-
-use crate::{
-    chain::MarketView,
+use leasehold_operate::{
     failure::Failure,
+    market::MarketView,
     plan::Plan,
     table::{count, joined},
 };
+use solana_pubkey::Pubkey;
 
 pub fn retire(
     market: &MarketView,
@@ -95,9 +94,9 @@ pub mod tests {
         board::BoardData,
         sample::{UNTIL, change, snapshot, wallet},
     };
+    use leasehold_operate::sample::{rule, view};
 
     use super::*;
-    use crate::{chain::tests::view, failure::tests::rule};
 
     pub const NOW: i64 = 600_000;
 

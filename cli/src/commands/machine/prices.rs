@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use leasehold::error::LeaseholdError;
-use leasehold_client::error::Refusal;
+use leasehold_client::{error::Refusal, search::Length};
+use leasehold_operate::{failure::Failure, market::MarketView};
 use serde::Deserialize;
 
 use super::{key::node_key, rows::Row, slots::Keys};
-use crate::{chain::MarketView, criteria::Length, failure::Failure};
 
 /// What changes for every machine that is not told something else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,8 +77,8 @@ pub fn from_rows(
 
 /// The slot that a row names.
 fn which(keys: &Keys, slot: Option<u16>, key: Option<&str>) -> Result<u16, String> {
-    let Some(key) = key else { return slot.ok_or("it names no machine: give slot or node_key".to_owned()) };
-    let key = node_key(key).ok_or("its node_key is none: give the ed25519 key in base58 or 64 hex digits")?;
+    let Some(key) = key else { return slot.ok_or("no machine named: give slot or node_key".to_owned()) };
+    let key = node_key(key).ok_or("invalid node_key: give the ed25519 key in base58 or 64 hex digits")?;
     let found = keys.slot(&key)?;
     match slot {
         Some(slot) if slot != found => Err(format!("its node_key is in slot {found}, not in {slot}")),
@@ -90,6 +90,7 @@ fn which(keys: &Keys, slot: Option<u16>, key: Option<&str>) -> Result<u16, Strin
 mod tests {
     use leasehold::instructions::Offer;
     use leasehold_client::sample::{change, wallet};
+    use leasehold_operate::{plan::Plan, sample::view};
     use serde_json::json;
     use solana_pubkey::Pubkey;
 
@@ -104,7 +105,6 @@ mod tests {
         },
         *,
     };
-    use crate::{chain::tests::view, plan::Plan};
 
     /// Slots 0 to 2 are idle machines of supplier 0, with keys of their own.
     fn idle() -> leasehold_client::board::BoardData {
@@ -171,7 +171,7 @@ mod tests {
             (",key,0.5,", "line 3: its node_key is none"),
             (&format!(",{},0.5,", Pubkey::default()), "line 3: none of your machines"),
             ("1,,0,", "line 3: "),
-            ("1,,x,", "line 3: \"x\" is no amount"),
+            ("1,,x,", "line 3: invalid amount \"x\""),
             ("1,,1,soon", "line 3: give a number and r"),
             ("1,,,", "line 3: nothing changes"),
             ("65536,,1,", "line 3: slot: \"65536\" is too large"),

@@ -8,7 +8,21 @@ use leasehold::{
     instructions::Offer,
     state::{SlotState, StakeLedger},
 };
-use leasehold_client::{board::BoardView, error::Refusal, listing};
+use leasehold_client::{
+    board::BoardView,
+    error::Refusal,
+    listing,
+    search::{Bonds, Length},
+};
+use leasehold_operate::{
+    act::act,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    market::MarketView,
+    plan::Plan,
+    table::{self, count, joined},
+    time::{rfc3339, start_of},
+};
 use serde_json::json;
 use solana_pubkey::Pubkey;
 
@@ -20,17 +34,7 @@ use super::{
     rows::{self, FileFormat},
     slots::{self, Keys, Slots},
 };
-use crate::{
-    act::act,
-    bonds::Bonds,
-    chain::{Chain, MarketArgs, MarketView},
-    commands::supplier::account,
-    criteria::Length,
-    failure::Failure,
-    plan::Plan,
-    table::{self, count, joined},
-    time::{rfc3339, start_of},
-};
+use crate::{bonds, commands::supplier::account};
 
 #[derive(Args)]
 pub struct RepriceArgs {
@@ -42,16 +46,16 @@ pub struct RepriceArgs {
     /// Slots of the machines: numbers, or ranges as 0-11; or the machines' node keys.
     #[arg(value_name = "SLOT|NODE_KEY", required_unless_present = "file", conflicts_with = "file")]
     pub slots: Vec<Slots>,
-    /// Price of an hour of a machine, in the market's payment mint [default: as it is]
+    /// Price of a machine and hour, in the market's payment mint [default: unchanged]
     #[arg(long, value_name = "AMOUNT")]
     pub price: Option<String>,
-    /// How long they are promised from the next round on [default: as it is]
+    /// Commitment from the next round on [default: unchanged]
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Option<Length>,
-    /// Machines with a price for each, in TOML, or in CSV where it ends in .csv; - for standard input.
+    /// Machines with their prices, in TOML, or in CSV if it ends in .csv; - for standard input.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-    /// How the file is written, whatever its name.
+    /// Format of the file, whatever its name.
     #[arg(long, value_name = "FORMAT", requires = "file", conflicts_with = "slots")]
     pub format: Option<FileFormat>,
 }
@@ -73,7 +77,7 @@ pub async fn run(chain: &Chain, args: RepriceArgs) -> Result<(), Failure> {
     act(chain, plan(&market, &view, wallet, &stake, now, &changes)?).await
 }
 
-/// New prices and commitments; what is not named stays.
+/// New prices and commitments; the others stay.
 pub fn plan(
     market: &MarketView,
     view: &BoardView,
@@ -114,9 +118,8 @@ pub fn plan(
     let plan = Plan::new(format!("Reprice {} on board {}", count(offers.len(), "machine"), board.index))
         .fact_as("Slots:", "slots", joined(&slots), slots);
     let plan = shown(plan, market, view.header.round_secs, changes, &offers);
-    Ok(missing
-        .shown(plan, market, "Bonded anew:", "bonded")
-        .steps("reprice machines", listing::reprice(&board, authority, &offers)))
+    let plan = bonds::shown(missing, plan, market, "Bonded anew:", "bonded");
+    Ok(plan.steps("reprice machines", listing::reprice(&board, authority, &offers)))
 }
 
 /// Adds every price and commitment that is signed: what was named from first to last, and what stays by its value,
@@ -182,12 +185,12 @@ fn shown(plan: Plan, market: &MarketView, round_secs: u32, changes: &[Change], o
 pub mod tests {
     use anchor_lang::AnchorDeserialize;
     use leasehold_client::sample::{change, wallet};
+    use leasehold_operate::sample::{announcing, rule, view};
 
     use super::{
         super::plan::tests::{NOW, board, text},
         *,
     };
-    use crate::{bonds::tests::announcing, chain::tests::view, failure::tests::rule};
 
     pub fn offers(plan: &Plan) -> Vec<Offer> {
         Vec::try_from_slice(&plan.steps[0].instructions[0].data[8..]).unwrap()
@@ -226,7 +229,7 @@ pub mod tests {
         let five = Some(Length::Rounds(5));
         let changes = [with(0, None, five), with(1, None, five), with(2, None, five), with(3, Some(9), None)];
         let plan = plan(&view(), &data.view().unwrap(), wallet(1), &free(0), NOW, &changes).unwrap();
-        let mint = crate::amount::short(&view().payment.mint);
+        let mint = leasehold_operate::amount::short(&view().payment.mint);
         let texts: Vec<_> = plan.facts[1..6].iter().map(|fact| fact.text.as_str()).collect();
         let expected = [
             &format!("0.000009 of {mint} (1 machine)"),
@@ -272,7 +275,7 @@ pub mod tests {
         let fact = |plan: &Plan, label| {
             plan.facts.iter().find(|fact| fact.label == label).map(|fact| fact.text.clone()).unwrap()
         };
-        let mint = crate::amount::short(&view().payment.mint);
+        let mint = leasehold_operate::amount::short(&view().payment.mint);
         assert_eq!(fact(&longer, "Price:"), format!("0.00036 of {mint}, as it is"));
         assert_eq!(fact(&plan, "Promised until:"), "1970-01-14T21:20:00Z (round 2000), as it is");
         assert_eq!(reprice(1, &[3], None, None).unwrap_err().code(), 2);

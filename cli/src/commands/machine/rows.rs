@@ -10,12 +10,12 @@ use clap::ValueEnum;
 use csv::{DeserializeErrorKind, ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{
+use leasehold_operate::{
     failure::Failure,
     text::{mistake, quoted, toml_mistake},
 };
 
-/// How a file of machines is written.
+/// Format of a file of machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FileFormat {
     /// A section [[machine]] for each.
@@ -64,7 +64,7 @@ pub fn read<T: DeserializeOwned>(path: &Path, format: Option<FileFormat>) -> Res
     let format = match format {
         Some(format) => format,
         None if standard_input => {
-            let text = "standard input has no name that tells how it is written: pass --format toml or csv";
+            let text = "standard input needs --format toml or csv";
             return Err(Failure::Input(text.to_owned()));
         }
         None if is_csv => FileFormat::Csv,
@@ -73,7 +73,7 @@ pub fn read<T: DeserializeOwned>(path: &Path, format: Option<FileFormat>) -> Res
     let text = if standard_input { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(path) };
     let text = text.map_err(|error| Failure::File { path: path.to_owned(), error })?;
     parse(&text, format)
-        .map_err(|error| Failure::Input(format!("{} is no list of machines: {error}", path.display())))
+        .map_err(|error| Failure::Input(format!("{} is not a list of machines: {error}", path.display())))
 }
 
 /// Reads the text of a file. Spreadsheets write a mark of byte order first, and line breaks of two characters.
@@ -83,7 +83,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, format: FileFormat) -> Result<Vec<
         FileFormat::Toml => (sections(&text)?, "add a section [[machine]] for each"),
         FileFormat::Csv => (lines(&text)?, "add a line for each, below the names of the fields"),
     };
-    if rows.is_empty() { Err(format!("it names no machine: {empty}")) } else { Ok(rows) }
+    if rows.is_empty() { Err(format!("no machine named: {empty}")) } else { Ok(rows) }
 }
 
 fn sections<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
@@ -104,7 +104,7 @@ fn lines<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
         }
         let place = Place::Line(line(text, &record));
         if record.len() != head.len() {
-            return Err(format!("{place}: it has {} fields, and the head {}", record.len(), head.len()));
+            return Err(format!("{place}: it has {} fields, the head {}", record.len(), head.len()));
         }
         let entry = record.deserialize(Some(&head));
         let entry = entry.map_err(|error| format!("{place}: {}", wrong(&error, &head, &record)))?;
@@ -139,7 +139,7 @@ fn number(value: &str, error: &ParseIntError) -> String {
     match error.kind() {
         IntErrorKind::Empty => "it is empty: give a whole number".to_owned(),
         IntErrorKind::PosOverflow => format!("{} is too large: give a smaller number", quoted(value)),
-        _ => format!("{} is no whole number: give digits alone", quoted(value)),
+        _ => format!("{} is not a whole number: give digits only", quoted(value)),
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_mistake_names_line_and_field() {
         for (text, expected) in [
-            ("name,count\na,1\nb,x", "line 3: count: \"x\" is no whole number: give digits alone"),
+            ("name,count\na,1\nb,x", "line 3: count: \"x\" is not a whole number: give digits only"),
             ("name,count\r\na,1\r\n\r\nb,256", "line 4: count: \"256\" is too large: give a smaller number"),
             ("name,count\na,1\nb", "line 3: it has 1 fields, and the head 2"),
             ("name,count\na,1,\n", "line 2: it has 3 fields, and the head 2"),
@@ -247,7 +247,7 @@ mod tests {
         std::fs::write(&path, "name,count\na,1").unwrap();
         assert_eq!(read::<Pair>(&path, None).unwrap().len(), 1);
         let error = read::<Pair>(&path, Some(FileFormat::Toml)).unwrap_err().to_string();
-        assert!(error.contains("machines.CSV is no list of machines"), "{error}");
+        assert!(error.contains("machines.CSV is not a list of machines"), "{error}");
         let error = read::<Pair>(Path::new("-"), None).unwrap_err();
         assert!(error.code() == 2 && error.to_string().contains("--format"), "{error}");
     }

@@ -4,27 +4,27 @@ use std::{fmt, net::SocketAddr};
 
 use clap::Args;
 use leasehold::state::{Slot, SlotState, Traits};
-use leasehold_client::{board::BoardView, fetch::Fetched};
+use leasehold_client::{board::BoardView, fetch::Fetched, search::Country};
+use leasehold_operate::{
+    amount::Money,
+    chain::Chain,
+    failure::Failure,
+    format::Format,
+    market::MarketView,
+    output::write,
+    table::Table,
+    time::{rfc3339, start_of},
+};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::{OwnArgs, endpoint::address};
-use crate::{
-    amount::Money,
-    chain::{Chain, MarketView},
-    criteria::Country,
-    failure::Failure,
-    output::{Format, write},
-    table::Table,
-    time::{rfc3339, start_of},
-};
 
 #[derive(Args)]
 pub struct ShowArgs {
     #[command(flatten)]
     pub machines: OwnArgs,
-    /// Print what the machines' node needs, as its configuration file in TOML. Put the path of each machine's
-    /// keypair in place of FILE.
+    /// Print the configuration file of the machines' node, in TOML. Replace FILE by the path of each machine's keypair.
     #[arg(long)]
     pub node_config: bool,
 }
@@ -55,7 +55,7 @@ pub struct Line {
     pub speed: u8,
     pub country: String,
     pub region: u8,
-    /// Whether it may be leased by use.
+    /// Whether it allows metered leases.
     pub metered: bool,
     /// Address and UDP port that keepers probe.
     pub endpoint: SocketAddr,
@@ -77,7 +77,7 @@ pub struct Line {
 pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
     let ShowArgs { machines: OwnArgs { market, supplier, board }, node_config } = args;
     if node_config && chain.settings.output != Format::Display {
-        return Err(Failure::Input("--node-config prints TOML: leave it or --output out".to_owned()));
+        return Err(Failure::Input("--node-config prints TOML: leave out --output".to_owned()));
     }
     let (wallet, view) = (chain.wallet_or(supplier)?, chain.market(market.id.0).await?);
     let boards = chain.boards(&market.id.0, board).await?;
@@ -117,7 +117,7 @@ impl Machines {
     }
 }
 
-/// What a machine's state is called.
+/// Name of a machine's state.
 fn state(slot: &Slot) -> &'static str {
     match slot.state {
         state if state == SlotState::Idle as u8 => "idle",
@@ -195,9 +195,9 @@ impl fmt::Display for Machines {
 #[cfg(test)]
 pub mod tests {
     use leasehold_client::sample::{change, snapshot, wallet};
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn machines_stand_in_a_table_with_what_they_earned() {

@@ -1,4 +1,4 @@
-//! Which machines are meant: by their slots, or by their keys.
+//! Machines named by slots or keys.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,10 +6,10 @@ use std::{
 };
 
 use leasehold_client::board::BoardView;
+use leasehold_operate::{failure::Failure, market::MarketView, table::joined};
 use solana_pubkey::Pubkey;
 
 use super::key::node_key;
-use crate::{chain::MarketView, failure::Failure, table::joined};
 
 /// Machines as they are named on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +84,9 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use leasehold_client::sample::{change, snapshot, wallet};
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn slots_are_numbers_ranges_and_keys_each_taken_once() {

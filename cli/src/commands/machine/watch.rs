@@ -4,20 +4,21 @@ use std::cmp::Reverse;
 
 use clap::Args;
 use leasehold_client::fetch::Fetched;
+use leasehold_operate::{
+    amount::Money,
+    chain::Chain,
+    failure::Failure,
+    market::MarketView,
+    table::{Table, count},
+    time::rfc3339,
+};
 use serde::Serialize;
 
 use super::{
     OwnArgs,
     show::{Line, Machines},
 };
-use crate::{
-    amount::Money,
-    chain::{Chain, MarketView},
-    failure::Failure,
-    live::{self, LiveArgs, Size, capped, with_strips},
-    table::{Table, count},
-    time::rfc3339,
-};
+use crate::live::{self, LiveArgs, Size, capped, with_strips};
 
 #[derive(Args)]
 pub struct WatchArgs {
@@ -82,7 +83,7 @@ impl Moment {
     fn summary(&self) -> String {
         let Facts { shown, leased, down, earned } = &self.facts;
         let machines = count(shown.machines.len(), "machine");
-        format!("{machines}, {leased} leased, {down} down; earned and not claimed: {earned}")
+        format!("{machines}, {leased} leased, {down} down; unclaimed earnings: {earned}")
     }
 }
 
@@ -161,10 +162,10 @@ impl live::Frame for Moment {
 mod tests {
     use leasehold::state::{SlotState, ring_bit};
     use leasehold_client::sample::{NEXT_ROUND, change, snapshot, wallet};
+    use leasehold_operate::sample::view;
     use live::Frame;
 
     use super::*;
-    use crate::chain::tests::view;
 
     /// Supplier 0's machines in slots 0 and 1, of which 1 was down in the last round.
     fn moment(now: i64) -> Moment {

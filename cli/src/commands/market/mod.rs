@@ -1,8 +1,7 @@
-//! `leasehold market`: its rules, and what its authority may do.
+//! `leasehold market`: markets and their authority.
 
-pub mod create;
-pub mod govern;
-pub mod params;
+mod create;
+mod govern;
 mod show;
 mod vaults;
 
@@ -11,37 +10,37 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueHint};
 use solana_pubkey::Pubkey;
 
-use crate::{
-    args::parse_address,
+use leasehold_operate::{
     chain::{Chain, MarketArgs},
     failure::Failure,
+    flags::parse_address,
 };
 
 #[derive(Subcommand)]
 pub enum MarketCommand {
     /// A market's rules, parameters and authority.
     Show(MarketArgs),
-    /// Stops listing, opening and extending; nothing else ever stops.
+    /// Pauses listing, opening and extending; nothing else can be paused.
     Pause(MarketArgs),
-    /// Ends a pause.
+    /// Resumes a paused market.
     Resume(MarketArgs),
     /// Announces parameters, which can be applied after the market's timelock.
     ///
-    /// The file is TOML, as `market show --output json` has them under `params`.
+    /// The file is TOML with the fields of `params` in `market show --output json`.
     Propose(ProposeArgs),
-    /// Puts announced parameters into force. Anybody may.
+    /// Applies announced parameters. Anybody may.
     Apply(MarketArgs),
-    /// Offers the market to another wallet, takes the offer back, or accepts it.
+    /// Offers the market to another wallet, withdraws the offer, or accepts it.
     Authority(AuthorityArgs),
-    /// Opens a market, whose authority the wallet becomes.
+    /// Creates a market; the wallet becomes its authority.
     ///
     /// The file is TOML: id, payment_mint, stake_mint and timelock_secs, then a section [rules] with
     /// round_secs, submit_secs, seats, threshold and abandon_rounds, and a section [params] as of
     /// `market propose`. The boards that a file for `deploy` asks for are not created.
     Create(CreateArgs),
-    /// Pays the market's fees of its boards to its authority. Anybody may.
+    /// Pays the market's fees to its authority. Anybody may.
     Withdraw(WithdrawArgs),
-    /// Burns what was slashed on the market's boards and nobody gets. Anybody may.
+    /// Burns the slashed stake that nobody gets. Anybody may.
     Burn(BoardsArgs),
     /// Closes a market without boards, suppliers and keepers.
     Close(MarketArgs),
@@ -54,7 +53,7 @@ pub struct ProposeArgs {
     /// The parameters, in TOML.
     #[arg(required_unless_present = "withdraw", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-    /// Take back what was announced.
+    /// Withdraw the announced parameters.
     #[arg(long, conflicts_with = "file")]
     pub withdraw: bool,
 }
@@ -67,10 +66,10 @@ pub struct AuthorityArgs {
     #[arg(required_unless_present_any = ["withdraw", "accept"])]
     #[arg(value_parser = parse_address)]
     pub offered: Option<Pubkey>,
-    /// Take the offer back.
+    /// Withdraw the offer.
     #[arg(long, conflicts_with_all = ["offered", "accept"])]
     pub withdraw: bool,
-    /// Take the market over, with the wallet it was offered to.
+    /// Accept the offer, with the wallet it was made to.
     #[arg(long, conflicts_with = "offered")]
     pub accept: bool,
 }

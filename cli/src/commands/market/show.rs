@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::params::ParamsFile;
-use crate::{
-    chain::{Chain, MarketArgs, MarketView},
+use leasehold_operate::{
+    chain::{Chain, MarketArgs},
     failure::Failure,
+    market::{MarketView, params::ParamsFile},
     table::labelled,
     time::rfc3339,
 };
@@ -19,7 +19,7 @@ pub struct Shown {
     pub id: String,
     pub paused: bool,
     pub authority: String,
-    /// Whom it is offered to.
+    /// The wallet that it is offered to.
     pub pending_authority: Option<String>,
     pub payment_mint: String,
     pub payment_decimals: u8,
@@ -117,7 +117,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// Parameters without what programs call them.
+/// Parameters for people.
 fn people(params: &ParamsFile) -> impl Iterator<Item = (&'static str, String)> {
     params.lines().into_iter().map(|line| (line.label, line.text))
 }
@@ -126,9 +126,9 @@ fn people(params: &ParamsFile) -> impl Iterator<Item = (&'static str, String)> {
 mod tests {
     use leasehold::state::{Params, PendingParams};
     use leasehold_client::sample;
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn a_market_shows_its_rules_and_what_will_change() {

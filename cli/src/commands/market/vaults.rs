@@ -2,18 +2,19 @@
 
 use leasehold::{error::LeaseholdError, math::add, state::Board};
 use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, instruction};
+use leasehold_operate::{
+    act::act,
+    amount::{Money, Token},
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    market::{MarketView, require_authority},
+    payee::{Payee, require_payee},
+    plan::Plan,
+};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use super::{BoardsArgs, WithdrawArgs};
-use crate::{
-    act::act,
-    amount::{Money, Token},
-    chain::{Chain, MarketArgs, MarketView},
-    failure::Failure,
-    payee::require_payee,
-    plan::{Payee, Plan},
-};
 
 pub async fn withdraw(chain: &Chain, args: WithdrawArgs) -> Result<(), Failure> {
     let (market, signer) = (chain.market(args.boards.market.id.0).await?, chain.wallet()?);
@@ -134,7 +135,7 @@ fn pay(
 }
 
 fn plan_close(market: &MarketView, wallet: Pubkey, payee: &Payee) -> Result<Plan, Failure> {
-    super::govern::require_authority(market, &wallet)?;
+    require_authority(market, &wallet)?;
     let account = &market.account;
     if account.boards > 0 || account.members > 0 {
         let values = format!("boards: {}, suppliers and keepers: {}", account.boards, account.members);
@@ -158,9 +159,9 @@ mod tests {
         board::BoardData,
         sample::{change, snapshot, wallet},
     };
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     /// The market's authority is wallet 8.
     const AUTHORITY: u8 = 8;

@@ -4,9 +4,9 @@ use leasehold_client::{
     quote::ANY,
     sample::{board_data, change, slot, snapshot},
 };
+use leasehold_operate::sample::{rule, view};
 
 use super::*;
-use crate::{chain::tests::view, failure::tests::rule};
 
 /// Round 1,000 runs.
 const NOW: i64 = 600_000;
@@ -85,7 +85,7 @@ fn lengths_that_no_lease_has_are_refused_also_while_the_market_is_paused() {
 fn only_what_is_promised_long_enough_and_fits_is_shown() {
     assert_eq!(found("99r", Sort::Price).machines, 4, "until round 1,100, exclusive");
     assert_eq!(found("100r", Sort::Price).machines, 3);
-    assert_eq!(found("10000r", Sort::Price).to_string(), "Nothing is free that fits.");
+    assert_eq!(found("10000r", Sort::Price).to_string(), "No free machine fits.");
     let data = board();
     let criteria = Criteria { min_gpus: 2, ..ANY };
     let one = Some(Length::Rounds(1));

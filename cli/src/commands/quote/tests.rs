@@ -1,23 +1,20 @@
 use leasehold::state::ring_bit;
-use leasehold_client::sample::change;
+use leasehold_client::sample::{NOW, change, priced, request};
+use leasehold_operate::sample::view;
 
 use super::*;
-use crate::{
-    chain::tests::view,
-    pick::tests::{NOW, priced, wish},
-};
 
 #[test]
 fn a_quote_tells_machines_total_and_what_can_come_back() {
     let board = priced(3, &[720, 360, 360]);
     let views = [board.view().unwrap()];
-    let quoted = Quoted::new(Offers::new(&view(), &pick(&view(), &views, NOW, &wish(2)).unwrap()));
-    let mint = crate::amount::short(&view().payment.mint);
+    let quoted = Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(2)).unwrap()));
+    let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
         "Board:       3\nMachines:    2 (slots 1, 2)\n\
          Kind:        2 RTX 4090 with 1 GPU in DE at 0.00036 an hour each\nRounds:      6 (1001 to 1006)\n\
          Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\nTotal:       0.00072 of {mint}\n\
-         Refundable:  0.00057 of {mint} where cancelled in its first round"
+         Refundable:  0.00057 of {mint} if cancelled in its first round"
     );
     assert_eq!(quoted.to_string(), expected);
     let json = serde_json::to_value(quoted).unwrap();
@@ -36,7 +33,7 @@ fn machines_that_do_not_answer_are_told_before_they_are_bought() {
         header.votes[bit as usize] = 1;
         slots.iter_mut().for_each(|slot| slot.history_down = 1 << bit);
     });
-    let quoted = pick(&view(), &[board.view().unwrap()], NOW, &wish(2)).unwrap();
+    let quoted = pick(&view().account, &[board.view().unwrap()], NOW, &request(2)).unwrap();
     let quoted = Quoted::new(Offers::new(&view(), &quoted));
     let text = quoted.to_string();
     assert!(text.contains("\nDown:        2 of them were down in the last closed round\n"), "{text}");
@@ -47,8 +44,8 @@ fn machines_that_do_not_answer_are_told_before_they_are_bought() {
 fn a_quote_of_several_boards_has_a_line_for_each() {
     let boards = [priced(0, &[720]), priced(3, &[360, 360])];
     let views = boards.each_ref().map(|board| board.view().unwrap());
-    let quoted = Quoted::new(Offers::new(&view(), &pick(&view(), &views, NOW, &wish(3)).unwrap()));
-    let mint = crate::amount::short(&view().payment.mint);
+    let quoted = Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(3)).unwrap()));
+    let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
         "BOARD  MACHINES    TOTAL  REFUNDABLE\n{}0         1  0.00072     0.00057\n{}3         2  0.00072     \
          0.00057\n\nMachines:    3 of 2 boards\n\
@@ -56,7 +53,7 @@ fn a_quote_of_several_boards_has_a_line_for_each() {
          Kind:        1 RTX 4090 with 1 GPU in DE at 0.00072 an hour\nRounds:      6 (1001 to 1006)\n\
          Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
          Total:       0.00144 of {mint}\n\
-         Refundable:  0.00114 of {mint} where cancelled in its first round",
+         Refundable:  0.00114 of {mint} if cancelled in its first round",
         "    ", "    ",
     );
     assert_eq!(quoted.to_string(), expected);
@@ -69,12 +66,12 @@ fn a_quote_of_several_boards_has_a_line_for_each() {
 fn what_could_be_had_instead_is_told() {
     let board = priced(3, &[360, 360]);
     let views = [board.view().unwrap()];
-    let found = alternatives(&view(), &views, NOW, &wish(5));
+    let found = fallbacks(&view().account, &views, NOW, &request(5));
     let alternatives = found.iter().map(|found| Instead::new(&view(), found)).collect();
     let quoted = Quoted::instead(alternatives);
-    let mint = crate::amount::short(&view().payment.mint);
+    let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
-        "It can't be had now. Instead:\nfewer machines: 2 RTX 4090 in DE on board 3: 0.00072 of {mint}"
+        "Not available. Fallback offers:\nfewer machines: 2 RTX 4090 in DE on board 3: 0.00072 of {mint}"
     );
     assert_eq!(quoted.to_string(), expected);
     let json = serde_json::to_value(quoted).unwrap();
@@ -88,5 +85,5 @@ fn what_could_be_had_instead_is_told() {
     assert_eq!((&instead["classes"], &instead["countries"]), (&one("RTX 4090"), &one("DE")));
     assert_eq!((&json["offers"], &json["total"]), (&serde_json::json!([]), &serde_json::Value::Null));
     let none = Quoted::instead(Vec::new());
-    assert_eq!(none.to_string(), "Nothing like it can be had now.");
+    assert_eq!(none.to_string(), "Not available, and no fallback offers.");
 }

@@ -10,17 +10,18 @@ use leasehold_client::{
     instruction,
     record::{SignedReceipt, signatures},
 };
+use leasehold_operate::{
+    act::act,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    market::MarketView,
+    plan::Plan,
+};
 use solana_pubkey::Pubkey;
 
 use super::{
     demand::{accused, board_of},
     parse, read,
-};
-use crate::{
-    act::act,
-    chain::{Chain, MarketArgs, MarketView},
-    failure::Failure,
-    plan::Plan,
 };
 
 #[derive(Args)]
@@ -88,14 +89,13 @@ mod tests {
         state::{Receipt, SlotState},
     };
     use leasehold_client::{
-        packet::bare_len,
+        packet::{PACKET_BYTES, bare_len},
         probe::SigningKey,
         sample::{change, snapshot, wallet},
-        sender::PACKET_BYTES,
     };
+    use leasehold_operate::sample::{rule, view};
 
     use super::{super::demand::tests::signed, *};
-    use crate::{chain::tests::view, failure::tests::rule};
 
     fn planned(pair: &[SignedReceipt; 2], state: SlotState) -> Result<Plan, Failure> {
         let mut board = snapshot().boards.remove(0);

@@ -1,4 +1,4 @@
-//! `leasehold receipt demand`: having a machine show what it signed.
+//! `leasehold receipt demand`: demands that a machine shows a receipt in its log.
 
 use std::path::PathBuf;
 
@@ -15,18 +15,20 @@ use leasehold_client::{
     error::Refusal,
     fetch::FetchError,
     instruction,
+    prove::ProveError,
     record::{SignedReceipt, cluster},
+};
+use leasehold_operate::{
+    act::act,
+    chain::{Chain, MarketArgs},
+    failure::Failure,
+    market::MarketView,
+    plan::Plan,
+    time::{rfc3339, start_of},
 };
 use solana_pubkey::Pubkey;
 
 use super::{parse, read};
-use crate::{
-    act::act,
-    chain::{Chain, MarketArgs, MarketView},
-    failure::{Failure, Unproved},
-    plan::Plan,
-    time::{rfc3339, start_of},
-};
 
 #[derive(Args)]
 pub struct DemandArgs {
@@ -42,7 +44,7 @@ pub async fn run(chain: &Chain, args: DemandArgs) -> Result<(), Failure> {
     signed.verify()?;
     let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
     if signed.receipt.cluster != cluster(&genesis) {
-        return Err(Unproved::OtherCluster.into());
+        return Err(ProveError::OtherCluster.into());
     }
     let (market, fetch) = (chain.market(args.market.id.0).await?, chain.fetch());
     let board = board_of(&market, &signed)?;
@@ -52,7 +54,7 @@ pub async fn run(chain: &Chain, args: DemandArgs) -> Result<(), Failure> {
     if let Some(demand) = fetch.demand(made).await? {
         let due = rfc3339(start_of(lease.terms.round_secs, demand.account.due));
         return Err(Failure::Refused(format!(
-            "it is demanded already, at {made}: `leasehold receipt enforce` ends that from {due} on"
+            "it is demanded already, at {made}: `leasehold receipt enforce` ends the demand from {due} on"
         )));
     }
     let (data, now) = (fetch.board(board.address).await?, fetch.now().await?);
@@ -63,7 +65,8 @@ pub async fn run(chain: &Chain, args: DemandArgs) -> Result<(), Failure> {
 pub fn board_of(market: &MarketView, signed: &SignedReceipt) -> Result<BoardRef, Failure> {
     let named = |index: &u32| market.board(*index).address.as_ref().starts_with(&signed.receipt.board);
     let index = (0..market.account.next_board).find(named);
-    let other = || Failure::Refused("the receipt is of no board of this market: check --market".to_owned());
+    let other =
+        || Failure::Refused("the receipt is not from a board of this market: check --market".to_owned());
     index.map(|index| market.board(index)).ok_or_else(other)
 }
 
@@ -127,7 +130,7 @@ fn plan(
         .fact(
             "Rent:",
             "rent_goes_to",
-            "to whoever shows the receipt in the log, as a wrong demand costs; back to you where nobody does and \
+            "to whoever shows the receipt in the log; back to you if nobody does and \
              it is enforced",
         )
         .creates(8 + Demand::INIT_SPACE)
@@ -143,9 +146,9 @@ pub mod tests {
         record::receipt,
         sample::{change, snapshot, wallet},
     };
+    use leasehold_operate::sample::{rule, view};
 
     use super::*;
-    use crate::{chain::tests::view, failure::tests::rule};
 
     /// Of slot 0 in lease 1, in round 995.
     pub fn signed(change: impl FnOnce(&mut leasehold::state::Receipt)) -> SignedReceipt {
@@ -191,7 +194,7 @@ pub mod tests {
             (&plan.details()["due"], &plan.details()["bond"]["amount"]),
             (&1_043.into(), &"100".into())
         );
-        assert!(plan.facts.iter().any(|fact| fact.text.contains("a wrong demand costs")));
+        assert!(plan.facts.iter().any(|fact| fact.text.contains("to whoever shows the receipt")));
     }
 
     #[test]

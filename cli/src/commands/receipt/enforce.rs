@@ -8,16 +8,17 @@ use leasehold::{
     state::{Demand, Slot, SlotState},
 };
 use leasehold_client::{BoardRef, address, board::BoardView, error::Refusal, fetch::Fetched, instruction};
-use solana_pubkey::Pubkey;
-
-use super::Hash;
-use crate::{
+use leasehold_operate::{
     act::act,
-    chain::{Chain, MarketView},
+    chain::Chain,
     failure::Failure,
+    market::MarketView,
     plan::Plan,
     time::{rfc3339, start_of},
 };
+use solana_pubkey::Pubkey;
+
+use super::Hash;
 
 #[derive(Args)]
 pub struct EnforceArgs {
@@ -86,9 +87,9 @@ mod tests {
     use anchor_lang::Discriminator;
     use leasehold::instruction as data;
     use leasehold_client::sample::{snapshot, wallet};
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn a_demand_is_enforced_when_its_time_is_over() {

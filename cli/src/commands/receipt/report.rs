@@ -1,14 +1,15 @@
-//! What is printed of a receipt.
+//! Report on a receipt.
 
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat};
-use leasehold_client::record::{Proof, SignedReceipt, Verified};
+use leasehold_client::{
+    prove::{Proved, Steps},
+    record::Proof,
+};
+use leasehold_operate::amount::decimal;
 use serde::Serialize;
 use solana_pubkey::Pubkey;
-
-use super::chain::Surroundings;
-use crate::amount::decimal;
 
 /// A receipt, proved or not. Amounts are integer strings of base units.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,22 +17,14 @@ pub struct Report {
     /// Id of the inference, in hex.
     pub id: String,
     pub verified: bool,
-    /// Everything that the receipt says; only where it is proved.
+    /// Contents of the receipt, only if it is proved.
     #[serde(flatten)]
     pub found: Option<Found>,
     /// Steps of the chain of proof, up to the one that failed.
-    pub steps: Vec<Step>,
+    pub steps: Steps,
     /// Why it is not proved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
-    pub step: &'static str,
-    pub proved: bool,
-    /// What was shown, in a sentence.
-    pub detail: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,7 +48,7 @@ pub struct Found {
 pub struct Machine {
     pub node_key: String,
     pub board: String,
-    /// Number of the board in its market; nothing once the supplier has left.
+    /// Number of the board in its market, `None` once the supplier has left.
     pub board_index: Option<u32>,
     pub slot: u16,
     pub generation: u16,
@@ -66,7 +59,7 @@ pub struct Machine {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Supplier {
     pub account: String,
-    /// Nothing once the supplier has left.
+    /// `None` once the supplier has left.
     pub wallet: Option<String>,
     pub market: Option<String>,
 }
@@ -84,7 +77,7 @@ pub struct Lease {
 pub struct Price {
     /// Base units of the mint.
     pub amount: String,
-    /// Nothing where there is no such mint.
+    /// `None` if there is no such mint.
     pub decimals: Option<u8>,
     /// The amount as people write it; in base units where the decimals are not known.
     pub display: String,
@@ -114,40 +107,28 @@ pub struct Log {
 
 impl Report {
     pub fn new(id: [u8; 32]) -> Self {
-        Report { id: hex::encode(id), verified: false, found: None, steps: Vec::new(), error: None }
-    }
-
-    /// Notes that a step is under way: it failed, unless [`Report::pass`] follows.
-    pub fn begin(&mut self, step: &'static str) {
-        self.steps.push(Step { step, proved: false, detail: String::new() });
-    }
-
-    /// Notes that the step under way is proved.
-    pub fn pass(&mut self, detail: String) {
-        if let Some(step) = self.steps.last_mut() {
-            *step = Step { step: step.step, proved: true, detail };
-        }
+        Report { id: hex::encode(id), verified: false, found: None, steps: Steps::default(), error: None }
     }
 
     /// Notes that the step under way is not proved.
     pub fn fail(&mut self, error: String) {
-        if let Some(step) = self.steps.last_mut().filter(|step| !step.proved) {
-            step.detail.clone_from(&error);
-        }
+        self.steps.fail(&error);
         self.error = Some(error);
     }
 }
 
 impl Found {
-    pub fn new(signed: &SignedReceipt, proof: &Proof, verified: &Verified, around: &Surroundings) -> Self {
+    pub fn new(proved: &Proved) -> Self {
+        let Proved { proof, verified, context } = proved;
+        let Proof { receipt: signed, log, index, place, .. } = proof;
         let (receipt, header) = (&signed.receipt, &verified.header);
         let key = |bytes| Pubkey::new_from_array(bytes).to_string();
-        let supplier = around.supplier.as_ref().map(|supplier| &supplier.account);
+        let supplier = context.supplier.as_ref().map(|supplier| &supplier.account);
         Found {
             machine: Machine {
                 node_key: key(receipt.node_key),
                 board: header.board.to_string(),
-                board_index: around.board_index,
+                board_index: context.board_index,
                 slot: header.slot,
                 generation: header.generation,
                 class: receipt.class,
@@ -158,7 +139,7 @@ impl Found {
                 market: supplier.map(|supplier| supplier.market.to_string()),
             },
             lease: Lease {
-                address: around.lease_address.to_string(),
+                address: context.lease_address.to_string(),
                 serial: header.lease,
                 buyer: key(receipt.buyer),
                 seq: receipt.seq.to_string(),
@@ -169,8 +150,8 @@ impl Found {
             tokens_out: receipt.tokens_out,
             price: Price {
                 amount: receipt.price.to_string(),
-                decimals: around.decimals,
-                display: decimal(receipt.price, around.decimals.unwrap_or_default()),
+                decimals: context.decimals,
+                display: decimal(receipt.price, context.decimals.unwrap_or_default()),
                 mint: key(receipt.mint),
             },
             time: Time {
@@ -180,12 +161,12 @@ impl Found {
                 end: rfc3339(receipt.end_ms),
             },
             log: Log {
-                address: proof.log.to_string(),
+                address: log.to_string(),
                 batches: verified.batches.to_string(),
-                index: proof.index.to_string(),
+                index: index.to_string(),
                 batch: header.number,
                 count: header.count,
-                place: proof.place,
+                place: *place,
             },
             receipt: signed.to_base64(),
         }
@@ -205,9 +186,7 @@ impl fmt::Display for Report {
             write!(f, "{found}")?;
         }
         writeln!(f)?;
-        for Step { step, proved, detail } in &self.steps {
-            writeln!(f, "{:<10} {}: {detail}", if *proved { "proved" } else { "NOT PROVED" }, step)?;
-        }
+        write!(f, "{}", self.steps)?;
         f.write_str(if self.verified { "The receipt is proved." } else { "The receipt is NOT proved." })
     }
 }

@@ -3,12 +3,12 @@
 use anchor_lang::Space;
 use leasehold::{error::LeaseholdError, state::Supplier};
 use leasehold_client::{address, error::Refusal, fetch::Fetched, instruction};
-
-use crate::{
+use leasehold_operate::{
     act::act,
     amount::sol,
-    chain::{Chain, MarketArgs, MarketView},
+    chain::{Chain, MarketArgs},
     failure::Failure,
+    market::MarketView,
     plan::Plan,
 };
 
@@ -38,7 +38,7 @@ fn plan_rent(market: &MarketView, supplier: &Fetched<Supplier>, own: u64) -> Res
         return Err(Refusal::from(LeaseholdError::NothingToWithdraw).into());
     }
     let wallet = supplier.account.authority;
-    Ok(Plan::new("Take back the rent of slots")
+    Ok(Plan::new("Reclaim the rent of slots")
         .fact("Supplier:", "supplier", supplier.address)
         .fact_as("Paid out:", "lamports", sol(surplus), surplus.to_string())
         .fact("To:", "to", wallet)
@@ -71,9 +71,9 @@ mod tests {
     use anchor_lang::Discriminator;
     use leasehold::{instruction as data, state::StakeLedger};
     use leasehold_client::sample::snapshot;
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     fn supplier(machines: u32, stake: StakeLedger) -> Fetched<Supplier> {
         let (address, account) = snapshot().suppliers.remove(0);

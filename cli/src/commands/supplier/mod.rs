@@ -1,4 +1,4 @@
-//! `leasehold supplier`: somebody who lists machines, and the stake behind them.
+//! `leasehold supplier`: suppliers list machines and stake for them.
 
 mod leave;
 mod plan;
@@ -8,26 +8,26 @@ use clap::{Args, Subcommand};
 use leasehold::state::Supplier;
 use solana_pubkey::Pubkey;
 
-use crate::{
+use leasehold_operate::{
     act::act,
-    args::parse_address,
     chain::{Chain, MarketArgs},
     failure::Failure,
+    flags::parse_address,
 };
 
 #[derive(Subcommand)]
 pub enum SupplierCommand {
-    /// Opens the wallet's account as a supplier.
+    /// Registers the wallet as a supplier.
     Register(MarketArgs),
-    /// Deposits stake, of which machines take their bonds.
+    /// Deposits stake for the bonds of machines.
     Stake(AmountArgs),
-    /// Asks free stake back, to be withdrawn after the market's unbonding time.
+    /// Requests free stake, which can be withdrawn after the market's unbonding time.
     Unstake(AmountArgs),
     /// Pays out stake that has unbonded.
     Withdraw(MarketArgs),
-    /// Pays out what the machines of all boards have earned. Anybody may, for the supplier.
+    /// Pays out the earnings of all machines to the supplier. Anybody may.
     Claim(WhoArgs),
-    /// Takes back the rent of slots that the supplier's machines left.
+    /// Reclaims the rent of slots that the supplier's machines left.
     Rent(MarketArgs),
     /// Closes the wallet's account as a supplier, once machines, stake and log are gone.
     Close(MarketArgs),
@@ -99,6 +99,6 @@ pub async fn account(chain: &Chain, market: &Pubkey, wallet: &Pubkey) -> Result<
 
 fn missing(wallet: &Pubkey) -> Failure {
     Failure::Refused(format!(
-        "{wallet} is no supplier of the market: run `leasehold supplier register` first"
+        "{wallet} is not a supplier of the market: run `leasehold supplier register` first"
     ))
 }

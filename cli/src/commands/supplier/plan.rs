@@ -7,14 +7,8 @@ use leasehold::{
     state::{StakeLedger, Supplier},
 };
 use leasehold_client::{error::Refusal, fetch::FetchedBoard, instruction};
+use leasehold_operate::{failure::Failure, market::MarketView, payee::Payee, plan::Plan, time::rfc3339};
 use solana_pubkey::Pubkey;
-
-use crate::{
-    chain::MarketView,
-    failure::Failure,
-    plan::{Payee, Plan},
-    time::rfc3339,
-};
 
 pub fn register(market: &MarketView, wallet: Pubkey) -> Plan {
     Plan::new("Register as a supplier")
@@ -51,8 +45,8 @@ pub fn unstake(
         .request(money.amount, now, market.account.params.unbonding_secs)
         .map_err(|error| Failure::rule(error, format!("{} are free", market.stake.number(held.free))))?;
     let request = instruction::request_unstake(&market.reference, wallet, money.amount);
-    Ok(Plan::new("Ask stake back as a supplier")
-        .money("Asked back:", "amount", money)
+    Ok(Plan::new("Request stake as a supplier")
+        .money("Requested:", "amount", money)
         .money("With earlier:", "unbonding", market.stake.money(after.unbonding))
         .money("Left free:", "free", market.stake.money(after.free))
         .fact("Withdraw from:", "withdraw_from", rfc3339(after.unbonding_until))
@@ -118,9 +112,9 @@ mod tests {
         fetch::Fetched,
         sample::{snapshot, wallet},
     };
+    use leasehold_operate::sample::{rule, view};
 
     use super::*;
-    use crate::{chain::tests::view, failure::tests::rule};
 
     fn payee(owner: u8, exists: bool) -> Payee {
         let [payer, owner, account, mint] = [wallet(1), wallet(owner), wallet(30), wallet(31)];

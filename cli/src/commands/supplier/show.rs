@@ -4,16 +4,12 @@ use std::fmt;
 
 use leasehold::state::Supplier;
 use leasehold_client::{board::BoardView, fetch::Fetched};
+use leasehold_operate::{
+    amount::Money, chain::Chain, failure::Failure, market::MarketView, table::labelled, time::rfc3339,
+};
 use serde::Serialize;
 
 use super::WhoArgs;
-use crate::{
-    amount::Money,
-    chain::{Chain, MarketView},
-    failure::Failure,
-    table::labelled,
-    time::rfc3339,
-};
 
 /// A supplier.
 #[derive(Debug, Serialize)]
@@ -26,7 +22,7 @@ pub struct Shown {
     /// Stake in the bonds of its machines.
     pub bonded: Money,
     pub unbonding: Money,
-    /// When that can be withdrawn; nothing where there is none.
+    /// When that can be withdrawn, `None` if there is none.
     pub withdraw_from: Option<String>,
     pub machines: u32,
     /// Machines that are leased.
@@ -67,7 +63,7 @@ impl Shown {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let from = self.withdraw_from.as_ref().map(|from| format!(", to be withdrawn from {from}"));
+        let from = self.withdraw_from.as_ref().map(|from| format!(", can be withdrawn from {from}"));
         let lines = [
             ("Supplier:", self.wallet.clone()),
             ("Account:", self.account.clone()),
@@ -84,9 +80,9 @@ impl fmt::Display for Shown {
 #[cfg(test)]
 mod tests {
     use leasehold_client::sample::snapshot;
+    use leasehold_operate::sample::view;
 
     use super::*;
-    use crate::chain::tests::view;
 
     #[test]
     fn a_supplier_shows_its_stake_machines_and_earnings() {

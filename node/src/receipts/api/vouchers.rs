@@ -1,43 +1,23 @@
-//! What a lease owes, and what its buyer has signed for.
+//! Tabs and vouchers: what a lease owes, and what its buyer has signed for.
 
 use super::Api;
 use super::receipts::address;
-use crate::receipts::issuer::unix_ms;
 use crate::receipts::refusal::Refusal;
 use crate::receipts::store::MachineKey;
-use crate::receipts::text;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use leasehold_client::probe::Pubkey;
 use leasehold_client::record::SignedVoucher;
-use serde::{Deserialize, Serialize};
+use leasehold_client::wire::{BestVoucher, Tab, VoucherOffer};
+use leasehold_daemon::unix_ms;
+use serde::Deserialize;
 use std::sync::Arc;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Offer {
-    /// Base64 of voucher and signature.
-    voucher: String,
-}
-
-/// The lease's best voucher.
-#[derive(Serialize)]
-pub(super) struct Best {
-    #[serde(with = "text::key")]
-    lease_address: Pubkey,
-    from: u32,
-    seq: u64,
-    #[serde(with = "text::amount")]
-    units: u64,
-    #[serde(with = "text::amount")]
-    price: u64,
-}
 
 pub(super) async fn take(
     State(api): State<Arc<Api>>,
-    offer: Result<Json<Offer>, JsonRejection>,
-) -> Result<Json<Best>, Refusal> {
+    offer: Result<Json<VoucherOffer>, JsonRejection>,
+) -> Result<Json<BestVoucher>, Refusal> {
     let Json(offer) = offer?;
     let malformed = |error: leasehold_client::record::RecordError| Refusal::malformed(error.to_string());
     let signed = SignedVoucher::from_base64(&offer.voucher).map_err(malformed)?;
@@ -48,7 +28,7 @@ pub(super) async fn take(
     }
     signed.verify(&terms.spender).map_err(malformed)?;
     let best = api.issuer.store.put_voucher(signed).await?.voucher;
-    Ok(Json(Best {
+    Ok(Json(BestVoucher {
         lease_address: lease,
         from: best.from,
         seq: best.seq,
@@ -63,7 +43,7 @@ struct Terms {
     spender: Pubkey,
 }
 
-/// Terms of a metered lease that runs here, or ran: its last voucher may come after its end.
+/// Terms of a metered lease that runs or ran here: its last voucher may come after its end.
 async fn terms(api: &Api, lease: &Pubkey) -> Result<Option<Terms>, Refusal> {
     let running = api.issuer.leases.borrow().at(lease).map(|(_, running)| running.clone());
     if let Some(running) = running {
@@ -77,39 +57,17 @@ async fn terms(api: &Api, lease: &Pubkey) -> Result<Option<Terms>, Refusal> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
-    /// Where machines of several boards have the same slot.
+    /// Needed if machines of several boards have the same slot.
     board: Option<String>,
-    /// Serial of a lease that is over; the one that runs, where it is left out.
+    /// Serial of a lease that is over; the running one if it is left out.
     lease: Option<u32>,
-}
-
-#[derive(Serialize)]
-pub(super) struct TabJson {
-    /// Serial of the lease.
-    lease: u32,
-    #[serde(with = "text::key")]
-    lease_address: Pubkey,
-    /// First round of the lease.
-    from: u32,
-    /// Receipts so far, and what they sum to: a voucher for these three pays for everything.
-    seq: u64,
-    #[serde(with = "text::amount")]
-    units: u64,
-    #[serde(with = "text::amount")]
-    price: u64,
-    /// Price in the best voucher.
-    #[serde(with = "text::amount")]
-    signed_price: u64,
-    /// Most payment units of unsigned use.
-    #[serde(with = "text::amount")]
-    limit: u64,
 }
 
 pub(super) async fn tab(
     State(api): State<Arc<Api>>,
     slot: Result<Path<u32>, PathRejection>,
     which: Result<Query<Which>, QueryRejection>,
-) -> Result<Json<TabJson>, Refusal> {
+) -> Result<Json<Tab>, Refusal> {
     let (Path(slot), Query(which)) = (slot?, which?);
     let issuer = &api.issuer;
     let machine = issuer.machine(Some(slot), address(which.board.as_deref())?)?;
@@ -121,7 +79,7 @@ pub(super) async fn tab(
     let serial = running.as_ref().map(|lease| lease.serial).or(which.lease).unwrap_or_default();
     let tab = issuer.store.tab(&key, serial).await?;
     let json = match (tab, running) {
-        (Some(tab), _) => TabJson {
+        (Some(tab), _) => Tab {
             lease: serial,
             lease_address: tab.address,
             from: tab.from,
@@ -131,10 +89,10 @@ pub(super) async fn tab(
             signed_price: tab.signed_price,
             limit: issuer.limit,
         },
-        // Nothing was used yet, which does not keep anybody from signing ahead.
+        // Nothing was used yet; the buyer may sign in advance.
         (None, Some(lease)) => {
             let voucher = issuer.store.best_voucher(&lease.address, lease.from).await?;
-            TabJson {
+            Tab {
                 lease: serial,
                 lease_address: lease.address,
                 from: lease.from,

@@ -2,22 +2,22 @@
 
 use super::{host::Host, inventory::Inventory, login::Login};
 
-/// YAML with a group for each lease, and one above them for a cluster. Every text is in double quotes, and of
-/// what the chain says none has characters of a template: Ansible evaluates those on whose machine it runs.
+/// YAML with an Ansible group for each lease, and one above them for a group of leases. Every text is in double quotes,
+/// and text from the chain has no template characters, since Ansible would evaluate them locally.
 pub fn inventory(inventory: &Inventory, login: &Login) -> String {
     let mut text = inventory.comments() + "---\n";
-    match inventory.cluster {
-        Some(cluster) => {
-            text += &format!("cluster_{cluster}:\n  children:\n");
-            inventory.leases().for_each(|hosts| text += &group(hosts, "    "));
+    match inventory.group {
+        Some(group) => {
+            text += &format!("group_{group}:\n  children:\n");
+            inventory.leases().for_each(|hosts| text += &lease(hosts, "    "));
         }
-        None => inventory.leases().for_each(|hosts| text += &group(hosts, "")),
+        None => inventory.leases().for_each(|hosts| text += &lease(hosts, "")),
     }
     text + "  vars:\n" + &vars(login)
 }
 
 /// A lease's machines.
-fn group(hosts: &[Host], indent: &str) -> String {
+fn lease(hosts: &[Host], indent: &str) -> String {
     let Some(first) = hosts.first() else { return String::new() };
     let mut text = format!("{indent}lease_{}_{}:\n{indent}  hosts:\n", first.board, first.serial);
     for host in hosts {
@@ -91,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_is_a_group_of_leases() {
+    fn a_group_of_leases_is_an_ansible_group() {
         let mut both = sample("A", ["1.1.1.1", "2a00::7"]);
-        (both.cluster, both.hosts[1].serial) = (Some(3), 2);
+        (both.group, both.hosts[1].serial) = (Some(3), 2);
         let yaml = read(&both);
-        let cluster = &yaml["cluster_3"];
-        assert!(cluster["children"]["lease_0_1"]["hosts"]["lease-0-1-slot0"].is_mapping(), "{yaml:?}");
-        assert!(cluster["children"]["lease_0_2"]["hosts"]["lease-0-1-slot1"].is_mapping());
-        assert_eq!(cluster["vars"]["ansible_port"].as_u64(), Some(2_222));
+        let group = &yaml["group_3"];
+        assert!(group["children"]["lease_0_1"]["hosts"]["lease-0-1-slot0"].is_mapping(), "{yaml:?}");
+        assert!(group["children"]["lease_0_2"]["hosts"]["lease-0-1-slot1"].is_mapping());
+        assert_eq!(group["vars"]["ansible_port"].as_u64(), Some(2_222));
     }
 
     #[test]

@@ -3,16 +3,13 @@
 use std::net::IpAddr;
 
 use leasehold::state::{Slot, Verdict};
-use leasehold_client::board::BoardView;
+use leasehold_client::{board::BoardView, search::Country};
+use leasehold_operate::table::count;
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::super::leased::Leased;
-use crate::{
-    commands::machine::endpoint::{address, is_astray},
-    criteria::Country,
-    table::count,
-};
+use crate::commands::machine::endpoint::{address, is_astray};
 
 /// A machine of a lease.
 #[derive(Clone, Debug, Serialize)]
@@ -66,7 +63,7 @@ impl Host {
         self.now == "down"
     }
 
-    /// The class for a file that somebody else's program reads: it may take other characters for its own.
+    /// The class without characters that mean something to the program that reads the file.
     pub fn plain_class(&self) -> String {
         let plain = |character: char| character.is_ascii_alphanumeric() || " ._+-".contains(character);
         self.class.chars().map(|character| if plain(character) { character } else { '_' }).collect()
@@ -87,7 +84,7 @@ impl Host {
         down.into_iter().chain(self.is_astray().then_some("NO ADDRESS OF THE INTERNET"))
     }
 
-    /// Whether its address leads into this machine or its own network, or nowhere. Suppliers choose it.
+    /// Whether its address is private, loopback or unroutable. Suppliers choose it.
     pub fn is_astray(&self) -> bool {
         is_astray(self.address)
     }

@@ -1,36 +1,35 @@
-//! The machines that serve a lease, or all leases of a cluster.
+//! The machines that serve a lease, or all leases of a group.
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::{super::leased::Leased, host::Host, require_running};
-use crate::{failure::Failure, table::Table};
+use leasehold_operate::{failure::Failure, table::Table};
 
 /// Machines that a warning names at most.
 const NAMED: usize = 8;
 
-/// What is connected to: as JSON, its machines.
+/// Machines to connect to. JSON is a list of them.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Inventory {
-    /// Number that ties several leases together, where that was asked for.
+    /// Number of the group, if one was requested.
     #[serde(skip)]
-    pub cluster: Option<u64>,
+    pub group: Option<u64>,
     /// By board, lease and slot.
     pub hosts: Vec<Host>,
 }
 
 impl Inventory {
-    /// Machines that are in these leases and stand by them, and what is worth knowing besides. Of a cluster,
-    /// leases that don't run are left out.
-    pub fn new(cluster: Option<u64>, leases: &[Leased], now: i64) -> Result<(Self, Vec<String>), Failure> {
+    /// Machines that serve these leases, and notes. Leases of a group that don't run are left out.
+    pub fn new(group: Option<u64>, leases: &[Leased], now: i64) -> Result<(Self, Vec<String>), Failure> {
         let (mut hosts, mut notes, mut refused) = (Vec::new(), Vec::new(), None);
         for leased in leases {
             match require_running(leased, now) {
                 Ok(note) => notes.extend(note),
                 Err(error) => {
-                    notes.extend(cluster.map(|_| format!("left out: {error}")));
+                    notes.extend(group.map(|_| format!("left out: {error}")));
                     refused = Some(error);
                     continue;
                 }
@@ -42,36 +41,36 @@ impl Inventory {
             let lost = some(lost.iter().map(|(index, _)| index.to_string()).collect());
             notes.extend(lost.map(|slots| {
                 let name = leased.name();
-                format!("left out of {name}, for they broke it off or were abandoned: slots {slots}")
+                format!("left out of {name}, forfeited or abandoned: slots {slots}")
             }));
         }
         if hosts.is_empty() {
             return Err(refused.unwrap_or_else(|| {
-                let text = "no machine serves the lease any more: `leasehold lease replace` swaps them";
+                let text = "no machine serves the lease any more: replace them by `leasehold lease replace`";
                 Failure::Refused(text.to_owned())
             }));
         }
-        Ok((Inventory { cluster, hosts }, notes))
+        Ok((Inventory { group, hosts }, notes))
     }
 
-    /// Leaves out machines at addresses that are none of the internet. Returns which; none may be left.
+    /// Leaves out machines with private or loopback addresses, and names them. Refuses if no machine is left.
     pub fn leave_out_private(&mut self) -> Result<Option<String>, Failure> {
         let (astray, hosts): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.hosts).into_iter().partition(Host::is_astray);
         self.hosts = hosts;
         let astray = some(astray.iter().map(|host| format!("{} ({})", host.name, host.address)).collect());
         let Some(names) = astray else { return Ok(None) };
-        let note = format!("left out, for their addresses are none of the internet: {names}");
+        let note = format!("left out, with private or loopback addresses: {names}");
         if self.hosts.is_empty() {
             return Err(Failure::Refused(format!("{note}: pass --allow-private on a test network")));
         }
         Ok(Some(note))
     }
 
-    /// "cluster-3", or "lease-0-12".
+    /// "group-3", or "lease-0-12".
     pub fn name(&self) -> String {
-        match (self.cluster, self.hosts.first()) {
-            (Some(cluster), _) => format!("cluster-{cluster}"),
+        match (self.group, self.hosts.first()) {
+            (Some(group), _) => format!("group-{group}"),
             (None, Some(host)) => format!("lease-{}-{}", host.board, host.serial),
             (None, None) => "lease".to_owned(),
         }
@@ -82,7 +81,7 @@ impl Inventory {
         self.hosts.chunk_by(|one, next| (one.board, one.serial) == (next.board, next.serial))
     }
 
-    /// What is to be known before these addresses are used.
+    /// Warnings before these addresses are used.
     pub fn warnings(&self) -> Vec<String> {
         let down = self.hosts.iter().filter(|host| host.is_down()).map(|host| host.name.clone());
         let astray = self.hosts.iter().filter(|host| host.is_astray());
@@ -90,7 +89,7 @@ impl Inventory {
         [
             ("down in the last closed round", some(down.collect())),
             (
-                "addresses that are none of the internet, and lead to this machine, to its network or nowhere",
+                "private or loopback addresses, which lead to this machine or its network",
                 some(astray.collect()),
             ),
         ]
@@ -99,13 +98,13 @@ impl Inventory {
         .collect()
     }
 
-    /// The same as comments of a file.
+    /// The warnings as comments of a file.
     pub fn comments(&self) -> String {
         self.warnings().iter().map(|warning| format!("# {warning}\n")).collect()
     }
 }
 
-/// The first names of a list, and how many more there are; nothing where there are none.
+/// The first names of a list and how many more there are, `None` if it is empty.
 fn some(names: Vec<String>) -> Option<String> {
     let (first, rest) = names.split_at(names.len().min(NAMED));
     match (first, rest.len()) {
@@ -141,12 +140,12 @@ impl fmt::Display for Inventory {
 pub mod tests {
     use leasehold::state::{LeaseState, Slot, SlotState};
     use leasehold_client::sample::change;
+    use leasehold_operate::format::Format;
 
     use super::{
         super::{super::leased::tests::sample, host::tests::host},
         *,
     };
-    use crate::output::Format;
 
     /// Round 1,000 of 990 to 1,009 runs.
     const NOW: i64 = 600_000;
@@ -162,7 +161,7 @@ pub mod tests {
             probe_port: 7_001,
             ..second
         };
-        Inventory { cluster: None, hosts: vec![first, second] }
+        Inventory { group: None, hosts: vec![first, second] }
     }
 
     fn refused(leased: Leased, now: i64) -> String {
@@ -192,21 +191,24 @@ pub mod tests {
     fn a_lease_that_does_not_run_is_refused_with_the_reason() {
         assert_eq!(refused(sample(2), NOW), "lease 0:2 is settled: its machines serve it no more");
         let over = refused(sample(1), 1_010 * 600);
-        assert!(over.contains("is over since 1970-01-08T00:20:00Z"), "{over}");
+        assert!(over.contains("ended at 1970-01-08T00:20:00Z"), "{over}");
         let mut cancelled = sample(1);
         cancelled.lease.state = LeaseState::Cancelled;
         let (served, notes) = Inventory::new(None, &[cancelled], NOW).unwrap();
-        assert!(served.hosts.len() == 2 && notes[0].ends_with("serve it until 1970-01-08T00:20:00Z at most"));
+        assert!(
+            served.hosts.len() == 2
+                && notes[0].ends_with("serve it until 1970-01-08T00:20:00Z at the latest")
+        );
         let mut cancelled = sample(1);
         cancelled.lease.state = LeaseState::Cancelled;
-        assert!(refused(cancelled, 1_010 * 600).contains("is over since"));
+        assert!(refused(cancelled, 1_010 * 600).contains("ended at"));
     }
 
     #[test]
     fn machines_in_private_networks_are_left_out() {
         let mut inventory = inventory("A", ["10.0.0.1", "2a00::7"]);
         let note = inventory.leave_out_private().unwrap().unwrap();
-        assert!(note.ends_with("none of the internet: lease-0-1-slot0 (10.0.0.1)"), "{note}");
+        assert!(note.ends_with("loopback addresses: lease-0-1-slot0 (10.0.0.1)"), "{note}");
         assert_eq!(inventory.hosts.iter().map(|host| host.slot).collect::<Vec<_>>(), [1]);
         assert_eq!(inventory.leave_out_private().unwrap(), None);
         let none =
@@ -226,14 +228,14 @@ pub mod tests {
     }
 
     #[test]
-    fn a_cluster_is_all_its_leases_that_run() {
+    fn a_group_is_all_its_leases_that_run() {
         let mut other = sample(1);
         (other.lease.serial, other.board.index) = (3, 1);
         change(&mut other.data.account, |_, slots| slots[0].lease = 3);
-        let (cluster, notes) = Inventory::new(Some(3), &[sample(1), sample(2), other], NOW).unwrap();
-        let names: Vec<_> = cluster.hosts.iter().map(|host| host.name.as_str()).collect();
+        let (group, notes) = Inventory::new(Some(3), &[sample(1), sample(2), other], NOW).unwrap();
+        let names: Vec<_> = group.hosts.iter().map(|host| host.name.as_str()).collect();
         assert_eq!(names, ["lease-0-1-slot0", "lease-0-1-slot1", "lease-1-3-slot0"]);
-        assert_eq!((cluster.name().as_str(), cluster.leases().count()), ("cluster-3", 2));
+        assert_eq!((group.name().as_str(), group.leases().count()), ("group-3", 2));
         assert!(notes.len() == 1 && notes[0].starts_with("left out: lease 0:2 is settled"));
         let over = Inventory::new(Some(3), &[sample(2)], NOW).unwrap_err();
         assert!(over.code() == 3 && over.to_string().contains("is settled"), "{over}");
@@ -257,7 +259,7 @@ LEASE  SLOT  NOW   ADDRESS      PROBED  CLASS     GPUS  COUNTRY  NODE KEY
     fn machines_that_are_down_or_lead_astray_are_warned_of() {
         let warnings = inventory("A", ["127.0.0.1", "2a00::7"]).warnings();
         assert_eq!(warnings[0], "down in the last closed round: lease-0-1-slot1");
-        assert!(warnings[1].ends_with("or nowhere: lease-0-1-slot0 (127.0.0.1)"), "{warnings:?}");
+        assert!(warnings[1].ends_with("or its network: lease-0-1-slot0 (127.0.0.1)"), "{warnings:?}");
         assert_eq!(warnings.len(), 2);
         let mut many = inventory("A", ["1.1.1.1", "2a00::7"]);
         many.hosts = vec![many.hosts.remove(1); 10];

@@ -1,8 +1,8 @@
-//! How the machines of a lease are logged in to, as it was told on the command line.
+//! How to log in to the machines of a lease.
 
 use std::str::FromStr;
 
-/// What the chain doesn't know.
+/// Login settings, which are not on the chain.
 #[derive(Clone, Debug)]
 pub struct Login {
     pub user: Option<User>,
@@ -10,7 +10,7 @@ pub struct Login {
     pub identity: Option<Identity>,
 }
 
-/// A name to log in by, which no file or shell takes for anything else.
+/// A user name that is safe in files and shells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User(pub String);
 
@@ -20,11 +20,11 @@ impl FromStr for User {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         let good = text.bytes().all(plain) && !text.is_empty() && !text.starts_with('-');
-        good.then(|| User(text.to_owned())).ok_or("give a name of letters, digits, points, _ and -")
+        good.then(|| User(text.to_owned())).ok_or("use letters, digits, points, _ and - only")
     }
 }
 
-/// File of a private key. ssh, Ansible and Ray each expand other characters of a path: none of those is in it.
+/// Private key file, whose path has no characters that ssh, Ansible or Ray expand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity(pub String);
 
@@ -34,7 +34,7 @@ impl FromStr for Identity {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let expanded = |character: char| character.is_control() || "\"'\\`$%{}".contains(character);
         let good = !text.is_empty() && !text.starts_with('-') && !text.contains(expanded);
-        good.then(|| Identity(text.to_owned())).ok_or("give a path without quotes, \\, $, %, { and }")
+        good.then(|| Identity(text.to_owned())).ok_or("use a path without quotes, \\, $, %, { and }")
     }
 }
 

@@ -3,12 +3,12 @@
 use std::{cmp::Reverse, collections::BTreeSet, net::IpAddr};
 
 use super::{ansible::quoted, host::Host, inventory::Inventory, login::Login};
-use crate::failure::Failure;
+use leasehold_operate::failure::Failure;
 
 /// Ray's cluster file with the provider `local`, which knows a machine by its address alone.
 pub fn cluster(inventory: &Inventory, login: &Login) -> Result<String, Failure> {
     let Some(user) = &login.user else {
-        return Err(Failure::Input("Ray logs in under a name: pass --user".to_owned()));
+        return Err(Failure::Input("Ray needs a user name: pass --user".to_owned()));
     };
     if login.port != 22 {
         let why = "Ray's file has no place for another port than 22: leave --port out, and set it for these \
@@ -16,7 +16,7 @@ pub fn cluster(inventory: &Inventory, login: &Login) -> Result<String, Failure> 
         return Err(Failure::Input(why.to_owned()));
     }
     let Some(head) = inventory.hosts.iter().min_by_key(|host| rank(host)) else {
-        return Err(Failure::Input("Ray needs a machine to be the head".to_owned()));
+        return Err(Failure::Input("no machine can be Ray's head".to_owned()));
     };
     let mut known = BTreeSet::from([head.address]);
     let mut comments = inventory.comments();
@@ -25,7 +25,7 @@ pub fn cluster(inventory: &Inventory, login: &Login) -> Result<String, Failure> 
         if known.insert(host.address) {
             workers.push(host.address);
         } else {
-            comments += &format!("# left out, for its address is another's: {}\n", host.name);
+            comments += &format!("# left out, same address as another machine: {}\n", host.name);
         }
     }
     let ips: Vec<_> = workers.iter().map(quoted).collect();
@@ -87,7 +87,7 @@ mod tests {
     fn an_address_is_one_node_and_a_class_is_none() {
         let hostile = inventory("A\nhead_ip: x", ["1.1.1.1", "1.1.1.1"]);
         let text = cluster(&hostile, &login("ray")).unwrap();
-        assert!(text.contains("# left out, for its address is another's: lease-0-1-slot1\n"), "{text}");
+        assert!(text.contains("# left out, same address as another machine: lease-0-1-slot1\n"), "{text}");
         let yaml: Value = serde_yaml::from_str(&text).unwrap();
         assert!(yaml["provider"]["worker_ips"].as_sequence().unwrap().is_empty(), "{text}");
         assert_eq!((yaml.as_mapping().unwrap().len(), yaml["max_workers"].as_u64()), (5, Some(0)));

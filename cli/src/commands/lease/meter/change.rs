@@ -3,22 +3,22 @@
 use clap::Args;
 use leasehold::{error::LeaseholdError, rules::meter, state::Lease};
 use leasehold_client::{error::Refusal, instruction};
-use solana_pubkey::Pubkey;
-
-use crate::{
+use leasehold_operate::{
     act::act,
     chain::Chain,
-    commands::lease::leased::{LeaseArgs, Leased},
     failure::Failure,
     plan::Plan,
     time::{rfc3339, start_of},
 };
+use solana_pubkey::Pubkey;
+
+use crate::commands::lease::{leased::Leased, selection::LeaseArgs};
 
 #[derive(Args)]
 pub struct TopUpArgs {
     #[command(flatten)]
     pub lease: LeaseArgs,
-    /// What to add, in the market's payment mint. What no voucher takes of it goes to the lease's owner.
+    /// Amount to add, in the market's payment mint. What no voucher takes goes back to the lease's owner.
     pub amount: String,
 }
 
@@ -73,7 +73,7 @@ fn plan_notice(leased: &Leased, now: i64, signer: Pubkey) -> Result<Plan, Failur
         (true, _) => None,
         (false, true) => Some(account),
         (false, false) => {
-            let text = format!("only the owner {} and the machine's supplier may", lease.owner);
+            let text = format!("only its owner {} or the machine's supplier may", lease.owner);
             return Err(Failure::Refused(format!("{}; {text}", refuse(LeaseholdError::WrongAuthority))));
         }
     };
@@ -94,13 +94,11 @@ mod tests {
     use anchor_lang::Discriminator;
     use leasehold::instruction as data;
     use leasehold_client::sample::wallet;
+    use leasehold_operate::sample::rule;
     use solana_instruction::Instruction;
 
     use super::*;
-    use crate::{
-        commands::lease::{leased::tests::sample, meter::tests::metered},
-        failure::tests::rule,
-    };
+    use crate::commands::lease::{leased::tests::sample, meter::tests::metered};
 
     fn only(plan: &Plan) -> &Instruction {
         let [step] = &plan.steps[..] else { panic!("{plan:?}") };

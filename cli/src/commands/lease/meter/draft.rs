@@ -1,28 +1,27 @@
-//! What a voucher is to say, and what it then costs: never less than was paid, never more than the deposit.
+//! A voucher before it is signed: never for less than was paid, never for more than the deposit.
 
 use std::{cmp::Ordering, fmt};
 
-use leasehold::{
-    error::LeaseholdError,
-    state::{LeaseState, Meter, Voucher},
+use leasehold::state::Voucher;
+use leasehold_client::{
+    meter::{VoucherError, VoucherTerms, require_payable, voucher_terms},
+    wire::Tab,
 };
-use leasehold_client::{error::Refusal, record::voucher};
-use serde::{Serialize, Serializer};
-
-use crate::{
-    amount::Money,
-    commands::lease::leased::Leased,
+use leasehold_operate::{
+    amount::{Money, Token},
     failure::Failure,
-    node::{NodeError, Tab},
     table::labelled,
 };
+use serde::{Serialize, Serializer};
+
+use crate::commands::lease::leased::Leased;
 
 /// A voucher before and after it is signed.
 #[derive(Debug, Serialize)]
 pub struct Draft {
     pub lease: String,
     pub spender: String,
-    /// What the node says; nothing where it was not asked.
+    /// What the node reports, `None` if it was not asked.
     pub tab: Option<Said>,
     /// What is signed for: receipts, their compute units and their price, since the lease began.
     #[serde(serialize_with = "text")]
@@ -35,13 +34,15 @@ pub struct Draft {
     pub adds: Money,
     /// What is then left of the deposit.
     pub left: Money,
-    /// Voucher and signature in base64; nothing where it was not signed.
+    #[serde(skip)]
+    terms: VoucherTerms,
+    /// Voucher and signature in base64, `None` if it is not signed.
     pub voucher: Option<String>,
-    /// Price of the best voucher that the node has now; nothing where it was given none.
+    /// Price of the best voucher that the node has now, `None` if it was sent none.
     pub best: Option<Money>,
 }
 
-/// A node's tab, which nobody has checked.
+/// A node's tab, unchecked.
 #[derive(Debug, Serialize)]
 pub struct Said {
     #[serde(serialize_with = "text")]
@@ -55,14 +56,6 @@ pub struct Said {
     pub limit: Money,
 }
 
-/// The meter of a lease that takes vouchers still.
-pub fn payable(leased: &Leased) -> Result<&Meter, Failure> {
-    if leased.lease.state == LeaseState::Settled {
-        return Err(Refusal::from(LeaseholdError::LeaseSettled).into());
-    }
-    leased.meter()
-}
-
 /// The voucher for a price, or for what the node says is owed: never less than was paid, never more than the
 /// deposit.
 pub fn plan(
@@ -73,43 +66,11 @@ pub fn plan(
 ) -> Result<Draft, Failure> {
     let Leased { lease, market, address, .. } = leased;
     let payment = market.payment;
-    let meter = payable(leased)?;
-    if tab.is_some_and(|tab| (tab.lease_address, tab.from) != (*address, lease.from)) {
-        return Err(NodeError::OtherLease.into());
-    }
-    let price = match (price, tab) {
-        (Some(price), _) => payment.parse(price)?.amount,
-        (None, Some(tab)) if tab.price <= tab.signed_price => {
-            let owed = payment.number(tab.price);
-            return Err(Failure::Refused(format!("the node has a voucher for all that is owed, {owed}")));
-        }
-        (None, Some(tab)) => tab.price,
-        (None, None) => return Err(Failure::Input("say what is owed, or ask --node".to_owned())),
-    };
-    let paid = lease.paid.saturating_add(lease.fees);
-    let refuse = |text: String| Err(Failure::Refused(text));
-    let number = |amount| payment.number(amount);
-    if price <= paid {
-        let text = "vouchers count from the lease's begin, so sign for more, or not at all";
-        return refuse(format!("{} is no more than the {} paid before: {text}", number(price), number(paid)));
-    }
-    if price > lease.deposit {
-        let text = "top the lease up, or sign for a PRICE that it covers";
-        return refuse(format!(
-            "{} is more than the deposit of {}: {text}",
-            number(price),
-            number(lease.deposit)
-        ));
-    }
-    let adds = lease.redeem(price).and_then(|payment| Ok(payment.gross()?)).map_err(Refusal::from)?;
-    let max = max.map(|max| payment.parse(max)).transpose()?;
-    if let Some(max) = max.filter(|max| adds > max.amount) {
-        let (adds, max) = (number(adds), number(max.amount));
-        return refuse(format!("it would add {adds}, and --max is {max}: pass a larger one"));
-    }
-    // What is not paid in full stays open: of receipts and units it then says no more than what was said.
-    let covered = tab.filter(|tab| tab.price <= price);
-    let (seq, units) = covered.map_or((meter.seq, meter.units), |tab| (tab.seq, tab.units));
+    let meter = require_payable(lease)?;
+    let [price, max] = [price, max].map(|text| text.map(|text| payment.parse(text)).transpose());
+    let [price, max] = [price?, max?].map(|money| money.map(|money| money.amount));
+    let terms = voucher_terms(address, lease, tab, price, max).map_err(|error| refusal(error, payment))?;
+    let VoucherTerms { seq, units, price, paid, adds, left } = terms;
     Ok(Draft {
         lease: address.to_string(),
         spender: meter.spender.to_string(),
@@ -125,9 +86,39 @@ pub fn plan(
         price: payment.money(price),
         paid: payment.money(paid),
         adds: payment.money(adds),
-        left: payment.money(lease.deposit.saturating_sub(price)),
+        left: payment.money(left),
+        terms,
         voucher: None,
         best: None,
+    })
+}
+
+/// Why nothing is signed, with amounts as people write them.
+fn refusal(error: VoucherError, payment: Token) -> Failure {
+    let number = |amount| payment.number(amount);
+    Failure::Refused(match error {
+        VoucherError::Refused(refusal) => return refusal.into(),
+        VoucherError::NoPrice => {
+            return Failure::Input("give a PRICE, or pass --node to ask what is owed".to_owned());
+        }
+        VoucherError::OtherLease => error.to_string(),
+        VoucherError::NothingOwed { price } => {
+            format!("nothing to sign: the node has a voucher for all that is owed, {}", number(price))
+        }
+        VoucherError::AlreadyPaid { price, paid } => format!(
+            "{} is not more than the {} paid before: a voucher is for the whole lease, so sign for more, or not at \
+             all",
+            number(price),
+            number(paid)
+        ),
+        VoucherError::ExceedsDeposit { price, deposit } => format!(
+            "{} is more than the deposit of {}: top the lease up, or sign for a PRICE that it covers",
+            number(price),
+            number(deposit)
+        ),
+        VoucherError::ExceedsMax { adds, max } => {
+            format!("it would add {}, more than --max {}: pass a larger one", number(adds), number(max))
+        }
     })
 }
 
@@ -139,33 +130,15 @@ fn text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
 impl Draft {
     /// What is signed. `cluster`: as vouchers name it.
     pub fn unsigned(&self, leased: &Leased, cluster: [u8; 8]) -> Voucher {
-        Voucher {
-            lease: leased.address.to_bytes(),
-            cluster,
-            from: leased.lease.from,
-            seq: self.seq,
-            units: self.units,
-            price: self.price.amount,
-            ..voucher::blank()
-        }
-    }
-
-    /// Refuses to call it done where the node was sent a voucher and tells of a lesser one.
-    pub fn end(&self) -> Result<(), Failure> {
-        match &self.best {
-            Some(best) if best.amount < self.price.amount => {
-                Err(NodeError::Unacknowledged(Box::new(NodeError::Lesser)).into())
-            }
-            _ => Ok(()),
-        }
+        self.terms.voucher(&leased.address, &leased.lease, cluster)
     }
 
     /// What is about to be signed, and the most it can cost. `genesis`: the cluster's, as vouchers name it.
     pub fn summary(&self, leased: &Leased, genesis: &str) -> String {
         let said = self.tab.as_ref().map(|said| {
             let Said { seq, units, price, .. } = said;
-            let text = format!("{seq} receipts of {units} compute units, {price}; nobody has checked this");
-            ("The node says:", text)
+            let text = format!("{seq} receipts of {units} compute units, {price}; not checked");
+            ("Node reports:", text)
         });
         let beside = match self.tab.as_ref().map(|said| self.price.amount.cmp(&said.price.amount)) {
             Some(Ordering::Greater) => ", more than the node asks",
@@ -173,14 +146,14 @@ impl Draft {
             Some(Ordering::Equal) | None => "",
         };
         let lines = [
-            ("Cluster:", format!("that of genesis hash {genesis}")),
+            ("Cluster:", format!("genesis hash {genesis}")),
             ("Market:", leased.market.name()),
             ("Lease:", self.lease.clone()),
             ("Spender:", self.spender.clone()),
             ("Paid before:", self.paid.to_string()),
             ("Signed for:", format!("{} since the lease began{beside}", self.price)),
             ("Left then:", format!("{} of the deposit", self.left)),
-            ("At most:", format!("{} (what it adds; it can't be taken back)", self.adds.full())),
+            ("At most:", format!("{} (what it adds, for good)", self.adds.full())),
         ];
         format!("Sign a voucher for {}\n{}", leased.name(), labelled(said.into_iter().chain(lines)))
     }
@@ -192,14 +165,10 @@ impl fmt::Display for Draft {
             (None, _) => write!(f, "Not signed: --dry-run; it would add {}", self.adds),
             (Some(voucher), None) => f.write_str(voucher),
             (Some(_), Some(best)) if best.amount > self.price.amount => {
-                write!(f, "The node says that it keeps a voucher for more, {best}")
+                write!(f, "The node reports a voucher for more, {best}")
             }
             (Some(_), Some(best)) if best.amount < self.price.amount => {
-                write!(
-                    f,
-                    "The node was sent a voucher for {}, and says that its best is for {best}",
-                    self.price
-                )
+                write!(f, "The node was sent a voucher for {}, but reports {best} as its best", self.price)
             }
             (Some(_), Some(_)) => write!(f, "The node has the voucher for {}", self.price),
         }

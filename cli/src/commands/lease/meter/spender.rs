@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use leasehold::{error::LeaseholdError, state::Meter};
-use leasehold_client::{error::Refusal, probe::SigningKey};
-use solana_pubkey::Pubkey;
-use solana_signer::Signer;
-
-use crate::{
-    commands::lease::leased::Leased,
+use leasehold::state::Meter;
+use leasehold_client::{meter::require_meter, probe::SigningKey};
+use leasehold_operate::{
     config::{ConfigError, Settings, read_wallet},
     failure::Failure,
 };
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+use crate::commands::lease::leased::Leased;
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct SpenderArgs {
@@ -37,7 +37,7 @@ impl SpenderArgs {
         if keypair.pubkey() != *spender {
             let found = keypair.pubkey();
             return Err(Failure::Refused(format!(
-                "the lease's spender is {spender}, and the keypair is that of {found}: name the spender's by \
+                "the lease's spender is {spender}, but the keypair is of {found}: name the spender's by \
                  --spender-keypair"
             )));
         }
@@ -46,10 +46,9 @@ impl SpenderArgs {
 }
 
 impl Leased {
-    /// How the lease is paid by use; a refusal where it is not.
+    /// The lease's meter, or a refusal if it has none.
     pub fn meter(&self) -> Result<&Meter, Failure> {
-        let meter = self.lease.meter.as_ref();
-        Ok(meter.ok_or(Refusal::from(LeaseholdError::LeaseNotMetered))?)
+        Ok(require_meter(&self.lease)?)
     }
 }
 

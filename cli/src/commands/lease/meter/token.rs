@@ -6,27 +6,26 @@ use std::{
 };
 
 use clap::Args;
-use leasehold::{error::LeaseholdError, state::LeaseState};
 use leasehold_client::{
-    error::Refusal,
+    meter::{TokenTerms, call_token},
     probe::SigningKey,
     record::{CallToken, SignedCall},
+    search::Length,
+};
+use leasehold_operate::{
+    act::confirm,
+    chain::Chain,
+    failure::Failure,
+    table::labelled,
+    text::print_stderr,
+    time::{rfc3339, start_of},
 };
 use serde::Serialize;
 
 use super::spender::SpenderArgs;
-use crate::{
-    act::confirm,
-    chain::Chain,
-    commands::lease::leased::{LeaseArgs, Leased},
-    criteria::Length,
-    failure::Failure,
-    table::labelled,
-    text::tell,
-    time::{rfc3339, start_of},
-};
+use crate::commands::lease::{leased::Leased, selection::LeaseArgs};
 
-/// How far the clocks of the RPC node and of this machine may be apart, in seconds.
+/// Most seconds between the clocks of the RPC node and of this machine.
 const MAX_DRIFT: u64 = 300;
 
 #[derive(Args)]
@@ -35,7 +34,7 @@ pub struct TokenArgs {
     pub lease: LeaseArgs,
     #[command(flatten)]
     pub spender: SpenderArgs,
-    /// How long it is good for from now, at most to the lease's end: rounds or time, as 144r, 90m, 24h or 7d.
+    /// Validity from now, at most to the lease's end: rounds or time, as 144r, 90m, 24h or 7d.
     #[arg(long, value_name = "LENGTH", default_value = "24h")]
     pub valid: Length,
 }
@@ -43,16 +42,16 @@ pub struct TokenArgs {
 /// A token as it is issued.
 #[derive(Debug, Serialize)]
 pub struct Issued {
-    /// What is shown as API key; nothing where it was not signed.
+    /// The API key, `None` if it is not signed.
     pub token: Option<String>,
     pub lease: String,
     pub spender: String,
     /// From when the machine can be called with it: the begin of the lease.
     pub start: String,
-    /// From when it is good for nothing, and the same in Unix seconds.
+    /// When it expires, and the same in Unix seconds.
     pub expires: String,
     pub expiry: u64,
-    /// Whether it was meant to live beyond the lease's end, and doesn't.
+    /// Whether the lease's end cut its validity.
     pub cut: bool,
 }
 
@@ -61,7 +60,7 @@ pub async fn run(chain: &Chain, args: TokenArgs) -> Result<(), Failure> {
     require_clock(now, local()?)?;
     let (mut issued, token) = plan(&leased, now, args.valid)?;
     let key = args.spender.key(&chain.settings, &leased.meter()?.spender)?;
-    tell(issued.summary(&leased));
+    print_stderr(issued.summary(&leased));
     if !chain.settings.dry_run {
         confirm(&chain.settings)?;
         issued.sign(&key, token);
@@ -94,31 +93,25 @@ fn require_clock(node: i64, local: i64) -> Result<(), Failure> {
 /// The token for a lease that has not ended: one that was given notice runs on for a while.
 fn plan(leased: &Leased, now: i64, valid: Length) -> Result<(Issued, CallToken), Failure> {
     let Leased { lease, address, .. } = leased;
-    let meter = leased.meter()?;
     let round_secs = lease.terms.round_secs;
-    let end = start_of(round_secs, lease.until);
-    if lease.state == LeaseState::Settled || now >= end {
-        return Err(Refusal::from(LeaseholdError::LeaseOver).into());
-    }
     let secs = match valid {
         Length::Rounds(rounds) => u64::from(rounds).saturating_mul(round_secs.into()),
         Length::Secs(secs) => secs,
     };
+    let TokenTerms { token, is_cut } = call_token(*address, lease, now, secs)?;
     if secs == 0 {
-        return Err(Failure::Input("a token must be good for some time: pass a longer --valid".to_owned()));
+        return Err(Failure::Input("the validity is zero: pass a longer --valid".to_owned()));
     }
-    let wanted = i64::try_from(secs).unwrap_or(i64::MAX).saturating_add(now);
-    let expiry = u64::try_from(wanted.min(end)).unwrap_or_default();
     let issued = Issued {
         token: None,
         lease: address.to_string(),
-        spender: meter.spender.to_string(),
+        spender: leased.meter()?.spender.to_string(),
         start: rfc3339(start_of(round_secs, lease.from)),
-        expires: rfc3339(wanted.min(end)),
-        expiry,
-        cut: wanted > end,
+        expires: rfc3339(i64::try_from(token.expiry).unwrap_or(i64::MAX)),
+        expiry: token.expiry,
+        cut: is_cut,
     };
-    Ok((issued, CallToken { lease: *address, from: lease.from, expiry }))
+    Ok((issued, token))
 }
 
 impl Issued {
@@ -151,15 +144,14 @@ impl fmt::Display for Issued {
 
 #[cfg(test)]
 mod tests {
+    use leasehold::state::LeaseState;
     use leasehold_client::sample::{FROM, UNTIL};
+    use leasehold_operate::sample::rule;
 
     use super::*;
-    use crate::{
-        commands::lease::{
-            leased::tests::sample,
-            meter::tests::{metered, spender},
-        },
-        failure::tests::rule,
+    use crate::commands::lease::{
+        leased::tests::sample,
+        meter::tests::{metered, spender},
     };
 
     #[test]

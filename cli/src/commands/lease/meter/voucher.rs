@@ -1,41 +1,38 @@
-//! `leasehold lease voucher`: what the buyer of a metered lease owes, signed for.
+//! `leasehold lease voucher`: signs for what a metered lease owes.
 
 use clap::Args;
 use leasehold::error::LeaseholdError;
 use leasehold_client::{
     error::Refusal,
     fetch::FetchError,
+    http::{NodeClient, NodeError},
+    meter::require_payable,
     record::{SignedVoucher, cluster},
+    wire::Tab,
+};
+use leasehold_operate::{
+    act::confirm, chain::Chain, failure::Failure, flags::parse_http_url, stop, text::print_stderr,
 };
 use url::Url;
 
 use super::{draft, spender::SpenderArgs};
-use crate::{
-    act::confirm,
-    args::parse_http_url,
-    chain::Chain,
-    commands::lease::leased::{LeaseArgs, Leased},
-    failure::Failure,
-    node::{Node, Tab},
-    stop,
-    text::tell,
-};
+use crate::commands::lease::{leased::Leased, selection::LeaseArgs};
 
 #[derive(Args)]
 pub struct VoucherArgs {
     #[command(flatten)]
     pub lease: LeaseArgs,
-    /// What is owed in all since the lease began, in the market's payment mint [default: what the node says]
+    /// Total owed since the lease began, in the market's payment mint [default: what the node reports]
     #[arg(required_unless_present = "node")]
     pub price: Option<String>,
     #[command(flatten)]
     pub spender: SpenderArgs,
-    /// Base URL of the machine's node, to ask what is owed and to hand in the voucher; without it the voucher is
+    /// Base URL of the machine's node, which is asked what is owed and gets the voucher; without it the voucher is
     /// printed.
     #[arg(long, value_name = "URL", value_parser = parse_http_url)]
     pub node: Option<Url>,
-    /// Most that the voucher may add to what is paid, in the market's payment mint; more is refused. Needed with
-    /// --yes and without PRICE.
+    /// Most that the voucher may add to what is paid, in the market's payment mint. Needed with --yes if there is no
+    /// PRICE.
     #[arg(long, value_name = "AMOUNT")]
     pub max: Option<String>,
 }
@@ -43,54 +40,62 @@ pub struct VoucherArgs {
 pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
     require_bound(&args, chain.settings.yes)?;
     let leased = args.lease.load(chain).await?;
-    let key = args.spender.key(&chain.settings, &draft::payable(&leased)?.spender)?;
-    let node = args.node.map(Node::new).transpose()?;
+    let key = args.spender.key(&chain.settings, &require_payable(&leased.lease)?.spender)?;
+    let node = args.node.map(NodeClient::new).transpose()?;
     let tab = match &node {
         Some(node) => Some(tab(chain, node, &leased).await?),
         None => None,
     };
     let mut draft = draft::plan(&leased, tab.as_ref(), args.price.as_deref(), args.max.as_deref())?;
     let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
-    tell(draft.summary(&leased, &genesis.to_string()));
+    print_stderr(draft.summary(&leased, &genesis.to_string()));
     let mut handed_in = Ok(());
     if !chain.settings.dry_run {
         confirm(&chain.settings)?;
         let signed = SignedVoucher::sign(&key, draft.unsigned(&leased, cluster(&genesis)));
         draft.voucher = Some(signed.to_base64());
         if let Some(node) = &node {
-            tell(format!("Handing it in at {}", node.url()));
+            print_stderr(format!("Sending it to {}", node.url()));
             stop::sends().map_err(|_| Failure::Interrupted)?;
-            handed_in = node.hand_in(&signed).await.map(|best| {
-                draft.best = Some(leased.market.payment.money(best));
-            });
+            let best = node.hand_in(&signed).await;
+            let price = match &best {
+                Ok(best) => Some(best.price),
+                Err(NodeError::Unacknowledged(error)) => match **error {
+                    NodeError::LowerVoucher { price } => Some(price),
+                    _ => None,
+                },
+                Err(_) => None,
+            };
+            draft.best = price.map(|price| leased.market.payment.money(price));
+            handed_in = best.map(drop);
         }
     }
-    // Printed whether it was taken or not: the node may have it, and whoever has it can redeem it.
+    // Printed in any case: the node may have it, and whoever has it can redeem it.
     let printed = chain.settings.output.print(&draft);
     handed_in?;
-    draft.end().and(printed)
+    printed
 }
 
-/// Refuses to sign whatever a node names where nobody looks at it first.
+/// Refuses to sign an amount that the node chose and nobody confirms.
 fn require_bound(args: &VoucherArgs, yes: bool) -> Result<(), Failure> {
     if !yes || args.price.is_some() || args.max.is_some() {
         return Ok(());
     }
     Err(Failure::Input(
-        "with --yes nobody looks at what the node names, up to all of the deposit: pass a PRICE, or the most that \
+        "with --yes nobody confirms the node's amount, up to the whole deposit: pass a PRICE, or the most that \
          the voucher may add by --max"
             .to_owned(),
     ))
 }
 
-/// What the node says of the lease: as the one that runs, or as one that is over.
-async fn tab(chain: &Chain, node: &Node, leased: &Leased) -> Result<Tab, Failure> {
+/// The node's tab of the lease, which runs or is over.
+async fn tab(chain: &Chain, node: &NodeClient, leased: &Leased) -> Result<Tab, Failure> {
     let machine = leased.view()?.leased(leased.lease.serial).next();
     let (slot, machine) = machine.ok_or(Refusal::from(LeaseholdError::NotInLease))?;
     let runs = leased.view()?.header.round_at(chain.fetch().now().await?).map_err(Refusal::from)?
         < machine.lease_until;
     let past = (!runs).then_some(leased.lease.serial);
-    tell(format!("Asking {} what is owed", node.url()));
+    print_stderr(format!("Asking {} what is owed", node.url()));
     Ok(node.tab(&leased.board.address, slot, past).await?)
 }
 

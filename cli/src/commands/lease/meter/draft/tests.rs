@@ -1,17 +1,16 @@
 use leasehold_client::{record::SignedVoucher, sample::FROM};
+use leasehold_operate::sample::rule;
 use solana_pubkey::Pubkey;
 
 use super::*;
-use crate::{
-    commands::lease::{
-        leased::tests::sample,
-        meter::tests::{metered, spender},
-    },
-    failure::tests::rule,
+use crate::commands::lease::{
+    leased::tests::sample,
+    meter::tests::{metered, spender},
 };
 
 fn tab(price: u64) -> Tab {
     Tab {
+        lease: 1,
         lease_address: metered().address,
         from: FROM,
         seq: 9,
@@ -43,10 +42,10 @@ fn what_the_node_says_is_signed_within_what_was_paid_and_deposited() {
     assert_eq!(SignedVoucher::from_base64(&draft.to_string()), Ok(signed));
     let summary = draft.summary(&leased, "G");
     let mint = leased.market.payment.mint;
-    let short = crate::amount::short(&mint);
+    let short = leasehold_operate::amount::short(&mint);
     let line = format!("The node says:  9 receipts of 450 compute units, 0.001 of {short}; nobody has");
     assert!(summary.contains(&line), "{summary}");
-    let place = format!("Cluster:        that of genesis hash G\nMarket:         {}", leased.market.name());
+    let place = format!("Cluster:        genesis hash G\nMarket:         {}", leased.market.name());
     assert!(summary.contains(&place), "{summary}");
     let most = format!("At most:        0.0004 of mint {mint} (what it adds");
     assert!(summary.contains(&most), "{summary}");
@@ -62,7 +61,7 @@ fn what_the_node_says_is_signed_within_what_was_paid_and_deposited() {
     assert!(refused(Some(&tab(1_000)), None, Some("0.000399")).contains("add 0.0004, and --max is"));
     // A node that has lost vouchers asks for what was paid.
     let forgetful = Tab { signed_price: 0, ..tab(600) };
-    assert!(refused(Some(&forgetful), None, None).contains("0.0006 is no more than the 0.0006 paid before"));
+    assert!(refused(Some(&forgetful), None, None).contains("0.0006 is not more than the 0.0006 paid before"));
 }
 
 #[test]
@@ -84,15 +83,8 @@ fn a_price_of_ones_own_claims_no_more_receipts_than_it_covers() {
 #[test]
 fn nothing_is_signed_for_another_lease_or_one_that_takes_no_voucher() {
     let other = Tab { lease_address: Pubkey::default(), ..tab(1_000) };
-    let later = Tab { from: FROM + 1, ..tab(1_000) };
-    for tab in [other, later] {
-        let failure = plan(&metered(), Some(&tab), None, None).unwrap_err();
-        assert!(matches!(failure, Failure::Node(NodeError::OtherLease)), "{failure}");
-    }
+    assert!(refused(Some(&other), None, None).contains("is that of another lease"));
     assert_eq!(rule(plan(&sample(1), None, Some("1"), None).unwrap_err()), "LeaseNotMetered");
-    let mut settled = metered();
-    settled.lease.state = LeaseState::Settled;
-    assert_eq!(rule(plan(&settled, None, Some("1"), None).unwrap_err()), "LeaseSettled");
 }
 
 #[test]
@@ -101,10 +93,9 @@ fn a_node_that_tells_of_a_lesser_voucher_is_not_said_to_have_this_one() {
     draft.voucher = Some(String::new());
     draft.best = Some(Money { amount: 600, ..draft.price });
     let text = draft.to_string();
-    assert!(!text.contains("has the voucher") && text.contains("says that its best is for 0.0006"), "{text}");
-    assert_eq!(draft.end().unwrap_err().code(), 5);
+    assert!(!text.contains("has the voucher") && text.contains("but reports 0.0006"), "{text}");
     draft.best = Some(draft.price);
-    assert!(draft.end().is_ok() && draft.to_string().contains("has the voucher for 0.001"));
+    assert!(draft.to_string().contains("has the voucher for 0.001"));
 }
 
 #[test]
@@ -116,5 +107,5 @@ fn programs_read_the_numbers_as_text() {
     assert!(draft.to_string().starts_with("Not signed: --dry-run"));
     draft.voucher = Some(String::new());
     draft.best = Some(draft.left);
-    assert!(draft.to_string().starts_with("The node says that it keeps a voucher for more, 0.0014"));
+    assert!(draft.to_string().starts_with("The node reports a voucher for more, 0.0014"));
 }

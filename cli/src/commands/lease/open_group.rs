@@ -1,0 +1,228 @@
+//! A group of leases on several boards, all or none.
+//!
+//! As many as fit are opened by one transaction, which is all or nothing. If it takes several transactions and one
+//! fails, the leases of those before it are cancelled.
+
+use std::hash::{BuildHasher, RandomState};
+
+use leasehold::{error::LeaseholdError, math::mul_div_floor, state::Lease};
+use leasehold_client::{
+    error::Refusal,
+    instruction,
+    packet::{MAX_UNITS, PACKET_BYTES, len},
+    search::{Allocation, Part, merged},
+};
+use leasehold_operate::{
+    amount::Money,
+    failure::Failure,
+    market::MarketView,
+    plan::{Plan, Undo},
+    table::count,
+    undo::cost::{leaving_within, longest},
+};
+use serde_json::Value;
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+
+use crate::{commands::quote::Offer, criteria, kinds};
+use anchor_lang::Space;
+
+/// Upper bounds of the compute units that opening a lease by the hour takes on a board of 6,144 slots, with the
+/// hint of a quote: for each lease, and for each machine of it. `docs/bench.md` has 196,865 for 1,000 machines
+/// that meet every bound, and 512,210 for 6,000, where these make 260,000 and 635,000. A board that changed
+/// since the quote can take more; then that transaction fails as a whole.
+const LEASE_UNITS: u32 = 185_000;
+const MACHINE_UNITS: u32 = 75;
+/// From here on, prices may take arithmetic of 128 bits, of which those bounds know nothing.
+const WIDE_DEPOSIT: u64 = u64::MAX >> 13;
+
+/// A part of a group, ready to be opened.
+struct Opening<'a> {
+    part: &'a Part,
+    lease: Pubkey,
+    open: Instruction,
+    cancel: Instruction,
+    /// Payment units that it costs at most.
+    share: u64,
+}
+
+/// Opens a lease on each board of an allocation, for at most `most` payment units in all.
+pub fn plan(
+    market: &MarketView,
+    allocation: &Allocation,
+    buyer: Pubkey,
+    most: Money,
+    group: Option<u64>,
+) -> Result<Plan, Failure> {
+    let group = group.unwrap_or_else(number);
+    let wallet = market.reference.payment_account(&buyer);
+    let shares = shares(allocation, most.amount)?;
+    let openings = allocation.parts.iter().zip(&shares).map(|(part, share)| {
+        let board = market.board(part.board);
+        let lease = board.lease(part.quote.serial);
+        let args = part.quote.args(*share, Some(group));
+        let open = instruction::open_lease(&board, buyer, wallet, args);
+        let cancel = instruction::cancel_lease(&board, buyer, lease);
+        Opening { part, lease, open, cancel, share: *share }
+    });
+    let transactions = packed(&buyer, openings.collect());
+    let single = transactions.len() == 1;
+    // The program cancels a lease with its first round at the earliest, and not with its last.
+    if !single && allocation.parts.iter().any(|part| part.quote.rounds < 2) {
+        let transactions = count(transactions.len(), "transaction");
+        return Err(Failure::Refused(format!(
+            "it takes {transactions}, and leases of one round can't be cancelled if one fails: ask for two rounds or \
+             more, or for fewer machines"
+        )));
+    }
+    let mut plan = summary(market, allocation, group);
+    if !single {
+        plan = undoing(plan, market, &transactions)?;
+    }
+    plan = plan.spend("deposit", most, wallet);
+    for openings in transactions {
+        let boards: Vec<_> = openings.iter().map(|opening| opening.part.board.to_string()).collect();
+        let boards = format!("leases on {} {}", plural(boards.len()), boards.join(", "));
+        let deposit = openings.iter().map(|opening| opening.share).fold(0, u64::saturating_add);
+        let undo = Undo {
+            what: format!("cancel the {boards}"),
+            instructions: openings.iter().map(|opening| opening.cancel.clone()).collect(),
+            leases: openings.iter().map(|opening| opening.lease).collect(),
+            owner: buyer,
+            group,
+            market: market.reference.address,
+            deposit: market.payment.money(deposit),
+        };
+        plan = openings.iter().fold(plan, |plan, _| plan.creates(8 + Lease::INIT_SPACE));
+        plan = plan
+            .step(format!("open the {boards}"), openings.into_iter().map(|opening| opening.open).collect());
+        if let Some(step) = plan.steps.last_mut().filter(|_| !single) {
+            step.undo = Some(undo);
+        }
+    }
+    Ok(plan)
+}
+
+/// What it costs at most if a transaction fails and the leases of those before it are cancelled.
+fn undoing(plan: Plan, market: &MarketView, transactions: &[Vec<Opening>]) -> Result<Plan, Failure> {
+    let (secs, mut owed) = (longest(transactions.len()), 0u64);
+    for Opening { part, share, .. } in transactions.iter().flatten() {
+        let cost = leaving_within(*share, part.round_secs, part.quote.rounds, secs);
+        owed = owed.saturating_add(cost.map_err(Refusal::from)?);
+    }
+    let owed = market.payment.money(owed);
+    let minutes = count(usize::try_from(secs.div_ceil(60)).unwrap_or(usize::MAX), "minute");
+    let text = format!(
+        "the others are cancelled, within {minutes} if the RPC node answers, at a cost of {owed} at most"
+    );
+    Ok(plan.money_as("If one fails:", "undoing", text, owed))
+}
+
+/// What is opened, for people and for programs.
+fn summary(market: &MarketView, allocation: &Allocation, group: u64) -> Plan {
+    let machines: usize = allocation.parts.iter().map(|part| part.quote.slots.len()).sum();
+    let boards = allocation.parts.len();
+    let title = format!("Open a group of {} on {boards} boards", count(machines, "machine"));
+    let mut plan = Plan::new(title).fact("Group:", "group", group);
+    for part in &allocation.parts {
+        let text = format!(
+            "lease {}:{}, {} for {}",
+            part.board,
+            part.quote.serial,
+            count(part.quote.slots.len(), "machine"),
+            market.payment.number(part.quote.deposit),
+        );
+        plan = plan.item("Part:", "leases", text, opened(market, part));
+    }
+    let kinds = merged(allocation.parts.iter().flat_map(|part| &part.kinds).copied());
+    for (label, text) in kinds::lines(&kinds::named(market, &kinds)) {
+        plan = plan.note(label, text);
+    }
+    // They differ in their boards only.
+    if let Some(part) = allocation.parts.first() {
+        let offer = Offer::new(market, part);
+        plan = criteria::shown(plan, market, &part.quote.criteria);
+        let rounds = format!("{} to {}", offer.from, offer.until.saturating_sub(1));
+        plan =
+            plan.fact_as("Rounds:", "rounds", rounds, part.quote.rounds).fact("From:", "start", offer.start);
+        plan = plan.fact("To:", "end", offer.end);
+    }
+    let refundable = market.payment.money(allocation.refundable);
+    plan.money("Deposit now:", "deposit", market.payment.money(allocation.deposit)).money_as(
+        "Refundable:",
+        "refundable",
+        format!("{refundable} if all are cancelled in their first round"),
+        refundable,
+    )
+}
+
+/// A lease that is opened, for programs: the offer with its address and serial.
+pub fn opened(market: &MarketView, part: &Part) -> Value {
+    let mut value = serde_json::to_value(Offer::new(market, part)).unwrap_or_default();
+    if let Value::Object(fields) = &mut value {
+        let lease = market.board(part.board).lease(part.quote.serial);
+        fields.insert("lease".to_owned(), lease.to_string().into());
+        fields.insert("serial".to_owned(), part.quote.serial.into());
+    }
+    value
+}
+
+/// A random group number, by which the plan recognises its own leases. It has 48 bits, since readers of JSON may have
+/// numbers of 53 bits only.
+fn number() -> u64 {
+    // Seeded by the system's random numbers.
+    (RandomState::new().hash_one(()) >> 16).max(1)
+}
+
+/// The most that each part may cost: what it was quoted for, and of what is allowed beyond the total as large a
+/// share as it has in that. They sum up to `most`.
+fn shares(allocation: &Allocation, most: u64) -> Result<Vec<u64>, Failure> {
+    let spare = most.checked_sub(allocation.deposit).ok_or(Refusal::from(LeaseholdError::CostsTooMuch))?;
+    let mut left = spare;
+    let mut shares = Vec::with_capacity(allocation.parts.len());
+    for part in &allocation.parts {
+        // Machines that cost nothing have no share.
+        let share =
+            mul_div_floor(spare, part.quote.deposit, allocation.deposit.max(1)).map_err(Refusal::from)?;
+        left = left.saturating_sub(share);
+        shares.push(part.quote.deposit.saturating_add(share));
+    }
+    if let Some(first) = shares.first_mut() {
+        *first = first.saturating_add(left);
+    }
+    Ok(shares)
+}
+
+/// Openings by transaction, each in the first that has room for it.
+fn packed<'a>(payer: &Pubkey, openings: Vec<Opening<'a>>) -> Vec<Vec<Opening<'a>>> {
+    let mut transactions: Vec<Vec<Opening>> = Vec::new();
+    for opening in openings {
+        let has_room = |transaction: &&mut Vec<Opening>| {
+            let all = transaction.iter().chain([&opening]);
+            let used = all.clone().map(|opening| units(opening.part)).fold(0, u32::saturating_add);
+            let instructions: Vec<_> = all.map(|opening| opening.open.clone()).collect();
+            used <= MAX_UNITS && len(payer, &instructions) <= PACKET_BYTES
+        };
+        match transactions.iter_mut().find(has_room) {
+            Some(transaction) => transaction.push(opening),
+            None => transactions.push(vec![opening]),
+        }
+    }
+    transactions
+}
+
+/// Compute units at most.
+fn units(part: &Part) -> u32 {
+    if part.quote.deposit >= WIDE_DEPOSIT {
+        return MAX_UNITS;
+    }
+    let machines = u32::try_from(part.quote.slots.len()).unwrap_or(u32::MAX);
+    machines.saturating_mul(MACHINE_UNITS).saturating_add(LEASE_UNITS)
+}
+
+fn plural(boards: usize) -> &'static str {
+    if boards == 1 { "board" } else { "boards" }
+}
+
+#[cfg(test)]
+mod tests;

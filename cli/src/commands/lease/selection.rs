@@ -1,0 +1,128 @@
+//! Which leases a command is about.
+
+use std::str::FromStr;
+
+use clap::Args;
+use leasehold_client::address;
+use leasehold_operate::{
+    chain::{Chain, MarketId},
+    failure::Failure,
+    flags::parse_address,
+    progress::with_spinner,
+};
+use solana_pubkey::Pubkey;
+
+use super::{
+    group::{Group, load_group},
+    leased::Leased,
+};
+
+#[derive(Args, Clone, Copy, Debug)]
+pub struct LeaseArgs {
+    /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
+    #[arg(value_name = "LEASE")]
+    pub id: LeaseId,
+    /// The market, by number or by address; needed if the lease is named by numbers.
+    #[arg(long, env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]
+    pub market: Option<MarketId>,
+}
+
+/// One lease, or all leases of a group.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct LeasesArgs {
+    /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
+    #[arg(value_name = "LEASE", required_unless_present = "group", conflicts_with = "group")]
+    pub id: Option<LeaseId>,
+    /// All leases of the keypair's wallet in this group.
+    #[arg(long, value_name = "NUMBER", requires = "market")]
+    pub group: Option<u64>,
+    /// Include leases of the group that this wallet opened and then transferred to the owner.
+    #[arg(long, value_name = "WALLET", requires = "group", conflicts_with = "id")]
+    #[arg(value_parser = parse_address)]
+    pub buyer: Option<Pubkey>,
+    /// The market, by number or by address; needed unless the lease is named by its address.
+    #[arg(long, env = "LEASEHOLD_MARKET", value_name = "NUMBER|ADDRESS")]
+    pub market: Option<MarketId>,
+}
+
+/// A lease by its address, or by the numbers of its board and its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseId {
+    Address(Pubkey),
+    Numbers { board: u32, serial: u32 },
+}
+
+impl FromStr for LeaseId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers = text.split_once(':').and_then(|(board, serial)| {
+            Some(LeaseId::Numbers { board: board.parse().ok()?, serial: serial.parse().ok()? })
+        });
+        let address = || text.parse().ok().map(LeaseId::Address);
+        numbers.or_else(address).ok_or("give the lease's address, or BOARD:SERIAL as 0:12")
+    }
+}
+
+impl LeaseArgs {
+    pub fn address(&self) -> Result<Pubkey, Failure> {
+        match (self.id, self.market) {
+            (LeaseId::Address(address), _) => Ok(address),
+            (LeaseId::Numbers { board, serial }, Some(market)) => {
+                Ok(address::lease(&address::board(&market.0, board), serial.into()))
+            }
+            (LeaseId::Numbers { .. }, None) => {
+                Err(Failure::Input("a lease named by numbers needs --market".to_owned()))
+            }
+        }
+    }
+
+    /// Reads the lease, its board and its market.
+    pub async fn load(&self, chain: &Chain) -> Result<Leased, Failure> {
+        let (address, fetch) = (self.address()?, chain.fetch());
+        let lease = chain.lease(address).await?;
+        let board = fetch.board(lease.board).await?;
+        let market = chain.market(board.view()?.header.market).await?;
+        Ok(Leased { address, lease, board: board.board_ref(&market.reference)?, data: board, market })
+    }
+}
+
+impl LeasesArgs {
+    /// Reads the leases, their boards and their market. There is at least one.
+    pub async fn load(&self, chain: &Chain) -> Result<Vec<Leased>, Failure> {
+        self.load_of(chain, None).await
+    }
+
+    /// Like [`LeasesArgs::load`] for another owner than the keypair's wallet.
+    pub async fn load_of(&self, chain: &Chain, owner: Option<Pubkey>) -> Result<Vec<Leased>, Failure> {
+        let market = self.market;
+        match (self.id, self.group, market) {
+            (Some(id), ..) => Ok(vec![LeaseArgs { id, market }.load(chain).await?]),
+            (None, Some(number), Some(market)) => {
+                let group = Group { number, owner: chain.wallet_or(owner)?, buyer: self.buyer };
+                with_spinner("Reading leases", load_group(chain, market, group)).await
+            }
+            _ => Err(Failure::Input("name a lease, or pass --group and --market".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::leased::tests::sample, *};
+
+    #[test]
+    fn a_lease_is_named_by_address_or_by_numbers_within_a_market() {
+        let lease = sample(1);
+        let numbers: LeaseId = "0:1".parse().unwrap();
+        let market = Some(MarketId(lease.market.reference.address));
+        assert_eq!(LeaseArgs { id: numbers, market }.address().unwrap(), lease.address);
+        let id: LeaseId = lease.address.to_string().parse().unwrap();
+        assert_eq!(LeaseArgs { id, market: None }.address().unwrap(), lease.address);
+        let nowhere = LeaseArgs { id: numbers, market: None }.address().unwrap_err();
+        assert!(nowhere.code() == 2 && nowhere.to_string().contains("--market"));
+        for wrong in ["", "1", "0:", "0:1:2", "a:b"] {
+            assert!(wrong.parse::<LeaseId>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Metered leases, the buyer's side: call tokens and the terms of vouchers, checked against the lease's account.
+
+use leasehold::{
+    error::LeaseholdError,
+    state::{Lease, LeaseState, Meter, Voucher},
+};
+use solana_pubkey::Pubkey;
+
+use crate::{
+    error::Refusal,
+    record::{CallToken, voucher},
+    wire::Tab,
+};
+
+/// A call token to sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenTerms {
+    pub token: CallToken,
+    /// True if it was wanted for longer than the lease runs: it expires with the lease.
+    pub is_cut: bool,
+}
+
+/// Terms of a call token for the lease at `address` that is valid for `secs` seconds from `now`, at most until the
+/// lease's end. A lease after notice still runs.
+///
+/// # Errors
+/// `LeaseNotMetered`, or `LeaseOver`.
+pub fn call_token(address: Pubkey, lease: &Lease, now: i64, secs: u64) -> Result<TokenTerms, Refusal> {
+    require_meter(lease)?;
+    let end = i64::from(lease.until).saturating_mul(lease.terms.round_secs.into());
+    if lease.state == LeaseState::Settled || now >= end {
+        return Err(LeaseholdError::LeaseOver.into());
+    }
+    let wanted = i64::try_from(secs).unwrap_or(i64::MAX).saturating_add(now);
+    let expiry = u64::try_from(wanted.min(end)).unwrap_or_default();
+    Ok(TokenTerms { token: CallToken { lease: address, from: lease.from, expiry }, is_cut: wanted > end })
+}
+
+/// How a lease is metered.
+///
+/// # Errors
+/// `LeaseNotMetered` if it is paid by the hour.
+pub fn require_meter(lease: &Lease) -> Result<&Meter, Refusal> {
+    lease.meter.as_ref().ok_or(LeaseholdError::LeaseNotMetered.into())
+}
+
+/// The meter of a lease that still takes vouchers.
+///
+/// # Errors
+/// `LeaseSettled`, or `LeaseNotMetered`.
+pub fn require_payable(lease: &Lease) -> Result<&Meter, Refusal> {
+    if lease.state == LeaseState::Settled {
+        return Err(LeaseholdError::LeaseSettled.into());
+    }
+    require_meter(lease)
+}
+
+/// A voucher to sign. All amounts are payment units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoucherTerms {
+    /// Receipts, compute units and price since the lease began.
+    pub seq: u64,
+    pub units: u64,
+    pub price: u64,
+    /// What earlier vouchers paid of that price, and what this one adds.
+    pub paid: u64,
+    pub adds: u64,
+    /// What is then left of the deposit.
+    pub left: u64,
+}
+
+/// Why no voucher should be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VoucherError {
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("the node's tab is that of another lease: check the node's URL and the lease")]
+    OtherLease,
+    #[error("there is neither a price nor a node's tab: name what is owed")]
+    NoPrice,
+    #[error("the node has a voucher for all that is owed, {price}")]
+    NothingOwed { price: u64 },
+    #[error("{price} is not more than the {paid} paid before: vouchers count from the lease's begin")]
+    AlreadyPaid { price: u64, paid: u64 },
+    #[error("{price} is more than the deposit of {deposit}: top up the lease, or sign for less")]
+    ExceedsDeposit { price: u64, deposit: u64 },
+    #[error("the voucher would add {adds}, more than the limit of {max}: raise the limit, or sign for less")]
+    ExceedsMax { adds: u64, max: u64 },
+}
+
+/// Terms of a voucher for `price`, or for what the node's tab says is owed: more than was paid, at most the deposit,
+/// and adding at most `max`.
+///
+/// # Errors
+/// Any [`VoucherError`].
+pub fn voucher_terms(
+    address: &Pubkey,
+    lease: &Lease,
+    tab: Option<&Tab>,
+    price: Option<u64>,
+    max: Option<u64>,
+) -> Result<VoucherTerms, VoucherError> {
+    let meter = require_payable(lease)?;
+    if tab.is_some_and(|tab| (tab.lease_address, tab.from) != (*address, lease.from)) {
+        return Err(VoucherError::OtherLease);
+    }
+    let price = match (price, tab) {
+        (Some(price), _) => price,
+        (None, Some(tab)) if tab.price <= tab.signed_price => {
+            return Err(VoucherError::NothingOwed { price: tab.price });
+        }
+        (None, Some(tab)) => tab.price,
+        (None, None) => return Err(VoucherError::NoPrice),
+    };
+    let (paid, deposit) = (lease.paid.saturating_add(lease.fees), lease.deposit);
+    if price <= paid {
+        return Err(VoucherError::AlreadyPaid { price, paid });
+    }
+    if price > deposit {
+        return Err(VoucherError::ExceedsDeposit { price, deposit });
+    }
+    let adds = lease.redeem(price).and_then(|payment| Ok(payment.gross()?)).map_err(Refusal::from)?;
+    if let Some(max) = max.filter(|max| adds > *max) {
+        return Err(VoucherError::ExceedsMax { adds, max });
+    }
+    // A price below the tab's leaves receipts open, so the voucher confirms none beyond those confirmed before.
+    let covered = tab.filter(|tab| tab.price <= price);
+    let (seq, units) = covered.map_or((meter.seq, meter.units), |tab| (tab.seq, tab.units));
+    Ok(VoucherTerms { seq, units, price, paid, adds, left: deposit.saturating_sub(price) })
+}
+
+impl VoucherTerms {
+    /// The voucher to sign for the lease at `address`. `cluster`: from [`crate::record::cluster`].
+    pub fn voucher(&self, address: &Pubkey, lease: &Lease, cluster: [u8; 8]) -> Voucher {
+        let VoucherTerms { seq, units, price, .. } = *self;
+        let (lease, from) = (address.to_bytes(), lease.from);
+        Voucher { lease, cluster, from, seq, units, price, ..voucher::blank() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{self, FROM, UNTIL, wallet};
+
+    /// Lease 1 of the sample, metered: vouchers have taken 600 of 2,400.
+    fn metered() -> Lease {
+        let meter = Some(Meter { spender: wallet(5), seq: 5, units: 250 });
+        Lease { meter, machines: 1, ..sample::lease(1) }
+    }
+
+    fn address() -> Pubkey {
+        wallet(6)
+    }
+
+    fn tab(price: u64) -> Tab {
+        Tab {
+            lease: 1,
+            lease_address: address(),
+            from: FROM,
+            seq: 9,
+            units: 450,
+            price,
+            signed_price: 600,
+            limit: 100,
+        }
+    }
+
+    fn refused(tab: Option<&Tab>, price: Option<u64>, max: Option<u64>) -> VoucherError {
+        voucher_terms(&address(), &metered(), tab, price, max).unwrap_err()
+    }
+
+    #[test]
+    fn a_call_token_expires_with_the_lease_at_the_latest() {
+        let lease = metered();
+        let terms = call_token(address(), &lease, 600_000, 60).unwrap();
+        let token = CallToken { lease: address(), from: FROM, expiry: 600_060 };
+        assert_eq!(terms, TokenTerms { token, is_cut: false });
+        for long in [u64::MAX, 6_001] {
+            let terms = call_token(address(), &lease, 600_000, long).unwrap();
+            assert_eq!((terms.token.expiry, terms.is_cut), (u64::from(UNTIL) * 600, true), "{long}");
+        }
+    }
+
+    #[test]
+    fn no_call_token_is_made_for_a_lease_that_is_over_or_paid_by_the_hour() {
+        let refused = |lease: &Lease, now| call_token(address(), lease, now, 60).unwrap_err();
+        let mut lease = metered();
+        assert_eq!(refused(&lease, i64::from(UNTIL) * 600), LeaseholdError::LeaseOver.into());
+        assert_eq!(refused(&sample::lease(1), 600_000), LeaseholdError::LeaseNotMetered.into());
+        lease.state = LeaseState::Cancelled;
+        assert!(call_token(address(), &lease, 600_000, 60).is_ok(), "it still runs after notice");
+        lease.state = LeaseState::Settled;
+        assert_eq!(refused(&lease, 600_000), LeaseholdError::LeaseOver.into());
+    }
+
+    #[test]
+    fn a_voucher_is_for_the_tab_within_what_was_paid_and_deposited() {
+        let lease = metered();
+        let terms = voucher_terms(&address(), &lease, Some(&tab(1_000)), None, Some(400)).unwrap();
+        assert_eq!((terms.price, terms.paid, terms.adds, terms.left), (1_000, 600, 400, 1_400));
+        let voucher = terms.voucher(&address(), &lease, [7; 8]);
+        assert_eq!((voucher.seq, voucher.units, voucher.price, voucher.from), (9, 450, 1_000, FROM));
+        assert_eq!((voucher.lease, voucher.cluster), (address().to_bytes(), [7; 8]));
+        assert!(voucher_terms(&address(), &lease, Some(&tab(2_400)), None, None).is_ok());
+        assert_eq!(refused(Some(&tab(600)), None, None), VoucherError::NothingOwed { price: 600 });
+        for price in [2_401, u64::MAX] {
+            let expected = VoucherError::ExceedsDeposit { price, deposit: 2_400 };
+            assert_eq!(refused(Some(&tab(price)), None, None), expected);
+        }
+        let expected = VoucherError::ExceedsMax { adds: 400, max: 399 };
+        assert_eq!(refused(Some(&tab(1_000)), None, Some(399)), expected);
+        // A node that has lost vouchers asks for what was paid.
+        let forgetful = Tab { signed_price: 0, ..tab(600) };
+        let expected = VoucherError::AlreadyPaid { price: 600, paid: 600 };
+        assert_eq!(refused(Some(&forgetful), None, None), expected);
+        assert_eq!(refused(None, None, None), VoucherError::NoPrice);
+    }
+
+    #[test]
+    fn an_own_price_confirms_no_more_receipts_than_it_covers() {
+        let own = |tab: Option<&Tab>, price| {
+            let terms = voucher_terms(&address(), &metered(), tab, Some(price), None).unwrap();
+            (terms.seq, terms.units, terms.adds)
+        };
+        assert_eq!(own(Some(&tab(1_000)), 900), (5, 250, 300));
+        assert_eq!(own(Some(&tab(1_000)), 2_000), (9, 450, 1_400));
+        assert_eq!(own(None, 900), (5, 250, 300));
+    }
+
+    #[test]
+    fn no_voucher_is_made_for_another_lease_or_one_that_takes_none() {
+        let other = Tab { lease_address: Pubkey::default(), ..tab(1_000) };
+        let later = Tab { from: FROM + 1, ..tab(1_000) };
+        for tab in [other, later] {
+            assert_eq!(refused(Some(&tab), None, None), VoucherError::OtherLease);
+        }
+        let of = |lease: &Lease| voucher_terms(&address(), lease, None, Some(1), None).unwrap_err();
+        let not_metered = Refusal::from(LeaseholdError::LeaseNotMetered);
+        assert_eq!(of(&sample::lease(1)), VoucherError::Refused(not_metered));
+        let settled = Lease { state: LeaseState::Settled, ..metered() };
+        assert_eq!(of(&settled), VoucherError::Refused(LeaseholdError::LeaseSettled.into()));
+    }
+}

@@ -1,0 +1,53 @@
+//! Machines that a buyer would get.
+
+use leasehold::{math::add, state::Board};
+
+use super::kinds::{Kind, kinds};
+use crate::{
+    board::BoardView,
+    error::Refusal,
+    quote::{Quote, refundable},
+};
+
+/// A lease on each of some boards, which together meet a request. One if one board has enough machines.
+#[derive(Clone, Debug)]
+pub struct Allocation {
+    /// By board.
+    pub parts: Vec<Part>,
+    /// Payment units to deposit for all.
+    pub deposit: u64,
+    /// Payment units that come back if all are cancelled in their first round.
+    pub refundable: u64,
+}
+
+/// The lease on one board.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Number of the board.
+    pub board: u32,
+    pub quote: Quote,
+    /// What the machines are.
+    pub kinds: Vec<Kind>,
+    /// Payment units that come back if it is cancelled in its first round.
+    pub refundable: u64,
+    /// Length of a round in seconds.
+    pub round_secs: u32,
+}
+
+impl Allocation {
+    pub fn new(parts: Vec<Part>) -> Result<Self, Refusal> {
+        let sum = |of: fn(&Part) -> u64| parts.iter().map(of).try_fold(0, add).map_err(Refusal::from);
+        let (deposit, refundable) = (sum(|part| part.quote.deposit)?, sum(|part| part.refundable)?);
+        Ok(Allocation { parts, deposit, refundable })
+    }
+}
+
+impl Part {
+    /// What a quote comes to on its board.
+    pub fn new(board: &BoardView, quote: Quote) -> Result<Self, Refusal> {
+        let refundable = refundable(board, &quote)?;
+        let kinds = kinds(board, &quote.slots);
+        let Board { index: board, round_secs, .. } = *board.header;
+        Ok(Part { board, quote, kinds, refundable, round_secs })
+    }
+}

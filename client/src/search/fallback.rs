@@ -1,0 +1,182 @@
+//! What to fall back to if a request can't be met.
+
+use std::cmp::Reverse;
+
+use leasehold::{
+    math::matching::{Criteria, Place},
+    state::{Market, Slot},
+};
+
+use super::{
+    allocation::Allocation,
+    fit::{self, fitting},
+    pick::pick,
+    request::Request,
+};
+use crate::board::BoardView;
+
+/// An allocation that meets a request with one change.
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    pub change: Change,
+    pub allocation: Allocation,
+}
+
+/// What is changed of a request so that it can be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    FewerMachines,
+    /// Machines of another hardware class, by number.
+    Class(u16),
+    /// Machines of any place, and not only of this one.
+    AnyPlace(Place),
+    /// A higher bound for the price, in payment units for a machine and hour.
+    MaxPrice(u64),
+    MinGpus(u8),
+    MinSpeed(u8),
+    MinScore(u16),
+}
+
+/// What could be leased instead: fewer machines, or one of the criteria loosened as far as it must be. The cheapest
+/// first.
+pub fn fallbacks(market: &Market, boards: &[BoardView], now: i64, request: &Request) -> Vec<Fallback> {
+    let mut requests = Vec::new();
+    let machines = fit::count(boards, now, request);
+    if (1..request.machines).contains(&machines) {
+        requests.push((Change::FewerMachines, Request { machines, ..*request }));
+    }
+    let looser = elsewhere(market, &request.criteria).into_iter().chain(weaker(boards, now, request));
+    requests.extend(looser.map(|(change, criteria)| (change, Request { criteria, ..*request })));
+    let met = requests.into_iter().filter_map(|(change, request)| {
+        Some(Fallback { change, allocation: pick(market, boards, now, &request).ok()? })
+    });
+    let mut met: Vec<_> = met.collect();
+    met.sort_by_key(|fallback| fallback.allocation.deposit);
+    met
+}
+
+/// Other classes, and any place.
+fn elsewhere(market: &Market, criteria: &Criteria) -> Vec<(Change, Criteria)> {
+    let mut looser = Vec::new();
+    if let Some(class) = criteria.class {
+        let others = (0..).zip(&market.params.classes).map(|(other, _)| other);
+        for other in others.filter(|other| *other != class) {
+            looser.push((Change::Class(other), Criteria { class: Some(other), ..*criteria }));
+        }
+    }
+    if criteria.place != Place::Anywhere {
+        let anywhere = Criteria { place: Place::Anywhere, ..*criteria };
+        looser.push((Change::AnyPlace(criteria.place), anywhere));
+    }
+    looser
+}
+
+/// A bound that alone keeps enough machines out, loosened no more than needed.
+fn weaker(boards: &[BoardView], now: i64, request: &Request) -> Vec<(Change, Criteria)> {
+    let criteria = request.criteria;
+    let mut looser = Vec::new();
+    let any = Criteria { max_price: u64::MAX, ..criteria };
+    if let Some(max_price) = last(boards, now, request, &any, |slot| slot.price)
+        && max_price > criteria.max_price
+    {
+        looser.push((Change::MaxPrice(max_price), Criteria { max_price, ..criteria }));
+    }
+    let any = Criteria { min_gpus: 0, ..criteria };
+    if let Some(Reverse(min_gpus)) = last(boards, now, request, &any, |slot| Reverse(slot.traits.gpus))
+        && min_gpus < criteria.min_gpus
+    {
+        looser.push((Change::MinGpus(min_gpus), Criteria { min_gpus, ..criteria }));
+    }
+    let any = Criteria { min_speed: 0, ..criteria };
+    if let Some(Reverse(min_speed)) = last(boards, now, request, &any, |slot| Reverse(slot.traits.speed))
+        && min_speed < criteria.min_speed
+    {
+        looser.push((Change::MinSpeed(min_speed), Criteria { min_speed, ..criteria }));
+    }
+    let any = Criteria { min_score: 0, ..criteria };
+    if let Some(Reverse(min_score)) = last(boards, now, request, &any, |slot| Reverse(slot.score))
+        && min_score < criteria.min_score
+    {
+        looser.push((Change::MinScore(min_score), Criteria { min_score, ..criteria }));
+    }
+    looser
+}
+
+/// The value of the last machine needed, if machines that meet these criteria are taken in the order of the value.
+fn last<K: Ord>(
+    boards: &[BoardView],
+    now: i64,
+    request: &Request,
+    criteria: &Criteria,
+    of: impl Fn(&Slot) -> K,
+) -> Option<K> {
+    let request = Request { criteria: *criteria, ..*request };
+    let mut values: Vec<K> = fitting(boards, now, &request).map(of).collect();
+    let place = usize::try_from(request.machines).ok()?.checked_sub(1)?;
+    values.sort_unstable();
+    values.into_iter().nth(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        board::BoardData,
+        quote::ANY,
+        sample::{NOW, change, priced, request, snapshot},
+    };
+
+    fn found(boards: &[BoardData], request: &Request) -> Vec<Fallback> {
+        let views: Vec<_> = boards.iter().map(|board| board.view().unwrap()).collect();
+        fallbacks(&snapshot().market, &views, NOW, request)
+    }
+
+    #[test]
+    fn alternatives_are_fewer_machines_other_classes_and_other_places() {
+        let mut mixed = priced(0, &[360, 360, 3_600, 3_600]);
+        change(&mut mixed, |_, slots| {
+            slots[2].traits.country = 840;
+            slots[3].traits.country = 840;
+        });
+        let german = Request { criteria: Criteria { place: Place::Country(276), ..ANY }, ..request(4) };
+        let boards = [mixed, priced(1, &[100])];
+        let told: Vec<_> = found(&boards[..1], &german);
+        let told: Vec<_> = told.iter().map(|found| (found.change, found.allocation.deposit)).collect();
+        assert_eq!(told, [(Change::FewerMachines, 720), (Change::AnyPlace(Place::Country(276)), 7_920)]);
+        assert_eq!(found(&boards[..1], &request(5)).len(), 1);
+        let all = found(&boards, &request(9));
+        assert_eq!(
+            (all[0].change, all[0].allocation.parts.len()),
+            (Change::FewerMachines, 2),
+            "of all boards"
+        );
+    }
+
+    #[test]
+    fn a_bound_that_alone_is_in_the_way_is_loosened_no_more_than_needed() {
+        let mut strong = priced(0, &[360, 720, 900]);
+        change(&mut strong, |_, slots| {
+            slots[1].traits.gpus = 2;
+            slots[2].traits.gpus = 4;
+            (slots[1].traits.speed, slots[2].traits.speed) = (3, 4);
+            (slots[1].score, slots[2].score) = (6_000, 7_000);
+        });
+        let boards = [strong];
+        for (criteria, machines, expected) in [
+            (Criteria { max_price: 500, ..ANY }, 2, Change::MaxPrice(720)),
+            (Criteria { max_price: 100, ..ANY }, 1, Change::MaxPrice(360)),
+            (Criteria { min_gpus: 4, ..ANY }, 2, Change::MinGpus(2)),
+            (Criteria { min_gpus: 4, ..ANY }, 3, Change::MinGpus(1)),
+            (Criteria { min_speed: 9, ..ANY }, 1, Change::MinSpeed(4)),
+            (Criteria { min_score: 9_000, ..ANY }, 2, Change::MinScore(6_000)),
+        ] {
+            let had = found(&boards, &Request { criteria, ..request(machines) });
+            let told: Vec<_> = had.iter().map(|found| found.change).collect();
+            assert!(told.contains(&expected), "{told:?}");
+            let fewer = usize::from(told.contains(&Change::FewerMachines));
+            assert_eq!(told.len(), 1 + fewer, "{told:?}");
+        }
+        let both = Criteria { min_gpus: 8, min_speed: 9, ..ANY };
+        assert!(found(&boards, &Request { criteria: both, ..request(1) }).is_empty(), "neither alone");
+    }
+}

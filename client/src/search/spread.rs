@@ -1,0 +1,193 @@
+//! Machines of several boards, where no board has enough of them.
+
+use std::cmp::Reverse;
+
+use leasehold::{error::LeaseholdError, math::matching::Policy, state::Market};
+
+use super::{allocation::Part, fit::until, request::Request};
+use crate::{
+    board::BoardView,
+    error::Refusal,
+    quote::{fits, quote},
+};
+
+/// The first machines of all boards, in the order in which the program takes those of one; of equal ones, those
+/// of the lower board. No choice of as many is cheaper under `Cheapest`, since a machine of a lower price never
+/// costs more. Each part is the quote of its board: what the program opens there.
+pub fn spread(
+    market: &Market,
+    boards: &[BoardView],
+    now: i64,
+    request: &Request,
+    rounds: u32,
+) -> Result<Vec<Part>, Refusal> {
+    let mut machines = Vec::new();
+    for (place, board) in boards.iter().enumerate() {
+        let until = until(board, now, rounds)?;
+        for (index, slot) in board.indexed().filter(|(_, slot)| fits(slot, &request.criteria, until)) {
+            let score = Reverse(slot.score);
+            let rank = match request.criteria.policy {
+                Policy::Cheapest => (Reverse(0), slot.price, score),
+                Policy::Best => (score, slot.price, Reverse(0)),
+            };
+            machines.push((rank, board.header.index, index, place));
+        }
+    }
+    let wanted = usize::try_from(request.machines).unwrap_or(usize::MAX);
+    if wanted == 0 {
+        return Err(LeaseholdError::NoMachines.into());
+    }
+    if machines.len() < wanted {
+        return Err(LeaseholdError::NotEnoughMachines.into());
+    }
+    machines.sort_unstable();
+    machines.truncate(wanted);
+    let part = |(place, board): (usize, &BoardView)| {
+        let here = machines.iter().filter(|(.., of)| *of == place).count();
+        let here = u32::try_from(here).ok().filter(|here| *here > 0)?;
+        let quote = quote(market, board, now, &request.criteria, here, rounds);
+        Some(quote.and_then(|quote| Part::new(board, quote)))
+    };
+    let mut parts = boards.iter().enumerate().filter_map(part).collect::<Result<Vec<_>, _>>()?;
+    parts.sort_by_key(|part| part.board);
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold::math::matching::Criteria;
+    use proptest::{collection::vec, prelude::*};
+
+    use super::{
+        super::{error::SearchError, pick::pick},
+        *,
+    };
+    use crate::{
+        board::BoardData,
+        quote::ANY,
+        sample::{NOW, change, priced, request, snapshot, taken},
+    };
+
+    fn market() -> Market {
+        snapshot().market
+    }
+
+    #[test]
+    fn where_no_board_has_enough_the_cheapest_machines_of_all_are_taken() {
+        let boards = [priced(0, &[900, 700]), priced(1, &[360, 720, 1_000]), priced(2, &[5_000])];
+        let views = boards.each_ref().map(|board| board.view().unwrap());
+        let found = pick(&market(), &views, NOW, &request(4)).unwrap();
+        assert_eq!(taken(&found), [(0, vec![0, 1]), (1, vec![0, 1])], "and none of board 2");
+        assert_eq!(found.deposit, 900 + 700 + 360 + 720);
+        assert_eq!(taken(&pick(&market(), &views, NOW, &request(6)).unwrap()).len(), 3);
+        assert!(pick(&market(), &views, NOW, &request(7)).is_err());
+        assert!(
+            pick(&market(), &views[..1], NOW, &request(3)).is_err(),
+            "a board that was named stays alone"
+        );
+        assert!(pick(&market(), &[], NOW, &request(0)).is_err());
+    }
+
+    #[test]
+    fn a_machine_of_a_price_beyond_all_sums_hides_no_others() {
+        for prices in [[&[900, 700][..], &[360, u64::MAX]], [&[360, u64::MAX], &[900, 700]]] {
+            let boards = [priced(0, prices[0]), priced(1, prices[1])];
+            let views = boards.each_ref().map(|board| board.view().unwrap());
+            // Two of one board could be had, three only of both.
+            assert_eq!(pick(&market(), &views, NOW, &request(3)).unwrap().deposit, 900 + 700 + 360);
+            let overflow = SearchError::from(Refusal::from(LeaseholdError::MathOverflow));
+            assert_eq!(pick(&market(), &views, NOW, &request(4)).unwrap_err(), overflow);
+        }
+    }
+
+    #[test]
+    fn of_machines_at_one_price_the_higher_score_and_then_the_lower_board_is_taken() {
+        let mut good = priced(2, &[500]);
+        change(&mut good, |_, slots| slots[0].score = 6_000);
+        let boards = [good, priced(1, &[500]), priced(0, &[500])];
+        let views = boards.each_ref().map(|board| board.view().unwrap());
+        let found = pick(&market(), &views, NOW, &request(2)).unwrap();
+        assert_eq!(taken(&found), [(0, vec![0]), (2, vec![0])]);
+    }
+
+    /// Price, score, and whether it is promised long enough.
+    type Machine = (u64, u16, bool);
+
+    fn board(index: u32, machines: &[Machine]) -> BoardData {
+        let prices: Vec<_> = machines.iter().map(|machine| machine.0).collect();
+        let mut board = priced(index, &prices);
+        change(&mut board, |_, slots| {
+            for (slot, (_, score, promised)) in slots.iter_mut().zip(machines) {
+                (slot.score, slot.committed_until) = (*score, if *promised { 1_008 } else { 1_007 });
+            }
+        });
+        board
+    }
+
+    /// A board's machines until round 1,008: seven rounds of ten minutes.
+    fn seven(machines: u32, policy: Policy) -> Request {
+        Request { criteria: Criteria { policy, ..ANY }, length: "7r".parse().unwrap(), machines }
+    }
+
+    /// Every choice of so many of these machines.
+    fn choices(machines: &[Machine], wanted: usize) -> impl Iterator<Item = Vec<Machine>> + '_ {
+        (0u32..1 << machines.len()).filter(move |bits| bits.count_ones() as usize == wanted).map(
+            move |bits| {
+                (0..)
+                    .zip(machines)
+                    .filter(|(bit, _)| bits >> bit & 1 == 1)
+                    .map(|(_, machine)| *machine)
+                    .collect()
+            },
+        )
+    }
+
+    fn deposit(machines: &[Machine]) -> u64 {
+        machines.iter().map(|(price, ..)| (price * 4_200).div_ceil(3_600)).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn no_choice_of_as_many_is_cheaper_or_better_and_parts_sum_up(
+            machines in vec(vec((1u64..12, 0u16..4, any::<bool>()), 0..4), 1..5),
+            wanted in 1u32..9,
+        ) {
+            let boards: Vec<_> = (0..).zip(&machines).map(|(index, of)| board(index, of)).collect();
+            let views: Vec<_> = boards.iter().map(|board| board.view().unwrap()).collect();
+            let free: Vec<Machine> = machines.concat().into_iter().filter(|(.., promised)| *promised).collect();
+            let count = wanted as usize;
+            let cheapest = choices(&free, count).map(|choice| deposit(&choice)).min();
+            let score = |choice: &[Machine]| choice.iter().map(|(_, score, _)| u32::from(*score)).sum::<u32>();
+            let best = choices(&free, count).map(|choice| score(&choice)).max();
+            let alone = machines.iter().any(|of| of.iter().filter(|(.., promised)| *promised).count() >= count);
+
+            for policy in [Policy::Cheapest, Policy::Best] {
+                let request = seven(wanted, policy);
+                let found = spread(&market(), &views, NOW, &request, 7).ok();
+                prop_assert_eq!(found.is_some(), cheapest.is_some());
+                let Some(parts) = found else { continue };
+                let mut picked = Vec::new();
+                for part in &parts {
+                    let index = part.board as usize;
+                    let same = quote(&market(), &views[index], NOW, &request.criteria, part.quote.slots.len() as u32, 7);
+                    prop_assert_eq!(&part.quote, &same.unwrap(), "what the program opens");
+                    let here: Vec<_> =
+                        part.quote.slots.iter().map(|slot| machines[index][usize::from(*slot)]).collect();
+                    prop_assert_eq!(part.quote.deposit, deposit(&here));
+                    picked.extend(here);
+                }
+                prop_assert_eq!(picked.len(), count);
+                match policy {
+                    Policy::Cheapest => prop_assert_eq!(Some(deposit(&picked)), cheapest),
+                    Policy::Best => prop_assert_eq!(Some(score(&picked)), best),
+                }
+                let whole = pick(&market(), &views, NOW, &request).unwrap();
+                prop_assert_eq!(whole.parts.len() == 1, alone || parts.len() == 1);
+                let sum = |of: fn(&Part) -> u64| whole.parts.iter().map(of).sum::<u64>();
+                prop_assert_eq!(whole.deposit, sum(|part| part.quote.deposit));
+                prop_assert_eq!(whole.refundable, sum(|part| part.refundable));
+                prop_assert!(whole.parts.is_sorted_by_key(|part| part.board));
+            }
+        }
+    }
+}

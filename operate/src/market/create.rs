@@ -1,0 +1,157 @@
+//! Creating a market.
+
+use anchor_lang::Space;
+use leasehold::{
+    constants::TIMELOCK_SECS,
+    error::LeaseholdError,
+    state::{Market, RoundRules},
+};
+use leasehold_client::{error::Refusal, fetch::MintInfo, instruction};
+use serde_json::json;
+use solana_pubkey::Pubkey;
+
+use super::{file::MarketFile, params::Line};
+use crate::{
+    amount::Token,
+    failure::Failure,
+    plan::{Plan, VAULT},
+};
+
+/// Creates the market, without boards.
+pub fn plan(
+    file: &MarketFile,
+    payments: &MintInfo,
+    stakes: &MintInfo,
+    wallet: Pubkey,
+) -> Result<Plan, Failure> {
+    let market = file.reference(payments, stakes)?;
+    let payment = Token { mint: market.payment_mint, decimals: payments.decimals };
+    let stake = Token { mint: market.stake_mint, decimals: stakes.decimals };
+    let rules = RoundRules::from(file.rules);
+    rules.validate().map_err(Refusal::from)?;
+    if !TIMELOCK_SECS.contains(&file.timelock_secs) {
+        return Err(Refusal::from(LeaseholdError::TimelockOutOfRange).into());
+    }
+    if payment.mint == stake.mint {
+        return Err(Refusal::from(LeaseholdError::SameMint).into());
+    }
+    if let Some(authority) = file.authority()?.filter(|authority| *authority != wallet) {
+        return Err(Failure::Refused(format!(
+            "the creator of a market becomes its authority: the file names {authority}, but {wallet} signs"
+        )));
+    }
+    let params = file.params.params(payment, stake)?;
+    let create = instruction::create_market(&market, wallet, file.timelock_secs, rules, params);
+    let plan = Plan::new(format!("Create market {}", market.id))
+        .fact("Market:", "market", market.address)
+        .fact("Authority:", "authority", wallet)
+        .fact("Payments:", "payment_mint", payment.mint);
+    let plan = freeze(plan, "payment_freeze_authority", payments).fact("Stake:", "stake_mint", stake.mint);
+    let mut plan = fixed(freeze(plan, "stake_freeze_authority", stakes), file.timelock_secs, rules);
+    for Line { label, name, text, value } in file.params.lines() {
+        plan = plan.fact_as(label, name, text, value);
+    }
+    Ok(plan.creates(8 + Market::INIT_SPACE).creates(VAULT).step("create market", vec![create]))
+}
+
+/// Adds the mint's freeze authority, which can freeze vaults too.
+fn freeze(plan: Plan, name: &'static str, mint: &MintInfo) -> Plan {
+    let authority = mint.freeze_authority.map(|authority| authority.to_string());
+    let text = authority.clone().unwrap_or_else(|| "none".to_owned());
+    plan.fact_as("Freeze authority:", name, text, authority)
+}
+
+/// Adds what can't be changed later.
+fn fixed(plan: Plan, timelock_secs: u32, rules: RoundRules) -> Plan {
+    let RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds } = rules;
+    let value = json!({
+        "round_secs": round_secs,
+        "submit_secs": submit_secs,
+        "seats": seats,
+        "threshold": threshold,
+        "abandon_rounds": abandon_rounds,
+    });
+    let rounds = format!("{round_secs} seconds, votes within {submit_secs} after, for good");
+    plan.fact_as("Rounds:", "rules", rounds, value)
+        .note("Votes:", format!("{threshold} of {seats} seats make a verdict, for good"))
+        .note("Abandoned:", format!("after {abandon_rounds} rounds down in a row, for good"))
+        .fact_as("Timelock:", "timelock_secs", format!("{timelock_secs} seconds, for good"), timelock_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::{AnchorDeserialize, Discriminator};
+    use leasehold::{instruction::CreateMarket, instructions::CreateMarketArgs};
+    use leasehold_client::sample::{self, wallet};
+
+    use super::{
+        super::{file::Rules, params::ParamsFile},
+        *,
+    };
+    use crate::sample::{mints, view};
+
+    fn planned(file: &MarketFile) -> Result<Plan, Failure> {
+        let [payments, stakes] = mints();
+        plan(file, &payments, &stakes, wallet(8))
+    }
+
+    #[test]
+    fn what_is_fixed_for_good_is_shown_and_who_may_freeze() {
+        let plan = planned(&file()).unwrap();
+        let text = |label: &str| {
+            let facts = plan.facts.iter().filter(|fact| fact.label == label);
+            facts.map(|fact| fact.text.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(text("Rounds:"), ["600 seconds, votes within 300 after, for good"]);
+        assert_eq!(text("Votes:"), ["2 of 3 seats make a verdict, for good"]);
+        assert_eq!(text("Abandoned:"), ["after 4 rounds down in a row, for good"]);
+        assert_eq!(text("Timelock:"), ["60 seconds, for good"]);
+        assert_eq!(text("Freeze authority:"), [wallet(7).to_string(), "none".to_owned()]);
+        let details = plan.details();
+        let rules = json!({
+            "round_secs": 600, "submit_secs": 300, "seats": 3, "threshold": 2, "abandon_rounds": 4
+        });
+        assert_eq!((&details["rules"], &details["timelock_secs"]), (&rules, &60.into()));
+        assert_eq!(details["payment_freeze_authority"], wallet(7).to_string());
+        assert_eq!(details["stake_freeze_authority"], serde_json::Value::Null);
+    }
+
+    fn file() -> MarketFile {
+        let market = view();
+        let params = ParamsFile::of(market.payment, market.stake, &market.account.params);
+        let text = format!(
+            "id = 7\npayment_mint = \"{}\"\nstake_mint = \"{}\"\ntimelock_secs = 60\n[rules]\nround_secs = 600\n\
+             submit_secs = 300\nseats = 3\nthreshold = 2\nabandon_rounds = 4\n",
+            market.payment.mint, market.stake.mint
+        );
+        let params = toml::Value::try_from(params).unwrap();
+        let mut table: toml::Table = toml::from_str(&text).unwrap();
+        table.insert("params".to_owned(), params);
+        toml::from_str(&toml::to_string(&table).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_market_is_created_as_the_file_has_it() {
+        let plan = planned(&file()).unwrap();
+        let data = &plan.steps[0].instructions[0].data;
+        assert!(data.starts_with(CreateMarket::DISCRIMINATOR));
+        let args = CreateMarketArgs::try_from_slice(&data[8..]).unwrap();
+        assert_eq!((args.id, args.timelock_secs, args.rules), (7, 60, sample::rules()));
+        assert_eq!(args.params, sample::params());
+        assert_eq!(plan.details()["market"], sample::market().address.to_string());
+        assert_eq!(plan.growths.len(), 2);
+        let shown = ParamsFile::of(view().payment, view().stake, &sample::params());
+        assert_eq!(plan.details()["bond_unit"], shown.bond_unit);
+        assert_eq!(plan.details()["classes"], json!(shown.classes));
+    }
+
+    #[test]
+    fn rules_that_the_program_refuses_are_refused_at_once() {
+        let refused = |file: MarketFile| planned(&file).unwrap_err().code();
+        let rules = Rules { threshold: 1, ..file().rules };
+        assert_eq!(refused(MarketFile { rules, ..file() }), 3);
+        assert_eq!(refused(MarketFile { timelock_secs: 59, ..file() }), 3);
+        assert_eq!(refused(MarketFile { stake_mint: file().payment_mint, ..file() }), 3);
+        assert_eq!(refused(MarketFile { stake_mint: "x".to_owned(), ..file() }), 2);
+    }
+}
