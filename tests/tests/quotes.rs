@@ -479,7 +479,8 @@ impl Case {
         let wanted = if self.slot < 8 && !broken.is_empty() { broken } else { all };
         match wanted.len() {
             0 => self.slot,
-            _ if self.slot >= 13 => self.slot,
+            // Any slot at all.
+            _ if self.slot >= 10 => self.slot - 10,
             len => wanted[usize::from(self.slot) % len],
         }
     }
