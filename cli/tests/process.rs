@@ -97,7 +97,7 @@ fn bodies_are_checked_before_anything_is_asked() {
     let with = [&args[..], &["--salt", &salt]].concat();
     let other = leasehold(&with, b"");
     assert_eq!(other.status.code(), Some(1));
-    assert!(text(&other.stderr).contains("the request is another"), "{}", text(&other.stderr));
+    assert!(text(&other.stderr).contains("the request is not the one"), "{}", text(&other.stderr));
     file("request", b"request 0");
     let same = leasehold(&with, b"");
     assert_eq!(same.status.code(), Some(2), "then the RPC node is asked: {}", text(&same.stderr));
@@ -129,7 +129,7 @@ fn an_archive_may_say_anything() {
     for (response, code, expected) in [
         (unknown, 1, "not proved: the archive knows no receipt abab"),
         (broken, 2, "the archive refused with status 500 Internal Server Error (disk[31m full)"),
-        (http("200 OK", "{}"), 2, "the archive's answer is no proof"),
+        (http("200 OK", "{}"), 2, "the archive's answer is not a proof"),
         (http("200 OK", &" ".repeat(2 << 20)), 2, "more than 1 MiB"),
         (b"SSH-2.0-OpenSSH\r\n".to_vec(), 2, "can't be reached"),
     ] {

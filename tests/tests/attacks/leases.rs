@@ -247,7 +247,7 @@ fn attack_replaced_machine_leaves_no_claim_on_the_lease() {
     let replace =
         |slot| instruction::replace_node(&board, buyer.pubkey(), lease, wallet, slot, u64::MAX, None);
     world.ok(&[replace(0)], &[&buyer]);
-    world.fails(replace(0), &[&buyer], LeaseholdError::NotEnoughMachines);
+    world.fails(replace(0), &[&buyer], LeaseholdError::NotInLease);
     for _ in 0..8 {
         world.attest(&keepers, |_| true);
     }
