@@ -97,7 +97,7 @@ fn bodies_are_checked_before_anything_is_asked() {
     let with = [&args[..], &["--salt", &salt]].concat();
     let other = leasehold(&with, b"");
     assert_eq!(other.status.code(), Some(1));
-    assert!(text(&other.stderr).contains("the request is another"), "{}", text(&other.stderr));
+    assert!(text(&other.stderr).contains("the request is not the one"), "{}", text(&other.stderr));
     file("request", b"request 0");
     let same = leasehold(&with, b"");
     assert_eq!(same.status.code(), Some(2), "then the RPC node is asked: {}", text(&same.stderr));

@@ -1,4 +1,4 @@
-//! Which class of a market GPUs are, by their names.
+//! Finds a GPU's class by its name.
 
 use std::collections::BTreeMap;
 
@@ -40,8 +40,8 @@ pub fn choose(gpus: &[Gpu], market: &MarketView, wanted: Option<&str>) -> Result
     }
 }
 
-/// The GPUs of a class. Where the market has no class by the name of any GPU here, and they are all alike, the
-/// supplier's word stands.
+/// The GPUs of a class. If no GPU here has the name of a class of the market, and all are alike, the supplier's choice
+/// counts.
 fn of_class(gpus: &[Gpu], market: &MarketView, wanted: &str) -> Result<Vec<Gpu>, Failure> {
     let class = market.class(wanted)?;
     let fitting = |gpu: &&Gpu| candidates(gpu, market).iter().any(|(found, _)| *found == class);

@@ -1,4 +1,4 @@
-//! Where a machine answers, as people write it.
+//! A machine's endpoint: address and port.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// The same, as a board has it.
+/// The endpoint as a board has it.
 pub fn address(endpoint: &Endpoint) -> SocketAddr {
     SocketAddr::new(IpAddr::from(Ipv6Addr::from(endpoint.ip)).to_canonical(), endpoint.port())
 }

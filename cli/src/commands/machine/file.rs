@@ -1,4 +1,4 @@
-//! Machines as a file has them.
+//! The file of machines to list.
 
 use std::{
     collections::BTreeSet,
@@ -37,7 +37,7 @@ pub struct Entry {
     pub price: String,
 }
 
-/// Reads true and false as spreadsheets write them, too. Nothing is false.
+/// Parses true and false, also as spreadsheets write them. Empty means false.
 fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "metered must be true or false")]

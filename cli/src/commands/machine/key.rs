@@ -55,7 +55,7 @@ struct Secret {
     seed: Option<String>,
 }
 
-/// The public key of what a node signs with. What is wrong is told without what the file says: it is secret.
+/// The public key of a node's key file. Errors don't quote the file, which is secret.
 fn from_file(path: &Path) -> Result<[u8; 32], Failure> {
     if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml")) {
         return keypair(path);

@@ -1,4 +1,4 @@
-//! What is to change of machines: one thing for all, or what a file has for each.
+//! Changes of machines: one for all, or one for each in a file.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{key::node_key, rows::Row, slots::Keys};
 
-/// What changes for every machine that is not told something else.
+/// Default change of every machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// Payment units for an hour.
@@ -17,7 +17,7 @@ pub struct Terms {
     pub length: Option<Length>,
 }
 
-/// What changes for a machine.
+/// Change of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     pub slot: u16,
@@ -45,7 +45,7 @@ pub fn price(market: &MarketView, text: &str) -> Result<u64, Failure> {
     }
 }
 
-/// What a file changes, in the order of slots.
+/// Changes of a file, by slot.
 pub fn from_rows(
     market: &MarketView,
     keys: &Keys,

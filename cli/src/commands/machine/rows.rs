@@ -1,4 +1,4 @@
-//! Files with something for each machine: a section in TOML, a line in CSV.
+//! Files of machines: a section for each in TOML, a line in CSV.
 
 use std::{
     fmt, io,
@@ -24,7 +24,7 @@ pub enum FileFormat {
     Csv,
 }
 
-/// Where in a file something stands.
+/// Position in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Counted from 1.
@@ -42,7 +42,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What a file has of a machine.
+/// A machine's entry in a file.
 #[derive(Clone, Debug)]
 pub struct Row<T> {
     pub place: Place,
@@ -57,7 +57,7 @@ pub struct Sections<T> {
     pub machines: Vec<T>,
 }
 
-/// Reads a file, or standard input where it is named `-`. Files are TOML unless they end in .csv.
+/// Reads a file, or standard input for `-`. Files are TOML unless they end in .csv.
 pub fn read<T: DeserializeOwned>(path: &Path, format: Option<FileFormat>) -> Result<Vec<Row<T>>, Failure> {
     let standard_input = path == Path::new("-");
     let is_csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
@@ -113,7 +113,7 @@ fn lines<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
     Ok(rows)
 }
 
-/// Line that a record begins on. The reader tells where it began to read, with the empty lines before.
+/// The line that a record begins on. The reader's position includes the empty lines before it.
 fn line(text: &str, record: &StringRecord) -> u64 {
     let Some(position) = record.position() else { return 0 };
     let rest = usize::try_from(position.byte()).ok().and_then(|start| text.as_bytes().get(start..));
@@ -121,7 +121,7 @@ fn line(text: &str, record: &StringRecord) -> u64 {
     Position::line(position).saturating_add(u64::try_from(empty).unwrap_or_default())
 }
 
-/// What is wrong with a line, with name and value of the field where they are known.
+/// What is wrong with a line, with name and value of the field if they are known.
 fn wrong(error: &csv::Error, head: &StringRecord, record: &StringRecord) -> String {
     let ErrorKind::Deserialize { err, .. } = error.kind() else { return mistake(&error.to_string()) };
     let field = err.field().and_then(|field| usize::try_from(field).ok());
@@ -134,7 +134,7 @@ fn wrong(error: &csv::Error, head: &StringRecord, record: &StringRecord) -> Stri
     }
 }
 
-/// Why a value is not the number that it has to be.
+/// Why a value is not a valid number.
 fn number(value: &str, error: &ParseIntError) -> String {
     match error.kind() {
         IntErrorKind::Empty => "it is empty: give a whole number".to_owned(),

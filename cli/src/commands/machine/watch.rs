@@ -56,7 +56,7 @@ pub async fn run(chain: &Chain, args: WatchArgs) -> Result<(), Failure> {
         let (boards, now) = (chain.boards(&market.id.0, board).await?, chain.fetch().now().await?);
         let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
         let shown = Machines::new(&view, &views, &wallet);
-        // Somebody who retires the last of them sees it go; nobody waits for machines that were never there.
+        // The last machine may retire while it is watched; watching none from the start is an error.
         if !begun {
             shown.require_some()?;
             begun = true;
