@@ -129,7 +129,7 @@ fn an_archive_may_say_anything() {
     for (response, code, expected) in [
         (unknown, 1, "not proved: the archive knows no receipt abab"),
         (broken, 2, "the archive refused with status 500 Internal Server Error (disk[31m full)"),
-        (http("200 OK", "{}"), 2, "the archive's answer is no proof"),
+        (http("200 OK", "{}"), 2, "the archive's answer is not a proof"),
         (http("200 OK", &" ".repeat(2 << 20)), 2, "more than 1 MiB"),
         (b"SSH-2.0-OpenSSH\r\n".to_vec(), 2, "can't be reached"),
     ] {
@@ -220,7 +220,7 @@ fn a_list_of_machines_is_read_before_anything_is_asked() {
     let head = "node_key,class,gpus,speed,country,region,endpoint,price\r\n";
     let line = "11111111111111111111111111111112,RTX 4090,1,3,DE,1,203.0.113.7:7000,0.35\r\n";
     for (more, input, expected) in [
-        (&[][..], format!("{head}{line}"), "pass --format"),
+        (&[][..], format!("{head}{line}"), "needs --format"),
         (&["--format", "csv"], format!("{head}{line}{}", line.replace(",1,3", ",one,3")), "line 3: gpus: "),
         (&["--format", "csv"], format!("\u{feff}{head}{line}"), "--url"),
         (&["--format", "toml"], "[[machine]]".to_owned(), "missing field"),

@@ -273,7 +273,7 @@ pub mod tests {
         assert!(refused.contains("(2 x RTX 4090, 1 x RTX 3090)") && refused.contains("--class"), "{refused}");
         assert_eq!(choose(&mixed, &market, Some("rtx 3090")).unwrap(), (1, vec![old]));
         let none = choose(&alike, &market, Some("RTX 3090")).unwrap_err().to_string();
-        assert_eq!(none, "no GPU here is of class RTX 3090: it has 2 x NVIDIA GeForce RTX 4090");
+        assert_eq!(none, "no GPU of class RTX 3090 here: found 2 x NVIDIA GeForce RTX 4090");
         assert!(choose(&alike, &market, Some("H100")).unwrap_err().to_string().contains("is no class"));
         // The market calls them something else, which only the supplier can know.
         let unnamed = [gpu("NVIDIA Graphics Device", 24_564)];

@@ -90,8 +90,8 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_told() {
         for (text, expected) in [
-            ("", "tells of no GPU"),
-            ("No devices were found\n", "by \"No devices were found\""),
+            ("", "reports no GPU"),
+            ("No devices were found\n", "in \"No devices were found\""),
             ("Field \"mig.mode.current\" is not a valid field to query.\n", "mig.mode.current"),
             ("[GPU is lost], [GPU is lost], [GPU is lost], [GPU is lost]\n", "[GPU is lost]"),
             (

@@ -164,11 +164,11 @@ mod tests {
     fn a_mistake_in_a_file_names_its_line() {
         let key = Pubkey::new_from_array([40; 32]);
         for (line, expected) in [
-            (",,0.5,", "line 3: it names no machine"),
+            (",,0.5,", "line 3: no machine named"),
             ("0,,0.5,", "line 3: slot 0 is in the file twice"),
             (&format!(",{key},0.5,"), "line 3: slot 0 is in the file twice"),
             (&format!("1,{key},0.5,"), "line 3: its node_key is in slot 0, not in 1"),
-            (",key,0.5,", "line 3: its node_key is none"),
+            (",key,0.5,", "line 3: invalid node_key"),
             (&format!(",{},0.5,", Pubkey::default()), "line 3: none of your machines"),
             ("1,,0,", "line 3: "),
             ("1,,x,", "line 3: invalid amount \"x\""),

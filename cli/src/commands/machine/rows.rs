@@ -176,8 +176,8 @@ mod tests {
         for (text, expected) in [
             ("name,count\na,1\nb,x", "line 3: count: \"x\" is not a whole number: give digits only"),
             ("name,count\r\na,1\r\n\r\nb,256", "line 4: count: \"256\" is too large: give a smaller number"),
-            ("name,count\na,1\nb", "line 3: it has 1 fields, and the head 2"),
-            ("name,count\na,1,\n", "line 2: it has 3 fields, and the head 2"),
+            ("name,count\na,1\nb", "line 3: it has 1 fields, the head 2"),
+            ("name,count\na,1,\n", "line 2: it has 3 fields, the head 2"),
             ("name;count\na;1", "line 2: unknown field `name;count`"),
             ("name,count,size\na,1,2", "line 2: unknown field `size`"),
             ("name\na", "line 2: missing field `count`"),
@@ -198,7 +198,7 @@ mod tests {
             ("name,count\n,\n", FileFormat::Csv),
         ] {
             let error = parse::<Pair>(text, format).unwrap_err();
-            assert!(error.starts_with("it names no machine: add a"), "{text:?}: {error}");
+            assert!(error.starts_with("no machine named: add a"), "{text:?}: {error}");
         }
         let dir = tempfile::tempdir().unwrap();
         for name in ["empty.toml", "empty.csv"] {
