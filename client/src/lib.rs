@@ -8,6 +8,7 @@
 pub mod account;
 pub mod address;
 pub mod board;
+pub mod clock;
 pub mod error;
 pub mod event;
 #[cfg(feature = "rpc")]
@@ -18,6 +19,8 @@ pub mod history;
 pub mod http;
 pub mod instruction;
 pub mod invariants;
+#[cfg(feature = "rpc")]
+pub mod keypair;
 pub mod listing;
 pub mod market;
 pub mod meter;

@@ -175,7 +175,6 @@ pub struct Context {
 
 /// Proves receipts with one RPC node and one archive.
 pub struct Prover<'a> {
-    rpc: &'a RpcClient,
     fetch: Fetch<'a>,
     archive: ArchiveClient,
 }
@@ -183,7 +182,7 @@ pub struct Prover<'a> {
 impl<'a> Prover<'a> {
     /// A prover that reads accounts at the commitment of the RPC client.
     pub fn new(rpc: &'a RpcClient, archive: ArchiveClient) -> Self {
-        Prover { rpc, fetch: Fetch::new(rpc), archive }
+        Prover { fetch: Fetch::new(rpc), archive }
     }
 
     /// Proves `receipt`, or the receipt that the archive has for the id. Each step is noted in `steps`; after an error
@@ -223,7 +222,7 @@ impl<'a> Prover<'a> {
 
     async fn cluster(&self, signed: &SignedReceipt, steps: &mut Steps) -> Result<(), ProveError> {
         steps.begin("cluster");
-        let genesis = self.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
+        let genesis = self.fetch.genesis_hash().await?;
         if signed.receipt.cluster != cluster(&genesis) {
             return Err(ProveError::OtherCluster);
         }

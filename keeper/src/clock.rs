@@ -1,34 +1,33 @@
-//! The cluster's time, between two readings of its clock.
+//! Estimates the cluster's time between two readings of its clock.
 //!
-//! Rounds begin and end by the cluster's clock, which may be seconds away from this machine's. The clock's
-//! account holds whole seconds of a block that is already past when it is read, so every reading says "at
-//! least this late". The latest such bound of the last minute is taken: never ahead of the cluster, unless
-//! its clock stood still, and seldom more than a second or two behind.
+//! Rounds begin and end by the cluster's clock, which may be seconds away from this host's. The clock's account holds
+//! whole seconds of a past block, so that every reading is a lower bound. The estimate is the latest such bound of the
+//! last minute: never ahead of the cluster unless its clock stood still, and seldom more than two seconds behind.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// Readings older than this are forgotten, so that a cluster slower than this machine is followed.
+/// Readings older than this are forgotten, so that the estimate follows a cluster slower than this host.
 const MEMORY: Duration = Duration::from_secs(60);
 
-/// Estimates the cluster's time.
+/// The cluster's time, estimated.
 #[derive(Debug)]
-pub struct ChainClock {
+pub struct ClusterClock {
     start: Instant,
-    /// When a reading came, and how far ahead of this clock's own start it was: milliseconds.
+    /// When a reading came, and how far it was ahead of the time since `start`, in milliseconds.
     readings: VecDeque<(Duration, i64)>,
 }
 
-impl Default for ChainClock {
+impl Default for ClusterClock {
     fn default() -> Self {
         Self { start: Instant::now(), readings: VecDeque::new() }
     }
 }
 
-impl ChainClock {
-    /// Notes that the cluster's clock stood at `unix_secs` in an answer that has just come.
+impl ClusterClock {
+    /// Notes a reading that has just come.
     pub fn note(&mut self, unix_secs: i64) {
         self.note_at(self.start.elapsed(), unix_secs);
     }
@@ -67,12 +66,12 @@ mod tests {
 
     #[test]
     fn there_is_no_time_before_the_first_reading() {
-        assert_eq!(ChainClock::default().at(secs(1.0)), None);
+        assert_eq!(ClusterClock::default().at(secs(1.0)), None);
     }
 
     #[test]
     fn time_goes_on_between_readings() {
-        let mut clock = ChainClock::default();
+        let mut clock = ClusterClock::default();
         clock.note_at(secs(10.0), 1_000);
         assert_eq!(clock.at(secs(10.0)), Some(1_000_000));
         assert_eq!(clock.at(secs(12.5)), Some(1_002_500));
@@ -80,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_latest_of_several_bounds_counts() {
-        let mut clock = ChainClock::default();
+        let mut clock = ClusterClock::default();
         clock.note_at(secs(10.0), 1_000);
         // The same second, read again and late in it: a weaker bound.
         clock.note_at(secs(10.9), 1_000);
@@ -92,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_jump_ahead_is_seen_at_once() {
-        let mut clock = ChainClock::default();
+        let mut clock = ClusterClock::default();
         clock.note_at(secs(1.0), 1_000);
         clock.note_at(secs(2.0), 5_000);
         assert_eq!(clock.at(secs(2.0)), Some(5_000_000));
@@ -100,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_slow_cluster_is_followed_after_a_minute() {
-        let mut clock = ChainClock::default();
+        let mut clock = ClusterClock::default();
         for second in 0..=120 {
             // Loses half a second in each.
             clock.note_at(secs(f64::from(second)), 1_000 + i64::from(second / 2));
@@ -111,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_last_reading_is_kept_however_old() {
-        let mut clock = ChainClock::default();
+        let mut clock = ClusterClock::default();
         clock.note_at(secs(0.0), 1_000);
         assert_eq!(clock.at(secs(500.0)), Some(1_500_000));
     }

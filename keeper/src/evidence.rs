@@ -1,5 +1,4 @@
-//! Keeps the signed answers behind this keeper's votes, so that it can show any of them later, and so that
-//! a vote survives a restart.
+//! Saves the signed answers behind this keeper's votes, so that they can be shown later and a vote survives a restart.
 //!
 //! `DIR/BOARD/ROUND.pongs` holds the answers of a round in the order of their slots, 256 bytes each (see
 //! [`leasehold_client::probe`]). They are the leaves of the tree whose root the vote carries.
@@ -27,17 +26,17 @@ impl Evidence {
     /// Keeps the answers of the last `rounds` rounds of each board in `folder`, which is created.
     ///
     /// # Errors
-    /// The system's, where the folder can't be written to.
+    /// The system's, if the folder can't be written to.
     pub fn new(folder: PathBuf, rounds: usize) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
-        // Better now than after the first round.
+        // Fail now rather than after the first round.
         let probe = folder.join(format!(".{}", std::process::id()));
         fs::write(&probe, [])?;
         fs::remove_file(&probe)?;
         Ok(Self { folder, rounds: rounds.max(1) })
     }
 
-    /// Writes the answers of a round, whole or not at all, and deletes rounds that are too old.
+    /// Saves the answers of a round, all or none, and deletes rounds that are too old.
     ///
     /// # Errors
     /// The system's.
@@ -61,10 +60,10 @@ impl Evidence {
         Ok(())
     }
 
-    /// The answers of a round that `keeper` gathered; `None` where there are none.
+    /// Loads the answers of a round that `keeper` gathered; `None` if there are none.
     ///
     /// # Errors
-    /// The system's, and `InvalidData` where the file holds anything else than that.
+    /// The system's, and `InvalidData` if the file holds anything else.
     pub fn load(&self, board: &Pubkey, round: u32, keeper: &Pubkey) -> io::Result<Option<ProbeReport>> {
         let bytes = match fs::read(file(&self.folder.join(board.to_string()), round)) {
             Ok(bytes) => bytes,
@@ -83,7 +82,7 @@ impl Evidence {
             let answer = SignedPong::decode(record).map_err(|error| invalid(&error.to_string()))?;
             let challenge = &answer.challenge;
             if (challenge.board, challenge.round, challenge.keeper) != (*board, round, *keeper) {
-                return Err(invalid("it holds an answer to another keeper, board or round"));
+                return Err(invalid("the file holds an answer to another keeper, board or round"));
             }
             report.answers.insert(challenge.slot, answer);
         }
@@ -91,7 +90,7 @@ impl Evidence {
         Ok(Some(report))
     }
 
-    /// Rounds of a board that are kept, in no order.
+    /// Saved rounds of a board, unordered.
     fn rounds_of(&self, board: &Pubkey) -> io::Result<Vec<u32>> {
         let mut rounds = Vec::new();
         for entry in fs::read_dir(self.folder.join(board.to_string()))? {

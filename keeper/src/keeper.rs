@@ -1,4 +1,4 @@
-//! The circle: look, plan, act.
+//! The keeper's loop: poll, plan, act.
 
 mod answers;
 mod work;
@@ -8,7 +8,7 @@ pub use work::Report;
 use std::{
     collections::{HashMap, HashSet},
     fmt, io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -17,6 +17,10 @@ use std::{
 use leasehold_client::{
     probe::SigningKey,
     sender::{AnySigner, Sender},
+};
+use leasehold_daemon::{
+    backoff::Backoffs,
+    metrics::{MetricsError, Page, Server},
 };
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -32,36 +36,35 @@ use tracing::{Instrument, info, warn};
 use crate::{
     evidence::Evidence,
     memory::{Chore, Memory},
-    metrics::{self, Metrics, Outcome},
-    planner::{Advice, Plan, Policy, plan},
+    metrics::{Metrics, Outcome},
+    planner::{Advice, Plan, Policy, plan, shared_chores},
     prober::Prober,
     settings::Settings,
     snapshot::{ReadError, Reader, Snapshot},
     tasks::Tools,
-    troubles::{Troubles, pause},
 };
 use work::Work;
 
-/// Shortest time between two looks.
-const BREATH: Duration = Duration::from_millis(250);
-/// Looks in each round at least.
-const LOOKS: u32 = 20;
-/// How long a keeper that stops waits for its last transactions.
-const FAREWELL: Duration = Duration::from_secs(30);
-/// The longest that a keeper which runs once probes.
+/// Shortest time between two polls.
+const MIN_PAUSE: Duration = Duration::from_millis(250);
+/// Polls in each round at least.
+const POLLS_PER_ROUND: u32 = 20;
+/// How long a keeper that stops waits for the transactions under way.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time for probing with `--once`.
 const PROBE_ONCE: Duration = Duration::from_secs(60);
 
-/// Why a keeper does not run. What goes wrong while it runs is logged and tried again.
+/// Why a keeper does not run. Failures while it runs are logged and retried.
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("{key} is the market's authority: give the keeper a key of its own with --keypair")]
     MarketAuthority { key: Pubkey },
-    #[error("cannot keep evidence in {folder} ({source}): check --evidence and who may write there")]
+    #[error("cannot save evidence in {folder} ({source}): check --evidence and who may write there")]
     Evidence { folder: PathBuf, source: io::Error },
-    #[error("cannot serve metrics on {address} ({source}): choose another --metrics")]
-    Metrics { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     #[error("{failed} of {steps} steps failed: see the log")]
     Steps { failed: usize, steps: usize },
 }
@@ -76,27 +79,27 @@ pub struct Keeper {
     tools: Tools,
     evidence: Option<Evidence>,
     metrics: Arc<Metrics>,
-    listener: Option<TcpListener>,
+    metrics_server: Option<Server>,
     reports: Option<mpsc::UnboundedSender<Report>>,
-    troubles: Troubles<Trouble>,
+    failures: Backoffs<Operation>,
+    /// Advice that was logged.
     advised: HashSet<Advice>,
-    /// Seats at the last look, by board.
+    /// Seats at the last poll, by board.
     seats: HashMap<Pubkey, u8>,
 }
 
-/// What can go wrong again and again.
+/// An operation that may fail repeatedly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Trouble {
-    Look,
+enum Operation {
+    Poll,
     Evidence,
-    /// Of a board's machines.
-    Hearing(Pubkey),
+    /// Probing a board.
+    Probe(Pubkey),
     Chore(Chore),
 }
 
 impl Keeper {
-    /// A keeper with its own keypair. Opens the folder for evidence and the port for metrics, and asks the
-    /// RPC node nothing yet.
+    /// A keeper with its own keypair. Opens the evidence folder and the port for metrics; sends no RPC request yet.
     ///
     /// # Errors
     /// [`KeeperError::Evidence`] and [`KeeperError::Metrics`].
@@ -106,9 +109,9 @@ impl Keeper {
             Evidence::new(evidence.folder.clone(), evidence.rounds)
                 .map_err(|source| KeeperError::Evidence { folder: evidence.folder, source })
         });
-        let listener = settings
-            .metrics
-            .map(|address| listen(address).map_err(|source| KeeperError::Metrics { address, source }));
+        let (metrics, page) = (Arc::<Metrics>::default(), Page::default());
+        page.add(metrics.clone());
+        let metrics_server = settings.metrics.map(|address| Server::bind(address, page)).transpose()?;
         let prober = Prober::new(SigningKey::from_bytes(keypair.secret_bytes()), settings.prober);
         let signer: Arc<AnySigner> = Arc::new(keypair);
         let sender = Sender::with_options(Arc::clone(&rpc), signer, settings.sender);
@@ -126,10 +129,10 @@ impl Keeper {
             memory: Memory::default(),
             tools: Tools { me, sender, prober },
             evidence: evidence.transpose()?,
-            metrics: Arc::default(),
-            listener: listener.transpose()?,
+            metrics,
+            metrics_server,
             reports: None,
-            troubles: Troubles::default(),
+            failures: Backoffs::default(),
             advised: HashSet::new(),
             seats: HashMap::new(),
         })
@@ -140,47 +143,47 @@ impl Keeper {
         self.me
     }
 
-    /// Where metrics are served, if they are.
+    /// Address of the metrics; `None` if they are not served.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
-        self.listener.as_ref().and_then(|listener| listener.local_addr().ok())
+        self.metrics_server.as_ref().map(Server::local_addr)
     }
 
-    /// What the keeper counts. It goes on counting while the keeper runs.
+    /// What the keeper counts.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Every step from now on, as it ends. The last call counts.
+    /// Receives every step from now on as it ends. A later call ends the channel of an earlier one.
     pub fn reports(&mut self) -> mpsc::UnboundedReceiver<Report> {
         let (reports, receiver) = mpsc::unbounded_channel();
         self.reports = Some(reports);
         receiver
     }
 
-    /// Works until `shutdown` is there, then waits for the transactions under way.
+    /// Runs until `shutdown` is ready, then waits for the transactions under way.
     ///
     /// # Errors
-    /// [`KeeperError::Read`] where the first answer of the RPC node says that there is no such market, and
+    /// [`KeeperError::Read`] if the first answer of the RPC node says that there is no such market, and
     /// [`KeeperError::MarketAuthority`].
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), KeeperError> {
         let span = tracing::info_span!("keeper", key = %Short(self.me));
-        self.go_round(shutdown).instrument(span).await
+        self.run_loop(shutdown).instrument(span).await
     }
 
-    /// Looks, plans and acts once, without waiting for anybody's turn.
+    /// Polls, plans and acts once, without waiting for its turn.
     ///
     /// # Errors
-    /// As [`Keeper::run`], and where the chain can't be read or a step failed.
+    /// Those of [`Keeper::run`], and if the chain can't be read or a step failed.
     pub async fn once(mut self) -> Result<(), KeeperError> {
-        // Answers that are not kept would be lost with this process.
+        // Answers that are not saved would be lost with this process.
         self.policy.probe = self.evidence.is_some();
         self.policy.probe_for = PROBE_ONCE;
         self.policy.turn = Duration::ZERO;
         let span = tracing::info_span!("keeper", key = %Short(self.me));
-        self.go_once().instrument(span).await
+        self.run_once().instrument(span).await
     }
 
-    async fn go_once(&mut self) -> Result<(), KeeperError> {
+    async fn run_once(&mut self) -> Result<(), KeeperError> {
         let snapshot = self.reader.read().await?;
         let plan = self.plan(&snapshot).await?;
         let mut work = Work::default();
@@ -193,33 +196,33 @@ impl Keeper {
         if failed > 0 { Err(KeeperError::Steps { failed, steps }) } else { Ok(()) }
     }
 
-    async fn go_round(&mut self, shutdown: impl Future<Output = ()>) -> Result<(), KeeperError> {
+    async fn run_loop(&mut self, shutdown: impl Future<Output = ()>) -> Result<(), KeeperError> {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut work = Work::default();
         let _metrics = self.serve_metrics();
         let mut known = false;
         loop {
-            let look = tokio::select! {
+            let polled = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                look = self.reader.read() => look,
+                polled = self.reader.read() => polled,
             };
-            let wait = match look {
+            let wait = match polled {
                 Ok(snapshot) => {
                     known = true;
-                    self.troubles.clear(&Trouble::Look);
+                    self.failures.reset(&Operation::Poll);
                     let plan = self.plan(&snapshot).await?;
                     let wait = self.wait(&snapshot, &plan);
                     self.begin(plan.actions, &mut work);
                     wait
                 }
-                // A market that was there once is there, whatever a node says that lags behind.
+                // Once the market was read, an RPC node that does not find it lags behind.
                 Err(error @ (ReadError::NoMarket(_) | ReadError::Decode { .. })) if !known => {
                     return Err(error.into());
                 }
                 Err(error) => {
-                    self.metrics.look_failed();
-                    pause(self.troubles.note(Trouble::Look, &error))
+                    self.metrics.poll_failed();
+                    self.failures.fail(Operation::Poll, &error)
                 }
             };
             tokio::select! {
@@ -227,7 +230,7 @@ impl Keeper {
                 () = &mut shutdown => break,
                 Some((id, finished)) = work.next() => {
                     self.end(id, finished, &mut work).await;
-                    // Others may have ended with it.
+                    // Others may have ended as well.
                     while let Some((id, finished)) = work.try_next() {
                         self.end(id, finished, &mut work).await;
                     }
@@ -242,23 +245,23 @@ impl Keeper {
                 self.end(id, finished, &mut work).await;
             }
         };
-        if timeout(FAREWELL, last).await.is_err() {
-            warn!("stopping without word of the last transactions");
+        if timeout(SHUTDOWN_TIMEOUT, last).await.is_err() {
+            warn!("stopping before the last transactions are confirmed");
         }
         Ok(())
     }
 
-    /// Plans from a snapshot, and tells what the operator should know of it.
+    /// Plans from a snapshot and logs advice for the operator.
     async fn plan(&mut self, snapshot: &Snapshot) -> Result<Plan, KeeperError> {
         if snapshot.authority == self.me {
             return Err(KeeperError::MarketAuthority { key: self.me });
         }
-        self.greet(snapshot).await;
-        self.metrics.looked(self.seats.len(), snapshot.lamports, snapshot.now_ms);
-        self.memory.observe(snapshot, &self.policy);
+        self.note_seats(snapshot).await;
+        self.metrics.polled(self.seats.len(), snapshot.lamports, snapshot.now_ms);
+        self.memory.observe(snapshot.now_ms, shared_chores(snapshot, &self.policy));
         let memory = &self.memory;
-        self.troubles.retain(|trouble| match trouble {
-            Trouble::Chore(chore) => memory.knows(chore),
+        self.failures.retain(|operation| match operation {
+            Operation::Chore(chore) => memory.knows(chore),
             _ => true,
         });
         let plan = plan(snapshot, &self.memory, &self.policy);
@@ -271,40 +274,32 @@ impl Keeper {
         Ok(plan)
     }
 
-    /// How long until the next look.
+    /// How long until the next poll.
     fn wait(&self, snapshot: &Snapshot, plan: &Plan) -> Duration {
         let rounds = snapshot
             .boards
             .iter()
             .filter(|board| self.policy.crank || self.seats.contains_key(&board.board.address));
         let shortest = rounds.map(|board| board.header.round_secs).min();
-        let poll = shortest.map_or(self.poll, |secs| self.poll.min(Duration::from_secs(secs.into()) / LOOKS));
+        let poll = shortest
+            .map_or(self.poll, |secs| self.poll.min(Duration::from_secs(secs.into()) / POLLS_PER_ROUND));
         let now_ms = self.reader.now_ms().unwrap_or(snapshot.now_ms);
-        let foreseen =
+        let due =
             plan.wake_ms.map(|wake| Duration::from_millis(wake.saturating_sub(now_ms).max(0).unsigned_abs()));
-        foreseen.map_or(poll, |foreseen| poll.min(foreseen)).max(BREATH)
+        due.map_or(poll, |due| poll.min(due)).max(MIN_PAUSE)
     }
 
     /// Serves metrics until the returned set is dropped.
     fn serve_metrics(&mut self) -> JoinSet<()> {
         let mut server = JoinSet::new();
-        match self.listener.take().map(tokio::net::TcpListener::from_std) {
-            Some(Ok(listener)) => drop(server.spawn(metrics::serve(listener, Arc::clone(&self.metrics)))),
-            Some(Err(error)) => warn!("no metrics are served: {error}"),
-            None => {}
+        if let Some(metrics) = self.metrics_server.take() {
+            server.spawn(metrics.run());
         }
         server
     }
 }
 
-/// The metrics' port, for the runtime to take over.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// The first characters of an address, which tell keepers of one process apart.
+/// The first characters of an address, to tell keepers of one process apart.
 struct Short(Pubkey);
 
 impl fmt::Display for Short {

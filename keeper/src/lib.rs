@@ -1,10 +1,8 @@
-//! Attests to the uptime of a market's machines: probes them, votes on each round, closes rounds and
-//! settles leases.
+//! The keeper: probes a market's machines, votes on their uptime, closes rounds and settles leases.
 //!
-//! A [`Keeper`] goes round in a circle: it reads the chain ([`snapshot`]), decides what to do
-//! ([`planner`], a pure function of what it sees and [remembers](memory)) and does it ([`tasks`]), while
-//! probes of the running round go on beside. Whatever goes wrong on one machine, board or question to the
-//! RPC node is logged and tried again; nothing stops it but its operator.
+//! A [`Keeper`] is a loop: it reads the chain ([`snapshot`]), plans ([`planner`], a pure function of the snapshot and its
+//! [memory]) and executes the plan ([`tasks`]); the prober runs beside. A failure of one machine, board or RPC request
+//! is logged and retried; only the operator stops a keeper.
 
 mod clock;
 mod evidence;
@@ -16,9 +14,8 @@ pub mod prober;
 pub mod settings;
 pub mod snapshot;
 pub mod tasks;
-mod troubles;
 
-pub use clock::ChainClock;
+pub use clock::ClusterClock;
 pub use evidence::Evidence;
 pub use keeper::{Keeper, KeeperError, Report};
 pub use metrics::{Metrics, Outcome};

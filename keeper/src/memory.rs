@@ -1,29 +1,24 @@
-//! What the keeper remembers between two looks at the chain.
+//! What the keeper remembers between two polls of the chain.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
+use leasehold_daemon::backoff::pause;
 use solana_pubkey::Pubkey;
 
-use crate::{
-    clock::millis,
-    planner::{Policy, chores_for_all},
-    prober::ProbeReport,
-    snapshot::Snapshot,
-    troubles::pause,
-};
+use crate::{clock::millis, prober::ProbeReport};
 
-/// Where no machine answers, they are believed to be down, and not this keeper's own network, if it has
-/// heard anybody within this time: six hours.
+/// If no machine answers a round, the keeper votes them down only if it had an answer within this time; else its own
+/// network may have failed. Six hours.
 const HEARING_MS: i64 = 6 * 3_600_000;
-/// Rounds of answers that are kept in memory: the one that runs and the one that is voted on.
+/// Rounds whose answers are kept in memory: the one that runs and the one that is voted on.
 const ROUNDS: usize = 2;
-/// Failures older than this say nothing any more: ten minutes.
+/// Failures older than this are forgotten: ten minutes.
 const STALE_MS: i64 = 600_000;
 
-/// One thing to do, by what it is done to. Nothing is done twice at the same time.
+/// Identifies a step by what it works on. No two steps of one chore run at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Chore {
     TakeSeat {
@@ -37,7 +32,7 @@ pub enum Chore {
         board: Pubkey,
         round: u32,
     },
-    /// `next_round` is the first round not closed before.
+    /// `next_round` is the first round that was not closed.
     CloseRound {
         board: Pubkey,
         next_round: u32,
@@ -55,7 +50,7 @@ pub enum Chore {
 #[derive(Clone, Debug)]
 pub struct Answers {
     pub report: ProbeReport,
-    /// Not set where nobody answered and the likelier cause is this keeper's own network.
+    /// False if no machine answered and the likelier cause is this keeper's own network.
     pub fit: bool,
 }
 
@@ -64,7 +59,7 @@ pub struct Answers {
 pub struct Memory {
     /// By board and round.
     answers: HashMap<Pubkey, BTreeMap<u32, Arc<Answers>>>,
-    /// What everybody may do: since when it was to be done, in milliseconds of the cluster's time.
+    /// Chores that any keeper may do: since when they have been possible, in milliseconds of the cluster's time.
     since: HashMap<Chore, i64>,
     under_way: HashSet<Chore>,
     pauses: HashMap<Chore, Pause>,
@@ -80,11 +75,11 @@ struct Pause {
 }
 
 impl Memory {
-    /// Notes what has become possible, and forgets what is past. To be called with every snapshot before
-    /// planning.
-    pub fn observe(&mut self, snapshot: &Snapshot, policy: &Policy) {
-        let now = snapshot.now_ms;
-        let chores: HashSet<_> = chores_for_all(snapshot, policy).collect();
+    /// Notes the chores that any keeper may do now (the planner's `shared_chores`) and forgets those of
+    /// the past. Call it with every snapshot before planning.
+    pub fn observe(&mut self, now_ms: i64, chores: impl IntoIterator<Item = Chore>) {
+        let now = now_ms;
+        let chores: HashSet<_> = chores.into_iter().collect();
         self.since.retain(|chore, _| chores.contains(chore));
         for chore in chores {
             self.since.entry(chore).or_insert(now);
@@ -92,12 +87,12 @@ impl Memory {
         self.pauses.retain(|_, pause| now.saturating_sub(pause.until_ms) < STALE_MS);
     }
 
-    /// Since when somebody should have done this.
+    /// Since when the chore has been possible.
     pub fn since(&self, chore: &Chore) -> Option<i64> {
         self.since.get(chore).copied()
     }
 
-    /// Until when not to try this, and with it whether it is being done now.
+    /// Why the chore must wait; `None` if it may begin.
     pub fn held_back(&self, chore: &Chore, now_ms: i64) -> Option<Held> {
         if self.under_way.contains(chore) {
             return Some(Held::UnderWay);
@@ -106,29 +101,29 @@ impl Memory {
         (until_ms > now_ms).then_some(Held::Until(until_ms))
     }
 
-    /// Whether a chore is under way or was lately.
+    /// True if a chore is under way or ended lately.
     pub fn knows(&self, chore: &Chore) -> bool {
         self.under_way.contains(chore) || self.pauses.contains_key(chore)
     }
 
-    /// Whether any chore of that sort is being done.
+    /// True if any chore of a kind is under way.
     pub fn is_under_way(&self, sort: impl Fn(&Chore) -> bool) -> bool {
         self.under_way.iter().any(sort)
     }
 
-    /// Notes that a chore is begun.
+    /// Notes that a chore has begun.
     pub fn begin(&mut self, chore: Chore) {
         self.under_way.insert(chore);
     }
 
-    /// Notes that a chore was ended well, by this keeper or by another. The next look may still show the
-    /// chain as it was before, so it is not done again at once.
+    /// Notes that a chore is done, by this keeper or another. It is not repeated at once, since the next poll may still
+    /// show the chain as it was before.
     pub fn end(&mut self, chore: &Chore, now_ms: i64) {
         self.under_way.remove(chore);
         self.pauses.insert(*chore, Pause { failures: 0, until_ms: now_ms.saturating_add(millis(pause(2))) });
     }
 
-    /// Notes that a chore failed, and returns how many times in a row it did.
+    /// Notes that a chore failed. Returns how many times in a row.
     pub fn fail(&mut self, chore: &Chore, now_ms: i64) -> u32 {
         self.under_way.remove(chore);
         let failures = self.pauses.get(chore).map_or(0, |pause| pause.failures).saturating_add(1);
@@ -137,8 +132,8 @@ impl Memory {
         failures
     }
 
-    /// Keeps the answers of a round, and returns them. A keeper that heard nobody, and hasn't for long,
-    /// doesn't vote on them: that would call every machine down where unknown is the truth.
+    /// Stores and returns the answers of a round. They are not fit for a vote if no machine answered for
+    /// hours: the vote would call every machine down, and the truth is unknown.
     pub fn keep(&mut self, board: Pubkey, report: ProbeReport, now_ms: i64) -> Arc<Answers> {
         if !report.answers.is_empty() {
             self.heard_ms = self.heard_ms.max(Some(now_ms));
@@ -159,7 +154,7 @@ impl Memory {
     }
 }
 
-/// Why something is not done now.
+/// Why a chore must wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     UnderWay,

@@ -1,5 +1,5 @@
-//! Decides what to do: a pure function of what the keeper sees and remembers. It knows the program's rules
-//! of rounds and leases, so that a plan made from a true picture is not refused.
+//! Plans the next steps: a pure function of snapshot and memory. The conditions of voting and closing are the program's
+//! own, by [`leasehold_client::rounds`], so that a plan from an up-to-date snapshot is not refused.
 
 mod action;
 mod advice;
@@ -18,12 +18,12 @@ use crate::{
 };
 use rounds::{can_close, due_leases};
 
-/// What the operator wants of the keeper.
+/// What the operator wants the keeper to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Take a vacant seat of every board that has one.
     pub take_seat: bool,
-    /// For that, open the keeper's account and bond stake out of the wallet, where they are missing.
+    /// For a seat, open the keeper's account and bond stake from the wallet if they are missing.
     pub bond: bool,
     /// Close rounds and settle leases also where the keeper has no seat.
     pub crank: bool,
@@ -31,10 +31,10 @@ pub struct Policy {
     pub probe: bool,
     /// Claim a seat's fees as soon as they are that many payment units.
     pub claim_fees: Option<u64>,
-    /// What everybody may do is left for this long to the keeper whose turn it is, then to the next, and so
-    /// on. Shorter on boards with short rounds.
+    /// How long each keeper waits for the one before it to do what any keeper may do. Shorter on boards with short
+    /// rounds.
     pub turn: Duration,
-    /// The longest that a round is probed; by default for as long as it lasts.
+    /// Longest time for probing a round; by default until the round ends.
     pub probe_for: Duration,
 }
 
@@ -52,11 +52,11 @@ impl Default for Policy {
     }
 }
 
-/// What to do now, when to look again at the latest, and what to tell the operator.
+/// Steps to begin now, when to plan again at the latest, and advice for the operator.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub actions: Vec<Action>,
-    /// Milliseconds of the cluster's time; `None` where nothing is foreseen.
+    /// Milliseconds of the cluster's time; `None` if nothing is due.
     pub wake_ms: Option<i64>,
     pub advice: Vec<Advice>,
 }
@@ -72,8 +72,8 @@ pub fn plan(snapshot: &Snapshot, memory: &Memory, policy: &Policy) -> Plan {
     planner.plan
 }
 
-/// What anybody may do now on the boards that this keeper works on.
-pub fn chores_for_all(snapshot: &Snapshot, policy: &Policy) -> impl Iterator<Item = Chore> {
+/// Chores that any keeper may do now, on the boards that this keeper works on.
+pub fn shared_chores(snapshot: &Snapshot, policy: &Policy) -> impl Iterator<Item = Chore> {
     let works = |board: &&BoardSnapshot| policy.crank || board.seat_of(&snapshot.me).is_some();
     let now = snapshot.now_ms.div_euclid(1_000);
     snapshot.boards.iter().filter(works).flat_map(move |board| {
@@ -106,8 +106,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Does what everybody may do once it is this keeper's turn: turns go round the seats, beginning with
-    /// another one for every `number`, and those without a seat come last.
+    /// Plans a step that any keeper may do, once it is this keeper's turn. Turns go round the seats, beginning with
+    /// another seat for each `number`; keepers without a seat come last.
     fn propose_in_turn(&mut self, action: Action, board: &BoardSnapshot, seat: Option<u8>, number: u32) {
         let header = &board.header;
         let seats = header.taken_seats();
@@ -138,7 +138,7 @@ impl Planner<'_> {
         }
     }
 
-    /// As [`Planner::wake`], in Unix seconds.
+    /// Like [`Planner::wake`], in Unix seconds.
     fn wake_at(&mut self, secs: i64) {
         self.wake(secs.saturating_mul(1_000));
     }

@@ -1,11 +1,10 @@
-//! Probes the machines of a board: sends every one of them a challenge and keeps the signed answers.
+//! Probes the machines of a board: sends each a challenge and collects the signed answers.
 //!
-//! [`Prober::probe_round`] is one round of one board: starts spread at random over a window, a bound on
-//! how many challenges are open, retries with a growing timeout, a deadline. It opens one socket for
-//! each address family and tells answers apart by the hash of their challenge, so that thousands of
-//! machines cost two file descriptors, and an answer that comes after the round finds a closed port.
-//! Nothing that a machine sends ends the round: what isn't a valid answer of that machine to that
-//! challenge, from the address that was asked, is counted and dropped.
+//! [`Prober::probe_round`] is one round of one board: first attempts at random times in a window, a limit of open
+//! challenges, retries with growing timeouts, a deadline. It opens one socket for each address family and tells answers
+//! apart by the hash of their challenge, so that thousands of machines take two file descriptors, and answers after the
+//! round find a closed port. Nothing that a machine sends ends the round: a datagram that is not a valid answer of that
+//! machine to that challenge, from the address that was probed, is counted and dropped.
 
 mod challenges;
 mod endpoint;
@@ -21,7 +20,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The board and the round that are probed.
+/// The board and round to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoundContext {
     pub program: Pubkey,
@@ -31,34 +30,34 @@ pub struct RoundContext {
     pub round: u32,
 }
 
-/// A machine to probe, as its slot has it.
+/// A machine to probe, from its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     pub slot: u32,
     pub generation: u16,
-    /// ed25519 key that has to sign the answer.
+    /// Ed25519 key that must sign the answer.
     pub node_key: Pubkey,
     /// Where the challenge goes. A mapped IPv4 address is taken as IPv4.
     pub endpoint: SocketAddr,
 }
 
-/// When challenges are sent, counted from the call.
+/// When challenges are sent, relative to the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeTiming {
     /// First attempts are spread at random over this time.
     pub window: Duration,
-    /// Challenges sent to a machine that doesn't answer, at least one. All are the same, so that any
-    /// answer counts, to whichever of them.
+    /// Attempts for a machine that does not answer, at least one. All send the same challenge, so that an answer to any
+    /// counts.
     pub attempts: u32,
-    /// How long to wait for an answer to the first attempt; for each later one twice as long.
+    /// Timeout of the first attempt; each later one has twice as long.
     pub attempt_timeout: Duration,
-    /// The call ends no later than this, with the answers it has.
+    /// The call returns no later than this, with the answers so far.
     pub deadline: Duration,
 }
 
 impl ProbeTiming {
-    /// Three attempts within `available`: first attempts in its first half, and timeouts as long as the
-    /// other half allows, but no longer than 2 s, 4 s and 8 s.
+    /// Three attempts within `available`: first attempts in its first half, timeouts as long as the other half allows,
+    /// 2 s, 4 s and 8 s at most.
     pub fn within(available: Duration) -> Self {
         let window = available / 2;
         Self {
@@ -71,13 +70,13 @@ impl ProbeTiming {
     }
 }
 
-/// What a prober may do.
+/// Limits of a prober.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProberConfig {
-    /// Challenges under way at one time, per board.
+    /// Challenges under way at a time, for each board.
     pub max_in_flight: usize,
-    /// Whether endpoints in private, loopback and other networks that aren't the Internet are probed.
-    /// For test networks. Elsewhere a supplier could have every keeper send packets into its own network.
+    /// Probe private, loopback and other non-public addresses too. For test networks: elsewhere a supplier could make
+    /// every keeper send packets into the keeper's own network.
     pub allow_private: bool,
 }
 
@@ -87,7 +86,7 @@ impl Default for ProberConfig {
     }
 }
 
-/// Why a round could not be probed. Machines are never the reason.
+/// Why a round could not be probed; never because of a machine.
 #[derive(Debug, thiserror::Error)]
 pub enum ProberError {
     #[error(
@@ -98,11 +97,11 @@ pub enum ProberError {
     SameSlot(u32),
     #[error("cannot sign challenges: {0}")]
     Sign(#[from] ProbeError),
-    #[error("a task of the prober ended early: {0}")]
+    #[error("a task of the prober was aborted: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
 
-/// Probes boards on behalf of one keeper. Rounds of several boards may be probed at the same time.
+/// Probes boards for one keeper, several at a time.
 #[derive(Clone, Debug)]
 pub struct Prober {
     keeper: SigningKey,
@@ -115,12 +114,12 @@ impl Prober {
         Self { keeper, config }
     }
 
-    /// Probes `targets` and returns their answers, when all have answered or have been given up, or at
-    /// the deadline. Dropping the future ends everything it began.
+    /// Probes `targets` and returns their answers, once each has answered or used up its attempts, or at the deadline.
+    /// Dropping the future stops everything.
     ///
     /// # Errors
-    /// [`ProberError`]. A keeper that gets one has no answers and should not vote on the round: no vote
-    /// counts as unknown, an empty bitmap says that every machine is down.
+    /// [`ProberError`]. The keeper must not vote on the round then: without votes the verdict is unknown, while an empty
+    /// bitmap says that every machine is down.
     pub async fn probe_round(
         &self,
         context: &RoundContext,

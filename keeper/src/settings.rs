@@ -1,22 +1,21 @@
-//! What the operator can set: flags, each with an environment variable, checked before anything runs.
+//! Flags, each with an environment variable; checked before anything runs.
 
 use std::{
-    collections::BTreeSet,
-    fs, io,
-    net::SocketAddr,
-    ops::RangeInclusive,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
+    collections::BTreeSet, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration,
 };
 
 use clap::Parser;
 use leasehold_client::{
     address,
+    keypair::KeypairError,
     sender::{Price, SenderOptions},
 };
-use solana_keypair::{Keypair, read_keypair};
+use leasehold_daemon::{
+    logging::{self, FilterError},
+    metrics::{MetricsError, check_loopback},
+    secrets::read_keypair,
+};
+use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -30,55 +29,54 @@ use crate::prober::ProberConfig;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "leasehold-keeper", version)]
 pub struct Args {
-    /// JSON-RPC of a node of the cluster.
+    /// URL of an RPC node.
     #[arg(long, value_name = "URL", env = "LEASEHOLD_KEEPER_RPC", default_value = "http://127.0.0.1:8899")]
     pub rpc: String,
-    /// The keeper's own keypair, as solana-keygen writes it. Never that of a market's authority.
+    /// The keeper's own keypair file, as solana-keygen writes it; never that of a market's authority.
     #[arg(long, value_name = "FILE", env = "LEASEHOLD_KEEPER_KEYPAIR")]
     pub keypair: Option<PathBuf>,
     /// The market, by number or by address.
     #[arg(long, value_name = "NUMBER|ADDRESS", env = "LEASEHOLD_KEEPER_MARKET")]
     pub market: Option<String>,
-    /// Look at these boards only; may be given several times [default: all]
+    /// Work on this board only; may be given several times [default: all]
     #[arg(long = "board", value_name = "NUMBER", env = "LEASEHOLD_KEEPER_BOARDS", value_delimiter = ',')]
     pub boards: Vec<String>,
     /// Take a vacant seat of every board that has one.
     #[arg(long, env = "LEASEHOLD_KEEPER_TAKE_SEAT")]
     pub take_seat: bool,
-    /// With --take-seat: open the keeper's account and bond what a seat takes out of the wallet's
-    /// associated token account.
+    /// With --take-seat: open the keeper's account and bond stake from the wallet's associated token account.
     #[arg(long, env = "LEASEHOLD_KEEPER_BOND")]
     pub bond: bool,
-    /// Close rounds and settle leases also on boards where the keeper has no seat.
+    /// Close rounds and settle leases on boards where the keeper has no seat, too.
     #[arg(long, env = "LEASEHOLD_KEEPER_CRANK")]
     pub crank: bool,
-    /// Claim a seat's fees as soon as they are that many base units of the payment mint [default: never]
+    /// Claim a seat's fees once they reach this many base units of the payment mint [default: never]
     #[arg(long, value_name = "AMOUNT", env = "LEASEHOLD_KEEPER_CLAIM_FEES")]
     pub claim_fees: Option<String>,
-    /// Keep the signed answers behind the votes in this folder, so that they can be shown later and a
-    /// vote survives a restart [default: in memory, until they are voted on]
+    /// Save the signed answers behind the votes in this folder, so that they can be shown later and a vote survives a
+    /// restart [default: in memory, until they are voted on]
     #[arg(long, value_name = "FOLDER", env = "LEASEHOLD_KEEPER_EVIDENCE")]
     pub evidence: Option<PathBuf>,
-    /// Rounds of each board whose answers are kept there.
+    /// Rounds of each board whose answers are kept in --evidence.
     #[arg(long, value_name = "N", env = "LEASEHOLD_KEEPER_EVIDENCE_ROUNDS", default_value = "144")]
     pub evidence_rounds: String,
-    /// Probe endpoints in private and loopback networks too: for test networks.
+    /// Probe machines with private and loopback addresses too: for test networks.
     #[arg(long, env = "LEASEHOLD_KEEPER_ALLOW_PRIVATE")]
     pub allow_private: bool,
-    /// Challenges under way at a time, per board.
+    /// Challenges under way at a time, for each board.
     #[arg(long, value_name = "N", env = "LEASEHOLD_KEEPER_MAX_IN_FLIGHT", default_value = "2048")]
     pub max_in_flight: String,
-    /// Longest time between two looks at the chain, in seconds; short rounds are looked at more often.
+    /// Longest time between two polls of the chain, in seconds; boards with short rounds are polled more often.
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_KEEPER_POLL", default_value = "5")]
     pub poll: String,
-    /// The most to pay for a compute unit, in micro-lamports: what others paid lately, up to this.
+    /// Highest price of a compute unit, in micro-lamports; the keeper pays what others paid lately, up to this.
     #[arg(long, value_name = "MICROLAMPORTS", env = "LEASEHOLD_KEEPER_PRIORITY_FEE", default_value = "0")]
     pub priority_fee: String,
     /// Loopback address on which Prometheus finds /metrics [default: none]
     #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_KEEPER_METRICS")]
     pub metrics: Option<String>,
-    /// Look, plan and act once, and exit: with 1 where a step failed. To vote, a keeper run like this needs
-    /// --evidence, and to be run both during a round and after it.
+    /// Poll, plan and act once, then exit; with 1 if a step failed. To vote, run it with --evidence both during a round
+    /// and after it.
     #[arg(long, env = "LEASEHOLD_KEEPER_ONCE")]
     pub once: bool,
     /// What to log: error, warn, info, debug or trace, or a filter such as leasehold_keeper=debug.
@@ -86,33 +84,34 @@ pub struct Args {
     pub log: String,
 }
 
-/// What a [`Keeper`](crate::Keeper) goes by.
+/// Settings of a keeper.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Address of the market.
     pub market: Pubkey,
-    /// Boards to look at, by number; `None`: all.
+    /// Numbers of the boards to work on; `None`: all.
     pub boards: Option<BTreeSet<u32>>,
     /// Take a vacant seat of every board that has one.
     pub take_seat: bool,
-    /// For that, open the keeper's account and bond stake out of the wallet.
+    /// For a seat, open the keeper's account and bond stake from the wallet.
     pub bond: bool,
-    /// Close rounds and settle leases also on boards where the keeper has no seat.
+    /// Close rounds and settle leases on boards where the keeper has no seat, too.
     pub crank: bool,
-    /// Claim a seat's fees as soon as they are that many payment units.
+    /// Claim a seat's fees once they reach this many payment units; `None`: never.
     pub claim_fees: Option<u64>,
+    /// `None`: answers are kept in memory.
     pub evidence: Option<EvidenceSettings>,
     pub prober: ProberConfig,
-    /// Longest time between two looks at the chain.
+    /// Longest time between two polls of the chain.
     pub poll: Duration,
     /// How transactions are sent.
     pub sender: SenderOptions,
-    /// Loopback address for metrics.
+    /// Loopback address of the metrics page; `None`: no metrics.
     pub metrics: Option<SocketAddr>,
 }
 
 impl Settings {
-    /// A keeper of that market that votes where it holds a seat.
+    /// A keeper of a market that votes on boards where it holds a seat.
     pub fn new(market: Pubkey) -> Self {
         Self {
             market,
@@ -130,15 +129,15 @@ impl Settings {
     }
 }
 
-/// Where signed answers are kept.
+/// Where signed answers are saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvidenceSettings {
     pub folder: PathBuf,
-    /// Rounds of each board.
+    /// Rounds of each board that are kept.
     pub rounds: usize,
 }
 
-/// All that the command line says, checked.
+/// The checked command line.
 #[derive(Debug)]
 pub struct Config {
     pub settings: Settings,
@@ -147,22 +146,18 @@ pub struct Config {
     pub once: bool,
 }
 
-/// Why the command line is refused.
+/// Why a command line is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error("--keypair is missing: give the file with this keeper's own keypair, as solana-keygen writes it")]
     NoKeypair,
-    #[error("cannot read the keypair {path} ({source}): check --keypair and who may read the file")]
-    KeypairUnreadable { path: PathBuf, source: io::Error },
-    #[error(
-        "{path} is not a keypair: it should hold 64 numbers between brackets, as solana-keygen writes them"
-    )]
-    KeypairMalformed { path: PathBuf },
+    #[error("--keypair: {0}")]
+    Keypair(#[from] KeypairError),
     #[error("--market is missing: give the market's number or address")]
     NoMarket,
     #[error("--market {0} is neither the number nor the address of a market")]
     Market(String),
-    #[error("--rpc {0} is not an address to ask: give one such as https://api.devnet.solana.com")]
+    #[error("--rpc {0} is not an http or https URL: give one such as https://api.devnet.solana.com")]
     Rpc(String),
     #[error("--board {0} is not a board's number: boards are numbered from 0")]
     Board(String),
@@ -172,14 +167,8 @@ pub enum SettingsError {
     Number { flag: &'static str, value: String, wanted: &'static str },
     #[error("--metrics {0} is not an address and a port, such as 127.0.0.1:9464")]
     Metrics(String),
-    #[error(
-        "--metrics {0} can be reached from outside: metrics are served on loopback only, such as 127.0.0.1:9464"
-    )]
-    MetricsPublic(SocketAddr),
-    #[error(
-        "--log {0} is not a filter: give error, warn, info, debug or trace, or one such as leasehold_keeper=debug"
-    )]
-    Log(String),
+    #[error(transparent)]
+    MetricsPublic(#[from] MetricsError),
 }
 
 impl Config {
@@ -190,17 +179,17 @@ impl Config {
     pub fn new(args: &Args) -> Result<Self, SettingsError> {
         let settings = args.settings()?;
         let path = args.keypair.as_deref().ok_or(SettingsError::NoKeypair)?;
-        Ok(Self { settings, rpc: url(&args.rpc)?, keypair: keypair(path)?, once: args.once })
+        Ok(Self { settings, rpc: url(&args.rpc)?, keypair: read_keypair(path)?, once: args.once })
     }
 }
 
 impl Args {
-    /// What to log.
+    /// The log filter.
     ///
     /// # Errors
-    /// [`SettingsError::Log`].
-    pub fn filter(&self) -> Result<EnvFilter, SettingsError> {
-        EnvFilter::try_new(&self.log).map_err(|_| SettingsError::Log(self.log.clone()))
+    /// [`FilterError`].
+    pub fn filter(&self) -> Result<EnvFilter, FilterError> {
+        logging::filter(&self.log)
     }
 
     fn settings(&self) -> Result<Settings, SettingsError> {
@@ -248,7 +237,7 @@ fn number<T: FromStr + PartialOrd>(
 }
 
 fn parse_market(text: &str) -> Result<Pubkey, SettingsError> {
-    // No address is made of digits alone and as short as a number.
+    // No address is as short as a number.
     let by_number = text.parse().map(address::market);
     by_number.or_else(|_| text.parse()).map_err(|_| SettingsError::Market(text.to_owned()))
 }
@@ -261,28 +250,10 @@ fn boards(texts: &[String]) -> Result<Option<BTreeSet<u32>>, SettingsError> {
 
 fn metrics(text: &str) -> Result<SocketAddr, SettingsError> {
     let address: SocketAddr = text.parse().map_err(|_| SettingsError::Metrics(text.to_owned()))?;
-    if address.ip().to_canonical().is_loopback() {
-        Ok(address)
-    } else {
-        Err(SettingsError::MetricsPublic(address))
-    }
+    Ok(check_loopback(address)?)
 }
 
 fn url(text: &str) -> Result<Url, SettingsError> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| SettingsError::Rpc(text.to_owned()))
-}
-
-fn keypair(path: &Path) -> Result<Keypair, SettingsError> {
-    let unreadable = |source| SettingsError::KeypairUnreadable { path: path.to_owned(), source };
-    let text = fs::read(path).map_err(unreadable)?;
-    let keypair = read_keypair(&mut text.as_slice())
-        .map_err(|_| SettingsError::KeypairMalformed { path: path.to_owned() })?;
-    if fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o077 != 0 {
-        tracing::warn!(
-            "others on this host can open {}, which holds a secret key: chmod 600 it",
-            path.display()
-        );
-    }
-    Ok(keypair)
 }

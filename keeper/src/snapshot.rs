@@ -1,4 +1,4 @@
-//! What the keeper knows of the chain when it plans: everything is read in one place, by [`Reader`].
+//! The chain as the keeper plans by it; everything is read by [`Reader`].
 
 mod reader;
 
@@ -19,7 +19,7 @@ use solana_pubkey::Pubkey;
 
 use crate::prober::Target;
 
-/// The chain at one moment, as far as a keeper is concerned with it.
+/// What a keeper reads of the chain, at one time.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Unix time of the cluster in milliseconds, never ahead of it.
@@ -29,18 +29,18 @@ pub struct Snapshot {
     pub market: MarketRef,
     /// Governs the market.
     pub authority: Pubkey,
-    /// Stake units that a seat takes.
+    /// Stake units to bond for a seat.
     pub keeper_bond: u64,
-    /// The keeper's account, if it has one.
+    /// The keeper's account; `None` if it has none.
     pub keeper: Option<Keeper>,
     /// Lamports of the keeper's wallet.
     pub lamports: u64,
     /// Stake units in the wallet's associated token account.
     pub stake: u64,
-    /// Boards that the market has had.
+    /// Number of the market's next board.
     pub next_board: u32,
     pub boards: Vec<BoardSnapshot>,
-    /// Boards that were asked for by number and don't exist.
+    /// Numbers of boards that were asked for and don't exist.
     pub missing: Vec<u32>,
 }
 
@@ -49,7 +49,7 @@ pub struct Snapshot {
 pub struct BoardSnapshot {
     pub board: BoardRef,
     pub header: Box<Board>,
-    /// Its slots, where the keeper works on the board and they could be read.
+    /// Its slots; `None` if the keeper does not work on the board or they could not be read.
     pub fleet: Option<Arc<Fleet>>,
 }
 
@@ -65,20 +65,19 @@ impl BoardSnapshot {
     }
 }
 
-/// What matters of a board's slots: whom to probe and which leases wait to be settled.
+/// A board's machines to probe and leases to settle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fleet {
     /// The round in which the machines below are probed.
     pub round: u32,
     /// Machines that get a verdict in that round.
     pub targets: Arc<[Target]>,
-    /// Leases that are not settled: serial and the round up to which rounds must be closed to settle them for
-    /// good.
+    /// Leases that are not settled: by serial, the first round that need not be closed for the final settlement.
     pub leases: BTreeMap<u32, u32>,
 }
 
 impl Fleet {
-    /// Sorts out a board's slots.
+    /// Reads a board's slots.
     pub fn of(board: &BoardView, round: u32) -> Self {
         let attested = |(_, slot): &(u16, &Slot)| slot.attested_from <= round;
         let target = |(index, slot): (u16, &Slot)| Target {
@@ -87,8 +86,8 @@ impl Fleet {
             node_key: Pubkey::from(slot.node_key),
             endpoint: SocketAddr::new(Ipv6Addr::from(slot.endpoint.ip).into(), slot.endpoint.port()),
         };
-        // A machine carries its lease until that is settled, and all machines of a lease end together. Whether a
-        // lease is paid by use, slots don't say: where it may be, there is no hurry.
+        // A slot names its lease until that is settled, and all machines of a lease end together. Slots don't say whether
+        // a lease is paid by use: if it may be, its last voucher is waited for.
         let mut leases = BTreeMap::new();
         for slot in board.slots.iter().filter(|slot| slot.lease != 0) {
             let may_be_metered = slot.traits.flags & Traits::METERED != 0;
@@ -117,7 +116,7 @@ mod tests {
             slot.traits.flags = flags;
             slot
         };
-        // One cluster has machines of both kinds.
+        // One lease has machines of both kinds.
         let slots = [
             leased(1, 0),
             leased(2, Traits::METERED),

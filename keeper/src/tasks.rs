@@ -1,4 +1,4 @@
-//! How each step is done: one file for each, under the program's name of it.
+//! Executes steps: a file for each, named like the program's instruction.
 
 mod claim_keeper_fees;
 mod close_round;
@@ -23,7 +23,7 @@ use crate::{
     prober::{ProbeReport, Prober},
 };
 
-/// The sorts of steps.
+/// Kinds of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
     TakeSeat,
@@ -44,7 +44,7 @@ impl Task {
         Self::ClaimKeeperFees,
     ];
 
-    /// As the program calls it.
+    /// The name of the program's instruction, or of the probe.
     pub fn name(self) -> &'static str {
         match self {
             Self::TakeSeat => "take_seat",
@@ -57,16 +57,16 @@ impl Task {
     }
 }
 
-/// What became of a step.
+/// How a step ended.
 #[derive(Debug)]
 pub enum End {
-    /// The machines were asked.
+    /// The machines were probed.
     Probed(ProbeReport),
     /// The transaction took effect.
     Sent(Confirmation),
-    /// Somebody else was faster, or the time for it was over: nothing is left to do.
+    /// Another keeper was faster, or the time for it was over: nothing is left to do.
     Overtaken(String),
-    /// It did not work and is tried again, if it still makes sense by then.
+    /// It failed, and is retried if a later plan still has it.
     Failed(String),
 }
 
@@ -76,12 +76,12 @@ pub struct Finished {
     pub chore: Chore,
     pub task: Task,
     pub board: BoardRef,
-    /// What was done, as a line for the log.
+    /// Line for the log.
     pub text: String,
     pub end: End,
 }
 
-/// What steps are done with.
+/// What steps share.
 #[derive(Clone)]
 pub struct Tools {
     pub me: Pubkey,
@@ -94,11 +94,11 @@ struct Step {
     task: Task,
     text: String,
     instructions: Vec<Instruction>,
-    /// Refusals that say that there is nothing left to do.
+    /// Codes of errors that mean that nothing is left to do.
     overtaken: Vec<u32>,
 }
 
-/// Does a step. Dropping the future leaves a transaction to its fate, and ends a round of probes.
+/// Executes a step. Dropping the future aborts a round of probes; a transaction that was sent may still take effect.
 pub async fn run(action: Action, tools: Tools) -> Finished {
     let (chore, board) = (action.chore(), *action.board());
     let step = match action {
@@ -131,7 +131,7 @@ fn codes(errors: impl IntoIterator<Item = LeaseholdError>) -> Vec<u32> {
     errors.into_iter().map(u32::from).collect()
 }
 
-/// The account that an instruction works on was closed.
+/// Code of the error for an account that was closed.
 fn gone() -> u32 {
     ErrorCode::AccountNotInitialized.into()
 }

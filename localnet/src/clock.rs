@@ -1,8 +1,8 @@
-//! The network's clock: makes a block at every slot and keeps the chain's time equal to the wall clock's.
+//! The network's clock: produces a block every Solana slot and keeps the chain's time equal to the wall clock.
 //!
-//! Surfpool's own clock adds the nominal slot time at each block. It falls behind the wall clock by what
-//! the blocks really take, seconds within minutes on a busy machine, and catches up in a burst. Rounds are
-//! counted by the clock, so here every block gets the time at which it is made.
+//! Surfpool's own clock adds the nominal slot time at each block. On a busy machine it falls seconds behind the wall
+//! clock within minutes, and catches up in a burst. Rounds depend on the clock, so here every block gets the time at
+//! which it is produced.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use surfpool_types::SimnetCommand;
 
 use crate::{network::NetworkError, surfnet::spawn};
 
-/// Asks for a block at every slot, one at a time.
+/// Requests a block every Solana slot, one at a time.
 pub(crate) struct Ticker {
     ahead_ms: Arc<AtomicU64>,
     stop: Sender<()>,
@@ -41,19 +41,19 @@ impl Ticker {
         Ok(Self { ahead_ms, stop, thread: Some(thread) })
     }
 
-    /// Sets the chain's time further ahead of the wall clock, from the next block on.
+    /// Moves the chain's time further ahead of the wall clock, from the next block on.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.ahead_ms.fetch_add(by, Ordering::Relaxed);
     }
 
     pub fn stop(&mut self) {
-        // An error says that the thread has ended already.
+        // An error means that the thread has ended already.
         let _ = self.stop.send(());
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::warn!("the local network's clock had broken down");
+            tracing::warn!("the local network's clock thread panicked");
         }
     }
 }
@@ -71,39 +71,39 @@ fn tick(
         let wall_ms = u64::try_from(wall_ms).unwrap_or(u64::MAX);
         let due = locker.with_svm_writer(move |machine| {
             let slot = machine.get_latest_absolute_slot();
-            if last.asked_at == Some(slot) {
+            if last.requested_at == Some(slot) {
                 return None;
             }
             Some((slot, machine.updated_at))
         });
-        // The block asked for last is still to come: the machine is busy.
+        // The requested block has not come yet: the machine is busy.
         let Some((slot, chain_ms)) = due else {
             continue;
         };
         ahead_ms.fetch_add(last.travelled(chain_ms), Ordering::Relaxed);
         let time_ms = wall_ms.saturating_add(ahead_ms.load(Ordering::Relaxed)).max(chain_ms);
-        // The machine adds a slot's time when it makes the block.
+        // The machine adds a slot's time when it produces the block.
         locker.with_svm_writer(move |machine| machine.updated_at = time_ms.saturating_sub(slot_ms));
-        last = Last { asked_at: Some(slot), made_ms: time_ms };
+        last = Last { requested_at: Some(slot), made_ms: time_ms };
         if commands.send(SimnetCommand::SlotForward(None)).is_err() {
             return;
         }
     }
 }
 
-/// The block asked for last.
+/// The block requested last.
 #[derive(Clone, Copy, Default)]
 struct Last {
-    /// The slot in which it was asked for.
-    asked_at: Option<u64>,
+    /// The Solana slot in which it was requested.
+    requested_at: Option<u64>,
     /// Its time in Unix milliseconds.
     made_ms: u64,
 }
 
 impl Last {
-    /// By how many milliseconds somebody else set the clock forward since (surfpool's `surfnet_timeTravel`).
+    /// Milliseconds by which `surfnet_timeTravel`, an RPC method of surfpool, moved the clock since.
     fn travelled(&self, chain_ms: u64) -> u64 {
-        match self.asked_at {
+        match self.requested_at {
             Some(_) => chain_ms.saturating_sub(self.made_ms),
             None => 0,
         }
@@ -115,9 +115,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_foreign_jump_counts_as_travel() {
+    fn only_time_travel_by_rpc_counts() {
         assert_eq!(Last::default().travelled(5_000), 0);
-        let last = Last { asked_at: Some(7), made_ms: 5_000 };
+        let last = Last { requested_at: Some(7), made_ms: 5_000 };
         assert_eq!(last.travelled(5_000), 0);
         assert_eq!(last.travelled(65_000), 60_000);
     }

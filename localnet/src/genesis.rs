@@ -1,4 +1,4 @@
-//! The first market of a network, made by the same transactions as any other.
+//! The first market of a network, created by the same transactions as any other.
 
 use std::{fs, path::Path};
 
@@ -10,16 +10,16 @@ use leasehold_client::{MarketRef, instruction};
 
 use crate::network::{Network, NetworkError, Program};
 
-/// Seats of a board and the votes that decide, as the protocol has them by default.
+/// Seats of a board, and equal votes that decide: the protocol's defaults.
 const COMMITTEE: (u8, u8) = (13, 9);
 
-/// Shortest notice of a change of parameters that the program allows, in seconds.
+/// Shortest timelock that the program allows, in seconds.
 const TIMELOCK_SECS: u32 = *leasehold::constants::TIMELOCK_SECS.start();
 
 /// One token of the stake mint, in its base units.
 const STAKE: u64 = 1_000_000_000;
 
-/// Classes of hardware, with the weight of a GPU in basis points.
+/// Hardware classes, with the weight of a GPU in basis points.
 const CLASSES: [(&str, u32); 6] = [
     ("RTX 3090", 6_000),
     ("RTX 4090", 10_000),
@@ -29,14 +29,14 @@ const CLASSES: [(&str, u32); 6] = [
     ("B200 192GB", 90_000),
 ];
 
-/// The compiled program that lies beside its source.
+/// The committed compiled program.
 pub fn program() -> Result<Program, NetworkError> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../programs/leasehold/leasehold.so");
     let bytes = fs::read(&path).map_err(NetworkError::Program)?;
     Ok(Program { id: leasehold::ID, bytes })
 }
 
-/// What market to make.
+/// The market to create.
 #[derive(Clone, Debug)]
 pub struct Genesis {
     /// The market's number.
@@ -50,8 +50,7 @@ pub struct Genesis {
 }
 
 impl Genesis {
-    /// Market 1 with one board, the default committee and rounds of `round_secs`, of which keepers may use
-    /// as many again to submit.
+    /// Market 1 with one board, the default committee, rounds of `round_secs`, and the same time to submit.
     pub fn new(round_secs: u32) -> Self {
         let (seats, threshold) = COMMITTEE;
         Self {
@@ -62,7 +61,7 @@ impl Genesis {
         }
     }
 
-    /// With a committee of `seats`, of which `threshold` decide.
+    /// With `seats` seats, of which `threshold` equal votes decide.
     pub fn committee(mut self, seats: u8, threshold: u8) -> Self {
         self.rules.seats = seats;
         self.rules.threshold = threshold;
@@ -70,7 +69,7 @@ impl Genesis {
     }
 }
 
-/// Makes the market and its boards. The network's payer becomes the authority of both.
+/// Creates the market and its boards. The network's payer becomes the market's authority and the boards' creator.
 pub async fn open_market(network: &Network, genesis: Genesis) -> Result<MarketRef, NetworkError> {
     let Genesis { id, rules, params, boards } = genesis;
     let market = MarketRef::new(id, network.payment_mint(), network.stake_mint());

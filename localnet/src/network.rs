@@ -1,12 +1,15 @@
-//! A running network with two mints and somebody who pays.
+//! A running network with two mints and a payer.
 
 use std::{io, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use leasehold_client::sender::{AnySigner, Job, SendError, Sender, SenderOptions};
+use leasehold_client::{
+    clock,
+    sender::{AnySigner, Job, SendError, Sender, SenderOptions},
+};
 use solana_commitment_config::CommitmentConfig;
 use solana_keypair::Keypair;
-use solana_pubkey::{Pubkey, pubkey};
+use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::client_error::Error as RpcError;
 use solana_signer::Signer;
@@ -17,24 +20,20 @@ use crate::{surfnet::Surfnet, tokens};
 /// Decimal places of the payment mint, as USDC has them.
 pub const PAYMENT_DECIMALS: u8 = 6;
 
-/// Decimal places of the stake mint: not the payment mint's, so that amounts are not mistaken.
+/// Decimal places of the stake mint; different from the payment mint, so that mixed-up amounts show.
 pub const STAKE_DECIMALS: u8 = 9;
 
-/// Lamports the payer starts with: half of what surfpool has to give.
+/// Lamports of the payer at the start: half of what surfpool can give.
 const PAYER_LAMPORTS: u64 = 500_000 * 1_000_000_000;
 
-/// The account that holds the chain's clock, and where in it the Unix time is.
-const CLOCK: (Pubkey, std::ops::Range<usize>) =
-    (pubkey!("SysvarC1ock11111111111111111111111111111111"), 32..40);
+/// Time within which a block with the new time must come.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long a block with the new time may take to come.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Transactions on their way at a time when many are sent. The network executes thousands a second, one by
-/// one; what takes time is the wait for the next block.
+/// Transactions in flight at a time. The network executes thousands a second, one by one; most of the time is spent
+/// waiting for the next block.
 pub const IN_FLIGHT: usize = 64;
 
-/// A compiled program and where it lives.
+/// A compiled program and its address.
 #[derive(Clone)]
 pub struct Program {
     /// Its address.
@@ -43,17 +42,17 @@ pub struct Program {
     pub bytes: Vec<u8>,
 }
 
-/// What kind of network to start.
+/// Options of a network.
 pub struct Options {
     /// The JSON-RPC port; `None` takes a free one.
     pub rpc_port: Option<u16>,
     /// The websocket port; `None` takes a free one.
     pub ws_port: Option<u16>,
-    /// Time between two blocks. A blockhash lives for 150 of them.
+    /// Time between two blocks. A blockhash is valid for 150 of them.
     pub slot: Duration,
-    /// The program to start with; the payer may upgrade it.
+    /// The program to load; the payer is its upgrade authority.
     pub program: Option<Program>,
-    /// Who is rich from the start; `None` makes somebody up.
+    /// The payer; `None` generates one.
     pub payer: Option<Keypair>,
 }
 
@@ -63,35 +62,35 @@ impl Default for Options {
     }
 }
 
-/// Why the network does not run.
+/// An error of the local network.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    /// A port can't be opened.
-    #[error("port {port} can't be opened ({reason}): choose another, or 0 for any free one")]
+    /// A port cannot be opened.
+    #[error("cannot open port {port}: {reason}; choose another port, or 0 for any free one")]
     Port {
         /// The port asked for.
         port: u16,
         /// The system's reason.
         reason: io::Error,
     },
-    /// The compiled program can't be read.
-    #[error("the compiled program is not there ({0}): make it with `cargo xtask build`")]
+    /// The compiled program cannot be read.
+    #[error("cannot read the compiled program: {0}; run `cargo xtask build`")]
     Program(io::Error),
     /// The embedded machine did not start.
     #[error("the local network did not start: {0}")]
     Start(String),
-    /// It did not answer or refused to prepare the mints or a wallet.
-    #[error("the local network could not be prepared: {0}")]
+    /// A transaction that creates mints or funds wallets failed.
+    #[error("cannot prepare the local network: {0}")]
     Prepare(SendError),
-    /// A question went unanswered.
+    /// An RPC call failed.
     #[error("the local network does not answer: {0}")]
     Rpc(RpcError),
-    /// The chain's time can't be read or did not move as told.
-    #[error("the local network's clock stands still")]
+    /// The chain's time cannot be read, or did not advance.
+    #[error("the local network's clock does not advance")]
     Clock,
 }
 
-// Not by `#[from]`: that would make the cause a source as well, and have it told twice.
+// Not by `#[from]`: the cause would be a source as well, and printed twice.
 impl From<SendError> for NetworkError {
     fn from(error: SendError) -> Self {
         Self::Prepare(error)
@@ -104,10 +103,10 @@ impl From<RpcError> for NetworkError {
     }
 }
 
-/// What a wallet is to be given.
+/// Lamports and tokens for a wallet.
 #[derive(Clone, Copy, Debug)]
 pub struct Grant {
-    /// Who gets it. Tokens go to the associated token accounts, which are created.
+    /// The wallet. Tokens go to its associated token accounts, which are created.
     pub wallet: Pubkey,
     /// Lamports.
     pub lamports: u64,
@@ -131,7 +130,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Starts a network on loopback, with the program in place, a rich payer and two mints.
+    /// Starts a network on loopback, with the program, a payer and two mints.
     pub async fn start(mut options: Options) -> Result<Self, NetworkError> {
         let payer = Arc::new(options.payer.take().unwrap_or_else(Keypair::new));
         let address = payer.pubkey();
@@ -149,42 +148,42 @@ impl Network {
         Ok(Self { surfnet, rpc_url, ws_url, rpc, sender, payer, faucet, payment_mint, stake_mint })
     }
 
-    /// Where JSON-RPC is answered.
+    /// URL of JSON-RPC.
     pub fn rpc_url(&self) -> &str {
         &self.rpc_url
     }
 
-    /// Where subscriptions are served.
+    /// URL of the websockets.
     pub fn ws_url(&self) -> &str {
         &self.ws_url
     }
 
-    /// A client of this network, at commitment `confirmed`.
+    /// An RPC client of this network, at commitment `confirmed`.
     pub fn rpc(&self) -> &Arc<RpcClient> {
         &self.rpc
     }
 
-    /// Sends transactions that the payer pays for, with [`sender_options`].
+    /// A sender with [`sender_options`]; the payer pays.
     pub fn sender(&self) -> &Sender {
         &self.sender
     }
 
-    /// Who is rich from the start and may upgrade the program.
+    /// The payer, who is also the program's upgrade authority.
     pub fn payer(&self) -> &Arc<Keypair> {
         &self.payer
     }
 
-    /// Who may mint both tokens.
+    /// Mint authority of both tokens.
     pub fn faucet(&self) -> &Arc<Keypair> {
         &self.faucet
     }
 
-    /// The mint leases are paid in: classic SPL, [`PAYMENT_DECIMALS`], no freeze authority.
+    /// The payment mint: classic SPL, [`PAYMENT_DECIMALS`], no freeze authority.
     pub fn payment_mint(&self) -> Pubkey {
         self.payment_mint
     }
 
-    /// The mint stake is bonded in: classic SPL, [`STAKE_DECIMALS`], no freeze authority.
+    /// The stake mint: classic SPL, [`STAKE_DECIMALS`], no freeze authority.
     pub fn stake_mint(&self) -> Pubkey {
         self.stake_mint
     }
@@ -194,8 +193,7 @@ impl Network {
         self.fund_all([grant]).await
     }
 
-    /// Gives many wallets lamports and tokens, a transaction each. All are tried; the first failure is
-    /// returned.
+    /// Gives wallets lamports and tokens, one transaction each. All are sent; the first failure is returned.
     pub async fn fund_all(&self, grants: impl IntoIterator<Item = Grant>) -> Result<(), NetworkError> {
         let mints = [self.payment_mint, self.stake_mint];
         let job = |grant: Grant| {
@@ -210,22 +208,19 @@ impl Network {
 
     /// The chain's time in Unix seconds.
     pub async fn time(&self) -> Result<i64, NetworkError> {
-        let (address, place) = CLOCK;
-        let data = self.rpc.get_account_data(&address).await?;
-        let bytes = data.get(place).and_then(|bytes| bytes.try_into().ok()).ok_or(NetworkError::Clock)?;
-        Ok(i64::from_le_bytes(bytes))
+        let data = self.rpc.get_account_data(&clock::ADDRESS).await?;
+        clock::unix_time(&data).ok_or(NetworkError::Clock)
     }
 
-    /// Sets the chain's time ahead and waits for a block with the new time, which is returned in Unix
-    /// seconds. Time never goes back.
+    /// Advances the chain's time and waits for a block with the new time. Returns that time in Unix seconds.
     pub async fn advance(&self, by: Duration) -> Result<i64, NetworkError> {
         let seconds = i64::try_from(by.as_secs()).map_err(|_| NetworkError::Clock)?;
-        let aim = self.time().await?.saturating_add(seconds);
+        let target = self.time().await?.saturating_add(seconds);
         self.surfnet.ticker.advance(by);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline {
             let time = self.time().await?;
-            if time >= aim {
+            if time >= target {
                 return Ok(time);
             }
             sleep(Duration::from_millis(10)).await;
@@ -234,7 +229,7 @@ impl Network {
     }
 }
 
-/// What suits a network whose blocks come many times a second.
+/// Options of a sender for a network with many blocks a second.
 pub fn sender_options() -> SenderOptions {
     SenderOptions {
         poll: Duration::from_millis(50),
@@ -244,15 +239,15 @@ pub fn sender_options() -> SenderOptions {
     }
 }
 
-/// Makes the payment mint and the stake mint. Their addresses are the same on every local network, so that
-/// what is written down for one holds for the next; who knows their keys can do nothing with the mints.
+/// Creates the payment mint and the stake mint. Their addresses are the same on every local network; their keypairs are
+/// public, but of no use after the creation.
 async fn create_mints(sender: &Sender, authority: &Pubkey) -> Result<[Pubkey; 2], NetworkError> {
     let rent = sender.rpc().get_minimum_balance_for_rent_exemption(tokens::MINT_BYTES).await?;
     let [payment, stake] = [1, 2].map(|byte| Keypair::new_from_array([byte; 32]));
     let mut instructions = Vec::new();
     for (mint, decimals) in [(&payment, PAYMENT_DECIMALS), (&stake, STAKE_DECIMALS)] {
-        let made = tokens::create_mint(&sender.payer(), &mint.pubkey(), authority, decimals, rent)?;
-        instructions.extend(made);
+        let create = tokens::create_mint(&sender.payer(), &mint.pubkey(), authority, decimals, rent)?;
+        instructions.extend(create);
     }
     sender.send(&instructions, &[&payment, &stake]).await?;
     Ok([payment.pubkey(), stake.pubkey()])

@@ -1,4 +1,4 @@
-//! The embedded machine: starts surfpool's threads and ends them.
+//! Starts and stops surfpool's threads.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -25,16 +25,16 @@ use crate::{
     network::{NetworkError, Options, Program},
 };
 
-/// How long the servers get to open and to close their ports.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time within which the servers must open and close their ports.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Surfpool's own clock would tick this often. It is not used (see [`Ticker`]), and its thread never ends.
+/// Interval of surfpool's own clock, which is not used (see [`Ticker`]), but cannot be switched off.
 const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Another process may take a free port between its choice and its use.
+/// Attempts to start, because another process may take a free port between its choice and its use.
 const ATTEMPTS: u32 = 3;
 
-/// The HTTP and the websocket server each tell that they have closed their port.
+/// The HTTP and the websocket server each report that they closed their port.
 const SERVERS: usize = 2;
 
 pub(crate) struct Surfnet {
@@ -55,7 +55,7 @@ impl Surfnet {
             attempts -= 1;
             match Self::try_start(options, payer, lamports) {
                 Err(NetworkError::Start(reason)) if attempts > 0 => {
-                    tracing::debug!("the local network starts once more: {reason}");
+                    tracing::debug!("starting the local network again: {reason}");
                 }
                 end => return end,
             }
@@ -69,7 +69,7 @@ impl Surfnet {
             offline_mode: true,
             remote_rpc_url: None,
             slot_time: u64::try_from(IDLE.as_millis()).unwrap_or(u64::MAX),
-            // `Ticker` asks for every block.
+            // `Ticker` requests every block.
             block_production_mode: BlockProductionMode::Manual,
             airdrop_addresses: vec![payer],
             airdrop_token_amount: lamports,
@@ -80,9 +80,8 @@ impl Surfnet {
         let (machine, events, geyser) = SurfnetSvm::new(SurfnetSvmConfig {
             surfnet_id: simnet.surfnet_id.clone(),
             slot_time: slot_ms,
-            // Profiling runs every instruction once more on a copy of the whole machine, which costs a
-            // hundred milliseconds once some thousand transactions are stored, and every profile keeps
-            // copies of the accounts: a board has more than a megabyte.
+            // Profiling runs every instruction again on a copy of the whole machine, which takes 100 ms once some
+            // thousand transactions are stored, and keeps copies of the accounts: a board has over a megabyte.
             instruction_profiling_enabled: false,
             max_profiles: 1,
             log_bytes_limit: simnet.log_bytes_limit,
@@ -101,17 +100,17 @@ impl Surfnet {
         };
 
         let locker = SurfnetSvmLocker::new(machine);
-        let (commands, orders) = unbounded();
+        let (commands, queue) = unbounded();
         let program = options.program.clone();
         let run = {
             let (locker, commands) = (locker.clone(), commands.clone());
-            move || run(locker, program, payer, config, commands, orders, geyser)
+            move || run(locker, program, payer, config, commands, queue, geyser)
         };
         let machine = spawn("localnet", run)?;
         await_ports(&events, &machine)?;
 
-        let (told, closed) = unbounded();
-        spawn("localnet-events", move || drain(&events, &told))?;
+        let (notify, closed) = unbounded();
+        spawn("localnet-events", move || drain(&events, &notify))?;
         let ticker = Ticker::start(locker, commands.clone(), slot_ms)?;
         Ok(Self { rpc_port, ws_port, ticker, commands, closed, machine: Some(machine) })
     }
@@ -123,10 +122,10 @@ impl Drop for Surfnet {
         if self.commands.send(SimnetCommand::Terminate(None)).is_err() {
             return;
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         for _ in 0..SERVERS {
             if self.closed.recv_deadline(deadline).is_err() {
-                tracing::warn!("a port of the local network is still open");
+                tracing::warn!("the local network did not close its ports in time");
                 return;
             }
         }
@@ -136,14 +135,14 @@ impl Drop for Surfnet {
     }
 }
 
-/// Puts the program in its place and runs the machine until it is told to end.
+/// Loads the program and runs the machine until it is told to stop.
 fn run(
     locker: SurfnetSvmLocker,
     program: Option<Program>,
     authority: Pubkey,
     config: SurfpoolConfig,
     commands: Sender<SimnetCommand>,
-    orders: Receiver<SimnetCommand>,
+    queue: Receiver<SimnetCommand>,
     geyser: Receiver<GeyserEvent>,
 ) -> Result<(), String> {
     // Surfpool blocks the thread it runs on, which only this kind of runtime allows.
@@ -157,9 +156,9 @@ fn run(
             locker
                 .write_program(id, Some(authority), 0, &bytes, &None)
                 .await
-                .map_err(|error| format!("the program was refused: {error}"))?;
+                .map_err(|error| format!("cannot load the program: {error}"))?;
         }
-        start_local_surfnet_runloop(locker, config, commands, orders, geyser)
+        start_local_surfnet_runloop(locker, config, commands, queue, geyser)
             .await
             .map_err(|error| error.to_string())
     })
@@ -169,7 +168,7 @@ fn await_ports(
     events: &Receiver<SimnetEvent>,
     machine: &JoinHandle<Result<(), String>>,
 ) -> Result<(), NetworkError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline && !machine.is_finished() {
         match events.recv_timeout(Duration::from_millis(20)) {
             Ok(SimnetEvent::CoreStarted(_)) => return Ok(()),
@@ -178,27 +177,27 @@ fn await_ports(
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    Err(NetworkError::Start("its ports did not open; another process may have taken them".to_owned()))
+    Err(NetworkError::Start("its ports did not open; another process may use them".to_owned()))
 }
 
-/// Empties the machine's event queue, which would block some of its threads when full.
+/// Empties the machine's event queue; a full queue would block its threads.
 fn drain(events: &Receiver<SimnetEvent>, closed: &Sender<()>) {
     for event in events {
         match event {
             SimnetEvent::Shutdown => {
-                // An error says that nobody waits for it.
+                // An error means that nobody waits for it.
                 let _ = closed.send(());
             }
-            SimnetEvent::Aborted(reason) => tracing::error!("the local network broke down: {reason}"),
+            SimnetEvent::Aborted(reason) => tracing::error!("the local network aborted: {reason}"),
             SimnetEvent::ErrorLog(_, message) => tracing::debug!("local network: {message}"),
             _ => {}
         }
     }
 }
 
-/// The ports asked for, if they are free, or two free ones.
+/// The requested ports, or free ones.
 fn ports(options: &Options) -> Result<(u16, u16), NetworkError> {
-    // Both are held until both are known, so that they differ.
+    // Both stay bound until both are known, so that they differ.
     let rpc = bind(options.rpc_port)?;
     let ws = bind(options.ws_port)?;
     let port = |listener: &TcpListener| {

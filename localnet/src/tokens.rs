@@ -1,4 +1,4 @@
-//! The instructions that make mints and fill wallets: those of the token program, nothing of ours.
+//! Instructions of the token program that create mints and fund wallets.
 
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
@@ -13,7 +13,7 @@ use crate::network::{Grant, NetworkError};
 /// Serialized length of a classic SPL mint.
 pub(crate) const MINT_BYTES: usize = 82;
 
-/// Makes `mint`, which must sign, with `authority` as the one who may mint, and nobody who may freeze.
+/// Creates `mint`, which must sign, with `authority` as mint authority and no freeze authority.
 pub(crate) fn create_mint(
     payer: &Pubkey,
     mint: &Pubkey,
@@ -29,7 +29,7 @@ pub(crate) fn create_mint(
     ])
 }
 
-/// Pays a wallet lamports out of the payer's and newly minted tokens into its associated accounts.
+/// Transfers lamports of the payer to a wallet and mints tokens into its associated accounts.
 pub(crate) fn grant(
     grant: &Grant,
     payer: &Pubkey,

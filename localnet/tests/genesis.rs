@@ -1,4 +1,4 @@
-//! The first market is made by the program's own instructions.
+//! The first market, created by the program's own instructions.
 
 use leasehold_client::instruction;
 use leasehold_localnet::{Genesis, Network, Options, open_market, program};
@@ -22,7 +22,7 @@ async fn a_market_and_its_board_are_opened() {
         assert_eq!(vault.token_amount.amount, "0");
     }
 
-    // The program itself answers: what it refuses, it refuses by its own number.
+    // The real program answers, with an error code of its own.
     let sender = network.sender();
     let again = instruction::create_board(&market.board(0), sender.payer());
     let error = sender.send(&[again], &[]).await.expect_err("the board exists");

@@ -1,5 +1,4 @@
-//! `deploy` on a running network: it creates what is missing, changes what differs once its time has come, and does
-//! nothing where nothing is to be done.
+//! `deploy` on a running network: it creates what is missing, proposes and applies changes, and otherwise does nothing.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -34,7 +33,7 @@ impl World {
         world
     }
 
-    /// Makes somebody up who has 10 SOL, and a keypair file.
+    /// A new wallet with 10 SOL, and its keypair file.
     async fn wallet(&self, name: &str) -> Pubkey {
         self.wallet_with(name, 10_000_000_000).await
     }
@@ -55,7 +54,7 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// The example on this network's mints, with two boards, a timelock of a minute and a change.
+    /// Writes the example with this network's mints, market 5, a timelock of a minute, and `change`.
     fn file(&self, change: impl FnOnce(&mut toml::Table)) {
         let mut file: toml::Table = toml::from_str(EXAMPLE).expect("the example");
         file.insert("id".to_owned(), toml::Value::Integer(5));
@@ -85,7 +84,7 @@ impl World {
         self.deploy_as("wallet", flags).await.unwrap_or_else(|failure| panic!("{failure}"))
     }
 
-    /// Everything that a deployment can touch: the market, boards and the wallet, whose fees would show.
+    /// All accounts that a deployment can change: the market, its boards, and the wallet that pays fees.
     async fn accounts(&self) -> Vec<Option<(u64, Vec<u8>)>> {
         let market = address::market(MARKET);
         let boards = (0..4).map(|index| address::board(&market, index));
@@ -104,12 +103,12 @@ impl World {
         market.expect("the market").account.params.fee_bps
     }
 
-    /// Deploys twice: the second time nothing may be sent.
-    async fn settles(&self, expected: &[(&str, State)]) {
-        self.settles_as("wallet", expected).await;
+    /// Deploys twice; neither run may send anything.
+    async fn deploys_nothing(&self, expected: &[(&str, State)]) {
+        self.deploys_nothing_as("wallet", expected).await;
     }
 
-    async fn settles_as(&self, wallet: &str, expected: &[(&str, State)]) {
+    async fn deploys_nothing_as(&self, wallet: &str, expected: &[(&str, State)]) {
         for _ in 0..2 {
             let before = self.accounts().await;
             let report = self.deploy_as(wallet, &[]).await.unwrap_or_else(|failure| panic!("{failure}"));
@@ -137,7 +136,7 @@ const PARAMS: (&str, State) = ("parameters", State::Unchanged);
 const BOARDS: (&str, State) = ("boards", State::Unchanged);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_market_is_created_once_and_changed_when_its_time_has_come() {
+async fn deploy_creates_a_market_once_and_changes_it_after_the_timelock() {
     let world = World::new(Some(program().expect("the program"))).await;
     world.file(|_| ());
 
@@ -158,7 +157,7 @@ async fn a_market_is_created_once_and_changed_when_its_time_has_come() {
     let first = world.deploy(&[]).await;
     assert_eq!(states(&first), created);
     assert_eq!(first.outcome.transactions.len(), 3);
-    world.settles(&[PROGRAM, MARKET_FOUND, PARAMS, BOARDS]).await;
+    world.deploys_nothing(&[PROGRAM, MARKET_FOUND, PARAMS, BOARDS]).await;
 
     // Another fee and a third board.
     world.file(|file| {
@@ -175,9 +174,9 @@ async fn a_market_is_created_once_and_changed_when_its_time_has_come() {
     );
     assert_eq!(world.accounts().await, before);
     assert_eq!(states(&world.deploy(&[]).await), proposed);
-    world.settles(&[PROGRAM, MARKET_FOUND, ("parameters", State::Waiting), BOARDS]).await;
+    world.deploys_nothing(&[PROGRAM, MARKET_FOUND, ("parameters", State::Waiting), BOARDS]).await;
 
-    // Another fee again, before the first is in force.
+    // Another fee, before the first one is applied.
     world.file(|file| {
         set_fee(310)(file);
         file.insert("boards".to_owned(), toml::Value::Integer(3));
@@ -187,7 +186,7 @@ async fn a_market_is_created_once_and_changed_when_its_time_has_come() {
     assert!(replaced.to_string().contains("instead of what was announced"), "{replaced}");
     assert_eq!(world.fee().await, 250);
     world.network.advance(Duration::from_secs(61)).await.expect("a minute later");
-    // Anybody may apply what the authority has announced, who knows it for the authority.
+    // Anybody who names the authority may apply the proposed parameters.
     world.wallet("somebody").await;
     let refused = world.deploy_as("somebody", &[]).await.expect_err("a refusal");
     assert_eq!((refused.code(), world.fee().await == 310), (3, false), "{refused}");
@@ -195,14 +194,14 @@ async fn a_market_is_created_once_and_changed_when_its_time_has_come() {
     let applied = world.deploy_as("somebody", &["--authority", &authority]).await.expect("it applies");
     assert_eq!(states(&applied), [PROGRAM, MARKET_FOUND, ("parameters", State::Updated), BOARDS]);
     assert_eq!(world.fee().await, 310);
-    world.settles(&[PROGRAM, MARKET_FOUND, PARAMS, BOARDS]).await;
+    world.deploys_nothing(&[PROGRAM, MARKET_FOUND, PARAMS, BOARDS]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_half_done_is_taken_up_by_the_next_run() {
+async fn deploy_finishes_what_an_earlier_run_left_half_done() {
     let world = World::new(Some(program().expect("the program"))).await;
     world.file(|_| ());
-    // Enough for a market and its vault, and not for a board.
+    // Enough for a market and its vault, but not for a board.
     let rpc = world.network.rpc();
     let mut lamports = 2_000_000;
     for bytes in [8 + Market::INIT_SPACE, 165] {
@@ -214,7 +213,7 @@ async fn what_is_half_done_is_taken_up_by_the_next_run() {
     assert!(failure.code() == 3 && failure.to_string().contains("fund it first"), "{failure}");
     assert_eq!(world.accounts().await, before);
 
-    // What a run leaves that breaks off after its first transaction.
+    // The state after a run that broke off after its first transaction.
     world.file(|file| {
         file.insert("boards".to_owned(), toml::Value::Integer(0));
     });
@@ -225,11 +224,11 @@ async fn what_is_half_done_is_taken_up_by_the_next_run() {
     let rest = world.deploy_as("poor", &[]).await.expect("it goes on");
     let created = [("board 0", State::Created), ("board 1", State::Created)];
     assert_eq!(states(&rest), [&[PROGRAM, MARKET_FOUND, PARAMS], &created[..]].concat());
-    world.settles_as("poor", &[PROGRAM, MARKET_FOUND, PARAMS, BOARDS]).await;
+    world.deploys_nothing_as("poor", &[PROGRAM, MARKET_FOUND, PARAMS, BOARDS]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_not_become_as_the_file_has_it_is_refused_and_untouched() {
+async fn deploy_fails_when_the_file_asks_for_what_cannot_change() {
     let world = World::new(Some(program().expect("the program"))).await;
     world.file(|_| ());
     world.deploy(&[]).await;
@@ -258,9 +257,9 @@ async fn what_can_not_become_as_the_file_has_it_is_refused_and_untouched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_code_than_the_committed_is_refused_unless_any_will_do() {
+async fn deploy_fails_when_the_program_is_not_the_committed_one() {
     let mut other = program().expect("the program");
-    // Runs as well, but is not the same.
+    // It works, but differs from the committed program.
     other.bytes.push(1);
     let world = World::new(Some(other)).await;
     world.file(|_| ());

@@ -1,14 +1,15 @@
-//! The configuration file: which machines a node answers for, with which keys, and how it keeps receipts.
+//! The configuration file: machines, their keys, and how receipts are kept.
 
 use crate::machines::{Machine, Serving};
 use crate::receipts::settings::{Section, Settings, SettingsError};
+use leasehold_client::keypair::KeypairError;
 use leasehold_client::probe::{Pubkey, SigningKey};
+use leasehold_daemon::secrets;
+use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use tracing::warn;
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -17,31 +18,31 @@ pub enum ConfigError {
     Read { path: PathBuf, source: io::Error },
     #[error("{path} is not a valid configuration: {source}")]
     Syntax { path: PathBuf, source: Box<toml::de::Error> },
-    #[error("{path}: machine in slot {slot} has no {field}: give it one, or one for all machines at the top")]
+    #[error(
+        "{path}: the machine in slot {slot} has no {field}: add it to the machine, or at the top for all machines"
+    )]
     Missing { path: PathBuf, slot: u32, field: &'static str },
     #[error(
-        "{path}: machine in slot {slot} needs either `keypair` (a file) or `seed` (64 hexadecimal digits)"
+        "{path}: the machine in slot {slot} needs either `keypair` (a file) or `seed` (64 hexadecimal digits)"
     )]
     Key { path: PathBuf, slot: u32 },
     #[error("{path}: round_secs must be at least 1")]
     RoundSecs { path: PathBuf },
-    #[error(
-        "{path} is not a keypair file: it should hold 64 numbers between brackets, as solana-keygen writes them"
-    )]
-    Keypair { path: PathBuf },
-    #[error("{path}: in [chain], `{field}` should be {wanted}")]
-    Chain { path: PathBuf, field: &'static str, wanted: &'static str },
+    #[error(transparent)]
+    Keypair(#[from] KeypairError),
+    #[error("{path}: `rpc` in [chain] is \"{url}\": give a URL such as https://api.devnet.solana.com")]
+    Rpc { path: PathBuf, url: String },
     #[error("{path}: {source}")]
     Receipts { path: PathBuf, source: SettingsError },
-    #[error("{path} has no [receipts]: a proxy needs it, to know where receipts are kept")]
+    #[error("{path} has no [receipts], which --upstream needs: add it, with the database of the receipts")]
     NoReceipts { path: PathBuf },
 }
 
-/// Everything that a configuration file says.
+/// A configuration file, but for its section `[chain]`.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub serving: Serving,
-    /// Set where the node signs receipts.
+    /// Set if the node signs receipts.
     pub receipts: Option<Settings>,
 }
 
@@ -60,12 +61,12 @@ struct File {
     #[serde(default, rename = "machine")]
     machines: Vec<Entry>,
     receipts: Option<Section>,
-    /// Read by [`crate::chain::load`].
+    /// Read by module `chain`.
     #[serde(default, rename = "chain")]
-    _chain: serde::de::IgnoredAny,
+    _chain: IgnoredAny,
 }
 
-/// A machine; what it doesn't say is as at the top of the file.
+/// A machine; fields that are left out are those at the top of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -90,7 +91,7 @@ pub fn load(path: &Path) -> Result<Serving, ConfigError> {
     load_config(path, None).map(|config| config.serving)
 }
 
-/// As [`load`], with the receipts' part. `upstream` overrides the URL of the inference server.
+/// Like [`load`], with the section `[receipts]`. `upstream` overrides the URL of the inference server.
 ///
 /// # Errors
 /// Any [`ConfigError`].
@@ -99,7 +100,7 @@ pub fn load_config(path: &Path, upstream: Option<&str>) -> Result<Config, Config
     let file: File = toml::from_str(&text)
         .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
     if file.machines.iter().any(|entry| entry.seed.is_some()) {
-        warn_if_readable(path);
+        secrets::warn_if_exposed(path);
     }
     let folder = path.parent().unwrap_or(Path::new(""));
     let machines =
@@ -116,7 +117,7 @@ fn machine(path: &Path, folder: &Path, file: &File, entry: &Entry) -> Result<Mac
     let slot = entry.slot;
     let missing = |field| ConfigError::Missing { path: path.to_owned(), slot, field };
     let key = match (&entry.keypair, &entry.seed) {
-        (Some(keypair), None) => read_keypair(&folder.join(keypair))?,
+        (Some(keypair), None) => signing_key(&folder.join(keypair))?,
         (None, Some(seed)) => {
             let mut bytes = [0; 32];
             hex::decode_to_slice(seed, &mut bytes)
@@ -140,40 +141,27 @@ fn machine(path: &Path, folder: &Path, file: &File, entry: &Entry) -> Result<Mac
     })
 }
 
-/// Reads a key as `solana-keygen` writes it: a JSON array of the 64 bytes of secret and public key.
+/// Reads a keypair file.
 ///
 /// # Errors
-/// [`ConfigError::Read`] or [`ConfigError::Keypair`].
-pub fn read_keypair(path: &Path) -> Result<SigningKey, ConfigError> {
-    let invalid = || ConfigError::Keypair { path: path.to_owned() };
-    let bytes: Vec<u8> = serde_json::from_str(&read(path)?).map_err(|_| invalid())?;
-    let bytes: [u8; 64] = bytes.try_into().map_err(|_| invalid())?;
-    let key = SigningKey::from_keypair_bytes(&bytes).map_err(|_| invalid())?;
-    warn_if_readable(path);
-    Ok(key)
+/// [`ConfigError::Keypair`].
+pub(crate) fn signing_key(path: &Path) -> Result<SigningKey, ConfigError> {
+    Ok(SigningKey::from_bytes(secrets::read_keypair(path)?.secret_bytes()))
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
 }
 
-fn warn_if_readable(path: &Path) {
-    if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
-        warn!(path = %path.display(), "others on this host can open this file, which holds secret keys: chmod 600 it");
-    }
-}
-
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pubkey>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse()
-        .map(Some)
-        .map_err(|_| serde::de::Error::custom(format!("`{text}` is not an address in base58")))
+    parse_address(&String::deserialize(deserializer)?).map(Some)
 }
 
 fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Pubkey>>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
-    let parse = |text: String| {
-        text.parse().map_err(|_| serde::de::Error::custom(format!("`{text}` is not an address in base58")))
-    };
-    texts.into_iter().map(parse).collect::<Result<_, _>>().map(Some)
+    texts.iter().map(|text| parse_address(text)).collect::<Result<_, _>>().map(Some)
+}
+
+fn parse_address<E: Error>(text: &str) -> Result<Pubkey, E> {
+    text.parse().map_err(|_| E::custom(format!("`{text}` is not an address in base58")))
 }

@@ -1,24 +1,24 @@
-//! What became of the datagrams that came in.
+//! Counts datagrams by outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What became of a datagram.
+/// Outcome of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Answered,
     /// Not a challenge: wrong length, tag or reserved bytes.
     Malformed,
-    /// For a machine that isn't served here, or with another program, market or generation.
+    /// For a machine that is not in the configuration, or with another program, market or generation.
     UnknownMachine,
     /// For a machine that is paused.
     Paused,
-    /// From a keeper that isn't on the list of those to answer.
+    /// From a keeper that is not on the allow-list.
     KeeperNotAllowed,
-    /// For a round too far from the clock's.
+    /// For a round too far from this host's clock.
     OtherRound,
-    /// More than the source may send.
+    /// Beyond the rate limit of its source.
     RateLimited,
-    /// Not signed by the keeper that it names.
+    /// Without a valid signature of the keeper that it names.
     BadSignature,
     /// Answered, but the answer could not be sent.
     SendFailed,

@@ -1,9 +1,9 @@
-//! Limits how many signatures one source address can make the node verify.
+//! Rate limit: how many signatures the node verifies for one source address.
 //!
-//! A fixed array of token buckets, chosen by a keyed hash of the address: memory is bounded whatever is
-//! sent, nothing is evicted, and nobody who doesn't know the key can pick two addresses that share a
-//! bucket. Each bucket is one number, the time at which it would be full again (the generic cell rate
-//! algorithm of ITU-T I.371), so that admitting a datagram is one compare-and-swap.
+//! A fixed array of token buckets, chosen by a keyed hash of the address: memory is bounded, nothing is evicted, and
+//! nobody without the key can pick two addresses that share a bucket. Each bucket is one number, the time at which it
+//! would be full again (the generic cell rate algorithm of ITU-T I.371), so that admitting a datagram is one
+//! compare-and-swap.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -44,7 +44,7 @@ impl Limiter {
         self.interval.store((SECOND / u64::from(rate.get())).max(1), Relaxed);
     }
 
-    /// Takes a token of the source's bucket, if there is one.
+    /// Takes a token from the source's bucket. Returns false if it is empty.
     pub(crate) fn admit(&self, source: IpAddr, now: Instant) -> bool {
         let now = nanos(now.saturating_duration_since(self.start));
         let interval = self.interval.load(Relaxed);
@@ -60,7 +60,7 @@ impl Limiter {
     fn bucket(&self, source: IpAddr) -> usize {
         let hash = match source.to_canonical() {
             IpAddr::V4(v4) => self.hasher.hash_one(v4.octets()),
-            // Whoever has one IPv6 address commonly has the 2^64 addresses of its network.
+            // Whoever has one IPv6 address usually has the 2^64 addresses of its network.
             IpAddr::V6(v6) => self.hasher.hash_one(&v6.octets()[..8]),
         };
         hash as usize % BUCKETS
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_rate_holds_at_once() {
+    fn a_changed_rate_applies_at_once() {
         let limiter = limiter(1);
         assert_eq!(admitted(&limiter, "192.0.2.1", 100, Duration::ZERO), 2);
         limiter.set_rate(NonZeroU32::new(1000).unwrap());

@@ -1,10 +1,14 @@
-//! The machines that a node answers for.
+//! The machines of a node.
 
-use crate::NodeError;
 use leasehold_client::probe::{Challenge, Pubkey, SigningKey};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use tokio::sync::watch;
 
-/// One machine: its place on a board, and the key it signs with.
+/// Receiving end of the machines, as the configuration has them now.
+pub type MachinesReceiver = watch::Receiver<Arc<Vec<Arc<Machine>>>>;
+
+/// One machine: its place on a board, and its key.
 #[derive(Clone, Debug)]
 pub struct Machine {
     pub program: Pubkey,
@@ -14,22 +18,27 @@ pub struct Machine {
     pub slot: u32,
     /// Generation of the slot when the machine was listed.
     pub generation: u16,
-    /// Length of the board's rounds in seconds. Where it is known, challenges for a round further than
-    /// one from this host's clock are ignored.
+    /// Length of the board's rounds in seconds. If it is set, challenges for a round more than one away from this
+    /// host's clock are ignored.
     pub round_secs: Option<u32>,
     /// The machine's `node_key`.
     pub key: SigningKey,
 }
 
 impl Machine {
-    /// Whether the challenge is for this machine and not for another program's, market's or tenant's.
-    fn is_meant(&self, challenge: &Challenge) -> bool {
+    /// Board and slot; `None` if no board can have the slot.
+    pub fn place(&self) -> Option<(Pubkey, u16)> {
+        Some((self.board, u16::try_from(self.slot).ok()?))
+    }
+
+    /// True if the challenge is for this machine: same program, market and generation.
+    fn is_addressed_by(&self, challenge: &Challenge) -> bool {
         self.program == challenge.program
             && self.market == challenge.market
             && self.generation == challenge.generation
     }
 
-    /// Whether the challenge's round is the one at `unix_time` (seconds), or next to it.
+    /// True if the challenge's round is the one at `unix_time` (seconds), or next to it.
     pub(crate) fn is_current(&self, challenge: &Challenge, unix_time: u64) -> bool {
         match self.round_secs {
             Some(secs) if secs > 0 => u64::from(challenge.round).abs_diff(unix_time / u64::from(secs)) <= 1,
@@ -38,11 +47,11 @@ impl Machine {
     }
 }
 
-/// What a node serves: given when it starts, and again whenever that changes.
+/// What a node answers for. It can be replaced while the node runs.
 #[derive(Clone, Debug, Default)]
 pub struct Serving {
     pub machines: Vec<Machine>,
-    /// The keepers that are answered; `None` answers any keeper.
+    /// Allow-list of keepers; `None` answers any keeper.
     pub keepers: Option<Vec<Pubkey>>,
 }
 
@@ -51,12 +60,12 @@ pub struct Serving {
 pub(crate) struct Fleet {
     machines: HashMap<(Pubkey, u32), Machine>,
     keepers: Option<HashSet<Pubkey>>,
-    /// Machines that are not to answer for now. Kept when the machines are replaced, so that a reload
-    /// of the configuration doesn't end somebody's maintenance.
+    /// Machines under maintenance, which don't answer. Kept when the machines are replaced, so that a reload of the
+    /// configuration doesn't end a maintenance.
     paused: HashSet<(Pubkey, u32)>,
 }
 
-/// Why there is no machine to answer.
+/// Why no machine answers.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Absent {
     Unknown,
@@ -64,20 +73,28 @@ pub(crate) enum Absent {
     Keeper,
 }
 
+/// Two machines have the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("slot {slot} of board {board} is given twice: remove one of the two machines")]
+pub struct SameMachine {
+    pub board: Pubkey,
+    pub slot: u32,
+}
+
 impl Fleet {
-    pub(crate) fn add(&mut self, machines: Vec<Machine>) -> Result<(), NodeError> {
+    pub(crate) fn add(&mut self, machines: Vec<Machine>) -> Result<(), SameMachine> {
         let mut fresh = HashMap::with_capacity(machines.len());
         for machine in machines {
             let place = (machine.board, machine.slot);
             if self.machines.contains_key(&place) || fresh.insert(place, machine).is_some() {
-                return Err(NodeError::SameMachine { board: place.0, slot: place.1 });
+                return Err(SameMachine { board: place.0, slot: place.1 });
             }
         }
         self.machines.extend(fresh);
         Ok(())
     }
 
-    pub(crate) fn replace(&mut self, serving: Serving) -> Result<(), NodeError> {
+    pub(crate) fn replace(&mut self, serving: Serving) -> Result<(), SameMachine> {
         let mut fresh = Fleet::default();
         fresh.add(serving.machines)?;
         fresh.keepers = serving.keepers.map(|keepers| keepers.into_iter().collect());
@@ -87,7 +104,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Returns whether there is such a machine.
+    /// Returns false if there is no such machine.
     pub(crate) fn set_paused(&mut self, place: (Pubkey, u32), paused: bool) -> bool {
         let exists = self.machines.contains_key(&place);
         if exists && paused {
@@ -98,10 +115,10 @@ impl Fleet {
         exists
     }
 
-    /// The machine that the challenge is for, if this keeper is to get an answer from it.
+    /// The machine that the challenge addresses, if it answers this keeper.
     pub(crate) fn find(&self, challenge: &Challenge) -> Result<&Machine, Absent> {
         let place = (challenge.board, challenge.slot);
-        let machine = self.machines.get(&place).filter(|machine| machine.is_meant(challenge));
+        let machine = self.machines.get(&place).filter(|machine| machine.is_addressed_by(challenge));
         let machine = machine.ok_or(Absent::Unknown)?;
         if self.paused.contains(&place) {
             return Err(Absent::Paused);

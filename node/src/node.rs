@@ -1,39 +1,39 @@
-//! Sockets, tasks and the switches of a running node.
+//! A running node: sockets, tasks and maintenance switches.
 
 use crate::counters::Outcome;
-use crate::machines::{Machine, Serving};
-use crate::metrics;
+use crate::machines::{Machine, SameMachine, Serving};
 use crate::responder::Responder;
 use leasehold_client::probe::{CHALLENGE_LEN, Pubkey};
+use leasehold_daemon::metrics::{Kind, MetricsError, Page, Server, write_head, write_metric};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::warn;
 
-/// UDP port that a node listens on unless told otherwise.
+/// Default UDP port.
 pub const DEFAULT_PORT: u16 = 8470;
 
-/// Room for some 5,000 challenges that arrive at once. The kernel grants what its limit allows.
+/// Size of the receive buffer in bytes: some 5,000 challenges. The kernel may grant less.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// How a node starts.
+/// Settings of a node.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
-    /// Addresses to listen on; port 0 takes a free one. `[::]` takes IPv4 too, unless an IPv4 address
-    /// with the same port is listed beside it.
+    /// UDP addresses to listen on; port 0 takes a free one. `[::]` takes IPv4 too, unless an IPv4 address with the same
+    /// port is listed as well.
     pub listen: Vec<SocketAddr>,
     pub serving: Serving,
-    /// Challenges per second that are verified for one source address, twice that at once. `None`: 1,000
-    /// and two for each machine served.
+    /// Rate limit: challenges per second that are verified for one source address, twice that in a burst. `None`: 1,000
+    /// and two for each machine.
     pub rate: Option<NonZeroU32>,
-    /// Where Prometheus finds `/metrics`: a loopback address.
+    /// Loopback address of the metrics page; `None`: no metrics.
     pub metrics: Option<SocketAddr>,
 }
 
@@ -48,30 +48,29 @@ impl Default for NodeConfig {
     }
 }
 
-/// Why a node does not start, or does not take a change.
+/// Why a node does not start, or refuses a change.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    #[error("give at least one address to listen on")]
+    #[error("there is no address to listen on: give at least one with --listen")]
     NoAddress,
     #[error("cannot listen on UDP {address} ({source}): choose another address or port")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("cannot serve metrics on {address} ({source}): choose another address or port")]
-    Metrics { address: SocketAddr, source: io::Error },
-    #[error("metrics are for this host only: give a loopback address, not {0}")]
-    MetricsNotLoopback(SocketAddr),
-    #[error("slot {slot} of board {board} is given twice: remove one of the two machines")]
-    SameMachine { board: Pubkey, slot: u32 },
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    #[error(transparent)]
+    SameMachine(#[from] SameMachine),
 }
 
-/// A running node. Dropping it stops it at once; [`Node::shutdown`] lets it finish what it is at.
+/// A running node. Dropping it stops it at once; [`Node::shutdown`] finishes the answers under way.
 #[derive(Debug)]
 pub struct Node {
     responder: Arc<Responder>,
     addresses: Vec<SocketAddr>,
     metrics: Option<SocketAddr>,
-    more_metrics: Arc<metrics::More>,
+    page: Page,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    metrics_server: JoinSet<()>,
 }
 
 impl Node {
@@ -84,7 +83,7 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut addresses = Vec::new();
-        // Verifying takes longer than receiving, so one socket keeps several cores busy.
+        // Verifying takes longer than receiving: several tasks of one socket keep several cores busy.
         let tasks_per_socket = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
         for &address in &config.listen {
             let opened = open(address, &config.listen).and_then(|socket| Ok((socket.local_addr()?, socket)));
@@ -98,18 +97,18 @@ impl Node {
         if addresses.is_empty() {
             return Err(NodeError::NoAddress);
         }
-        let (mut metrics, more_metrics) = (None, Arc::<metrics::More>::default());
-        if let Some(address) = config.metrics {
-            if !address.ip().to_canonical().is_loopback() {
-                return Err(NodeError::MetricsNotLoopback(address));
+        let (page, mut metrics_server) = (Page::default(), JoinSet::new());
+        page.add(Arc::new(NodeMetrics(responder.clone())));
+        let metrics = match config.metrics {
+            Some(address) => {
+                let server = Server::bind(address, page.clone())?;
+                let local = server.local_addr();
+                metrics_server.spawn(server.run());
+                Some(local)
             }
-            let bound =
-                TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
-            let (local, listener) = bound.map_err(|source| NodeError::Metrics { address, source })?;
-            tasks.spawn(metrics::serve(listener, responder.clone(), more_metrics.clone(), stopped));
-            metrics = Some(local);
-        }
-        Ok(Self { responder, addresses, metrics, more_metrics, stop, tasks })
+            None => None,
+        };
+        Ok(Self { responder, addresses, metrics, page, stop, tasks, metrics_server })
     }
 
     /// The first address that the node listens on.
@@ -122,57 +121,58 @@ impl Node {
         &self.addresses
     }
 
-    /// Where the metrics are served, if they are.
+    /// Address of the metrics page; `None` if there is none.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics
     }
 
-    /// Serves what others count as well, as Prometheus text.
+    /// Adds a part to the metrics page, as Prometheus text.
     pub fn add_metrics(&self, text: Arc<dyn Display + Send + Sync>) {
-        self.more_metrics.add(text);
+        self.page.add(text);
     }
 
-    /// Replaces everything that is served. Machines that stay keep their pause.
+    /// Replaces machines and allow-list. Machines that stay keep their pause.
     ///
     /// # Errors
-    /// [`NodeError::SameMachine`]; what was served before stays.
+    /// [`NodeError::SameMachine`]; nothing changes then.
     pub fn set_serving(&self, serving: Serving) -> Result<(), NodeError> {
-        self.responder.replace(serving)
+        Ok(self.responder.replace(serving)?)
     }
 
-    /// Serves these machines as well.
+    /// Adds machines.
     ///
     /// # Errors
     /// [`NodeError::SameMachine`]; none of them is added then.
     pub fn add_machines(&self, machines: Vec<Machine>) -> Result<(), NodeError> {
-        self.responder.add(machines)
+        Ok(self.responder.add(machines)?)
     }
 
-    /// Maintenance switch: the machine answers no more until [`Node::resume_machine`]. Returns whether
-    /// there is such a machine.
+    /// Starts maintenance: the machine does not answer until [`Node::resume_machine`]. Returns false if there is no such
+    /// machine.
     pub fn pause_machine(&self, board: &Pubkey, slot: u32) -> bool {
         self.responder.set_paused(board, slot, true)
     }
 
-    /// Ends a pause. Returns whether there is such a machine.
+    /// Ends maintenance. Returns false if there is no such machine.
     pub fn resume_machine(&self, board: &Pubkey, slot: u32) -> bool {
         self.responder.set_paused(board, slot, false)
     }
 
-    /// Number of machines served, paused ones included.
+    /// Number of machines, paused ones included.
     pub fn machines(&self) -> usize {
         self.responder.machines().0
     }
 
-    /// Number of datagrams so far that ended like this.
+    /// Number of datagrams so far with this outcome.
     pub fn count(&self, outcome: Outcome) -> u64 {
         self.responder.counters.get(outcome)
     }
 
-    /// Stops listening, after the answers under way.
+    /// Finishes the answers under way, then stops.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
+        self.metrics_server.shutdown().await;
     }
 }
 
@@ -183,7 +183,7 @@ fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<UdpSocket> {
         socket.set_only_v6(own_ipv4 || address.ip() != Ipv6Addr::UNSPECIFIED)?;
     }
     if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
-        warn!(%address, %error, "the receive buffer keeps its size; bursts of challenges may be lost");
+        warn!(%address, %error, "cannot enlarge the receive buffer: bursts of challenges may be lost");
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -191,7 +191,7 @@ fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<UdpSocket> {
 }
 
 async fn answer(socket: Arc<UdpSocket>, responder: Arc<Responder>, mut stop: watch::Receiver<bool>) {
-    // One byte more than a challenge, so that a longer datagram is seen to be longer.
+    // One byte more than a challenge, so that a longer datagram is recognised.
     let mut buffer = [0; CHALLENGE_LEN + 1];
     loop {
         let received = tokio::select! {
@@ -202,8 +202,8 @@ async fn answer(socket: Arc<UdpSocket>, responder: Arc<Responder>, mut stop: wat
         let (length, source) = match received {
             Ok(received) => received,
             Err(error) => {
-                // Nothing a datagram can do makes this permanent; don't spin on it either.
-                warn!(%error, "receiving failed");
+                // No datagram makes this permanent; the pause keeps the loop from spinning.
+                warn!(%error, "receiving a datagram failed");
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             }
@@ -216,5 +216,24 @@ async fn answer(socket: Arc<UdpSocket>, responder: Arc<Responder>, mut stop: wat
             Err(ignored) => ignored,
         };
         responder.counters.count(outcome);
+    }
+}
+
+/// The node's own part of the metrics page.
+struct NodeMetrics(Arc<Responder>);
+
+impl Display for NodeMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (machines, paused) = self.0.machines();
+        let help = "Machines of this node.";
+        write_metric(f, "leasehold_node_machines", Kind::Gauge, help, machines)?;
+        let help = "Machines under maintenance, which do not answer.";
+        write_metric(f, "leasehold_node_machines_paused", Kind::Gauge, help, paused)?;
+        let name = "leasehold_node_datagrams_total";
+        write_head(f, name, Kind::Counter, "Datagrams received, by outcome.")?;
+        for outcome in Outcome::ALL {
+            writeln!(f, "{name}{{outcome=\"{}\"}} {}", outcome.name(), self.0.counters.get(outcome))?;
+        }
+        Ok(())
     }
 }

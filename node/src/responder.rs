@@ -1,32 +1,32 @@
-//! Decides about one datagram. Cheap checks come first, the signature last: it costs a hundred times
-//! as much as all the others.
+//! Decides about one datagram. Cheap checks come first, the signature last: it costs a hundred times as much as all
+//! others.
 
 use crate::counters::{Counters, Outcome};
 use crate::limiter::Limiter;
-use crate::machines::{Absent, Fleet, Machine, Serving};
-use crate::node::NodeError;
+use crate::machines::{Absent, Fleet, Machine, SameMachine, Serving};
 use leasehold_client::probe::{PONG_LEN, Pubkey, SignedChallenge};
+use leasehold_daemon::unix_ms;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-/// Challenges per second that a source may have verified whatever the number of machines. High, because
-/// whoever forges a keeper's address uses up the keeper's tokens: a low limit would be a cheap way to
-/// make a machine look down. A thousand verifications are a twentieth of a core.
+/// Challenges per second that are verified for one source, whatever the number of machines. High, because whoever
+/// forges a keeper's address uses up the keeper's tokens: with a low limit, machines could be made to look down at
+/// little cost. A thousand verifications take a twentieth of a core.
 const BASE_RATE: u32 = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Responder {
     fleet: RwLock<Fleet>,
     limiter: Limiter,
-    /// Where the operator set no rate, it follows the number of machines.
+    /// `None`: the rate follows the number of machines.
     fixed_rate: Option<NonZeroU32>,
     pub(crate) counters: Counters,
 }
 
 impl Responder {
-    pub(crate) fn new(serving: Serving, fixed_rate: Option<NonZeroU32>) -> Result<Self, NodeError> {
+    pub(crate) fn new(serving: Serving, fixed_rate: Option<NonZeroU32>) -> Result<Self, SameMachine> {
         let responder = Self {
             fleet: RwLock::default(),
             limiter: Limiter::new(fixed_rate.unwrap_or(NonZeroU32::MIN)),
@@ -37,17 +37,17 @@ impl Responder {
         Ok(responder)
     }
 
-    pub(crate) fn replace(&self, serving: Serving) -> Result<(), NodeError> {
+    pub(crate) fn replace(&self, serving: Serving) -> Result<(), SameMachine> {
         let mut fleet = self.write();
         fleet.replace(serving)?;
-        self.follow(&fleet);
+        self.set_rate(&fleet);
         Ok(())
     }
 
-    pub(crate) fn add(&self, machines: Vec<Machine>) -> Result<(), NodeError> {
+    pub(crate) fn add(&self, machines: Vec<Machine>) -> Result<(), SameMachine> {
         let mut fleet = self.write();
         fleet.add(machines)?;
-        self.follow(&fleet);
+        self.set_rate(&fleet);
         Ok(())
     }
 
@@ -55,13 +55,13 @@ impl Responder {
         self.write().set_paused((*board, slot), paused)
     }
 
-    /// Machines served, and how many of them are paused.
+    /// Number of machines, and how many of them are paused.
     pub(crate) fn machines(&self) -> (usize, usize) {
         let fleet = self.read();
         (fleet.len(), fleet.paused())
     }
 
-    /// The datagram to send back, or why there is none.
+    /// The answer to a datagram, or why it gets none.
     pub(crate) fn respond(&self, datagram: &[u8], source: IpAddr) -> Result<[u8; PONG_LEN], Outcome> {
         let signed = SignedChallenge::decode(datagram).map_err(|_| Outcome::Malformed)?;
         let fleet = self.read();
@@ -70,8 +70,7 @@ impl Responder {
             Absent::Paused => Outcome::Paused,
             Absent::Keeper => Outcome::KeeperNotAllowed,
         })?;
-        // A clock before 1970 makes every round another one.
-        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let unix_time = unix_ms() / 1_000;
         if !machine.is_current(&signed.challenge, unix_time) {
             return Err(Outcome::OtherRound);
         }
@@ -82,9 +81,8 @@ impl Responder {
         Ok(signed.challenge.answer(&machine.key).encode())
     }
 
-    /// Thousands of machines behind one address are probed by as many challenges from each keeper, and
-    /// several keepers may share an address.
-    fn follow(&self, fleet: &Fleet) {
+    /// Each keeper sends a challenge for every machine, and several keepers may share an address.
+    fn set_rate(&self, fleet: &Fleet) {
         if self.fixed_rate.is_none() {
             let machines = u32::try_from(fleet.len()).unwrap_or(u32::MAX);
             let rate = machines.saturating_mul(2).saturating_add(BASE_RATE);
@@ -92,7 +90,7 @@ impl Responder {
         }
     }
 
-    // A panic elsewhere leaves the fleet whole: every change of it is one assignment or insertion.
+    // A panic elsewhere leaves the fleet intact: every change of it is one assignment or insertion.
     fn read(&self) -> RwLockReadGuard<'_, Fleet> {
         self.fleet.read().unwrap_or_else(PoisonError::into_inner)
     }

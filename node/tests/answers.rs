@@ -4,7 +4,8 @@ mod common;
 
 use common::*;
 use leasehold_client::probe::{Challenge, PONG_LEN, Pong, SignedPong};
-use leasehold_node::{Machine, Node, NodeConfig, NodeError, Outcome, Serving};
+use leasehold_daemon::metrics::MetricsError;
+use leasehold_node::{Machine, Node, NodeConfig, NodeError, Outcome, SameMachine, Serving};
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -198,11 +199,11 @@ async fn machines_can_be_added_and_replaced_while_it_runs() {
     node.add_machines(vec![machine(0), machine(1)]).unwrap();
     assert!(asker.is_answered(&challenge(0)).await);
     let twice = node.add_machines(vec![machine(2), machine(1)]).unwrap_err();
-    assert!(matches!(twice, NodeError::SameMachine { slot: 1, .. }));
+    assert!(matches!(twice, NodeError::SameMachine(SameMachine { slot: 1, .. })));
     assert_eq!(node.machines(), 2, "none of a refused list is added");
     assert!(matches!(
         node.set_serving(Serving { machines: vec![machine(5), machine(5)], keepers: None }),
-        Err(NodeError::SameMachine { slot: 5, .. })
+        Err(NodeError::SameMachine(SameMachine { slot: 5, .. }))
     ));
     assert!(asker.is_answered(&challenge(1)).await, "a refused change leaves what was");
     node.set_serving(serving(1..2)).unwrap();
@@ -245,7 +246,8 @@ async fn metrics_are_served_on_loopback_only() {
         rate: None,
         metrics: Some(metrics.parse().unwrap()),
     };
-    assert!(matches!(Node::bind(config("0.0.0.0:0")).await, Err(NodeError::MetricsNotLoopback(_))));
+    let public = Node::bind(config("0.0.0.0:0")).await;
+    assert!(matches!(public, Err(NodeError::Metrics(MetricsError::NotLoopback(_)))));
     let node = Node::bind(config("127.0.0.1:0")).await.unwrap();
     let asker = Asker::new("127.0.0.1:0", node.local_addr()).await;
     assert!(asker.is_answered(&challenge(0)).await);
@@ -253,7 +255,10 @@ async fn metrics_are_served_on_loopback_only() {
     until(|| node.count(Outcome::Malformed) == 1).await;
     let get = async |path: &str| {
         let mut client = TcpStream::connect(node.metrics_addr().unwrap()).await.unwrap();
-        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: node\r\n\r\n").as_bytes()).await.unwrap();
+        client
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
         let mut text = String::new();
         client.read_to_string(&mut text).await.unwrap();
         text
@@ -273,7 +278,7 @@ async fn metrics_are_served_on_loopback_only() {
 }
 
 #[tokio::test]
-async fn an_address_in_use_is_said_so() {
+async fn an_address_in_use_is_named() {
     let taken = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let listen = vec![taken.local_addr().unwrap()];
     let refused = Node::bind(NodeConfig { listen, ..NodeConfig::default() }).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The configuration file: what it may say, and what each mistake is told.
+//! The configuration file: its fields, and the error for each mistake.
 
 use leasehold_client::probe::{Pubkey, SigningKey};
 use leasehold_node::receipts::settings::{DEFAULT_LISTEN, DEFAULT_MAX_TOKENS};
@@ -31,7 +31,7 @@ fn the_committed_example_is_valid() {
 }
 
 #[test]
-fn what_the_example_says_of_receipts_is_valid_too() {
+fn the_examples_section_on_receipts_is_valid() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("example.toml")).unwrap();
     let (_, receipts) = text.split_once("# [receipts]\n").unwrap();
     let lines = receipts.lines().filter_map(|line| line.strip_prefix("# "));
@@ -49,13 +49,13 @@ fn what_the_example_says_of_receipts_is_valid_too() {
     assert_eq!(settings.listen, DEFAULT_LISTEN);
     let proxy = settings.proxy.unwrap();
     assert_eq!((proxy.gpus, proxy.max_tokens), (8, DEFAULT_MAX_TOKENS));
-    // A flag comes before the file.
+    // The flag overrides the file.
     let settings = load_config(&path, Some("http://127.0.0.1:9")).unwrap().receipts.unwrap();
     assert_eq!(settings.proxy.unwrap().upstream.as_str(), "http://127.0.0.1:9/");
 }
 
 #[test]
-fn a_machine_takes_from_the_top_what_it_does_not_say() {
+fn a_machine_takes_fields_that_it_lacks_from_the_top() {
     let serving = load_text(&format!(
         "{TOP}round_secs = 600\nkeepers = [\"11111111111111111111111111111115\"]\n\
          [[machine]]\nslot = 7\ngeneration = 2\n{SEED}\
@@ -85,12 +85,11 @@ fn a_key_file_is_found_beside_the_configuration() {
     std::fs::write(&path, format!("{TOP}{machine}")).unwrap();
     assert_eq!(load(&path).unwrap().machines[0].key, key);
 
-    // The public half must belong to the secret one.
     let mut wrong = key.to_keypair_bytes();
     wrong[63] ^= 1;
     for bytes in [serde_json::to_string(&wrong.to_vec()).unwrap(), "[1,2,3]".into(), "key".into()] {
         std::fs::write(folder.path().join("machine.json"), bytes).unwrap();
-        assert!(load(&path).unwrap_err().to_string().contains("is not a keypair file"));
+        assert!(load(&path).unwrap_err().to_string().contains("is not a keypair: "));
     }
     std::fs::remove_file(folder.path().join("machine.json")).unwrap();
     assert!(load(&path).unwrap_err().to_string().contains("machine.json"));
@@ -100,7 +99,7 @@ fn a_key_file_is_found_beside_the_configuration() {
 fn every_mistake_is_named() {
     let machine = "[[machine]]\nslot = 3\ngeneration = 1\n";
     assert!(load(Path::new("/does/not/exist")).unwrap_err().to_string().contains("check the path"));
-    assert!(refusal(&format!("{machine}{SEED}")).contains("machine in slot 3 has no program"));
+    assert!(refusal(&format!("{machine}{SEED}")).contains("the machine in slot 3 has no program"));
     assert!(refusal(&format!("{TOP}{machine}")).contains("needs either `keypair`"));
     assert!(refusal(&format!("{TOP}{machine}{SEED}keypair = \"k\"")).contains("needs either `keypair`"));
     assert!(refusal(&format!("{TOP}{machine}seed = \"09\"")).contains("64 hexadecimal digits"));

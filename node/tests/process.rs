@@ -1,4 +1,4 @@
-//! The daemon as its users run it: a process with a file, flags and signals.
+//! The node as a process: configuration file, flags and signals.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_leasehold-node");
 
-/// Ends with the test, however that ends.
+/// Killed at the end of the test.
 struct Daemon(Child);
 
 impl Drop for Daemon {
@@ -43,14 +43,14 @@ impl Daemon {
     }
 
     fn exit_code(&mut self) -> Option<i32> {
-        let patience = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < patience {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status.code();
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("the daemon does not stop");
+        panic!("the node does not stop");
     }
 }
 
@@ -118,7 +118,7 @@ async fn sigint_stops_and_keepers_given_as_flags_override_the_file() {
 }
 
 #[test]
-fn what_cannot_work_is_one_sentence_and_exit_code_1() {
+fn a_mistake_is_one_sentence_and_exit_code_1() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("node.toml");
     write_config(&config, 0..1);
@@ -130,7 +130,7 @@ fn what_cannot_work_is_one_sentence_and_exit_code_1() {
         (&["--config", config, "--listen", &taken], "choose another address or port"),
         (
             &["--config", config, "--listen", "127.0.0.1:0", "--metrics", "0.0.0.0:0"],
-            "give a loopback address",
+            "choose a loopback address",
         ),
         (&["--config", config, "--log", "=="], "is not a filter"),
     ];
@@ -141,4 +141,59 @@ fn what_cannot_work_is_one_sentence_and_exit_code_1() {
         let last = text.lines().last().unwrap();
         assert!(last.starts_with("leasehold-node: ") && last.contains(sentence), "{text}");
     }
+}
+
+/// A configuration file with a section `[chain]` whose RPC node can't be reached, and an operator's key.
+fn write_chain(folder: &Path, chain: &str, more: &str) -> std::path::PathBuf {
+    let bytes = machine(0).key.to_keypair_bytes().to_vec();
+    std::fs::write(folder.join("operator.json"), serde_json::to_string(&bytes).unwrap()).unwrap();
+    let config = folder.join("node.toml");
+    let section = format!("[chain]\nrpc = \"http://127.0.0.1:1\"\nsupplier = \"{BOARD}\"\n{chain}{more}");
+    std::fs::write(&config, section).unwrap();
+    config
+}
+
+#[tokio::test]
+async fn leases_are_followed_without_receipts() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write_chain(folder.path(), "", "");
+    let mut child = Command::new(BINARY)
+        .args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--config"])
+        .arg(&config)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut node = Daemon(child);
+    let url = lines.find_map(|line| line.strip_prefix("metrics on ").map(str::to_owned)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let metrics = reqwest::get(&url).await.unwrap().text().await.unwrap();
+        // The watch polls, and goes on although the RPC node can't be reached.
+        let failed = metrics.lines().find_map(|line| line.strip_prefix("leasehold_node_polls_failed_total "));
+        if failed.is_some_and(|failed| failed.parse::<u64>().unwrap() >= 2) {
+            assert!(metrics.contains("leasehold_node_machines_leased 0\n"), "{metrics}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "{metrics}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    node.signal("TERM");
+    assert_eq!(node.exit_code(), Some(0));
+}
+
+#[test]
+fn receipts_on_the_chain_need_an_operator() {
+    let folder = tempfile::tempdir().unwrap();
+    let receipts = "[receipts]\ndatabase = \"receipts.db\"\nlisten = \"127.0.0.1:0\"\nsource = \"http://node.example\"\n";
+    let refusal = |chain: &str| {
+        let config = write_chain(folder.path(), chain, receipts);
+        let args = ["--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()];
+        let output = Command::new(BINARY).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap().lines().last().unwrap().to_owned()
+    };
+    assert!(refusal("").starts_with("leasehold-node: `operator` in [chain] is missing"), "{}", refusal(""));
+    assert!(refusal("operator = \"none.json\"\n").contains("none.json"));
 }

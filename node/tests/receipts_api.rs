@@ -5,7 +5,8 @@ mod support;
 use leasehold::math::sum_tree::{SumNode, climb};
 use leasehold_client::probe::SigningKey;
 use leasehold_client::record::{SignedReceipt, SignedVoucher};
-use leasehold_node::receipts::{RunningLease, Settings};
+use leasehold_node::leases::RunningLease;
+use leasehold_node::receipts::Settings;
 use serde_json::{Value, json};
 use support::*;
 

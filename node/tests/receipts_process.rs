@@ -1,9 +1,10 @@
-//! The daemon as a process: killed in the middle of its work, stopped in order, told of other leases.
+//! The node as a process with receipts: killed while it works, stopped in order, given other leases.
 
 mod support;
 
 use leasehold_client::record::SignedReceipt;
-use leasehold_node::receipts::{RunningLease, Store};
+use leasehold_node::leases::RunningLease;
+use leasehold_node::receipts::Store;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -200,11 +201,11 @@ async fn sighup_reads_the_leases_again() {
 }
 
 #[test]
-fn a_proxy_that_everybody_reaches_is_warned_of() {
+fn a_public_proxy_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     write_leases(folder.path(), &[]);
     let config = write_config(folder.path());
-    // What it says until it listens.
+    // The log until it listens.
     let said = || {
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold-node"));
@@ -226,7 +227,7 @@ fn a_proxy_that_everybody_reaches_is_warned_of() {
 }
 
 #[test]
-fn what_cannot_work_is_one_sentence() {
+fn a_mistake_is_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let config = write_config(folder.path());
     let good = std::fs::read_to_string(&config).unwrap();
@@ -258,7 +259,7 @@ fn what_cannot_work_is_one_sentence() {
     }
     drop(holder);
     std::fs::write(&config, good.split("[receipts]").next().unwrap()).unwrap();
-    refused(&config, &["--upstream", "http://127.0.0.1:1"], "a proxy needs it");
+    refused(&config, &["--upstream", "http://127.0.0.1:1"], "which --upstream needs");
 }
 
 fn refused(config: &Path, flags: &[&str], sentence: &str) {

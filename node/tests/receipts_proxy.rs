@@ -5,7 +5,8 @@ mod support;
 use futures::StreamExt;
 use leasehold_client::probe::{Pubkey, SigningKey};
 use leasehold_client::record::{CallToken, SignedCall, SignedReceipt, salted};
-use leasehold_node::receipts::{RunningLease, Settings};
+use leasehold_node::leases::RunningLease;
+use leasehold_node::receipts::Settings;
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::answers::{client_text, receipt_in, split};
@@ -335,7 +336,7 @@ async fn only_the_spender_of_a_metered_lease_is_answered() {
     let refused = [
         (String::new(), "call token"),
         ("sk-123".to_owned(), "call token"),
-        ("leasehold:!".to_owned(), "can't be read"),
+        ("leasehold:!".to_owned(), "is malformed"),
         (signed(CallToken { lease: Pubkey::new_from_array([8; 32]), ..good }), "another lease"),
         (signed(CallToken { from: lease.from - 1, ..good }), "another lease"),
         (signed(CallToken { expiry: now_ms() / 1_000, ..good }), "expired"),

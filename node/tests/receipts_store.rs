@@ -2,8 +2,9 @@
 
 mod support;
 
+use leasehold_node::leases::RunningLease;
 use leasehold_node::receipts::store::{BatchKey, BatchState, NewReceipt};
-use leasehold_node::receipts::{RunningLease, Store, StoreError};
+use leasehold_node::receipts::{Store, StoreError};
 use proptest::prelude::*;
 use sqlx::{Connection, SqliteConnection};
 use std::collections::HashSet;

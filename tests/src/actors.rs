@@ -1,3 +1,5 @@
+//! Suppliers, keepers and buyers, and what they usually send.
+
 use leasehold::{
     instructions::{Machine, OpenLeaseArgs},
     math::matching::{Criteria, CutOff, Place, Policy},
@@ -12,10 +14,10 @@ use solana_signer::Signer;
 
 use crate::{STAKE, USD, World};
 
-/// Machines that fit in one transaction with room to spare.
+/// Machines listed in one transaction; a few more would fit.
 pub const BATCH: usize = 11;
 
-/// A machine of the first class in Germany at 0.35 an hour, for a slot at the board's end.
+/// Machine `number`: first class, in Germany, 0.35 an hour, for a new slot.
 pub fn machine(number: u16) -> Machine {
     let mut node_key = [7; 32];
     node_key[..2].copy_from_slice(&number.to_le_bytes());
@@ -31,7 +33,7 @@ pub fn machine(number: u16) -> Machine {
     }
 }
 
-/// Anything that is listed, at any price.
+/// Criteria that every machine meets.
 pub fn anything() -> Criteria {
     Criteria {
         class: None,
@@ -45,7 +47,7 @@ pub fn anything() -> Criteria {
     }
 }
 
-/// What a supplier stakes to begin with.
+/// Stake that a supplier deposits at first.
 pub const STAKED: u64 = 5_000_000 * STAKE;
 
 /// A supplier with an account and free stake.
@@ -86,12 +88,21 @@ impl World {
         KeeperActor { account: self.market.keeper(&key), wallet, seat }
     }
 
+    /// A wallet with a keeper's account and enough stake for a seat.
+    pub fn keeper_with_bond(&mut self) -> Keypair {
+        let (wallet, market) = (self.wallet(), self.market);
+        let key = wallet.pubkey();
+        let bond = instruction::deposit_bond(&market, key, market.stake_account(&key), 1_000 * STAKE);
+        self.ok(&[instruction::register_keeper(&market, key), bond], &[&wallet]);
+        wallet
+    }
+
     /// A keeper in each of the first `count` seats.
     pub fn keepers(&mut self, count: u8) -> Vec<KeeperActor> {
         (0..count).map(|seat| self.keeper(seat)).collect()
     }
 
-    /// Lists machines for `rounds` rounds from the next one on, as many to a transaction as fit.
+    /// Lists machines, committed for `rounds` rounds from the next one on, [`BATCH`] in each transaction.
     pub fn list(&mut self, supplier: &SupplierActor, rounds: u32, machines: &[Machine]) {
         let until = self.round() + 1 + rounds;
         for batch in machines.chunks(BATCH) {
@@ -104,7 +115,7 @@ impl World {
         instruction::list_machines(&self.board(), supplier.wallet.pubkey(), until, batch.to_vec(), &[])
     }
 
-    /// Arguments for the next lease, with neither guard nor hint.
+    /// Arguments for the next lease, without a maximum deposit or a hint.
     pub fn lease_args(&self, criteria: Criteria, machines: u32, rounds: u32) -> OpenLeaseArgs {
         OpenLeaseArgs {
             serial: u64::from(self.with_board(|board, _| board.next_serial)),
@@ -134,7 +145,7 @@ impl World {
         u32::try_from(args.serial).expect("a serial")
     }
 
-    /// What a client would pass as hint.
+    /// The hint of a client's quote. `None` if too few machines fit.
     pub fn hint(&self, criteria: &Criteria, machines: u32, rounds: u32) -> Option<CutOff> {
         let until = self.round() + 1 + rounds;
         self.with_board(|_, slots| {
@@ -144,7 +155,7 @@ impl World {
         })
     }
 
-    /// Votes of a keeper for the round that ended last; machine i is up if `up(i)`.
+    /// Votes on the round that ended last; machine i is up if `up(i)`.
     pub fn vote(&mut self, keeper: &KeeperActor, up: impl Fn(u32) -> bool) -> TransactionMetadata {
         let submit = self.vote_instruction(keeper, up);
         self.ok(&[submit], &[&keeper.wallet])
@@ -156,7 +167,7 @@ impl World {
         submit(&self.board(), keeper, running - 1, bitmap(machines, up))
     }
 
-    /// Ends the running round; every keeper votes alike, and it is closed.
+    /// Ends the running round; all keepers cast the same vote, and the round is closed.
     pub fn attest(&mut self, keepers: &[KeeperActor], up: impl Fn(u32) -> bool) {
         self.end_round();
         for keeper in keepers {
@@ -167,7 +178,7 @@ impl World {
         self.ok(&[close], &[&wallet]);
     }
 
-    /// Settles a lease. The caller has no keeper's account.
+    /// Settles a lease; the caller names no keeper's account.
     pub fn settle(&mut self, caller: &Keypair, serial: u32) -> TransactionMetadata {
         let board = self.board();
         let settle = instruction::settle_lease(&board, caller.pubkey(), board.lease(serial), None);
@@ -175,12 +186,12 @@ impl World {
     }
 }
 
-/// A keeper's vote.
+/// A keeper's vote on a round.
 pub fn submit(board: &BoardRef, keeper: &KeeperActor, round: u32, bitmap: Vec<u8>) -> Instruction {
     instruction::submit_round(board, keeper.wallet.pubkey(), keeper.seat, round, [9; 32], bitmap)
 }
 
-/// One bit for each machine.
+/// One bit for each machine, set if `up` of its slot.
 pub fn bitmap(machines: u32, up: impl Fn(u32) -> bool) -> Vec<u8> {
     let mut bytes = vec![0; machines.div_ceil(8) as usize];
     for machine in (0..machines).filter(|machine| up(*machine)) {

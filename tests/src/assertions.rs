@@ -1,3 +1,5 @@
+//! Expected refusals, and the invariants.
+
 use leasehold_client::{
     account::Account,
     address,
@@ -11,15 +13,15 @@ use solana_transaction_error::TransactionError;
 use crate::World;
 
 impl World {
-    /// Sends what must be refused with exactly that error, and so change nothing: one of the program, of
-    /// Anchor's, or the number of a token program's.
+    /// Sends an instruction that must be refused with exactly that error: one of the program, of Anchor, or the code
+    /// of a token program.
     #[track_caller]
     pub fn fails(&mut self, instruction: Instruction, signers: &[&Keypair], error: impl Into<u32>) {
         let code = error.into();
         assert_eq!(self.refusal(instruction, signers), Some(code), "expected {code}");
     }
 
-    /// Sends what must be refused; returns the custom error code, if it is one.
+    /// Sends an instruction that must be refused. Returns its custom error code; `None` for any other error.
     #[track_caller]
     pub fn refusal(&mut self, instruction: Instruction, signers: &[&Keypair]) -> Option<u32> {
         match self.instruction_error(instruction, signers) {
@@ -31,7 +33,7 @@ impl World {
         }
     }
 
-    /// Sends what must be refused; returns why.
+    /// Sends an instruction that must be refused. Returns the error.
     #[track_caller]
     pub fn instruction_error(&mut self, instruction: Instruction, signers: &[&Keypair]) -> InstructionError {
         let failed = match self.send(&[instruction], signers) {
@@ -46,7 +48,22 @@ impl World {
         }
     }
 
-    /// All accounts of the market, and its vaults.
+    /// Sends instructions, of which the last must be refused with exactly that error.
+    #[track_caller]
+    pub fn fails_last(&mut self, instructions: &[Instruction], signers: &[&Keypair], error: impl Into<u32>) {
+        let code = error.into();
+        let failed = match self.send(instructions, signers) {
+            Ok(meta) => panic!("was not refused\n{}", meta.pretty_logs()),
+            Err(failed) => failed,
+        };
+        println!("{}", failed.meta.pretty_logs());
+        // Instruction 0 sets the compute budget.
+        let last = u8::try_from(instructions.len()).expect("few instructions");
+        let expected = TransactionError::InstructionError(last, InstructionError::Custom(code));
+        assert_eq!(failed.err, expected, "expected {code}");
+    }
+
+    /// All accounts of the market, and the balances of its vaults.
     pub fn snapshot(&self) -> Snapshot {
         let market = self.market.address;
         let mut snapshot = Snapshot {
@@ -86,14 +103,13 @@ impl World {
         snapshot
     }
 
-    /// Asserts every invariant that state shows.
+    /// Asserts every invariant that the state shows.
     #[track_caller]
     pub fn assert_invariants(&self) {
         assert_holds(&self.snapshot());
     }
 
-    /// Asserts every invariant after somebody sent tokens to the vaults of the market and its first board,
-    /// unasked.
+    /// Asserts every invariant after somebody sent unasked tokens to the vaults of the market and its first board.
     #[track_caller]
     pub fn assert_invariants_with_unasked(&self, stake: u64, payments: u64) {
         let mut snapshot = self.snapshot();
@@ -112,9 +128,9 @@ fn assert_holds(snapshot: &Snapshot) {
     assert!(report.checked > 0 && report.is_ok(), "{report}");
 }
 
-/// The system program: an account with such an address exists.
+/// System program: an account with that address exists already.
 pub const SYSTEM_ACCOUNT_IN_USE: u32 = 0;
-/// Token programs: the account holds too little.
+/// Token programs: the balance is too small.
 pub const TOKEN_INSUFFICIENT_FUNDS: u32 = 1;
 /// Token programs: the signer is not the account's owner.
 pub const TOKEN_OWNER_MISMATCH: u32 = 4;

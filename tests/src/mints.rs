@@ -1,3 +1,5 @@
+//! Mints of Token-2022, and extra tokens.
+
 use anchor_spl::token_2022::spl_token_2022::{
     self,
     extension::{ExtensionType, metadata_pointer},
@@ -12,12 +14,12 @@ use solana_system_interface::instruction::create_account;
 
 use crate::World;
 
-/// Bytes set aside for what a mint's metadata says.
+/// Bytes reserved for a mint's metadata.
 const METADATA: usize = 400;
 
 impl World {
-    /// A new Token-2022 mint. `extend` makes the instructions that prepare its extensions; the faucet mints
-    /// and may freeze.
+    /// A new Token-2022 mint. `extend` returns the instructions that initialise its extensions; the faucet is mint
+    /// and freeze authority.
     pub fn create_mint_2022(
         &mut self,
         extensions: &[ExtensionType],
@@ -28,7 +30,7 @@ impl World {
         self.create_mint_of_len(space, extend)
     }
 
-    /// As [`World::create_mint_2022`], for extensions that `extend` makes room for by hand.
+    /// Like [`World::create_mint_2022`], for an account of `space` bytes.
     pub fn create_mint_of_len(
         &mut self,
         space: usize,
@@ -68,7 +70,7 @@ impl World {
         mint
     }
 
-    /// A further token account of somebody, which is not the associated one.
+    /// A token account of `owner` that is not the associated one.
     pub fn token_account(&mut self, mint: &Pubkey, owner: &Pubkey) -> Pubkey {
         let (account, faucet) = (self.key(), self.faucet.insecure_clone());
         let space = 165;
@@ -80,7 +82,7 @@ impl World {
         account.pubkey()
     }
 
-    /// Gives somebody all payment tokens that can still be minted.
+    /// Gives a wallet all payment tokens that can still be minted.
     pub fn make_rich(&mut self, wallet: &Pubkey) {
         let (mint, program) = (self.market.payment_mint, self.market.payment_token_program);
         let data = self.data(&mint);
@@ -90,7 +92,7 @@ impl World {
         self.ok(&[rest.expect("valid amount")], &[&faucet]);
     }
 
-    /// Gives somebody more stake.
+    /// Mints stake tokens for a wallet.
     pub fn mint_stake(&mut self, wallet: &Pubkey, amount: u64) {
         let (mint, program) = (self.market.stake_mint, self.market.stake_token_program);
         let (faucet, account) = (self.faucet.insecure_clone(), self.market.stake_account(wallet));
@@ -98,7 +100,7 @@ impl World {
         self.ok(&[stake.expect("valid amount")], &[&faucet]);
     }
 
-    /// Makes the market one whose payments are in that Token-2022 mint, before it is created.
+    /// Uses a Token-2022 mint for the payments of a market that is not created yet.
     pub fn pay_in_2022(&mut self, mint: Pubkey) {
         let market = self.market;
         self.market = MarketRef::new(market.id, mint, market.stake_mint)

@@ -1,13 +1,15 @@
+//! The starting points of most tests.
+
 use leasehold_client::instruction;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
 use crate::{KeeperActor, SupplierActor, World, anything, machine};
 
-/// Rounds that the machines of a scene are committed for.
+/// Rounds for which the machines of a scene are committed.
 pub const COMMITTED: u32 = 1_000;
 
-/// Where many tests begin: one supplier's machines, a keeper in each of three seats, a buyer.
+/// One supplier with machines, a keeper in each of three seats, and a buyer.
 pub struct Scene {
     pub world: World,
     pub supplier: SupplierActor,
@@ -16,7 +18,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Machines that nobody has leased.
+    /// `machines` idle machines.
     pub fn listed(machines: u16) -> Self {
         let mut world = World::new();
         let supplier = world.supplier();
@@ -27,7 +29,7 @@ impl Scene {
         Scene { world, supplier, keepers, buyer }
     }
 
-    /// Machines of which the first `leased` are lease 1 for `rounds` rounds, the first of which runs.
+    /// `machines` machines, of which the first `leased` form lease 1. Its first of `rounds` rounds is running.
     pub fn leased(machines: u16, leased: u32, rounds: u32) -> Self {
         let mut scene = Scene::listed(machines);
         scene.world.open(&scene.buyer, anything(), leased, rounds);
@@ -35,8 +37,8 @@ impl Scene {
         scene
     }
 
-    /// Four machines that were lease 1 for two rounds. All but the last were up: that one lost its whole
-    /// bond, of which the caller's part is burned, since it has no keeper's account.
+    /// Four machines whose lease 1 of two rounds is settled. All but the last were up; the last lost its whole
+    /// bond. The caller's part of it is burned, because the caller has no keeper's account.
     pub fn slashed() -> Self {
         let mut scene = Scene::leased(4, 4, 2);
         for _ in 0..2 {
@@ -48,7 +50,7 @@ impl Scene {
 }
 
 impl World {
-    /// Pays out everything that lease 1, settled, left to its owner.
+    /// Claims the refund and the compensation of lease 1, which is settled.
     pub fn pay_owner(&mut self, buyer: &Keypair) {
         let (board, lease, owner) = (self.board(), self.board().lease(1), buyer.pubkey());
         let payments = self.market.payment_account(&owner);
@@ -58,7 +60,7 @@ impl World {
         self.ok(&[refund, compensation], &[buyer]);
     }
 
-    /// Pays out a supplier and takes all its machines off the board, once no lease of theirs can be disputed.
+    /// Claims a supplier's earnings and retires all its machines, after the dispute window of their leases.
     pub fn pay_supplier(&mut self, supplier: &SupplierActor) {
         let (board, authority) = (self.board(), supplier.wallet.pubkey());
         let payments = self.market.payment_account(&authority);

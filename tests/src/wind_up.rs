@@ -1,3 +1,5 @@
+//! Everybody takes out what is theirs and closes what they can: the end of a scenario.
+
 use leasehold::{
     constants::DISPUTE_ROUNDS,
     state::{LeaseState, SlotState, StakeLedger},
@@ -10,12 +12,12 @@ use solana_signer::Signer;
 
 use crate::World;
 
-/// Longer than an idle machine or an idle seat can be kept by somebody who is gone.
+/// Seconds after which anybody may evict an idle machine or vacate an idle seat.
 const LONG: i64 = 31 * 86_400;
 
 impl World {
-    /// Takes out of the market all that `present` can get and closes all that they can close, acting for
-    /// everybody else where the program lets anybody act. The first of them does what anybody may.
+    /// Withdraws and closes everything that `present` can, for themselves and, where the program lets anybody act,
+    /// for everybody else. The first of `present` sends what anybody may send.
     pub fn wind_up(&mut self, present: &[&Keypair]) {
         self.end_leases();
         for board in self.boards() {
@@ -36,7 +38,7 @@ impl World {
         }
     }
 
-    /// Everything of the program's that is left.
+    /// Accounts of the program that still exist.
     pub fn remaining_accounts(&self) -> Vec<Pubkey> {
         let accounts = self.svm.get_program_accounts(&leasehold::ID).into_iter();
         accounts.map(|(address, _)| address).collect()
@@ -56,7 +58,7 @@ impl World {
         boards.into_iter().find(|state| state.address == board.address).expect("the board exists")
     }
 
-    /// Lets every lease end, and the time in which it can be disputed, and every round of it be closed.
+    /// Waits for the end of every lease and its dispute window, and closes all rounds.
     fn end_leases(&mut self) {
         let snapshot = self.snapshot();
         let ends = snapshot.boards.iter().flat_map(|board| {
@@ -117,7 +119,7 @@ impl World {
         }
     }
 
-    /// Suppliers that are present retire their machines; the others' are evicted once they may be.
+    /// Suppliers that are present retire their machines; the machines of others are evicted as soon as allowed.
     fn clear_machines(&mut self, board: &BoardRef, present: &[&Keypair]) {
         for (account, supplier) in self.snapshot().suppliers {
             let state = self.state(board);
@@ -183,7 +185,7 @@ impl World {
         }
     }
 
-    /// Cuts off slots whose rent is owed to somebody who left before the slots behind them were vacant.
+    /// Cuts off vacant slots that remained because slots behind them were still in use.
     fn trim(&mut self, board: &BoardRef, present: &[&Keypair]) {
         let state = self.state(board);
         let view = state.data.view().expect("a board");
@@ -200,7 +202,7 @@ impl World {
         }
     }
 
-    /// Those present ask for their stake, wait, get it and close their accounts.
+    /// Those present request their stake, wait, withdraw it and close their accounts.
     fn withdraw_stakes(&mut self, present: &[&Keypair]) {
         let market = self.market;
         let snapshot = self.snapshot();
@@ -239,7 +241,7 @@ impl World {
         }
     }
 
-    /// Somebody with lamports who has no part in the market.
+    /// A wallet with lamports that takes no part in the market.
     fn stranger(&mut self) -> Keypair {
         let stranger = self.key();
         self.svm.airdrop(&stranger.pubkey(), crate::LAMPORTS).expect("lamports");

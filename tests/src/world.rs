@@ -1,3 +1,5 @@
+//! A market in LiteSVM: mints, wallets, time, transactions and the reading of accounts.
+
 use anchor_lang::AccountDeserialize;
 use anchor_spl::token_2022::spl_token_2022::instruction as token;
 use leasehold::{
@@ -20,14 +22,14 @@ use solana_signer::Signer;
 use solana_system_interface::instruction::create_account;
 use solana_transaction::versioned::VersionedTransaction;
 
-/// Where `cargo xtask build` leaves the program.
+/// The compiled program, as `cargo xtask build` writes it.
 pub const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../programs/leasehold/leasehold.so");
 /// Unix time at which every test begins: the start of a round.
 pub const START: i64 = 1_767_225_600;
 /// Base units of a payment token, and of a stake token.
 pub const USD: u64 = 1_000_000;
 pub const STAKE: u64 = 1_000_000_000;
-/// What every wallet is given.
+/// What each wallet starts with: lamports, payment units, stake units.
 pub const LAMPORTS: u64 = 100_000_000_000;
 pub const PAYMENTS: u64 = 1_000_000_000 * USD;
 pub const STAKES: u64 = 10_000_000 * STAKE;
@@ -42,13 +44,13 @@ pub struct World {
     keys: Keys,
 }
 
-/// Keypairs in an order that is the same in every run: addresses depend on keys, and compute units on
-/// addresses, for whose bumps the program searches.
+/// Keypairs, the same in every run: addresses depend on keys, and compute units on addresses, because the
+/// program searches for their bumps.
 #[derive(Clone, Default)]
 pub struct Keys(u64);
 
 impl Keys {
-    /// A keypair that was not drawn before.
+    /// The next keypair.
     pub fn draw(&mut self) -> Keypair {
         self.0 += 1;
         let mut seed = *b"a keypair of Leasehold's tests..";
@@ -57,7 +59,7 @@ impl Keys {
     }
 }
 
-/// Two worlds that go different ways from here on.
+/// A fork: the two worlds share their past and nothing else.
 impl Clone for World {
     fn clone(&self) -> Self {
         World {
@@ -70,12 +72,12 @@ impl Clone for World {
     }
 }
 
-/// Rules most tests run under: rounds of ten minutes, three seats, two equal votes.
+/// Rules of most tests: rounds of ten minutes, three seats, two equal votes decide.
 pub fn rules() -> RoundRules {
     RoundRules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4 }
 }
 
-/// Parameters most tests run under.
+/// Parameters of most tests.
 pub fn params() -> Params {
     let class = |name: &str, weight_bps| {
         let mut padded = [0; 16];
@@ -117,7 +119,7 @@ impl World {
         world
     }
 
-    /// Creates the market, for the mints it names by now, and its first board.
+    /// Creates the market `self.market` and its first board.
     pub fn open_market(&mut self, rules: RoundRules, params: Params) {
         let authority = self.authority.insecure_clone();
         let key = authority.pubkey();
@@ -155,12 +157,12 @@ impl World {
         self.market.board(0)
     }
 
-    /// A keypair that nobody has yet.
+    /// A new keypair, without lamports.
     pub fn key(&mut self) -> Keypair {
         self.keys.draw()
     }
 
-    /// A new classic mint; the faucet mints.
+    /// A new classic mint; the faucet is its authority.
     pub fn create_mint(&mut self, decimals: u8) -> Pubkey {
         let (mint, faucet) = (self.key(), self.faucet.insecure_clone());
         let space = 82;
@@ -212,7 +214,7 @@ impl World {
         self.svm.send_transaction(transaction)
     }
 
-    /// A transaction as a wallet would send it, with all the compute units there are.
+    /// A v0 transaction with the largest limit of compute units.
     pub fn transaction(&self, instructions: &[Instruction], signers: &[&Keypair]) -> VersionedTransaction {
         let mut all = vec![ComputeBudgetInstruction::set_compute_unit_limit(1_400_000)];
         all.extend_from_slice(instructions);
@@ -222,7 +224,7 @@ impl World {
         VersionedTransaction::try_new(VersionedMessage::V0(message), signers).expect("everybody signs")
     }
 
-    /// Sends what must succeed.
+    /// Sends one transaction, which must succeed.
     #[track_caller]
     pub fn ok(&mut self, instructions: &[Instruction], signers: &[&Keypair]) -> TransactionMetadata {
         match self.send(instructions, signers) {
@@ -241,17 +243,17 @@ impl World {
         self.svm.set_sysvar(&Clock { unix_timestamp: now, slot: clock.slot + 1, ..clock });
     }
 
-    /// Lets seconds pass.
+    /// Advances the clock.
     pub fn pass(&mut self, secs: i64) {
         self.set_time(self.now() + secs);
     }
 
-    /// The round that runs.
+    /// The running round.
     pub fn round(&self) -> u32 {
         self.with_board(|board, _| board.round_at(self.now()).expect("in range"))
     }
 
-    /// Lets the running round end, and a second of the next one pass.
+    /// Ends the running round: goes one second into the next. Returns the round that ended.
     pub fn end_round(&mut self) -> u32 {
         let round = self.round();
         let end = self.with_board(|board, _| board.round_end(round));
@@ -259,7 +261,13 @@ impl World {
         round
     }
 
-    /// Lets time pass until nobody can dispute what a machine of the first board did in its last lease.
+    /// Goes one second into a round.
+    pub fn go_to_round(&mut self, round: u32) {
+        let begin = self.with_board(|board, _| board.round_end(round - 1));
+        self.set_time(begin + 1);
+    }
+
+    /// Goes to the end of the dispute window of every idle machine's last lease, on the first board.
     pub fn end_disputes(&mut self) {
         let over = self.with_board(|board, slots| {
             let until = slots.iter().filter(|slot| slot.lease == 0).map(|slot| slot.lease_until).max();
@@ -298,7 +306,7 @@ impl World {
         self.with_board(|_, slots| slots[usize::from(index)])
     }
 
-    /// Balance of a token account, in base units; 0 where there is none.
+    /// Balance of a token account, in base units; 0 if the account does not exist.
     pub fn tokens(&self, account: &Pubkey) -> u64 {
         let data = self.data(account);
         data.get(64..72).map_or(0, |amount| u64::from_le_bytes(amount.try_into().expect("eight bytes")))

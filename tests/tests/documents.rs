@@ -1,4 +1,4 @@
-//! What docs/architecture.md says of the accounts' sizes is so.
+//! The sizes of accounts in docs/architecture.md are right.
 
 use anchor_lang::Space;
 use leasehold::state::{

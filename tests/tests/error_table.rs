@@ -1,5 +1,6 @@
-//! The table of errors against the tests that reach them, read from the tests' sources: no error is
-//! unreachable. `cargo nextest run -p leasehold-tests --test error_table --no-capture` prints it.
+//! Every error of the program is reached by a test, as the tests' sources show: by a call of `fails...(..)` or
+//! `refuses...(..)` that names the error. `cargo nextest run -p leasehold-tests --test error_table --no-capture` prints
+//! the table of errors and tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,15 +10,15 @@ use std::{
 
 use leasehold_client::error;
 
-/// Errors that no transaction can cause, and the tests that reach them natively.
+/// Errors that no transaction can cause, and the tests that reach them without one.
 const SAFETY_NETS: [(&str, &str); 2] = [
-    ("BoardMalformed", "board_is_refused_when_it_is_cut_short"),
-    ("LogMalformed", "log_is_refused_when_it_is_cut_short"),
+    ("BoardMalformed", "split_board_fails_when_the_account_is_too_short"),
+    ("LogMalformed", "split_log_fails_when_the_account_is_too_short"),
 ];
 
 const ERROR: &str = "LeaseholdError::";
 
-/// All test sources but this one.
+/// The sources of all tests but this one.
 fn sources() -> Vec<String> {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
     let mut files: Vec<PathBuf> = vec![];
@@ -40,7 +41,7 @@ fn name_at(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// What stands between a parenthesis, which the text begins with, and the one that closes it.
+/// The text between its opening parenthesis and the matching closing one.
 fn arguments(text: &str) -> &str {
     let mut depth = 0;
     for (index, character) in text.char_indices() {
@@ -56,14 +57,13 @@ fn arguments(text: &str) -> &str {
     text
 }
 
-/// The test whose code stands last in the text; nothing where another function does.
+/// The test in which the text ends. `None` if it ends in another function.
 fn enclosing_test(text: &str) -> Option<&str> {
     let at = text.rfind("\nfn ")?;
     text[..at].ends_with("#[test]").then(|| name_at(&text[at + 4..]))
 }
 
-/// Calls of an assertion that something is refused, `fails(..)` or `refuses..(..)`, within tests: the test
-/// and the arguments.
+/// Calls of `fails...(..)` or `refuses...(..)` within tests: the test, and the arguments.
 fn refusals(source: &str) -> Vec<(&str, &str)> {
     let mut found = vec![];
     for name in ["fails", "refuses"] {
@@ -94,7 +94,7 @@ fn every_error_is_reached_by_a_test() {
     }
     for (error, test) in SAFETY_NETS {
         let defined = format!("\nfn {test}()");
-        assert!(sources.iter().any(|source| source.contains(&defined)), "{test} is gone");
+        assert!(sources.iter().any(|source| source.contains(&defined)), "{test} does not exist");
         assert!(!table.contains_key(error), "{error} is reached by a transaction: it is no safety net");
         table.entry(error).or_default().insert(test);
     }

@@ -1,4 +1,4 @@
-//! `math::matching` against a brute-force choice: sort all fitting machines, take the first n.
+//! `math::matching` equals a brute-force choice: sort all fitting machines, take the first n.
 
 use anchor_lang::prelude::Pubkey;
 use bytemuck::Zeroable;
@@ -14,10 +14,10 @@ use leasehold::{
 };
 use proptest::{prelude::*, sample};
 
-/// First round after the leases that are asked for; machines are committed until about then.
+/// End of the leases, exclusive; machines are committed until about then.
 const UNTIL: u32 = 1_000;
 
-/// What the program promises, in the words of the design.
+/// The machines that a lease must get, as the design says it.
 fn brute_force(slots: &[Slot], criteria: &Criteria, count: usize) -> Option<Vec<usize>> {
     let mut fitting: Vec<usize> = (0..slots.len()).filter(|index| fits(&slots[*index], criteria)).collect();
     match criteria.policy {
@@ -48,7 +48,7 @@ fn fits(slot: &Slot, criteria: &Criteria) -> bool {
         && (!criteria.metered || slot.traits.flags & Traits::METERED != 0)
 }
 
-/// Many equal prices, some at the ends of the range, some anywhere.
+/// Prices: many equal ones, some at the ends of the range, some anywhere.
 fn prices() -> impl Strategy<Value = u64> {
     prop_oneof![
         6 => 350_000..350_004u64,
@@ -68,12 +68,12 @@ fn scores() -> impl Strategy<Value = u16> {
 fn traits() -> impl Strategy<Value = Traits> {
     (
         sample::select(vec![0, 1, 2, 255, 256, u16::MAX]),
-        // A machine has at least one.
+        // A machine has at least one GPU.
         sample::select(vec![1, 2, 8, u8::MAX]),
         sample::select(vec![0, 1, 2, 3, u8::MAX]),
         sample::select(vec![0, 276, 840, u16::MAX]),
         sample::select(vec![0, 1, 2, u8::MAX]),
-        // May be leased by use, or not; the other bits are reserved, and no concern of the choice.
+        // Metered or not; the choice must ignore the reserved bits.
         sample::select(vec![0, 0, Traits::METERED, !Traits::METERED, u8::MAX]),
     )
         .prop_map(|(class, gpus, speed, country, region, flags)| Traits {
@@ -128,7 +128,7 @@ fn criteria() -> impl Strategy<Value = Criteria> {
     )
 }
 
-/// Asks for the machines with every kind of hint, and expects what brute force takes.
+/// Selects with every kind of hint, and compares with brute force.
 fn check(
     slots: &[Slot],
     criteria: &Criteria,
@@ -175,7 +175,7 @@ proptest! {
         check(&slots, &criteria, count, CutOff { price: wrong.0, score: wrong.1 }, other)?;
     }
 
-    /// Leases take whole runs of machines with one price and score: the lowest slots of them.
+    /// Of machines with equal price and score, the lowest slots are taken.
     #[test]
     fn equals_are_taken_from_the_lowest_slot_on(size in 1..300usize, taken in 1..300usize) {
         let slot = Slot {
@@ -261,7 +261,7 @@ fn anything(policy: Policy) -> Criteria {
     }
 }
 
-/// Two prices that differ by one at the top of the range, where a histogram's last bucket ends.
+/// Prices that differ by one at the top of the range, in the last bucket of the histogram.
 #[test]
 fn prices_next_to_the_largest_are_told_apart() {
     let prices = [u64::MAX, u64::MAX - 1, u64::MAX, u64::MAX - 2, 0, u64::MAX];

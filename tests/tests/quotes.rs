@@ -1,8 +1,8 @@
-//! The client's quotes against the compiled program: on random markets, boards, leases and times, each of the five
-//! quotes makes the same refusal as the program, or tells to the last unit what the program then does.
+//! The client's quotes equal the compiled program: on random markets, boards, leases and times, each of the five quotes
+//! refuses as the program does, or says to the last unit what the program then does.
 //!
-//! Accounts are made up, so that states come together which seldom do in life. Every quote is tried twice: with cases
-//! that are the same in every run, which reach each refusal, and with cases that are new in every run.
+//! Accounts are written directly, so that rare combinations of states occur. Every quote is tested twice: with fixed
+//! cases, which reach each refusal, and with cases that are new in every run.
 
 use std::{
     cell::RefCell,
@@ -12,10 +12,10 @@ use std::{
 use anchor_lang::{AccountSerialize, Space};
 use leasehold::{
     error::LeaseholdError,
-    instructions::MeterArgs,
+    instructions::{MeterArgs, OpenLeaseArgs},
     math::{
         matching::{Criteria, CutOff, Place, Policy},
-        pricing::gross,
+        pricing::{cancel_secs, gross},
         settlement::Payment,
     },
     state::{
@@ -374,6 +374,26 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// Sends what deposits tokens, for exactly the deposit that was quoted, after one unit less was refused. `None` if
+    /// nobody has so many tokens: then the token program refuses, or a sum of deposits overflows.
+    fn deposit(
+        &mut self,
+        quoted: Option<u64>,
+        instruction: impl Fn(u64) -> Instruction,
+    ) -> Result<Option<Result<(), u32>>, TestCaseError> {
+        let Some(deposit) = quoted else { return Ok(Some(self.send(instruction(u64::MAX)))) };
+        if deposit > self.tokens() {
+            prop_assert!(self.send(instruction(u64::MAX)).is_err());
+            return Ok(None);
+        }
+        if let Some(less) = deposit.checked_sub(1) {
+            prop_assert_eq!(self.send(instruction(less)), Err(TOO_DEAR));
+        }
+        Ok(Some(self.send(instruction(deposit))))
+    }
+}
+
 impl Case {
     fn lease(&self, blank: &Lease, market: &Market, serial: u32) -> Lease {
         let from = self.round + 1 - self.age;
@@ -381,7 +401,8 @@ impl Case {
         let mut until = from + self.rounds;
         if self.state == LeaseState::Cancelled && !self.metered {
             until = from + self.rounds.div_ceil(2);
-            terms.cancel_secs = 600;
+            let rest = self.rounds - self.rounds.div_ceil(2);
+            terms.cancel_secs = cancel_secs(self.round_secs, rest).expect("fits");
         }
         let meter = Meter { spender: blank.owner, seq: 0, units: 0 };
         Lease {
@@ -448,6 +469,21 @@ impl Case {
         slots
     }
 
+    /// The slot to replace: mostly one of the lease, preferably one whose machine broke its promise.
+    fn replaced(&self) -> u16 {
+        let of = |wanted: fn(Role) -> bool| {
+            let slots = (0..).zip(&self.machines).filter(|(_, machine)| wanted(machine.role));
+            slots.map(|(index, _)| index).collect::<Vec<u16>>()
+        };
+        let (broken, all) = (of(|role| role.is_in_lease() && role != Role::Serving), of(Role::is_in_lease));
+        let wanted = if self.slot < 8 && !broken.is_empty() { broken } else { all };
+        match wanted.len() {
+            0 => self.slot,
+            _ if self.slot >= 13 => self.slot,
+            len => wanted[usize::from(self.slot) % len],
+        }
+    }
+
     /// First round that is not closed.
     fn next_round(&self) -> u32 {
         self.round - self.lag
@@ -455,7 +491,7 @@ impl Case {
 
     /// Puts a machine into the lease, with the verdicts and payments of its closed rounds.
     fn serve(&self, slot: &mut Slot, machine: &MachineCase, lease: &mut Lease) {
-        let from = (lease.from + machine.late).min(lease.until).min(self.round + 1).max(lease.from);
+        let from = (lease.from + machine.late).min(lease.until - 1).min(self.round + 1).max(lease.from);
         slot.begin_lease(lease.serial, from, lease.until);
         for round in from..lease.until.min(self.next_round()).max(from) {
             let bit = 1u64 << ring_bit(round);
@@ -598,25 +634,13 @@ fn open_lease_does_what_was_quoted() {
             (1, _) => Some(CutOff { price: 350_003, score: 5_000 }),
             _ => None,
         };
-        let open = |stage: &mut Stage, max_deposit| {
-            let owner = stage.owner.insecure_clone();
-            let args = leasehold::instructions::OpenLeaseArgs { max_deposit, ..args };
-            let instruction = stage.world.open_instruction(&owner, args);
-            stage.send(instruction)
+        let (board, owner, wallet) = (stage.world.board(), stage.owner.pubkey(), stage.wallet());
+        let open = |max_deposit| {
+            instruction::open_lease(&board, owner, wallet, OpenLeaseArgs { max_deposit, ..args })
         };
         let before = stage.tokens();
-        if let Ok(quoted) = &quoted {
-            // Nobody has so many tokens: their program refuses, or the sum of all deposits overflows.
-            if quoted.deposit > before {
-                prop_assert!(open(stage, u64::MAX).is_err());
-                return Ok(Some(MathOverflow.into()));
-            }
-            if let Some(less) = quoted.deposit.checked_sub(1) {
-                prop_assert_eq!(open(stage, less), Err(TOO_DEAR));
-            }
-        }
-        let most = quoted.as_ref().map_or(u64::MAX, |quoted| quoted.deposit);
-        let played = open(stage, most);
+        let deposit = quoted.as_ref().ok().map(|quoted| quoted.deposit);
+        let Some(played) = stage.deposit(deposit, open)? else { return Ok(Some(MathOverflow.into())) };
         let quoted = match agreed(quoted, played)? {
             Ok(quoted) => quoted,
             Err(code) => return Ok(Some(code)),
@@ -644,17 +668,8 @@ fn extend_lease_does_what_was_quoted() {
         let (board, owner, wallet) = (stage.world.board(), stage.owner.pubkey(), stage.wallet());
         let extend = |most| instruction::extend_lease(&board, owner, address, wallet, case.more, most);
         let before = stage.tokens();
-        if let Ok(quoted) = &quoted {
-            if quoted.deposit > before {
-                prop_assert!(stage.send(extend(u64::MAX)).is_err());
-                return Ok(Some(MathOverflow.into()));
-            }
-            if let Some(less) = quoted.deposit.checked_sub(1) {
-                prop_assert_eq!(stage.send(extend(less)), Err(TOO_DEAR));
-            }
-        }
-        let most = quoted.as_ref().map_or(u64::MAX, |quoted| quoted.deposit);
-        let played = stage.send(extend(most));
+        let deposit = quoted.as_ref().ok().map(|quoted| quoted.deposit);
+        let Some(played) = stage.deposit(deposit, extend)? else { return Ok(Some(MathOverflow.into())) };
         let quoted = match agreed(quoted, played)? {
             Ok(quoted) => quoted,
             Err(code) => return Ok(Some(code)),
@@ -724,34 +739,26 @@ fn replace_node_does_what_was_quoted() {
         NotEnoughMachines,
     ];
     play(&refusals, |stage, case| {
+        let slot = case.replaced();
         let data = stage.data();
         let (lease, address) = (stage.account(), stage.world.board().lease(stage.serial));
-        let quoted = quote::replacement(&data.view().expect("a board"), stage.world.now(), &lease, case.slot);
+        let quoted = quote::replacement(&data.view().expect("a board"), stage.world.now(), &lease, slot);
         let hint = match (case.hint, &quoted) {
             (0, Ok(quoted)) => Some(quoted.hint),
             (1, _) => Some(CutOff { price: 350_003, score: 5_000 }),
             _ => None,
         };
         let (board, owner, wallet) = (stage.world.board(), stage.owner.pubkey(), stage.wallet());
-        let replace = |most| instruction::replace_node(&board, owner, address, wallet, case.slot, most, hint);
+        let replace = |most| instruction::replace_node(&board, owner, address, wallet, slot, most, hint);
         let (before, ledger) = (stage.tokens(), stage.ledger());
-        if let Ok(quoted) = &quoted {
-            if quoted.deposit > before {
-                prop_assert!(stage.send(replace(u64::MAX)).is_err());
-                return Ok(Some(MathOverflow.into()));
-            }
-            if let Some(less) = quoted.deposit.checked_sub(1) {
-                prop_assert_eq!(stage.send(replace(less)), Err(TOO_DEAR));
-            }
-        }
-        let most = quoted.as_ref().map_or(u64::MAX, |quoted| quoted.deposit);
-        let played = stage.send(replace(most));
+        let deposit = quoted.as_ref().ok().map(|quoted| quoted.deposit);
+        let Some(played) = stage.deposit(deposit, replace)? else { return Ok(Some(MathOverflow.into())) };
         let quoted = match agreed(quoted, played)? {
             Ok(quoted) => quoted,
             Err(code) => return Ok(Some(code)),
         };
         let (after, slots) = (stage.account(), stage.slots());
-        let (old, new) = (slots[usize::from(case.slot)], slots[usize::from(quoted.slot)]);
+        let (old, new) = (slots[usize::from(slot)], slots[usize::from(quoted.slot)]);
         prop_assert_eq!((old.lease, old.lease_until), (0, quoted.old_until));
         prop_assert_eq!(
             (new.lease, new.lease_from, new.lease_until),

@@ -1,5 +1,4 @@
-//! `math::settlement`, `math::pricing` and `math::slashing` against the formulas of the design, written out in
-//! 128 bits.
+//! `math::settlement`, `math::pricing` and `math::slashing` equal the formulas of the design, written out in 128 bits.
 
 use leasehold::math::{
     Overflow,
@@ -24,7 +23,7 @@ fn naive_allowance(rounds: u32, sla_bps: u16) -> u128 {
     u128::from(rounds) * u128::from(10_000 - sla_bps) / 10_000
 }
 
-/// bond × min(1, m × max(0, D − allowance) / R), where R are the rounds that the machine promised.
+/// bond × min(1, m × max(0, D − allowance) / R); R = the rounds that the machine promised.
 fn naive_slash(service: &Service, terms: &Terms) -> u128 {
     let Service { bond, down, agreed, .. } = *service;
     let over = u128::from(down).saturating_sub(naive_allowance(agreed, terms.sla_bps));
@@ -63,7 +62,7 @@ fn naive_last(service: &Service, terms: &Terms) -> (u128, u128, u128) {
     (owed - before - fee, fee, slash)
 }
 
-/// A lease and a machine in it, whose deposit fits 64 bits, as every deposit that was ever paid does.
+/// A machine in a lease. Its deposit fits 64 bits, as every deposit that can be paid.
 fn lease() -> impl Strategy<Value = (Service, Terms)> {
     let round_secs = prop_oneof![Just(10u32), Just(600), Just(3_600), 10..100_000u32];
     let rounds = prop_oneof![Just(1u32), 1..20u32, 1..2_000u32, 1..=1_000_000u32];
@@ -85,7 +84,7 @@ fn lease() -> impl Strategy<Value = (Service, Terms)> {
                 forfeited,
                 cancelled,
             )| {
-                // Fractions of fractions, so that up ≤ known ≤ served ≤ agreed ≤ rounds; all of it often enough.
+                // Nested fractions, so that up ≤ known ≤ served ≤ agreed ≤ rounds; the whole is frequent.
                 let part = |whole: u32, thousandths: u32| {
                     (u64::from(whole) * u64::from(thousandths.min(900)) / 900) as u32
                 };
@@ -129,7 +128,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_096))]
 
     #[test]
-    fn the_last_settlement_is_the_designs_formula((service, terms) in lease()) {
+    fn the_last_settlement_equals_the_designs_formula((service, terms) in lease()) {
         let Outcome { payment, slash } = last(&service, &terms).expect("a deposit that fits");
         let found = (payment.net.into(), payment.fee.into(), slash.into());
         prop_assert_eq!(found, naive_last(&service, &terms));
@@ -154,10 +153,10 @@ proptest! {
         prop_assert!(lost == 0 || service.down > 0 || service.forfeited);
         let split = terms.split.of(lost).expect("fits");
         prop_assert_eq!(split.total().expect("fits"), lost);
-        prop_assert!(lost < 10 || split.buyer + split.caller < lost, "who slashes himself loses");
+        prop_assert!(lost < 10 || split.buyer + split.caller < lost, "a supplier that slashes itself loses");
     }
 
-    /// Settling on the way changes nothing: neither what a machine gets nor the fee.
+    /// Interim settlements change neither the payment nor the fee.
     #[test]
     fn settling_in_between_changes_nothing((service, terms) in lease(), stops in prop::collection::vec(0..=1_000u32, 0..8)) {
         let once = last(&Service { settled: 0, ..service }, &terms).expect("fits");
@@ -173,15 +172,14 @@ proptest! {
         prop_assert_eq!(end.slash, once.slash);
     }
 
-    /// Whoever came late and kept as much of its own promise loses as much of its bond: the rounds before it
-    /// came count neither for nor against it.
+    /// A slash is measured against the machine's own promise, whatever the length of the lease.
     #[test]
-    fn what_was_agreed_before_a_machine_came_is_nothing_to_it((service, terms) in lease(), rounds in 1..=1_000_000u32) {
+    fn rounds_before_a_machine_joined_do_not_count_for_it((service, terms) in lease(), rounds in 1..=1_000_000u32) {
         let elsewhere = Terms { rounds, ..terms };
         prop_assert_eq!(last(&service, &elsewhere).expect("fits"), last(&service, &terms).expect("fits"));
     }
 
-    /// A machine that was up in one more round, rather than unknown or down, never gets less.
+    /// One more round up, instead of unknown or down, never pays less.
     #[test]
     fn being_up_never_costs((service, terms) in lease(), instead_of_down in any::<bool>()) {
         let service = Service { settled: 0, ..service };
@@ -197,7 +195,7 @@ proptest! {
         prop_assert!(better.slash <= worse.slash);
     }
 
-    /// A round down instead of unknown never earns, and never saves a bond.
+    /// One more round down, instead of unknown, never slashes less.
     #[test]
     fn being_down_never_slashes_less((service, terms) in lease()) {
         prop_assume!(service.up + service.down < service.rounds);
@@ -212,7 +210,7 @@ proptest! {
         prop_assert_eq!(last(&unseen, &terms).expect("fits"), Outcome::default());
     }
 
-    /// A sum that doesn't fit is refused, whatever the numbers.
+    /// Arbitrary numbers give a result or an overflow error, never a panic or a wrong sum.
     #[test]
     fn no_numbers_break_a_settlement(
         price in any::<u64>(), round_secs in any::<u32>(), rounds in any::<u32>(), counters in any::<[u32; 5]>(),
@@ -234,7 +232,7 @@ proptest! {
     }
 }
 
-/// A u64 that is often at, or one beside, a power of two or the point where 64-bit arithmetic ends.
+/// A u64, often at or next to a power of two or the largest value.
 fn edges() -> impl Strategy<Value = u64> {
     prop_oneof![
         any::<u64>(),
@@ -252,8 +250,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_096))]
 
     #[test]
-    fn spans_cost_what_128_bits_say(price in edges(), secs in edges(), off in 0..8u64) {
-        // Also the prices around the one from which on the narrow arithmetic would overflow.
+    fn costs_of_spans_equal_128_bit_arithmetic(price in edges(), secs in edges(), off in 0..8u64) {
+        // Also the prices at which 64-bit arithmetic begins to overflow.
         for price in [price, (u64::MAX / secs.max(1)).saturating_sub(3_604).saturating_add(off)] {
             let (span, product) = (Span::of_secs(secs), u128::from(price) * u128::from(secs));
             prop_assert_eq!(span.cost_floor(price).ok(), fits(product / 3_600));
@@ -262,7 +260,7 @@ proptest! {
     }
 
     #[test]
-    fn rounds_cost_what_128_bits_say(price in edges(), round_secs in edges(), rounds in edges()) {
+    fn costs_of_rounds_equal_128_bit_arithmetic(price in edges(), round_secs in edges(), rounds in edges()) {
         let (round_secs, rounds) = (round_secs as u32, rounds as u32);
         let secs = u128::from(round_secs) * u128::from(rounds);
         let Some(product) = u128::from(price).checked_mul(secs) else { return Ok(()) };
@@ -272,32 +270,32 @@ proptest! {
     }
 
     #[test]
-    fn rates_are_what_128_bits_say(amount in edges(), bps in any::<u16>()) {
+    fn rates_equal_128_bit_arithmetic(amount in edges(), bps in any::<u16>()) {
         prop_assert_eq!(rate(amount, bps).ok(), fits(u128::from(amount) * u128::from(bps) / 10_000));
     }
 
     #[test]
-    fn bonds_are_what_128_bits_say(unit in edges(), weight in any::<u32>(), gpus in any::<u8>()) {
+    fn bonds_equal_128_bit_arithmetic(unit in edges(), weight in any::<u32>(), gpus in any::<u8>()) {
         // unit × (weight × GPUs) is below 2¹⁰⁴.
         let naive = (u128::from(unit) * u128::from(weight) * u128::from(gpus)).div_ceil(10_000);
         prop_assert_eq!(pricing::bond(unit, weight, gpus).ok(), fits(naive));
     }
 
     #[test]
-    fn leaving_costs_an_hour_or_a_twentieth_of_the_rest(round_secs in any::<u32>(), rest in any::<u32>()) {
+    fn cancelling_costs_an_hour_or_a_twentieth_of_the_rest(round_secs in any::<u32>(), rest in any::<u32>()) {
         let naive = (u128::from(round_secs) * u128::from(rest) * 500 / 10_000).min(3_600);
         prop_assert_eq!(u128::from(pricing::cancel_secs(round_secs, rest).expect("fits")), naive);
     }
 
     #[test]
-    fn slashes_are_what_128_bits_say(
+    fn slashes_equal_128_bit_arithmetic(
         bond in edges(), down in edges(), rounds in edges(), sla_bps in 0..=10_000u16, multiplier in edges(),
     ) {
         let (down, rounds, multiplier) = (down as u32, (rounds as u32).max(1), multiplier as u32);
         let down = down.min(rounds);
         let over = u128::from(down).saturating_sub(naive_allowance(rounds, sla_bps));
         let (part, whole) = (u128::from(multiplier) * over, u128::from(rounds) * 10_000);
-        // In steps, as bond × part alone may need 128 bits and more.
+        // In this order, because bond × part may overflow 128 bits.
         let naive = match (over, part >= whole) {
             (0, _) => 0,
             (_, true) => u128::from(bond),

@@ -1,4 +1,4 @@
-//! Every instruction of a supplier: that it works, and everything it refuses.
+//! Every instruction of suppliers: its success, and each of its refusals.
 
 use anchor_lang::error::ErrorCode;
 use leasehold::{
@@ -104,7 +104,7 @@ fn request_unstake_and_withdraw_stake_ok() {
 }
 
 #[test]
-fn request_unstake_joins_an_earlier_request_and_both_wait_anew() {
+fn request_unstake_adds_to_an_earlier_request_and_restarts_the_wait() {
     let (mut world, supplier) = staked();
     let first = request(&world, &supplier, STAKE);
     world.ok(&[first], &[&supplier.wallet]);

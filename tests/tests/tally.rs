@@ -1,4 +1,4 @@
-//! Counting votes bit-sliced against counting them one by one.
+//! Bit-sliced counting of votes equals counting them one by one.
 
 use leasehold::{
     constants::{MAX_SEATS, MAX_SLOTS, PLANES, WORDS},
@@ -6,8 +6,8 @@ use leasehold::{
 };
 use proptest::prelude::*;
 
-/// Votes of up to 15 seats. Each may be shorter than the board, as a keeper's bitmap is where machines were
-/// listed since; a byte is often all ones or all zeros, so that counters reach their ends.
+/// Votes of up to 15 seats. A bitmap may be shorter than the board, as when machines were listed since; a byte is often
+/// all ones or all zeros, so that counters reach their limits.
 fn votes() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let byte = prop_oneof![2 => any::<u8>(), 1 => Just(0xff), 1 => Just(0)];
     let vote = prop_oneof![
@@ -48,7 +48,7 @@ fn check(votes: &[Vec<u8>]) -> Result<(), TestCaseError> {
                 down |= u64::from(submitted - ones >= threshold) << bit;
             }
             prop_assert_eq!((found.up, found.down), (up, down), "word {}, threshold {}", word, threshold);
-            // More than half of the seats make a verdict, so there are never two.
+            // A threshold of more than half of the votes gives at most one verdict.
             if threshold > submitted / 2 {
                 prop_assert_eq!(up & down, 0);
             }
@@ -80,7 +80,7 @@ proptest! {
     }
 }
 
-/// Every number of seats, and every count that they can reach: of n votes, the first m name machine m.
+/// Every number of seats, and every possible count.
 #[test]
 fn every_count_of_every_committee_is_exact() {
     for seats in 0..=MAX_SEATS {

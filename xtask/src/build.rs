@@ -14,16 +14,16 @@ use crate::{root, source};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Change nothing; fail where the committed program is not what its sources give
+    /// Change nothing; fail if the committed program differs from what its sources compile to
     #[arg(long)]
     check: bool,
-    /// What to compile with; by default Solana's platform tools where they are installed and new enough.
-    /// With --check it is what the manifest names
+    /// The compiler. Default: Solana's platform tools if they are installed and new enough, otherwise toolchain/.
+    /// --check uses the one that the manifest names
     #[arg(long, conflicts_with = "check")]
     with: Option<Compiler>,
 }
 
-/// What programs/leasehold/leasehold.so.json holds.
+/// The contents of programs/leasehold/leasehold.so.json.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
@@ -31,10 +31,10 @@ struct Manifest {
     sha256: String,
     /// Bytes of leasehold.so.
     size: u64,
-    /// `source::digest` of what it was compiled from.
+    /// `source::digest` of its inputs.
     source: String,
     compiler: Compiler,
-    /// Name and version of each program and library that had a hand in the bytes.
+    /// Name and version of each tool and library that determines the bytes.
     versions: BTreeMap<String, String>,
 }
 
@@ -68,12 +68,12 @@ fn write(with: Option<Compiler>) -> Result<()> {
         compiler,
         versions: built.versions,
     };
-    fs::write(program_path(), &built.program).context("leasehold.so can't be written")?;
+    fs::write(program_path(), &built.program).context("cannot write leasehold.so")?;
     fs::write(manifest_path(), serde_json::to_string_pretty(&manifest)? + "\n")
-        .context("leasehold.so.json can't be written")?;
+        .context("cannot write leasehold.so.json")?;
     println!("{} bytes, sha256 {}", manifest.size, manifest.sha256);
     if compiler == Compiler::PlatformTools {
-        println!("note: CI has no platform tools; commit what `cargo xtask build --with toolchain` makes");
+        println!("note: CI has no platform tools; commit the output of `cargo xtask build --with toolchain`");
     }
     Ok(())
 }
@@ -92,26 +92,26 @@ fn check() -> Result<()> {
         bail!("leasehold.so is not the file that leasehold.so.json describes: {AGAIN}");
     }
     if manifest.source != source::digest(true)? {
-        bail!("leasehold.so was compiled from other sources than these: {AGAIN}");
+        bail!("leasehold.so was compiled from other sources: {AGAIN}");
     }
     let built = compile(manifest.compiler, true)?;
     if built.program != program {
         let found = hex(&Sha256::digest(&built.program));
         let difference = differences(&manifest.versions, &built.versions);
-        bail!("leasehold.so is not what its sources compile to (sha256 {found}){difference}: {AGAIN}");
+        bail!("leasehold.so differs from what its sources compile to (sha256 {found}){difference}: {AGAIN}");
     }
-    println!("leasehold.so is what its sources compile to (sha256 {})", manifest.sha256);
+    println!("leasehold.so equals what its sources compile to (sha256 {})", manifest.sha256);
     Ok(())
 }
 
-/// Says which versions differ, if any: the likely cause of other bytes from the same sources.
+/// The versions that differ, if any: the likely reason why the same sources give other bytes.
 fn differences(committed: &BTreeMap<String, String>, here: &BTreeMap<String, String>) -> String {
     let absent = String::from("none");
     let mut text = String::new();
     for name in committed.keys().chain(here.keys().filter(|name| !committed.contains_key(*name))) {
         let (then, now) = (committed.get(name).unwrap_or(&absent), here.get(name).unwrap_or(&absent));
         if then != now {
-            text += &format!("; it was made with {name} {then}, here is {now}");
+            text += &format!("; it was compiled with {name} {then}, this is {now}");
         }
     }
     text
@@ -133,8 +133,11 @@ mod tests {
         assert_eq!(differences(&committed, &committed), "");
         assert_eq!(
             differences(&committed, &map(&[("llvm", "23.1.5"), ("rustc", "1.95.0")])),
-            "; it was made with llvm 23.1.4, here is 23.1.5"
+            "; it was compiled with llvm 23.1.4, this is 23.1.5"
         );
-        assert_eq!(differences(&map(&[]), &map(&[("llvm", "1")])), "; it was made with llvm none, here is 1");
+        assert_eq!(
+            differences(&map(&[]), &map(&[("llvm", "1")])),
+            "; it was compiled with llvm none, this is 1"
+        );
     }
 }

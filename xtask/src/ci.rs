@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: what CI runs, in the order in which it fails soonest.
+//! `cargo xtask ci`: the steps of CI, those that fail soonest first.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,11 @@ use anyhow::{Context, Result};
 use crate::{cargo, execute};
 
 /// Each step is a command as a person would type it after `cargo`.
-const STEPS: [(&str, &[&str]); 8] = [
+const STEPS: &[(&str, &[&str])] = &[
     ("format", &["fmt", "--all", "--check"]),
     ("artefact", &["xtask", "build", "--check"]),
     ("interface", &["xtask", "idl", "--check"]),
+    ("documents", &["xtask", "docs", "--check"]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     ("wasm", &["xtask", "wasm"]),
     ("tests", &["xtask", "test"]),

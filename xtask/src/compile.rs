@@ -23,7 +23,7 @@ pub enum Compiler {
     PlatformTools,
 }
 
-/// A compiled program and the versions of what compiled it.
+/// A compiled program and the versions of its compiler.
 pub struct Built {
     pub program: Vec<u8>,
     pub versions: BTreeMap<String, String>,
@@ -72,7 +72,7 @@ fn compile_with_toolchain(locked: bool) -> Result<Built> {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTC_BOOTSTRAP_SYNTHETIC_TARGET", "1")
         .env("__CARGO_TESTS_ONLY_SRC_ROOT", place.join("rust-src/library"));
-    // The profile is what Cargo.toml says, whatever the user's environment does.
+    // The profile comes from Cargo.toml alone, not from the environment.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PROFILE_")) {
         command.env_remove(name);
     }
@@ -88,7 +88,7 @@ fn compile_with_toolchain(locked: bool) -> Result<Built> {
         println!("deepest of {} stack frames: {} bytes, in {name}", frames.len(), frame.locals);
     }
 
-    let program = fs::read(output_dir.join("libleasehold.so")).context("the linker made no program")?;
+    let program = fs::read(output_dir.join("libleasehold.so")).context("the linker wrote no program")?;
     let built_with = variables(&place.join("versions.env"))?;
     let versions = BTreeMap::from([
         ("rustc".to_owned(), compiler.trim_start_matches("rustc ").to_owned()),
@@ -117,11 +117,11 @@ fn rustflags(place: &Path) -> Result<Vec<String>> {
     .map(String::from)
     .to_vec();
     flags.push(format!("-Clink-arg=--llvm-args=-bpf-stack-size={}", frames::FRAME));
-    // LLVM's BPF defines x / 0 as 0 and so moves divisions above the check of their divisor; the Solana
-    // machine stops at them. These are the passes that move machine instructions to where they always run.
+    // LLVM's BPF target defines x / 0 as 0, so these passes may move a division above the check of its divisor.
+    // Solana's virtual machine aborts on x / 0.
     flags.push("-Clink-arg=--llvm-args=-disable-machine-licm".into());
     flags.push("-Clink-arg=--llvm-args=-disable-machine-cse".into());
-    // Without it, loops over a board compute each field's address from the start of the board.
+    // With loop strength reduction, loops over a board compute each field's address from the start of the board.
     flags.push("-Clink-arg=--llvm-args=-disable-lsr".into());
 
     let home = env::var_os("CARGO_HOME")
@@ -130,14 +130,12 @@ fn rustflags(place: &Path) -> Result<Vec<String>> {
         .context("neither CARGO_HOME nor HOME is set")?;
     let mut remap =
         |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
-    // Where several match, the last one counts.
+    // If several match, the last one counts.
     remap(&root(), "/leasehold");
     remap(&place.join("rust-src"), "/rust");
-    // Packages lie in a folder that is named after the registry: not the same everywhere.
+    // The folder of packages is named after the registry, which is not the same everywhere.
     let registries = home.join("registry/src");
-    for entry in
-        fs::read_dir(&registries).with_context(|| format!("{} can't be read", registries.display()))?
-    {
+    for entry in fs::read_dir(&registries).with_context(|| format!("cannot read {}", registries.display()))? {
         remap(&entry?.path(), "/packages");
     }
     Ok(flags)
@@ -145,13 +143,13 @@ fn rustflags(place: &Path) -> Result<Vec<String>> {
 
 /// Lines of the form NAME=value.
 pub fn variables(path: &Path) -> Result<BTreeMap<String, String>> {
-    let text = fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-/// What `cargo build-sbf --version` prints, where the tools are installed and their Rust can compile the
-/// program. It names their Rust only once they are downloaded.
+/// The output of `cargo build-sbf --version`; `None` if the tools are not installed or their Rust is too old for the
+/// program. The output names their Rust only once they are downloaded.
 pub fn platform_tools() -> Result<Option<String>> {
     let Ok(output) = cargo().args(["build-sbf", "--version"]).output() else { return Ok(None) };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -190,7 +188,7 @@ fn compile_with_platform_tools(locked: bool) -> Result<Built> {
         command.args(["--", "--locked"]);
     }
     execute(&mut command)?;
-    let program = fs::read(output_dir.join("leasehold.so")).context("cargo build-sbf made no program")?;
+    let program = fs::read(output_dir.join("leasehold.so")).context("cargo build-sbf wrote no program")?;
     Ok(Built { program, versions: BTreeMap::from([("cargo-build-sbf".to_owned(), tools)]) })
 }
 

@@ -3,11 +3,10 @@
 //! A frame has 4,096 bytes. Locals are laid out from its upper end downwards (negative offsets of r10);
 //! arguments beyond the fifth lie at its lower end, where the caller put them. Nothing in LLVM or the
 //! linker keeps the two apart: the linker reports only accesses that overlap at constant offsets, not
-//! those through a pointer. So a function that takes such arguments must leave a distance.
+//! those through a pointer. So a function that takes such arguments must keep a distance.
 //!
-//! What is read is the object that LLVM hands to the linker, because only there are these arguments told
-//! apart from locals: they are loads from r11, which the linker rewrites to r10. The sizes found here were
-//! compared with LLVM's own (`-pass-remarks-analysis=prologepilog`): equal for all 473 functions of the program.
+//! The input is the object that LLVM hands to the linker. Only there can these arguments be distinguished from
+//! locals: they are loads from r11, which the linker rewrites to r10. The sizes found here were compared with LLVM's own (`-pass-remarks-analysis=prologepilog`): equal for all 473 functions of the program.
 
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
@@ -17,12 +16,12 @@ pub const FRAME: u32 = 4_096;
 /// Bytes that a function with arguments on the stack must leave free; it has room for 32 such arguments.
 pub const MARGIN: u32 = 256;
 
-/// What one function does with its frame, in bytes.
+/// How one function uses its frame, in bytes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Frame {
     /// Depth of the deepest local.
     pub locals: u32,
-    /// Arguments beyond the fifth, with the unused word that precedes them; 0 where there are none.
+    /// Arguments beyond the fifth, with the unused word that precedes them; 0 if there are none.
     pub arguments: u32,
 }
 
@@ -36,7 +35,7 @@ impl Frame {
 
 /// Every function of an LLVM object with its name, deepest locals first.
 pub fn read(object: &[u8]) -> Result<Vec<(String, Frame)>> {
-    let file = object::File::parse(object).context("LLVM's object can't be read")?;
+    let file = object::File::parse(object).context("cannot read LLVM's object")?;
     let mut frames = Vec::new();
     for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0) {
         let name = symbol.name().context("LLVM's object has a function without a name")?;
@@ -56,7 +55,7 @@ pub fn read(object: &[u8]) -> Result<Vec<(String, Frame)>> {
     Ok(frames)
 }
 
-/// Fails where a function's locals could reach its arguments.
+/// Fails if a function's locals could reach its arguments.
 pub fn check(frames: &[(String, Frame)]) -> Result<()> {
     let offenders: Vec<String> = frames
         .iter()
@@ -98,8 +97,7 @@ const EXIT: u8 = 0x95;
 const FRAME_POINTER: u8 = 10;
 const ARGUMENT_POINTER: u8 = 11;
 
-/// What a function's instructions do with its frame. Fails where the frame pointer is used in a way whose
-/// reach can't be told.
+/// How a function's instructions use its frame. Fails if the frame pointer is used in a way whose reach is unknown.
 fn decode(code: &[u8]) -> Result<Frame> {
     let mut frame = Frame::default();
     let mut words = code.chunks_exact(8).enumerate();
@@ -109,7 +107,7 @@ fn decode(code: &[u8]) -> Result<Frame> {
         let offset = i64::from(i16::from_le_bytes([word[2], word[3]]));
         let unknown = |what: &str| {
             anyhow::anyhow!(
-                "instruction {index} {what}, so the size of the frame can't be told; change xtask/src/frames.rs"
+                "instruction {index} {what}, so the size of the frame is unknown; teach xtask/src/frames.rs about it"
             )
         };
         if opcode == LDDW {

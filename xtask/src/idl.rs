@@ -13,20 +13,20 @@ use crate::{execute, root};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Change nothing; fail where idl/leasehold.json is not what the sources give
+    /// Change nothing; fail if idl/leasehold.json differs from what the sources give
     #[arg(long)]
     check: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    // The builder starts `cargo` by name and, where rustup has chosen a toolchain, passes the choice on in a
-    // form that cargo refuses. So it gets the cargo that runs this task, and no word of rustup.
+    // The builder starts `cargo` by name and passes on rustup's choice of a toolchain in a form that cargo refuses. So
+    // PATH gets the cargo that runs this task, and rustup's variable is removed.
     if env::var_os("RUSTUP_TOOLCHAIN").is_some() {
         let cargo = PathBuf::from(env::var_os("CARGO").context("this task is started by `cargo xtask`")?);
         let mut path = cargo.parent().unwrap_or(Path::new("/")).as_os_str().to_owned();
         path.push(":");
         path.push(env::var_os("PATH").unwrap_or_default());
-        let mut again = Command::new(env::current_exe().context("the path of xtask is not known")?);
+        let mut again = Command::new(env::current_exe().context("cannot find the path of xtask")?);
         again.arg("idl").args(arguments.check.then_some("--check"));
         return execute(again.env("PATH", path).env_remove("RUSTUP_TOOLCHAIN"));
     }
@@ -34,21 +34,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let path = root().join("idl/leasehold.json");
     let text = build()?;
     if !arguments.check {
-        fs::create_dir_all(root().join("idl")).context("idl/ can't be made")?;
-        return fs::write(&path, text).context("idl/leasehold.json can't be written");
+        fs::create_dir_all(root().join("idl")).context("cannot create idl/")?;
+        return fs::write(&path, text).context("cannot write idl/leasehold.json");
     }
     if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
-        bail!(
-            "idl/leasehold.json is not what the program's sources give: run `cargo xtask idl` and commit it"
-        );
+        bail!("idl/leasehold.json is not up to date: run `cargo xtask idl` and commit it");
     }
-    println!("idl/leasehold.json is what the program's sources give");
+    println!("idl/leasehold.json is up to date");
     Ok(())
 }
 
 /// The builder runs the program's generated tests with the feature `idl-build` and reads what they print.
-/// It sets compiler flags of its own, so it gets a target folder of its own: else it and every other build
-/// would compile all packages anew, in turns. They run once, so they are not optimised.
+/// It sets its own compiler flags and therefore gets its own target folder: otherwise it and every other build would
+/// recompile all packages in turn. The packages run once, so they are not optimised.
 fn build() -> Result<String> {
     let target_dir = root().join("target/idl").display().to_string();
     let arguments = [
@@ -63,7 +61,7 @@ fn build() -> Result<String> {
         .program_path(root().join(PROGRAM))
         .cargo_args(arguments.map(String::from).to_vec())
         .build()
-        .context("the interface description can't be made")?;
+        .context("cannot build the interface description")?;
     Ok(serde_json::to_string_pretty(&idl)? + "\n")
 }
 
@@ -75,7 +73,7 @@ mod tests {
         fs::read_to_string(root().join(path)).unwrap().parse().unwrap()
     }
 
-    /// Anchor's tools want both in a file of their own.
+    /// Anchor.toml has to repeat both.
     #[test]
     fn anchor_toml_names_the_address_and_the_version_of_the_sources() {
         let anchor = table("Anchor.toml");

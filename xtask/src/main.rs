@@ -1,8 +1,9 @@
-//! The one door: `cargo xtask build | idl | test | bench | wasm | ci`. Each command is one module's `run`.
+//! The project's tasks: `cargo xtask build | idl | docs | test | bench | wasm | ci`. Each command is the `run` of one module.
 
 mod build;
 mod ci;
 mod compile;
+mod docs;
 mod frames;
 mod idl;
 mod source;
@@ -27,6 +28,8 @@ enum Task {
     Build(build::Arguments),
     /// Write the program's interface description to idl/leasehold.json
     Idl(idl::Arguments),
+    /// Write the generated parts of the documents and the picture of the terminal
+    Docs(docs::Arguments),
     /// Run every test of the workspace (cargo nextest where it is installed, else cargo test)
     Test {
         /// Passed on to the test runner
@@ -41,7 +44,7 @@ enum Task {
     },
     /// Compile the client to WebAssembly, without its network features
     Wasm,
-    /// Run everything that CI runs, in its order, and print what each step took
+    /// Run everything that CI runs, in the same order, and print how long each step took
     Ci,
 }
 
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Build(arguments) => build::run(&arguments),
         Task::Idl(arguments) => idl::run(&arguments),
+        Task::Docs(arguments) => docs::run(&arguments),
         Task::Test { arguments } => test(&arguments),
         Task::Bench { arguments } => bench(&arguments),
         Task::Wasm => wasm::run(),
@@ -78,8 +82,7 @@ fn bench(arguments: &[String]) -> Result<()> {
     execute(cargo().args(["run", "-q", "--bin", "bench", "--"]).args(arguments))
 }
 
-/// The workspace's root folder. Cargo says at run time where xtask lies: a target folder shared by two
-/// checkouts holds one xtask for both.
+/// The workspace's root folder. Read at run time, since two checkouts that share a target folder share one xtask.
 fn root() -> PathBuf {
     let xtask = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     Path::new(&xtask).parent().map(Path::to_owned).unwrap_or_default()
@@ -89,8 +92,8 @@ fn root() -> PathBuf {
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
-    // What cargo says of xtask to xtask makes build scripts that look at it run again, and half of the
-    // dependencies with them.
+    // The variables that cargo sets for xtask would make build scripts that read them run again, and half of the
+    // dependencies be compiled again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let about_xtask = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
@@ -104,7 +107,7 @@ fn cargo() -> Command {
 /// Runs a command whose output is for the user.
 fn execute(command: &mut Command) -> Result<()> {
     let name = describe(command);
-    let status = command.status().with_context(|| format!("`{name}` can't be started"))?;
+    let status = command.status().with_context(|| format!("`{name}` cannot be started"))?;
     if !status.success() {
         bail!("`{name}` failed");
     }
@@ -115,11 +118,11 @@ fn execute(command: &mut Command) -> Result<()> {
 fn output(command: &mut Command) -> Result<String> {
     let name = describe(command);
     let output =
-        command.stderr(Stdio::inherit()).output().with_context(|| format!("`{name}` can't be started"))?;
+        command.stderr(Stdio::inherit()).output().with_context(|| format!("`{name}` cannot be started"))?;
     if !output.status.success() {
         bail!("`{name}` failed");
     }
-    String::from_utf8(output.stdout).with_context(|| format!("`{name}` printed what is not text"))
+    String::from_utf8(output.stdout).with_context(|| format!("`{name}` printed something that is not UTF-8"))
 }
 
 /// Program and arguments, for messages.

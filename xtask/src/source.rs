@@ -1,4 +1,4 @@
-//! What the compiled program is made from, as one number.
+//! A digest of everything that the compiled program is made from.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use crate::{cargo, output, root};
 
 /// The program's folder in the workspace.
 pub const PROGRAM: &str = "programs/leasehold";
-/// What Cargo knows the sBPF target by.
+/// The sBPF target, as Cargo wants it.
 pub const TARGET: &str = "toolchain/sbpf-solana-solana.json";
 
 /// Digest of the program's sources, of the packages that are compiled into it with their versions and
@@ -30,7 +30,7 @@ pub fn digest(locked: bool) -> Result<String> {
     add("profile", profile()?.as_bytes());
     for path in files()? {
         let name = path.strip_prefix(root())?.to_string_lossy().replace('\\', "/");
-        add(&name, &fs::read(&path).with_context(|| format!("{name} can't be read"))?);
+        add(&name, &fs::read(&path).with_context(|| format!("cannot read {name}"))?);
     }
     Ok(hex(&hasher.finalize()))
 }
@@ -47,7 +47,7 @@ fn files() -> Result<BTreeSet<PathBuf>> {
     let mut files = BTreeSet::from([root().join(PROGRAM).join("Cargo.toml")]);
     let mut folders = vec![root().join(PROGRAM).join("src")];
     while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(&folder).with_context(|| format!("{} can't be read", folder.display()))?;
+        let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
         for entry in entries {
             let path = entry?.path();
             if path.is_dir() {
@@ -70,15 +70,15 @@ fn packages(locked: bool) -> Result<String> {
         .env("RUSTC_BOOTSTRAP", "1");
     let tree = output(&mut command)?;
     let root = root().display().to_string();
-    // Cargo marks what it has already listed by an asterisk.
+    // Cargo marks packages that it has already listed with an asterisk.
     let lines: BTreeSet<String> =
         tree.lines().map(|line| line.trim_end_matches(" (*)").replace(&root, "")).collect();
     Ok(lines.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
-/// The tables of the workspace's Cargo.toml that reach the compiler.
+/// The tables of the workspace's Cargo.toml that affect the compiler.
 fn profile() -> Result<String> {
-    let text = fs::read_to_string(root().join("Cargo.toml")).context("Cargo.toml can't be read")?;
+    let text = fs::read_to_string(root().join("Cargo.toml")).context("cannot read Cargo.toml")?;
     let manifest: toml::Table = text.parse().context("Cargo.toml is not valid")?;
     let get = |keys: [&str; 2]| manifest.get(keys[0]).and_then(|table| table.get(keys[1]));
     let mut lines = Vec::new();
@@ -90,7 +90,7 @@ fn profile() -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-/// One line for each value, by name: the order in the file means nothing.
+/// One line for each value, sorted by name, since the order in the file has no meaning.
 fn write_sorted(name: &str, value: &toml::Value, lines: &mut Vec<String>) {
     match value.as_table() {
         Some(table) => {
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_of_keys_means_nothing() {
+    fn the_order_of_keys_has_no_meaning() {
         let lines = |text: &str| {
             let mut lines = Vec::new();
             write_sorted("t", &toml::Value::Table(text.parse().unwrap()), &mut lines);

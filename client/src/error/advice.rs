@@ -77,7 +77,7 @@ advices! {
     SeatVacant => "choose a seat that is held",
     SecondSeat => "leave the seat it holds first, or use another board",
     WrongKeeper => "name the keeper that holds the seat",
-    SeatInUse => "let its keeper sign, or wait until it has been idle for a day",
+    SeatInUse => "let its keeper sign, or wait until it has not voted for a day",
     VoteNotCounted => "leave the seat after that",
     FeesLeft => "claim them for this seat",
     SeatsLeft => "leave them first",

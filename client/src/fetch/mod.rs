@@ -13,6 +13,7 @@ use leasehold::state::{Keeper, Lease, Market, Supplier};
 use serde_json::json;
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
 use solana_commitment_config::CommitmentConfig;
+use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::{
@@ -28,6 +29,7 @@ use crate::{
     account::{DecodeError, Stored},
     address,
     board::{BoardData, BoardView},
+    clock,
     error::reason,
     market::{BoardRef, MarketRef},
 };
@@ -36,8 +38,6 @@ use crate::{
 const MARKET_OFFSET: usize = 10;
 /// Offset of the board's address in the account of a lease: after discriminator, version, bump and state.
 const BOARD_OFFSET: usize = 11;
-/// The cluster's clock sysvar.
-const CLOCK: Pubkey = Pubkey::from_str_const("SysvarC1ock11111111111111111111111111111111");
 /// Boards that are read concurrently; each has up to 1.1 MB.
 const BOARDS_AT_ONCE: usize = 4;
 
@@ -108,10 +108,13 @@ impl<'a> Fetch<'a> {
 
     /// Unix time of the cluster, by which rounds are counted; it may differ from this machine's by seconds.
     pub async fn now(&self) -> Result<i64, FetchError> {
-        let raw = self.existing(CLOCK).await?;
-        // Solana slot, epoch start, epoch and leader schedule epoch come first, 8 bytes each.
-        let time = raw.data.get(32..40).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
-        time.map(i64::from_le_bytes).ok_or(FetchError::Clock)
+        let raw = self.existing(clock::ADDRESS).await?;
+        clock::unix_time(&raw.data).ok_or(FetchError::Clock)
+    }
+
+    /// Genesis hash of the cluster; receipts and vouchers name a cluster by [a part of it](crate::record::cluster).
+    pub async fn genesis_hash(&self) -> Result<Hash, FetchError> {
+        Ok(self.rpc.get_genesis_hash().await?)
     }
 
     /// A market's account.
@@ -326,7 +329,8 @@ mod tests {
 
     #[test]
     fn an_address_with_only_lamports_counts_as_missing() {
-        let raw = |owner, data: &[u8]| Raw { address: CLOCK, owner, lamports: 1, data: data.to_vec() };
+        let raw =
+            |owner, data: &[u8]| Raw { address: clock::ADDRESS, owner, lamports: 1, data: data.to_vec() };
         assert!(!raw(system_program::ID, &[]).is_created());
         assert!(raw(system_program::ID, &[0]).is_created());
         assert!(raw(leasehold::ID, &[]).is_created());

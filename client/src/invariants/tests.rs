@@ -84,7 +84,7 @@ fn counts_are_compared_with_what_they_count() {
     spoiled("keepers without an account", |s| s.keepers.truncate(1));
     spoiled_board("board 0: the number of machines is 4", |board, _| board.machines += 1);
     spoiled_board("board 0: the number of leases is 3", |board, _| board.leases += 1);
-    spoiled_board("damaged or cut short", |board, _| board.slots += 1);
+    spoiled_board("malformed or cut short", |board, _| board.slots += 1);
     spoiled_board("had 7000 slots", |board, _| board.slots_before = 7_000);
 }
 
@@ -147,8 +147,8 @@ fn a_full_house_exceeds_nothing() {
 }
 
 #[test]
-fn slots_that_cannot_be_are_found() {
-    spoiled_board("slot 3 is in state 5", |_, slots| slots[3].state = 5);
+fn impossible_slot_states_are_found() {
+    spoiled_board("slot 3 is in unknown state 5", |_, slots| slots[3].state = 5);
     spoiled_board("invariant 8: board 0, slot 3 is barred and keeps a bond of 100", |_, slots| {
         slots[3].state = SlotState::Barred as u8
     });

@@ -147,13 +147,13 @@ pub struct ArchiveHealth {
     /// Whether the logs were polled lately.
     pub ok: bool,
     /// Unix seconds of the last successful poll.
-    pub looked: i64,
+    pub polled: i64,
     pub logs: u64,
     pub batches: u64,
     /// Batches whose receipts were not fetched yet.
     pub missing: u64,
     /// Batches whose source served other receipts than the log has.
-    pub lied: u64,
+    pub mismatched: u64,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Seats and the answers that are gathered for them.
+//! Seats, and the answers gathered for their votes.
 
 use std::{collections::HashMap, io};
 
@@ -6,16 +6,15 @@ use leasehold_client::{BoardRef, rounds::round_at};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use super::{Keeper, Trouble};
+use super::{Keeper, Operation};
 use crate::{
     prober::ProbeReport,
     snapshot::{BoardSnapshot, Snapshot},
 };
 
 impl Keeper {
-    /// Notes seats that were taken and lost. On a board that is new to it, the keeper may have gathered
-    /// answers in an earlier life.
-    pub(super) async fn greet(&mut self, snapshot: &Snapshot) {
+    /// Notes seats that were taken or lost, and loads the answers that an earlier process gathered for a seat.
+    pub(super) async fn note_seats(&mut self, snapshot: &Snapshot) {
         let mut seats = HashMap::new();
         for board in &snapshot.boards {
             let address = board.board.address;
@@ -23,7 +22,7 @@ impl Keeper {
             match (before, board.seat_of(&self.me)) {
                 (None, Some(seat)) => {
                     info!("holds seat {seat} of board {}", board.board.index);
-                    self.recall(board, snapshot.now_ms).await;
+                    self.load_answers(board, snapshot.now_ms).await;
                     seats.insert(address, seat);
                 }
                 (Some(seat), None) => warn!("lost seat {seat} of board {}", board.board.index),
@@ -31,13 +30,13 @@ impl Keeper {
                 (None, None) => {}
             }
         }
-        // Boards that could not be read this time.
+        // Boards that could not be read in this poll.
         seats.extend(self.seats.drain());
         self.seats = seats;
     }
 
-    /// Reads the answers of the running round, and the one before, from the folder of evidence.
-    async fn recall(&mut self, board: &BoardSnapshot, now_ms: i64) {
+    /// Loads the answers of the running round and the one before from the evidence folder.
+    async fn load_answers(&mut self, board: &BoardSnapshot, now_ms: i64) {
         let Some(evidence) = self.evidence.clone() else { return };
         let running = round_at(board.header.round_secs, now_ms.div_euclid(1_000));
         let (address, me) = (board.board.address, self.me);
@@ -55,44 +54,44 @@ impl Keeper {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    warn!("the evidence of round {round} can't be used: {error}");
+                    warn!("cannot load the evidence of round {round}: {error}");
                 }
             }
         }
     }
 
-    /// Keeps the answers of a round, for the vote and for later.
+    /// Stores the answers of a round, for the vote and as evidence.
     pub(super) async fn keep(&mut self, board: BoardRef, report: ProbeReport, now_ms: i64) {
         self.metrics.probed(&report);
-        let trouble = Trouble::Hearing(board.address);
+        let operation = Operation::Probe(board.address);
         let unsent = report.unsent.len();
         let answers = self.memory.keep(board.address, report, now_ms);
         if !answers.fit {
             let line = format!(
-                "board {}: no machine answered, and none has for hours or since this keeper began, so it does not \
-                 vote: where nodes run, check that UDP gets out of this host and in again",
+                "board {}: no machine has answered for hours, or since this keeper started, so it does not vote: check \
+                 that this host can send and receive UDP",
                 board.index
             );
-            self.troubles.note(trouble, &line);
+            self.failures.fail(operation, &line);
             return;
         }
         if unsent > 0 {
             let line = format!(
-                "board {}: nothing could be sent to {unsent} machines, which count as down: check this host's \
-                 routes, IPv6 among them",
+                "board {}: this host could not send to {unsent} machines, which count as down: check its routes, for \
+                 IPv6 too",
                 board.index
             );
-            self.troubles.note(trouble, &line);
+            self.failures.fail(operation, &line);
         } else {
-            self.troubles.clear(&trouble);
+            self.failures.reset(&operation);
         }
         let Some(evidence) = self.evidence.clone() else { return };
         let saved = spawn_blocking(move || evidence.save(&board.address, &answers.report)).await;
         match saved.map_err(io::Error::other).flatten() {
-            Ok(()) => self.troubles.clear(&Trouble::Evidence),
+            Ok(()) => self.failures.reset(&Operation::Evidence),
             Err(error) => {
-                let line = format!("the evidence of this round is not kept: {error}");
-                self.troubles.note(Trouble::Evidence, &line);
+                let line = format!("cannot save the evidence of this round: {error}");
+                self.failures.fail(Operation::Evidence, &line);
             }
         }
     }

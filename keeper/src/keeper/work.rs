@@ -1,4 +1,4 @@
-//! Steps under way, and what is made of their end.
+//! Steps under way, and their outcomes.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use solana_pubkey::Pubkey;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{Instrument, debug, info};
 
-use super::{Keeper, Trouble};
+use super::{Keeper, Operation};
 use crate::{
     memory::Chore,
     metrics::Outcome,
@@ -15,7 +15,7 @@ use crate::{
     tasks::{self, End, Finished, Task},
 };
 
-/// A step that ended, for whoever runs the keeper as a library.
+/// A step that ended, for programs that run the keeper as a library.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The keeper's wallet.
@@ -24,52 +24,52 @@ pub struct Report {
     pub board: u32,
     pub task: Task,
     pub outcome: Outcome,
-    /// Of the transaction, if one took effect.
-    pub receipt: Option<Confirmation>,
-    /// What was done, or why not.
+    /// `None` if no transaction took effect.
+    pub confirmation: Option<Confirmation>,
+    /// What was done, or why it failed.
     pub text: String,
 }
 
 /// Steps under way.
 #[derive(Default)]
 pub(super) struct Work {
-    /// Given up when the keeper stops: an unfinished round of probes is no vote.
+    /// Aborted when the keeper stops: an unfinished round of probes is no vote.
     probes: JoinSet<Finished>,
-    /// Waited for when the keeper stops.
+    /// Finished when the keeper stops.
     transactions: JoinSet<Finished>,
     chores: HashMap<Id, Chore>,
 }
 
 impl Work {
-    /// The next step that ends; `None` where none is under way.
+    /// Waits for the next step to end; `None` if none is under way.
     pub(super) async fn next(&mut self) -> Option<(Id, Result<Finished, JoinError>)> {
         let joined = tokio::select! {
             Some(joined) = self.transactions.join_next_with_id() => joined,
             Some(joined) = self.probes.join_next_with_id() => joined,
             else => return None,
         };
-        Some(sorted(joined))
+        Some(with_id(joined))
     }
 
-    /// A step that has ended already.
+    /// A step that has ended already; `None` if there is none.
     pub(super) fn try_next(&mut self) -> Option<(Id, Result<Finished, JoinError>)> {
         let joined =
             self.transactions.try_join_next_with_id().or_else(|| self.probes.try_join_next_with_id());
-        joined.map(sorted)
+        joined.map(with_id)
     }
 
-    /// Gives up all rounds of probes.
+    /// Aborts all rounds of probes.
     pub(super) async fn stop_probes(&mut self) {
         self.probes.shutdown().await;
     }
 
-    /// How many steps are under way.
+    /// Number of steps under way.
     pub(super) fn len(&self) -> usize {
         self.probes.len() + self.transactions.len()
     }
 }
 
-fn sorted(joined: Result<(Id, Finished), JoinError>) -> (Id, Result<Finished, JoinError>) {
+fn with_id(joined: Result<(Id, Finished), JoinError>) -> (Id, Result<Finished, JoinError>) {
     match joined {
         Ok((id, finished)) => (id, Ok(finished)),
         Err(error) => (error.id(), Err(error)),
@@ -77,7 +77,7 @@ fn sorted(joined: Result<(Id, Finished), JoinError>) -> (Id, Result<Finished, Jo
 }
 
 impl Keeper {
-    /// Does what was planned, beside whatever goes on.
+    /// Begins the steps of a plan.
     pub(super) fn begin(&mut self, actions: Vec<Action>, work: &mut Work) {
         for action in actions {
             let chore = action.chore();
@@ -93,7 +93,7 @@ impl Keeper {
         }
     }
 
-    /// Takes note of a step that ended.
+    /// Notes the outcome of a step.
     pub(super) async fn end(
         &mut self,
         id: Id,
@@ -105,16 +105,17 @@ impl Keeper {
         let finished = match finished {
             Ok(finished) => finished,
             Err(error) => {
-                // A fault of this program's own: the others go on.
+                // A panic: the other steps go on.
                 if let Some(chore) = chore {
                     self.memory.fail(&chore, now_ms);
-                    self.troubles.note(Trouble::Chore(chore), &format!("a step broke down: {error}"));
+                    self.failures
+                        .fail(Operation::Chore(chore), &format!("a step failed with a bug: {error}"));
                 }
                 return Outcome::Failed;
             }
         };
         let Finished { chore, task, board, text, end } = finished;
-        let trouble = Trouble::Chore(chore);
+        let operation = Operation::Chore(chore);
         let outcome = match &end {
             End::Failed(_) => Outcome::Failed,
             End::Overtaken(_) => Outcome::Overtaken,
@@ -125,13 +126,13 @@ impl Keeper {
             Outcome::Failed => drop(self.memory.fail(&chore, now_ms)),
             _ => {
                 self.memory.end(&chore, now_ms);
-                self.troubles.clear(&trouble);
+                self.failures.reset(&operation);
             }
         }
         if task == Task::SettleLease {
             self.reader.forget(&board.address);
         }
-        let mut receipt = None;
+        let mut confirmation = None;
         let text = match end {
             End::Probed(report) => {
                 let text = format!("{text}: {} answered", report.answers.len());
@@ -142,23 +143,29 @@ impl Keeper {
             End::Sent(sent) => {
                 self.metrics.paid(sent.fee.unwrap_or_default());
                 info!(signature = %sent.signature, cu = sent.cu, "board {}: {text}", board.index);
-                receipt = Some(sent);
+                confirmation = Some(sent);
                 text
             }
             End::Overtaken(reason) => {
-                debug!("board {}: {} was not needed: {reason}", board.index, task.name());
+                debug!("board {}: {} is not needed any more: {reason}", board.index, task.name());
                 reason
             }
             End::Failed(reason) => {
                 let line = format!("board {}: {} failed: {reason}", board.index, task.name());
-                self.troubles.note(trouble, &line);
+                self.failures.fail(operation, &line);
                 reason
             }
         };
         if let Some(reports) = &self.reports {
-            // An error says that nobody listens any more.
-            let _ =
-                reports.send(Report { keeper: self.me, board: board.index, task, outcome, receipt, text });
+            // An error means that nobody receives reports any more.
+            let _ = reports.send(Report {
+                keeper: self.me,
+                board: board.index,
+                task,
+                outcome,
+                confirmation,
+                text,
+            });
         }
         outcome
     }

@@ -1,4 +1,4 @@
-//! The steps there are.
+//! The steps of a plan.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     prober::Target,
 };
 
-/// A step, with all that it needs.
+/// A step with its arguments.
 #[derive(Clone, Debug)]
 pub enum Action {
     TakeSeat {
@@ -25,7 +25,7 @@ pub enum Action {
         board: BoardRef,
         round: u32,
         targets: Arc<[Target]>,
-        /// How long until the answers must be there.
+        /// Time until the answers must be there.
         time: Duration,
     },
     SubmitRound {
@@ -43,7 +43,7 @@ pub enum Action {
     SettleLease {
         board: BoardRef,
         serial: u32,
-        /// The keeper's account, to be paid the caller's part.
+        /// The keeper's account, which gets the caller's part of a slash.
         keeper: Option<Pubkey>,
     },
     ClaimKeeperFees {
@@ -64,7 +64,7 @@ impl Action {
         }
     }
 
-    /// What is done, by what it is done to.
+    /// The chore that the step does.
     pub fn chore(&self) -> Chore {
         let board = self.board().address;
         match self {

@@ -1,4 +1,4 @@
-//! Probing, voting, closing and settling on one board.
+//! Plans probing, voting, closing and settling on one board.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,19 +8,18 @@ use leasehold_client::rounds::{self, Ballot};
 use super::{Action, Planner};
 use crate::{memory::Answers, prober::ProbeReport, snapshot::BoardSnapshot};
 
-/// Leases settled on one board at a time: all of them write the board, so that more would only queue.
+/// Leases settled on one board at a time: each writes the board, so that more would only queue.
 const SETTLING: usize = 4;
 
-/// Leases whose rounds are all closed.
+/// Leases whose final settlement is possible.
 pub(super) fn due_leases(board: &BoardSnapshot) -> impl Iterator<Item = u32> {
     let next_round = board.header.next_round;
     let leases = board.fleet.iter().flat_map(|fleet| &fleet.leases);
     leases.filter(move |(_, until)| next_round >= **until).map(|(serial, _)| *serial)
 }
 
-/// Whether rounds can be closed at Unix time `now`, and should: votes are counted as soon as may be, but
-/// rounds that nobody voted on are stepped over only when a lease waits for it, or the whole history is
-/// out of date.
+/// True if rounds can and should be closed at Unix time `now`. Votes are counted as soon as possible; rounds without
+/// votes are skipped only when a lease waits for that, or the whole history is out of date.
 pub(super) fn can_close(board: &BoardSnapshot, now: i64) -> bool {
     let header = &board.header;
     let Some(next) = rounds::closable(header, now) else { return false };
@@ -31,8 +30,8 @@ pub(super) fn can_close(board: &BoardSnapshot, now: i64) -> bool {
 }
 
 impl Planner<'_> {
-    /// Votes on the round that ended last. Where no machine is to be judged, it does so just often enough to
-    /// keep its seat.
+    /// Plans a vote on the round that ended last. If no machine gets a verdict, the keeper votes just often enough to keep
+    /// its seat.
     pub(super) fn submit_round(&mut self, board: &BoardSnapshot, seat: u8) {
         let header = &board.header;
         // The next vote opens when the round that runs now ends.
@@ -51,20 +50,20 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether no machine gets a verdict in the round that runs, and so none did in the one before: a machine
-    /// gets verdicts from some round on.
+    /// True if no machine gets a verdict in the round that runs, and so none did in the one before: machines get verdicts
+    /// from some round on.
     fn has_nobody_to_judge(&self, board: &BoardSnapshot) -> bool {
         let round = self.running(&board.header);
         board.fleet.as_ref().is_some_and(|fleet| fleet.round == round && fleet.targets.is_empty())
     }
 
-    /// Whether a seat has been silent for a third of the time after which anybody may vacate it.
+    /// True if a seat has not voted for a third of the time after which anybody may vacate it.
     fn is_overdue(&self, header: &Board, seat: u8) -> bool {
         let voted = header.seat(seat).map(|seat| header.round_end(seat.last_round));
         voted.is_ok_and(|voted| self.now().saturating_sub(voted) > idle_secs(header) / 3)
     }
 
-    /// Asks every machine that gets a verdict in the round that runs.
+    /// Plans to probe every machine that gets a verdict in the round that runs.
     pub(super) fn probe_round(&mut self, board: &BoardSnapshot) {
         let header = &board.header;
         let round = self.running(header);
@@ -75,9 +74,9 @@ impl Planner<'_> {
         }
         let left_ms = header.round_end(round).saturating_mul(1_000).saturating_sub(self.snapshot.now_ms);
         let round_ms = i64::from(header.round_secs).saturating_mul(1_000);
-        // The cluster may be a little ahead of what the keeper knows.
+        // The cluster may be a little ahead of the estimate.
         let margin_ms = (round_ms / 10).min(3_000);
-        // A hasty round would call machines down that only had a lost packet.
+        // A hasty round would call machines down that only lost a packet.
         let least_ms = (round_ms / 4).min(15_000);
         let time_ms = left_ms.saturating_sub(margin_ms);
         if time_ms >= least_ms {
@@ -97,7 +96,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Counts the votes, or steps over rounds without any.
+    /// Plans to count the votes, or to skip rounds without any.
     pub(super) fn close_round(&mut self, board: &BoardSnapshot, seat: Option<u8>) {
         let header = &board.header;
         if let Some(counted_from) = rounds::counted_from(header) {

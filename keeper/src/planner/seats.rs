@@ -1,13 +1,13 @@
-//! Taking seats, and what stands in the way.
+//! Plans taking seats.
 
 use super::{Action, Advice, Planner};
 use crate::{memory::Chore, snapshot::Snapshot};
 
-/// The wallet should hold at least this many lamports: some hundred transactions.
+/// The wallet should hold at least this many lamports: a few hundred transactions.
 const LOW_LAMPORTS: u64 = 1_000_000;
 
 impl Planner<'_> {
-    /// Takes a seat, one at a time, since all are paid out of the same stake.
+    /// Plans to take a seat; one at a time, since all are bonded from the same stake.
     pub(super) fn take_seat(&mut self) {
         if !self.policy.take_seat || self.memory.is_under_way(|chore| matches!(chore, Chore::TakeSeat { .. }))
         {
@@ -17,7 +17,7 @@ impl Planner<'_> {
         for board in self.snapshot.boards.iter().filter(|board| board.seat_of(&me).is_none()) {
             let vacant: Vec<u8> =
                 board.view().seats().filter(|(_, seat)| seat.is_vacant()).map(|(index, _)| index).collect();
-            // Keepers that start together should not all want the same seat.
+            // Keepers that start together should not all try the same seat.
             let choice = usize::from(me.to_bytes()[0]) % vacant.len().max(1);
             let Some(seat) = vacant.get(choice) else {
                 self.plan.advice.push(Advice::NoVacantSeat(board.board.index));
@@ -29,7 +29,7 @@ impl Planner<'_> {
         }
     }
 
-    /// What must come before a seat: opening an account, and how much to deposit.
+    /// What must come before a seat: whether to open an account, and stake units to bond. `None`: the operator must act.
     fn bond(&mut self, board: u32) -> Option<(bool, u64)> {
         let Snapshot { keeper, keeper_bond, stake, market, me, .. } = self.snapshot;
         let free = keeper.as_ref().map_or(0, |keeper| keeper.stake.free);

@@ -1,4 +1,4 @@
-//! The challenges of a round, made before the first is sent.
+//! The challenges of a round, signed before the first is sent.
 
 use super::{ProberConfig, RoundContext, Target, endpoint};
 use leasehold_client::probe::{CHALLENGE_LEN, Challenge, ProbeError, Pubkey, SigningKey};
@@ -19,12 +19,12 @@ pub(super) struct Challenges {
     pub(super) probes: Vec<Probe>,
     /// Position in `probes` by hash of the challenge.
     pub(super) by_hash: HashMap<[u8; 32], usize>,
-    /// Slots whose endpoint may not be sent to.
+    /// Slots whose endpoint must not be probed.
     pub(super) refused: Vec<u32>,
 }
 
 impl Challenges {
-    /// Draws a seed for every target and signs its challenge: about 20 µs each.
+    /// Signs a challenge with a random seed for each target: about 20 µs each.
     pub(super) fn new(
         keeper: &SigningKey,
         config: &ProberConfig,

@@ -1,10 +1,10 @@
-//! Which endpoints are probed. Suppliers choose them, so they are not to be trusted.
+//! Which endpoints are probed: suppliers choose them, so they are not trusted.
 
 use std::net::{IpAddr, SocketAddr};
 
 use leasehold_client::network::is_public;
 
-/// The address to send to, or `None` where nothing may be sent.
+/// The address to probe; `None` if it must not be.
 pub(super) fn probeable(endpoint: SocketAddr, allow_private: bool) -> Option<SocketAddr> {
     let ip = endpoint.ip().to_canonical();
     let possible = endpoint.port() != 0
@@ -24,7 +24,7 @@ mod tests {
     }
 
     #[test]
-    fn the_internet_is_probed() {
+    fn public_addresses_are_probed() {
         for endpoint in
             ["1.1.1.1:53", "198.20.0.1:9", "100.128.0.1:1", "[2606:4700::1]:8470", "[2001:4860::1]:1"]
         {
@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keepers_own_network_is_probed_only_where_allowed() {
+    fn private_addresses_are_probed_only_if_allowed() {
         for endpoint in [
             "127.0.0.1:1",
             "10.0.0.1:1",
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_machine_is_never_probed() {
+    fn addresses_of_no_host_are_never_probed() {
         for endpoint in [
             "0.0.0.0:1",
             "0.1.2.3:1",

@@ -1,5 +1,5 @@
-//! From datagrams to verified answers: a task for each socket sorts out what can be an answer at all,
-//! one thread verifies signatures.
+//! Turns datagrams into verified answers: a task for each socket drops what can't be an answer, one thread verifies
+//! signatures.
 
 use super::challenges::Challenges;
 use super::report::Counters;
@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-/// Answers of one machine whose signature is looked at. More than one, so that a garbled answer can be
-/// made up for; few, so that no machine keeps the thread from the others.
+/// Answers of one machine whose signatures are verified: several, so that a corrupted answer does no harm; few, so that
+/// no machine blocks the thread.
 const MAX_CLAIMS: u8 = 4;
 
 /// What the round's tasks share.
@@ -25,12 +25,12 @@ pub(super) struct Shared {
     claims: Box<[Claims]>,
 }
 
-/// How many answers of one machine were taken up.
+/// Answers of one machine that were accepted for verification.
 #[derive(Debug, Default)]
 struct Claims {
-    /// Passed on to be verified.
+    /// Passed to the verifier.
     passed: AtomicU8,
-    /// Of these, found to be wrong.
+    /// Of these, refuted.
     refuted: AtomicU8,
 }
 
@@ -43,14 +43,14 @@ impl Shared {
         Self { challenges, counters: Counters::default(), claims }
     }
 
-    /// Whether something that may be the machine's answer waits to be verified. It need not be asked
-    /// again then: on a host that falls behind, more challenges would only make it fall further.
+    /// True if a possible answer of the machine waits to be verified. It is not probed again then: that would only slow
+    /// down a host that is busy already.
     pub(super) fn is_waiting(&self, index: usize) -> bool {
         let claims = &self.claims[index];
         claims.passed.load(Relaxed) > claims.refuted.load(Relaxed)
     }
 
-    /// The answer in a datagram, if it may be one to a challenge of this round.
+    /// The possible answer in a datagram; `None` if it answers no challenge of this round.
     fn claim(&self, datagram: &[u8], source: SocketAddr) -> Option<Claim> {
         let counters = &self.counters;
         let Ok(pong) = Pong::decode(datagram) else {
@@ -61,7 +61,7 @@ impl Shared {
             counters.stray.fetch_add(1, Relaxed);
             return None;
         };
-        // Flow label and scope may differ; the buyer will use the address and the port.
+        // Flow label and scope may differ: buyers use address and port.
         let asked = self.challenges.probes[index].endpoint;
         if (source.ip(), source.port()) != (asked.ip(), asked.port()) {
             counters.wrong_source.fetch_add(1, Relaxed);
@@ -78,7 +78,7 @@ impl Shared {
 
 /// Receives until it is aborted.
 pub(super) async fn receive(socket: Arc<UdpSocket>, shared: Arc<Shared>, claims: mpsc::Sender<Claim>) {
-    // One byte more than an answer, so that a longer datagram is seen to be longer.
+    // One byte more than an answer, so that a longer datagram is recognised.
     let mut buffer = [0; PONG_LEN + 1];
     loop {
         match socket.recv_from(&mut buffer).await {
@@ -97,7 +97,7 @@ pub(super) async fn receive(socket: Arc<UdpSocket>, shared: Arc<Shared>, claims:
     }
 }
 
-/// Verifies until the last receiver is gone, and returns the valid answers by slot. Blocks its thread.
+/// Verifies until the last receiver is dropped. Returns the valid answers by slot. Blocks its thread.
 pub(super) fn verify(
     shared: &Shared,
     mut claims: mpsc::Receiver<Claim>,
@@ -115,7 +115,7 @@ pub(super) fn verify(
             Ok(answer) => {
                 answers.insert(slot, answer);
                 shared.claims[index].passed.store(MAX_CLAIMS, Relaxed);
-                // The round may be past caring; the answer counts all the same.
+                // An error means that the schedule has ended; the answer counts all the same.
                 let _ = answered.send(index);
             }
             Err(_) => {

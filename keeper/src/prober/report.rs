@@ -1,13 +1,13 @@
-//! What a round of probes brought.
+//! The result of a round of probes.
 
 use leasehold_client::probe::{SignedPong, pong_root};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Counts of one round. For logs and metrics; a vote depends on none of them.
+/// Counters of one round, for logs and metrics; votes do not depend on them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProbeStats {
-    /// Machines asked about.
+    /// Machines to probe.
     pub targets: u64,
     /// Datagrams sent, retries included.
     pub sent: u64,
@@ -17,15 +17,15 @@ pub struct ProbeStats {
     pub malformed: u64,
     /// Answers to no challenge of this round.
     pub stray: u64,
-    /// Answers that came from another address than the one that was asked.
+    /// Answers from another address than the one that was probed.
     pub wrong_source: u64,
-    /// Answers of machines that had answered before, or had sent too many wrong ones.
+    /// Answers of machines that had answered before, or had sent too many wrong answers.
     pub surplus: u64,
     /// Answers with a signature that isn't the machine's.
     pub bad_signature: u64,
 }
 
-/// The same while the round is under way.
+/// [`ProbeStats`] while the round is under way.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) sent: AtomicU64,
@@ -57,18 +57,16 @@ impl Counters {
 pub struct ProbeReport {
     /// Unix time divided by the board's `round_secs`.
     pub round: u32,
-    /// Verified answers by slot. Keep them as long as votes can be disputed.
+    /// Verified answers by slot.
     pub answers: BTreeMap<u32, SignedPong>,
-    /// Slots whose endpoint is no place to send a probe to (port 0, multicast, or a private network
-    /// where those aren't allowed).
+    /// Slots whose endpoint must not be probed: port 0, multicast, or a private address if those are not allowed.
     pub refused: Vec<u32>,
-    /// Slots that not one challenge could be sent to, for reasons of this host, such as having no IPv6.
-    /// Nothing is known about these machines.
+    /// Slots to which this host could send no challenge, for instance because it has no IPv6.
     pub unsent: Vec<u32>,
     pub stats: ProbeStats,
 }
 
-/// What `submit_round` takes.
+/// Arguments of `submit_round`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submission {
     /// Bit `i % 8` of byte `i / 8` is set where machine i answered.
@@ -78,8 +76,7 @@ pub struct Submission {
 }
 
 impl ProbeReport {
-    /// The vote on a board that had `slots` slots when the round ended. Answers of slots beyond have no
-    /// part in it.
+    /// The vote on a board that had `slots` slots when the round ended. Answers of later slots are left out.
     pub fn submission(&self, slots: u32) -> Submission {
         let mut bitmap = vec![0u8; slots.div_ceil(8) as usize];
         let mut answers = self.answers.clone();
@@ -90,8 +87,7 @@ impl ProbeReport {
         Submission { bitmap, pong_root: pong_root(&answers) }
     }
 
-    /// Whether there were machines to ask and none answered: then this keeper's own network is the
-    /// likelier cause, and not voting, which counts as unknown, the fairer vote.
+    /// True if there were machines to probe and none answered. This keeper's own network is the likelier cause then.
     pub fn is_blind(&self) -> bool {
         self.answers.is_empty() && self.stats.targets > 0
     }

@@ -15,11 +15,11 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
-/// Answers waiting to be verified. Past that they wait in the sockets' buffers.
+/// Answers that wait for the verifier; more wait in the sockets' buffers.
 const CLAIMS: usize = 1_024;
-/// Room for some 5,000 answers that arrive at once. The kernel grants what its limit allows.
+/// Size of the receive buffer in bytes: some 5,000 answers. The kernel may grant less.
 const RECEIVE_BUFFER: usize = 4 << 20;
-/// Datagrams sent before answers are looked at again.
+/// Datagrams sent before answers are handled again.
 const BURST: usize = 32;
 
 pub(super) async fn run(
@@ -42,7 +42,7 @@ pub(super) async fn run(
         let shared = shared.clone();
         spawn_blocking(move || verify(&shared, claims, &answer))
     };
-    // Dropping the set, as when this future is dropped, ends the receivers and with them the verifier.
+    // If this future is dropped, the set aborts the receivers, and that ends the verifier.
     let mut receivers = JoinSet::new();
     for socket in sockets.all() {
         receivers.spawn(receive(socket.clone(), shared.clone(), claim.clone()));
@@ -100,7 +100,7 @@ pub(super) async fn run(
     })
 }
 
-/// A socket for each address family that there is somebody to ask in.
+/// A socket for each address family of the endpoints.
 struct Sockets {
     v4: Option<Arc<UdpSocket>>,
     v6: Option<Arc<UdpSocket>>,
@@ -114,7 +114,7 @@ impl Sockets {
             Err(source) => Err(ProberError::Socket { family, source }),
         };
         let v4 = if wanted(false) { open("IPv4", (Ipv4Addr::UNSPECIFIED, 0).into())? } else { None };
-        // A host without IPv6 can still ask the others; these machines are reported as not sent to.
+        // A host without IPv6 still probes the others; the IPv6 machines are reported as unsent.
         let v6 = if wanted(true) {
             open("IPv6", (Ipv6Addr::UNSPECIFIED, 0).into()).or_else(|error| {
                 tracing::warn!("{error}");
@@ -130,7 +130,7 @@ impl Sockets {
         self.v4.iter().chain(&self.v6)
     }
 
-    /// Returns whether the datagram left. One that didn't is treated like one that was lost.
+    /// Returns true if the datagram was sent. One that was not counts as lost.
     async fn send(&self, shared: &Shared, index: usize) -> bool {
         let probe = &shared.challenges.probes[index];
         let socket = if probe.endpoint.is_ipv4() { &self.v4 } else { &self.v6 };
@@ -150,7 +150,7 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
         socket.set_only_v6(true)?;
     }
     if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
-        tracing::warn!(%error, "the receive buffer keeps its size; answers that come at once may be lost");
+        tracing::warn!(%error, "cannot enlarge the receive buffer: bursts of answers may be lost");
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

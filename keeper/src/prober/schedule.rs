@@ -1,4 +1,4 @@
-//! Whom to send to, and when: pure, so that it is tested without a network.
+//! Which machine to probe next, and when: pure, so that it is tested without a network.
 
 use super::ProbeTiming;
 use std::cmp::Reverse;
@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// To be sent to: not begun, or without an answer in time.
+    /// To be probed: for the first time, or again after a timeout.
     Due,
     InFlight,
     Answered,
-    /// No attempts left.
+    /// All attempts were used up.
     GivenUp,
 }
 
@@ -25,12 +25,12 @@ pub(super) struct Schedule {
     sent: Vec<u32>,
     /// First attempts by time.
     starts: VecDeque<(Instant, usize)>,
-    /// Machines whose last attempt had no answer in time.
+    /// Machines whose last attempt timed out.
     again: VecDeque<usize>,
-    /// When the attempts under way are over.
+    /// Timeouts of the attempts under way.
     timeouts: BinaryHeap<Reverse<(Instant, usize)>>,
     in_flight: usize,
-    /// Machines neither answered nor given up.
+    /// Machines that have neither answered nor used up their attempts.
     open: usize,
 }
 
@@ -59,8 +59,8 @@ impl Schedule {
         }
     }
 
-    /// The next machine to send to at `now`; it counts as sent to. First attempts go before further
-    /// ones, so that machines that don't answer never keep the others from being asked at all.
+    /// The next machine to probe at `now`; it counts as probed. First attempts go before retries, so that silent machines
+    /// never keep others from being probed.
     pub(super) fn next(&mut self, now: Instant) -> Option<usize> {
         self.expire(now);
         while self.in_flight < self.max_in_flight {
@@ -97,15 +97,14 @@ impl Schedule {
         self.states[index] = State::Answered;
     }
 
-    /// When [`Schedule::next`] may have something again, unless an answer makes room before; `None`
-    /// when nothing is left.
+    /// When [`Schedule::next`] may return a machine again, unless an answer makes room before; `None` if none is left.
     pub(super) fn wake(&self) -> Option<Instant> {
         let timeout = self.timeouts.peek().map(|Reverse((at, _))| *at);
         let start = self.starts.front().filter(|_| self.in_flight < self.max_in_flight).map(|(at, _)| *at);
         timeout.into_iter().chain(start).min()
     }
 
-    /// Whether every machine has answered or has been given up.
+    /// True if every machine has answered or used up its attempts.
     pub(super) fn is_over(&self) -> bool {
         self.open == 0
     }
@@ -116,7 +115,7 @@ impl Schedule {
                 return;
             }
             self.timeouts.pop();
-            // The timeout of an attempt that was answered means nothing any more.
+            // The attempt was answered before its timeout.
             if self.states[index] != State::InFlight {
                 continue;
             }

@@ -1,8 +1,8 @@
 //! Reads the chain.
 //!
-//! Every look costs two questions: the market with what belongs to the keeper, and the headers of all
-//! boards. A board's slots are up to 1.1 MB, so they are read only when a round begins, and when a lease was
-//! opened or a round closed, which may have made a lease due.
+//! A poll takes two RPC requests: one for the market and the keeper's accounts, one for the headers of all boards. A board's
+//! slots are up to 1.1 MB, so they are read only when a round begins, and when a lease was opened or a round closed,
+//! which may have made a lease due.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -16,27 +16,26 @@ use leasehold::state::{Board, Keeper, Market, SLOTS_OFFSET, split};
 use leasehold_client::{
     BoardRef, MarketRef,
     account::{DecodeError, Stored},
+    clock,
     fetch::{Fetch, FetchError},
     rounds::round_at,
 };
+use leasehold_daemon::backoff::Backoffs;
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding, UiDataSliceConfig};
-use solana_pubkey::{Pubkey, pubkey};
+use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::{client_error::Error as RpcError, config::RpcAccountInfoConfig};
 use tokio::time::timeout;
 
 use super::{BoardSnapshot, Fleet, Snapshot};
-use crate::{clock::ChainClock, troubles::Troubles};
+use crate::clock::ClusterClock;
 
-/// The account that holds the cluster's clock, and where in it the Unix time is.
-const CLOCK: (Pubkey, std::ops::Range<usize>) =
-    (pubkey!("SysvarC1ock11111111111111111111111111111111"), 32..40);
-/// Where in a token account the amount is.
+/// Bytes of a token account that hold the amount.
 const TOKEN_AMOUNT: std::ops::Range<usize> = 64..72;
-/// The most accounts `getMultipleAccounts` takes.
+/// The most accounts of one `getMultipleAccounts`.
 const BATCH: usize = 100;
-/// How long a look may take. Past that the node is as good as down.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of one poll.
+const POLL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why the chain could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -47,11 +46,11 @@ pub enum ReadError {
     Decode { address: Pubkey, error: DecodeError },
     #[error("the market's mints can't be read: {0}")]
     Mints(FetchError),
-    #[error("the RPC node does not tell the cluster's time")]
+    #[error("the RPC node did not return the cluster's clock: check --rpc")]
     NoClock,
     #[error("the RPC node does not answer: {0}")]
     Rpc(#[from] Box<RpcError>),
-    #[error("the RPC node took longer than {} s to answer", PATIENCE.as_secs())]
+    #[error("the RPC node took longer than {} s to answer: try another --rpc", POLL_TIMEOUT.as_secs())]
     Slow,
 }
 
@@ -66,19 +65,19 @@ pub struct Reader {
     rpc: Arc<RpcClient>,
     me: Pubkey,
     market: Pubkey,
-    /// Boards to look at; `None`: all.
+    /// Numbers of the boards to read; `None`: all.
     boards: Option<BTreeSet<u32>>,
     /// Whether to work on boards where the keeper has no seat.
     crank: bool,
-    clock: ChainClock,
+    clock: ClusterClock,
     reference: Option<MarketRef>,
-    /// Of boards by number: each costs some microseconds to find.
+    /// Addresses of boards by number: each takes some microseconds to derive.
     addresses: HashMap<u32, Pubkey>,
     fleets: HashMap<Pubkey, (FleetKey, Arc<Fleet>)>,
-    troubles: Troubles<Pubkey>,
+    failures: Backoffs<Pubkey>,
 }
 
-/// While this stays the same, what was read of a board's slots does.
+/// A board's slots are read again when this changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FleetKey {
     round: u32,
@@ -107,15 +106,15 @@ impl Reader {
             market,
             boards,
             crank,
-            clock: ChainClock::default(),
+            clock: ClusterClock::default(),
             reference: None,
             addresses: HashMap::new(),
             fleets: HashMap::new(),
-            troubles: Troubles::default(),
+            failures: Backoffs::default(),
         }
     }
 
-    /// Unix time of the cluster in milliseconds, if it was ever read.
+    /// Unix time of the cluster in milliseconds; `None` before the first reading.
     pub fn now_ms(&self) -> Option<i64> {
         self.clock.now_ms()
     }
@@ -125,15 +124,15 @@ impl Reader {
         self.fleets.remove(board);
     }
 
-    /// Looks at the chain. A board that can't be read is logged and left out.
+    /// Reads a snapshot. A board that can't be read is logged and left out.
     ///
     /// # Errors
-    /// [`ReadError`]; nothing was learned then.
+    /// Any [`ReadError`].
     pub async fn read(&mut self) -> Result<Snapshot, ReadError> {
-        timeout(PATIENCE, self.look()).await.map_err(|_| ReadError::Slow)?
+        timeout(POLL_TIMEOUT, self.poll()).await.map_err(|_| ReadError::Slow)?
     }
 
-    async fn look(&mut self) -> Result<Snapshot, ReadError> {
+    async fn poll(&mut self) -> Result<Snapshot, ReadError> {
         let market = self.reference().await?;
         let mut snapshot = self.market(market).await?;
         let headers = self.headers(&mut snapshot).await?;
@@ -157,15 +156,20 @@ impl Reader {
         Ok(reference)
     }
 
-    /// The market's account, what belongs to the keeper, and the time.
+    /// The market, the keeper's accounts, and the time.
     async fn market(&mut self, market: MarketRef) -> Result<Snapshot, ReadError> {
-        let wanted =
-            [CLOCK.0, market.address, market.keeper(&self.me), self.me, market.stake_account(&self.me)];
+        let wanted = [
+            clock::ADDRESS,
+            market.address,
+            market.keeper(&self.me),
+            self.me,
+            market.stake_account(&self.me),
+        ];
         let mut accounts = self.accounts(&wanted, None).await?.into_iter();
         let mut next = || accounts.next().flatten();
 
-        let clock = next().and_then(|account| u64_at(&account, CLOCK.1)).ok_or(ReadError::NoClock)?;
-        self.clock.note(clock.cast_signed());
+        let now = next().and_then(|account| clock::unix_time(&account.data.decode()?));
+        self.clock.note(now.ok_or(ReadError::NoClock)?);
         let account = next().ok_or(ReadError::NoMarket(market.address))?;
         let state: Market = decode(market.address, &account)?;
         let keeper = next().map(|account| decode::<Keeper>(market.keeper(&self.me), &account)).transpose();
@@ -176,7 +180,7 @@ impl Reader {
             market,
             authority: state.authority,
             keeper_bond: state.params.keeper_bond,
-            // An address of which somebody else can only raise the balance.
+            // Others can send lamports to this address, but not create the account.
             keeper: keeper.ok().flatten(),
             lamports: next().map_or(0, |account| account.lamports),
             stake: next().and_then(|account| u64_at(&account, TOKEN_AMOUNT)).unwrap_or_default(),
@@ -212,8 +216,11 @@ impl Reader {
                 match header(&account) {
                     Some(header) => headers.push(BoardSnapshot { board: *board, header, fleet: None }),
                     None => {
-                        let error = format!("board {} can't be read: it has another layout", board.index);
-                        self.troubles.note(board.address, &error);
+                        let error = format!(
+                            "board {} has a layout that this keeper does not know: update the keeper",
+                            board.index
+                        );
+                        self.failures.fail(board.address, &error);
                     }
                 }
             }
@@ -246,14 +253,14 @@ impl Reader {
             let address = board.board.address;
             match read {
                 Ok((header, fleet)) => {
-                    self.troubles.clear(&address);
+                    self.failures.reset(&address);
                     self.fleets.insert(address, (FleetKey::of(&header, round), Arc::clone(&fleet)));
                     board.header = header;
                     board.fleet = Some(fleet);
                 }
                 Err(error) => {
                     let error = format!("the slots of board {} can't be read: {error}", board.board.index);
-                    self.troubles.note(address, &error);
+                    self.failures.fail(address, &error);
                 }
             }
         }
@@ -297,7 +304,7 @@ fn decode<T: Stored>(address: Pubkey, account: &UiAccount) -> Result<T, ReadErro
     <T as Stored>::decode(&data).map_err(|error| ReadError::Decode { address, error })
 }
 
-/// A board's header, of an account that was cut off behind it.
+/// A board's header, from an account that is cut off after it.
 fn header(account: &UiAccount) -> Option<Box<Board>> {
     let data = data(account).filter(|data| data.starts_with(Board::DISCRIMINATOR))?;
     let (header, _) = split(&data).ok()?;

@@ -1,4 +1,4 @@
-//! Has a seat's fees paid out to the keeper's associated token account, which is opened if need be.
+//! Claims a seat's fees to the keeper's associated token account, which is created if it is missing.
 
 use leasehold::error::LeaseholdError::NothingToWithdraw;
 use leasehold_client::{BoardRef, instruction};

@@ -1,4 +1,4 @@
-//! Counts the votes of a round, or steps over rounds that nobody voted on.
+//! Counts the votes of a round, or skips rounds without votes.
 
 use leasehold::error::LeaseholdError::NothingToClose;
 use leasehold_client::{BoardRef, instruction};

@@ -1,4 +1,4 @@
-//! Asks the machines of a board in the round that runs.
+//! Probes the machines of a board in the round that runs.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use leasehold_client::BoardRef;
 use super::{End, Tools};
 use crate::prober::{ProbeTiming, RoundContext, Target};
 
-/// What retries are given at the end of a round.
+/// Time for retries at the end of a round.
 const RETRIES: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(
@@ -25,8 +25,8 @@ pub(super) async fn run(
     }
 }
 
-/// First attempts go out at random times over all but the last half minute of a long round, so that no
-/// machine knows when it will be asked; over the first half of a short one.
+/// First attempts are sent at random times: in a long round until half a minute before its end, so that no machine knows
+/// when it is probed; in a short one in the first half.
 fn timing(time: Duration) -> ProbeTiming {
     let rest = RETRIES.min(time / 2);
     let retries = ProbeTiming::within(rest.saturating_mul(2));

@@ -30,7 +30,7 @@ pub(super) fn step(
             submission.pong_root,
             submission.bitmap,
         )],
-        // The plan is made anew with the next look, and votes again where that is still possible.
+        // The next plan votes again if that is still possible.
         overtaken: codes([
             AlreadySubmitted,
             EarlierRoundOpen,

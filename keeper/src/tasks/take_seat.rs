@@ -1,4 +1,4 @@
-//! Takes a vacant seat, with everything that must come before it in the same transaction.
+//! Takes a vacant seat; opens the account and bonds stake before it, in the same transaction.
 
 use leasehold::error::LeaseholdError::{NoSuchSeat, SeatTaken, SecondSeat};
 use leasehold_client::{BoardRef, instruction};

@@ -7,7 +7,7 @@ use leasehold::state::{Board, Keeper, Seat, StakeLedger};
 use leasehold_client::MarketRef;
 use leasehold_keeper::{
     memory::Memory,
-    planner::{Action, Plan, Policy, plan},
+    planner::{Action, Plan, Policy, plan, shared_chores},
     prober::{ProbeReport, ProbeStats, Target},
     snapshot::{BoardSnapshot, Fleet, Snapshot},
 };
@@ -138,7 +138,7 @@ impl Scene {
 
     /// Observes and plans.
     pub fn plan(&mut self) -> Plan {
-        self.memory.observe(&self.snapshot, &self.policy);
+        self.memory.observe(self.snapshot.now_ms, shared_chores(&self.snapshot, &self.policy));
         plan(&self.snapshot, &self.memory, &self.policy)
     }
 

@@ -12,7 +12,7 @@ use std::{
 use leasehold::state::Board;
 use leasehold_keeper::{
     memory::{Chore, Memory},
-    planner::{Action, Policy, plan},
+    planner::{Action, Policy, plan, shared_chores},
     snapshot::{Fleet, Snapshot},
 };
 use proptest::prelude::*;
@@ -182,7 +182,7 @@ fn run(setup: &Setup) -> Course {
                 continue;
             }
             let snapshot = world.snapshot(&scene, keeper);
-            memories[index].observe(&snapshot, &policy);
+            memories[index].observe(snapshot.now_ms, shared_chores(&snapshot, &policy));
             let plan = plan(&snapshot, &memories[index], &policy);
             // The longest wait is the keeper's own; what is foreseen makes it shorter.
             next_look[index] = plan.wake_ms.unwrap_or(i64::MAX).min(now + setup.looks[index]).max(now + 250);

@@ -7,40 +7,40 @@ use clap::Parser;
 use leasehold_localnet::demo::{self, Demo, Progress};
 use tracing_subscriber::EnvFilter;
 
-/// Rounds of at least this many seconds.
+/// Shortest length of a round, in seconds.
 const SHORTEST_ROUND: u32 = 10;
-/// Machines that five keepers probe and a node answers for within a second, on two cores with an
-/// unoptimised build, and time to spare.
+/// Machines that five keepers probe, and a node answers for, in a second: on two cores with an unoptimised build, with a
+/// margin.
 const PROBED_PER_SEC: u32 = 300;
 
-/// Lists thousands of machines, leases most of them as one cluster, lets some fail, and settles to the last
-/// unit: by real transactions, probes, keepers and machines, on a network in this process.
+/// Lists thousands of machines, leases most of them in one group, makes some fail, and settles to the last unit:
+/// with real transactions, probes, keepers and machines, on a network in this process.
 ///
-/// Exits with 1 where money is not where it should be, or an inference can't be proved.
+/// Exits with code 1 if an invariant is violated or an inference can't be proved.
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Args {
-    /// Machines in all; five of six are leased as one cluster
+    /// Number of machines; five of six are leased in one group
     #[arg(long, default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(20..=61_440))]
     machines: u32,
 
-    /// Rounds that the leases last
+    /// Length of the leases in rounds
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
 
-    /// Length of a round in seconds, at least 10 [default: as short as this many machines allow]
+    /// Length of a round in seconds, at least 10 [default: the shortest for this number of machines]
     #[arg(long, value_parser = clap::value_parser!(u32).range(10..=86_400))]
     round_secs: Option<u32>,
 
-    /// Percent of the leased machines that go dark in mid-lease
+    /// Percentage of the leased machines that stop answering in mid-lease
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=100))]
     down: u8,
 
-    /// Decides keys, machines, prices and who fails
+    /// Seed of all random choices: keys, machines, prices, failures
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
-    /// Print one JSON object on standard output, and the tables on standard error
+    /// Print one JSON object to standard output, and the tables to standard error
     #[arg(long)]
     json: bool,
 }
@@ -51,17 +51,17 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("demo: {error:#}");
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Whether every invariant holds, and the inference is proved.
+/// Runs the demo. Returns true if every invariant holds and the inference is proved.
 async fn run(args: Args) -> Result<bool> {
     let progress = Progress::default();
     let filter = EnvFilter::try_from_env("LEASEHOLD_DEMO_LOG").unwrap_or_else(|_| {
-        // Its service warns of a public proxy, which here is on loopback.
+        // The node warns that its proxy is public; here it is on loopback.
         let node = "leasehold_node=warn,leasehold_node::receipts::service=error";
         EnvFilter::new(format!("off,leasehold_keeper=warn,{node},leasehold_localnet=warn"))
     });
@@ -73,7 +73,7 @@ async fn run(args: Args) -> Result<bool> {
     let report = demo::run(&Demo { machines, rounds, round_secs, down, seed }, progress).await?;
     if args.json {
         eprintln!("{report}");
-        println!("{}", serde_json::to_string(&report).context("the report can't be written as JSON")?);
+        println!("{}", serde_json::to_string(&report).context("cannot serialise the report")?);
     } else {
         println!("{report}");
     }

@@ -1,4 +1,4 @@
-//! `cargo localnet`: a local network with Leasehold on it, until it is told to end.
+//! `cargo localnet`: runs a local network with Leasehold on it until it is interrupted.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,34 +14,34 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What a wallet named by `--fund` gets: lamports, payment units, stake units.
+/// Lamports, payment units and stake units for each funded wallet.
 const FUNDS: [u64; 3] = [1_000_000_000_000, 1_000_000_000_000, 1_000_000_000_000_000];
 
-/// Runs a Solana network in this process, with Leasehold, two mints and a market on it.
+/// Runs a Solana network in this process, with Leasehold, two mints and a market, until Ctrl-C.
 #[derive(Parser)]
 #[command(name = "localnet")]
 struct Args {
-    /// Port for JSON-RPC; 0 takes any free one
+    /// Port for JSON-RPC; 0 for any free port
     #[arg(long, default_value_t = 8899)]
     port: u16,
 
-    /// Port for websockets; 0 takes any free one
+    /// Port for websockets; 0 for any free port
     #[arg(long, default_value_t = 8900)]
     ws_port: u16,
 
-    /// Length of the market's rounds in seconds; at least 10
+    /// Length of the market's rounds in seconds, at least 10
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..))]
     round_secs: u32,
 
-    /// Keeper seats of a board, 1 to 15; more than half of them decide. 1 lets a single keeper try everything
+    /// Keeper seats of a board, 1 to 15; more than half of them decide (9 of 13). With 1, one keeper is enough
     #[arg(long, default_value_t = 13, value_parser = clap::value_parser!(u8).range(1..=15))]
     seats: u8,
 
-    /// Wallet that gets 1,000 SOL, 1,000,000 payment tokens and 1,000,000 stake tokens; can be repeated
+    /// Wallet to fund with 1,000 SOL, 1,000,000 payment tokens and 1,000,000 stake tokens; can be repeated
     #[arg(long, value_name = "ADDRESS")]
     fund: Vec<Pubkey>,
 
-    /// Keypair file of a wallet that gets the same; it is made where there is none. Can be repeated
+    /// Keypair file of a wallet to fund in the same way; created if it does not exist. Can be repeated
     #[arg(long, value_name = "FILE")]
     wallet: Vec<PathBuf>,
 }
@@ -51,19 +51,19 @@ async fn main() -> ExitCode {
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("localnet: {error:#}");
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(args: Args) -> Result<()> {
-    // Before anything is started, so that no signal is missed.
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be received")?;
-    let mut terminate = signal(SignalKind::terminate()).context("signals can't be received")?;
+    // Before the network starts, so that no signal is missed.
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot install signal handlers")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot install signal handlers")?;
     tokio::select! {
         network = start(args) => {
-            // Held until the signal, then closed.
+            // Kept until the signal; dropping it stops the network.
             let _network = network?;
             tokio::select! {
                 _ = interrupt.recv() => {}
@@ -85,7 +85,7 @@ async fn start(args: Args) -> Result<Network> {
         ..Options::default()
     };
     let network = Network::start(options).await?;
-    // Of 13 it takes 9, as the protocol has it by default; of others the least majority.
+    // 13 seats have the protocol's default threshold of 9, others the smallest majority.
     let genesis = Genesis::new(args.round_secs);
     let genesis = match args.seats {
         13 => genesis,
@@ -109,9 +109,9 @@ async fn start(args: Args) -> Result<Network> {
     Ok(network)
 }
 
-/// Address of the keypair in a file, which is made where there is none.
+/// Address of the keypair in a file, which is created if it does not exist.
 fn wallet(file: &Path) -> Result<Pubkey> {
-    // Their errors are no standard ones: they can't be sent between threads.
+    // These errors are not `Send`.
     let failed = |error: Box<dyn std::error::Error>| anyhow!("{}: {error}", file.display());
     if file.exists() {
         return Ok(read_keypair_file(file).map_err(failed)?.pubkey());

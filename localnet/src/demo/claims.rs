@@ -1,4 +1,4 @@
-//! Everybody gets what is theirs, by transactions of their own.
+//! The claims of suppliers, buyers and keepers at the end.
 
 use anyhow::{Context, Result};
 use leasehold_client::{instruction, sender::Job};
@@ -15,7 +15,7 @@ use super::{
     stage::{Stage, by},
 };
 
-/// Claims of suppliers, buyers and keepers.
+/// Sends all claims, each signed by its owner.
 pub async fn claim(stage: &Stage, fleet: &Fleet, leases: &[Opened], keepers: &Keepers) -> Result<()> {
     let earnings = earnings(stage, fleet).await?;
     let (mut refunds, mut compensations) = (Vec::new(), Vec::new());
@@ -30,7 +30,7 @@ pub async fn claim(stage: &Stage, fleet: &Fleet, leases: &[Opened], keepers: &Ke
         }
         if account.compensation_due > 0 {
             let market = &board.market;
-            let open = opened(&lease.buyer, &market.stake_mint, &market.stake_token_program);
+            let open = token_account(&lease.buyer, &market.stake_mint, &market.stake_token_program);
             let claim = instruction::claim_compensation(board, key, address, market.stake_account(&key));
             compensations.push(by(&lease.buyer, vec![open, claim]));
         }
@@ -43,7 +43,7 @@ pub async fn claim(stage: &Stage, fleet: &Fleet, leases: &[Opened], keepers: &Ke
         ("claim_keeper_fees", fees),
     ];
     let total: usize = kinds.iter().map(|(_, jobs)| jobs.len()).sum();
-    let bar = stage.progress.begin("everybody claims", total as u64);
+    let bar = stage.progress.begin("claims are paid", total as u64);
     for (kind, jobs) in kinds {
         stage.send_all(kind, &bar, jobs).await?;
     }
@@ -60,9 +60,9 @@ async fn earnings(stage: &Stage, fleet: &Fleet) -> Result<Vec<Job>> {
         let earners: BTreeSet<_> =
             view.machines().filter(|(_, slot)| slot.accrued > 0).map(|(_, slot)| slot.supplier).collect();
         for account in earners {
-            let supplier = fleet.supplier(stage, &account).context("nobody knows a supplier that earned")?;
+            let supplier = fleet.supplier(stage, &account).context("an unknown supplier has earnings")?;
             let key = supplier.wallet.pubkey();
-            let open = opened(&supplier.wallet, &market.payment_mint, &market.payment_token_program);
+            let open = token_account(&supplier.wallet, &market.payment_mint, &market.payment_token_program);
             let claim = instruction::claim_earnings(&board, key, account, market.payment_account(&key));
             jobs.push(by(&supplier.wallet, vec![open, claim]));
         }
@@ -70,8 +70,8 @@ async fn earnings(stage: &Stage, fleet: &Fleet) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
-/// Opens a wallet's associated token account where it is missing.
-fn opened(wallet: &Arc<Keypair>, mint: &Pubkey, program: &Pubkey) -> solana_instruction::Instruction {
+/// Creates a wallet's associated token account if it does not exist.
+fn token_account(wallet: &Arc<Keypair>, mint: &Pubkey, program: &Pubkey) -> solana_instruction::Instruction {
     let key = wallet.pubkey();
     create_associated_token_account_idempotent(&key, &key, mint, program)
 }

@@ -1,4 +1,4 @@
-//! What the program's transactions cost, by kind.
+//! Costs of the program's transactions, by kind.
 
 use std::{
     collections::BTreeMap,
@@ -8,20 +8,20 @@ use std::{
 use leasehold_client::sender::Confirmation;
 use serde::Serialize;
 
-/// All transactions of one kind that took effect.
+/// Costs of all confirmed transactions of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cost {
     pub count: u64,
-    /// The most compute units that one of them used.
+    /// Largest number of compute units of one transaction.
     pub cu_max: u64,
-    /// The most bytes that one of them had, signatures included.
+    /// Largest size of one transaction in bytes, signatures included.
     pub bytes_max: usize,
-    /// Fees of all of them together, in lamports.
+    /// Sum of the fees in lamports.
     #[serde(skip)]
     pub lamports: u64,
 }
 
-/// Costs by the name of the program's instruction. Clones count together.
+/// Costs by the name of the instruction. Clones share their counters.
 #[derive(Clone, Debug, Default)]
 pub struct Costs {
     kinds: Arc<Mutex<BTreeMap<&'static str, Cost>>>,
@@ -47,7 +47,7 @@ impl Costs {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Cost>> {
-        // Counting leaves nothing half done.
+        // A panic cannot leave the counters half updated.
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_dearest_of_a_kind_is_kept_and_fees_are_added() {
+    fn the_largest_of_a_kind_is_kept_and_fees_are_added() {
         let costs = Costs::default();
         let confirmation =
             |cu, bytes| Confirmation { signature: Default::default(), slot: 1, bytes, cu, fee: Some(5_000) };

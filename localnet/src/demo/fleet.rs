@@ -1,4 +1,4 @@
-//! Suppliers and their machines: who they are, and how they come to the market.
+//! Suppliers and their machines.
 
 use std::{net::Ipv4Addr, net::SocketAddr, sync::Arc};
 
@@ -19,19 +19,19 @@ use solana_signer::Signer;
 use super::stage::{Stage, by};
 use crate::network::Grant;
 
-/// Suppliers, where there are machines enough for so many.
+/// Number of suppliers, if there are enough machines.
 const SUPPLIERS: usize = 40;
 /// Lamports of a wallet besides rent: transactions cost 5,000.
 pub const LAMPORTS: u64 = 1_000_000_000;
-/// Lamports for a machine's slot, with a margin; left-overs stay in the wallet.
+/// Lamports for a machine's slot, with a margin; the rest stays in the wallet.
 const SLOT_LAMPORTS: u64 = 2 * 6_960 * size_of::<Slot>() as u64;
-/// Rounds that machines are committed for, beyond what the demo lasts.
+/// Rounds for which machines are committed; longer than the demo.
 const COMMITMENT: u32 = 20_000;
 
 /// Countries by ISO 3166-1 numeric code, and their regions: 1 North America, 2 Europe, 3 Asia.
 pub const COUNTRIES: [(u16, u8); 8] =
     [(840, 1), (124, 1), (276, 2), (250, 2), (246, 2), (356, 3), (392, 3), (702, 3)];
-/// Payment units for an hour of a GPU, by the genesis market's classes, before each supplier's own mark-up.
+/// Payment units for a GPU and hour, by class of the genesis market, before the supplier's mark-up.
 const HOURLY: [u64; 6] = [200_000, 350_000, 800_000, 1_200_000, 2_200_000, 4_000_000];
 const GPUS: [u8; 4] = [1, 2, 4, 8];
 
@@ -51,18 +51,18 @@ pub struct Fleet {
     pub suppliers: Vec<Supplier>,
 }
 
-/// How many boards so many machines take.
+/// Number of boards for this number of machines.
 pub fn boards(machines: u32) -> u32 {
     machines.div_ceil(MAX_SLOTS as u32).max(1)
 }
 
-/// A wallet out of the demo's random numbers.
+/// A wallet, generated from the demo's random numbers.
 pub fn wallet(random: &mut StdRng) -> Arc<Keypair> {
     Arc::new(Keypair::new_from_array(random.random()))
 }
 
 impl Fleet {
-    /// Makes up suppliers and machines, all of which answer at `endpoint`.
+    /// Generates suppliers and machines, which all answer at `endpoint`.
     pub fn new(random: &mut StdRng, machines: u32, endpoint: SocketAddr) -> Self {
         let count = SUPPLIERS.min(machines as usize / 2).max(1);
         let mut suppliers: Vec<_> =
@@ -106,12 +106,12 @@ impl Fleet {
         self.suppliers.iter().map(|supplier| supplier.machines.len()).sum()
     }
 
-    /// Payment units for an hour of all machines together.
+    /// Price of all machines for an hour, in payment units.
     pub fn hourly(&self) -> u64 {
         self.suppliers.iter().flat_map(|supplier| &supplier.machines).map(|owned| owned.machine.price).sum()
     }
 
-    /// Funds the suppliers, registers them, deposits their stake and lists their machines.
+    /// Funds and registers the suppliers, deposits their stake and lists their machines.
     pub async fn list(&self, stage: &Stage, params: &Params) -> Result<()> {
         let market = &stage.market;
         let mut grants = Vec::new();
@@ -123,7 +123,7 @@ impl Fleet {
                 stake: supplier.stake(params)?,
             });
         }
-        let bar = stage.progress.begin("suppliers stake", 2 * grants.len() as u64);
+        let bar = stage.progress.begin("suppliers deposit stake", 2 * grants.len() as u64);
         stage.network.fund_all(grants.iter().copied()).await?;
         let register = |supplier: &Supplier| {
             by(&supplier.wallet, vec![instruction::register_supplier(market, supplier.wallet.pubkey())])
@@ -141,7 +141,7 @@ impl Fleet {
         let jobs = self.listings(stage).await?;
         let bar = stage.progress.begin("machines are listed", jobs.len() as u64);
         let transactions = jobs.len();
-        // In order, so that a seed gives every machine the same slot each time.
+        // In order, so that a seed always gives every machine the same slot.
         stage.send_in_order("list_machines", &bar, jobs).await?;
         bar.end(&format!("{} machines in {transactions} transactions", self.machines()));
         Ok(())
@@ -163,13 +163,13 @@ impl Fleet {
         Ok(jobs)
     }
 
-    /// Has the node answer for every machine.
+    /// Makes the node answer for every machine.
     pub async fn serve(&self, stage: &Stage, node: &Node) -> Result<()> {
         node.add_machines(self.machines_as_listed(stage).await?)?;
         Ok(())
     }
 
-    /// Every machine, in the slot that it got.
+    /// Every machine, with its slot on the board.
     pub async fn machines_as_listed(&self, stage: &Stage) -> Result<Vec<leasehold_node::Machine>> {
         let keys: std::collections::HashMap<_, _> = self
             .suppliers
@@ -180,7 +180,7 @@ impl Fleet {
         let mut machines = Vec::new();
         for board in stage.boards().await? {
             for (index, slot) in board.view()?.machines() {
-                let key = keys.get(&slot.node_key).context("a machine that nobody listed is on the board")?;
+                let key = keys.get(&slot.node_key).context("an unknown machine is on the board")?;
                 machines.push(leasehold_node::Machine {
                     program: leasehold::ID,
                     market: stage.market.address,
@@ -202,11 +202,14 @@ impl Fleet {
 }
 
 impl Supplier {
-    /// Stake units that its machines' bonds take.
+    /// Stake units for the bonds of its machines.
     fn stake(&self, params: &Params) -> Result<u64> {
         let bond = |owned: &Owned| {
             let Traits { class, gpus, .. } = owned.machine.traits;
-            let class = params.classes.get(usize::from(class)).context("the market lacks a class")?;
+            let class = params
+                .classes
+                .get(usize::from(class))
+                .context("the market does not have the class of a machine")?;
             let bond = pricing::bond(params.bond_unit, class.weight_bps, gpus);
             bond.map_err(|_| anyhow::anyhow!("a bond is too large"))
         };

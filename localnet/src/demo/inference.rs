@@ -1,5 +1,5 @@
-//! Proof of compute: a leased machine answers through its node's proxy, its receipts go to its supplier's log,
-//! an archive follows, and one inference is proved from its id alone.
+//! Proof of compute: a leased machine answers through its node's proxy, its receipts are appended to its supplier's
+//! log, an archive stores them, and one inference is proved from its id alone.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use axum::{Json, Router, routing::post};
 use futures::{StreamExt, TryStreamExt, stream};
+use leasehold_archive::{Archive, ArchiveSettings};
 use leasehold_client::{
     address,
     http::ArchiveClient,
@@ -19,10 +20,10 @@ use leasehold_client::{
     prove::{Prover, Steps},
 };
 use leasehold_node::{
-    Machine, Serving,
-    archive::{Archive, ArchiveSettings},
-    chain::{Chain, ChainSettings},
-    receipts::{Feed, Model, ProxySettings, Receipts, Settings, settings::DEFAULT_MAX_TOKENS},
+    Feed, Machine, Serving,
+    chain::{Chain, ChainSettings, RecordSettings},
+    leases::{LeaseWatch, WatchSettings},
+    receipts::{Model, ProxySettings, Receipts, Settings, settings::DEFAULT_MAX_TOKENS},
 };
 use rand::{Rng, rngs::StdRng};
 use serde::Serialize;
@@ -38,34 +39,34 @@ use tokio::{
 };
 
 use super::{
+    faults::Faults,
     fleet::{Fleet, LAMPORTS},
     leases::Opened,
-    stage::{LOOK, Stage, by},
-    trouble::Trouble,
+    stage::{POLL, Stage, by},
 };
 use crate::network::Grant;
 
-/// Answers that are asked for: as many as the smaller of the batches whose price is promised.
+/// Number of requests: the smaller of the two batches for which docs/bench.md has a target.
 const ANSWERS: u32 = 1_000;
-/// Of them under way at a time.
+/// Requests in flight at a time.
 const AT_A_TIME: usize = 32;
-/// Payment units for a million tokens of requests and of answers.
+/// Payment units for a million tokens of input and of output.
 const PRICES: (u64, u64) = (1_000_000, 4_000_000);
-/// What the model's id is the hash of.
+/// Manifest of the model, whose hash is the model's id.
 const MANIFEST: &str = r#"{"model":"demo","weights":"none: it doubles numbers"}"#;
-/// How long batches, log and archive may take after the leases are over.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Time after the end of the leases within which log and archive must have the receipts.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// What became of one inference.
+/// The proof of one inference.
 #[derive(Clone, Debug, Serialize)]
 pub struct Proved {
     /// The inference's id.
     pub id: String,
-    /// Whether every step of the proof held.
+    /// True if every step of the proof holds.
     pub verified: bool,
-    /// Fees of the transactions that appended the run's receipts, over the receipts.
+    /// Fees of the transactions that appended receipts, divided by the number of receipts.
     pub lamports_per_inference: f64,
-    /// Each step, in a sentence.
+    /// The steps, a sentence each.
     #[serde(skip)]
     pub steps: String,
 }
@@ -77,40 +78,40 @@ pub struct Inference {
     supplier: Pubkey,
     server: JoinHandle<()>,
     receipts: Receipts,
+    leases: LeaseWatch,
     chain: Chain,
     archive: Archive,
     id: Option<[u8; 32]>,
-    // Goes last: the databases lie in it.
+    // Dropped last: the databases are in it.
     _folder: TempDir,
 }
 
 impl Inference {
-    /// Opens a log for the supplier of a machine that stays in its lease, and starts what it takes to serve.
+    /// Creates a log for the supplier of a machine that will not fail, and starts its server, node and archive.
     pub async fn begin(
         stage: &Stage,
         random: &mut StdRng,
         fleet: &Fleet,
         leases: &[Opened],
-        trouble: &Trouble,
+        faults: &Faults,
     ) -> Result<Self> {
         let machines = fleet.machines_as_listed(stage).await?;
-        let stays =
-            |place: &(Pubkey, u16)| !trouble.forfeited.contains(place) && !trouble.dark.contains(place);
-        // Leases may begin in two rounds: one that begins last runs for as long as the demo watches.
+        let stays = |place: &(Pubkey, u16)| !faults.forfeited.contains(place) && !faults.dark.contains(place);
+        // Leases may begin in two different rounds; one that begins last runs to the end of the demo.
         let first = leases.iter().map(|lease| lease.from).max();
         let last = leases.iter().filter(|lease| Some(lease.from) == first);
         let places = last.flat_map(|lease| lease.slots.iter().map(|slot| (lease.board, *slot)));
         let (board, slot) = places
             .into_iter()
             .find(|(board, slot)| stays(&(board.address, *slot)))
-            .context("every machine fails")?;
+            .context("every leased machine fails; give a smaller --down")?;
         let machine = machines
             .into_iter()
             .find(|machine| machine.board == board.address && machine.slot == u32::from(slot))
             .context("a leased machine is not on its board")?;
         let listed = stage.fetch().board(board.address).await?;
         let account = listed.view()?.slot(slot).context("a leased machine is not on its board")?.supplier;
-        let wallet = &fleet.supplier(stage, &account).context("nobody knows the machine's supplier")?.wallet;
+        let wallet = &fleet.supplier(stage, &account).context("the machine's supplier is unknown")?.wallet;
 
         let operator = Arc::new(Keypair::new_from_array(random.random()));
         let grant = Grant { wallet: operator.pubkey(), lamports: LAMPORTS, payment: 0, stake: 0 };
@@ -128,7 +129,7 @@ impl Inference {
         operator: Arc<Keypair>,
         supplier: Pubkey,
     ) -> Result<Self> {
-        let folder = tempfile::tempdir().context("no place for databases")?;
+        let folder = tempfile::tempdir().context("cannot create a folder for databases")?;
         let (server, upstream) = inference_server().await?;
         let public = free_address()?;
         let source = format!("http://{public}");
@@ -151,20 +152,25 @@ impl Inference {
             }),
         };
         let feed = Feed::new(&Serving { machines: vec![machine.clone()], keepers: None });
-        let receipts = Receipts::start(settings, feed.machines(), feed.leases()).await?;
+        let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await?;
         let chain = ChainSettings {
-            rpc: stage.network.rpc_url().to_owned(),
-            supplier,
-            operator: SigningKey::from_bytes(operator.secret_bytes()),
-            headers: folder.path().join("log.db"),
-            // All of the run goes into the batch that is sealed with the lease's end.
-            batch: Duration::from_secs(3_600),
-            redeem: Duration::from_secs(u64::from(stage.round_secs)),
-            poll: Duration::from_secs(1),
+            watch: WatchSettings {
+                rpc: stage.network.rpc_url().to_owned(),
+                supplier,
+                poll: Duration::from_secs(1),
+            },
+            operator: Some(SigningKey::from_bytes(operator.secret_bytes())),
+            records: RecordSettings {
+                headers: folder.path().join("log.db"),
+                // All receipts go into one batch, which is sealed at the end of the lease.
+                batch: Duration::from_secs(3_600),
+                redeem: Duration::from_secs(u64::from(stage.round_secs)),
+            },
             priority_fee: 0,
         };
+        let leases = LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender());
         let store = receipts.store().clone();
-        let chain = Chain::start(chain, source, feed.machines(), feed.leases_sender(), store).await?;
+        let chain = Chain::start(chain, source, &leases, feed.signable_sender(), store).await?;
         let archive = Archive::start(ArchiveSettings {
             rpc: stage.network.rpc_url().to_owned(),
             db: format!("sqlite:{}", folder.path().join("archive.db").display()),
@@ -172,12 +178,24 @@ impl Inference {
             logs: vec![address::log(&supplier)],
             allow_private: true,
             poll: NonZeroU32::MIN,
+            metrics: None,
         })
         .await?;
-        Ok(Self { machine, operator, supplier, server, receipts, chain, archive, id: None, _folder: folder })
+        Ok(Self {
+            machine,
+            operator,
+            supplier,
+            server,
+            receipts,
+            leases,
+            chain,
+            archive,
+            id: None,
+            _folder: folder,
+        })
     }
 
-    /// Has the machine answer, once its lease has begun; keeps the id of one answer.
+    /// Sends the requests once the lease has begun; keeps the id of one answer.
     pub async fn ask(&mut self, stage: &Stage) -> Result<()> {
         let url = format!("http://{}/v1/chat/completions", self.receipts.local_addr());
         let client = reqwest::Client::new();
@@ -186,72 +204,75 @@ impl Inference {
         let answers = stream::iter(0..ANSWERS).map(|number| {
             let (client, url, bar) = (&client, &url, &bar);
             async move {
-                let id = ask(client, url, number).await?.context("the lease is over")?;
+                let id = ask(client, url, number)
+                    .await?
+                    .context("the lease is over; give longer rounds with --round-secs")?;
                 bar.advance();
                 anyhow::Ok(id)
             }
         });
         let ids: Vec<String> = answers.buffer_unordered(AT_A_TIME).try_collect().await?;
         let mut id = [0; 32];
-        hex::decode_to_slice(&ids[ids.len() / 2], &mut id).context("an id is no hash")?;
+        hex::decode_to_slice(&ids[ids.len() / 2], &mut id).context("invalid inference id")?;
         self.id = Some(id);
         bar.end(&format!("{} receipts, each with its answer", ids.len()));
         Ok(())
     }
 
-    /// Waits until the node sees the lease.
+    /// Waits until the node serves the lease.
     async fn await_lease(&self, stage: &Stage, client: &reqwest::Client, url: &str) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(u64::from(2 * stage.round_secs) + 30);
         while ask(client, url, 0).await?.is_none() {
             if Instant::now() > deadline {
-                bail!("the node does not see the lease of slot {}", self.machine.slot);
+                bail!("the node did not see the lease of slot {} in time", self.machine.slot);
             }
-            sleep(LOOK).await;
+            sleep(POLL).await;
         }
         Ok(())
     }
 
-    /// Waits for the receipts to come to the log and the archive, then proves one of them from its id, as
+    /// Waits until log and archive have the receipts, then proves one of them from its id, as
     /// `leasehold receipt find` does.
     pub async fn prove(self, stage: &Stage) -> Result<Proved> {
-        let id = self.id.context("nothing was asked")?;
+        let id = self.id.context("no request was sent")?;
         let bar = stage.progress.begin("an inference is proved", 1);
         let archive = format!("http://{}", self.archive.local_addr());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let (verified, steps) = loop {
             let client = ArchiveClient::new(archive.parse().context("an address makes a URL")?)?;
             let mut steps = Steps::default();
             match Prover::new(stage.network.rpc(), client).prove(id, None, &mut steps).await {
-                Err(error) if Instant::now() < deadline => bar.tell(error.to_string()),
+                Err(error) if Instant::now() < deadline => bar.set_message(error.to_string()),
                 Err(error) => {
                     steps.fail(&error.to_string());
                     break (false, steps.to_string());
                 }
                 Ok(_) => break (true, steps.to_string()),
             }
-            sleep(LOOK).await;
+            sleep(POLL).await;
         };
         let lamports_per_inference = self.price(stage).await?;
         bar.end(if verified { "every step holds" } else { "NOT PROVED" });
         self.chain.shutdown().await;
         self.archive.shutdown().await;
         self.receipts.shutdown().await;
+        self.leases.shutdown().await;
         self.server.abort();
         Ok(Proved { id: hex::encode(id), verified, lamports_per_inference, steps })
     }
 
-    /// Fees of everything that the operator sent, over the receipts in the log.
+    /// Fees of everything that the operator sent, divided by the receipts in the log.
     async fn price(&self, stage: &Stage) -> Result<f64> {
         let log = stage.fetch().log(address::log(&self.supplier)).await?.context("the log is gone")?;
         let receipts = log.account.view()?.0.receipts;
-        // It pays for nothing else.
+        // The operator pays for nothing else.
         let left = stage.network.rpc().get_balance(&self.operator.pubkey()).await?;
         let lamports = LAMPORTS.saturating_sub(left);
         Ok(lamports as f64 / receipts as f64)
     }
 }
 
-/// Asks once. Returns the id of the inference; nothing where no lease runs yet.
+/// Sends one request. Returns the id of the inference; `None` if the lease has not begun.
 async fn ask(client: &reqwest::Client, url: &str, number: u32) -> Result<Option<String>> {
     let body = json!({
         "model": "demo",
@@ -261,12 +282,12 @@ async fn ask(client: &reqwest::Client, url: &str, number: u32) -> Result<Option<
     if answer.status() == reqwest::StatusCode::CONFLICT {
         return Ok(None);
     }
-    let answer = answer.error_for_status().context("the node refuses")?;
-    let id = answer.headers().get("leasehold-id").context("an answer without receipt")?;
-    Ok(Some(id.to_str().context("an id is no text")?.to_owned()))
+    let answer = answer.error_for_status().context("the node refused the request")?;
+    let id = answer.headers().get("leasehold-id").context("the answer has no leasehold-id header")?;
+    Ok(Some(id.to_str().context("invalid leasehold-id header")?.to_owned()))
 }
 
-/// An inference server with OpenAI's API, as far as one model that doubles numbers needs it.
+/// An inference server with the part of OpenAI's API that a model which doubles numbers needs.
 async fn inference_server() -> Result<(JoinHandle<()>, SocketAddr)> {
     async fn complete(Json(request): Json<Value>) -> Json<Value> {
         let question = request["messages"][0]["content"].as_str().unwrap_or_default();
@@ -295,8 +316,8 @@ async fn inference_server() -> Result<(JoinHandle<()>, SocketAddr)> {
     Ok((server, address))
 }
 
-/// An address that is free: the log must name it before anybody listens there.
+/// A free address: the log must name it before anybody listens there.
 fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot open a port")?;
     Ok(listener.local_addr()?)
 }

@@ -1,4 +1,4 @@
-//! The keepers: the real ones, in this process.
+//! Real keepers, in this process.
 
 use std::{
     collections::BTreeMap,
@@ -26,16 +26,16 @@ use tokio::{
 
 use super::{
     fleet::{LAMPORTS, wallet},
-    stage::{LOOK, Stage, by},
+    stage::{POLL, Stage, by},
 };
 use crate::network::{Grant, sender_options};
 
-/// Keepers of the demo: as many as a board has seats.
+/// Number of keepers, and of a board's seats.
 pub const KEEPERS: u8 = 5;
 /// Equal votes that decide.
 pub const THRESHOLD: u8 = 3;
-/// How long the keepers may take to get their seats, for each board.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time for the keepers to take the seats of a board.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Keepers {
     wallets: BTreeMap<Pubkey, Arc<Keypair>>,
@@ -71,7 +71,7 @@ impl Keepers {
             keepers.run(stage, wallet)?;
         }
 
-        let deadline = Instant::now() + PATIENCE * boards;
+        let deadline = Instant::now() + TIMEOUT * boards;
         loop {
             let mut taken = 0;
             for board in stage.boards().await? {
@@ -83,9 +83,9 @@ impl Keepers {
                 return Ok(keepers);
             }
             if Instant::now() > deadline {
-                bail!("the keepers took {taken} of {seats} seats and no more");
+                bail!("the keepers took only {taken} of {seats} seats in time");
             }
-            sleep(LOOK).await;
+            sleep(POLL).await;
         }
     }
 
@@ -104,7 +104,7 @@ impl Keepers {
         self.running.spawn(async move {
             keeper
                 .run(async {
-                    // An error says that nobody can tell it to stop any more.
+                    // An error means that the demo has ended.
                     let _ = stop.wait_for(|stop| *stop).await;
                 })
                 .await
@@ -112,9 +112,9 @@ impl Keepers {
         let (costs, votes, failures) =
             (stage.costs.clone(), Arc::clone(&self.votes), Arc::clone(&self.failures));
         self.listening.spawn(async move {
-            while let Some(Report { task, outcome, receipt, .. }) = reports.recv().await {
-                if let Some(receipt) = receipt {
-                    costs.note(task.name(), &receipt);
+            while let Some(Report { task, outcome, confirmation, .. }) = reports.recv().await {
+                if let Some(confirmation) = confirmation {
+                    costs.note(task.name(), &confirmation);
                 }
                 match (task, outcome) {
                     (Task::SubmitRound, Outcome::Done) => drop(votes.fetch_add(1, Relaxed)),
@@ -126,7 +126,7 @@ impl Keepers {
         Ok(())
     }
 
-    /// Stops the keepers after what they are at.
+    /// Stops the keepers after their current work.
     pub async fn stop(&mut self) -> Result<()> {
         self.stop.send_replace(true);
         while let Some(end) = self.running.join_next().await {
@@ -138,7 +138,7 @@ impl Keepers {
         Ok(())
     }
 
-    /// Transactions that pay out what every seat has earned.
+    /// Transactions that claim the fees of every seat.
     pub async fn claims(&self, stage: &Stage) -> Result<Vec<Job>> {
         let market = &stage.market;
         let mut jobs = Vec::new();

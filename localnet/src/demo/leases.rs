@@ -1,4 +1,4 @@
-//! Buyers: what they ask for, what they get, and what became of it.
+//! The buyers' orders, their leases, and the wait for settlement.
 
 use std::sync::Arc;
 
@@ -19,28 +19,28 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     fleet::{COUNTRIES, Fleet, LAMPORTS, wallet},
-    stage::{LOOK, Stage, by},
+    stage::{POLL, Stage, by},
 };
 use crate::network::Grant;
 
-/// Number that ties the large lease together where it spans several boards.
-const CLUSTER: u64 = 1;
-/// The large lease takes five machines of six.
-const CLUSTER_PART: (u32, u32) = (5, 6);
-/// The small leases take so many machines of 6,000, and at least one.
+/// Number of the group that the large leases of several boards form.
+const GROUP: u64 = 1;
+/// Part of all machines that the large lease takes.
+const LARGE_PART: (u32, u32) = (5, 6);
+/// Machines of the small leases, for a fleet of 6,000; at least one each.
 const SMALL: [u32; 3] = [64, 32, 8];
 
-/// What a buyer asks for.
+/// A buyer's order.
 pub struct Order {
     pub name: String,
     board: BoardRef,
     criteria: Criteria,
     machines: u32,
-    cluster: Option<u64>,
+    group: Option<u64>,
     buyer: Arc<Keypair>,
 }
 
-/// A lease that was opened.
+/// An open lease.
 pub struct Opened {
     pub name: String,
     pub board: BoardRef,
@@ -51,11 +51,11 @@ pub struct Opened {
     pub from: u32,
     pub until: u32,
     pub deposit: u64,
-    pub is_cluster: bool,
+    pub is_large: bool,
     pub buyer: Arc<Keypair>,
 }
 
-/// What the buyers ask for: small leases of special machines, then the cheapest of all that is left.
+/// The orders: small leases of special machines, then most of the rest, the cheapest first.
 pub async fn orders(stage: &Stage, random: &mut StdRng) -> Result<Vec<Order>> {
     let boards = stage.boards().await?;
     let mut orders = Vec::new();
@@ -73,10 +73,10 @@ pub async fn orders(stage: &Stage, random: &mut StdRng) -> Result<Vec<Order>> {
     for ((name, criteria), size) in small.into_iter().zip(SMALL) {
         let machines = (size * total.min(6_000) / 6_000).max(1);
         let buyer = wallet(random);
-        orders.push(Order { name: name.to_owned(), board: first, criteria, machines, cluster: None, buyer });
+        orders.push(Order { name: name.to_owned(), board: first, criteria, machines, group: None, buyer });
     }
     let buyer = wallet(random);
-    let (part, whole) = CLUSTER_PART;
+    let (part, whole) = LARGE_PART;
     for fetched in &boards {
         let board = fetched.board_ref(&stage.market)?;
         let name = match boards.len() {
@@ -85,16 +85,19 @@ pub async fn orders(stage: &Stage, random: &mut StdRng) -> Result<Vec<Order>> {
         };
         let machines = fetched.view()?.header.machines * part / whole;
         let buyer = Arc::clone(&buyer);
-        orders.push(Order { name, board, criteria: ANY, machines, cluster: Some(CLUSTER), buyer });
+        orders.push(Order { name, board, criteria: ANY, machines, group: Some(GROUP), buyer });
     }
     Ok(orders)
 }
 
-/// Funds the buyers and opens their leases for so many rounds.
+/// Funds the buyers and opens their leases for `rounds` rounds.
 pub async fn open(stage: &Stage, fleet: &Fleet, orders: Vec<Order>, rounds: u32) -> Result<Vec<Opened>> {
-    // No lease costs more than all machines for its time.
+    // No lease costs more than all machines for the same time.
     let hours = u64::from(rounds) * u64::from(stage.round_secs) / 3_600 + 1;
-    let payment = fleet.hourly().checked_mul(hours).context("so long a demo costs too much")?;
+    let payment = fleet
+        .hourly()
+        .checked_mul(hours)
+        .context("the leases are too long: their price overflows; give fewer --rounds")?;
     let grant = |order: &Order| Grant { wallet: order.buyer.pubkey(), lamports: LAMPORTS, payment, stake: 0 };
     stage.network.fund_all(orders.iter().map(grant)).await?;
 
@@ -111,11 +114,11 @@ pub async fn open(stage: &Stage, fleet: &Fleet, orders: Vec<Order>, rounds: u32)
 
 impl Order {
     async fn open(self, stage: &Stage, rounds: u32) -> Result<Opened> {
-        let Order { name, board, criteria, machines, cluster, buyer } = self;
+        let Order { name, board, criteria, machines, group, buyer } = self;
         let fetched = stage.fetch().board(board.address).await?;
         let view = fetched.view()?;
         let now = stage.network.time().await?;
-        // A small fleet may have fewer of a kind than the buyer would like.
+        // A small fleet may have too few of a kind; then the buyer takes fewer.
         let market = stage.fetch().market(board.market.address).await?.account;
         let quoted =
             (1..=machines).rev().map(|machines| quote(&market, &view, now, &criteria, machines, rounds));
@@ -125,7 +128,7 @@ impl Order {
         let quote = quoted.next().with_context(|| format!("no machine fits \"{name}\""))??;
         let key = buyer.pubkey();
         let from = board.market.payment_account(&key);
-        let open = instruction::open_lease(&board, key, from, quote.args(quote.deposit, cluster));
+        let open = instruction::open_lease(&board, key, from, quote.args(quote.deposit, group));
         stage.send("open_lease", &by(&buyer, vec![open])).await?;
 
         let lease = read(stage, &board, quote.serial).await?;
@@ -143,7 +146,7 @@ impl Order {
             from: lease.from,
             until: lease.until,
             deposit: lease.deposit,
-            is_cluster: cluster.is_some(),
+            is_large: group.is_some(),
             buyer,
         })
     }
@@ -162,9 +165,9 @@ async fn read(stage: &Stage, board: &BoardRef, serial: u32) -> Result<Lease> {
 
 /// Waits until the keepers have settled every lease.
 pub async fn await_settlement(stage: &Stage, leases: &[Opened]) -> Result<()> {
-    // A round to vote on the last one, one to count the votes, and one for a machine that is busy.
-    let patience = std::time::Duration::from_secs(u64::from(3 * stage.round_secs) + 30);
-    let deadline = Instant::now() + patience;
+    // One round to vote on the last round, one to close it, and a margin for a busy machine.
+    let timeout = std::time::Duration::from_secs(u64::from(3 * stage.round_secs) + 30);
+    let deadline = Instant::now() + timeout;
     let bar = stage.progress.begin("keepers settle", leases.len() as u64);
     loop {
         let mut open = Vec::new();
@@ -179,8 +182,8 @@ pub async fn await_settlement(stage: &Stage, leases: &[Opened]) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("the keepers did not settle leases {open:?} in time: give longer rounds with --round-secs");
+            bail!("the keepers did not settle leases {open:?} in time; give longer rounds with --round-secs");
         }
-        sleep(LOOK).await;
+        sleep(POLL).await;
     }
 }

@@ -1,11 +1,12 @@
-//! The whole life of a lease, at full size: thousands of machines are listed, leased as one cluster, probed,
-//! attested, settled, refunded and slashed; and one of them answers, and proves it.
+//! The demo: thousands of machines are listed, leased in one group, probed, attested, settled, refunded and slashed;
+//! and one of them answers requests, whose receipts are proved.
 //!
-//! Everything is real: the program in its virtual machine behind JSON-RPC, the keepers, the node, their
-//! sockets. Wallets are given lamports and tokens; all else happens by transactions.
+//! Everything is real: the program in its virtual machine behind JSON-RPC, the keepers, the node, their sockets. Wallets
+//! are funded with lamports and tokens; everything else is done by transactions.
 
 mod claims;
 mod costs;
+mod faults;
 mod fleet;
 mod inference;
 mod keepers;
@@ -13,7 +14,6 @@ mod leases;
 mod progress;
 mod report;
 mod stage;
-mod trouble;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -33,32 +33,33 @@ pub use self::{
     report::{LeaseReport, Report},
 };
 use self::{
+    faults::Faults,
     fleet::Fleet,
     inference::Inference,
     keepers::{KEEPERS, Keepers, THRESHOLD},
-    stage::{LOOK, Stage},
-    trouble::Trouble,
+    stage::{POLL, Stage},
 };
 use crate::{Genesis, Network, Options, open_market, program};
 
-/// What to show.
+/// Size and course of the demo.
 #[derive(Clone, Copy, Debug)]
 pub struct Demo {
     pub machines: u32,
-    /// Rounds that each lease lasts, and the length of a round in seconds.
+    /// Length of each lease in rounds.
     pub rounds: u32,
+    /// Length of a round in seconds.
     pub round_secs: u32,
-    /// Percent of the leased machines that go dark in mid-lease.
+    /// Percentage of the leased machines that stop answering in mid-lease.
     pub down: u8,
-    /// Decides keys, machines, prices and who fails.
+    /// Seed of all random choices: keys, machines, prices, failures.
     pub seed: u64,
 }
 
-/// Plays the demo from an empty network to the last claim.
+/// Runs the demo from an empty network to the last claim.
 ///
 /// # Errors
-/// Where something is refused or takes too long. An invariant that does not hold is no error but part of
-/// the report.
+/// If a transaction is refused or something takes too long. A violated invariant is not an error, but part of the
+/// report.
 pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     let mut random = StdRng::seed_from_u64(demo.seed);
     let options = Options {
@@ -72,7 +73,7 @@ pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     let params = genesis.params.clone();
     let network = Network::start(options).await?;
     let market = open_market(&network, genesis).await?;
-    progress.say(&format!("a network listens on {}", network.rpc_url()));
+    progress.print_line(&format!("local network at {}", network.rpc_url()));
     let stage = Stage { network, market, round_secs: demo.round_secs, costs: Costs::default(), progress };
 
     let listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
@@ -85,16 +86,16 @@ pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     let orders = leases::orders(&stage, &mut random).await?;
     let leases = leases::open(&stage, &fleet, orders, demo.rounds).await?;
     let opened = snapshot(&stage).await?;
-    let trouble = Trouble::choose(&stage, &mut random, &leases, demo.down).await?;
-    let mut inference = Inference::begin(&stage, &mut random, &fleet, &leases, &trouble).await?;
+    let faults = Faults::choose(&stage, &mut random, &leases, demo.down).await?;
+    let mut inference = Inference::begin(&stage, &mut random, &fleet, &leases, &faults).await?;
     let first = leases.iter().map(|lease| lease.from).max().context("there are no leases")?;
     let end = leases.iter().map(|lease| lease.until).max().unwrap_or(first);
     let middle = first + demo.rounds / 2;
     watch(&stage, &node, &keepers, first, first, "leases begin").await?;
     inference.ask(&stage).await?;
     watch(&stage, &node, &keepers, first, middle, "leases run").await?;
-    trouble.strike(&stage, &fleet, &node).await?;
-    watch(&stage, &node, &keepers, middle, end, "leases run on").await?;
+    faults.inject(&stage, &fleet, &node).await?;
+    watch(&stage, &node, &keepers, middle, end, "leases go on").await?;
 
     leases::await_settlement(&stage, &leases).await?;
     let proved = inference.prove(&stage).await?;
@@ -111,14 +112,14 @@ pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     for (before, after) in [(&opened, &settled), (&settled, &claimed)] {
         checks.extend(check_progress(before, after));
     }
-    report::report(&stage, demo, &leases, &trouble, &claimed, checks, proved).await
+    report::report(&stage, demo, &leases, &faults, &claimed, checks, proved).await
 }
 
 async fn snapshot(stage: &Stage) -> Result<Snapshot> {
     Ok(stage.fetch().snapshot(&stage.market.address).await?)
 }
 
-/// Shows what node and keepers do until a round begins.
+/// Shows the probes and votes until a round begins.
 async fn watch(
     stage: &Stage,
     node: &Node,
@@ -133,12 +134,12 @@ async fn watch(
         let answers = node.count(Outcome::Answered);
         let (votes, failures) = (keepers.votes.load(Relaxed), keepers.failures.load(Relaxed));
         bar.set(round.saturating_sub(first).into());
-        bar.tell(format!("{answers} probes answered, {votes} votes"));
+        bar.set_message(format!("{answers} probes answered, {votes} votes"));
         if round >= end {
-            let failed = if failures > 0 { format!(", {failures} steps tried again") } else { String::new() };
+            let failed = if failures > 0 { format!(", {failures} steps retried") } else { String::new() };
             bar.end(&format!("{answers} probes answered, {votes} votes{failed}"));
             return Ok(());
         }
-        sleep(LOOK).await;
+        sleep(POLL).await;
     }
 }

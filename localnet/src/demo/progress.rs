@@ -1,17 +1,17 @@
-//! Progress on standard error: bars on a terminal, a line for each step elsewhere.
+//! Progress on standard error: bars at a terminal, else a line for each step.
 
 use std::{borrow::Cow, io, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Where everything is shown. Clones share the terminal.
+/// The terminal or log. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     bars: MultiProgress,
 }
 
-/// One step's bar. A step that fails leaves its bar as it stands.
+/// The bar of a step. If the step fails, the bar stays as it is.
 pub struct Bar {
     bar: ProgressBar,
     progress: Progress,
@@ -32,12 +32,12 @@ impl Progress {
         Bar { bar, progress: self.clone(), name }
     }
 
-    /// A line above the bars.
-    pub fn say(&self, line: &str) {
+    /// Prints a line above the bars.
+    pub fn print_line(&self, line: &str) {
         if self.bars.is_hidden() {
             eprintln!("{line}");
         } else {
-            // An error says that the terminal is gone; there is nobody to tell.
+            // An error means that the terminal is gone.
             let _ = self.bars.println(line);
         }
     }
@@ -52,20 +52,20 @@ impl Bar {
         self.bar.set_position(position);
     }
 
-    /// What happens at the moment.
-    pub fn tell(&self, what: String) {
-        self.bar.set_message(what);
+    /// Shows a message beside the bar.
+    pub fn set_message(&self, message: String) {
+        self.bar.set_message(message);
     }
 
-    /// Ends the step.
+    /// Ends the step and prints its result.
     pub fn end(self, result: &str) {
         let secs = self.bar.elapsed().as_secs_f64();
         self.bar.finish_and_clear();
-        self.progress.say(&format!("{:32} {result} ({secs:.1} s)", self.name));
+        self.progress.print_line(&format!("{:32} {result} ({secs:.1} s)", self.name));
     }
 }
 
-/// Lets a log write above the bars, a whole line at a time.
+/// Prints log lines above the bars.
 impl<'a> MakeWriter<'a> for Progress {
     type Writer = Line;
 
@@ -74,7 +74,7 @@ impl<'a> MakeWriter<'a> for Progress {
     }
 }
 
-/// A line of the log, shown when it is complete.
+/// A line of the log, printed when it is complete.
 pub struct Line {
     progress: Progress,
     text: Vec<u8>,
@@ -94,7 +94,7 @@ impl io::Write for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if !self.text.is_empty() {
-            self.progress.say(String::from_utf8_lossy(&self.text).trim_end());
+            self.progress.print_line(String::from_utf8_lossy(&self.text).trim_end());
         }
     }
 }

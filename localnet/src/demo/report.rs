@@ -1,4 +1,4 @@
-//! What the demo has to show: read from the chain, and what the transactions cost.
+//! The report: leases, transactions, verdicts, invariants and a proof, as read from the chain.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,13 +7,13 @@ use leasehold::constants::SECS_PER_HOUR;
 use leasehold_client::invariants::{self, Snapshot};
 use serde::{Serialize, Serializer};
 
-use super::{Cost, Demo, inference::Proved, leases::Opened, stage::Stage, trouble::Trouble};
+use super::{Cost, Demo, faults::Faults, inference::Proved, leases::Opened, stage::Stage};
 use crate::network::{PAYMENT_DECIMALS, STAKE_DECIMALS};
 
-/// Round length of the protocol's own default, in seconds.
+/// Default length of a round, in seconds.
 const USUAL_ROUND: u64 = 600;
 
-/// What became of a lease.
+/// The result of a lease.
 #[derive(Clone, Debug, Serialize)]
 pub struct LeaseReport {
     #[serde(skip)]
@@ -22,7 +22,7 @@ pub struct LeaseReport {
     pub asked: u32,
     /// Machines that the program picked.
     pub machines: u32,
-    /// Of those, machines that were never found down and not taken away.
+    /// Machines that were never down and not forfeited.
     pub up: u32,
     /// Payment units that the buyer deposited.
     #[serde(skip)]
@@ -31,18 +31,18 @@ pub struct LeaseReport {
     pub paid: u64,
     /// Payment units back to the buyer.
     pub refunded: u64,
-    /// Stake units that machines lost.
+    /// Stake units that its machines lost.
     pub slashed: u64,
 }
 
-/// Everything that is shown at the end. Serialises to the demo's JSON.
+/// Everything that the demo prints at the end. Serialises to its JSON.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub leases: Vec<LeaseReport>,
     pub transactions: BTreeMap<&'static str, Cost>,
     #[serde(serialize_with = "counts")]
     pub invariants: invariants::Report,
-    /// An inference of the run.
+    /// The proof of one inference.
     pub receipt: Proved,
     #[serde(skip)]
     pub verdicts: Verdicts,
@@ -50,7 +50,7 @@ pub struct Report {
     pub round_secs: u32,
 }
 
-/// Verdicts on machines, over all rounds that were closed.
+/// Verdicts on machines in all closed rounds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Verdicts {
     pub up: u64,
@@ -66,7 +66,7 @@ pub(super) async fn report(
     stage: &Stage,
     demo: &Demo,
     leases: &[Opened],
-    trouble: &Trouble,
+    faults: &Faults,
     end: &Snapshot,
     invariants: invariants::Report,
     receipt: Proved,
@@ -85,7 +85,7 @@ pub(super) async fn report(
         let view = board.context("a board is gone")?.data.view()?;
         // A settled machine keeps the counters of its last lease.
         let kept = |index: &&u16| {
-            let forfeited = trouble.forfeited.contains(&(lease.board.address, **index));
+            let forfeited = faults.forfeited.contains(&(lease.board.address, **index));
             !forfeited && view.slot(**index).is_some_and(|slot| slot.lease_down == 0 && slot.lease_up > 0)
         };
         let up = lease.slots.iter().filter(kept).count();
@@ -111,8 +111,8 @@ pub(super) async fn report(
 }
 
 impl Report {
-    /// Lamports for an hour of one machine's attestation: votes and counts, over the verdicts they made;
-    /// nothing where there were none.
+    /// Lamports for an hour of one machine's attestation: fees of votes and of closing rounds, divided by the verdicts.
+    /// `None` if there were no verdicts.
     pub fn attestation(&self) -> Option<f64> {
         let lamports: u64 = ["submit_round", "close_round"]
             .iter()
@@ -168,12 +168,12 @@ impl fmt::Display for Report {
         let Proved { lamports_per_inference, steps, .. } = &self.receipt;
         write!(
             f,
-            "\nan inference of the run, from its id alone; it cost {lamports_per_inference:.1} lamports:\n{steps}"
+            "\none inference, proved from its id alone; recording it cost {lamports_per_inference:.1} lamports:\n{steps}"
         )
     }
 }
 
-/// An amount in whole tokens, cut off after so many of its decimals.
+/// An amount in tokens, truncated to `shown` decimals.
 fn tokens(units: u64, decimals: u8, shown: usize) -> String {
     let whole = 10u64.pow(decimals.into());
     let rest = format!("{:0width$}", units % whole, width = decimals.into());
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_json_has_the_promised_keys_and_no_others() {
+    fn the_json_has_exactly_the_documented_keys() {
         let lease = LeaseReport {
             name: "any".to_owned(),
             asked: 9,
@@ -206,7 +206,7 @@ mod tests {
                 id: "aa".to_owned(),
                 verified: true,
                 lamports_per_inference: 5.0,
-                steps: "all of them".to_owned(),
+                steps: "every step".to_owned(),
             },
             verdicts: Verdicts { up: 10, down: 2 },
             round_secs: 10,

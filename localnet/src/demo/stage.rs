@@ -1,4 +1,4 @@
-//! What every act of the demo works with: the network, the market, and the ways to read and to send.
+//! The network and the market of the demo, and the functions that read and send.
 
 use std::{pin::pin, sync::Arc};
 
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::network::{IN_FLIGHT, Network};
 
-/// Pause between two looks at the chain.
-pub const LOOK: Duration = Duration::from_millis(300);
+/// Interval at which the chain is polled.
+pub const POLL: Duration = Duration::from_millis(300);
 
 pub struct Stage {
     pub network: Network,
@@ -41,24 +41,24 @@ impl Stage {
         Ok(self.fetch().boards(&self.market.address).await?)
     }
 
-    /// The round that runs.
+    /// The running round.
     pub async fn round(&self) -> Result<u32> {
         Ok(round_at(self.round_secs, self.network.time().await?))
     }
 
-    /// Sends one transaction, and waits for it.
+    /// Sends one transaction and waits until it is confirmed.
     pub async fn send(&self, kind: &'static str, job: &Job) -> Result<()> {
         let end = self.network.sender().send_job(job).await;
         self.costs.note(kind, &end.map_err(|error| refused(kind, &error))?);
         Ok(())
     }
 
-    /// Sends transactions that don't depend on each other.
+    /// Sends transactions that do not depend on each other.
     pub async fn send_all(&self, kind: &'static str, bar: &Bar, jobs: Vec<Job>) -> Result<()> {
         self.gather(kind, bar, self.network.sender().send_all(tagged(jobs), IN_FLIGHT)).await
     }
 
-    /// Sends transactions that take effect in their order.
+    /// Sends transactions that must be executed in order.
     pub async fn send_in_order(&self, kind: &'static str, bar: &Bar, jobs: Vec<Job>) -> Result<()> {
         self.gather(kind, bar, self.network.sender().send_in_order(tagged(jobs), IN_FLIGHT)).await
     }
@@ -82,7 +82,7 @@ fn tagged(jobs: Vec<Job>) -> impl Stream<Item = ((), Job)> {
     stream::iter(jobs.into_iter().map(|job| ((), job)))
 }
 
-/// A transaction that a wallet signs and pays for.
+/// A transaction that `wallet` signs and pays for.
 pub fn by(wallet: &Arc<Keypair>, instructions: Vec<Instruction>) -> Job {
     let signer: Arc<AnySigner> = wallet.clone();
     Job::new(instructions).payer(signer)

@@ -1,11 +1,11 @@
-//! No command is without a transcript of its success, of a refusal and of its JSON.
+//! Every command has a transcript of its success, of a refusal and of its JSON.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use clap::{Command, CommandFactory};
 use leasehold_cli::args::Cli;
 
-/// Commands that are tried elsewhere: processes in the crate of the command line, the record's test, terminals.
+/// Commands that other tests cover: processes in the `cli` crate, `localnet/tests/record`, `terminal.rs`.
 const ELSEWHERE: [&str; 11] = [
     "completion",
     "man",
@@ -16,12 +16,12 @@ const ELSEWHERE: [&str; 11] = [
     "receipt demand",
     "receipt enforce",
     "receipt convict",
-    // A story's clock is years ahead of the machine's, and no token is signed then.
+    // The transcripts' clock is years ahead of the wall clock; then no token is signed.
     "lease token",
     "address",
 ];
 
-/// What transcripts show of a command.
+/// What the transcripts show of a command.
 #[derive(Debug, Default)]
 struct Shown {
     success: bool,
@@ -38,14 +38,14 @@ fn every_command_has_a_transcript_of_its_success_a_refusal_and_its_json() {
         note(&fs::read_to_string(&file).expect("a transcript"), &mut commands);
     }
     for name in ELSEWHERE {
-        assert!(commands.remove(name).is_some(), "{name} is no command");
+        assert!(commands.remove(name).is_some(), "{name} is not a command");
     }
     let lacking: Vec<_> =
         commands.iter().filter(|(_, shown)| !(shown.success && shown.refusal && shown.json)).collect();
     assert!(lacking.is_empty(), "{lacking:#?}");
 }
 
-/// The commands that do something, by their full names.
+/// All commands without subcommands, by their full names.
 fn leaves(command: &Command, path: &str, all: &mut BTreeMap<String, Shown>) {
     for sub in command.get_subcommands() {
         let name = format!("{path} {}", sub.get_name()).trim().to_owned();

@@ -1,10 +1,11 @@
-//! The command line, transcript by transcript, as a process against a local network.
+//! The command line as a process against a local network, one transcript after the other.
 //!
 //! `TRYCMD=overwrite cargo nextest run -p leasehold-localnet --test cli` writes what was printed into the
-//! transcripts, to be read before it is kept; what differs in every run is then to be replaced by `[..]`.
+//! transcripts. Read it before you commit it, and replace what differs in every run by `[..]`.
 
+mod bot;
 mod completeness;
-mod readme;
+mod guides;
 mod stage;
 mod terminal;
 mod token_2022;
@@ -15,7 +16,7 @@ use stage::Stage;
 /// Rounds of a day.
 const DAY: u32 = 144;
 
-/// A supplier's whole life, and a buyer's beside it: each goes on where the other has left the board.
+/// A supplier and a buyer, in turn on the same board.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supplier_and_a_buyer_from_the_first_stake_to_the_last_claim() {
     let stage = Stage::new(&["supplier", "buyer", "friend"]).await;
@@ -51,7 +52,7 @@ async fn a_supplier_and_a_buyer_from_the_first_stake_to_the_last_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_market_is_made_paused_changed_and_handed_over() {
+async fn a_market_is_created_paused_changed_and_handed_over() {
     let stage = Stage::new(&["stranger", "buyer"]).await;
     stage.play("operator/1-market", "authority");
     stage.play("operator/2-strangers", "stranger");
@@ -91,7 +92,7 @@ async fn a_group_on_two_boards_is_opened_connected_to_and_ended_as_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_is_leased_by_use_and_the_rest_comes_back() {
+async fn a_metered_lease_is_paid_by_vouchers_and_the_rest_refunded() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
     stage.play("metered/1-lists", "supplier");
     stage.play("metered/2-opens", "buyer");
@@ -106,7 +107,7 @@ async fn a_machine_is_leased_by_use_and_the_rest_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_market_may_deal_in_mints_of_token_2022() {
+async fn a_market_works_with_token_2022_mints() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
     token_2022::mint(&stage.network, &["supplier", "buyer"]).await;
     stage.play("token-2022/1-creates", "supplier");

@@ -1,4 +1,4 @@
-//! A local network on which the command line is tried, its clock and its only keeper in the test's hands.
+//! A local network for the command line; the test controls its clock and its only keeper.
 
 use std::{
     env, fs,
@@ -21,53 +21,59 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use trycmd::{TestCases, schema::Bin};
 
-/// When every story begins, so that rounds and times are the same in every run: 2030-01-01T00:00:00Z.
+/// Start of every test, so that rounds and times are the same in every run: 2030-01-01T00:00:00Z.
 const BEGIN: i64 = 1_893_456_000;
-/// Seconds of a round where a story doesn't say otherwise.
+/// Default length of a round in seconds.
 const ROUND_SECS: u32 = 600;
-/// Name of the keeper that votes for a story.
+/// Name of the keeper that votes.
 pub const CLERK: &str = "clerk";
-/// Where in a round a story goes on: transcripts must end within the same round.
+/// Second of a round at which transcripts start; they must end within the same round.
 const WITHIN: i64 = 5;
 
 pub struct Stage {
     pub network: Network,
     pub market: MarketRef,
     round_secs: u32,
-    /// Has the board's only seat.
+    /// Holds the board's only seat.
     keeper: Arc<Keypair>,
     folder: tempfile::TempDir,
 }
 
-/// Somebody's keypair, the same in every run.
+/// Keypair of a person, the same in every run.
 pub fn wallet(name: &str) -> Keypair {
     Keypair::new_from_array(Sha256::digest(name).into())
 }
 
-/// A binary that cargo has built beside this test: `cargo xtask test` builds all of the workspace.
+/// Path of a binary that cargo built beside this test; `cargo xtask test` builds the whole workspace.
 pub fn binary(name: &str) -> PathBuf {
     let test = env::current_exe().expect("this test's path");
     let folder = test.parent().and_then(Path::parent).expect("the folder above `deps`");
     let binary = folder.join(name);
-    assert!(binary.is_file(), "`cargo build --workspace` makes {}", binary.display());
+    assert!(binary.is_file(), "{} does not exist; run `cargo build --workspace`", binary.display());
     binary
 }
 
 async fn set_clock(network: &Network, time: i64) {
     let now = network.time().await.expect("the time");
-    let by = u64::try_from(time - now).expect("a time to come");
+    let by = u64::try_from(time - now)
+        .expect("the clock cannot go back; did a transcript take longer than a round?");
     network.advance(Duration::from_secs(by)).await.expect("the clock");
 }
 
 impl Stage {
-    /// A network with market 1, whose board 0 has one seat, and these people, who have tokens.
+    /// A network with market 1, board 0 with one seat, and funded wallets for `people`.
     pub async fn new(people: &[&str]) -> Self {
         Self::with_rounds(ROUND_SECS, people).await
     }
 
-    /// The same with rounds of so many seconds.
+    /// The same with rounds of `round_secs`.
     pub async fn with_rounds(round_secs: u32, people: &[&str]) -> Self {
-        let genesis = Genesis::new(round_secs).committee(1, 1);
+        Self::with_genesis(Genesis::new(round_secs).committee(1, 1), people).await
+    }
+
+    /// The same with a market of the caller's choice. The clerk holds the first seat of its board 0.
+    pub async fn with_genesis(genesis: Genesis, people: &[&str]) -> Self {
+        let round_secs = genesis.rules.round_secs;
         let payer = Some(wallet("authority"));
         let options = Options { program: Some(program().expect("the program")), payer, ..Options::default() };
         let network = Network::start(options).await.expect("a network");
@@ -86,7 +92,7 @@ impl Stage {
         stage
     }
 
-    /// Gives somebody 100 SOL, 1,000 payment tokens and 100,000 stake tokens.
+    /// Gives a person 100 SOL, 1,000 payment tokens and 100,000 stake tokens.
     async fn fund(&self, name: &str) {
         self.save(name);
         let (lamports, payment, stake) = (100_000_000_000, 1_000_000_000, 100_000_000_000_000);
@@ -102,7 +108,7 @@ impl Stage {
         self.folder.path().join(format!("{name}.json"))
     }
 
-    /// Gives the keeper the seat.
+    /// Registers the keeper and takes the seat.
     async fn keep(&self) {
         let key = self.keeper.pubkey();
         let stake = 5_000_000_000_000;
@@ -138,14 +144,14 @@ impl Stage {
         round_at(self.round_secs, self.network.time().await.expect("the time"))
     }
 
-    /// Lets time pass to so many rounds later, of which nobody votes on any.
+    /// Skips `rounds` rounds without votes.
     pub async fn pass(&self, rounds: u32) {
         let start = i64::from(self.round().await + rounds) * i64::from(self.round_secs);
         set_clock(&self.network, start + WITHIN).await;
     }
 
-    /// Lets so many rounds go by, and votes that all machines of board 0 were up but these. Nobody votes on
-    /// other boards.
+    /// Skips `rounds` rounds, and votes on each that all machines of board 0 were up except `down`. Other boards get no
+    /// votes.
     pub async fn vote(&self, rounds: u32, down: &[u16]) {
         for _ in 0..rounds {
             let ended = self.round().await;
@@ -163,17 +169,17 @@ impl Stage {
         }
     }
 
-    /// Closes the rounds of a board that nobody votes on, as far as that is possible now.
+    /// Closes the rounds of a board without votes.
     pub async fn close_rounds(&self, board: &BoardRef) {
         self.send(&[instruction::close_round(board)]).await;
     }
 
-    /// The command line as somebody uses it.
+    /// Environment of the command line for a person.
     pub fn env(&self, name: &str) -> [(&'static str, String); 4] {
         let home = self.folder.path().join(format!("home-{name}"));
         let config = home.join(".config/solana/cli");
         fs::create_dir_all(&config).expect("a folder");
-        // Solana's own file, so that its reading is a part of every story.
+        // Solana's own configuration file, so that every test reads it.
         let file = format!(
             "---\njson_rpc_url: {}\nwebsocket_url: ''\nkeypair_path: {}\ncommitment: confirmed\n",
             self.network.rpc_url(),
@@ -188,7 +194,7 @@ impl Stage {
         ]
     }
 
-    /// Plays a transcript: what it shows must be what the commands in it print, and how they end.
+    /// Plays a transcript: output and exit codes of its commands must be as it shows.
     pub fn play(&self, transcript: &str, name: &str) {
         let transcripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/transcripts");
         let path = transcripts.join(transcript).with_extension("md");
@@ -201,7 +207,7 @@ impl Stage {
         // The network answers on other threads of this runtime.
         tokio::task::block_in_place(|| {
             let cases = TestCases::new();
-            cases.case(path).timeout(Duration::from_secs(60));
+            cases.case(path).timeout(Duration::from_secs(300));
             for name in ["leasehold", "deploy"] {
                 cases.register_bin(name, Bin::Path(binary(name)));
             }

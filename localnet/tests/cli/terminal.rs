@@ -1,4 +1,4 @@
-//! The question before anything is signed, at a terminal.
+//! The question before signing, and live views, at a terminal.
 
 use std::process::Command;
 
@@ -9,14 +9,14 @@ use rexpect::{
 
 use crate::stage::{Stage, binary};
 
-/// Milliseconds in which each answer must come.
-const PATIENCE: u64 = 30_000;
+/// Milliseconds within which each expected text must come; far more than a busy machine needs.
+const TIMEOUT: u64 = 300_000;
 const QUESTION: &str = "Sign and send? [y/N] ";
 
 fn ask(stage: &Stage, args: &str) -> PtySession {
     let mut command = Command::new(binary("leasehold"));
     command.args(args.split_whitespace()).envs(stage.env("supplier"));
-    let mut session = spawn_command(command, Some(PATIENCE)).expect("a terminal");
+    let mut session = spawn_command(command, Some(TIMEOUT)).expect("a terminal");
     session.exp_string("At most:").expect("what it can cost comes before the question");
     session
 }
@@ -30,7 +30,7 @@ fn code(mut session: PtySession) -> Option<i32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_signed_before_somebody_at_a_terminal_agrees() {
+async fn nothing_is_signed_at_a_terminal_before_it_is_confirmed() {
     let stage = Stage::new(&["supplier"]).await;
     let registered = async || {
         let supplier = stage.fetch().supplier(&stage.market.address, &stage.address("supplier")).await;
@@ -52,7 +52,7 @@ async fn nothing_is_signed_before_somebody_at_a_terminal_agrees() {
     assert_eq!(code(session), Some(0));
     assert!(registered().await);
 
-    // At a terminal, too, nobody is asked who has agreed already or sends nothing.
+    // With `--yes` or `--dry-run` nothing is asked, even at a terminal.
     for (args, code_of) in [("supplier stake 5 --yes", 0), ("supplier stake 5 --dry-run", 0)] {
         let mut session = ask(&stage, args);
         let rest = session.exp_eof().expect("it ends");
@@ -62,7 +62,7 @@ async fn nothing_is_signed_before_somebody_at_a_terminal_agrees() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_is_watched_in_place_until_ctrl_c() {
+async fn lease_watch_redraws_until_ctrl_c() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
     stage.play("group/1-lists", "supplier");
     let run = |args: &str| {
@@ -76,9 +76,9 @@ async fn a_lease_is_watched_in_place_until_ctrl_c() {
 
     let mut command = Command::new(binary("leasehold"));
     command.args(["lease", "watch", "0:1", "--interval", "1"]).envs(stage.env("buyer"));
-    let mut session = spawn_command(command, Some(PATIENCE)).expect("a terminal");
+    let mut session = spawn_command(command, Some(TIMEOUT)).expect("a terminal");
     session.exp_string("down").expect("the machine that is down");
-    // The next look: time has gone on, and it is drawn over the first.
+    // The view is drawn again.
     session.exp_string("down").expect("it is drawn again");
     session.send_control('c').expect("Ctrl-C");
     assert_eq!(code(session), Some(130));

@@ -1,4 +1,4 @@
-//! Mints of Token-2022, and somebody's tokens of them.
+//! Token-2022 mints, and tokens of them.
 
 use anchor_spl::token_2022::spl_token_2022;
 use leasehold_localnet::Network;
@@ -13,11 +13,11 @@ use spl_associated_token_account_interface::{
 
 use crate::stage::wallet;
 
-/// Decimals of the mints for payments and for stake: neither are those of the local network's own.
+/// Decimals of both mints; they differ from those of the local network's own mints.
 const DECIMALS: [(&str, u8); 2] = [("payments of Token-2022", 2), ("stake of Token-2022", 0)];
 const MINT_BYTES: usize = 82;
 
-/// Makes both mints and gives each of these people 100,000 base units of both.
+/// Creates both mints and gives each person 100,000 base units of both.
 pub async fn mint(network: &Network, people: &[&str]) {
     let (program, sender) = (spl_token_2022::ID, network.sender());
     let payer = sender.payer();

@@ -1,4 +1,4 @@
-//! What people do with receipts and leases: `leasehold`, as a process.
+//! `leasehold` as a process: its commands for receipts and call tokens.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,21 +6,21 @@ use std::{
 };
 
 use leasehold::state::{Receipt, SlotState};
+use leasehold_archive::Archive;
 use leasehold_client::{
     instruction,
     record::{SignedCall, SignedReceipt},
 };
-use leasehold_node::archive::Archive;
 use solana_keypair::{Keypair, write_keypair_file};
 use solana_signer::Signer;
 
 use crate::world::{World, machine_key, pubkey, spender};
 
-/// The command line, as cargo has built it beside this test.
+/// Path of `leasehold`, which cargo built beside this test.
 fn binary() -> PathBuf {
     let binary = std::env::current_exe().expect("this test's path");
     let binary = binary.parent().and_then(Path::parent).expect("the folder above `deps`").join("leasehold");
-    assert!(binary.is_file(), "`cargo build -p leasehold-cli` makes {}", binary.display());
+    assert!(binary.is_file(), "{} does not exist; run `cargo build -p leasehold-cli`", binary.display());
     binary
 }
 
@@ -35,27 +35,27 @@ async fn run(world: &World, args: &[&str]) -> Output {
     command.output().await.expect("it runs")
 }
 
-/// What a command that succeeds prints.
+/// Runs a command, which must succeed. Returns what it prints.
 async fn printed(world: &World, args: &[&str]) -> String {
     let output = run(world, args).await;
     assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// A file with a receipt, as a node's header has it.
+/// Writes a receipt to a file, as in a node's response header. Returns the path.
 fn file(world: &World, name: &str, signed: &SignedReceipt) -> String {
     let file = world.folder.path().join(name);
     std::fs::write(&file, signed.to_base64()).expect("a file");
     file.into_os_string().into_string().expect("a path")
 }
 
-/// Demands that the machine shows a receipt in the log.
+/// Demands a receipt.
 pub async fn demand(world: &World, wanted: &SignedReceipt) {
     let wanted = file(world, "wanted", wanted);
     printed(world, &["receipt", "demand", "--market", "1", &wanted]).await;
 }
 
-/// A call token is signed for the lease's spender.
+/// Signs a call token with the lease's spender key.
 pub async fn token(world: &World) {
     let key = Keypair::new_from_array(spender().to_bytes());
     let file = world.folder.path().join("spender.json");
@@ -67,7 +67,7 @@ pub async fn token(world: &World) {
     assert_eq!(signed.token.lease, world.board().lease(1));
 }
 
-/// Proves a receipt that came with an answer, and finds it by its id.
+/// Verifies a receipt, and finds it by its id.
 pub async fn prove(world: &World, archive: &Archive, signed: &SignedReceipt) {
     let archive = format!("http://{}", archive.local_addr());
     let run = async |args: &[&str]| {
@@ -84,18 +84,18 @@ pub async fn prove(world: &World, archive: &Archive, signed: &SignedReceipt) {
         assert_eq!(report["machine"]["slot"], signed.receipt.slot);
         assert_eq!(report["supplier"]["wallet"], world.supplier.pubkey().to_string(), "{report}");
     }
-    // Another price, signed by the machine, but not what it put on record.
+    // Another price, signed by the machine, but not in its log.
     let forged = file(world, "forged", &contradiction(signed));
     assert_eq!(run(&["verify", &forged]).await.0, Some(1));
     assert_eq!(run(&["find", &"00".repeat(32)]).await.0, Some(1));
 }
 
-/// What the machine signs a second time with the number of a receipt.
+/// A second receipt with the same number, signed by the machine.
 fn contradiction(signed: &SignedReceipt) -> SignedReceipt {
     SignedReceipt::sign(&machine_key(), Receipt { price: signed.receipt.price + 1, ..signed.receipt })
 }
 
-/// Shows two receipts with one number, as a keeper: the machine loses its bond, of which the keeper has a part.
+/// Proves an equivocation, as a keeper: the machine loses its bond, and the keeper gets a part of it.
 pub async fn convict(world: &World, signed: &SignedReceipt) {
     let (one, other) = (file(world, "one", signed), file(world, "other", &contradiction(signed)));
     let command = |with: &str| ["receipt", "convict", "--market", "1", &one, with].map(str::to_owned);

@@ -1,5 +1,5 @@
-//! A metered lease from its first answer to the last voucher: the node's tasks append what was computed,
-//! survive being killed, redeem and answer demands; an archive proves it.
+//! A metered lease from the first answer to the last voucher: the node appends batches, survives a crash, redeems
+//! vouchers and answers demands; an archive proves receipts.
 
 mod command_line;
 mod world;
@@ -7,36 +7,39 @@ mod world;
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
 use leasehold::state::LeaseState;
+use leasehold_archive::{Archive, ArchiveSettings};
 use leasehold_client::{
     address, instruction,
     record::{Proof, SignedReceipt},
 };
-use leasehold_node::{
-    archive::{Archive, ArchiveSettings},
-    receipts::store::BatchState,
-};
+use leasehold_node::receipts::store::BatchState;
 use solana_signer::Signer;
-use tokio::time::sleep;
 
 use crate::world::{PRICE, ROUND_SECS, World, wait};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
+async fn receipts_of_a_metered_lease_are_logged_paid_for_demanded_and_proved() {
     let world = World::new().await;
     let node = world.start("log.db").await;
     node.await_lease().await;
     let mut signed = node.answer(10).await;
 
-    // Without a log nothing is lost: the batches wait.
+    // Without a log the batches wait.
     let sealed = async || node.receipts.store().batches(BatchState::Sealed).await.expect("batches").len();
     wait("a batch is sealed", async || sealed().await > 0).await;
     world.open_log().await;
     world.await_receipts(10).await;
 
-    // Killed at a bad time: what was sent may have landed.
-    for number in 0..3 {
+    // Killed right after batches were sealed: transactions that append them may be in flight.
+    let count = async || {
+        let store = node.receipts.store();
+        let [sealed, posted] = [BatchState::Sealed, BatchState::Posted].map(|state| store.batches(state));
+        sealed.await.expect("batches").len() + posted.await.expect("batches").len()
+    };
+    for _ in 0..3 {
+        let before = count().await;
         signed.extend(node.answer(5).await);
-        sleep(Duration::from_millis(1_100 + 300 * number)).await;
+        wait("another batch is sealed", async || count().await > before).await;
     }
     node.kill().await;
     let node = world.start("log.db").await;
@@ -46,10 +49,10 @@ async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
     assert!(signed.iter().enumerate().all(|(number, signed)| signed.receipt.seq == number as u64));
     let posted = async || node.receipts.store().batches(BatchState::Posted).await.expect("batches");
     let (batches, _) = world.logged().await;
-    wait("their places are known", async || posted().await.len() as u64 == batches).await;
+    wait("the node knows the index of every batch", async || posted().await.len() as u64 == batches).await;
     let mut places: Vec<_> = posted().await.iter().map(|batch| batch.log_index.expect("a place")).collect();
     places.sort_unstable();
-    assert_eq!(places, (0..batches).collect::<Vec<_>>(), "each once, none left out");
+    assert_eq!(places, (0..batches).collect::<Vec<_>>(), "every batch is in the log once");
 
     // Vouchers.
     node.pay(&world, 10).await;
@@ -59,10 +62,10 @@ async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
     };
     wait("the voucher is redeemed", async || paid(10 * PRICE).await).await;
     node.pay(&world, 30).await;
-    wait("the next one is", async || paid(30 * PRICE).await).await;
+    wait("the next voucher is redeemed", async || paid(30 * PRICE).await).await;
     assert_eq!(world.lease().await.meter.expect("a meter").seq, 30);
 
-    // Somebody wants to see a receipt; the node has forgotten the log's headers.
+    // A receipt is demanded; the node has lost the log's headers.
     node.stop().await;
     world.network.advance(Duration::from_secs(13 * u64::from(ROUND_SECS))).await.expect("the time");
     let wanted = &signed[17];
@@ -75,7 +78,7 @@ async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
     let gone = world.fetch().demand(address::demand(&id)).await.expect("an answer");
     assert!(gone.is_none());
 
-    // An archive that knows nothing but the cluster's address.
+    // An archive that is given nothing but the RPC address.
     let archive = Archive::start(ArchiveSettings {
         rpc: world.network.rpc_url().to_owned(),
         db: format!("sqlite:{}", world.folder.path().join("archive.db").display()),
@@ -83,6 +86,7 @@ async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
         logs: vec![],
         allow_private: true,
         poll: std::num::NonZeroU32::MIN,
+        metrics: None,
     });
     let archive = archive.await.expect("an archive");
     let account = world.network.rpc().get_account_data(&world.log()).await.expect("the log");
@@ -94,13 +98,13 @@ async fn what_a_machine_computed_is_logged_paid_shown_and_proved() {
     command_line::prove(&world, &archive, &signed[0]).await;
     archive.shutdown().await;
 
-    // Notice: the last voucher is redeemed at once.
+    // After notice, a voucher is redeemed at once.
     node.pay(&world, 31).await;
-    wait("the last one is", async || paid(31 * PRICE).await).await;
+    wait("the last voucher is redeemed", async || paid(31 * PRICE).await).await;
     let notice = instruction::give_notice(&world.board(), world.buyer.pubkey(), lease, None);
     world.send(&world.buyer, &[notice]).await;
     node.pay(&world, 32).await;
-    wait("the last one is redeemed after notice", async || paid(32 * PRICE).await).await;
+    wait("a voucher is redeemed after notice", async || paid(32 * PRICE).await).await;
     assert_eq!(world.lease().await.state, LeaseState::Cancelled);
     node.stop().await;
     assert!(Path::new(&world.folder.path().join("fresh.db")).is_file());

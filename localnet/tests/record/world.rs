@@ -1,4 +1,4 @@
-//! One metered machine and its node, which the test drives task by task.
+//! One metered machine and its node.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -16,10 +16,11 @@ use leasehold_client::{
 };
 use leasehold_localnet::{Genesis, Grant, Network, Options, open_market, program};
 use leasehold_node::{
-    Serving,
-    chain::{Chain, ChainSettings},
+    Feed, Serving,
+    chain::{Chain, ChainSettings, RecordSettings},
+    leases::{LeaseWatch, WatchSettings},
     receipts::{
-        Feed, Receipts, Settings,
+        Receipts, Settings,
         store::{NewReceipt, Work},
     },
 };
@@ -33,7 +34,8 @@ pub const ROUND_SECS: u32 = 10;
 const ROUNDS: u32 = 200;
 const DEPOSIT: u64 = 1_000_000;
 pub const PRICE: u64 = 100;
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Limit for whatever the test waits for; far more than a busy machine needs.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub fn machine_key() -> SigningKey {
     SigningKey::from_bytes(&[0xa1; 32])
@@ -53,19 +55,20 @@ pub struct World {
     pub supplier: Arc<Keypair>,
     pub buyer: Arc<Keypair>,
     pub folder: tempfile::TempDir,
-    /// The node's own address, for archives.
+    /// The node's public address, for archives.
     public: std::net::SocketAddr,
 }
 
-/// The node's side, as its process has it.
+/// The node's tasks, as its process runs them.
 pub struct Node {
     pub feed: Feed,
     pub receipts: Receipts,
+    leases: LeaseWatch,
     chain: Chain,
 }
 
 impl World {
-    /// One metered machine, leased.
+    /// A network with one metered machine, which is leased.
     pub async fn new() -> Self {
         let options = Options { program: Some(program().expect("the program")), ..Options::default() };
         let network = Network::start(options).await.expect("a network");
@@ -154,7 +157,7 @@ impl World {
         self.send(&self.supplier, &[create, lanes]).await;
     }
 
-    /// The node as its process starts it. `headers`: name of the file with the log's headers.
+    /// Starts the node. `headers` is the name of the file with the log's headers.
     pub async fn start(&self, headers: &str) -> Node {
         let at = |name: &str| self.folder.path().join(name);
         let machine = leasehold_node::Machine {
@@ -178,24 +181,28 @@ impl World {
             models: Default::default(),
             proxy: None,
         };
-        let receipts = Receipts::start(settings, feed.machines(), feed.leases()).await.expect("receipts");
+        let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await.expect("receipts");
         let chain = ChainSettings {
-            rpc: self.network.rpc_url().to_owned(),
-            supplier: self.account(),
-            operator: SigningKey::from_bytes(operator().secret_bytes()),
-            headers: at(headers),
-            batch: Duration::from_secs(2),
-            redeem: Duration::from_secs(1),
-            poll: Duration::from_millis(500),
+            watch: WatchSettings {
+                rpc: self.network.rpc_url().to_owned(),
+                supplier: self.account(),
+                poll: Duration::from_millis(500),
+            },
+            operator: Some(SigningKey::from_bytes(operator().secret_bytes())),
+            records: RecordSettings {
+                headers: at(headers),
+                batch: Duration::from_secs(2),
+                redeem: Duration::from_secs(1),
+            },
             priority_fee: 0,
         };
-        let (machines, leases) = (feed.machines(), feed.leases_sender());
-        let store = receipts.store().clone();
-        let chain = Chain::start(chain, source, machines, leases, store).await.expect("the chain's tasks");
-        Node { feed, receipts, chain }
+        let leases = LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender());
+        let (signable, store) = (feed.signable_sender(), receipts.store().clone());
+        let chain = Chain::start(chain, source, &leases, signable, store).await.expect("the chain's tasks");
+        Node { feed, receipts, leases, chain }
     }
 
-    /// Batches in the log, and receipts of them.
+    /// Numbers of batches and receipts in the log.
     pub async fn logged(&self) -> (u64, u64) {
         match self.fetch().log(self.log()).await.expect("an answer") {
             Some(log) => {
@@ -217,10 +224,10 @@ impl World {
 }
 
 impl Node {
-    /// Signs for so many answers, in turn.
+    /// Signs `count` receipts, one after the other.
     pub async fn answer(&self, count: u64) -> Vec<SignedReceipt> {
-        let place = *self.feed.leases().borrow().machines.keys().next().expect("a machine");
-        let leases = self.feed.leases().borrow().clone();
+        let place = *self.feed.signable().borrow().machines.keys().next().expect("a machine");
+        let leases = self.feed.signable().borrow().clone();
         let lease = Arc::new(leases.machines[&place].clone().expect("a lease"));
         let machine = self.feed.machines().borrow()[0].clone();
         let mut signed = Vec::new();
@@ -243,7 +250,7 @@ impl Node {
         signed
     }
 
-    /// Has the lease's spender pay for all up to a number.
+    /// Gives the node a voucher for `seq` receipts.
     pub async fn pay(&self, world: &World, seq: u64) {
         let lease = world.lease().await;
         let voucher = leasehold::state::Voucher {
@@ -259,30 +266,33 @@ impl Node {
     }
 
     pub async fn await_lease(&self) {
-        let leases = self.feed.leases();
+        let leases = self.feed.signable();
         let runs = || leases.borrow().machines.values().flatten().any(|lease| lease.runs_at(unix_ms()));
         wait("the lease runs", async || runs()).await;
     }
 
-    /// As a crash would end it: nothing is finished.
+    /// Ends it like a crash.
     pub async fn kill(self) {
         drop(self.chain);
+        drop(self.leases);
         self.receipts.shutdown().await;
     }
 
     pub async fn stop(self) {
         self.chain.shutdown().await;
         self.receipts.shutdown().await;
+        self.leases.shutdown().await;
     }
 }
 
+/// Waits for a condition.
 pub async fn wait(what: &str, mut happened: impl AsyncFnMut() -> bool) {
     let happens = async {
         while !happened().await {
             sleep(Duration::from_millis(100)).await;
         }
     };
-    assert!(timeout(PATIENCE, happens).await.is_ok(), "it does not come to pass in time: {what}");
+    assert!(timeout(TIMEOUT, happens).await.is_ok(), "timeout: {what}");
 }
 
 pub fn pubkey(key: &SigningKey) -> Pubkey {

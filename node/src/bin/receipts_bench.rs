@@ -1,4 +1,4 @@
-//! `receipts-bench`: how many receipts a second this host signs, keeps and answers. Prints JSON.
+//! `receipts-bench`: measures receipts per second. Prints JSON.
 
 use anyhow::Context;
 use clap::Parser;
@@ -6,7 +6,7 @@ use leasehold_node::receipts::bench;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Measures how many receipts a second this host signs, keeps and answers over HTTP on loopback.
+/// Measures how many receipts per second this host signs, stores and returns over HTTP on loopback.
 #[derive(Parser)]
 #[command(name = "receipts-bench")]
 struct Args {

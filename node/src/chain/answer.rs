@@ -1,19 +1,19 @@
-//! Answers demands to see receipts in the log.
+//! Answers demands: proves that receipts are in the log.
 
-use super::headers::SyncError;
-use super::look::Look;
 use super::tools::{TaskError, Tools};
-use super::trouble::Trouble;
+use crate::leases::ViewReceiver;
 use crate::receipts::store::{BatchKey, Kept, SealedBatch};
 use futures::{StreamExt, stream};
 use leasehold::instructions::BatchProof;
 use leasehold::math::sum_tree::SumNode;
 use leasehold::state::{Demand, ShownBatch};
+use leasehold_archive::sync::SyncError;
 use leasehold_client::fetch::{Fetch, Fetched};
 use leasehold_client::{
     instruction,
     packet::{self, PACKET_BYTES},
 };
+use leasehold_daemon::backoff::Backoff;
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use std::collections::HashMap;
@@ -25,78 +25,73 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{error, info};
 
-/// Longest time between two looks for demands; each round is looked at once at least.
+/// Longest time between two polls for demands; there is at least one in each round.
 const TICK: Duration = Duration::from_secs(30);
-/// Pause where the log's transactions are not all read.
-const BREATH: Duration = Duration::from_millis(250);
-/// Demands that are answered at once.
-const AT_ONCE: usize = 16;
-/// Demands that are answered with one look at the log: it grows meanwhile, and old proofs fail.
-const WITH_ONE_LOOK: usize = 128;
+/// Pause before the rest of the log's transactions is read.
+const UNFINISHED_PAUSE: Duration = Duration::from_millis(250);
+/// Demands that are answered at a time.
+const CONCURRENCY: usize = 16;
+/// Demands that are answered from one reading of the log: it grows meanwhile, and old proofs fail.
+const PER_READING: usize = 128;
 
-/// What to do about a demand.
+/// Next step for a demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Prove that the receipt is at that place of that batch, which is in the log at `index`. `show`: the
-    /// batch itself has to be shown first.
+    /// Prove that the receipt is at `place` of a batch, which is at `index` of the log. `show`: show the batch first.
     Answer {
         key: BatchKey,
         place: u32,
         index: u64,
         show: bool,
     },
-    Wait(Why),
+    Wait(Reason),
 }
 
 /// Why a demand can't be answered now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum Reason {
     Unknown,
     Unsealed,
     NotInLog,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Why::Unknown => {
-                "the receipt is not in this database: restore the one that has it, or the bond is lost"
+            Reason::Unknown => {
+                "this database has not the receipt: restore the database that has it, or the machine loses its bond"
             }
-            Why::Unsealed => "the receipt is in no batch yet",
-            Why::NotInLog => "the receipt's batch is not in the log yet, as far as is known",
+            Reason::Unsealed => "the receipt is in no batch yet",
+            Reason::NotInLog => "the receipt's batch is not known to be in the log yet",
         })
     }
 }
 
-/// What to do about a demand, given what the database has: the receipt, and its batch.
+/// Decides about a demand, from the receipt and its batch in the database.
 pub fn step(demand: &Demand, kept: Option<&Kept>, batch: Option<&SealedBatch>) -> Step {
-    let Some(kept) = kept else { return Step::Wait(Why::Unknown) };
-    let (Some((key, place)), Some(batch)) = (kept.batch, batch) else { return Step::Wait(Why::Unsealed) };
-    let Some(index) = batch.log_index else { return Step::Wait(Why::NotInLog) };
+    let Some(kept) = kept else { return Step::Wait(Reason::Unknown) };
+    let (Some((key, place)), Some(batch)) = (kept.batch, batch) else { return Step::Wait(Reason::Unsealed) };
+    let Some(index) = batch.log_index else { return Step::Wait(Reason::NotInLog) };
     let needed = ShownBatch { root: batch.header.root, count: batch.header.count, index: place };
-    // Anybody may have shown it, or another batch with the same numbers.
+    // Anybody may have shown this batch, or another with the same numbers.
     Step::Answer { key, place, index, show: demand.shown != Some(needed) }
 }
 
-/// Looks and answers until `stop` says so.
-pub(super) async fn run(
-    tools: Arc<Tools>,
-    looks: watch::Receiver<Option<Arc<Look>>>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let (mut trouble, mut told) = (Trouble::default(), HashMap::new());
+/// Polls for demands and answers them until `stop` is true.
+pub(super) async fn run(tools: Arc<Tools>, views: ViewReceiver, mut stop: watch::Receiver<bool>) {
+    let (mut backoff, mut logged) = (Backoff::default(), HashMap::new());
     loop {
-        let look = looks.borrow().clone();
-        let rounds = look.iter().flat_map(|look| &look.boards);
+        let view = views.borrow().clone();
+        let rounds = view.iter().flat_map(|view| &view.boards);
         let rounds: Rounds = rounds.map(|(board, known)| (*board, known.round_secs)).collect();
-        let wait = match answer(&tools, &rounds, &mut told).await {
+        let wait = match answer(&tools, &rounds, &mut logged).await {
             Ok(()) => {
-                trouble.clear();
+                backoff.reset();
                 let shortest = rounds.values().min().map(|secs| Duration::from_secs((*secs).into()));
                 shortest.map_or(TICK, |round| TICK.min(round))
             }
-            Err(TaskError::Sync(SyncError::More)) => BREATH,
-            Err(error) => trouble.note(&error),
+            Err(TaskError::Sync(SyncError::Unfinished)) => UNFINISHED_PAUSE,
+            Err(error) => backoff.fail(&error),
         };
         tokio::select! {
             biased;
@@ -118,19 +113,23 @@ struct Task<'a> {
     show: bool,
 }
 
-/// What an answer consists of.
+/// Contents of an answer.
 struct Answer {
     demand: Pubkey,
     lease: Pubkey,
     receipt: [u8; 32],
-    /// Where the batch stands in the log, if it is to be shown.
+    /// Proof that the batch is in the log, if it is to be shown.
     batch: Option<BatchProof>,
     path: Vec<SumNode>,
 }
 
-async fn answer(tools: &Tools, rounds: &Rounds, told: &mut HashMap<Pubkey, Why>) -> Result<(), TaskError> {
-    let demands = Fetch::new(&tools.rpc).demands_on(&tools.settings.supplier).await?;
-    told.retain(|address, _| demands.iter().any(|demand| demand.address == *address));
+async fn answer(
+    tools: &Tools,
+    rounds: &Rounds,
+    logged: &mut HashMap<Pubkey, Reason>,
+) -> Result<(), TaskError> {
+    let demands = Fetch::new(&tools.rpc).demands_on(&tools.supplier).await?;
+    logged.retain(|address, _| demands.iter().any(|demand| demand.address == *address));
     let mut tasks = Vec::new();
     for demand in &demands {
         let kept = tools.store.receipt(&demand.account.leaf.hash).await?;
@@ -139,10 +138,14 @@ async fn answer(tools: &Tools, rounds: &Rounds, told: &mut HashMap<Pubkey, Why>)
             None => None,
         };
         match step(&demand.account, kept.as_ref(), batch.as_ref()) {
-            Step::Wait(why) => {
-                if told.insert(demand.address, why) != Some(why) {
+            Step::Wait(reason) => {
+                if logged.insert(demand.address, reason) != Some(reason) {
                     let receipt = hex::encode(demand.account.leaf.hash);
-                    error!(receipt, before_round = demand.account.due, "a receipt is demanded: {why}");
+                    error!(
+                        receipt,
+                        before_round = demand.account.due,
+                        "a demand can't be answered: {reason}"
+                    );
                 }
             }
             Step::Answer { key, place, index, show } => {
@@ -152,8 +155,8 @@ async fn answer(tools: &Tools, rounds: &Rounds, told: &mut HashMap<Pubkey, Why>)
     }
     tasks.sort_by_key(|task| due(&task.demand.account, rounds));
     let mut failure = None;
-    for some in tasks.chunks(WITH_ONE_LOOK) {
-        // What goes wrong with one must not keep the others.
+    for some in tasks.chunks(PER_READING) {
+        // A demand that fails must not block the others.
         let batches = match batches(tools, some).await {
             Ok(batches) => batches,
             Err(error) => {
@@ -165,18 +168,18 @@ async fn answer(tools: &Tools, rounds: &Rounds, told: &mut HashMap<Pubkey, Why>)
         if answers.len() < some.len() {
             failure.get_or_insert(SyncError::Behind.into());
         }
-        let ends = at_once(answers, |answer| send(tools, answer)).await;
+        let ends = concurrently(answers, |answer| send(tools, answer)).await;
         failure = ends.into_iter().filter_map(Result::err).next().or(failure);
     }
     failure.map_or(Ok(()), Err)
 }
 
-/// Unix second before which a demand is to be answered; 0, where that is not known.
+/// Unix second before which a demand must be answered; 0 if it is not known.
 fn due(demand: &Demand, rounds: &Rounds) -> u64 {
     u64::from(demand.due).saturating_mul(rounds.get(&demand.board).map_or(0, |secs| u64::from(*secs)))
 }
 
-/// Where the batches that are to be shown stand in the log as it is now, by their place in it.
+/// Proofs that the batches to be shown are in the log as it is now, by place in the log.
 async fn batches(tools: &Tools, tasks: &[Task<'_>]) -> Result<HashMap<u64, BatchProof>, TaskError> {
     let mut proofs = HashMap::new();
     if !tasks.iter().any(|task| task.show) {
@@ -196,14 +199,14 @@ async fn batches(tools: &Tools, tasks: &[Task<'_>]) -> Result<HashMap<u64, Batch
     Ok(proofs)
 }
 
-/// The answers, in the order of the demands, but for those whose batch can't be shown.
+/// The answers, in the order of the demands. Demands whose batch can't be shown are left out.
 async fn prepare(
     tools: &Tools,
     tasks: &[Task<'_>],
     batches: &HashMap<u64, BatchProof>,
 ) -> Result<Vec<Answer>, TaskError> {
     let mut answers = Vec::new();
-    // Batch by batch: the database keeps the trees of the last few only.
+    // Batch by batch: the database caches the trees of the last few only.
     for (order, task) in by_batch(tasks) {
         let batch = batches.get(&task.index).filter(|_| task.show).cloned();
         if task.show && batch.is_none() {
@@ -218,19 +221,19 @@ async fn prepare(
     Ok(answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
-/// Tasks of one batch after the other, each with its place among all.
+/// Tasks sorted by batch, each with its index.
 fn by_batch<'t, 'a>(tasks: &'t [Task<'a>]) -> Vec<(usize, &'t Task<'a>)> {
     let mut tasks: Vec<_> = tasks.iter().enumerate().collect();
     tasks.sort_by_key(|(order, task)| (task.index, *order));
     tasks
 }
 
-/// Does some of the work at once, beginning in order. What fails stops nothing.
-async fn at_once<W, F: Future<Output = Result<(), TaskError>>>(
+/// Does the work concurrently, beginning in order. A failure stops nothing.
+async fn concurrently<W, F: Future<Output = Result<(), TaskError>>>(
     work: Vec<W>,
     each: impl Fn(W) -> F,
 ) -> Vec<Result<(), TaskError>> {
-    stream::iter(work).map(each).buffer_unordered(AT_ONCE).collect().await
+    stream::iter(work).map(each).buffer_unordered(CONCURRENCY).collect().await
 }
 
 async fn send(tools: &Tools, answer: Answer) -> Result<(), TaskError> {
@@ -251,7 +254,7 @@ async fn send(tools: &Tools, answer: Answer) -> Result<(), TaskError> {
     Ok(())
 }
 
-/// Both steps in one transaction where they fit.
+/// Both instructions in one transaction if they fit, else each in its own.
 fn split<'a>(payer: &Pubkey, instructions: &'a [Instruction]) -> std::slice::Chunks<'a, Instruction> {
     let fits = packet::len(payer, instructions) <= PACKET_BYTES;
     instructions.chunks(if fits { instructions.len().max(1) } else { 1 })
@@ -292,24 +295,20 @@ mod tests {
         let key = BatchKey { machine: machine_key(), number: 2 };
         let (in_batch, sealed) = (kept(Some((key, 4))), batch(2));
         let posted = SealedBatch { log_index: Some(77), ..sealed.clone() };
-        assert_eq!(step(&demand(), None, None), Step::Wait(Why::Unknown));
-        assert_eq!(step(&demand(), Some(&kept(None)), None), Step::Wait(Why::Unsealed));
-        assert_eq!(step(&demand(), Some(&in_batch), Some(&sealed)), Step::Wait(Why::NotInLog));
+        assert_eq!(step(&demand(), None, None), Step::Wait(Reason::Unknown));
+        assert_eq!(step(&demand(), Some(&kept(None)), None), Step::Wait(Reason::Unsealed));
+        assert_eq!(step(&demand(), Some(&in_batch), Some(&sealed)), Step::Wait(Reason::NotInLog));
         let answer = |show| Step::Answer { key, place: 4, index: 77, show };
         assert_eq!(step(&demand(), Some(&in_batch), Some(&posted)), answer(true));
         let shown = |index| Some(ShownBatch { root: posted.header.root, count: 10, index });
         let half = Demand { shown: shown(4), ..demand() };
         assert_eq!(step(&half, Some(&in_batch), Some(&posted)), answer(false));
         let other = Demand { shown: shown(5), ..demand() };
-        assert_eq!(
-            step(&other, Some(&in_batch), Some(&posted)),
-            answer(true),
-            "it was shown in another batch"
-        );
+        assert_eq!(step(&other, Some(&in_batch), Some(&posted)), answer(true), "another batch was shown");
     }
 
     #[test]
-    fn both_steps_go_in_one_transaction_where_they_fit() {
+    fn both_instructions_share_a_transaction_if_they_fit() {
         let payer = Pubkey::new_from_array([1; 32]);
         let instructions = |hashes: usize, nodes: usize| {
             let proof = BatchProof { header: batch(2).header, index: 7, path: vec![[0; 32]; hashes] };
@@ -346,18 +345,18 @@ mod tests {
 
     #[tokio::test]
     async fn answers_do_not_wait_for_each_other() {
-        let (meeting, started) = (tokio::sync::Barrier::new(AT_ONCE), Mutex::new(Vec::new()));
+        let (meeting, started) = (tokio::sync::Barrier::new(CONCURRENCY), Mutex::new(Vec::new()));
         let each = async |number: usize| {
             started.lock().unwrap().push(number);
-            // None of them goes on before all of them are here.
+            // Each waits until all of them have begun.
             meeting.wait().await;
             if number.is_multiple_of(5) { Err(SyncError::Behind.into()) } else { Ok(()) }
         };
-        let all = at_once((0..2 * AT_ONCE).collect(), each);
+        let all = concurrently((0..2 * CONCURRENCY).collect(), each);
         let ends = tokio::time::timeout(Duration::from_secs(10), all).await.unwrap();
-        assert_eq!(ends.len(), 2 * AT_ONCE);
-        assert_eq!(ends.iter().filter(|end| end.is_err()).count(), 7, "what fails stops nothing");
+        assert_eq!(ends.len(), 2 * CONCURRENCY);
+        assert_eq!(ends.iter().filter(|end| end.is_err()).count(), 7, "a failure stops nothing");
         let started = started.into_inner().unwrap();
-        assert!(started.iter().take(AT_ONCE).copied().eq(0..AT_ONCE), "{started:?}");
+        assert!(started.iter().take(CONCURRENCY).copied().eq(0..CONCURRENCY), "{started:?}");
     }
 }

@@ -1,12 +1,12 @@
-//! Redeems the best voucher of each metered lease: now and then, and before it is too late.
+//! Redeems the best voucher of each metered lease, at intervals and before the lease ends.
 
-use super::look::Look;
 use super::tools::{TaskError, Tools};
-use super::trouble::Trouble;
+use crate::leases::{View, ViewReceiver};
 use crate::receipts::store::DueVoucher;
 use leasehold::constants::NOTICE_ROUNDS;
 use leasehold::state::{Lease, LeaseState, Voucher};
 use leasehold_client::{fetch::Fetch, instruction, sender::SendError};
+use leasehold_daemon::backoff::{Backoff, Backoffs};
 use solana_pubkey::Pubkey;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// What to do with a voucher.
+/// Decision about a voucher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing more can be had for it.
+    /// It can't be redeemed any more.
     Forget,
     Wait,
     Redeem,
 }
 
-/// What to do with the best voucher of a lease at Unix second `now`. `since`: time since the last was redeemed
-/// in this lease, if one was.
+/// Decides about the best voucher of a lease at Unix second `now`. `since`: time since the last redemption in this lease,
+/// `None` if there was none. `every`: time between two redemptions.
 pub fn decide(
     voucher: &Voucher,
     lease: Option<&Lease>,
@@ -39,15 +39,15 @@ pub fn decide(
     if lease.state == LeaseState::Settled {
         return Decision::Forget;
     }
-    // A deposit that is used up may still be topped up.
+    // An empty deposit may still be topped up.
     if voucher.price.min(lease.deposit) <= lease.paid.saturating_add(lease.fees) {
         return Decision::Wait;
     }
     let round_secs = i64::from(lease.terms.round_secs);
     let last_rounds = lease.until.saturating_sub(NOTICE_ROUNDS).saturating_sub(1);
-    // Once notice was given, at most as much is left.
+    // Once notice was given, no more rounds than these are left.
     let closing = now >= i64::from(last_rounds).saturating_mul(round_secs);
-    // In its last round and after its end, it may be settled before there is another chance.
+    // From its last round on, the lease may be settled before the next redemption.
     let ending = now >= i64::from(lease.until.saturating_sub(1)).saturating_mul(round_secs);
     let pause = match (ending, closing) {
         (true, _) => Duration::ZERO,
@@ -57,37 +57,34 @@ pub fn decide(
     if since.is_none_or(|since| since >= pause) { Decision::Redeem } else { Decision::Wait }
 }
 
-/// For how long a lease's account must not be found until it is gone: nodes may lag behind.
-const GONE: Duration = Duration::from_secs(600);
+/// How long the account of a lease must be missing to count as closed: RPC nodes may lag behind.
+const GONE_AFTER: Duration = Duration::from_secs(600);
 
-/// What the task remembers between two looks.
+/// What the task remembers between two views.
 #[derive(Default)]
 struct Redeemer {
-    /// Leases whose accounts are not found, and since when.
+    /// Leases whose accounts are missing, and since when.
     missing: HashMap<Pubkey, Instant>,
-    /// When a voucher was redeemed last, by lease.
+    /// Time of the last redemption, by lease.
     redeemed: HashMap<Pubkey, Instant>,
-    troubles: HashMap<Pubkey, (Trouble, Instant)>,
+    /// Leases whose vouchers could not be redeemed.
+    failures: Backoffs<Pubkey>,
 }
 
-/// Redeems until `stop` says so.
-pub(super) async fn run(
-    tools: Arc<Tools>,
-    mut looks: watch::Receiver<Option<Arc<Look>>>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let (mut redeemer, mut trouble) = (Redeemer::default(), Trouble::default());
+/// Redeems until `stop` is true.
+pub(super) async fn run(tools: Arc<Tools>, mut views: ViewReceiver, mut stop: watch::Receiver<bool>) {
+    let (mut redeemer, mut backoff) = (Redeemer::default(), Backoff::default());
     loop {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return,
-            changed = looks.changed() => if changed.is_err() { return },
+            changed = views.changed() => if changed.is_err() { return },
         }
-        let Some(look) = looks.borrow_and_update().clone() else { continue };
-        match redeemer.redeem(&tools, &look).await {
-            Ok(()) => trouble.clear(),
+        let Some(view) = views.borrow_and_update().clone() else { continue };
+        match redeemer.redeem(&tools, &view).await {
+            Ok(()) => backoff.reset(),
             Err(error) => {
-                let wait = trouble.note(&error);
+                let wait = backoff.fail(&error);
                 tokio::select! {
                     biased;
                     _ = stop.wait_for(|stop| *stop) => return,
@@ -99,14 +96,14 @@ pub(super) async fn run(
 }
 
 impl Redeemer {
-    async fn redeem(&mut self, tools: &Tools, look: &Look) -> Result<(), TaskError> {
+    async fn redeem(&mut self, tools: &Tools, view: &View) -> Result<(), TaskError> {
         for due in tools.store.vouchers_due().await? {
             let voucher = &due.signed.voucher;
             let address = Pubkey::new_from_array(voucher.lease);
             let read;
-            let lease = match look.leases.get(&address) {
+            let lease = match view.accounts.get(&address) {
                 Some(lease) => Some(lease),
-                // Over, it may be; or its machine has left the configuration.
+                // The lease is over, or its machine has left the configuration.
                 None => {
                     read = Fetch::new(&tools.rpc).lease(address).await?;
                     read.as_ref().map(|fetched| &fetched.account)
@@ -114,21 +111,20 @@ impl Redeemer {
             };
             if lease.is_some() {
                 self.missing.remove(&address);
-            } else if self.missing.entry(address).or_insert_with(Instant::now).elapsed() < GONE {
+            } else if self.missing.entry(address).or_insert_with(Instant::now).elapsed() < GONE_AFTER {
                 continue;
             }
             let since = self.redeemed.get(&address).map(Instant::elapsed);
-            match decide(voucher, lease, look.now, since, tools.settings.redeem) {
+            match decide(voucher, lease, view.now, since, tools.settings.redeem) {
                 Decision::Wait => {}
                 Decision::Forget => {
-                    warn!(lease = %address, lost = voucher.price - due.redeemed, "the lease is over: its last voucher pays nothing more");
+                    let lost = voucher.price - due.redeemed;
+                    warn!(lease = %address, lost, "the lease is over: its last voucher can't be redeemed");
                     tools.store.mark_redeemed(&address, voucher.from, voucher.price).await?;
                 }
                 Decision::Redeem => {
-                    let resting =
-                        self.troubles.get(&address).is_some_and(|(_, until)| *until > Instant::now());
-                    if let Some(lease) = lease.filter(|_| !resting) {
-                        self.send(tools, look, &due, address, lease).await?;
+                    if let Some(lease) = lease.filter(|_| !self.failures.is_paused(&address)) {
+                        self.send(tools, view, &due, address, lease).await?;
                     }
                 }
             }
@@ -139,19 +135,21 @@ impl Redeemer {
     async fn send(
         &mut self,
         tools: &Tools,
-        look: &Look,
+        view: &View,
         due: &DueVoucher,
         address: Pubkey,
         lease: &Lease,
     ) -> Result<(), TaskError> {
         let voucher = &due.signed.voucher;
-        let slot = look.slots.iter().find(|((of, _), slot)| *of == lease.board && slot.lease == lease.serial);
+        let slot = view.slots.iter().find(|((of, _), slot)| *of == lease.board && slot.lease == lease.serial);
         let (Some(meter), Some(board), Some(((_, slot), _))) =
-            (lease.meter, look.boards.get(&lease.board), slot)
+            (lease.meter, view.boards.get(&lease.board), slot)
         else {
-            let what =
-                "its machine is not in the configuration: put it back, or the last voucher pays nothing";
-            self.rest(address, &format!("lease {address}: {what}"));
+            let error = format!(
+                "lease {address}: its machine is not in the configuration: add it again, or its last voucher is not \
+                 redeemed"
+            );
+            self.failures.fail(address, &error);
             return Ok(());
         };
         let instructions = [
@@ -160,12 +158,12 @@ impl Redeemer {
         ];
         match tools.sender.send(&instructions, &[]).await {
             Ok(_) => {
-                self.troubles.remove(&address);
+                self.failures.reset(&address);
                 self.redeemed.insert(address, Instant::now());
                 let paid = voucher.price.min(lease.deposit);
                 tools.store.mark_redeemed(&address, voucher.from, paid).await?;
                 tools.metrics.redeemed();
-                tools.hurry.notify_one();
+                tools.poll_now.notify_one();
                 info!(lease = %address, paid, "voucher redeemed");
                 Ok(())
             }
@@ -179,18 +177,11 @@ impl Redeemer {
                 if !program {
                     return Err(error);
                 }
-                // One lease's voucher must not keep those of others.
-                self.rest(address, &error);
+                // One lease's voucher must not block those of others.
+                self.failures.fail(address, &error);
                 Ok(())
             }
         }
-    }
-
-    /// Leaves a lease's voucher alone for some time.
-    fn rest(&mut self, lease: Pubkey, why: &dyn std::fmt::Display) {
-        let now = Instant::now();
-        let (trouble, until) = self.troubles.entry(lease).or_insert_with(|| (Trouble::default(), now));
-        *until = now + trouble.note(why);
     }
 }
 
@@ -211,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn vouchers_are_redeemed_now_and_then() {
+    fn vouchers_are_redeemed_at_intervals() {
         let lease = metered();
         let now = 1_010 * 600;
         assert_eq!(at(&lease, 500, now, None), Decision::Redeem);
@@ -246,13 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_hoped_for_from_leases_that_are_gone() {
+    fn vouchers_of_closed_leases_are_forgotten() {
         let now = 1_010 * 600;
         assert_eq!(decide(&voucher(500), None, now, None, EVERY), Decision::Forget);
         let settled = Lease { state: LeaseState::Settled, ..metered() };
         assert_eq!(at(&settled, 500, now, None), Decision::Forget);
         let other = Lease { from: 1_001, ..metered() };
-        assert_eq!(at(&other, 500, now, None), Decision::Forget, "a lease that came to have its address");
+        assert_eq!(at(&other, 500, now, None), Decision::Forget, "another lease with the same address");
         let hourly = Lease { meter: None, ..metered() };
         assert_eq!(at(&hourly, 500, now, None), Decision::Forget);
         let used_up = Lease { deposit: 100, ..metered() };

@@ -1,152 +1,19 @@
-//! A machine in a lease, for unit tests.
+//! A machine's receipts and batches, for unit tests.
 
-use super::headers::OwnLog;
-use super::look::{BoardLook, Look};
-use super::settings::ChainSettings;
-use super::tools::Tools;
-use crate::Machine;
-use crate::archive::Db;
-use crate::receipts::leases::{Place, RunningLease};
-use crate::receipts::store::{BatchKey, MachineKey, SealedBatch, Store};
-use leasehold::math::matching::{Criteria, Place as Where, Policy};
-use leasehold::math::settlement::Terms;
-use leasehold::math::slashing::SlashSplit;
+use crate::leases::RunningLease;
+pub use crate::leases::sample::*;
+use crate::machines::Machine;
+use crate::receipts::store::{BatchKey, MachineKey, NewReceipt, SealedBatch, Store, Work};
 use leasehold::math::sum_tree::SumNode;
-use leasehold::state::{BatchHeader, ComputeLog, Lane, Lease, LeaseState, Meter, Slot, SlotState};
-use leasehold_client::MarketRef;
-use leasehold_client::probe::SigningKey;
-use leasehold_client::record::LogData;
-use leasehold_client::sender::Sender;
-use solana_keypair::Keypair;
-use solana_pubkey::Pubkey;
-use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use leasehold::state::BatchHeader;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-
-pub const ROUND: u32 = 1_000;
-pub const BOARD: Pubkey = Pubkey::new_from_array([0xb0; 32]);
-pub const PLACE: Place = (BOARD, 3);
-pub const OPERATOR: Pubkey = Pubkey::new_from_array([0x0e; 32]);
-pub const SUPPLIER: Pubkey = Pubkey::new_from_array([0x50; 32]);
-
-pub fn machine() -> Machine {
-    Machine {
-        program: leasehold::ID,
-        market: market().address,
-        board: BOARD,
-        slot: u32::from(PLACE.1),
-        generation: 2,
-        round_secs: Some(600),
-        key: SigningKey::from_bytes(&[1; 32]),
-    }
-}
 
 pub fn machine_key() -> MachineKey {
     MachineKey { board: BOARD, slot: PLACE.1, generation: 2 }
 }
 
-pub fn market() -> MarketRef {
-    MarketRef::new(7, Pubkey::new_from_array([0x41; 32]), Pubkey::new_from_array([0x42; 32]))
-}
-
-/// A lease of the machine for rounds 1,000 to 1,099.
-pub fn lease(serial: u32) -> RunningLease {
-    RunningLease {
-        serial,
-        address: leasehold_client::address::lease(&BOARD, u64::from(serial)),
-        buyer: Pubkey::new_from_array([0xb1; 32]),
-        mint: market().payment_mint,
-        cluster: [0xc1; 8],
-        class: 4,
-        from: ROUND,
-        until: ROUND + 100,
-        round_secs: 600,
-        generation: 2,
-        meter: None,
-    }
-}
-
-/// The account of a metered lease, of whose 1,000 units 100 are paid.
-pub fn metered() -> Lease {
-    let criteria = Criteria {
-        class: None,
-        min_gpus: 0,
-        min_speed: 0,
-        place: Where::Anywhere,
-        min_score: 0,
-        max_price: 400,
-        policy: Policy::Cheapest,
-        metered: true,
-    };
-    let terms = Terms {
-        round_secs: 600,
-        rounds: 100,
-        cancel_secs: 0,
-        slash_multiplier_bps: 0,
-        fee_bps: 1_000,
-        keeper_share_bps: 0,
-        sla_bps: 9_900,
-        split: SlashSplit::DEFAULT,
-    };
-    Lease {
-        version: Lease::VERSION,
-        bump: 255,
-        state: LeaseState::Open,
-        board: BOARD,
-        serial: 5,
-        buyer: lease(5).buyer,
-        owner: lease(5).buyer,
-        criteria,
-        terms,
-        group: None,
-        machines: 1,
-        settled: 0,
-        from: ROUND,
-        until: ROUND + 100,
-        deposit: 1_000,
-        paid: 90,
-        fees: 10,
-        refunded: 0,
-        refund_due: 0,
-        slashed: 0,
-        compensation_due: 0,
-        meter: Some(Meter { spender: Pubkey::new_from_array([0x59; 32]), seq: 0, units: 0 }),
-        demands: 0,
-        reserved: [0; 7],
-    }
-}
-
-/// The machine in lease 5, a log with its lane at batch 2, at round 1,010.
-pub fn look() -> Look {
-    let mut slot: Slot = bytemuck::Zeroable::zeroed();
-    slot.node_key = machine().key.verifying_key().to_bytes();
-    (slot.supplier, slot.generation, slot.state) = (SUPPLIER, 2, SlotState::Leased as u8);
-    slot.traits.class = 4;
-    slot.begin_lease(5, ROUND, ROUND + 100);
-    let board = leasehold_client::BoardRef { address: BOARD, index: 1, market: market() };
-    let lane =
-        Lane { board: 1, slot: PLACE.1, generation: 2, lease: 5, batches: 2, next_seq: 20, last_ms: 0 };
-    Look {
-        begun: None,
-        now: i64::from(ROUND + 10) * 600,
-        log: Some(log(&[lane])),
-        boards: [(BOARD, BoardLook { board, round_secs: 600 })].into(),
-        slots: [(PLACE, slot)].into(),
-        leases: [(lease(5).address, metered())].into(),
-    }
-}
-
-/// The supplier's log with these lanes.
-pub fn log(lanes: &[Lane]) -> LogData {
-    let mut log: ComputeLog = bytemuck::Zeroable::zeroed();
-    (log.version, log.supplier, log.operator) = (ComputeLog::VERSION, SUPPLIER, OPERATOR);
-    log.lanes = u32::try_from(lanes.len()).unwrap();
-    let discriminator = <ComputeLog as anchor_lang::Discriminator>::DISCRIMINATOR;
-    let data = [discriminator, bytemuck::bytes_of(&log), bytemuck::cast_slice(lanes)].concat();
-    LogData::new(&data).unwrap()
-}
-
-/// Batch of the machine with that number, of ten receipts.
+/// Batch of the machine with that number and ten receipts.
 pub fn batch(number: u32) -> SealedBatch {
     let header = BatchHeader {
         board: BOARD,
@@ -165,39 +32,22 @@ pub fn batch(number: u32) -> SealedBatch {
     SealedBatch { key: BatchKey::of(&header), header, source: "http://node".to_owned(), log_index: None }
 }
 
-/// Tools on databases of a test's own, with an RPC node that nobody runs: whatever is asked is an error.
-pub(super) async fn tools(folder: &std::path::Path) -> Tools {
-    let operator = SigningKey::from_bytes(&[4; 32]);
-    let settings = ChainSettings {
-        rpc: String::new(),
-        supplier: SUPPLIER,
-        operator: operator.clone(),
-        headers: folder.join("log.db"),
-        batch: Duration::from_secs(3_600),
-        redeem: Duration::from_secs(3_600),
-        poll: Duration::from_secs(5),
-        priority_fee: 0,
+/// A database with `count` receipts of the machine in the lease.
+pub async fn store_with(path: &Path, machine: &Machine, lease: &RunningLease, count: u64) -> Store {
+    let store = Store::open(path).await.unwrap();
+    let work = Work {
+        model: [1; 32],
+        request: [2; 32],
+        response: [3; 32],
+        units: 1,
+        tokens_in: 1,
+        tokens_out: 1,
+        price: 1,
+        start_ms: 1,
+        end_ms: 2,
     };
-    let log = leasehold_client::address::log(&SUPPLIER);
-    let headers = OwnLog::new(log, Db::open_file(&settings.headers).await.unwrap());
-    let rpc = Arc::new(nobody());
-    let payer = Arc::new(Keypair::new_from_array(operator.to_bytes()));
-    Tools {
-        settings,
-        source: "http://node".to_owned(),
-        log,
-        operator: OPERATOR,
-        sender: Sender::new(Arc::clone(&rpc), payer),
-        rpc,
-        store: Store::open(&folder.join("receipts.db")).await.unwrap(),
-        headers,
-        metrics: Arc::default(),
-        hurry: tokio::sync::Notify::new(),
-    }
-}
-
-/// A client of an RPC node that nobody runs.
-pub fn nobody() -> RpcClient {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    RpcClient::new(format!("http://{free}"))
+    let (machine, lease) = (Arc::new(machine.clone()), Arc::new(lease.clone()));
+    let new = || NewReceipt { machine: machine.clone(), lease: lease.clone(), work, limit: None };
+    store.append((0..count).map(|_| new()).collect()).await.unwrap();
+    store
 }

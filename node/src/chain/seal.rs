@@ -1,18 +1,18 @@
-//! Seals receipts into batches: by the hour, at the end of a lease, and where a batch is full.
+//! Seals receipts into batches: each hour, at the end of a lease, and when a batch is full.
 
-use super::look::Look;
 use super::tools::{TaskError, Tools};
-use super::trouble::Trouble;
-use crate::receipts::leases::{Leases, LeasesReceiver};
+use crate::leases::{Leases, LeasesReceiver, View, ViewReceiver};
 use crate::receipts::store::{MachineKey, StoreError, Unsealed};
 use leasehold::constants::RECORD_ROUNDS;
 use leasehold::state::MAX_BATCH;
+use leasehold_daemon::backoff::Backoff;
+use leasehold_daemon::unix_ms;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::watch;
 use tracing::info;
 
-/// Time between two looks at what there is to seal; less where batches are sealed more often.
+/// Time between two checks for receipts to seal; less if batches are sealed more often.
 const TICK: Duration = Duration::from_secs(10);
 
 /// How many batches to make now of receipts that are in none.
@@ -21,7 +21,7 @@ pub fn batches_due(unsealed: &Unsealed, leases: &Leases, batch: Duration, now_ms
     if is_due(unsealed, leases, batch, now_ms) {
         unsealed.count.div_ceil(most)
     } else {
-        // Full ones need not wait.
+        // Full batches don't wait.
         unsealed.count / most
     }
 }
@@ -33,16 +33,16 @@ fn is_due(unsealed: &Unsealed, leases: &Leases, batch: Duration, now_ms: u64) ->
     }
     let place = (unsealed.machine.board, unsealed.machine.slot);
     match leases.machines.get(&place) {
-        // Nothing is known of the machine: the chain could not be read yet.
+        // The chain could not be read yet.
         None => false,
         Some(Some(lease)) if lease.serial == unsealed.lease && lease.runs_at(now_ms) => {
-            // Where rounds are short, the day on which receipts can be demanded comes sooner.
+            // With short rounds, receipts can be demanded sooner.
             let round_ms = u64::from(lease.round_secs).saturating_mul(1_000);
             let half = round_ms.saturating_mul(u64::from(RECORD_ROUNDS)) / 2;
             now_ms.saturating_sub(unsealed.first_ms) >= half
         }
         Some(Some(lease)) if lease.serial == unsealed.lease => {
-            // Not begun: the clocks differ. Else it is over.
+            // The lease is over, or has not begun by this host's clock.
             let round_ms = u64::from(lease.round_secs).saturating_mul(1_000);
             now_ms >= u64::from(lease.until).saturating_mul(round_ms)
         }
@@ -50,22 +50,22 @@ fn is_due(unsealed: &Unsealed, leases: &Leases, batch: Duration, now_ms: u64) ->
     }
 }
 
-/// Seals until `stop` says so.
+/// Seals until `stop` is true.
 pub(super) async fn run(
     tools: Arc<Tools>,
     mut leases: LeasesReceiver,
-    looks: watch::Receiver<Option<Arc<Look>>>,
+    views: ViewReceiver,
     mut stop: watch::Receiver<bool>,
 ) {
-    let (mut trouble, tick) = (Trouble::default(), TICK.min(tools.settings.batch / 4));
+    let (mut backoff, tick) = (Backoff::default(), TICK.min(tools.settings.batch / 4));
     loop {
-        let (known, look) = (leases.borrow_and_update().clone(), looks.borrow().clone());
-        let wait = match seal(&tools, &known, look.as_deref()).await {
+        let (known, view) = (leases.borrow_and_update().clone(), views.borrow().clone());
+        let wait = match seal(&tools, &known, view.as_deref()).await {
             Ok(()) => {
-                trouble.clear();
+                backoff.reset();
                 tick
             }
-            Err(error) => trouble.note(&error),
+            Err(error) => backoff.fail(&error),
         };
         tokio::select! {
             biased;
@@ -76,11 +76,11 @@ pub(super) async fn run(
     }
 }
 
-async fn seal(tools: &Tools, leases: &Leases, look: Option<&Look>) -> Result<(), TaskError> {
+async fn seal(tools: &Tools, leases: &Leases, view: Option<&View>) -> Result<(), TaskError> {
     for unsealed in tools.store.unsealed().await? {
         let machine = &unsealed.machine;
-        for _ in 0..batches_due(&unsealed, leases, tools.settings.batch, now_ms()) {
-            let Some(least) = least_number(tools, machine, look).await? else { break };
+        for _ in 0..batches_due(&unsealed, leases, tools.settings.batch, unix_ms()) {
+            let Some(least) = least_number(tools, machine, view).await? else { break };
             let sealed = tools.store.seal_from(machine, &tools.source, MAX_BATCH, least).await;
             let batch = match sealed {
                 Ok(Some(batch)) => batch,
@@ -96,28 +96,24 @@ async fn seal(tools: &Tools, leases: &Leases, look: Option<&Look>) -> Result<(),
     Ok(())
 }
 
-/// The least number that the machine's next batch may have. Nothing, where that is not known yet: this may be
-/// a new database of a machine that has been at work before.
+/// The least number that the machine's next batch may have; `None` if it is not known yet: this may be a new database of
+/// a machine that has batches in the log.
 async fn least_number(
     tools: &Tools,
     machine: &MachineKey,
-    look: Option<&Look>,
+    view: Option<&View>,
 ) -> Result<Option<u32>, StoreError> {
-    match look {
-        Some(look) => Ok(Some(look.lane((machine.board, machine.slot)).map_or(0, |lane| lane.batches))),
+    match view {
+        Some(view) => Ok(Some(view.lane((machine.board, machine.slot)).map_or(0, |lane| lane.batches))),
         None => Ok((tools.store.next_number(machine).await? > 0).then_some(0)),
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::sample::{PLACE, lease, machine_key};
     use super::*;
+    use crate::leases::RunningLease;
 
     const HOUR: Duration = Duration::from_secs(3_600);
     /// Round 1,000 of 600 seconds begins here, in the middle of hour 166.
@@ -127,7 +123,7 @@ mod tests {
         Unsealed { machine: machine_key(), lease: 5, first_seq: 0, count, first_ms: START }
     }
 
-    fn leases(running: Option<crate::receipts::leases::RunningLease>) -> Leases {
+    fn leases(running: Option<RunningLease>) -> Leases {
         Leases { machines: [(PLACE, running)].into() }
     }
 
@@ -138,7 +134,11 @@ mod tests {
         let hour = 167 * 3_600_000;
         assert_eq!(batches_due(&unsealed(3), &running, HOUR, hour - 1), 0);
         assert_eq!(batches_due(&unsealed(3), &running, HOUR, hour), 1);
-        assert_eq!(batches_due(&unsealed(3), &Leases::default(), HOUR, hour), 1, "whatever is known of it");
+        assert_eq!(
+            batches_due(&unsealed(3), &Leases::default(), HOUR, hour),
+            1,
+            "whether its lease is known or not"
+        );
         assert_eq!(batches_due(&unsealed(65_537), &running, HOUR, hour), 2);
     }
 
@@ -150,22 +150,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_lease_is_sealed_when_it_is_over() {
+    fn the_last_receipts_of_a_lease_are_sealed_when_it_is_over() {
         let at = |leases: &Leases, now| batches_due(&unsealed(3), leases, Duration::from_secs(1 << 40), now);
-        assert_eq!(at(&Leases::default(), START), 0, "nothing is known of it");
+        assert_eq!(at(&Leases::default(), START), 0, "its lease is not known");
         assert_eq!(at(&leases(Some(lease(5))), START), 0);
         assert_eq!(at(&leases(None), START), 1);
         assert_eq!(at(&leases(Some(lease(6))), START), 1);
         let until = u64::from(lease(5).until) * 600_000;
         assert_eq!(at(&leases(Some(lease(5))), until), 1);
-        let later = crate::receipts::leases::RunningLease { from: 1_001, ..lease(5) };
+        let later = RunningLease { from: 1_001, ..lease(5) };
         assert_eq!(at(&leases(Some(later)), START), 0, "this host's clock is behind");
     }
 
     #[test]
     fn short_rounds_are_sealed_before_receipts_can_be_demanded() {
-        let short =
-            crate::receipts::leases::RunningLease { round_secs: 10, from: 60_000, until: 90_000, ..lease(5) };
+        let short = RunningLease { round_secs: 10, from: 60_000, until: 90_000, ..lease(5) };
         let leases = leases(Some(short));
         assert_eq!(batches_due(&unsealed(3), &leases, HOUR, START + 59_999), 0);
         assert_eq!(batches_due(&unsealed(3), &leases, HOUR, START + 60_000), 1);

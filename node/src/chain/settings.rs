@@ -1,6 +1,7 @@
 //! The section `[chain]` of the configuration file.
 
-use crate::config::{ConfigError, read, read_keypair};
+use crate::config::{ConfigError, read, signing_key};
+use crate::leases::WatchSettings;
 use leasehold_client::probe::{Pubkey, SigningKey};
 use leasehold_client::wire::text;
 use serde::Deserialize;
@@ -11,25 +12,27 @@ use std::time::Duration;
 const HOUR: NonZeroU32 = NonZeroU32::new(3_600).unwrap();
 const POLL: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
-/// How a node deals with the chain.
+/// The section `[chain]`.
 #[derive(Clone, Debug)]
 pub struct ChainSettings {
-    /// JSON-RPC of a node of the cluster.
-    pub rpc: String,
-    /// Account of the machines' supplier.
-    pub supplier: Pubkey,
-    /// Appends to the supplier's log, and pays for it.
-    pub operator: SigningKey,
-    /// Where the headers of the log are kept, which proofs need.
-    pub headers: PathBuf,
-    /// Receipts are put in batches when a span of that length is over, by the wall clock.
-    pub batch: Duration,
-    /// Time between two vouchers that are redeemed in one lease.
-    pub redeem: Duration,
-    /// Time between two looks at the chain.
-    pub poll: Duration,
-    /// The most to pay for a compute unit, in micro-lamports.
+    /// Where leases are read from: needed by every node that deals with the chain.
+    pub watch: WatchSettings,
+    /// Appends to the supplier's log and pays for it; `None` is enough for a node that signs no receipts.
+    pub operator: Option<SigningKey>,
+    pub records: RecordSettings,
+    /// Highest price of a compute unit, in micro-lamports.
     pub priority_fee: u64,
+}
+
+/// How receipts come to the supplier's log.
+#[derive(Clone, Debug)]
+pub struct RecordSettings {
+    /// Database with the headers of the log, which proofs need.
+    pub headers: PathBuf,
+    /// Receipts are sealed into batches at each multiple of this time, by the wall clock.
+    pub batch: Duration,
+    /// Time between two redemptions of vouchers in one lease.
+    pub redeem: Duration,
 }
 
 #[derive(Deserialize)]
@@ -43,7 +46,7 @@ struct Section {
     rpc: String,
     #[serde(with = "text::key")]
     supplier: Pubkey,
-    operator: PathBuf,
+    operator: Option<PathBuf>,
     headers: Option<PathBuf>,
     batch_secs: Option<NonZeroU32>,
     redeem_secs: Option<NonZeroU32>,
@@ -52,7 +55,7 @@ struct Section {
     priority_fee: u64,
 }
 
-/// Reads the section, if there is one; relative paths start at the file's folder.
+/// Reads the section; `None` if the file has none. Relative paths start at the file's folder.
 ///
 /// # Errors
 /// Any [`ConfigError`].
@@ -62,20 +65,23 @@ pub fn load(path: &Path) -> Result<Option<ChainSettings>, ConfigError> {
     let Some(section) = file.chain else { return Ok(None) };
     let folder = path.parent().unwrap_or(Path::new(""));
     if !is_http(&section.rpc) {
-        let (field, wanted) = ("rpc", "a URL, such as https://api.devnet.solana.com");
-        return Err(ConfigError::Chain { path: path.to_owned(), field, wanted });
+        return Err(ConfigError::Rpc { path: path.to_owned(), url: section.rpc });
     }
-    let span = |secs: Option<NonZeroU32>, else_: NonZeroU32| {
-        Duration::from_secs(u64::from(secs.unwrap_or(else_).get()))
+    let secs = |secs: Option<NonZeroU32>, default: NonZeroU32| {
+        Duration::from_secs(u64::from(secs.unwrap_or(default).get()))
     };
     Ok(Some(ChainSettings {
-        rpc: section.rpc,
-        supplier: section.supplier,
-        operator: read_keypair(&folder.join(section.operator))?,
-        headers: folder.join(section.headers.unwrap_or_else(|| "log.db".into())),
-        batch: span(section.batch_secs, HOUR),
-        redeem: span(section.redeem_secs, HOUR),
-        poll: span(section.poll_secs, POLL),
+        watch: WatchSettings {
+            rpc: section.rpc,
+            supplier: section.supplier,
+            poll: secs(section.poll_secs, POLL),
+        },
+        operator: section.operator.map(|operator| signing_key(&folder.join(operator))).transpose()?,
+        records: RecordSettings {
+            headers: folder.join(section.headers.unwrap_or_else(|| "log.db".into())),
+            batch: secs(section.batch_secs, HOUR),
+            redeem: secs(section.redeem_secs, HOUR),
+        },
         priority_fee: section.priority_fee,
     }))
 }
@@ -107,18 +113,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_has_its_default() {
+    fn fields_that_are_left_out_have_defaults() {
         assert!(loaded("").unwrap().is_none());
         let settings = loaded(&section("")).unwrap().unwrap();
-        assert_eq!(settings.supplier, SUPPLIER.parse().unwrap());
-        assert_eq!(settings.operator, SigningKey::from_bytes(&[4; 32]));
+        assert_eq!(settings.watch.supplier, SUPPLIER.parse().unwrap());
+        assert_eq!(settings.operator, Some(SigningKey::from_bytes(&[4; 32])));
         let secs = |settings: &ChainSettings| {
-            [settings.batch, settings.redeem, settings.poll].map(|span| span.as_secs())
+            [settings.records.batch, settings.records.redeem, settings.watch.poll].map(|span| span.as_secs())
         };
         assert_eq!(secs(&settings), [3_600, 3_600, 5]);
-        assert!(settings.headers.ends_with("log.db") && settings.headers.is_absolute());
+        assert!(settings.records.headers.ends_with("log.db") && settings.records.headers.is_absolute());
         let other = loaded(&section("batch_secs = 60\nredeem_secs = 9\npoll_secs = 1\n")).unwrap().unwrap();
         assert_eq!(secs(&other), [60, 9, 1]);
+        let watching = section("").replace("operator = \"operator.json\"\n", "");
+        assert_eq!(loaded(&watching).unwrap().unwrap().operator, None);
     }
 
     #[test]
@@ -126,7 +134,7 @@ mod tests {
         let refusal = |text: &str| loaded(text).unwrap_err().to_string();
         assert!(refusal("[chain]\nrpc = \"http://n\"").contains("missing field `supplier`"));
         let rpc = refusal(&section("").replace("http://127.0.0.1:8899", "localhost"));
-        assert!(rpc.contains("in [chain], `rpc` should be a URL"), "{rpc}");
+        assert!(rpc.contains("`rpc` in [chain] is \"localhost\": give a URL"), "{rpc}");
         assert!(refusal(&section("batch_secs = 0")).contains("batch_secs"));
         assert!(refusal(&section("sauce = 0")).contains("unknown field `sauce`"));
         assert!(refusal(&section("").replace("operator.json", "none.json")).contains("none.json"));

@@ -1,27 +1,31 @@
 //! What the tasks share.
 
-use super::headers::{OwnLog, SyncError};
-use super::settings::ChainSettings;
-use crate::archive::DbError;
+use super::headers::OwnLog;
+use super::settings::RecordSettings;
 use crate::receipts::store::{Store, StoreError};
+use leasehold_archive::DbError;
+use leasehold_archive::sync::SyncError;
 use leasehold_client::error::explain_send;
 use leasehold_client::fetch::FetchError;
 use leasehold_client::sender::{SendError, Sender};
+use leasehold_daemon::metrics::{Kind, write_metric};
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::Notify;
 
 /// What the tasks share.
 pub(super) struct Tools {
-    pub settings: ChainSettings,
-    /// Public URL below which batches can be had, as the log says it.
+    pub settings: RecordSettings,
+    /// Account of the supplier.
+    pub supplier: Pubkey,
+    /// Public URL of the node's receipts, which the log names.
     pub source: String,
     /// Log of the supplier.
     pub log: Pubkey,
-    /// The operator's wallet.
+    /// Wallet of the log's operator.
     pub operator: Pubkey,
     pub rpc: Arc<RpcClient>,
     pub sender: Sender,
@@ -29,18 +33,15 @@ pub(super) struct Tools {
     /// Headers of the supplier's log.
     pub headers: OwnLog,
     pub metrics: Arc<Metrics>,
-    /// Asks for the next look without delay.
-    pub hurry: Notify,
+    /// Asks the lease watch to poll without delay.
+    pub poll_now: Arc<Notify>,
 }
 
-/// What the tasks count.
+/// What the tasks count, as Prometheus text.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    looks_failed: AtomicU64,
-    /// Unix seconds of the cluster at the last look.
-    looked: AtomicI64,
     sealed: AtomicU64,
-    /// Batches that are not in the log, and how many of them should be.
+    /// Batches that are not in the log, and how many of them are late.
     waiting: AtomicU64,
     late: AtomicU64,
     appended: AtomicU64,
@@ -50,14 +51,6 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn look_failed(&self) {
-        self.looks_failed.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn looked(&self, now: i64) {
-        self.looked.store(now, Relaxed);
-    }
-
     pub(super) fn sealed(&self) {
         self.sealed.fetch_add(1, Relaxed);
     }
@@ -84,38 +77,25 @@ impl Metrics {
     }
 }
 
-/// Prometheus text.
 impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [
-            ("looks_failed_total", "Looks at the chain that failed.", &self.looks_failed),
-            ("batches_sealed_total", "Batches of receipts that were sealed.", &self.sealed),
-            ("batches_appended_total", "Batches that were appended to the log.", &self.appended),
-            ("vouchers_redeemed_total", "Vouchers that were redeemed.", &self.redeemed),
-            ("demands_answered_total", "Demands that were answered.", &self.answered),
-            ("sends_failed_total", "Transactions that did not take effect.", &self.sends_failed),
-            ("batches_waiting", "Sealed batches that are not in the log.", &self.waiting),
-            ("batches_late", "Batches of them whose receipts can be demanded soon.", &self.late),
+            ("batches_sealed_total", Kind::Counter, "Batches of receipts sealed.", &self.sealed),
+            ("batches_appended_total", Kind::Counter, "Batches appended to the log.", &self.appended),
+            ("vouchers_redeemed_total", Kind::Counter, "Vouchers redeemed.", &self.redeemed),
+            ("demands_answered_total", Kind::Counter, "Demands answered.", &self.answered),
+            ("sends_failed_total", Kind::Counter, "Transactions that failed.", &self.sends_failed),
+            ("batches_waiting", Kind::Gauge, "Sealed batches that are not in the log.", &self.waiting),
+            ("batches_late", Kind::Gauge, "Waiting batches whose receipts can be demanded soon.", &self.late),
         ];
-        for (name, help, count) in counts {
-            let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
-            let count = count.load(Relaxed);
-            write!(
-                f,
-                "# HELP leasehold_node_{name} {help}\n# TYPE leasehold_node_{name} {kind}\n\
-                 leasehold_node_{name} {count}\n"
-            )?;
+        for (name, kind, help, count) in counts {
+            write_metric(f, &format!("leasehold_node_{name}"), kind, help, count.load(Relaxed))?;
         }
-        write!(
-            f,
-            "# HELP leasehold_node_looked_seconds Time of the cluster at the last look.\n\
-             # TYPE leasehold_node_looked_seconds gauge\nleasehold_node_looked_seconds {}\n",
-            self.looked.load(Relaxed)
-        )
+        Ok(())
     }
 }
 
-/// Why a task did not do what it should. It tries again.
+/// Why a task failed. It is retried.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TaskError {
     #[error(transparent)]

@@ -1,13 +1,14 @@
-//! Measures how many receipts a second this host signs, keeps and answers over HTTP.
+//! Benchmark: receipts per second that this host signs, stores and returns over HTTP.
 
-use super::leases::{Leases, RunningLease};
+use super::Receipts;
 use super::settings::{DEFAULT_LISTEN, Settings};
 use super::store::MachineKey;
-use super::{Feed, Receipts};
-use crate::receipts::issuer::unix_ms;
-use crate::{Machine, Serving};
+use crate::feed::Feed;
+use crate::leases::{Leases, RunningLease};
+use crate::machines::{Machine, Serving};
 use anyhow::{Context, ensure};
 use leasehold_client::probe::{Pubkey, SigningKey};
+use leasehold_daemon::unix_ms;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -24,26 +25,26 @@ const ROUND_SECS: u32 = 600;
 /// Linux counts processor time in hundredths of a second for programs, whatever it counts itself.
 const TICKS: f64 = 100.0;
 
-/// What was measured.
+/// Results.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figures {
     pub receipts: u64,
     pub clients: u32,
     pub seconds: f64,
     pub per_second: f64,
-    /// Of the processor time of the whole process, clients included, this part went into signatures.
+    /// Share of signatures in the processor time of the whole process, clients included.
     pub signature_fraction: f64,
-    /// Microseconds for one signature.
+    /// Microseconds per signature.
     pub signature_micros: f64,
-    /// Processor time used, seconds.
+    /// Processor time in seconds.
     pub cpu_seconds: f64,
 }
 
-/// Starts store and API on loopback with a database in `folder`, and has `clients` connections report
-/// `receipts` answers, each waiting for one answer before it asks for the next.
+/// Starts store and API on loopback with a database in `folder`; `clients` connections report `receipts` answers, each
+/// waits for one reply before its next report.
 ///
 /// # Errors
-/// Where the service doesn't start, or an answer is not what it should be.
+/// If the service does not start, or a reply is wrong.
 pub async fn run(folder: &Path, receipts: u64, clients: u32) -> anyhow::Result<Figures> {
     let machine = Machine {
         program: Pubkey::new_from_array([1; 32]),
@@ -69,7 +70,7 @@ pub async fn run(folder: &Path, receipts: u64, clients: u32) -> anyhow::Result<F
         models: HashMap::new(),
         proxy: None,
     };
-    let service = Receipts::start(settings, feed.machines(), feed.leases()).await?;
+    let service = Receipts::start(settings, feed.machines(), feed.signable()).await?;
 
     let asked = Arc::new(AtomicU64::new(0));
     let (start, busy) = (Instant::now(), cpu_seconds()?);
@@ -84,7 +85,7 @@ pub async fn run(folder: &Path, receipts: u64, clients: u32) -> anyhow::Result<F
 
     let tab = service.store().tab(&key, serial).await?;
     let kept = tab.map_or(0, |tab| tab.seq);
-    ensure!(kept == receipts, "{kept} receipts were kept of {receipts}");
+    ensure!(kept == receipts, "{kept} receipts were stored instead of {receipts}");
     let (signed, signing) = service.store().signer().spent();
     service.shutdown().await;
     Ok(Figures {
@@ -115,7 +116,7 @@ fn lease() -> RunningLease {
     }
 }
 
-/// One connection. Bare sockets, so that what is measured is the node.
+/// One connection, on a bare socket, so that the node is measured and not the client.
 async fn client(address: SocketAddr, asked: Arc<AtomicU64>, receipts: u64) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
@@ -156,8 +157,9 @@ fn is_whole(answer: &[u8]) -> anyhow::Result<bool> {
 
 /// Processor time of this process so far (fields 14 and 15 of `/proc/self/stat`, see proc(5)).
 fn cpu_seconds() -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").context("only Linux tells the processor time")?;
-    // The second field is a name in parentheses, which may hold anything.
+    let stat =
+        std::fs::read_to_string("/proc/self/stat").context("the processor time is read on Linux only")?;
+    // The second field is a name in parentheses, which may hold spaces.
     let (_, fields) = stat.rsplit_once(')').context("/proc/self/stat has another form")?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
     Ok(ticks.sum::<Result<f64, _>>()? / TICKS)

@@ -1,32 +1,28 @@
-//! Finds the machine and the lease of a request, and keeps what is not yet signed for within its limit.
+//! Finds the machine and the lease of a request, and keeps unsigned use within the exposure limit.
 
-use super::leases::{LeasesReceiver, RunningLease};
 use super::refusal::Refusal;
 use super::store::{MachineKey, NewReceipt, Store, Work};
-use crate::Machine;
+use crate::leases::{LeasesReceiver, RunningLease};
+use crate::machines::{Machine, MachinesReceiver};
 use leasehold_client::probe::Pubkey;
 use leasehold_client::record::SignedReceipt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
 
-/// The machines that are served, as the configuration says now.
-pub type MachinesReceiver = watch::Receiver<Arc<Vec<Arc<Machine>>>>;
-
-/// What API and proxy issue receipts with.
+/// Issues receipts for the API and the proxy.
 #[derive(Debug)]
 pub struct Issuer {
     pub(crate) store: Store,
+    /// Leases for which receipts may be signed.
     pub(crate) leases: LeasesReceiver,
     pub(crate) machines: MachinesReceiver,
-    /// Most payment units of unsigned use of a metered lease.
+    /// Exposure limit: the most payment units that a metered lease may use before its buyer signs for them.
     pub(crate) limit: u64,
-    /// What answers under way may cost at most, by lease.
+    /// The most that answers under way may cost, by lease.
     held: Arc<Mutex<HashMap<Pubkey, u64>>>,
 }
 
-/// An answer under way: counts as used until it is dropped.
+/// Credit for an answer under way: counts as used until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Hold {
     held: Arc<Mutex<HashMap<Pubkey, u64>>>,
@@ -39,7 +35,7 @@ impl Issuer {
         Self { store, leases, machines, limit, held: Arc::default() }
     }
 
-    /// The machine that is meant; without a slot the only one.
+    /// Finds a machine by slot and board; without a slot, the only one.
     pub(crate) fn machine(&self, slot: Option<u32>, board: Option<Pubkey>) -> Result<Arc<Machine>, Refusal> {
         let machines = self.machines.borrow();
         let fits = |machine: &&Arc<Machine>| {
@@ -53,16 +49,15 @@ impl Issuer {
         }
     }
 
-    /// The lease that runs on the machine at that time, Unix milliseconds.
+    /// The lease that runs on the machine at that time, in Unix milliseconds.
     pub(crate) fn lease(&self, machine: &Machine, unix_ms: u64) -> Result<Arc<RunningLease>, Refusal> {
         let leases = self.leases.borrow();
         let lease = leases.running(machine, unix_ms).ok_or(Refusal::NoLease(machine.slot))?;
         Ok(Arc::new(lease.clone()))
     }
 
-    /// Admits an answer that costs no more than that price, if the limit bears it beside all that are under
-    /// way. As far as that is true of each of them, many at once stay within the limit; beyond it they go by
-    /// what the inference server makes beyond the limits that it was given.
+    /// Reserves credit for an answer that costs at most `price`; `None` if the lease is not metered. Answers under way
+    /// exceed the exposure limit only as far as the inference server exceeds the token limits that it was given.
     pub(crate) async fn hold(
         &self,
         machine: &Machine,
@@ -70,7 +65,7 @@ impl Issuer {
         price: u64,
     ) -> Result<Option<Hold>, Refusal> {
         let Some(meter) = lease.meter else { return Ok(None) };
-        // Before the tab is read: an answer that is held no more is on the tab by then.
+        // Before the tab is read: an answer whose hold is dropped is on the tab by then.
         let (hold, others) = {
             let mut held = lock(&self.held);
             let sum = held.entry(lease.address).or_default();
@@ -90,7 +85,7 @@ impl Issuer {
         if price > allowance.saturating_sub(others) { Err(Refusal::Exhausted) } else { Ok(Some(hold)) }
     }
 
-    /// Signs for an answer. `limited` where the answer can still be kept back.
+    /// Signs a receipt. `limited`: refuse it beyond the exposure limit, since the answer was not handed out yet.
     pub(crate) async fn issue(
         &self,
         machine: Arc<Machine>,
@@ -116,13 +111,7 @@ impl Drop for Hold {
     }
 }
 
-// A panic elsewhere leaves the sums whole: each change is one assignment.
+// A panic elsewhere leaves the sums intact: each change is one assignment.
 fn lock(held: &Mutex<HashMap<Pubkey, u64>>) -> MutexGuard<'_, HashMap<Pubkey, u64>> {
     held.lock().unwrap_or_else(|error| error.into_inner())
-}
-
-/// Unix milliseconds, now.
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Why a request is refused, and with which status.
+//! Refusals of requests, with their HTTP status.
 
 use super::store::StoreError;
 use axum::Json;
@@ -10,18 +10,18 @@ use leasehold_client::wire::ErrorBody;
 use serde_json::json;
 use tracing::error;
 
-/// Why a request is refused. Each becomes `{"error": "..."}`, or OpenAI's form of it in front of a proxy.
+/// Why a request is refused. Sent as `{"error": "..."}`, or by the proxy in OpenAI's form.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {
-    #[error("no machine with slot {0} is served here: check the slot")]
+    #[error("this node has no machine in slot {0}: check the slot")]
     NoSuchMachine(u32),
-    #[error("several machines fit: say which, with board and slot")]
+    #[error("several machines match: name board and slot")]
     SeveralMachines,
     #[error("no lease runs on slot {0} now")]
     NoLease(u32),
     #[error(
-        "with this request the lease may use more than its buyer signed for: send a voucher, top up, or ask \
-         for fewer tokens"
+        "this request may cost more than the buyer of the lease has signed for: send a voucher, top up the lease, or \
+         ask for fewer tokens"
     )]
     Exhausted,
     #[error("{0}")]
@@ -30,7 +30,7 @@ pub enum Refusal {
     Request(StatusCode, String),
     #[error("{0}")]
     NotFound(&'static str),
-    #[error("the voucher is for no metered lease of this node")]
+    #[error("the voucher is for no metered lease of this node: check the lease and the node")]
     UnknownLease,
     #[error("the inference server does not answer: {0}")]
     Upstream(String),
@@ -39,7 +39,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// A request that makes no sense.
+    /// A malformed request.
     pub(crate) fn malformed(sentence: impl Into<String>) -> Self {
         Self::Request(StatusCode::BAD_REQUEST, sentence.into())
     }
@@ -59,7 +59,7 @@ impl Refusal {
         }
     }
 
-    /// The form that clients of OpenAI's API know.
+    /// The response in OpenAI's form.
     pub(crate) fn openai(&self) -> Response {
         let (kind, code) = match self.status() {
             StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),

@@ -1,39 +1,38 @@
-//! Everything about receipts as one service that starts and stops.
+//! Receipts as a service that starts and stops.
 
 use super::api::{self, Api, Audience};
-use super::issuer::{Issuer, MachinesReceiver};
-use super::leases::LeasesReceiver;
+use super::issuer::Issuer;
 use super::proxy::{self, Proxy};
 use super::settings::Settings;
 use super::store::{Store, StoreError};
-use axum::Router;
-use std::io;
+use crate::leases::LeasesReceiver;
+use crate::machines::MachinesReceiver;
+use leasehold_daemon::http::{ListenError, listen, serve};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{error, warn};
+use tracing::warn;
 
-/// Requests under way have so long to finish when the node stops; streams end then where they are.
-const GRACE: Duration = Duration::from_secs(30);
-/// Then everything that is still to be written has so long.
-const LAST: Duration = Duration::from_secs(5);
+/// How long a node that stops waits for requests under way; streams are cut off then.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long it waits after that for the last receipts to be stored.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptsError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("cannot listen on TCP {address} ({source}): choose another address or port")]
-    Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("cannot make an HTTP client for the inference server: {0}")]
     Client(#[from] reqwest::Error),
 }
 
-/// The running service.
+/// Receipts of a running node.
 #[derive(Debug)]
 pub struct Receipts {
     store: Store,
@@ -41,13 +40,13 @@ pub struct Receipts {
     public: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     deadline: watch::Sender<bool>,
-    /// Ends when nothing is left that may write a receipt.
+    /// Ends once nothing is left that may store a receipt.
     alive: mpsc::Receiver<()>,
     servers: JoinSet<()>,
 }
 
 impl Receipts {
-    /// Opens the database and begins to serve.
+    /// Opens the database and begins to serve. `leases`: those for which receipts may be signed.
     ///
     /// # Errors
     /// Any [`ReceiptsError`]; nothing is left running then.
@@ -58,18 +57,18 @@ impl Receipts {
     ) -> Result<Self, ReceiptsError> {
         if !settings.listen.ip().to_canonical().is_loopback() {
             let address = settings.listen;
-            warn!(%address, "whoever reaches this address can have receipts signed: keep others away");
+            warn!(%address, "anybody who can reach this address can have receipts signed: use a loopback address or a firewall");
         }
         if let (Some(address), Some(_)) = (settings.public, &settings.proxy) {
             warn!(
                 %address,
-                "whoever reaches this address can use machines that are leased by the hour: keep others away \
-                 from them"
+                "anybody who can reach this address can use machines that are leased by the hour: put a proxy with \
+                 client certificates in front"
             );
         }
-        let (local_listener, local) = bind(settings.listen).await?;
+        let (local_listener, local) = listen(settings.listen).await?;
         let public_listener = match settings.public {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(listen(address).await?),
             None => None,
         };
         let store = Store::open(&settings.database).await?;
@@ -92,26 +91,27 @@ impl Receipts {
         let api = Arc::new(Api { issuer, settings });
         let mut servers = JoinSet::new();
         let router = api::router(api.clone(), Audience::Local, proxy.clone());
-        servers.spawn(serve(local_listener, router, stopped.clone()));
+        let stop_local = stopped.clone();
+        servers.spawn(async move { serve("receipts", local_listener, router, stop_local).await });
         let public = public_listener.map(|(listener, address)| {
             let router = api::router(api, Audience::Public, proxy);
-            servers.spawn(serve(listener, router, stopped));
+            servers.spawn(async move { serve("receipts", listener, router, stopped).await });
             address
         });
         Ok(Self { store, local, public, stop, deadline, alive, servers })
     }
 
-    /// Where programs on this host find the API.
+    /// Address of the API for programs on this host.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// Where everybody else does.
+    /// Address of the API for everybody; `None` if there is none.
     pub fn public_addr(&self) -> Option<SocketAddr> {
         self.public
     }
 
-    /// The database, for those who post batches and redeem vouchers.
+    /// The database.
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -119,10 +119,10 @@ impl Receipts {
     /// Takes no more requests, finishes those under way and closes the database.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
-        let finished = timeout(GRACE, self.drain()).await.is_ok();
+        let finished = timeout(DRAIN_TIMEOUT, self.drain()).await.is_ok();
         self.deadline.send_replace(true);
-        if !finished && timeout(LAST, self.drain()).await.is_err() {
-            warn!("some requests did not come to their end");
+        if !finished && timeout(FLUSH_TIMEOUT, self.drain()).await.is_err() {
+            warn!("some requests were cut off");
         }
         self.servers.shutdown().await;
         self.store.close().await;
@@ -130,23 +130,7 @@ impl Receipts {
 
     async fn drain(&mut self) {
         while self.servers.join_next().await.is_some() {}
-        // Streams whose clients are gone have no connection that a server waits for.
+        // A server does not wait for streams whose clients have disconnected.
         while self.alive.recv().await.is_some() {}
-    }
-}
-
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ReceiptsError> {
-    let bound = TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
-    let (local, listener) = bound.map_err(|source| ReceiptsError::Listen { address, source })?;
-    Ok((listener, local))
-}
-
-async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let stopped = async move {
-        // A sender that is gone stops the server too.
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
-        error!(%error, "the receipts' API ended");
     }
 }

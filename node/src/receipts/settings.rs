@@ -1,7 +1,6 @@
-//! `[receipts]` of the configuration file.
+//! The section `[receipts]` of the configuration file.
 
-use super::leases::{Leases, RunningLease};
-
+use crate::leases::{Leases, RunningLease};
 use leasehold::constants::MAX_SOURCE;
 use leasehold_client::probe::Pubkey;
 use leasehold_client::wire::text;
@@ -15,30 +14,30 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where the API listens unless told otherwise: TCP, loopback.
+/// Default TCP address of the API.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8471);
 
-/// Tokens of an answer whose request names no limit, unless told otherwise.
+/// Default token limit of an answer whose request names none.
 pub const DEFAULT_MAX_TOKENS: NonZeroU32 = NonZeroU32::new(1_024).unwrap();
 
-/// Why the receipts' part of a configuration is refused.
+/// Why the section is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error("cannot read {path} ({source}): check the path and who may read it")]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{path} is not a list of leases: {source}")]
+    #[error("{path} is not a valid list of leases: {source}")]
     Leases { path: PathBuf, source: serde_json::Error },
-    #[error("`{url}` is not an http or https URL: correct {field}")]
+    #[error("`{field}` is \"{url}\", which is not an http or https URL without a query: correct {field}")]
     Url { field: &'static str, url: String },
-    #[error("`source` has {0} bytes, and {MAX_SOURCE} at most can be noted on the chain: use a shorter URL")]
+    #[error("`source` has {0} bytes, and the log takes {MAX_SOURCE} at most: use a shorter URL")]
     LongSource(usize),
     #[error("model `{0}` is given twice: remove one of them")]
     SameModel(String),
-    #[error("the proxy needs at least one [[receipts.model]]: name each model and its manifest")]
+    #[error("the proxy needs at least one [[receipts.model]]: add each model with name and manifest")]
     NoModel,
 }
 
-/// The table as it is written.
+/// The section as it is written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Section {
@@ -75,52 +74,52 @@ struct ModelEntry {
     price_out: Option<u64>,
 }
 
-/// How receipts are made and kept.
+/// How receipts are signed and stored.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The SQLite database.
     pub database: PathBuf,
-    /// Where the inference server reports its answers: loopback, for it signs what it is told.
+    /// Address on which the inference server reports its answers. A loopback address: each report gets a signature.
     pub listen: SocketAddr,
-    /// Where others find receipts and batches, leave vouchers and reach the proxy.
+    /// Address on which everybody finds receipts and batches, hands in vouchers and reaches the proxy.
     pub public: Option<SocketAddr>,
-    /// Base URL of `public` as the world sees it, without a slash at its end.
+    /// Public base URL of `public`, without a slash at its end.
     pub source: String,
-    /// Most payment units of unsigned use of a metered lease.
+    /// The most payment units that a metered lease may use before its buyer signs for them.
     pub exposure_limit: u64,
-    /// File with the leases, where they are not read from the chain.
+    /// File with the leases; `None` if they are read from the chain.
     pub leases: Option<PathBuf>,
-    /// Models by the names that requests call them.
+    /// Models by the names in requests.
     pub models: HashMap<String, Arc<Model>>,
     pub proxy: Option<ProxySettings>,
 }
 
-/// What the proxy stands in front of.
+/// The inference server behind the proxy.
 #[derive(Clone, Debug)]
 pub struct ProxySettings {
     /// Base URL of the inference server.
     pub upstream: Url,
-    /// The machine that it runs on; may be left out where there is only one.
+    /// The machine that it runs on; `None` if there is only one.
     pub slot: Option<u32>,
     pub board: Option<Pubkey>,
-    /// GPUs that work on each answer: units are milliseconds times this.
+    /// GPUs that work on each answer: compute units are milliseconds times this.
     pub gpus: u32,
-    /// Limit that is written into requests under a metered lease that name none.
+    /// Token limit that is written into requests under a metered lease that have none.
     pub max_tokens: NonZeroU32,
 }
 
-/// A model that is offered.
+/// A model of the inference server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Model {
     /// sha256 of the manifest file.
     pub id: [u8; 32],
-    /// Payment units for a million tokens of requests and of answers.
+    /// Payment units for a million tokens of requests, and of answers.
     pub price_in: u64,
     pub price_out: u64,
 }
 
 impl Settings {
-    /// Reads what the table names; relative paths start at `folder`. `upstream` overrides the table's.
+    /// Reads the files that the section names; relative paths start at `folder`. `upstream` overrides the section's.
     pub(crate) fn resolve(
         section: Section,
         folder: &Path,
@@ -160,7 +159,7 @@ impl Settings {
         })
     }
 
-    /// The model of that name; without a name the only one.
+    /// Finds a model by name; without a name, the only one.
     pub(crate) fn model(&self, name: Option<&str>) -> Option<Arc<Model>> {
         match name {
             Some(name) => self.models.get(name).cloned(),
@@ -179,8 +178,8 @@ struct LeaseEntry {
     lease: Option<RunningLease>,
 }
 
-/// Reads a file of leases: a JSON array of `{"board", "slot", "lease": {...} or null}`, the lease with the
-/// fields of [`RunningLease`]. For hosts that have no way to the cluster; something else keeps the file.
+/// Reads a file of leases: a JSON array of `{"board", "slot", "lease": {...} or null}`, the lease with the fields of
+/// [`RunningLease`]. For hosts without access to an RPC node, where another program writes the file.
 ///
 /// # Errors
 /// [`SettingsError::Read`] or [`SettingsError::Leases`].

@@ -1,7 +1,7 @@
-//! Makes receipts and signs them, and measures how long the signing takes.
+//! Makes and signs receipts, and measures the time for signing.
 
-use crate::Machine;
-use crate::receipts::leases::RunningLease;
+use crate::leases::RunningLease;
+use crate::machines::Machine;
 use crate::receipts::store::Work;
 use leasehold::state::Receipt;
 use leasehold_client::record::SignedReceipt;
@@ -17,7 +17,7 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// The receipt with number `seq` of the machine in the lease.
+    /// Signs the receipt with number `seq` of the machine in the lease.
     pub(crate) fn sign(
         &self,
         machine: &Machine,
@@ -56,7 +56,7 @@ impl Signer {
         signed
     }
 
-    /// Receipts signed so far, and the time that took.
+    /// Receipts signed so far, and the time for it.
     pub fn spent(&self) -> (u64, Duration) {
         (self.signed.load(Relaxed), Duration::from_nanos(self.nanos.load(Relaxed)))
     }

@@ -6,10 +6,11 @@ pub mod upstream;
 
 use leasehold_client::probe::{Pubkey, SigningKey};
 use leasehold_client::record::{CallToken, SignedCall, SignedReceipt, SignedVoucher, voucher};
+use leasehold_node::leases::{Leases, Meter, RunningLease};
 use leasehold_node::receipts::settings::DEFAULT_MAX_TOKENS;
 use leasehold_node::receipts::store::{MachineKey, NewReceipt, Work};
-use leasehold_node::receipts::{Feed, Leases, Meter, Model, ProxySettings, Receipts, RunningLease, Settings};
-use leasehold_node::{Machine, Serving};
+use leasehold_node::receipts::{Model, ProxySettings, Receipts, Settings};
+use leasehold_node::{Feed, Machine, Serving};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -152,7 +153,7 @@ impl Service {
         let machines = slots.map(|slot| (*machine(slot)).clone()).collect();
         let feed = Feed::new(&Serving { machines, keepers: None });
         feed.set_leases(of(leases));
-        let receipts = Receipts::start(settings, feed.machines(), feed.leases()).await.unwrap();
+        let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await.unwrap();
         Self { receipts, feed, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 

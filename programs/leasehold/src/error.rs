@@ -131,9 +131,9 @@ pub enum LeaseholdError {
     SecondSeat,
     #[msg("The seat belongs to another keeper")]
     WrongKeeper,
-    #[msg("Only its keeper may leave a seat that has submitted within a day and two rounds")]
+    #[msg("Only its keeper may leave a seat that has voted within a day, or within two rounds")]
     SeatInUse,
-    #[msg("The seat's vote is not counted yet: its round is still open")]
+    #[msg("The seat's vote is not counted yet")]
     VoteNotCounted,
     #[msg("The seat's fees are not claimed yet")]
     FeesLeft,

@@ -204,7 +204,7 @@ pub mod leasehold {
     }
 
     /// Leaves a seat. Its bond returns to the keeper's free stake; its fees must be claimed first. Anybody may vacate a
-    /// seat that has been idle for a day and two rounds.
+    /// seat that has not voted for a day, two rounds at least.
     pub fn leave_seat(ctx: Context<LeaveSeat>, seat: u8) -> Result<()> {
         instructions::leave_seat(ctx, seat)
     }

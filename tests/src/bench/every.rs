@@ -1,4 +1,4 @@
-//! Every instruction once, in a typical setting.
+//! Every instruction once, in a usual state; and the listing of machines, with as many as a transaction holds.
 
 use leasehold::instructions::{Machine, Offer};
 use leasehold_client::{instruction, packet};
@@ -11,7 +11,7 @@ use crate::{COMMITTED, Catalogue, USD, machine};
 /// Measured by [`super::hot`].
 const HOT: [&str; 4] = ["submit_round", "close_round", "open_lease", "settle_lease"];
 
-/// Every instruction but the hot ones, on a board of `slots` slots.
+/// Measures every instruction but the hot ones, on a board of `slots` slots.
 pub fn measure(table: &mut Table, slots: u16) {
     let catalogue = Catalogue::of(slots);
     for case in catalogue.cases.iter().filter(|case| !HOT.contains(&case.name)) {
@@ -25,7 +25,7 @@ pub fn measure(table: &mut Table, slots: u16) {
     measure_full(table, &catalogue);
 }
 
-/// What suppliers do to many machines at once: as many as fit in a transaction.
+/// A supplier's instructions for many machines: as many as fit in a transaction.
 fn measure_full(table: &mut Table, catalogue: &Catalogue) {
     let Catalogue { world, supplier, slots, .. } = catalogue;
     let (board, key) = (world.board(), supplier.wallet.pubkey());

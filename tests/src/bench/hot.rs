@@ -1,4 +1,4 @@
-//! The instructions that walk over a whole board: a lease from its opening to its last claim.
+//! The instructions that read a whole board, measured along a lease from its opening to its last claim.
 
 use leasehold::{
     instructions::{Machine, OpenLeaseArgs},
@@ -13,7 +13,7 @@ use solana_signer::Signer;
 use super::{Figure, Table, cost, run};
 use crate::{KeeperActor, SupplierActor, USD, World, anything, machine, params, rules};
 
-/// Machines of the leases, where the board has as many.
+/// Machines of the leases, if the board has as many.
 const MACHINES: [u32; 3] = [1, 1_000, 6_000];
 /// Rounds of the leases: four hours, of which a machine may be down for one round.
 const ROUNDS: u32 = 24;
@@ -34,12 +34,12 @@ pub fn measure(table: &mut Table, slots: u16) {
     }
 }
 
-/// One machine has the plain name of the instruction.
+/// Name of a row; leases of one machine have no number.
 fn row(name: &str, machines: u32) -> String {
     if machines == 1 { name.into() } else { format!("{name}_{machines}") }
 }
 
-/// A machine of its own price: no two have the same, and neighbours differ as much as any.
+/// A machine with a price of its own; neighbours differ as much as any two.
 fn priced(number: u16) -> Machine {
     let price = 30 * USD / 100 + u64::from(number) * 7_919 % 10_007 * 13;
     let traits = Traits { class: number % 3, gpus: 2, speed: 2, country: 276, region: 1, flags: 0 };
@@ -51,7 +51,7 @@ fn is_weak(machine: u32) -> bool {
     machine % 33 == 32
 }
 
-/// Where every lease begins: a board full of idle machines of one supplier, a committee, a buyer.
+/// The starting point of every lease: a board full of idle machines of one supplier, a committee, a buyer.
 struct Stage {
     slots: u16,
     world: World,
@@ -73,7 +73,7 @@ impl Stage {
         Stage { slots, world, supplier, keepers, buyer }
     }
 
-    /// What a client sends after it asked for a quote.
+    /// The arguments of a client's quote.
     fn quoted(&self, criteria: &Criteria, machines: u32) -> OpenLeaseArgs {
         let data = self.world.data(&self.world.board().address);
         let view = BoardView::new(&data).expect("a board");
@@ -133,8 +133,8 @@ impl Stage {
         }
     }
 
-    /// Every machine is down for two rounds and so loses stake, and a round is unknown: nothing can be left
-    /// out of the arithmetic.
+    /// Every machine is down for two rounds and loses stake, and one round is unknown: every part of the settlement's
+    /// arithmetic runs.
     fn lease_with_everybody_slashed(&self, table: &mut Table, machines: u32) {
         let mut term = Term::begin(self, machines);
         for round in 0..ROUNDS {
@@ -155,7 +155,7 @@ impl Stage {
         self.add_parts(table, &row("settle_lease_all_slashed", machines), &term.settle_for_good());
     }
 
-    /// The owner leaves after 17 rounds, of which one is unknown: every machine is paid for leaving early.
+    /// The owner cancels in round 17, and one round is unknown: every machine is paid for the early end.
     fn lease_that_is_cancelled(&self, table: &mut Table, machines: u32) {
         let mut term = Term::begin(self, machines);
         for round in 0..16 {
@@ -172,7 +172,7 @@ impl Stage {
         self.add_parts(table, &row("settle_lease_cancelled", machines), &term.settle_for_good());
     }
 
-    /// A settlement, and those that go on where it stopped.
+    /// Adds a settlement that took several transactions.
     fn add_parts(&self, table: &mut Table, row: &str, parts: &[Figure]) {
         table.add(row, self.slots, parts[0]);
         for (number, part) in (2..).zip(&parts[1..]) {
@@ -181,7 +181,7 @@ impl Stage {
     }
 }
 
-/// A running lease in a world of its own.
+/// A running lease, in a fork of the stage's world.
 struct Term<'a> {
     stage: &'a Stage,
     world: World,
@@ -191,13 +191,13 @@ struct Term<'a> {
 
 /// What a round cost.
 struct Closed {
-    /// The dearest of its votes.
+    /// The most expensive of its votes.
     submit: Figure,
     close: Figure,
 }
 
 impl<'a> Term<'a> {
-    /// Opens a lease, whose first round then runs.
+    /// Opens a lease and goes to its first round.
     fn begin(stage: &'a Stage, machines: u32) -> Self {
         let mut world = stage.world.clone();
         let args = stage.quoted(&anything(), machines);
@@ -222,7 +222,7 @@ impl<'a> Term<'a> {
         Closed { submit, close }
     }
 
-    /// A keeper settles and gets its part of what is slashed.
+    /// A keeper settles, and gets its part of the slash.
     fn settle(&mut self) -> Figure {
         let keeper = &self.stage.keepers[0];
         let (key, board) = (keeper.wallet.pubkey(), self.world.board());
@@ -239,7 +239,7 @@ impl<'a> Term<'a> {
         parts
     }
 
-    /// Swaps a machine that is down, with the hint of a quote.
+    /// Replaces a machine that is down, with the hint of a quote.
     fn replacement(&self) -> Figure {
         let data = self.world.data(&self.world.board().address);
         let view = BoardView::new(&data).expect("a board");

@@ -1,5 +1,5 @@
-//! What the program costs: compute units, bytes and accounts of every instruction, measured in the real
-//! virtual machine. The same in every run: no key, address or time is left to chance.
+//! Compute units, bytes and accounts of every instruction, measured in the real virtual machine. Keys, addresses
+//! and times are fixed, so that every run gives the same figures.
 
 mod every;
 mod hot;
@@ -21,7 +21,10 @@ use crate::World;
 /// Sizes of boards that the hot instructions are measured on, in slots.
 const SLOTS: [u16; 4] = [64, 1_024, 4_096, 6_144];
 
-/// Measures everything. Takes some seconds; an instruction that fails is a panic that names it.
+/// Measures everything. Takes some seconds.
+///
+/// # Panics
+/// If an instruction fails; the message names it.
 pub fn measure() -> Table {
     let mut table = Table::default();
     every::measure(&mut table, SLOTS[0]);
@@ -32,12 +35,12 @@ pub fn measure() -> Table {
     table
 }
 
-/// What an instruction costs that these sign, the first of whom pays. Nothing is kept of what it does.
+/// Simulates an instruction and measures it. The first signer pays.
 fn cost(world: &World, name: &str, instruction: &Instruction, signers: &[&Keypair]) -> Figure {
     cost_of_all(world, name, core::slice::from_ref(instruction), signers)
 }
 
-/// As [`cost`], with the instructions that the last of these needs before it.
+/// Like [`cost`], for a transaction of several instructions.
 fn cost_of_all(world: &World, name: &str, instructions: &[Instruction], signers: &[&Keypair]) -> Figure {
     let units = match world.svm.simulate_transaction(transaction(world, instructions, signers)) {
         Ok(done) => done.meta.compute_units_consumed,
@@ -46,7 +49,7 @@ fn cost_of_all(world: &World, name: &str, instructions: &[Instruction], signers:
     figure(units, instructions, signers)
 }
 
-/// As [`cost`], and keeps what it does.
+/// Like [`cost`], but executes the instruction.
 fn run(world: &mut World, name: &str, instruction: &Instruction, signers: &[&Keypair]) -> Figure {
     world.svm.expire_blockhash();
     let instructions = core::slice::from_ref(instruction);

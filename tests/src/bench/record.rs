@@ -1,4 +1,4 @@
-//! What it costs to put receipts on record, and to prove one.
+//! Appending batches, and verifying a receipt in a large log.
 
 use leasehold::{math::sum_tree::SumNode, state::Receipt};
 use leasehold_client::{
@@ -10,9 +10,9 @@ use solana_signer::Signer;
 use super::{SLOTS, Table, cost, table::LAMPORTS_PER_SIGNATURE};
 use crate::Recording;
 
-/// Batches and receipts of each in the log that a receipt is proved to be in: 2²⁰ receipts.
+/// Batches in the log, and receipts in each: 2²⁰ receipts.
 const MILLION: (u32, u32) = (1_024, 1_024);
-/// Machines with a batch each, more than fit in a transaction.
+/// Machines with one batch each: more batches than fit in a transaction.
 const MACHINES: u16 = 16;
 
 pub fn measure(table: &mut Table) {
@@ -20,7 +20,7 @@ pub fn measure(table: &mut Table) {
     verify(table);
 }
 
-/// As many batches as fit in a transaction, each of another machine.
+/// As many batches as fit in a transaction, each of a different machine.
 fn append(table: &mut Table) {
     let mut scene = Recording::leased(MACHINES, u32::from(MACHINES), 100);
     let batches: Vec<_> = (0..MACHINES).map(|slot| scene.batch(slot, &scene.receipts(1, slot, 1))).collect();
@@ -33,11 +33,11 @@ fn append(table: &mut Table) {
     let one = scene.append_instruction(batches[..1].to_vec());
     scene.world.ok(&[one], &[&payer]);
     let fee = before - scene.world.lamports(&payer.pubkey());
-    assert_eq!(fee, LAMPORTS_PER_SIGNATURE, "the table takes this for the fee of a batch");
+    assert_eq!(fee, LAMPORTS_PER_SIGNATURE, "the fee that the table assumes");
 }
 
-/// The receipt in the deepest place of a log of a million. Its proof is too long for a legacy transaction: it is
-/// measured as other programs call it, whose data may be longer.
+/// The receipt with the longest proof in a log of a million. The proof does not fit a legacy transaction; only other
+/// programs, whose data may be longer, can send it.
 fn verify(table: &mut Table) {
     let (batches, count) = MILLION;
     let (scene, tree) = Recording::grown(batches, count);
@@ -49,6 +49,6 @@ fn verify(table: &mut Table) {
     let batch = scene.archive.batch(batches as usize - 1);
     let verify = instruction::verify_receipt(scene.log, leaf, place, path, batch);
     let figure = cost(&scene.world, "verify_receipt_of_a_million", &verify, &[&scene.buyer]);
-    assert!(figure.bytes > PACKET_BYTES as u64, "the limits say otherwise");
+    assert!(figure.bytes > PACKET_BYTES as u64, "the proof fits a transaction after all");
     table.add("verify_receipt_of_a_million", SLOTS[0], figure);
 }

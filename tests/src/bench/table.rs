@@ -1,4 +1,4 @@
-//! The table of figures: kept as JSON, compared with the committed one, and shown for people to read.
+//! The table of figures: stored as JSON, compared with the committed one, and printed as Markdown.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SLOTS;
 
-/// What a transaction with one instruction costs. Each figure by itself, the largest that was measured.
+/// Cost of a transaction with one instruction: each figure is the largest that was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
@@ -42,11 +42,11 @@ impl Figure {
 #[serde(transparent)]
 pub struct Table(BTreeMap<String, BTreeMap<u16, Figure>>);
 
-/// How much a figure may grow before it has to be committed anew, in percent.
+/// Percent by which a figure may exceed the committed one.
 const TOLERANCE: u64 = 3;
 
 impl Table {
-    /// Adds a measurement. A row that is measured several times has the largest of its figures.
+    /// Adds a measurement. A row that is measured several times keeps the largest figures.
     pub fn add(&mut self, row: &str, slots: u16, figure: Figure) {
         let known = self.0.entry(row.into()).or_default().entry(slots).or_default();
         *known = known.max(figure);
@@ -61,8 +61,8 @@ impl Table {
         rows.flat_map(|(row, sizes)| sizes.iter().map(|(slots, figure)| (row.as_str(), *slots, *figure)))
     }
 
-    /// A sentence for each figure that is more than 3 percent above the committed one, and for each that is
-    /// in one of the tables only.
+    /// A sentence for each figure that is more than 3 percent above the committed one, and for each row that only
+    /// one of the tables has.
     pub fn complaints(&self, committed: &Table) -> Vec<String> {
         let mut complaints = vec![];
         for (row, slots, figure) in self.figures() {
@@ -84,7 +84,7 @@ impl Table {
         complaints
     }
 
-    /// The table for people.
+    /// The table as Markdown.
     pub fn markdown(&self) -> String {
         let mut text = String::from(INTRODUCTION);
         self.write_targets(&mut text);
@@ -116,7 +116,7 @@ impl Table {
         }
     }
 
-    /// Rows that were measured on boards of several sizes, or belong to such.
+    /// Rows that were measured on boards of several sizes.
     fn write_by_size(&self, text: &mut String) {
         *text += "\n## Compute units by the size of the board\n\n| instruction |";
         SLOTS.iter().for_each(|slots| add(text, format_args!(" {} |", grouped((*slots).into()))));
@@ -170,29 +170,29 @@ fn is_sized(sizes: &BTreeMap<u16, Figure>) -> bool {
     sizes.keys().any(|slots| *slots != SLOTS[0])
 }
 
-/// Rent of an account without data is that of so many bytes.
+/// Bytes that rent counts for an account besides its data.
 const ACCOUNT_OVERHEAD: u64 = 128;
 const LAMPORTS_PER_BYTE: u64 = 6_960;
 const MAX_RENT: u64 = 1_400_000;
 
-/// Lamports that a slot of a full board costs, header included; rounded up.
+/// Rent of one slot of a full board in lamports, with its part of the header; rounded up.
 fn rent_of_a_machine() -> u64 {
     let bytes = board_len(MAX_SLOTS) as u64 + ACCOUNT_OVERHEAD;
     (bytes * LAMPORTS_PER_BYTE).div_ceil(MAX_SLOTS as u64)
 }
 
-/// What the cluster takes for a transaction with one signature.
+/// Fee of a transaction with one signature, in lamports.
 pub const LAMPORTS_PER_SIGNATURE: u64 = 5_000;
-/// Receipts of a batch that has a transaction of its own, and what each may cost, in tenths of lamports.
+/// Receipts of a batch that has its own transaction, and the target for each, in tenths of lamports.
 const RECORDED: [(u64, u64); 2] = [(1_000, 100), (65_536, 2)];
 
-/// What the project set out to reach.
+/// A target of the project.
 struct Target {
     what: &'static str,
     row: &'static str,
     slots: u16,
     limit: Limit,
-    /// Why, should the target be missed.
+    /// The reason, if the target is missed.
     if_missed: &'static str,
 }
 
@@ -231,18 +231,18 @@ Accounts are those that the instruction is given. Keys and times are the same in
 
 const ROWS: &str = "
 Boards are full, every machine has a price of its own, and 13 of 15 keepers vote. Leases are for 24 rounds of
-ten minutes. A number in the name is how many machines they have, none is one machine. Bytes are those of the
-largest board. What happens several times in a lease's term is shown at its dearest.
+ten minutes. A number in the name is the number of machines; names without one are of one machine. Bytes are those
+of the largest board. For what happens several times in a lease, the largest figure is shown.
 
 - `submit_round`, `close_round`: three percent of the machines are down, for three rounds in a row of a lease
   of most of the board; `close_round_all_down`: every machine is.
 - `open_lease`: the cheapest of all, with the hint of the client's quote; `_no_hint`: the program finds the
-  cut-off itself, as it does when the board has moved since; `_strict`: with a hint and a bound for every
+  cut-off itself, as it does when the board has changed since; `_strict`: with a hint and a bound for every
   trait but the class, which all machines meet.
 - `settle_lease`, `settle_lease_final`: for good, after one settlement in mid-term, three percent slashed;
   `_interim`: in mid-term, the second of two; `_all_slashed`: every machine loses stake and a round is
   unknown; `_cancelled`: the owner left early, a round is unknown; `_part_2` and so on: the next transaction,
-  where one does not hold the whole.
+  if one is not enough.
 - `claim_earnings`: one supplier has all machines. `replace_node`: one machine of the largest lease, with a
   hint.
 ";
@@ -261,7 +261,7 @@ fn add(text: &mut String, what: std::fmt::Arguments) {
     text.write_fmt(what).expect("a string takes everything");
 }
 
-/// With a comma between thousands.
+/// The number with a comma between thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_missing_on_either_side_is_named() {
+    fn a_row_that_only_one_table_has_is_named() {
         let mut more = table(10_000);
         more.add("open_lease", 1_024, Figure::default());
         let [added, gone] = [more.complaints(&table(10_000)), table(10_000).complaints(&more)];
@@ -309,14 +309,14 @@ mod tests {
     }
 
     #[test]
-    fn json_has_the_documented_shape() {
+    fn json_has_the_documented_form() {
         let json = r#"{"open_lease":{"64":{"cu":7,"bytes":500,"accounts":11}}}"#;
         assert_eq!(serde_json::to_string(&table(7)).unwrap(), json);
         assert_eq!(serde_json::from_str::<Table>(json).unwrap(), table(7));
     }
 
     #[test]
-    fn a_target_that_is_missed_is_said_to_be() {
+    fn a_missed_target_is_marked() {
         let row = |cu| {
             table(cu).markdown().lines().find(|line| line.contains("of one machine")).unwrap().to_owned()
         };

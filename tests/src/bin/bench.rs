@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures every instruction, and compares with or writes docs/bench.json and .md.
+//! `cargo xtask bench`: measures every instruction, and compares with or writes `docs/bench.json` and `docs/bench.md`.
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
@@ -15,10 +15,10 @@ use leasehold_tests::{
     about = "Measures compute units, bytes and accounts of every instruction"
 )]
 struct Arguments {
-    /// Print {instruction: {slots: {cu, bytes, accounts}}} instead of tables to read
+    /// Print JSON, {instruction: {slots: {cu, bytes, accounts}}}, instead of Markdown
     #[arg(long)]
     json: bool,
-    /// Fail where a figure is more than 3 percent above that of docs/bench.json
+    /// Fail if a figure is more than 3 percent above that of docs/bench.json
     #[arg(long, conflicts_with = "write")]
     check: bool,
     /// Write docs/bench.json and docs/bench.md
@@ -39,12 +39,12 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let table = bench::measure();
     let json = serde_json::to_string_pretty(&table)? + "\n";
-    let program_bytes = fs::metadata(PROGRAM).context("the program has no size")?.len();
+    let program_bytes = fs::metadata(PROGRAM).context("cannot read the size of the compiled program")?.len();
     let markdown = table.markdown() + &bench::sizes(program_bytes);
     if arguments.write {
-        fs::create_dir_all(docs("")).context("docs/ can't be made")?;
-        fs::write(docs("bench.json"), &json).context("docs/bench.json can't be written")?;
-        fs::write(docs("bench.md"), &markdown).context("docs/bench.md can't be written")?;
+        fs::create_dir_all(docs("")).context("cannot create docs/")?;
+        fs::write(docs("bench.json"), &json).context("cannot write docs/bench.json")?;
+        fs::write(docs("bench.md"), &markdown).context("cannot write docs/bench.md")?;
     }
     if arguments.json {
         print!("{json}");
@@ -54,10 +54,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     if arguments.check { check(&table) } else { Ok(()) }
 }
 
-/// Compares with what is committed.
+/// Compares with the committed figures.
 fn check(table: &Table) -> Result<()> {
     let read = |name| {
-        let hint = || format!("docs/{name} can't be read: run `cargo xtask bench --write` and commit it");
+        let hint = || format!("cannot read docs/{name}: run `cargo xtask bench --write` and commit it");
         fs::read_to_string(docs(name)).with_context(hint)
     };
     let committed: Table = serde_json::from_str(&read("bench.json")?)
@@ -65,13 +65,13 @@ fn check(table: &Table) -> Result<()> {
     let complaints = table.complaints(&committed);
     if !complaints.is_empty() {
         bail!(
-            "{}\nIf that is meant to be so, run `cargo xtask bench --write` and commit docs/",
+            "{}\nIf this is intended, run `cargo xtask bench --write` and commit docs/",
             complaints.join("\n")
         );
     }
     ensure!(
         read("bench.md")?.starts_with(&committed.markdown()),
-        "docs/bench.md is not made from docs/bench.json: run `cargo xtask bench --write` and commit both"
+        "docs/bench.md does not match docs/bench.json: run `cargo xtask bench --write` and commit both"
     );
     eprintln!("no figure is more than 3 percent above the committed one");
     Ok(())

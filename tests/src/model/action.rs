@@ -1,3 +1,5 @@
+//! Every instruction, with the wallets and accounts it names.
+
 use leasehold::{
     instructions::{Machine, Offer, OpenLeaseArgs},
     math::matching::CutOff,
@@ -13,11 +15,10 @@ pub struct LeaseId {
     pub serial: u32,
 }
 
-/// An instruction, with everybody and everything it names. `by` signs; `to` is whose associated token account
-/// is paid.
+/// An instruction. `by` signs; the associated token account of `to` is paid.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Of a market that exists already.
+    /// Always of a number that exists already.
     CreateMarket {
         by: Who,
     },

@@ -1,9 +1,11 @@
+//! Boards, machines, and the instructions that list, reprice, retire and forfeit them.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold::{
     constants::DISPUTE_ROUNDS,
     error::LeaseholdError::*,
-    instructions::{Machine as Sheet, Offer},
+    instructions::{Machine as Spec, Offer},
     state::Traits,
 };
 
@@ -14,11 +16,11 @@ use super::{Lease, Model, Outcome, Refusal, Rules, Seat, Voting, Who, naive, req
 pub struct Board {
     pub creator: Who,
     pub slots: Vec<Slot>,
-    /// How many slots there were after each round in which their number changed, and that round.
+    /// Each round in which the number of slots changed, and the number after it.
     pub sizes: Vec<(u32, usize)>,
     /// Generation of a slot that is added.
     pub fresh_generation: u16,
-    /// Every slot and generation that a machine ever had: none is had twice.
+    /// Every pair of slot and generation that a machine ever had; no pair comes twice.
     pub generations: BTreeSet<(u16, u16)>,
     pub next_serial: u32,
     pub leases: BTreeMap<u32, Lease>,
@@ -36,7 +38,7 @@ pub struct Board {
 
 #[derive(Clone, Debug)]
 pub struct Slot {
-    /// Supplier of the machine, or who left the slot and is owed its rent.
+    /// Supplier of the machine; of a vacant slot, the former supplier, who is owed its rent.
     pub owner: Who,
     pub generation: u16,
     pub machine: Option<Machine>,
@@ -50,31 +52,31 @@ pub struct Machine {
     pub committed_until: u32,
     pub bond: u64,
     pub accrued: u64,
-    /// First round that has verdicts for it; none while it gets none.
+    /// First round that has a verdict for it; `None` while it gets no verdicts.
     pub attested_from: Option<u32>,
-    /// Verdicts it got: whether it was up.
+    /// Its verdicts: true is up.
     pub verdicts: BTreeMap<u32, bool>,
-    /// Was slashed and not made whole, or retired from a lease that runs.
+    /// Slashed and not bonded in full again, or forfeited in a running lease.
     pub suspended: bool,
-    /// Its part in the lease that runs.
+    /// Its stint in the running lease.
     pub stint: Option<Stint>,
-    /// Its part in the last one that it left.
+    /// Its stint in the last lease that it left.
     pub last: Option<Stint>,
 }
 
-/// A machine's part in a lease.
+/// A machine's time in a lease.
 #[derive(Clone, Copy, Debug)]
 pub struct Stint {
     pub serial: u32,
     pub from: u32,
     pub until: u32,
-    /// Rounds up that were paid.
+    /// Rounds up that are paid for.
     pub settled: u32,
     pub abandoned: bool,
 }
 
 impl Machine {
-    /// Rounds up and down from round `from` until before `until`.
+    /// Rounds up and down from round `from` to before `until`.
     pub fn count(&self, from: u32, until: u32) -> (u32, u32) {
         let rounds = self.verdicts.iter().filter(|(round, _)| (from..until).contains(round));
         rounds.fold((0, 0), |(up, down), (_, is_up)| if *is_up { (up + 1, down) } else { (up, down + 1) })
@@ -84,7 +86,7 @@ impl Machine {
         self.stint.is_none() && !self.suspended
     }
 
-    /// Broke its promise for good.
+    /// Forfeited or abandoned.
     pub fn is_forfeited(&self) -> bool {
         self.stint.is_some_and(|stint| self.suspended || stint.abandoned)
     }
@@ -102,7 +104,7 @@ impl Board {
             .filter(move |(_, _, stint)| stint.serial == serial)
     }
 
-    /// Slots there were when a round began.
+    /// Number of slots when a round began.
     pub fn size_at(&self, round: u32) -> usize {
         self.sizes.iter().rev().find(|(changed, _)| *changed < round).map_or(0, |(_, size)| *size)
     }
@@ -135,7 +137,7 @@ impl Board {
         self.leases.values().map(|lease| lease.compensation_due).sum()
     }
 
-    /// What the payment vault must hold.
+    /// Balance that the payment vault must have.
     pub fn payment_vault(&self) -> u64 {
         let claims = self.accrued() + self.keeper_fees() + self.refunds();
         self.escrow() + claims + self.fees + self.keeper_pool
@@ -145,7 +147,7 @@ impl Board {
         self.slots.get_mut(usize::from(index)).ok_or_else(|| vec![Refusal::Rule(NoSuchSlot)])
     }
 
-    /// Cuts off the last slot, if it is vacant and its rent is owed to that supplier.
+    /// Cuts off the last slot, if it is vacant and its rent is owed to `owner`.
     fn cut(&mut self, owner: Who, round: u32) -> bool {
         let is_owed = |slot: &Slot| slot.machine.is_none() && slot.owner == owner;
         if !self.slots.last().is_some_and(is_owed) {
@@ -189,7 +191,7 @@ impl Model {
         by: Who,
         board: u32,
         until: u32,
-        machines: &[Sheet],
+        machines: &[Spec],
         former: &[Who],
     ) -> Outcome {
         self.supplier_mut(by)?;
@@ -199,7 +201,7 @@ impl Model {
         rules.require(!machines.is_empty(), NoMachines);
         self.require_commitment(until, &mut rules);
         rules.hold()?;
-        // A slot that is only just added is none to use again.
+        // A slot that this instruction adds cannot be reused by it.
         let slots = self.boards[&board].slots.len();
         let mut former = former.iter();
         for machine in machines {
@@ -214,24 +216,24 @@ impl Model {
         by: Who,
         index: u32,
         committed_until: u32,
-        sheet: &Sheet,
+        spec: &Spec,
         is_known: bool,
         former: &mut std::slice::Iter<Who>,
     ) -> Outcome {
         let mut rules = Rules::default();
-        rules.require(sheet.traits.gpus > 0, NoGpus);
-        rules.require(sheet.traits.flags & !Traits::METERED == 0, ReservedBits);
-        rules.require(sheet.price > 0, PriceIsZero);
-        let no_endpoint = sheet.endpoint.ip == [0; 16] || sheet.endpoint.port == [0; 2];
+        rules.require(spec.traits.gpus > 0, NoGpus);
+        rules.require(spec.traits.flags & !Traits::METERED == 0, ReservedBits);
+        rules.require(spec.price > 0, PriceIsZero);
+        let no_endpoint = spec.endpoint.ip == [0; 16] || spec.endpoint.port == [0; 2];
         rules.require(!no_endpoint, EndpointEmpty);
-        let class = self.market.params.classes.get(usize::from(sheet.traits.class)).copied();
+        let class = self.market.params.classes.get(usize::from(spec.traits.class)).copied();
         rules.require(class.is_some(), UnknownClass);
         let unit = self.market.params.bond_unit;
-        let bond = class.map_or(0, |class| naive::bond(unit, class.weight_bps, sheet.traits.gpus));
+        let bond = class.map_or(0, |class| naive::bond(unit, class.weight_bps, spec.traits.gpus));
         rules.require(self.suppliers[&by].free >= bond, InsufficientStake);
         rules.require(is_known, NoSuchSlot);
         let slots = &self.boards[&index].slots;
-        let vacant = sheet.slot.filter(|_| is_known).and_then(|slot| slots.get(usize::from(slot)).cloned());
+        let vacant = spec.slot.filter(|_| is_known).and_then(|slot| slots.get(usize::from(slot)).cloned());
         let taken = vacant.as_ref().is_some_and(|slot| slot.machine.is_some());
         rules.require(!taken, SlotTaken);
         let owed = vacant.as_ref().map(|slot| slot.owner).filter(|owner| *owner != by && !taken);
@@ -247,9 +249,9 @@ impl Model {
             owner: by,
             generation: vacant.as_ref().map_or(board.fresh_generation, |slot| slot.generation),
             machine: Some(Machine {
-                node_key: sheet.node_key,
-                traits: sheet.traits,
-                price: sheet.price,
+                node_key: spec.node_key,
+                traits: spec.traits,
+                price: spec.price,
                 committed_until,
                 bond,
                 accrued: 0,
@@ -261,16 +263,16 @@ impl Model {
                 last: None,
             }),
         };
-        let place = sheet.slot.unwrap_or_else(|| u16::try_from(board.slots.len()).expect("small"));
+        let place = spec.slot.unwrap_or_else(|| u16::try_from(board.slots.len()).expect("small"));
         assert!(board.generations.insert((place, slot.generation)), "invariant 11: {place} {slot:?}");
-        match sheet.slot {
+        match spec.slot {
             None => {
                 board.slots.push(slot);
                 board.note_size(round);
             }
             Some(place) => board.slots[usize::from(place)] = slot,
         }
-        let pays = sheet.slot.is_none() || owed.is_some();
+        let pays = spec.slot.is_none() || owed.is_some();
         if let Some(owner) = owed {
             self.give_rent(owner);
         }
@@ -281,7 +283,7 @@ impl Model {
         Ok(())
     }
 
-    /// From the next round on, a year at most, or the longest lease and a round.
+    /// Rounds, from the next one on: a year, or one round more than the longest lease, whichever is longer.
     pub fn longest_commitment(&self) -> u32 {
         let year = 366 * 86_400 / self.market.rules.round_secs;
         year.max(self.market.params.max_rounds.saturating_add(1))
@@ -343,9 +345,9 @@ impl Model {
         let round_secs = i64::from(self.market.rules.round_secs);
         let slot = self.board_mut(board)?.slot_mut(index)?;
         let Some(machine) = &slot.machine else { return Err(vec![Refusal::Rule(SlotVacant)]) };
-        // The commitment is over when the first round that it does not cover begins.
+        // `committed_until` is exclusive.
         let committed = i64::from(machine.committed_until) * round_secs;
-        // Receipts of its last lease can still cost it its bond.
+        // Receipts of its last lease can still be disputed.
         let last = machine.stint.or(machine.last);
         let disputed = last.is_some_and(|last| machine.bond > 0 && round < last.until + DISPUTE_ROUNDS);
         let mut rules = Rules::default();

@@ -1,3 +1,5 @@
+//! The same instructions sent to the real program.
+
 use std::{cell::RefCell, collections::HashMap};
 
 use anchor_lang::Space;
@@ -16,24 +18,24 @@ use solana_transaction_error::TransactionError;
 use super::{AUTHORITY, Action, LeaseId, Rents, Who, everybody};
 use crate::World;
 
-/// Seconds between announcing parameters and applying them.
+/// Seconds from proposing parameters to applying them.
 pub const TIMELOCK_SECS: u32 = 3_600;
-/// Bytes of a vault: no mint that a market takes asks for more.
+/// Bytes of a vault: no allowed mint needs more.
 const TOKEN_ACCOUNT: usize = 165;
 
 /// The real program, with a wallet for everybody.
 pub struct Chain {
     pub world: World,
     accounts: Vec<Accounts>,
-    /// Pays for all transactions, so that what else wallets lose or gain is rent.
+    /// Pays for all transactions, so that lamports which other wallets gain or lose are rent.
     payer: Pubkey,
     stake_vault: Pubkey,
-    // Addresses that were searched for once; searching takes longer than most instructions.
+    // Cached addresses: finding one takes longer than most instructions.
     boards: RefCell<HashMap<u32, (BoardRef, Pubkey)>>,
     leases: RefCell<HashMap<(u32, u32), Pubkey>>,
 }
 
-/// Somebody's addresses.
+/// Addresses of a wallet.
 #[derive(Clone, Copy)]
 pub struct Accounts {
     pub key: Pubkey,
@@ -48,14 +50,14 @@ pub struct Accounts {
 }
 
 impl Chain {
-    /// A new market of [`AUTHORITY`]'s, without a board.
+    /// A new market of [`AUTHORITY`], without boards.
     pub fn new(rules: RoundRules, params: Params, pays_in_2022: bool) -> Self {
         let mut world = World::without_market();
         if pays_in_2022 {
             let mint = world.create_mint_with_metadata();
             world.pay_in_2022(mint);
         }
-        // Signatures are the runtime's business, and every other test's.
+        // The runtime checks signatures; other tests cover them.
         let svm = std::mem::take(&mut world.svm);
         world.svm = svm.with_sigverify(false).with_blockhash_check(false).with_transaction_history(0);
         let market = world.market;
@@ -86,7 +88,7 @@ impl Chain {
         chain
     }
 
-    /// The same state once more.
+    /// A copy that goes its own way from here on.
     pub fn fork(&self) -> Self {
         Chain {
             world: self.world.clone(),
@@ -152,7 +154,7 @@ impl Chain {
         *self.leases.borrow_mut().entry((id.board, id.serial)).or_insert_with(|| board.lease(id.serial))
     }
 
-    /// Lets the program do it; an error's code where it refuses.
+    /// Executes an action on the program. Returns the error code if it is refused.
     pub fn send(&mut self, action: &Action) -> Result<(), u32> {
         let instruction = self.instruction(action);
         self.process(instruction)

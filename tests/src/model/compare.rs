@@ -1,4 +1,4 @@
-//! Every balance, ledger, counter and field of the model beside the accounts of the program.
+//! Compares every balance, ledger, counter and field of the model with the accounts of the program.
 
 use leasehold::{
     constants::PLANES,
@@ -13,7 +13,7 @@ use super::{Board, Chain, Lease, LeaseId, Model, Seat, Slot, Stake, everybody};
 /// Score of every machine, until scores are built.
 pub const SCORE: u16 = 5_000;
 
-/// Nothing, or the first difference.
+/// The first difference, as an error.
 pub type Compared = Result<(), String>;
 
 macro_rules! same {
@@ -55,7 +55,7 @@ pub fn compare(model: &Model, chain: &Chain) -> Compared {
 fn market(model: &Model, chain: &Chain) -> Compared {
     let supply = chain.world.data(&chain.market().stake_mint)[36..44].try_into().map(u64::from_le_bytes);
     let wallets: u64 = model.wallets.values().map(|wallet| wallet.stake).sum();
-    // One wallet more pays for transactions and takes no part.
+    // The wallet that pays for transactions has stake too.
     same!(supply.ok(), Some(wallets + model.stake_vault() + crate::STAKES), "the supply of stake");
     same!(chain.world.tokens(&chain.stake_vault()), model.stake_vault(), "the stake vault");
     let expected = &model.market;
@@ -171,7 +171,7 @@ fn seat(chain: &Chain, found: &leasehold::state::Seat, expected: Option<&Seat>) 
     Ok(())
 }
 
-/// Invariant 5: what the bit planes count, machine by machine.
+/// Invariant 5: the counts of the bit planes, machine by machine.
 fn tally(view: &BoardView, expected: &Board) -> Compared {
     let tally = &view.header.tally;
     let Some(voting) = &expected.voting else {
@@ -238,7 +238,7 @@ fn history(view: &BoardView, expected: &Board, found: &SlotAccount, slot: &Slot)
         let place = (round % 64) as usize;
         let voters: u16 =
             expected.voters.get(&round).map_or(0, |seats| seats.iter().map(|seat| 1u16 << seat).sum());
-        // Places of rounds before the board's first are empty.
+        // Rounds before the board's first have no voters.
         same!(view.header.votes[place], voters, "votes of round {round}");
         let (up, down) = (found.history_up >> place & 1 == 1, found.history_down >> place & 1 == 1);
         let verdict = match (voters, up, down) {
@@ -258,7 +258,7 @@ fn lease(chain: &Chain, found: &LeaseAccount, serial: u32, expected: &Lease) -> 
     same!(found.criteria, expected.criteria, "criteria");
     same!(found.group, expected.group, "group");
     same!(found.machines, expected.machines, "machines");
-    // Small boards are settled in one go.
+    // Small boards are settled in one transaction.
     let settled = if expected.state == LeaseState::Settled { expected.machines } else { 0 };
     same!(found.settled, settled, "machines settled");
     same!((found.from, found.until), (expected.from, expected.until), "rounds");

@@ -1,3 +1,5 @@
+//! Leases: opening, changing, settling, claiming, closing.
+
 use leasehold::{
     constants::DISPUTE_ROUNDS,
     error::LeaseholdError::*,
@@ -10,7 +12,7 @@ use super::{
     Board, LeaseId, Machine, Model, Outcome, Refusal, Rules, Stint, Who, market::claim, naive, require,
 };
 
-/// A lease, with what it keeps of the market's parameters.
+/// A lease, with its copy of the market's parameters.
 #[derive(Clone, Debug)]
 pub struct Lease {
     pub state: LeaseState,
@@ -39,7 +41,7 @@ pub struct Lease {
     pub compensation_due: u64,
 }
 
-/// What a machine gets, or a lease's machines get together.
+/// Payment, fee and slash of a machine, or of a whole lease.
 #[derive(Clone, Copy, Default)]
 struct Pay {
     net: u64,
@@ -56,24 +58,24 @@ impl Lease {
         u128::from(self.round_secs) * u128::from(rounds)
     }
 
-    /// Rounds that a machine promised to serve: all that were agreed on since it came.
+    /// Rounds that a machine promised to serve: all that were agreed on, from its first on.
     fn promised(&self, stint: &Stint) -> u32 {
         self.from + self.rounds - stint.from
     }
 
-    /// What a machine is owed in all for its rounds until now, in mid-term.
+    /// What a machine is owed in all in mid-term.
     fn owed_so_far(&self, machine: &Machine, stint: &Stint) -> u128 {
         let (up, _) = machine.count(stint.from, stint.until);
         naive::cost_floor(machine.price, self.secs(up))
     }
 
-    /// What a machine is owed in all when its part ends before round `until`.
+    /// What a machine is owed in all when its stint ends before round `until`.
     fn owed_finally(&self, machine: &Machine, stint: &Stint, until: u32) -> u128 {
         let (up, down) = machine.count(stint.from, until);
         let (known, rounds) = (up + down, until - stint.from);
         let forfeited = machine.is_forfeited();
         let mut owed = if !forfeited && known > 0 && 2 * known >= rounds {
-            // Unknown rounds count at its own ratio.
+            // Unknown rounds count at the machine's own ratio.
             u128::from(machine.price) * self.secs(rounds) * u128::from(up) / (3_600 * u128::from(known))
         } else {
             naive::cost_floor(machine.price, self.secs(up))
@@ -93,7 +95,7 @@ impl Lease {
         naive::slash(machine.bond, down, self.promised(stint), self.sla_bps, self.slash_multiplier_bps)
     }
 
-    /// What is paid now, where `owed` is owed in all and some was paid before.
+    /// What is paid now, if `owed` is owed in all.
     fn pay(&self, machine: &Machine, stint: &Stint, owed: u128, slash: u64) -> Pay {
         let before = naive::narrow(naive::cost_floor(machine.price, self.secs(stint.settled)));
         let owed = naive::narrow(owed);
@@ -107,7 +109,7 @@ impl Machine {
         self.stint = Some(Stint { serial, from, until, settled: 0, abandoned: false });
     }
 
-    /// Leaves its lease, slashed or not.
+    /// Ends its stint, with payment and slash.
     fn leave(&mut self, pay: Pay, until: u32) {
         self.accrued += pay.net;
         self.bond -= pay.slash;
@@ -122,7 +124,7 @@ impl Board {
         self.slots[usize::from(index)].machine.as_mut().expect("a machine")
     }
 
-    /// Books what leaves a lease's escrow and its machines' bonds. Returns the caller's part of the stake.
+    /// Books what leaves a lease's escrow and its machines' bonds. Returns the caller's part of the slash.
     fn book(&mut self, serial: u32, pay: Pay, caller_is_keeper: bool) -> u64 {
         let lease = self.leases.get_mut(&serial).expect("exists");
         let keepers_before = naive::part(lease.fees, lease.keeper_share_bps);
@@ -261,7 +263,7 @@ impl Model {
     pub(super) fn cancel_lease(&mut self, by: Who, id: LeaseId) -> Outcome {
         let round = self.round();
         let lease = self.lease_mut(id)?;
-        // The first round is owed even where it has not begun.
+        // The first round is owed even if it has not begun.
         let next = round.max(lease.from) + 1;
         let mut rules = Rules::default();
         rules.require(by == lease.owner, WrongAuthority);
@@ -299,7 +301,7 @@ impl Model {
         let stint = old.and_then(|old| old.stint).filter(|stint| stint.serial == id.serial);
         rules.require(old.is_none() || stint.is_some(), NotInLease);
         if let (Some(old), Some(stint)) = (old, stint) {
-            // Down is who was found down in the last closed round, within the lease.
+            // A machine is down if the last closed round, within the lease, says so.
             let last = board.next_round - 1;
             let is_down =
                 (stint.from..stint.until).contains(&last) && old.verdicts.get(&last) == Some(&false);
@@ -308,7 +310,7 @@ impl Model {
         rules.hold()?;
 
         let (old, stint, new) = (old.expect("held"), stint.expect("held"), chosen.expect("held")[0]);
-        // It leaves with the rounds closed so far.
+        // It is settled for the rounds closed so far.
         let until = board.next_round.clamp(stint.from, stint.until);
         let owed = lease.owed_finally(old, &stint, until);
         let pay = lease.pay(old, &stint, owed, lease.slash(old, &stint, until));

@@ -1,3 +1,5 @@
+//! The market: parameters, authority, pause, fees.
+
 use leasehold::{
     error::LeaseholdError::*,
     state::{Params, RoundRules},
@@ -5,7 +7,7 @@ use leasehold::{
 
 use super::{Model, Outcome, Refusal, Rules, Who, require};
 
-/// A market's parameters and powers. What it owns lies in its boards.
+/// A market. What it earns is on its boards.
 #[derive(Clone, Debug)]
 pub struct Market {
     pub rules: RoundRules,
@@ -19,7 +21,7 @@ pub struct Market {
     pub is_closed: bool,
 }
 
-/// Which rules parameters break.
+/// Collects the rules that parameters break.
 fn lawful(params: &Params, rules: &mut Rules) {
     rules.require(params.unbonding_secs <= 90 * 86_400, UnbondingTooLong);
     rules.require(params.min_rounds >= 1 && params.min_rounds <= params.max_rounds, LeaseRoundsOutOfRange);
@@ -124,7 +126,7 @@ impl Model {
     }
 }
 
-/// Rules of every claim: it pays who is owed, and whoever else signs can only have that one's own account paid.
+/// Rules of every claim: the owner may have any account paid, others only the owner's.
 pub(super) fn claim(by: Who, owner: Who, to: Who, amount: u64) -> Outcome {
     let mut rules = Rules::default();
     rules.require(by == owner || to == owner, WrongDestination);

@@ -1,9 +1,12 @@
-//! The whole program once more, in plain Rust: what the design and the doc comments say, without bit planes,
-//! histograms, counters or cut-offs. A board is a list, a machine knows each verdict it ever got, every sum is
-//! made anew in 128 bits.
+//! The whole program once more, in plain Rust: the rules of the design, without bit planes, histograms, counters or
+//! cut-offs. A board is a list, a machine stores every verdict it got, and every sum is computed from scratch in 128
+//! bits.
 //!
-//! [`Model::apply`] says what an instruction must do, [`Chain::send`] lets the real program do it, and
-//! [`compare`] finds where the two differ.
+//! [`Model::apply`] is what an instruction must do, [`Chain::send`] has the real program do it, and [`compare`] finds
+//! the first difference. `tests/model/` plays random sequences on both.
+//!
+//! A new instruction gets a variant of [`Action`], an arm in `Model::run` and in `Chain::instruction`, and its fields
+//! in [`compare`]. The model calls nothing of the program's arithmetic: that would hide its mistakes.
 
 mod action;
 mod board;
@@ -28,11 +31,11 @@ pub use outcome::*;
 pub use round::*;
 pub use stake::*;
 
-/// Somebody with a wallet, by number.
+/// A wallet, by number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Who(pub u8);
 
-/// Wallets by what they mostly do; nothing keeps them from doing anything else.
+/// Wallets by what they usually do; any of them may do anything.
 pub const SUPPLIERS: [Who; 3] = [Who(0), Who(1), Who(2)];
 pub const BUYERS: [Who; 2] = [Who(3), Who(4)];
 pub const KEEPERS: [Who; 4] = [Who(5), Who(6), Who(7), Who(8)];
@@ -56,16 +59,16 @@ impl std::fmt::Debug for Who {
     }
 }
 
-/// What somebody has outside the market.
+/// Tokens and lamports outside the market.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wallet {
     pub payments: u64,
     pub stake: u64,
-    /// Lamports more or less than in the beginning: rent. Fees are paid by nobody in the model.
+    /// Lamports gained or lost since the beginning: rent. The model has no transaction fees.
     pub lamports: i64,
 }
 
-/// Lamports that accounts must hold.
+/// Rent of each kind of account, in lamports.
 #[derive(Clone, Copy, Debug)]
 pub struct Rents {
     pub market: i64,
@@ -73,7 +76,7 @@ pub struct Rents {
     pub supplier: i64,
     pub keeper: i64,
     pub lease: i64,
-    /// A board without slots, and each slot more.
+    /// A board without slots, and each further slot.
     pub board: i64,
     pub slot: i64,
     pub payment_vault: i64,
@@ -89,13 +92,13 @@ pub struct Model {
     pub supplier_lamports: BTreeMap<Who, i64>,
     pub boards: BTreeMap<u32, Board>,
     pub wallets: BTreeMap<Who, Wallet>,
-    /// Stake that exists no more.
+    /// Stake that was burned.
     pub burned: u64,
     pub rents: Rents,
 }
 
 impl Model {
-    /// What an instruction does. Where it breaks rules: nothing, and which.
+    /// Executes an instruction; if it breaks rules, changes nothing and returns them.
     pub fn apply(&mut self, action: &Action) -> Outcome {
         let mut after = self.clone();
         after.run(action)?;
@@ -162,7 +165,7 @@ impl Model {
         }
     }
 
-    /// The round that runs.
+    /// The running round.
     pub fn round(&self) -> u32 {
         u32::try_from(self.now / i64::from(self.market.rules.round_secs)).expect("a round")
     }

@@ -1,22 +1,24 @@
+//! Success, or the rules that an instruction breaks.
+
 use leasehold::error::LeaseholdError;
 
-/// Nothing, or every rule that is broken: the program names one of them.
+/// Success, or every rule that is broken; the program reports one of them.
 pub type Outcome = Result<(), Vec<Refusal>>;
 
-/// Why an instruction is refused.
+/// A reason to refuse an instruction.
 #[derive(Clone, Copy, Debug)]
 pub enum Refusal {
     Rule(LeaseholdError),
-    /// An account that must be there is not.
+    /// A required account does not exist.
     Missing,
-    /// An account that is to be created is there.
+    /// The account to create exists.
     Exists,
     /// A wallet has too few tokens.
     Tokens,
 }
 
 impl Refusal {
-    /// Whether the machine says it with this code.
+    /// True if the program reports this refusal with `code`.
     pub fn has_code(self, code: u32) -> bool {
         match self {
             Refusal::Rule(error) => u32::from(error) == code,
@@ -30,7 +32,7 @@ impl Refusal {
     }
 }
 
-/// Rules that an instruction was found to break.
+/// Collects the rules that an instruction breaks.
 #[derive(Default)]
 pub struct Rules(Vec<Refusal>);
 
@@ -50,7 +52,7 @@ impl Rules {
     }
 }
 
-/// One rule alone, where no other can be judged before it holds.
+/// A single rule, for when the others can't be judged before it holds.
 pub fn require(holds: bool, error: LeaseholdError) -> Outcome {
     if holds { Ok(()) } else { Err(vec![Refusal::Rule(error)]) }
 }

@@ -1,8 +1,10 @@
+//! Which machines a lease gets, and what it costs.
+
 use leasehold::math::matching::{Criteria, Place, Policy};
 
 use super::{Board, LeaseId, Machine, Model, naive};
 
-/// Whether a machine is what a lease asks for.
+/// True if a machine meets the criteria and is committed until `until`.
 fn fits(machine: &Machine, criteria: &Criteria, until: u32) -> bool {
     let traits = &machine.traits;
     let place = match criteria.place {
@@ -21,8 +23,8 @@ fn fits(machine: &Machine, criteria: &Criteria, until: u32) -> bool {
 }
 
 impl Board {
-    /// The machines that a lease gets: sorted, cut off. Scores are all alike as yet, so that both policies come
-    /// down to the price.
+    /// The machines that a lease gets, in order. `None` if too few fit. All scores are still equal, so both policies
+    /// sort by price.
     pub fn choose(&self, criteria: &Criteria, until: u32, count: usize) -> Option<Vec<u16>> {
         let mut fitting: Vec<(u64, u16)> = self
             .machines()
@@ -38,7 +40,7 @@ impl Board {
 }
 
 impl Model {
-    /// The machines that a lease opened now would get, and its deposit.
+    /// The machines and the deposit of a lease opened now. `None` if too few machines fit.
     pub fn quote(
         &self,
         board: u32,
@@ -54,7 +56,7 @@ impl Model {
         Some((slots, deposit))
     }
 
-    /// What more rounds cost, as long as every machine is committed to them.
+    /// Price of `rounds` more rounds, if every machine is committed to them.
     pub fn extension(&self, id: LeaseId, rounds: u32) -> u128 {
         let Ok(lease) = self.lease(id) else { return 0 };
         let machines = self.boards[&id.board].leased(id.serial);

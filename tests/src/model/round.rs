@@ -1,30 +1,32 @@
+//! Seats, votes and the closing of rounds.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold::error::LeaseholdError::*;
 
 use super::{Board, Model, Outcome, Refusal, Rules, Who, market::claim, require};
 
-/// A keeper's place on a board.
+/// A seat that a keeper holds.
 #[derive(Clone, Debug)]
 pub struct Seat {
     pub keeper: Who,
     pub bond: u64,
     pub earned: u64,
-    /// Round last voted on, else that in which the seat was taken.
+    /// Last round voted on, at first the round in which the seat was taken.
     pub last_round: u32,
     pub submissions: u32,
 }
 
-/// The round that is voted on.
+/// The round that is being voted on.
 #[derive(Clone, Debug)]
 pub struct Voting {
     pub round: u32,
-    /// What each seat said of each machine.
+    /// Votes by seat: true is up.
     pub votes: BTreeMap<u8, Vec<bool>>,
 }
 
 impl Voting {
-    /// Votes for a machine's being up.
+    /// Number of votes that a machine was up.
     pub fn ones(&self, machine: usize) -> usize {
         self.votes.values().filter(|vote| vote.get(machine).copied().unwrap_or_default()).count()
     }
@@ -46,7 +48,7 @@ impl Board {
 }
 
 impl Model {
-    /// Last second at which votes on a round are taken.
+    /// Last second in which votes on a round are accepted.
     fn submit_end(&self, round: u32) -> i64 {
         self.round_end(round) + i64::from(self.market.rules.submit_secs)
     }
@@ -87,7 +89,8 @@ impl Model {
         Ok(())
     }
 
-    /// Last second at which a seat can't be taken away: a day, or two rounds, after the last that it voted on.
+    /// Last second in which a seat can't be vacated by others: a day or two rounds after its last vote, whichever is
+    /// longer.
     pub fn idle_from(&self, seat: &Seat) -> i64 {
         self.round_end(seat.last_round) + (2 * i64::from(self.market.rules.round_secs)).max(86_400)
     }
@@ -124,7 +127,7 @@ impl Model {
         Ok(())
     }
 
-    /// Rounds of which nobody can say anything any more: the first that is not one of them.
+    /// The first round on which somebody may still vote.
     fn first_votable(&self) -> u32 {
         let mut round = self.round();
         while self.now <= self.submit_end(round) {
@@ -180,7 +183,7 @@ impl Model {
 }
 
 impl Board {
-    /// Gives each machine its verdict.
+    /// Adds the verdict of each machine.
     fn judge(&mut self, voting: &Voting, threshold: usize, abandon_rounds: u32) {
         let (round, submitted) = (voting.round, voting.votes.len());
         for (index, slot) in self.slots.iter_mut().enumerate() {
@@ -200,7 +203,8 @@ impl Board {
 }
 
 impl super::Machine {
-    /// Down in so many rounds in a row, this one the last, all of them within its lease.
+    /// Marks a machine that was down in `abandon_rounds` rounds in a row, all within its lease, of which `round` is
+    /// the last.
     fn note_abandonment(&mut self, round: u32, abandon_rounds: u32) {
         let Some(stint) = &mut self.stint else { return };
         let first = (round + 1).checked_sub(abandon_rounds);

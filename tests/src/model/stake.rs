@@ -1,8 +1,10 @@
+//! Accounts and stake of suppliers and keepers, rent of slots.
+
 use leasehold::error::LeaseholdError::*;
 
 use super::{Model, Outcome, Refusal, Rules, Who, market::claim};
 
-/// Stake of a supplier or keeper that is bonded to nothing.
+/// Stake of a supplier or keeper outside slots and seats.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stake {
     pub free: u64,
@@ -56,7 +58,7 @@ impl Model {
         self.supplier_lamports.get(&who).copied().unwrap_or_default()
     }
 
-    /// Rent of a slot goes to where its former supplier's account is, or will be again.
+    /// Pays the rent of a slot to the address of its former supplier's account, whether or not it exists.
     pub(super) fn give_rent(&mut self, supplier: Who) {
         *self.supplier_lamports.entry(supplier).or_default() += self.rents.slot;
     }
@@ -65,7 +67,7 @@ impl Model {
         if self.suppliers.insert(by, Stake::default()).is_some() {
             return Err(vec![Refusal::Exists]);
         }
-        // Whatever lies there already counts towards its rent.
+        // Lamports at the address count towards the rent.
         let there = self.lamports_of_supplier(by);
         let rent = self.rents.supplier;
         self.wallet_mut(by).lamports -= (rent - there).max(0);

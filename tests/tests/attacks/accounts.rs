@@ -1,4 +1,4 @@
-//! Accounts that are not what an instruction expects, for every instruction of the program.
+//! Wrong accounts, for every instruction of the program.
 
 use anchor_lang::{Discriminator, error::ErrorCode};
 use leasehold::{error::LeaseholdError, state::Market};
@@ -9,7 +9,7 @@ use solana_instruction::{AccountMeta, Instruction};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-/// Two bends, one after the other.
+/// Two changes, one after the other.
 fn both(first: impl Fn(&mut Instruction), second: impl Fn(&mut Instruction)) -> impl Fn(&mut Instruction) {
     move |instruction| {
         first(instruction);
@@ -81,7 +81,7 @@ fn attack_forged_account_of_the_right_shape() {
             let copy = Pubkey::new_unique();
             let forgery = Account { owner: forger, ..account };
             catalogue.world.svm.set_account(copy, forgery).expect("any account can be made up");
-            // Whom rent is owed to is known by address alone.
+            // `trim_board` compares the address of the former supplier with the slot, and nothing else.
             if name == "trim_board" && meta.pubkey == catalogue.supplier.account {
                 catalogue.refuses(name, swap(meta.pubkey, copy), LeaseholdError::StrayAccount);
             } else {
@@ -143,10 +143,10 @@ fn attack_account_of_somebody_else() {
     }
     let signers = [&catalogue.mallory];
     catalogue.refuses_signed("open_lease", as_mallory("open_lease"), &signers, TOKEN_OWNER_MISMATCH);
-    // Rent goes to whoever paid it, even if somebody else closes.
+    // Rent goes to the buyer, who paid it, even if somebody else closes.
     let buyer = catalogue.buyer.pubkey();
     catalogue.refuses("close_lease", swap(buyer, mallory), LeaseholdError::WrongAuthority);
-    // Anybody may claim for somebody else, but not for himself.
+    // Anybody may claim for an owner, but not into another account.
     let authority = catalogue.world.authority.pubkey();
     for (name, owner) in [
         ("withdraw_fees", authority),
@@ -158,9 +158,9 @@ fn attack_account_of_somebody_else() {
     ] {
         let payments = swap(market.payment_account(&owner), market.payment_account(&mallory));
         let stakes = swap(market.stake_account(&owner), market.stake_account(&mallory));
-        let bend = both(as_mallory(name), both(payments, stakes));
+        let change = both(as_mallory(name), both(payments, stakes));
         let error = LeaseholdError::WrongDestination;
-        catalogue.refuses_signed(name, bend, &[&catalogue.mallory], error);
+        catalogue.refuses_signed(name, change, &[&catalogue.mallory], error);
     }
 }
 
@@ -280,7 +280,7 @@ fn attack_another_board_of_the_market() {
 #[test]
 fn attack_forged_program() {
     let mut catalogue = Catalogue::new();
-    // A program of Mallory's that says yes to everything.
+    // A program of Mallory that accepts everything.
     let (forged, yes) = (Pubkey::new_unique(), address::event_authority());
     let memo = catalogue.world.svm.get_account(&anchor_spl::token_2022::ID).expect("a program");
     catalogue.world.svm.set_account(forged, memo).expect("any program can be deployed");

@@ -1,4 +1,4 @@
-//! Money taken by somebody else, and tokens nobody asked for.
+//! Claims of strangers, and unasked tokens in vaults.
 
 use leasehold::{error::LeaseholdError, state::Supplier};
 use leasehold_client::instruction;
@@ -9,7 +9,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use spl_token_interface::instruction::transfer;
 
-/// Sends tokens to a vault that nobody asked for.
+/// Sends unasked tokens to a vault.
 fn dust(world: &mut World, from: Pubkey, vault: Pubkey, owner: &Keypair, amount: u64) {
     let send = transfer(&spl_token_interface::ID, &from, &vault, &owner.pubkey(), &[], amount);
     world.ok(&[send.expect("valid")], &[owner]);
@@ -60,7 +60,7 @@ fn attack_claim_of_a_stranger() {
             leasehold_client::address::token_account(wallet, mint, &spl_token_interface::ID)
         };
         world.fails(claim(token_account(&signer)), &[&stranger], LeaseholdError::WrongDestination);
-        // Not even an account of the owner's that is not the associated one.
+        // Another account of the owner than the associated one is refused too.
         let aside = world.token_account(mint, owner);
         world.fails(claim(aside), &[&stranger], LeaseholdError::WrongDestination);
         let before = world.tokens(&token_account(owner));

@@ -1,4 +1,4 @@
-//! Addresses taken, prepared or bent before an account is created there, and accounts closed and revived.
+//! Addresses that are taken, funded or derived otherwise before an account is created, and revived accounts.
 
 use anchor_lang::error::ErrorCode;
 use leasehold::{
@@ -14,7 +14,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use solana_system_interface::instruction::transfer;
 
-/// The address that the next bump below the canonical one gives.
+/// The canonical address, and the address of the next lower valid bump.
 fn second_best(seeds: &[&[u8]]) -> (Pubkey, Pubkey) {
     let (canonical, bump) = Pubkey::find_program_address(seeds, &leasehold::ID);
     let other = (0..bump).rev().find_map(|bump| {
@@ -48,7 +48,7 @@ fn attack_non_canonical_bump() {
     refuses("open_lease", &[LEASE_SEED, board.as_ref(), &serial.to_le_bytes()]);
     let without_log = created("create_log", 1);
     refuses("create_log", &[LOG_SEED, without_log.as_ref()]);
-    // The demand's address stands in the instruction's data as well: the id of the receipt.
+    // A demand's address depends on the receipt's id, which is in the instruction's data.
     let id = &catalogue.case("demand_receipt").instruction.data[8..40];
     refuses("demand_receipt", &[DEMAND_SEED, id]);
 }
@@ -91,13 +91,13 @@ fn attack_front_running_of_market_creation() {
     let create = |market: &MarketRef, authority| {
         instruction::create_market(market, authority, 86_400, rules(), params())
     };
-    // Mallory sees the number on its way, and takes it first.
+    // Mallory sees the transaction in flight, and takes the number first.
     world.ok(&[create(&market, mallory.pubkey())], &[&mallory]);
     let before = world.lamports(&market.address);
     world.fails(create(&market, authority.pubkey()), &[&authority], SYSTEM_ACCOUNT_IN_USE);
-    assert_eq!(world.market_account().authority, mallory.pubkey(), "as anybody can see");
+    assert_eq!(world.market_account().authority, mallory.pubkey(), "anybody can see whose market it is");
     assert_eq!(world.lamports(&market.address), before);
-    // Any other number is as good.
+    // Any other number will do.
     let next = MarketRef::new(2, market.payment_mint, market.stake_mint);
     world.ok(&[create(&next, authority.pubkey())], &[&authority]);
 }
@@ -124,7 +124,7 @@ fn attack_closing_and_reviving_in_one_transaction() {
     let account = market.supplier(&key);
     let register = instruction::register_supplier(&market, key);
     world.ok(core::slice::from_ref(&register), &[&mallory]);
-    // Lamports keep the account alive, but not what it was.
+    // Lamports keep the account alive, but without data or owner.
     let close = instruction::close_supplier(&market, key);
     world.ok(&[close.clone(), transfer(&key, &account, 5_000_000)], &[&mallory]);
     let revived = world.svm.get_account(&account).expect("it has lamports");
@@ -133,7 +133,7 @@ fn attack_closing_and_reviving_in_one_transaction() {
     world.fails(deposit.clone(), &[&mallory], ErrorCode::AccountOwnedByWrongProgram);
     world.fails(close.clone(), &[&mallory], ErrorCode::AccountOwnedByWrongProgram);
     assert_eq!(world.market_account().members, 0);
-    // Registering again, in one transaction with all of it, begins from nothing.
+    // Registering again in the same transaction starts from zero.
     world.ok(&[register.clone(), close, transfer(&key, &account, 5_000_000), register, deposit], &[&mallory]);
     let supplier: Supplier = world.account(&account);
     assert_eq!(supplier.stake, StakeLedger { free: STAKE, ..StakeLedger::default() });
@@ -157,7 +157,7 @@ fn attack_reviving_a_closed_lease() {
     for again in [close, settle, refund] {
         world.fails(again, &[&buyer], ErrorCode::AccountOwnedByWrongProgram);
     }
-    // Its number is never given again.
+    // A serial is never used twice.
     let serial = world.lease_args(anything(), 1, 1).serial;
     assert_eq!(serial, 2);
     world.assert_invariants();

@@ -1,4 +1,4 @@
-//! Leases: prices, promises and the money behind them.
+//! Leases: prices, commitments, cancellation, slashing.
 
 use leasehold::{
     error::LeaseholdError,
@@ -36,7 +36,7 @@ fn attack_price_raised_between_quote_and_lease() {
     let raise = reprice(&world, &supplier, 1, 350_001);
     world.ok(&[raise], &[&supplier.wallet]);
     world.fails(open.clone(), &[&buyer], LeaseholdError::CostsTooMuch);
-    // A price that a machine may have at most guards each of them.
+    // `max_price` limits the price of each machine.
     let criteria = Criteria { max_price: 350_000, ..anything() };
     let guarded = world.open_instruction(&buyer, OpenLeaseArgs { criteria, ..quoted });
     world.fails(guarded, &[&buyer], LeaseholdError::NotEnoughMachines);
@@ -66,10 +66,10 @@ fn attack_lease_of_a_machine_twice() {
 }
 
 #[test]
-fn attack_machine_retired_in_mid_lease_loses_its_whole_bond() {
+fn attack_machine_forfeited_in_mid_lease_loses_its_whole_bond() {
     let Scene { mut world, supplier, keepers, buyer } = Scene::leased(2, 2, 4);
     world.attest(&keepers, |_| true);
-    // One supplier's machine has done its work for a round; then it goes, and comes to no other lease.
+    // The machine serves one round and is forfeited; then it can neither retire nor be repriced.
     let leave = forfeit(&world, &supplier, 1);
     world.ok(&[leave], &[&supplier.wallet]);
     let away = retire(&world, &supplier, 1);
@@ -82,13 +82,13 @@ fn attack_machine_retired_in_mid_lease_loses_its_whole_bond() {
     assert_eq!(
         (world.slot(1).lease_up, world.slot(1).lease_down),
         (1, 0),
-        "no verdicts once it is forfeited"
+        "no verdicts after it is forfeited"
     );
     world.settle(&buyer, 1);
     let lease = world.lease(1);
     assert_eq!((lease.slashed, lease.compensation_due), (100 * STAKE, 60 * STAKE));
     assert_eq!(world.slot(1).bond, 0);
-    // Paid for the round it was up alone, as the other is for all four.
+    // It is paid for its one round up, the other machine for all four.
     assert_eq!(lease.paid + lease.fees, 58_333 + 233_333);
     world.assert_invariants();
     world.pay_supplier(&supplier);
@@ -99,7 +99,7 @@ fn attack_machine_retired_in_mid_lease_loses_its_whole_bond() {
 #[test]
 fn attack_lease_opened_before_a_retirement_arrives() {
     let Scene { mut world, supplier, keepers, buyer: mallory } = Scene::listed(3);
-    // Signed when nobody had leased the machine; mallory sees it on its way and is faster.
+    // Signed while the machine was idle; Mallory sees the transaction in flight and leases the machine first.
     let leave = retire(&world, &supplier, 0);
     let (slot, stake) = (world.slot(0), world.account::<Supplier>(&supplier.account).stake);
     world.open(&mallory, anything(), 1, 2);
@@ -108,7 +108,7 @@ fn attack_lease_opened_before_a_retirement_arrives() {
     world.fails(leave.clone(), &[&supplier.wallet], LeaseholdError::MachineLeased);
     assert!(world.slot(0).is(SlotState::Leased) && !world.slot(0).is_forfeited());
     assert_eq!(world.slot(0).bond, slot.bond);
-    // She pays for what she took; and the machine leaves with its whole bond, a day after.
+    // She pays for it; the machine leaves with its whole bond after the dispute window.
     let (board, key) = (world.board(), mallory.pubkey());
     world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[&mallory]);
     world.attest(&keepers, |_| true);
@@ -139,7 +139,7 @@ fn attack_machine_kept_off_the_market_by_leases_that_are_left_before_they_begin(
         world.attest(&keepers, |_| true);
         world.settle(&mallory, serial);
     }
-    // The first round of each, and 5 percent of the other: as if she had leased it.
+    // The first round of each lease, and 5 percent of the other round.
     let paid: u64 = (1..=rounds).map(|serial| world.lease(serial).paid + world.lease(serial).fees).sum();
     assert_eq!(paid, u64::from(rounds) * (58_333 + 350_000 * 30 / 3_600));
     world.assert_invariants();
@@ -158,7 +158,7 @@ fn attack_replacement_is_not_slashed_for_rounds_before_it_came() {
         instruction::replace_node(&board, buyer.pubkey(), board.lease(1), wallet, 0, u64::MAX, None);
     world.ok(&[replace], &[&buyer]);
     world.attest(&keepers, |_| true);
-    // It serves nine rounds of the hundred. Of nine none may be down, though five of a hundred may.
+    // It serves nine of the hundred rounds. Five of a hundred may be down, but none of nine.
     for round in 0..9 {
         world.attest(&keepers, |machine| machine != 1 || round != 4);
     }
@@ -187,7 +187,7 @@ fn attack_stake_asked_back_while_a_lease_is_open() {
 #[test]
 fn attack_self_slashing_loses() {
     let mut world = World::new();
-    // One wallet is supplier, buyer, owner and the keeper that settles.
+    // One wallet is supplier, buyer, owner and settling keeper.
     let supplier = world.supplier();
     let (wallet, keepers) = (supplier.wallet.insecure_clone(), world.keepers(3));
     let (key, market, board) = (wallet.pubkey(), world.market, world.board());
@@ -224,7 +224,7 @@ fn attack_slot_used_again_is_another_machine() {
     let slot = world.slot(0);
     assert!(slot.generation > generation);
     assert_eq!((slot.lease, slot.up, slot.down, slot.lease_up, slot.accrued), (0, 0, 0, 0, 0));
-    // The old lease reads nothing of it.
+    // The old lease reads nothing of the new machine.
     world.attest(&keepers, |_| true);
     world.attest(&keepers, |_| true);
     let board = world.board();
@@ -247,7 +247,7 @@ fn attack_replaced_machine_leaves_no_claim_on_the_lease() {
     let replace =
         |slot| instruction::replace_node(&board, buyer.pubkey(), lease, wallet, slot, u64::MAX, None);
     world.ok(&[replace(0)], &[&buyer]);
-    world.fails(replace(0), &[&buyer], LeaseholdError::NotEnoughMachines);
+    world.fails(replace(0), &[&buyer], LeaseholdError::NotInLease);
     for _ in 0..8 {
         world.attest(&keepers, |_| true);
     }
@@ -266,17 +266,17 @@ fn attack_price_without_bound_cannot_overflow_or_stop_others() {
     world.list(&griefer, COMMITTED, &[priceless(0), priceless(1), priceless(2)]);
     world.list(&supplier, COMMITTED, &[machine(3)]);
     world.open(&buyer, anything(), 1, 10);
-    assert_eq!(world.slot(3).lease, 1, "the cheapest fits, whatever others ask");
+    assert_eq!(world.slot(3).lease, 1, "the cheapest fits, whatever the others cost");
     let mut refuses = |machines, rounds, max_deposit, error: LeaseholdError| {
         let args = world.lease_args(anything(), machines, rounds);
         let open = world.open_instruction(&buyer, OpenLeaseArgs { max_deposit, ..args });
         world.fails(open, &[&buyer], error);
     };
-    // A price times the time, and the sum of three prices, are more than 64 bits hold.
+    // Price times time, and the sum of three prices, overflow 64 bits.
     refuses(1, 7, u64::MAX, LeaseholdError::MathOverflow);
     refuses(3, 3, u64::MAX, LeaseholdError::MathOverflow);
     refuses(1, 6, u64::MAX - 1, LeaseholdError::CostsTooMuch);
-    // Neither does it fit, with what other leases have, in the board's ledger.
+    // Together with the other leases, it overflows the board's ledger.
     refuses(1, 6, u64::MAX, LeaseholdError::MathOverflow);
     let args = world.lease_args(anything(), 1, 3);
     let open = world.open_instruction(&buyer, args);
@@ -288,7 +288,7 @@ fn attack_price_without_bound_cannot_overflow_or_stop_others() {
 fn attack_prices_near_the_limit_settle_exactly() {
     let mut world = World::new();
     let (supplier, keepers, buyer) = (world.supplier(), world.keepers(3), world.wallet());
-    // A tenth of all that 64 bits hold, an hour; the buyer owns what is left of them.
+    // A tenth of u64::MAX an hour; the buyer owns the rest of the supply.
     let price = u64::MAX / 10;
     let machines: Vec<_> = (0..5).map(|number| Machine { price, ..machine(number) }).collect();
     world.list(&supplier, COMMITTED, &machines);
@@ -342,7 +342,7 @@ fn attack_term_beyond_all_time_cannot_overflow() {
     let mut args = world.lease_args(anything(), 1, u32::MAX);
     let open = world.open_instruction(&buyer, args);
     world.fails(open, &[&buyer], LeaseholdError::MathOverflow);
-    // The last round there can be.
+    // The last possible round.
     args.rounds = u32::MAX - world.round() - 1;
     let open = world.open_instruction(&buyer, args);
     world.ok(&[open], &[&buyer]);
@@ -360,7 +360,7 @@ fn attack_lease_cancelled_to_escape_paying_for_the_round_that_runs() {
     world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[&buyer]);
     world.attest(&keepers, |_| true);
     world.settle(&buyer, 1);
-    // The round that ran, and 5 percent of the one that was left.
+    // The running round, and 5 percent of the one that was left.
     assert_eq!(world.lease(1).paid + world.lease(1).fees, 58_333 + 350_000 * 30 / 3_600);
     world.assert_invariants();
 }
@@ -376,7 +376,11 @@ fn attack_machine_kept_down_until_the_owner_cancels() {
     world.attest(&keepers, |_| false);
     world.settle(&buyer, 1);
     let lease = world.lease(1);
-    assert_eq!((lease.paid, lease.refund_due), (0, lease.deposit), "who didn't serve is owed nothing");
+    assert_eq!(
+        (lease.paid, lease.refund_due),
+        (0, lease.deposit),
+        "a machine that did not serve is owed nothing"
+    );
     assert_eq!(lease.slashed, 100 * STAKE, "down four rounds in a row: abandoned");
     world.assert_invariants();
 }

@@ -1,4 +1,5 @@
-//! What attackers will try, from the design's list: one test for each idea, named `attack_...`.
+//! The attacks of `docs/threats.md`: one test for each idea, named `attack_...`. Attacks on receipts, logs and demands
+//! are in `record/`.
 
 mod accounts;
 mod claims;

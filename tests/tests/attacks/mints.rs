@@ -1,4 +1,4 @@
-//! Mints under which a vault's balance could change behind the ledger's back.
+//! Mints with extensions that could change a vault's balance without the program.
 
 use anchor_spl::token_2022::spl_token_2022::{
     self,
@@ -19,7 +19,7 @@ use solana_signer::Signer;
 
 const PROGRAM: Pubkey = spl_token_2022::ID;
 
-/// Asserts that no market can be created with a mint of such extensions, be it for payments or for stake.
+/// Asserts that no market can be created with such a mint, for payments or for stake.
 #[track_caller]
 fn refuses_mint(
     error: LeaseholdError,
@@ -149,8 +149,8 @@ fn attack_mint_of_a_group() {
     });
 }
 
-/// Extension 29, permissioned burn, is younger than the token interface that the program is compiled with:
-/// under it nobody could burn slashed stake.
+/// Extension 29, permissioned burn, is newer than the token interface that the program is compiled with. Under it,
+/// nobody could burn slashed stake.
 #[test]
 fn attack_mint_with_an_extension_that_the_program_does_not_know() {
     let mut world = World::without_market();
@@ -164,7 +164,7 @@ fn attack_mint_with_an_extension_that_the_program_does_not_know() {
     let paid = MarketRef::new(1, mint, market.stake_mint);
     let create = instruction::create_market(&paid, authority.pubkey(), 86_400, rules(), params());
     world.fails(create, &[&authority], LeaseholdError::MintExtension);
-    // For stake it gets no vault: Anchor can't tell how large that would be.
+    // For stake, creating the vault fails: Anchor does not know how large it must be.
     let staked = MarketRef::new(1, market.payment_mint, mint);
     let staked = staked.with_token_programs(spl_token_interface::ID, PROGRAM);
     let create = instruction::create_market(&staked, authority.pubkey(), 86_400, rules(), params());

@@ -1,4 +1,4 @@
-//! Rent of slots when it changes.
+//! Rent of slots after the cluster changed it.
 
 use leasehold::state::{Params, board_len};
 use leasehold_client::instruction;
@@ -9,7 +9,7 @@ use solana_signer::Signer;
 use solana_system_interface::instruction::transfer;
 use solana_transaction_error::TransactionError;
 
-/// Lets the rent of a byte become this many halves of what it was.
+/// Multiplies the rent of a byte by `halves` / 2.
 fn set_rent(world: &mut World, halves: u64) {
     let mut rent = world.svm.get_sysvar::<Rent>();
     rent.lamports_per_byte = rent.lamports_per_byte * halves / 2;
@@ -20,13 +20,13 @@ fn rent_of(world: &World, slots: usize) -> u64 {
     world.svm.minimum_balance_for_rent_exemption(board_len(slots))
 }
 
-/// Lamports of a supplier's wallet and account, which somebody else pays transactions for.
+/// Lamports of a supplier's wallet and account; somebody else pays for its transactions.
 fn wealth(world: &World, supplier: &SupplierActor) -> u64 {
     world.lamports(&supplier.wallet.pubkey()) + world.lamports(&supplier.account)
 }
 
-/// Lists machines in new slots and takes them off again.
-fn come_and_go(world: &mut World, payer: &Keypair, supplier: &SupplierActor, machines: u16) {
+/// Lists machines in new slots and retires them.
+fn list_and_retire(world: &mut World, payer: &Keypair, supplier: &SupplierActor, machines: u16) {
     let first = world.with_board(|_, slots| slots.len() as u16);
     let batch: Vec<_> = (first..first + machines).map(machine).collect();
     let list = world.list_instruction(supplier, world.round() + 9, &batch);
@@ -38,7 +38,7 @@ fn come_and_go(world: &mut World, payer: &Keypair, supplier: &SupplierActor, mac
     assert_eq!(world.with_board(|_, slots| slots.len()), usize::from(first));
 }
 
-/// A board with machines, somebody who lists none as yet, and somebody who pays for transactions.
+/// A board with machines, their supplier, another supplier, and a wallet that pays for transactions.
 fn stage(machines: u16) -> (World, SupplierActor, SupplierActor, Keypair) {
     let mut world = World::with(rules(), Params { bond_unit: 1, ..params() });
     let (supplier, mallory, payer) = (world.supplier(), world.supplier(), world.wallet());
@@ -55,12 +55,12 @@ fn attack_rent_of_others_after_rent_has_fallen() {
     set_rent(&mut world, 1);
     assert!(paid > rent_of(&world, 600) * 19 / 10, "far more lies there than is needed");
     for machines in [1, 11, 5] {
-        come_and_go(&mut world, &payer, &mallory, machines);
-        assert_eq!(wealth(&world, &mallory), owned, "what she paid, and not a lamport more");
+        list_and_retire(&mut world, &payer, &mallory, machines);
+        assert_eq!(wealth(&world, &mallory), owned, "she gets back exactly what she paid");
         assert_eq!(world.lamports(&board.address), paid);
     }
 
-    // Nor by cutting off slots that another left.
+    // Cutting off slots that another supplier left gains nothing either.
     let key = supplier.wallet.pubkey();
     let retire = instruction::retire_machines(&board, key, supplier.account, vec![598]);
     world.ok(&[retire], &[&payer, &supplier.wallet]);
@@ -80,7 +80,7 @@ fn attack_rent_of_others_after_rent_has_fallen() {
     world.ok(&[instruction::trim_board(&board, &[mallory.account])], &[&payer]);
     assert_eq!(wealth(&world, &mallory), owned);
 
-    // Everybody leaves; whoever created the board gets the rest.
+    // Everybody leaves; the creator of the board gets the rest.
     let before = wealth(&world, &supplier);
     for first in (0..598u16).step_by(299).rev() {
         let slots = (first..first + 299).collect();
@@ -90,7 +90,7 @@ fn attack_rent_of_others_after_rent_has_fallen() {
     let authority = world.authority.insecure_clone();
     let creator = authority.pubkey();
     let rest = world.lamports(&board.address) + world.lamports(&board.payment_vault());
-    // Of 600 slots' rent half came back, and twice it went from hand to hand.
+    // The new rent of 600 slots was paid back; the rest stayed on the board.
     assert_eq!(world.lamports(&board.address), paid - 600 * slot);
     let before = world.lamports(&creator);
     let close = instruction::close_board(&board, creator, world.market.payment_account(&creator));
@@ -107,11 +107,11 @@ fn attack_rent_that_rose_stops_no_listing_and_pays_nobody() {
     set_rent(&mut world, 4);
     let missing = rent_of(&world, 20) - world.lamports(&board.address);
     let slot = rent_of(&world, 1) - rent_of(&world, 0);
-    come_and_go(&mut world, &payer, &mallory, 3);
-    // Who comes first makes up for what the account lacks, and gets back the rent of its own slots.
+    list_and_retire(&mut world, &payer, &mallory, 3);
+    // The first to list adds what the account lacks, and gets back only the rent of its own slots.
     assert_eq!(owned - wealth(&world, &mallory), missing);
     assert_eq!(world.lamports(&board.address), rent_of(&world, 20));
-    come_and_go(&mut world, &payer, &mallory, 3);
+    list_and_retire(&mut world, &payer, &mallory, 3);
     assert_eq!(owned - wealth(&world, &mallory), missing);
 
     let before = wealth(&world, &supplier);
@@ -123,7 +123,7 @@ fn attack_rent_that_rose_stops_no_listing_and_pays_nobody() {
     world.assert_invariants();
 }
 
-/// The cluster lets no account shrink that holds less than its rent; anybody can make up for that.
+/// The runtime refuses to shrink an account that holds less than its rent; anybody can add what is missing.
 #[test]
 fn attack_rent_that_rose_is_not_paid_out_of_what_the_board_lacks() {
     let (mut world, supplier, _, payer) = stage(20);
@@ -132,7 +132,7 @@ fn attack_rent_that_rose_is_not_paid_out_of_what_the_board_lacks() {
     let (held, before) = (world.lamports(&board.address), wealth(&world, &supplier));
     let key = supplier.wallet.pubkey();
     let leave = |slots| instruction::retire_machines(&board, key, supplier.account, slots);
-    // Machines leave all the same, wherever the board keeps its length.
+    // Machines can retire as long as the board keeps its length.
     world.ok(&[leave((0..10).collect())], &[&payer, &supplier.wallet]);
     let refused = world.send(&[leave((10..20).collect())], &[&payer, &supplier.wallet]);
     let poor = |error: &TransactionError| matches!(error, TransactionError::InsufficientFundsForRent { .. });

@@ -18,7 +18,7 @@ fn settle(world: &World, caller: &KeeperActor) -> Instruction {
     instruction::settle_lease(&board, caller.wallet.pubkey(), board.lease(1), None)
 }
 
-/// In rounds of a day a keeper that votes on each is silent for a day and more between two votes.
+/// With rounds of a day, a keeper that votes on each is silent for more than a day between two votes.
 #[test]
 fn attack_seat_of_a_keeper_that_votes_every_long_round() {
     let daily = leasehold::state::RoundRules { round_secs: 86_400, submit_secs: 7_200, ..rules() };
@@ -33,14 +33,14 @@ fn attack_seat_of_a_keeper_that_votes_every_long_round() {
         for keeper in &keepers[1..] {
             world.vote(keeper, |_| true);
         }
-        // The last second in which it can vote on the round.
+        // The last second of the window.
         world.set_time(i64::from(round + 1) * 86_400 + 7_200);
         let early = expel(&world, &keepers[0]);
         world.fails(early, &[&mallory], LeaseholdError::SeatInUse);
         world.vote(&keepers[0], |_| true);
         world.ok(&[close(&world)], &[&mallory]);
     }
-    // Only two rounds after the last that it voted on has anybody a right to its seat.
+    // Others can vacate the seat only two rounds after its last vote.
     let voted = world.with_board(|board, _| board.seats[0].last_round);
     let over = i64::from(voted + 3) * 86_400;
     world.set_time(over);
@@ -81,7 +81,7 @@ fn attack_vote_in_the_last_second_of_a_window_as_long_as_a_round() {
     let close = close(&world);
     world.set_time(next_end - 1);
     world.ok(&[vote], &[&keepers[0].wallet]);
-    // The round after it has ended: its votes must wait until this one is closed, and that is possible.
+    // The next round has ended too: votes on it need this round closed first, which is possible.
     world.set_time(next_end);
     let late = submit(&world.board(), &keepers[1], round, vec![1]);
     world.fails(late, &[&keepers[1].wallet], LeaseholdError::OutsideSubmitWindow);
@@ -102,7 +102,7 @@ fn attack_close_round_at_the_edges_of_the_window() {
     world.fails(close.clone(), &[&keepers[0].wallet], LeaseholdError::NothingToClose);
     world.set_time(end + 301);
     world.ok(core::slice::from_ref(&close), &[&keepers[0].wallet]);
-    // Nobody votes on the next: it is passed over at the same second of its own window.
+    // Nobody votes on the next round: it can be skipped from the same second of its own window on.
     world.set_time(end + 600 + 300);
     world.fails(close.clone(), &[&keepers[0].wallet], LeaseholdError::NothingToClose);
     world.set_time(end + 600 + 301);
@@ -130,7 +130,7 @@ fn attack_settle_before_the_round_is_closed() {
     for keeper in &keepers[..2] {
         world.vote(keeper, |_| false);
     }
-    // The lease's time is over, but the verdict of its last round is not in: nothing is final.
+    // The lease has ended, but its last round has no verdict yet: nothing is final.
     world.set_time(i64::from(world.lease(1).until) * 600 + 100);
     world.settle(&buyer, 1);
     let lease = world.lease(1);
@@ -153,12 +153,12 @@ fn attack_round_skipped_to_dodge_a_verdict() {
     // Before anybody voted, while they still can.
     let close = close(&world);
     world.ok(core::slice::from_ref(&close), &[&buyer]);
-    assert_eq!(next(&world), round, "only what went before is passed over");
+    assert_eq!(next(&world), round, "only earlier rounds are skipped");
     world.fails(close.clone(), &[&buyer], LeaseholdError::NothingToClose);
-    // After a first vote of a friend: not before the others had their time.
+    // After a vote of an accomplice: not before the window ends.
     world.vote(&keepers[2], |_| true);
     world.fails(close.clone(), &[&buyer], LeaseholdError::NothingToClose);
-    // After the last honest vote, however long nobody closes: the votes are counted, not passed over.
+    // After the honest votes, however late: the votes are counted, not skipped.
     world.vote(&keepers[0], |_| false);
     world.vote(&keepers[1], |_| false);
     world.pass(5 * 600);
@@ -232,7 +232,7 @@ fn attack_seat_left_after_voting_and_taken_by_another_to_vote_again() {
     for keeper in &keepers[1..] {
         world.vote(keeper, |_| true);
     }
-    // Everybody has voted, so that the round can be closed and the seat be left within the window.
+    // All have voted, so the round can be closed and the seat left within the window.
     let take = instruction::take_seat(&board, friend.pubkey(), 0);
     world.ok(&[close(&world), leave], &[&voter.wallet]);
     world.ok(&[take], &[&friend]);
@@ -252,7 +252,7 @@ fn attack_seat_taken_or_left_to_close_a_round_early() {
     }
     let close = close(&world);
     world.fails(close.clone(), &[&buyer], LeaseholdError::NothingToClose);
-    // Without the third seat everybody has voted: the verdict is the same.
+    // Without the third seat all have voted, and the verdict is the same.
     let leave = instruction::leave_seat(&board, absent.wallet.pubkey(), absent.account, 2);
     world.ok(&[leave, close], &[&absent.wallet]);
     assert_eq!(world.slot(0).lease_down, 1);
@@ -263,15 +263,15 @@ fn attack_seat_taken_or_left_to_close_a_round_early() {
 fn attack_machine_listed_between_votes() {
     let Scene { mut world, keepers, .. } = Scene::listed(8);
     let griefer = world.supplier();
-    world.end_round(); // the one in which the machines were listed
+    world.end_round(); // the round in which the machines were listed
     let round = world.end_round();
     let slots = |world: &World| world.with_board(|board, slots| (board.slots_at(round + 1), slots.len()));
     world.vote(&keepers[0], |_| true);
-    // One bit more than the bitmaps on their way have.
+    // One slot more than the bitmaps in flight cover.
     world.list(&griefer, 50, &[machine(8)]);
     assert_eq!(slots(&world), (8, 9));
     world.vote(&keepers[1], |_| true);
-    // And one less.
+    // And one slot less.
     let retire =
         instruction::retire_machines(&world.board(), griefer.wallet.pubkey(), griefer.account, vec![8]);
     world.ok(&[retire], &[&griefer.wallet]);
@@ -281,7 +281,7 @@ fn attack_machine_listed_between_votes() {
     world.list(&griefer, 50, &[machine(8)]);
     assert_eq!((world.slot(7).up, world.slot(8).up, world.slot(8).attested_from), (1, 0, round + 2));
     world.assert_invariants();
-    // From the next round on it counts.
+    // Votes cover the slot from the next round on.
     world.end_round();
     assert_eq!(world.with_board(|board, _| board.slots_at(round + 2)), 9);
     world.vote(&keepers[0], |_| true);
@@ -290,7 +290,7 @@ fn attack_machine_listed_between_votes() {
 #[test]
 fn attack_machine_retired_and_listed_again_to_inherit_a_verdict() {
     let Scene { mut world, supplier, keepers, .. } = Scene::listed(2);
-    world.end_round(); // the one in which the machines were listed
+    world.end_round(); // the round in which the machines were listed
     let round = world.end_round();
     world.vote(&keepers[0], |_| true);
     let signer = supplier.wallet.pubkey();
@@ -303,7 +303,11 @@ fn attack_machine_retired_and_listed_again_to_inherit_a_verdict() {
     }
     let close = close(&world);
     world.ok(&[close], &[&supplier.wallet]);
-    assert_eq!((world.slot(0).up, world.slot(0).generation), (0, 1), "it was another machine's round");
+    assert_eq!(
+        (world.slot(0).up, world.slot(0).generation),
+        (0, 1),
+        "the round belonged to the former machine"
+    );
     assert_eq!(world.slot(1).up, 1);
     world.assert_invariants();
 }
@@ -316,7 +320,7 @@ fn attack_settle_long_after_the_history_is_gone() {
             world.attest(&keepers, |machine| machine == 0 || round % 2 == 0 && machine == 1);
         }
         if late {
-            // Two hundred rounds, of which some are voted on: the rings have gone around three times.
+            // Two hundred rounds, some with votes: the history of 64 rounds is overwritten three times.
             for _ in 0..20 {
                 world.pass(9 * 600);
                 world.attest(&keepers, |_| true);
@@ -346,7 +350,7 @@ fn attack_settle_twice() {
 
 #[test]
 fn attack_draining_of_the_keepers_pool() {
-    // As much for a vote as there can be, decided by the market.
+    // The largest fee for a vote that a market can set.
     let mut world = World::with(rules(), Params { keeper_fee: u64::MAX, ..params() });
     let (supplier, keepers, buyer) = (world.supplier(), world.keepers(3), world.wallet());
     world.list(&supplier, COMMITTED, &[machine(0), machine(1)]);
@@ -363,7 +367,7 @@ fn attack_draining_of_the_keepers_pool() {
         world.attest(&keepers, |_| true);
     }
     world.with_board(|board, _| {
-        assert_eq!(board.ledger.keeper_fees, pool / 3 * 3, "all there was, and no more");
+        assert_eq!(board.ledger.keeper_fees, pool / 3 * 3, "the whole pool, and no more");
         assert_eq!((board.ledger.keeper_pool, board.ledger.escrow), (pool % 3, escrow));
     });
     world.assert_invariants();

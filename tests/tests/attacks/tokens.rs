@@ -1,4 +1,4 @@
-//! Vaults, mints, wallets and token programs that are not the ones, for every instruction that moves tokens.
+//! Wrong vaults, mints, wallets and token programs, for every instruction that moves tokens.
 
 use anchor_lang::error::ErrorCode;
 use leasehold::error::LeaseholdError;

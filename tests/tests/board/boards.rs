@@ -23,7 +23,7 @@ fn create_board_ok() {
 }
 
 #[test]
-fn create_board_is_open_to_anybody_and_counts_on() {
+fn create_board_ok_for_anybody_with_the_next_index() {
     let mut world = World::new();
     let stranger = world.wallet();
     for index in 1..3 {
@@ -68,7 +68,7 @@ fn trim_board_ok() {
 
     let again = list(&world, &other, vec![machine(0)], &[]);
     world.ok(&[again], &[&other.wallet]);
-    assert_eq!(world.slot(0).generation, 1, "above any that was cut off");
+    assert_eq!(world.slot(0).generation, 1, "later than any generation that was cut off");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn close_board_fails_while_it_holds_a_lease_or_money() {
 }
 
 #[test]
-fn board_is_refused_when_it_is_cut_short() {
+fn split_board_fails_when_the_account_is_too_short() {
     let world = World::new();
     let mut data = world.data(&world.board().address);
     let malformed = || anchor_lang::error::Error::from(LeaseholdError::BoardMalformed);

@@ -1,4 +1,4 @@
-//! Taking machines out of leases that run.
+//! Forfeiting machines of running leases.
 
 use leasehold::{
     error::LeaseholdError,
@@ -17,7 +17,7 @@ fn forfeit_machines_ok() {
     for index in [0, 1] {
         let slot = world.slot(index);
         assert!(slot.is(SlotState::Suspended) && slot.is_forfeited());
-        // Its bond is lost when the lease is settled.
+        // It loses its bond when the lease is settled.
         assert_eq!((slot.lease, slot.bond, slot.attested_from), (1, 100 * STAKE, Slot::UNATTESTED));
     }
     assert_eq!(world.slot(2), untouched);
@@ -32,14 +32,14 @@ fn forfeit_machines_fails_when_the_machine_serves_no_lease() {
         world.fails(forfeit, &[&supplier.wallet], LeaseholdError::MachineNotLeased);
     };
     refuses(&mut world, &[2]);
-    // All or none; and nobody forfeits twice.
+    // All or none; and no machine twice.
     refuses(&mut world, &[0, 2]);
     refuses(&mut world, &[0, 0]);
     assert!(world.slot(0).is(SlotState::Leased));
     let first = forfeit(&world, &supplier, &[0]);
     world.ok(&[first], &[&supplier.wallet]);
     refuses(&mut world, &[0]);
-    // A lease that is over is settled: whoever kept its promise loses nothing any more.
+    // After the last round, a machine that kept its promise has nothing to forfeit.
     world.attest(&keepers, |_| true);
     world.attest(&keepers, |_| true);
     refuses(&mut world, &[1]);
@@ -50,7 +50,7 @@ fn forfeit_machines_fails_when_the_machine_serves_no_lease() {
 }
 
 #[test]
-fn forfeit_machines_fails_when_the_machine_is_not_there_or_not_its_own() {
+fn forfeit_machines_fails_when_the_slot_is_empty_or_another_suppliers() {
     let Scene { mut world, supplier, .. } = Scene::leased(3, 1, 2);
     let other = world.supplier();
     let leave = retire(&world, &supplier, &[1]);

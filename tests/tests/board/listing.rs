@@ -11,7 +11,7 @@ use solana_signer::Signer;
 
 use crate::{free_stake, list, rent_of_slot, retire};
 
-/// A machine for a slot that is there.
+/// A machine for a slot that exists.
 fn in_slot(slot: u16) -> Machine {
     Machine { slot: Some(slot), ..machine(slot) }
 }
@@ -28,7 +28,7 @@ fn list_machines_ok() {
     world.ok(&[list], &[&payer, &supplier.wallet]);
 
     let rent = rent_of_slot(&world, 0) + rent_of_slot(&world, 1);
-    assert_eq!(before - world.lamports(&supplier.wallet.pubkey()), rent, "its supplier pays the slots' rent");
+    assert_eq!(before - world.lamports(&supplier.wallet.pubkey()), rent, "the supplier pays the slots' rent");
     assert!(rent / 2 <= 1_400_000);
     assert_eq!(world.data(&board.address).len(), board_len(2));
     let (slot, round) = (world.slot(1), world.round());
@@ -45,7 +45,7 @@ fn list_machines_ok() {
 }
 
 #[test]
-fn list_machines_reuses_a_slot_with_a_new_generation_and_pays_whom_the_rent_belongs_to() {
+fn list_machines_reuses_a_slot_with_a_new_generation_and_pays_its_rent_to_the_former_supplier() {
     let Scene { mut world, supplier, .. } = Scene::listed(2);
     let (other, payer) = (world.supplier(), world.wallet());
     let leave = retire(&world, &supplier, &[0]);
@@ -54,7 +54,7 @@ fn list_machines_reuses_a_slot_with_a_new_generation_and_pays_whom_the_rent_belo
     let own = list(&world, &supplier, vec![in_slot(0)], &[]);
     let before = world.lamports(&supplier.wallet.pubkey());
     world.ok(&[own], &[&payer, &supplier.wallet]);
-    assert_eq!(world.lamports(&supplier.wallet.pubkey()), before, "its own rent lies there already");
+    assert_eq!(world.lamports(&supplier.wallet.pubkey()), before, "its own rent is on the board already");
     assert_eq!(world.slot(0).generation, 1);
 
     let leave = retire(&world, &supplier, &[0]);
@@ -70,7 +70,7 @@ fn list_machines_reuses_a_slot_with_a_new_generation_and_pays_whom_the_rent_belo
 }
 
 #[test]
-fn list_machines_fails_when_a_machine_is_not_described() {
+fn list_machines_fails_when_a_field_is_invalid() {
     let mut world = World::new();
     let supplier = world.supplier();
     let mut refuses = |change: fn(&mut Machine), error: LeaseholdError| {
@@ -105,7 +105,7 @@ fn list_machines_fails_when_it_is_not_committed_beyond_the_next_round() {
     world.ok(&[enough], &[&supplier.wallet]);
 }
 
-/// A supplier that has gone must not block its slots for ever.
+/// A supplier that vanishes must not block its slots for ever.
 #[test]
 fn list_machines_fails_when_it_is_committed_for_more_than_a_year_or_the_longest_lease() {
     let year = 366 * 86_400 / 600;
@@ -147,7 +147,7 @@ fn list_machines_fails_when_the_slot_is_taken_even_by_the_same_instruction() {
 }
 
 #[test]
-fn list_machines_fails_when_the_former_suppliers_account_is_not_the_one() {
+fn list_machines_fails_when_the_former_suppliers_account_is_missing_or_wrong() {
     let Scene { mut world, supplier, .. } = Scene::listed(2);
     let other = world.supplier();
     let leave = retire(&world, &supplier, &[0]);

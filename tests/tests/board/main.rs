@@ -1,4 +1,4 @@
-//! Every instruction of a board and its machines: that it works, and everything it refuses.
+//! Every instruction of boards and machines: its success, and each of its refusals.
 
 mod boards;
 mod forfeiting;
@@ -17,7 +17,7 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-/// Lamports that one more slot costs on a board with that many.
+/// Rent of one more slot on a board of `slots` slots.
 pub fn rent_of_slot(world: &World, slots: usize) -> u64 {
     let rent = |slots| world.svm.minimum_balance_for_rent_exemption(board_len(slots));
     rent(slots + 1) - rent(slots)

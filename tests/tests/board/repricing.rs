@@ -41,7 +41,7 @@ fn reprice_machines_makes_a_slashed_machine_whole() {
 }
 
 #[test]
-fn reprice_machines_fails_when_the_offer_is_not_good() {
+fn reprice_machines_fails_when_an_offer_is_invalid() {
     let Scene { mut world, supplier, .. } = Scene::listed(3);
     let (round, other) = (world.round(), world.supplier());
     let leave = retire(&world, &supplier, &[1]);

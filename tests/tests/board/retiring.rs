@@ -1,4 +1,4 @@
-//! Taking machines off a board.
+//! Retiring machines.
 
 use leasehold::{
     error::LeaseholdError,
@@ -10,7 +10,7 @@ use solana_signer::Signer;
 
 use crate::{free_stake, rent_of_slot, retire};
 
-/// Seconds after the end of its commitment in which a machine can't be evicted.
+/// Seconds after the end of its commitment from which on anybody may evict a machine.
 const EVICTION: i64 = 30 * 86_400;
 
 #[test]
@@ -22,7 +22,11 @@ fn retire_machines_ok() {
     assert!(world.slot(1).is(SlotState::Vacant));
     assert_eq!(world.with_board(|board, slots| (slots.len(), board.machines)), (3, 2));
     assert_eq!(free_stake(&world, &supplier), STAKED - 200 * STAKE);
-    assert_eq!(world.lamports(&supplier.account), rent, "the rent lies in the slot until it is cut off");
+    assert_eq!(
+        world.lamports(&supplier.account),
+        rent,
+        "the rent stays on the board until the slot is cut off"
+    );
 
     let back = rent_of_slot(&world, 1) + rent_of_slot(&world, 2);
     let last = retire(&world, &supplier, &[2]);
@@ -34,7 +38,7 @@ fn retire_machines_ok() {
 }
 
 #[test]
-fn retire_machines_fails_when_the_machine_is_not_there_or_not_its_own() {
+fn retire_machines_fails_when_the_slot_is_empty_or_another_suppliers() {
     let Scene { mut world, supplier, .. } = Scene::listed(2);
     let other = world.supplier();
     let mut refuses = |who: &SupplierActor, machines: &[u16], error: LeaseholdError| {
@@ -48,13 +52,13 @@ fn retire_machines_fails_when_the_machine_is_not_there_or_not_its_own() {
 }
 
 #[test]
-fn retire_machines_fails_when_the_machine_is_leased_even_after_the_lease() {
+fn retire_machines_fails_while_the_lease_is_not_settled() {
     let Scene { mut world, supplier, keepers, buyer } = Scene::leased(1, 1, 1);
     let retire = retire(&world, &supplier, &[0]);
     world.fails(retire.clone(), &[&supplier.wallet], LeaseholdError::MachineLeased);
     world.attest(&keepers, |_| true);
     world.fails(retire.clone(), &[&supplier.wallet], LeaseholdError::MachineLeased);
-    // Whoever has kept its promise may settle, and leaves with its bond.
+    // It kept its promise: after the settlement it leaves with its bond.
     world.settle(&buyer, 1);
     world.pay_supplier(&supplier);
     assert_eq!(free_stake(&world, &supplier), STAKED);
@@ -84,7 +88,7 @@ fn retire_machines_lets_anybody_evict_a_machine_30_days_after_its_commitment() {
 }
 
 #[test]
-fn retire_machines_never_lets_a_stranger_touch_a_lease() {
+fn retire_machines_never_lets_a_stranger_take_a_leased_machine() {
     let Scene { mut world, supplier, .. } = Scene::leased(1, 1, 2);
     let stranger = world.wallet();
     let evict = instruction::retire_machines(&world.board(), stranger.pubkey(), supplier.account, vec![0]);
@@ -95,7 +99,7 @@ fn retire_machines_never_lets_a_stranger_touch_a_lease() {
 }
 
 #[test]
-fn retire_machines_fails_while_a_receipt_of_its_last_lease_can_cost_a_machine_its_bond() {
+fn retire_machines_fails_in_the_dispute_window_of_the_last_lease() {
     let Scene { mut world, supplier, buyer, .. } = Scene::slashed();
     let key = supplier.wallet.pubkey();
     let wallet = world.market.payment_account(&key);
@@ -105,13 +109,13 @@ fn retire_machines_fails_while_a_receipt_of_its_last_lease_can_cost_a_machine_it
     let retire = |world: &World, machine| retire(world, &supplier, &[machine]);
     let early = retire(&world, 0);
     world.fails(early, &[&supplier.wallet], LeaseholdError::DisputesOpen);
-    // What has no bond left has nothing to lose.
+    // A machine without a bond has nothing to lose.
     let bare = retire(&world, 3);
     world.ok(&[bare], &[&supplier.wallet]);
     world.set_time(disputable - 1);
     let early = retire(&world, 1);
     world.fails(early, &[&supplier.wallet], LeaseholdError::DisputesOpen);
-    // The clock starts anew with every lease.
+    // Every lease has a dispute window of its own.
     world.open(&buyer, anything(), 1, 1);
     world.set_time(disputable);
     let late = retire(&world, 1);

@@ -1,4 +1,4 @@
-//! Extending, cancelling and giving away a lease.
+//! Extending, cancelling and transferring a lease.
 
 use leasehold::{
     error::LeaseholdError,
@@ -54,9 +54,9 @@ fn extend_lease_fails_when_the_length_is_not_allowed() {
 }
 
 #[test]
-fn extend_lease_fails_when_a_machine_is_not_committed_or_forfeited() {
+fn extend_lease_fails_when_a_machine_is_forfeited_or_not_committed_for_so_long() {
     let Scene { mut world, supplier, buyer, .. } = Scene::leased(2, 2, 3);
-    // Committed for 1,000 rounds from the one in which the lease began on.
+    // Committed for 1,000 rounds, from the first round of the lease on.
     let beyond = extend(&world, &buyer, COMMITTED - 2, u64::MAX);
     world.fails(beyond, &[&buyer], LeaseholdError::MachineNotCommitted);
     forfeit(&mut world, &supplier, &[1]);
@@ -100,7 +100,7 @@ fn cancel_lease_ok() {
     world.ok(&[cancel], &[&buyer]);
     let lease = world.lease(1);
     assert_eq!(lease.state, LeaseState::Cancelled);
-    // The round that runs is the lease's last; 5 percent of 999 rounds are more than an hour.
+    // The running round becomes the last; 5 percent of 999 rounds are more than an hour.
     assert_eq!((lease.until, lease.terms.cancel_secs), (lease.from + 1, 3_600));
     assert_eq!(world.slot(0).lease_until, lease.until);
     world.assert_invariants();
@@ -133,7 +133,7 @@ fn cancel_lease_before_it_begins_costs_five_percent() {
 }
 
 #[test]
-fn cancel_lease_fails_when_it_has_one_round_begun_or_not() {
+fn cancel_lease_fails_when_the_lease_has_a_single_round() {
     let Scene { mut world, buyer, .. } = Scene::listed(1);
     world.open(&buyer, anything(), 1, 1);
     let cancel = cancel(&world, &buyer);

@@ -1,4 +1,4 @@
-//! Every instruction of a lease: that it works, and everything it refuses.
+//! Every instruction of leases: its success, and each of its refusals.
 
 mod changes;
 mod metered;
@@ -15,11 +15,12 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-/// What a machine of the scenes costs and earns, at 0.35 an hour, for some rounds of ten minutes.
+/// Deposit for a machine at 0.35 an hour, for `rounds` rounds of ten minutes.
 pub fn cost(rounds: u64) -> u64 {
     (350_000 * 600 * rounds).div_ceil(3_600)
 }
 
+/// What the same machine earns, fee included.
 pub fn gross(rounds: u64) -> u64 {
     350_000 * 600 * rounds / 3_600
 }
@@ -46,7 +47,7 @@ pub fn claim_compensation(world: &World, owner: &Keypair) -> Instruction {
     instruction::claim_compensation(&world.board(), owner.pubkey(), lease_address(world), wallet)
 }
 
-/// Slots that a lease has.
+/// Slots of a lease.
 pub fn leased(world: &World, serial: u32) -> Vec<usize> {
     world.with_board(|_, slots| (0..slots.len()).filter(|slot| slots[*slot].lease == serial).collect())
 }

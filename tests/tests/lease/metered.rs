@@ -1,4 +1,4 @@
-//! Leases paid by use: opening, notice, and what is left of the deposit.
+//! Metered leases: opening, notice, and the rest of the deposit.
 
 use leasehold::{
     constants::VOUCHER_ROUNDS,
@@ -17,7 +17,7 @@ use crate::{cancel, claim_refund, lease_address, payments};
 
 pub const DEPOSIT: u64 = 50 * USD;
 
-/// A metered lease of machine 0 of two, whose first round runs.
+/// A metered lease of the first of two machines; its first round is running.
 pub fn metered(rounds: u32) -> Scene {
     let mut scene = Scene::listed(0);
     scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(0), signing_machine(1)]);
@@ -26,7 +26,7 @@ pub fn metered(rounds: u32) -> Scene {
     scene
 }
 
-/// Redeems a voucher for that much in all; the supplier sends it.
+/// Redeems a voucher for `price` in all; the supplier sends it. Returns the compute units.
 #[track_caller]
 pub fn redeem(scene: &mut Scene, price: u64) -> u64 {
     let redeem = scene.world.redeem_instructions(1, &scene.world.voucher(1, price), 0);
@@ -38,7 +38,7 @@ pub fn top_up(world: &World, payer: &Keypair, amount: u64) -> Instruction {
     instruction::top_up_lease(&world.board(), payer.pubkey(), lease_address(world), wallet, amount)
 }
 
-/// Notice by the owner, or by the authority of the machine's supplier.
+/// Notice by the owner, or by the machine's supplier; with the signer.
 fn notice(scene: &Scene, by_supplier: bool) -> (Instruction, Keypair) {
     let (signer, account) = match by_supplier {
         true => (&scene.supplier.wallet, Some(scene.supplier.account)),
@@ -49,7 +49,7 @@ fn notice(scene: &Scene, by_supplier: bool) -> (Instruction, Keypair) {
     (notice, signer.insecure_clone())
 }
 
-/// Ends the lease and settles it; nobody votes.
+/// Waits for the end of the lease and settles it; nobody votes.
 pub fn settle(scene: &mut Scene) {
     let until = scene.world.lease(1).until;
     scene.world.go_to_round(until + VOUCHER_ROUNDS + 2);
@@ -68,7 +68,7 @@ fn open_metered_lease_ok() {
     scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(3)]);
     let (buyer, round) = (scene.buyer.insecure_clone(), scene.world.round());
     let before = scene.world.payments_of(&buyer.pubkey());
-    // Machines 0 to 2 are as cheap, and may be leased by the hour alone.
+    // Machines 0 to 2 cost the same, but are not listed as metered.
     assert_eq!(scene.world.open_metered(&buyer, DEPOSIT, 8), 1);
     let lease = scene.world.lease(1);
     assert_eq!((lease.deposit, lease.machines, lease.state), (DEPOSIT, 1, LeaseState::Open));
@@ -82,7 +82,7 @@ fn open_metered_lease_ok() {
 }
 
 #[test]
-fn open_metered_lease_fails_when_the_order_is_not_good() {
+fn open_metered_lease_fails_when_an_argument_is_invalid() {
     let mut scene = Scene::listed(2);
     scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(2), signing_machine(3)]);
     let buyer = scene.buyer.insecure_clone();
@@ -100,7 +100,7 @@ fn open_metered_lease_fails_when_the_order_is_not_good() {
     refuses(OpenLeaseArgs { max_deposit: DEPOSIT - 1, ..good }, LeaseholdError::CostsTooMuch);
     let elsewhere = Criteria { min_speed: 9, ..good.criteria };
     refuses(OpenLeaseArgs { criteria: elsewhere, ..good }, LeaseholdError::NotEnoughMachines);
-    // The flag is what counts.
+    // Machines 0 and 1 are not listed as metered.
     scene.world.open_metered(&buyer, USD, 8);
     scene.world.open_metered(&buyer, USD, 8);
     let third = scene.world.metered_args(USD, 8);
@@ -111,7 +111,7 @@ fn open_metered_lease_fails_when_the_order_is_not_good() {
 }
 
 #[test]
-fn a_machine_that_may_be_leased_by_use_may_be_leased_by_the_hour_too() {
+fn a_machine_listed_as_metered_can_be_leased_by_the_hour_too() {
     let mut scene = Scene::listed(0);
     let plain = Machine { price: 36 * USD / 100, ..machine(1) };
     scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(0), plain]);
@@ -123,7 +123,7 @@ fn a_machine_that_may_be_leased_by_use_may_be_leased_by_the_hour_too() {
 
 /// Invariant 18.
 #[test]
-fn a_quote_is_the_metered_lease_that_is_opened() {
+fn a_metered_quote_equals_the_lease_opened_on_the_same_board() {
     let mut scene = Scene::listed(1);
     let cheap = Machine { price: USD / 10, ..signing_machine(1) };
     scene.world.list(&scene.supplier, COMMITTED, &[cheap, signing_machine(2)]);
@@ -148,7 +148,7 @@ fn a_quote_is_the_metered_lease_that_is_opened() {
 }
 
 #[test]
-fn extend_lease_costs_nothing_where_use_is_paid() {
+fn extend_lease_costs_nothing_for_a_metered_lease() {
     let mut scene = metered(10);
     let (board, key) = (scene.world.board(), scene.buyer.pubkey());
     let (until, before) = (scene.world.lease(1).until, scene.world.payments_of(&key));
@@ -165,7 +165,7 @@ fn extend_lease_costs_nothing_where_use_is_paid() {
 }
 
 #[test]
-fn what_only_a_lease_by_the_hour_can_do_is_refused() {
+fn metered_lease_fails_to_cancel_transfer_or_replace() {
     let mut scene = metered(50);
     let (board, buyer) = (scene.world.board(), scene.buyer.insecure_clone());
     let (key, wallet) = (buyer.pubkey(), payments(&scene.world, &buyer));
@@ -180,7 +180,7 @@ fn what_only_a_lease_by_the_hour_can_do_is_refused() {
 }
 
 #[test]
-fn what_only_a_metered_lease_can_do_is_refused() {
+fn hourly_lease_fails_to_redeem_top_up_or_give_notice() {
     let mut scene = Scene::listed(0);
     scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(0)]);
     scene.world.open(&scene.buyer, anything(), 1, 50);
@@ -213,7 +213,7 @@ fn give_notice_ok_by_either_side() {
         assert_eq!((scene.world.slot(0).lease_until, lease.terms.cancel_secs), (round + 7, 0));
         assert!(matches!(&events(&meta)[..], [Event::LeaseCancelled(event)] if event.until == round + 7));
         scene.world.assert_invariants();
-        // It is given once, and nothing more is paid in.
+        // After notice: no second notice, no top-up, no extension.
         scene.world.fails(notice, &[&signer], LeaseholdError::LeaseNotOpen);
         let buyer = scene.buyer.insecure_clone();
         let more = top_up(&scene.world, &buyer, USD);
@@ -253,7 +253,7 @@ fn give_notice_ok_before_the_lease_begins() {
 }
 
 #[test]
-fn give_notice_fails_by_anybody_else() {
+fn give_notice_fails_when_the_signer_is_neither_owner_nor_supplier() {
     let mut scene = metered(50);
     let rival = scene.world.supplier();
     let (board, lease) = (scene.world.board(), lease_address(&scene.world));
@@ -261,12 +261,12 @@ fn give_notice_fails_by_anybody_else() {
         |signer: &Keypair, supplier| instruction::give_notice(&board, signer.pubkey(), lease, supplier);
     let cases = [
         (give(&rival.wallet, None), &rival.wallet),
-        // Her own supplier's account, which the machine is not of.
+        // Her own supplier's account, which does not own the machine.
         (give(&rival.wallet, Some(rival.account)), &rival.wallet),
-        // The right account, which is not hers.
+        // The machine's supplier, of which she is not the authority.
         (give(&rival.wallet, Some(scene.supplier.account)), &rival.wallet),
         (give(&scene.keepers[0].wallet, None), &scene.keepers[0].wallet),
-        // The supplier, without its account.
+        // The supplier, without its account in the instruction.
         (give(&scene.supplier.wallet, None), &scene.supplier.wallet),
     ];
     for (notice, signer) in cases {
@@ -277,7 +277,7 @@ fn give_notice_fails_by_anybody_else() {
 }
 
 #[test]
-fn give_notice_fails_when_the_lease_ends_as_soon_by_itself() {
+fn give_notice_fails_when_the_lease_ends_sooner_by_itself() {
     let mut scene = metered(20);
     let until = scene.world.lease(1).until;
     let (notice, signer) = notice(&scene, false);
@@ -292,7 +292,7 @@ fn give_notice_fails_when_the_lease_ends_as_soon_by_itself() {
 }
 
 #[test]
-fn settle_lease_pays_nothing_by_the_hour() {
+fn settle_lease_pays_a_metered_lease_by_its_vouchers_alone() {
     let mut scene = metered(5);
     scene.world.attest(&scene.keepers, |_| true);
     redeem(&mut scene, USD);
@@ -302,7 +302,7 @@ fn settle_lease_pays_nothing_by_the_hour() {
     for _ in 0..4 + VOUCHER_ROUNDS - 1 {
         scene.world.attest(&scene.keepers, |_| true);
     }
-    // The machine has two rounds more for its last voucher, and nobody can settle before.
+    // Two more rounds are left for the last voucher; nobody can settle for good before.
     scene.world.settle(&scene.buyer, 1);
     assert_eq!(scene.world.lease(1).state, LeaseState::Open);
     scene.world.attest(&scene.keepers, |_| true);
@@ -317,7 +317,7 @@ fn settle_lease_pays_nothing_by_the_hour() {
 }
 
 #[test]
-fn downtime_costs_a_metered_machine_its_bond() {
+fn downtime_costs_a_metered_machine_part_of_its_bond() {
     let mut scene = metered(20);
     for round in 0..20 {
         // Down in 3 of 20 rounds, of which one is allowed.
@@ -337,7 +337,7 @@ fn downtime_costs_a_metered_machine_its_bond() {
 }
 
 #[test]
-fn a_machine_taken_from_a_metered_lease_loses_its_bond_and_keeps_what_was_signed() {
+fn a_machine_forfeited_in_a_metered_lease_loses_its_bond_and_keeps_its_vouchers() {
     let mut scene = metered(10);
     let board = scene.world.board();
     let forfeit = instruction::forfeit_machines(&board, scene.supplier.wallet.pubkey(), vec![0]);

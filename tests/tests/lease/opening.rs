@@ -87,7 +87,7 @@ fn open_lease_is_the_same_whatever_the_hint() {
 }
 
 #[test]
-fn open_lease_fails_when_the_order_is_not_good() {
+fn open_lease_fails_when_an_argument_is_invalid() {
     let mut world = World::with(rules(), Params { min_rounds: 2, max_rounds: 20, ..params() });
     let (supplier, buyer) = (world.supplier(), world.wallet());
     world.list(&supplier, 30, &[machine(0), machine(1)]);

@@ -1,4 +1,4 @@
-//! Swapping a machine of a lease for another.
+//! Replacing a machine of a lease.
 
 use leasehold::{error::LeaseholdError, state::SlotState};
 use leasehold_client::instruction;
@@ -29,12 +29,12 @@ fn replace_node_ok() {
     assert_eq!(leased(&world, 1), [0, 2]);
     let (old, new, lease) = (world.slot(1), world.slot(2), world.lease(1));
     assert_eq!((new.lease_from, new.lease_until), (round + 1, lease.until));
-    // Of 100 rounds 5 are allowed; the other 5 cost, at twice the rate, a tenth of the bond.
+    // 5 of 100 rounds are allowed; the other 5, at twice the rate, cost a tenth of the bond.
     assert!(old.is(SlotState::Suspended));
     assert_eq!((old.bond, lease.slashed, lease.compensation_due), (90 * STAKE, 10 * STAKE, 6 * STAKE));
     assert_eq!((old.lease, old.up, old.down), (0, 3, 10));
     assert_eq!(old.accrued, gross(3) - gross(3) * 300 / 10_000);
-    // What is left of the old machine's deposit pays for the new one, which serves fewer rounds.
+    // The rest of the old machine's deposit pays for the new one, which serves fewer rounds.
     assert_eq!((lease.deposit, world.payments_of(&buyer.pubkey())), (deposit, before));
     world.assert_invariants();
 
@@ -42,7 +42,7 @@ fn replace_node_ok() {
         world.attest(&keepers, |machine| machine != 1);
     }
     world.settle(&buyer, 1);
-    // The round in which the swap was made had neither of the two.
+    // In the round of the replacement, neither machine served.
     let lease = world.lease(1);
     assert_eq!(lease.paid + lease.fees, gross(100) + gross(3) + gross(86));
     assert_eq!(lease.slashed, 10 * STAKE);
@@ -50,13 +50,13 @@ fn replace_node_ok() {
 }
 
 #[test]
-fn replace_node_takes_a_further_deposit_where_the_new_machine_is_dearer() {
+fn replace_node_takes_a_further_deposit_when_the_new_machine_costs_more() {
     let Scene { mut world, supplier, keepers, buyer } = Scene::leased(2, 2, 3);
     let mut dear = machine(2);
     dear.price = 10 * USD;
     world.list(&supplier, COMMITTED, &[dear]);
     world.attest(&keepers, |machine| machine != 1);
-    // Two rounds are left, of which one runs.
+    // Two rounds are left, one of them running.
     let (costs, freed) = ((10 * USD * 600).div_ceil(3_600), cost(3));
     let too_dear = replace(&world, &buyer, 1, costs - freed - 1);
     world.fails(too_dear, &[&buyer], LeaseholdError::CostsTooMuch);
@@ -69,7 +69,7 @@ fn replace_node_takes_a_further_deposit_where_the_new_machine_is_dearer() {
 }
 
 #[test]
-fn replace_node_swaps_a_machine_that_was_forfeited() {
+fn replace_node_replaces_a_forfeited_machine() {
     let Scene { mut world, supplier, buyer, .. } = Scene::leased(2, 1, 9);
     forfeit(&mut world, &supplier, &[0]);
     let replace = replace(&world, &buyer, 0, u64::MAX);

@@ -1,4 +1,4 @@
-//! Settling, claims, and the end of a lease.
+//! Settling, claiming and closing a lease.
 
 use leasehold::{
     error::LeaseholdError,
@@ -37,7 +37,7 @@ fn settle_lease_ok() {
     assert_eq!(lease.paid + lease.fees, gross(3) + gross(1));
     assert_eq!((lease.refunded, lease.refund_due), (2 * cost(3) - gross(3) - gross(1), lease.refunded));
     assert_eq!(world.with_board(|board, _| board.ledger.escrow), 0);
-    // Down in two rounds of three, none allowed, at twice the rate: all of it.
+    // Down in two rounds of three, none of them allowed, at twice the rate: the whole bond.
     assert_eq!((lease.slashed, lease.compensation_due), (100 * STAKE, 60 * STAKE));
     assert!(world.slot(0).is(SlotState::Idle) && world.slot(1).is(SlotState::Suspended));
     world.assert_invariants();
@@ -62,7 +62,7 @@ fn settle_lease_gives_the_callers_part_to_its_keepers_account() {
 }
 
 #[test]
-fn settle_lease_counts_unknown_rounds_at_the_machines_own_ratio_where_half_are_known() {
+fn settle_lease_counts_unknown_rounds_at_the_machines_own_ratio_when_half_are_known() {
     let Scene { mut world, keepers, buyer, .. } = Scene::leased(2, 2, 6);
     // Machine 0 is up in all three rounds that are known, 1 in two of them; three are unknown.
     world.attest(&keepers, |_| true);
@@ -79,7 +79,7 @@ fn settle_lease_counts_unknown_rounds_at_the_machines_own_ratio_where_half_are_k
 }
 
 #[test]
-fn settle_lease_pays_and_slashes_nobody_where_all_is_unknown() {
+fn settle_lease_pays_and_slashes_nobody_when_all_rounds_are_unknown() {
     let Scene { mut world, buyer, .. } = Scene::leased(2, 2, 3);
     world.pass(5 * 600);
     let close = instruction::close_round(&world.board());
@@ -92,7 +92,7 @@ fn settle_lease_pays_and_slashes_nobody_where_all_is_unknown() {
 }
 
 #[test]
-fn settle_lease_goes_on_where_one_transaction_is_not_enough() {
+fn settle_lease_resumes_where_the_last_transaction_stopped() {
     let mut world = World::with(rules(), Params { bond_unit: 1_000, ..params() });
     let (supplier, keepers, buyer) = (world.supplier(), world.keepers(3), world.wallet());
     let machines: Vec<_> = (0..2_200).map(machine).collect();
@@ -109,7 +109,7 @@ fn settle_lease_goes_on_where_one_transaction_is_not_enough() {
     assert!((1..2_200).contains(&lease.settled), "{}", lease.settled);
     assert_eq!(leased(&world, 1).len(), 2_200 - lease.settled as usize);
     world.assert_invariants();
-    // What is left is settled by whoever comes next, and the owner can change nothing about it.
+    // Anybody can settle the rest, and the owner cannot prevent it by cancelling.
     let cancel = cancel(&world, &buyer);
     world.fails(cancel, &[&buyer], LeaseholdError::LeaseOver);
     world.settle(&buyer, 1);
@@ -170,7 +170,7 @@ fn close_lease_ok() {
     let compensation = claim_compensation(&world, &buyer);
     world.ok(&[compensation], &[&buyer]);
 
-    // For a day after its end receipts may still be disputed.
+    // Within the dispute window, receipts can still be disputed.
     let disputable = i64::from(world.lease(1).until + 144) * 600;
     world.fails(close.clone(), &[&stranger], LeaseholdError::DisputesOpen);
     world.set_time(disputable - 1);

@@ -1,4 +1,4 @@
-//! Settling leases of more machines than one transaction holds, at the largest amounts there can be.
+//! Settlements that take more than one transaction, with the largest possible amounts.
 
 use leasehold::{
     instructions::Machine,
@@ -14,8 +14,8 @@ use solana_signer::Signer;
 const ROUNDS: u32 = 10;
 const SECS: u128 = 60_000;
 
-/// What happens in a lease: rounds after which it is settled in mid-term, rounds in which all machines are
-/// down, rounds that nobody votes on, and the round in which its owner leaves it.
+/// What happens in a lease: the rounds after which it is settled in mid-term, in which all machines are down, on
+/// which nobody votes, and in which its owner cancels.
 #[derive(Clone, Copy, Default)]
 struct Course {
     settled: &'static [u32],
@@ -24,7 +24,7 @@ struct Course {
     cancelled: Option<u32>,
 }
 
-/// A board of machines that are all alike, and a buyer who can pay for them.
+/// A board of equal machines, and a buyer who can pay for them.
 struct Fleet {
     world: World,
     keepers: Vec<KeeperActor>,
@@ -60,7 +60,7 @@ impl Fleet {
         Fleet { world, keepers, buyer }
     }
 
-    /// Leases that many of the machines, until all rounds of the lease are closed.
+    /// A lease of `machines` machines, all of whose rounds are closed.
     fn lease(&self, machines: u32, course: Course) -> World {
         let Fleet { world, keepers, buyer } = self;
         let (mut world, board, key) = (world.clone(), world.board(), buyer.pubkey());
@@ -87,13 +87,13 @@ impl Fleet {
         world
     }
 
-    /// Settles it for good, in as many transactions as that takes. Returns the lease and the machines of
-    /// each step.
+    /// Settles the lease for good, in as many transactions as needed. Returns the lease, and how many machines each
+    /// transaction settled.
     fn settle(&self, world: &mut World) -> (Lease, Vec<u32>) {
         let mut steps = vec![];
         while world.lease(1).state != LeaseState::Settled {
             let before = world.lease(1).settled;
-            // The most that a transaction can have is what it is given; it fails where that is too little.
+            // The transaction has the largest limit of units; it fails if that is too little.
             world.settle(&self.buyer, 1);
             steps.push(world.lease(1).settled - before);
             assert!(steps.last().is_some_and(|step| *step > 0), "every step settles some");
@@ -102,7 +102,7 @@ impl Fleet {
         (world.lease(1), steps)
     }
 
-    /// Compute units that each machine more takes when a lease is settled for good.
+    /// Compute units that each further machine takes in a final settlement.
     fn units_of_a_machine(&self, course: Course) -> u64 {
         let units = |machines| {
             let mut world = self.lease(machines, course);
@@ -118,9 +118,9 @@ fn gross(price: u64, secs: u128) -> u64 {
     u64::try_from(u128::from(price) * secs / 3_600).expect("fits")
 }
 
-/// The auditor's lease, which could never be settled: 6,000 machines at 2,000,000 an hour for a week.
+/// A lease that an early version could never settle: 6,000 machines at 2,000,000 an hour for a week.
 #[test]
-fn settle_lease_goes_on_where_thousands_of_machines_are_dear() {
+fn settle_lease_takes_several_transactions_for_thousands_of_expensive_machines() {
     let price = 2_000_000 * USD;
     let fleet = Fleet::new(6_000, price, 1_000);
     let owed = 6_000 * gross(price, 10 * SECS);
@@ -138,7 +138,7 @@ fn settle_lease_goes_on_where_thousands_of_machines_are_dear() {
 }
 
 #[test]
-fn settle_lease_goes_on_where_thousands_of_large_bonds_are_slashed() {
+fn settle_lease_takes_several_transactions_for_thousands_of_large_slashes() {
     let (price, bond) = (2_000_000 * USD, 1_000_000_000_000_000);
     let fleet = Fleet::new(3_000, price, bond);
     let course = Course { settled: &[3, 8], down: &[1, 2], unknown: &[5], cancelled: None };
@@ -148,16 +148,15 @@ fn settle_lease_goes_on_where_thousands_of_large_bonds_are_slashed() {
     // Up in seven rounds of the nine that are known.
     let owed = u64::try_from(u128::from(price) * SECS * 10 * 7 / (9 * 3_600)).expect("fits");
     assert_eq!(lease.paid + lease.fees, 3_000 * owed);
-    // One round down of ten beyond what is allowed, at twice the rate.
+    // One round of ten beyond the allowance, at twice the rate.
     let lost = slash(bond, 2, 10, 9_000, 20_000).expect("fits");
     assert_eq!((lost, lease.slashed), (bond / 5, 3_000 * lost));
     world.with_board(|_, slots| assert!(slots.iter().all(|slot| slot.bond == bond - lost)));
 }
 
-/// As many machines as have, together, a deposit of all that 64 bits hold: each product of a price, a time and
-/// a rate takes 128 bits.
+/// Machines whose deposits together reach u64::MAX: each product of a price, a time and a rate takes 128 bits.
 #[test]
-fn settle_lease_goes_on_where_every_amount_is_as_large_as_can_be() {
+fn settle_lease_takes_several_transactions_for_the_largest_amounts() {
     let price = u64::MAX / 1_500 / 167;
     let fleet = Fleet::new(1_500, price, 1_000_000_000_000_000);
     let courses = [
@@ -173,8 +172,8 @@ fn settle_lease_goes_on_where_every_amount_is_as_large_as_can_be() {
     }
 }
 
-/// The program settles as many machines in a step as fit in a million units, by what it sets aside for a
-/// machine of each class. See `PLAIN_UNITS` and its neighbours.
+/// The program settles as many machines in a transaction as fit in a million units, by the units it reserves for a
+/// machine of each class: see `PLAIN_UNITS` and its neighbours.
 #[test]
 fn settle_lease_sets_aside_as_many_units_as_a_machine_takes() {
     let (mid, bond) = (&[3, 8][..], 1_000_000_000_000_000);
@@ -194,6 +193,6 @@ fn settle_lease_sets_aside_as_many_units_as_a_machine_takes() {
     }
     println!("units of a machine: plain {}, wide {}, any other {}", most[0], most[1], most[2]);
     for (found, bound) in most.into_iter().zip([120, 340, 850]) {
-        assert!(found <= bound, "{found} units, {bound} set aside");
+        assert!(found <= bound, "{found} units, but {bound} are reserved");
     }
 }

@@ -1,4 +1,4 @@
-//! Vouchers of leases paid by use.
+//! Vouchers of metered leases.
 
 use leasehold::{
     error::LeaseholdError,
@@ -48,7 +48,7 @@ fn redeem_voucher_ok() {
     assert!(is_it, "{reported:?}");
     scene.world.assert_invariants();
 
-    // The next pays the difference, and the fee is that of the whole.
+    // The next pays the difference; the fee is computed on the whole.
     let more = USD + 33;
     let voucher = scene.world.voucher(1, more);
     let redeem = scene.world.redeem_instructions(1, &voucher, 0);
@@ -67,10 +67,9 @@ fn redeem_voucher_ok() {
     scene.world.assert_invariants();
 }
 
-/// Whatever vouchers are redeemed, in whatever order and how often: what is paid is the most of them, once,
-/// as far as the deposit reaches.
+/// Whichever vouchers are redeemed, in any order and repetition: the largest is paid, once, up to the deposit.
 #[test]
-fn redeem_voucher_pays_the_most_once_in_any_order_and_repetition() {
+fn redeem_voucher_pays_the_largest_once_in_any_order_and_repetition() {
     let beginning = metered(50);
     let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[3; 32]);
@@ -140,13 +139,13 @@ fn redeem_voucher_pays_no_more_than_the_deposit_until_it_is_topped_up() {
     redeem(&mut scene, DEPOSIT + 3 * USD);
     let lease = scene.world.lease(1);
     assert_eq!(lease.paid + lease.fees, DEPOSIT + 3 * USD);
-    // What is not spent is the owner's, whoever paid it.
+    // The unspent rest goes to the owner, whoever paid it.
     settle(&mut scene);
     assert_eq!(scene.world.lease(1).refund_due, 4 * USD);
     scene.world.assert_invariants();
 }
 
-/// Parts of a fee are the same, however the money came in.
+/// Metered and hourly leases share their fees in the same way.
 #[test]
 fn redeem_voucher_shares_the_fee_as_an_hourly_lease_does() {
     let parts = |world: &World| {
@@ -181,7 +180,7 @@ fn redeem_voucher_fails_when_it_is_for_another_lease() {
     let sign = |voucher| SignedVoucher::sign(&spender(), voucher);
     let second = sign(scene.world.unsigned_voucher(2, USD));
     refuses_voucher(&mut scene, &second, LeaseholdError::WrongVoucher);
-    // A lease that had the same address before.
+    // A former lease at the same address.
     for from in [good.from - 1, good.from + 1, 0] {
         let former = sign(Voucher { from, ..good });
         refuses_voucher(&mut scene, &former, LeaseholdError::WrongVoucher);
@@ -193,7 +192,7 @@ fn redeem_voucher_fails_when_it_is_for_another_lease() {
         let redeem = scene.world.redeem_instructions(1, &other, 0)[1].clone();
         scene.world.fails_last(&[ed25519, redeem], &[&scene.buyer], LeaseholdError::WrongVoucher);
     }
-    // The machine of another lease, or none.
+    // The slot of another lease, or no slot of the board.
     for (slot, error) in [(1, LeaseholdError::NotInLease), (2, LeaseholdError::NoSuchSlot)] {
         let redeem = scene.world.redeem_instructions(1, &sign(good), slot);
         scene.world.fails_last(&redeem, &[&scene.buyer], error);
@@ -203,7 +202,7 @@ fn redeem_voucher_fails_when_it_is_for_another_lease() {
 }
 
 #[test]
-fn redeem_voucher_fails_when_what_was_signed_is_no_voucher() {
+fn redeem_voucher_fails_when_the_signed_message_is_malformed() {
     let mut scene = metered(50);
     let good = scene.world.unsigned_voucher(1, USD);
     let bad = [

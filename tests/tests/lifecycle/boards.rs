@@ -1,4 +1,4 @@
-//! Quotes, and leases on more than one board.
+//! Quotes on random boards, and leases on more than one board.
 
 use leasehold::{
     instructions::{Machine, OpenLeaseArgs},
@@ -30,32 +30,32 @@ fn open(world: &mut World, board: &BoardRef, buyer: &Keypair, args: OpenLeaseArg
     world.account(&board.lease(u32::try_from(args.serial).expect("a serial")))
 }
 
-fn random_machine(luck: &mut StdRng, number: u16) -> Machine {
+fn random_machine(rng: &mut StdRng, number: u16) -> Machine {
     let traits = Traits {
-        class: luck.random_range(0..3),
-        gpus: *[1, 2, 8].choose(luck).expect("some"),
-        speed: luck.random_range(0..4),
-        country: *[276, 840, 392].choose(luck).expect("some"),
-        region: luck.random_range(1..4),
+        class: rng.random_range(0..3),
+        gpus: *[1, 2, 8].choose(rng).expect("not empty"),
+        speed: rng.random_range(0..4),
+        country: *[276, 840, 392].choose(rng).expect("not empty"),
+        region: rng.random_range(1..4),
         flags: 0,
     };
     // Few prices, so that many are equal.
-    Machine { traits, price: luck.random_range(1..6) * 100_000, ..machine(number) }
+    Machine { traits, price: rng.random_range(1..6) * 100_000, ..machine(number) }
 }
 
-fn random_criteria(luck: &mut StdRng) -> Criteria {
+fn random_criteria(rng: &mut StdRng) -> Criteria {
     Criteria {
-        class: luck.random_ratio(1, 3).then(|| luck.random_range(0..3)),
-        min_gpus: luck.random_range(0..3),
-        min_speed: luck.random_range(0..3),
-        place: match luck.random_range(0..4) {
+        class: rng.random_ratio(1, 3).then(|| rng.random_range(0..3)),
+        min_gpus: rng.random_range(0..3),
+        min_speed: rng.random_range(0..3),
+        place: match rng.random_range(0..4) {
             0 => Place::Country(276),
-            1 => Place::Region(luck.random_range(1..4)),
+            1 => Place::Region(rng.random_range(1..4)),
             _ => Place::Anywhere,
         },
         min_score: 5_000,
-        max_price: luck.random_range(2..7) * 100_000,
-        policy: *[Policy::Cheapest, Policy::Best].choose(luck).expect("some"),
+        max_price: rng.random_range(2..7) * 100_000,
+        policy: *[Policy::Cheapest, Policy::Best].choose(rng).expect("not empty"),
         metered: false,
     }
 }
@@ -65,14 +65,14 @@ fn random_criteria(luck: &mut StdRng) -> Criteria {
 fn a_quote_equals_the_lease_opened_on_the_same_board() {
     let (mut opened, mut refused) = (0, 0);
     for seed in 0..6 {
-        let mut luck = StdRng::seed_from_u64(seed);
+        let mut rng = StdRng::seed_from_u64(seed);
         let mut scene = Scene::listed(0);
-        let batch: Vec<_> = (0..40).map(|number| random_machine(&mut luck, number)).collect();
+        let batch: Vec<_> = (0..40).map(|number| random_machine(&mut rng, number)).collect();
         scene.world.list(&scene.supplier, 100, &batch);
         let board = scene.world.board();
         for _ in 0..15 {
-            let criteria = random_criteria(&mut luck);
-            let (machines, rounds) = (luck.random_range(1..6), luck.random_range(1..103));
+            let criteria = random_criteria(&mut rng);
+            let (machines, rounds) = (rng.random_range(1..6), rng.random_range(1..103));
             let Some(quote) = quoted(&scene.world, &board, &criteria, machines, rounds) else {
                 let args = scene.world.lease_args(criteria, machines, rounds);
                 let open = scene.world.open_instruction(&scene.buyer, args);
@@ -83,7 +83,7 @@ fn a_quote_equals_the_lease_opened_on_the_same_board() {
             };
             let before = scene.world.payments_of(&scene.buyer.pubkey());
             // With the quote's hint, or without: the lease is the same.
-            let hint = luck.random_bool(0.5).then_some(quote.hint);
+            let hint = rng.random_bool(0.5).then_some(quote.hint);
             let args = OpenLeaseArgs { hint, ..quote.args(quote.deposit, None) };
             let lease = open(&mut scene.world, &board, &scene.buyer, args);
             let paid = before - scene.world.payments_of(&scene.buyer.pubkey());
@@ -159,7 +159,7 @@ fn two_boards_keep_their_money_apart() {
     assert_eq!(scene.world.data(&scene.world.board().address), untouched);
     scene.world.settle(&scene.buyer, 1);
 
-    // Up on one board, down on the other: each paid and slashed by its own.
+    // Up on one board, down on the other: each board pays and slashes on its own.
     let lease: Lease = scene.world.account(&second.lease(1));
     assert_eq!((lease.paid, lease.refund_due), (0, 2 * deposit(4)));
     assert_eq!(scene.world.lease(1).paid, 3 * net(gross(4)));
@@ -175,7 +175,7 @@ fn two_boards_keep_their_money_apart() {
 }
 
 #[test]
-fn a_cluster_is_leased_over_two_boards_or_not_at_all() {
+fn a_group_is_leased_over_two_boards_or_not_at_all() {
     let mut scene = Scene::listed(3);
     let second = second_board(&mut scene, 4);
     let boards = [scene.world.board(), second];

@@ -1,5 +1,5 @@
-//! Whole lives of leases. Each scenario ends with the invariants, and with everybody taking out what is theirs
-//! until nothing of the market is left.
+//! Leases from their opening to the end. Each scenario ends with the invariants and with `finish`: everybody takes
+//! out what is theirs, until nothing of the market is left.
 
 mod boards;
 mod changes;
@@ -20,17 +20,17 @@ use solana_signer::Signer;
 pub const PRICE: u64 = 35 * USD / 100;
 pub const ROUND_SECS: u64 = 600;
 
-/// What a machine earned in `rounds` rounds up, fee included.
+/// What a machine earns in `rounds` rounds up, fee included.
 pub fn gross(rounds: u64) -> u64 {
     PRICE * ROUND_SECS * rounds / 3_600
 }
 
-/// What a buyer deposits for a machine.
+/// Deposit for a machine.
 pub fn deposit(rounds: u64) -> u64 {
     (PRICE * ROUND_SECS * rounds).div_ceil(3_600)
 }
 
-/// What is left of a machine's gross after the fee of 3 percent.
+/// A machine's gross less the fee of 3 percent.
 pub fn net(gross: u64) -> u64 {
     gross - gross * 300 / 10_000
 }
@@ -42,8 +42,7 @@ pub fn split(slashed: u64) -> [u64; 4] {
     [slashed - burned - market - caller, burned, market, caller]
 }
 
-/// Ends the running round. Each of the keepers votes as it is said, and the round is closed once its time to
-/// submit is over.
+/// Ends the running round; the named keepers vote, and the round is closed after its window.
 pub fn attest_each(scene: &mut Scene, votes: &[(usize, &dyn Fn(u32) -> bool)]) {
     scene.world.end_round();
     for (keeper, up) in votes {
@@ -53,12 +52,12 @@ pub fn attest_each(scene: &mut Scene, votes: &[(usize, &dyn Fn(u32) -> bool)]) {
     close(&mut scene.world);
 }
 
-/// A round that all keepers agree on.
+/// A round in which all keepers cast the same vote.
 pub fn attest(scene: &mut Scene, up: impl Fn(u32) -> bool) {
     scene.world.attest(&scene.keepers, up);
 }
 
-/// A round in which too few keepers vote for any verdict.
+/// A round with too few votes for any verdict.
 pub fn attest_unknown(scene: &mut Scene) {
     attest_each(scene, &[(0, &|_| true)]);
 }
@@ -69,7 +68,7 @@ pub fn close(world: &mut World) {
     world.ok(&[instruction::close_round(&world.board())], &[&authority]);
 }
 
-/// Takes a supplier's machines out of the leases that they serve.
+/// Forfeits a supplier's machines.
 pub fn forfeit(world: &mut World, supplier: &SupplierActor, machines: &[u16]) {
     let forfeit = instruction::forfeit_machines(&world.board(), supplier.wallet.pubkey(), machines.to_vec());
     world.ok(&[forfeit], &[&supplier.wallet]);
@@ -83,7 +82,7 @@ pub fn supply(world: &World, mint: &Pubkey) -> u64 {
     u64::from_le_bytes(world.data(mint)[36..44].try_into().expect("eight bytes"))
 }
 
-/// Invariants; then everybody leaves, and all tokens that were not burned are in somebody's wallet.
+/// Asserts the invariants; then everybody leaves, and every token that was not burned is in a wallet.
 pub fn finish(scene: Scene, others: &[&Keypair]) {
     let Scene { world, supplier, keepers, buyer } = scene;
     let authority = world.authority.insecure_clone();
@@ -93,7 +92,7 @@ pub fn finish(scene: Scene, others: &[&Keypair]) {
     leave(world, &wallets);
 }
 
-/// Everybody of `wallets`, who are all there are, leaves.
+/// Like [`finish`], for `wallets`, which must be all wallets that have tokens.
 pub fn leave(mut world: World, wallets: &[&Keypair]) {
     world.assert_invariants();
     world.wind_up(wallets);

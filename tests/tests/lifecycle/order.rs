@@ -1,4 +1,4 @@
-//! Invariant 4: who settles, how often and when changes nothing.
+//! Invariant 4: the outcome does not depend on who settles, how often and when.
 
 use leasehold::state::Ledger;
 use leasehold_tests::{Scene, anything};
@@ -8,14 +8,14 @@ use crate::{attest, attest_unknown, finish};
 
 const ROUNDS: u32 = 30;
 
-/// What every machine and lease, the market and its keepers have in the end.
+/// What every machine, every lease, the market and its keepers have at the end.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     machines: Vec<(u64, u64, u8, u32, u32)>,
     leases: Vec<(u64, u64, u64, u64, u64)>,
     fees: u64,
-    /// Set aside for keepers and paid to them. How it is shared out depends on what was there when rounds
-    /// were closed, which no lease has a part in.
+    /// The pool and the fees of keepers together. The division depends on the pool when each round was closed, and
+    /// concerns no lease.
     keepers: u64,
     ledger: Ledger,
 }
@@ -35,14 +35,14 @@ fn outcome(scene: &Scene) -> Outcome {
     }
 }
 
-/// The same two leases with the same bad luck. Before each round is closed, and once more at the end, `settle`
-/// says whether to settle which lease.
+/// Two leases with the same failures in every run. Before each round is closed, `settle(round, serial)` says whether
+/// to settle a lease.
 fn run(mut settle: impl FnMut(u32, u32) -> bool) -> Scene {
     let mut scene = Scene::listed(12);
     scene.world.open(&scene.buyer, anything(), 5, ROUNDS);
     scene.world.open(&scene.buyer, anything(), 4, ROUNDS - 7);
     scene.world.end_round();
-    let mut luck = StdRng::seed_from_u64(7);
+    let mut rng = StdRng::seed_from_u64(7);
     for round in 0..ROUNDS {
         for serial in 1..=2 {
             // The second lease is over before the first.
@@ -51,8 +51,8 @@ fn run(mut settle: impl FnMut(u32, u32) -> bool) -> Scene {
                 scene.world.settle(&scene.buyer, serial);
             }
         }
-        let down: u32 = luck.random::<u32>() & luck.random::<u32>() & luck.random::<u32>();
-        if luck.random_ratio(1, 6) {
+        let down: u32 = rng.random::<u32>() & rng.random::<u32>() & rng.random::<u32>();
+        if rng.random_ratio(1, 6) {
             attest_unknown(&mut scene);
         } else {
             attest(&mut scene, |machine| {
@@ -86,8 +86,8 @@ fn settling_every_round_once_or_at_random_pays_the_same() {
     finish(every, &[]);
 
     for seed in 0..6 {
-        let mut luck = StdRng::seed_from_u64(seed);
-        let mut random = run(|_, _| luck.random_ratio(1, 4));
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut random = run(|_, _| rng.random_ratio(1, 4));
         settle_both(&mut random);
         assert_eq!(outcome(&random), expected, "seed {seed}");
         finish(random, &[]);
@@ -111,7 +111,7 @@ fn settling_twice_in_a_round_moves_nothing_the_second_time() {
     finish(scene, &[]);
 }
 
-/// The history remembers 64 rounds; a lease needs none of it.
+/// The history covers 64 rounds; a settlement needs none of it.
 #[test]
 fn settlement_two_hundred_rounds_after_the_end_is_exact() {
     let mut at_once = run(|_, _| false);
@@ -120,7 +120,7 @@ fn settlement_two_hundred_rounds_after_the_end_is_exact() {
 
     let mut late = run(|_, _| false);
     for round in 0..200u32 {
-        // Everything that could still go wrong does: leased machines down, rounds unknown.
+        // After the end, machines go down and rounds are unknown.
         if round % 5 == 0 { attest_unknown(&mut late) } else { attest(&mut late, |machine| machine > 8) }
     }
     settle_both(&mut late);

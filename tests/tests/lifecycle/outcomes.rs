@@ -1,4 +1,4 @@
-//! What machines earn and lose by how they served.
+//! What machines earn and lose.
 
 use leasehold::state::{LeaseState, SlotState};
 use leasehold_client::instruction;
@@ -23,7 +23,7 @@ fn machines_that_are_always_up_are_paid_in_full() {
     assert_eq!(lease.deposit, 4 * deposit(7));
     assert_eq!(lease.paid, 4 * net(gross(7)));
     assert_eq!(lease.fees, 4 * (gross(7) - net(gross(7))));
-    // The rounding remainder of each machine.
+    // The rounding remainders of the machines.
     assert_eq!(lease.refunded, 4 * (deposit(7) - gross(7)));
     assert_eq!(lease.slashed, 0);
     for slot in 0..4 {
@@ -38,10 +38,10 @@ fn machines_that_are_always_up_are_paid_in_full() {
 }
 
 #[test]
-fn a_machine_that_is_partly_down_is_paid_for_the_rest_and_loses_for_what_exceeds_its_allowance() {
+fn a_machine_that_is_partly_down_is_paid_for_the_rest_and_slashed_beyond_its_allowance() {
     let mut scene = Scene::leased(4, 4, 20);
     for round in 0..20 {
-        // Machine 3 is down in rounds 2, 7 and 11; machine 2 in round 5, which it may be.
+        // Machine 3 is down in rounds 2, 7 and 11; machine 2 in round 5, which is allowed.
         attest(&mut scene, |machine| match machine {
             2 => round != 5,
             3 => ![2, 7, 11].contains(&round),
@@ -60,7 +60,7 @@ fn a_machine_that_is_partly_down_is_paid_for_the_rest_and_loses_for_what_exceeds
     let [buyers, burned, markets, callers] = split(slashed);
     assert_eq!(lease.compensation_due, buyers);
     let ledger = scene.world.with_board(|board, _| board.ledger);
-    // Nobody settled as a keeper, so the caller's part is burned too.
+    // The caller named no keeper's account, so its part is burned too.
     assert_eq!((ledger.to_burn, ledger.market_stake), (burned + callers, markets));
 
     assert!(scene.world.slot(2).is(SlotState::Idle));
@@ -78,7 +78,7 @@ fn a_machine_that_is_partly_down_is_paid_for_the_rest_and_loses_for_what_exceeds
 }
 
 #[test]
-fn who_settles_as_a_keeper_gets_the_callers_part() {
+fn a_keeper_that_settles_gets_the_callers_part() {
     let mut scene = Scene::leased(2, 2, 2);
     for _ in 0..2 {
         attest(&mut scene, |machine| machine == 0);
@@ -118,7 +118,7 @@ fn unknown_rounds_count_at_a_machines_own_ratio_where_half_of_its_rounds_are_kno
     assert_eq!(scene.world.slot(1).accrued, net(gross(8)));
     // 4 of 10 are not enough: the rounds up alone.
     assert_eq!(scene.world.slot(2).accrued, net(gross(4)));
-    // One round down is beyond the allowance of none in ten.
+    // One round down, and none of ten is allowed.
     assert_eq!(scene.world.lease(1).slashed, BOND * 2 / 10);
     finish(scene, &[]);
 }
@@ -220,9 +220,9 @@ fn rounds_before_and_after_a_lease_never_count_for_it() {
     finish(scene, &[]);
 }
 
-/// Rounds down cost compute units: more machines than one transaction can settle take several.
+/// Rounds down cost compute units: so many machines take several transactions.
 #[test]
-fn a_lease_whose_thousands_of_machines_were_down_is_settled_in_steps() {
+fn a_lease_with_thousands_of_machines_down_is_settled_in_several_transactions() {
     let machines = 2_300;
     let mut scene = Scene::leased(machines, machines.into(), 2);
     for _ in 0..2 {

@@ -31,7 +31,7 @@ fn a_paused_market_lets_everything_out_and_nothing_in() {
     let list = scene.world.list_instruction(&scene.supplier, scene.world.round() + 9, &[machine(9)]);
     scene.world.fails(list, &[&scene.supplier.wallet], LeaseholdError::MarketPaused);
 
-    // Leases run, end and are repaired as ever.
+    // Leases run and end as usual, and machines are replaced.
     let replace = instruction::replace_node(&board, key, board.lease(1), wallet, 1, u64::MAX, None);
     scene.world.ok(&[replace], &[&scene.buyer]);
     let cancel = instruction::cancel_lease(&board, key, board.lease(2));

@@ -1,4 +1,4 @@
-//! Machines that break their promise in mid-lease, and those that take over.
+//! Machines that fail in mid-lease, and their replacements.
 
 use leasehold::{error::LeaseholdError, state::SlotState};
 use leasehold_client::{board::BoardData, instruction, quote};
@@ -16,7 +16,7 @@ fn replace_instruction(scene: &Scene, slot: u16, max_deposit: u64) -> Instructio
     instruction::replace_node(&board, key, board.lease(1), wallet, slot, max_deposit, None)
 }
 
-/// Replaces a machine, and expects what a quote said. Returns what it cost.
+/// Replaces a machine as a quote says. Returns the deposit.
 fn replace(scene: &mut Scene, slot: u16) -> u64 {
     let data = BoardData::new(&scene.world.data(&scene.world.board().address)).expect("a board");
     let view = data.view().expect("a board");
@@ -74,7 +74,7 @@ fn an_abandoned_machine_loses_its_bond_when_it_is_replaced() {
     for _ in 0..4 {
         attest(&mut scene, |machine| machine != 0);
     }
-    // It is back, and still was abandoned.
+    // It is up again, but stays abandoned.
     attest(&mut scene, is_up);
     replace(&mut scene, 0);
     let old = scene.world.slot(0);
@@ -105,7 +105,7 @@ fn a_forfeited_machine_is_replaced_and_loses_its_bond() {
         attest(&mut scene, is_up);
     }
     scene.world.settle(&scene.buyer, 1);
-    // Machine 1 served all but the first round and the one in which it was called.
+    // Machine 1 served all but the first round and the round of the replacement.
     assert_eq!(scene.world.slot(1).accrued, net(gross(8)));
     finish(scene, &[]);
 }
@@ -118,7 +118,7 @@ fn a_machine_forfeited_in_mid_lease_earns_nothing_more_and_loses_its_bond_at_the
     forfeit(&mut scene, 1);
     assert!(scene.world.slot(1).is(SlotState::Suspended));
     for _ in 0..4 {
-        // It still answers, which nobody pays for.
+        // It still answers, but is not paid.
         attest(&mut scene, is_up);
     }
     scene.world.settle(&scene.buyer, 1);
@@ -130,7 +130,7 @@ fn a_machine_forfeited_in_mid_lease_earns_nothing_more_and_loses_its_bond_at_the
 }
 
 #[test]
-fn a_dearer_machine_costs_the_owner_the_difference() {
+fn a_more_expensive_machine_costs_the_owner_the_difference() {
     let mut scene = Scene::leased(2, 1, 30);
     let committed_until = scene.world.round() + 100;
     let offer = leasehold::instructions::Offer { slot: 1, price: 3 * crate::PRICE, committed_until };
@@ -163,13 +163,13 @@ fn a_machine_can_come_back_into_the_lease_that_it_left() {
         attest(&mut scene, is_up);
     }
     scene.world.settle(&scene.buyer, 1);
-    // Called in the fourth round, it serves the last 36.
+    // Brought back in the fourth round, it serves the last 36.
     assert_eq!(scene.world.slot(0).accrued, net(gross(36)));
     finish(scene, &[]);
 }
 
 #[test]
-fn nothing_replaces_a_machine_where_no_other_fits() {
+fn replacing_a_machine_fails_when_no_other_fits() {
     let mut scene = Scene::leased(2, 2, 10);
     attest(&mut scene, |machine| machine == 0);
     let replace = replace_instruction(&scene, 1, u64::MAX);

@@ -1,4 +1,4 @@
-//! Rounds nobody votes for, and keepers that come and go.
+//! Rounds without votes, and keepers that vanish.
 
 use leasehold::{error::LeaseholdError, state::Verdict};
 use leasehold_client::instruction;
@@ -39,13 +39,13 @@ fn rounds_that_nobody_voted_for_are_unknown_and_passed_over_together() {
     assert_eq!(scene.world.with_board(|board, _| board.next_round), next + 5);
     assert_eq!(verdicts(&scene, 0, 6), [Up, Unknown, Unknown, Unknown, Unknown, Unknown]);
     scene.world.settle(&scene.buyer, 1);
-    // Two of ten rounds are known: too few to say anything of the others.
+    // Two of ten rounds are known: too few to pay for the others.
     assert_eq!(scene.world.slot(0).accrued, net(gross(2)));
     assert_eq!(scene.world.slot(1).accrued, net(gross(1)));
     finish(scene, &[]);
 }
 
-/// Older verdicts at the same places of the rings must not show through.
+/// Older verdicts at the same places of the history must not reappear.
 #[test]
 fn a_board_that_slept_for_a_thousand_rounds_remembers_none_of_them() {
     let mut scene = Scene::listed(2);
@@ -104,7 +104,7 @@ fn the_seat_of_a_keeper_that_vanished_is_free_for_another_after_a_day() {
 }
 
 #[test]
-fn keepers_that_agree_are_paid_as_those_that_do_not() {
+fn keepers_are_paid_whatever_they_voted() {
     let mut scene = Scene::leased(2, 2, 40);
     for _ in 0..10 {
         attest(&mut scene, is_up);

@@ -1,4 +1,4 @@
-//! Invariant 16: whoever vanishes, everybody else gets out what is theirs.
+//! Invariant 16: if any one party vanishes, everybody else gets out what is theirs.
 
 use leasehold::state::{Keeper, Supplier};
 use leasehold_client::instruction;
@@ -9,8 +9,8 @@ use solana_signer::Signer;
 
 use crate::{gross, net, supply};
 
-/// Two suppliers, two buyers, three keepers, in the middle of everything: leases of both buyers on machines of
-/// both suppliers, some down, one forfeited, a round voted on and not closed, stake unbonding.
+/// Two suppliers, two buyers and three keepers, with everything under way: leases of both buyers on machines of both
+/// suppliers, some down, one forfeited, a round with a vote that is not closed, unbonding stake.
 struct Company {
     world: World,
     suppliers: [SupplierActor; 2],
@@ -24,7 +24,7 @@ impl Company {
         let mut world = World::new();
         let suppliers = [world.supplier(), world.supplier()];
         for round in 0..4u16 {
-            // Slots alternate between them, so that nobody's leaving shortens the board for long.
+            // Slots alternate between them, so that no one's leaving empties the end of the board.
             for (index, supplier) in suppliers.iter().enumerate() {
                 world.list(supplier, 40 + u32::from(round), &[machine(2 * round + index as u16)]);
             }
@@ -61,7 +61,7 @@ impl Company {
         all.map(Keypair::insecure_clone).collect()
     }
 
-    /// Everybody leaves but one. Returns what there is then; nothing is left in vaults but that one's stake.
+    /// Everybody leaves but `gone`, whose `stake` is all that the vaults then hold. Returns the world.
     fn leave_without(mut self, gone: Pubkey, stake: impl FnOnce(&World) -> u64) -> World {
         let wallets = self.wallets();
         let present: Vec<&Keypair> = wallets.iter().filter(|wallet| wallet.pubkey() != gone).collect();
@@ -106,7 +106,7 @@ fn a_supplier_that_vanishes_strands_nothing_but_its_own_stake() {
             let supplier: Supplier = world.account(&account);
             supplier.stake.free + supplier.stake.unbonding
         });
-        // Others claimed for it what it had earned, and what it earned until the end.
+        // Others claimed its earnings for it, also those of later rounds.
         assert!(world.payments_of(&gone) >= before + accrued);
         assert!(accrued > 0);
         let supplier: Supplier = world.account(&account);

@@ -31,7 +31,7 @@ fn propose_params_and_apply_params_ok() {
 }
 
 #[test]
-fn propose_params_waits_anew_when_it_is_changed() {
+fn propose_params_restarts_the_timelock_when_it_replaces_a_proposal() {
     let (mut world, authority) = governed();
     let first = propose(&world, Params { fee_bps: 1, ..params() });
     world.ok(&[first], &[&authority]);

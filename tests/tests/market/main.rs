@@ -1,4 +1,4 @@
-//! Every instruction of a market: that it works, and everything it refuses.
+//! Every instruction of markets: its success, and each of its refusals.
 
 mod creation;
 mod governance;
@@ -8,7 +8,7 @@ use leasehold::state::HardwareClass;
 use leasehold_tests::*;
 use solana_keypair::Keypair;
 
-/// Notice of the harness's markets, in seconds.
+/// Timelock of the tests' markets, in seconds.
 pub const TIMELOCK: i64 = 86_400;
 
 pub fn classes(count: usize) -> Vec<HardwareClass> {

@@ -1,4 +1,4 @@
-//! What a market is paid, what is burned, and its end.
+//! Fees, burning, and the closing of a market.
 
 use leasehold::error::LeaseholdError;
 use leasehold_client::instruction;

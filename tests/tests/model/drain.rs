@@ -1,4 +1,4 @@
-//! Everybody leaves, with all that is theirs.
+//! Everybody leaves and takes out what is theirs.
 
 use leasehold::constants::DISPUTE_ROUNDS;
 use leasehold_tests::{
@@ -9,12 +9,12 @@ use proptest::prelude::Strategy;
 
 use crate::play::Play;
 
-/// Who has vanished by then.
+/// The wallet that has vanished.
 pub fn absent() -> impl Strategy<Value = Who> {
     (0..CAST).prop_map(Who)
 }
 
-/// Invariant 16: everybody but `absent` takes out what is theirs. Every instruction on the way must be done.
+/// Invariant 16: everybody but `absent` takes out what is theirs. Every instruction of it must succeed.
 pub fn leave(play: &mut Play, absent: Option<Who>) -> Result<(), String> {
     let mut leaving = Leaving { play, absent };
     leaving.end_leases()?;
@@ -45,12 +45,12 @@ impl Leaving<'_> {
         self.absent != Some(who)
     }
 
-    /// Somebody who has no right to anything but acts where anybody may.
+    /// Sends what anybody may send.
     fn anybody(&self) -> Who {
         if self.is_here(STRANGER) { STRANGER } else { SUPPLIERS[0] }
     }
 
-    /// Who claims for somebody.
+    /// The signer of a claim for `who`.
     fn for_whom(&self, who: Who) -> Who {
         if self.is_here(who) { who } else { self.anybody() }
     }
@@ -58,9 +58,9 @@ impl Leaving<'_> {
     fn end_leases(&mut self) -> Result<(), String> {
         let model = &self.play.model;
         let ends = model.leases().into_iter().filter_map(|id| Some(model.lease(id).ok()?.until));
-        // The running round, so that every vote there may be is counted.
+        // Not before the end of the running round, so that its votes are counted.
         let last = ends.chain([model.round()]).max().unwrap_or_default();
-        // Until nobody can dispute any of them.
+        // The end of the dispute window.
         let last = last + DISPUTE_ROUNDS;
         let end = model.round_end(last) + i64::from(model.market.rules.submit_secs) + 1;
         self.play.pass_to(end);
@@ -175,7 +175,7 @@ impl Leaving<'_> {
             if self.play.model.suppliers[&by].unbonding > 0 {
                 self.play.must(Action::WithdrawStake { by, to: by })?;
             }
-            // Some fetch the rent of their slots first; others get it as they close.
+            // One supplier reclaims its rent first; the others get it by closing.
             let surplus = self.play.model.lamports_of_supplier(by) > self.play.model.rents.supplier;
             if surplus && by == SUPPLIERS[0] {
                 self.play.must(Action::ReclaimRent { by })?;
@@ -191,7 +191,7 @@ impl Leaving<'_> {
         Ok(())
     }
 
-    /// Rent that came back to the address of a supplier who had closed its account.
+    /// Suppliers that closed their accounts get rent that came to the address later.
     fn reclaim_rents(&mut self) -> Result<(), String> {
         for by in everybody() {
             let waits = self.play.model.lamports_of_supplier(by) > 0;
@@ -213,35 +213,38 @@ impl Leaving<'_> {
         Ok(())
     }
 
-    /// Nothing is left but what only the absent one can take or close, and no token is missing.
+    /// Checks that only what belongs to the absent wallet is left, and that no token is missing.
     fn check_end(&self) -> Result<(), String> {
         let model = &self.play.model;
-        let demand = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
+        let require = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
         let mut members = model.suppliers.keys().chain(model.keepers.keys());
-        demand(members.all(|who| !self.is_here(*who)), "somebody present is left")?;
-        demand(model.boards.values().all(|board| !self.is_here(board.creator)), "a board is left")?;
+        require(members.all(|who| !self.is_here(*who)), "an account of somebody present is left")?;
+        require(
+            model.boards.values().all(|board| !self.is_here(board.creator)),
+            "a board of somebody present is left",
+        )?;
         let left = model.suppliers.len() + model.keepers.len() + model.boards.len();
         let left = left + usize::from(!model.market.is_closed);
-        demand(self.play.remaining_accounts() == left, "accounts are left that the model does not know")?;
-        demand(self.absent.is_some() || left == 0, "accounts are left though everybody is here")?;
+        require(self.play.remaining_accounts() == left, "accounts are left that the model does not know")?;
+        require(self.absent.is_some() || left == 0, "accounts are left, though nobody is absent")?;
 
         let sum =
             |amount: fn(&leasehold_tests::model::Wallet) -> u64| model.wallets.values().map(amount).sum();
         let (payments, stake): (u64, u64) = (sum(|wallet| wallet.payments), sum(|wallet| wallet.stake));
-        demand(payments == u64::from(CAST) * PAYMENTS, "payments are missing")?;
-        let absents = model.suppliers.values().chain(model.keepers.values());
-        let absents: u64 = absents.map(|stake| stake.free + stake.unbonding).sum();
-        demand(model.stake_vault() == absents, "stake is left that nobody can withdraw")?;
-        demand(stake + absents + model.burned == u64::from(CAST) * STAKES, "stake is missing")?;
+        require(payments == u64::from(CAST) * PAYMENTS, "payments are missing")?;
+        let left_behind = model.suppliers.values().chain(model.keepers.values());
+        let left_behind: u64 = left_behind.map(|stake| stake.free + stake.unbonding).sum();
+        require(model.stake_vault() == left_behind, "stake is left that nobody can withdraw")?;
+        require(stake + left_behind + model.burned == u64::from(CAST) * STAKES, "stake is missing")?;
         if !model.market.is_closed || self.absent.is_some() {
             return Ok(());
         }
-        // Whoever paid rent has it back; the market's is its last authority's.
+        // All rent came back to who paid it; that of the market goes to its last authority.
         for who in everybody() {
             let rent = model.rents.market + model.rents.vault;
             let paid = if who == AUTHORITY { -rent } else { 0 };
             let gained = if who == model.market.authority { rent } else { 0 };
-            demand(model.wallet(who).lamports == paid + gained, &format!("rent of {who:?} is missing"))?;
+            require(model.wallet(who).lamports == paid + gained, &format!("rent of {who:?} is missing"))?;
         }
         Ok(())
     }

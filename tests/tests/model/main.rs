@@ -1,16 +1,24 @@
-//! Random sequences of all instructions by everybody, on the real program and on a plain model of it at once.
+//! Random sequences of all instructions by all wallets, on the real program and on a plain model of it at once.
 //!
-//! After each instruction both must agree on whether it is done or refused, and for what reason, and on every
-//! balance and field. In the end everybody takes out what is theirs, until nothing is left.
+//! After each instruction both must agree on success or on the reason for the refusal, and on every balance and field.
+//! At the end everybody takes out what is theirs, until nothing is left.
 //!
-//! Sequences are the same in every run. `LEASEHOLD_CASES` says how many there are (1,024), `LEASEHOLD_SEED`
-//! picks others.
+//! Sequences are the same in every run. `LEASEHOLD_CASES` is their number (1,024 by default), `LEASEHOLD_SEED` selects
+//! others.
+//!
+//! - `steps`: what a sequence consists of; `strategies`: how often each step is drawn.
+//! - `perform`, `picks`, `voting`: what a step means in the current state.
+//! - `play`: sends to both, compares, and counts what was covered; `drain`: everybody leaves.
+//!
+//! A new instruction gets a [`steps::Step`], a place in `strategies`, an arm in `perform`, and its name in
+//! `play::KINDS`.
 
 mod drain;
 mod perform;
 mod picks;
 mod play;
 mod steps;
+mod strategies;
 mod voting;
 
 use leasehold::{
@@ -26,9 +34,9 @@ use proptest::{
 
 use play::Play;
 
-/// Tests that share the cases, each with rules of its own, so that they run beside each other.
+/// Number of tests, which share the cases and run in parallel, each with its own rules.
 const TESTS: u32 = 4;
-/// Most steps of a sequence; some are several instructions.
+/// Maximum number of steps of a sequence; some steps are several instructions.
 const STEPS: usize = 100;
 
 fn from_environment(name: &str, default: u32) -> u32 {
@@ -47,7 +55,7 @@ fn run(number: u8, rules: RoundRules, params: Params, pays_in_2022: bool, never:
 
     let beginning = Play::begin(rules, params, pays_in_2022);
     let mut coverage = play::Coverage::default();
-    let sequences = (vec(steps::step(), 1..=STEPS), option::weighted(0.4, drain::absent()));
+    let sequences = (vec(strategies::step(), 1..=STEPS), option::weighted(0.4, drain::absent()));
     let total = std::cell::RefCell::new(&mut coverage);
     let result = runner.run(&sequences, |(steps, absent)| {
         let mut play = beginning.fork();
@@ -57,7 +65,7 @@ fn run(number: u8, rules: RoundRules, params: Params, pays_in_2022: bool, never:
     });
     if let Err(TestError::Fail(reason, (steps, absent))) = result {
         let steps: Vec<_> = steps.iter().map(|step| format!("    {step:?}")).collect();
-        panic!("{reason}\n  absent in the end: {absent:?}\n  the shortest sequence:\n{}", steps.join("\n"));
+        panic!("{reason}\n  absent at the end: {absent:?}\n  the shortest sequence:\n{}", steps.join("\n"));
     }
     result.expect("sequences are generated");
     println!("{coverage}");
@@ -66,14 +74,14 @@ fn run(number: u8, rules: RoundRules, params: Params, pays_in_2022: bool, never:
     }
 }
 
-/// What most markets will look like.
+/// Rules of a usual market.
 #[test]
 fn program_does_what_the_model_does_under_usual_rules() {
     run(1, rules(), params(), false, &[]);
 }
 
-/// Shortest rounds, votes taken for a whole round, no round down allowed, the highest fee, all of it for
-/// keepers, no notice for stake.
+/// The shortest rounds, a window as long as the round, no round down allowed, the highest fee, all of it for keepers,
+/// no unbonding time.
 #[test]
 fn program_does_what_the_model_does_under_strict_rules() {
     let rules = RoundRules { round_secs: 10, submit_secs: 10, seats: 4, threshold: 3, abandon_rounds: 2 };
@@ -95,7 +103,7 @@ fn program_does_what_the_model_does_under_strict_rules() {
     run(2, rules, params, false, &[]);
 }
 
-/// One keeper decides, machines may be down as they like and are abandoned at once, no fee, bonds of fractions.
+/// One keeper decides, every round down is allowed but abandons the machine, no fee, bonds of fractions.
 #[test]
 fn program_does_what_the_model_does_under_lax_rules() {
     let rules = RoundRules { round_secs: 3_601, submit_secs: 1, seats: 1, threshold: 1, abandon_rounds: 1 };

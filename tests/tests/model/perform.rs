@@ -1,4 +1,4 @@
-//! What a step means in the state in which it is played.
+//! Performs a step: chooses wallets, machines and leases of the current state, and sends the instruction.
 
 use leasehold::{instructions::Offer, state::LeaseState};
 use leasehold_tests::model::{Action, BUYERS, CAST, KEEPERS, Lease, LeaseId, Model, SUPPLIERS, Slot, Who};
@@ -10,9 +10,9 @@ use crate::{
     voting::{attest, vote},
 };
 
-/// Most slots of a board; small boards are fast, and their machines meet often.
+/// Maximum number of slots; on small boards, steps often choose the same machine.
 const MAX_SLOTS: usize = 24;
-/// Most boards at a time.
+/// Maximum number of boards at a time.
 const MAX_BOARDS: usize = 3;
 
 impl Step {
@@ -49,10 +49,10 @@ impl Step {
         }
     }
 
-    /// The instruction; none where there is nothing for it to name, or no room.
+    /// The instruction. `None` if there is nothing that it could name, or no room.
     fn action(&self, model: &Model) -> Option<Action> {
         let authority = model.market.authority;
-        // Goes on for a round or more.
+        // Open, and not in its last round.
         let is_open =
             |_: LeaseId, lease: &Lease| lease.state == LeaseState::Open && lease.until > model.round() + 1;
         let unsettled = |_: LeaseId, lease: &Lease| lease.state != LeaseState::Settled;
@@ -69,7 +69,7 @@ impl Step {
                 let is_empty =
                     model.boards.is_empty() && model.suppliers.is_empty() && model.keepers.is_empty();
                 if is_empty {
-                    return None; // the end of the game is not for a step to decide
+                    return None; // only `drain` closes the market
                 }
                 Action::CloseMarket { by: someone(*by, authority) }
             }
@@ -243,9 +243,9 @@ impl Step {
             }
             Step::Replace { lease, by, slot, limit, hint } => {
                 let (id, owner) = lease_of(model, *lease, |id, lease| {
-                    is_open(id, lease) && !in_trouble(model, id).is_empty()
+                    is_open(id, lease) && !replaceable(model, id).is_empty()
                 });
-                let slot = troubled(model, id, *slot);
+                let slot = one_to_replace(model, id, *slot);
                 let max_deposit = if *limit < 200 { u64::MAX } else { u64::from(limit % 4) * 1_000 };
                 let wanted = model.lease(id).ok().map(|lease| (lease.criteria, lease.until));
                 let chosen = wanted.and_then(|(criteria, until)| first(model, id.board, &criteria, until));
@@ -280,24 +280,24 @@ impl Step {
     }
 
     fn list(&self, model: &Model) -> Option<Action> {
-        let Step::List { board, supplier, sheets, reuse, rounds, flaw } = self else { return None };
+        let Step::List { board, supplier, specs, reuse, rounds, flaw } = self else { return None };
         let by = usually(*supplier, &SUPPLIERS);
         let board = board_of(model, *board);
         let slots = model.boards.get(&board).map_or(&[][..], |state| &state.slots);
-        if slots.len() + sheets.len() > MAX_SLOTS {
+        if slots.len() + specs.len() > MAX_SLOTS {
             return None;
         }
         let mut vacant = (0u16..).zip(slots).filter(|(_, slot)| slot.machine.is_none());
         let mut former = vec![];
         let mut machines = vec![];
-        for sheet in sheets {
+        for spec in specs {
             let place = vacant.next().filter(|_| *reuse);
             if let Some((_, Slot { owner, .. })) = place
                 && *owner != by
             {
                 former.push(*owner);
             }
-            machines.push(sheet.machine(place.map(|(index, _)| index)));
+            machines.push(spec.machine(place.map(|(index, _)| index)));
         }
         let mut until = committed(model, *rounds);
         let last = machines.last_mut()?;

@@ -1,4 +1,4 @@
-//! What the numbers of a step pick, in the state in which it is played.
+//! Translates the numbers of a step into wallets, boards, leases and machines of the current state.
 
 use leasehold::{
     constants::DISPUTE_ROUNDS,
@@ -15,17 +15,17 @@ use leasehold_tests::model::{
 
 use crate::steps::{Edge, Holding, Pick, criteria};
 
-/// Whoever should, or one of the cast.
+/// The rightful wallet, or any other.
 pub fn someone(pick: Pick, right: Who) -> Who {
     if pick == 0 { right } else { Who(pick % CAST) }
 }
 
-/// One of those who usually do it, seldom somebody else.
+/// One of the usual wallets, rarely another.
 pub fn usually(pick: Pick, usual: &[Who]) -> Who {
     if pick < 240 { usual[usize::from(pick) % usual.len()] } else { Who(pick % CAST) }
 }
 
-/// A board that exists, the first more often; seldom one that doesn't.
+/// An existing board, mostly the first; rarely one that does not exist.
 pub fn board_of(model: &Model, pick: Pick) -> u32 {
     let boards: Vec<u32> = model.boards.keys().copied().collect();
     match pick {
@@ -36,7 +36,7 @@ pub fn board_of(model: &Model, pick: Pick) -> u32 {
     }
 }
 
-/// A seat of a board; seldom one that there isn't.
+/// A seat of a board; rarely one that does not exist.
 pub fn seat_of(model: &Model, pick: Pick) -> u8 {
     pick % (model.market.rules.seats + u8::from(pick > 230))
 }
@@ -46,7 +46,7 @@ pub fn holder(model: &Model, board: u32, seat: u8) -> Option<Who> {
     Some(seat.keeper)
 }
 
-/// A lease, and its owner: mostly one for which `wanted` holds, if there is one, seldom one that doesn't exist.
+/// A lease and its owner: mostly one that `wanted` accepts, if there is one; rarely one that does not exist.
 pub fn lease_of(model: &Model, pick: Pick, wanted: impl Fn(LeaseId, &Lease) -> bool) -> (LeaseId, Who) {
     let lease = |id: &LeaseId| model.lease(*id).expect("exists");
     let mut leases = model.leases();
@@ -60,7 +60,7 @@ pub fn lease_of(model: &Model, pick: Pick, wanted: impl Fn(LeaseId, &Lease) -> b
     (id, lease(&id).owner)
 }
 
-/// A lease of anything, for whatever it costs.
+/// A lease of any machines at any price.
 pub fn open(model: &Model, board: u32, by: Who, machines: u32, rounds: u32) -> Action {
     let args = OpenLeaseArgs {
         serial: u64::from(model.boards.get(&board).map_or(1, |state| state.next_serial)),
@@ -75,14 +75,14 @@ pub fn open(model: &Model, board: u32, by: Who, machines: u32, rounds: u32) -> A
     Action::OpenLease { by, board, args: Box::new(args) }
 }
 
-/// Rounds that the market allows, mostly few.
+/// A number of rounds that the market allows, mostly small.
 pub fn rounds_of(model: &Model, rounds: u8) -> u32 {
     let (least, most) = (model.market.params.min_rounds, model.market.params.max_rounds);
     let rounds = if rounds < 240 { u32::from(rounds) } else { u32::from(rounds) * 16 };
     rounds.clamp(least, most)
 }
 
-/// Slots of machines, all of one supplier but seldom one; and that supplier.
+/// A supplier and slots, mostly of that supplier.
 pub fn machines(model: &Model, board: u32, picks: &[Pick]) -> Option<(Who, Vec<u16>)> {
     let state = model.boards.get(&board)?;
     let all: Vec<(u16, Who)> = state.machines().map(|(index, slot, _)| (index, slot.owner)).collect();
@@ -90,7 +90,7 @@ pub fn machines(model: &Model, board: u32, picks: &[Pick]) -> Option<(Who, Vec<u
     let theirs: Vec<u16> = all.iter().filter(|(_, of)| *of == owner).map(|(index, _)| *index).collect();
     let mut slots: Vec<u16> = vec![];
     for pick in picks {
-        // Seldom any slot at all, or none that there is.
+        // Rarely any slot, even one that does not exist.
         let slot = if *pick < 245 { theirs[usize::from(*pick) % theirs.len()] } else { u16::from(pick % 30) };
         if !slots.contains(&slot) {
             slots.push(slot);
@@ -99,7 +99,7 @@ pub fn machines(model: &Model, board: u32, picks: &[Pick]) -> Option<(Who, Vec<u
     Some((owner, slots))
 }
 
-/// Those of the machines that serve a lease; all of them where none does.
+/// Those of the machines that serve a lease; all of them if none does.
 pub fn serving(model: &Model, board: u32, slots: Vec<u16>) -> Vec<u16> {
     let machines = model.boards.get(&board).into_iter().flat_map(Board::machines);
     let running = |machine: &Machine| machine.stint.is_some_and(|stint| model.round() < stint.until);
@@ -112,7 +112,7 @@ pub fn serving(model: &Model, board: u32, slots: Vec<u16>) -> Vec<u16> {
 }
 
 /// Machines of a lease that can be replaced.
-pub fn in_trouble(model: &Model, id: LeaseId) -> Vec<u16> {
+pub fn replaceable(model: &Model, id: LeaseId) -> Vec<u16> {
     let Some(board) = model.boards.get(&id.board) else { return vec![] };
     let last = board.next_round.saturating_sub(1);
     let is_down = |machine: &Machine| machine.verdicts.get(&last) == Some(&false);
@@ -121,9 +121,9 @@ pub fn in_trouble(model: &Model, id: LeaseId) -> Vec<u16> {
     machines.map(|(index, _, _)| index).collect()
 }
 
-/// A machine of a lease, one that can be replaced if there is one; seldom any slot.
-pub fn troubled(model: &Model, id: LeaseId, pick: Pick) -> u16 {
-    let mut slots = in_trouble(model, id);
+/// A machine of a lease, one that can be replaced if there is one; rarely any slot.
+pub fn one_to_replace(model: &Model, id: LeaseId, pick: Pick) -> u16 {
+    let mut slots = replaceable(model, id);
     if slots.is_empty() || pick > 230 {
         let board = model.boards.get(&id.board);
         slots = board.map_or(vec![], |board| board.leased(id.serial).map(|(index, _, _)| index).collect());
@@ -132,15 +132,16 @@ pub fn troubled(model: &Model, id: LeaseId, pick: Pick) -> u16 {
     if pick > 245 { any } else { slots.get(usize::from(pick) % slots.len().max(1)).copied().unwrap_or(any) }
 }
 
+/// The slot that a replacement takes.
 pub fn first(model: &Model, board: u32, criteria: &Criteria, until: u32) -> Option<u16> {
     let chosen: Option<Vec<u16>> =
         model.boards.get(&board).and_then(|board: &Board| board.choose(criteria, until, 1));
     chosen.and_then(|slots| slots.first().copied())
 }
 
-/// First round a commitment doesn't cover.
+/// End of a commitment, exclusive.
 pub fn committed(model: &Model, rounds: u8) -> u32 {
-    // A few are as short as can be, or too short; most are long, and a few too long.
+    // A few are as short as allowed or too short; most are long, and a few too long.
     let rounds = match rounds {
         0..15 => u32::from(rounds / 5),
         15..60 => u32::from(rounds),
@@ -150,7 +151,7 @@ pub fn committed(model: &Model, rounds: u8) -> u32 {
     model.round() + 1 + rounds
 }
 
-/// Nothing, a part of what there is, all of it, or more.
+/// Zero, half of the available stake, all of it, or more.
 pub fn amount(what: Holding, held: Option<&Stake>, pick: Pick) -> u64 {
     let free = match what {
         Holding::Deposit => 2_000_000_000_000,
@@ -165,7 +166,7 @@ pub fn amount(what: Holding, held: Option<&Stake>, pick: Pick) -> u64 {
     }
 }
 
-/// Most that a buyer pays: anything, exactly what it costs, or a unit less.
+/// Maximum deposit: unlimited, exactly the price, or one unit less.
 pub fn limit(cost: u128, pick: Pick) -> u64 {
     let cost = u64::try_from(cost).unwrap_or(u64::MAX);
     match pick {
@@ -175,7 +176,7 @@ pub fn limit(cost: u128, pick: Pick) -> u64 {
     }
 }
 
-/// No hint, the right one, or a wrong one: none changes anything.
+/// No hint, the right one, or a wrong one. A hint never changes the outcome.
 pub fn hint(model: &Model, board: u32, last: Option<u16>, pick: Pick) -> Option<CutOff> {
     let slot = model.boards.get(&board)?.slots.get(usize::from(last?))?;
     let price = slot.machine.as_ref()?.price;
@@ -187,7 +188,7 @@ pub fn hint(model: &Model, board: u32, last: Option<u16>, pick: Pick) -> Option<
     }
 }
 
-/// Parameters to propose, some of which no market may have; none takes a proposal back.
+/// Parameters to propose, some of them unlawful. `None` withdraws the proposal.
 pub fn changed(params: &Params, pick: Pick) -> Option<Params> {
     let mut params = params.clone();
     let amount = u64::from(pick);
@@ -215,7 +216,7 @@ pub fn changed(params: &Params, pick: Pick) -> Option<Params> {
     Some(params)
 }
 
-/// Unix time of the next change of that kind.
+/// Unix time of an event of that kind. `None` if there is none to come.
 pub fn moment(model: &Model, edge: Edge, pick: Pick) -> Option<i64> {
     let rules = &model.market.rules;
     let select = |times: Vec<i64>| times.get(usize::from(pick) % times.len().max(1)).copied();
@@ -230,7 +231,7 @@ pub fn moment(model: &Model, edge: Edge, pick: Pick) -> Option<i64> {
         Edge::LeaseEnds => {
             let leases = model.leases();
             let untils = leases.iter().filter_map(|id| Some(model.lease(*id).ok()?.until));
-            // Not so far that nothing else can happen.
+            // Soon enough that other things can still happen after it.
             let soon = untils.filter(|until| *until <= model.round() + 50);
             select(soon.map(|until| model.round_end(until.saturating_sub(1))).collect())
         }

@@ -1,3 +1,5 @@
+//! Plays a sequence on the model and the program, compares them, and counts what was covered.
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -23,13 +25,13 @@ pub struct Play {
     pub model: Model,
     chain: Chain,
     pub coverage: Coverage,
-    /// As it was when invariants were checked last.
+    /// The state at the last check of the invariants.
     before: Option<Snapshot>,
 }
 
 impl Play {
-    /// A market with a board, suppliers with stake and machines, a keeper in every seat, and two leases whose
-    /// first round runs.
+    /// A market with a board, suppliers with stake and machines, a keeper in every seat, and two leases in their first
+    /// round.
     pub fn begin(rules: RoundRules, params: Params, pays_in_2022: bool) -> Self {
         let chain = Chain::new(rules, params.clone(), pays_in_2022);
         let rents = chain.rents();
@@ -69,9 +71,8 @@ impl Play {
         for (number, by) in (0u8..).zip(SUPPLIERS) {
             self.must(Action::RegisterSupplier { by })?;
             self.must(Action::DepositStake { by, amount: 20_000 * STAKE })?;
-            let machines =
-                (0..4).map(|index| steps::Sheet::plain(4 * number + index).machine(None)).collect();
-            // For 40 and 800 rounds, and as long as most markets allow.
+            let machines = (0..4).map(|index| steps::Spec::plain(4 * number + index).machine(None)).collect();
+            // For 40, 800 and 8,000 rounds.
             let until = self.model.round() + [40, 800, 8_000][usize::from(number)];
             self.must(Action::ListMachines { by, board: 0, until, machines, former: vec![] })?;
         }
@@ -101,7 +102,7 @@ impl Play {
         }
     }
 
-    /// Plays a sequence to its end, when everybody but `absent` leaves.
+    /// Plays a sequence; then everybody but `absent` leaves.
     pub fn perform(&mut self, steps: &[Step], absent: Option<Who>) -> Result<(), String> {
         for (index, step) in steps.iter().enumerate() {
             step.perform(self)
@@ -111,7 +112,7 @@ impl Play {
         drain::leave(self, absent).map_err(|error| format!("when everybody leaves: {error}"))
     }
 
-    /// Lets both do it, and compares.
+    /// Executes an action on both, and compares them. Returns the model's outcome.
     pub fn act(&mut self, action: Action) -> Result<Outcome, String> {
         let expected = self.model.apply(&action);
         let found = self.chain.send(&action);
@@ -119,10 +120,13 @@ impl Play {
             (Ok(()), Ok(())) => {}
             (Err(rules), Err(code)) if rules.iter().any(|rule| rule.has_code(*code)) => {}
             (Ok(()), Err(code)) => {
-                return Err(format!("{action:?}: the program refuses with {}", error(*code)));
+                return Err(format!(
+                    "{action:?}: the program refuses with {}, the model does not",
+                    error(*code)
+                ));
             }
             (Err(rules), Ok(())) => {
-                return Err(format!("{action:?}: the program does what breaks {rules:?}"));
+                return Err(format!("{action:?}: the program succeeds, the model refuses with {rules:?}"));
             }
             (Err(rules), Err(code)) => {
                 let error = error(*code);
@@ -137,13 +141,13 @@ impl Play {
         Ok(expected)
     }
 
-    /// What can't be refused.
+    /// Executes an action that must succeed.
     pub fn must(&mut self, action: Action) -> Result<(), String> {
-        let told = format!("{action:?}");
-        self.act(action)?.map_err(|rules| format!("{told} must be done, and breaks {rules:?}"))
+        let name = format!("{action:?}");
+        self.act(action)?.map_err(|rules| format!("{name} must succeed, and is refused with {rules:?}"))
     }
 
-    /// Lets time pass; never back.
+    /// Advances the clock; earlier times are ignored.
     pub fn pass_to(&mut self, now: i64) {
         if now > self.model.now {
             self.model.now = now;
@@ -151,7 +155,7 @@ impl Play {
         }
     }
 
-    /// Every invariant that state shows, and those of its change since the last time.
+    /// Checks the invariants of the state, and of its change since the last check.
     fn check_invariants(&mut self) -> Result<(), String> {
         let snapshot = self.chain.world.snapshot();
         let mut report = invariants::check(&snapshot);
@@ -162,18 +166,18 @@ impl Play {
         if report.is_ok() { Ok(()) } else { Err(report.to_string()) }
     }
 
-    /// Accounts of the program that are left.
+    /// Number of accounts of the program that still exist.
     pub fn remaining_accounts(&self) -> usize {
         self.chain.world.remaining_accounts().len()
     }
 }
 
-/// What an error code means, as far as it is the program's.
+/// Name of an error of the program, or the number of another.
 fn error(code: u32) -> String {
     from_code(code).map_or(format!("error {code}"), |error| error.name())
 }
 
-/// How often each kind of instruction was done, and refused for what.
+/// How often each kind of instruction succeeded, and with which errors it was refused.
 #[derive(Default)]
 pub struct Coverage {
     done: BTreeMap<String, u32>,
@@ -200,7 +204,7 @@ impl Coverage {
     }
 }
 
-/// Kinds of instruction that a long run does at least once.
+/// Kinds of instruction that must succeed at least once in a long run.
 const KINDS: [&str; 42] = [
     "ProposeParams",
     "ApplyParams",
@@ -247,15 +251,15 @@ const KINDS: [&str; 42] = [
 ];
 
 impl Coverage {
-    /// Every kind of instruction was done, but those that the rules leave no room for, and most rules were
-    /// broken.
+    /// Asserts that every kind of instruction succeeded, except those in `never`, which the market's rules exclude, and
+    /// that most errors occurred.
     pub fn assert_complete(&self, never: &[&str]) {
         for kind in KINDS {
             let done = self.done.get(kind).copied().unwrap_or_default();
-            assert!(done > 0 || never.contains(&kind), "{kind} was never done\n{self}");
+            assert!(done > 0 || never.contains(&kind), "{kind} never succeeded\n{self}");
         }
         let codes: BTreeSet<u32> = self.refused.keys().map(|(_, code)| *code).collect();
-        assert!(codes.len() >= 50, "only {} rules were broken\n{self}", codes.len());
+        assert!(codes.len() >= 50, "only {} errors occurred\n{self}", codes.len());
     }
 }
 

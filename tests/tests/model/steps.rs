@@ -1,15 +1,14 @@
-//! Steps of a sequence, as they are drawn: with numbers that mean something only where they are played.
+//! The steps of a sequence. Their numbers get a meaning only in the state in which the step is performed.
 //!
-//! Zero always stands for the plain choice, so that a sequence that fails shrinks to a readable one.
+//! Zero is always the plain choice, so that a failing sequence shrinks to a readable one.
 
 use leasehold::{
     instructions::Machine,
     math::matching::{Criteria, Place, Policy},
     state::{Endpoint, Traits},
 };
-use proptest::{collection::vec, prelude::*};
 
-/// A number that picks from a list whose length it doesn't know.
+/// A number that picks from a list of any length.
 pub type Pick = u8;
 
 #[derive(Clone, Debug)]
@@ -21,14 +20,14 @@ pub enum Step {
     Days {
         days: u8,
     },
-    /// Time passes to a second at, before or after one at which something changes.
+    /// Time passes to a second at, before or after an edge.
     Edge {
         edge: Edge,
         pick: Pick,
         offset: i8,
     },
-    /// Rounds end; those keepers vote, and the round is closed. Bits of `down` are machines, of `dissent`
-    /// seats that say the opposite.
+    /// Rounds end, keepers vote and the rounds are closed. Bits of `absent` are seats that do not vote, of `dissent`
+    /// seats that vote the opposite, of `down` machines.
     Attest {
         board: Pick,
         rounds: u8,
@@ -58,7 +57,7 @@ pub enum Step {
         by: Pick,
         change: Pick,
     },
-    /// At the second from which they can be, or the one before it.
+    /// At the first possible second, or one before it.
     ApplyParams {
         early: bool,
     },
@@ -119,7 +118,7 @@ pub enum Step {
     List {
         board: Pick,
         supplier: Pick,
-        sheets: Vec<Sheet>,
+        specs: Vec<Spec>,
         reuse: bool,
         rounds: u8,
         flaw: Pick,
@@ -217,7 +216,7 @@ pub enum Step {
     },
 }
 
-/// When something changes by itself.
+/// An event that comes by time alone.
 #[derive(Clone, Copy, Debug)]
 pub enum Edge {
     RoundEnds,
@@ -230,7 +229,7 @@ pub enum Edge {
     MachineIsEvictable,
 }
 
-/// What one does with an account that holds stake.
+/// What a supplier or keeper does with its account.
 #[derive(Clone, Copy, Debug)]
 pub enum Holding {
     Deposit,
@@ -240,9 +239,9 @@ pub enum Holding {
     Close,
 }
 
-/// What a machine is like.
+/// The description of a machine to list.
 #[derive(Clone, Copy, Debug)]
-pub struct Sheet {
+pub struct Spec {
     pub class: u8,
     pub gpus: u8,
     pub speed: u8,
@@ -250,13 +249,13 @@ pub struct Sheet {
     pub price: Pick,
 }
 
-/// Few, so that many are equal; and some at which arithmetic or a wallet ends.
+/// Few prices, so that many are equal; the largest exceed a wallet or overflow.
 pub const PRICES: [u64; 9] =
     [350_000, 350_000, 350_001, 349_999, 1, 7, 1_000_000, 40_000_000_000_000, u64::MAX];
 
-impl Sheet {
+impl Spec {
     pub fn plain(number: u8) -> Self {
-        Sheet { class: 0, gpus: 1, speed: number % 3, abroad: number % 2 == 1, price: number % 4 }
+        Spec { class: 0, gpus: 1, speed: number % 3, abroad: number % 2 == 1, price: number % 4 }
     }
 
     pub fn machine(&self, slot: Option<u16>) -> Machine {
@@ -277,7 +276,7 @@ impl Sheet {
     }
 }
 
-/// Odd prices are rare.
+/// The largest prices are rare.
 pub fn price(pick: Pick) -> u64 {
     PRICES[usize::from(if pick < 240 { pick % 7 } else { pick % 9 })]
 }
@@ -298,180 +297,4 @@ pub fn criteria(pick: Pick) -> Criteria {
         _ => any,
     };
     Criteria { policy, ..criteria }
-}
-
-fn pick() -> impl Strategy<Value = Pick> {
-    any::<u8>()
-}
-
-/// Who signs, and whose account is paid: mostly the one who should.
-fn who() -> impl Strategy<Value = Pick> {
-    prop_oneof![9 => Just(0), 1 => any::<u8>()]
-}
-
-fn flaw() -> impl Strategy<Value = Pick> {
-    prop_oneof![9 => Just(0), 1 => any::<u8>()]
-}
-
-/// Few machines, mostly none, or all.
-fn some() -> impl Strategy<Value = u32> {
-    prop_oneof![4 => Just(0), 3 => (0..16u32).prop_map(|bit| 1 << bit), 2 => any::<u32>(), 1 => Just(u32::MAX)]
-}
-
-fn sheet() -> impl Strategy<Value = Sheet> {
-    let gpus = prop_oneof![3 => Just(1u8), 1 => 2..9u8];
-    (0..3u8, gpus, 0..4u8, any::<bool>(), pick()).prop_map(|(class, gpus, speed, abroad, price)| Sheet {
-        class,
-        gpus,
-        speed,
-        abroad,
-        price,
-    })
-}
-
-fn holding() -> impl Strategy<Value = Holding> {
-    prop_oneof![
-        3 => Just(Holding::Deposit),
-        3 => Just(Holding::Request),
-        3 => Just(Holding::Withdraw),
-        1 => Just(Holding::Register),
-        1 => Just(Holding::Close),
-    ]
-}
-
-fn edge() -> impl Strategy<Value = Edge> {
-    prop_oneof![
-        6 => Just(Edge::RoundEnds),
-        6 => Just(Edge::VotingEnds),
-        5 => Just(Edge::LeaseEnds),
-        3 => Just(Edge::DisputesEnd),
-        2 => Just(Edge::StakeIsFree),
-        1 => Just(Edge::TimelockEnds),
-        1 => Just(Edge::SeatIsIdle),
-        1 => Just(Edge::MachineIsEvictable),
-    ]
-}
-
-pub fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        10 => time(),
-        26 => attesting(),
-        8 => governing(),
-        14 => staking(),
-        16 => listing(),
-        6 => seating(),
-        45 => leasing(),
-    ]
-}
-
-fn time() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        6 => (0..3_000u16).prop_map(|permille| Step::Pass { permille }),
-        1 => (0..16u8).prop_map(|days| Step::Days { days }),
-        12 => (edge(), pick(), -1..=1i8).prop_map(|(edge, pick, offset)| Step::Edge { edge, pick, offset }),
-    ]
-}
-
-fn attesting() -> impl Strategy<Value = Step> {
-    let absent = prop_oneof![5 => Just(0u8), 2 => (0..4u8).prop_map(|seat| 1 << seat), 1 => any::<u8>()];
-    let dissent = prop_oneof![5 => Just(0u8), 2 => (0..4u8).prop_map(|seat| 1 << seat), 1 => any::<u8>()];
-    prop_oneof![
-        14 => (pick(), 1..5u8, absent, some(), dissent).prop_map(|(board, rounds, absent, down, dissent)| {
-            Step::Attest { board, rounds, absent, down, dissent }
-        }),
-        8 => (pick(), pick(), who(), flaw(), some(), flaw()).prop_map(|(board, seat, by, when, down, flaw)| {
-            Step::Vote { board, seat, by, when, down, flaw }
-        }),
-        4 => pick().prop_map(|board| Step::CloseRound { board }),
-    ]
-}
-
-fn governing() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => (who(), pick()).prop_map(|(by, change)| Step::ProposeParams { by, change }),
-        4 => prop::bool::weighted(0.1).prop_map(|early| Step::ApplyParams { early }),
-        2 => (who(), pick()).prop_map(|(by, to)| Step::ProposeAuthority { by, to }),
-        3 => who().prop_map(|by| Step::AcceptAuthority { by }),
-        // Mostly resumed: else nothing would happen.
-        1 => (who(), prop::bool::weighted(0.3)).prop_map(|(by, paused)| Step::SetPaused { by, paused }),
-        3 => (pick(), who(), who()).prop_map(|(board, by, to)| Step::WithdrawFees { board, by, to }),
-        3 => (pick(), who(), who()).prop_map(|(board, by, to)| Step::WithdrawMarketStake { board, by, to }),
-        3 => pick().prop_map(|board| Step::BurnSlashed { board }),
-        1 => pick().prop_map(|by| Step::CreateMarket { by }),
-        1 => who().prop_map(|by| Step::CloseMarket { by }),
-    ]
-}
-
-fn staking() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        5 => (pick(), holding(), pick(), who())
-            .prop_map(|(who, what, amount, to)| Step::Supplier { who, what, amount, to }),
-        4 => (pick(), holding(), pick(), who())
-            .prop_map(|(who, what, amount, to)| Step::Keeper { who, what, amount, to }),
-        2 => pick().prop_map(|who| Step::ReclaimRent { who }),
-        5 => (pick(), pick(), who(), who())
-            .prop_map(|(board, supplier, by, to)| Step::ClaimEarnings { board, supplier, by, to }),
-    ]
-}
-
-fn listing() -> impl Strategy<Value = Step> {
-    let slots = || vec(pick(), 1..4);
-    prop_oneof![
-        1 => pick().prop_map(|by| Step::CreateBoard { by }),
-        1 => (pick(), who()).prop_map(|(board, by)| Step::CloseBoard { board, by }),
-        6 => (pick(), pick(), vec(sheet(), 1..4), any::<bool>(), any::<u8>(), flaw()).prop_map(
-            |(board, supplier, sheets, reuse, rounds, flaw)| {
-                Step::List { board, supplier, sheets, reuse, rounds, flaw }
-            }
-        ),
-        4 => (pick(), slots(), who(), pick(), any::<u8>()).prop_map(|(board, slots, by, price, rounds)| {
-            Step::Reprice { board, slots, by, price, rounds }
-        }),
-        6 => (pick(), slots(), who()).prop_map(|(board, slots, by)| Step::Retire { board, slots, by }),
-        2 => (pick(), slots(), who()).prop_map(|(board, slots, by)| Step::Forfeit { board, slots, by }),
-        2 => (pick(), 0..3u8, flaw()).prop_map(|(board, count, flaw)| Step::Trim { board, count, flaw }),
-    ]
-}
-
-fn seating() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        (pick(), pick(), pick()).prop_map(|(board, who, seat)| Step::TakeSeat { board, who, seat }),
-        (pick(), pick(), who()).prop_map(|(board, seat, by)| Step::LeaveSeat { board, seat, by }),
-        (pick(), pick(), who(), who()).prop_map(|(board, seat, by, to)| Step::ClaimKeeperFees {
-            board,
-            seat,
-            by,
-            to
-        }),
-    ]
-}
-
-fn leasing() -> impl Strategy<Value = Step> {
-    let rounds = || prop_oneof![6 => 1..8u8, 2 => 8..40u8, 1 => any::<u8>()];
-    let machines = prop_oneof![4 => 1..4u8, 1 => 4..9u8];
-    let open = (pick(), pick(), machines, rounds(), pick(), pick(), pick(), flaw()).prop_map(
-        |(board, buyer, machines, rounds, criteria, limit, hint, flaw)| Step::Open {
-            board,
-            buyer,
-            machines,
-            rounds,
-            criteria,
-            limit,
-            hint,
-            flaw,
-        },
-    );
-    prop_oneof![
-        10 => open,
-        4 => (pick(), who(), rounds(), pick())
-            .prop_map(|(lease, by, rounds, limit)| Step::Extend { lease, by, rounds, limit }),
-        2 => (pick(), who()).prop_map(|(lease, by)| Step::Cancel { lease, by }),
-        2 => (pick(), who(), pick()).prop_map(|(lease, by, to)| Step::Transfer { lease, by, to }),
-        8 => (pick(), who(), pick(), pick(), pick())
-            .prop_map(|(lease, by, slot, limit, hint)| Step::Replace { lease, by, slot, limit, hint }),
-        10 => (pick(), pick(), pick()).prop_map(|(lease, by, as_keeper)| Step::Settle { lease, by, as_keeper }),
-        3 => (pick(), who(), who()).prop_map(|(lease, by, to)| Step::ClaimRefund { lease, by, to }),
-        3 => (pick(), who(), who()).prop_map(|(lease, by, to)| Step::ClaimCompensation { lease, by, to }),
-        3 => (pick(), who()).prop_map(|(lease, buyer)| Step::CloseLease { lease, buyer }),
-    ]
 }

@@ -1,4 +1,4 @@
-//! Rounds, and votes on them.
+//! Votes, and whole rounds.
 
 use leasehold_tests::model::{Action, KEEPERS, Model};
 
@@ -47,7 +47,7 @@ pub fn vote(
     Some(Action::SubmitRound { by: someone(by, keeper), board, seat, round, bitmap })
 }
 
-/// Rounds pass in which everything happens as it should, as far as enough keepers are there.
+/// Ends rounds, votes on each as the step says, and closes them.
 pub fn attest(
     play: &mut Play,
     board: Pick,
@@ -62,7 +62,7 @@ pub fn attest(
         let seats = state.seats.clone();
         play.pass_to(play.model.round_end(play.model.round()));
         if play.model.boards[&board].voting.is_some() {
-            // A vote on an earlier round is in the way.
+            // An earlier round with a vote must be closed first.
             play.act(Action::CloseRound { board })?.ok();
         }
         let (round, size) = (play.model.round() - 1, play.model.boards[&board].size_at(play.model.round()));

@@ -1,11 +1,11 @@
-//! Accounts that are not the ones, for every instruction of logs, disputes and metered leases.
+//! Wrong accounts, for every instruction of logs, disputes and metered leases.
 
 use leasehold::error::LeaseholdError;
 use leasehold_tests::*;
 use solana_instruction::Instruction;
 use solana_signer::Signer;
 
-/// Two bends, one after the other.
+/// Two changes, one after the other.
 fn both(first: impl Fn(&mut Instruction), second: impl Fn(&mut Instruction)) -> impl Fn(&mut Instruction) {
     move |instruction| {
         first(instruction);
@@ -13,7 +13,7 @@ fn both(first: impl Fn(&mut Instruction), second: impl Fn(&mut Instruction)) -> 
     }
 }
 
-/// Instructions that have both a board and a lease of it.
+/// Instructions that take both a board and a lease of it.
 const OF_A_LEASE: [&str; 6] = [
     "top_up_lease",
     "redeem_voucher",
@@ -24,7 +24,7 @@ const OF_A_LEASE: [&str; 6] = [
 ];
 
 #[test]
-fn attack_record_of_somebody_else() {
+fn attack_log_of_somebody_else() {
     let catalogue = Catalogue::new();
     let mallory = catalogue.mallory.pubkey();
     let as_mallory = |name: &str| swap(catalogue.case(name).signers[0].pubkey(), mallory);
@@ -35,12 +35,12 @@ fn attack_record_of_somebody_else() {
     {
         refuses(name, LeaseholdError::WrongAuthority.into());
     }
-    // Under the name of somebody else's keeper's account.
+    // With the keeper's account of somebody else.
     for name in ["enforce_demand", "prove_equivocation"] {
         refuses(name, LeaseholdError::WrongAuthority.into());
     }
     refuses("top_up_lease", TOKEN_OWNER_MISMATCH);
-    // Anybody may demand, and answer: whoever does gets the rent, and nobody else.
+    // Anybody may demand and answer.
     for name in ["demand_receipt", "answer_demand"] {
         let mut instruction = catalogue.case(name).instruction.clone();
         as_mallory(name)(&mut instruction);
@@ -51,7 +51,7 @@ fn attack_record_of_somebody_else() {
 }
 
 #[test]
-fn attack_record_on_another_board() {
+fn attack_log_instructions_on_another_board() {
     let catalogue = Catalogue::new();
     let board = catalogue.world.board().address;
     for elsewhere in [catalogue.second.address, catalogue.other.address] {
@@ -71,13 +71,13 @@ fn attack_keeper_of_another_market_convicts() {
     let (mallory, other) = (&catalogue.mallory, catalogue.other.market);
     let (account, wallet) = (catalogue.keepers[0].account, catalogue.keepers[0].wallet.pubkey());
     for name in ["enforce_demand", "prove_equivocation"] {
-        let bend = both(swap(account, other.keeper(&mallory.pubkey())), swap(wallet, mallory.pubkey()));
-        catalogue.refuses_signed(name, bend, &[mallory], LeaseholdError::WrongMarket);
+        let change = both(swap(account, other.keeper(&mallory.pubkey())), swap(wallet, mallory.pubkey()));
+        catalogue.refuses_signed(name, change, &[mallory], LeaseholdError::WrongMarket);
     }
 }
 
 #[test]
-fn attack_record_of_another_lease() {
+fn attack_log_instructions_of_another_lease() {
     let catalogue = Catalogue::new();
     let board = catalogue.world.board();
     let (metered, running) = (board.lease(4), board.lease(RUNNING));

@@ -1,4 +1,4 @@
-//! What may be appended to a log.
+//! Appending batches to a log.
 
 use leasehold::{
     constants::{CLOCK_SKEW_MS, MAX_SOURCE},
@@ -73,21 +73,21 @@ fn append_batches_ok_for_a_machine_that_is_barred() {
     let (buyer, receipts) = (scene.buyer.insecure_clone(), scene.receipts(1, 0, 3));
     let convict = prove(&scene.world, &buyer, [&receipts[1], &contradiction(0, &receipts[1])], None);
     scene.world.ok(&convict, &[&buyer]);
-    // Its other receipts still belong in the log.
+    // Its receipts can still be appended.
     scene.seal(0, receipts);
     scene.assert_invariants();
 }
 
-/// Bends the next batch of a machine and expects a refusal.
-fn refuses(scene: &mut Recording, bend: impl Fn(&mut Batch), error: LeaseholdError) {
+/// Changes the next batch of machine 0 and expects a refusal.
+fn refuses(scene: &mut Recording, change: impl Fn(&mut Batch), error: LeaseholdError) {
     let mut batch = scene.batch(0, &scene.receipts(1, 0, 2));
-    bend(&mut batch);
+    change(&mut batch);
     let (append, operator) = (scene.append_instruction(vec![batch]), scene.operator.insecure_clone());
     scene.world.fails(append, &[&operator], error);
 }
 
 #[test]
-fn append_batches_fails_when_the_machine_is_not_one_of_the_log() {
+fn append_batches_fails_when_the_machine_has_no_lane_in_the_log() {
     let mut scene = Recording::leased(2, 2, 10);
     rival(&mut scene.world, 2, 1);
     scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(3)]);
@@ -95,7 +95,7 @@ fn append_batches_fails_when_the_machine_is_not_one_of_the_log() {
     refuses(&mut scene, |batch| batch.slot = 2, LeaseholdError::WrongSupplier);
     refuses(&mut scene, |batch| batch.slot = 3, LeaseholdError::NoLane);
     let retire = retire(&scene.world, &scene.supplier, &[3]);
-    // Slots that are cut off are none; one in the middle stays, vacant.
+    // A vacant slot stays on the board as long as another one follows.
     let last = signing_machine(4);
     scene.world.list(&scene.supplier, COMMITTED, &[last]);
     scene.world.ok(&[retire], &[&scene.supplier.wallet]);
@@ -132,7 +132,7 @@ fn append_batches_fails_when_one_batch_stands_twice_in_a_transaction() {
     let twice = scene.append_instruction(vec![batch, batch]);
     let operator = scene.operator.insecure_clone();
     scene.world.fails(twice, &[&operator], LeaseholdError::BatchOutOfOrder);
-    // Two that follow each other may.
+    // Two batches in a row are accepted.
     let more: Vec<_> = (2..5).map(|seq| scene.world.signed(1, 0, seq)).collect();
     let next = Batch { number: 1, ..scene.batch(0, &more) };
     scene.append(vec![(batch, receipts), (next, more)]);
@@ -141,7 +141,7 @@ fn append_batches_fails_when_one_batch_stands_twice_in_a_transaction() {
 }
 
 #[test]
-fn append_batches_fails_when_its_times_are_not_those_of_the_lease() {
+fn append_batches_fails_when_times_overlap_run_backwards_or_lie_ahead() {
     let mut scene = Recording::leased(1, 1, 10);
     scene.world.pass(300);
     scene.seal_next(0, 2);
@@ -153,7 +153,7 @@ fn append_batches_fails_when_its_times_are_not_those_of_the_lease() {
     refuses(&mut scene, |batch| batch.first_ms = sealed - 1, LeaseholdError::BatchTimes);
     // Ends before it begins.
     refuses(&mut scene, |batch| (batch.first_ms, batch.last_ms) = (now, now - 1), error());
-    // In the future, but for what clocks may differ.
+    // In the future, by more than clocks may differ.
     refuses(&mut scene, |batch| batch.last_ms = now + CLOCK_SKEW_MS + 1, error());
     refuses(&mut scene, |batch| batch.last_ms = u64::MAX, error());
     let receipts = scene.receipts(1, 0, 2);
@@ -162,7 +162,7 @@ fn append_batches_fails_when_its_times_are_not_those_of_the_lease() {
     scene.assert_invariants();
 }
 
-/// Its receipts of the time before would else be shut out for as long as the lease runs, and cost its bond.
+/// If the batch were refused, the machine could not answer demands of its earlier receipts, and would lose its bond.
 #[test]
 fn attack_machine_replaced_and_brought_back_appends_what_it_did_before() {
     let mut scene = Recording::leased(2, 1, 20);
@@ -172,7 +172,7 @@ fn attack_machine_replaced_and_brought_back_appends_what_it_did_before() {
     let wallet = scene.world.market.payment_account(&key);
     let replace = |old| instruction::replace_node(&board, key, board.lease(1), wallet, old, u64::MAX, None);
     for (old, new) in [(0, 1), (1, 0)] {
-        // The round that runs is nobody's yet; of the next, being down is within what is allowed.
+        // The running round has no verdict for the new machine; one round down in the next is allowed.
         scene.world.attest(&scene.keepers, |_| true);
         scene.world.attest(&scene.keepers, |machine| machine != u32::from(old));
         scene.world.ok(&[replace(old)], &[&buyer]);
@@ -185,16 +185,16 @@ fn attack_machine_replaced_and_brought_back_appends_what_it_did_before() {
 }
 
 #[test]
-fn append_batches_fails_when_the_lease_never_was() {
+fn append_batches_fails_when_the_machine_was_not_in_the_lease() {
     let mut scene = Recording::leased(3, 1, 2);
     let buyer = scene.buyer.insecure_clone();
     refuses(&mut scene, |batch| batch.lease = 0, LeaseholdError::NoSuchLease);
     refuses(&mut scene, |batch| batch.lease = 2, LeaseholdError::NoSuchLease);
-    // Another machine's lease, to which this one has not come.
+    // A lease of another machine.
     assert_eq!(scene.world.open(&buyer, anything(), 1, 50), 2);
     refuses(&mut scene, |batch| batch.lease = 2, LeaseholdError::NoSuchLease);
 
-    // Once a batch of a later lease is in, those of the one before are closed.
+    // After a batch of a later lease, no batch of an earlier one is accepted.
     scene.seal_next(0, 2);
     scene.world.go_to_round(scene.world.lease(1).until + 2);
     close_rounds(&mut scene.world);
@@ -207,7 +207,7 @@ fn append_batches_fails_when_the_lease_never_was() {
     assert_eq!(late[0].receipt.seq, 2);
     let receipts = scene.receipts(3, 0, 2);
     scene.seal(0, receipts);
-    assert_eq!(scene.archive.batches[1].header.first_seq, 0, "numbers begin anew in each lease");
+    assert_eq!(scene.archive.batches[1].header.first_seq, 0, "numbers start at zero in each lease");
     assert_eq!(scene.archive.batches[1].header.number, 1);
     let closed = Batch { number: 2, ..scene.batch(0, &late) };
     let append = scene.append_instruction(vec![closed]);
@@ -242,7 +242,7 @@ fn append_batches_fails_when_sums_do_not_fit() {
 }
 
 #[test]
-fn append_batches_fails_when_the_source_is_no_url() {
+fn append_batches_fails_when_the_source_is_empty_or_too_long() {
     let mut scene = Recording::leased(1, 1, 10);
     let (board, operator) = (scene.world.board(), scene.operator.insecure_clone());
     let batch = scene.batch(0, &scene.receipts(1, 0, 1));
@@ -258,7 +258,7 @@ fn append_batches_fails_when_the_source_is_no_url() {
 }
 
 #[test]
-fn append_batches_fails_when_accounts_are_others() {
+fn append_batches_fails_when_an_account_is_the_wrong_one() {
     let mut scene = Recording::leased(1, 1, 10);
     let mallory = rival(&mut scene.world, 1, 1);
     let batch = scene.batch(0, &scene.receipts(1, 0, 1));
@@ -266,7 +266,7 @@ fn append_batches_fails_when_accounts_are_others() {
     let (ours, by_stranger) = (by(&scene.operator), by(&mallory.wallet));
     let operator = scene.operator.insecure_clone();
     scene.world.fails(by_stranger, &[&mallory.wallet], LeaseholdError::WrongAuthority);
-    // Her own supplier's account beside our log, and ours beside hers.
+    // Her own supplier's account with our log, and ours with hers.
     let hers = open_log(&mut scene.world, &mallory, vec![1]);
     let mut account = scene.append_by(&mallory.wallet, vec![batch]);
     swap(scene.supplier.account, mallory.account)(&mut account);

@@ -1,17 +1,17 @@
-//! What attackers will try with logs and demands.
+//! Attacks on logs and demands.
 
 use leasehold::{
     constants::RECORD_ROUNDS, error::LeaseholdError, instructions::BatchProof, math::mmr::Range,
     state::Receipt,
 };
-use leasehold_client::{address, instruction, record::SignedReceipt};
+use leasehold_client::{account::Account, address, instruction, record::SignedReceipt};
 use leasehold_tests::*;
 use solana_signer::Signer;
 use solana_system_interface::instruction::transfer;
 
 use crate::{BOND, close_rounds, contradiction, prove, second_board, second_market};
 
-/// Invariant 13: what a machine signed in one market is nothing in another, even with one key and one number.
+/// Invariant 13: a receipt of one market is refused in another, even with the same key and number.
 #[test]
 fn attack_receipt_of_another_market() {
     let mut scene = Recording::leased(1, 1, 100);
@@ -38,8 +38,8 @@ fn attack_receipt_of_another_market() {
     scene.assert_invariants();
 }
 
-/// One key on two boards of a market, in leases with one number: a batch of the one is no answer for the
-/// other, whose books would lack the receipt.
+/// The same key on two boards of a market, in leases with the same serial: a batch of one board must not answer a
+/// demand of the other.
 #[test]
 fn attack_demand_answered_by_a_batch_of_another_board() {
     let mut scene = Recording::leased(1, 1, 100);
@@ -74,28 +74,28 @@ fn attack_demand_answered_by_a_batch_of_another_board() {
     scene.world.assert_invariants();
 }
 
-/// A supplier whose machine is about to lose its bond for what it did to one buyer lets it lie to another,
-/// which is itself: the first would get nothing, and the supplier most of its bond back.
+/// A supplier whose machine is about to lose its bond to a buyer has it convicted in a lease of its own, to be
+/// compensated itself.
 #[test]
-fn attack_conviction_to_the_benefit_of_the_suppliers_own_lease() {
+fn attack_conviction_that_compensates_the_suppliers_own_lease() {
     let mut scene = Recording::leased(2, 1, 10);
     let crony = scene.world.wallet();
     assert_eq!(scene.world.open(&crony, anything(), 1, 500), 2);
     let forfeit =
         instruction::forfeit_machines(&scene.world.board(), scene.supplier.wallet.pubkey(), vec![0]);
     scene.world.ok(&[forfeit], &[&scene.supplier.wallet]);
-    // Machine 0 never was in lease 2.
+    // Machine 0 was never in lease 2.
     let one = SignedReceipt::sign(&node_key(0), scene.world.receipt(2, 0, 0));
     let lie = contradiction(0, &one);
     let proof = prove(&scene.world, &crony, [&one, &lie], None);
     let _ = scene.world.send(&proof, &[&crony]);
-    assert_eq!(scene.world.lease(2).compensation_due, 0, "lease 2 lost nothing by machine 0");
+    assert_eq!(scene.world.lease(2).compensation_due, 0, "machine 0 did not serve lease 2");
     scene.world.assert_invariants();
 }
 
-/// The same while the machine is idle and somebody waits to see a receipt of the lease that it served.
+/// The same while the machine is idle and a receipt of its last lease is demanded.
 #[test]
-fn attack_conviction_to_the_benefit_of_the_suppliers_own_lease_while_a_demand_waits() {
+fn attack_conviction_that_compensates_the_suppliers_own_lease_while_a_demand_waits() {
     let mut scene = Recording::leased(2, 1, 5);
     let (buyer, crony) = (scene.buyer.insecure_clone(), scene.world.wallet());
     let hidden = scene.world.signed(1, 0, 0);
@@ -107,12 +107,12 @@ fn attack_conviction_to_the_benefit_of_the_suppliers_own_lease_while_a_demand_wa
     let one = SignedReceipt::sign(&node_key(0), scene.world.receipt(2, 0, 0));
     let proof = prove(&scene.world, &crony, [&one, &contradiction(0, &one)], None);
     let _ = scene.world.send(&proof, &[&crony]);
-    assert_eq!(scene.world.lease(2).compensation_due, 0, "lease 2 lost nothing by machine 0");
+    assert_eq!(scene.world.lease(2).compensation_due, 0, "machine 0 did not serve lease 2");
     scene.assert_invariants();
 }
 
-/// A machine signs receipts of a day to come, so that nobody can demand them yet, and has itself replaced: its
-/// bond would leave before they are due.
+/// A machine dates its receipts ahead, so that nobody can demand them yet, and gets itself replaced, so that its bond
+/// leaves before they are due.
 #[test]
 fn attack_receipt_of_the_future_by_a_machine_that_leaves_the_lease() {
     let mut scene = Recording::leased(2, 1, 900);
@@ -127,24 +127,27 @@ fn attack_receipt_of_the_future_by_a_machine_that_leaves_the_lease() {
     scene.world.ok(&[replace], &[&buyer]);
     let gone = scene.world.slot(0);
     assert_eq!((gone.lease, gone.bond), (0, BOND));
-    // It counts as signed when the machine left.
+    // A later time counts as the time when the machine left.
     scene.world.go_to_round(gone.lease_until + RECORD_ROUNDS);
     let demand = scene.world.demand_instructions(&buyer, &receipt);
     let found = scene.world.send(&demand, &[&buyer]).map(|_| ()).map_err(|failed| failed.err);
-    assert_eq!(found, Ok(()), "a machine that has left the lease puts the day off");
+    assert_eq!(found, Ok(()), "the machine put off the time to demand the receipt");
     scene.world.assert_invariants();
 }
 
 #[test]
-fn attack_prefunded_demand_stops_none() {
+fn attack_prefunded_address_stops_no_demand_and_no_log() {
     for lamports in [1_000_000, 5_000_000_000] {
         let mut scene = Recording::leased(1, 1, 100);
         let buyer = scene.buyer.insecure_clone();
         let receipt = scene.world.signed(1, 0, 0);
         let demand = address::demand(&receipt.id());
         scene.world.ok(&[transfer(&buyer.pubkey(), &demand, lamports)], &[&buyer]);
-        let log = address::log(&scene.world.supplier().account);
+        let other = scene.world.supplier();
+        let (key, log) = (other.wallet.pubkey(), address::log(&other.account));
         scene.world.ok(&[transfer(&buyer.pubkey(), &log, lamports)], &[&buyer]);
+        scene.world.ok(&[instruction::create_log(key, other.account, key)], &[&other.wallet]);
+        assert!(matches!(Account::decode(&scene.world.data(&log)), Ok(Account::Log(_))));
         scene.world.go_to_round(scene.world.round() + RECORD_ROUNDS);
         scene.world.demand(&buyer, &receipt);
         assert_eq!(scene.world.demand_account(&demand).seq, 0);

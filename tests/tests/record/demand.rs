@@ -22,7 +22,7 @@ use solana_signer::Signer;
 
 use crate::{BOND, close_rounds, contradiction, is_convicted, open_log, prove, retire, rival, second_board};
 
-/// Somebody who wants to see a receipt that is not in the log, in the round from which it must be.
+/// A receipt that is not in the log, and somebody who may demand it from this round on.
 pub struct Case {
     pub scene: Recording,
     pub claimant: Keypair,
@@ -30,11 +30,11 @@ pub struct Case {
     pub receipts: Vec<SignedReceipt>,
 }
 
-/// Place of the receipt that is demanded.
+/// Index of the demanded receipt.
 pub const WANTED: usize = 3;
 
 impl Case {
-    /// Lease 1 has both of two machines.
+    /// Two machines, both in lease 1.
     pub fn new(rounds: u32) -> Self {
         let mut scene = Recording::leased(2, 2, rounds);
         let claimant = scene.world.wallet();
@@ -43,7 +43,7 @@ impl Case {
         Case { scene, claimant, receipts }
     }
 
-    /// The demand is made.
+    /// The same, with the demand made.
     pub fn demanded(rounds: u32) -> (Self, Pubkey) {
         let mut case = Case::new(rounds);
         let (claimant, wanted) = (case.claimant.insecure_clone(), case.wanted());
@@ -59,7 +59,7 @@ impl Case {
         self.scene.world.demand_instructions(&self.claimant, &self.wanted())
     }
 
-    /// Ends the demand by the claimant, or by a keeper.
+    /// Enforces the demand, as the claimant or as a keeper.
     pub fn enforce(&self, keeper: Option<&KeeperActor>) -> Instruction {
         let board = self.scene.world.board();
         let caller = keeper.map_or(&self.claimant, |keeper| &keeper.wallet).pubkey();
@@ -68,13 +68,13 @@ impl Case {
         instruction::enforce_demand(&board, caller, self.claimant.pubkey(), board.lease(1), demand, keeper)
     }
 
-    /// Lets the time to answer pass.
+    /// Waits until the answer is overdue.
     pub fn go_to_due(&mut self, demand: &Pubkey) {
         let due = self.scene.world.demand_account(demand).due;
         self.scene.world.go_to_round(due);
     }
 
-    /// Sends in the claimant's name what must be refused.
+    /// Sends instructions, signed by the claimant, of which the last must be refused.
     #[track_caller]
     pub fn refuses(&mut self, instructions: &[Instruction], error: impl Into<u32>) {
         let claimant = self.claimant.insecure_clone();
@@ -144,7 +144,7 @@ fn a_demand_is_answered_by_anybody_who_gets_its_rent() {
     case.scene.assert_invariants();
 }
 
-/// The answer comes in two halves so that each fits, however large batch and log are.
+/// An answer has two halves, so that each fits for the largest batch and log.
 #[test]
 fn both_halves_of_an_answer_fit_a_legacy_transaction() {
     let (mut case, demand) = Case::demanded(20);
@@ -174,7 +174,7 @@ fn demand_receipt_fails_when_it_is_too_early_or_too_late() {
     case.refuses(&demand, LeaseholdError::DemandTooLate);
     case.scene.world.go_to_round(last);
     case.ok(&demand);
-    // Every answer is due before any bond can leave.
+    // Every answer is due before the bond can leave.
     let due = case.scene.world.demand_account(&address::demand(&case.wanted().id())).due;
     assert!(due < case.scene.world.lease(1).until + DISPUTE_ROUNDS);
     case.scene.assert_invariants();
@@ -205,7 +205,7 @@ fn a_receipt_is_demanded_once_at_a_time() {
     let index = case.scene.seal(0, case.receipts.clone());
     let answer = case.scene.answer_instructions(&case.claimant, index, WANTED);
     case.ok(&answer);
-    // Whoever demands it once more pays for the answer once more.
+    // After the answer it can be demanded again, for the rent of another demand.
     case.ok(&again);
     let claimant = case.claimant.insecure_clone();
     let other = case.receipts[0];
@@ -217,7 +217,7 @@ fn a_receipt_is_demanded_once_at_a_time() {
 }
 
 #[test]
-fn demand_receipt_fails_when_it_is_not_what_the_receipt_says() {
+fn demand_receipt_fails_when_machine_lease_key_or_board_is_wrong() {
     let mut case = Case::new(50);
     rival(&mut case.scene.world, 2, 1);
     let buyer = case.scene.buyer.insecure_clone();
@@ -227,7 +227,7 @@ fn demand_receipt_fails_when_it_is_not_what_the_receipt_says() {
         let demand = instruction::demand_receipt(&board, key, board.lease(lease), id);
         [wanted.instruction(), demand]
     };
-    // The slot of its neighbour, of a rival, of nobody; and the machine that comes to its slot next.
+    // The slots of its neighbour, of a rival, of nobody; and the next machine in its slot.
     for (slot, generation) in [(1, 0), (2, 0), (3, 0), (u16::MAX, 0), (0, 1)] {
         let signed = SignedReceipt::sign(&node_key(0), Receipt { slot, generation, ..wanted.receipt });
         let demand = case.scene.world.demand_instructions(&case.claimant, &signed);
@@ -254,7 +254,7 @@ fn demand_receipt_fails_when_it_is_not_what_the_receipt_says() {
 }
 
 #[test]
-fn demand_receipt_fails_when_what_was_signed_is_no_receipt() {
+fn demand_receipt_fails_when_the_signed_message_is_malformed() {
     let mut case = Case::new(50);
     let good = case.wanted().receipt;
     let bad = [
@@ -279,7 +279,7 @@ fn demand_receipt_fails_when_the_machine_is_gone_or_barred() {
     let proof = prove(&case.scene.world, &case.claimant, [&wanted, &contradiction(0, &wanted)], None);
     case.ok(&proof);
     case.refuses(&demand, LeaseholdError::MachineBarred);
-    // It has nothing to lose, so that it may leave with the lease.
+    // It has no bond, so it may retire as soon as the lease is settled.
     case.scene.world.go_to_round(case.scene.world.lease(1).until + 2);
     close_rounds(&mut case.scene.world);
     let claimant = case.claimant.insecure_clone();
@@ -305,7 +305,7 @@ fn a_demand_is_not_answered_by_another_receipt_with_the_same_number() {
     let (lease, key) = (case.scene.world.board().lease(1), case.claimant.pubkey());
     let answer = instruction::answer_demand(key, lease, demand, proof.path);
     case.refuses(&[answer], LeaseholdError::NotInLog);
-    // It is enough to prove that the machine signed both.
+    // With both receipts, anybody can also prove that the machine signed two with one number.
     case.go_to_due(&demand);
     let enforce = case.enforce(None);
     case.ok(&[enforce]);
@@ -316,7 +316,7 @@ fn a_demand_is_not_answered_by_another_receipt_with_the_same_number() {
 #[test]
 fn a_demand_is_not_answered_by_other_sums() {
     let (mut case, demand) = Case::demanded(200);
-    // The log has the receipt's hash, and says that it cost less.
+    // The log has the receipt's hash, but a lower price.
     let mut leaves: Vec<_> = case.receipts.iter().map(|signed| signed.receipt.leaf()).collect();
     leaves[WANTED].price -= 50;
     let tree = SumTree::new(leaves).expect("sums fit");
@@ -336,7 +336,7 @@ fn a_demand_is_not_answered_by_other_sums() {
 fn show_batch_fails_when_it_is_another_batch() {
     let mut case = Case::new(200);
     let mallory = rival(&mut case.scene.world, 2, 1);
-    // Lease 2 has machine 2 alone; receipts of it are in her log.
+    // Lease 2 has machine 2 alone; its receipts go to her log.
     let buyer = case.scene.buyer.insecure_clone();
     case.scene.world.open(&buyer, anything(), 1, 50);
     let hers = open_log(&mut case.scene.world, &mallory, vec![2]);

@@ -1,4 +1,4 @@
-//! Demands that nobody answers, and what must stay until they are due.
+//! Demands that nobody answers; and bonds and leases that must stay until demands are due.
 
 use leasehold::{
     constants::{DEMAND_ROUNDS, DISPUTE_ROUNDS},
@@ -31,7 +31,7 @@ fn a_demand_that_nobody_answers_costs_the_machine_its_bond() {
     let meta = case.scene.world.ok(&[enforce], &[&keeper.wallet]);
     println!("enforce_demand: {} CU", meta.compute_units_consumed);
 
-    // In mid-lease, which goes on.
+    // The lease goes on.
     let world = &case.scene.world;
     let [buyers, burned, markets, callers] = split(BOND);
     assert!(is_convicted(world, 0) && world.slot(0).lease == 1);
@@ -52,7 +52,7 @@ fn a_demand_that_nobody_answers_costs_the_machine_its_bond() {
 }
 
 #[test]
-fn a_demand_is_enforced_after_the_lease_as_well() {
+fn a_demand_can_be_enforced_after_the_lease() {
     let (mut case, demand) = Case::demanded(20);
     case.go_to_due(&demand);
     close_rounds(&mut case.scene.world);
@@ -61,8 +61,8 @@ fn a_demand_is_enforced_after_the_lease_as_well() {
     assert!(case.scene.world.slot(0).is(SlotState::Idle));
     let enforce = case.enforce(None);
     case.ok(&[enforce]);
-    // Without a keeper's account the caller's part is burned, and without a machine that serves the lease its
-    // owner's: whose lease the machine served last, the board doesn't know.
+    // The caller has no keeper's account, so its part is burned. The machine does not serve the lease any more, so the
+    // owner's part is burned too: the board does not know whose lease it was.
     let [buyers, burned, markets, callers] = split(BOND);
     let ledger = case.scene.world.with_board(|board, _| board.ledger);
     assert_eq!((ledger.to_burn, ledger.market_stake), (buyers + burned + callers, markets));
@@ -125,7 +125,7 @@ fn a_demand_on_a_machine_that_was_barred_meanwhile_ends_without_a_second_slash()
 }
 
 #[test]
-fn enforce_demand_fails_when_accounts_are_others() {
+fn enforce_demand_fails_when_an_account_is_the_wrong_one() {
     let (mut case, demand) = Case::demanded(200);
     let mallory = case.scene.world.wallet();
     let buyer = case.scene.buyer.insecure_clone();
@@ -204,7 +204,7 @@ fn no_bond_leaves_while_it_can_be_lost() {
     case.scene.world.fails(leave.clone(), &[&supplier], LeaseholdError::DisputesOpen);
     let enforce = case.enforce(None);
     case.ok(&[enforce]);
-    // Now there is nothing to lose, and the other machine was not demanded.
+    // Machine 0 has no bond any more. Machine 1 has one, and no demand.
     case.scene.world.ok(&[leave], &[&supplier]);
     let other = retire(&case.scene.world, &case.scene.supplier, &[1]);
     case.scene.world.fails(other.clone(), &[&supplier], LeaseholdError::DisputesOpen);

@@ -1,4 +1,4 @@
-//! Machines that sign two receipts with one number.
+//! Machines that sign two receipts with the same number.
 
 use leasehold::{
     error::LeaseholdError,
@@ -16,7 +16,7 @@ use solana_signer::Signer;
 
 use crate::{BOND, claim, close_rounds, contradiction, is_convicted, prove, retire, second_board, split};
 
-/// Two receipts of machine 0 with one number.
+/// Two receipts of machine 0 with the same number.
 fn pair(scene: &Recording) -> [SignedReceipt; 2] {
     let one = scene.world.signed(1, 0, 4);
     [one, contradiction(0, &one)]
@@ -56,8 +56,7 @@ fn prove_equivocation_ok_in_mid_lease() {
     scene.assert_invariants();
 }
 
-/// With limit and price of compute units, and with or without the account that gets the caller's part.
-/// What limit and price of compute units add to a transaction: the program's address, and two instructions.
+/// Bytes that limit and price of compute units add to a transaction: the program's address, and two instructions.
 const BUDGET_BYTES: usize = 32 + (3 + 5) + (3 + 9);
 
 #[test]
@@ -69,8 +68,7 @@ fn prove_equivocation_fits_a_legacy_transaction() {
         let prove = prove(&scene.world, &keeper.wallet, [&one, &other], account);
         packet::len(&keeper.wallet.pubkey(), &prove)
     });
-    // With limit and price of compute units there is no room for a keeper's account as well; without them,
-    // for which the units that a transaction has anyway are enough, there is.
+    // A keeper's account fits only without limit and price; the default limit is enough.
     let [bare, with_keeper] = bytes;
     assert!(bare <= PACKET_BYTES && with_keeper - BUDGET_BYTES <= PACKET_BYTES, "{bytes:?}");
 }
@@ -87,7 +85,7 @@ fn prove_equivocation_ok_for_a_machine_that_is_idle() {
     assert!(scene.world.slot(0).is(SlotState::Idle));
     let earned = scene.world.slot(0).accrued;
     assert!(earned > 0);
-    // In the order that its owner likes, and without a keeper's account.
+    // In the other order, and without a keeper's account.
     let prove = prove(&scene.world, &buyer, [&other, &one], None);
     scene.world.ok(&prove, &[&buyer]);
     assert!(is_convicted(&scene.world, 0));
@@ -95,7 +93,7 @@ fn prove_equivocation_ok_for_a_machine_that_is_idle() {
     let ledger = scene.world.with_board(|board, _| board.ledger);
     assert_eq!((ledger.to_burn, ledger.market_stake), (buyers + burned + callers, markets));
     assert_eq!(scene.world.lease(1).compensation_due, 0, "the board doesn't know whose lease it served");
-    assert_eq!(scene.world.slot(0).accrued, earned, "what it has earned stays its own");
+    assert_eq!(scene.world.slot(0).accrued, earned, "it keeps what it earned");
     scene.assert_invariants();
 }
 
@@ -107,7 +105,7 @@ fn prove_equivocation_fails_when_the_receipts_dont_contradict_each_other() {
     let sign = |receipt| SignedReceipt::sign(&node_key(0), receipt);
     let next = sign(Receipt { seq: 5, ..other.receipt });
     let abroad = sign(Receipt { cluster: *b"mainnet!", ..other.receipt });
-    // One key in two places of a board, or in one place twice: two machines, each with numbers of its own.
+    // The same key in another slot or generation is another machine, with numbers of its own.
     let beside = sign(Receipt { slot: 1, ..other.receipt });
     let after = sign(Receipt { generation: 1, ..other.receipt });
     for second in [one, next, abroad, beside, after] {
@@ -129,7 +127,7 @@ fn prove_equivocation_fails_when_the_receipts_dont_contradict_each_other() {
 }
 
 #[test]
-fn prove_equivocation_fails_when_slot_lease_or_board_are_others() {
+fn prove_equivocation_fails_when_slot_lease_or_board_is_wrong() {
     let mut scene = Recording::leased(3, 2, 20);
     let buyer = scene.buyer.insecure_clone();
     assert_eq!(scene.world.open(&buyer, anything(), 1, 20), 2);
@@ -153,7 +151,7 @@ fn prove_equivocation_fails_when_slot_lease_or_board_are_others() {
     }
     let keepers = prove(&scene.world, &buyer, [&one, &other], Some(scene.keepers[0].account));
     scene.world.fails_last(&keepers, &[&buyer], LeaseholdError::WrongAuthority);
-    // Two machines that have signed one receipt each: the Ed25519 program would say so of two keys.
+    // The same receipt twice.
     let neighbours = scene.world.signed(1, 1, 4);
     let both = prove(&scene.world, &buyer, [&neighbours, &neighbours], None);
     scene.world.fails_last(&both, &[&buyer], LeaseholdError::NoEquivocation);
@@ -171,7 +169,7 @@ fn prove_equivocation_fails_when_it_is_not_signed() {
     scene.world.fails_last(&[one.instruction(), prove.clone()], &[&buyer], LeaseholdError::SignatureMissing);
     let each = [one.instruction(), other.instruction(), prove.clone()];
     scene.world.fails_last(&each, &[&buyer], LeaseholdError::SignatureMissing);
-    // A signature that is not over it: the Ed25519 program itself refuses.
+    // A signature of another message: the Ed25519 program itself refuses.
     let forged = SignedReceipt { signature: one.signature, ..other };
     let failed = scene.world.send(&[signatures::of_both(&one, &forged), prove], &[&buyer]).unwrap_err();
     assert!(matches!(failed.err, solana_transaction_error::TransactionError::InstructionError(1, _)));
@@ -196,7 +194,7 @@ fn prove_equivocation_fails_when_the_machine_is_barred() {
 fn prove_equivocation_takes_what_is_left_of_a_bond() {
     let mut scene = Recording::leased(1, 1, 20);
     for round in 0..20 {
-        // Down in 3 of 20 rounds, of which one is allowed.
+        // Down in 3 of 20 rounds; one is allowed.
         scene.world.attest(&scene.keepers, |_| round % 8 != 0);
     }
     let buyer = scene.buyer.insecure_clone();
@@ -235,7 +233,7 @@ fn a_barred_machine_can_only_leave() {
     let leave = retire(&scene.world, &scene.supplier, &[0]);
     scene.world.fails(leave.clone(), &[&wallet], LeaseholdError::EarningsLeft);
     claim(&mut scene.world, &scene.supplier);
-    // It has no bond that a dispute could take.
+    // Without a bond, it need not wait for the dispute window.
     let before = scene.world.account::<leasehold::state::Supplier>(&scene.supplier.account).stake.free;
     scene.world.ok(&[leave], &[&wallet]);
     let supplier = scene.world.account::<leasehold::state::Supplier>(&scene.supplier.account);
@@ -250,7 +248,7 @@ fn settle_lease_pays_a_barred_machine_for_the_rounds_before() {
     scene.world.attest(&scene.keepers, |_| true);
     convict(&mut scene);
     for _ in 0..4 {
-        // It still answers, which nobody pays for.
+        // It still answers, but is not paid.
         scene.world.attest(&scene.keepers, |_| true);
     }
     let buyer = scene.buyer.insecure_clone();
@@ -265,7 +263,7 @@ fn settle_lease_pays_a_barred_machine_for_the_rounds_before() {
 }
 
 #[test]
-fn replace_node_takes_a_barred_machine_out() {
+fn replace_node_replaces_a_barred_machine() {
     let mut scene = Recording::leased(3, 2, 20);
     scene.world.attest(&scene.keepers, |_| true);
     let (board, key) = (scene.world.board(), scene.buyer.pubkey());
@@ -301,6 +299,6 @@ fn a_machine_is_convicted_for_a_lease_that_is_over_while_it_serves_another() {
     scene.world.go_to_round(scene.world.lease(2).until + 2);
     close_rounds(&mut scene.world);
     scene.world.settle(&buyer, 2);
-    assert_eq!(scene.world.lease(2).slashed, 0, "there was nothing left to take");
+    assert_eq!(scene.world.lease(2).slashed, 0, "the bond was gone already");
     scene.assert_invariants();
 }

@@ -1,4 +1,4 @@
-//! A supplier's log: who may append to it, its lanes, its end.
+//! Creating and closing a log, its operator and its lanes.
 
 use anchor_lang::Discriminator;
 use leasehold::{
@@ -58,7 +58,7 @@ fn set_log_operator_ok() {
     scene.world.fails(by_old, &[&scene.operator], LeaseholdError::WrongAuthority);
     scene.operator = next;
     scene.seal_next(0, 2);
-    // The supplier's authority always may.
+    // The supplier's authority may always append.
     scene.operator = scene.supplier.wallet.insecure_clone();
     scene.seal_next(0, 1);
 
@@ -72,7 +72,7 @@ fn set_log_operator_ok() {
 }
 
 #[test]
-fn open_lanes_keeps_them_in_order_and_each_where_it_stands() {
+fn open_lanes_keeps_lanes_sorted_with_their_counters() {
     let mut scene = Recording::listed(1);
     let Recording { world, supplier, .. } = &mut scene;
     let (key, account) = (supplier.wallet.pubkey(), supplier.account);
@@ -107,7 +107,7 @@ fn open_lanes_keeps_them_in_order_and_each_where_it_stands() {
         scene.lane(7),
         Lane { board: 0, slot: 7, generation: 0, lease: 0, batches: 0, next_seq: 0, last_ms: 0 }
     );
-    // The same place of another board is another lane: its batches begin at 0.
+    // The same slot of another board has a lane of its own.
     assert_eq!(scene.log_data().lane(1, 1).expect("a lane").batches, 0);
     scene.assert_invariants();
 }
@@ -151,7 +151,11 @@ fn open_lanes_costs_the_rent_of_each_lane_and_adds_320_at_once() {
 
     let too_many = open_lanes(&scene, &more[..321]);
     let refused = scene.world.instruction_error(too_many, &[&scene.supplier.wallet]);
-    assert_eq!(refused, InstructionError::InvalidRealloc, "10,240 bytes an instruction");
+    assert_eq!(
+        refused,
+        InstructionError::InvalidRealloc,
+        "an account grows by at most 10,240 bytes in an instruction"
+    );
     let before = scene.world.lamports(&key);
     let most = open_lanes(&scene, &more[..320]);
     let meta = scene.world.ok(&[most], &[&scene.supplier.wallet]);
@@ -166,7 +170,7 @@ fn open_lanes_costs_the_rent_of_each_lane_and_adds_320_at_once() {
 }
 
 #[test]
-fn the_next_machine_of_a_slot_begins_at_0() {
+fn the_next_machine_in_a_slot_starts_a_new_lane() {
     let mut scene = Recording::leased(2, 1, 2);
     let buyer = scene.buyer.insecure_clone();
     scene.seal_next(0, 3);
@@ -198,8 +202,8 @@ fn the_next_machine_of_a_slot_begins_at_0() {
     assert_eq!(header.node_key, key.verifying_key().to_bytes());
     let lane = scene.lane(0);
     assert_eq!((lane.generation, lane.batches, lane.next_seq), (1, 1, 2));
-    assert_eq!(keys(&scene), [(0, 0), (0, 1)], "the lane is used again");
-    // What the first machine appended is still there.
+    assert_eq!(keys(&scene), [(0, 0), (0, 1)], "the lane is reused");
+    // The batches of the first machine are still in the log.
     let proof = scene.proof(0, 1).instruction();
     scene.world.ok(&[proof], &[&buyer]);
     scene.assert_invariants();
@@ -234,7 +238,7 @@ fn close_log_ok_once_the_supplier_has_no_machines() {
     assert_eq!(scene.world.lamports(&key), before + rent - meta.fee);
     assert_eq!(scene.world.data(&scene.log), Vec::<u8>::new());
     scene.world.assert_invariants();
-    // A log that is opened again begins from nothing.
+    // A log that is created again starts empty.
     scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(0)]);
     let again = open_log(&mut scene.world, &scene.supplier, vec![0]);
     assert_eq!(again, scene.log);
@@ -243,7 +247,7 @@ fn close_log_ok_once_the_supplier_has_no_machines() {
 }
 
 #[test]
-fn log_is_refused_when_it_is_cut_short() {
+fn split_log_fails_when_the_account_is_too_short() {
     let mut scene = Recording::leased(1, 1, 2);
     scene.seal_next(0, 1);
     let whole = scene.world.data(&scene.log);

@@ -1,4 +1,4 @@
-//! Proof of compute: the log, proofs out of it, demands to see a receipt in it, and machines that lie.
+//! Receipts on record: logs, proofs, demands, and machines that sign contradicting receipts.
 
 mod accounts;
 mod appending;
@@ -33,13 +33,13 @@ pub fn split(slashed: u64) -> [u64; 4] {
     [slashed - burned - market - caller, burned, market, caller]
 }
 
-/// What anybody can learn of a slot that was convicted: no bond, and barred.
+/// True if a slot has no bond and is barred.
 pub fn is_convicted(world: &World, slot: u16) -> bool {
     let slot = world.slot(slot);
     slot.is(SlotState::Barred) && slot.bond == 0
 }
 
-/// A second supplier of the first market, with signing machines in the slots from `first` on.
+/// Another supplier of the first market, with signing machines in new slots from `first` on.
 pub fn rival(world: &mut World, first: u16, machines: u16) -> SupplierActor {
     let rival = world.supplier();
     let batch: Vec<_> = (first..first + machines).map(signing_machine).collect();
@@ -47,7 +47,7 @@ pub fn rival(world: &mut World, first: u16, machines: u16) -> SupplierActor {
     rival
 }
 
-/// Opens a supplier's log, with a lane for each of these machines of the first board.
+/// Creates a supplier's log, with lanes for these slots of the first board.
 pub fn open_log(world: &mut World, supplier: &SupplierActor, machines: Vec<u16>) -> Pubkey {
     let (key, account) = (supplier.wallet.pubkey(), supplier.account);
     let create = instruction::create_log(key, account, key);
@@ -56,7 +56,7 @@ pub fn open_log(world: &mut World, supplier: &SupplierActor, machines: Vec<u16>)
     leasehold_client::address::log(&account)
 }
 
-/// Lets the first board's rounds that are over be closed, without a vote.
+/// Closes the first board's rounds that are over and have no votes.
 pub fn close_rounds(world: &mut World) {
     let authority = world.authority.insecure_clone();
     world.ok(&[instruction::close_round(&world.board())], &[&authority]);
@@ -67,7 +67,7 @@ pub fn retire(world: &World, supplier: &SupplierActor, machines: &[u16]) -> Inst
     instruction::retire_machines(&world.board(), signer, supplier.account, machines.to_vec())
 }
 
-/// Pays out what a supplier's machines have earned.
+/// Claims a supplier's earnings.
 pub fn claim(world: &mut World, supplier: &SupplierActor) {
     let key = supplier.wallet.pubkey();
     let wallet = world.market.payment_account(&key);
@@ -75,7 +75,7 @@ pub fn claim(world: &mut World, supplier: &SupplierActor) {
     world.ok(&[claim], &[&supplier.wallet]);
 }
 
-/// Proves that a machine signed both receipts. The Ed25519 program's instruction comes first.
+/// The Ed25519 program's instruction, and the proof that a machine signed both receipts.
 pub fn prove(
     world: &World,
     caller: &Keypair,
@@ -88,7 +88,7 @@ pub fn prove(
     [signatures::of_both(one, other), prove]
 }
 
-/// Another receipt with the same number.
+/// A different receipt of machine `number` with the same number as `signed`.
 pub fn contradiction(number: u16, signed: &SignedReceipt) -> SignedReceipt {
     let receipt = Receipt { response: [0xee; 32], ..signed.receipt };
     SignedReceipt::sign(&node_key(number), receipt)

@@ -1,4 +1,4 @@
-//! Invariant 14: the log accepts exactly what was appended. Random appends against a naive list of headers.
+//! Invariant 14: the log accepts exactly what was appended. Random appends are compared with a list of headers.
 
 use leasehold::{
     error::LeaseholdError,
@@ -23,8 +23,8 @@ use solana_transaction_error::TransactionError;
 
 const MACHINES: u16 = 3;
 
-/// Peaks and root of a log over these leaves, as the definition has them: perfect trees from the highest on,
-/// whose nodes are numbered as they come to be; peaks bagged from the right.
+/// Peaks and root of a log over these leaves, by definition: perfect trees in order of their height, the highest first,
+/// with nodes numbered as they are created; peaks are bagged from the right.
 fn naive(leaves: &[[u8; 32]]) -> (Vec<(u32, [u8; 32])>, [u8; 32]) {
     fn mountain(leaves: &[[u8; 32]], next: &mut u64) -> [u8; 32] {
         let hash = if let [leaf] = leaves {
@@ -49,7 +49,7 @@ fn naive(leaves: &[[u8; 32]]) -> (Vec<(u32, [u8; 32])>, [u8; 32]) {
     (peaks, root)
 }
 
-/// Whether the program finds that the proof holds; it may refuse it for that reason alone.
+/// True if the program accepts the proof, false if it refuses with `NotInLog`. Any other error fails the test.
 fn holds(scene: &Recording, proof: &Proof) -> Result<bool, TestCaseError> {
     let transaction = scene.world.transaction(&[proof.instruction()], &[&scene.buyer]);
     match scene.world.svm.simulate_transaction(transaction).map_err(|failed| failed.err) {
@@ -63,31 +63,31 @@ fn holds(scene: &Recording, proof: &Proof) -> Result<bool, TestCaseError> {
     }
 }
 
-/// Something that is nearly the proof.
-fn bent(proof: &Proof, how: u8, by: Index, archive: &Archive) -> Proof {
-    let mut bent = proof.clone();
+/// The proof with one thing changed.
+fn changed(proof: &Proof, how: u8, by: Index, archive: &Archive) -> Proof {
+    let mut changed = proof.clone();
     let flip = |bytes: &mut [u8]| {
         let bit = by.index(bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
     };
     match how % 9 {
-        0 => flip(bytemuck::bytes_of_mut(&mut bent.receipt.receipt)),
-        1 => flip(bytemuck::bytes_of_mut(&mut bent.header)),
-        2 => bent.index = by.index(archive.batches.len() + 1) as u64,
-        3 => bent.place = by.index(proof.header.count as usize + 1) as u32,
-        4 if !bent.batch_path.is_empty() => {
-            let at = by.index(bent.batch_path.len());
-            flip(&mut bent.batch_path[at]);
+        0 => flip(bytemuck::bytes_of_mut(&mut changed.receipt.receipt)),
+        1 => flip(bytemuck::bytes_of_mut(&mut changed.header)),
+        2 => changed.index = by.index(archive.batches.len() + 1) as u64,
+        3 => changed.place = by.index(proof.header.count as usize + 1) as u32,
+        4 if !changed.batch_path.is_empty() => {
+            let at = by.index(changed.batch_path.len());
+            flip(&mut changed.batch_path[at]);
         }
-        5 if !bent.path.is_empty() => {
-            let at = by.index(bent.path.len());
-            flip(bytemuck::bytes_of_mut(&mut bent.path[at]));
+        5 if !changed.path.is_empty() => {
+            let at = by.index(changed.path.len());
+            flip(bytemuck::bytes_of_mut(&mut changed.path[at]));
         }
-        6 => _ = bent.batch_path.pop(),
-        7 => bent.path.push(SumNode::default()),
-        _ => bent.header = archive.batches[by.index(archive.batches.len())].header,
+        6 => _ = changed.batch_path.pop(),
+        7 => changed.path.push(SumNode::default()),
+        _ => changed.header = archive.batches[by.index(archive.batches.len())].header,
     }
-    bent
+    changed
 }
 
 fn is_the_log(scene: &Recording) -> Result<(), TestCaseError> {
@@ -107,16 +107,16 @@ fn is_the_log(scene: &Recording) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn the_log_is_what_was_appended_and_nothing_else_is_in_it() {
+fn the_log_holds_exactly_what_was_appended() {
     let beginning = Recording::leased(MACHINES, MACHINES.into(), 100);
     let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[14; 32]);
-    // Transactions of batches: machine and receipts. Then proofs, and how they are bent.
+    // Transactions of batches: machine and receipts. Then proofs, and how each is changed.
     let appends = vec(vec((0..MACHINES, 1..9u64), 1..4), 1..10);
-    let bends = vec((any::<Index>(), any::<Index>(), any::<u8>(), any::<Index>()), 30);
+    let changes = vec((any::<Index>(), any::<Index>(), any::<u8>(), any::<Index>()), 30);
     let mut refused = 0;
     let count = std::cell::RefCell::new(&mut refused);
-    let outcome = TestRunner::new_with_rng(config, rng).run(&(appends, bends), |(appends, bends)| {
+    let outcome = TestRunner::new_with_rng(config, rng).run(&(appends, changes), |(appends, changes)| {
         let mut scene = beginning.fork();
         for transaction in appends {
             scene.world.pass(7);
@@ -147,21 +147,21 @@ fn the_log_is_what_was_appended_and_nothing_else_is_in_it() {
             }
             prop_assert!(holds(&scene, &scene.proof(index, batch.receipts.len() / 2))?);
         }
-        for (batch, place, how, by) in bends {
+        for (batch, place, how, by) in changes {
             let batch = batch.index(scene.archive.batches.len());
             let place = place.index(scene.archive.batches[batch].receipts.len());
             let proof = scene.proof(batch, place);
-            let bent = bent(&proof, how, by, &scene.archive);
+            let changed = changed(&proof, how, by, &scene.archive);
             // A receipt's other fields count by its hash alone.
-            if bent != proof {
-                prop_assert!(!holds(&scene, &bent)?, "{bent:?}");
+            if changed != proof {
+                prop_assert!(!holds(&scene, &changed)?, "{changed:?}");
                 **count.borrow_mut() += 1;
             }
         }
         Ok(())
     });
     assert!(outcome.is_ok(), "{outcome:?}");
-    assert!(refused > 500, "{refused} bent proofs");
+    assert!(refused > 500, "{refused} changed proofs");
 }
 
 /// A batch that was appended is in the log at every later size, and at no other place.

@@ -1,4 +1,4 @@
-//! What proofs cost and take among a million receipts.
+//! Compute units and bytes of proofs in a log of a million receipts.
 
 use anchor_lang::AnchorDeserialize;
 use bytemuck::Zeroable;
@@ -58,7 +58,7 @@ fn bytes(scene: &Recording, batch_levels: usize, log_levels: usize) -> usize {
     packet::len(&scene.buyer.pubkey(), &[verify])
 }
 
-/// How large logs may be whose proofs a legacy transaction carries whole, by the size of the batch.
+/// The largest logs whose proofs fit a legacy transaction, by the size of the batch.
 #[test]
 fn proofs_that_fit_a_legacy_transaction() {
     let scene = Recording::listed(1);
@@ -66,7 +66,7 @@ fn proofs_that_fit_a_legacy_transaction() {
         (0..41).take_while(|log_levels| bytes(&scene, batch_levels, *log_levels) <= PACKET_BYTES).last()
     };
     println!("10 + 10 levels: {} bytes, 16 + 4: {}", bytes(&scene, 10, 10), bytes(&scene, 16, 4));
-    // Receipts of a batch, and levels of the highest mountain in the log: 7 are of less than 256 batches.
+    // Receipts of a batch, and levels of the log's highest mountain: 7 levels are fewer than 256 batches.
     for (batch, levels) in
         [(1u32, Some(22)), (1_024, Some(7)), (4_096, Some(4)), (16_384, Some(1)), (65_536, None)]
     {

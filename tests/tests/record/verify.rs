@@ -1,4 +1,4 @@
-//! Proofs that a receipt, or a batch, is in a log.
+//! Verifying that a receipt or a batch is in a log.
 
 use anchor_lang::AnchorDeserialize;
 use leasehold::{
@@ -20,15 +20,15 @@ use solana_transaction_error::TransactionError;
 
 use crate::{open_log, rival};
 
-/// What the program says of an instruction that changes nothing.
+/// Simulates an instruction that changes nothing.
 pub fn run(scene: &Recording, instruction: Instruction) -> Result<TransactionMetadata, TransactionError> {
     let transaction = scene.world.transaction(&[instruction], &[&scene.buyer]);
     scene.world.svm.simulate_transaction(transaction).map(|done| done.meta).map_err(|failed| failed.err)
 }
 
-/// Expects that a proof is refused because it leads elsewhere.
+/// Expects that a proof is refused with `NotInLog`.
 #[track_caller]
-fn leads_elsewhere(scene: &mut Recording, instruction: Instruction) {
+fn refuses_proof(scene: &mut Recording, instruction: Instruction) {
     let buyer = scene.buyer.insecure_clone();
     scene.world.fails(instruction, &[&buyer], LeaseholdError::NotInLog);
 }
@@ -61,7 +61,7 @@ fn verify_receipt_ok() {
                 price_before: before.iter().map(|signed| signed.receipt.price).sum(),
             };
             assert_eq!(returned, expected);
-            // Off-chain the same comes out.
+            // The client verifies the same off-chain.
             let verified = proof.verify(&account).expect("it is in the log");
             assert_eq!((verified.seq, verified.header), (expected.seq, expected.header));
             assert_eq!(verified.price_before, expected.price_before);
@@ -80,16 +80,16 @@ fn verify_batch_ok() {
     let nothing = Recording::listed(1);
     let alone = BatchProof { index: 0, path: vec![], ..scene.archive.batch(0) };
     let verify = instruction::verify_batch(nothing.log, alone);
-    leads_elsewhere(&mut { nothing }, verify);
+    refuses_proof(&mut { nothing }, verify);
     let beyond = BatchProof { index: 5, ..scene.archive.batch(4) };
     let beyond = instruction::verify_batch(scene.log, beyond);
-    leads_elsewhere(&mut scene, beyond);
+    refuses_proof(&mut scene, beyond);
     scene.assert_invariants();
 }
 
-/// Every field of what is proved, and every node on the way.
+/// Every field of the receipt and the header, and every node of the paths.
 #[test]
-fn verify_receipt_fails_when_any_bit_is_another() {
+fn verify_fails_when_any_byte_is_changed() {
     let scene = some_batches();
     let proof = scene.proof(1, 1);
     assert_eq!((proof.path.len(), proof.batch_path.len()), (2, 2));
@@ -105,7 +105,7 @@ fn verify_receipt_fails_when_any_bit_is_another() {
 }
 
 #[test]
-fn verify_receipt_fails_when_a_field_is_another() {
+fn verify_receipt_fails_when_a_field_is_changed() {
     let mut scene = some_batches();
     let proof = scene.proof(0, 3);
     let bend = |bend: &dyn Fn(&mut Proof)| {
@@ -148,21 +148,21 @@ fn verify_receipt_fails_when_a_field_is_another() {
         bend(&header(|header| header.source[0] ^= 1)),
     ];
     for instruction in bent {
-        leads_elsewhere(&mut scene, instruction);
+        refuses_proof(&mut scene, instruction);
     }
     // Units moved from one side to the other, so that the sum stays.
     let shifted = bend(&|proof| {
         proof.receipt.receipt.units += 1;
         proof.path[0].units -= 1;
     });
-    leads_elsewhere(&mut scene, shifted);
+    refuses_proof(&mut scene, shifted);
     scene.assert_invariants();
 }
 
 #[test]
 fn attack_node_for_a_leaf_and_leaf_for_a_node() {
     let mut scene = some_batches();
-    // Four of the five receipts stand under a perfect tree of height 2.
+    // Four of the five receipts are under a perfect tree of height 2.
     let Proof { header, index, batch_path, .. } = scene.proof(0, 0);
     let leaves: Vec<SumNode> =
         scene.archive.batches[0].receipts.iter().map(|signed| signed.receipt.leaf()).collect();
@@ -170,34 +170,34 @@ fn attack_node_for_a_leaf_and_leaf_for_a_node() {
     let path = scene.archive.batches[0].tree.path(0).expect("a leaf");
     let batch = BatchProof { header, index, path: batch_path };
     for (leaf, place, path) in [
-        // An inner node with what is left of the way, in every place it could claim.
+        // An inner node with the rest of the path, at every place it could claim.
         (node, 0, path[1..].to_vec()),
         (node, 1, path[1..].to_vec()),
         (header.root, 0, vec![]),
         (header.root, 4, vec![]),
-        // The root over a padded tree.
+        // The root of a padded tree.
         (leaves[4], 5, vec![leaves[4], SumNode::default()]),
     ] {
         let verify = instruction::verify_receipt(scene.log, leaf, place, path, batch.clone());
-        leads_elsewhere(&mut scene, verify);
+        refuses_proof(&mut scene, verify);
     }
-    // A smaller number of receipts would make a node a leaf; but the number is part of the header.
+    // With fewer receipts the node would be a leaf; but the count is part of the header.
     let fewer = BatchProof { header: BatchHeader { count: 3, ..header }, ..batch.clone() };
     let verify = instruction::verify_receipt(scene.log, node, 0, path[1..].to_vec(), fewer);
-    leads_elsewhere(&mut scene, verify);
+    refuses_proof(&mut scene, verify);
 
-    // In the log: a peak, and the node beside, as if they were batches. A batch's leaf is made of its header,
-    // so that only one whose hash is that of the node would do.
+    // In the log: a peak, and the node beside it, as if they were batches. A batch's leaf is the hash of its header,
+    // so no node passes for one.
     for (place, beside) in [(0u64, 0usize), (1, 0), (2, 1)] {
         let short = BatchProof { index: place, path: batch.path[beside..].to_vec(), ..batch.clone() };
         if short != batch {
             let verify = instruction::verify_batch(scene.log, short);
-            leads_elsewhere(&mut scene, verify);
+            refuses_proof(&mut scene, verify);
         }
     }
     let own_leaf = BatchProof { path: vec![header.leaf(); 2], ..batch.clone() };
     let verify = instruction::verify_batch(scene.log, own_leaf);
-    leads_elsewhere(&mut scene, verify);
+    refuses_proof(&mut scene, verify);
     scene.assert_invariants();
 }
 
@@ -209,9 +209,9 @@ fn attack_batch_of_another_log() {
     let index = scene.seal_next(0, 3);
     let ours = scene.proof(index, 1);
     let theirs = Proof { log: hers, ..ours.clone() };
-    leads_elsewhere(&mut scene, theirs.instruction());
+    refuses_proof(&mut scene, theirs.instruction());
     let batch = instruction::verify_batch(hers, ours.batch());
-    leads_elsewhere(&mut scene, batch);
+    refuses_proof(&mut scene, batch);
     let buyer = scene.buyer.insecure_clone();
     scene.world.ok(&[ours.instruction()], &[&buyer]);
     scene.assert_invariants();
@@ -227,18 +227,18 @@ fn attack_proof_for_the_log_as_it_was() {
     let old = [scene.proof(2, 0), scene.proof(0, 0)];
     scene.seal_next(0, 2);
     for proof in &old {
-        leads_elsewhere(&mut scene, proof.instruction());
+        refuses_proof(&mut scene, proof.instruction());
     }
     let account = scene.world.data(&scene.log);
     let error = old[0].verify(&account).unwrap_err();
     assert_eq!(error, leasehold_client::record::RecordError::NotInLog { batches: 4 });
-    // Whoever knows what came after has the way from then on.
+    // With the batches appended since, the proof can be made for the log as it is now.
     let buyer = scene.buyer.insecure_clone();
     scene.world.ok(&[scene.archive.proof(scene.log, 2, 0).instruction()], &[&buyer]);
     scene.assert_invariants();
 }
 
-/// A receipt, a node, a header and a peak are hashed apart: none passes for another, whatever bytes it has.
+/// Receipts, nodes, headers and peaks are hashed in different domains: none passes for another, whatever its bytes.
 #[test]
 fn attack_domain_confusion() {
     let mut scene = some_batches();
@@ -248,9 +248,9 @@ fn attack_domain_confusion() {
     for domain in [Domain::SumNode, Domain::Batch, Domain::LogNode, Domain::LogRoot] {
         let leaf = SumNode { hash: digest(domain, &[receipt.bytes()]), ..receipt.leaf() };
         let verify = instruction::verify_receipt(scene.log, leaf, 0, proof.path.clone(), proof.batch());
-        leads_elsewhere(&mut scene, verify);
+        refuses_proof(&mut scene, verify);
     }
-    // Two nodes as bytes, taken for what a receipt is made of.
+    // The bytes of two nodes, hashed as if they were a receipt.
     let (left, right) = (receipt.leaf(), proof.path[0]);
     let pair = [bytemuck::bytes_of(&left), bytemuck::bytes_of(&right)].concat();
     let leaf = SumNode {
@@ -259,17 +259,17 @@ fn attack_domain_confusion() {
         price: left.price + right.price,
     };
     let verify = instruction::verify_receipt(scene.log, leaf, 0, proof.path[1..].to_vec(), proof.batch());
-    leads_elsewhere(&mut scene, verify);
-    // The receipt's own hash where a batch's stands: a log of one batch whose leaf would be a receipt.
+    refuses_proof(&mut scene, verify);
+    // A header whose root is the receipt itself, as a batch of one.
     let raw = BatchHeader { root: receipt.leaf(), count: 1, ..header };
     let batch = BatchProof { header: raw, ..proof.batch() };
     let verify = instruction::verify_receipt(scene.log, receipt.leaf(), 0, vec![], batch);
-    leads_elsewhere(&mut scene, verify);
+    refuses_proof(&mut scene, verify);
     scene.assert_invariants();
 }
 
-/// A program that pays out nothing unless a receipt is in a log: it hands its data on to this one, with the log
-/// that it is given, and reads what comes back.
+/// A program that acts only if a receipt is in a log: it calls `verify_receipt` with its own data, and reads the
+/// returned data.
 const CALLER: Pubkey = Pubkey::new_from_array([0xca; 32]);
 
 declare_process_instruction!(Caller, 150, |invoke_context| {
@@ -303,7 +303,7 @@ fn verify_receipt_ok_for_another_program() {
     let third = scene.proof(index, 2);
     let meta = scene.world.ok(&[call(&third)], &[&buyer]);
     println!("verify_receipt from another program: {} CU", meta.compute_units_consumed);
-    // It learns which receipt it was, and goes no further where the proof is refused.
+    // It reads which receipt it is, and stops if the proof is refused.
     let fourth = call(&scene.proof(index, 3));
     assert_eq!(scene.world.instruction_error(fourth, &[&buyer]), InstructionError::InvalidArgument);
     let mut forged = third;

@@ -1,4 +1,4 @@
-//! Every instruction of keepers and rounds: that it works, and everything it refuses.
+//! Every instruction of keepers, seats and rounds: its success, and each of its refusals.
 
 mod keepers;
 mod rounds;
@@ -39,7 +39,7 @@ pub fn close(world: &World) -> Instruction {
     instruction::close_round(&world.board())
 }
 
-/// Three keepers who have earned fees of four machines' lease of four rounds.
+/// Three keepers who have earned fees from a lease of four machines.
 pub fn paid() -> Scene {
     let mut scene = Scene::leased(4, 4, 4);
     scene.world.attest(&scene.keepers, |_| true);

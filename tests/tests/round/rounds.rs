@@ -65,7 +65,7 @@ fn submit_round_fails_when_the_round_is_not_the_one_that_ended_last() {
 }
 
 #[test]
-fn submit_round_fails_when_an_earlier_round_waits_to_be_closed() {
+fn submit_round_fails_when_an_earlier_round_is_not_closed() {
     let Scene { mut world, keepers, .. } = Scene::listed(1);
     world.end_round();
     world.vote(&keepers[0], |_| true);
@@ -86,7 +86,7 @@ fn submit_round_fails_when_the_round_is_closed() {
 }
 
 #[test]
-fn submit_round_fails_when_the_bitmap_has_not_a_bit_for_each_slot() {
+fn submit_round_fails_when_the_bitmap_has_the_wrong_length_or_padding() {
     let Scene { mut world, keepers, .. } = Scene::listed(9);
     let round = world.end_round();
     let mut refuses = |bitmap: Vec<u8>, error: LeaseholdError| {
@@ -111,7 +111,7 @@ fn submit_round_fails_when_the_seat_has_voted() {
     world.fails(vote, &[&keepers[0].wallet], LeaseholdError::AlreadySubmitted);
 }
 
-/// So keepers keep their seats where there is nothing to judge.
+/// Keepers keep their seats on an empty board by voting with an empty bitmap.
 #[test]
 fn submit_round_ok_on_a_board_without_machines() {
     let Scene { mut world, keepers, .. } = Scene::listed(0);
@@ -156,7 +156,7 @@ fn close_round_ok() {
 }
 
 #[test]
-fn close_round_finds_nothing_where_keepers_disagree_or_stay_away() {
+fn close_round_gives_no_verdict_where_keepers_disagree_or_stay_away() {
     let Scene { mut world, keepers, buyer, .. } = Scene::leased(2, 2, 5);
     // One voter of three: no verdict, whatever it says.
     world.end_round();
@@ -183,12 +183,12 @@ fn close_round_steps_over_rounds_that_nobody_voted_on() {
     world.pass(100 * 600);
     let (running, close) = (world.round(), close(&world));
     world.ok(core::slice::from_ref(&close), &[&buyer]);
-    // The last round's time to submit runs.
+    // The window of the last round is still open.
     assert_eq!(next_round(&world), running - 1);
     assert_eq!(
         world.with_board(|board, _| board.voted_rounds()),
         0,
-        "all that is remembered was passed over"
+        "all rounds in the history were skipped"
     );
     assert_eq!((world.slot(0).lease_up, world.slot(0).lease_down), (1, 0));
     world.assert_invariants();

@@ -1,4 +1,4 @@
-//! Seats: taking, leaving, fees.
+//! Taking and leaving seats, and their fees.
 
 use leasehold::error::LeaseholdError;
 use leasehold_client::instruction;
@@ -9,7 +9,7 @@ use solana_signer::Signer;
 
 use crate::{claim, close, keeper, leave, paid, seat};
 
-/// Seconds without a submission until a seat can be taken away.
+/// Seconds without a vote until others can vacate a seat.
 const IDLE: i64 = 86_400;
 
 fn take(world: &World, wallet: &Keypair, seat: u8) -> Instruction {
@@ -39,7 +39,7 @@ fn take_seat_and_leave_seat_ok() {
 }
 
 #[test]
-fn take_seat_fails_when_the_seat_is_not_to_be_had() {
+fn take_seat_fails_when_the_seat_does_not_exist_is_taken_or_is_a_second_one() {
     let mut world = World::new();
     let seated = world.keeper(0);
     let wallet = world.keeper_with_bond();

@@ -274,7 +274,7 @@ pub mod tests {
         assert_eq!(choose(&mixed, &market, Some("rtx 3090")).unwrap(), (1, vec![old]));
         let none = choose(&alike, &market, Some("RTX 3090")).unwrap_err().to_string();
         assert_eq!(none, "no GPU of class RTX 3090 here: found 2 x NVIDIA GeForce RTX 4090");
-        assert!(choose(&alike, &market, Some("H100")).unwrap_err().to_string().contains("is no class"));
+        assert!(choose(&alike, &market, Some("H100")).unwrap_err().to_string().contains("unknown class"));
         // The market calls them something else, which only the supplier can know.
         let unnamed = [gpu("NVIDIA Graphics Device", 24_564)];
         assert_eq!(choose(&unnamed, &market, Some("1")).unwrap().0, 1);

@@ -22,9 +22,10 @@ pub fn retire(
     now: i64,
     slots: &[u16],
 ) -> Result<Plan, Failure> {
+    let round = view.header.round_at(now).map_err(Refusal::from)?;
     let mut bonds = 0;
     for (index, slot) in machines(market, view, authority, slots)? {
-        require_retirable(view.header, slot, true, now).map_err(|error| refused(index, error))?;
+        require_retirable(view.header, slot, true, now, round).map_err(|error| refused(index, error))?;
         bonds = add(bonds, slot.bond).map_err(Refusal::from)?;
     }
     let board = market.board(view.header.index);

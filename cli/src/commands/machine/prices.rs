@@ -172,7 +172,7 @@ mod tests {
             (&format!(",{},0.5,", Pubkey::default()), "line 3: none of your machines"),
             ("1,,0,", "line 3: "),
             ("1,,x,", "line 3: invalid amount \"x\""),
-            ("1,,1,soon", "line 3: give a number and r"),
+            ("1,,1,soon", "line 3: give a number and a unit"),
             ("1,,,", "line 3: nothing changes"),
             ("65536,,1,", "line 3: slot: \"65536\" is too large"),
             ("3,,1,", "(slot 3)"),

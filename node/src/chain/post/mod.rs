@@ -1,70 +1,69 @@
-//! Appends sealed batches to the supplier's log. What the log has already is read from its lanes, so that
-//! nothing is appended twice and nothing left out, wherever this process was when it ended.
+//! Appends sealed batches to the supplier's log. The log's lanes say which batches it has, so that none is appended twice
+//! or left out, wherever the last process ended.
 
 mod plan;
 
 pub use plan::{Obstacle, Plan, Posting, batch, plan};
 
-use super::headers::{Sent, SyncError};
-use super::look::Look;
+use super::headers::Sent;
 use super::tools::{TaskError, Tools};
-use super::trouble::Trouble;
+use crate::leases::{View, ViewReceiver};
 use crate::receipts::store::{BatchKey, BatchState, MachineKey, SealedBatch};
 use leasehold::state::BatchHeader;
-use leasehold_client::{instruction, packet, sender::SendError};
+use leasehold_archive::sync::SyncError;
+use leasehold_client::{fetch::Fetch, instruction, packet, sender::SendError};
+use leasehold_daemon::backoff::{Backoff, Backoffs};
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// Time between two looks at what there is to append.
+/// Time between two checks for batches to append.
 const TICK: Duration = Duration::from_secs(10);
 
-/// What a task remembers between two rounds.
+/// What the task remembers between two checks.
 #[derive(Default)]
 pub(super) struct Poster {
     authority: Option<Pubkey>,
-    told: BTreeMap<MachineKey, Obstacle>,
-    /// Machines whose batches the program refused alone, until when they rest.
-    resting: HashMap<MachineKey, (Trouble, Instant)>,
+    /// Obstacles that were logged.
+    logged: BTreeMap<MachineKey, Obstacle>,
+    /// Machines whose batches the program refused.
+    refused: Backoffs<MachineKey>,
+    /// Late batches that were logged.
     late: usize,
-    /// When a transaction was sent last.
+    /// When the last transaction was sent.
     sent: Option<Instant>,
-    /// Batches in whose place the log has others.
+    /// Batches whose numbers the log has given to others.
     foreign: HashSet<BatchKey>,
 }
 
-/// Appends until `stop` says so.
-pub(super) async fn run(
-    tools: Arc<Tools>,
-    mut looks: watch::Receiver<Option<Arc<Look>>>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let (mut poster, mut trouble) = (Poster::default(), Trouble::default());
+/// Appends until `stop` is true.
+pub(super) async fn run(tools: Arc<Tools>, mut views: ViewReceiver, mut stop: watch::Receiver<bool>) {
+    let (mut poster, mut backoff) = (Poster::default(), Backoff::default());
     loop {
-        let look = looks.borrow().clone();
-        let done = match look {
-            Some(look) => poster.post(&tools, &look).await,
+        let view = views.borrow().clone();
+        let done = match view {
+            Some(view) => poster.post(&tools, &view).await,
             None => Ok(()),
         };
         let wait = match done {
             Ok(()) => {
-                trouble.clear();
+                backoff.reset();
                 TICK.min(tools.settings.batch / 4)
             }
-            Err(error) => trouble.note(&error),
+            Err(error) => backoff.fail(&error),
         };
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(wait) => {}
         }
-        // Never by a look that began before the last transaction, which is not in it.
-        let fresh = looks.wait_for(|look| look.as_ref().is_some_and(|look| look.begun >= poster.sent));
+        // A view that began before the last transaction was sent does not show it.
+        let fresh = views.wait_for(|view| view.as_ref().is_some_and(|view| view.begun >= poster.sent));
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return,
@@ -74,48 +73,47 @@ pub(super) async fn run(
 }
 
 impl Poster {
-    async fn post(&mut self, tools: &Tools, look: &Look) -> Result<(), TaskError> {
+    async fn post(&mut self, tools: &Tools, view: &View) -> Result<(), TaskError> {
         let sealed = tools.store.batches(BatchState::Sealed).await?;
         if sealed.is_empty() {
             tools.metrics.waiting(0, 0);
             return Ok(());
         }
         if self.authority.is_none() {
-            let fetch = leasehold_client::fetch::Fetch::new(&tools.rpc);
-            let supplier = fetch.supplier_at(tools.settings.supplier).await?;
+            let supplier = Fetch::new(&tools.rpc).supplier_at(tools.supplier).await?;
             self.authority = supplier.map(|supplier| supplier.account.authority);
         }
-        let now = Instant::now();
-        let held = self.resting.iter().filter(|(_, (_, until))| *until > now).map(|(key, _)| *key).collect();
-        let plan = plan(&sealed, look, &tools.operator, self.authority.as_ref(), &held);
-        self.tell(&plan);
+        let paused = self.refused.paused().copied().collect();
+        let plan = plan(&sealed, view, &tools.operator, self.authority.as_ref(), &paused);
+        self.log(&plan);
         tools.metrics.waiting(sealed.len() - plan.posted.len(), plan.late);
         for posting in &plan.append {
             let done = self.append(tools, posting).await;
             self.sent = Some(Instant::now());
-            tools.hurry.notify_one();
+            tools.poll_now.notify_one();
             done?;
         }
-        self.note_posted(tools, look, &sealed, &plan.posted).await
+        self.note_posted(tools, view, &sealed, &plan.posted).await
     }
 
-    fn tell(&mut self, plan: &Plan) {
-        let fresh = plan.obstacles.iter().filter(|(key, obstacle)| self.told.get(*key) != Some(*obstacle));
+    /// Logs what is new in a plan.
+    fn log(&mut self, plan: &Plan) {
+        let fresh = plan.obstacles.iter().filter(|(key, obstacle)| self.logged.get(*key) != Some(*obstacle));
         for (key, obstacle) in fresh {
-            warn!(board = %key.board, slot = key.slot, "receipts are not in the log: {obstacle}");
+            warn!(board = %key.board, slot = key.slot, "receipts can't be appended to the log: {obstacle}");
         }
-        self.told.clone_from(&plan.obstacles);
+        self.logged.clone_from(&plan.obstacles);
         if plan.late > self.late {
             warn!("{} batches are not in the log yet: their receipts can be demanded soon", plan.late);
         }
         self.late = plan.late;
     }
 
-    /// Sends a group, as many batches in each transaction as fit.
+    /// Appends a group of batches, as many in each transaction as fit.
     async fn append(&mut self, tools: &Tools, posting: &Posting) -> Result<(), TaskError> {
         let build = |headers: &[BatchHeader]| {
             let batches = headers.iter().map(batch).collect();
-            let supplier = tools.settings.supplier;
+            let supplier = tools.supplier;
             instruction::append_batches(&posting.board, tools.operator, supplier, &posting.source, batches)
         };
         let mut rest = posting.batches.as_slice();
@@ -130,7 +128,7 @@ impl Poster {
             }
             match tools.sender.send(&[build(&some)], &[]).await {
                 Ok(receipt) => self.appended(tools, posting, &some, receipt.signature),
-                // One machine's batch must not keep those of others out.
+                // One machine's batch must not block those of others.
                 Err(SendError::Program { .. }) => {
                     for alone in some.chunk_by(|one, other| key(one) == key(other)) {
                         match tools.sender.send(&[build(alone)], &[]).await {
@@ -149,7 +147,7 @@ impl Poster {
         tools.metrics.appended(headers.len());
         tools.headers.sent(Sent { signature, source: posting.source.clone(), headers: headers.to_vec() });
         for header in headers {
-            self.resting.remove(&key(header));
+            self.refused.reset(&key(header));
             let BatchHeader { board, slot, number, count, .. } = header;
             info!(%board, slot, number, receipts = count, "batch appended");
         }
@@ -175,37 +173,35 @@ impl Poster {
         }
         let key = key(first);
         refused.insert(key);
-        let now = Instant::now();
-        let (trouble, until) = self.resting.entry(key).or_insert_with(|| (Trouble::default(), now));
-        *until = now + trouble.note(&error);
+        self.refused.fail(key, &error);
         Ok(())
     }
 
-    /// Looks up where in the log batches are, and notes it.
+    /// Notes the places of batches in the log.
     async fn note_posted(
         &mut self,
         tools: &Tools,
-        look: &Look,
+        view: &View,
         sealed: &[SealedBatch],
         posted: &[BatchKey],
     ) -> Result<(), TaskError> {
-        let log = look.log.as_ref().and_then(|log| log.view().ok());
+        let log = view.log.as_ref().and_then(|log| log.view().ok());
         let Some((log, _)) = log.filter(|_| !posted.is_empty()) else { return Ok(()) };
         match tools.headers.catch_up(&tools.rpc, log).await {
-            // What is here is noted; the rest is read with the next look, so that nothing waits for it.
-            Ok(()) | Err(SyncError::More) => {}
+            // Known places are noted now, the others after the next poll.
+            Ok(()) | Err(SyncError::Unfinished) => {}
             Err(error) => return Err(error.into()),
         }
         for batch in sealed.iter().filter(|batch| posted.contains(&batch.key)) {
             let MachineKey { board, slot, .. } = batch.key.machine;
-            // The node may be behind with its history; the next round finds it.
+            // The RPC node's history may be behind; the next check finds it.
             let Some(place) = tools.headers.place(&batch.header).await? else { continue };
             if let Ok(index) = place {
                 tools.store.mark_posted(batch.key, index).await?;
             } else if self.foreign.insert(batch.key) {
                 warn!(
                     %board, slot, number = batch.key.number,
-                    "the log has another batch of the machine with this number: restore the database that has it"
+                    "the log has another batch of the machine with this number: restore the database of that batch"
                 );
             }
         }

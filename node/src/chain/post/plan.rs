@@ -1,6 +1,6 @@
-//! What to append now, given what is sealed and what the chain says.
+//! Plans which batches to append, from the sealed batches and a view of the chain.
 
-use crate::chain::look::Look;
+use crate::leases::View;
 use crate::receipts::store::{BatchKey, MachineKey, SealedBatch};
 use leasehold::constants::{CLOCK_SKEW_MS, RECORD_ROUNDS};
 use leasehold::instructions::Batch;
@@ -10,7 +10,7 @@ use solana_pubkey::Pubkey;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-/// What stands in the way of a machine's batches.
+/// Why a machine's batches can't be appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Obstacle {
     NoLog,
@@ -26,32 +26,33 @@ impl fmt::Display for Obstacle {
         match self {
             Obstacle::NoLog => write!(
                 f,
-                "the supplier has no log: its authority opens one with `create_log` and names the operator"
+                "the supplier has no log: open one with `create_log` as the supplier's authority, naming the operator"
             ),
             Obstacle::NotOperator => write!(
                 f,
-                "[chain] operator is not the log's: the supplier's authority names it with `set_log_operator`"
+                "`operator` in [chain] is not the log's operator: set it with `set_log_operator` as the supplier's \
+                 authority"
             ),
             Obstacle::NoBoard => {
-                write!(f, "the board is not in this node's configuration: put the machine back")
+                write!(f, "the machine is no longer in the configuration: add it again")
             }
             Obstacle::NoLane => write!(
                 f,
-                "the log has no lane for the slot: the supplier's authority opens one with `open_lanes`"
+                "the log has no lane for the slot: open one with `open_lanes` as the supplier's authority"
             ),
             Obstacle::Left => {
                 write!(f, "the machine has left the slot: its last receipts can't be appended any more")
             }
             Obstacle::Missing { expected, first } => write!(
                 f,
-                "the log waits for batch {expected} of the machine and this database begins with {first}: \
-                 restore the database that has it"
+                "the log expects batch {expected} of the machine, the first in this database is {first}: restore the \
+                 database of the batches between"
             ),
         }
     }
 }
 
-/// Batches for one transaction or more: of one board, with one source, each machine's in their order.
+/// Batches of one board and source, each machine's in order: one transaction or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posting {
     pub board: BoardRef,
@@ -59,31 +60,31 @@ pub struct Posting {
     pub batches: Vec<BatchHeader>,
 }
 
-/// What to do about sealed batches.
+/// A plan for the sealed batches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// In the log already: their places are to be looked up.
+    /// Batches in the log whose places are not noted yet.
     pub posted: Vec<BatchKey>,
     pub append: Vec<Posting>,
     pub obstacles: BTreeMap<MachineKey, Obstacle>,
-    /// Batches that should have been in the log for half of the time there is.
+    /// Batches for which half of the time is over after which their receipts can be demanded.
     pub late: usize,
 }
 
-/// What to do about sealed batches, given what the chain says. `sealed` is in the order of each machine's
-/// numbers; machines in `held` are left out.
+/// Plans from a view. `sealed` has each machine's batches in the order of their numbers. `authority` is the supplier's,
+/// which may append like the operator. Machines in `paused` are left out.
 pub fn plan(
     sealed: &[SealedBatch],
-    look: &Look,
+    view: &View,
     operator: &Pubkey,
     authority: Option<&Pubkey>,
-    held: &HashSet<MachineKey>,
+    paused: &HashSet<MachineKey>,
 ) -> Plan {
     let mut plan = Plan::default();
     let mut groups: BTreeMap<(Pubkey, &str), Posting> = BTreeMap::new();
     for machine in sealed.chunk_by(|one, other| one.key.machine == other.key.machine) {
         let Some(key) = machine.first().map(|batch| batch.key.machine) else { continue };
-        let next = match next_number(&key, look, operator, authority) {
+        let next = match next_number(&key, view, operator, authority) {
             Ok(next) => next,
             Err(obstacle) => {
                 plan.obstacles.insert(key, obstacle);
@@ -92,19 +93,19 @@ pub fn plan(
         };
         let (posted, waiting) = machine.split_at(machine.partition_point(|batch| batch.key.number < next));
         plan.posted.extend(posted.iter().map(|batch| batch.key));
-        let Some(board) = look.boards.get(&key.board) else { continue };
+        let Some(board) = view.boards.get(&key.board) else { continue };
         plan.late +=
-            waiting.iter().filter(|batch| is_late(&batch.header, board.round_secs, look.now)).count();
+            waiting.iter().filter(|batch| is_late(&batch.header, board.round_secs, view.now)).count();
         if let Some(first) = waiting.first().map(|batch| batch.key.number).filter(|first| *first > next) {
             plan.obstacles.insert(key, Obstacle::Missing { expected: next, first });
             continue;
         }
-        let latest = u64::try_from(look.now).unwrap_or(0).saturating_mul(1_000).saturating_add(CLOCK_SKEW_MS);
+        let latest = u64::try_from(view.now).unwrap_or(0).saturating_mul(1_000).saturating_add(CLOCK_SKEW_MS);
         let ready = waiting.iter().zip(next..).take_while(|(batch, number)| {
             // The cluster's clock may be behind this host's.
             batch.key.number == *number && batch.header.last_ms <= latest
         });
-        for (batch, _) in ready.filter(|_| !held.contains(&key)) {
+        for (batch, _) in ready.filter(|_| !paused.contains(&key)) {
             let group = groups.entry((key.board, &batch.source)).or_insert_with(|| Posting {
                 board: board.board,
                 source: batch.source.clone(),
@@ -120,29 +121,29 @@ pub fn plan(
 /// The number that the log expects next of a machine.
 fn next_number(
     machine: &MachineKey,
-    look: &Look,
+    view: &View,
     operator: &Pubkey,
     authority: Option<&Pubkey>,
 ) -> Result<u32, Obstacle> {
-    let (log, _) = look.log.as_ref().and_then(|log| log.view().ok()).ok_or(Obstacle::NoLog)?;
+    let (log, _) = view.log.as_ref().and_then(|log| log.view().ok()).ok_or(Obstacle::NoLog)?;
     if log.operator != *operator && authority != Some(operator) {
         return Err(Obstacle::NotOperator);
     }
     let place = (machine.board, machine.slot);
-    let slot = look.slots.get(&place).ok_or(Obstacle::NoBoard)?;
+    let slot = view.slots.get(&place).ok_or(Obstacle::NoBoard)?;
     if slot.generation != machine.generation {
         return Err(Obstacle::Left);
     }
-    look.lane(place).map(|lane| lane.batches).ok_or(Obstacle::NoLane)
+    view.lane(place).map(|lane| lane.batches).ok_or(Obstacle::NoLane)
 }
 
-/// Whether half of the time has passed after which the batch's receipts can be demanded.
+/// True if half of the time is over after which the batch's receipts can be demanded.
 fn is_late(header: &BatchHeader, round_secs: u32, now: i64) -> bool {
     let half = u64::from(round_secs).saturating_mul(u64::from(RECORD_ROUNDS)) / 2;
     u64::try_from(now).unwrap_or(0) >= (header.last_ms / 1_000).saturating_add(half)
 }
 
-/// A batch as the program takes it.
+/// A batch as an argument of `append_batches`.
 pub fn batch(header: &BatchHeader) -> Batch {
     let BatchHeader { slot, lease, number, count, root, first_ms, last_ms, .. } = *header;
     Batch { slot, lease, number, count, root, first_ms, last_ms }
@@ -151,14 +152,14 @@ pub fn batch(header: &BatchHeader) -> Batch {
 #[cfg(test)]
 mod tests {
     use super::super::super::sample::{
-        BOARD, OPERATOR, PLACE, SUPPLIER, batch as sealed, log, look, machine_key,
+        BOARD, OPERATOR, PLACE, SUPPLIER, batch as sealed, log, machine_key, view,
     };
     use super::*;
     use leasehold::state::Lane;
 
-    fn planned(batches: &[u32], look: &Look) -> Plan {
+    fn planned(batches: &[u32], view: &View) -> Plan {
         let batches: Vec<_> = batches.iter().map(|number| sealed(*number)).collect();
-        plan(&batches, look, &OPERATOR, None, &HashSet::new())
+        plan(&batches, view, &OPERATOR, None, &HashSet::new())
     }
 
     fn numbers(plan: &Plan) -> Vec<u32> {
@@ -170,78 +171,78 @@ mod tests {
     }
 
     #[test]
-    fn what_the_log_has_is_not_appended_again() {
-        let plan = planned(&[0, 1, 2, 3], &look());
+    fn batches_in_the_log_are_not_appended_again() {
+        let plan = planned(&[0, 1, 2, 3], &view());
         assert_eq!(numbers(&plan), [2, 3]);
         assert_eq!(plan.posted.iter().map(|key| key.number).collect::<Vec<_>>(), [0, 1]);
         assert_eq!((plan.append.len(), obstacle(&plan)), (1, None));
         assert_eq!(plan.append[0].board.index, 1);
-        let plan = planned(&[0, 1], &look());
+        let plan = planned(&[0, 1], &view());
         assert_eq!((plan.posted.len(), plan.append.len()), (2, 0));
     }
 
     #[test]
-    fn nothing_is_skipped() {
-        let plan = planned(&[3, 4], &look());
+    fn no_batch_is_skipped() {
+        let plan = planned(&[3, 4], &view());
         assert_eq!(obstacle(&plan), Some(Obstacle::Missing { expected: 2, first: 3 }));
         assert_eq!(numbers(&plan), [0; 0]);
-        assert_eq!(numbers(&planned(&[2, 4], &look())), [2], "what follows on the gap waits");
+        assert_eq!(numbers(&planned(&[2, 4], &view())), [2], "batches after a gap wait");
     }
 
     #[test]
     fn a_new_machine_in_the_slot_begins_with_batch_0() {
-        let mut look = look();
-        let lane = Lane { generation: 1, ..look.lane(PLACE).unwrap() };
-        look.log = Some(log(&[lane]));
-        assert_eq!(numbers(&planned(&[0, 1], &look)), [0, 1]);
-        look.slots.get_mut(&PLACE).unwrap().generation = 3;
-        assert_eq!(obstacle(&planned(&[0, 1], &look)), Some(Obstacle::Left));
+        let mut view = view();
+        let lane = Lane { generation: 1, ..view.lane(PLACE).unwrap() };
+        view.log = Some(log(&[lane]));
+        assert_eq!(numbers(&planned(&[0, 1], &view)), [0, 1]);
+        view.slots.get_mut(&PLACE).unwrap().generation = 3;
+        assert_eq!(obstacle(&planned(&[0, 1], &view)), Some(Obstacle::Left));
     }
 
     #[test]
-    fn what_is_in_the_way_is_named_with_what_to_do() {
-        let without = |change: fn(&mut Look)| {
-            let mut look = look();
-            change(&mut look);
-            obstacle(&planned(&[2], &look)).unwrap()
+    fn every_obstacle_says_what_to_do() {
+        let without = |change: fn(&mut View)| {
+            let mut view = view();
+            change(&mut view);
+            obstacle(&planned(&[2], &view)).unwrap()
         };
-        assert_eq!(without(|look| look.log = None), Obstacle::NoLog);
-        assert_eq!(without(|look| look.log = Some(log(&[]))), Obstacle::NoLane);
-        assert_eq!(without(|look| look.slots.clear()), Obstacle::NoBoard);
-        let plan = plan(&[sealed(2)], &look(), &BOARD, Some(&SUPPLIER), &HashSet::new());
+        assert_eq!(without(|view| view.log = None), Obstacle::NoLog);
+        assert_eq!(without(|view| view.log = Some(log(&[]))), Obstacle::NoLane);
+        assert_eq!(without(|view| view.slots.clear()), Obstacle::NoBoard);
+        let plan = plan(&[sealed(2)], &view(), &BOARD, Some(&SUPPLIER), &HashSet::new());
         assert_eq!(obstacle(&plan), Some(Obstacle::NotOperator));
-        assert!(Obstacle::NoLane.to_string().ends_with("opens one with `open_lanes`"));
+        assert!(Obstacle::NoLane.to_string().contains("open one with `open_lanes`"));
     }
 
     #[test]
     fn the_suppliers_authority_may_append_too() {
-        let plan = plan(&[sealed(2)], &look(), &BOARD, Some(&BOARD), &HashSet::new());
+        let plan = plan(&[sealed(2)], &view(), &BOARD, Some(&BOARD), &HashSet::new());
         assert_eq!(numbers(&plan), [2]);
     }
 
     #[test]
-    fn batches_that_the_program_refused_rest() {
-        let plan = plan(&[sealed(2)], &look(), &OPERATOR, None, &[machine_key()].into());
+    fn batches_that_the_program_refused_are_paused() {
+        let plan = plan(&[sealed(2)], &view(), &OPERATOR, None, &[machine_key()].into());
         assert_eq!((plan.append.len(), plan.obstacles.len()), (0, 0));
     }
 
     #[test]
     fn one_transaction_has_one_source() {
         let moved = SealedBatch { source: "http://other".to_owned(), ..sealed(3) };
-        let plan = plan(&[sealed(2), moved], &look(), &OPERATOR, None, &HashSet::new());
+        let plan = plan(&[sealed(2), moved], &view(), &OPERATOR, None, &HashSet::new());
         let sources: Vec<_> = plan.append.iter().map(|posting| posting.source.as_str()).collect();
         assert_eq!(sources, ["http://node", "http://other"]);
     }
 
     #[test]
-    fn batches_of_the_future_wait_and_old_ones_are_late() {
-        let mut look = look();
-        look.now = i64::try_from(sealed(2).header.last_ms / 1_000).unwrap() - 61;
-        assert_eq!(numbers(&planned(&[2], &look)), [0; 0]);
-        look.now += 2;
-        let plan = planned(&[2], &look);
+    fn batches_from_the_future_wait_and_old_ones_are_late() {
+        let mut view = view();
+        view.now = i64::try_from(sealed(2).header.last_ms / 1_000).unwrap() - 61;
+        assert_eq!(numbers(&planned(&[2], &view)), [0; 0]);
+        view.now += 2;
+        let plan = planned(&[2], &view);
         assert_eq!((numbers(&plan), plan.late), (vec![2], 0));
-        look.now += 6 * 600 + 61;
-        assert_eq!(planned(&[2, 3], &look).late, 2);
+        view.now += 6 * 600 + 61;
+        assert_eq!(planned(&[2, 3], &view).late, 2);
     }
 }

@@ -1,4 +1,4 @@
-//! The leaves of sealed batches, for archives and for whoever wants to check a root.
+//! Receipts of sealed batches, for archives and for checking a root.
 
 use super::Api;
 use crate::receipts::refusal::Refusal;
@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use leasehold_client::record::SignedReceipt;
 use std::sync::Arc;
 
-/// All receipts of a batch with their signatures, one after the other.
+/// All receipts of a batch with their signatures, concatenated.
 pub(super) async fn leaves(
     State(api): State<Arc<Api>>,
     path: Result<Path<(String, u16, u16, u32)>, PathRejection>,

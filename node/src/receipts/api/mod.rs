@@ -1,6 +1,6 @@
-//! The HTTP API: the inference server reports answers, buyers leave vouchers, archives fetch batches.
+//! The HTTP API: the inference server reports answers, buyers hand in vouchers, archives download batches.
 //!
-//! All of it is on the local address; everything but reporting answers is on the public one too.
+//! The local address serves all of it, the public one everything but reports.
 
 mod batches;
 mod receipts;
@@ -15,7 +15,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use std::sync::Arc;
 
-/// Reports and vouchers are a few hundred bytes.
+/// Size limit of requests in bytes: reports and vouchers have a few hundred.
 const BODY_LIMIT: usize = 16 << 10;
 
 /// What the handlers share.
@@ -25,7 +25,7 @@ pub(crate) struct Api {
     pub(crate) settings: Arc<Settings>,
 }
 
-/// Whom a listener serves.
+/// Who can reach a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// Programs on this host.

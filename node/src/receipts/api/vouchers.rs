@@ -1,8 +1,7 @@
-//! What a lease owes, and what its buyer has signed for.
+//! Tabs and vouchers: what a lease owes, and what its buyer has signed for.
 
 use super::Api;
 use super::receipts::address;
-use crate::receipts::issuer::unix_ms;
 use crate::receipts::refusal::Refusal;
 use crate::receipts::store::MachineKey;
 use axum::Json;
@@ -11,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use leasehold_client::probe::Pubkey;
 use leasehold_client::record::SignedVoucher;
 use leasehold_client::wire::{BestVoucher, Tab, VoucherOffer};
+use leasehold_daemon::unix_ms;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ struct Terms {
     spender: Pubkey,
 }
 
-/// Terms of a metered lease that runs here, or ran: its last voucher may come after its end.
+/// Terms of a metered lease that runs or ran here: its last voucher may come after its end.
 async fn terms(api: &Api, lease: &Pubkey) -> Result<Option<Terms>, Refusal> {
     let running = api.issuer.leases.borrow().at(lease).map(|(_, running)| running.clone());
     if let Some(running) = running {
@@ -57,9 +57,9 @@ async fn terms(api: &Api, lease: &Pubkey) -> Result<Option<Terms>, Refusal> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
-    /// Where machines of several boards have the same slot.
+    /// Needed if machines of several boards have the same slot.
     board: Option<String>,
-    /// Serial of a lease that is over; the one that runs, where it is left out.
+    /// Serial of a lease that is over; the running one if it is left out.
     lease: Option<u32>,
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn tab(
             signed_price: tab.signed_price,
             limit: issuer.limit,
         },
-        // Nothing was used yet, which does not keep anybody from signing ahead.
+        // Nothing was used yet; the buyer may sign in advance.
         (None, Some(lease)) => {
             let voucher = issuer.store.best_voucher(&lease.address, lease.from).await?;
             Tab {

@@ -1,23 +1,24 @@
-//! One answer from the request to its receipt.
+//! One answer, from the request to its receipt.
 
 use super::headers::Signed;
 use super::tokens::{self, Count};
 use super::{Kind, Proxy, caller};
-use crate::Machine;
-use crate::receipts::issuer::{Hold, Issuer, unix_ms};
-use crate::receipts::leases::RunningLease;
+use crate::leases::RunningLease;
+use crate::machines::Machine;
+use crate::receipts::issuer::{Hold, Issuer};
 use crate::receipts::refusal::Refusal;
 use crate::receipts::settings::Model;
 use crate::receipts::store::Work;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use leasehold_client::record::salted;
+use leasehold_daemon::unix_ms;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
-/// Chunks of a stream that say something, beyond its tokens: names of tools, and the like.
+/// Chunks of a stream that count as tokens although they are none, such as names of tools.
 const SLACK: u32 = 16;
 
 /// An answer under way.
@@ -28,21 +29,21 @@ pub(super) struct Answer {
     lease: Arc<RunningLease>,
     model: Option<Arc<Model>>,
     gpus: u32,
-    /// Random, so that nobody guesses a short text from its hash.
+    /// Random, so that nobody can guess a short text from its hash.
     pub(super) salt: [u8; 32],
     request: [u8; 32],
     pub(super) request_len: usize,
     start_ms: u64,
-    /// Measures the work where the clock may be set meanwhile.
+    /// Start of the work by a clock that is never set.
     started: Instant,
     hold: Option<Hold>,
-    /// Tokens of the answer that the hold is for.
+    /// Tokens of the answer for which credit is held.
     held_out: Option<u32>,
     _alive: mpsc::Sender<()>,
 }
 
 impl Answer {
-    /// Refuses where no lease runs, and whoever may not use it.
+    /// Begins an answer; refuses it if no lease runs or the caller may not use it.
     pub(super) fn begin(proxy: &Proxy, headers: &HeaderMap) -> Result<Self, Refusal> {
         let start_ms = unix_ms();
         let machine = proxy.issuer.machine(proxy.own.slot, proxy.own.board)?;
@@ -65,8 +66,8 @@ impl Answer {
         })
     }
 
-    /// Under a metered lease: has the request name a limit for its answer, and refuses it where the exposure
-    /// limit does not bear that. Returns whether what is asked must be sent as it was read here.
+    /// Under a metered lease: writes a token limit into the request if it has none, and refuses it beyond the exposure
+    /// limit. Returns true if the request must be sent as it was parsed here.
     pub(super) async fn ask(
         &mut self,
         proxy: &Proxy,
@@ -84,17 +85,17 @@ impl Answer {
             self.held_out = Some(bound.tokens_out);
         }
         self.model = Some(model);
-        // The work begins now; until here the caller was sending.
+        // The work begins now: until here the caller was sending.
         (self.start_ms, self.started) = (unix_ms().max(self.start_ms), Instant::now());
         Ok(self.held_out.is_some())
     }
 
-    /// Whether an answer of so many tokens is far beyond what its request was admitted for.
+    /// True if an answer with that many tokens is far beyond the limit of its request.
     pub(super) fn is_beyond_hold(&self, tokens_out: u32) -> bool {
         self.held_out.is_some_and(|held| tokens_out > held.saturating_mul(2).saturating_add(SLACK))
     }
 
-    /// Signs for an answer that came in one piece.
+    /// Signs the receipt of an answer that came in one piece.
     pub(super) async fn sign_whole(self, body: &Bytes) -> Result<Signed, Refusal> {
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
         let count = Count::of_usage(&json)
@@ -103,9 +104,9 @@ impl Answer {
         self.sign(response, count).await
     }
 
-    /// Signs for an answer. It was made, so the exposure limit does not keep it back any more.
+    /// Signs the receipt of an answer. The work is done, so the exposure limit does not apply any more.
     pub(super) async fn sign(self, response: [u8; 32], count: Count) -> Result<Signed, Refusal> {
-        let model = self.model.as_deref().ok_or(Refusal::NotFound("this model is not offered here"))?;
+        let model = self.model.as_deref().ok_or(Refusal::NotFound("this node does not offer the model"))?;
         let took = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let work = Work {
             model: model.id,
@@ -114,13 +115,13 @@ impl Answer {
             units: took.saturating_mul(u64::from(self.gpus)),
             tokens_in: count.tokens_in,
             tokens_out: count.tokens_out,
-            // A lease by the hour has paid for everything that its machines do.
+            // A lease by the hour has paid for all that its machines do.
             price: if self.lease.meter.is_some() { count.price(model) } else { 0 },
             start_ms: self.start_ms,
             end_ms: unix_ms().max(self.start_ms),
         };
         let receipt = self.issuer.issue(self.machine, self.lease, work, false).await?;
-        // The tab has it now; what was held for it goes with `self.hold`.
+        // The tab has the receipt now, so the credit can be released.
         drop(self.hold);
         Ok(Signed { receipt, salt: self.salt, counted: count.source() })
     }

@@ -1,11 +1,11 @@
-//! Whether a caller may have answers billed to a metered lease.
+//! Authorises callers under a metered lease.
 
-use crate::receipts::leases::RunningLease;
+use crate::leases::RunningLease;
 use crate::receipts::refusal::Refusal;
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use leasehold_client::record::{CallToken, SignedCall};
 
-/// The call token among the headers, as text.
+/// The call token in the headers.
 pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     headers.get_all(AUTHORIZATION).iter().find_map(bearer)
 }
@@ -16,15 +16,15 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && key.starts_with(CallToken::PREFIX)).then_some(key)
 }
 
-/// Refuses whoever shows no token of a metered lease's spender, at that time in Unix milliseconds. A lease by
-/// the hour names no such key, and costs nothing more: whoever comes this far may use it.
+/// Refuses callers without a valid call token of the metered lease's spender, at that time in Unix milliseconds. A lease
+/// by the hour has no spender and its use costs nothing: anybody who reaches the proxy may use it.
 pub(super) fn admit(headers: &HeaderMap, lease: &RunningLease, unix_ms: u64) -> Result<(), Refusal> {
     let Some(meter) = lease.meter else { return Ok(()) };
     let text = token(headers).ok_or(Refusal::Caller(
-        "the lease that runs here is paid by use: send a call token of its spender as the API key",
+        "the running lease is paid by use: send a call token of its spender as the API key",
     ))?;
     let signed = SignedCall::decode(text)
-        .map_err(|_| Refusal::Caller("the call token can't be read: pass it as it was made"))?;
+        .map_err(|_| Refusal::Caller("the call token is malformed: pass it as it was made"))?;
     let CallToken { lease: address, from, expiry } = signed.token;
     if (address, from) != (lease.address, lease.from) {
         return Err(Refusal::Caller("the call token is of another lease: make one for the lease that runs"));

@@ -1,13 +1,13 @@
-//! Cuts a stream of server-sent events into events.
+//! Splits a byte stream into server-sent events.
 
-/// An event longer than this passes without being looked at, in bytes.
+/// Longest event in bytes; a longer one passes unparsed.
 const EVENT_LIMIT: usize = 4 << 20;
 
-/// What has come and is no whole event yet.
+/// Bytes that are not a whole event yet.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     buffer: Vec<u8>,
-    /// Bytes of it that hold no end of an event.
+    /// Bytes of the buffer that are known to hold no end of an event.
     searched: usize,
 }
 
@@ -16,13 +16,13 @@ impl Events {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole event with the empty line that ends it.
+    /// The next whole event, with the empty line that ends it.
     pub(super) fn next(&mut self) -> Option<Vec<u8>> {
         let end = match event_end(&self.buffer, self.searched) {
             Some(end) => end,
             None if self.buffer.len() > EVENT_LIMIT => self.buffer.len(),
             None => {
-                // The end may begin with the last three bytes.
+                // The end may begin within the last three bytes.
                 self.searched = self.buffer.len().saturating_sub(3);
                 return None;
             }
@@ -32,7 +32,7 @@ impl Events {
         Some(std::mem::replace(&mut self.buffer, rest))
     }
 
-    /// What is left when nothing more comes.
+    /// The remaining bytes, at the end of the stream.
     pub(super) fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.buffer)
     }
@@ -48,7 +48,7 @@ fn event_end(bytes: &[u8], from: usize) -> Option<usize> {
     (from..bytes.len()).find_map(ends)
 }
 
-/// The data of an event; its lines joined, where it has several.
+/// The data of an event, its lines joined.
 pub(super) fn data(event: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(event).ok()?;
     let lines = text.lines().filter_map(|line| line.strip_prefix("data:"));

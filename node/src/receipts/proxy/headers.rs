@@ -1,4 +1,4 @@
-//! Which headers pass, and those that are added.
+//! Headers that pass, and headers that are added.
 
 use super::caller;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -6,14 +6,14 @@ use leasehold_client::record::SignedReceipt;
 
 /// Base64 of receipt and signature.
 pub(crate) const RECEIPT: HeaderName = HeaderName::from_static("leasehold-receipt");
-/// What the hashes in the receipt were salted with.
+/// Salt of the hashes in the receipt.
 pub(crate) const SALT: HeaderName = HeaderName::from_static("leasehold-salt");
-/// The inference's id.
+/// Id of the inference.
 pub(crate) const ID: HeaderName = HeaderName::from_static("leasehold-id");
-/// Where the numbers of tokens are from: `usage` or `estimate`.
+/// How tokens were counted: `usage` or `estimate`.
 pub(crate) const COUNTED: HeaderName = HeaderName::from_static("leasehold-counted");
 
-/// Headers of one connection, which are not for the next (RFC 9110, section 7.6.1), and the host.
+/// Headers of one connection, which must not be passed on (RFC 9110, section 7.6.1), and the host.
 const OF_CONNECTION: [HeaderName; 9] = [
     header::CONNECTION,
     header::HOST,
@@ -26,7 +26,7 @@ const OF_CONNECTION: [HeaderName; 9] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// For a body that is handed on as it is.
+/// Headers of a body that is passed unchanged.
 pub(super) fn to_pass(headers: &HeaderMap) -> HeaderMap {
     let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let named: Vec<_> = named.flat_map(|names| names.split(',')).map(str::trim).collect();
@@ -37,14 +37,14 @@ pub(super) fn to_pass(headers: &HeaderMap) -> HeaderMap {
     for name in OF_CONNECTION {
         kept.remove(name);
     }
-    // Whoever sees a call token can use it.
+    // Anybody who sees a call token can use it.
     if caller::token(&kept).is_some() {
         kept.remove(header::AUTHORIZATION);
     }
     kept
 }
 
-/// For a request that is read here, and whose answer is: nothing compressed.
+/// Headers of a request that is parsed here, like its answer: nothing is compressed.
 pub(super) fn to_count(headers: &HeaderMap) -> HeaderMap {
     let mut kept = to_pass(headers);
     kept.remove(header::CONTENT_LENGTH);
@@ -52,7 +52,7 @@ pub(super) fn to_count(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// For an answer to which something may be added.
+/// Headers of an answer to which the receipt is added.
 pub(super) fn to_return(headers: &HeaderMap) -> HeaderMap {
     let mut kept = to_pass(headers);
     kept.remove(header::CONTENT_LENGTH);
@@ -62,7 +62,7 @@ pub(super) fn to_return(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// A receipt as it goes to the caller.
+/// A receipt for the caller.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Signed {
     pub receipt: SignedReceipt,
@@ -74,13 +74,13 @@ impl Signed {
     pub(super) fn write(&self, headers: &mut HeaderMap) {
         let id = hex::encode(self.receipt.id());
         for (name, text) in [(RECEIPT, self.receipt.to_base64()), (SALT, hex::encode(self.salt)), (ID, id)] {
-            // Base64 and hexadecimal digits are all of them allowed.
+            // All base64 and hexadecimal digits are allowed in headers.
             headers.extend(HeaderValue::from_str(&text).ok().map(|value| (name, value)));
         }
         headers.insert(COUNTED, HeaderValue::from_static(self.counted));
     }
 
-    /// The comment at the end of a stream.
+    /// The receipt as a comment in a stream.
     pub(super) fn comment(&self) -> String {
         let Self { receipt, salt, counted } = self;
         let receipt = receipt.to_base64();

@@ -1,5 +1,5 @@
-//! Stands in front of any server with OpenAI's API: counts tokens, signs for each answer, changes nothing
-//! that a client sees but three headers, or one comment at the end of a stream.
+//! Proxy for an inference server with OpenAI's API: counts tokens and signs a receipt for each answer. Clients see no
+//! difference but four headers, or one comment at the end of a stream.
 
 mod answer;
 mod caller;
@@ -21,9 +21,9 @@ use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
-/// Requests carry pictures and long texts.
+/// Size limit of requests in bytes: they may hold pictures and long texts.
 const REQUEST_LIMIT: usize = 64 << 20;
-/// What is counted; everything else passes.
+/// Kinds of requests that are billed; all others pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Chats and completions.
@@ -38,13 +38,13 @@ pub(crate) struct Proxy {
     pub(crate) settings: Arc<Settings>,
     pub(crate) own: ProxySettings,
     pub(crate) client: reqwest::Client,
-    /// Turns true when answers under way must come to their end at once.
+    /// True once answers under way must end.
     pub(crate) deadline: watch::Receiver<bool>,
-    /// Held by everything that is still to write a receipt.
+    /// Held until the receipt is stored.
     pub(crate) alive: mpsc::Sender<()>,
 }
 
-/// Redirects are the client's to follow, and a server on this host needs no proxy of the environment.
+/// Redirects are passed to the client, and a server on this host needs no proxy from the environment.
 pub(crate) fn client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()
 }
@@ -57,10 +57,10 @@ pub(crate) async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) ->
 fn url(upstream: &Url, uri: &Uri) -> Result<Url, Refusal> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let url = path.starts_with('/').then(|| [upstream.as_str().trim_end_matches('/'), path].concat());
-    url.and_then(|url| url.parse().ok()).ok_or_else(|| Refusal::malformed("the path is not one of a URL"))
+    url.and_then(|url| url.parse().ok()).ok_or_else(|| Refusal::malformed("the path is not valid in a URL"))
 }
 
-/// What is counted at that path, in any spelling that a server may take for it.
+/// Kind of a request for a path, in any spelling that a server may accept; `None` if it is not billed.
 fn counted(path: &str) -> Option<Kind> {
     let mut plain = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -73,7 +73,7 @@ fn counted(path: &str) -> Option<Kind> {
     }
     let mut segments: Vec<&[u8]> = Vec::new();
     for segment in plain.split(|byte| matches!(byte, b'/' | b'\\')) {
-        // Some servers know parameters of a segment, after a semicolon.
+        // Some servers take what follows a semicolon for parameters of the segment.
         match segment.split(|byte| *byte == b';').next().unwrap_or_default() {
             b"" | b"." => {}
             b".." => drop(segments.pop()),
@@ -89,7 +89,7 @@ fn counted(path: &str) -> Option<Kind> {
 
 impl Proxy {
     async fn answer(&self, request: Request) -> Result<Response, Refusal> {
-        // The path as it is sent on, and not as it came, says what it is.
+        // Decide by the path that is sent, not by the one that came.
         let url = url(&self.own.upstream, request.uri())?;
         match counted(url.path()).filter(|_| request.method() == Method::POST) {
             Some(kind) => self.count(request, url, kind).await,
@@ -97,7 +97,7 @@ impl Proxy {
         }
     }
 
-    /// Hands a request on as it is.
+    /// Passes a request unchanged.
     async fn pass(&self, request: Request, url: Url) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
         let forward = self.client.request(parts.method, url).headers(headers::to_pass(&parts.headers));
@@ -105,7 +105,7 @@ impl Proxy {
         Ok(handed_back(forward.body(body).send().await.map_err(upstream)?))
     }
 
-    /// Hands a request on if there is a lease to bill it to, and signs for the answer.
+    /// Passes a request if there is a lease to bill, and signs a receipt for the answer.
     async fn count(&self, request: Request, url: Url, kind: Kind) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
         let mut answer = Answer::begin(self, &parts.headers)?;
@@ -118,21 +118,22 @@ impl Proxy {
         let mut asked: Value =
             serde_json::from_slice(&body).map_err(|_| Refusal::malformed("the request is not JSON"))?;
         let name = asked.get("model").and_then(Value::as_str);
-        let model = self.settings.model(name).ok_or(Refusal::NotFound("this model is not offered here"))?;
+        let model =
+            self.settings.model(name).ok_or(Refusal::NotFound("this node does not offer the model"))?;
         let metered = answer.ask(self, model, kind, &body, &mut asked).await?;
 
         let strip_usage = tokens::ask_for_usage(&mut asked);
-        // What credit is held for must be what the server reads, also where a field is there twice.
+        // The server must read the same fields as this proxy, even if one is there twice.
         let body = if metered || strip_usage { Bytes::from(asked.to_string()) } else { body };
         let forward = self.client.post(url).headers(headers::to_count(&parts.headers)).body(body);
-        // A task of its own, so that an answer whose client hangs up is signed for all the same.
+        // In a task of its own, so that an answer gets its receipt even if the client disconnects.
         let task = tokio::spawn(finish(answer, forward, strip_usage, self.deadline.clone()));
         let lost = |_| Refusal::Request(StatusCode::INTERNAL_SERVER_ERROR, "the answer was lost".into());
         task.await.map_err(lost)?
     }
 }
 
-/// Waits for the answer and signs for it.
+/// Waits for the answer and signs its receipt.
 async fn finish(
     answer: Answer,
     forward: reqwest::RequestBuilder,
@@ -154,14 +155,14 @@ async fn finish(
     Ok((status, kept, body).into_response())
 }
 
-/// What the inference server sends, if it does so before the node must stop.
+/// Waits for the inference server, or until the node must stop.
 async fn until<T>(
     deadline: &mut watch::Receiver<bool>,
     sent: impl Future<Output = reqwest::Result<T>>,
 ) -> Result<T, Refusal> {
     tokio::select! {
         sent = sent => sent.map_err(upstream),
-        // A sender that is gone sets no deadline any more.
+        // A dropped sender sets no deadline.
         Ok(_) = deadline.wait_for(|now| *now) => {
             Err(Refusal::Request(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping".into()))
         }
@@ -169,11 +170,11 @@ async fn until<T>(
 }
 
 fn upstream(error: reqwest::Error) -> Refusal {
-    // Without the URL, which is nobody's business outside.
+    // Without the URL, which is internal.
     Refusal::Upstream(error.without_url().to_string())
 }
 
-/// The inference server's response as it is.
+/// Passes the inference server's response unchanged.
 fn handed_back(response: reqwest::Response) -> Response {
     let (status, kept) = (response.status(), headers::to_pass(response.headers()));
     (status, kept, Body::from_stream(response.bytes_stream())).into_response()
@@ -183,14 +184,14 @@ fn handed_back(response: reqwest::Response) -> Response {
 mod tests {
     use super::{Kind, counted, url};
 
-    /// What is counted of a request for that path, by the URL that it goes to.
+    /// Kind of a request for that path, by the URL that it is sent to.
     fn of_request(path: &str) -> Option<Kind> {
         let upstream = "http://127.0.0.1:8000/base/".parse().unwrap();
         counted(url(&upstream, &path.parse().unwrap()).unwrap().path())
     }
 
     #[test]
-    fn no_spelling_of_a_counted_path_passes_uncounted() {
+    fn every_spelling_of_a_billed_path_is_billed() {
         for path in [
             "/v1/chat/completions",
             "/v1/completions/",

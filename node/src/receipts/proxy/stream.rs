@@ -1,6 +1,6 @@
-//! A streamed answer: passes event by event, and its receipt comes before the last.
+//! A streamed answer: passed event by event, with the receipt before the last event.
 //!
-//! The response that the receipt has the hash of is every byte before the comment that carries the receipt.
+//! The receipt has the hash of every byte before the comment that carries it.
 
 use super::answer::Answer;
 use super::events::{self, Events};
@@ -16,16 +16,16 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
-/// Events that wait for a slow client before the inference server has to.
+/// Events that are buffered for a slow client.
 const AHEAD: usize = 64;
 const DONE: &str = "[DONE]";
-/// Time for a receipt to leave before the connection is broken off.
+/// Time for sending the receipt before the connection is closed.
 const FLUSH: Duration = Duration::from_millis(100);
 
 type Client = mpsc::Sender<io::Result<Bytes>>;
 
-/// Passes the stream on. It is a task of its own, so that an answer whose client hangs up before its end is
-/// signed for as far as it went.
+/// Passes the stream to the client. In a task of its own, so that an answer gets its receipt, as far as it went, even if
+/// the client disconnects.
 pub(super) fn relay(
     answer: Answer,
     response: reqwest::Response,
@@ -51,24 +51,24 @@ pub(super) fn relay(
 struct Relay {
     answer: Answer,
     client: Client,
-    /// Of the salt and all bytes that were passed on.
+    /// Hashes the salt and all bytes that were passed.
     hasher: Sha256,
-    /// The client did not ask for the usage, and might stumble over it.
+    /// Leave out the usage, since the client did not ask for it.
     strip_usage: bool,
     count: Option<Count>,
     /// Tokens in the chunks so far.
     chunks: u32,
-    /// The end of what was passed on.
+    /// Last bytes that were passed.
     last: Vec<u8>,
 }
 
-/// What follows an event.
+/// What to do after an event.
 enum Next {
     More,
-    /// The stream's last event, which is held back until the receipt is there.
+    /// The stream's last event, which is sent after the receipt.
     Done(Vec<u8>),
     ClientGone,
-    /// The inference server keeps to no limit.
+    /// The inference server exceeds the limit.
     TooLong,
 }
 
@@ -79,7 +79,7 @@ impl Relay {
         let (tail, failure) = loop {
             let bytes = tokio::select! {
                 biased;
-                // A sender that is gone sets no deadline any more.
+                // A dropped sender sets no deadline.
                 Ok(_) = deadline.wait_for(|now| *now) => {
                     break (buffer.rest(), Some(io::Error::other("the node is stopping")));
                 }
@@ -111,7 +111,7 @@ impl Relay {
         self.finish(tail, failure).await;
     }
 
-    /// Passes on what is whole.
+    /// Passes all whole events.
     async fn take(&mut self, buffer: &mut Events) -> Next {
         while let Some(event) = buffer.next() {
             if is_done(&event) {
@@ -129,14 +129,14 @@ impl Relay {
             self.chunks = self.chunks.saturating_add(tokens::chunk_tokens(&chunk));
             let said = self.count.map_or(0, |count| count.tokens_out);
             if self.answer.is_beyond_hold(self.chunks.max(said)) {
-                warn!("a stream was cut: the inference server does not keep to the limit of tokens");
+                warn!("a stream was cut off: the inference server exceeds the token limit of the request");
                 return Next::TooLong;
             }
         }
         Next::More
     }
 
-    /// Returns whether the client is still there.
+    /// Returns false if the client has disconnected.
     async fn pass(&mut self, bytes: Vec<u8>) -> bool {
         if bytes.is_empty() {
             return true;
@@ -146,7 +146,7 @@ impl Relay {
         self.client.send(Ok(bytes.into())).await.is_ok()
     }
 
-    /// Signs, and sends the receipt and what was held back.
+    /// Signs the receipt and sends it with the last event.
     async fn finish(mut self, tail: Vec<u8>, failure: Option<io::Error>) {
         // A comment begins a line.
         if !self.last.is_empty() && !self.last.ends_with(b"\n") {
@@ -163,13 +163,13 @@ impl Relay {
                 format!(": leasehold-error {refusal}\n\n")
             }
         };
-        // Nobody may be listening any more; the receipt is kept all the same.
+        // An error means that the client has disconnected; the receipt is stored all the same.
         let _ = self.client.send(Ok(comment.into())).await;
         if !tail.is_empty() {
             let _ = self.client.send(Ok(tail.into())).await;
         }
         if let Some(failure) = failure {
-            // The connection is broken off with all that was not written to it by then.
+            // Closing the connection discards what was not sent by then.
             tokio::time::sleep(FLUSH).await;
             let _ = self.client.send(Err(failure)).await;
         }

@@ -6,7 +6,7 @@ use crate::receipts::settings::Model;
 use serde_json::{Map, Value, json};
 use std::num::NonZeroU32;
 
-/// Bytes of text that make about one token, where the inference server doesn't say.
+/// Bytes of text per token, for an estimate if the inference server does not count.
 const BYTES_PER_TOKEN: usize = 4;
 /// Prices are per so many tokens.
 const MILLION: u128 = 1_000_000;
@@ -16,12 +16,12 @@ const MILLION: u128 = 1_000_000;
 pub struct Count {
     pub tokens_in: u32,
     pub tokens_out: u32,
-    /// Whether the inference server counted them; else they are a guess from the text.
+    /// True if the inference server counted them; else they are an estimate from the text.
     pub exact: bool,
 }
 
 impl Count {
-    /// What `usage` of an answer says.
+    /// Tokens in `usage` of an answer.
     pub fn of_usage(body: &Value) -> Option<Self> {
         let usage = body.get("usage")?;
         let field = |name| usage.get(name).and_then(Value::as_u64).map(small);
@@ -29,23 +29,23 @@ impl Count {
         Some(Self { tokens_in, tokens_out: field("completion_tokens").unwrap_or(0), exact: true })
     }
 
-    /// A guess from the length of request and answer, in bytes.
+    /// An estimate from the length of request and answer, in bytes.
     pub fn guess(request: usize, answer: usize) -> Self {
         let tokens = |bytes: usize| u32::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u32::MAX);
         Self { tokens_in: tokens(request), tokens_out: tokens(answer), exact: false }
     }
 
-    /// As receipts of the proxy call it.
+    /// How tokens were counted, as the proxy's header says it.
     pub fn source(&self) -> &'static str {
         if self.exact { "usage" } else { "estimate" }
     }
 
-    /// Payment units, rounded down: the buyer pays less than one unit too little for an answer.
+    /// Price in payment units, rounded down, in favour of the buyer.
     pub fn price(&self, model: &Model) -> u64 {
         u64::try_from(self.parts(model) / MILLION).unwrap_or(u64::MAX)
     }
 
-    /// Payment units to hold for it: rounded up, and never nothing.
+    /// Payment units to hold: rounded up, and at least 1.
     pub fn price_at_most(&self, model: &Model) -> u64 {
         u64::try_from(self.parts(model).div_ceil(MILLION)).unwrap_or(u64::MAX).max(1)
     }
@@ -61,10 +61,10 @@ fn small(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// What a request of that length in bytes may come to, to hold credit for while it is under way. Where it names
-/// no limit for its answers, `unnamed` is written into it, so that the inference server keeps to it as well.
+/// The most tokens that a request of that length in bytes may take. If it has no token limit, `unnamed` is written into
+/// it, so that the inference server keeps to it.
 ///
-/// A token of a text is a byte at least. Pictures that a request names by their URL are not in its length.
+/// A token has at least one byte of text. Pictures that a request names by URL are not counted.
 pub fn bound(request: &mut Value, length: usize, kind: Kind, unnamed: NonZeroU32) -> Result<Count, Refusal> {
     let fields =
         request.as_object_mut().ok_or_else(|| Refusal::malformed("the request is no JSON object"))?;
@@ -91,8 +91,7 @@ pub fn bound(request: &mut Value, length: usize, kind: Kind, unnamed: NonZeroU32
     Ok(Count { tokens_in, tokens_out, exact: false })
 }
 
-/// A field with a number of things. What servers may read as a number in other forms, or take for "no limit",
-/// is refused.
+/// A field with a positive number. Other values, which servers might take for a number or for "no limit", are refused.
 fn number(fields: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refusal> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(None),
@@ -112,8 +111,7 @@ pub fn answer_text(body: &Value) -> usize {
     choices(body).iter().map(text).sum()
 }
 
-/// Tokens in one chunk of a stream: servers send one or a few at a time, here each choice that says
-/// something counts as one.
+/// Tokens in one chunk of a stream. Servers send one or a few at a time; here each choice with content counts as one.
 pub fn chunk_tokens(chunk: &Value) -> u32 {
     let says = |value: &Value| match value {
         Value::String(text) => !text.is_empty(),
@@ -129,7 +127,7 @@ pub fn chunk_tokens(chunk: &Value) -> u32 {
     u32::try_from(choices(chunk).iter().filter(counts).count()).unwrap_or(u32::MAX)
 }
 
-/// Whether a chunk carries the usage and nothing else.
+/// True if a chunk has the usage and nothing else.
 pub fn is_usage_alone(chunk: &Value) -> bool {
     chunk.get("usage").is_some_and(Value::is_object) && choices(chunk).is_empty()
 }
@@ -138,7 +136,7 @@ fn choices(body: &Value) -> &[Value] {
     body.get("choices").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Has a streamed answer end with its usage. Returns whether the client did not ask for that itself.
+/// Asks for the usage at the end of a streamed answer. Returns true if the client did not ask for it.
 pub fn ask_for_usage(request: &mut Value) -> bool {
     let Some(fields) = request.as_object_mut() else { return false };
     if fields.get("stream").and_then(Value::as_bool) != Some(true) {
@@ -148,7 +146,7 @@ pub fn ask_for_usage(request: &mut Value) -> bool {
     if options.is_null() {
         *options = json!({});
     }
-    // Something else than an object is the inference server's to refuse.
+    // The inference server refuses anything but an object.
     let Some(options) = options.as_object_mut() else { return false };
     options.insert("include_usage".into(), true.into()) != Some(true.into())
 }
@@ -171,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_is_rounded_up_and_never_nothing() {
+    fn a_hold_is_rounded_up_and_at_least_1() {
         let count = |tokens_in, tokens_out| Count { tokens_in, tokens_out, exact: true };
         assert_eq!(count(6, 1).price_at_most(&MODEL), 2);
         assert_eq!(count(1_000_000, 1_000_000).price_at_most(&MODEL), 750_000);
@@ -180,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_multiplies_an_answer_is_held_for() {
+    fn the_bound_covers_all_answers_of_a_request() {
         let out = |mut request: Value| {
             let before = request.clone();
             let bound = bound(&mut request, 100, Kind::Text, NonZeroU32::new(50).unwrap()).unwrap();
@@ -200,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_missing_is_written() {
+    fn a_missing_limit_is_written() {
         let unnamed = NonZeroU32::new(50).unwrap();
         let mut request = json!({"n": 2, "max_completion_tokens": null});
         assert_eq!(bound(&mut request, 9, Kind::Text, unnamed).unwrap().tokens_out, 100);
@@ -211,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_may_take_for_no_limit_is_refused() {
+    fn values_that_may_mean_no_limit_are_refused() {
         for limit in [json!(0), json!(-1), json!(1e6), json!("100"), json!([])] {
             for name in ["max_tokens", "max_completion_tokens", "n", "best_of"] {
                 let mut request = json!({ name: limit });
@@ -233,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_count_where_they_say_something() {
+    fn chunks_with_content_are_counted() {
         assert_eq!(chunk_tokens(&json!({"choices": [{"delta": {"role": "assistant", "content": ""}}]})), 0);
         assert_eq!(
             chunk_tokens(&json!({"choices": [{"delta": {"content": "a"}}, {"delta": {"content": "b"}}]})),

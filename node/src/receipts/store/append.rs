@@ -1,21 +1,21 @@
-//! Numbering, signing and inserting the receipts of one group.
+//! Numbers, signs and inserts the receipts of one group.
 
 use super::{MachineKey, NewReceipt, StoreError, Tab, rows};
-use crate::receipts::issuer::unix_ms;
-use crate::receipts::leases::RunningLease;
+use crate::leases::RunningLease;
 use crate::receipts::signer::Signer;
 use leasehold_client::record::SignedReceipt;
+use leasehold_daemon::unix_ms;
 use sqlx::{QueryBuilder, SqliteConnection};
 use std::collections::HashMap;
 
-/// Receipts in one statement: each costs a trip to the database's thread.
+/// Receipts in one statement: each statement is a trip to the database's thread.
 const ROWS: usize = 64;
-/// A machine's own clock may differ so much from that of the inference server, in milliseconds.
+/// Allowed difference of this host's clock from the inference server's, in milliseconds.
 const SKEW_MS: u64 = 1_000;
 
-/// A tab as it stands with the receipts of this group.
+/// A tab with the receipts of this group.
 struct Open {
-    /// Its row, where there is one already.
+    /// Its row; `None` if there is none yet.
     id: Option<i64>,
     tab: Tab,
 }
@@ -26,7 +26,7 @@ struct Row {
     signed: SignedReceipt,
 }
 
-/// The receipts of one group before they are inserted.
+/// The receipts of one group, before they are inserted.
 #[derive(Default)]
 pub(super) struct Appending {
     tabs: Vec<Open>,
@@ -36,14 +36,14 @@ pub(super) struct Appending {
 }
 
 impl Appending {
-    /// Numbers and signs receipts: all of them, or none and a refusal.
+    /// Numbers and signs receipts: all, or none and a refusal.
     pub(super) async fn append(
         &mut self,
         connection: &mut SqliteConnection,
         signer: &Signer,
         receipts: Vec<NewReceipt>,
     ) -> Result<Vec<SignedReceipt>, StoreError> {
-        // Changed tabs, kept apart until the last of the receipts is accepted.
+        // Changed tabs, applied once the last receipt is accepted.
         let mut drafts: HashMap<usize, Tab> = HashMap::new();
         let mut fresh = Vec::with_capacity(receipts.len());
         for new in receipts {
@@ -77,7 +77,7 @@ impl Appending {
         };
         let index = match newest.map(|index| (index, &self.tabs[index].tab)) {
             Some((index, tab)) if tab.lease == lease.serial => index,
-            // Its batches could not be appended any more once the newer lease has one.
+            // Its batches could not be appended once the newer lease has one.
             Some((_, tab)) if tab.lease > lease.serial => {
                 return Err(StoreError::LeaseOver { lease: lease.serial, newer: tab.lease });
             }
@@ -93,7 +93,7 @@ impl Appending {
         Ok(index)
     }
 
-    /// Writes it all.
+    /// Writes tabs and receipts.
     pub(super) async fn flush(mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         let mut ids = Vec::with_capacity(self.tabs.len());
         for Open { id, tab } in &self.tabs {
@@ -136,13 +136,13 @@ fn blank(machine: MachineKey, lease: &RunningLease) -> Tab {
     }
 }
 
-/// Puts the receipt on the tab and signs it.
+/// Adds a receipt to the tab and signs it.
 fn next(tab: &mut Tab, new: &NewReceipt, signer: &Signer) -> Result<SignedReceipt, StoreError> {
     let mut work = new.work;
     if work.start_ms > work.end_ms {
         return Err(StoreError::Times);
     }
-    // A time in the future would hold up the machine's batches until it has come.
+    // A time in the future would delay the machine's batches until then.
     let ahead = work.end_ms.saturating_sub(unix_ms());
     if ahead > SKEW_MS {
         return Err(StoreError::Future(ahead));
@@ -153,7 +153,7 @@ fn next(tab: &mut Tab, new: &NewReceipt, signer: &Signer) -> Result<SignedReceip
             return Err(StoreError::Exposure { asked: work.price, left });
         }
     }
-    // SQLite counts to 2^63.
+    // SQLite has no larger numbers than 2^63 - 1.
     let sum = |sum: u64, more: u64| {
         sum.checked_add(more).filter(|sum| i64::try_from(*sum).is_ok()).ok_or(StoreError::Overflow)
     };

@@ -1,38 +1,41 @@
+//! Errors of the store.
+
 use crate::receipts::store::BatchKey;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why the store does not do what it is asked.
+/// Why the store refuses or fails.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error(
-        "the receipts' database {path} cannot be opened ({source}): check the path, and who may write there"
-    )]
+    #[error("cannot open the receipts' database {path} ({source}): check the path and who may write there")]
     Open { path: PathBuf, source: Arc<sqlx::Error> },
-    #[error("the receipts' database has schema {found} and this program knows {known}: use a newer program")]
+    #[error(
+        "the receipts' database has schema version {found}, this program knows {known}: use a newer program"
+    )]
     Newer { found: i64, known: i64 },
     #[error("the receipts' database failed: {0}")]
     Database(Arc<sqlx::Error>),
-    #[error("the receipts' database holds {0} that cannot be read: it was changed by something else")]
+    #[error(
+        "the receipts' database holds {0}: another program changed it, so restore a copy from before that"
+    )]
     Malformed(&'static str),
     #[error("the node is stopping")]
     Closed,
-    #[error("the receipts' database failed before this was written: ask again")]
+    #[error("the receipts' database failed before this was written: try again")]
     Interrupted,
-    #[error("slot {0} is none that a board can have")]
+    #[error("slot {0} is out of range (0 to 65535)")]
     NoSuchSlot(u32),
-    #[error("lease {lease} is over: the machine works for lease {newer}")]
+    #[error("lease {lease} is over: the machine serves lease {newer} now")]
     LeaseOver { lease: u32, newer: u32 },
-    #[error("the work ends before it begins")]
+    #[error("the work ends before it begins: check start_ms and end_ms")]
     Times,
-    #[error("the work ends {0} ms from now: compare the clocks")]
+    #[error("the work ends {0} ms in the future: synchronise the clocks")]
     Future(u64),
     #[error(
-        "{asked} payment units are more than the {left} that the lease may still use: send a voucher or top \
-         up"
+        "{asked} payment units are more than the {left} that the lease may still use: send a voucher or top it up"
     )]
     Exposure { asked: u64, left: u64 },
-    #[error("the sums of this lease are too large to keep")]
+    #[error("the sums of this lease exceed 2^63")]
     Overflow,
     #[error("another batch was sealed meanwhile")]
     SealedMeanwhile,
@@ -49,7 +52,7 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl StoreError {
-    /// Whether the caller asked for something that is not to be had, rather than the store having failed.
+    /// True if the request was refused, false if the store failed.
     pub fn is_refusal(&self) -> bool {
         use StoreError::*;
         !matches!(self, Open { .. } | Newer { .. } | Database(_) | Malformed(_) | Closed | Interrupted)

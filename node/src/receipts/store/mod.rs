@@ -1,15 +1,13 @@
-//! Where receipts, batches and vouchers are kept: one SQLite database.
+//! The database of receipts, batches and vouchers, in SQLite.
 //!
-//! Everything that is written goes through one task, which takes what has come in meanwhile, writes it in one
-//! transaction and answers after the commit has reached the disk (group commit). Numbers come from the
-//! database's own counters, read in the same transaction: a crash at any point loses no receipt that was
-//! handed out and gives no number twice. For the same reason the database must never be replaced by an older
-//! copy of itself while a lease runs: two receipts with one number cost the machine's bond.
+//! One task writes. It takes all waiting requests, writes them in one transaction and replies after the commit has
+//! reached the disk (group commit). Receipts are numbered by the database's own counters, read in the same transaction:
+//! a crash at any point loses no receipt that was handed out and repeats no number. For the same reason never replace
+//! the database with an older copy while a lease runs: two receipts with one number cost the machine's bond.
 //!
-//! For those who post batches and redeem vouchers: [`Store::unsealed`] tells what there is to seal,
-//! [`Store::seal`] makes a batch of it, [`Store::batches`] lists those that wait, in the order in which they
-//! must be appended, [`Store::mark_posted`] notes their place in the log; [`Store::best_voucher`],
-//! [`Store::vouchers_due`] and [`Store::mark_redeemed`] are about the money. All of them may be repeated.
+//! [`Store::unsealed`] lists receipts to seal, [`Store::seal`] makes a batch of them, [`Store::batches`] lists the batches
+//! to append, in order, and [`Store::mark_posted`] notes their places in the log. [`Store::best_voucher`],
+//! [`Store::vouchers_due`] and [`Store::mark_redeemed`] deal with vouchers. All of them may be repeated.
 
 mod append;
 mod error;
@@ -37,9 +35,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use writer::{Job, Reply};
 
-/// Requests that wait for the writer before callers have to.
+/// Requests that are queued for the writer.
 const QUEUE: usize = 4_096;
-/// Connections that read beside the writer.
+/// Connections for reading.
 const READERS: u32 = 4;
 
 type Trees = VecDeque<(BatchKey, Arc<SumTree>)>;
@@ -51,13 +49,13 @@ pub struct Store {
     jobs: mpsc::Sender<Job>,
     readers: SqlitePool,
     signer: Arc<Signer>,
-    /// The trees that paths were asked from last.
+    /// The trees that were used last.
     trees: Arc<Mutex<Trees>>,
     writer: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Store {
-    /// Opens the database, or makes it.
+    /// Opens the database, or creates it.
     ///
     /// # Errors
     /// [`StoreError::Open`] or [`StoreError::Newer`].
@@ -75,10 +73,10 @@ impl Store {
         Ok(Self { jobs, readers, signer, trees: Arc::default(), writer })
     }
 
-    /// Numbers, signs and keeps receipts: all of them or none. They are on the disk when this returns.
+    /// Numbers, signs and stores receipts: all or none. They are on the disk when this returns.
     ///
-    /// A receipt's `end_ms` is raised to that of the machine's receipt before it: a batch is in the order of
-    /// time, whatever clocks do.
+    /// A receipt's `end_ms` is raised to that of the machine's receipt before it, so that batches are in the order of
+    /// time whatever clocks do.
     ///
     /// # Errors
     /// [`StoreError::LeaseOver`], [`StoreError::Times`], [`StoreError::Future`], [`StoreError::Exposure`],
@@ -87,14 +85,14 @@ impl Store {
         self.ask(|reply| Job::Append(receipts, reply)).await
     }
 
-    /// What signs the receipts.
+    /// The signer of the receipts.
     pub fn signer(&self) -> &Signer {
         &self.signer
     }
 
-    /// Writes what was asked for so far and closes the database. Nothing can be written afterwards.
+    /// Writes the queued requests and closes the database. Nothing can be written afterwards.
     pub async fn close(&self) {
-        // Where the writer has ended already there is nothing to wait for.
+        // An error means that the writer has ended already.
         let _ = self.jobs.send(Job::Close).await;
         let writer = self.writer.lock().unwrap_or_else(|error| error.into_inner()).take();
         if let Some(writer) = writer {

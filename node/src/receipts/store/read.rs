@@ -1,4 +1,4 @@
-//! Reading: receipts, batches and paths.
+//! Reads receipts, batches and paths.
 
 use super::{BatchKey, Kept, MachineKey, SealedBatch, Store, StoreError, Tab, rows};
 use leasehold::math::sum_tree::{SumNode, SumTree};
@@ -7,7 +7,7 @@ use leasehold_client::record::SignedReceipt;
 use sqlx::Row;
 use std::sync::Arc;
 
-/// Trees that are kept: of full batches six megabytes each.
+/// Trees that are cached: those of full batches have six megabytes each.
 const TREES: usize = 4;
 
 impl Store {
@@ -38,7 +38,7 @@ impl Store {
         row.as_ref().map(rows::batch).transpose()
     }
 
-    /// The receipts of a batch, in its order; none where there is no such batch.
+    /// The receipts of a batch, in order; `None` if there is no such batch.
     pub async fn batch_receipts(&self, key: &BatchKey) -> Result<Option<Vec<SignedReceipt>>, StoreError> {
         let Some(row) = self.batch_row(key, "SELECT tab, first_seq, count FROM batches ").await? else {
             return Ok(None);
@@ -47,7 +47,7 @@ impl Store {
         self.range(row.try_get("tab")?, first_seq, count).await.map(Some)
     }
 
-    /// Nodes from the receipt at that place of a batch to the batch's root, lowest first.
+    /// Merkle path from the receipt at a place of a batch to the batch's root, lowest node first; `None` if there is none.
     pub async fn path(&self, key: &BatchKey, place: u32) -> Result<Option<Vec<SumNode>>, StoreError> {
         let Ok(place) = usize::try_from(place) else { return Ok(None) };
         if let Some(tree) = self.kept_tree(key) {
@@ -78,8 +78,8 @@ impl Store {
         Ok(row.as_ref().map(rows::tab).transpose()?.map(|(_, tab)| tab))
     }
 
-    /// The tab of the metered lease at that address, which has one machine only. Of leases that had the same
-    /// address one after the other: the last.
+    /// The tab of the metered lease at that address, which has only one machine. If several leases have had the address:
+    /// of the last.
     pub async fn tab_at(&self, address: &Pubkey) -> Result<Option<Tab>, StoreError> {
         let query = [rows::TAB, "WHERE address = ? ORDER BY tabs.first_round DESC LIMIT 1"].concat();
         let row =

@@ -1,4 +1,4 @@
-//! Rows of the database, as the types that they hold.
+//! Rows of the database as types.
 
 use super::{BatchKey, MachineKey, SealedBatch, StoreError, Tab};
 use leasehold::state::BatchHeader;
@@ -7,13 +7,13 @@ use leasehold_client::record::SignedReceipt;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqliteExecutor};
 
-/// What [`tab`] reads.
+/// The columns that [`tab`] reads.
 pub(super) const TAB: &str = "SELECT tabs.id, board, slot, generation, tabs.lease, address, \
     tabs.first_round, cluster, spender, seq, units, tabs.price, sealed, last_ms, \
     vouchers.price AS signed_price FROM tabs \
     LEFT JOIN vouchers ON vouchers.lease = tabs.address AND vouchers.first_round = tabs.first_round ";
 
-/// What [`batch`] reads.
+/// The columns that [`batch`] reads.
 pub(super) const BATCH: &str = "SELECT header, source, log_index FROM batches ";
 
 pub(super) fn bytes<const N: usize>(row: &SqliteRow, column: &str) -> Result<[u8; N], StoreError> {
@@ -21,7 +21,7 @@ pub(super) fn bytes<const N: usize>(row: &SqliteRow, column: &str) -> Result<[u8
     bytes.try_into().map_err(|_| StoreError::Malformed("bytes of a wrong length"))
 }
 
-/// A number that was never negative.
+/// An unsigned number from a column.
 pub(super) fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Result<T, StoreError> {
     T::try_from(row.try_get::<i64, _>(column)?).map_err(|_| StoreError::Malformed("a number out of range"))
 }
@@ -36,7 +36,8 @@ fn optional<T>(
 }
 
 pub(super) fn signed(row: &SqliteRow) -> Result<SignedReceipt, StoreError> {
-    SignedReceipt::from_bytes(row.try_get("signed")?).map_err(|_| StoreError::Malformed("a receipt"))
+    SignedReceipt::from_bytes(row.try_get("signed")?)
+        .map_err(|_| StoreError::Malformed("a malformed receipt"))
 }
 
 pub(super) fn tab(row: &SqliteRow) -> Result<(i64, Tab), StoreError> {
@@ -99,7 +100,7 @@ pub(super) async fn signed_price(
     row.as_ref().map_or(Ok(0), |row| number(row, "price"))
 }
 
-/// Puts a tab's counters where they belong.
+/// Updates a tab's counters.
 pub(super) async fn update_tab(
     connection: &mut SqliteConnection,
     id: i64,

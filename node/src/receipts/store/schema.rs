@@ -1,11 +1,11 @@
-//! The database's tables, and how an older database gets them.
+//! The database's tables, and the migration of older databases.
 
 use crate::receipts::store::StoreError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, Row, SqliteConnection};
 use std::path::Path;
 
-/// What each version added; the version of a database is the number of steps it has taken.
+/// Statements of each schema version; the version of a database is the number of steps it has taken.
 const STEPS: &[&str] = &["
     -- A machine in a lease: its counters.
     CREATE TABLE tabs (
@@ -69,13 +69,13 @@ const STEPS: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
 "];
 
-/// A receipt that was returned must outlive a loss of power: the log is written to the disk at each commit.
+/// A receipt that was returned must survive a loss of power, so that each commit is flushed to the disk.
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        // One for each size that a group of inserted receipts has, and the others.
+        // One statement for each size of a group of inserted receipts, and the others.
         .statement_cache_capacity(128)
 }
 

@@ -1,4 +1,4 @@
-//! Batches: what goes into one, and where it stands.
+//! Seals receipts into batches.
 
 use super::writer::Job;
 use super::{BatchKey, BatchState, MachineKey, SealedBatch, Store, StoreError, Tab, Unsealed, rows};
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{Row, SqliteConnection};
 
 impl Store {
-    /// Receipts that are in no batch yet, by machine, and for each machine in the order of its leases.
+    /// Receipts that are in no batch yet, by machine and lease in order.
     pub async fn unsealed(&self) -> Result<Vec<Unsealed>, StoreError> {
         let query = [rows::TAB, "WHERE sealed < seq ORDER BY board, slot, generation, tabs.lease"].concat();
         let found = sqlx::query(&query).fetch_all(&self.readers).await?;
@@ -25,12 +25,11 @@ impl Store {
         Ok(all)
     }
 
-    /// Makes a batch of the machine's oldest receipts that are in none: at most `most` of them and
-    /// [`MAX_BATCH`], all of one lease. `source` is the URL that its header has the hash of. Returns nothing
-    /// where there are no such receipts.
+    /// Makes a batch of the machine's oldest receipts that are in none: at most `most` of them and [`MAX_BATCH`], all of
+    /// one lease. Its header has the hash of the URL `source`. Returns `None` if there are no such receipts.
     ///
     /// # Errors
-    /// [`StoreError::SealedMeanwhile`] where another caller did the same at the same time.
+    /// [`StoreError::SealedMeanwhile`] if another caller sealed at the same time.
     pub async fn seal(
         &self,
         machine: &MachineKey,
@@ -40,8 +39,8 @@ impl Store {
         self.seal_from(machine, source, most, 0).await
     }
 
-    /// As [`Store::seal`], with a number of at least `least`: that which the log expects of a machine whose
-    /// batches so far were in another database.
+    /// Like [`Store::seal`], with a number of at least `least`, which the log expects if earlier batches of the machine are
+    /// in another database.
     pub async fn seal_from(
         &self,
         machine: &MachineKey,
@@ -61,7 +60,7 @@ impl Store {
         let mut receipts = self.range(id, tab.sealed, most.clamp(1, MAX_BATCH)).await?;
         let number = self.next_number(machine).await?.max(least);
         let source = source.to_owned();
-        // Tens of thousands of hashes would hold up everything else on this thread.
+        // Tens of thousands of hashes would block this thread's other tasks.
         let header = tokio::task::spawn_blocking({
             let source = source.clone();
             move || header(&tab, number, &source, &mut receipts)
@@ -73,7 +72,7 @@ impl Store {
         Ok(Some(batch))
     }
 
-    /// Batches that wait to be appended, or those that were, in the order of their machines' numbers.
+    /// Batches in a state, each machine's in the order of their numbers.
     pub async fn batches(&self, state: BatchState) -> Result<Vec<SealedBatch>, StoreError> {
         let state = match state {
             BatchState::Sealed => "WHERE log_index IS NULL",
@@ -83,7 +82,7 @@ impl Store {
         sqlx::query(&query).fetch_all(&self.readers).await?.iter().map(rows::batch).collect()
     }
 
-    /// The number of the machine's next batch, as far as this database knows.
+    /// The number of the machine's next batch by this database.
     pub async fn next_number(&self, machine: &MachineKey) -> Result<u32, StoreError> {
         let next = "SELECT coalesce(max(number) + 1, 0) AS number FROM batches \
             WHERE board = ? AND slot = ? AND generation = ?";
@@ -96,16 +95,16 @@ impl Store {
         rows::number(&row, "number")
     }
 
-    /// Notes that a batch is in the log, and at which place. Doing so again changes nothing.
+    /// Notes the place of a batch in the log. Repeating it changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchBatch`], or [`StoreError::PostedElsewhere`] where it had another place.
+    /// [`StoreError::NoSuchBatch`], or [`StoreError::PostedElsewhere`] if another place is noted.
     pub async fn mark_posted(&self, key: BatchKey, log_index: u64) -> Result<(), StoreError> {
         self.ask(|reply| Job::Posted(key, log_index, reply)).await
     }
 }
 
-/// Header of a batch of receipts; drops those at the end that another key signed.
+/// Header of a batch; drops receipts at the end that another key signed.
 fn header(
     tab: &Tab,
     number: u32,
@@ -140,7 +139,7 @@ fn header(
     })
 }
 
-/// Inserts a batch, if its receipts are still the machine's oldest that are in none.
+/// Inserts a batch if its receipts are still the machine's oldest that are in none.
 pub(super) async fn insert(connection: &mut SqliteConnection, batch: &SealedBatch) -> Result<(), StoreError> {
     let BatchHeader { board, slot, generation, lease, number, count, first_seq, .. } = batch.header;
     let moved = sqlx::query(

@@ -1,13 +1,13 @@
-//! What goes into the store and comes out of it.
+//! Types of the store.
 
-use crate::Machine;
-use crate::receipts::leases::RunningLease;
+use crate::leases::RunningLease;
+use crate::machines::Machine;
 use leasehold::state::BatchHeader;
 use leasehold_client::probe::Pubkey;
 use leasehold_client::record::SignedReceipt;
 use std::sync::Arc;
 
-/// A machine: its place, and the generation of the slot that tells it from those that were there before.
+/// A machine: its place and the generation of the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MachineKey {
     pub board: Pubkey,
@@ -15,7 +15,7 @@ pub struct MachineKey {
     pub generation: u16,
 }
 
-/// A batch: the machine, and its batches before this one.
+/// A batch: the machine, and the number of its batches before this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BatchKey {
     pub machine: MachineKey,
@@ -36,23 +36,23 @@ pub struct Work {
     pub tokens_out: u32,
     /// Payment units.
     pub price: u64,
-    /// Unix milliseconds in which the work began and ended.
+    /// Begin and end of the work in Unix milliseconds.
     pub start_ms: u64,
     pub end_ms: u64,
 }
 
-/// A receipt to be numbered, signed and kept.
+/// A receipt to be numbered, signed and stored.
 #[derive(Clone, Debug)]
 pub struct NewReceipt {
     pub machine: Arc<Machine>,
     pub lease: Arc<RunningLease>,
     pub work: Work,
-    /// Where the lease is metered: refuse the receipt if unsigned use would exceed so many payment units.
-    /// `None` for an answer that its caller has already.
+    /// Exposure limit of a metered lease in payment units: the receipt is refused beyond it. `None` for an answer that the
+    /// caller has already.
     pub limit: Option<u64>,
 }
 
-/// What a lease used so far, and what its buyer signed for.
+/// What a machine did in a lease so far, and what the buyer signed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tab {
     pub machine: MachineKey,
@@ -62,18 +62,18 @@ pub struct Tab {
     /// First round of the lease.
     pub from: u32,
     pub cluster: [u8; 8],
-    /// Who signs vouchers, where the lease is metered.
+    /// Key that signs vouchers; `None` if the lease is not metered.
     pub spender: Option<Pubkey>,
-    /// Receipts so far: the number of the next one.
+    /// Receipts so far, which is the number of the next one.
     pub seq: u64,
-    /// What they sum to: compute units, payment units.
+    /// Compute units and payment units of these receipts.
     pub units: u64,
     pub price: u64,
     /// Receipts of them that are in batches.
     pub sealed: u64,
     /// `end_ms` of the last one.
     pub last_ms: u64,
-    /// Price in the best voucher, 0 where there is none.
+    /// Price in the best voucher, 0 if there is none.
     pub signed_price: u64,
 }
 
@@ -89,36 +89,36 @@ pub struct Unsealed {
     pub first_ms: u64,
 }
 
-/// A batch. Only its place in the log is ever added to it.
+/// A sealed batch. Nothing of it changes but its place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedBatch {
     pub key: BatchKey,
     pub header: BatchHeader,
-    /// URL whose hash is in the header.
+    /// URL of its receipts, whose hash is in the header.
     pub source: String,
-    /// Its place in the supplier's log, once it is there.
+    /// Its place in the supplier's log; `None` if it is not known to be there.
     pub log_index: Option<u64>,
 }
 
-/// Which batches are asked for.
+/// State of batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchState {
-    /// Not in the log yet, as far as is known.
+    /// Not known to be in the log.
     Sealed,
     /// In the log.
     Posted,
 }
 
-/// A receipt, and where it stands.
+/// A stored receipt.
 #[derive(Clone, Debug)]
 pub struct Kept {
     pub signed: SignedReceipt,
-    /// The batch it is in, and its place there.
+    /// The batch it is in, and its place there; `None` if it is in none yet.
     pub batch: Option<(BatchKey, u32)>,
 }
 
 impl MachineKey {
-    /// `None` for a slot that no board can have.
+    /// `None` if no board can have the slot.
     pub fn of(machine: &Machine) -> Option<Self> {
         let Machine { board, generation, .. } = *machine;
         Some(Self { board, slot: u16::try_from(machine.slot).ok()?, generation })

@@ -1,4 +1,4 @@
-//! Vouchers: of each lease the one with the highest price, for it takes the place of all before it.
+//! Vouchers: the one with the highest price of each lease, since it replaces all before it.
 
 use super::writer::Job;
 use super::{Store, StoreError, rows};
@@ -7,17 +7,16 @@ use leasehold_client::record::SignedVoucher;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-/// A voucher that is worth more than the chain has paid.
+/// A voucher for more than the chain has paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueVoucher {
     pub signed: SignedVoucher,
-    /// Payment units that were redeemed before, as far as is known.
+    /// Payment units that are known to be redeemed.
     pub redeemed: u64,
 }
 
 impl Store {
-    /// Keeps a voucher, if it is the best of its lease so far; returns the best. Whoever calls this has
-    /// verified it.
+    /// Stores a verified voucher if it is the best of its lease so far. Returns the best.
     ///
     /// # Errors
     /// [`StoreError::Overflow`] for a price beyond 2^63.
@@ -35,7 +34,7 @@ impl Store {
         row.as_ref().map(voucher).transpose()
     }
 
-    /// Vouchers that are worth more than was redeemed.
+    /// Vouchers for more than was redeemed.
     pub async fn vouchers_due(&self) -> Result<Vec<DueVoucher>, StoreError> {
         let found = sqlx::query("SELECT signed, redeemed FROM vouchers WHERE price > redeemed")
             .fetch_all(&self.readers)
@@ -44,8 +43,8 @@ impl Store {
         found.iter().map(due).collect()
     }
 
-    /// Notes that the chain has paid so much of a lease in all. Where nothing more can be had, because the
-    /// deposit is used up or the lease is settled, that is the price of its best voucher.
+    /// Notes how much of a lease the chain has paid in all. Pass the price of its best voucher if no more can be redeemed,
+    /// because the deposit is used up or the lease is settled.
     pub async fn mark_redeemed(&self, lease: &Pubkey, from: u32, price: u64) -> Result<(), StoreError> {
         let lease = lease.to_bytes();
         self.ask(|reply| Job::Redeemed { lease, from, price, reply }).await
@@ -53,7 +52,8 @@ impl Store {
 }
 
 fn voucher(row: &SqliteRow) -> Result<SignedVoucher, StoreError> {
-    SignedVoucher::from_bytes(row.try_get("signed")?).map_err(|_| StoreError::Malformed("a voucher"))
+    SignedVoucher::from_bytes(row.try_get("signed")?)
+        .map_err(|_| StoreError::Malformed("a malformed voucher"))
 }
 
 pub(super) async fn keep(

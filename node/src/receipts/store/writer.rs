@@ -1,4 +1,4 @@
-//! The one task that writes.
+//! The task that writes.
 
 use super::append::Appending;
 use super::{BatchKey, NewReceipt, SealedBatch, StoreError, seal, vouchers};
@@ -9,12 +9,12 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
-/// Requests that are written in one transaction, at most. Their callers all wait for the last of them.
+/// The most requests in one transaction. All their callers wait for the last of them.
 const GROUP: usize = 512;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What can be written.
+/// Requests to the writer.
 #[derive(Debug)]
 pub(super) enum Job {
     Append(Vec<NewReceipt>, Reply<Vec<SignedReceipt>>),
@@ -25,7 +25,7 @@ pub(super) enum Job {
     Close,
 }
 
-/// Tells a caller how it went, once that is known.
+/// Replies to a caller once the outcome is known.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 pub(super) async fn run(
@@ -43,20 +43,20 @@ pub(super) async fn run(
             Err(error) => Err(error.into()),
         };
         if let Err(error) = &written {
-            error!(%error, "nothing of a group of requests was kept");
+            error!(%error, "a group of requests was not written");
         }
-        // Those that were not reached: dropping their replies tells their callers.
+        // Jobs that were not reached: dropping their replies tells their callers.
         open &= !left.any(|job| matches!(job, Job::Close));
         for answer in answers {
             answer(written.clone());
         }
     }
     if let Err(error) = connection.close().await {
-        error!(%error, "the receipts' database was not closed in order");
+        error!(%error, "closing the receipts' database failed");
     }
 }
 
-/// Writes one group. Nothing of it is answered here but refusals, which leave no trace in the database.
+/// Writes one group. Only refusals are answered here: they change nothing in the database.
 async fn write(
     mut transaction: SqliteTransaction<'_>,
     jobs: &mut impl Iterator<Item = Job>,
@@ -73,7 +73,7 @@ async fn write(
             }
             Job::Close => *open = false,
             other => {
-                // These look at counters in the database, where those of this group must be by then.
+                // These read counters in the database, which must have the receipts of this group by then.
                 std::mem::take(&mut appending).flush(&mut transaction).await?;
                 write_other(&mut transaction, other, answers).await?;
             }
@@ -102,13 +102,13 @@ async fn write_other(
     }
 }
 
-/// Answers a refusal now and a success after the commit; a failure of the database ends the group.
+/// Replies to a refusal now, to a success after the commit; a failure of the database ends the group.
 fn settle<T: Send + 'static>(
     done: Result<T, StoreError>,
     reply: Reply<T>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), StoreError> {
-    // A caller that has gone away doesn't hear the answer; what it asked for is kept all the same.
+    // A caller that has gone away gets no reply; its request is written all the same.
     let (outcome, failed) = match done {
         Err(refusal) if refusal.is_refusal() => {
             let _ = reply.send(Err(refusal));

@@ -1,4 +1,4 @@
-//! Disputes over receipts: until when one is demanded and answered, and what a machine loses that lied.
+//! Disputes over receipts: deadlines of demands, and convictions.
 
 use anchor_lang::prelude::*;
 
@@ -46,7 +46,7 @@ pub fn demand(board: &Board, lease: &mut Lease, machine: &Slot, receipt: &Receip
     Ok(due)
 }
 
-/// Round in which the machine's service in the lease is over, at the latest: it may have been replaced.
+/// Round in which the machine's service in the lease is over at the latest: it may have been replaced.
 pub fn round_left(machine: &Slot, lease: &Lease) -> u32 {
     match machine.lease {
         serial if serial == lease.serial => lease.until,
@@ -55,18 +55,18 @@ pub fn round_left(machine: &Slot, lease: &Lease) -> u32 {
     }
 }
 
-/// Round by which a receipt must be in the log: some rounds after it was signed. A time after the machine has
-/// left counts as that, so that no machine puts the dispute window off.
+/// Round by which a receipt must be in the log: some rounds after it was signed. A later time than the machine's service
+/// counts as the end of that, so that no machine can put the deadline off.
 pub fn receipt_due(board: &Board, receipt: &Receipt, left: u32) -> Result<u32> {
     let seconds = receipt.end_ms.checked_div(1_000).and_then(|secs| i64::try_from(secs).ok());
     let ended = board.round_at(seconds.ok_or(LeaseholdError::MathOverflow)?).unwrap_or(u32::MAX);
     Ok(ended.min(left).saturating_add(RECORD_ROUNDS))
 }
 
-/// Takes the whole bond of a machine that lied, and bars it: it can only leave. Returns the stake units lost.
+/// Convicts a machine: takes its whole bond and bars it, so that it can only retire. Returns the stake units lost.
 ///
-/// The owner of the lease is compensated only while the machine serves it. Of leases that it served before the
-/// slot keeps no record, and a supplier could have its machine lie in the lease of a friend.
+/// The owner of the lease is compensated only while the machine serves it: the slot keeps no record of earlier leases, and
+/// a supplier could have its machine lie in the lease of a friend.
 pub fn convict(
     board: &mut Board,
     slot: &mut Slot,

@@ -8,7 +8,7 @@ use crate::{
     state::{Board, Lease, LeaseState},
 };
 
-/// First round in which nobody can dispute any more what the lease's machines did in it.
+/// First round after the lease's dispute window.
 pub fn undisputed_from(lease: &Lease) -> u32 {
     lease.until.saturating_add(DISPUTE_ROUNDS)
 }

@@ -82,26 +82,31 @@ pub fn forfeit(slot: &mut Slot, round: u32) -> Result<()> {
 
 /// Refuses to retire a machine that is leased, whose earnings are not claimed or whose bond can still be disputed;
 /// anybody but its supplier may only retire one whose commitment has been over for 30 days.
-pub fn require_retirable(board: &Board, slot: &Slot, by_supplier: bool, now: i64) -> Result<()> {
+///
+/// `round` is the round that runs at Unix time `now`.
+#[inline(always)]
+pub fn require_retirable(board: &Board, slot: &Slot, by_supplier: bool, now: i64, round: u32) -> Result<()> {
     if !by_supplier {
         let over = board.round_end(slot.committed_until.wrapping_sub(1));
         require!(now > over.saturating_add(EVICT_AFTER_SECS), LeaseholdError::EvictionTooEarly);
     }
     require!(slot.lease == 0, LeaseholdError::MachineLeased);
     require!(slot.accrued == 0, LeaseholdError::EarningsLeft);
-    require!(!slot.is_disputable(board.round_at(now)?), LeaseholdError::DisputesOpen);
+    require!(!slot.is_disputable(round), LeaseholdError::DisputesOpen);
     Ok(())
 }
 
-/// Takes a machine off its board; its whole bond goes back to its supplier's free stake.
+/// Takes a machine off its board. Its whole bond goes back to its supplier's free stake.
+#[inline(always)]
 pub fn retire(
     board: &mut Board,
     slot: &mut Slot,
     supplier: &mut Supplier,
     by_supplier: bool,
     now: i64,
+    round: u32,
 ) -> Result<()> {
-    require_retirable(board, slot, by_supplier, now)?;
+    require_retirable(board, slot, by_supplier, now, round)?;
     supplier.stake.unbond(slot.bond)?;
     supplier.machines = sub32(supplier.machines, 1)?;
     board.ledger.bonds = sub(board.ledger.bonds, slot.bond)?;

@@ -24,7 +24,7 @@ pub struct Ballot {
 }
 
 impl Ballot {
-    /// Whether a seat has voted already.
+    /// True if the seat has voted already.
     pub fn has_voted(&self, seat: u8) -> bool {
         self.submitted.checked_shr(u32::from(seat)).is_some_and(|mask| mask & 1 == 1)
     }
@@ -50,20 +50,15 @@ pub struct Window {
 /// When a round runs and is voted on.
 pub fn window(board: &Board, round: u32) -> Window {
     let opens = board.round_end(round);
-    let begins = opens.saturating_sub(i64::from(board.round_secs));
-    // A vote needs the next round to run still, which ends a second before a time to submit as long.
-    let next_ends = board.round_end(round.saturating_add(1)).saturating_sub(1);
-    let closes = submit_end(board, round).min(next_ends);
-    Window { round, begins, ends: opens.saturating_sub(1), opens, closes }
+    let round_secs = i64::from(board.round_secs);
+    // A vote is taken only while the next round runs, which ends a second before a submit window of the same length.
+    let next_ends = opens.saturating_add(round_secs).saturating_sub(1);
+    let closes = opens.saturating_add(i64::from(board.submit_secs)).min(next_ends);
+    Window { round, begins: opens.saturating_sub(round_secs), ends: opens.saturating_sub(1), opens, closes }
 }
 
-/// Last Unix second of the time to submit for a round, were the rounds after it as long as one likes.
-fn submit_end(board: &Board, round: u32) -> i64 {
-    board.round_end(round).saturating_add(i64::from(board.submit_secs))
-}
-
-/// The vote that a round can take at Unix time `now`: it ended last, its time to submit is not over, it is not closed,
-/// and no votes on an earlier one wait to be counted.
+/// The vote that can be given on a round at Unix time `now`. Refused unless the round ended last, its submit window is open,
+/// it is not closed, and no votes on an earlier round wait to be counted.
 #[inline(always)]
 pub fn ballot(board: &Board, round: u32, now: i64) -> Result<Ballot> {
     let running = board.round_at(now)?;
@@ -105,9 +100,9 @@ pub fn submit(
 /// What closing does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
-    /// Steps over all rounds before this one: nobody voted on them, and their time to submit is over.
-    PassOver(u32),
-    /// Steps over the rounds before this one, and counts the votes on it.
+    /// Skips all rounds before this one: nobody voted on them, and their submit windows are over.
+    Skip(u32),
+    /// Skips the rounds before this one, and counts the votes on it.
     Count(u32),
 }
 
@@ -115,25 +110,25 @@ impl Closing {
     /// First round that is not closed then.
     pub fn next_round(&self) -> Option<u32> {
         match self {
-            Closing::PassOver(until) => Some(*until),
+            Closing::Skip(until) => Some(*until),
             Closing::Count(round) => round.checked_add(1),
         }
     }
 }
 
-/// Last Unix second at which the votes that wait can't be counted unless every seat has voted; `None` if none wait.
+/// Last Unix second until which the waiting votes are counted only if every seat has voted; `None` if no vote waits.
 pub fn count_waits_until(board: &Board) -> Option<i64> {
-    board.is_voting().then(|| submit_end(board, board.tally.round))
+    board.is_voting().then(|| board.round_end(board.tally.round).saturating_add(i64::from(board.submit_secs)))
 }
 
-/// What closing would do at Unix time `now`: count the round that was voted on once every seat has voted or the time to
-/// submit is over; without votes, step over every round whose time is over.
+/// What closing would do at Unix time `now`. Votes are counted once every seat has voted or the submit window is over.
+/// Without votes, every round whose submit window is over is skipped.
 #[inline(always)]
 pub fn closing(board: &Board, now: i64) -> Result<Closing> {
     let Some(waits_until) = count_waits_until(board) else {
         let over = board.round_at(now.saturating_sub(i64::from(board.submit_secs)).saturating_sub(1))?;
         require!(over > board.next_round, LeaseholdError::NothingToClose);
-        return Ok(Closing::PassOver(over));
+        return Ok(Closing::Skip(over));
     };
     let everybody = board.tally.submitted & board.taken_seats() == board.taken_seats();
     require!(everybody || now > waits_until, LeaseholdError::NothingToClose);
@@ -144,7 +139,7 @@ pub fn closing(board: &Board, now: i64) -> Result<Closing> {
 #[inline(always)]
 pub fn close(board: &mut Board, slots: &mut [Slot], keeper_fee: u64, now: i64) -> Result<()> {
     match closing(board, now)? {
-        Closing::PassOver(until) => board.pass_over(until),
+        Closing::Skip(until) => board.pass_over(until),
         Closing::Count(round) => {
             board.pass_over(round);
             record(board, slots, round);
@@ -156,17 +151,24 @@ pub fn close(board: &mut Board, slots: &mut [Slot], keeper_fee: u64, now: i64) -
     Ok(())
 }
 
-/// Writes the verdicts of a round into counters and histories.
+/// Writes the verdicts of a round into counters and histories. Apart from its caller, so that the loop has the registers.
+#[inline(never)]
 fn record(board: &mut Board, slots: &mut [Slot], round: u32) {
     let submitted = board.tally.submitted;
     if let Some(votes) = board.votes.get_mut(ring_bit(round) as usize) {
         *votes = submitted;
     }
+    let abandon_rounds = u32::from(board.abandon_rounds);
+    // The highest bits, turned so that this round's is the first of them.
+    let streak = u64::MAX
+        .wrapping_shl(u64::BITS.wrapping_sub(abandon_rounds))
+        .rotate_right(63u32.wrapping_sub(ring_bit(round)));
     let pass = Pass {
         round,
         bit: 1u64.wrapping_shl(ring_bit(round)),
         voted: board.voted_rounds(),
-        abandon_rounds: u32::from(board.abandon_rounds),
+        abandon_rounds,
+        streak,
     };
     let quorum = Quorum::new(submitted.count_ones(), u32::from(board.threshold));
     for (index, chunk) in slots.chunks_mut(64).enumerate() {
@@ -182,6 +184,8 @@ struct Pass {
     /// Remembered rounds that had votes, this one included.
     voted: u64,
     abandon_rounds: u32,
+    /// The last `abandon_rounds` bits of the histories, up to this round: down in all of them is abandoned.
+    streak: u64,
 }
 
 impl Pass {
@@ -223,6 +227,7 @@ impl Pass {
         }
     }
 
+    #[inline(always)]
     fn down(&self, slot: &mut Slot) {
         if slot.attested_from > self.round {
             return self.unknown(slot);
@@ -234,7 +239,9 @@ impl Pass {
             return;
         }
         slot.lease_down = slot.lease_down.wrapping_add(1);
-        if slot.lease != 0 && self.down_in_a_row(slot) >= self.abandon_rounds {
+        let in_lease = self.round.wrapping_sub(slot.lease_from).saturating_add(1);
+        let down = slot.history_down & !slot.history_up & self.voted;
+        if slot.lease != 0 && in_lease >= self.abandon_rounds && down & self.streak == self.streak {
             slot.flags |= Slot::ABANDONED;
         }
     }
@@ -243,15 +250,6 @@ impl Pass {
     fn unknown(&self, slot: &mut Slot) {
         slot.history_up &= !self.bit;
         slot.history_down &= !self.bit;
-    }
-
-    /// Number of down verdicts in a row up to this round, within the lease; at most 64.
-    fn down_in_a_row(&self, slot: &Slot) -> u32 {
-        let down = slot.history_down & !slot.history_up & self.voted;
-        // Turned so that this round is the highest bit and earlier ones follow below.
-        let turned = down.rotate_left(63u32.wrapping_sub(ring_bit(self.round)));
-        let in_lease = self.round.wrapping_sub(slot.lease_from).saturating_add(1);
-        turned.leading_ones().min(in_lease)
     }
 }
 
@@ -263,12 +261,14 @@ fn pay_keepers(board: &mut Board, keeper_fee: u64) -> Result<()> {
         return Ok(());
     }
     let fee = keeper_fee.min(board.ledger.keeper_pool.checked_div(u64::from(count)).unwrap_or_default());
-    for (index, seat) in (0u32..).zip(board.seats.iter_mut()) {
-        if submitted.wrapping_shr(index) & 1 == 1 {
+    let mut voted = submitted;
+    for seat in &mut board.seats {
+        if voted & 1 == 1 {
             seat.earned = add(seat.earned, fee)?;
             board.ledger.keeper_pool = sub(board.ledger.keeper_pool, fee)?;
             board.ledger.keeper_fees = add(board.ledger.keeper_fees, fee)?;
         }
+        voted >>= 1;
     }
     Ok(())
 }

@@ -34,32 +34,34 @@ pub fn idle_secs(board: &Board) -> i64 {
     SEAT_IDLE_SECS.max(i64::from(board.round_secs).saturating_mul(2))
 }
 
-/// Whether the vote of a seat waits to be counted.
+/// True if the vote of a seat waits to be counted.
 pub fn vote_waits(board: &Board, index: u8) -> bool {
     board.tally.submitted.checked_shr(u32::from(index)).is_some_and(|mask| mask & 1 == 1)
 }
 
-/// Refuses to vacate a seat that the keeper doesn't hold, whose vote is not counted or whose fees are not claimed;
-/// anybody but the keeper may only vacate one that has been idle. Returns the seat.
-pub fn require_leavable(board: &Board, keeper: &Keeper, index: u8, by: &Pubkey, now: i64) -> Result<Seat> {
+/// Refuses to leave a seat that the keeper doesn't hold, whose vote is not counted or whose fees are not claimed. Pass
+/// `None` if the keeper itself leaves, and the Unix time if somebody else vacates its seat: that must have been idle.
+/// Returns the stake units bonded to the seat.
+#[inline(always)]
+pub fn require_leavable(board: &Board, keeper: &Keeper, index: u8, vacated_at: Option<i64>) -> Result<u64> {
     require_keys_eq!(board.market, keeper.market, LeaseholdError::WrongMarket);
-    let seat = *board.seat(index)?;
+    let seat = board.seat(index)?;
     require!(!seat.is_vacant(), LeaseholdError::SeatVacant);
     require_keys_eq!(seat.keeper, keeper.authority, LeaseholdError::WrongKeeper);
-    if *by != keeper.authority {
+    if let Some(now) = vacated_at {
         let idle_from = board.round_end(seat.last_round).saturating_add(idle_secs(board));
         require!(now > idle_from, LeaseholdError::SeatInUse);
     }
     require!(!vote_waits(board, index), LeaseholdError::VoteNotCounted);
     require!(seat.earned == 0, LeaseholdError::FeesLeft);
-    Ok(seat)
+    Ok(seat.bond)
 }
 
 /// Vacates a seat; its bond goes back to the keeper's free stake.
-pub fn leave(board: &mut Board, keeper: &mut Keeper, index: u8, by: &Pubkey, now: i64) -> Result<()> {
-    let seat = require_leavable(board, keeper, index, by, now)?;
-    keeper.stake.unbond(seat.bond)?;
-    keeper.locked = sub(keeper.locked, seat.bond)?;
+pub fn leave(board: &mut Board, keeper: &mut Keeper, index: u8, vacated_at: Option<i64>) -> Result<()> {
+    let bond = require_leavable(board, keeper, index, vacated_at)?;
+    keeper.stake.unbond(bond)?;
+    keeper.locked = sub(keeper.locked, bond)?;
     keeper.seats = sub32(keeper.seats, 1)?;
     *board.seat_mut(index)? = bytemuck::Zeroable::zeroed();
     Ok(())

@@ -16,7 +16,7 @@ use crate::{
 /// What a settlement does, or would do, to all machines of a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settlement {
-    /// Whether every round of the lease is closed, so that machines are settled for good.
+    /// True if all rounds of the lease are closed, so that machines are settled for good.
     pub is_final: bool,
     /// Payment units to suppliers and for fees.
     pub payment: Payment,
@@ -38,13 +38,13 @@ const OTHER_UNITS: u32 = 850;
 /// Compute units that one settlement may spend on machines, of the 1.4 million of a transaction.
 pub const BUDGET_UNITS: u32 = 1_000_000;
 
-/// How a machine leaves its lease if it does so with round `until`, exclusive, and all rounds before it are closed.
+/// How a machine leaves its lease before round `until`, if all rounds before it are closed.
 #[inline(always)]
 pub fn outcome(lease: &Lease, slot: &Slot, until: u32) -> Exact<Outcome> {
     settlement::last(&lease.service(slot, until), &lease.terms)
 }
 
-/// Whether every round is closed that the lease waits for, so that it is settled for good.
+/// True if all rounds are closed that the lease waits for, so that it is settled for good.
 pub fn is_final(board: &Board, lease: &Lease) -> bool {
     board.next_round >= lease.settles_from()
 }
@@ -91,8 +91,8 @@ fn settle<S: SlotAccess>(
     Ok(Settlement { is_final, ..sum })
 }
 
-/// Pays rounds up in mid-term.
-#[inline(always)]
+/// Pays rounds up in mid-term. Apart from its caller, so that the loop has the registers.
+#[inline(never)]
 fn advance<S: SlotAccess>(slots: impl IntoIterator<Item = S>, lease: &Lease) -> Exact<Settlement> {
     let (serial, terms, mut sum) = (lease.serial, lease.terms, Settlement::default());
     if lease.meter.is_some() {

@@ -1,7 +1,7 @@
 //! `leasehold lease top-up` and `notice`.
 
 use clap::Args;
-use leasehold::{error::LeaseholdError, rules, state::Lease};
+use leasehold::{error::LeaseholdError, rules::meter, state::Lease};
 use leasehold_client::{error::Refusal, instruction};
 use leasehold_operate::{
     act::act,
@@ -56,7 +56,7 @@ fn plan_notice(leased: &Leased, now: i64, signer: Pubkey) -> Result<Plan, Failur
     let Leased { lease, market, board, address, .. } = leased;
     let refuse = |error: LeaseholdError| Failure::from(Refusal::from(error));
     let view = leased.view()?;
-    let until = rules::meter::notice(view.header, lease, now).map_err(|error| {
+    let until = meter::notice(view.header, lease, now).map_err(|error| {
         let refusal = Refusal::from(error);
         if refusal != LeaseholdError::NoticeTooLate.into() {
             return refusal.into();

@@ -29,12 +29,13 @@ pub fn retire_machines(ctx: Context<RetireMachines>, machines: Vec<u16>) -> Resu
     let by_supplier = signer.key() == supplier.authority;
     let now = now()?;
     let round = on_board(board, |board, slots| {
+        let round = board.round_at(now)?;
         for index in machines {
             let slot = machine_mut(slots, index)?;
             require_keys_eq!(slot.supplier, supplier.key(), LeaseholdError::WrongSupplier);
-            rules::machine::retire(board, slot, supplier, by_supplier, now)?;
+            rules::machine::retire(board, slot, supplier, by_supplier, now, round)?;
         }
-        board.round_at(now)
+        Ok(round)
     })?;
     shrink(board.as_ref(), round, supplier.as_ref(), usize::MAX)?;
     Ok(())

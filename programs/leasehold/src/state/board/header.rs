@@ -213,6 +213,7 @@ pub fn machine(slots: &[Slot], index: u16) -> Result<&Slot> {
 
 /// As [`machine`], to write.
 pub fn machine_mut(slots: &mut [Slot], index: u16) -> Result<&mut Slot> {
-    machine(slots, index)?;
-    slots.get_mut(usize::from(index)).ok_or_else(|| LeaseholdError::NoSuchSlot.into())
+    let slot = slots.get_mut(usize::from(index)).ok_or(LeaseholdError::NoSuchSlot)?;
+    require!(!slot.is(SlotState::Vacant), LeaseholdError::SlotVacant);
+    Ok(slot)
 }

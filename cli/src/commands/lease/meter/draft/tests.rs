@@ -58,7 +58,9 @@ fn what_the_node_says_is_signed_within_what_was_paid_and_deposited() {
         let text = refused(Some(&tab(price)), None, None);
         assert!(text.contains(expected), "{text}");
     }
-    assert!(refused(Some(&tab(1_000)), None, Some("0.000399")).contains("add 0.0004, and --max is"));
+    assert!(
+        refused(Some(&tab(1_000)), None, Some("0.000399")).contains("add 0.0004, more than --max 0.000399")
+    );
     // A node that has lost vouchers asks for what was paid.
     let forgetful = Tab { signed_price: 0, ..tab(600) };
     assert!(refused(Some(&forgetful), None, None).contains("0.0006 is not more than the 0.0006 paid before"));

@@ -1,0 +1,182 @@
+//! The database: SQLite or Postgres, by its URL.
+
+use solana_pubkey::Pubkey;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow, install_default_drivers};
+use sqlx::{Any, AnyPool, Row, Transaction};
+use std::str::FromStr;
+use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Connections at a time.
+const CONNECTIONS: u32 = 8;
+
+/// Statements of each schema version; the version of a database is the number of steps it has taken. `BYTES` stands
+/// for the database's own name of a byte string.
+const STEPS: &[&[&str]] = &[&[
+    // followed: the transaction after which to go on.
+    "CREATE TABLE logs (
+        id BIGINT NOT NULL PRIMARY KEY,
+        address BYTES NOT NULL UNIQUE,
+        followed TEXT,
+        batches BIGINT NOT NULL
+    )",
+    // Complete nodes of the logs' ranges: the leaf `place` has height 0.
+    "CREATE TABLE nodes (
+        log BIGINT NOT NULL,
+        height BIGINT NOT NULL,
+        place BIGINT NOT NULL,
+        hash BYTES NOT NULL,
+        PRIMARY KEY (log, height, place)
+    )",
+    // state: 0 receipts missing, 1 stored, 2 the source gave others. trouble: why the last download failed.
+    // next_try: Unix seconds.
+    "CREATE TABLE batches (
+        log BIGINT NOT NULL,
+        place BIGINT NOT NULL,
+        board BYTES NOT NULL,
+        slot BIGINT NOT NULL,
+        generation BIGINT NOT NULL,
+        number BIGINT NOT NULL,
+        header BYTES NOT NULL,
+        source TEXT NOT NULL,
+        state BIGINT NOT NULL,
+        tries BIGINT NOT NULL,
+        next_try BIGINT NOT NULL,
+        trouble TEXT,
+        PRIMARY KEY (log, place)
+    )",
+    "CREATE INDEX batches_key ON batches (board, slot, generation, number)",
+    "CREATE INDEX batches_wanted ON batches (next_try) WHERE state <> 1",
+    // signed: all receipts of a batch with their signatures, 384 bytes each.
+    "CREATE TABLE leaves (
+        log BIGINT NOT NULL,
+        place BIGINT NOT NULL,
+        signed BYTES NOT NULL,
+        PRIMARY KEY (log, place)
+    )",
+    "CREATE TABLE receipts (
+        id BYTES NOT NULL,
+        log BIGINT NOT NULL,
+        batch BIGINT NOT NULL,
+        place BIGINT NOT NULL,
+        PRIMARY KEY (id, log, batch)
+    )",
+    "CREATE INDEX receipts_batch ON receipts (log, batch)",
+]];
+
+/// Why the database failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    #[error("the database cannot be opened ({0}): give sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME")]
+    Open(sqlx::Error),
+    #[error("the database has schema version {found}, this program knows {known}: use a newer program")]
+    Newer { found: i64, known: i64 },
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the database holds {0}: another program changed it, so make a new one")]
+    Malformed(&'static str),
+    #[error("log {log} has {known} batches here, and the next transaction appends from place {first}")]
+    Gap { log: Pubkey, first: u64, known: u64 },
+}
+
+/// Handle of the database; clones share it.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pub(crate) pool: AnyPool,
+    /// One writer at a time: SQLite has no more, and logs are appended to in order.
+    writes: Arc<Mutex<()>>,
+}
+
+/// A transaction of the only writer.
+pub(crate) struct Write<'a> {
+    pub transaction: Transaction<'static, Any>,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Db {
+    /// Opens the database at a URL. A SQLite file is created if there is none.
+    ///
+    /// # Errors
+    /// [`DbError::Open`] and [`DbError::Newer`].
+    pub async fn open(url: &str) -> Result<Self, DbError> {
+        install_default_drivers();
+        let sqlite = url.starts_with("sqlite:");
+        let url = match sqlite && !url.contains('?') {
+            true => format!("{url}?mode=rwc"),
+            false => url.to_owned(),
+        };
+        let options = AnyConnectOptions::from_str(&url).map_err(DbError::Open)?;
+        // A database in memory is one for each connection.
+        let connections = if url.contains(":memory:") { 1 } else { CONNECTIONS };
+        let pool = AnyPoolOptions::new().max_connections(connections).connect_with(options).await;
+        let pool = pool.map_err(DbError::Open)?;
+        if sqlite {
+            sqlx::query("PRAGMA journal_mode = WAL").execute(&pool).await?;
+        }
+        let db = Db { pool, writes: Arc::default() };
+        db.migrate(if sqlite { "BLOB" } else { "BYTEA" }).await?;
+        Ok(db)
+    }
+
+    /// Opens a SQLite file, or creates it.
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub async fn open_file(path: &std::path::Path) -> Result<Self, DbError> {
+        let path = path.display().to_string().replace('%', "%25").replace('?', "%3f");
+        Self::open(&format!("sqlite:{path}")).await
+    }
+
+    /// Waits for the queries under way and closes the database.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(crate) async fn write(&self) -> Result<Write<'_>, DbError> {
+        let turn = self.writes.lock().await;
+        Ok(Write { transaction: self.pool.begin().await?, _turn: turn })
+    }
+
+    /// Takes the steps that the database has not taken yet.
+    async fn migrate(&self, bytes: &str) -> Result<(), DbError> {
+        let mut write = self.write().await?;
+        let connection = &mut *write.transaction;
+        let table = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)";
+        sqlx::query(table).execute(&mut *connection).await?;
+        let newest = "SELECT version FROM schema_version ORDER BY version DESC LIMIT 1";
+        let row = sqlx::query(newest).fetch_optional(&mut *connection).await?;
+        let found = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0))?;
+        let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+        let taken = usize::try_from(found).ok();
+        let left = taken.and_then(|taken| STEPS.get(taken..)).ok_or(DbError::Newer { found, known })?;
+        for statement in left.iter().copied().flatten() {
+            sqlx::query(&statement.replace("BYTES", bytes)).execute(&mut *connection).await?;
+        }
+        if !left.is_empty() {
+            let note = "INSERT INTO schema_version VALUES ($1)";
+            sqlx::query(note).bind(known).execute(&mut *connection).await?;
+        }
+        write.commit().await
+    }
+}
+
+impl Write<'_> {
+    pub async fn commit(self) -> Result<(), DbError> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+/// A number as the databases store it: below 2^63.
+pub(crate) fn int(number: u64) -> Result<i64, DbError> {
+    i64::try_from(number).map_err(|_| DbError::Malformed("a number of 2^63 or more"))
+}
+
+/// An unsigned number from a column.
+pub(crate) fn number<T: TryFrom<i64>>(row: &AnyRow, column: &str) -> Result<T, DbError> {
+    T::try_from(row.try_get(column)?).map_err(|_| DbError::Malformed("a number out of range"))
+}
+
+pub(crate) fn bytes<const N: usize>(row: &AnyRow, column: &str) -> Result<[u8; N], DbError> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    bytes.try_into().map_err(|_| DbError::Malformed("bytes of a wrong length"))
+}

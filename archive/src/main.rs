@@ -1,0 +1,41 @@
+//! `leasehold-archive`: see [`leasehold_archive`].
+
+use clap::Parser;
+use leasehold_archive::{Archive, ArchiveSettings};
+use leasehold_daemon::signals::Shutdown;
+use leasehold_daemon::{exit_code, logging};
+use std::process::ExitCode;
+use tracing::info;
+
+/// Follows compute logs, stores their receipts and serves proofs.
+///
+/// Logs are rebuilt from the events of their transactions; receipts are downloaded from the URLs that suppliers name
+/// and checked against the logs. SIGTERM and SIGINT stop the archive after the requests under way.
+#[derive(Parser)]
+#[command(name = "leasehold-archive", version)]
+struct Args {
+    #[command(flatten)]
+    settings: ArchiveSettings,
+    /// What to log: error, warn, info, debug or trace, or a filter such as leasehold_archive=debug.
+    #[arg(long, value_name = "FILTER", env = "LEASEHOLD_ARCHIVE_LOG", default_value = "info")]
+    log: String,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit_code("leasehold-archive", run(Args::parse()).await)
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    logging::init(logging::filter(&args.log)?);
+    let mut shutdown = Shutdown::install()?;
+    let archive = Archive::start(args.settings).await?;
+    println!("archive on http://{}", archive.local_addr());
+    if let Some(address) = archive.metrics_addr() {
+        println!("metrics on http://{address}/metrics");
+    }
+    shutdown.requested().await;
+    archive.shutdown().await;
+    info!("stopped");
+    Ok(())
+}

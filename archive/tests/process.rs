@@ -1,0 +1,72 @@
+//! The archive as a process.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_leasehold-archive");
+/// Nobody listens there.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+/// Killed at the end of the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    fn terminate(&mut self) -> Option<i32> {
+        let kill = format!("kill -TERM {}", self.0.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the archive does not stop");
+    }
+}
+
+fn refusal(args: &[&str]) -> String {
+    let output = Command::new(BINARY).args(args).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("leasehold-archive: "), "{text}");
+    last.to_owned()
+}
+
+#[tokio::test]
+async fn an_archive_answers_while_the_rpc_node_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = format!("sqlite:{}", folder.path().join("archive.db").display());
+    let args = ["--rpc", NOWHERE, "--db", &db, "--listen", "127.0.0.1:0", "--allow-private"];
+    let mut child =
+        Command::new(BINARY).args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut archive = Process(child);
+    let url = line.trim().strip_prefix("archive on ").unwrap();
+    let health = reqwest::get(format!("{url}/v1/healthz")).await.unwrap();
+    assert_eq!(health.status().as_u16(), 503);
+    let health: serde_json::Value = health.json().await.unwrap();
+    assert_eq!((&health["ok"], &health["batches"]), (&false.into(), &0.into()));
+    let missing = reqwest::get(format!("{url}/v1/receipts/{}", "00".repeat(32))).await.unwrap();
+    assert_eq!(missing.status().as_u16(), 404);
+    assert_eq!(archive.terminate(), Some(0));
+    assert!(folder.path().join("archive.db").is_file());
+}
+
+#[test]
+fn a_wrong_flag_is_one_sentence_and_exit_code_1() {
+    let refused = |rpc, db| refusal(&["--rpc", rpc, "--db", db, "--listen", "127.0.0.1:0"]);
+    assert!(refused("localhost", "sqlite::memory:").contains("--rpc localhost is not an http or https URL"));
+    assert!(refused(NOWHERE, "mysql://host/name").contains("give sqlite:PATH or postgres://"));
+    assert!(refused(NOWHERE, "sqlite:/does/not/exist").contains("the database cannot be opened"));
+}

@@ -1,0 +1,27 @@
+//! What the daemons (keeper, node and archive) share: log set-up, signals, key
+//! files, HTTP servers, the metrics page, backoff.
+
+pub mod backoff;
+pub mod http;
+pub mod logging;
+pub mod metrics;
+pub mod secrets;
+pub mod signals;
+mod time;
+
+pub use time::{unix_ms, unix_secs};
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// Exit code of a program that ended so. Prints an error as one line, `PROGRAM: SENTENCE`.
+pub fn exit_code<E: Display>(program: &str, end: Result<(), E>) -> ExitCode {
+    match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With its causes, if it is one of `anyhow`.
+            eprintln!("{program}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What the lease watch counts.
+
+use leasehold_daemon::metrics::{Kind, write_metric};
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// Counters of a [`LeaseWatch`](super::LeaseWatch), as Prometheus text.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    polls_failed: AtomicU64,
+    /// Unix seconds of the cluster at the last poll.
+    polled: AtomicI64,
+    leased: AtomicU64,
+}
+
+impl Metrics {
+    pub(super) fn poll_failed(&self) {
+        self.polls_failed.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn polled(&self, now: i64) {
+        self.polled.store(now, Relaxed);
+    }
+
+    pub(super) fn leased(&self, machines: usize) {
+        self.leased.store(machines as u64, Relaxed);
+    }
+}
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (failed, polled, leased) =
+            (self.polls_failed.load(Relaxed), self.polled.load(Relaxed), self.leased.load(Relaxed));
+        let name = "leasehold_node_polls_failed_total";
+        write_metric(f, name, Kind::Counter, "Polls of the chain that failed.", failed)?;
+        let name = "leasehold_node_polled_seconds";
+        write_metric(f, name, Kind::Gauge, "Time of the cluster at the last poll.", polled)?;
+        let name = "leasehold_node_machines_leased";
+        write_metric(f, name, Kind::Gauge, "Machines that serve a lease.", leased)
+    }
+}

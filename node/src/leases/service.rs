@@ -1,0 +1,98 @@
+//! The lease watch as a service that starts and stops.
+
+use super::watch::Watcher;
+use super::{Leases, LeasesReceiver, Metrics, ViewReceiver};
+use crate::machines::MachinesReceiver;
+use leasehold_client::probe::Pubkey;
+use solana_commitment_config::CommitmentConfig;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+/// Timeout of one RPC request.
+const RPC_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Where leases are read from.
+#[derive(Clone, Debug)]
+pub struct WatchSettings {
+    /// URL of an RPC node.
+    pub rpc: String,
+    /// Account of the machines' supplier.
+    pub supplier: Pubkey,
+    /// Time between two polls; boards with short rounds are polled more often.
+    pub poll: Duration,
+}
+
+/// Polls the chain and publishes which lease runs on each machine. Dropping it stops it at once.
+pub struct LeaseWatch {
+    rpc: Arc<RpcClient>,
+    views: ViewReceiver,
+    leases: LeasesReceiver,
+    poll_now: Arc<Notify>,
+    metrics: Arc<Metrics>,
+    stop: watch::Sender<bool>,
+    task: JoinSet<()>,
+}
+
+impl LeaseWatch {
+    /// Begins to poll. `machines` are those of the configuration; their leases are sent to `leases`.
+    pub fn start(
+        settings: WatchSettings,
+        machines: MachinesReceiver,
+        leases: watch::Sender<Arc<Leases>>,
+    ) -> Self {
+        let WatchSettings { rpc, supplier, poll } = settings;
+        let commitment = CommitmentConfig::confirmed();
+        let rpc = Arc::new(RpcClient::new_with_timeout_and_commitment(rpc, RPC_TIMEOUT, commitment));
+        let (poll_now, metrics) = (Arc::<Notify>::default(), Arc::<Metrics>::default());
+        let (stop, stopped) = watch::channel(false);
+        let (views, received) = watch::channel(None);
+        let subscribed = leases.subscribe();
+        let watcher = Watcher {
+            rpc: rpc.clone(),
+            supplier,
+            poll,
+            machines,
+            views,
+            leases,
+            poll_now: poll_now.clone(),
+            metrics: metrics.clone(),
+        };
+        let mut task = JoinSet::new();
+        task.spawn(watcher.run(stopped));
+        Self { rpc, views: received, leases: subscribed, poll_now, metrics, stop, task }
+    }
+
+    /// The RPC node that is polled.
+    pub fn rpc(&self) -> &Arc<RpcClient> {
+        &self.rpc
+    }
+
+    /// What the polls read.
+    pub fn views(&self) -> ViewReceiver {
+        self.views.clone()
+    }
+
+    /// Which lease runs on each machine.
+    pub fn leases(&self) -> LeasesReceiver {
+        self.leases.clone()
+    }
+
+    /// Notify it to have the next poll without delay.
+    pub fn poll_now(&self) -> Arc<Notify> {
+        self.poll_now.clone()
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Stops after the poll under way.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        while self.task.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,305 @@
+//! Polls the chain and works out which lease each machine serves.
+
+use super::view::{Reader, View};
+use super::{Leases, Meter, Metrics, Place, RunningLease, expiry};
+use crate::machines::{Machine, MachinesReceiver};
+use leasehold::state::SlotState;
+use leasehold_client::fetch::{Fetch, FetchError};
+use leasehold_client::record;
+use leasehold_daemon::backoff::Backoff;
+use solana_pubkey::Pubkey;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tracing::{error, info};
+
+/// Timeout of one poll.
+const POLL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Polls in each round at least.
+const POLLS_PER_ROUND: u32 = 10;
+/// Shortest time between two polls.
+const MIN_PAUSE: Duration = Duration::from_millis(250);
+
+/// Why a configured machine serves no lease whatever is leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotServing {
+    NoSlot,
+    OtherMachine,
+    OtherSupplier,
+    Barred,
+}
+
+impl fmt::Display for NotServing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSlot => "the board has no such slot: check `slot` and `board` in the configuration",
+            Self::OtherMachine => {
+                "another machine is in the slot: check `generation` and the key in the configuration"
+            }
+            Self::OtherSupplier => {
+                "the machine belongs to another supplier: check `supplier` in [chain] of the configuration"
+            }
+            Self::Barred => "the machine lost its bond over a receipt and is barred: retire it",
+        })
+    }
+}
+
+/// Which lease each machine serves, and why some can serve none.
+pub fn leases(
+    view: &View,
+    machines: &[Arc<Machine>],
+    cluster: [u8; 8],
+    supplier: &Pubkey,
+) -> (Leases, HashMap<Place, NotServing>) {
+    let (mut leases, mut not_serving) = (Leases::default(), HashMap::new());
+    for machine in machines {
+        let Some(place) = machine.place() else { continue };
+        let lease = running(view, machine, place, cluster, supplier).unwrap_or_else(|reason| {
+            not_serving.insert(place, reason);
+            None
+        });
+        leases.machines.insert(place, lease);
+    }
+    (leases, not_serving)
+}
+
+fn running(
+    view: &View,
+    machine: &Machine,
+    place: Place,
+    cluster: [u8; 8],
+    supplier: &Pubkey,
+) -> Result<Option<RunningLease>, NotServing> {
+    let slot = view.slots.get(&place).ok_or(NotServing::NoSlot)?;
+    let board = view.boards.get(&machine.board).ok_or(NotServing::NoSlot)?;
+    let same = slot.generation == machine.generation
+        && slot.node_key == machine.key.verifying_key().to_bytes()
+        && !slot.is(SlotState::Vacant);
+    if !same {
+        return Err(NotServing::OtherMachine);
+    }
+    if slot.supplier != *supplier {
+        return Err(NotServing::OtherSupplier);
+    }
+    if slot.is(SlotState::Barred) {
+        return Err(NotServing::Barred);
+    }
+    let Some((address, lease)) = view.lease(&place) else { return Ok(None) };
+    Ok(Some(RunningLease {
+        serial: slot.lease,
+        address,
+        buyer: lease.buyer,
+        mint: board.board.market.payment_mint,
+        cluster,
+        class: slot.traits.class,
+        from: slot.lease_from,
+        until: slot.lease_until,
+        round_secs: board.round_secs,
+        generation: slot.generation,
+        meter: lease.meter.map(|meter| Meter { spender: meter.spender, deposit: lease.deposit }),
+    }))
+}
+
+/// How long until the next poll: boards with short rounds are polled more often.
+fn pause(view: &View, poll: Duration) -> Duration {
+    let shortest = view.boards.values().map(|board| board.round_secs).min();
+    let pause = shortest.map_or(poll, |secs| poll.min(Duration::from_secs(secs.into()) / POLLS_PER_ROUND));
+    pause.max(MIN_PAUSE)
+}
+
+/// The task behind a [`LeaseWatch`](super::LeaseWatch).
+pub(super) struct Watcher {
+    pub rpc: Arc<RpcClient>,
+    pub supplier: Pubkey,
+    pub poll: Duration,
+    pub machines: MachinesReceiver,
+    pub views: watch::Sender<Option<Arc<View>>>,
+    pub leases: watch::Sender<Arc<Leases>>,
+    pub poll_now: Arc<Notify>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Watcher {
+    /// Polls until `stop` is true, through all failures.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let expiry = expiry::run(self.views.subscribe(), self.leases.clone());
+        // In one task, so that no view is published while leases are withdrawn.
+        tokio::select! {
+            () = self.poll_until(stop) => {}
+            () = expiry => {}
+        }
+    }
+
+    async fn poll_until(mut self, mut stop: watch::Receiver<bool>) {
+        let (mut reader, mut backoff, mut logged) = (Reader::default(), Backoff::default(), HashMap::new());
+        let mut cluster = None;
+        loop {
+            let polled = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                polled = tokio::time::timeout(POLL_TIMEOUT, self.poll(&mut reader, &mut cluster)) => polled,
+            };
+            let wait = match polled {
+                Ok(Ok((view, not_serving))) => {
+                    backoff.reset();
+                    for ((board, slot), reason) in
+                        not_serving.iter().filter(|(place, reason)| logged.get(*place) != Some(*reason))
+                    {
+                        error!(%board, slot, "{reason}");
+                    }
+                    logged = not_serving;
+                    let wait = pause(&view, self.poll);
+                    self.publish(view);
+                    wait
+                }
+                Ok(Err(error)) => {
+                    self.metrics.poll_failed();
+                    backoff.fail(&error)
+                }
+                Err(_) => {
+                    self.metrics.poll_failed();
+                    backoff.fail(&format!(
+                        "the RPC node took longer than {} s to answer: choose another with `rpc` in [chain]",
+                        POLL_TIMEOUT.as_secs()
+                    ))
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                // A transaction was sent, or the configuration was reloaded.
+                () = self.poll_now.notified() => {}
+                Ok(()) = self.machines.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn poll(
+        &mut self,
+        reader: &mut Reader,
+        cluster: &mut Option<[u8; 8]>,
+    ) -> Result<(View, HashMap<Place, NotServing>), FetchError> {
+        let cluster = match *cluster {
+            Some(cluster) => cluster,
+            None => *cluster.insert(record::cluster(&Fetch::new(&self.rpc).genesis_hash().await?)),
+        };
+        let machines = self.machines.borrow_and_update().clone();
+        let mut view = reader.read(&self.rpc, &self.supplier, &machines).await?;
+        let (leases, not_serving) = leases(&view, &machines, cluster, &self.supplier);
+        view.leases = leases;
+        Ok((view, not_serving))
+    }
+
+    /// Publishes the leases before the view: `chain::signable` relies on this order.
+    fn publish(&self, view: View) {
+        self.metrics.polled(view.now);
+        self.metrics.leased(view.leases.count());
+        let changed = self.leases.send_if_modified(|published| {
+            let changed = **published != view.leases;
+            if changed {
+                *published = Arc::new(view.leases.clone());
+            }
+            changed
+        });
+        if changed {
+            info!(machines = view.leases.machines.len(), leased = view.leases.count(), "leases changed");
+        }
+        self.views.send_replace(Some(Arc::new(view)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::expiry::{BLIND_ROUNDS, tests::two};
+    use super::super::sample::{PLACE, SUPPLIER, lease, machine, unreachable_rpc, view};
+    use super::*;
+    use leasehold::state::LeaseState;
+    use tokio::time::Instant;
+
+    /// The machine's lease, or why it serves none.
+    fn found(view: &View, machine: Machine) -> Result<Option<RunningLease>, NotServing> {
+        let (leases, mut not_serving) = leases(view, &[Arc::new(machine)], [0xc1; 8], &SUPPLIER);
+        match not_serving.remove(&PLACE) {
+            Some(reason) => Err(reason),
+            None => Ok(leases.machines[&PLACE].clone()),
+        }
+    }
+
+    #[test]
+    fn a_lease_is_published_with_all_that_receipts_need() {
+        let meter = Meter { spender: Pubkey::new_from_array([0x59; 32]), deposit: 1_000 };
+        let expected = RunningLease { meter: Some(meter), ..lease(5) };
+        assert_eq!(found(&view(), machine()), Ok(Some(expected)));
+    }
+
+    #[test]
+    fn leases_that_are_over_are_not_published() {
+        let mut idle = view();
+        idle.slots.get_mut(&PLACE).unwrap().lease = 0;
+        assert_eq!(found(&idle, machine()), Ok(None));
+        let mut settled = view();
+        settled.accounts.get_mut(&lease(5).address).unwrap().state = LeaseState::Settled;
+        assert_eq!(found(&settled, machine()), Ok(None));
+    }
+
+    #[test]
+    fn a_machine_that_is_not_the_listed_one_serves_no_lease() {
+        let other = Machine { generation: 1, ..machine() };
+        assert_eq!(found(&view(), other), Err(NotServing::OtherMachine));
+        let key = leasehold_client::probe::SigningKey::from_bytes(&[7; 32]);
+        assert_eq!(found(&view(), Machine { key, ..machine() }), Err(NotServing::OtherMachine));
+        let mut foreign = view();
+        foreign.slots.get_mut(&PLACE).unwrap().supplier = Pubkey::default();
+        assert_eq!(found(&foreign, machine()), Err(NotServing::OtherSupplier));
+        let mut barred = view();
+        barred.slots.get_mut(&PLACE).unwrap().state = SlotState::Barred as u8;
+        assert_eq!(found(&barred, machine()), Err(NotServing::Barred));
+        let mut none = view();
+        none.slots.clear();
+        assert_eq!(found(&none, machine()), Err(NotServing::NoSlot));
+    }
+
+    #[test]
+    fn boards_with_short_rounds_are_polled_more_often() {
+        let mut view = view();
+        assert_eq!(pause(&view, Duration::from_secs(5)), Duration::from_secs(5));
+        view.boards.values_mut().for_each(|board| board.round_secs = 10);
+        assert_eq!(pause(&view, Duration::from_secs(5)), Duration::from_secs(1));
+        assert_eq!(pause(&View::default(), Duration::ZERO), MIN_PAUSE);
+    }
+
+    #[tokio::test]
+    async fn leases_are_withdrawn_when_polls_fail_and_not_before() {
+        let mut short = two();
+        short.machines.values_mut().flatten().for_each(|lease| lease.round_secs = 1);
+        let read = || Some(Arc::new(View { begun: Some(Instant::now()), ..view() }));
+        let (views, _received) = watch::channel(read());
+        let (leases, mut published) = watch::channel(Arc::new(short));
+        let (stop, stopped) = watch::channel(false);
+        let (_configuration, machines) = watch::channel(Arc::new(vec![Arc::new(machine())]));
+        let watcher = Watcher {
+            rpc: Arc::new(unreachable_rpc()),
+            supplier: SUPPLIER,
+            poll: Duration::from_secs(5),
+            machines,
+            views: views.clone(),
+            leases,
+            poll_now: Arc::default(),
+            metrics: Arc::default(),
+        };
+        let task = tokio::spawn(watcher.run(stopped));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let last = read();
+        let begun = last.as_ref().unwrap().begun.unwrap();
+        views.send_replace(last);
+        tokio::time::timeout(Duration::from_secs(20), published.changed()).await.unwrap().unwrap();
+        assert!(begun.elapsed() >= Duration::from_secs(BLIND_ROUNDS.into()), "{:?}", begun.elapsed());
+        assert_eq!(published.borrow().machines[&PLACE], None);
+        stop.send_replace(true);
+        task.await.unwrap();
+    }
+}

@@ -1,0 +1,123 @@
+//! The cases of markets, suppliers, boards, keepers and leases.
+
+use leasehold::instructions::{Offer, OpenLeaseArgs};
+use leasehold_client::{BoardRef, instruction};
+use solana_signer::Signer;
+
+use super::{CLOSABLE, Catalogue, DOWN, RUNNING, SLASHED, numbered};
+use crate::{COMMITTED, STAKE, SupplierActor, USD, anything, bitmap, machine, params, rules, submit};
+
+impl Catalogue {
+    pub(super) fn add_market_cases(&mut self, board: &BoardRef) {
+        let market = board.market;
+        let authority = self.world.authority.insecure_clone();
+        let (key, heir) = (authority.pubkey(), self.heir.insecure_clone());
+        let (payments, stakes) = (market.payment_account(&key), market.stake_account(&key));
+        let (empty, fresh) = (numbered(&market, 3), numbered(&market, 4));
+        let create = instruction::create_market(&fresh, key, 86_400, rules(), params());
+        self.add("create_market", create, &authority);
+        let propose = instruction::propose_params(&market, key, Some(params()));
+        self.add("propose_params", propose, &authority);
+        self.add_for_anybody("apply_params", instruction::apply_params(&market));
+        self.add("propose_authority", instruction::propose_authority(&market, key, None), &authority);
+        self.add("accept_authority", instruction::accept_authority(&market, heir.pubkey()), &heir);
+        self.add("set_paused", instruction::set_paused(&market, key, false), &authority);
+        self.add("withdraw_fees", instruction::withdraw_fees(board, key, payments), &authority);
+        let withdraw = instruction::withdraw_market_stake(board, key, stakes);
+        self.add("withdraw_market_stake", withdraw, &authority);
+        self.add_for_anybody("burn_slashed", instruction::burn_slashed(board));
+        self.add("close_market", instruction::close_market(&empty, key, stakes), &authority);
+    }
+
+    pub(super) fn add_supplier_cases(&mut self, board: &BoardRef, leaver: &SupplierActor) {
+        let market = board.market;
+        let (wallet, newcomer) = (self.supplier.wallet.insecure_clone(), self.world.wallet());
+        let (key, account) = (wallet.pubkey(), self.supplier.account);
+        let (payments, stakes) = (market.payment_account(&key), market.stake_account(&key));
+        let register = instruction::register_supplier(&market, newcomer.pubkey());
+        self.add("register_supplier", register, &newcomer);
+        self.add("deposit_stake", instruction::deposit_stake(&market, key, stakes, STAKE), &wallet);
+        self.add("request_unstake", instruction::request_unstake(&market, key, STAKE), &wallet);
+        self.add("withdraw_stake", instruction::withdraw_stake(&market, key, stakes), &wallet);
+        self.add("claim_earnings", instruction::claim_earnings(board, key, account, payments), &wallet);
+        let reclaim = instruction::reclaim_rent(&market, leaver.wallet.pubkey());
+        self.add("reclaim_rent", reclaim, &leaver.wallet);
+        let idle = self.world.wallet();
+        self.world.ok(&[instruction::register_supplier(&market, idle.pubkey())], &[&idle]);
+        self.add("close_supplier", instruction::close_supplier(&market, idle.pubkey()), &idle);
+    }
+
+    pub(super) fn add_board_cases(&mut self, board: &BoardRef) {
+        let (wallet, authority) =
+            (self.supplier.wallet.insecure_clone(), self.world.authority.insecure_clone());
+        let (key, account) = (wallet.pubkey(), self.supplier.account);
+        let until = self.world.round() + COMMITTED;
+        let idle = self.slots - 2;
+        let third = board.market.board(2);
+        self.add("create_board", instruction::create_board(&third, authority.pubkey()), &authority);
+        let list = instruction::list_machines(board, key, until, vec![machine(self.slots)], &[]);
+        self.add("list_machines", list, &wallet);
+        let offer = Offer { slot: idle, price: USD, committed_until: until };
+        self.add("reprice_machines", instruction::reprice_machines(board, key, vec![offer]), &wallet);
+        let retire = instruction::retire_machines(board, key, account, vec![idle]);
+        self.add("retire_machines", retire, &wallet);
+        let forfeit = instruction::forfeit_machines(board, key, vec![DOWN + 1]);
+        self.add("forfeit_machines", forfeit, &wallet);
+        self.add_for_anybody("trim_board", instruction::trim_board(board, &[account]));
+        let payments = board.market.payment_account(&authority.pubkey());
+        let close = instruction::close_board(&self.second, authority.pubkey(), payments);
+        self.add("close_board", close, &authority);
+    }
+
+    pub(super) fn add_round_cases(&mut self, board: &BoardRef) {
+        let market = board.market;
+        let (voter, leaver) =
+            (self.keepers[0].wallet.insecure_clone(), self.keepers[3].wallet.insecure_clone());
+        let (newcomer, idle) = (self.world.wallet(), self.world.wallet());
+        self.world.ok(&[instruction::register_keeper(&market, idle.pubkey())], &[&idle]);
+        let key = voter.pubkey();
+        let (payments, stakes) = (market.payment_account(&key), market.stake_account(&key));
+        let register = instruction::register_keeper(&market, newcomer.pubkey());
+        self.add("register_keeper", register, &newcomer);
+        self.add("deposit_bond", instruction::deposit_bond(&market, key, stakes, STAKE), &voter);
+        self.add("request_unbond", instruction::request_unbond(&market, key, STAKE), &voter);
+        self.add("withdraw_bond", instruction::withdraw_bond(&market, key, stakes), &voter);
+        let seated = self.world.keeper_with_bond();
+        self.add("take_seat", instruction::take_seat(board, seated.pubkey(), 4), &seated);
+        let leave = instruction::leave_seat(board, leaver.pubkey(), self.keepers[3].account, 3);
+        self.add("leave_seat", leave, &leaver);
+        let round = self.world.round() - 1;
+        let machines = self.world.with_board(|board, _| board.slots_at(round + 1));
+        let vote = submit(board, &self.keepers[0], round, bitmap(machines, |_| true));
+        self.add("submit_round", vote, &voter);
+        self.add_for_anybody("close_round", instruction::close_round(board));
+        self.add("claim_keeper_fees", instruction::claim_keeper_fees(board, key, payments, 0), &voter);
+        self.add("close_keeper", instruction::close_keeper(&market, idle.pubkey()), &idle);
+    }
+
+    pub(super) fn add_lease_cases(&mut self, board: &BoardRef) {
+        let (owner, key) = (self.buyer.insecure_clone(), self.buyer.pubkey());
+        let market = board.market;
+        let (payments, stakes) = (market.payment_account(&key), market.stake_account(&key));
+        let (slashed, running) = (board.lease(SLASHED), board.lease(RUNNING));
+        let args: OpenLeaseArgs = self.world.lease_args(anything(), 1, 10);
+        self.add("open_lease", instruction::open_lease(board, key, payments, args), &owner);
+        let extend = instruction::extend_lease(board, key, running, payments, 5, u64::MAX);
+        self.add("extend_lease", extend, &owner);
+        self.add("cancel_lease", instruction::cancel_lease(board, key, running), &owner);
+        let heir = self.heir.pubkey();
+        self.add("transfer_lease", instruction::transfer_lease(key, running, heir), &owner);
+        let hint = self.world.hint(&anything(), 1, 1);
+        let replace = instruction::replace_node(board, key, running, payments, DOWN, u64::MAX, hint);
+        self.add("replace_node", replace, &owner);
+        let keeper = self.keepers[0].account;
+        let caller = self.keepers[0].wallet.insecure_clone();
+        let settle = instruction::settle_lease(board, caller.pubkey(), running, Some(keeper));
+        self.add("settle_lease", settle, &caller);
+        self.add("claim_refund", instruction::claim_refund(board, key, slashed, payments), &owner);
+        let claim = instruction::claim_compensation(board, key, slashed, stakes);
+        self.add("claim_compensation", claim, &owner);
+        let close = instruction::close_lease(board, key, board.lease(CLOSABLE));
+        self.add_for_anybody("close_lease", close);
+    }
+}

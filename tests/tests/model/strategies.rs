@@ -1,0 +1,181 @@
+//! How often each step is drawn, and with which numbers.
+
+use proptest::{collection::vec, prelude::*};
+
+use crate::steps::{Edge, Holding, Pick, Spec, Step};
+
+fn pick() -> impl Strategy<Value = Pick> {
+    any::<u8>()
+}
+
+/// Who signs or is paid: mostly the rightful wallet.
+fn who() -> impl Strategy<Value = Pick> {
+    prop_oneof![9 => Just(0), 1 => any::<u8>()]
+}
+
+fn flaw() -> impl Strategy<Value = Pick> {
+    prop_oneof![9 => Just(0), 1 => any::<u8>()]
+}
+
+/// A set of machines: mostly none, one, some, or all.
+fn some() -> impl Strategy<Value = u32> {
+    prop_oneof![4 => Just(0), 3 => (0..16u32).prop_map(|bit| 1 << bit), 2 => any::<u32>(), 1 => Just(u32::MAX)]
+}
+
+fn spec() -> impl Strategy<Value = Spec> {
+    let gpus = prop_oneof![3 => Just(1u8), 1 => 2..9u8];
+    (0..3u8, gpus, 0..4u8, any::<bool>(), pick()).prop_map(|(class, gpus, speed, abroad, price)| Spec {
+        class,
+        gpus,
+        speed,
+        abroad,
+        price,
+    })
+}
+
+fn holding() -> impl Strategy<Value = Holding> {
+    prop_oneof![
+        3 => Just(Holding::Deposit),
+        3 => Just(Holding::Request),
+        3 => Just(Holding::Withdraw),
+        1 => Just(Holding::Register),
+        1 => Just(Holding::Close),
+    ]
+}
+
+fn edge() -> impl Strategy<Value = Edge> {
+    prop_oneof![
+        6 => Just(Edge::RoundEnds),
+        6 => Just(Edge::VotingEnds),
+        5 => Just(Edge::LeaseEnds),
+        3 => Just(Edge::DisputesEnd),
+        2 => Just(Edge::StakeIsFree),
+        1 => Just(Edge::TimelockEnds),
+        1 => Just(Edge::SeatIsIdle),
+        1 => Just(Edge::MachineIsEvictable),
+    ]
+}
+
+pub fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        10 => time(),
+        26 => attesting(),
+        8 => governing(),
+        14 => staking(),
+        16 => listing(),
+        6 => seating(),
+        45 => leasing(),
+    ]
+}
+
+fn time() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..3_000u16).prop_map(|permille| Step::Pass { permille }),
+        1 => (0..16u8).prop_map(|days| Step::Days { days }),
+        12 => (edge(), pick(), -1..=1i8).prop_map(|(edge, pick, offset)| Step::Edge { edge, pick, offset }),
+    ]
+}
+
+fn attesting() -> impl Strategy<Value = Step> {
+    let absent = prop_oneof![5 => Just(0u8), 2 => (0..4u8).prop_map(|seat| 1 << seat), 1 => any::<u8>()];
+    let dissent = prop_oneof![5 => Just(0u8), 2 => (0..4u8).prop_map(|seat| 1 << seat), 1 => any::<u8>()];
+    prop_oneof![
+        14 => (pick(), 1..5u8, absent, some(), dissent).prop_map(|(board, rounds, absent, down, dissent)| {
+            Step::Attest { board, rounds, absent, down, dissent }
+        }),
+        8 => (pick(), pick(), who(), flaw(), some(), flaw()).prop_map(|(board, seat, by, when, down, flaw)| {
+            Step::Vote { board, seat, by, when, down, flaw }
+        }),
+        4 => pick().prop_map(|board| Step::CloseRound { board }),
+    ]
+}
+
+fn governing() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (who(), pick()).prop_map(|(by, change)| Step::ProposeParams { by, change }),
+        4 => prop::bool::weighted(0.1).prop_map(|early| Step::ApplyParams { early }),
+        2 => (who(), pick()).prop_map(|(by, to)| Step::ProposeAuthority { by, to }),
+        3 => who().prop_map(|by| Step::AcceptAuthority { by }),
+        // Mostly resumed, so that leases can be opened.
+        1 => (who(), prop::bool::weighted(0.3)).prop_map(|(by, paused)| Step::SetPaused { by, paused }),
+        3 => (pick(), who(), who()).prop_map(|(board, by, to)| Step::WithdrawFees { board, by, to }),
+        3 => (pick(), who(), who()).prop_map(|(board, by, to)| Step::WithdrawMarketStake { board, by, to }),
+        3 => pick().prop_map(|board| Step::BurnSlashed { board }),
+        1 => pick().prop_map(|by| Step::CreateMarket { by }),
+        1 => who().prop_map(|by| Step::CloseMarket { by }),
+    ]
+}
+
+fn staking() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (pick(), holding(), pick(), who())
+            .prop_map(|(who, what, amount, to)| Step::Supplier { who, what, amount, to }),
+        4 => (pick(), holding(), pick(), who())
+            .prop_map(|(who, what, amount, to)| Step::Keeper { who, what, amount, to }),
+        2 => pick().prop_map(|who| Step::ReclaimRent { who }),
+        5 => (pick(), pick(), who(), who())
+            .prop_map(|(board, supplier, by, to)| Step::ClaimEarnings { board, supplier, by, to }),
+    ]
+}
+
+fn listing() -> impl Strategy<Value = Step> {
+    let slots = || vec(pick(), 1..4);
+    prop_oneof![
+        1 => pick().prop_map(|by| Step::CreateBoard { by }),
+        1 => (pick(), who()).prop_map(|(board, by)| Step::CloseBoard { board, by }),
+        6 => (pick(), pick(), vec(spec(), 1..4), any::<bool>(), any::<u8>(), flaw()).prop_map(
+            |(board, supplier, specs, reuse, rounds, flaw)| {
+                Step::List { board, supplier, specs, reuse, rounds, flaw }
+            }
+        ),
+        4 => (pick(), slots(), who(), pick(), any::<u8>()).prop_map(|(board, slots, by, price, rounds)| {
+            Step::Reprice { board, slots, by, price, rounds }
+        }),
+        6 => (pick(), slots(), who()).prop_map(|(board, slots, by)| Step::Retire { board, slots, by }),
+        2 => (pick(), slots(), who()).prop_map(|(board, slots, by)| Step::Forfeit { board, slots, by }),
+        2 => (pick(), 0..3u8, flaw()).prop_map(|(board, count, flaw)| Step::Trim { board, count, flaw }),
+    ]
+}
+
+fn seating() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (pick(), pick(), pick()).prop_map(|(board, who, seat)| Step::TakeSeat { board, who, seat }),
+        (pick(), pick(), who()).prop_map(|(board, seat, by)| Step::LeaveSeat { board, seat, by }),
+        (pick(), pick(), who(), who()).prop_map(|(board, seat, by, to)| Step::ClaimKeeperFees {
+            board,
+            seat,
+            by,
+            to
+        }),
+    ]
+}
+
+fn leasing() -> impl Strategy<Value = Step> {
+    let rounds = || prop_oneof![6 => 1..8u8, 2 => 8..40u8, 1 => any::<u8>()];
+    let machines = prop_oneof![4 => 1..4u8, 1 => 4..9u8];
+    let open = (pick(), pick(), machines, rounds(), pick(), pick(), pick(), flaw()).prop_map(
+        |(board, buyer, machines, rounds, criteria, limit, hint, flaw)| Step::Open {
+            board,
+            buyer,
+            machines,
+            rounds,
+            criteria,
+            limit,
+            hint,
+            flaw,
+        },
+    );
+    prop_oneof![
+        10 => open,
+        4 => (pick(), who(), rounds(), pick())
+            .prop_map(|(lease, by, rounds, limit)| Step::Extend { lease, by, rounds, limit }),
+        2 => (pick(), who()).prop_map(|(lease, by)| Step::Cancel { lease, by }),
+        2 => (pick(), who(), pick()).prop_map(|(lease, by, to)| Step::Transfer { lease, by, to }),
+        8 => (pick(), who(), pick(), pick(), pick())
+            .prop_map(|(lease, by, slot, limit, hint)| Step::Replace { lease, by, slot, limit, hint }),
+        10 => (pick(), pick(), pick()).prop_map(|(lease, by, as_keeper)| Step::Settle { lease, by, as_keeper }),
+        3 => (pick(), who(), who()).prop_map(|(lease, by, to)| Step::ClaimRefund { lease, by, to }),
+        3 => (pick(), who(), who()).prop_map(|(lease, by, to)| Step::ClaimCompensation { lease, by, to }),
+        3 => (pick(), who()).prop_map(|(lease, buyer)| Step::CloseLease { lease, buyer }),
+    ]
+}
