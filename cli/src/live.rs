@@ -151,7 +151,7 @@ pub mod tests {
         Failure::Chain(FetchError::Clock)
     }
 
-    /// Frames shown and failures told, where readings end as these do.
+    /// Frames and failures shown for these polls.
     async fn followed(readings: Vec<Result<u32, Failure>>) -> (Vec<u32>, usize, Result<(), Failure>) {
         let mut readings = readings.into_iter();
         let (mut frames, mut failures) = (Vec::new(), 0);

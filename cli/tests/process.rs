@@ -220,7 +220,7 @@ fn a_list_of_machines_is_read_before_anything_is_asked() {
     let head = "node_key,class,gpus,speed,country,region,endpoint,price\r\n";
     let line = "11111111111111111111111111111112,RTX 4090,1,3,DE,1,203.0.113.7:7000,0.35\r\n";
     for (more, input, expected) in [
-        (&[][..], format!("{head}{line}"), "pass --format"),
+        (&[][..], format!("{head}{line}"), "needs --format"),
         (&["--format", "csv"], format!("{head}{line}{}", line.replace(",1,3", ",one,3")), "line 3: gpus: "),
         (&["--format", "csv"], format!("\u{feff}{head}{line}"), "--url"),
         (&["--format", "toml"], "[[machine]]".to_owned(), "missing field"),

@@ -59,13 +59,13 @@ pub enum Sort {
     Score,
 }
 
-/// Free machines, those that are alike in one line.
+/// Free machines, alike machines in one line.
 #[derive(Debug, Serialize)]
 pub struct Offers {
     pub market: String,
     /// Whether nothing can be leased until the market's authority resumes it.
     pub paused: bool,
-    /// Lines, and machines in all of them, also where fewer lines are shown.
+    /// Number of machines in all lines, also if fewer lines are printed.
     pub machines: u32,
     pub offers: Vec<Line>,
 }
@@ -153,7 +153,7 @@ pub fn offers(
     Ok(Offers { market: market.reference.address.to_string(), paused, machines, offers })
 }
 
-/// Refuses a length that no lease of the market has. Also where it is paused, for then there is something to show.
+/// Refuses a length that the market does not allow, whether or not it is paused.
 fn require_length(market: &MarketView, length: Length) -> Result<(), Failure> {
     let mut resumed = market.account.clone();
     resumed.paused = false;

@@ -32,24 +32,24 @@ pub enum ReceiptCommand {
     /// Proves a receipt that came with an answer.
     ///
     /// The machine's signature is checked first, then that the receipt is in the log of the machine's supplier.
-    /// The archive gives the way there and need not be trusted: it is checked against the log's account.
+    /// The archive gives the proof and need not be trusted: the proof is checked against the log's account.
     Verify(VerifyArgs),
-    /// Finds the receipt of an inference by its id, and proves it.
+    /// Finds the receipt of an inference by its id and proves it.
     Find(FindArgs),
-    /// Demands that a machine shows a receipt in the log, from two hours after its time on.
+    /// Demands that a machine shows a receipt in its log, two hours after its time or later.
     ///
-    /// Where nobody shows it in six hours, `receipt enforce` takes the machine's whole bond. Where it is in the log,
-    /// whoever shows it keeps the demand's rent: try `receipt verify` first, which is free.
+    /// If nobody shows it in six hours, `receipt enforce` takes the machine's whole bond. If it is in the log, whoever
+    /// shows it keeps the demand's rent: try `receipt verify` first, which is free.
     Demand(DemandArgs),
-    /// Ends a demand that nobody answered in time: the machine loses its whole bond. Anybody may.
+    /// Enforces a demand that nobody answered in time: the machine loses its whole bond. Anybody may.
     Enforce(EnforceArgs),
-    /// Shows two different receipts that a machine signed with one number: it loses its whole bond. Anybody may.
+    /// Convicts a machine that signed two different receipts with one number: it loses its whole bond. Anybody may.
     ///
-    /// It costs a fee only. A keeper of the market has the part of the bond that is the caller's.
+    /// It costs a fee only. A keeper of the market gets the caller's part of the bond.
     Convict(ConvictArgs),
 }
 
-/// Where proofs come from.
+/// The archive that gives proofs.
 #[derive(Args)]
 pub struct ArchiveArgs {
     /// Base URL of an archive of receipts; any will do.
@@ -66,8 +66,8 @@ pub struct VerifyArgs {
     pub file: PathBuf,
     #[command(flatten)]
     pub archive: ArchiveArgs,
-    /// What request and response were hashed with, the header Leasehold-Salt: 64 hex digits; needed where the
-    /// file doesn't have it.
+    /// Salt of the hashes of request and response, the header Leasehold-Salt: 64 hex digits; needed if the file does not
+    /// have it.
     #[arg(long, value_name = "HEX")]
     pub salt: Option<Hash>,
     /// Body of the request, to check that the receipt is for it.
@@ -146,8 +146,7 @@ async fn prove(
     Ok(())
 }
 
-/// Prints what was found: the whole, or the steps up to the one that failed. Where something could not be
-/// read there is nothing to tell.
+/// Prints the report: all of it, or the steps up to the one that failed. Prints nothing if something could not be read.
 fn finish(settings: &Settings, proved: Result<(), Failure>, mut report: Report) -> Result<(), Failure> {
     match &proved {
         Ok(()) => report.verified = true,
@@ -168,8 +167,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     content.map_err(|error| Failure::File { path: path.to_owned(), error })
 }
 
-/// Reads a receipt. One whose fields no machine could have signed counts as forged, anything else as no
-/// receipt.
+/// Parses a receipt. One with fields that no machine can sign counts as forged.
 fn parse(path: &Path, content: &[u8]) -> Result<ReceiptFile, Failure> {
     ReceiptFile::parse(content).map_err(|error| match error {
         RecordError::NotAReceipt => error.into(),

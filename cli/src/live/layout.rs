@@ -1,16 +1,16 @@
-//! What fits on a terminal.
+//! Fitting a frame to a terminal.
 
 use console::truncate_str;
 
 use super::Size;
 use leasehold_operate::table::Table;
 
-/// Lines of a frame that fit: one that broke into two could not be drawn over.
+/// Lines of a frame, cut to the terminal: wrapped lines could not be drawn over.
 pub(super) fn fitted(text: &str, size: Size) -> Vec<String> {
     text.lines().take(size.rows).map(|line| truncate_str(line, size.columns, "").into_owned()).collect()
 }
 
-/// Those of all that have room, and how many have none. A line says so, and takes room, too.
+/// The items that have room, and how many are left out. The line that says so takes room too.
 pub fn capped<T>(all: &[T], room: usize) -> (&[T], usize) {
     if all.len() <= room {
         return (all, 0);
@@ -19,7 +19,7 @@ pub fn capped<T>(all: &[T], room: usize) -> (&[T], usize) {
     (shown, left_out.len())
 }
 
-/// A table with verdicts behind each row, of which the latest are shown that have room.
+/// A table with the latest verdicts behind each row, as far as there is room.
 pub fn with_strips(table: &Table, strips: &[&str], columns: usize) -> String {
     const HEAD: &str = "LAST ROUNDS";
     let text = table.to_string();

@@ -1,4 +1,4 @@
-//! Where what is watched is shown: a terminal that is drawn over, or a log.
+//! Output of a watch: a terminal that is drawn over, or a log.
 
 use std::io::{self, Write};
 
@@ -7,10 +7,10 @@ use console::Term;
 use super::{Frame, Size, Told, layout::fitted};
 use leasehold_operate::format::Format;
 
-/// What a terminal is taken for that doesn't tell its size.
+/// Size of a terminal that does not report it.
 const USUAL_SIZE: Size = Size { rows: 24, columns: 80 };
 
-/// Where readings are shown.
+/// Output of polls.
 pub(super) enum Screen {
     /// Drawn over the last one.
     Terminal {
@@ -35,7 +35,7 @@ impl Screen {
         match (self, told) {
             (Screen::Terminal { term, drawn, size }, Told::Frame(frame)) => {
                 let now = size_of(term);
-                // Lines break elsewhere on a terminal that was resized: nothing stands where it was.
+                // Lines wrap differently after a resize, so the old frame can't be drawn over.
                 if size.is_some_and(|size| size != now) {
                     term.clear_screen()?;
                 } else {
@@ -70,7 +70,7 @@ fn size_of(term: &Term) -> Size {
     Size { rows: rows.saturating_sub(1), columns }
 }
 
-/// Readings one after the other, those that tell nothing new left out.
+/// Polls one after the other, without those that changed nothing.
 pub(super) struct Log {
     output: Format,
     last: Option<String>,
@@ -78,7 +78,7 @@ pub(super) struct Log {
 
 impl Log {
     fn next<F: Frame>(&mut self, frame: &F) -> Option<String> {
-        // Only maps with keys that are no text fail, and frames have none.
+        // Only maps whose keys are not strings fail, and frames have none.
         let facts = serde_json::to_string(frame.facts()).unwrap_or_default();
         if self.last.as_ref() == Some(&facts) {
             return None;

@@ -32,7 +32,7 @@ use solana_transaction_status_client_types::UiTransactionEncoding;
 /// The program, with the buyer as payer.
 pub type Leasehold = Program<Arc<Keypair>>;
 
-/// Compute units for opening a lease of one machine. Without a good hint it takes 552,101 on a full board.
+/// Compute units for opening a lease of one machine: docs/bench.md has 552,006 for a full board without a good hint.
 const UNITS: u32 = 600_000;
 
 /// What the bot is to lease.

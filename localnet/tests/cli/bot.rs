@@ -18,7 +18,7 @@ fn run(stage: &Stage, name: &str, args: &[&str]) -> (bool, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bot_leases_the_cheapest_machine_of_all_boards_within_its_limit() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
-    stage.play("cluster/1-lists", "supplier");
+    stage.play("group/1-lists", "supplier");
     let lease = |board: u32, serial| address::lease(&stage.market.board(board).address, serial);
 
     let (ok, text) = run(&stage, "buyer", &["--max-price", "299999"]);
@@ -40,7 +40,7 @@ async fn the_bot_leases_the_cheapest_machine_of_all_boards_within_its_limit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bot_says_why_it_cannot_lease() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
-    stage.play("cluster/1-lists", "supplier");
+    stage.play("group/1-lists", "supplier");
     let (ok, text) = run(&stage, "buyer", &["--market", "7", "--max-price", "350000"]);
     assert!(!ok && text.contains("the market cannot be read"), "{text}");
     let (ok, text) = run(&stage, "buyer", &["--rounds", "10001", "--max-price", "350000"]);

@@ -28,7 +28,7 @@ fn plan_trim(market: &MarketView, view: &BoardView, payer: Pubkey) -> Result<Pla
     let slots = trims.iter().map(|trim| trim.accounts.len().saturating_sub(1)).fold(0, usize::saturating_add);
     if slots == 0 {
         return Err(Failure::Refused(format!(
-            "nothing to trim: the last of the board's {} is not vacant",
+            "nothing to trim: no vacant slot at the board's end ({})",
             count(view.slots.len(), "slot")
         )));
     }

@@ -229,7 +229,10 @@ mod tests {
             (leased.lease.remaining().unwrap() - back).to_string()
         );
         // Before it begins, its first round is owed.
-        let early = plan_cancellation(&leased, 985 * 600, wallet(9)).unwrap();
+        let mut early = sample(1);
+        (early.lease.paid, early.lease.fees) = (0, 0);
+        change(&mut early.data.account, |_, slots| slots.iter_mut().for_each(|slot| slot.lease_settled = 0));
+        let early = plan_cancellation(&early, 985 * 600, wallet(9)).unwrap();
         assert_eq!(early.details()["last_round"], 990);
         // 5 percent of nineteen rounds are 570 seconds.
         assert_eq!(early.details()["refund_at_least"]["amount"], (2 * (20 * 60 - 60 - 57)).to_string());

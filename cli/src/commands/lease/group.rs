@@ -106,6 +106,6 @@ mod tests {
             assert_eq!(group.part(&other), Part::No);
         }
         let told = super::given(0, &given, stranger);
-        assert!(told.starts_with(&format!("lease 0:1 was opened by {stranger} and given")), "{told}");
+        assert!(told.starts_with(&format!("lease 0:1 was opened by {stranger} and transferred")), "{told}");
     }
 }

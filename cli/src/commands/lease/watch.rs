@@ -261,7 +261,7 @@ mod tests {
     fn it_is_told_when_a_lease_begins_and_when_it_is_over() {
         let at = |now| Moment::new(&sample(1), now).unwrap();
         assert_eq!(at(990 * 600 - 60).phase(), "open, begins in 1 min 0 s");
-        assert_eq!(at(1_010 * 600).phase(), "open, over and not settled yet");
+        assert_eq!(at(1_010 * 600).phase(), "open, ended and not settled yet");
         assert!(!at(NOW).is_last());
         let settled = Moment::new(&sample(2), NOW).unwrap();
         assert!(settled.is_last() && settled.phase() == "settled");

@@ -38,8 +38,8 @@ pub struct LaneLine {
     pub board: u32,
     pub slot: u16,
     pub generation: u16,
-    /// Serial of the lease of its last batch, and the number its next receipt has in that lease; the time of the
-    /// last. Nothing before the first batch.
+    /// Serial of the lease of its last batch, the number of the next receipt in that lease, and the time of the last
+    /// one. `None` before the first batch.
     pub lease: Option<u32>,
     pub next_seq: Option<String>,
     pub last: Option<String>,

@@ -1,4 +1,4 @@
-//! Which class of a market GPUs are, by their names.
+//! Finds a GPU's class by its name.
 
 use std::collections::BTreeMap;
 
@@ -40,8 +40,8 @@ pub fn choose(gpus: &[Gpu], market: &MarketView, wanted: Option<&str>) -> Result
     }
 }
 
-/// The GPUs of a class. Where the market has no class by the name of any GPU here, and they are all alike, the
-/// supplier's word stands.
+/// The GPUs of a class. If no GPU here has the name of a class of the market, and all are alike, the supplier's choice
+/// counts.
 fn of_class(gpus: &[Gpu], market: &MarketView, wanted: &str) -> Result<Vec<Gpu>, Failure> {
     let class = market.class(wanted)?;
     let fitting = |gpu: &&Gpu| candidates(gpu, market).iter().any(|(found, _)| *found == class);
@@ -273,8 +273,8 @@ pub mod tests {
         assert!(refused.contains("(2 x RTX 4090, 1 x RTX 3090)") && refused.contains("--class"), "{refused}");
         assert_eq!(choose(&mixed, &market, Some("rtx 3090")).unwrap(), (1, vec![old]));
         let none = choose(&alike, &market, Some("RTX 3090")).unwrap_err().to_string();
-        assert_eq!(none, "no GPU here is of class RTX 3090: it has 2 x NVIDIA GeForce RTX 4090");
-        assert!(choose(&alike, &market, Some("H100")).unwrap_err().to_string().contains("is no class"));
+        assert_eq!(none, "no GPU of class RTX 3090 here: found 2 x NVIDIA GeForce RTX 4090");
+        assert!(choose(&alike, &market, Some("H100")).unwrap_err().to_string().contains("unknown class"));
         // The market calls them something else, which only the supplier can know.
         let unnamed = [gpu("NVIDIA Graphics Device", 24_564)];
         assert_eq!(choose(&unnamed, &market, Some("1")).unwrap().0, 1);

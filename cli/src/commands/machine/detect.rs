@@ -193,7 +193,7 @@ mod tests {
         let free = refused(DetectArgs { price: "0".to_owned(), ..args() }, &gpus());
         assert!(free.contains("the price is zero"), "{free}");
         let nowhere = refused(DetectArgs { endpoint: "0.0.0.0:1".parse().unwrap(), ..args() }, &gpus());
-        assert!(nowhere.contains("the endpoint is nowhere"), "{nowhere}");
+        assert!(nowhere.contains("the endpoint is unroutable"), "{nowhere}");
         let many = refused(args(), &vec![gpus()[0].clone(); 256]);
         assert!(many.contains("255 GPUs at most"), "{many}");
     }

@@ -1,4 +1,4 @@
-//! Where a machine answers, as people write it.
+//! A machine's endpoint: address and port.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// The same, as a board has it.
+/// The endpoint as a board has it.
 pub fn address(endpoint: &Endpoint) -> SocketAddr {
     SocketAddr::new(IpAddr::from(Ipv6Addr::from(endpoint.ip)).to_canonical(), endpoint.port())
 }
@@ -49,8 +49,8 @@ mod tests {
         assert_eq!(parse("203.0.113.7:7000").unwrap().port(), 7_000);
         assert!(parse("[2001:db8::7]:7000").is_ok());
         for (text, expected) in [
-            ("gpu.example.com:7000", "it is the name of a host"),
-            ("localhost", "it is the name of a host"),
+            ("gpu.example.com:7000", "host names are not supported"),
+            ("localhost", "host names are not supported"),
             ("203.0.113.7", "it has no port"),
             ("2001:db8::7", "it has no port"),
             ("203.0.113.7:70000", "give an IP address"),

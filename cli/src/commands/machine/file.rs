@@ -1,4 +1,4 @@
-//! Machines as a file has them.
+//! The file of machines to list.
 
 use std::{
     collections::BTreeSet,
@@ -37,7 +37,7 @@ pub struct Entry {
     pub price: String,
 }
 
-/// Reads true and false as spreadsheets write them, too. Nothing is false.
+/// Parses true and false, also as spreadsheets write them. Empty means false.
 fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "metered must be true or false")]
@@ -75,7 +75,7 @@ impl Entry {
         let country: Country = self
             .country
             .parse()
-            .map_err(|error| Failure::Input(format!("{} is no country: {error}", quoted(&self.country))))?;
+            .map_err(|error| Failure::Input(format!("unknown country {}: {error}", quoted(&self.country))))?;
         let price = market.payment.parse(&self.price)?.amount;
         if price == 0 {
             return Err(input("the price is zero: give one"));
@@ -154,13 +154,13 @@ pub mod tests {
     #[test]
     fn a_mistake_names_its_machine() {
         for (from, to, expected) in [
-            ("RTX 4090", "H100", "machine 2: \"H100\" is no class"),
-            ("\"DE\"", "\"XX\"", "machine 2: \"XX\" is no country: give a code of ISO 3166-1"),
-            ("0.35", "0.0000001", "machine 2: 0.0000001 has more decimals"),
+            ("RTX 4090", "H100", "machine 2: unknown class \"H100\""),
+            ("\"DE\"", "\"XX\"", "machine 2: unknown country \"XX\": give a code of ISO 3166-1"),
+            ("0.35", "0.0000001", "machine 2: 0.0000001 has more than"),
             ("0.35", "0", "machine 2: the price is zero"),
             ("gpus = 2", "gpus = 0", "machine 2: it has no GPUs"),
-            (":7000", ":0", "machine 2: the endpoint is nowhere"),
-            ("node_key = \"", "node_key = \"x", "machine 2: its node_key is none"),
+            (":7000", ":0", "machine 2: the endpoint is unroutable"),
+            ("node_key = \"", "node_key = \"x", "machine 2: invalid node_key"),
         ] {
             let error = machines(&(section(4) + &section(5).replace(from, to))).unwrap_err();
             assert_eq!(error.code(), 2);
@@ -206,10 +206,10 @@ pub mod tests {
     #[test]
     fn a_mistake_names_its_line() {
         for (from, to, expected) in [
-            ("RTX 4090", "H100", "line 3: \"H100\" is no class"),
+            ("RTX 4090", "H100", "line 3: unknown class \"H100\""),
             ("RTX 4090,2", "RTX 4090,two", "line 3: gpus: \"two\" is not a whole number: give digits"),
-            ("0.35", "0.0000001", "line 3: 0.0000001 has more decimals"),
-            ("0.35,", "0.35,maybe", "line 3: metered is true or false"),
+            ("0.35", "0.0000001", "line 3: 0.0000001 has more than"),
+            ("0.35,", "0.35,maybe", "line 3: metered must be true or false"),
             (":7000", "", "line 3: endpoint: \"203.0.113.7\": it has no port: give"),
         ] {
             let text = format!("{HEAD}{}{}", line([4; 32], ""), line([5; 32], "").replace(from, to));

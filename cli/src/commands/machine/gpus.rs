@@ -1,4 +1,4 @@
-//! GPUs as nvidia-smi tells of them.
+//! GPUs as nvidia-smi reports them.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use leasehold_operate::failure::Failure;
 
-/// What nvidia-smi is asked. The mode of MIG is known since driver 450.
+/// The query for nvidia-smi. The mode of MIG is known since driver 450.
 pub const QUERY: [&str; 2] = ["--query-gpu=name,uuid,memory.total,mig.mode.current", "--format=csv,noheader"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Gpu {
     pub name: String,
     pub uuid: String,
-    /// Nothing where the driver doesn't tell.
+    /// `None` if the driver does not report it.
     pub memory_mib: Option<u64>,
     /// Whether MIG splits it.
     pub mig: bool,
@@ -90,8 +90,8 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_told() {
         for (text, expected) in [
-            ("", "tells of no GPU"),
-            ("No devices were found\n", "by \"No devices were found\""),
+            ("", "reports no GPU"),
+            ("No devices were found\n", "in \"No devices were found\""),
             ("Field \"mig.mode.current\" is not a valid field to query.\n", "mig.mode.current"),
             ("[GPU is lost], [GPU is lost], [GPU is lost], [GPU is lost]\n", "[GPU is lost]"),
             (

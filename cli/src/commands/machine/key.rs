@@ -55,7 +55,7 @@ struct Secret {
     seed: Option<String>,
 }
 
-/// The public key of what a node signs with. What is wrong is told without what the file says: it is secret.
+/// The public key of a node's key file. Errors don't quote the file, which is secret.
 fn from_file(path: &Path) -> Result<[u8; 32], Failure> {
     if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml")) {
         return keypair(path);
@@ -132,7 +132,7 @@ mod tests {
             ("short.json", "[1, 2]".to_owned(), "not a keypair"),
             ("two.toml", format!("{seed}[[machine]]\n"), "it has 2 machines, not one"),
             ("none.toml", sections.to_owned(), "its machine needs either"),
-            ("broken.toml", seed.replace("seed = ", "seed == "), "it is no configuration of a node"),
+            ("broken.toml", seed.replace("seed = ", "seed == "), "not a configuration of a node"),
             ("long.toml", seed.replace("07\"", "0700\""), "its seed is not"),
         ] {
             let error = from_file(&file(name, &text)).unwrap_err();

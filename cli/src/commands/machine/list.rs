@@ -103,7 +103,7 @@ fn plan(
         .steps("list machines", list))
 }
 
-/// What the machines are, and what they cost.
+/// Adds the machines and their costs.
 fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
     let mut classes = BTreeMap::<u16, usize>::new();
     for machine in machines {
@@ -147,7 +147,7 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
     )
 }
 
-/// Says that bonds of so many stake units are refused, and how much is free.
+/// Refusal of bonds of so many stake units, with what is free.
 pub fn lacking(market: &MarketView, error: impl Into<Refusal>, bonds: u64, stake: &StakeLedger) -> Failure {
     let (needed, free) = (market.stake.number(bonds), market.stake.number(stake.free));
     Failure::rule(error, format!("the bonds take {needed}, {free} free"))

@@ -1,4 +1,4 @@
-//! What is done with machines that are listed.
+//! Retiring machines and forfeiting their leases.
 
 use leasehold::{
     error::LeaseholdError,
@@ -81,7 +81,7 @@ pub fn refuse_where(slot: u16, refuse: bool, error: LeaseholdError) -> Result<()
     if refuse { Err(refused(slot, error)) } else { Ok(()) }
 }
 
-/// A refusal that names the slot, which the program's own can't.
+/// A refusal with the slot.
 fn refused(slot: u16, error: impl Into<Refusal>) -> Failure {
     Failure::rule(error, format!("slot {slot}"))
 }

@@ -1,4 +1,4 @@
-//! What is to change of machines: one thing for all, or what a file has for each.
+//! Changes of machines: one for all, or one for each in a file.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{key::node_key, rows::Row, slots::Keys};
 
-/// What changes for every machine that is not told something else.
+/// Default change of every machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// Payment units for an hour.
@@ -17,7 +17,7 @@ pub struct Terms {
     pub length: Option<Length>,
 }
 
-/// What changes for a machine.
+/// Change of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     pub slot: u16,
@@ -45,7 +45,7 @@ pub fn price(market: &MarketView, text: &str) -> Result<u64, Failure> {
     }
 }
 
-/// What a file changes, in the order of slots.
+/// Changes of a file, by slot.
 pub fn from_rows(
     market: &MarketView,
     keys: &Keys,
@@ -164,15 +164,15 @@ mod tests {
     fn a_mistake_in_a_file_names_its_line() {
         let key = Pubkey::new_from_array([40; 32]);
         for (line, expected) in [
-            (",,0.5,", "line 3: it names no machine"),
+            (",,0.5,", "line 3: no machine named"),
             ("0,,0.5,", "line 3: slot 0 is in the file twice"),
             (&format!(",{key},0.5,"), "line 3: slot 0 is in the file twice"),
             (&format!("1,{key},0.5,"), "line 3: its node_key is in slot 0, not in 1"),
-            (",key,0.5,", "line 3: its node_key is none"),
+            (",key,0.5,", "line 3: invalid node_key"),
             (&format!(",{},0.5,", Pubkey::default()), "line 3: none of your machines"),
             ("1,,0,", "line 3: "),
             ("1,,x,", "line 3: invalid amount \"x\""),
-            ("1,,1,soon", "line 3: give a number and r"),
+            ("1,,1,soon", "line 3: give a number and a unit"),
             ("1,,,", "line 3: nothing changes"),
             ("65536,,1,", "line 3: slot: \"65536\" is too large"),
             ("3,,1,", "(slot 3)"),

@@ -122,8 +122,8 @@ pub fn plan(
     Ok(plan.steps("reprice machines", listing::reprice(&board, authority, &offers)))
 }
 
-/// Adds every price and commitment that is signed: what was named from first to last, and what stays by its value,
-/// since nobody but the RPC node told that one.
+/// Adds every price and commitment that is signed: new values as a range, and kept ones in full, since only the RPC
+/// node reported those.
 fn shown(plan: Plan, market: &MarketView, round_secs: u32, changes: &[Change], offers: &[Offer]) -> Plan {
     let (mut prices, mut ends) = (Vec::new(), Vec::new());
     let (mut old_prices, mut old_ends) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());

@@ -1,4 +1,4 @@
-//! Files with something for each machine: a section in TOML, a line in CSV.
+//! Files of machines: a section for each in TOML, a line in CSV.
 
 use std::{
     fmt, io,
@@ -24,7 +24,7 @@ pub enum FileFormat {
     Csv,
 }
 
-/// Where in a file something stands.
+/// Position in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Counted from 1.
@@ -42,7 +42,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What a file has of a machine.
+/// A machine's entry in a file.
 #[derive(Clone, Debug)]
 pub struct Row<T> {
     pub place: Place,
@@ -57,7 +57,7 @@ pub struct Sections<T> {
     pub machines: Vec<T>,
 }
 
-/// Reads a file, or standard input where it is named `-`. Files are TOML unless they end in .csv.
+/// Reads a file, or standard input for `-`. Files are TOML unless they end in .csv.
 pub fn read<T: DeserializeOwned>(path: &Path, format: Option<FileFormat>) -> Result<Vec<Row<T>>, Failure> {
     let standard_input = path == Path::new("-");
     let is_csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
@@ -113,7 +113,7 @@ fn lines<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
     Ok(rows)
 }
 
-/// Line that a record begins on. The reader tells where it began to read, with the empty lines before.
+/// The line that a record begins on. The reader's position includes the empty lines before it.
 fn line(text: &str, record: &StringRecord) -> u64 {
     let Some(position) = record.position() else { return 0 };
     let rest = usize::try_from(position.byte()).ok().and_then(|start| text.as_bytes().get(start..));
@@ -121,7 +121,7 @@ fn line(text: &str, record: &StringRecord) -> u64 {
     Position::line(position).saturating_add(u64::try_from(empty).unwrap_or_default())
 }
 
-/// What is wrong with a line, with name and value of the field where they are known.
+/// What is wrong with a line, with name and value of the field if they are known.
 fn wrong(error: &csv::Error, head: &StringRecord, record: &StringRecord) -> String {
     let ErrorKind::Deserialize { err, .. } = error.kind() else { return mistake(&error.to_string()) };
     let field = err.field().and_then(|field| usize::try_from(field).ok());
@@ -134,7 +134,7 @@ fn wrong(error: &csv::Error, head: &StringRecord, record: &StringRecord) -> Stri
     }
 }
 
-/// Why a value is not the number that it has to be.
+/// Why a value is not a valid number.
 fn number(value: &str, error: &ParseIntError) -> String {
     match error.kind() {
         IntErrorKind::Empty => "it is empty: give a whole number".to_owned(),
@@ -176,8 +176,8 @@ mod tests {
         for (text, expected) in [
             ("name,count\na,1\nb,x", "line 3: count: \"x\" is not a whole number: give digits only"),
             ("name,count\r\na,1\r\n\r\nb,256", "line 4: count: \"256\" is too large: give a smaller number"),
-            ("name,count\na,1\nb", "line 3: it has 1 fields, and the head 2"),
-            ("name,count\na,1,\n", "line 2: it has 3 fields, and the head 2"),
+            ("name,count\na,1\nb", "line 3: it has 1 fields, the head 2"),
+            ("name,count\na,1,\n", "line 2: it has 3 fields, the head 2"),
             ("name;count\na;1", "line 2: unknown field `name;count`"),
             ("name,count,size\na,1,2", "line 2: unknown field `size`"),
             ("name\na", "line 2: missing field `count`"),
@@ -198,7 +198,7 @@ mod tests {
             ("name,count\n,\n", FileFormat::Csv),
         ] {
             let error = parse::<Pair>(text, format).unwrap_err();
-            assert!(error.starts_with("it names no machine: add a"), "{text:?}: {error}");
+            assert!(error.starts_with("no machine named: add a"), "{text:?}: {error}");
         }
         let dir = tempfile::tempdir().unwrap();
         for name in ["empty.toml", "empty.csv"] {

@@ -11,10 +11,10 @@ use solana_pubkey::Pubkey;
 
 use super::key::node_key;
 
-/// Machines as they are named on the command line.
+/// Machines named on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slots {
-    /// A slot, or several after each other.
+    /// A slot, or a range.
     Range { first: u16, last: u16 },
     /// The machine with this key.
     Key([u8; 32]),
@@ -65,7 +65,7 @@ impl Keys {
         Keys(keys)
     }
 
-    /// The slot of the machine with this key; or why there is no such slot.
+    /// The slot of the machine with this key, or why there is none.
     pub fn slot(&self, key: &[u8; 32]) -> Result<u16, String> {
         let name = Pubkey::new_from_array(*key);
         match self.0.get(key).map(Vec::as_slice) {

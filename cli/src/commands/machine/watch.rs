@@ -56,7 +56,7 @@ pub async fn run(chain: &Chain, args: WatchArgs) -> Result<(), Failure> {
         let (boards, now) = (chain.boards(&market.id.0, board).await?, chain.fetch().now().await?);
         let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
         let shown = Machines::new(&view, &views, &wallet);
-        // Somebody who retires the last of them sees it go; nobody waits for machines that were never there.
+        // The last machine may retire while it is watched; watching none from the start is an error.
         if !begun {
             shown.require_some()?;
             begun = true;
@@ -183,7 +183,7 @@ mod tests {
     fn machines_that_are_down_stand_first() {
         let text = moment(600_000).draw(Size { rows: 40, columns: 200 });
         let lines: Vec<_> = text.lines().collect();
-        assert!(lines[1].starts_with("2 machines, 2 leased, 1 down; earned and not claimed: 0.00054 of "));
+        assert!(lines[1].starts_with("2 machines, 2 leased, 1 down; unclaimed earnings: 0.00054 of "));
         let expected = "    0     1  leased         1  down  RTX 4090  0.00036  0.00027  10     0  .....";
         assert!(lines[4].starts_with(expected) && lines[4].ends_with("#########x"), "{text}");
         assert!(lines[5].contains("suspended      1  up    "), "{text}");
@@ -195,7 +195,7 @@ mod tests {
     fn a_log_tells_machines_in_a_line_and_time_is_no_change() {
         let (now, later) = (moment(600_000), moment(600_005));
         let line = now.line();
-        assert!(line.starts_with("1970-01-07T22:40:00Z 2 machines, 2 leased, 1 down; earned"), "{line}");
+        assert!(line.starts_with("1970-01-07T22:40:00Z 2 machines, 2 leased, 1 down; unclaimed"), "{line}");
         assert!(line.ends_with("; rounds up 18, down 2"), "{line}");
         let facts = |moment: &Moment| serde_json::to_value(moment.facts()).unwrap();
         assert_eq!(facts(&now), facts(&later));

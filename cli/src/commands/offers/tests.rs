@@ -39,7 +39,7 @@ CLASS     GPUS  SPEED  COUNTRY  REGION  PRICE/H  MACHINES  DOWN  SCORE  METERED
 RTX 4090     1      2  DE            1  0.00036         2     0   6000  no
 RTX 4090     1      2  US            1  0.00036         1     0   5000  no
 RTX 4090     8      9  DE            1        2         1     0   9000  no
-4 machines are free that fit.";
+4 free machines fit.";
     assert_eq!(found("1r", Sort::Price).to_string(), expected);
     let json = serde_json::to_value(found("1r", Sort::Price)).unwrap();
     assert_eq!((&json["offers"][0]["price"]["amount"], &json["machines"]), (&"360".into(), &4.into()));

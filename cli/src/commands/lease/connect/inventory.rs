@@ -189,7 +189,7 @@ pub mod tests {
 
     #[test]
     fn a_lease_that_does_not_run_is_refused_with_the_reason() {
-        assert_eq!(refused(sample(2), NOW), "lease 0:2 is settled: its machines serve it no more");
+        assert_eq!(refused(sample(2), NOW), "lease 0:2 is settled: its machines no longer serve it");
         let over = refused(sample(1), 1_010 * 600);
         assert!(over.contains("ended at 1970-01-08T00:20:00Z"), "{over}");
         let mut cancelled = sample(1);

@@ -43,11 +43,11 @@ fn what_the_node_says_is_signed_within_what_was_paid_and_deposited() {
     let summary = draft.summary(&leased, "G");
     let mint = leased.market.payment.mint;
     let short = leasehold_operate::amount::short(&mint);
-    let line = format!("The node says:  9 receipts of 450 compute units, 0.001 of {short}; nobody has");
+    let line = format!("Node reports:  9 receipts of 450 compute units, 0.001 of {short}; not checked");
     assert!(summary.contains(&line), "{summary}");
-    let place = format!("Cluster:        genesis hash G\nMarket:         {}", leased.market.name());
+    let place = format!("Cluster:       genesis hash G\nMarket:        {}", leased.market.name());
     assert!(summary.contains(&place), "{summary}");
-    let most = format!("At most:        0.0004 of mint {mint} (what it adds");
+    let most = format!("At most:       0.0004 of mint {mint} (what it adds");
     assert!(summary.contains(&most), "{summary}");
     assert!(plan(&leased, Some(&tab(2_400)), None, None).is_ok());
     for (price, expected) in [
@@ -58,7 +58,9 @@ fn what_the_node_says_is_signed_within_what_was_paid_and_deposited() {
         let text = refused(Some(&tab(price)), None, None);
         assert!(text.contains(expected), "{text}");
     }
-    assert!(refused(Some(&tab(1_000)), None, Some("0.000399")).contains("add 0.0004, and --max is"));
+    assert!(
+        refused(Some(&tab(1_000)), None, Some("0.000399")).contains("add 0.0004, more than --max 0.000399")
+    );
     // A node that has lost vouchers asks for what was paid.
     let forgetful = Tab { signed_price: 0, ..tab(600) };
     assert!(refused(Some(&forgetful), None, None).contains("0.0006 is not more than the 0.0006 paid before"));
