@@ -1,4 +1,4 @@
-//! What Solana's platform tools bring along and the toolchain in `toolchain/` lacks: memory and float
+//! Routines that Solana's platform tools bring along and the toolchain in `toolchain/` lacks: memory and float
 //! routines (from `solana-compiler-builtins`) and 128-bit arithmetic (below). To include it, `lib.rs` says
 //!
 //! ```ignore

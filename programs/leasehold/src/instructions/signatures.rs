@@ -32,7 +32,7 @@ impl Signed {
     }
 }
 
-/// What the Ed25519 program checked in the instruction before this one: `count` signatures of one key over
+/// Signatures that the Ed25519 program checked in the instruction before this one: `count` of one key over
 /// messages of `len` bytes.
 ///
 /// Only one form is accepted, so that no offset can point elsewhere: head, offsets of each signature, key, signatures,

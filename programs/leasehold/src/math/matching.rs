@@ -43,7 +43,7 @@ pub enum Place {
     Region(u8),
 }
 
-/// Which of the fitting machines come first.
+/// Order of the fitting machines.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// The lowest price; among equals the higher score, then the lower slot.
@@ -93,7 +93,7 @@ impl Selection {
         Ok(deposit)
     }
 
-    /// What [`Selection::take`] would return.
+    /// The same sum as [`Selection::take`] returns.
     pub fn deposit(&self, slots: &[Slot], span: Span) -> Exact<u64> {
         self.slots().try_fold(0, |sum, index| add(sum, span.cost_ceil(at(slots, index).price)?))
     }
@@ -232,7 +232,7 @@ fn cut(slots: &[Slot], filter: &Filter, policy: Policy, cut_off: CutOff, count: 
     Some(Selection { words, cut_off })
 }
 
-/// Which of the fitting machines rank before the cut-off (`Greater`), and which are equal to it.
+/// Fitting machines that rank before the cut-off (`Greater`), or equal it.
 #[inline(always)]
 fn compare(slots: &[Slot], filter: &Filter, rank: impl Fn(&Slot) -> Ordering) -> (Vec<u64>, Vec<u64>) {
     let mut words = Vec::with_capacity(slots.len().div_ceil(64));

@@ -44,7 +44,7 @@ impl Terms {
     }
 }
 
-/// What a machine did in a lease.
+/// Service of a machine in a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// Payment units per hour.

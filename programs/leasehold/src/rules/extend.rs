@@ -21,7 +21,7 @@ pub struct Extension {
     pub total: u64,
 }
 
-/// What `rounds` more rounds would cost at Unix time `now`. A lease that is paid by use costs nothing more.
+/// Cost of `rounds` more rounds at Unix time `now`: 0 if the lease is metered.
 pub fn quote(
     market: &Market,
     board: &Board,

@@ -69,7 +69,7 @@ pub fn quote(
     Ok(Replacement { slot, hint: selection.cut_off, from, old_until, outcome, deposit, total })
 }
 
-/// What is left of the deposit of a machine that leaves.
+/// Unspent part of the deposit of a machine that leaves.
 fn unspent(slot: &Slot, lease: &Lease, outcome: &Outcome) -> Exact<u64> {
     let before = pricing::gross(slot.price, lease.terms.round_secs, slot.lease_settled)?;
     sub(lease.deposit_of(slot, slot.lease_until)?, add(before, outcome.payment.gross()?)?)

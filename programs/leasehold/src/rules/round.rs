@@ -97,7 +97,7 @@ pub fn submit(
     Ok(())
 }
 
-/// What closing does.
+/// Effect of closing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
     /// Skips all rounds before this one: nobody voted on them, and their submit windows are over.
@@ -121,7 +121,7 @@ pub fn count_waits_until(board: &Board) -> Option<i64> {
     board.is_voting().then(|| board.round_end(board.tally.round).saturating_add(i64::from(board.submit_secs)))
 }
 
-/// What closing would do at Unix time `now`. Votes are counted once every seat has voted or the submit window is over.
+/// Effect of closing at Unix time `now`. Votes are counted once every seat has voted or the submit window is over.
 /// Without votes, every round whose submit window is over is skipped.
 #[inline(always)]
 pub fn closing(board: &Board, now: i64) -> Result<Closing> {

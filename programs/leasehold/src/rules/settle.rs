@@ -13,7 +13,7 @@ use crate::{
     state::{Board, Keeper, Lease, LeaseState, Slot, SlotState},
 };
 
-/// What a settlement does, or would do, to all machines of a lease.
+/// Effect of a settlement on all machines of a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settlement {
     /// True if all rounds of the lease are closed, so that machines are settled for good.
@@ -49,7 +49,7 @@ pub fn is_final(board: &Board, lease: &Lease) -> bool {
     board.next_round >= lease.settles_from()
 }
 
-/// What settling would do now. It goes on, as the program would in further transactions, until `budget` compute units
+/// Effect of settling now. It goes on, as the program would in further transactions, until `budget` compute units
 /// are spent: [`BUDGET_UNITS`] for the next transaction, `u32::MAX` for all of them together.
 pub fn quote(board: &Board, slots: &[Slot], lease: &Lease, budget: u32) -> Result<Settlement> {
     let mut sum = settle(board, slots, lease, budget)?;

@@ -90,7 +90,7 @@ impl Lease {
         [self.paid, self.fees, self.refunded].into_iter().try_fold(self.deposit, sub)
     }
 
-    /// What a machine did in the lease, if it left before round `until`. Its price is 0 if the lease is metered: vouchers
+    /// Service of a machine in the lease, if it left before round `until`. Its price is 0 if the lease is metered: vouchers
     /// pay for it, not rounds.
     #[inline(always)]
     pub fn service(&self, slot: &Slot, until: u32) -> Service {
@@ -128,7 +128,7 @@ impl Lease {
         Ok(())
     }
 
-    /// What a voucher for `price` in all adds to the payments before, as far as the deposit reaches.
+    /// Payment that a voucher for `price` in all adds to those before, as far as the deposit reaches.
     pub fn redeem(&self, price: u64) -> Result<Payment> {
         let before = add(self.paid, self.fees)?;
         let owed = price.min(self.deposit);

@@ -62,7 +62,7 @@ impl Market {
     }
 }
 
-/// What signs for a market's stake vault: the market's seeds.
+/// Seeds of a market, which signs for its stake vault.
 #[derive(Clone, Copy, Debug)]
 pub struct MarketSigner {
     id: [u8; 8],

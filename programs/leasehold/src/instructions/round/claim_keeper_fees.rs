@@ -11,7 +11,7 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ClaimKeeperFees<'info> {
-    /// Who holds the seat, or anybody on its behalf.
+    /// The seat's holder, or anybody on its behalf.
     pub signer: Signer<'info>,
     #[account(mut)]
     pub board: AccountLoader<'info, Board>,

@@ -190,7 +190,7 @@ impl Board {
     }
 }
 
-/// What signs for a board's payment vault: the board's seeds, without the rest of the header.
+/// Seeds of a board, which signs for its payment vault.
 #[derive(Clone, Copy, Debug)]
 pub struct BoardSigner {
     market: Pubkey,

@@ -9,7 +9,7 @@ use crate::math::{Exact, add, settlement::Payment, slashing::Split, sub};
 #[repr(C)]
 pub struct Ledger {
     // Payment units: together what the payment vault holds.
-    /// What leases have left: deposit − paid − fees − refunded.
+    /// Unspent deposits of leases: deposit − paid − fees − refunded.
     pub escrow: u64,
     /// `accrued` of the slots.
     pub accrued: u64,

@@ -112,7 +112,7 @@ impl Slot {
         self.lease_settled = 0;
     }
 
-    /// What the machine did in its lease, if that ended before round `until`. See [`Lease::service`].
+    /// Service of the machine in its lease, if that ended before round `until`. See [`Lease::service`].
     ///
     /// [`Lease::service`]: crate::state::Lease::service
     #[inline(always)]
