@@ -29,7 +29,7 @@ pub enum Command {
     Address,
     /// Free machines of a market, alike machines in one line.
     Offers(OffersArgs),
-    /// What `lease open` would lease now: machines, price, refund.
+    /// Quotes the lease that `lease open` would open now: machines, price, refund.
     Quote(RequestArgs),
     /// Leases: open, extend, repair, settle and claim.
     Lease {

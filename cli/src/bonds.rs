@@ -5,7 +5,7 @@ use leasehold_client::search::Bonds;
 use leasehold_operate::{amount::Money, market::MarketView, plan::Plan};
 use serde_json::Value;
 
-/// Adds what bonds take to a plan.
+/// Adds the stake that bonds require to a plan.
 pub fn shown(bonds: Bonds, plan: Plan, market: &MarketView, label: &'static str, name: &'static str) -> Plan {
     let most = market.stake.money(bonds.most);
     if bonds.now == bonds.most {
@@ -16,7 +16,7 @@ pub fn shown(bonds: Bonds, plan: Plan, market: &MarketView, label: &'static str,
     plan.fact_as(label, name, text, bound(&most, "at_most"))
 }
 
-/// Adds what bonds leave of stake that is free.
+/// Adds the free stake that remains after bonds to a plan.
 pub fn left(bonds: Bonds, plan: Plan, market: &MarketView, free: u64) -> Plan {
     let left = market.stake.money(free.saturating_sub(bonds.most));
     if bonds.now == bonds.most {
@@ -25,7 +25,7 @@ pub fn left(bonds: Bonds, plan: Plan, market: &MarketView, free: u64) -> Plan {
     plan.fact_as("Left free:", "free", format!("{left} at least"), bound(&left, "at_least"))
 }
 
-/// An amount for programs, with a word on what it bounds.
+/// An amount for programs, marked as a bound by the field `what`: `at_most` or `at_least`.
 fn bound(money: &Money, what: &str) -> Value {
     let mut value = serde_json::to_value(money).unwrap_or_default();
     if let Value::Object(fields) = &mut value {

@@ -142,7 +142,7 @@ mod tests {
         let json = shown(Plan::default(), &view(), &criteria).details()["criteria"].clone();
         assert_eq!((&json["class_number"], &json["class"]), (&0.into(), &"RTX 4090".into()));
         assert_eq!((&json["max_price"]["amount"], &json["country"]), (&"360".into(), &"DE".into()));
-        // The number is what is signed, whatever the node calls it.
+        // The number is signed, so it is shown whatever name the RPC node gives for it.
         assert_eq!(text(&Criteria { class: Some(9), ..ANY }), "9 (number 9), the cheapest first");
         assert!(text(&Criteria { place: Place::Region(2), ..ANY }).contains("in region 2"));
     }

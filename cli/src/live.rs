@@ -35,7 +35,7 @@ pub struct Size {
 
 /// One poll of something that is watched.
 pub trait Frame: Serialize {
-    /// What counts as a change: everything but clocks.
+    /// Data whose change counts as a change: everything but clocks.
     type Facts: Serialize;
 
     fn facts(&self) -> &Self::Facts;
@@ -46,7 +46,7 @@ pub trait Frame: Serialize {
     /// In one line, for a log.
     fn line(&self) -> String;
 
-    /// Whether it is the last.
+    /// True if it is the last.
     fn is_last(&self) -> bool;
 }
 
@@ -64,7 +64,7 @@ pub async fn watch<F: Frame>(
     }
 }
 
-/// What is printed while something is watched.
+/// Output while something is watched.
 enum Told<'a, F> {
     Frame(&'a F),
     /// A poll failed and is retried.
@@ -102,7 +102,7 @@ async fn follow<F: Frame>(
     }
 }
 
-/// Whether a retry may succeed: the RPC node failed, not the request.
+/// True if a retry may succeed: the RPC node failed, not the request.
 fn is_passing(error: &Failure) -> bool {
     matches!(error, Failure::Chain(FetchError::Rpc(_) | FetchError::Clock))
 }

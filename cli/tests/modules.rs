@@ -8,7 +8,7 @@ use std::{
 
 /// A module by its names from the crate's root down.
 type Module = Vec<String>;
-/// Which modules the modules below a module use, by name.
+/// Modules that the modules below a module use, by name.
 type Siblings = BTreeMap<Module, BTreeMap<String, BTreeSet<String>>>;
 
 /// Crates that are kept free of cycles.
@@ -64,7 +64,7 @@ fn read(folder: &Path, parent: &[String], files: &mut BTreeMap<Module, String>) 
     }
 }
 
-/// What each module uses of those beside it.
+/// Modules that each module uses of those beside it.
 fn siblings(files: &BTreeMap<Module, String>) -> Siblings {
     let mut siblings = Siblings::new();
     for (module, text) in files {

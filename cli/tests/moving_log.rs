@@ -1,4 +1,4 @@
-//! Log and archive move while they are read, each at its own pace: what a network can't be made to do at
+//! Log and archive move while they are read, each at its own pace. A real network can't be made to do so at
 //! will. The end-to-end test of the node runs the same command against a real chain and a real archive.
 
 mod server;
@@ -65,7 +65,7 @@ impl Record {
         [ComputeLog::DISCRIMINATOR, bytemuck::bytes_of(&log)].concat()
     }
 
-    /// What an honest archive answers as of so many batches.
+    /// Answer of an honest archive as of so many batches.
     fn answer(&self, batches: u64) -> Response {
         let mut range = Range::default();
         self.headers.iter().for_each(|header| range.append(header.leaf()));

@@ -73,7 +73,7 @@ fn a_forged_receipt_ends_with_1_before_anything_is_asked() {
     assert_eq!(found.status.code(), Some(1), "{}", text(&found.stderr));
     let json: Value = serde_json::from_slice(&found.stdout).unwrap();
     assert_eq!((&json["verified"], &json["steps"][0]["step"]), (&json!(false), &json!("signature")));
-    assert!(json.get("price").is_none(), "nothing that is not proved is told");
+    assert!(json.get("price").is_none(), "unproved values are not printed");
     let error = text(&found.stderr);
     assert!(error.starts_with("leasehold: not proved: the signature is not by "), "{error}");
     assert_eq!(error.lines().count(), 1);
@@ -169,7 +169,7 @@ fn an_archive_cannot_pass_off_another_receipt() {
     assert!(text(&asked_for.stderr).contains("--url"), "{}", text(&asked_for.stderr));
 }
 
-/// Which URL was asked shows in the sentence that nobody answered.
+/// The error names the URL that was asked.
 #[test]
 fn the_environment_comes_between_flags_and_file() {
     let dir = tempfile::tempdir().unwrap();

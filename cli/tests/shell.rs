@@ -1,4 +1,4 @@
-//! What the binary writes for shells and for man, without configuration and without a network.
+//! Files that the binary writes for shells and for man, without configuration and without a network.
 
 use std::{
     path::Path,

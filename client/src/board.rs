@@ -65,7 +65,7 @@ impl<'a> BoardView<'a> {
         self.indexed().filter(|(_, slot)| slot.is(SlotState::Vacant))
     }
 
-    /// Machines of a lease that is not settled; none for serial 0, which no lease has.
+    /// Machines of a lease that is not settled. Empty for serial 0, which no lease has.
     pub fn leased(&self, serial: u32) -> impl Iterator<Item = (u16, &'a Slot)> + use<'a> {
         self.indexed().filter(move |(_, slot)| serial != 0 && slot.lease == serial)
     }
@@ -117,7 +117,7 @@ impl<'a> BoardView<'a> {
         self.remembered().filter_map(move |round| Some((round, header.verdict(slot, round)?)))
     }
 
-    /// Whether a machine was down in the last closed round.
+    /// True if a machine was down in the last closed round.
     pub fn was_down(&self, slot: &Slot) -> bool {
         let last = self.header.next_round.checked_sub(1);
         last.and_then(|last| self.header.verdict(slot, last)) == Some(Verdict::Down)
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(view.machines().map(|(index, _)| index).collect::<Vec<_>>(), [0, 1, 3]);
         assert_eq!(view.vacant().map(|(index, _)| index).collect::<Vec<_>>(), [2]);
         assert_eq!(view.leased(1).map(|(index, _)| index).collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(view.leased(0).count(), 0, "machines without a lease are in none");
+        assert_eq!(view.leased(0).count(), 0, "no lease has serial 0");
         assert_eq!(view.of_supplier(view.slots[2].supplier).count(), 2, "a vacant slot is nobody's machine");
         assert_eq!(view.seat_of(&wallet(3)).map(|(seat, _)| seat), Some(1));
         assert_eq!(view.seat_of(&Pubkey::default()), None, "a vacant seat is held by nobody");
@@ -214,7 +214,7 @@ mod tests {
         change(&mut data, |board, _| board.votes = [0; 64]);
         assert!(!down(&data), "nobody voted");
         change(&mut data, |board, _| board.next_round = 0);
-        assert!(!down(&data), "none is closed");
+        assert!(!down(&data), "no round is closed");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct AppendedBatches {
 pub struct LogTransaction {
     /// Pass it as `since` to continue after this transaction.
     pub signature: Signature,
-    /// What it appended, in order; empty if it did something else.
+    /// Batches that it appended, in order; empty if it did something else.
     pub appended: Vec<AppendedBatches>,
 }
 
@@ -87,7 +87,7 @@ pub async fn log_transactions(
 struct Listed {
     /// The oldest successful ones, newest first.
     succeeded: Vec<Signature>,
-    /// Whether newer ones succeeded too.
+    /// True if newer ones succeeded too.
     more: bool,
     /// The newest one, successful or not.
     newest: Option<Signature>,

@@ -1,9 +1,9 @@
 //! Leasehold's client: addresses, instructions, boards, quotes, errors, events and records of what was computed.
 //!
 //! The default features have no network, no threads and no async runtime: the crate compiles to
-//! `wasm32-unknown-unknown`, so a web page computes the same quote as the program. Feature `rpc` adds what talks to
-//! others: reading accounts (`fetch`), sending transactions (`sender`), the history of compute logs (`history`), HTTP
-//! clients of nodes and archives (`http`), and proving receipts (`prove`).
+//! `wasm32-unknown-unknown`, so a web page computes the same quote as the program. Feature `rpc` adds modules that
+//! talk to others: reading accounts (`fetch`), sending transactions (`sender`), the history of compute logs
+//! (`history`), HTTP clients of nodes and archives (`http`), and proving receipts (`prove`).
 
 pub mod account;
 pub mod address;

@@ -62,10 +62,10 @@ pub struct VoucherTerms {
     pub seq: u64,
     pub units: u64,
     pub price: u64,
-    /// What earlier vouchers paid of that price, and what this one adds.
+    /// Part of that price that earlier vouchers paid, and the part that this one adds.
     pub paid: u64,
     pub adds: u64,
-    /// What is then left of the deposit.
+    /// Part of the deposit that is then left.
     pub left: u64,
 }
 
@@ -76,7 +76,7 @@ pub enum VoucherError {
     Refused(#[from] Refusal),
     #[error("the node's tab is that of another lease: check the node's URL and the lease")]
     OtherLease,
-    #[error("there is neither a price nor a node's tab: name what is owed")]
+    #[error("there is neither a price nor a node's tab: give one of them")]
     NoPrice,
     #[error("the node has a voucher for all that is owed, {price}")]
     NothingOwed { price: u64 },
@@ -88,7 +88,7 @@ pub enum VoucherError {
     ExceedsMax { adds: u64, max: u64 },
 }
 
-/// Terms of a voucher for `price`, or for what the node's tab says is owed: more than was paid, at most the deposit,
+/// Terms of a voucher for `price`, or for the amount owed by the node's tab: more than was paid, at most the deposit,
 /// and adding at most `max`.
 ///
 /// # Errors
@@ -123,7 +123,7 @@ pub fn voucher_terms(
     if let Some(max) = max.filter(|max| adds > *max) {
         return Err(VoucherError::ExceedsMax { adds, max });
     }
-    // A price below the tab's leaves receipts open, so the voucher confirms none beyond those confirmed before.
+    // A price below the tab's leaves receipts open, so the voucher confirms no receipts beyond those confirmed before.
     let covered = tab.filter(|tab| tab.price <= price);
     let (seq, units) = covered.map_or((meter.seq, meter.units), |tab| (tab.seq, tab.units));
     Ok(VoucherTerms { seq, units, price, paid, adds, left: deposit.saturating_sub(price) })
@@ -210,7 +210,7 @@ mod tests {
         }
         let expected = VoucherError::ExceedsMax { adds: 400, max: 399 };
         assert_eq!(refused(Some(&tab(1_000)), None, Some(399)), expected);
-        // A node that has lost vouchers asks for what was paid.
+        // A node that has lost vouchers asks for amounts that are paid.
         let forgetful = Tab { signed_price: 0, ..tab(600) };
         let expected = VoucherError::AlreadyPaid { price: 600, paid: 600 };
         assert_eq!(refused(Some(&forgetful), None, None), expected);

@@ -56,10 +56,10 @@ pub enum ProveError {
 /// One step of a proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// What is checked: `signature`, `request`, `response`, `cluster`, `log`, `supplier` or `lease`.
+    /// Subject of the check: `signature`, `request`, `response`, `cluster`, `log`, `supplier` or `lease`.
     pub step: &'static str,
     pub proved: bool,
-    /// What was shown, or why not, in a sentence.
+    /// Sentence that says what was proved, or why it was not.
     pub detail: String,
 }
 
@@ -158,7 +158,7 @@ pub struct Proved {
     pub context: Context,
 }
 
-/// What the chain says about the supplier, market and lease of a receipt.
+/// Accounts of the supplier, market and lease of a receipt.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// `None` once the supplier has left the market; its log stays.
@@ -305,7 +305,7 @@ impl Context {
         })
     }
 
-    /// Checks what the receipt says of its supplier, market and lease, as far as these still exist.
+    /// Checks the receipt's claims about its supplier, market and lease, as far as these still exist.
     ///
     /// # Errors
     /// [`ProveError::OtherBoard`], [`ProveError::OtherMint`] or [`ProveError::OtherBuyer`].

@@ -1,5 +1,5 @@
-//! What a lease costs, before it is opened, extended, cancelled, replaced or settled: the program's own rules, on the
-//! board as it was read. Each quote makes every refusal that the program makes, by the same error.
+//! Quotes for opening, extending, cancelling and settling a lease, and for replacing a machine: the program's own
+//! rules, on the board as it was read. Each quote makes every refusal that the program makes, by the same error.
 
 use leasehold::{
     instructions::{MeterArgs, OpenLeaseArgs},
@@ -34,14 +34,14 @@ pub struct Quote {
     pub serial: u32,
     pub criteria: Criteria,
     pub rounds: u32,
-    /// What the lease would keep of the market's parameters.
+    /// Copy of the market's parameters that the lease would keep.
     pub terms: Terms,
     /// Set where the lease would be paid by use.
     pub meter: Option<MeterArgs>,
 }
 
 impl Quote {
-    /// What to open the lease with, for at most `max_deposit` payment units.
+    /// Arguments to open the lease with, for at most `max_deposit` payment units.
     pub fn args(&self, max_deposit: u64, group: Option<u64>) -> OpenLeaseArgs {
         OpenLeaseArgs {
             serial: u64::from(self.serial),
@@ -57,7 +57,7 @@ impl Quote {
     }
 }
 
-/// Criteria that every machine meets; change what matters.
+/// Criteria that every machine meets: change those that matter.
 pub const ANY: Criteria = Criteria {
     class: None,
     min_gpus: 0,
@@ -130,15 +130,15 @@ fn pick(
     })
 }
 
-/// Whether a lease with these criteria until round `until`, exclusive, could have that machine: the program's
-/// own choice among this one alone.
+/// True if a lease with these criteria until round `until`, exclusive, could have that machine: the program's own
+/// choice among this one alone.
 pub fn fits(slot: &Slot, criteria: &Criteria, until: u32) -> bool {
     let hint = CutOff { price: slot.price, score: slot.score };
     matching::select(std::slice::from_ref(slot), criteria, until, 1, Some(hint)).is_ok()
 }
 
 /// Payment units that the owner gets back of a lease by the hour that is cancelled in its first round, having
-/// been served: what it costs to change one's mind.
+/// been served. The rest of the deposit is the cost of a change of mind.
 pub fn refundable(board: &BoardView, quote: &Quote) -> Result<u64, Refusal> {
     let Some(rest) = quote.rounds.checked_sub(1).filter(|rest| *rest > 0) else { return Ok(0) };
     let terms = &quote.terms;
@@ -154,7 +154,7 @@ fn owed_if_up(price: u64, agreed: u32, rounds: u32, terms: &Terms) -> Result<u64
     Ok(settlement::last(&service, terms)?.payment.gross()?)
 }
 
-/// What cancelling a lease by the hour does.
+/// Effect of cancelling a lease by the hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancellation {
     /// First round after the lease then, and how many rounds earlier that is.
@@ -166,7 +166,7 @@ pub struct Cancellation {
     pub refund: u64,
 }
 
-/// What cancelling a lease by the hour would do now, or why it can't be cancelled.
+/// Effect of cancelling a lease by the hour now, or the rule that forbids it.
 pub fn cancellation(board: &BoardView, now: i64, lease: &Lease) -> Result<Cancellation, Refusal> {
     let cancel::Cancellation { until, rest, cancel_secs } = cancel::quote(board.header, lease, now)?;
     let terms = Terms { cancel_secs, ..lease.terms };
@@ -179,8 +179,7 @@ pub fn cancellation(board: &BoardView, now: i64, lease: &Lease) -> Result<Cancel
     Ok(Cancellation { until, rest, cancel_secs, refund })
 }
 
-/// What `rounds` more rounds of a lease would cost, or why it can't be extended. One that is paid by use costs nothing
-/// more.
+/// Cost of `rounds` more rounds of a lease, or the rule that forbids extending it. A metered lease costs nothing more.
 pub fn extension(
     market: &Market,
     board: &BoardView,
@@ -191,7 +190,7 @@ pub fn extension(
     Ok(extend::quote(market, board.header, board.slots, lease, now, rounds)?)
 }
 
-/// What replacing the machine of `old_slot` would do, or why it can't be replaced.
+/// Effect of replacing the machine of `old_slot`, or the rule that forbids it.
 pub fn replacement(
     board: &BoardView,
     now: i64,
@@ -201,12 +200,12 @@ pub fn replacement(
     Ok(replace::quote(board.header, board.slots, lease, now, old_slot, None)?)
 }
 
-/// What settling a lease would do now, in as many transactions as that takes; an error once it is settled.
+/// Effect of settling a lease now, in as many transactions as that takes; an error once it is settled.
 pub fn settlement(board: &BoardView, lease: &Lease) -> Result<Settlement, Refusal> {
     Ok(settle::quote(board.header, board.slots, lease, u32::MAX)?)
 }
 
-/// What the next transaction that settles a lease would do: as [`settlement`], but for leases of which thousands of
+/// Effect of the next transaction that settles a lease: as [`settlement`], but for leases of which thousands of
 /// machines were down.
 pub fn next_settlement(board: &BoardView, lease: &Lease) -> Result<Settlement, Refusal> {
     Ok(settle::quote(board.header, board.slots, lease, settle::BUDGET_UNITS)?)

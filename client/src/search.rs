@@ -1,5 +1,5 @@
-//! Finding machines for a buyer: which boards to take them from, what they are, and what to fall back to. Pure on board
-//! views and the market's account.
+//! Finding machines for a buyer: the choice of boards, the kinds of machines, and fallbacks. Pure on board views and
+//! the market's account.
 
 mod allocation;
 mod bonds;

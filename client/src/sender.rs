@@ -201,7 +201,7 @@ impl Sender {
     }
 
     /// Like [`Sender::send_job`], and calls `on_signed` with the signature of each copy before the RPC node is
-    /// offered it: what was signed is known even if this future is dropped.
+    /// offered it: the signatures are known even if this future is dropped.
     ///
     /// # Errors
     /// As [`Sender::send`].

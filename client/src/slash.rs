@@ -15,16 +15,15 @@ use crate::{board::BoardView, error::Refusal};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DownRound {
     pub round: u32,
-    /// Seats that voted in the round, with the wallets that hold them now; nothing for a seat left since. What
-    /// each of them voted on this machine the board doesn't keep: at least the threshold of them found it
-    /// down.
+    /// Seats that voted in the round, with the wallets that hold them now; `None` for a seat left since.
+    /// The board doesn't keep their votes on this machine: at least the threshold of them found it down.
     pub voters: Vec<(u8, Option<Pubkey>)>,
 }
 
-/// Which rule takes the bond.
+/// Rule that takes the bond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// None: the machine was down in no more rounds than it may.
+    /// No rule: the machine was down in no more rounds than it may.
     Kept,
     /// Down in more rounds than it may: loses a part, or all of it.
     Downtime,
@@ -36,7 +35,7 @@ pub enum Rule {
     Convicted,
 }
 
-/// What a machine did in its running lease, and what that costs it.
+/// A machine's record in its running lease, and the stake that it costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlashReport {
     pub slot: u16,
@@ -59,19 +58,19 @@ pub struct SlashReport {
     /// Rounds the machine may be down, and those in a row after which it is abandoned.
     pub allowance: u32,
     pub abandon_rounds: u8,
-    /// Rounds the machine was to serve: what the rounds down are measured against.
+    /// Rounds that the machine was to serve, against which the rounds down are measured.
     pub rounds: u32,
     /// Part of the bond lost for being down all the time, in basis points.
     pub multiplier_bps: u32,
     /// Stake units bonded, and how many of them would be lost if the lease were settled as it stands.
     pub bond: u64,
     pub slash: u64,
-    /// Whether nothing can change any more: every round of the machine is closed.
+    /// True if nothing can change any more: every round of the machine is closed.
     pub is_final: bool,
 }
 
-/// Reports on a leased machine. Nothing, where the slot is not in this lease: a settled lease has let its
-/// machines go, so report before it is settled.
+/// Reports on a leased machine. `None` if the slot is not in this lease: a settled lease has released its machines, so
+/// report before it is settled.
 pub fn slash_report(board: &BoardView, index: u16, lease: &Lease) -> Result<Option<SlashReport>, Refusal> {
     let Some(slot) = board.slot(index).filter(|slot| slot.lease != 0 && slot.lease == lease.serial) else {
         return Ok(None);
@@ -206,7 +205,7 @@ mod tests {
         let voters = vec![(0, Some(wallet(2))), (1, Some(wallet(3)))];
         let down = |round| DownRound { round, voters: voters.clone() };
         assert_eq!(found.down_rounds, [down(991), down(995)]);
-        // 99 percent of 20 rounds leave none to be down: 2 of 20 at ten times the bond are all of it.
+        // 99 percent of 20 rounds allow no round down: 2 of 20 at ten times the bond take all of it.
         assert_eq!((found.rule, found.allowance, found.slash, found.bond), (Rule::Downtime, 0, 100, 100));
         assert!(!found.is_final);
         let text = found.to_string();

@@ -26,7 +26,7 @@ use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use support::read_request;
 
-/// What an RPC node claims about every transaction.
+/// Claim of an RPC node about every transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Claim {
     /// Its blockhash expired.
@@ -179,8 +179,8 @@ async fn an_idempotent_transaction_is_signed_again() {
         let job = Job::new(vec![cancel(sender.payer())]);
         let on_signed = |signature| observed.lock().unwrap().push(signature);
         assert!(sender.send_observed(&job, &on_signed).await.is_err());
-        assert_eq!(node.copies().len(), 5, "as often as the options say");
-        assert_eq!(observed.into_inner().unwrap(), node.signatures(), "each is told before it is sent");
+        assert_eq!(node.copies().len(), 5, "as many copies as the options allow");
+        assert_eq!(observed.into_inner().unwrap(), node.signatures(), "each is reported before it is sent");
     }
 }
 

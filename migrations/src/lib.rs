@@ -1,5 +1,5 @@
 //! Deploys a market as a file describes it: checks that the cluster runs the committed program, creates the market or
-//! changes its parameters and classes, and creates boards. What is as described stays.
+//! changes its parameters and classes, and creates boards. Everything that is as described stays.
 //!
 //! If a run ends early, or must wait for the market's timelock, the next run continues. A run that finds everything as
 //! described sends nothing.
@@ -54,13 +54,13 @@ pub struct Args {
     pub authority: Option<Pubkey>,
 }
 
-/// Deploys, and prints what was found and done.
+/// Deploys, and prints the report.
 pub async fn run(args: &Args) -> Result<(), Failure> {
     let (report, failure) = deploy(args).await?;
     args.global.output.end(&report, failure)
 }
 
-/// Deploys, and returns what was found and done, with the failure if it ended early.
+/// Deploys, and returns the report, with the failure if it ended early.
 pub async fn deploy(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
     let file: MarketFile = read_toml(&args.file)?;
     let chain = Chain::new(Settings::load(&args.global)?);

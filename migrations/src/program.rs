@@ -19,7 +19,7 @@ const PATH: &str = "programs/leasehold/leasehold.so";
 /// Bytes of a program's data account before its code.
 const CODE: usize = UpgradeableLoaderState::size_of_programdata_metadata();
 
-/// What is at the program's address.
+/// State of the program's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
     Missing,
@@ -34,7 +34,7 @@ pub enum Program {
         sha256: [u8; 32],
         /// It is the committed one.
         committed: bool,
-        /// Who may upgrade it.
+        /// Authority that may upgrade it.
         authority: Option<Pubkey>,
     },
 }
@@ -47,7 +47,7 @@ impl Program {
         Ok(found.map_or(Program::Closed, |(_, data)| Program::of(&data)))
     }
 
-    /// What a program's data account holds.
+    /// Contents of a program's data account.
     fn of(mut data: &[u8]) -> Self {
         let code = data.get(CODE..).unwrap_or_default();
         let state = UpgradeableLoaderState::try_deserialize_unchecked(&mut data);

@@ -5,7 +5,7 @@ use std::fmt;
 use leasehold_operate::{outcome::Outcome, table::Table};
 use serde::Serialize;
 
-/// State of a finding; in a dry run, what it would become.
+/// State of a finding; in a dry run, the state that it would reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -74,7 +74,7 @@ impl Finding {
     }
 }
 
-/// What a run found and did.
+/// Findings and actions of a run.
 #[derive(Debug, Serialize)]
 pub struct Report {
     #[serde(flatten)]

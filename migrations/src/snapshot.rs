@@ -17,7 +17,7 @@ pub struct Snapshot {
     pub wallet: Pubkey,
 }
 
-/// What is at the market's address.
+/// State of the market's address.
 #[derive(Clone, Debug)]
 pub enum Found {
     /// The file's mints for payments and for stake.
@@ -44,7 +44,7 @@ impl Snapshot {
     }
 }
 
-/// Whether there is no account at the market's address.
+/// True if there is no account at the market's address.
 fn is_free(failure: &Failure, market: Pubkey) -> bool {
     matches!(failure, Failure::NotThere { address, .. } if *address == market)
 }

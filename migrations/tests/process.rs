@@ -13,7 +13,7 @@ fn deploy(args: &[&str]) -> Output {
 }
 
 fn error(output: &Output) -> String {
-    assert!(output.stdout.is_empty(), "what went wrong is not on standard output");
+    assert!(output.stdout.is_empty(), "errors are not printed on standard output");
     String::from_utf8(output.stderr.clone()).expect("text")
 }
 

@@ -74,7 +74,7 @@ pub async fn execute(chain: &Chain, plan: &Plan) -> Result<Executed, Failure> {
     }
 }
 
-/// Asks whether to sign what was printed before.
+/// Asks for confirmation to sign the data that was printed before.
 pub fn confirm(settings: &Settings) -> Result<(), Failure> {
     let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
     agree(settings.yes, terminal, &mut io::stdin().lock())

@@ -79,7 +79,7 @@ pub struct Money {
 }
 
 impl Money {
-    /// With the mint's full address, for what is about to be spent.
+    /// With the mint's full address, for amounts about to be spent.
     pub fn full(&self) -> String {
         format!("{} of mint {}", self.token.number(self.amount), self.token.mint)
     }

@@ -62,7 +62,7 @@ pub async fn require_funds(chain: &Chain, plan: &Plan, most: &Most) -> Result<()
     Ok(())
 }
 
-/// Sum of what leaves each token account, in the order of their first spend. Saturates: no wallet has that much.
+/// Tokens that leave each token account, in the order of their first spend. Saturates: no wallet has that much.
 fn spent(spends: &[Spend]) -> Vec<(Pubkey, Money)> {
     let mut sums: Vec<(Pubkey, Money)> = Vec::new();
     for Spend { from, money, .. } in spends {

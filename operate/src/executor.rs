@@ -25,7 +25,7 @@ pub trait Executor {
     async fn send(&self, instructions: &[Instruction]) -> Result<Confirmation, Failure>;
     /// Reads a lease. `None` if there is no such account.
     async fn lease(&self, address: Pubkey) -> Result<Option<Lease>, FetchError>;
-    /// Pauses between two polls of an RPC node that is behind what it confirmed.
+    /// Pauses between two polls of an RPC node that is behind its own confirmations.
     async fn pause(&self);
 }
 

@@ -24,7 +24,7 @@ use crate::{
 const NOT_PROVED: u8 = 1;
 /// Wrong usage, or something could not be reached, read or written. clap uses the same code.
 const UNUSABLE: u8 = 2;
-/// The program or the network refused: nothing changed, or what was opened is cancelled again.
+/// The program or the network refused: nothing changed, or the opened leases are cancelled again.
 const REFUSED: u8 = 3;
 /// Not confirmed: nothing changed.
 const NOT_CONFIRMED: u8 = 4;
@@ -40,7 +40,7 @@ pub const EXIT_CODES: [(u8, &str); 7] = [
     (UNUSABLE, "wrong usage, or something could not be reached, read or written"),
     (
         REFUSED,
-        "refused by the program or the network: nothing changed, or what was opened is cancelled again",
+        "refused by the program or the network: nothing changed, or the opened leases are cancelled again",
     ),
     (NOT_CONFIRMED, "not confirmed: nothing changed"),
     (UNCERTAIN, "sent, and not all of it is known to have taken effect"),
@@ -112,7 +112,7 @@ pub enum Failure {
         /// More transactions in flight, besides the one that `error` may name: they may or may not take effect.
         unknown: Vec<Signature>,
     },
-    /// What had taken effect is undone.
+    /// Steps that had taken effect are undone.
     #[error(
         "{error}. The leases opened before are cancelled again, which costs {cost} at most: the rest and the rent \
          come back by `leasehold lease settle {flags}`, then `leasehold lease claim {flags}` and \

@@ -1,5 +1,6 @@
-//! Operating Leasehold from a terminal: what `leasehold` and `deploy` share. A pure function makes a [`plan::Plan`] of
-//! what was read; [`act::act`] shows it with the most that it can cost, asks, and sends its transactions.
+//! Operating Leasehold from a terminal: code shared by `leasehold` and `deploy`. A pure function makes a [`plan::Plan`]
+//! of the accounts that were read; [`act::act`] shows it with the most that it can cost, asks, and sends its
+//! transactions.
 
 pub mod act;
 pub mod amount;

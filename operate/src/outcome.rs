@@ -34,7 +34,7 @@ const NAMES: [&str; 7] = ["action", "result", "dry_run", "spends", "rent", "fees
 pub enum End {
     WouldSucceed,
     Done,
-    /// What had taken effect is undone.
+    /// Steps that had taken effect are undone.
     Undone,
     NotAllDone,
 }

@@ -51,7 +51,7 @@ pub fn without_urls(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Whether a wrong URL is a misspelt moniker, an address without a scheme, or empty, and so can be printed.
+/// True if a wrong URL is a misspelt moniker, an address without a scheme, or empty, and so can be printed.
 fn holds_no_key(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphabetic() || byte == b'-';
     let is_name = text.len() <= LONGEST_NAME && text.bytes().all(word);

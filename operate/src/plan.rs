@@ -21,7 +21,7 @@ pub const VAULT: usize = 165;
 /// The transactions of a command, with what they do and cost.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// What the plan does: "Open lease 3 on board 0".
+    /// Action of the plan: "Open lease 3 on board 0".
     pub title: String,
     pub facts: Vec<Fact>,
     /// Tokens that leave the wallet, at most.
@@ -200,12 +200,12 @@ impl Plan {
         })
     }
 
-    /// Whether steps that took effect are undone if a later one fails.
+    /// True if steps that took effect are undone if a later one fails.
     pub fn is_undone(&self) -> bool {
         self.steps.iter().any(|step| step.undo.is_some())
     }
 
-    /// Whether the steps can be sent in any order, several at a time.
+    /// True if the steps can be sent in any order, several at a time.
     pub fn is_independent(&self) -> bool {
         self.steps.len() > 1 && self.steps.iter().all(Step::is_independent)
     }

@@ -93,7 +93,7 @@ pub async fn with_spinner<T>(what: &'static str, work: impl Future<Output = T>) 
     work.await
 }
 
-/// Whether a spinner is drawn: spinners may be nested.
+/// True while a spinner is drawn: spinners may be nested.
 static SPINS: AtomicBool = AtomicBool::new(false);
 
 /// A spinner, drawn until it is dropped.

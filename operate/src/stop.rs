@@ -49,7 +49,7 @@ fn ending(does: &AtomicU8) -> Option<(u8, String)> {
     let ends = |does| (does != HEARD).then_some(ENDING);
     let did = does.fetch_update(Ordering::SeqCst, Ordering::SeqCst, ends).ok()?;
     Some(match did {
-        ENDS_LATE => (UNCERTAIN, "stopped, and what was signed may have been sent".to_owned()),
+        ENDS_LATE => (UNCERTAIN, "stopped, but signed transactions may have been sent".to_owned()),
         _ => (INTERRUPTED, Failure::Interrupted.to_string()),
     })
 }
@@ -121,7 +121,7 @@ mod tests {
         assert!(turn(&does, HEARD).is_err() && turn(&does, ENDS_LATE).is_err());
         let heard = AtomicU8::new(ENDS);
         turn(&heard, HEARD).unwrap();
-        assert!(ending(&heard).is_none(), "whoever hears it knows what was sent");
+        assert!(ending(&heard).is_none(), "the command that handles it knows what was sent");
         let late = AtomicU8::new(ENDS);
         turn(&late, ENDS_LATE).unwrap();
         let (code, text) = ending(&late).unwrap();

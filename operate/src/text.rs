@@ -1,7 +1,7 @@
 //! Sanitises untrusted text: errors of RPC nodes, logs of programs, answers of servers, files.
 //!
 //! Standard error goes through [`shown`], which removes control characters and keys in URLs. Standard output goes
-//! through [`clean`], or as JSON through [`escaped`], which keep URLs: results have none of the RPC node.
+//! through [`clean`], or as JSON through [`escaped`], which keep URLs: results never contain the RPC node's URL.
 
 mod mistake;
 
@@ -12,7 +12,7 @@ use url::Url;
 
 pub use self::mistake::{mistake, quoted, toml_mistake};
 
-/// Whether a character controls the terminal, changes the direction of text, or is invisible.
+/// True if a character controls the terminal, changes the direction of text, or is invisible.
 fn is_hidden(character: char) -> bool {
     // Invisible letters and marks: joiner, Hangul fillers, variation selectors.
     let blank = matches!(
@@ -88,7 +88,7 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// A URL without what may be a key: RPC providers put keys in user names, paths and queries.
+/// A URL without the parts that may hold a key: RPC providers put keys in user names, paths and queries.
 pub fn url(url: &Url) -> String {
     let plain = url.path() == "/"
         && url.query().is_none()

@@ -22,7 +22,7 @@ use crate::{
 /// How many times a confirmed lease is polled for: the RPC node may be behind.
 const POLLS: u32 = 10;
 
-/// What exists at the addresses of a step's leases.
+/// State of the addresses of a step's leases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The leases of the step: it took effect.
@@ -33,7 +33,7 @@ pub enum Found {
     Nothing,
 }
 
-/// What became of the leases of undone steps.
+/// Fates of the leases of undone steps.
 #[derive(Debug, Default)]
 struct Fates {
     /// Most payment units that the cancelled ones cost.
@@ -152,7 +152,7 @@ async fn take_back(executor: &impl Executor, undo: &Undo, fates: &mut Fates, don
                 (Ok(Some(lease)), _) if lease.state != LeaseState::Open => {
                     costs.push(of_cancelled(&lease).ok());
                 }
-                // The RPC node is behind what it confirmed, so the cost is unknown.
+                // The RPC node is behind its own confirmations, so the cost is unknown.
                 (_, Ok(_)) => costs.push(None),
                 (Ok(Some(_)), Err(error)) => {
                     print_stderr(format!("Not done: {error}"));

@@ -26,7 +26,7 @@ pub struct ManArgs {
     pub dir: PathBuf,
 }
 
-/// What was written.
+/// Pages that were written.
 #[derive(Debug, Serialize)]
 struct Written {
     dir: PathBuf,
@@ -57,7 +57,7 @@ pub fn run(args: &ManArgs, command: Command, output: Format) -> Result<(), Failu
 /// Writes a page for every command; returns their files' names.
 fn write(dir: &Path, command: Command) -> io::Result<Vec<String>> {
     fs::create_dir_all(dir)?;
-    // The pages have a section of their own for what the help tells at its end.
+    // The end of the help has a section of its own in the pages.
     let mut command = command.disable_help_subcommand(true).after_help(Resettable::Reset);
     command.build();
     write_with_below(&command, dir)
@@ -102,7 +102,7 @@ fn page(man: &Man, command: &Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// What a command does. Examples of files keep their lines, which clap_mangen would join.
+/// Description of a command. Examples of files keep their lines, which clap_mangen would join.
 fn description(command: &Command) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["DESCRIPTION"]);
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::args::Cli;
 
-    /// A page's text, without what keeps roff from taking hyphens for line breaks.
+    /// A page's text, without the escapes that keep roff from taking hyphens for line breaks.
     fn read(dir: &Path, name: &str) -> String {
         fs::read_to_string(dir.join(name)).unwrap().replace('\\', "")
     }

@@ -1,4 +1,4 @@
-//! One module for each group of commands: its arguments, what it does, what it prints.
+//! One module for each group of commands: its arguments, plans and output.
 
 pub mod address;
 pub mod board;

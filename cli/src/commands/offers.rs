@@ -63,7 +63,7 @@ pub enum Sort {
 #[derive(Debug, Serialize)]
 pub struct Offers {
     pub market: String,
-    /// Whether nothing can be leased until the market's authority resumes it.
+    /// True if nothing can be leased until the market's authority resumes it.
     pub paused: bool,
     /// Number of machines in all lines, also if fewer lines are printed.
     pub machines: u32,
@@ -80,7 +80,7 @@ pub struct Line {
     /// ISO 3166-1: letters.
     pub country: String,
     pub region: u8,
-    /// Whether it may be leased by use.
+    /// True if it may be leased by use.
     pub metered: bool,
     /// For a machine and hour.
     pub price: Money,

@@ -1,4 +1,4 @@
-//! `leasehold quote`: exactly what `lease open` would take now.
+//! `leasehold quote`: exactly the machines that `lease open` would take now.
 
 pub mod metered;
 
@@ -24,18 +24,18 @@ use crate::{
     request::RequestArgs,
 };
 
-/// What could be leased now.
+/// Machines that could be leased now.
 #[derive(Debug, Serialize)]
 pub struct Quoted {
     pub fits: bool,
     /// A lease on each of these boards, which together meet the request. Empty if it can't be met.
     pub offers: Vec<Offer>,
-    /// The deposit for all, and what comes back of it if all are cancelled in their first round.
+    /// The deposit for all, and the part that comes back if all are cancelled in their first round.
     pub total: Option<Money>,
     pub refundable: Option<Money>,
     /// Fallback offers, the cheapest first.
     pub alternatives: Vec<Instead>,
-    /// What the machines of all boards are.
+    /// Kinds of the machines of all boards.
     #[serde(skip)]
     kinds: Vec<NamedKind>,
 }
@@ -46,9 +46,9 @@ pub struct Offers {
     pub offers: Vec<Offer>,
     /// To be deposited for all.
     pub total: Money,
-    /// What comes back of it if all are cancelled in their first round.
+    /// Part of it that comes back if all are cancelled in their first round.
     pub refundable: Money,
-    /// What the machines of all boards are.
+    /// Kinds of the machines of all boards.
     #[serde(skip)]
     pub kinds: Vec<NamedKind>,
 }
@@ -59,7 +59,7 @@ pub struct Offer {
     pub board: u32,
     pub machines: usize,
     pub slots: Vec<u16>,
-    /// What the machines are.
+    /// Kinds of the machines.
     pub kinds: Vec<NamedKind>,
     /// How many of them were down in the last closed round.
     pub down: usize,
@@ -71,7 +71,7 @@ pub struct Offer {
     pub end: String,
     /// To be deposited.
     pub total: Money,
-    /// What comes back of it if the lease is cancelled in its first round.
+    /// Part of it that comes back if the lease is cancelled in its first round.
     pub refundable: Money,
 }
 
@@ -192,7 +192,7 @@ impl fmt::Display for Offer {
     }
 }
 
-/// What is changed of the request, in words.
+/// Change of the request, in words.
 fn changed(market: &MarketView, change: Change) -> String {
     match change {
         Change::FewerMachines => "fewer machines".to_owned(),
@@ -210,7 +210,7 @@ fn changed(market: &MarketView, change: Change) -> String {
     }
 }
 
-/// Offers of several boards, and what they come to.
+/// Offers of several boards, with their totals.
 fn table(
     f: &mut fmt::Formatter,
     offers: &[Offer],

@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 
-/// What the archive says to one question.
+/// Answer of the archive to one request.
 #[derive(Clone)]
 pub struct Response {
     status: &'static str,
@@ -39,7 +39,7 @@ struct State {
     log: Vec<u8>,
     log_address: Option<String>,
     genesis: String,
-    /// What the archive says next, the next first; and what it was asked.
+    /// Answers that the archive will give, the next one first, and the paths that it was asked for.
     answers: Vec<Response>,
     asked: Vec<String>,
 }

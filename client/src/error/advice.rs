@@ -3,7 +3,7 @@ use leasehold::error::LeaseholdError;
 /// One entry for each error of the program: a missing one does not compile.
 macro_rules! advices {
     ($($error:ident => $advice:literal,)*) => {
-        /// What to do about an error of the program, without a full stop.
+        /// Remedy for an error of the program, without a full stop.
         pub fn advice(error: LeaseholdError) -> &'static str {
             match error {
                 $(LeaseholdError::$error => $advice,)*

@@ -91,7 +91,7 @@ pub fn from_code(code: u32) -> Option<ErrorCode> {
     EVERY.iter().copied().find(|error| u32::from(*error) == code)
 }
 
-/// What to do about an error of the framework; specific for those that Leasehold's instructions can cause.
+/// Remedy for an error of the framework; specific for those that Leasehold's instructions can cause.
 pub fn advice(error: ErrorCode) -> &'static str {
     match error {
         ErrorCode::InstructionMissing

@@ -113,7 +113,7 @@ pub struct Explanation {
     pub code: Option<u32>,
     /// Name of the error: `InsufficientStake`.
     pub name: String,
-    /// What is wrong and what to do, without a full stop.
+    /// Sentence with the problem and its remedy, without a full stop.
     pub sentence: String,
 }
 

@@ -57,7 +57,7 @@ impl NodeClient {
         &self.url
     }
 
-    /// What the lease of a machine owes: the running lease, or a past one by its serial.
+    /// Tab of a machine's lease: the running one, or a past one by its serial.
     ///
     /// # Errors
     /// Any [`NodeError`] but [`NodeError::LowerVoucher`] and [`NodeError::Unacknowledged`].

@@ -1,4 +1,4 @@
-//! Which transactions may be signed a second time.
+//! Rules for signing a transaction a second time.
 //!
 //! An RPC node that reports a transaction as expired may have held it back, and let it take effect beside a newly
 //! signed copy. So a second copy is signed only if the program itself makes it harmless.
@@ -8,14 +8,14 @@ use leasehold::{instruction as data, instructions::Machine};
 use solana_instruction::Instruction;
 use solana_sdk_ids::{compute_budget, ed25519_program};
 
-/// What a second copy of an instruction does after the first has taken effect.
+/// Effect of a second copy of an instruction after the first has taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicate {
     /// The program refuses it, and with it the whole transaction.
     Refused,
     /// It takes nothing from the wallet that signs: it pays out nothing more, or only what is owed to the payee.
     Harmless,
-    /// It does the same once more, or overwrites what was set in the meantime.
+    /// It does the same once more, or overwrites values that were set in the meantime.
     Repeats,
 }
 
@@ -29,7 +29,7 @@ pub fn is_idempotent(instructions: &[Instruction]) -> bool {
         || duplicates().all(|duplicate| duplicate == Duplicate::Harmless)
 }
 
-/// What a second copy of an instruction does. Instructions of unknown programs count as [`Duplicate::Repeats`].
+/// Effect of a second copy of an instruction. Instructions of unknown programs count as [`Duplicate::Repeats`].
 pub fn duplicate(instruction: &Instruction) -> Duplicate {
     let program = instruction.program_id;
     // These check signatures and set limits, and change no account.
@@ -99,7 +99,7 @@ const HARMLESS: &[&[u8]] = &[
     data::RetireMachines::DISCRIMINATOR,
     data::TrimBoard::DISCRIMINATOR,
     data::LeaveSeat::DISCRIMINATOR,
-    // Anybody may send these; they move on what is due.
+    // Anybody may send these; they only take a step that is due.
     data::ApplyParams::DISCRIMINATOR,
     data::CloseRound::DISCRIMINATOR,
     // A voucher counts from the lease's begin, so it pays no more the second time.
@@ -111,7 +111,7 @@ const HARMLESS: &[&[u8]] = &[
     data::VerifyBatch::DISCRIMINATOR,
 ];
 
-/// Whether a listing names a slot, which must be vacant. Machines without a slot go to new slots at the board's end,
+/// True if a listing names a slot, which must be vacant. Machines without a slot go to new slots at the board's end,
 /// so a duplicate would list them twice.
 fn takes_a_slot(data: &[u8]) -> bool {
     let args = data.strip_prefix(data::ListMachines::DISCRIMINATOR);
@@ -119,7 +119,7 @@ fn takes_a_slot(data: &[u8]) -> bool {
     machines.is_some_and(|(_, machines)| machines.iter().any(|machine| machine.slot.is_some()))
 }
 
-/// Whether the payer creates its own associated token account.
+/// True if the payer creates its own associated token account.
 fn creates_own_account(instruction: &Instruction) -> bool {
     instruction.program_id == anchor_spl::associated_token::ID
         && matches!(instruction.data[..], [] | [0] | [1])

@@ -82,7 +82,7 @@ impl BoardCheck<'_> {
             });
         };
         let remaining = leases().map(|lease| lease.remaining().unwrap_or_default());
-        entry("escrow", ledger.escrow, sum(remaining), "what leases have left sums to");
+        entry("escrow", ledger.escrow, sum(remaining), "remaining deposits of leases sum to");
         entry("accrued", ledger.accrued, sum(slots.iter().map(|s| s.accrued)), "earnings of slots sum to");
         entry(
             "keeper_fees",

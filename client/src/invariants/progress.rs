@@ -1,4 +1,4 @@
-//! Invariants between two moments: what may only grow, and by how much.
+//! Invariants between two moments: values that may only grow, and by how much.
 
 use std::collections::HashMap;
 
@@ -67,10 +67,10 @@ fn counters(name: &str, was: &Slot, is: &Slot, closed: u64, report: &mut Report)
 
 fn lease(name: &str, was: &Lease, is: &Lease, report: &mut Report) {
     grows(report, || format!("{name}: the deposit"), was.deposit, is.deposit);
-    grows(report, || format!("{name}: what was paid"), was.paid, is.paid);
-    grows(report, || format!("{name}: what was kept as fees"), was.fees, is.fees);
-    grows(report, || format!("{name}: what was refunded"), was.refunded, is.refunded);
-    grows(report, || format!("{name}: what was slashed"), was.slashed, is.slashed);
+    grows(report, || format!("{name}: the amount paid"), was.paid, is.paid);
+    grows(report, || format!("{name}: the fees kept"), was.fees, is.fees);
+    grows(report, || format!("{name}: the amount refunded"), was.refunded, is.refunded);
+    grows(report, || format!("{name}: the stake slashed"), was.slashed, is.slashed);
     if let (Some(was), Some(is)) = (was.meter, is.meter) {
         grows(report, || format!("{name}: the receipts paid for"), was.seq, is.seq);
         grows(report, || format!("{name}: the units paid for"), was.units, is.units);

@@ -282,10 +282,10 @@ fn what_may_only_grow_does_not_fall() {
     );
     worse("slot 0 went from (8, 2) to (8, 1)", board(|_, slots| slots[0].down -= 1));
     worse("the deposit fell from 2400 to 2399", |s| s.boards[0].leases[0].1.deposit -= 1);
-    worse("what was paid fell", |s| s.boards[0].leases[0].1.paid -= 1);
-    worse("what was kept as fees fell", |s| s.boards[0].leases[0].1.fees -= 1);
-    worse("what was refunded fell", |s| s.boards[0].leases[1].1.refunded -= 1);
-    worse("what was slashed fell", |s| s.boards[0].leases[1].1.slashed -= 1);
+    worse("the amount paid fell", |s| s.boards[0].leases[0].1.paid -= 1);
+    worse("the fees kept fell", |s| s.boards[0].leases[0].1.fees -= 1);
+    worse("the amount refunded fell", |s| s.boards[0].leases[1].1.refunded -= 1);
+    worse("the stake slashed fell", |s| s.boards[0].leases[1].1.slashed -= 1);
     worse("from Settled back to Open", |s| s.boards[0].leases[1].1.state = LeaseState::Open);
 }
 

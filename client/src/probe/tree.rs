@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A tree of n > 1 leaves has the largest power of two below n on its left. No leaf is doubled to fill
-//! a level, so no two lists of answers have one root. A submission's bitmap gives what a proof needs
-//! besides: the number of leaves is the number of bits set, a machine's index is the number of bits set
+//! a level, so no two lists of answers have one root. A submission's bitmap gives the rest that a
+//! proof needs: the number of leaves is the number of bits set, a machine's index is the number of bits set
 //! below its own.
 
 use super::SignedPong;

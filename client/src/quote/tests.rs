@@ -203,8 +203,8 @@ fn changing_ones_mind_costs_a_round_and_a_part_of_the_rest() {
 }
 
 proptest! {
-    /// Machines at odd prices, cancelled before the lease begins or in a round of it, and up until its end: what
-    /// was told comes back to the unit. Down or unknown rounds bring back more, never less.
+    /// Machines at odd prices, cancelled before the lease begins or in a round of it, and up until its end:
+    /// the quoted refund comes back to the unit. Down or unknown rounds bring back more, never less.
     #[test]
     fn what_cancelling_brings_back_is_what_the_settlement_then_refunds(
         prices in prop::array::uniform2(1u64..1 << 40),

@@ -37,7 +37,7 @@ pub struct Proof {
     pub path: Vec<SumNode>,
 }
 
-/// What a verified proof shows.
+/// Facts that a verified proof shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
     pub id: [u8; 32],

@@ -26,7 +26,7 @@ pub struct Part {
     /// Number of the board.
     pub board: u32,
     pub quote: Quote,
-    /// What the machines are.
+    /// Kinds of the machines.
     pub kinds: Vec<Kind>,
     /// Payment units that come back if it is cancelled in its first round.
     pub refundable: u64,
@@ -43,7 +43,7 @@ impl Allocation {
 }
 
 impl Part {
-    /// What a quote comes to on its board.
+    /// Adds kinds and refund to a quote on its board.
     pub fn new(board: &BoardView, quote: Quote) -> Result<Self, Refusal> {
         let refundable = refundable(board, &quote)?;
         let kinds = kinds(board, &quote.slots);

@@ -1,5 +1,5 @@
-//! What bonds take. Anybody may apply announced parameters once their time has come, so a transaction may meet others
-//! than those that were read.
+//! Stake that bonds require. Anybody may apply announced parameters once their time has come, so a transaction may meet
+//! others than those that were read.
 
 use leasehold::{
     error::LeaseholdError,
@@ -19,11 +19,11 @@ pub struct Bonds {
 }
 
 impl Bonds {
-    /// What `of` makes of parameters.
+    /// Bonds that `of` computes from parameters: from those in force, and from the announced ones.
     pub fn new(market: &Market, of: impl Fn(&Params) -> Result<u64, Refusal>) -> Result<Self, Refusal> {
         let now = of(&market.params)?;
         let announced = market.pending_params.as_ref().map(|pending| of(&pending.params));
-        // Where there is none by them, nothing is bonded.
+        // An error means that the announced parameters allow no bond, for instance because they lack the class.
         let most = announced.and_then(Result::ok).map_or(now, |announced| announced.max(now));
         Ok(Bonds { now, most })
     }

@@ -1,4 +1,4 @@
-//! What to fall back to if a request can't be met.
+//! Fallbacks for a request that can't be met.
 
 use std::cmp::Reverse;
 
@@ -22,7 +22,7 @@ pub struct Fallback {
     pub allocation: Allocation,
 }
 
-/// What is changed of a request so that it can be met.
+/// Change of a request so that it can be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     FewerMachines,
@@ -37,8 +37,8 @@ pub enum Change {
     MinScore(u16),
 }
 
-/// What could be leased instead: fewer machines, or one of the criteria loosened as far as it must be. The cheapest
-/// first.
+/// Machines that could be leased instead: fewer machines, or one of the criteria loosened as far as it must be. The
+/// cheapest first.
 pub fn fallbacks(market: &Market, boards: &[BoardView], now: i64, request: &Request) -> Vec<Fallback> {
     let mut requests = Vec::new();
     let machines = fit::count(boards, now, request);

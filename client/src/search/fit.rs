@@ -1,4 +1,4 @@
-//! Which machines fit a request.
+//! Machines that fit a request.
 
 use leasehold::{rules::open, state::Slot};
 

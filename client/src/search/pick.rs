@@ -1,4 +1,4 @@
-//! Which boards machines are taken from.
+//! Choice of the boards that machines are taken from.
 
 use std::cmp::Reverse;
 

@@ -1,4 +1,4 @@
-//! What a buyer asks for.
+//! A buyer's request.
 
 use leasehold::math::matching::Criteria;
 

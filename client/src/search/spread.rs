@@ -13,7 +13,7 @@ use crate::{
 
 /// The first machines of all boards, in the order in which the program takes those of one; of equal ones, those
 /// of the lower board. No choice of as many is cheaper under `Cheapest`, since a machine of a lower price never
-/// costs more. Each part is the quote of its board: what the program opens there.
+/// costs more. Each part is the quote of its board: the program opens the same there.
 pub fn spread(
     market: &Market,
     boards: &[BoardView],
@@ -77,7 +77,7 @@ mod tests {
         let boards = [priced(0, &[900, 700]), priced(1, &[360, 720, 1_000]), priced(2, &[5_000])];
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let found = pick(&market(), &views, NOW, &request(4)).unwrap();
-        assert_eq!(taken(&found), [(0, vec![0, 1]), (1, vec![0, 1])], "and none of board 2");
+        assert_eq!(taken(&found), [(0, vec![0, 1]), (1, vec![0, 1])], "and no machine of board 2");
         assert_eq!(found.deposit, 900 + 700 + 360 + 720);
         assert_eq!(taken(&pick(&market(), &views, NOW, &request(6)).unwrap()).len(), 3);
         assert!(pick(&market(), &views, NOW, &request(7)).is_err());
@@ -93,7 +93,7 @@ mod tests {
         for prices in [[&[900, 700][..], &[360, u64::MAX]], [&[360, u64::MAX], &[900, 700]]] {
             let boards = [priced(0, prices[0]), priced(1, prices[1])];
             let views = boards.each_ref().map(|board| board.view().unwrap());
-            // Two of one board could be had, three only of both.
+            // Two machines can be leased from one board, three only from both.
             assert_eq!(pick(&market(), &views, NOW, &request(3)).unwrap().deposit, 900 + 700 + 360);
             let overflow = SearchError::from(Refusal::from(LeaseholdError::MathOverflow));
             assert_eq!(pick(&market(), &views, NOW, &request(4)).unwrap_err(), overflow);
@@ -170,7 +170,7 @@ mod tests {
                 for part in &parts {
                     let index = part.board as usize;
                     let same = quote(&market(), &views[index], NOW, &request.criteria, part.quote.slots.len() as u32, 7);
-                    prop_assert_eq!(&part.quote, &same.unwrap(), "what the program opens");
+                    prop_assert_eq!(&part.quote, &same.unwrap(), "the program opens the same");
                     let here: Vec<_> =
                         part.quote.slots.iter().map(|slot| machines[index][usize::from(*slot)]).collect();
                     prop_assert_eq!(part.quote.deposit, deposit(&here));

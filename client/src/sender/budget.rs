@@ -124,7 +124,7 @@ fn with_budget(
             break;
         }
     }
-    // What never fits is refused with all of it.
+    // Instructions that don't fit without a budget either keep it, and are refused with it.
     Ok(all)
 }
 

@@ -19,7 +19,7 @@ pub enum SendError {
         instruction: usize,
         /// The program's own error number; Anchor's programs start theirs at 6000.
         code: u32,
-        /// What the programs logged, oldest first.
+        /// Logs of the programs, oldest first.
         logs: Vec<String>,
         /// The failed transaction on the chain; `None` if the simulation found the failure, which costs no fee.
         signature: Option<Signature>,
@@ -29,7 +29,7 @@ pub enum SendError {
     Refused {
         /// The runtime's reason. Its instruction numbers count from the sender's first instruction.
         error: TransactionError,
-        /// What the programs logged, oldest first.
+        /// Logs of the programs, oldest first.
         logs: Vec<String>,
         /// As in [`SendError::Program`].
         signature: Option<Signature>,

@@ -51,7 +51,7 @@ pub(super) struct Flight {
     signature: Signature,
     bytes: usize,
     end: oneshot::Receiver<Outcome>,
-    /// Whether the RPC node may have it.
+    /// True if the RPC node may have it.
     sent: bool,
     deadline: Instant,
 }

@@ -12,7 +12,7 @@ use solana_pubkey::Pubkey;
 /// Body of every refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// A sentence: what was wrong and what to do.
+    /// Sentence with the problem and its remedy.
     pub error: String,
 }
 
@@ -118,7 +118,7 @@ pub struct BestVoucher {
     pub price: u64,
 }
 
-/// What a metered lease owes according to the node: the answer to `GET /v1/tabs/{slot}`.
+/// Tab of a metered lease as its node reports it: the answer to `GET /v1/tabs/{slot}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tab {
     /// Serial of the lease.
@@ -144,7 +144,7 @@ pub struct Tab {
 /// State of an archive: the answer to `GET /v1/healthz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveHealth {
-    /// Whether the logs were polled lately.
+    /// True if the logs were polled lately.
     pub ok: bool,
     /// Unix seconds of the last successful poll.
     pub polled: i64,

@@ -18,7 +18,7 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Plans what turns a market's parameters into those of the file.
+/// Plans the change of a market's parameters into those of the file.
 pub fn update(
     deployment: &mut Deployment,
     file: &MarketFile,
@@ -63,13 +63,13 @@ pub fn update(
             let asked = ParamsFile::of(market.payment, market.stake, &asked);
             let proposal = plan_proposal(market, wallet, now, Some(&asked))?;
             let detail = changes(&proposal);
-            let instead = if pending.is_some() { ", instead of what was announced" } else { "" };
+            let instead = if pending.is_some() { ", instead of those announced before" } else { "" };
             (State::Proposed, format!("{detail}{instead}: run it again after the timelock"), proposal)
         }
     };
     deployment.next("parameters", state, detail);
     let Plan { facts, steps, .. } = plan;
-    // The market is told by the plan that these join.
+    // The plan that these join names the market already.
     deployment.plan.facts.extend(facts.into_iter().filter(|fact| fact.name != Some("market")));
     deployment.plan.steps.extend(steps);
     Ok(())
@@ -80,7 +80,7 @@ fn unchanged(deployment: &mut Deployment, file: &MarketFile) {
     deployment.findings.push(Finding::new("parameters", State::Unchanged, detail));
 }
 
-/// What a proposal changes, and from when, in one line.
+/// Changes of a proposal, and the time from which they apply, in one line.
 fn changes(proposal: &Plan) -> String {
     let names = proposal.facts.iter().filter_map(|fact| fact.name);
     let names: Vec<_> =

@@ -110,7 +110,7 @@ fn nothing_is_sent_where_all_is_as_the_file_has_it() {
     // Whoever looks.
     let by_others = planned(&pinned(file()), Found::Market(Box::new(view())), 1, 0).unwrap();
     assert_eq!(by_others.findings, deployment.findings);
-    // Another spelling of an amount is the same amount, and what was announced to no effect stays.
+    // Another spelling of an amount is the same amount, and announced parameters that change nothing stay.
     let params = ParamsFile { bond_unit: "1.00".to_owned(), ..file().params };
     let spelled = MarketFile { params, ..file() };
     assert!(by_authority(&spelled, announced(&file(), 0)).plan.steps.is_empty());
@@ -160,7 +160,7 @@ fn what_was_announced_and_is_not_the_files_is_replaced_or_taken_back() {
     for effective_at in [0, 1_000] {
         let replaced = by_authority(&changed(), announced(&other, effective_at));
         sends(&replaced, &[data::ProposeParams::DISCRIMINATOR]);
-        assert!(replaced.findings[1].detail.contains("instead of what was announced"), "{replaced:?}");
+        assert!(replaced.findings[1].detail.contains("instead of those announced before"), "{replaced:?}");
         let withdrawn = by_authority(&file(), announced(&other, effective_at));
         assert_eq!(states(&withdrawn)[1], ("parameters", State::Withdrawn, Some(0)));
         sends(&withdrawn, &[&[data::ProposeParams::DISCRIMINATOR, &[0]].concat()]);

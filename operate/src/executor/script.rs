@@ -1,4 +1,4 @@
-//! An RPC node that does what a test's script says.
+//! An RPC node that follows a test's script.
 
 use std::{
     cell::{Cell, RefCell},
@@ -27,7 +27,7 @@ pub struct Script {
     /// Number in flight now, and at most.
     flying: Cell<usize>,
     pub most_flying: Cell<usize>,
-    /// Whether one has failed, and how many started since.
+    /// True if one has failed, and the number that started since.
     failed: Cell<bool>,
     pub begun_late: Cell<usize>,
 }

@@ -61,7 +61,7 @@ fn freeze(plan: Plan, name: &'static str, mint: &MintInfo) -> Plan {
     plan.fact_as("Freeze authority:", name, text, authority)
 }
 
-/// Adds what can't be changed later.
+/// Adds timelock and rules, which can't be changed later.
 fn fixed(plan: Plan, timelock_secs: u32, rules: RoundRules) -> Plan {
     let RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds } = rules;
     let value = json!({

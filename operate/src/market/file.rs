@@ -32,7 +32,7 @@ pub struct MarketFile {
     pub stake_mint: String,
     /// Seconds between announcing parameters and applying them.
     pub timelock_secs: u32,
-    /// Fewest boards: `deploy` creates what is missing, `market create` creates none.
+    /// Fewest boards: `deploy` creates missing ones, `market create` creates no boards.
     #[serde(default)]
     pub boards: u32,
     pub rules: Rules,

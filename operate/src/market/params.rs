@@ -29,7 +29,7 @@ pub struct ParamsFile {
     pub keeper_share_bps: u16,
     pub sla_bps: u16,
     pub slash_multiplier_bps: u32,
-    /// Who gets slashed stake.
+    /// Recipients of slashed stake.
     pub split: Split,
     pub classes: Vec<Class>,
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{failure::Failure, plan::Plan, time::rfc3339};
 
-/// Announces the parameters of a file, showing what they change, or withdraws what was announced.
+/// Announces the parameters of a file, showing what they change, or withdraws the announced ones.
 pub fn plan_proposal(
     market: &MarketView,
     wallet: Pubkey,
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!((plan.facts[2].text.as_str(), plan.facts[3].text.as_str()), ("bond_unit", expected));
         assert_eq!(plan.details()["bond_unit"], "2.5", "as the market shows it");
         assert_eq!(plan.details()["was"], serde_json::json!({ "bond_unit": "1" }));
-        assert_eq!(plan.facts.len(), 4, "what stays is not repeated");
+        assert_eq!(plan.facts.len(), 4, "unchanged parameters are not repeated");
         let mut announced = view();
         let params = Params { fee_bps: 77, ..announced.account.params.clone() };
         announced.account.pending_params = Some(PendingParams { params, effective_at: 600_000 });

@@ -13,7 +13,7 @@ pub struct MarketView {
     pub account: Market,
     pub payment: Token,
     pub stake: Token,
-    /// Who may freeze accounts of the mints, vaults among them.
+    /// Authorities that may freeze accounts of the mints, vaults included.
     pub payment_freeze_authority: Option<Pubkey>,
     pub stake_freeze_authority: Option<Pubkey>,
 }
@@ -85,7 +85,7 @@ pub fn name(class: &HardwareClass) -> String {
     name.trim_end_matches('\0').chars().map(printable).collect()
 }
 
-/// Whether a class name may have the character.
+/// True if a class name may have the character.
 pub fn is_of_names(character: char) -> bool {
     matches!(character, ' '..='~')
 }
@@ -120,7 +120,7 @@ mod tests {
         let unclear = view.class("RTX 4090").unwrap_err();
         assert!(unclear.code() == 2 && unclear.to_string().ends_with("give a number, 0, 1"), "{unclear}");
         assert_eq!((view.class("1").unwrap(), view.class("0").unwrap()), (1, 0), "numbers are never names");
-        assert!(view.class("A100").is_err(), "the letter is none of ASCII");
+        assert!(view.class("A100").is_err(), "the letter is not ASCII");
         assert_eq!(view.class_name(3), "?100");
     }
 }

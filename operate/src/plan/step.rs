@@ -49,7 +49,7 @@ pub struct Undo {
     pub group: u64,
     /// The market that they are in.
     pub market: Pubkey,
-    /// What the leases cost at most, whenever they are cancelled: printed if the real cost is unknown.
+    /// Most that the leases cost, whenever they are cancelled: printed if the real cost is unknown.
     pub deposit: Money,
 }
 

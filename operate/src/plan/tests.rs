@@ -61,7 +61,7 @@ fn an_account_of_another_is_created_once_for_the_rent_that_is_told() {
     let shared: Vec<_> = plan.growths.iter().filter_map(|growth| growth.shared).collect();
     assert_eq!((shared.len(), plan.growths.len()), (2, 5));
     let created = plan.steps.iter().map(|step| step.instructions.len() - 1);
-    assert_eq!(created.collect::<Vec<_>>(), [1, 0, 1, 0, 0, 0], "more could be charged than is told");
+    assert_eq!(created.collect::<Vec<_>>(), [1, 0, 1, 0, 0, 0], "more could be charged than the plan says");
     let builds = plan.steps.iter().map(|step| step.builds);
     assert_eq!(builds.collect::<Vec<_>>(), [false, true, false, true, true, true]);
 }

@@ -51,7 +51,7 @@ pub fn quoted(value: &str) -> String {
     if value.chars().count() > MAX_QUOTED { "\"...\"".to_owned() } else { format!("{value:?}") }
 }
 
-/// What was found: "integer `300`".
+/// Description of a value that was found: "integer `300`".
 fn kind(found: &str) -> String {
     let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
     match (kind, value(found)) {
@@ -71,7 +71,7 @@ fn value(found: &str) -> Option<&str> {
     (value.len() <= MAX_QUOTED).then_some(value)
 }
 
-/// What to write instead.
+/// Advice on the value to write instead.
 fn remedy(found: &str, expected: &str) -> String {
     let most = match expected {
         "u8" => u8::MAX.into(),

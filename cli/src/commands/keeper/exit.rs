@@ -25,8 +25,8 @@ pub async fn run(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
     act(chain, plan(&market, &keeper, &views, now, &payments, &stake)?).await
 }
 
-/// What is next: leaving seats frees bonds, which are asked back, paid out after a time, and then the account
-/// is closed.
+/// The next step of leaving: seats are left, which frees bonds; these are asked back, and paid out after a time; then
+/// the account is closed.
 fn plan(
     market: &MarketView,
     keeper: &Keeper,

@@ -26,7 +26,7 @@ pub struct Shown {
     /// Stake that its seats hold.
     pub bonded: Money,
     pub unbonding: Money,
-    /// When that can be withdrawn, `None` if there is none.
+    /// Time from which it can be withdrawn, `None` if no stake is unbonding.
     pub withdraw_from: Option<String>,
     pub seats: Vec<Seat>,
 }

@@ -1,4 +1,4 @@
-//! `leasehold lease extend`, `cancel`, `transfer` and `replace`: what a lease's owner may change.
+//! `leasehold lease extend`, `cancel`, `transfer` and `replace`: changes that a lease's owner may make.
 
 use leasehold::error::LeaseholdError;
 use leasehold_client::{
@@ -50,7 +50,7 @@ fn most(leased: &Leased, text: Option<&str>) -> Result<Option<Money>, Failure> {
     Ok(text.map(|most| leased.market.payment.parse(most)).transpose()?)
 }
 
-/// The most that is deposited: what it takes now, or what was allowed, which may not be less.
+/// The most that is deposited: the cost now, or the limit that was given, which must not be lower.
 fn limit(deposit: Money, most: Option<Money>) -> Result<Money, Failure> {
     let most = most.unwrap_or(deposit);
     if most.amount < deposit.amount {
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(rule(refused(3)), "NotInLease");
         assert_eq!(rule(refused(99)), "NoSuchSlot");
         assert!(refused(99).to_string().contains("slot 99"));
-        // What is wrong with the old machine is told first, spare or none.
+        // The reason to keep the old machine is reported first, whether or not another one is free.
         let mut alone = sample(1);
         change(&mut alone.data.account, |_, slots| slots[3].committed_until = 0);
         assert_eq!(rule(plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err()), "MachineNotDown");

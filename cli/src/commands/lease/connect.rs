@@ -107,7 +107,7 @@ pub async fn run(chain: &Chain, args: ConnectArgs) -> Result<(), Failure> {
     }
 }
 
-/// What is printed: the inventory itself, or a file made of it.
+/// Output of the command: the inventory itself, or a file made of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Printed {
     As(Format),

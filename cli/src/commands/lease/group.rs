@@ -19,7 +19,7 @@ pub struct Group {
     pub buyer: Option<Pubkey>,
 }
 
-/// Whether a lease is of a group.
+/// A lease's membership in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Yes,

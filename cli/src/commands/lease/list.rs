@@ -70,7 +70,7 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     chain.settings.output.print(&Leases { owner: owner.to_string(), leases })
 }
 
-/// Whether a lease belongs to the wallet, and to the group if one is named.
+/// True if a lease belongs to the wallet, and to the group if one is named.
 fn is_meant(lease: &Lease, owner: &Pubkey, group: Option<u64>) -> bool {
     lease.owner == *owner && (group.is_none() || lease.group == group)
 }

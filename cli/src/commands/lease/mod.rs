@@ -34,7 +34,7 @@ pub enum LeaseCommand {
     Open(OpenArgs),
     /// Leases of a wallet, settled ones included until they are closed.
     List(ListArgs),
-    /// A lease and its machines: uptime, spending, what is left.
+    /// A lease and its machines: uptime, spending, rest of the deposit.
     Show(LeaseArgs),
     /// Watches a lease, read again every few seconds, until it is settled or Ctrl-C.
     ///
@@ -66,7 +66,7 @@ pub enum LeaseCommand {
     Notice(LeaseArgs),
     /// Prints a call token for the machine of a metered lease: the API key for OpenAI's clients.
     Token(TokenArgs),
-    /// Signs a voucher for what was used under a metered lease, as its spender.
+    /// Signs a voucher for the use of a metered lease, as its spender.
     ///
     /// A voucher is for the total since the lease began, and replaces all earlier ones. Whoever holds it can have the
     /// machine paid, up to the deposit. It can't be revoked.

@@ -33,7 +33,7 @@ use anchor_lang::Space;
 /// since the quote can take more; then that transaction fails as a whole.
 const LEASE_UNITS: u32 = 185_000;
 const MACHINE_UNITS: u32 = 75;
-/// From here on, prices may take arithmetic of 128 bits, of which those bounds know nothing.
+/// From here on, prices may take arithmetic of 128 bits, which those bounds do not cover.
 const WIDE_DEPOSIT: u64 = u64::MAX >> 13;
 
 /// A part of a group, ready to be opened.
@@ -103,7 +103,7 @@ pub fn plan(
     Ok(plan)
 }
 
-/// What it costs at most if a transaction fails and the leases of those before it are cancelled.
+/// Adds the most that it costs if a transaction fails and the leases of those before it are cancelled.
 fn undoing(plan: Plan, market: &MarketView, transactions: &[Vec<Opening>]) -> Result<Plan, Failure> {
     let (secs, mut owed) = (longest(transactions.len()), 0u64);
     for Opening { part, share, .. } in transactions.iter().flatten() {
@@ -118,7 +118,7 @@ fn undoing(plan: Plan, market: &MarketView, transactions: &[Vec<Opening>]) -> Re
     Ok(plan.money_as("If one fails:", "undoing", text, owed))
 }
 
-/// What is opened, for people and for programs.
+/// Plan, still without steps, that lists the leases to open, for people and for programs.
 fn summary(market: &MarketView, allocation: &Allocation, group: u64) -> Plan {
     let machines: usize = allocation.parts.iter().map(|part| part.quote.slots.len()).sum();
     let boards = allocation.parts.len();
@@ -174,8 +174,8 @@ fn number() -> u64 {
     (RandomState::new().hash_one(()) >> 16).max(1)
 }
 
-/// The most that each part may cost: what it was quoted for, and of what is allowed beyond the total as large a
-/// share as it has in that. They sum up to `most`.
+/// The most that each part may cost: its quote, and a share of the allowance beyond the total in proportion to its
+/// quote. They sum up to `most`.
 fn shares(allocation: &Allocation, most: u64) -> Result<Vec<u64>, Failure> {
     let spare = most.checked_sub(allocation.deposit).ok_or(Refusal::from(LeaseholdError::CostsTooMuch))?;
     let mut left = spare;

@@ -1,4 +1,4 @@
-//! Which leases a command is about.
+//! Arguments that select the leases of a command.
 
 use std::str::FromStr;
 

@@ -26,11 +26,11 @@ pub struct Shown {
     pub slashed: Money,
     /// Set if it is paid by use.
     pub meter: Option<Metered>,
-    /// None once it is settled.
+    /// Empty once it is settled.
     pub nodes: Vec<Node>,
 }
 
-/// How a lease is paid by use, and what vouchers have paid for.
+/// Meter of a lease, and the use that vouchers have paid for.
 #[derive(Debug, Serialize)]
 pub struct Metered {
     /// Key that signs call tokens and vouchers.
@@ -53,7 +53,7 @@ pub struct Node {
     pub up: u32,
     pub down: u32,
     pub unknown: u32,
-    /// Whether it can be replaced.
+    /// True if it can be replaced.
     pub replaceable: bool,
     /// Rule that takes its bond as it stands, and how much of it.
     pub rule: &'static str,

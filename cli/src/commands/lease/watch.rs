@@ -46,7 +46,7 @@ struct Moment {
 struct Facts {
     #[serde(flatten)]
     shown: Shown,
-    /// What all machines would lose, were it settled as it stands.
+    /// Stake that all machines would lose if the lease were settled as it stands.
     at_stake: Money,
 }
 
@@ -59,7 +59,7 @@ pub async fn run(chain: &Chain, args: WatchArgs) -> Result<(), Failure> {
     live::watch(chain.settings.output, args.live, read).await
 }
 
-/// Reads again what changes: lease and board.
+/// Reads the accounts that change again: lease and board.
 async fn reload(chain: &Chain, leased: &Leased) -> Result<Leased, Failure> {
     let (address, fetch) = (leased.address, chain.fetch());
     let lease = chain.lease(address).await?;

@@ -1,4 +1,4 @@
-//! What the commands of a log send.
+//! Plans of the commands of a log.
 
 use leasehold::{
     error::LeaseholdError,
@@ -40,7 +40,7 @@ pub fn create(
         .step("create log", vec![instruction::create_log(wallet, supplier, operator)]))
 }
 
-/// Opens lanes for those of the slots that have none.
+/// Opens lanes for those of the slots that have no lane.
 pub fn lanes(
     market: &MarketView,
     view: &BoardView,

@@ -21,7 +21,7 @@ pub struct Shown {
     pub supplier: String,
     /// Wallet that may append, besides the supplier's.
     pub operator: String,
-    /// What was appended.
+    /// Totals of all that was appended.
     pub batches: String,
     pub receipts: String,
     pub units: String,

@@ -121,8 +121,8 @@ const BUILDS: [&str; 4] = ["sxm", "pcie", "nvl", "hbm"];
 /// The words of a GPU's or a class's name.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Words {
-    /// What sets it apart: 4090, 4070tisuper, a100, 6000ada. It must be equal: a 4090 D or a 4090 of a laptop is
-    /// no 4090.
+    /// Part that sets it apart: 4090, 4070tisuper, a100, 6000ada. It must be equal: neither a 4090 D nor the 4090 of a
+    /// laptop is a 4090.
     model: String,
     /// GB.
     memory: Option<u64>,
@@ -171,8 +171,8 @@ impl Words {
     }
 }
 
-/// Whether a GPU that is sold with so many GB has so many MiB: what the driver and error correction keep for
-/// themselves is missing, up to 7 percent (a T4 of 16 GB has 15,360 MiB, an L40S of 48 GB 46,068).
+/// True if a GPU that is sold with so many GB may report so many MiB. The driver and error correction reserve up to 7
+/// percent (a T4 of 16 GB has 15,360 MiB, an L40S of 48 GB 46,068).
 fn is_about(mib: u64, gb: u64) -> bool {
     let full = gb.saturating_mul(1_024);
     (full.saturating_mul(92) / 100..=full.saturating_mul(101) / 100).contains(&mib)

@@ -76,7 +76,7 @@ pub async fn run(chain: &Chain, args: DetectArgs) -> Result<(), Failure> {
     chain.settings.output.print(&Detected::new(&args, key, &gpus, &market)?)
 }
 
-/// What nvidia-smi answers.
+/// Answer of nvidia-smi.
 async fn ask(program: &PathBuf) -> Result<String, Failure> {
     print_stderr(format!("Asking {} for GPUs", program.display()));
     let wrong = |what: String| Failure::Input(format!("{} {what}", program.display()));

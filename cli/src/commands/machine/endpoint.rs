@@ -29,7 +29,7 @@ pub fn address(endpoint: &Endpoint) -> SocketAddr {
     SocketAddr::new(IpAddr::from(Ipv6Addr::from(endpoint.ip)).to_canonical(), endpoint.port())
 }
 
-/// Whether an address is private, loopback or unroutable. Addresses of documentation are not counted.
+/// True if an address is private, loopback or unroutable. Addresses of documentation are not counted.
 pub fn is_astray(ip: IpAddr) -> bool {
     !is_public(ip) && !is_documentation(ip)
 }

@@ -15,7 +15,7 @@ pub struct Gpu {
     pub uuid: String,
     /// `None` if the driver does not report it.
     pub memory_mib: Option<u64>,
-    /// Whether MIG splits it.
+    /// True if MIG splits it.
     pub mig: bool,
 }
 
@@ -39,7 +39,7 @@ pub fn parse(text: &str) -> Result<Vec<Gpu>, Failure> {
         }
         let line: String = line.chars().filter(|character| !character.is_control()).collect();
         let fields: Vec<_> = line.split(',').map(str::trim).collect();
-        // What can't be told stands in brackets, as [N/A]; a GPU that fell off the bus has no name.
+        // nvidia-smi prints unknown values in brackets, as [N/A]; a GPU that fell off the bus has no name.
         let [name, uuid, memory, mig] = fields[..] else { return Err(unread(&line)) };
         if name.is_empty() || name.starts_with('[') {
             return Err(unread(&line));

@@ -137,7 +137,7 @@ mod tests {
         ] {
             let error = from_file(&file(name, &text)).unwrap_err();
             assert!(error.code() == 2 && error.to_string().contains(expected), "{error}");
-            assert!(!error.to_string().contains("0707"), "a secret is told: {error}");
+            assert!(!error.to_string().contains("0707"), "a secret is printed: {error}");
         }
         let missing = from_file(&dir.path().join("missing.json")).unwrap_err().to_string();
         assert!(missing.contains("check the path"), "{missing}");

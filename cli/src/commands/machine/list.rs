@@ -147,7 +147,7 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
     )
 }
 
-/// Refusal of bonds of so many stake units, with what is free.
+/// Refusal of bonds of so many stake units, with the free stake.
 pub fn lacking(market: &MarketView, error: impl Into<Refusal>, bonds: u64, stake: &StakeLedger) -> Failure {
     let (needed, free) = (market.stake.number(bonds), market.stake.number(stake.free));
     Failure::rule(error, format!("the bonds take {needed}, {free} free"))

@@ -59,8 +59,8 @@ pub enum MachineCommand {
     /// time if neither changes.
     ///
     /// With --file, each machine has its own values. The file is TOML with a section for each machine, or CSV
-    /// with the same names in its first line. A machine is named by its slot or its node_key; what is left
-    /// out is taken from --price and --for, or stays.
+    /// with the same names in its first line. A machine is named by its slot or its node_key; a
+    /// value that is left out is taken from --price and --for, or stays.
     ///
     /// [[machine]]
     /// slot = 7

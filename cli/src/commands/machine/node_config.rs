@@ -3,7 +3,7 @@
 use super::show::{Line, Machines};
 
 impl Machines {
-    /// A configuration file of leasehold-node for these machines; what it can't know is where their keys are.
+    /// A configuration file of leasehold-node for these machines, with FILE as the path of each keypair.
     pub fn node_config(&self) -> String {
         let program = leasehold::ID;
         let mut text = format!("program = \"{program}\"\nmarket = \"{}\"\n", self.market);
@@ -41,7 +41,7 @@ mod tests {
         assert_eq!((number("slot"), number("generation"), number("round_secs")), (1, 2, 600));
         let key = Pubkey::new_from_array([77; 32]);
         assert!(text.ends_with(&format!("# The keypair of {key}.\nkeypair = \"FILE\"\n")), "{text}");
-        // What the node's example explains, also where it is commented out.
+        // Names that the node's example explains, commented out ones included.
         let example = include_str!("../../../../node/example.toml").lines();
         let known: BTreeSet<_> =
             example.filter_map(|line| Some(line.trim_start_matches("# ").split_once(" = ")?.0)).collect();

@@ -121,7 +121,7 @@ fn line(text: &str, record: &StringRecord) -> u64 {
     Position::line(position).saturating_add(u64::try_from(empty).unwrap_or_default())
 }
 
-/// What is wrong with a line, with name and value of the field if they are known.
+/// Mistake in a line, with name and value of the field if they are known.
 fn wrong(error: &csv::Error, head: &StringRecord, record: &StringRecord) -> String {
     let ErrorKind::Deserialize { err, .. } = error.kind() else { return mistake(&error.to_string()) };
     let field = err.field().and_then(|field| usize::try_from(field).ok());

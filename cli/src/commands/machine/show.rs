@@ -55,7 +55,7 @@ pub struct Line {
     pub speed: u8,
     pub country: String,
     pub region: u8,
-    /// Whether it allows metered leases.
+    /// True if it allows metered leases.
     pub metered: bool,
     /// Address and UDP port that keepers probe.
     pub endpoint: SocketAddr,

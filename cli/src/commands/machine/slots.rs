@@ -65,7 +65,7 @@ impl Keys {
         Keys(keys)
     }
 
-    /// The slot of the machine with this key, or why there is none.
+    /// The slot of the machine with this key, or an error unless exactly one machine has it.
     pub fn slot(&self, key: &[u8; 32]) -> Result<u16, String> {
         let name = Pubkey::new_from_array(*key);
         match self.0.get(key).map(Vec::as_slice) {

@@ -100,7 +100,7 @@ fn is_down(line: &Line) -> bool {
     now(line) == "down"
 }
 
-/// Whether nobody can lease it before something is done.
+/// True if it can't be leased until its supplier acts.
 fn is_out(line: &Line) -> bool {
     matches!(line.state, "suspended" | "barred")
 }

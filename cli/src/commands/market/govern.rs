@@ -1,4 +1,4 @@
-//! What a market's authority may do, and applying what it announced.
+//! Actions of a market's authority, and applying the parameters that it announced.
 
 use leasehold::error::LeaseholdError;
 use leasehold_client::instruction;

@@ -23,7 +23,7 @@ pub struct Shown {
     pub pending_authority: Option<String>,
     pub payment_mint: String,
     pub payment_decimals: u8,
-    /// Who may freeze accounts of the mint, vaults among them.
+    /// Authority that may freeze accounts of the mint, vaults included.
     pub payment_freeze_authority: Option<String>,
     pub stake_mint: String,
     pub stake_decimals: u8,

@@ -1,4 +1,4 @@
-//! What a market has earned and what was slashed, and the market's end.
+//! A market's fees and slashed stake, and closing the market.
 
 use leasehold::{error::LeaseholdError, math::add, state::Board};
 use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, instruction};
@@ -42,7 +42,7 @@ pub async fn close(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
     act(chain, plan_close(&market, wallet, &chain.stake_payee(&market, wallet).await?)?).await
 }
 
-/// Fees of a board that `withdraw_fees` pays out: once it is empty, what was set aside for keepers as well.
+/// Fees of a board that `withdraw_fees` pays out: once it is empty, its keeper pool as well.
 fn fees(board: &Board) -> Result<u64, Refusal> {
     let pool = if board.machines == 0 && board.leases == 0 { board.ledger.keeper_pool } else { 0 };
     add(board.ledger.fees, pool).map_err(Refusal::from)
@@ -88,7 +88,7 @@ fn plan_burn(market: &MarketView, boards: &[BoardView]) -> Result<Plan, Failure>
     Ok(plan)
 }
 
-/// Boards, by number, with what is due of each; some of one at least.
+/// Boards, by number, with the amount due of each. A refusal if nothing is due.
 fn due(
     token: Token,
     boards: &[BoardView],

@@ -1,4 +1,4 @@
-//! `leasehold quote --metered`: what a lease paid by use would get.
+//! `leasehold quote --metered`: the machine that a metered lease would get.
 
 use std::fmt;
 
@@ -67,7 +67,7 @@ pub fn find<'a>(
     Ok(pick_metered(&market.account, &views, now, &criteria, rounds, meter)?)
 }
 
-/// What could be leased now, metered.
+/// Machine that could be leased now, metered.
 #[derive(Debug, Serialize)]
 pub struct MeteredQuote {
     pub fits: bool,
@@ -91,7 +91,7 @@ pub struct MeteredOffer {
     pub start: String,
     pub end: String,
     pub deposit: Money,
-    /// What comes back of it if no voucher takes it.
+    /// Part of it that comes back if no voucher is redeemed.
     pub refundable: Money,
     /// Rounds that the lease runs after the round in which notice is given.
     pub notice_rounds: u32,

@@ -45,7 +45,7 @@ fn plan_rent(market: &MarketView, supplier: &Fetched<Supplier>, own: u64) -> Res
         .step("reclaim rent", vec![instruction::reclaim_rent(&market.reference, wallet)]))
 }
 
-/// `log`: whether the supplier has a log of what it computed.
+/// `log`: true if the supplier has a compute log.
 fn plan_close(market: &MarketView, supplier: &Fetched<Supplier>, log: bool) -> Result<Plan, Failure> {
     let Supplier { authority: wallet, machines, stake, .. } = supplier.account;
     if log {

@@ -1,4 +1,4 @@
-//! What the commands of a supplier send.
+//! Plans of the commands of a supplier.
 
 use anchor_lang::Space;
 use leasehold::{

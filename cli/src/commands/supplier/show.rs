@@ -22,7 +22,7 @@ pub struct Shown {
     /// Stake in the bonds of its machines.
     pub bonded: Money,
     pub unbonding: Money,
-    /// When that can be withdrawn, `None` if there is none.
+    /// Time from which it can be withdrawn, `None` if no stake is unbonding.
     pub withdraw_from: Option<String>,
     pub machines: u32,
     /// Machines that are leased.

@@ -15,14 +15,14 @@ use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 
 use super::*;
 
-/// What a node says of the copies that it was sent, by their number from 0, to who asks whether they came.
+/// Status that a node gives for a copy that it was sent, by its number from 0. The flag: the history is searched.
 type Says = fn(usize, bool) -> Value;
 
 /// A node that says of every copy that it has expired. `says`: its status, with and without the history.
 #[derive(Clone)]
 struct Liar {
     copies: Arc<Signatures>,
-    /// What was simulated.
+    /// Transactions that were simulated.
     tried: Arc<Mutex<Vec<String>>>,
     refuses: bool,
     says: Says,
@@ -47,7 +47,7 @@ impl Liar {
         self.copies.lock().clone()
     }
 
-    /// Answers one question; nothing where the asker is gone.
+    /// Answers one request. `None` if the connection is closed.
     fn answer(&self, mut stream: &TcpStream) -> Option<()> {
         let mut reader = BufReader::with_capacity(1, stream);
         let mut length = 0;
@@ -125,7 +125,7 @@ fn instruction(name: &[u8]) -> Instruction {
     Instruction { program_id: leasehold::ID, accounts: vec![], data: name.to_vec() }
 }
 
-/// What comes of one transaction, and the copies that the node has of it.
+/// Result of one transaction, and the copies that the node has of it.
 async fn sent(name: &[u8], says: Says, refuses: bool) -> (Result<Confirmation, Failure>, Vec<Signature>) {
     let (liar, rpc) = Liar::start(says, refuses);
     let options = SenderOptions { poll: Duration::from_millis(1), ..SenderOptions::default() };

@@ -78,13 +78,13 @@ impl Host {
         format!("slot {slot}: {class}, {gpus}, {country}, probed at port {probe_port}{marks}")
     }
 
-    /// What to know before it is connected to.
+    /// Warnings to read before connecting to it.
     pub fn marks(&self) -> impl Iterator<Item = &'static str> {
         let down = self.is_down().then_some("DOWN NOW");
-        down.into_iter().chain(self.is_astray().then_some("NO ADDRESS OF THE INTERNET"))
+        down.into_iter().chain(self.is_astray().then_some("PRIVATE OR LOOPBACK ADDRESS"))
     }
 
-    /// Whether its address is private, loopback or unroutable. Suppliers choose it.
+    /// True if its address is private, loopback or unroutable. Suppliers choose it.
     pub fn is_astray(&self) -> bool {
         is_astray(self.address)
     }

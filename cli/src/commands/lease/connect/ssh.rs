@@ -2,8 +2,8 @@
 
 use super::{inventory::Inventory, login::Login};
 
-/// A section for each machine, under its name. Of what the chain says, only numbers, addresses and comments of
-/// harmless characters are in it.
+/// A section for each machine, under its name. Of the data on the chain, it holds only numbers, addresses and comments
+/// of harmless characters.
 pub fn config(inventory: &Inventory, login: &Login) -> String {
     let mut text = inventory.comments();
     for host in &inventory.hosts {

@@ -18,7 +18,8 @@ use crate::commands::lease::{leased::Leased, selection::LeaseArgs};
 pub struct TopUpArgs {
     #[command(flatten)]
     pub lease: LeaseArgs,
-    /// Amount to add, in the market's payment mint. What no voucher takes goes back to the lease's owner.
+    /// Amount to add, in the market's payment mint. The part that vouchers don't use goes back to the lease's
+    /// owner.
     pub amount: String,
 }
 

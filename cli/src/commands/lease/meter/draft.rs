@@ -21,18 +21,18 @@ use crate::commands::lease::leased::Leased;
 pub struct Draft {
     pub lease: String,
     pub spender: String,
-    /// What the node reports, `None` if it was not asked.
+    /// Tab that the node reports, `None` if it was not asked.
     pub tab: Option<Said>,
-    /// What is signed for: receipts, their compute units and their price, since the lease began.
+    /// Amounts that the voucher signs for: receipts, their compute units and their price, since the lease began.
     #[serde(serialize_with = "text")]
     pub seq: u64,
     #[serde(serialize_with = "text")]
     pub units: u64,
     pub price: Money,
-    /// Of that, what vouchers have paid before, and what this one adds.
+    /// Part of that price that earlier vouchers paid, and the part that this one adds.
     pub paid: Money,
     pub adds: Money,
-    /// What is then left of the deposit.
+    /// Part of the deposit that is then left.
     pub left: Money,
     #[serde(skip)]
     terms: VoucherTerms,
@@ -52,12 +52,12 @@ pub struct Said {
     pub price: Money,
     /// Price in the best voucher that it has.
     pub signed_price: Money,
-    /// What it lets be used without a voucher.
+    /// Most that it allows to be used without a voucher.
     pub limit: Money,
 }
 
-/// The voucher for a price, or for what the node says is owed: never less than was paid, never more than the
-/// deposit.
+/// The voucher for a price, or for the amount that the node reports as owed: never less than was paid, never more than
+/// the deposit.
 pub fn plan(
     leased: &Leased,
     tab: Option<&Tab>,
@@ -128,12 +128,12 @@ fn text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Draft {
-    /// What is signed. `cluster`: as vouchers name it.
+    /// The voucher to sign. `cluster`: as vouchers name it.
     pub fn unsigned(&self, leased: &Leased, cluster: [u8; 8]) -> Voucher {
         self.terms.voucher(&leased.address, &leased.lease, cluster)
     }
 
-    /// What is about to be signed, and the most it can cost. `genesis`: the cluster's, as vouchers name it.
+    /// Summary of the voucher to sign, with the most that it can cost. `genesis`: the cluster's, as vouchers name it.
     pub fn summary(&self, leased: &Leased, genesis: &str) -> String {
         let said = self.tab.as_ref().map(|said| {
             let Said { seq, units, price, .. } = said;
@@ -153,7 +153,7 @@ impl Draft {
             ("Paid before:", self.paid.to_string()),
             ("Signed for:", format!("{} since the lease began{beside}", self.price)),
             ("Left then:", format!("{} of the deposit", self.left)),
-            ("At most:", format!("{} (what it adds, for good)", self.adds.full())),
+            ("At most:", format!("{} (added by this voucher, final)", self.adds.full())),
         ];
         format!("Sign a voucher for {}\n{}", leased.name(), labelled(said.into_iter().chain(lines)))
     }

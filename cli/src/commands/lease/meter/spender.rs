@@ -46,7 +46,7 @@ impl SpenderArgs {
 }
 
 impl Leased {
-    /// The lease's meter, or a refusal if it has none.
+    /// The lease's meter, or a refusal if it is not metered.
     pub fn meter(&self) -> Result<&Meter, Failure> {
         Ok(require_meter(&self.lease)?)
     }

@@ -1,4 +1,4 @@
-//! `leasehold lease token`: what a client of OpenAI's API shows to the machine of a metered lease.
+//! `leasehold lease token`: the API key with which a client of OpenAI's API calls the machine of a metered lease.
 
 use std::{
     fmt,
@@ -51,7 +51,7 @@ pub struct Issued {
     /// When it expires, and the same in Unix seconds.
     pub expires: String,
     pub expiry: u64,
-    /// Whether the lease's end cut its validity.
+    /// True if the end of the lease cut its validity.
     pub cut: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `leasehold lease voucher`: signs for what a metered lease owes.
+//! `leasehold lease voucher`: signs for the amount that a metered lease owes.
 
 use clap::Args;
 use leasehold::error::LeaseholdError;
@@ -22,17 +22,17 @@ use crate::commands::lease::{leased::Leased, selection::LeaseArgs};
 pub struct VoucherArgs {
     #[command(flatten)]
     pub lease: LeaseArgs,
-    /// Total owed since the lease began, in the market's payment mint [default: what the node reports]
+    /// Total owed since the lease began, in the market's payment mint [default: as the node reports]
     #[arg(required_unless_present = "node")]
     pub price: Option<String>,
     #[command(flatten)]
     pub spender: SpenderArgs,
-    /// Base URL of the machine's node, which is asked what is owed and gets the voucher; without it the voucher is
+    /// Base URL of the machine's node, which reports the amount owed and gets the voucher; without it the voucher is
     /// printed.
     #[arg(long, value_name = "URL", value_parser = parse_http_url)]
     pub node: Option<Url>,
-    /// Most that the voucher may add to what is paid, in the market's payment mint. Needed with --yes if there is no
-    /// PRICE.
+    /// Most that the voucher may add to the amount paid before, in the market's payment mint. Needed with --yes if
+    /// there is no PRICE.
     #[arg(long, value_name = "AMOUNT")]
     pub max: Option<String>,
 }

@@ -47,7 +47,7 @@ fn what_the_node_says_is_signed_within_what_was_paid_and_deposited() {
     assert!(summary.contains(&line), "{summary}");
     let place = format!("Cluster:       genesis hash G\nMarket:        {}", leased.market.name());
     assert!(summary.contains(&place), "{summary}");
-    let most = format!("At most:       0.0004 of mint {mint} (what it adds");
+    let most = format!("At most:       0.0004 of mint {mint} (added by this voucher, final)");
     assert!(summary.contains(&most), "{summary}");
     assert!(plan(&leased, Some(&tab(2_400)), None, None).is_ok());
     for (price, expected) in [
@@ -61,7 +61,7 @@ fn what_the_node_says_is_signed_within_what_was_paid_and_deposited() {
     assert!(
         refused(Some(&tab(1_000)), None, Some("0.000399")).contains("add 0.0004, more than --max 0.000399")
     );
-    // A node that has lost vouchers asks for what was paid.
+    // A node that has lost vouchers asks for amounts that are paid.
     let forgetful = Tab { signed_price: 0, ..tab(600) };
     assert!(refused(Some(&forgetful), None, None).contains("0.0006 is not more than the 0.0006 paid before"));
 }
