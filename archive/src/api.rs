@@ -24,7 +24,7 @@ const TREES: usize = 8;
 /// Seconds without a successful poll after which the archive reports itself unhealthy.
 const UNHEALTHY_AFTER: i64 = 300;
 
-/// What the handlers share.
+/// State shared by the handlers.
 pub(super) struct Api {
     shared: Arc<Shared>,
     trees: Mutex<Trees>,

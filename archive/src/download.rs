@@ -1,4 +1,4 @@
-//! Downloads receipts from the URLs that suppliers name. Strangers choose them, so none may lead into a private network.
+//! Downloads receipts from the URLs that suppliers name. The URLs are not trusted: private addresses are refused.
 
 use crate::check::expected_len;
 use leasehold::state::BatchHeader;

@@ -32,7 +32,7 @@ enum PollError {
     Db(#[from] DbError),
 }
 
-/// What the follower remembers between two polls.
+/// State of the follower between two polls.
 #[derive(Default)]
 struct Followed {
     /// Roots of logs that the database has.

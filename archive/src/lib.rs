@@ -92,7 +92,7 @@ pub enum ArchiveError {
     Client(#[from] reqwest::Error),
 }
 
-/// What the tasks of an archive share.
+/// State shared by the tasks of an archive.
 struct Shared {
     db: Db,
     metrics: Arc<Metrics>,

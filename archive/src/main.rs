@@ -16,7 +16,7 @@ use tracing::info;
 struct Args {
     #[command(flatten)]
     settings: ArchiveSettings,
-    /// What to log: error, warn, info, debug or trace, or a filter such as leasehold_archive=debug.
+    /// Log level: error, warn, info, debug or trace; or a filter such as leasehold_archive=debug.
     #[arg(long, value_name = "FILTER", env = "LEASEHOLD_ARCHIVE_LOG", default_value = "info")]
     log: String,
 }

@@ -1,4 +1,4 @@
-//! What an archive counts.
+//! Counters of an archive.
 
 use crate::Totals;
 use leasehold_daemon::metrics::{Kind, write_metric};

@@ -29,7 +29,7 @@ pub enum SyncError {
 pub type LogHead = (u64, [u8; 32]);
 
 /// Reads the transactions that named a log since the last call, the oldest first, and adds the batches that they
-/// appended. What was read before an error stays.
+/// appended. Batches added before an error stay.
 ///
 /// # Errors
 /// Any [`SyncError`]. After [`SyncError::Gap`] the log is followed from its beginning.
@@ -37,8 +37,8 @@ pub async fn sync(rpc: &RpcClient, db: &Db, log: &Pubkey) -> Result<(), SyncErro
     read(rpc, db, log, None).await
 }
 
-/// Like [`sync`], but ends where the log is what its account has, so that later transactions are not read. Then
-/// compares the two.
+/// Like [`sync`], but stops once the database holds the log as `head` describes it, so that later transactions are not
+/// read. Then compares the two.
 ///
 /// # Errors
 /// Any [`SyncError`]. After [`SyncError::Mismatch`] the log is followed from its beginning.

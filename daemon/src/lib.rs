@@ -1,5 +1,5 @@
-//! What the daemons (keeper, node and archive) share: log set-up, signals, key
-//! files, HTTP servers, the metrics page, backoff.
+//! Code shared by the daemons (keeper, node and archive): log set-up, signals, key files, HTTP servers, the metrics
+//! page, backoff.
 
 pub mod backoff;
 pub mod http;

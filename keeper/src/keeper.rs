@@ -148,7 +148,7 @@ impl Keeper {
         self.metrics_server.as_ref().map(Server::local_addr)
     }
 
-    /// What the keeper counts.
+    /// Counters of the keeper.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }

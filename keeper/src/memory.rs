@@ -1,4 +1,4 @@
-//! What the keeper remembers between two polls of the chain.
+//! State of the keeper between two polls of the chain.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

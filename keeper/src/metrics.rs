@@ -1,4 +1,4 @@
-//! What the keeper counts.
+//! Counters of the keeper.
 
 use std::{
     fmt,
@@ -30,7 +30,7 @@ impl Outcome {
     }
 }
 
-/// What the keeper counts, as Prometheus text.
+/// Counters of the keeper, as Prometheus text.
 #[derive(Debug, Default)]
 pub struct Metrics {
     steps: [[AtomicU64; Outcome::ALL.len()]; Task::ALL.len()],

@@ -18,7 +18,7 @@ use crate::{
 };
 use rounds::{can_close, due_leases};
 
-/// What the operator wants the keeper to do.
+/// The operator's choices for the planner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Take a vacant seat of every board that has one.

@@ -79,7 +79,7 @@ pub struct Args {
     /// and after it.
     #[arg(long, env = "LEASEHOLD_KEEPER_ONCE")]
     pub once: bool,
-    /// What to log: error, warn, info, debug or trace, or a filter such as leasehold_keeper=debug.
+    /// Log level: error, warn, info, debug or trace; or a filter such as leasehold_keeper=debug.
     #[arg(long, value_name = "FILTER", env = "LEASEHOLD_KEEPER_LOG", default_value = "info")]
     pub log: String,
 }

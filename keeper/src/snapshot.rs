@@ -19,7 +19,7 @@ use solana_pubkey::Pubkey;
 
 use crate::prober::Target;
 
-/// What a keeper reads of the chain, at one time.
+/// A keeper's view of the chain, read at one time.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Unix time of the cluster in milliseconds, never ahead of it.

@@ -81,7 +81,7 @@ pub struct Finished {
     pub end: End,
 }
 
-/// What steps share.
+/// Resources shared by steps.
 #[derive(Clone)]
 pub struct Tools {
     pub me: Pubkey,

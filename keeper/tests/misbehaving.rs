@@ -1,4 +1,4 @@
-//! Machines that answer wrongly: none of them gets a bit, and none keeps the others from theirs.
+//! Machines that answer wrongly get no bit in the vote, and don't keep other machines from theirs.
 
 mod common;
 

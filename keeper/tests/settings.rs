@@ -33,7 +33,7 @@ impl Home {
         self.folder.path().join("keeper.json")
     }
 
-    /// What a command line comes to that has a keypair and a market besides.
+    /// Settings of a command line with these flags, a keypair and a market.
     fn config(&self, flags: &[&str]) -> Result<Config, SettingsError> {
         let file = self.file();
         let needed = ["--keypair", file.to_str().unwrap(), "--market", "7"];

@@ -61,7 +61,7 @@ impl Genesis {
         }
     }
 
-    /// With `seats` seats, of which `threshold` equal votes decide.
+    /// With `seats` seats; `threshold` equal votes make a verdict.
     pub fn committee(mut self, seats: u8, threshold: u8) -> Self {
         self.rules.seats = seats;
         self.rules.threshold = threshold;

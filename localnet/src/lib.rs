@@ -5,13 +5,13 @@
 //! by transactions.
 //!
 //! - [`network`]: starts and stops the network, funds wallets, advances the clock; [`genesis`]: creates the market.
-//! - [`demo`]: what `cargo demo` does.
+//! - [`demo`]: the steps of `cargo demo`.
 //!
 //! The tests in `tests/` need sockets, processes or the clock; everything else is tested faster in `leasehold-tests`.
 //! They run one at a time (`.config/nextest.toml`), wait for conditions and never for a fixed time, and use binaries
 //! that `cargo xtask test` builds before. Where a new one goes:
 //!
-//! | what it shows | file or folder |
+//! | subject of the test | file or folder |
 //! |---|---|
 //! | a command's output, refusal or JSON | a transcript in `tests/cli/transcripts/`, played by `tests/cli/main.rs` |
 //! | the question before signing, or a live view | `tests/cli/terminal.rs` |

@@ -23,7 +23,7 @@ pub const PAYMENT_DECIMALS: u8 = 6;
 /// Decimal places of the stake mint; different from the payment mint, so that mixed-up amounts show.
 pub const STAKE_DECIMALS: u8 = 9;
 
-/// Lamports of the payer at the start: half of what surfpool can give.
+/// Lamports of the payer at the start: half of the amount that surfpool can give.
 const PAYER_LAMPORTS: u64 = 500_000 * 1_000_000_000;
 
 /// Time within which a block with the new time must come.

@@ -135,7 +135,7 @@ impl Drop for Surfnet {
     }
 }
 
-/// Loads the program and runs the machine until it is told to stop.
+/// Loads the program and runs the machine until it receives the command to stop.
 fn run(
     locker: SurfnetSvmLocker,
     program: Option<Program>,

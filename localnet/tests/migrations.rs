@@ -1,4 +1,5 @@
-//! `deploy` on a running network: it creates what is missing, proposes and applies changes, and otherwise does nothing.
+//! `deploy` on a running network: it creates missing accounts, proposes and applies changes, and otherwise does
+//! nothing.
 
 use std::{path::PathBuf, time::Duration};
 

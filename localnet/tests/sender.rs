@@ -217,7 +217,7 @@ async fn send_fails_when_the_network_is_gone() {
     assert!(matches!(error, SendError::Rpc(_)) && error.is_transient(), "{error:?}");
 }
 
-/// What is lost for the first transaction.
+/// The part of the first transaction that the connection loses.
 enum Loss {
     /// The transaction itself, every time it is sent.
     Requests,

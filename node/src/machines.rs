@@ -47,7 +47,7 @@ impl Machine {
     }
 }
 
-/// What a node answers for. It can be replaced while the node runs.
+/// Machines that a node answers for, and the keepers that it answers. Can be replaced while the node runs.
 #[derive(Clone, Debug, Default)]
 pub struct Serving {
     pub machines: Vec<Machine>,

@@ -43,7 +43,7 @@ struct Args {
     /// Proxy for the inference server with OpenAI's API at this URL; overrides `upstream` of the file.
     #[arg(long, value_name = "URL", env = "LEASEHOLD_NODE_UPSTREAM")]
     upstream: Option<String>,
-    /// What to log: error, warn, info, debug or trace, or a filter such as leasehold_node=debug.
+    /// Log level: error, warn, info, debug or trace; or a filter such as leasehold_node=debug.
     #[arg(long, value_name = "FILTER", env = "LEASEHOLD_NODE_LOG", default_value = "info")]
     log: String,
 }
@@ -95,7 +95,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What runs beside the node's answers to probes.
+/// Services that run beside the node's answers to probes.
 struct Services {
     leases: Option<LeaseWatch>,
     receipts: Option<Receipts>,

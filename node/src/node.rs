@@ -142,7 +142,7 @@ impl Node {
     /// Adds machines.
     ///
     /// # Errors
-    /// [`NodeError::SameMachine`]; none of them is added then.
+    /// [`NodeError::SameMachine`]; then no machine is added.
     pub fn add_machines(&self, machines: Vec<Machine>) -> Result<(), NodeError> {
         Ok(self.responder.add(machines)?)
     }

@@ -61,7 +61,7 @@ impl Responder {
         (fleet.len(), fleet.paused())
     }
 
-    /// The answer to a datagram, or why it gets none.
+    /// The answer to a datagram, or the reason why it gets no answer.
     pub(crate) fn respond(&self, datagram: &[u8], source: IpAddr) -> Result<[u8; PONG_LEN], Outcome> {
         let signed = SignedChallenge::decode(datagram).map_err(|_| Outcome::Malformed)?;
         let fleet = self.read();

@@ -1,4 +1,4 @@
-//! What a node answers, on real sockets.
+//! Answers of a node to challenges, on real sockets.
 
 mod common;
 

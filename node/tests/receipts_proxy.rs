@@ -67,7 +67,7 @@ fn asked(stream: bool) -> Value {
     json!({"model": "tiny", "stream": stream, "temperature": 0.1, "max_tokens": 6, "messages": messages})
 }
 
-/// What is held for that request: a token for each byte, and its limit at two payment units a token.
+/// Payment units held for a request: one for each byte, and two for each token of its limit.
 fn held(asked: &Value) -> u64 {
     asked.to_string().len() as u64 + 2 * asked["max_tokens"].as_u64().unwrap()
 }
@@ -219,7 +219,7 @@ async fn everything_else_passes_untouched() {
     assert_eq!(response.text().await.unwrap(), "anything");
     let (path, headers, _) = proxied.upstream.last();
     assert_eq!((path.as_str(), &headers["x-own"]), ("/v1/echo?x=%20y", &"1".parse().unwrap()));
-    // Also what the inference server refuses.
+    // Requests that the inference server refuses, too.
     let response = proxied.chat(&asked(false)).header("x-key", "wrong").send().await.unwrap();
     assert!(!response.headers().contains_key("leasehold-receipt"));
     assert_eq!(read(response).await, (401, json!({"error": {"message": "wrong key"}})));
@@ -258,7 +258,7 @@ async fn nothing_is_served_beyond_the_exposure_limit() {
     let lease = metered(1, hold + 45);
     let proxied = Proxied::start(lease.clone()).await;
     let status = async || proxied.chat(&asked(false)).send().await.unwrap().status().as_u16();
-    // Each costs 23: of what the limit leaves after one, another might take too much.
+    // Each costs 23: after one, another might exceed the rest of the limit.
     assert_eq!(status().await, 200);
     let (refused, answer) = read(proxied.chat(&asked(true)).send().await.unwrap()).await;
     assert_eq!((refused, &answer["error"]["type"]), (402, &json!("insufficient_quota")));
@@ -267,7 +267,7 @@ async fn nothing_is_served_beyond_the_exposure_limit() {
 
     proxied.pay(&lease, 23).await;
     assert_eq!(status().await, 200);
-    // What is left of the deposit is one too little.
+    // The rest of the deposit is one unit too small.
     proxied.pay(&lease, 46).await;
     assert_eq!(status().await, 402);
 }
@@ -279,7 +279,7 @@ async fn many_requests_at_once_stay_within_the_limit() {
     let statuses = futures::future::join_all(requests).await.into_iter().map(|sent| sent.unwrap().status());
     assert_eq!(statuses.filter(|status| *status == 200).count(), 1);
     assert_eq!(proxied.receipts(1).await, 23);
-    // What was held for it is free again.
+    // The amount held for it is free again.
     proxied.pay(&metered(1, 1_000), 23).await;
     assert_eq!(proxied.chat(&asked(false)).send().await.unwrap().status(), 200);
 }
@@ -311,7 +311,7 @@ async fn what_a_request_may_cost_is_not_its_callers_to_choose() {
     }
     assert_eq!(proxied.upstream.count(), 0);
 
-    // Whoever signs ahead may use more; the inference server is told of the limit.
+    // A buyer that signs ahead may use more; the inference server gets the limit.
     proxied.pay(&lease, 5_000).await;
     assert_eq!(proxied.chat(&unlimited).send().await.unwrap().status(), 200);
     assert_eq!(proxied.upstream.last().2, changed("max_tokens", 1_024.into()).to_string());
@@ -375,7 +375,7 @@ async fn nothing_is_served_without_a_lease() {
     let (status, answer) = read(proxied.chat(&asked(false)).send().await.unwrap()).await;
     assert_eq!((status, &answer["error"]["code"]), (409, &json!("no_lease")));
     assert_eq!(proxied.upstream.count(), 0);
-    // What is free of charge stays within reach.
+    // Requests that are free of charge are still served.
     let echo = proxied.service.http.get(proxied.service.public("/v1/echo")).send().await.unwrap();
     assert_eq!(echo.status(), 418);
 }

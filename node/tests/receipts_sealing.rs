@@ -37,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a machine signed, in order.
+/// Receipts that each machine signed, in order, by slot.
 type Signed = BTreeMap<u32, Vec<SignedReceipt>>;
 
 async fn check(store: &Store, signed: &Signed, batches: &[SealedBatch]) {

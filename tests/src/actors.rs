@@ -1,4 +1,4 @@
-//! Suppliers, keepers and buyers, and what they usually send.
+//! Suppliers, keepers and buyers, and their usual transactions.
 
 use leasehold::{
     instructions::{Machine, OpenLeaseArgs},

@@ -48,7 +48,7 @@ impl World {
         }
     }
 
-    /// Sends instructions, of which the last must be refused with exactly that error.
+    /// Sends instructions. The last one must be refused with exactly that error.
     #[track_caller]
     pub fn fails_last(&mut self, instructions: &[Instruction], signers: &[&Keypair], error: impl Into<u32>) {
         let code = error.into();

@@ -29,7 +29,7 @@ impl Scene {
         Scene { world, supplier, keepers, buyer }
     }
 
-    /// `machines` machines, of which the first `leased` form lease 1. Its first of `rounds` rounds is running.
+    /// `machines` machines. The first `leased` of them form lease 1. Its first of `rounds` rounds is running.
     pub fn leased(machines: u16, leased: u32, rounds: u32) -> Self {
         let mut scene = Scene::listed(machines);
         scene.world.open(&scene.buyer, anything(), leased, rounds);

@@ -1,4 +1,4 @@
-//! Everybody takes out what is theirs and closes what they can: the end of a scenario.
+//! The end of a scenario: everybody withdraws their tokens and closes every account that they can.
 
 use leasehold::{
     constants::DISPUTE_ROUNDS,
@@ -17,7 +17,7 @@ const LONG: i64 = 31 * 86_400;
 
 impl World {
     /// Withdraws and closes everything that `present` can, for themselves and, where the program lets anybody act,
-    /// for everybody else. The first of `present` sends what anybody may send.
+    /// for everybody else. The first of `present` sends the instructions that anybody may send.
     pub fn wind_up(&mut self, present: &[&Keypair]) {
         self.end_leases();
         for board in self.boards() {

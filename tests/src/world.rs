@@ -29,7 +29,7 @@ pub const START: i64 = 1_767_225_600;
 /// Base units of a payment token, and of a stake token.
 pub const USD: u64 = 1_000_000;
 pub const STAKE: u64 = 1_000_000_000;
-/// What each wallet starts with: lamports, payment units, stake units.
+/// Balances of each wallet at the start: lamports, payment units, stake units.
 pub const LAMPORTS: u64 = 100_000_000_000;
 pub const PAYMENTS: u64 = 1_000_000_000 * USD;
 pub const STAKES: u64 = 10_000_000 * STAKE;

@@ -44,7 +44,7 @@ use solana_transaction_error::TransactionError;
 const FIXED: u32 = 1_200;
 const FRESH: u32 = 150;
 
-/// What a slot holds.
+/// Content of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Vacant,
@@ -111,11 +111,11 @@ struct Case {
     /// Payment units left over by machines that were replaced.
     surplus: u64,
     criteria: Criteria,
-    /// What is asked for: machines to open with, rounds to open with or extend by, slot to replace.
+    /// The request: machines to open with, rounds to open with or extend by, slot to replace.
     count: u32,
     more: u32,
     slot: u16,
-    /// Whether the program is told the quote's cut-off, a wrong one, or none.
+    /// Hint for the program: the quote's cut-off, a wrong one, or `None`.
     hint: u8,
 }
 
@@ -427,7 +427,7 @@ impl Case {
         }
     }
 
-    /// The slots; what their machines were paid so far is written to the lease.
+    /// The slots; the amount that their machines were paid so far is written to the lease.
     fn slots(&self, lease: &mut Lease) -> Vec<Slot> {
         let settled = lease.state == LeaseState::Settled;
         let count = self.machines.iter().filter(|machine| machine.role.is_in_lease()).count() as u64;
@@ -517,7 +517,7 @@ impl Case {
         lease.paid += paid.net;
         lease.fees += paid.fee;
         slot.accrued = paid.net;
-        // What was agreed on, whatever became of it since.
+        // The agreed rounds, whatever happened since.
         let agreed = lease.from + lease.terms.rounds;
         lease.deposit += lease.deposit_of(slot, agreed).expect("fits");
     }
@@ -704,7 +704,7 @@ fn cancel_lease_does_what_was_quoted() {
         prop_assert_eq!((after.until, after.terms.cancel_secs), (quoted.until, quoted.cancel_secs));
         prop_assert_eq!(lease.until - after.until, quoted.rest);
 
-        // Every machine is up until the end, and the lease is settled: what was told comes back.
+        // Every machine is up until the end, and the lease is settled: the refund is the quoted one.
         let mut data = stage.data();
         let (header, slots) = split_mut(data.bytes_mut()).expect("a board");
         header.next_round = after.until;

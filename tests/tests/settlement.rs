@@ -32,7 +32,7 @@ fn naive_slash(service: &Service, terms: &Terms) -> u128 {
     if over > 0 { u128::from(bond) * part.min(whole) / whole } else { 0 }
 }
 
-/// What a machine is owed in all, fee included.
+/// Payment units that a machine is owed in all, fee included.
 fn naive_owed(service: &Service, terms: &Terms) -> u128 {
     let (up, down) = (u128::from(service.up), u128::from(service.down));
     let rounds = u128::from(service.rounds);

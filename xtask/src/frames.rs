@@ -26,7 +26,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Whether locals could reach the arguments, or the next frame.
+    /// True if locals could reach the arguments, or the next frame.
     pub fn is_too_large(&self) -> bool {
         let limit = if self.arguments > 0 { FRAME.saturating_sub(MARGIN.max(self.arguments)) } else { FRAME };
         self.locals > limit

@@ -13,7 +13,7 @@ use crate::{execute, root};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Change nothing; fail if idl/leasehold.json differs from what the sources give
+    /// Change nothing; fail if idl/leasehold.json differs from the one generated from the sources
     #[arg(long)]
     check: bool,
 }
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The builder runs the program's generated tests with the feature `idl-build` and reads what they print.
+/// The builder runs the program's generated tests with the feature `idl-build` and reads their output.
 /// It sets its own compiler flags and therefore gets its own target folder: otherwise it and every other build would
 /// recompile all packages in turn. The packages run once, so they are not optimised.
 fn build() -> Result<String> {

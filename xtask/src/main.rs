@@ -114,7 +114,7 @@ fn execute(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and returns what it printed.
+/// Runs a command and returns its output.
 fn output(command: &mut Command) -> Result<String> {
     let name = describe(command);
     let output =

@@ -16,7 +16,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// Builds `leasehold-client` for WebAssembly: with rustup's target where it is installed, else together with the
 /// standard library, from the sources in `toolchain/`.
 ///
-/// Its target folder is its own, so nothing of the workspace is compiled again afterwards. From an empty folder, the
+/// Its target folder is its own, so the workspace is not compiled again afterwards. From an empty folder, the
 /// standard library included, it takes about 3 minutes and 20 seconds of CPU time and 640 MB; when nothing changed, a
 /// second.
 pub fn run() -> Result<()> {

@@ -35,7 +35,7 @@ pub type Leasehold = Program<Arc<Keypair>>;
 /// Compute units for opening a lease of one machine: docs/bench.md has 552,006 for a full board without a good hint.
 const UNITS: u32 = 600_000;
 
-/// What the bot is to lease.
+/// The lease that the bot is to open.
 pub struct Order {
     /// Number of the market.
     pub market: u64,

@@ -1,7 +1,7 @@
 //! A bot that leases the cheapest machine of a market, if it is cheap enough.
 //!
-//! It is written for people who know Anchor: `anchor-client` reads accounts and sends, `leasehold-client` adds what the
-//! interface description can't: addresses, quotes, events and errors as sentences.
+//! It is written for people who know Anchor: `anchor-client` reads accounts and sends, `leasehold-client` adds
+//! addresses, quotes, events and errors as sentences, which the interface description can't provide.
 
 mod bot;
 

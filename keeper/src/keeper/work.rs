@@ -26,7 +26,7 @@ pub struct Report {
     pub outcome: Outcome,
     /// `None` if no transaction took effect.
     pub confirmation: Option<Confirmation>,
-    /// What was done, or why it failed.
+    /// The step that was done, or the reason why it was not.
     pub text: String,
 }
 

@@ -18,7 +18,7 @@ pub enum Action {
         seat: u8,
         /// Open the keeper's account first.
         register: bool,
-        /// Stake units to bond first; 0 for none.
+        /// Stake units to bond first; 0 if the keeper has enough free stake.
         deposit: u64,
     },
     ProbeRound {

@@ -50,8 +50,8 @@ impl Planner<'_> {
         }
     }
 
-    /// True if no machine gets a verdict in the round that runs, and so none did in the one before: machines get verdicts
-    /// from some round on.
+    /// True if no machine gets a verdict in the running round. Then no machine got one in the round before either:
+    /// machines get verdicts from some round on.
     fn has_nobody_to_judge(&self, board: &BoardSnapshot) -> bool {
         let round = self.running(&board.header);
         board.fleet.as_ref().is_some_and(|fleet| fleet.round == round && fleet.targets.is_empty())

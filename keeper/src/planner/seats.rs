@@ -29,7 +29,8 @@ impl Planner<'_> {
         }
     }
 
-    /// What must come before a seat: whether to open an account, and stake units to bond. `None`: the operator must act.
+    /// Preparation for a seat: true if an account must be opened, and stake units to bond. `None` if the operator must
+    /// act first.
     fn bond(&mut self, board: u32) -> Option<(bool, u64)> {
         let Snapshot { keeper, keeper_bond, stake, market, me, .. } = self.snapshot;
         let free = keeper.as_ref().map_or(0, |keeper| keeper.stake.free);

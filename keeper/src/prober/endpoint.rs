@@ -1,4 +1,4 @@
-//! Which endpoints are probed: suppliers choose them, so they are not trusted.
+//! Selection of the endpoints to probe: suppliers choose them, so they are not trusted.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,5 +1,5 @@
-//! Turns datagrams into verified answers: a task for each socket drops what can't be an answer, one thread verifies
-//! signatures.
+//! Turns datagrams into verified answers: a task for each socket drops datagrams that can't be answers, one thread
+//! verifies signatures.
 
 use super::challenges::Challenges;
 use super::report::Counters;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 /// no machine blocks the thread.
 const MAX_CLAIMS: u8 = 4;
 
-/// What the round's tasks share.
+/// State shared by the round's tasks.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) challenges: Challenges,

@@ -87,7 +87,8 @@ impl ProbeReport {
         Submission { bitmap, pong_root: pong_root(&answers) }
     }
 
-    /// True if there were machines to probe and none answered. This keeper's own network is the likelier cause then.
+    /// True if there were machines to probe and no machine answered. This keeper's own network is the likelier cause
+    /// then.
     pub fn is_blind(&self) -> bool {
         self.answers.is_empty() && self.stats.targets > 0
     }

@@ -1,4 +1,4 @@
-//! Which machine to probe next, and when: pure, so that it is tested without a network.
+//! Order and times of probes. Pure, so that it is tested without a network.
 
 use super::ProbeTiming;
 use std::cmp::Reverse;

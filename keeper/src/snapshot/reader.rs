@@ -67,7 +67,7 @@ pub struct Reader {
     market: Pubkey,
     /// Numbers of the boards to read; `None`: all.
     boards: Option<BTreeSet<u32>>,
-    /// Whether to work on boards where the keeper has no seat.
+    /// True to work also on boards where the keeper has no seat.
     crank: bool,
     clock: ClusterClock,
     reference: Option<MarketRef>,
@@ -141,7 +141,7 @@ impl Reader {
         Ok(snapshot)
     }
 
-    /// What never changes of the market.
+    /// The fields of the market that never change; read once.
     async fn reference(&mut self) -> Result<MarketRef, ReadError> {
         if let Some(reference) = self.reference {
             return Ok(reference);

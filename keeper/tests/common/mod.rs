@@ -1,4 +1,4 @@
-//! A node with machines, and what a keeper needs to probe them.
+//! A node with machines, and a prober and targets to probe them.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use leasehold_client::probe::{Pubkey, SigningKey};

@@ -1,4 +1,4 @@
-//! What the keeper does about what it sees: every rule of the program that decides a step, without a
+//! Steps that the keeper plans for each state of the chain: every rule of the program that decides a step, without a
 //! network.
 
 mod leases;

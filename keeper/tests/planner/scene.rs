@@ -28,7 +28,7 @@ pub fn begin(round: u32) -> i64 {
     i64::from(round) * i64::from(ROUND_SECS)
 }
 
-/// A keeper before a board with a machine and five seats, of which it holds number 0 and others 1 and 2.
+/// A keeper before a board with a machine and five seats. It holds seat 0; other keepers hold seats 1 and 2.
 pub struct Scene {
     pub snapshot: Snapshot,
     pub memory: Memory,
@@ -94,7 +94,7 @@ impl Scene {
         tally.submitted = seats.iter().fold(0, |mask, seat| mask | 1 << seat);
     }
 
-    /// What was read of the slots: machines, and leases with the first round after them.
+    /// Sets the slots that were read: machines, and leases with the first round after them.
     pub fn fleet(&mut self, round: u32, machines: &[u32], leases: &[(u32, u32)]) {
         let target = |slot: &u32| Target {
             slot: *slot,

@@ -34,7 +34,7 @@ impl World {
         self.now_ms / 1_000
     }
 
-    /// What the program does with a step of a keeper, or the rule that the step breaks.
+    /// Applies a step of a keeper as the program would. Fails with the name of the rule that the step breaks.
     fn act(&mut self, keeper: u8, action: &Action) -> Result<(), &'static str> {
         match action {
             Action::SubmitRound { seat, round, slots, .. } => self.submit(keeper, *seat, *round, *slots),
@@ -184,7 +184,7 @@ fn run(setup: &Setup) -> Course {
             let snapshot = world.snapshot(&scene, keeper);
             memories[index].observe(snapshot.now_ms, shared_chores(&snapshot, &policy));
             let plan = plan(&snapshot, &memories[index], &policy);
-            // The longest wait is the keeper's own; what is foreseen makes it shorter.
+            // The longest wait is the keeper's own; a foreseen event makes it shorter.
             next_look[index] = plan.wake_ms.unwrap_or(i64::MAX).min(now + setup.looks[index]).max(now + 250);
             let mut fresh = true;
             for action in plan.actions {

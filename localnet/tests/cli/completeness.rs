@@ -21,7 +21,7 @@ const ELSEWHERE: [&str; 11] = [
     "address",
 ];
 
-/// What the transcripts show of a command.
+/// Cases of a command that the transcripts show.
 #[derive(Debug, Default)]
 struct Shown {
     success: bool,

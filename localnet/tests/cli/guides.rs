@@ -1,6 +1,7 @@
-//! Plays the guides in docs/guides/, block by block, as a reader would: their output is what the commands print.
+//! Plays the guides in docs/guides/, block by block, as a reader would. The output in a guide must equal that of the
+//! commands.
 //!
-//! `TRYCMD=overwrite` writes what was printed into the guides.
+//! `TRYCMD=overwrite` writes the commands' output into the guides.
 
 use std::{
     fs,
@@ -70,7 +71,7 @@ impl Guide {
             .unwrap_or_else(|_| panic!("{}: {count} blocks of {language}, expected {N}", self.name))
     }
 
-    /// Plays a block as a person. With `TRYCMD=overwrite` it is replaced by what was printed.
+    /// Plays a block as a person. With `TRYCMD=overwrite` its output is replaced by the commands'.
     fn play(&self, stage: &Stage, block: &str, person: &str) {
         let fenced = |block: &str| format!("```console\n{block}```\n");
         let file = self.folder.path().join("block.md");
@@ -84,7 +85,7 @@ impl Guide {
     }
 }
 
-/// A line of output with `[..]` for what differs from run to run or with each build of the program.
+/// A line of output with `[..]` for parts that differ from run to run or with each build of the program.
 fn mask(line: &str) -> String {
     let differs = |word: &str| {
         let digest = word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());

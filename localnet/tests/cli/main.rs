@@ -1,7 +1,7 @@
 //! The command line as a process against a local network, one transcript after the other.
 //!
-//! `TRYCMD=overwrite cargo nextest run -p leasehold-localnet --test cli` writes what was printed into the
-//! transcripts. Read it before you commit it, and replace what differs in every run by `[..]`.
+//! `TRYCMD=overwrite cargo nextest run -p leasehold-localnet --test cli` writes the output into the transcripts.
+//! Read it before you commit it, and replace parts that differ in every run by `[..]`.
 
 mod bot;
 mod completeness;

@@ -35,7 +35,7 @@ async fn run(world: &World, args: &[&str]) -> Output {
     command.output().await.expect("it runs")
 }
 
-/// Runs a command, which must succeed. Returns what it prints.
+/// Runs a command, which must succeed. Returns its output.
 async fn printed(world: &World, args: &[&str]) -> String {
     let output = run(world, args).await;
     assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

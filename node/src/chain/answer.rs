@@ -59,7 +59,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Reason::Unknown => {
-                "this database has not the receipt: restore the database that has it, or the machine loses its bond"
+                "the receipt is not in this database: restore the database that has it, or the machine loses its bond"
             }
             Reason::Unsealed => "the receipt is in no batch yet",
             Reason::NotInLog => "the receipt's batch is not known to be in the log yet",

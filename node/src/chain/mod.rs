@@ -1,9 +1,9 @@
-//! What a node sends to the chain for its receipts: seals them into batches, appends the batches to the supplier's log,
-//! redeems vouchers and answers demands.
+//! Tasks that bring a node's receipts to the chain: they seal receipts into batches, append the batches to the
+//! supplier's log, redeem vouchers and answer demands.
 //!
 //! [`LeaseWatch`] reads the chain. The tasks plan from its views and from the database, in functions without a network,
-//! and send. Nothing of importance is kept in memory: what was done before is read from the chain and the database. A
-//! failed call is retried with [backoff](leasehold_daemon::backoff).
+//! and send. Nothing of importance is kept in memory: progress is read from the chain and the database. A failed call
+//! is retried with [backoff](leasehold_daemon::backoff).
 
 pub mod answer;
 pub mod headers;
@@ -56,7 +56,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Starts the tasks, which go by what `leases` reads and send to its RPC node. `source` is the public URL of the
+    /// Starts the tasks, which use the views of `leases` and send to its RPC node. `source` is the public URL of the
     /// node's receipts. The leases for which receipts may be signed are sent to `signable`. Sends nothing yet: a node
     /// starts whether the RPC node answers or not.
     ///
@@ -106,7 +106,7 @@ impl Chain {
         Ok(Self { metrics, headers, stop, tasks })
     }
 
-    /// What the tasks count.
+    /// Counters of the tasks.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }

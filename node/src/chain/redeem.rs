@@ -60,7 +60,7 @@ pub fn decide(
 /// How long the account of a lease must be missing to count as closed: RPC nodes may lag behind.
 const GONE_AFTER: Duration = Duration::from_secs(600);
 
-/// What the task remembers between two views.
+/// State of the task between two views.
 #[derive(Default)]
 struct Redeemer {
     /// Leases whose accounts are missing, and since when.

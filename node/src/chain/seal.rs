@@ -15,7 +15,7 @@ use tracing::info;
 /// Time between two checks for receipts to seal; less if batches are sealed more often.
 const TICK: Duration = Duration::from_secs(10);
 
-/// How many batches to make now of receipts that are in none.
+/// Number of batches to make now of unsealed receipts.
 pub fn batches_due(unsealed: &Unsealed, leases: &Leases, batch: Duration, now_ms: u64) -> u64 {
     let most = u64::from(MAX_BATCH);
     if is_due(unsealed, leases, batch, now_ms) {

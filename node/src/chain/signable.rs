@@ -19,8 +19,8 @@ pub fn signable(view: &View, leases: &Leases, behind: &HashSet<Place>) -> Leases
     Leases { machines: machines.collect() }
 }
 
-/// Machines of which the log has receipts, in the lease that they serve, that the database has not. A machine whose
-/// receipts can't be read is one of them.
+/// Machines with receipts of the lease that they serve in the log but not in the database. Includes machines whose
+/// receipts can't be read.
 async fn behind(store: &Store, view: &View) -> HashSet<Place> {
     let mut behind = HashSet::new();
     for (place, lease) in &view.leases.machines {
@@ -58,7 +58,7 @@ pub(super) async fn run(
             for (board, slot) in behind.difference(&logged) {
                 error!(
                     %board, slot,
-                    "the log has receipts of the running lease that this database has not: restore the database; \
+                    "the log has receipts of the running lease that this database lacks: restore the database; \
                      nothing is signed in this lease until then"
                 );
             }

@@ -1,4 +1,4 @@
-//! What the tasks share.
+//! Resources and counters shared by the tasks.
 
 use super::headers::OwnLog;
 use super::settings::RecordSettings;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::Notify;
 
-/// What the tasks share.
+/// Resources shared by the tasks.
 pub(super) struct Tools {
     pub settings: RecordSettings,
     /// Account of the supplier.
@@ -37,7 +37,7 @@ pub(super) struct Tools {
     pub poll_now: Arc<Notify>,
 }
 
-/// What the tasks count, as Prometheus text.
+/// Counters of the tasks, as Prometheus text.
 #[derive(Debug, Default)]
 pub struct Metrics {
     sealed: AtomicU64,

@@ -1,4 +1,4 @@
-//! What the lease watch counts.
+//! Counters of the lease watch.
 
 use leasehold_daemon::metrics::{Kind, write_metric};
 use std::fmt;

@@ -1,8 +1,7 @@
-//! Which lease runs on each machine of this node, read from the chain.
+//! The lease that runs on each machine of this node, read from the chain.
 //!
-//! [`LeaseWatch`] polls the chain and publishes [`Leases`]. It needs no receipts: whatever serves a machine to its
-//! tenant asks here. What signs receipts asks for the signable leases of module `chain`, which are
-//! fewer.
+//! [`LeaseWatch`] polls the chain and publishes [`Leases`]. It needs no receipts: code that serves a machine to its
+//! tenant uses these leases. Code that signs receipts uses the signable leases of module `chain`, a subset of them.
 
 mod expiry;
 mod metrics;

@@ -70,12 +70,12 @@ impl LeaseWatch {
         &self.rpc
     }
 
-    /// What the polls read.
+    /// Receiving end of the polls' views.
     pub fn views(&self) -> ViewReceiver {
         self.views.clone()
     }
 
-    /// Which lease runs on each machine.
+    /// Receiving end of the leases that run on the machines.
     pub fn leases(&self) -> LeasesReceiver {
         self.leases.clone()
     }
@@ -85,7 +85,7 @@ impl LeaseWatch {
         self.poll_now.clone()
     }
 
-    /// What it counts.
+    /// Counters of the lease watch.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }

@@ -1,4 +1,4 @@
-//! What the chain says about this node's machines, read in one poll.
+//! State of this node's machines on the chain, read in one poll.
 
 use super::{Leases, Place};
 use crate::machines::Machine;
@@ -20,7 +20,7 @@ const ACCOUNTS: usize = 100;
 /// Receiving end of the views; `None` before the first poll.
 pub type ViewReceiver = watch::Receiver<Option<Arc<View>>>;
 
-/// What one poll read.
+/// Result of one poll.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// When the poll began: transactions sent later are not in it.
@@ -38,7 +38,7 @@ pub struct View {
     pub leases: Leases,
 }
 
-/// What never changes of a board.
+/// The fields of a board that never change.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownBoard {
     pub board: BoardRef,
@@ -64,7 +64,7 @@ impl View {
     }
 }
 
-/// Reads views; remembers what never changes.
+/// Reads views; remembers the fields that never change.
 #[derive(Default)]
 pub(super) struct Reader {
     markets: HashMap<Pubkey, MarketRef>,

@@ -23,7 +23,7 @@ const POLLS_PER_ROUND: u32 = 10;
 /// Shortest time between two polls.
 const MIN_PAUSE: Duration = Duration::from_millis(250);
 
-/// Why a configured machine serves no lease whatever is leased.
+/// Why a configured machine can't serve any lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotServing {
     NoSlot,
@@ -47,7 +47,7 @@ impl fmt::Display for NotServing {
     }
 }
 
-/// Which lease each machine serves, and why some can serve none.
+/// The lease that each machine serves, and the reason for each machine that can't serve any.
 pub fn leases(
     view: &View,
     machines: &[Arc<Machine>],
@@ -220,7 +220,7 @@ mod tests {
     use leasehold::state::LeaseState;
     use tokio::time::Instant;
 
-    /// The machine's lease, or why it serves none.
+    /// The machine's lease, or the reason why it can't serve any.
     fn found(view: &View, machine: Machine) -> Result<Option<RunningLease>, NotServing> {
         let (leases, mut not_serving) = leases(view, &[Arc::new(machine)], [0xc1; 8], &SUPPLIER);
         match not_serving.remove(&PLACE) {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Default TCP address of the API.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8471);
 
-/// Default token limit of an answer whose request names none.
+/// Default token limit of an answer whose request sets no limit.
 pub const DEFAULT_MAX_TOKENS: NonZeroU32 = NonZeroU32::new(1_024).unwrap();
 
 /// Why the section is refused.
@@ -104,7 +104,7 @@ pub struct ProxySettings {
     pub board: Option<Pubkey>,
     /// GPUs that work on each answer: compute units are milliseconds times this.
     pub gpus: u32,
-    /// Token limit that is written into requests under a metered lease that have none.
+    /// Token limit written into requests without a limit, under a metered lease.
     pub max_tokens: NonZeroU32,
 }
 

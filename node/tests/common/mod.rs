@@ -86,7 +86,7 @@ impl Asker {
         self.receive(Duration::from_millis(300)).await.is_none()
     }
 
-    /// Whether the machine gives its valid answer to the challenge.
+    /// True if the machine gives a valid answer to the challenge.
     pub async fn is_answered(&self, challenge: &Challenge) -> bool {
         self.send(&datagram(challenge)).await;
         let Some(answer) = self.receive(Duration::from_secs(2)).await else { return false };

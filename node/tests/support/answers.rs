@@ -1,4 +1,4 @@
-//! What a client finds in an answer of the proxy.
+//! Parts of the proxy's answers: receipts, salts and text.
 
 use leasehold_client::record::SignedReceipt;
 use serde_json::Value;
@@ -8,7 +8,7 @@ pub fn receipt_in(response: &reqwest::Response) -> SignedReceipt {
     SignedReceipt::from_base64(response.headers()["leasehold-receipt"].to_str().unwrap()).unwrap()
 }
 
-/// Receipt and salt of a stream, and what came before and after.
+/// Receipt and salt of a stream, and the text before and after them.
 pub fn split(stream: &str) -> (SignedReceipt, [u8; 32], &str, &str) {
     let (before, rest) = stream.split_once(": leasehold-receipt ").unwrap();
     let (comment, rest) = rest.split_once('\n').unwrap();

@@ -140,7 +140,7 @@ pub fn proxy_settings(upstream: SocketAddr) -> ProxySettings {
     ProxySettings { upstream, slot: None, board: None, gpus: 8, max_tokens: DEFAULT_MAX_TOKENS }
 }
 
-/// A running service, and what it is told.
+/// A running service, and the feed of its leases.
 pub struct Service {
     pub receipts: Receipts,
     pub feed: Feed,

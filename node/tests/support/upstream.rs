@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What it was sent: path, headers, body.
+/// Requests that it received: path, headers, body.
 pub type Seen = Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>;
 
 /// The words of every answer.

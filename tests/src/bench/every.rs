@@ -32,7 +32,7 @@ fn measure_full(table: &mut Table, catalogue: &Catalogue) {
     let until = world.round() + COMMITTED;
     let idle: Vec<u16> = world.with_board(|_, slots| {
         let idle = (0..).zip(slots).filter(|(_, slot)| slot.is(leasehold::state::SlotState::Idle));
-        // What a machine has earned must be claimed before it leaves.
+        // A machine's earnings must be claimed before it leaves.
         idle.filter(|(_, slot)| slot.accrued == 0).map(|(index, _)| index).collect()
     });
 

@@ -15,7 +15,7 @@ use crate::{KeeperActor, SupplierActor, USD, World, anything, machine, params, r
 
 /// Machines of the leases, if the board has as many.
 const MACHINES: [u32; 3] = [1, 1_000, 6_000];
-/// Rounds of the leases: four hours, of which a machine may be down for one round.
+/// Rounds of the leases: four hours. A machine may be down for one round.
 const ROUNDS: u32 = 24;
 /// Seats of the committee, and those that vote.
 const SEATS: u8 = 15;
@@ -189,7 +189,7 @@ struct Term<'a> {
     lease: Pubkey,
 }
 
-/// What a round cost.
+/// Costs of a round.
 struct Closed {
     /// The most expensive of its votes.
     submit: Figure,
@@ -271,7 +271,7 @@ impl<'a> Term<'a> {
         run(&mut self.world, "cancel_lease", &cancel, &[&self.stage.buyer]);
     }
 
-    /// The supplier claims what all its machines have earned.
+    /// The supplier claims the earnings of all its machines.
     fn claim(&self) -> Figure {
         let SupplierActor { wallet, account } = &self.stage.supplier;
         let payments = self.world.market.payment_account(&wallet.pubkey());

@@ -1,4 +1,4 @@
-//! What happens in the catalogue's world before its cases.
+//! Events in the catalogue's world before its cases.
 
 use leasehold::{constants::RECORD_ROUNDS, instructions::Machine};
 use leasehold_client::{BoardRef, address, instruction, record::SignedReceipt};

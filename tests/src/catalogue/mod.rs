@@ -33,8 +33,8 @@ impl Case {
     }
 }
 
-/// A world in which every instruction of the program has a case that succeeds. Cases are simulated, so that none
-/// changes what another finds.
+/// A world in which every instruction of the program has a case that succeeds. Cases are simulated, so that each finds
+/// the same state.
 pub struct Catalogue {
     pub world: World,
     pub cases: Vec<Case>,

@@ -63,13 +63,13 @@ impl Lease {
         self.from + self.rounds - stint.from
     }
 
-    /// What a machine is owed in all in mid-term.
+    /// Payment units that a machine is owed in all in mid-term.
     fn owed_so_far(&self, machine: &Machine, stint: &Stint) -> u128 {
         let (up, _) = machine.count(stint.from, stint.until);
         naive::cost_floor(machine.price, self.secs(up))
     }
 
-    /// What a machine is owed in all when its stint ends before round `until`.
+    /// Payment units that a machine is owed in all when its stint ends before round `until`.
     fn owed_finally(&self, machine: &Machine, stint: &Stint, until: u32) -> u128 {
         let (up, down) = machine.count(stint.from, until);
         let (known, rounds) = (up + down, until - stint.from);
@@ -95,7 +95,7 @@ impl Lease {
         naive::slash(machine.bond, down, self.promised(stint), self.sla_bps, self.slash_multiplier_bps)
     }
 
-    /// What is paid now, if `owed` is owed in all.
+    /// Payment due now, if `owed` is owed in all.
     fn pay(&self, machine: &Machine, stint: &Stint, owed: u128, slash: u64) -> Pay {
         let before = naive::narrow(naive::cost_floor(machine.price, self.secs(stint.settled)));
         let owed = naive::narrow(owed);
@@ -124,7 +124,7 @@ impl Board {
         self.slots[usize::from(index)].machine.as_mut().expect("a machine")
     }
 
-    /// Books what leaves a lease's escrow and its machines' bonds. Returns the caller's part of the slash.
+    /// Books the amounts that leave a lease's escrow and its machines' bonds. Returns the caller's part of the slash.
     fn book(&mut self, serial: u32, pay: Pay, caller_is_keeper: bool) -> u64 {
         let lease = self.leases.get_mut(&serial).expect("exists");
         let keepers_before = naive::part(lease.fees, lease.keeper_share_bps);

@@ -7,7 +7,7 @@ use leasehold::{
 
 use super::{Model, Outcome, Refusal, Rules, Who, require};
 
-/// A market. What it earns is on its boards.
+/// A market. Its earnings are on its boards.
 #[derive(Clone, Debug)]
 pub struct Market {
     pub rules: RoundRules,

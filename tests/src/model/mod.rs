@@ -2,11 +2,11 @@
 //! cut-offs. A board is a list, a machine stores every verdict it got, and every sum is computed from scratch in 128
 //! bits.
 //!
-//! [`Model::apply`] is what an instruction must do, [`Chain::send`] has the real program do it, and [`compare`] finds
+//! [`Model::apply`] executes an instruction on the model, [`Chain::send`] on the real program, and [`compare`] finds
 //! the first difference. `tests/model/` plays random sequences on both.
 //!
 //! A new instruction gets a variant of [`Action`], an arm in `Model::run` and in `Chain::instruction`, and its fields
-//! in [`compare`]. The model calls nothing of the program's arithmetic: that would hide its mistakes.
+//! in [`compare`]. The model doesn't call the program's arithmetic: that would hide its mistakes.
 
 mod action;
 mod board;
@@ -35,7 +35,7 @@ pub use stake::*;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Who(pub u8);
 
-/// Wallets by what they usually do; any of them may do anything.
+/// Wallets by their usual role; any of them may do anything.
 pub const SUPPLIERS: [Who; 3] = [Who(0), Who(1), Who(2)];
 pub const BUYERS: [Who; 2] = [Who(3), Who(4)];
 pub const KEEPERS: [Who; 4] = [Who(5), Who(6), Who(7), Who(8)];
@@ -191,7 +191,7 @@ impl Model {
         self.wallets.get_mut(&who).expect("everybody has a wallet")
     }
 
-    /// What the stake vault must hold.
+    /// Stake units that the stake vault must hold.
     pub fn stake_vault(&self) -> u64 {
         let members = self.suppliers.values().chain(self.keepers.values());
         let members: u64 = members.map(|stake| stake.free + stake.unbonding).sum();

@@ -1,4 +1,4 @@
-//! Which machines a lease gets, and what it costs.
+//! Selection of a lease's machines, and its price.
 
 use leasehold::math::matching::{Criteria, Place, Policy};
 

@@ -203,8 +203,8 @@ impl Board {
 }
 
 impl super::Machine {
-    /// Marks a machine that was down in `abandon_rounds` rounds in a row, all within its lease, of which `round` is
-    /// the last.
+    /// Marks a machine that was down in `abandon_rounds` rounds in a row, all within its lease. `round` is the last of
+    /// them.
     fn note_abandonment(&mut self, round: u32, abandon_rounds: u32) {
         let Some(stint) = &mut self.stint else { return };
         let first = (round + 1).checked_sub(abandon_rounds);

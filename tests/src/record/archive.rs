@@ -1,4 +1,4 @@
-//! What an archive keeps of a log, and the proofs it gives.
+//! A log's batches and receipts, as an archive keeps them, and its proofs.
 
 use leasehold::{
     instructions::BatchProof,

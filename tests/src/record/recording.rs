@@ -53,7 +53,7 @@ impl Recording {
         Recording { world, supplier, keepers, buyer, operator, log, archive }
     }
 
-    /// `machines` machines, of which the first `leased` form lease 1. Its first of `rounds` rounds is running.
+    /// `machines` machines. The first `leased` of them form lease 1. Its first of `rounds` rounds is running.
     pub fn leased(machines: u16, leased: u32, rounds: u32) -> Self {
         let mut scene = Recording::listed(machines);
         scene.world.open(&scene.buyer, anything(), leased, rounds);
@@ -214,7 +214,7 @@ impl Recording {
         [show, instruction::answer_demand(answerer.pubkey(), lease, demand, proof.path)]
     }
 
-    /// Asserts all invariants, that the log is what was appended, and that leases count their demands.
+    /// Asserts all invariants, that the log holds the appended batches, and that leases count their demands.
     #[track_caller]
     pub fn assert_invariants(&self) {
         self.world.assert_invariants();

@@ -158,7 +158,7 @@ fn attack_replacement_is_not_slashed_for_rounds_before_it_came() {
         instruction::replace_node(&board, buyer.pubkey(), board.lease(1), wallet, 0, u64::MAX, None);
     world.ok(&[replace], &[&buyer]);
     world.attest(&keepers, |_| true);
-    // It serves nine of the hundred rounds. Five of a hundred may be down, but none of nine.
+    // It serves nine of the hundred rounds. Five of a hundred may be down, but not one of nine.
     for round in 0..9 {
         world.attest(&keepers, |machine| machine != 1 || round != 4);
     }

@@ -108,7 +108,7 @@ fn attack_rent_that_rose_stops_no_listing_and_pays_nobody() {
     let missing = rent_of(&world, 20) - world.lamports(&board.address);
     let slot = rent_of(&world, 1) - rent_of(&world, 0);
     list_and_retire(&mut world, &payer, &mallory, 3);
-    // The first to list adds what the account lacks, and gets back only the rent of its own slots.
+    // The first to list adds the lamports that the account lacks, and gets back only the rent of its own slots.
     assert_eq!(owned - wealth(&world, &mallory), missing);
     assert_eq!(world.lamports(&board.address), rent_of(&world, 20));
     list_and_retire(&mut world, &payer, &mallory, 3);
@@ -123,7 +123,7 @@ fn attack_rent_that_rose_stops_no_listing_and_pays_nobody() {
     world.assert_invariants();
 }
 
-/// The runtime refuses to shrink an account that holds less than its rent; anybody can add what is missing.
+/// The runtime refuses to shrink an account that holds less than its rent; anybody can add the missing lamports.
 #[test]
 fn attack_rent_that_rose_is_not_paid_out_of_what_the_board_lacks() {
     let (mut world, supplier, _, payer) = stage(20);

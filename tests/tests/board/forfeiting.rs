@@ -32,7 +32,7 @@ fn forfeit_machines_fails_when_the_machine_serves_no_lease() {
         world.fails(forfeit, &[&supplier.wallet], LeaseholdError::MachineNotLeased);
     };
     refuses(&mut world, &[2]);
-    // All or none; and no machine twice.
+    // All machines or no machine; and no machine twice.
     refuses(&mut world, &[0, 2]);
     refuses(&mut world, &[0, 0]);
     assert!(world.slot(0).is(SlotState::Leased));

@@ -25,7 +25,7 @@ fn generations(world: &World) -> Vec<u16> {
     world.with_board(|_, slots| slots.iter().map(|slot| slot.generation).collect())
 }
 
-/// Changes the board to what tens of thousands of listings would make of it.
+/// Changes the board to its state after tens of thousands of listings.
 fn age(world: &mut World, age: impl FnOnce(&mut Board, &mut [Slot])) {
     let address = world.board().address;
     let mut account = world.svm.get_account(&address).expect("a board");

@@ -20,7 +20,7 @@ pub fn cost(rounds: u64) -> u64 {
     (350_000 * 600 * rounds).div_ceil(3_600)
 }
 
-/// What the same machine earns, fee included.
+/// Earnings of the same machine, fee included.
 pub fn gross(rounds: u64) -> u64 {
     350_000 * 600 * rounds / 3_600
 }

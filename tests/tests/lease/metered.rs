@@ -263,7 +263,7 @@ fn give_notice_fails_when_the_signer_is_neither_owner_nor_supplier() {
         (give(&rival.wallet, None), &rival.wallet),
         // Her own supplier's account, which does not own the machine.
         (give(&rival.wallet, Some(rival.account)), &rival.wallet),
-        // The machine's supplier, of which she is not the authority.
+        // The account of the machine's supplier; she is not its authority.
         (give(&rival.wallet, Some(scene.supplier.account)), &rival.wallet),
         (give(&scene.keepers[0].wallet, None), &scene.keepers[0].wallet),
         // The supplier, without its account in the instruction.

@@ -10,12 +10,12 @@ use leasehold_tests::*;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-/// Rounds of each lease. They are so long that ten of them cost what 1,000 of ten minutes do.
+/// Rounds of each lease. They are so long that ten of them cost as much as 1,000 of ten minutes.
 const ROUNDS: u32 = 10;
 const SECS: u128 = 60_000;
 
-/// What happens in a lease: the rounds after which it is settled in mid-term, in which all machines are down, on
-/// which nobody votes, and in which its owner cancels.
+/// Events of a lease: the rounds after which it is settled in mid-term, in which all machines are down, on which nobody
+/// votes, and in which its owner cancels.
 #[derive(Clone, Copy, Default)]
 struct Course {
     settled: &'static [u32],

@@ -125,7 +125,7 @@ fn redeem_voucher_pays_no_more_than_the_deposit_until_it_is_topped_up() {
     refuses_voucher(&mut scene, &beyond, LeaseholdError::VoucherRedeemed);
     scene.world.assert_invariants();
 
-    // Anybody may add to it, and the same voucher pays what was missing.
+    // Anybody may add to it, and the same voucher pays the missing part.
     let friend = scene.world.wallet();
     let before = scene.world.payments_of(&friend.pubkey());
     let none = top_up(&scene.world, &friend, 0);

@@ -165,7 +165,7 @@ fn two_boards_keep_their_money_apart() {
     assert_eq!(scene.world.lease(1).paid, 3 * net(gross(4)));
     assert_eq!(scene.world.lease(1).slashed, 0);
     assert_eq!(lease.slashed, 200_000_000_000);
-    // A claim on one board pays what was earned there.
+    // A claim on one board pays the earnings of that board.
     let key = scene.supplier.wallet.pubkey();
     let wallet = scene.world.market.payment_account(&key);
     let claim = instruction::claim_earnings(&second, key, scene.supplier.account, wallet);

@@ -25,7 +25,7 @@ fn extend_instruction(scene: &Scene, rounds: u32, max_deposit: u64) -> Instructi
     instruction::extend_lease(&board, key, board.lease(1), wallet, rounds, max_deposit)
 }
 
-/// What a machine is paid for a cancellation.
+/// Payment of a machine for a cancellation.
 fn cancellation(secs: u64) -> u64 {
     PRICE * secs / 3_600
 }

@@ -20,7 +20,7 @@ use solana_signer::Signer;
 pub const PRICE: u64 = 35 * USD / 100;
 pub const ROUND_SECS: u64 = 600;
 
-/// What a machine earns in `rounds` rounds up, fee included.
+/// Earnings of a machine for `rounds` rounds up, fee included.
 pub fn gross(rounds: u64) -> u64 {
     PRICE * ROUND_SECS * rounds / 3_600
 }

@@ -8,7 +8,7 @@ use crate::{attest, attest_unknown, finish};
 
 const ROUNDS: u32 = 30;
 
-/// What every machine, every lease, the market and its keepers have at the end.
+/// Final state of every machine and lease, the market and its keepers.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     machines: Vec<(u64, u64, u8, u32, u32)>,

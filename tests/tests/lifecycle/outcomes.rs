@@ -1,4 +1,4 @@
-//! What machines earn and lose.
+//! Earnings and losses of machines.
 
 use leasehold::state::{LeaseState, SlotState};
 use leasehold_client::instruction;

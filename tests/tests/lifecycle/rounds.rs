@@ -116,7 +116,7 @@ fn keepers_are_paid_whatever_they_voted() {
     assert_eq!(pool, fees * 4_000 / 10_000);
     attest_each(&mut scene, &[(0, &is_up), (1, &is_up), (2, &|_| false)]);
     let earned = scene.world.with_board(|board, _| board.seats.map(|seat| seat.earned));
-    // What the pool held was less than three times the full pay, so it is shared out evenly.
+    // The pool held less than three times the full pay, so it is shared out evenly.
     assert_eq!(earned[..3], [pool / 3; 3]);
     assert_eq!(scene.world.with_board(|board, _| board.ledger.keeper_pool), pool % 3);
     finish(scene, &[]);

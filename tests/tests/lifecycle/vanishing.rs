@@ -1,4 +1,4 @@
-//! Invariant 16: if any one party vanishes, everybody else gets out what is theirs.
+//! Invariant 16: if any one party vanishes, everybody else can withdraw their tokens.
 
 use leasehold::state::{Keeper, Supplier};
 use leasehold_client::instruction;
@@ -174,6 +174,6 @@ fn all_keepers_vanishing_makes_rounds_unknown_and_strands_nothing() {
     let mut left: Vec<Pubkey> = company.keepers.iter().map(|keeper| keeper.account).collect();
     left.push(world.market.address);
     assert_eq!(sorted(world.remaining_accounts()), sorted(left));
-    // What a machine that was always up gets does not depend on who was there at the end.
+    // The pay of a machine that was always up does not depend on who was there at the end.
     assert_eq!(net(gross(12)), 679_000);
 }

@@ -1,4 +1,4 @@
-//! Everybody leaves and takes out what is theirs.
+//! Everybody leaves and withdraws their tokens.
 
 use leasehold::constants::DISPUTE_ROUNDS;
 use leasehold_tests::{
@@ -14,7 +14,7 @@ pub fn absent() -> impl Strategy<Value = Who> {
     (0..CAST).prop_map(Who)
 }
 
-/// Invariant 16: everybody but `absent` takes out what is theirs. Every instruction of it must succeed.
+/// Invariant 16: everybody but `absent` withdraws their tokens. Every instruction of it must succeed.
 pub fn leave(play: &mut Play, absent: Option<Who>) -> Result<(), String> {
     let mut leaving = Leaving { play, absent };
     leaving.end_leases()?;
@@ -45,7 +45,7 @@ impl Leaving<'_> {
         self.absent != Some(who)
     }
 
-    /// Sends what anybody may send.
+    /// Sends the instructions that anybody may send.
     fn anybody(&self) -> Who {
         if self.is_here(STRANGER) { STRANGER } else { SUPPLIERS[0] }
     }
@@ -213,7 +213,7 @@ impl Leaving<'_> {
         Ok(())
     }
 
-    /// Checks that only what belongs to the absent wallet is left, and that no token is missing.
+    /// Checks that only accounts and tokens of the absent wallet are left, and that no token is missing.
     fn check_end(&self) -> Result<(), String> {
         let model = &self.play.model;
         let require = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };

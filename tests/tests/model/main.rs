@@ -1,14 +1,14 @@
 //! Random sequences of all instructions by all wallets, on the real program and on a plain model of it at once.
 //!
 //! After each instruction both must agree on success or on the reason for the refusal, and on every balance and field.
-//! At the end everybody takes out what is theirs, until nothing is left.
+//! At the end everybody withdraws their tokens, until nothing is left.
 //!
 //! Sequences are the same in every run. `LEASEHOLD_CASES` is their number (1,024 by default), `LEASEHOLD_SEED` selects
 //! others.
 //!
-//! - `steps`: what a sequence consists of; `strategies`: how often each step is drawn.
-//! - `perform`, `picks`, `voting`: what a step means in the current state.
-//! - `play`: sends to both, compares, and counts what was covered; `drain`: everybody leaves.
+//! - `steps`: the steps of a sequence; `strategies`: how often each step is drawn.
+//! - `perform`, `picks`, `voting`: the meaning of a step in the current state.
+//! - `play`: sends to both, compares, and counts coverage; `drain`: everybody leaves.
 //!
 //! A new instruction gets a [`steps::Step`], a place in `strategies`, an arm in `perform`, and its name in
 //! `play::KINDS`.

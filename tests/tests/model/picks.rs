@@ -99,7 +99,7 @@ pub fn machines(model: &Model, board: u32, picks: &[Pick]) -> Option<(Who, Vec<u
     Some((owner, slots))
 }
 
-/// Those of the machines that serve a lease; all of them if none does.
+/// The given machines that serve a lease; all of them if no machine does.
 pub fn serving(model: &Model, board: u32, slots: Vec<u16>) -> Vec<u16> {
     let machines = model.boards.get(&board).into_iter().flat_map(Board::machines);
     let running = |machine: &Machine| machine.stint.is_some_and(|stint| model.round() < stint.until);
@@ -216,7 +216,7 @@ pub fn changed(params: &Params, pick: Pick) -> Option<Params> {
     Some(params)
 }
 
-/// Unix time of an event of that kind. `None` if there is none to come.
+/// Unix time of an event of that kind. `None` if no such event is to come.
 pub fn moment(model: &Model, edge: Edge, pick: Pick) -> Option<i64> {
     let rules = &model.market.rules;
     let select = |times: Vec<i64>| times.get(usize::from(pick) % times.len().max(1)).copied();

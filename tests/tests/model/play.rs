@@ -1,4 +1,4 @@
-//! Plays a sequence on the model and the program, compares them, and counts what was covered.
+//! Plays a sequence on the model and the program, compares them, and counts coverage.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -229,7 +229,7 @@ pub enum Edge {
     MachineIsEvictable,
 }
 
-/// What a supplier or keeper does with its account.
+/// Operation of a supplier or keeper on its account.
 #[derive(Clone, Copy, Debug)]
 pub enum Holding {
     Deposit,

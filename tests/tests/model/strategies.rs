@@ -8,7 +8,7 @@ fn pick() -> impl Strategy<Value = Pick> {
     any::<u8>()
 }
 
-/// Who signs or is paid: mostly the rightful wallet.
+/// The wallet that signs or is paid: mostly the rightful one.
 fn who() -> impl Strategy<Value = Pick> {
     prop_oneof![9 => Just(0), 1 => any::<u8>()]
 }

@@ -74,7 +74,7 @@ impl Case {
         self.scene.world.go_to_round(due);
     }
 
-    /// Sends instructions, signed by the claimant, of which the last must be refused.
+    /// Sends instructions signed by the claimant. The last one must be refused.
     #[track_caller]
     pub fn refuses(&mut self, instructions: &[Instruction], error: impl Into<u32>) {
         let claimant = self.claimant.insecure_clone();

@@ -1,4 +1,4 @@
-//! Invariant 14: the log accepts exactly what was appended. Random appends are compared with a list of headers.
+//! Invariant 14: the log accepts exactly the appended batches. Random appends are compared with a list of headers.
 
 use leasehold::{
     error::LeaseholdError,

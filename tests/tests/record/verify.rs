@@ -238,7 +238,7 @@ fn attack_proof_for_the_log_as_it_was() {
     scene.assert_invariants();
 }
 
-/// Receipts, nodes, headers and peaks are hashed in different domains: none passes for another, whatever its bytes.
+/// Receipts, nodes, headers and peaks are hashed in different domains: whatever its bytes, no kind passes for another.
 #[test]
 fn attack_domain_confusion() {
     let mut scene = some_batches();

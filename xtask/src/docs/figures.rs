@@ -1,4 +1,4 @@
-//! The README's figures: what is usual and what the worst case is, side by side.
+//! The README's figures: usual case and worst case, side by side.
 
 use std::collections::BTreeMap;
 
@@ -82,7 +82,7 @@ const LINES: [Line; 8] = [
     },
 ];
 
-/// Rows of docs/bench.md that are copied as they stand, by how they begin, with what the README calls them.
+/// Rows of docs/bench.md that are copied as they stand, by how they begin, with their names in the README.
 const COPIED: [(&str, &str); 3] = [
     ("| rent of a machine |", "rent deposited for a machine"),
     ("| recording an inference, 1,000 a batch |", "record an inference, 1,000 in a batch"),

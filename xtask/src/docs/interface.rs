@@ -66,7 +66,7 @@ pub fn read() -> Result<Idl> {
     serde_json::from_str(&text).context("idl/leasehold.json is not an interface description")
 }
 
-/// One table for each folder of instructions: name, who signs, what it does.
+/// One table for each folder of instructions: name, signers, description.
 pub fn instructions(idl: &Idl) -> Result<String> {
     let sources = sources()?;
     let mut groups: BTreeMap<&str, Vec<&Instruction>> = BTreeMap::new();
@@ -114,7 +114,7 @@ fn sources() -> Result<Vec<(String, String)>> {
     Ok(sources)
 }
 
-/// Who signs: an account that another one names, an account with a description, or whoever wants to.
+/// Signers of an instruction: each with the accounts that name it, and its description.
 fn signers(accounts: &[Account]) -> Vec<String> {
     let mut found = Vec::new();
     for account in accounts {

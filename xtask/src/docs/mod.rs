@@ -95,7 +95,7 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Replaces what stands between each pair of markers by what `make` returns for the words of the first.
+/// Replaces the text between each pair of markers by the result of `make` for the words of the first marker.
 fn regenerate(text: &str, make: &dyn Fn(&[&str]) -> Result<String>) -> Result<String> {
     let mut parts = text.split(BEGIN);
     let mut result = parts.next().unwrap_or_default().to_owned();

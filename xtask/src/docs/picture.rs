@@ -51,7 +51,7 @@ fn svg(lines: &[&str]) -> String {
     );
     for (index, line) in lines.iter().enumerate().filter(|(_, line)| !line.is_empty()) {
         let y = BAR + MARGIN + (index as f64 + 0.75) * HEIGHT;
-        // What differs from run to run stands in the transcript as [..].
+        // The transcript has [..] for parts that differ from run to run.
         let line = escape(&line.replace("[..]", "…"));
         let (color, line) = match line.strip_prefix("$ ") {
             Some(command) => (

@@ -1,5 +1,5 @@
-//! Appends sealed batches to the supplier's log. The log's lanes say which batches it has, so that none is appended twice
-//! or left out, wherever the last process ended.
+//! Appends sealed batches to the supplier's log. The log's lanes say which batches it has, so that no batch is appended
+//! twice or left out, wherever the last process ended.
 
 mod plan;
 
@@ -25,7 +25,7 @@ use tracing::{info, warn};
 /// Time between two checks for batches to append.
 const TICK: Duration = Duration::from_secs(10);
 
-/// What the task remembers between two checks.
+/// State of the task between two checks.
 #[derive(Default)]
 pub(super) struct Poster {
     authority: Option<Pubkey>,
@@ -96,7 +96,7 @@ impl Poster {
         self.note_posted(tools, view, &sealed, &plan.posted).await
     }
 
-    /// Logs what is new in a plan.
+    /// Logs new obstacles and late batches of a plan.
     fn log(&mut self, plan: &Plan) {
         let fresh = plan.obstacles.iter().filter(|(key, obstacle)| self.logged.get(*key) != Some(*obstacle));
         for (key, obstacle) in fresh {

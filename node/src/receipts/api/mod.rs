@@ -18,14 +18,14 @@ use std::sync::Arc;
 /// Size limit of requests in bytes: reports and vouchers have a few hundred.
 const BODY_LIMIT: usize = 16 << 10;
 
-/// What the handlers share.
+/// State shared by the handlers.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) settings: Arc<Settings>,
 }
 
-/// Who can reach a listener.
+/// Clients that can reach a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// Programs on this host.

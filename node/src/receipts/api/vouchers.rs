@@ -1,4 +1,4 @@
-//! Tabs and vouchers: what a lease owes, and what its buyer has signed for.
+//! Tabs and vouchers: the amount that a lease owes, and the amount that its buyer has signed.
 
 use super::Api;
 use super::receipts::address;

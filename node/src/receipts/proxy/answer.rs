@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
-/// Chunks of a stream that count as tokens although they are none, such as names of tools.
+/// Allowance for chunks of a stream that are counted as tokens but aren't tokens, such as names of tools.
 const SLACK: u32 = 16;
 
 /// An answer under way.

@@ -73,7 +73,7 @@ fn counted(path: &str) -> Option<Kind> {
     }
     let mut segments: Vec<&[u8]> = Vec::new();
     for segment in plain.split(|byte| matches!(byte, b'/' | b'\\')) {
-        // Some servers take what follows a semicolon for parameters of the segment.
+        // Some servers treat the text after a semicolon as parameters of the segment.
         match segment.split(|byte| *byte == b';').next().unwrap_or_default() {
             b"" | b"." => {}
             b".." => drop(segments.pop()),

@@ -62,7 +62,7 @@ struct Relay {
     last: Vec<u8>,
 }
 
-/// What to do after an event.
+/// Next step after an event.
 enum Next {
     More,
     /// The stream's last event, which is sent after the receipt.
@@ -169,7 +169,7 @@ impl Relay {
             let _ = self.client.send(Ok(tail.into())).await;
         }
         if let Some(failure) = failure {
-            // Closing the connection discards what was not sent by then.
+            // Closing the connection discards bytes that were not sent by then.
             tokio::time::sleep(FLUSH).await;
             let _ = self.client.send(Err(failure)).await;
         }

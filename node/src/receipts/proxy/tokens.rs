@@ -1,4 +1,4 @@
-//! Tokens of requests and answers in OpenAI's form, and what they cost.
+//! Tokens of requests and answers in OpenAI's form, and their cost.
 
 use super::Kind;
 use crate::receipts::refusal::Refusal;

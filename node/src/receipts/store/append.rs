@@ -36,7 +36,7 @@ pub(super) struct Appending {
 }
 
 impl Appending {
-    /// Numbers and signs receipts: all, or none and a refusal.
+    /// Numbers and signs all receipts, or refuses all of them.
     pub(super) async fn append(
         &mut self,
         connection: &mut SqliteConnection,

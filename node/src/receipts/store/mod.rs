@@ -73,7 +73,7 @@ impl Store {
         Ok(Self { jobs, readers, signer, trees: Arc::default(), writer })
     }
 
-    /// Numbers, signs and stores receipts: all or none. They are on the disk when this returns.
+    /// Numbers, signs and stores receipts, all of them or no receipt. They are on the disk when this returns.
     ///
     /// A receipt's `end_ms` is raised to that of the machine's receipt before it, so that batches are in the order of
     /// time whatever clocks do.

@@ -25,8 +25,8 @@ impl Store {
         Ok(all)
     }
 
-    /// Makes a batch of the machine's oldest receipts that are in none: at most `most` of them and [`MAX_BATCH`], all of
-    /// one lease. Its header has the hash of the URL `source`. Returns `None` if there are no such receipts.
+    /// Makes a batch of the machine's oldest unsealed receipts: at most `most` of them and [`MAX_BATCH`], all of one
+    /// lease. Its header has the hash of the URL `source`. Returns `None` if there are no such receipts.
     ///
     /// # Errors
     /// [`StoreError::SealedMeanwhile`] if another caller sealed at the same time.
@@ -139,7 +139,7 @@ fn header(
     })
 }
 
-/// Inserts a batch if its receipts are still the machine's oldest that are in none.
+/// Inserts a batch if its receipts are still the machine's oldest unsealed ones.
 pub(super) async fn insert(connection: &mut SqliteConnection, batch: &SealedBatch) -> Result<(), StoreError> {
     let BatchHeader { board, slot, generation, lease, number, count, first_seq, .. } = batch.header;
     let moved = sqlx::query(

@@ -52,7 +52,7 @@ pub struct NewReceipt {
     pub limit: Option<u64>,
 }
 
-/// What a machine did in a lease so far, and what the buyer signed for.
+/// Totals of a machine's receipts in a lease so far, and the amount that the buyer signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tab {
     pub machine: MachineKey,
@@ -113,7 +113,7 @@ pub enum BatchState {
 #[derive(Clone, Debug)]
 pub struct Kept {
     pub signed: SignedReceipt,
-    /// The batch it is in, and its place there; `None` if it is in none yet.
+    /// The batch it is in, and its place there; `None` if it is not sealed yet.
     pub batch: Option<(BatchKey, u32)>,
 }
 
@@ -133,7 +133,7 @@ impl BatchKey {
 }
 
 impl Tab {
-    /// What may still be billed: unsigned use stays within `limit`, all use within the deposit.
+    /// Payment units that may still be billed: unsigned use stays within `limit`, all use within the deposit.
     pub fn allowance(&self, limit: u64, deposit: u64) -> u64 {
         self.signed_price.saturating_add(limit).min(deposit).saturating_sub(self.price)
     }
