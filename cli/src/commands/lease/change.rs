@@ -89,7 +89,7 @@ fn plan_extension(
     let end = rfc3339(start_of(lease.terms.round_secs, until));
     Ok(Plan::new(format!("Extend {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
-        .fact_as("Rounds:", "rounds", format!("{rounds} more, until {}", until.saturating_sub(1)), rounds)
+        .fact_as("Rounds:", "rounds", format!("{rounds} more, to {}", until.saturating_sub(1)), rounds)
         .fact("To:", "end", end)
         .money("Deposit now:", "deposit", deposit)
         .spend("deposit", most, wallet)
