@@ -12,7 +12,8 @@ type Module = Vec<String>;
 type Siblings = BTreeMap<Module, BTreeMap<String, BTreeSet<String>>>;
 
 /// Crates that are kept free of cycles.
-const CRATES: [&str; 3] = ["cli", "operate", "migrations"];
+const CRATES: [&str; 9] =
+    ["client", "operate", "cli", "migrations", "daemon", "keeper", "archive", "node", "localnet"];
 
 #[test]
 fn modules_form_no_cycle() {
@@ -53,7 +54,7 @@ fn read(folder: &Path, parent: &[String], files: &mut BTreeMap<Module, String>) 
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let module = [parent, &[name.clone()]].concat();
+        let module = [parent, std::slice::from_ref(&name)].concat();
         if path.is_dir() {
             read(&path, &module, files);
         } else if name == "mod" {

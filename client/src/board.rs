@@ -7,7 +7,7 @@ use leasehold::{
 };
 use solana_pubkey::Pubkey;
 
-use crate::account::{DecodeError, check_version};
+use crate::decode::{DecodeError, check_version};
 
 const KIND: &str = "board";
 

@@ -9,6 +9,7 @@ pub mod account;
 pub mod address;
 pub mod board;
 pub mod clock;
+mod decode;
 pub mod error;
 pub mod event;
 #[cfg(feature = "rpc")]
@@ -38,6 +39,7 @@ pub mod search;
 #[cfg(feature = "rpc")]
 pub mod sender;
 pub mod slash;
+pub mod text;
 pub mod wire;
 
 pub use market::{BoardRef, MarketRef};

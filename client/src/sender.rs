@@ -6,6 +6,7 @@ mod budget;
 mod confirm;
 mod error;
 mod flight;
+mod order;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_signature::Signature;
 use solana_signer::Signer;
 
-use self::{blockhash::Blockhashes, confirm::Confirmer, flight::Order};
+use self::{blockhash::Blockhashes, confirm::Confirmer, order::Order};
 pub use self::{budget::Price, error::SendError};
 use crate::instruction::is_idempotent;
 

@@ -11,7 +11,6 @@ use anchor_lang::error::ErrorCode;
 use leasehold::error::LeaseholdError;
 use leasehold_client::{
     BoardRef,
-    error::explain_send,
     sender::{Confirmation, Sender},
 };
 use solana_instruction::Instruction;
@@ -120,9 +119,9 @@ pub async fn run(action: Action, tools: Tools) -> Finished {
     let end = match tools.sender.send(&step.instructions, &[]).await {
         Ok(receipt) => End::Sent(receipt),
         Err(error) if error.code().is_some_and(|code| step.overtaken.contains(&code)) => {
-            End::Overtaken(explain_send(&error))
+            End::Overtaken(error.explain())
         }
-        Err(error) => End::Failed(explain_send(&error)),
+        Err(error) => End::Failed(error.explain()),
     };
     Finished { chore, task: step.task, board, text: step.text, end }
 }

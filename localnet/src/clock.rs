@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use surfpool_core::surfnet::locker::SurfnetSvmLocker;
 use surfpool_types::SimnetCommand;
 
-use crate::{network::NetworkError, surfnet::spawn};
+use crate::error::NetworkError;
 
 /// Requests a block every Solana slot, one at a time.
 pub(crate) struct Ticker {
@@ -108,6 +108,17 @@ impl Last {
             None => 0,
         }
     }
+}
+
+/// Starts a named thread.
+pub(crate) fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, NetworkError> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|error| NetworkError::Start(error.to_string()))
 }
 
 #[cfg(test)]

@@ -24,8 +24,10 @@
 
 mod clock;
 pub mod demo;
+mod error;
 pub mod genesis;
 pub mod network;
+mod options;
 mod surfnet;
 mod tokens;
 

@@ -1,20 +1,23 @@
 //! A running network with two mints and a payer.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use leasehold_client::{
     clock,
-    sender::{AnySigner, Job, SendError, Sender, SenderOptions},
+    sender::{AnySigner, Job, Sender, SenderOptions},
 };
 use solana_commitment_config::CommitmentConfig;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
-use solana_rpc_client_api::client_error::Error as RpcError;
 use solana_signer::Signer;
 use tokio::time::{Instant, sleep};
 
+pub use crate::{
+    error::NetworkError,
+    options::{Grant, Options, Program},
+};
 use crate::{surfnet::Surfnet, tokens};
 
 /// Decimal places of the payment mint, as USDC has them.
@@ -32,89 +35,6 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// Transactions in flight at a time. The network executes thousands a second, one by one; most of the time is spent
 /// waiting for the next block.
 pub const IN_FLIGHT: usize = 64;
-
-/// A compiled program and its address.
-#[derive(Clone)]
-pub struct Program {
-    /// Its address.
-    pub id: Pubkey,
-    /// The shared object.
-    pub bytes: Vec<u8>,
-}
-
-/// Options of a network.
-pub struct Options {
-    /// The JSON-RPC port; `None` takes a free one.
-    pub rpc_port: Option<u16>,
-    /// The websocket port; `None` takes a free one.
-    pub ws_port: Option<u16>,
-    /// Time between two blocks. A blockhash is valid for 150 of them.
-    pub slot: Duration,
-    /// The program to load; the payer is its upgrade authority.
-    pub program: Option<Program>,
-    /// The payer; `None` generates one.
-    pub payer: Option<Keypair>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { rpc_port: None, ws_port: None, slot: Duration::from_millis(100), program: None, payer: None }
-    }
-}
-
-/// An error of the local network.
-#[derive(Debug, thiserror::Error)]
-pub enum NetworkError {
-    /// A port cannot be opened.
-    #[error("cannot open port {port}: {reason}; choose another port, or 0 for any free one")]
-    Port {
-        /// The port asked for.
-        port: u16,
-        /// The system's reason.
-        reason: io::Error,
-    },
-    /// The compiled program cannot be read.
-    #[error("cannot read the compiled program: {0}; run `cargo xtask build`")]
-    Program(io::Error),
-    /// The embedded machine did not start.
-    #[error("the local network did not start: {0}")]
-    Start(String),
-    /// A transaction that creates mints or funds wallets failed.
-    #[error("cannot prepare the local network: {0}")]
-    Prepare(SendError),
-    /// An RPC call failed.
-    #[error("the local network does not answer: {0}")]
-    Rpc(RpcError),
-    /// The chain's time cannot be read, or did not advance.
-    #[error("the local network's clock does not advance")]
-    Clock,
-}
-
-// Not by `#[from]`: the cause would be a source as well, and printed twice.
-impl From<SendError> for NetworkError {
-    fn from(error: SendError) -> Self {
-        Self::Prepare(error)
-    }
-}
-
-impl From<RpcError> for NetworkError {
-    fn from(error: RpcError) -> Self {
-        Self::Rpc(error)
-    }
-}
-
-/// Lamports and tokens for a wallet.
-#[derive(Clone, Copy, Debug)]
-pub struct Grant {
-    /// The wallet. Tokens go to its associated token accounts, which are created.
-    pub wallet: Pubkey,
-    /// Lamports.
-    pub lamports: u64,
-    /// Base units of the payment mint; 0 creates no account.
-    pub payment: u64,
-    /// Base units of the stake mint; 0 creates no account.
-    pub stake: u64,
-}
 
 /// A running network. Dropping it closes its ports and ends its threads.
 pub struct Network {

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, TcpListener},
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -21,8 +21,9 @@ use surfpool_types::{
 };
 
 use crate::{
-    clock::Ticker,
-    network::{NetworkError, Options, Program},
+    clock::{Ticker, spawn},
+    error::NetworkError,
+    options::{Options, Program},
 };
 
 /// Time within which the servers must open and close their ports.
@@ -212,14 +213,4 @@ fn ports(options: &Options) -> Result<(u16, u16), NetworkError> {
 fn bind(port: Option<u16>) -> Result<TcpListener, NetworkError> {
     let port = port.unwrap_or(0);
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|reason| NetworkError::Port { port, reason })
-}
-
-pub(crate) fn spawn<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>, NetworkError> {
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .map_err(|error| NetworkError::Start(error.to_string()))
 }

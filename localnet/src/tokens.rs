@@ -8,7 +8,7 @@ use spl_associated_token_account_interface::{
 };
 use spl_token_interface::instruction::{initialize_mint2, mint_to};
 
-use crate::network::{Grant, NetworkError};
+use crate::{error::NetworkError, options::Grant};
 
 /// Serialized length of a classic SPL mint.
 pub(crate) const MINT_BYTES: usize = 82;

@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
+use leasehold_client::keypair::{self, KeypairError};
 use serde::Deserialize;
 use solana_commitment_config::CommitmentConfig;
-use solana_keypair::{Keypair, read_keypair};
+use solana_keypair::Keypair;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use url::Url;
 
@@ -32,8 +33,8 @@ pub enum ConfigError {
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{} is not a configuration of Solana's tools ({error}): repair it by `solana config set`", path.display())]
     Malformed { path: PathBuf, error: String },
-    #[error("{}: {error}: name a keypair file by --keypair, or write one by `solana-keygen new`", path.display())]
-    NoKeypair { path: PathBuf, error: String },
+    #[error("{0}; name another one by --keypair, or write one by `solana-keygen new`")]
+    Keypair(#[from] KeypairError),
     #[error("no home folder to look for a keypair in: name a file by --keypair")]
     NoHome,
 }
@@ -136,22 +137,8 @@ impl Settings {
     /// The wallet that signs and pays.
     pub fn wallet(&self) -> Result<Arc<Keypair>, ConfigError> {
         let path = self.keypair.as_deref().ok_or(ConfigError::NoHome)?;
-        read_wallet(path).map(Arc::new)
+        Ok(Arc::new(keypair::read(path)?))
     }
-}
-
-/// Reads a keypair as solana-keygen writes it.
-pub fn read_wallet(path: &Path) -> Result<Keypair, ConfigError> {
-    let failed = |error: String| ConfigError::NoKeypair { path: path.to_owned(), error };
-    let file = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    // The parser's error may repeat the secret key.
-    read_keypair(&mut file.as_slice()).map_err(|_| {
-        let numbers = serde_json::from_slice::<Vec<u8>>(&file);
-        failed(match numbers.is_ok_and(|numbers| numbers.len() == 64) {
-            true => "its last 32 numbers are not the public key of its first 32".to_owned(),
-            false => "it is not a keypair of 64 numbers in JSON".to_owned(),
-        })
-    })
 }
 
 #[cfg(test)]
@@ -233,16 +220,17 @@ mod tests {
         let path = dir.path().join("id.json");
         let keypair = Keypair::new();
         std::fs::write(&path, serde_json::to_string(&keypair.to_bytes().to_vec()).unwrap()).unwrap();
-        assert_eq!(read_wallet(&path).unwrap().pubkey(), keypair.pubkey());
+        let wallet = |path: &Path| resolve(&format!("--keypair {}", path.display()), "").unwrap().wallet();
+        assert_eq!(wallet(&path).unwrap().pubkey(), keypair.pubkey());
         std::fs::write(&path, "[231, 232, 1000]").unwrap();
-        let error = read_wallet(&path).unwrap_err().to_string();
+        let error = wallet(&path).unwrap_err().to_string();
         assert!(!error.contains("231") && error.contains("--keypair"), "{error}");
-        assert!(error.contains("not a keypair of 64 numbers"), "{error}");
+        assert!(error.contains("is not a keypair: it must hold 64 numbers"), "{error}");
         let mut halves = keypair.to_bytes();
         halves[32..].copy_from_slice(&Keypair::new().to_bytes()[32..]);
         std::fs::write(&path, serde_json::to_string(&halves.to_vec()).unwrap()).unwrap();
-        let error = read_wallet(&path).unwrap_err().to_string();
+        let error = wallet(&path).unwrap_err().to_string();
         assert!(error.contains("not the public key of its first 32"), "{error}");
-        assert!(read_wallet(&dir.path().join("none")).unwrap_err().to_string().contains("solana-keygen new"));
+        assert!(wallet(&dir.path().join("none")).unwrap_err().to_string().contains("solana-keygen new"));
     }
 }

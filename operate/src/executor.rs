@@ -7,7 +7,7 @@ pub mod script;
 use anchor_lang::Discriminator;
 use leasehold::{error::LeaseholdError, instruction::OpenLease, state::Lease};
 use leasehold_client::{
-    error::{explain_send, sentence},
+    error::sentence,
     fetch::FetchError,
     sender::{Confirmation, SendError},
 };
@@ -48,7 +48,7 @@ pub fn failed(instructions: &[Instruction], error: SendError) -> Failure {
         SendError::Unconfirmed { signature } | SendError::Expired { signature } => {
             Failure::Unknown { copies: vec![signature] }
         }
-        error => Failure::Refused(explain_send(&error)),
+        error => Failure::Refused(error.explain()),
     }
 }
 

@@ -16,7 +16,7 @@
 //! | an attack fails (`attack_...`); add it to `docs/threats.md` | `attacks/`; for receipts and logs `record/` |
 //! | a lease from its opening until everybody has left | `lifecycle/` |
 //! | arithmetic equals the design's formula for all inputs | `settlement.rs`, `matching.rs`, `tally.rs` |
-//! | a quote of the client equals the program's result | `quotes.rs` |
+//! | a quote of the client equals the program's result | `quotes/` |
 //! | an instruction agrees with the model in random sequences | a step in `model/`, and `src/model/` |
 //! | documents agree with the code | `documents.rs`, `error_table.rs` |
 //!

@@ -17,8 +17,6 @@ use solana_transaction_error::TransactionError;
 
 pub use advice::{advice, every};
 #[cfg(feature = "rpc")]
-pub use rpc::explain_send;
-#[cfg(feature = "rpc")]
 pub(crate) use rpc::reason;
 
 /// An error of the program's own functions when the client calls them: the same the program would return.

@@ -1,5 +1,4 @@
 use super::*;
-use crate::sender::SendError;
 
 fn logs(lines: &[&str]) -> Vec<String> {
     lines.iter().map(|line| (*line).to_owned()).collect()
@@ -95,22 +94,6 @@ fn runtime_errors_have_advice() {
     let nested =
         TransactionError::InstructionError(3, InstructionError::Custom(LeaseholdError::NoGpus.into()));
     assert_eq!(sentence(nested), "A machine must have at least one GPU: name how many it has");
-}
-
-#[test]
-fn errors_of_the_sender_are_explained() {
-    let failed = SendError::Program {
-        instruction: 0,
-        code: LeaseholdError::CostsTooMuch.into(),
-        logs: vec![],
-        signature: None,
-    };
-    assert!(explain_send(&failed).contains("quote again and allow more"));
-    let refused =
-        SendError::Refused { error: TransactionError::BlockhashNotFound, logs: vec![], signature: None };
-    assert!(explain_send(&refused).contains("send it again"));
-    let large = SendError::TooLarge { bytes: 1_300, limit: 1_232 };
-    assert_eq!(explain_send(&large), large.to_string());
 }
 
 #[test]

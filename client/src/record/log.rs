@@ -3,7 +3,7 @@
 use anchor_lang::Discriminator;
 use leasehold::state::{ComputeLog, LANES_OFFSET, Lane, split_log, split_log_mut};
 
-use crate::account::{DecodeError, check_version};
+use crate::decode::{DecodeError, check_version};
 
 const KIND: &str = "compute log";
 

@@ -26,7 +26,7 @@ pub use proof::{Proof, Verified};
 pub use receipt::{ReceiptFile, SignedReceipt};
 pub use voucher::SignedVoucher;
 
-use crate::account::DecodeError;
+use crate::decode::DecodeError;
 
 /// Why a receipt, a voucher or a proof is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -10,7 +10,7 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use super::{LogData, RecordError, SignedReceipt, receipt::parse_hash};
-use crate::{address, instruction, wire::text};
+use crate::{address, instruction, text};
 
 /// A signed receipt with its path to a log: through its batch's tree to the batch, and from the batch to the log.
 ///

@@ -9,7 +9,7 @@ use solana_rpc_client_api::config::RpcSimulateTransactionConfig;
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 
-use super::{SendError, Sender, flight::Order};
+use super::{SendError, Sender, order::Order};
 use crate::packet::{self, MAX_UNITS, PACKET_BYTES};
 
 /// Price of a requested compute unit, on top of the fee for signatures.

@@ -7,7 +7,7 @@ use solana_signature::Signature;
 use solana_signer::SignerError;
 use solana_transaction_error::TransactionError;
 
-use crate::error::reason;
+use crate::error::{ProgramFailure, explain, explain_transaction, reason};
 
 /// Why a transaction did not take effect, or is not known to have taken effect.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +91,18 @@ impl From<RpcError> for SendError {
 }
 
 impl SendError {
+    /// The error as a sentence: the rule of the program that was broken and what to do, if it names one.
+    pub fn explain(&self) -> String {
+        match self {
+            SendError::Program { instruction, code, logs, .. } => {
+                let error = InstructionError::Custom(*code);
+                explain(&ProgramFailure { instruction: *instruction, error: &error, logs }).to_string()
+            }
+            SendError::Refused { error, logs, .. } => explain_transaction(error, logs),
+            error => error.to_string(),
+        }
+    }
+
     /// The error for a failed transaction, by whether a program or the runtime refused it.
     pub fn failed(error: TransactionError, logs: Vec<String>, signature: Option<Signature>) -> Self {
         match error {
@@ -134,4 +146,27 @@ fn last_message(logs: &[String]) -> String {
     });
     let plain = || logs.iter().rev().find_map(|line| line.strip_prefix("Program log: "));
     anchor.or_else(plain).map(|message| format!(": {message}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold::error::LeaseholdError;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_sender_are_explained() {
+        let failed = SendError::Program {
+            instruction: 0,
+            code: LeaseholdError::CostsTooMuch.into(),
+            logs: vec![],
+            signature: None,
+        };
+        assert!(failed.explain().contains("quote again and allow more"));
+        let refused =
+            SendError::Refused { error: TransactionError::BlockhashNotFound, logs: vec![], signature: None };
+        assert!(refused.explain().contains("send it again"));
+        let large = SendError::TooLarge { bytes: 1_300, limit: 1_232 };
+        assert_eq!(large.explain(), large.to_string());
+    }
 }

@@ -2,7 +2,6 @@
 
 use solana_hash::Hash;
 use solana_instruction::Instruction;
-use solana_message::AddressLookupTableAccount;
 use solana_rpc_client_api::{
     client_error::{Error as RpcError, ErrorKind},
     config::{RpcSendTransactionConfig, RpcTransactionConfig},
@@ -23,25 +22,16 @@ use tokio::{
 };
 
 use super::{
-    AnySigner, Confirmation, OnSigned, SendError, Sender,
+    Confirmation, SendError, Sender,
     budget::{Budgeted, packed},
     confirm::Outcome,
     error::is_unreachable,
+    order::Order,
 };
 use crate::packet;
 
 /// How many times a finished transaction is looked up before its cost is reported as `None`.
 const LOOKUPS: u32 = 5;
-
-/// A transaction as the caller wants it sent.
-pub(super) struct Order<'a> {
-    pub instructions: &'a [Instruction],
-    pub signers: Vec<&'a AnySigner>,
-    pub payer: &'a AnySigner,
-    pub units: Option<u32>,
-    pub lookup_tables: &'a [AddressLookupTableAccount],
-    pub on_signed: Option<&'a OnSigned<'a>>,
-}
 
 /// A signed transaction that was offered to the RPC node.
 pub(super) struct Flight {

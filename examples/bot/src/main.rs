@@ -5,12 +5,12 @@
 
 mod bot;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anchor_client::{Client, Cluster, CommitmentConfig};
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::Parser;
-use solana_keypair::read_keypair_file;
+use leasehold_client::keypair;
 
 use crate::bot::Order;
 
@@ -23,7 +23,7 @@ struct Args {
     url: String,
     /// Keypair file of the buyer, as solana-keygen writes it
     #[arg(long, value_name = "FILE")]
-    keypair: String,
+    keypair: PathBuf,
     /// Number of the market
     #[arg(long, default_value_t = 1)]
     market: u64,
@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<()> {
-    let buyer = read_keypair_file(&args.keypair).map_err(|error| anyhow!("{}: {error}", args.keypair))?;
+    let buyer = keypair::read(&args.keypair)?;
     // The websocket URL is for subscriptions, which the bot doesn't use.
     let cluster = Cluster::Custom(args.url.clone(), args.url);
     let client = Client::new_with_options(cluster, Arc::new(buyer), CommitmentConfig::confirmed());

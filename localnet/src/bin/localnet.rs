@@ -8,8 +8,9 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
+use leasehold_client::keypair;
 use leasehold_localnet::{Genesis, Grant, Network, Options, open_market, program};
-use solana_keypair::{Keypair, read_keypair_file, write_keypair_file};
+use solana_keypair::{Keypair, write_keypair_file};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::signal::unix::{SignalKind, signal};
@@ -111,12 +112,11 @@ async fn start(args: Args) -> Result<Network> {
 
 /// Address of the keypair in a file, which is created if it does not exist.
 fn wallet(file: &Path) -> Result<Pubkey> {
-    // These errors are not `Send`.
-    let failed = |error: Box<dyn std::error::Error>| anyhow!("{}: {error}", file.display());
     if file.exists() {
-        return Ok(read_keypair_file(file).map_err(failed)?.pubkey());
+        return Ok(keypair::read(file)?.pubkey());
     }
     let keypair = Keypair::new();
-    write_keypair_file(&keypair, file).map_err(failed)?;
+    // This error is not `Send`.
+    write_keypair_file(&keypair, file).map_err(|error| anyhow!("{}: {error}", file.display()))?;
     Ok(keypair.pubkey())
 }

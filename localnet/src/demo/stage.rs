@@ -6,7 +6,6 @@ use anyhow::{Result, anyhow};
 use futures::{Stream, StreamExt, stream};
 use leasehold_client::{
     MarketRef,
-    error::explain_send,
     fetch::{Fetch, FetchedBoard},
     rounds::round_at,
     sender::{AnySigner, Confirmation, Job, SendError},
@@ -89,5 +88,5 @@ pub fn by(wallet: &Arc<Keypair>, instructions: Vec<Instruction>) -> Job {
 }
 
 fn refused(kind: &str, error: &SendError) -> anyhow::Error {
-    anyhow!("{kind} failed: {}", explain_send(error))
+    anyhow!("{kind} failed: {}", error.explain())
 }

@@ -3,7 +3,7 @@
 use crate::config::{ConfigError, read, signing_key};
 use crate::leases::WatchSettings;
 use leasehold_client::probe::{Pubkey, SigningKey};
-use leasehold_client::wire::text;
+use leasehold_client::text;
 use serde::Deserialize;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};

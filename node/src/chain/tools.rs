@@ -5,7 +5,6 @@ use super::settings::RecordSettings;
 use crate::receipts::store::{Store, StoreError};
 use leasehold_archive::DbError;
 use leasehold_archive::sync::SyncError;
-use leasehold_client::error::explain_send;
 use leasehold_client::fetch::FetchError;
 use leasehold_client::sender::{SendError, Sender};
 use leasehold_daemon::metrics::{Kind, write_metric};
@@ -106,6 +105,6 @@ pub(super) enum TaskError {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     Sync(#[from] SyncError),
-    #[error("{what}: {}", explain_send(error))]
+    #[error("{what}: {}", error.explain())]
     Send { what: String, error: Box<SendError> },
 }

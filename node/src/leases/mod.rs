@@ -18,7 +18,7 @@ pub use watch::{NotServing, leases};
 
 use crate::machines::Machine;
 use leasehold_client::probe::Pubkey;
-use leasehold_client::wire::text;
+use leasehold_client::text;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use crate::leases::{Leases, RunningLease};
 use leasehold::constants::MAX_SOURCE;
 use leasehold_client::probe::Pubkey;
-use leasehold_client::wire::text;
+use leasehold_client::text;
 use reqwest::Url;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};

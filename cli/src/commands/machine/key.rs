@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use serde::Deserialize;
-use solana_keypair::{Keypair, read_keypair_file};
+use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
+use leasehold_client::keypair;
 use leasehold_operate::failure::Failure;
 
 /// The key of a machine.
@@ -58,7 +59,7 @@ struct Secret {
 /// The public key of a node's key file. Errors don't quote the file, which is secret.
 fn from_file(path: &Path) -> Result<[u8; 32], Failure> {
     if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml")) {
-        return keypair(path);
+        return public_key(path);
     }
     let wrong = |what: &str| Failure::Input(format!("{}: {what}", path.display()));
     let text =
@@ -70,7 +71,7 @@ fn from_file(path: &Path) -> Result<[u8; 32], Failure> {
         return Err(wrong(&format!("it has {count} machines, not one: name the machine's keypair file")));
     };
     match (&machine.keypair, &machine.seed) {
-        (Some(file), None) => keypair(&path.parent().unwrap_or(Path::new("")).join(file)),
+        (Some(file), None) => public_key(&path.parent().unwrap_or(Path::new("")).join(file)),
         (None, Some(seed)) => {
             let mut bytes = [0; 32];
             hex::decode_to_slice(seed, &mut bytes).map_err(|_| wrong("its seed is not 64 hex digits"))?;
@@ -80,11 +81,8 @@ fn from_file(path: &Path) -> Result<[u8; 32], Failure> {
     }
 }
 
-fn keypair(path: &Path) -> Result<[u8; 32], Failure> {
-    let metadata = std::fs::metadata(path);
-    metadata.map_err(|error| Failure::File { path: path.to_owned(), error })?;
-    let keypair = read_keypair_file(path)
-        .map_err(|_| Failure::Input(format!("{}: not a keypair of 64 numbers in JSON", path.display())))?;
+fn public_key(path: &Path) -> Result<[u8; 32], Failure> {
+    let keypair = keypair::read(path).map_err(|error| Failure::Input(error.to_string()))?;
     Ok(keypair.pubkey().to_bytes())
 }
 

@@ -13,7 +13,6 @@ use leasehold_client::{
     BoardRef, address,
     board::BoardView,
     error::Refusal,
-    fetch::FetchError,
     instruction,
     prove::ProveError,
     record::{SignedReceipt, cluster},
@@ -42,7 +41,7 @@ pub struct DemandArgs {
 pub async fn run(chain: &Chain, args: DemandArgs) -> Result<(), Failure> {
     let signed = parse(&args.file, &read(&args.file)?)?.receipt;
     signed.verify()?;
-    let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
+    let genesis = chain.fetch().genesis_hash().await?;
     if signed.receipt.cluster != cluster(&genesis) {
         return Err(ProveError::OtherCluster.into());
     }

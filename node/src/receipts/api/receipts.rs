@@ -7,7 +7,10 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use leasehold_client::probe::Pubkey;
-use leasehold_client::wire::{self, BatchId, IssuedReceipt, StoredReceipt, text::hex};
+use leasehold_client::{
+    text::hex,
+    wire::{self, BatchId, IssuedReceipt, StoredReceipt},
+};
 use std::sync::Arc;
 
 pub(super) async fn report(

@@ -1,14 +1,11 @@
 //! The key that signs for a metered lease.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use leasehold::state::Meter;
-use leasehold_client::{meter::require_meter, probe::SigningKey};
-use leasehold_operate::{
-    config::{ConfigError, Settings, read_wallet},
-    failure::Failure,
-};
+use leasehold_client::{keypair, meter::require_meter, probe::SigningKey};
+use leasehold_operate::{config::Settings, failure::Failure};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
@@ -25,12 +22,8 @@ impl SpenderArgs {
     /// The key, which must be the one that the lease names.
     pub fn key(&self, settings: &Settings, spender: &Pubkey) -> Result<SigningKey, Failure> {
         let keypair = match &self.spender_keypair {
-            Some(path) => read_wallet(path).map(Into::into).map_err(|error| match error {
-                ConfigError::NoKeypair { path, error } => {
-                    let path = path.display();
-                    Failure::Input(format!("{path}: {error}: name the spender's by --spender-keypair"))
-                }
-                error => error.into(),
+            Some(path) => keypair::read(path).map(Arc::new).map_err(|error| {
+                Failure::Input(format!("{error}; name the spender's by --spender-keypair"))
             })?,
             None => settings.wallet()?,
         };

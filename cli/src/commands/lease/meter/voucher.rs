@@ -4,7 +4,6 @@ use clap::Args;
 use leasehold::error::LeaseholdError;
 use leasehold_client::{
     error::Refusal,
-    fetch::FetchError,
     http::{NodeClient, NodeError},
     meter::require_payable,
     record::{SignedVoucher, cluster},
@@ -47,7 +46,7 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
         None => None,
     };
     let mut draft = draft::plan(&leased, tab.as_ref(), args.price.as_deref(), args.max.as_deref())?;
-    let genesis = chain.rpc.get_genesis_hash().await.map_err(FetchError::from)?;
+    let genesis = chain.fetch().genesis_hash().await?;
     print_stderr(draft.summary(&leased, &genesis.to_string()));
     let mut handed_in = Ok(());
     if !chain.settings.dry_run {

@@ -3,11 +3,11 @@
 //! Keys are base58, hashes are hex, and amounts are decimal strings, since many JSON readers keep 53 bits of a number.
 //! The archive's answer to `/v1/proofs/{id}` is [`crate::record::Proof`].
 
-pub mod text;
-
 use leasehold::{math::sum_tree::SumNode, state::BatchHeader};
 use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
+
+use crate::text;
 
 /// Body of every refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,267 @@
+//! The client's quotes equal the compiled program: on random markets, boards, leases and times, each of the five quotes
+//! refuses as the program does, or says to the last unit what the program then does.
+//!
+//! Accounts are written directly, so that rare combinations of states occur. Every quote is tested twice: with fixed
+//! cases, which reach each refusal, and with cases that are new in every run.
+
+mod cases;
+mod stage;
+
+use leasehold::error::LeaseholdError;
+use leasehold::instructions::{MeterArgs, OpenLeaseArgs};
+use leasehold::math::matching::{Criteria, CutOff};
+use leasehold::math::settlement::Payment;
+use leasehold::state::{LeaseState, SlotState, split_mut};
+use leasehold_client::error::{Refusal, from_code};
+use leasehold_client::{instruction, quote};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseResult, TestRng, TestRunner};
+use solana_signer::Signer;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use cases::*;
+use stage::*;
+
+/// Cases of a quote that are the same in every run, and that are new in every run.
+const FIXED: u32 = 1_200;
+const FRESH: u32 = 150;
+
+/// How often each outcome was reached: the name of an error, or "ok".
+type Reached = BTreeMap<String, u32>;
+
+/// Plays cases of a quote: those that are the same in every run must reach every one of these refusals, and success.
+#[track_caller]
+fn play(refusals: &[LeaseholdError], check: fn(&mut Stage, &Case) -> Result<Option<u32>, TestCaseError>) {
+    let stage = RefCell::new(Stage::new());
+    let reached = RefCell::new(Reached::new());
+    let run = |case: Case| -> TestCaseResult {
+        let mut stage = stage.borrow_mut();
+        stage.set(&case);
+        let refusal = check(&mut stage, &case)?;
+        let name = refusal.map_or("ok".to_owned(), |code| match from_code(code) {
+            Some(error) => format!("{error:?}"),
+            None => code.to_string(),
+        });
+        *reached.borrow_mut().entry(name).or_default() += 1;
+        Ok(())
+    };
+    let config = |cases| Config { cases, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    TestRunner::new_with_rng(config(FIXED), rng).run(&cases(), run).unwrap_or_else(|error| panic!("{error}"));
+    println!("{:?}", reached.borrow());
+    let found: BTreeSet<String> = reached.borrow().keys().cloned().collect();
+    let expected = refusals.iter().map(|error| format!("{error:?}")).chain(["ok".to_owned()]);
+    assert_eq!(found, expected.collect(), "not every refusal was reached, or one that is not expected");
+    TestRunner::new(config(FRESH)).run(&cases(), run).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Compares a quote's refusal with the program's. `None` if both refused, or the quote's value if neither did.
+fn agreed<T>(quoted: Result<T, Refusal>, played: Result<(), u32>) -> Result<Result<T, u32>, TestCaseError> {
+    match (quoted, played) {
+        (Ok(quoted), Ok(())) => Ok(Ok(quoted)),
+        (Err(refusal), Err(code)) if refusal.code == code => Ok(Err(code)),
+        (quoted, played) => {
+            let quoted = quoted.err().map(|refusal| refusal.to_string());
+            let played = played.err().map(|code| from_code(code).map(|error| error.to_string()));
+            Err(TestCaseError::fail(format!("the quote says {quoted:?}, the program {played:?}")))
+        }
+    }
+}
+
+const TOO_DEAR: u32 = LeaseholdError::CostsTooMuch as u32 + anchor_lang::error::ERROR_CODE_OFFSET;
+
+#[test]
+fn open_lease_does_what_was_quoted() {
+    use LeaseholdError::*;
+    let refusals =
+        [MathOverflow, MarketPaused, NoMachines, MeterMismatch, AmountIsZero, LeaseLength, NotEnoughMachines];
+    play(&refusals, |stage, case| {
+        // One of four leases is paid by use; one of those has no deposit.
+        let meter = (case.slot % 4 == 0)
+            .then(|| MeterArgs { spender: stage.owner.pubkey(), deposit: u64::from(case.slot % 8) * 1_000 });
+        let criteria = Criteria { metered: case.slot % 16 == 1, ..case.criteria };
+        let data = stage.data();
+        let (view, now) = (data.view().expect("a board"), stage.world.now());
+        let quoted = match meter {
+            None => quote::quote(&stage.market, &view, now, &criteria, case.count, case.more),
+            Some(meter) => quote::quote_metered(&stage.market, &view, now, &criteria, case.more, meter),
+        };
+        let criteria = Criteria { metered: criteria.metered || meter.is_some(), ..criteria };
+        let machines = if meter.is_some() { 1 } else { case.count };
+        let mut args = stage.world.lease_args(criteria, machines, case.more);
+        args.meter = meter;
+        args.hint = match (case.hint, &quoted) {
+            (0, Ok(quoted)) => Some(quoted.hint),
+            (1, _) => Some(CutOff { price: 350_003, score: 5_000 }),
+            _ => None,
+        };
+        let (board, owner, wallet) = (stage.world.board(), stage.owner.pubkey(), stage.wallet());
+        let open = |max_deposit| {
+            instruction::open_lease(&board, owner, wallet, OpenLeaseArgs { max_deposit, ..args })
+        };
+        let before = stage.tokens();
+        let deposit = quoted.as_ref().ok().map(|quoted| quoted.deposit);
+        let Some(played) = stage.deposit(deposit, open)? else { return Ok(Some(MathOverflow.into())) };
+        let quoted = match agreed(quoted, played)? {
+            Ok(quoted) => quoted,
+            Err(code) => return Ok(Some(code)),
+        };
+        let lease = stage.world.lease(quoted.serial);
+        prop_assert_eq!(before - stage.tokens(), quoted.deposit);
+        prop_assert_eq!((lease.deposit, lease.machines), (quoted.deposit, quoted.slots.len() as u32));
+        prop_assert_eq!((lease.from, lease.until, lease.terms), (quoted.from, quoted.until, quoted.terms));
+        let taken = stage.slots();
+        let taken = (0..).zip(&taken).filter(|(_, slot)| slot.lease == lease.serial);
+        prop_assert_eq!(taken.map(|(index, _)| index).collect::<Vec<u16>>(), quoted.slots);
+        Ok(None)
+    });
+}
+
+#[test]
+fn extend_lease_does_what_was_quoted() {
+    use LeaseholdError::*;
+    let refusals = [MathOverflow, MarketPaused, LeaseNotOpen, LeaseOver, LeaseLength, MachineNotCommitted];
+    play(&refusals, |stage, case| {
+        let data = stage.data();
+        let (lease, address) = (stage.account(), stage.world.board().lease(stage.serial));
+        let view = data.view().expect("a board");
+        let quoted = quote::extension(&stage.market, &view, stage.world.now(), &lease, case.more);
+        let (board, owner, wallet) = (stage.world.board(), stage.owner.pubkey(), stage.wallet());
+        let extend = |most| instruction::extend_lease(&board, owner, address, wallet, case.more, most);
+        let before = stage.tokens();
+        let deposit = quoted.as_ref().ok().map(|quoted| quoted.deposit);
+        let Some(played) = stage.deposit(deposit, extend)? else { return Ok(Some(MathOverflow.into())) };
+        let quoted = match agreed(quoted, played)? {
+            Ok(quoted) => quoted,
+            Err(code) => return Ok(Some(code)),
+        };
+        let after = stage.account();
+        prop_assert_eq!(before - stage.tokens(), quoted.deposit);
+        prop_assert_eq!((after.deposit, after.deposit - lease.deposit), (quoted.total, quoted.deposit));
+        prop_assert_eq!((after.until, after.terms.rounds), (quoted.until, quoted.rounds));
+        let ends = stage.slots().into_iter().filter(|slot| slot.lease == after.serial);
+        prop_assert!(ends.into_iter().all(|slot| slot.lease_until == quoted.until));
+        Ok(None)
+    });
+}
+
+#[test]
+fn cancel_lease_does_what_was_quoted() {
+    use LeaseholdError::*;
+    play(&[LeaseNotOpen, LeaseMetered, LeaseOver], |stage, _| {
+        let data = stage.data();
+        let lease = stage.account();
+        let quoted = quote::cancellation(&data.view().expect("a board"), stage.world.now(), &lease);
+        let (board, owner, address) =
+            (stage.world.board(), stage.owner.pubkey(), stage.world.board().lease(stage.serial));
+        let played = stage.send(instruction::cancel_lease(&board, owner, address));
+        let quoted = match agreed(quoted, played)? {
+            Ok(quoted) => quoted,
+            Err(code) => return Ok(Some(code)),
+        };
+        let after = stage.account();
+        prop_assert_eq!(after.state, LeaseState::Cancelled);
+        prop_assert_eq!((after.until, after.terms.cancel_secs), (quoted.until, quoted.cancel_secs));
+        prop_assert_eq!(lease.until - after.until, quoted.rest);
+
+        // Every machine is up until the end, and the lease is settled: the refund is the quoted one.
+        let mut data = stage.data();
+        let (header, slots) = split_mut(data.bytes_mut()).expect("a board");
+        header.next_round = after.until;
+        let mut machines = 0;
+        for slot in slots.iter_mut().filter(|slot| slot.lease == after.serial) {
+            machines += 1;
+            prop_assert_eq!(slot.lease_until, quoted.until);
+            (slot.state, slot.flags) = (SlotState::Leased as u8, 0);
+            (slot.lease_up, slot.lease_down) = (slot.lease_until - slot.lease_from, 0);
+        }
+        stage.write_data(board.address, data.bytes().to_vec());
+        if machines == 0 {
+            return Ok(None);
+        }
+        prop_assert_eq!(stage.send(instruction::settle_lease(&board, owner, address, None)), Ok(()));
+        prop_assert_eq!(stage.account().refund_due, quoted.refund);
+        Ok(None)
+    });
+}
+
+#[test]
+fn replace_node_does_what_was_quoted() {
+    use LeaseholdError::*;
+    let refusals = [
+        MathOverflow,
+        LeaseNotOpen,
+        LeaseMetered,
+        LeaseOver,
+        NoSuchSlot,
+        SlotVacant,
+        NotInLease,
+        MachineNotDown,
+        NotEnoughMachines,
+    ];
+    play(&refusals, |stage, case| {
+        let slot = case.replaced();
+        let data = stage.data();
+        let (lease, address) = (stage.account(), stage.world.board().lease(stage.serial));
+        let quoted = quote::replacement(&data.view().expect("a board"), stage.world.now(), &lease, slot);
+        let hint = match (case.hint, &quoted) {
+            (0, Ok(quoted)) => Some(quoted.hint),
+            (1, _) => Some(CutOff { price: 350_003, score: 5_000 }),
+            _ => None,
+        };
+        let (board, owner, wallet) = (stage.world.board(), stage.owner.pubkey(), stage.wallet());
+        let replace = |most| instruction::replace_node(&board, owner, address, wallet, slot, most, hint);
+        let (before, ledger) = (stage.tokens(), stage.ledger());
+        let deposit = quoted.as_ref().ok().map(|quoted| quoted.deposit);
+        let Some(played) = stage.deposit(deposit, replace)? else { return Ok(Some(MathOverflow.into())) };
+        let quoted = match agreed(quoted, played)? {
+            Ok(quoted) => quoted,
+            Err(code) => return Ok(Some(code)),
+        };
+        let (after, slots) = (stage.account(), stage.slots());
+        let (old, new) = (slots[usize::from(slot)], slots[usize::from(quoted.slot)]);
+        prop_assert_eq!((old.lease, old.lease_until), (0, quoted.old_until));
+        prop_assert_eq!(
+            (new.lease, new.lease_from, new.lease_until),
+            (lease.serial, quoted.from, lease.until)
+        );
+        let payment = Payment { net: after.paid - lease.paid, fee: after.fees - lease.fees };
+        prop_assert_eq!(payment, quoted.outcome.payment);
+        prop_assert_eq!(after.slashed - lease.slashed, quoted.outcome.slash);
+        prop_assert_eq!(ledger.bonds - stage.ledger().bonds, quoted.outcome.slash);
+        prop_assert_eq!(before - stage.tokens(), quoted.deposit);
+        prop_assert_eq!((after.deposit, after.deposit - lease.deposit), (quoted.total, quoted.deposit));
+        Ok(None)
+    });
+}
+
+#[test]
+fn settle_lease_does_what_was_quoted() {
+    play(&[LeaseholdError::LeaseSettled], |stage, _| {
+        let data = stage.data();
+        let (lease, ledger) = (stage.account(), stage.ledger());
+        let view = data.view().expect("a board");
+        let quoted = quote::settlement(&view, &lease);
+        // So few machines take one transaction.
+        prop_assert_eq!(quote::next_settlement(&view, &lease), quoted);
+        let (board, owner, address) =
+            (stage.world.board(), stage.owner.pubkey(), stage.world.board().lease(stage.serial));
+        let played = stage.send(instruction::settle_lease(&board, owner, address, None));
+        let quoted = match agreed(quoted, played)? {
+            Ok(quoted) => quoted,
+            Err(code) => return Ok(Some(code)),
+        };
+        let after = stage.account();
+        let payment = Payment { net: after.paid - lease.paid, fee: after.fees - lease.fees };
+        prop_assert_eq!(payment, quoted.payment);
+        prop_assert_eq!(stage.ledger().accrued - ledger.accrued, quoted.payment.net);
+        prop_assert_eq!(after.refunded - lease.refunded, quoted.refunded);
+        prop_assert_eq!(after.slashed - lease.slashed, quoted.slashed);
+        prop_assert_eq!(ledger.bonds - stage.ledger().bonds, quoted.slashed);
+        prop_assert_eq!(after.settled - lease.settled, quoted.machines);
+        let ends = quoted.is_final && after.settled == after.machines;
+        prop_assert_eq!(after.state == LeaseState::Settled, ends);
+        Ok(None)
+    });
+}
