@@ -8,8 +8,8 @@ use leasehold::{
     state::{Board, Lease, LeaseState, Slot, SlotState, Verdict},
 };
 
-use super::{BoardState, Report, Snapshot, lease, sum};
-use crate::{address, board::BoardView};
+use super::{BoardCheck, BoardState, Report, Snapshot, lease, sum};
+use crate::address;
 
 pub fn check(snapshot: &Snapshot, board: &BoardState, report: &mut Report) {
     let view = match board.data.view() {
@@ -25,13 +25,6 @@ pub fn check(snapshot: &Snapshot, board: &BoardState, report: &mut Report) {
     for (address, lease) in &board.leases {
         lease::check(&check, address, lease, report);
     }
-}
-
-pub struct BoardCheck<'a> {
-    /// Name of the board in sentences.
-    pub name: String,
-    pub state: &'a BoardState,
-    pub view: BoardView<'a>,
 }
 
 impl BoardCheck<'_> {

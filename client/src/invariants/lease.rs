@@ -6,10 +6,10 @@ use leasehold::{
 };
 use solana_pubkey::Pubkey;
 
-use super::{Report, board::BoardCheck};
+use super::{BoardCheck, Report};
 use crate::address;
 
-pub fn check(board: &BoardCheck, address: &Pubkey, lease: &Lease, report: &mut Report) {
+pub(super) fn check(board: &BoardCheck, address: &Pubkey, lease: &Lease, report: &mut Report) {
     let name = format!("{}, lease {}", board.name, lease.serial);
     let header = board.view.header;
     let at_home = lease.board == board.state.address

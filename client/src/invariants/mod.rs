@@ -12,7 +12,7 @@ use std::fmt;
 use leasehold::state::{Keeper, Lease, Market, Supplier};
 use solana_pubkey::Pubkey;
 
-use crate::board::BoardData;
+use crate::board::{BoardData, BoardView};
 
 pub use progress::check_progress;
 
@@ -42,6 +42,14 @@ pub struct BoardState {
     pub unasked_payments: u64,
     /// Every lease of this board whose account exists, with its address.
     pub leases: Vec<(Pubkey, Lease)>,
+}
+
+/// A board that is being checked.
+struct BoardCheck<'a> {
+    /// Name of the board in sentences.
+    name: String,
+    state: &'a BoardState,
+    view: BoardView<'a>,
 }
 
 /// Result of a check.

@@ -2,12 +2,30 @@
 
 use crate::leases::RunningLease;
 use crate::machines::Machine;
-use crate::receipts::store::Work;
 use leasehold::state::Receipt;
 use leasehold_client::record::SignedReceipt;
 use leasehold_client::record::receipt::blank;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+/// One answer, as the inference server or the proxy reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// sha256 of the model's manifest.
+    pub model: [u8; 32],
+    /// sha256(salt | request) and sha256(salt | response).
+    pub request: [u8; 32],
+    pub response: [u8; 32],
+    /// Compute units: GPU-milliseconds.
+    pub units: u64,
+    pub tokens_in: u32,
+    pub tokens_out: u32,
+    /// Payment units.
+    pub price: u64,
+    /// Begin and end of the work in Unix milliseconds.
+    pub start_ms: u64,
+    pub end_ms: u64,
+}
 
 /// Signs with the machines' keys.
 #[derive(Debug, Default)]

@@ -11,6 +11,7 @@
 
 mod append;
 mod error;
+mod job;
 mod read;
 mod rows;
 mod schema;
@@ -19,11 +20,13 @@ mod types;
 mod vouchers;
 mod writer;
 
+pub use crate::receipts::signer::Work;
 pub use error::StoreError;
-pub use types::{BatchKey, BatchState, Kept, MachineKey, NewReceipt, SealedBatch, Tab, Unsealed, Work};
+pub use types::{BatchKey, BatchState, Kept, MachineKey, NewReceipt, SealedBatch, Tab, Unsealed};
 pub use vouchers::DueVoucher;
 
 use crate::receipts::signer::Signer;
+use job::{Job, Reply};
 use leasehold::math::sum_tree::SumTree;
 use leasehold_client::record::SignedReceipt;
 use sqlx::sqlite::SqlitePoolOptions;
@@ -33,7 +36,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use writer::{Job, Reply};
 
 /// Requests that are queued for the writer.
 const QUEUE: usize = 4_096;

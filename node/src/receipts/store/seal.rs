@@ -1,6 +1,6 @@
 //! Seals receipts into batches.
 
-use super::writer::Job;
+use super::job::Job;
 use super::{BatchKey, BatchState, MachineKey, SealedBatch, Store, StoreError, Tab, Unsealed, rows};
 use leasehold::math::sum_tree::SumTree;
 use leasehold::state::{BatchHeader, MAX_BATCH};

@@ -2,6 +2,7 @@
 
 use crate::leases::RunningLease;
 use crate::machines::Machine;
+use crate::receipts::signer::Work;
 use leasehold::state::BatchHeader;
 use leasehold_client::probe::Pubkey;
 use leasehold_client::record::SignedReceipt;
@@ -20,25 +21,6 @@ pub struct MachineKey {
 pub struct BatchKey {
     pub machine: MachineKey,
     pub number: u32,
-}
-
-/// One answer, as the inference server or the proxy reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Work {
-    /// sha256 of the model's manifest.
-    pub model: [u8; 32],
-    /// sha256(salt | request) and sha256(salt | response).
-    pub request: [u8; 32],
-    pub response: [u8; 32],
-    /// Compute units: GPU-milliseconds.
-    pub units: u64,
-    pub tokens_in: u32,
-    pub tokens_out: u32,
-    /// Payment units.
-    pub price: u64,
-    /// Begin and end of the work in Unix milliseconds.
-    pub start_ms: u64,
-    pub end_ms: u64,
 }
 
 /// A receipt to be numbered, signed and stored.

@@ -1,6 +1,6 @@
 //! Vouchers: the one with the highest price of each lease, since it replaces all before it.
 
-use super::writer::Job;
+use super::job::Job;
 use super::{Store, StoreError, rows};
 use leasehold_client::probe::Pubkey;
 use leasehold_client::record::SignedVoucher;

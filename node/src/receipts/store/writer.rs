@@ -1,29 +1,16 @@
 //! The task that writes.
 
 use super::append::Appending;
-use super::{BatchKey, NewReceipt, SealedBatch, StoreError, seal, vouchers};
+use super::job::{Job, Reply};
+use super::{StoreError, seal, vouchers};
 use crate::receipts::signer::Signer;
-use leasehold_client::record::{SignedReceipt, SignedVoucher};
 use sqlx::{Connection, SqliteConnection, SqliteTransaction};
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tracing::error;
 
 /// The most requests in one transaction. All their callers wait for the last of them.
 const GROUP: usize = 512;
-
-pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// Requests to the writer.
-#[derive(Debug)]
-pub(super) enum Job {
-    Append(Vec<NewReceipt>, Reply<Vec<SignedReceipt>>),
-    Seal(Box<SealedBatch>, Reply<()>),
-    Posted(BatchKey, u64, Reply<()>),
-    Voucher(Box<SignedVoucher>, Reply<SignedVoucher>),
-    Redeemed { lease: [u8; 32], from: u32, price: u64, reply: Reply<()> },
-    Close,
-}
 
 /// Replies to a caller once the outcome is known.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
