@@ -73,9 +73,9 @@ pub enum DbError {
     Newer { found: i64, known: i64 },
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
-    #[error("the database holds {0}: another program changed it, so make a new one")]
+    #[error("the database is damaged ({0}): start with a new database; it is filled again from the chain")]
     Malformed(&'static str),
-    #[error("log {log} has {known} batches here, and the next transaction appends from place {first}")]
+    #[error("batches {known} to {first} (exclusive) of log {log} are missing")]
     Gap { log: Pubkey, first: u64, known: u64 },
 }
 

@@ -19,7 +19,7 @@ pub enum SyncError {
         "the RPC node's transaction history of the log does not match the log's account: reading it again"
     )]
     Mismatch,
-    #[error("more transactions name the log than are read at once: reading the rest next")]
+    #[error("the log has more transactions than one read returns: reading the rest next")]
     Unfinished,
     #[error(transparent)]
     History(#[from] HistoryError),

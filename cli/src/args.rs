@@ -27,7 +27,7 @@ pub struct Cli {
 pub enum Command {
     /// Address of the keypair that signs.
     Address,
-    /// Free machines of a market, alike machines in one line.
+    /// Idle machines of a market; identical machines share a line.
     Offers(OffersArgs),
     /// Quotes the lease that `lease open` would open now: machines, price, refund.
     Quote(RequestArgs),

@@ -1,4 +1,4 @@
-//! Bonds in a plan. Anybody may apply announced parameters once their time has come, so a transaction may meet others
+//! Bonds in a plan. Anybody may apply proposed parameters once their time has come, so a transaction may meet others
 //! than those that were read.
 
 use leasehold_client::search::Bonds;
@@ -12,7 +12,7 @@ pub fn shown(bonds: Bonds, plan: Plan, market: &MarketView, label: &'static str,
         return plan.money(label, name, most);
     }
     let now = market.stake.number(bonds.now);
-    let text = format!("{most} at most: {now} now, more once announced parameters apply");
+    let text = format!("{most} at most: {now} now, more once proposed parameters apply");
     plan.fact_as(label, name, text, bound(&most, "at_most"))
 }
 
@@ -41,13 +41,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_take_more_is_told_as_at_most() {
+    fn costs_that_may_vary_are_printed_as_at_most() {
         let (market, bonds) = (view(), Bonds { now: 200, most: 300 });
         let mint = short(&market.stake.mint);
         let plan = shown(bonds, Plan::default(), &market, "Bonded:", "bonded");
         let plan = left(bonds, plan, &market, 1_000);
         let texts: Vec<_> = plan.facts.iter().map(|fact| fact.text.as_str()).collect();
-        let most = format!("3 of {mint} at most: 2 now, more once announced parameters apply");
+        let most = format!("3 of {mint} at most: 2 now, more once proposed parameters apply");
         assert_eq!(texts, [most, format!("7 of {mint} at least")]);
         let details = plan.details();
         assert_eq!(

@@ -1,6 +1,7 @@
 //! Criteria of machines, on the command line.
 
 use clap::Args;
+use leasehold::constants::MAX_SCORE;
 use leasehold::math::matching::{Criteria, Place, Policy};
 use leasehold_client::{quote::ANY, search::Country};
 use leasehold_operate::{failure::Failure, market::MarketView, plan::Plan, table::count};
@@ -25,7 +26,7 @@ pub struct CriteriaArgs {
     #[arg(long, value_name = "NUMBER")]
     pub region: Option<u8>,
     /// Lowest score, 0 to 10000.
-    #[arg(long, value_name = "SCORE", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    #[arg(long, value_name = "SCORE", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_SCORE)))]
     pub min_score: u16,
     /// Highest price of a machine and hour, in the market's payment mint.
     #[arg(long, value_name = "AMOUNT")]

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn machines_are_told_by_class_gpus_country_and_price() {
+    fn machines_are_grouped_by_class_gpus_country_and_price() {
         let mut board = priced(0, &[720, 360, 360, 360]);
         let last = NEXT_ROUND - 1;
         change(&mut board, |header, slots| {

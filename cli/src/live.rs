@@ -178,7 +178,7 @@ pub mod tests {
     }
 
     #[tokio::test]
-    async fn failures_in_between_are_told_and_the_tenth_in_a_row_ends_it() {
+    async fn failures_are_reported_and_the_tenth_in_a_row_ends_the_view() {
         let in_a_row = |count: usize| std::iter::repeat_with(|| Err(lost())).take(count);
         let nine = std::iter::once(Ok(1)).chain(in_a_row(9)).chain([Ok(2)]).chain(in_a_row(9)).chain([Ok(9)]);
         let (frames, failures, done) = followed(nine.collect()).await;

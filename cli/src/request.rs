@@ -15,7 +15,7 @@ pub struct RequestArgs {
     #[arg(long, value_name = "COUNT", required_unless_present = "metered")]
     #[arg(default_value_t = 1, hide_default_value = true)]
     pub machines: u32,
-    /// Length from the next round on: rounds or time, as 144r, 90m, 24h or 7d.
+    /// Length from the next round on: rounds or time, for example 144r, 90m, 24h or 7d.
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Length,
     /// Take them from this board only [default: the cheapest that has enough, or several]

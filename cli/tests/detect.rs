@@ -178,7 +178,7 @@ fn a_damaged_inforom_is_no_harm() {
 }
 
 #[test]
-fn what_is_missing_is_told_with_what_to_do() {
+fn errors_of_detect_name_the_remedy() {
     let h100 = "NVIDIA H100 80GB HBM3, GPU-8c35f4c9-4dff-c9a2-866f-afb5d82e1dd7, 81559 MiB, Disabled";
     for (answer, code, more, expected) in [
         (NO_DRIVER, 9, &["--node-key", KEY][..], "failed (exit status: 9) and said \"NVIDIA-SMI has failed"),

@@ -24,7 +24,7 @@ fn ended(child: Child) -> (Option<i32>, String) {
 }
 
 #[test]
-fn what_cannot_be_written_is_an_error_and_a_reader_that_has_gone_is_none() {
+fn a_failed_write_is_an_error_and_a_closed_pipe_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let (man, keypair) = (dir.path().join("man1"), dir.path().join("id.json"));
     let key = solana_keypair::Keypair::new();
@@ -63,7 +63,7 @@ fn ctrl_c_while_nobody_answers_ends_with_130() {
 }
 
 #[test]
-fn why_a_node_is_not_reached_is_told_without_the_key_in_its_url() {
+fn errors_of_a_node_leave_out_the_key_in_its_url() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{address}/key");
     let (code, told) = ended(leasehold(&["market", "show", "--market", "1", "-u", &url]).spawn().unwrap());
@@ -73,7 +73,7 @@ fn why_a_node_is_not_reached_is_told_without_the_key_in_its_url() {
 }
 
 #[test]
-fn an_empty_variable_is_told_and_no_other_cluster_taken_instead() {
+fn an_empty_variable_is_an_error_and_no_other_cluster_is_used() {
     let command = leasehold(&["market", "show", "--market", "1"]).env("LEASEHOLD_URL", "").spawn();
     let (code, told) = ended(command.unwrap());
     assert!(code == Some(2) && told.contains("unset LEASEHOLD_URL"), "{told}");

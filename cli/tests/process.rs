@@ -127,7 +127,7 @@ fn an_archive_may_say_anything() {
     let unknown = http("404 Not Found", r#"{"error": "no such receipt"}"#);
     let broken = http("500 Internal Server Error", "{\"error\": \"disk\\u001b[31m full\"}");
     for (response, code, expected) in [
-        (unknown, 1, "not proved: the archive knows no receipt abab"),
+        (unknown, 1, "not proved: the archive does not know receipt abab"),
         (broken, 2, "the archive refused with status 500 Internal Server Error (disk[31m full)"),
         (http("200 OK", "{}"), 2, "the archive's answer is not a proof"),
         (http("200 OK", &" ".repeat(2 << 20)), 2, "more than 1 MiB"),

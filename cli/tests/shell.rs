@@ -62,7 +62,7 @@ fn pages_are_written_for_man() {
 }
 
 #[test]
-fn which_pages_were_written_is_told_to_programs() {
+fn json_lists_the_pages_that_were_written() {
     let dir = tempfile::tempdir().unwrap();
     let written = leasehold(&["man", dir.path().to_str().unwrap(), "--output", "json-compact"]);
     let told: serde_json::Value = serde_json::from_slice(&written.stdout).unwrap();

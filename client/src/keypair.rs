@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistake_is_told_from_a_missing_file() {
+    fn a_malformed_keypair_and_a_missing_file_have_different_errors() {
         let folder = std::env::temp_dir().join(format!("leasehold-keypair-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("keypair.json");

@@ -3,6 +3,7 @@
 use leasehold::{
     constants::MAX_SLOTS,
     instructions::{Machine, Offer},
+    rules::machine::room,
     state::SlotState,
 };
 use solana_instruction::Instruction;
@@ -42,7 +43,7 @@ pub fn places(board: &BoardView, supplier: &Pubkey, count: usize) -> Result<Vec<
     let own = own.into_iter().map(|(slot, _)| Place { slot: Some(slot), former: None });
     let others =
         others.into_iter().map(|(slot, left)| Place { slot: Some(slot), former: Some(left.supplier) });
-    let new = (board.slots.len()..MAX_SLOTS).map(|_| Place { slot: None, former: None });
+    let new = (0..room(board.slots.len())).map(|_| Place { slot: None, former: None });
     let places: Vec<_> = own.chain(others).chain(new).take(count).collect();
     if places.len() < count {
         return Err(ListingError::NoRoom { room: places.len(), asked: count });

@@ -2,6 +2,7 @@
 
 use leasehold::{
     error::LeaseholdError,
+    rules::{meter, round},
     state::{Lease, LeaseState, Meter, Voucher},
 };
 use solana_pubkey::Pubkey;
@@ -27,7 +28,7 @@ pub struct TokenTerms {
 /// `LeaseNotMetered`, or `LeaseOver`.
 pub fn call_token(address: Pubkey, lease: &Lease, now: i64, secs: u64) -> Result<TokenTerms, Refusal> {
     require_meter(lease)?;
-    let end = i64::from(lease.until).saturating_mul(lease.terms.round_secs.into());
+    let end = round::start(lease.terms.round_secs, lease.until);
     if lease.state == LeaseState::Settled || now >= end {
         return Err(LeaseholdError::LeaseOver.into());
     }
@@ -49,10 +50,7 @@ pub fn require_meter(lease: &Lease) -> Result<&Meter, Refusal> {
 /// # Errors
 /// `LeaseSettled`, or `LeaseNotMetered`.
 pub fn require_payable(lease: &Lease) -> Result<&Meter, Refusal> {
-    if lease.state == LeaseState::Settled {
-        return Err(LeaseholdError::LeaseSettled.into());
-    }
-    require_meter(lease)
+    Ok(meter::payable(lease)?)
 }
 
 /// A voucher to sign. All amounts are payment units.
@@ -74,13 +72,13 @@ pub struct VoucherTerms {
 pub enum VoucherError {
     #[error("{0}")]
     Refused(#[from] Refusal),
-    #[error("the node's tab is that of another lease: check the node's URL and the lease")]
+    #[error("the node reported the use of another lease: check the node's URL and the lease")]
     OtherLease,
-    #[error("there is neither a price nor a node's tab: give one of them")]
+    #[error("no price: give one, or the URL of the node that reports it")]
     NoPrice,
     #[error("the node has a voucher for all that is owed, {price}")]
     NothingOwed { price: u64 },
-    #[error("{price} is not more than the {paid} paid before: vouchers count from the lease's begin")]
+    #[error("{price} is not more than the {paid} paid before: vouchers count from the start of the lease")]
     AlreadyPaid { price: u64, paid: u64 },
     #[error("{price} is more than the deposit of {deposit}: top up the lease, or sign for less")]
     ExceedsDeposit { price: u64, deposit: u64 },
@@ -113,13 +111,16 @@ pub fn voucher_terms(
         (None, None) => return Err(VoucherError::NoPrice),
     };
     let (paid, deposit) = (lease.paid.saturating_add(lease.fees), lease.deposit);
-    if price <= paid {
-        return Err(VoucherError::AlreadyPaid { price, paid });
-    }
     if price > deposit {
         return Err(VoucherError::ExceedsDeposit { price, deposit });
     }
-    let adds = lease.redeem(price).and_then(|payment| Ok(payment.gross()?)).map_err(Refusal::from)?;
+    let payment = lease.redeem(price).map_err(|error| match Refusal::from(error) {
+        refusal if refusal == LeaseholdError::VoucherRedeemed.into() => {
+            VoucherError::AlreadyPaid { price, paid }
+        }
+        refusal => refusal.into(),
+    })?;
+    let adds = payment.gross().map_err(Refusal::from)?;
     if let Some(max) = max.filter(|max| adds > *max) {
         return Err(VoucherError::ExceedsMax { adds, max });
     }
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn no_voucher_is_made_for_another_lease_or_one_that_takes_none() {
+    fn no_voucher_is_signed_for_another_lease_or_an_hourly_one() {
         let other = Tab { lease_address: Pubkey::default(), ..tab(1_000) };
         let later = Tab { from: FROM + 1, ..tab(1_000) };
         for tab in [other, later] {

@@ -39,14 +39,14 @@ pub enum ProveError {
     NoLog(Pubkey),
     #[error("the account {0}, which the archive names, is not a compute log: ask another archive")]
     NotALog(Pubkey),
-    #[error("the batch is of no board of the supplier's market: ask another archive")]
+    #[error("the batch's board is not in the supplier's market: ask another archive")]
     OtherBoard,
     #[error(
         "the receipt bills {named}, but {buyer} opened the lease: the machine lied, so pay nothing for it"
     )]
     OtherBuyer { named: Pubkey, buyer: Pubkey },
     #[error(
-        "the receipt bills in mint {named}, but its market in {mint}: the machine lied, so pay nothing for it"
+        "the receipt bills in mint {named}, but its market uses {mint}: the machine lied, so pay nothing for it"
     )]
     OtherMint { named: Pubkey, mint: Pubkey },
     #[error("the {body} is not the one that the receipt was signed for: check its file and the salt")]

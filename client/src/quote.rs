@@ -6,8 +6,7 @@ use leasehold::{
     math::{
         matching::{self, Criteria, CutOff, Place, Policy, Selection},
         pricing,
-        settlement::{self, Service, Terms},
-        sub,
+        settlement::{Service, Terms},
     },
     rules::{cancel, extend, open, replace, settle},
     state::{Lease, Market, Slot},
@@ -138,20 +137,24 @@ pub fn fits(slot: &Slot, criteria: &Criteria, until: u32) -> bool {
 }
 
 /// Payment units that the owner gets back of a lease by the hour that is cancelled in its first round, having
-/// been served. The rest of the deposit is the cost of a change of mind.
+/// been served: the rest of the deposit is the cost of a change of mind. Of a lease paid by use, the whole deposit: only
+/// vouchers take from it.
 pub fn refundable(board: &BoardView, quote: &Quote) -> Result<u64, Refusal> {
-    let Some(rest) = quote.rounds.checked_sub(1).filter(|rest| *rest > 0) else { return Ok(0) };
-    let terms = &quote.terms;
-    let terms = Terms { cancel_secs: pricing::cancel_secs(terms.round_secs, rest)?, ..*terms };
-    quote.slots.iter().filter_map(|slot| board.slot(*slot)).try_fold(quote.deposit, |left, slot| {
-        Ok(sub(left, owed_if_up(slot.price, quote.rounds, 1, &terms)?)?)
-    })
-}
-
-/// Payment units, fees included, that a machine is owed in all that was up in every one of `rounds` rounds.
-fn owed_if_up(price: u64, agreed: u32, rounds: u32, terms: &Terms) -> Result<u64, Refusal> {
-    let service = Service { price, agreed, rounds, up: rounds, ..Service::default() };
-    Ok(settlement::last(&service, terms)?.payment.gross()?)
+    if quote.meter.is_some() {
+        return Ok(quote.deposit);
+    }
+    let until = quote.from.saturating_add(1);
+    let Some(rest) = cancel::rest(quote.until, until) else { return Ok(0) };
+    let cancel_secs = pricing::cancel_secs(quote.terms.round_secs, rest)?;
+    let terms = Terms { cancel_secs, ..quote.terms };
+    let machines = quote.slots.iter().filter_map(|slot| board.slot(*slot));
+    let services = machines.map(|slot| Service {
+        price: slot.price,
+        agreed: quote.rounds,
+        rounds: until.saturating_sub(quote.from),
+        ..Service::default()
+    });
+    Ok(cancel::refund(&terms, quote.deposit, services)?)
 }
 
 /// Effect of cancelling a lease by the hour.
@@ -168,14 +171,9 @@ pub struct Cancellation {
 
 /// Effect of cancelling a lease by the hour now, or the rule that forbids it.
 pub fn cancellation(board: &BoardView, now: i64, lease: &Lease) -> Result<Cancellation, Refusal> {
-    let cancel::Cancellation { until, rest, cancel_secs } = cancel::quote(board.header, lease, now)?;
-    let terms = Terms { cancel_secs, ..lease.terms };
-    let refund = board.leased(lease.serial).try_fold(lease.remaining()?, |left, (_, slot)| {
-        let agreed = slot.lease_until.saturating_sub(slot.lease_from);
-        let owed = owed_if_up(slot.price, agreed, until.saturating_sub(slot.lease_from), &terms)?;
-        let before = pricing::gross(slot.price, terms.round_secs, slot.lease_settled)?;
-        Ok::<_, Refusal>(left.saturating_sub(owed.saturating_sub(before)))
-    })?;
+    let cancelled = cancel::quote(board.header, lease, now)?;
+    let refund = cancelled.refund(lease, board.slots)?;
+    let cancel::Cancellation { until, rest, cancel_secs } = cancelled;
     Ok(Cancellation { until, rest, cancel_secs, refund })
 }
 

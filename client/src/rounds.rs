@@ -6,8 +6,7 @@ pub use leasehold::rules::round::{Ballot, Window, bitmap_len, window};
 
 /// The round that runs at a Unix time, 0 before 1970.
 pub fn round_at(round_secs: u32, now: i64) -> u32 {
-    let round = now.max(0).checked_div(i64::from(round_secs)).unwrap_or_default();
-    u32::try_from(round).unwrap_or(u32::MAX)
+    round::at(round_secs, now.max(0)).unwrap_or(u32::MAX)
 }
 
 /// The vote that can be given at Unix time `now`: on the round that ended last. `None` once its time is over or it is

@@ -5,11 +5,13 @@ use std::fmt;
 use leasehold::{
     math::slashing::allowance,
     rules::settle,
-    state::{Lease, Slot, SlotState, Verdict, ring_bit},
+    state::{Lease, Verdict, ring_bit},
 };
 use solana_pubkey::Pubkey;
 
 use crate::{board::BoardView, error::Refusal};
+
+pub use leasehold::rules::settle::SlashCause;
 
 /// A round in which the quorum found a machine down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,21 +20,6 @@ pub struct DownRound {
     /// Seats that voted in the round, with the wallets that hold them now; `None` for a seat left since.
     /// The board doesn't keep their votes on this machine: at least the threshold of them found it down.
     pub voters: Vec<(u8, Option<Pubkey>)>,
-}
-
-/// Rule that takes the bond.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// No rule: the machine was down in no more rounds than it may.
-    Kept,
-    /// Down in more rounds than it may: loses a part, or all of it.
-    Downtime,
-    /// Down for too many rounds in a row: loses all of it.
-    Abandoned,
-    /// Taken out of its lease by its supplier: loses all of it.
-    Forfeited,
-    /// Lied in its receipts: has lost all of it already.
-    Convicted,
 }
 
 /// A machine's record in its running lease, and the stake that it costs.
@@ -54,7 +41,8 @@ pub struct SlashReport {
     pub forgotten: u32,
     /// Equal votes that made a verdict.
     pub threshold: u8,
-    pub rule: Rule,
+    /// The rule that takes stake; `None` if the machine was down in no more rounds than it may.
+    pub cause: Option<SlashCause>,
     /// Rounds the machine may be down, and those in a row after which it is abandoned.
     pub allowance: u32,
     pub abandon_rounds: u8,
@@ -65,7 +53,7 @@ pub struct SlashReport {
     /// Stake units bonded, and how many of them would be lost if the lease were settled as it stands.
     pub bond: u64,
     pub slash: u64,
-    /// True if nothing can change any more: every round of the machine is closed.
+    /// True if the lease can be settled for good: all rounds are closed that it waits for.
     pub is_final: bool,
 }
 
@@ -98,29 +86,15 @@ pub fn slash_report(board: &BoardView, index: u16, lease: &Lease) -> Result<Opti
         forgotten: slot.lease_down.saturating_sub(remembered),
         down_rounds,
         threshold: header.threshold,
-        rule: rule(slot, allowance),
+        cause: settle::slash_cause(lease, slot),
         allowance,
         abandon_rounds: header.abandon_rounds,
         rounds: service.agreed,
         multiplier_bps: terms.slash_multiplier_bps,
         bond: slot.bond,
         slash: settle::outcome(lease, slot, slot.lease_until)?.slash,
-        is_final: header.next_round >= slot.lease_until,
+        is_final: settle::is_final(header, lease),
     }))
-}
-
-fn rule(slot: &Slot, allowance: u32) -> Rule {
-    if slot.is(SlotState::Barred) {
-        Rule::Convicted
-    } else if slot.flags & Slot::ABANDONED != 0 {
-        Rule::Abandoned
-    } else if slot.is_forfeited() {
-        Rule::Forfeited
-    } else if slot.lease_down > allowance {
-        Rule::Downtime
-    } else {
-        Rule::Kept
-    }
 }
 
 /// Seats that voted in a remembered round.
@@ -136,6 +110,8 @@ fn voters(board: &BoardView, round: u32) -> Vec<(u8, Option<Pubkey>)> {
 
 impl fmt::Display for SlashReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        use SlashCause::{Abandoned, Convicted, Downtime, Forfeited};
+
         write!(
             f,
             "slot {} in lease {}, rounds {} to {}: {} up, {} down, {} unknown so far; ",
@@ -148,14 +124,14 @@ impl fmt::Display for SlashReport {
             self.unknown
         )?;
         let (allowance, rounds) = (self.allowance, self.rounds);
-        match self.rule {
-            Rule::Kept => write!(f, "it may be down in {allowance} of {rounds}, so its bond stays whole")?,
-            Rule::Downtime => write!(f, "it may be down in {allowance} of {rounds}")?,
-            Rule::Abandoned => write!(f, "it was down in {} rounds in a row", self.abandon_rounds)?,
-            Rule::Forfeited => write!(f, "its supplier forfeited it")?,
-            Rule::Convicted => write!(f, "it lied in its receipts, so its whole bond is gone already")?,
+        match self.cause {
+            None => write!(f, "it may be down in {allowance} of {rounds}, so its bond stays whole")?,
+            Some(Downtime) => write!(f, "it may be down in {allowance} of {rounds}")?,
+            Some(Abandoned) => write!(f, "it was down in {} rounds in a row", self.abandon_rounds)?,
+            Some(Forfeited) => write!(f, "its supplier forfeited it")?,
+            Some(Convicted) => write!(f, "it lost its whole bond over a receipt")?,
         }
-        if !matches!(self.rule, Rule::Kept | Rule::Convicted) {
+        if !matches!(self.cause, None | Some(Convicted)) {
             write!(f, ", so it loses {} of its bond of {}", self.slash, self.bond)?;
         }
         for DownRound { round, voters } in &self.down_rounds {
@@ -186,6 +162,7 @@ mod tests {
         board::BoardData,
         sample::{change, snapshot, wallet},
     };
+    use leasehold::state::{Slot, SlotState};
 
     fn sample() -> (BoardData, Lease) {
         let mut snapshot = snapshot();
@@ -206,7 +183,10 @@ mod tests {
         let down = |round| DownRound { round, voters: voters.clone() };
         assert_eq!(found.down_rounds, [down(991), down(995)]);
         // 99 percent of 20 rounds allow no round down: 2 of 20 at ten times the bond take all of it.
-        assert_eq!((found.rule, found.allowance, found.slash, found.bond), (Rule::Downtime, 0, 100, 100));
+        assert_eq!(
+            (found.cause, found.allowance, found.slash, found.bond),
+            (Some(SlashCause::Downtime), 0, 100, 100)
+        );
         assert!(!found.is_final);
         let text = found.to_string();
         assert!(
@@ -220,7 +200,7 @@ mod tests {
     fn a_machine_that_kept_its_promise_loses_nothing() {
         let (data, lease) = sample();
         let found = report(&data, 1, &lease).unwrap();
-        assert_eq!((found.rule, found.slash, found.down_rounds.len()), (Rule::Kept, 0, 0));
+        assert_eq!((found.cause, found.slash, found.down_rounds.len()), (None, 0, 0));
         assert!(found.to_string().ends_with("so its bond stays whole"));
     }
 
@@ -234,8 +214,8 @@ mod tests {
             slots[1].state = SlotState::Suspended as u8;
         });
         let [abandoned, forfeited] = [0, 1].map(|slot| report(&data, slot, &lease).unwrap());
-        assert_eq!((abandoned.rule, abandoned.slash), (Rule::Abandoned, 100));
-        assert_eq!((forfeited.rule, forfeited.slash), (Rule::Forfeited, 100));
+        assert_eq!((abandoned.cause, abandoned.slash), (Some(SlashCause::Abandoned), 100));
+        assert_eq!((forfeited.cause, forfeited.slash), (Some(SlashCause::Forfeited), 100));
         assert!(
             abandoned
                 .to_string()
@@ -251,8 +231,8 @@ mod tests {
             slots[1].bond = 0;
         });
         let found = report(&data, 1, &lease).unwrap();
-        assert_eq!((found.rule, found.slash), (Rule::Convicted, 0));
-        assert!(found.to_string().ends_with("so its whole bond is gone already"), "{found}");
+        assert_eq!((found.cause, found.slash), (Some(SlashCause::Convicted), 0));
+        assert!(found.to_string().ends_with("it lost its whole bond over a receipt"), "{found}");
     }
 
     #[test]

@@ -96,7 +96,7 @@ async fn a_voucher_is_handed_in_and_the_nodes_best_is_returned() {
 }
 
 #[tokio::test]
-async fn a_voucher_that_the_node_may_have_is_told_from_one_that_was_not_sent() {
+async fn a_voucher_that_may_have_arrived_has_another_error_than_one_that_was_not_sent() {
     let refusal = || json!({ "error": "no" }).to_string();
     // The node can redeem a voucher that it refused.
     for answer in [
@@ -122,7 +122,7 @@ async fn a_node_that_reports_a_lower_voucher_has_not_acknowledged_this_one() {
 }
 
 #[tokio::test]
-async fn an_archive_that_lacks_a_receipt_is_told_from_one_that_lags_behind() {
+async fn an_archive_that_lacks_a_receipt_and_one_that_lags_have_different_errors() {
     let ask = async |answer: (&str, String), batches| {
         let (url, served) = server(Some(answer));
         let error = ArchiveClient::new(url).unwrap().proof(&[0xab; 32], batches).await.unwrap_err();

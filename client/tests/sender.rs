@@ -33,6 +33,8 @@ enum Claim {
     Expired,
     /// It failed since it used all of its compute units.
     OutOfUnits,
+    /// It landed, so long ago that only the history has it.
+    Old,
 }
 
 /// An RPC node that makes one claim about every transaction, and could let any copy take effect later.
@@ -111,8 +113,13 @@ impl LyingNode {
                 Some(signature.to_string().into())
             }
             "getSignatureStatuses" => {
+                let in_history = params[1]["searchTransactionHistory"] == true;
                 let status = match self.claim {
-                    Claim::Expired => Value::Null,
+                    Claim::Old if in_history => json!({
+                        "slot": 7, "confirmations": null, "err": null, "status": { "Ok": null },
+                        "confirmationStatus": "finalized",
+                    }),
+                    Claim::Expired | Claim::Old => Value::Null,
                     Claim::OutOfUnits => json!({
                         "slot": 7, "confirmations": null, "err": error, "status": { "Err": error },
                         "confirmationStatus": "finalized",
@@ -182,6 +189,13 @@ async fn an_idempotent_transaction_is_signed_again() {
         assert_eq!(node.copies().len(), 5, "as many copies as the options allow");
         assert_eq!(observed.into_inner().unwrap(), node.signatures(), "each is reported before it is sent");
     }
+}
+
+#[tokio::test]
+async fn a_transaction_that_landed_while_the_computer_slept_is_found_and_not_signed_again() {
+    let (node, sender) = LyingNode::start(Claim::Old);
+    let confirmation = sender.send(&[cancel(sender.payer())], &[]).await.unwrap();
+    assert_eq!((confirmation.slot, node.signatures()), (7, vec![confirmation.signature]));
 }
 
 #[tokio::test]

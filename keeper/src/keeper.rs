@@ -239,7 +239,7 @@ impl Keeper {
             }
         }
         work.stop_probes().await;
-        info!("stopping after {} transactions under way", work.len());
+        info!("stopping: waiting for {} transactions", work.len());
         let last = async {
             while let Some((id, finished)) = work.next().await {
                 self.end(id, finished, &mut work).await;

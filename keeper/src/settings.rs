@@ -5,6 +5,7 @@ use std::{
 };
 
 use clap::Parser;
+use leasehold::constants::DISPUTE_ROUNDS;
 use leasehold_client::{
     address,
     keypair::KeypairError,
@@ -58,7 +59,7 @@ pub struct Args {
     #[arg(long, value_name = "FOLDER", env = "LEASEHOLD_KEEPER_EVIDENCE")]
     pub evidence: Option<PathBuf>,
     /// Rounds of each board whose answers are kept in --evidence.
-    #[arg(long, value_name = "N", env = "LEASEHOLD_KEEPER_EVIDENCE_ROUNDS", default_value = "144")]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_KEEPER_EVIDENCE_ROUNDS", default_value_t = DISPUTE_ROUNDS.to_string())]
     pub evidence_rounds: String,
     /// Probe machines with private and loopback addresses too: for test networks.
     #[arg(long, env = "LEASEHOLD_KEEPER_ALLOW_PRIVATE")]
@@ -75,8 +76,8 @@ pub struct Args {
     /// Loopback address on which Prometheus finds /metrics [default: none]
     #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_KEEPER_METRICS")]
     pub metrics: Option<String>,
-    /// Poll, plan and act once, then exit; with 1 if a step failed. To vote, run it with --evidence both during a round
-    /// and after it.
+    /// Poll, plan and act once, then exit, with code 1 if a step failed. To vote, run it with --evidence both during a
+    /// round and after it.
     #[arg(long, env = "LEASEHOLD_KEEPER_ONCE")]
     pub once: bool,
     /// Log level: error, warn, info, debug or trace; or a filter such as leasehold_keeper=debug.

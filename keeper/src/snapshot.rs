@@ -11,7 +11,7 @@ use std::{
 };
 
 use leasehold::{
-    constants::VOUCHER_ROUNDS,
+    rules::settle::settles_from,
     state::{Board, Keeper, Slot, Traits},
 };
 use leasehold_client::{BoardRef, MarketRef, board::BoardView};
@@ -72,7 +72,7 @@ pub struct Fleet {
     pub round: u32,
     /// Machines that get a verdict in that round.
     pub targets: Arc<[Target]>,
-    /// Leases that are not settled: by serial, the first round that need not be closed for the final settlement.
+    /// Leases that are not settled: by serial, the round from which they can be settled for good, see [`settles_from`].
     pub leases: BTreeMap<u32, u32>,
 }
 
@@ -86,18 +86,22 @@ impl Fleet {
             node_key: Pubkey::from(slot.node_key),
             endpoint: SocketAddr::new(Ipv6Addr::from(slot.endpoint.ip).into(), slot.endpoint.port()),
         };
-        // A slot names its lease until that is settled, and all machines of a lease end together. Slots don't say whether
-        // a lease is paid by use: if it may be, its last voucher is waited for.
-        let mut leases = BTreeMap::new();
+        // A slot names its lease until that is settled, and all machines of a lease end together. Only a lease's account
+        // says whether it is paid by use, and the keeper reads none: with thousands of leases on a board, that would be
+        // thousands of accounts in every round. A metered lease has one machine, which allows it. A lease by the hour of
+        // one such machine looks the same, and is settled as late as if its last voucher were waited for.
+        let mut ends = BTreeMap::new();
         for slot in board.slots.iter().filter(|slot| slot.lease != 0) {
-            let may_be_metered = slot.traits.flags & Traits::METERED != 0;
-            let grace = if may_be_metered { VOUCHER_ROUNDS } else { 0 };
-            let until = slot.lease_until.saturating_add(grace);
-            leases
-                .entry(slot.lease)
-                .and_modify(|known: &mut u32| *known = until.max(*known))
-                .or_insert(until);
+            let allows_meter = slot.traits.flags & Traits::METERED != 0;
+            ends.entry(slot.lease)
+                .and_modify(|(until, may_be_metered): &mut (u32, bool)| {
+                    (*until, *may_be_metered) = (slot.lease_until.max(*until), false);
+                })
+                .or_insert((slot.lease_until, allows_meter));
         }
+        let leases =
+            ends.into_iter().map(|(serial, (until, metered))| (serial, settles_from(until, metered)));
+        let leases = leases.collect();
         Self { round, targets: board.machines().filter(attested).map(target).collect(), leases }
     }
 }
@@ -105,7 +109,7 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leasehold::state::SlotState;
+    use leasehold::{constants::VOUCHER_ROUNDS, state::SlotState};
 
     #[test]
     fn a_lease_that_may_be_paid_by_use_waits_for_its_last_voucher() {
@@ -116,16 +120,16 @@ mod tests {
             slot.traits.flags = flags;
             slot
         };
-        // One lease has machines of both kinds.
+        // A lease of two machines is paid by the hour, whatever they allow.
         let slots = [
             leased(1, 0),
             leased(2, Traits::METERED),
             leased(3, Traits::METERED),
-            leased(3, 0),
+            leased(3, Traits::METERED),
             leased(0, 0),
         ];
         let fleet = Fleet::of(&BoardView { header: &header, slots: &slots }, 0);
         let later = 100 + VOUCHER_ROUNDS;
-        assert_eq!(fleet.leases, [(1, 100), (2, later), (3, later)].into());
+        assert_eq!(fleet.leases, [(1, 100), (2, later), (3, 100)].into());
     }
 }

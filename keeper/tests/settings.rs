@@ -128,7 +128,7 @@ fn a_missing_flag_is_named() {
 }
 
 #[test]
-fn a_bad_keypair_is_told_from_an_unreadable_one() {
+fn a_malformed_keypair_and_an_unreadable_one_have_different_errors() {
     let home = Home::new();
     let sentence =
         |path: &Path| config(&["--market=7", "--keypair", path.to_str().unwrap()]).unwrap_err().to_string();

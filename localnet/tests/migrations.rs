@@ -184,7 +184,7 @@ async fn deploy_creates_a_market_once_and_changes_it_after_the_timelock() {
     });
     let replaced = world.deploy(&[]).await;
     assert_eq!(states(&replaced), [PROGRAM, MARKET_FOUND, ("parameters", State::Proposed), BOARDS]);
-    assert!(replaced.to_string().contains("instead of those announced before"), "{replaced}");
+    assert!(replaced.to_string().contains("instead of those proposed before"), "{replaced}");
     assert_eq!(world.fee().await, 250);
     world.network.advance(Duration::from_secs(61)).await.expect("a minute later");
     // Anybody who names the authority may apply the proposed parameters.

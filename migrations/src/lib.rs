@@ -30,7 +30,8 @@ pub use self::{
     report::{Finding, Report, State},
 };
 
-/// Deploys a market as a file describes it: creates what is missing, changes what differs, keeps the rest.
+/// Deploys a market from a file: creates what is missing, proposes parameters that differ, and applies them in a run
+/// after the timelock.
 #[derive(Parser)]
 #[command(name = "deploy", version)]
 #[command(

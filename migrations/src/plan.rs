@@ -129,7 +129,7 @@ fn require_meant(file: &MarketFile, market: &MarketView, wallet: &Pubkey) -> Res
         Some(meant) => (format!("not {meant}, which was named"), "choose another id"),
         None => (
             format!("not {wallet}"),
-            "choose another id, or if it is the right one, name it by --authority or in the file",
+            "choose another id, or if it is the right one, name it with --authority or in the file",
         ),
     };
     Err(Failure::Refused(format!("market {id} exists, and its authority is {authority}, {whose}: {advice}")))
@@ -142,8 +142,8 @@ fn require_authority(market: &MarketView, wallet: &Pubkey) -> Result<(), Failure
         return Ok(());
     }
     Err(Failure::Refused(format!(
-        "market {id} is not as the file has it, and its authority is {authority}, not {wallet}: pass that \
-         wallet's keypair by --keypair, or choose another id"
+        "market {id} differs from the file, and only its authority {authority} can change it, but {wallet} signs: \
+         pass the authority's keypair with --keypair, or choose another id"
     )))
 }
 

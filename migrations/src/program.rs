@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_program_is_none_will_do() {
+    fn a_missing_program_is_refused() {
         let text = refusal(&Program::Missing, "https://a.example/v2/key");
         assert!(
             text.contains("--url https://a.example/<...> --program-id <KEYPAIR OF") && !text.contains("key`"),

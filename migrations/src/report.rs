@@ -13,13 +13,13 @@ pub enum State {
     Unchanged,
     /// It was missing.
     Created,
-    /// Parameters were announced, to be applied after the market's timelock.
+    /// Parameters were proposed, to be applied after the market's timelock.
     Proposed,
-    /// Announced parameters that differ from the file were withdrawn.
+    /// Proposed parameters that differ from the file were withdrawn.
     Withdrawn,
-    /// Parameters are announced as in the file, and the timelock runs.
+    /// Parameters are proposed as in the file, and the timelock runs.
     Waiting,
-    /// Announced parameters were applied.
+    /// Proposed parameters were applied.
     Updated,
     /// Its transaction failed, or one before it.
     NotDone,
@@ -84,7 +84,7 @@ pub struct Report {
 
 /// Findings below each other. `planned`: nothing was done yet.
 pub fn table(findings: &[Finding], planned: bool) -> Table {
-    let mut table = Table::new(&["FOUND", "STATE", "DETAIL"]);
+    let mut table = Table::new(&["ITEM", "STATE", "DETAIL"]);
     for Finding { what, state, detail, .. } in findings {
         table.row(vec![what.clone(), state.text(planned).to_owned(), detail.clone()]);
     }

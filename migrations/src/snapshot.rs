@@ -60,7 +60,7 @@ mod tests {
         let [market, other] = [[1; 32], [2; 32]].map(Pubkey::new_from_array);
         let foreign = DecodeError::Owner { owner: other };
         let foreign = Failure::Chain(FetchError::Decode { address: market, error: foreign });
-        let missing = |address| Failure::NotThere { what: "such market".to_owned(), address };
+        let missing = |address| Failure::NotThere { what: "the market".to_owned(), address };
         assert!(is_free(&missing(market), market));
         assert!(!is_free(&missing(other), market));
         assert!(!is_free(&foreign, market));

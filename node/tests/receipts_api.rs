@@ -154,11 +154,14 @@ async fn no_receipt_without_a_lease() {
     }
     service.feed.set_leases(of(&[]));
     let (status, answer) = service.post(&service.url("/v1/receipts"), &report(0, 1)).await;
-    assert_eq!((status, answer), (409, json!({"error": "no lease runs on slot 0 now"})));
+    assert_eq!(
+        (status, answer),
+        (409, json!({"error": "slot 0 serves no lease now: wait until the lease begins, or check the slot"}))
+    );
 }
 
 #[tokio::test]
-async fn machines_of_several_boards_are_told_apart() {
+async fn machines_of_several_boards_have_different_names() {
     let (_folder, service) = service(&[(0, lease(1))]).await;
     let board = leasehold_client::probe::Pubkey::new_from_array([33; 32]);
     let mut other = (*machine(0)).clone();

@@ -95,7 +95,7 @@ async fn times_are_in_order_and_never_in_the_future() {
     let second = kept.store.append(at(now - 90, now - 80)).await.unwrap()[0];
     assert_eq!((first.receipt.end_ms, second.receipt.end_ms), (now, now));
     assert_eq!(second.receipt.start_ms, now - 90);
-    assert!(matches!(kept.store.append(at(now, now - 1)).await, Err(StoreError::Times)));
+    assert!(matches!(kept.store.append(at(now, now - 1)).await, Err(StoreError::Times { .. })));
     assert!(matches!(kept.store.append(at(now, now + 60_000)).await, Err(StoreError::Future(_))));
 }
 

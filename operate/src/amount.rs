@@ -41,7 +41,7 @@ pub fn parse(text: &str, decimals: u8) -> Result<u64, AmountError> {
 pub enum AmountError {
     #[error("invalid amount {text:?}: write it as 12 or 12.5")]
     NotANumber { text: String },
-    #[error("{text} has more than the mint's {decimals} decimals: give fewer")]
+    #[error("{text} has too many decimals: the mint has {decimals}")]
     TooFine { text: String, decimals: u8 },
     #[error("{text} is more than any account can hold: give a smaller amount")]
     TooLarge { text: String },
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_is_refused() {
+    fn an_invalid_amount_is_refused() {
         for text in ["", ".", "-1", "+1", "1e3", "1,5", "1.2.3", " 1", "0x1", "\u{661}"] {
             assert_eq!(parse(text, 6), Err(AmountError::NotANumber { text: text.to_owned() }), "{text:?}");
         }

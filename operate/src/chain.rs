@@ -79,7 +79,7 @@ impl Chain {
 
     async fn read_market(&self, address: Pubkey) -> Result<MarketView, Failure> {
         let fetch = self.fetch();
-        let account = fetch.market(address).await.map_err(|error| missing(error, address, "such market"))?;
+        let account = fetch.market(address).await.map_err(|error| missing(error, address, "the market"))?;
         let account = account.account;
         self.market.get_or_init(|| (account.id, address));
         let (payment, stake) =
@@ -130,7 +130,12 @@ impl Chain {
     pub async fn lease(&self, address: Pubkey) -> Result<Lease, Failure> {
         let lease = with_spinner("Reading the lease", self.fetch().lease(address)).await?;
         // A closed lease and a mistyped address look the same.
-        let gone = || Failure::NotThere { what: "such lease, or no longer,".to_owned(), address };
+        let gone = || {
+            Failure::Input(format!(
+                "lease {address} does not exist on this cluster, or was closed: check its number or address, and \
+                 --url"
+            ))
+        };
         Ok(lease.ok_or_else(gone)?.account)
     }
 }

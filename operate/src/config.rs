@@ -33,9 +33,9 @@ pub enum ConfigError {
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{} is not a configuration of Solana's tools ({error}): repair it by `solana config set`", path.display())]
     Malformed { path: PathBuf, error: String },
-    #[error("{0}; name another one by --keypair, or write one by `solana-keygen new`")]
+    #[error("{0}; name another one with --keypair, or write one with `solana-keygen new`")]
     Keypair(#[from] KeypairError),
-    #[error("no home folder to look for a keypair in: name a file by --keypair")]
+    #[error("no home folder to look for a keypair in: name a file with --keypair")]
     NoHome,
 }
 

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wallet_without_enough_tokens_is_told_how_many_it_has() {
+    fn a_wallet_without_enough_tokens_sees_its_balance() {
         let token = Token { mint: Pubkey::default(), decimals: 2 };
         assert!(require_tokens(Pubkey::default(), 150, token.money(150)).is_ok());
         let poor = require_tokens(Pubkey::default(), 149, token.money(150)).unwrap_err();

@@ -59,7 +59,7 @@ mod tests {
     use super::{script::no_word, *};
 
     #[test]
-    fn a_refusal_of_the_program_is_told_in_words() {
+    fn a_refusal_of_the_program_is_printed_as_a_sentence() {
         let code = u32::from(leasehold::error::LeaseholdError::MarketPaused);
         let refused = failed(&[], SendError::Program { instruction: 0, code, logs: vec![], signature: None });
         assert_eq!(refused.code(), 3);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_somebody_else_has_opened_is_told_as_such() {
+    fn a_lease_that_somebody_else_opened_is_reported_as_such() {
         let other =
             |number| Instruction { program_id: leasehold::ID, accounts: vec![], data: vec![number; 8] };
         let mut opening = other(0);

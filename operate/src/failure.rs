@@ -72,8 +72,8 @@ pub enum Failure {
     /// An account that is not a board.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// A market, board or lease that does not exist.
-    #[error("there is no {what} on this cluster: check its number or address, and --url ({address})")]
+    /// A market or board that does not exist.
+    #[error("{what} ({address}) does not exist on this cluster: check its number or address, and --url")]
     NotThere { what: String, address: Pubkey },
     /// Arguments or files that can't be used.
     #[error("{0}")]

@@ -113,13 +113,13 @@ mod tests {
         let json = serde_json::to_value(&sent).unwrap();
         assert_eq!((&json["machines"], &json["spends"][0]["amount"]), (&2.into(), &"1500000".into()));
         assert_eq!((&json["spends"][0]["what"], &json["rent"]), (&"deposit".into(), &"1".into()));
-        assert_eq!((&json["transactions"][0]["slot"], &json["dry_run"]), (&"5".into(), &false.into()));
+        assert_eq!((&json["transactions"][0]["solana_slot"], &json["dry_run"]), (&"5".into(), &false.into()));
         assert_eq!(json["result"], "done");
         let mut dry = Outcome::new(&plan(), &most, true);
         dry.transactions.push(Transaction::simulated("lease", 9));
         dry.transactions.push(Transaction::untried("more"));
         let expected = "would succeed\nSimulated: lease, 9 compute units\n\
-                        Not simulated: more, which builds on one before it";
+                        Not simulated: more, because it depends on an earlier transaction";
         assert!(dry.to_string().ends_with(expected), "{dry}");
     }
 

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_took_effect_is_told_where_it_can_not_be_printed() {
+    fn an_outcome_that_cannot_be_printed_goes_to_standard_error() {
         let full = || Err(Failure::Output(io::ErrorKind::StorageFull.into()));
         for (printed, failure, told, code) in [
             (Ok(()), None, 0, None),

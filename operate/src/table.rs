@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_in_a_row_are_told_as_ranges() {
+    fn consecutive_slots_are_printed_as_ranges() {
         for (slots, expected) in
             [(&[][..], ""), (&[7], "7"), (&[0, 1], "0, 1"), (&[0, 1, 2, 5, u16::MAX], "0-2, 5, 65535")]
         {

@@ -2,10 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat};
 
-/// Unix second at which a round begins.
-pub fn start_of(round_secs: u32, round: u32) -> i64 {
-    i64::from(round_secs).saturating_mul(i64::from(round))
-}
+pub use leasehold::rules::round::start as start_of;
 
 /// A Unix second in RFC 3339, or as a number if it is out of range.
 pub fn rfc3339(secs: i64) -> String {

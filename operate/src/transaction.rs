@@ -15,7 +15,8 @@ pub struct Transaction {
     /// Signatures of copies, of which one took effect.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<String>,
-    pub slot: Option<String>,
+    /// Solana's slot in which it was processed.
+    pub solana_slot: Option<String>,
     /// Lamports, `None` if the RPC node did not report them.
     pub fee: Option<String>,
     /// `None` if the RPC node did not report them, or it could not be simulated.
@@ -29,13 +30,13 @@ impl Transaction {
 
     /// A transaction that can't be simulated.
     pub fn untried(what: &str) -> Self {
-        let (signature, slot, fee, compute_units) = (None, None, None, None);
-        Transaction { what: what.to_owned(), signature, copies: Vec::new(), slot, fee, compute_units }
+        let (signature, solana_slot, fee, compute_units) = (None, None, None, None);
+        Transaction { what: what.to_owned(), signature, copies: Vec::new(), solana_slot, fee, compute_units }
     }
 
     pub fn confirmed(what: &str, confirmation: &Confirmation) -> Self {
         Transaction {
-            slot: Some(confirmation.slot.to_string()),
+            solana_slot: Some(confirmation.slot.to_string()),
             fee: confirmation.fee.map(|fee| fee.to_string()),
             compute_units: confirmation.cu.map(|units| units.to_string()),
             ..Transaction::found(what, confirmation.signature)
@@ -65,7 +66,9 @@ impl fmt::Display for Transaction {
             (Some(signature), _) => write!(f, "Signature: {signature}"),
             (None, _) if !self.copies.is_empty() => write!(f, "Signature: one of {}", self.copies.join(", ")),
             (None, Some(units)) => write!(f, "Simulated: {}, {units} compute units", self.what),
-            (None, None) => write!(f, "Not simulated: {}, which builds on one before it", self.what),
+            (None, None) => {
+                write!(f, "Not simulated: {}, because it depends on an earlier transaction", self.what)
+            }
         }
     }
 }

@@ -263,7 +263,7 @@ fn anything(policy: Policy) -> Criteria {
 
 /// Prices that differ by one at the top of the range, in the last bucket of the histogram.
 #[test]
-fn prices_next_to_the_largest_are_told_apart() {
+fn prices_next_to_the_largest_rank_apart() {
     let prices = [u64::MAX, u64::MAX - 1, u64::MAX, u64::MAX - 2, 0, u64::MAX];
     let slots: Vec<Slot> = prices
         .iter()

@@ -3,7 +3,7 @@
 use leasehold::math::{
     Overflow,
     pricing::{self, Span, gross, rate},
-    settlement::{Outcome, Payment, Service, Terms, interim, last, unspent},
+    settlement::{Outcome, Payment, Service, Terms, interim, last},
     slashing::{SlashSplit, allowance, slash},
 };
 use proptest::prelude::*;
@@ -39,12 +39,12 @@ fn naive_owed(service: &Service, terms: &Terms) -> u128 {
     let known = up + down;
     let in_seconds = u128::from(service.price) * u128::from(terms.round_secs);
     // Unknown rounds at the machine's own up ratio: U + N × U / (U + D) = R × U / (U + D) rounds.
-    let counts_unknown = known * 2 >= rounds && known > 0 && !service.forfeited;
+    let counts_unknown = known * 2 >= rounds && known > 0 && !service.broke_promise;
     let mut owed =
         if counts_unknown { in_seconds * rounds * up / (known * 3_600) } else { in_seconds * up / 3_600 };
     let kept = down <= naive_allowance(service.agreed, terms.sla_bps);
     let seen = rounds == 0 || up > 0;
-    if kept && seen && !service.forfeited {
+    if kept && seen && !service.broke_promise {
         owed += u128::from(service.price) * u128::from(terms.cancel_secs) / 3_600;
     }
     owed
@@ -58,7 +58,7 @@ fn naive_last(service: &Service, terms: &Terms) -> (u128, u128, u128) {
     let owed = naive_owed(service, terms);
     let before = naive_gross(service.price, terms.round_secs, service.settled);
     let fee = naive_fee(owed, terms.fee_bps) - naive_fee(before, terms.fee_bps);
-    let slash = if service.forfeited { service.bond.into() } else { naive_slash(service, terms) };
+    let slash = if service.broke_promise { service.bond.into() } else { naive_slash(service, terms) };
     (owed - before - fee, fee, slash)
 }
 
@@ -81,7 +81,7 @@ fn lease() -> impl Strategy<Value = (Service, Terms)> {
                 (late, served, known, up, settled),
                 (fee, share, sla, multiplier),
                 bond,
-                forfeited,
+                broke_promise,
                 cancelled,
             )| {
                 // Nested fractions, so that up ≤ known ≤ served ≤ agreed ≤ rounds; the whole is frequent.
@@ -106,7 +106,7 @@ fn lease() -> impl Strategy<Value = (Service, Terms)> {
                     down: known - up,
                     settled: part(up, settled),
                     bond,
-                    forfeited,
+                    broke_promise,
                 };
                 let terms = Terms {
                     round_secs,
@@ -142,15 +142,16 @@ proptest! {
         prop_assert!(owed <= deposit, "{} of {}", owed, deposit);
         let before = gross(service.price, terms.round_secs, service.settled).expect("fits");
         let paid = before + last(&service, &terms).expect("fits").payment.gross().expect("fits");
-        let refund = unspent(service.price, terms.round_secs, service.agreed, paid).expect("not more than there is");
-        prop_assert_eq!(u128::from(paid) + u128::from(refund), deposit);
+        let paid_in = Span::of_rounds(terms.round_secs, service.agreed).cost_ceil(service.price).expect("fits");
+        prop_assert_eq!(u128::from(paid_in), deposit);
+        prop_assert!(paid <= paid_in, "{} of {}", paid, paid_in);
     }
 
     #[test]
     fn a_slash_is_never_more_than_the_bond((service, terms) in lease()) {
         let lost = last(&service, &terms).expect("fits").slash;
         prop_assert!(lost <= service.bond);
-        prop_assert!(lost == 0 || service.down > 0 || service.forfeited);
+        prop_assert!(lost == 0 || service.down > 0 || service.broke_promise);
         let split = terms.split.of(lost).expect("fits");
         prop_assert_eq!(split.total().expect("fits"), lost);
         prop_assert!(lost < 10 || split.buyer + split.caller < lost, "a supplier that slashes itself loses");
@@ -206,7 +207,7 @@ proptest! {
 
     #[test]
     fn all_unknown_pays_nobody_and_slashes_nobody((service, terms) in lease()) {
-        let unseen = Service { up: 0, down: 0, settled: 0, forfeited: false, rounds: service.rounds.max(1), ..service };
+        let unseen = Service { up: 0, down: 0, settled: 0, broke_promise: false, rounds: service.rounds.max(1), ..service };
         prop_assert_eq!(last(&unseen, &terms).expect("fits"), Outcome::default());
     }
 
@@ -214,10 +215,10 @@ proptest! {
     #[test]
     fn no_numbers_break_a_settlement(
         price in any::<u64>(), round_secs in any::<u32>(), rounds in any::<u32>(), counters in any::<[u32; 5]>(),
-        bond in any::<u64>(), forfeited in any::<bool>(), cancel_secs in any::<u32>(), multiplier in any::<u32>(),
+        bond in any::<u64>(), broke_promise in any::<bool>(), cancel_secs in any::<u32>(), multiplier in any::<u32>(),
     ) {
         let [agreed, served, up, down, settled] = counters;
-        let service = Service { price, agreed, rounds: served, up, down, settled, bond, forfeited };
+        let service = Service { price, agreed, rounds: served, up, down, settled, bond, broke_promise };
         let terms = Terms {
             round_secs, rounds, cancel_secs, slash_multiplier_bps: multiplier,
             fee_bps: 300, keeper_share_bps: 4_000, sla_bps: 9_500, split: SlashSplit::DEFAULT,

@@ -161,7 +161,7 @@ fn every_command_says_what_it_needs() {
 }
 
 #[test]
-fn a_misspelt_name_is_repeated_and_an_empty_one_told() {
+fn a_misspelt_name_and_an_empty_one_are_named_in_the_error() {
     for name in ["main-net", "127.0.0.1:8899"] {
         let error = without_urls(parse(&format!("-u {name} address")).err().unwrap()).to_string();
         assert!(error.contains(&format!("'{name}'")) && error.contains("give an http"), "{error}");
@@ -190,7 +190,7 @@ fn addresses(command: &clap::Command) -> usize {
 }
 
 #[test]
-fn a_wrong_address_is_told_what_one_is() {
+fn a_wrong_address_is_refused_with_the_expected_form() {
     let lines = [
         "lease transfer 0:1 foo",
         "lease list --market 1 --owner foo",
@@ -245,7 +245,7 @@ fn own_options_stand_first_and_every_command_tells_its_exit_codes() {
 }
 
 #[test]
-fn a_url_that_is_none_is_not_repeated() {
+fn an_invalid_url_is_not_repeated() {
     for args in ["-u htp://a.example/key offers --market 1 --for 1r", "receipt verify file --archive a/key"] {
         let error = without_urls(parse(args).err().unwrap()).to_string();
         assert!(!error.contains("key") && error.contains("<URL>"), "{error}");

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_can_not_be_made_is_told() {
+    fn a_folder_that_cannot_be_created_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let args = ManArgs { dir: file.path().join("below") };
         let failed = run(&args, Cli::command(), Format::Display).unwrap_err();

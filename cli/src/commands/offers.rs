@@ -1,4 +1,4 @@
-//! `leasehold offers`: free machines of a market.
+//! `leasehold offers`: idle machines of a market.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -59,7 +59,7 @@ pub enum Sort {
     Score,
 }
 
-/// Free machines, alike machines in one line.
+/// Idle machines; identical machines share a line.
 #[derive(Debug, Serialize)]
 pub struct Offers {
     pub market: String,
@@ -181,7 +181,7 @@ impl Offers {
 impl fmt::Display for Offers {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.offers.is_empty() {
-            return f.write_str("No free machine fits.");
+            return f.write_str("No idle machine fits.");
         }
         let mut table = Table::new(&[
             "CLASS",
@@ -209,8 +209,8 @@ impl fmt::Display for Offers {
                 if line.metered { "yes" } else { "no" }.to_owned(),
             ]);
         }
-        let free = if self.machines == 1 { "machine fits" } else { "machines fit" };
-        write!(f, "{table}\n{} free {free}.", self.machines)
+        let fit = if self.machines == 1 { "machine fits" } else { "machines fit" };
+        write!(f, "{table}\n{} idle {fit}.", self.machines)
     }
 }
 

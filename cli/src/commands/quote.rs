@@ -228,7 +228,7 @@ fn table(
         ]);
     }
     let machines: usize = offers.iter().map(|offer| offer.machines).sum();
-    let mut lines = vec![("Machines:", format!("{machines} of {} boards", offers.len()))];
+    let mut lines = vec![("Machines:", format!("{machines} on {} boards", offers.len()))];
     lines.extend(kinds::lines(kinds));
     if let Some(offer) = offers.first() {
         let last = offer.until.saturating_sub(1);

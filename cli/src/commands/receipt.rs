@@ -34,12 +34,13 @@ pub enum ReceiptCommand {
     /// The machine's signature is checked first, then that the receipt is in the log of the machine's supplier.
     /// The archive gives the proof and need not be trusted: the proof is checked against the log's account.
     Verify(VerifyArgs),
-    /// Finds the receipt of an inference by its id and proves it.
+    /// Finds a receipt by its id and proves it.
     Find(FindArgs),
-    /// Demands that a machine shows a receipt in its log, two hours after its time or later.
+    /// Demands that a machine shows a receipt in its log; possible from 12 rounds after the receipt's time (2 h with
+    /// rounds of 10 minutes).
     ///
-    /// If nobody shows it in six hours, `receipt enforce` takes the machine's whole bond. If it is in the log, whoever
-    /// shows it keeps the demand's rent: try `receipt verify` first, which is free.
+    /// If nobody shows it within 36 rounds (6 h), `receipt enforce` takes the machine's whole bond. If it is in the
+    /// log, whoever shows it keeps the demand's rent: try `receipt verify` first, which is free.
     Demand(DemandArgs),
     /// Enforces a demand that nobody answered in time: the machine loses its whole bond. Anybody may.
     Enforce(EnforceArgs),
@@ -80,7 +81,7 @@ pub struct VerifyArgs {
 
 #[derive(Args)]
 pub struct FindArgs {
-    /// Id of the inference, the header Leasehold-Id: 64 hex digits.
+    /// Id of the receipt, from the header Leasehold-Id: 64 hex digits.
     pub id: Hash,
     #[command(flatten)]
     pub archive: ArchiveArgs,

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn time_is_told_in_its_two_largest_units() {
+    fn time_is_printed_in_its_two_largest_units() {
         for (secs, text) in [
             (0, "0 s"),
             (59, "59 s"),

@@ -98,7 +98,7 @@ mod tests {
     use super::{super::tests::Count, *};
 
     #[test]
-    fn a_log_has_a_line_for_each_change_and_none_for_the_time() {
+    fn a_log_has_a_line_for_each_change_but_not_for_the_time() {
         let told = |output| {
             let mut log = Log { output, last: None };
             let frames = [(1, 0), (1, 1), (2, 1), (2, 2), (1, 2)];

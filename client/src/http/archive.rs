@@ -9,8 +9,8 @@ pub enum ArchiveError {
     #[error("the archive at {url} can't be reached ({error}): check the archive's URL")]
     Unreachable { url: Url, error: String },
     #[error(
-        "the archive knows no receipt {id}: receipts are in the log within two hours of the answer, so try later, \
-         or ask another archive"
+        "the archive does not know receipt {id}: a receipt must be in the log within 12 rounds of its answer (2 h with \
+         rounds of 10 minutes), so try again later, or ask another archive"
     )]
     Unknown { id: String },
     #[error("the archive does not have the log's {batches} batches yet: try again, or ask another archive")]

@@ -22,12 +22,12 @@ pub enum NodeError {
     #[error("the node's answer is malformed, or of another version ({error}): check the node's URL")]
     Malformed { error: String },
     /// The node received a voucher and reports a lower one as its best.
-    #[error("the node reports one for {price} payment units as its best")]
+    #[error("the node still reports an older voucher, for {price} payment units: send the voucher again")]
     LowerVoucher { price: u64 },
     /// The voucher was sent: the node can redeem it, whatever it answers.
     #[error(
-        "the voucher is signed and was sent to the node, which can redeem it whatever it answers ({0}): hand it in \
-         again, it costs no more"
+        "the voucher is signed and was sent to the node, which can redeem it whatever it answers ({0}): send the \
+         same voucher again, it is not paid twice"
     )]
     Unacknowledged(Box<NodeError>),
 }

@@ -11,7 +11,7 @@ use solana_sdk_ids::{compute_budget, ed25519_program};
 /// Effect of a second copy of an instruction after the first has taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicate {
-    /// The program refuses it, and with it the whole transaction.
+    /// The program refuses it, and with it the whole transaction, unless the signer has undone the first one.
     Refused,
     /// It takes nothing from the wallet that signs: it pays out nothing more, or only what is owed to the payee.
     Harmless,
@@ -77,7 +77,6 @@ const REFUSED: &[&[u8]] = &[
     data::OpenLanes::DISCRIMINATOR,
     // Batches are numbered.
     data::AppendBatches::DISCRIMINATOR,
-    data::DemandReceipt::DISCRIMINATOR,
     data::EnforceDemand::DISCRIMINATOR,
     // A machine is barred once.
     data::ProveEquivocation::DISCRIMINATOR,
@@ -96,13 +95,11 @@ const HARMLESS: &[&[u8]] = &[
     data::WithdrawMarketStake::DISCRIMINATOR,
     data::BurnSlashed::DISCRIMINATOR,
     data::ReclaimRent::DISCRIMINATOR,
-    data::RetireMachines::DISCRIMINATOR,
     data::TrimBoard::DISCRIMINATOR,
-    data::LeaveSeat::DISCRIMINATOR,
     // Anybody may send these; they only take a step that is due.
     data::ApplyParams::DISCRIMINATOR,
     data::CloseRound::DISCRIMINATOR,
-    // A voucher counts from the lease's begin, so it pays no more the second time.
+    // A voucher counts from the lease's start, so it pays no more the second time.
     data::RedeemVoucher::DISCRIMINATOR,
     data::ShowBatch::DISCRIMINATOR,
     data::AnswerDemand::DISCRIMINATOR,
@@ -179,17 +176,23 @@ mod tests {
     }
 
     /// Instructions that do the same again, or set a value that another transaction may have changed meanwhile.
-    const REPEATS: [&str; 16] = [
+    const REPEATS: [&str; 19] = [
+        // Once it is answered, the same receipt can be demanded again: another rent.
+        "demand_receipt",
         "deposit_bond",
         "deposit_stake",
         "extend_lease",
         "forfeit_machines",
+        // The seat may have been taken again.
+        "leave_seat",
         // By default: its slots decide.
         "list_machines",
         "propose_authority",
         "propose_params",
         "replace_node",
         "reprice_machines",
+        // The slot may hold another machine.
+        "retire_machines",
         "request_unbond",
         "request_unstake",
         "set_log_operator",

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use leasehold::{
-    constants::{HISTORY_ROUNDS, MAX_SLOTS, PLANES, WORDS},
+    constants::{HISTORY_ROUNDS, MAX_SCORE, MAX_SLOTS, PLANES, WORDS},
     math::tally::Quorum,
     state::{Board, Lease, LeaseState, Slot, SlotState, Verdict},
 };
@@ -170,7 +170,7 @@ impl BoardCheck<'_> {
             report.require(consistent, || {
                 format!("invariant 12: {} is in state {} with lease {}", name(), slot.state, slot.lease)
             });
-            report.require(slot.score <= 10_000, || {
+            report.require(slot.score <= MAX_SCORE, || {
                 format!("invariant 15: {} has score {}", name(), slot.score)
             });
             report.require(!slot.is(SlotState::Barred) || slot.bond == 0, || {

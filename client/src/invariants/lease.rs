@@ -1,8 +1,8 @@
 //! Invariants of a lease and its machines.
 
 use leasehold::{
-    math::{matching::Place, pricing, settlement},
-    state::{Lease, LeaseState, Slot, SlotState, Traits},
+    math::{pricing, settlement},
+    state::{Lease, LeaseState, SlotState},
 };
 use solana_pubkey::Pubkey;
 
@@ -80,7 +80,8 @@ fn machines(name: &str, board: &BoardCheck, lease: &Lease, report: &mut Report) 
         (format!("invariant 12: {name}: the number of slots with its serial"), "its machines are")
     });
     for (index, slot) in board.view.leased(lease.serial) {
-        report.require(fits(slot, lease), || {
+        // Its score may have fallen since.
+        report.require(lease.criteria.allow(&slot.traits, slot.price), || {
             format!("invariant 12: {name}: slot {index} does not meet the lease's criteria")
         });
         let in_term = slot.lease_from >= lease.from && slot.lease_until == lease.until;
@@ -95,22 +96,6 @@ fn machines(name: &str, board: &BoardCheck, lease: &Lease, report: &mut Report) 
             format!("{name}: slot {index} is committed until {} only", slot.committed_until)
         });
     }
-}
-
-/// True if a machine meets the lease's criteria; its score may have fallen since.
-fn fits(slot: &Slot, lease: &Lease) -> bool {
-    let (criteria, traits) = (&lease.criteria, &slot.traits);
-    let place = match criteria.place {
-        Place::Anywhere => true,
-        Place::Country(country) => traits.country == country,
-        Place::Region(region) => traits.region == region,
-    };
-    place
-        && criteria.class.is_none_or(|class| traits.class == class)
-        && traits.gpus >= criteria.min_gpus
-        && traits.speed >= criteria.min_speed
-        && slot.price <= criteria.max_price
-        && (!criteria.metered || traits.flags & Traits::METERED != 0)
 }
 
 /// Invariant 8: the remaining deposit pays every machine to the end in the worst case, and no slash exceeds a bond.
@@ -129,7 +114,7 @@ fn solvency(name: &str, board: &BoardCheck, lease: &Lease, report: &mut Report) 
         });
         // The most a machine can get: up in every round, with all that leaving early costs.
         if slot.is(SlotState::Leased) {
-            (service.up, service.down, service.forfeited) = (service.rounds, 0, false);
+            (service.up, service.down, service.broke_promise) = (service.rounds, 0, false);
         }
         let most = settlement::last(&service, terms).and_then(|outcome| outcome.payment.gross());
         owed += u128::from(most.unwrap_or(u64::MAX));

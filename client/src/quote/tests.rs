@@ -83,6 +83,7 @@ fn a_quote_by_use_picks_a_machine_that_allows_it_for_the_deposit_named() {
     assert_eq!((found.slots.as_slice(), found.deposit), (&[2][..], 7_000));
     let args = found.args(7_000, None);
     assert!(args.criteria.metered && args.meter == Some(meter) && args.machines == 1);
+    assert_eq!(refundable(&data.view().unwrap(), &found).unwrap(), 7_000, "no voucher, no cost");
     let nothing = metered(&data, MeterArgs { deposit: 0, ..meter });
     assert_eq!(nothing.unwrap_err(), LeaseholdError::AmountIsZero.into());
     let by_the_hour = quote(&market(), &data.view().unwrap(), NOW, &Criteria { metered: true, ..ANY }, 1, 6);

@@ -2,8 +2,8 @@
 //! others than those that were read.
 
 use leasehold::{
-    error::LeaseholdError,
-    math::{add, pricing},
+    math::add,
+    rules::machine,
     state::{Market, Params, Traits},
 };
 
@@ -30,10 +30,7 @@ impl Bonds {
 
     /// Of a machine that has so much already.
     pub fn of_machine(market: &Market, traits: &Traits, has: u64) -> Result<Self, Refusal> {
-        Bonds::new(market, |params| {
-            let class = params.classes.get(usize::from(traits.class)).ok_or(LeaseholdError::UnknownClass)?;
-            Ok(pricing::bond(params.bond_unit, class.weight_bps, traits.gpus)?.saturating_sub(has))
-        })
+        Bonds::new(market, |params| Ok(machine::bond(params, traits)?.saturating_sub(has)))
     }
 
     /// Of a seat.

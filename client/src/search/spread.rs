@@ -1,8 +1,6 @@
 //! Machines of several boards, where no board has enough of them.
 
-use std::cmp::Reverse;
-
-use leasehold::{error::LeaseholdError, math::matching::Policy, state::Market};
+use leasehold::{error::LeaseholdError, state::Market};
 
 use super::{allocation::Part, fit::until, request::Request};
 use crate::{
@@ -25,12 +23,7 @@ pub fn spread(
     for (place, board) in boards.iter().enumerate() {
         let until = until(board, now, rounds)?;
         for (index, slot) in board.indexed().filter(|(_, slot)| fits(slot, &request.criteria, until)) {
-            let score = Reverse(slot.score);
-            let rank = match request.criteria.policy {
-                Policy::Cheapest => (Reverse(0), slot.price, score),
-                Policy::Best => (score, slot.price, Reverse(0)),
-            };
-            machines.push((rank, board.header.index, index, place));
+            machines.push((request.criteria.policy.rank(slot), board.header.index, index, place));
         }
     }
     let wanted = usize::try_from(request.machines).unwrap_or(usize::MAX);
@@ -55,7 +48,7 @@ pub fn spread(
 
 #[cfg(test)]
 mod tests {
-    use leasehold::math::matching::Criteria;
+    use leasehold::math::matching::{Criteria, Policy};
     use proptest::{collection::vec, prelude::*};
 
     use super::{

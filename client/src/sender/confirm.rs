@@ -92,7 +92,28 @@ impl Confirmer {
     async fn poll_batch(&self, batch: &[Signature]) -> Result<(), RpcError> {
         // In this order: a transaction without status after the height was read can't be included any more.
         let height = self.rpc.get_block_height_with_commitment(self.commitment).await?;
-        let statuses = self.rpc.get_signature_statuses(batch).await?.value;
+        let mut statuses = self.rpc.get_signature_statuses(batch).await?.value;
+        // The recent statuses go back a few minutes only. This computer may have slept longer, so look further before a
+        // transaction counts as expired.
+        let expired: Vec<_> = {
+            let state = self.lock();
+            let is_over = |signature: &Signature| {
+                state
+                    .pending
+                    .get(signature)
+                    .is_some_and(|pending| height > pending.last_valid.saturating_add(LAG))
+            };
+            let unknown = batch.iter().zip(&statuses).filter(|(_, status)| status.is_none());
+            unknown.map(|(signature, _)| *signature).filter(is_over).collect()
+        };
+        if !expired.is_empty() {
+            let found = self.rpc.get_signature_statuses_with_history(&expired).await?.value;
+            for (signature, status) in expired.iter().zip(found) {
+                if let Some(place) = batch.iter().position(|other| other == signature) {
+                    statuses[place] = status;
+                }
+            }
+        }
         let mut state = self.lock();
         for (signature, status) in batch.iter().zip(statuses) {
             let Some(pending) = state.pending.get(signature) else {

@@ -107,8 +107,11 @@ impl Sender {
     /// Waits for the outcome of a transaction and rebroadcasts it meanwhile.
     async fn outcome(&self, flight: &mut Flight) -> Result<Outcome, SendError> {
         loop {
-            if let Ok(Ok(outcome)) = timeout(self.options.rebroadcast, &mut flight.end).await {
-                return Ok(outcome);
+            match timeout(self.options.rebroadcast, &mut flight.end).await {
+                Ok(Ok(outcome)) => return Ok(outcome),
+                // Another copy with the same signature took over the watch.
+                Ok(Err(_)) => return Err(SendError::Unconfirmed { signature: flight.signature }),
+                Err(_) => {}
             }
             if flight.sent && Instant::now() >= flight.deadline {
                 return Err(SendError::Unconfirmed { signature: flight.signature });

@@ -21,11 +21,11 @@ impl Keeper {
             let before = self.seats.remove(&address);
             match (before, board.seat_of(&self.me)) {
                 (None, Some(seat)) => {
-                    info!("holds seat {seat} of board {}", board.board.index);
+                    info!("this keeper holds seat {seat} of board {}", board.board.index);
                     self.load_answers(board, snapshot.now_ms).await;
                     seats.insert(address, seat);
                 }
-                (Some(seat), None) => warn!("lost seat {seat} of board {}", board.board.index),
+                (Some(seat), None) => warn!("this keeper lost seat {seat} of board {}", board.board.index),
                 (_, Some(seat)) => drop(seats.insert(address, seat)),
                 (None, None) => {}
             }

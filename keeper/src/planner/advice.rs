@@ -21,7 +21,8 @@ pub enum Advice {
     )]
     StakeMissing { board: u32, free: u64, needed: u64 },
     #[error(
-        "a seat of board {board} takes {needed} more stake units, {account} holds {held}: send it the rest"
+        "a seat of board {board} needs {needed} more stake units, but the wallet's token account {account} has {held}: \
+         send stake tokens to it"
     )]
     WalletStakeMissing { board: u32, held: u64, needed: u64, account: Pubkey },
     #[error("the keeper's wallet {wallet} holds only {lamports} lamports for transaction fees: send it more")]

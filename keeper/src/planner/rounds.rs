@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use leasehold::{constants::HISTORY_ROUNDS, rules::seat::idle_secs, state::Board};
+use leasehold::{
+    constants::HISTORY_ROUNDS,
+    rules::{claim::due, seat::idle_secs, settle},
+    state::Board,
+};
 use leasehold_client::rounds::{self, Ballot};
 
 use super::{Action, Planner};
@@ -15,7 +19,7 @@ const SETTLING: usize = 4;
 pub(super) fn due_leases(board: &BoardSnapshot) -> impl Iterator<Item = u32> {
     let next_round = board.header.next_round;
     let leases = board.fleet.iter().flat_map(|fleet| &fleet.leases);
-    leases.filter(move |(_, until)| next_round >= **until).map(|(serial, _)| *serial)
+    leases.filter(move |(_, from)| settle::is_due(next_round, **from)).map(|(serial, _)| *serial)
 }
 
 /// True if rounds can and should be closed at Unix time `now`. Votes are counted as soon as possible; rounds without
@@ -24,7 +28,7 @@ pub(super) fn can_close(board: &BoardSnapshot, now: i64) -> bool {
     let header = &board.header;
     let Some(next) = rounds::closable(header, now) else { return false };
     let mut leases = board.fleet.iter().flat_map(|fleet| fleet.leases.values());
-    let awaited = leases.any(|until| *until > header.next_round && *until <= next);
+    let awaited = leases.any(|from| settle::is_due(next, *from) && !settle::is_due(header.next_round, *from));
     let behind = next.saturating_sub(header.next_round) as usize;
     header.is_voting() || awaited || behind >= HISTORY_ROUNDS
 }
@@ -90,8 +94,9 @@ impl Planner<'_> {
     }
 
     pub(super) fn claim_keeper_fees(&mut self, board: &BoardSnapshot, seat: u8) {
-        let earned = board.header.seat(seat).map_or(0, |seat| seat.earned);
-        if self.policy.claim_fees.is_some_and(|least| earned > 0 && earned >= least) {
+        let Some(least) = self.policy.claim_fees else { return };
+        let earned = board.header.seat(seat).and_then(|seat| due(seat.earned));
+        if earned.is_ok_and(|earned| earned >= least) {
             self.propose(Action::ClaimKeeperFees { board: board.board, seat });
         }
     }

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_in_order_and_none_is_set_beyond_the_slots() {
+    fn bits_are_in_order_and_bits_beyond_the_slots_are_clear() {
         let report = report(&[0, 3, 8, 9, 10]);
         assert_eq!(report.submission(10).bitmap, [0b0000_1001, 0b0000_0011]);
         assert_eq!(report.submission(11).bitmap, [0b0000_1001, 0b0000_0111]);

@@ -86,7 +86,7 @@ fn only_missing_stake_is_bonded() {
 }
 
 #[test]
-fn the_operator_is_told_what_only_he_can_do() {
+fn the_operator_gets_advice_on_steps_that_only_he_can_take() {
     let mut scene = newcomer();
     scene.policy.take_seat = false;
     scene.snapshot.missing = vec![7];

@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use leasehold::constants::MIN_ROUND_SECS;
 use leasehold_localnet::demo::{self, Demo, Progress};
 use tracing_subscriber::EnvFilter;
 
-/// Shortest length of a round, in seconds.
-const SHORTEST_ROUND: u32 = 10;
 /// Machines that five keepers probe, and a node answers for, in a second: on two cores with an unoptimised build, with a
 /// margin.
 const PROBED_PER_SEC: u32 = 300;
@@ -29,7 +28,7 @@ struct Args {
     rounds: u32,
 
     /// Length of a round in seconds, at least 10 [default: the shortest for this number of machines]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(10..=86_400))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(i64::from(MIN_ROUND_SECS)..=86_400))]
     round_secs: Option<u32>,
 
     /// Percentage of the leased machines that stop answering in mid-lease
@@ -68,7 +67,7 @@ async fn run(args: Args) -> Result<bool> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(progress.clone()).init();
 
     let round_secs =
-        args.round_secs.unwrap_or_else(|| SHORTEST_ROUND.max(args.machines.div_ceil(PROBED_PER_SEC)));
+        args.round_secs.unwrap_or_else(|| MIN_ROUND_SECS.max(args.machines.div_ceil(PROBED_PER_SEC)));
     let Args { machines, rounds, down, seed, .. } = args;
     let report = demo::run(&Demo { machines, rounds, round_secs, down, seed }, progress).await?;
     if args.json {

@@ -1,5 +1,6 @@
-//! Parameters of a market that exists: announced, waited for, applied.
+//! Parameters of a market that exists: proposed, waited for, applied.
 
+use leasehold::rules::market::applicable;
 use leasehold_operate::{
     failure::Failure,
     market::{
@@ -32,15 +33,15 @@ pub fn update(
     let (state, detail, plan) = match pending {
         Some(pending) if pending.params == asked && asked != *market_params => {
             let from = rfc3339(pending.effective_at);
-            if now < pending.effective_at {
-                let detail = format!("announced as in the file: run it again from {from} on to apply them");
+            if applicable(&market.account, now).is_err() {
+                let detail = format!("proposed as in the file: run it again from {from} on to apply them");
                 deployment.findings.push(Finding::new("parameters", State::Waiting, detail));
                 let plan = std::mem::take(&mut deployment.plan);
                 deployment.plan = plan.fact("Can be applied:", "effective_from", from);
                 return Ok(());
             }
-            // Anybody may: the authority has announced them.
-            (State::Updated, format!("announced as in the file, to be applied from {from} on"), {
+            // Anybody may: the authority has proposed them.
+            (State::Updated, format!("proposed as in the file, to be applied from {from} on"), {
                 plan_application(market, now)?
             })
         }
@@ -54,7 +55,7 @@ pub fn update(
         }
         Some(_) if asked == *market_params => {
             require_authority(market, &wallet)?;
-            let detail = "as in the file, but others were announced, which are withdrawn".to_owned();
+            let detail = "as in the file, but others were proposed, which are withdrawn".to_owned();
             (State::Withdrawn, detail, plan_proposal(market, wallet, now, None)?)
         }
         pending => {
@@ -63,7 +64,7 @@ pub fn update(
             let asked = ParamsFile::of(market.payment, market.stake, &asked);
             let proposal = plan_proposal(market, wallet, now, Some(&asked))?;
             let detail = changes(&proposal);
-            let instead = if pending.is_some() { ", instead of those announced before" } else { "" };
+            let instead = if pending.is_some() { ", instead of those proposed before" } else { "" };
             (State::Proposed, format!("{detail}{instead}: run it again after the timelock"), proposal)
         }
     };

@@ -160,7 +160,7 @@ fn what_was_announced_and_is_not_the_files_is_replaced_or_taken_back() {
     for effective_at in [0, 1_000] {
         let replaced = by_authority(&changed(), announced(&other, effective_at));
         sends(&replaced, &[data::ProposeParams::DISCRIMINATOR]);
-        assert!(replaced.findings[1].detail.contains("instead of those announced before"), "{replaced:?}");
+        assert!(replaced.findings[1].detail.contains("instead of those proposed before"), "{replaced:?}");
         let withdrawn = by_authority(&file(), announced(&other, effective_at));
         assert_eq!(states(&withdrawn)[1], ("parameters", State::Withdrawn, Some(0)));
         sends(&withdrawn, &[&[data::ProposeParams::DISCRIMINATOR, &[0]].concat()]);

@@ -6,6 +6,7 @@ use crate::receipts::store::{BatchKey, Kept, SealedBatch};
 use futures::{StreamExt, stream};
 use leasehold::instructions::BatchProof;
 use leasehold::math::sum_tree::SumNode;
+use leasehold::rules::round;
 use leasehold::state::{Demand, ShownBatch};
 use leasehold_archive::sync::SyncError;
 use leasehold_client::fetch::{Fetch, Fetched};
@@ -176,7 +177,7 @@ async fn answer(
 
 /// Unix second before which a demand must be answered; 0 if it is not known.
 fn due(demand: &Demand, rounds: &Rounds) -> u64 {
-    u64::from(demand.due).saturating_mul(rounds.get(&demand.board).map_or(0, |secs| u64::from(*secs)))
+    rounds.get(&demand.board).map_or(0, |secs| round::start(*secs, demand.due).unsigned_abs())
 }
 
 /// Proofs that the batches to be shown are in the log as it is now, by place in the log.

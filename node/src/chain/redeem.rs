@@ -4,7 +4,8 @@ use super::tools::{TaskError, Tools};
 use crate::leases::{View, ViewReceiver};
 use crate::receipts::store::DueVoucher;
 use leasehold::constants::NOTICE_ROUNDS;
-use leasehold::state::{Lease, LeaseState, Voucher};
+use leasehold::rules::{meter, round};
+use leasehold::state::{Lease, Voucher};
 use leasehold_client::{fetch::Fetch, instruction, sender::SendError};
 use leasehold_daemon::backoff::{Backoff, Backoffs};
 use solana_pubkey::Pubkey;
@@ -33,22 +34,22 @@ pub fn decide(
     since: Option<Duration>,
     every: Duration,
 ) -> Decision {
-    let Some(lease) = lease.filter(|lease| lease.from == voucher.from && lease.meter.is_some()) else {
+    // The lease was looked up by the address that the voucher names.
+    let address = Pubkey::new_from_array(voucher.lease);
+    let ours = |lease: &&Lease| meter::is_for(voucher, &address, lease) && meter::payable(lease).is_ok();
+    let Some(lease) = lease.filter(ours) else {
         return Decision::Forget;
     };
-    if lease.state == LeaseState::Settled {
-        return Decision::Forget;
-    }
     // An empty deposit may still be topped up.
-    if voucher.price.min(lease.deposit) <= lease.paid.saturating_add(lease.fees) {
+    if lease.redeem(voucher.price).is_err() {
         return Decision::Wait;
     }
-    let round_secs = i64::from(lease.terms.round_secs);
+    let start = |round| round::start(lease.terms.round_secs, round);
     let last_rounds = lease.until.saturating_sub(NOTICE_ROUNDS).saturating_sub(1);
     // Once notice was given, no more rounds than these are left.
-    let closing = now >= i64::from(last_rounds).saturating_mul(round_secs);
+    let closing = now >= start(last_rounds);
     // From its last round on, the lease may be settled before the next redemption.
-    let ending = now >= i64::from(lease.until.saturating_sub(1)).saturating_mul(round_secs);
+    let ending = now >= start(lease.until.saturating_sub(1));
     let pause = match (ending, closing) {
         (true, _) => Duration::ZERO,
         (false, true) => every.min(Duration::from_secs(u64::from(lease.terms.round_secs)) / 2),
@@ -189,6 +190,7 @@ impl Redeemer {
 mod tests {
     use super::super::sample::metered;
     use super::*;
+    use leasehold::state::LeaseState;
     use leasehold_client::record::voucher::blank;
 
     const EVERY: Duration = Duration::from_secs(3_600);

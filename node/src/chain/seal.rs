@@ -1,9 +1,8 @@
 //! Seals receipts into batches: each hour, at the end of a lease, and when a batch is full.
 
 use super::tools::{TaskError, Tools};
-use crate::leases::{Leases, LeasesReceiver, View, ViewReceiver};
+use crate::leases::{Leases, LeasesReceiver, View, ViewReceiver, half_record_secs};
 use crate::receipts::store::{MachineKey, StoreError, Unsealed};
-use leasehold::constants::RECORD_ROUNDS;
 use leasehold::state::MAX_BATCH;
 use leasehold_daemon::backoff::Backoff;
 use leasehold_daemon::unix_ms;
@@ -37,14 +36,12 @@ fn is_due(unsealed: &Unsealed, leases: &Leases, batch: Duration, now_ms: u64) ->
         None => false,
         Some(Some(lease)) if lease.serial == unsealed.lease && lease.runs_at(now_ms) => {
             // With short rounds, receipts can be demanded sooner.
-            let round_ms = u64::from(lease.round_secs).saturating_mul(1_000);
-            let half = round_ms.saturating_mul(u64::from(RECORD_ROUNDS)) / 2;
-            now_ms.saturating_sub(unsealed.first_ms) >= half
+            let half_ms = half_record_secs(lease.round_secs).saturating_mul(1_000);
+            now_ms.saturating_sub(unsealed.first_ms) >= half_ms
         }
         Some(Some(lease)) if lease.serial == unsealed.lease => {
             // The lease is over, or has not begun by this host's clock.
-            let round_ms = u64::from(lease.round_secs).saturating_mul(1_000);
-            now_ms >= u64::from(lease.until).saturating_mul(round_ms)
+            now_ms >= lease.start_ms(lease.until)
         }
         Some(_) => true,
     }

@@ -51,8 +51,8 @@ pub(super) async fn run(mut views: ViewReceiver, leases: watch::Sender<Arc<Lease
                 if withdrawn > 0 {
                     error!(
                         machines = withdrawn,
-                        "the chain could not be read for {BLIND_ROUNDS} rounds: metered machines stop serving until \
-                         it can be"
+                        "the chain could not be read for {BLIND_ROUNDS} rounds: metered machines serve again when \
+                         it can be read"
                     );
                 }
             }

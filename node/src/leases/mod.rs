@@ -17,6 +17,8 @@ pub use view::{KnownBoard, View, ViewReceiver};
 pub use watch::{NotServing, leases};
 
 use crate::machines::Machine;
+use leasehold::constants::RECORD_ROUNDS;
+use leasehold::rules::round;
 use leasehold_client::probe::Pubkey;
 use leasehold_client::text;
 use serde::{Deserialize, Serialize};
@@ -81,12 +83,20 @@ pub struct Meter {
 }
 
 impl RunningLease {
+    /// Unix millisecond at which a round begins.
+    pub fn start_ms(&self, round: u32) -> u64 {
+        round::start(self.round_secs, round).unsigned_abs().saturating_mul(1_000)
+    }
+
     /// True if the lease runs at that time, in Unix milliseconds.
     pub fn runs_at(&self, unix_ms: u64) -> bool {
-        let round_ms = u64::from(self.round_secs).saturating_mul(1_000);
-        let start = |round: u32| u64::from(round).saturating_mul(round_ms);
-        (start(self.from)..start(self.until)).contains(&unix_ms)
+        (self.start_ms(self.from)..self.start_ms(self.until)).contains(&unix_ms)
     }
+}
+
+/// Half of the seconds after which a receipt can be demanded: by then it should be sealed, and its batch in the log.
+pub fn half_record_secs(round_secs: u32) -> u64 {
+    u64::from(round_secs).saturating_mul(u64::from(RECORD_ROUNDS)) / 2
 }
 
 impl Leases {

@@ -15,9 +15,9 @@ use tracing::error;
 pub enum Refusal {
     #[error("this node has no machine in slot {0}: check the slot")]
     NoSuchMachine(u32),
-    #[error("several machines match: name board and slot")]
+    #[error("several machines match: give `board` and `slot`")]
     SeveralMachines,
-    #[error("no lease runs on slot {0} now")]
+    #[error("slot {0} serves no lease now: wait until the lease begins, or check the slot")]
     NoLease(u32),
     #[error(
         "this request may cost more than the buyer of the lease has signed for: send a voucher, top up the lease, or \

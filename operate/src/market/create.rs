@@ -2,8 +2,7 @@
 
 use anchor_lang::Space;
 use leasehold::{
-    constants::TIMELOCK_SECS,
-    error::LeaseholdError,
+    rules::market::require_creatable,
     state::{Market, RoundRules},
 };
 use leasehold_client::{error::Refusal, fetch::MintInfo, instruction};
@@ -29,12 +28,7 @@ pub fn plan(
     let stake = Token { mint: market.stake_mint, decimals: stakes.decimals };
     let rules = RoundRules::from(file.rules);
     rules.validate().map_err(Refusal::from)?;
-    if !TIMELOCK_SECS.contains(&file.timelock_secs) {
-        return Err(Refusal::from(LeaseholdError::TimelockOutOfRange).into());
-    }
-    if payment.mint == stake.mint {
-        return Err(Refusal::from(LeaseholdError::SameMint).into());
-    }
+    require_creatable(file.timelock_secs, &payment.mint, &stake.mint).map_err(Refusal::from)?;
     if let Some(authority) = file.authority()?.filter(|authority| *authority != wallet) {
         return Err(Failure::Refused(format!(
             "the creator of a market becomes its authority: the file names {authority}, but {wallet} signs"
@@ -71,11 +65,17 @@ fn fixed(plan: Plan, timelock_secs: u32, rules: RoundRules) -> Plan {
         "threshold": threshold,
         "abandon_rounds": abandon_rounds,
     });
-    let rounds = format!("{round_secs} seconds, votes within {submit_secs} after, for good");
+    let rounds =
+        format!("{round_secs} seconds, votes within {submit_secs} seconds after the end (can't be changed)");
     plan.fact_as("Rounds:", "rules", rounds, value)
-        .note("Votes:", format!("{threshold} of {seats} seats make a verdict, for good"))
-        .note("Abandoned:", format!("after {abandon_rounds} rounds down in a row, for good"))
-        .fact_as("Timelock:", "timelock_secs", format!("{timelock_secs} seconds, for good"), timelock_secs)
+        .note("Votes:", format!("{threshold} of {seats} seats make a verdict (can't be changed)"))
+        .note("Abandoned:", format!("after {abandon_rounds} rounds down in a row (can't be changed)"))
+        .fact_as(
+            "Timelock:",
+            "timelock_secs",
+            format!("{timelock_secs} seconds (can't be changed)"),
+            timelock_secs,
+        )
 }
 
 #[cfg(test)]
@@ -102,10 +102,13 @@ mod tests {
             let facts = plan.facts.iter().filter(|fact| fact.label == label);
             facts.map(|fact| fact.text.clone()).collect::<Vec<_>>()
         };
-        assert_eq!(text("Rounds:"), ["600 seconds, votes within 300 after, for good"]);
-        assert_eq!(text("Votes:"), ["2 of 3 seats make a verdict, for good"]);
-        assert_eq!(text("Abandoned:"), ["after 4 rounds down in a row, for good"]);
-        assert_eq!(text("Timelock:"), ["60 seconds, for good"]);
+        assert_eq!(
+            text("Rounds:"),
+            ["600 seconds, votes within 300 seconds after the end (can't be changed)"]
+        );
+        assert_eq!(text("Votes:"), ["2 of 3 seats make a verdict (can't be changed)"]);
+        assert_eq!(text("Abandoned:"), ["after 4 rounds down in a row (can't be changed)"]);
+        assert_eq!(text("Timelock:"), ["60 seconds (can't be changed)"]);
         assert_eq!(text("Freeze authority:"), [wallet(7).to_string(), "none".to_owned()]);
         let details = plan.details();
         let rules = json!({
@@ -152,6 +155,8 @@ mod tests {
         assert_eq!(refused(MarketFile { rules, ..file() }), 3);
         assert_eq!(refused(MarketFile { timelock_secs: 59, ..file() }), 3);
         assert_eq!(refused(MarketFile { stake_mint: file().payment_mint, ..file() }), 3);
+        let wrapped_sol = "So11111111111111111111111111111111111111112".to_owned();
+        assert_eq!(refused(MarketFile { stake_mint: wrapped_sol, ..file() }), 3);
         assert_eq!(refused(MarketFile { stake_mint: "x".to_owned(), ..file() }), 2);
     }
 }

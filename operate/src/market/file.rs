@@ -30,7 +30,7 @@ pub struct MarketFile {
     /// Addresses of the mints.
     pub payment_mint: String,
     pub stake_mint: String,
-    /// Seconds between announcing parameters and applying them.
+    /// Seconds between proposing parameters and applying them.
     pub timelock_secs: u32,
     /// Fewest boards: `deploy` creates missing ones, `market create` creates no boards.
     #[serde(default)]

@@ -19,7 +19,7 @@ pub struct ParamsFile {
     pub bond_unit: String,
     /// Bond of a keeper for each of its seats, in stake.
     pub keeper_bond: String,
-    /// Pay of a keeper for a submission, in payments.
+    /// Pay of a keeper for a vote, in payments.
     pub keeper_fee: String,
     pub unbonding_secs: u32,
     /// Fewest and most rounds of a lease.
@@ -130,7 +130,7 @@ impl ParamsFile {
             line(
                 "Keeper's fee:",
                 "keeper_fee",
-                format!("{} for a submission", self.keeper_fee),
+                format!("{} for a vote", self.keeper_fee),
                 json!(self.keeper_fee),
             ),
             line(
@@ -151,7 +151,7 @@ impl ParamsFile {
                 format!("{fee_bps} bps, of which keepers get {keeper_share_bps} bps"),
                 json!({ "fee_bps": fee_bps, "keeper_share_bps": keeper_share_bps }),
             ),
-            line("Promise:", "sla_bps", format!("up in {sla_bps} bps of the rounds"), json!(sla_bps)),
+            line("SLA:", "sla_bps", format!("up in {sla_bps} bps of the rounds"), json!(sla_bps)),
             line(
                 "Slash:",
                 "slash_multiplier_bps",
@@ -159,9 +159,9 @@ impl ParamsFile {
                 json!(self.slash_multiplier_bps),
             ),
             line(
-                "Of a slash:",
+                "Slash is split:",
                 "split",
-                format!("buyer {buyer_bps}, burned {burn_bps}, market {market_bps}, caller {caller_bps} bps"),
+                format!("owner {buyer_bps}, burned {burn_bps}, market {market_bps}, caller {caller_bps} bps"),
                 json!(self.split),
             ),
             line("Classes:", "classes", classes, json!(self.classes)),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_class_by_class() {
+    fn changes_are_listed_class_by_class() {
         let market = view();
         let old = ParamsFile::of(market.payment, market.stake, &market.account.params);
         assert_eq!(old.changes(&old), []);

@@ -1,6 +1,6 @@
-//! Announcing and applying a market's parameters.
+//! Proposing and applying a market's parameters.
 
-use leasehold::error::LeaseholdError;
+use leasehold::rules;
 use leasehold_client::{error::Refusal, instruction};
 use serde_json::Map;
 use solana_pubkey::Pubkey;
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{failure::Failure, plan::Plan, time::rfc3339};
 
-/// Announces the parameters of a file, showing what they change, or withdraws the announced ones.
+/// Proposes the parameters of a file, showing what they change, or withdraws the proposed ones.
 pub fn plan_proposal(
     market: &MarketView,
     wallet: Pubkey,
@@ -23,38 +23,38 @@ pub fn plan_proposal(
     let Some(file) = file else {
         let withdraw = instruction::propose_params(&market.reference, wallet, None);
         return Ok(
-            about(market, "Withdraw the parameters announced for").step("propose params", vec![withdraw])
+            about(market, "Withdraw the proposed parameters of").step("propose params", vec![withdraw])
         );
     };
     let params = file.params(market.payment, market.stake)?;
-    market.account.params.validate_successor(&params).map_err(Refusal::from)?;
+    let proposal = rules::market::proposal(&market.account, params, now).map_err(Refusal::from)?;
     let old = ParamsFile::of(market.payment, market.stake, &market.account.params);
-    let from = rfc3339(now.saturating_add(market.account.timelock_secs.into()));
-    let mut plan = about(market, "Announce parameters for").fact("Can be applied:", "effective_from", from);
+    let from = rfc3339(proposal.effective_at);
+    let mut plan = about(market, "Propose parameters for").fact("Can be applied:", "effective_from", from);
     let changes = file.changes(&old);
     if changes.is_empty() {
         return Err(Failure::Refused("nothing changes: the market has these parameters".to_owned()));
     }
     if let Some(pending) = &market.account.pending_params {
         let from = rfc3339(pending.effective_at);
-        plan = plan.fact_as("Instead of:", "replaces_from", format!("those announced from {from} on"), from);
+        plan = plan.fact_as("Instead of:", "replaces_from", format!("those proposed from {from} on"), from);
     }
-    let propose = instruction::propose_params(&market.reference, wallet, Some(params));
+    let propose = instruction::propose_params(&market.reference, wallet, Some(proposal.params));
     Ok(changed(plan, changes).step("propose params", vec![propose]))
 }
 
-/// Applies announced parameters after the timelock.
+/// Applies proposed parameters after the timelock.
 pub fn plan_application(market: &MarketView, now: i64) -> Result<Plan, Failure> {
-    let pending = market.account.pending_params.as_ref();
-    let pending = pending.ok_or(Refusal::from(LeaseholdError::NothingProposed))?;
-    if now < pending.effective_at {
-        let from = rfc3339(pending.effective_at);
-        return Err(Failure::rule(LeaseholdError::TimelockRunning, format!("that is {from}")));
-    }
+    let pending = rules::market::applicable(&market.account, now).map_err(|error| {
+        match &market.account.pending_params {
+            None => Refusal::from(error).into(),
+            Some(pending) => Failure::rule(error, format!("that is {}", rfc3339(pending.effective_at))),
+        }
+    })?;
     let apply = instruction::apply_params(&market.reference);
     let [old, new] = [&market.account.params, &pending.params]
         .map(|params| ParamsFile::of(market.payment, market.stake, params));
-    let plan = changed(about(market, "Apply parameters announced for"), new.changes(&old));
+    let plan = changed(about(market, "Apply the proposed parameters of"), new.changes(&old));
     Ok(plan.step("apply params", vec![apply]))
 }
 
@@ -104,11 +104,11 @@ mod tests {
         assert_eq!(plan.details()["bond_unit"], "2.5", "as the market shows it");
         assert_eq!(plan.details()["was"], serde_json::json!({ "bond_unit": "1" }));
         assert_eq!(plan.facts.len(), 4, "unchanged parameters are not repeated");
-        let mut announced = view();
-        let params = Params { fee_bps: 77, ..announced.account.params.clone() };
-        announced.account.pending_params = Some(PendingParams { params, effective_at: 600_000 });
-        let plan = plan_proposal(&announced, wallet(AUTHORITY), 0, Some(&file)).unwrap();
-        assert_eq!(plan.facts[2].text, "those announced from 1970-01-07T22:40:00Z on");
+        let mut proposed = view();
+        let params = Params { fee_bps: 77, ..proposed.account.params.clone() };
+        proposed.account.pending_params = Some(PendingParams { params, effective_at: 600_000 });
+        let plan = plan_proposal(&proposed, wallet(AUTHORITY), 0, Some(&file)).unwrap();
+        assert_eq!(plan.facts[2].text, "those proposed from 1970-01-07T22:40:00Z on");
         assert_eq!(plan.details()["replaces_from"], "1970-01-07T22:40:00Z");
         assert_eq!(rule(plan_proposal(&market, wallet(1), 0, None).unwrap_err()), "WrongAuthority");
         let withdrawn = plan_proposal(&market, wallet(AUTHORITY), 0, None).unwrap();

@@ -27,7 +27,7 @@ fn facts_are_text_for_people_and_values_for_programs() {
 }
 
 #[test]
-fn steps_are_independent_only_where_all_are_and_none_has_its_place() {
+fn a_plan_is_independent_only_if_all_its_steps_are() {
     let many = || Plan::new("List").steps("list", vec![instruction(); 3]);
     assert!(many().is_independent());
     assert_eq!(many().steps[2].what, "list, part 3 of 3");
@@ -56,7 +56,7 @@ fn paying(owners: &[u8]) -> Vec<Plan> {
 }
 
 #[test]
-fn an_account_of_another_is_created_once_for_the_rent_that_is_told() {
+fn a_foreign_account_is_created_once_for_the_announced_rent() {
     let plan = Plan::join("All", paying(&[2, 3, 2]));
     let shared: Vec<_> = plan.growths.iter().filter_map(|growth| growth.shared).collect();
     assert_eq!((shared.len(), plan.growths.len()), (2, 5));

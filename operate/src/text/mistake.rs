@@ -79,7 +79,7 @@ fn remedy(found: &str, expected: &str) -> String {
         "u32" => u32::MAX,
         "u64" | "usize" => return "give a whole number from 0 up, without quotation marks".to_owned(),
         "a string" => {
-            let example = value(found).map(|value| format!(", as \"{value}\"")).unwrap_or_default();
+            let example = value(found).map(|value| format!(", for example \"{value}\"")).unwrap_or_default();
             return format!("give a text in quotation marks{example}");
         }
         "a boolean" => return "give true or false, without quotation marks".to_owned(),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_a_file_is_told_by_its_line_and_without_what_stands_there() {
+    fn a_mistake_in_a_file_is_reported_by_line_without_its_content() {
         let secret = "11223344556677889900aabbccddeeff";
         for text in [
             format!("\nseed = \"{secret}\""),
@@ -154,7 +154,7 @@ mod tests {
             ),
             (
                 "text = 200",
-                "line 1: text: the number 200 is not allowed here: give a text in quotation marks, as \"200\"",
+                "line 1: text: the number 200 is not allowed here: give a text in quotation marks, for example \"200\"",
             ),
             (
                 "flag = \"yes\"",

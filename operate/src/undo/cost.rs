@@ -1,7 +1,8 @@
 //! How long an undo takes, and what cancelling costs by then.
 
 use leasehold::{
-    math::{Exact, mul_div_floor, pricing},
+    math::{Exact, pricing},
+    rules::cancel,
     state::Lease,
 };
 use leasehold_client::sender::SenderOptions;
@@ -22,28 +23,22 @@ pub fn longest(transactions: usize) -> u64 {
 pub fn leaving_within(deposit: u64, round_secs: u32, rounds: u32, secs: u64) -> Exact<u64> {
     // A lease that is opened at the end of a round begins with the next one.
     let served = u32::try_from(secs.div_ceil(u64::from(round_secs.max(1)))).unwrap_or(u32::MAX).max(1);
-    match rounds.checked_sub(served) {
-        None | Some(0) => Ok(deposit),
-        Some(rest) => owed(deposit, round_secs, rounds, served, pricing::cancel_secs(round_secs, rest)?),
-    }
+    let Some(rest) = cancel::rest(rounds, served) else { return Ok(deposit) };
+    cancel::cost_at_most(deposit, round_secs, rounds, served, pricing::cancel_secs(round_secs, rest)?)
 }
 
 /// Most payment units that the owner of a cancelled lease owes.
 pub fn of_cancelled(lease: &Lease) -> Exact<u64> {
     let (terms, served) = (&lease.terms, lease.until.saturating_sub(lease.from));
-    owed(lease.deposit, terms.round_secs, terms.rounds, served, terms.cancel_secs)
-}
-
-/// The part of a deposit for the served rounds and for cancelling, rounded down like payments to machines.
-fn owed(deposit: u64, round_secs: u32, rounds: u32, served: u32, cancel_secs: u32) -> Exact<u64> {
-    let secs = |rounds: u32| u64::from(round_secs).saturating_mul(rounds.into());
-    let owed = secs(served).saturating_add(cancel_secs.into());
-    Ok(mul_div_floor(deposit, owed, secs(rounds).max(1))?.min(deposit))
+    cancel::cost_at_most(lease.deposit, terms.round_secs, terms.rounds, served, terms.cancel_secs)
 }
 
 #[cfg(test)]
 mod tests {
-    use leasehold::math::pricing::Span;
+    use leasehold::math::{
+        pricing::Span,
+        settlement::{Service, Terms},
+    };
     use leasehold_client::sample;
     use proptest::prelude::*;
 
@@ -76,7 +71,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn leaving_in_time_never_costs_more_than_is_told_whatever_machines_a_deposit_is_for(
+        fn leaving_in_time_never_costs_more_than_announced(
             prices in prop::collection::vec(1u64..1 << 40, 1..9),
             rounds in 2u32..2_000,
             round_secs in 10u32..7_200,
@@ -93,11 +88,13 @@ mod tests {
             if served >= rounds {
                 prop_assert_eq!(told, deposit);
             } else {
-                let secs = pricing::cancel_secs(round_secs, rounds - served).unwrap();
-                let leaving = Span::of_secs(secs.into());
-                let paid = Span::of_secs(u64::from(round_secs) * u64::from(served));
-                let owed = |price: &u64| paid.cost_floor(*price).unwrap() + leaving.cost_floor(*price).unwrap();
-                prop_assert!(told >= prices.iter().map(owed).sum::<u64>() && told <= deposit);
+                let cancel_secs = pricing::cancel_secs(round_secs, rounds - served).unwrap();
+                let terms = Terms { round_secs, rounds, cancel_secs, ..sample::lease(1).terms };
+                let service = |price: &u64| {
+                    Service { price: *price, agreed: rounds, rounds: served, ..Service::default() }
+                };
+                let refund = cancel::refund(&terms, deposit, prices.iter().map(service)).unwrap();
+                prop_assert!(told >= deposit - refund && told <= deposit);
             }
         }
     }

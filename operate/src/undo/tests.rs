@@ -131,7 +131,7 @@ async fn a_part_without_word_whose_leases_are_there_is_done() {
 }
 
 #[tokio::test]
-async fn of_a_part_that_was_signed_anew_no_copy_is_told_as_the_one_that_took_effect() {
+async fn a_part_that_was_signed_again_names_no_copy_as_the_effective_one() {
     let earlier = solana_signature::Signature::from([8; 64]);
     let script = opened(1).then(Err(no_word()), &[lease(2)]).then(Ok(receipt(3)), &[lease(3)]);
     let (ended, done) = run(&script.signed_before(earlier), &plan()).await;

@@ -56,7 +56,9 @@ pub const SECS_PER_HOUR: u64 = 3_600;
 pub const HOUR: NonZeroU64 = NonZeroU64::new(SECS_PER_HOUR).unwrap();
 /// Shortest round: a shorter one leaves keepers no time to probe.
 pub const MIN_ROUND_SECS: u32 = 10;
-/// Score of a newly listed machine, out of 10,000.
+/// Highest score of a machine.
+pub const MAX_SCORE: u16 = 10_000;
+/// Score of a newly listed machine, out of [`MAX_SCORE`].
 pub const INITIAL_SCORE: u16 = 5_000;
 /// Highest fee of a market, as part of what suppliers earn.
 pub const MAX_FEE_BPS: u16 = 3_000;
@@ -77,19 +79,19 @@ pub const EVICT_AFTER_SECS: i64 = 30 * 86_400;
 /// Time without a submission after which anybody may vacate a seat, two rounds at least: one day.
 pub const SEAT_IDLE_SECS: i64 = 86_400;
 
-// Deadlines in rounds; in parentheses the time they take if a round has ten minutes.
+// Deadlines in rounds; in parentheses their time if a round has ten minutes.
 
-/// From a receipt to the round by which it must be in the log (two hours).
+/// From a receipt to the round by which it must be in the log (2 h).
 pub const RECORD_ROUNDS: u32 = 12;
-/// From the end of a lease to the last round in which its receipts can be demanded (twelve hours).
+/// From the end of a lease to the last round in which its receipts can be demanded (12 h).
 pub const DEMAND_ROUNDS: u32 = 72;
-/// From a demand to the round from which it can be enforced (six hours).
+/// From a demand to the round from which it can be enforced (6 h).
 pub const ANSWER_ROUNDS: u32 = 36;
-/// The dispute window: from the end of a lease to the round from which its machines can retire (a day).
+/// The dispute window: from the end of a lease to the round from which its machines can retire (24 h).
 pub const DISPUTE_ROUNDS: u32 = 144;
-/// From the round after a notice to the end of a metered lease (an hour).
+/// From the round after a notice to the end of a metered lease (1 h).
 pub const NOTICE_ROUNDS: u32 = 6;
-/// From the end of a metered lease to its final settlement: time to redeem the last voucher (twenty minutes).
+/// From the end of a metered lease to its final settlement: time to redeem the last voucher (20 min).
 pub const VOUCHER_ROUNDS: u32 = 2;
 /// Milliseconds by which a machine's clock may be ahead of the cluster's.
 pub const CLOCK_SKEW_MS: u64 = 60_000;

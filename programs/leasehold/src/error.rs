@@ -5,7 +5,7 @@ use anchor_lang::prelude::*;
 #[error_code]
 pub enum LeaseholdError {
     // Everywhere
-    #[msg("An amount or a round does not fit its number of bits")]
+    #[msg("An amount or a round is too large")]
     MathOverflow,
     #[msg("The instruction takes no further accounts")]
     StrayAccount,
@@ -23,7 +23,7 @@ pub enum LeaseholdError {
     WrongDestination,
     #[msg("The amount must be more than zero")]
     AmountIsZero,
-    #[msg("Nothing is due: there is nothing to withdraw or to claim")]
+    #[msg("There is nothing to withdraw or claim")]
     NothingToWithdraw,
 
     // Market
@@ -105,7 +105,7 @@ pub enum LeaseholdError {
     EndpointEmpty,
     #[msg("The commitment must cover the next round")]
     CommitmentTooShort,
-    #[msg("The commitment must end within a year, or within the longest lease of the market")]
+    #[msg("The commitment is longer than 366 days and than the longest lease of the market")]
     CommitmentTooLong,
     #[msg("The machine belongs to another supplier")]
     WrongSupplier,
@@ -131,7 +131,7 @@ pub enum LeaseholdError {
     SecondSeat,
     #[msg("The seat belongs to another keeper")]
     WrongKeeper,
-    #[msg("Only its keeper may leave a seat that has voted within a day, or within two rounds")]
+    #[msg("Only its keeper may leave a seat that has voted within a day or two rounds, whichever is longer")]
     SeatInUse,
     #[msg("The seat's vote is not counted yet")]
     VoteNotCounted,
@@ -171,7 +171,7 @@ pub enum LeaseholdError {
     MachineNotCommitted,
     #[msg("The machine is not in this lease")]
     NotInLease,
-    #[msg("The machine is neither down, abandoned, forfeited nor barred")]
+    #[msg("Only a machine that is down, abandoned, forfeited or barred can be replaced")]
     MachineNotDown,
     #[msg("The lease is settled already")]
     LeaseSettled,
@@ -180,7 +180,7 @@ pub enum LeaseholdError {
     #[msg("The lease still holds a refund or compensation for its owner")]
     LeaseHoldsMoney,
     #[msg(
-        "The dispute window is open: until 144 rounds after a lease, its account and the bonds of its machines stay"
+        "The dispute window is open: for 144 rounds after a lease, its account can't be closed and its machines can't be retired"
     )]
     DisputesOpen,
     #[msg("Demands for receipts of the lease are not answered yet")]
@@ -191,9 +191,9 @@ pub enum LeaseholdError {
     MeterMismatch,
     #[msg("A metered lease has one machine")]
     MeteredMachines,
-    #[msg("The lease is metered: it is paid by use")]
+    #[msg("Only an hourly lease can do this, and the lease is metered")]
     LeaseMetered,
-    #[msg("The lease is not metered: it is paid by the hour")]
+    #[msg("Only a metered lease can do this, and the lease is paid by the hour")]
     LeaseNotMetered,
     #[msg("The lease ends before a notice would end it")]
     NoticeTooLate,
@@ -227,7 +227,9 @@ pub enum LeaseholdError {
     BatchTimes,
     #[msg("The path does not lead to a peak of the log")]
     NotInLog,
-    #[msg("The instruction before must be of the Ed25519 program, in the form that this one accepts")]
+    #[msg(
+        "The instruction directly before must be an Ed25519 signature check in the form that this instruction accepts"
+    )]
     SignatureMissing,
     #[msg("The signed message is not a receipt of this program")]
     ReceiptMalformed,
@@ -237,13 +239,13 @@ pub enum LeaseholdError {
     WrongMachine,
     #[msg("The two receipts do not contradict each other")]
     NoEquivocation,
-    #[msg("The machine is barred: it signed a false record and lost its bond")]
+    #[msg("The machine is barred: it lost its bond over a receipt")]
     MachineBarred,
     #[msg("The receipt may still be added to the log in time")]
     DemandTooEarly,
     #[msg("The lease ended too long ago for its receipts to be demanded")]
     DemandTooLate,
-    #[msg("The batch of the receipt is not shown yet")]
+    #[msg("The batch with the receipt has not been shown for this demand yet")]
     BatchNotShown,
     #[msg("The demand can still be answered")]
     AnswerNotDue,

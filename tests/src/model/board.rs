@@ -87,7 +87,7 @@ impl Machine {
     }
 
     /// Forfeited or abandoned.
-    pub fn is_forfeited(&self) -> bool {
+    pub fn has_broken_promise(&self) -> bool {
         self.stint.is_some_and(|stint| self.suspended || stint.abandoned)
     }
 }

@@ -73,14 +73,14 @@ impl Lease {
     fn owed_finally(&self, machine: &Machine, stint: &Stint, until: u32) -> u128 {
         let (up, down) = machine.count(stint.from, until);
         let (known, rounds) = (up + down, until - stint.from);
-        let forfeited = machine.is_forfeited();
-        let mut owed = if !forfeited && known > 0 && 2 * known >= rounds {
+        let broke_promise = machine.has_broken_promise();
+        let mut owed = if !broke_promise && known > 0 && 2 * known >= rounds {
             // Unknown rounds count at the machine's own ratio.
             u128::from(machine.price) * self.secs(rounds) * u128::from(up) / (3_600 * u128::from(known))
         } else {
             naive::cost_floor(machine.price, self.secs(up))
         };
-        let kept = down <= naive::allowance(self.promised(stint), self.sla_bps) && !forfeited;
+        let kept = down <= naive::allowance(self.promised(stint), self.sla_bps) && !broke_promise;
         if kept && (up > 0 || rounds == 0) {
             owed += naive::cost_floor(machine.price, self.cancel_secs.into());
         }
@@ -88,7 +88,7 @@ impl Lease {
     }
 
     fn slash(&self, machine: &Machine, stint: &Stint, until: u32) -> u64 {
-        if machine.is_forfeited() {
+        if machine.has_broken_promise() {
             return machine.bond;
         }
         let (_, down) = machine.count(stint.from, until);
@@ -305,7 +305,7 @@ impl Model {
             let last = board.next_round - 1;
             let is_down =
                 (stint.from..stint.until).contains(&last) && old.verdicts.get(&last) == Some(&false);
-            rules.require(is_down || old.is_forfeited(), MachineNotDown);
+            rules.require(is_down || old.has_broken_promise(), MachineNotDown);
         }
         rules.hold()?;
 

@@ -106,7 +106,7 @@ fn attack_lease_opened_before_a_retirement_arrives() {
     world.fails(leave.clone(), &[&supplier.wallet], LeaseholdError::MachineLeased);
     world.end_round();
     world.fails(leave.clone(), &[&supplier.wallet], LeaseholdError::MachineLeased);
-    assert!(world.slot(0).is(SlotState::Leased) && !world.slot(0).is_forfeited());
+    assert!(world.slot(0).is(SlotState::Leased) && !world.slot(0).has_broken_promise());
     assert_eq!(world.slot(0).bond, slot.bond);
     // She pays for it; the machine leaves with its whole bond after the dispute window.
     let (board, key) = (world.board(), mallory.pubkey());

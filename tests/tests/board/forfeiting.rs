@@ -16,7 +16,7 @@ fn forfeit_machines_ok() {
     world.ok(&[two], &[&supplier.wallet]);
     for index in [0, 1] {
         let slot = world.slot(index);
-        assert!(slot.is(SlotState::Suspended) && slot.is_forfeited());
+        assert!(slot.is(SlotState::Suspended) && slot.has_broken_promise());
         // It loses its bond when the lease is settled.
         assert_eq!((slot.lease, slot.bond, slot.attested_from), (1, 100 * STAKE, Slot::UNATTESTED));
     }

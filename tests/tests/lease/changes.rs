@@ -54,7 +54,7 @@ fn extend_lease_fails_when_the_length_is_not_allowed() {
 }
 
 #[test]
-fn extend_lease_fails_when_a_machine_is_forfeited_or_not_committed_for_so_long() {
+fn extend_lease_fails_when_a_machine_has_broken_promise_or_not_committed_for_so_long() {
     let Scene { mut world, supplier, buyer, .. } = Scene::leased(2, 2, 3);
     // Committed for 1,000 rounds, from the first round of the lease on.
     let beyond = extend(&world, &buyer, COMMITTED - 2, u64::MAX);

@@ -47,7 +47,7 @@ fn rounds_that_nobody_voted_for_are_unknown_and_passed_over_together() {
 
 /// Older verdicts at the same places of the history must not reappear.
 #[test]
-fn a_board_that_slept_for_a_thousand_rounds_remembers_none_of_them() {
+fn a_board_without_votes_for_a_thousand_rounds_remembers_no_verdict() {
     let mut scene = Scene::listed(2);
     for _ in 0..70 {
         attest(&mut scene, |machine| machine == 0);

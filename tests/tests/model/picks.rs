@@ -117,7 +117,7 @@ pub fn replaceable(model: &Model, id: LeaseId) -> Vec<u16> {
     let last = board.next_round.saturating_sub(1);
     let is_down = |machine: &Machine| machine.verdicts.get(&last) == Some(&false);
     let machines =
-        board.leased(id.serial).filter(|(_, machine, _)| machine.is_forfeited() || is_down(machine));
+        board.leased(id.serial).filter(|(_, machine, _)| machine.has_broken_promise() || is_down(machine));
     machines.map(|(index, _, _)| index).collect()
 }
 

@@ -50,6 +50,17 @@ pub struct MachineCase {
     pub bond: u64,
 }
 
+/// Mistake in a request to open a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// Its serial is so much above the next one.
+    Serial(u64),
+    /// It has a meter, and asks for two machines.
+    TwoMetered,
+    /// It offers a payment unit too little.
+    TooLittle,
+}
+
 #[derive(Clone, Debug)]
 pub struct Case {
     pub paused: bool,
@@ -82,6 +93,8 @@ pub struct Case {
     pub slot: u16,
     /// Hint for the program: the quote's cut-off, a wrong one, or `None`.
     pub hint: u8,
+    /// Set by [`openings`] alone.
+    pub mistake: Option<Mistake>,
 }
 
 pub fn prices() -> impl Strategy<Value = u64> {
@@ -200,8 +213,22 @@ pub fn cases() -> impl Strategy<Value = Case> {
             more,
             slot,
             hint,
+            mistake: None,
         }
     })
+}
+
+/// Cases of which some have a mistake in the request to open a lease.
+pub fn openings() -> impl Strategy<Value = Case> {
+    // A lease of an earlier serial may exist, so that its address would be refused.
+    let serial = prop_oneof![3 => 1..1_000u64, 1 => Just(1 << 32), 1 => 1..=u64::MAX / 2];
+    let mistakes = prop_oneof![
+        12 => Just(None),
+        1 => serial.prop_map(|above| Some(Mistake::Serial(above))),
+        1 => Just(Some(Mistake::TwoMetered)),
+        2 => Just(Some(Mistake::TooLittle)),
+    ];
+    (cases(), mistakes).prop_map(|(case, mistake)| Case { mistake, ..case })
 }
 
 impl Case {

@@ -11,6 +11,7 @@ use leasehold::error::LeaseholdError;
 use leasehold::instructions::{MeterArgs, OpenLeaseArgs};
 use leasehold::math::matching::{Criteria, CutOff};
 use leasehold::math::settlement::Payment;
+use leasehold::rules::open;
 use leasehold::state::{LeaseState, SlotState, split_mut};
 use leasehold_client::error::{Refusal, from_code};
 use leasehold_client::{instruction, quote};
@@ -30,9 +31,18 @@ const FRESH: u32 = 150;
 /// How often each outcome was reached: the name of an error, or "ok".
 type Reached = BTreeMap<String, u32>;
 
+/// Plays a case, and returns the number of the refusal. `None` if nothing was refused.
+type Check = fn(&mut Stage, &Case) -> Result<Option<u32>, TestCaseError>;
+
+/// As [`play_cases`], on any cases.
+#[track_caller]
+fn play(refusals: &[LeaseholdError], check: Check) {
+    play_cases(&cases(), refusals, check);
+}
+
 /// Plays cases of a quote: those that are the same in every run must reach every one of these refusals, and success.
 #[track_caller]
-fn play(refusals: &[LeaseholdError], check: fn(&mut Stage, &Case) -> Result<Option<u32>, TestCaseError>) {
+fn play_cases(cases: &impl Strategy<Value = Case>, refusals: &[LeaseholdError], check: Check) {
     let stage = RefCell::new(Stage::new());
     let reached = RefCell::new(Reached::new());
     let run = |case: Case| -> TestCaseResult {
@@ -48,12 +58,12 @@ fn play(refusals: &[LeaseholdError], check: fn(&mut Stage, &Case) -> Result<Opti
     };
     let config = |cases| Config { cases, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    TestRunner::new_with_rng(config(FIXED), rng).run(&cases(), run).unwrap_or_else(|error| panic!("{error}"));
+    TestRunner::new_with_rng(config(FIXED), rng).run(cases, run).unwrap_or_else(|error| panic!("{error}"));
     println!("{:?}", reached.borrow());
     let found: BTreeSet<String> = reached.borrow().keys().cloned().collect();
     let expected = refusals.iter().map(|error| format!("{error:?}")).chain(["ok".to_owned()]);
     assert_eq!(found, expected.collect(), "not every refusal was reached, or one that is not expected");
-    TestRunner::new(config(FRESH)).run(&cases(), run).unwrap_or_else(|error| panic!("{error}"));
+    TestRunner::new(config(FRESH)).run(cases, run).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Compares a quote's refusal with the program's. `None` if both refused, or the quote's value if neither did.
@@ -74,11 +84,21 @@ const TOO_DEAR: u32 = LeaseholdError::CostsTooMuch as u32 + anchor_lang::error::
 #[test]
 fn open_lease_does_what_was_quoted() {
     use LeaseholdError::*;
-    let refusals =
-        [MathOverflow, MarketPaused, NoMachines, MeterMismatch, AmountIsZero, LeaseLength, NotEnoughMachines];
-    play(&refusals, |stage, case| {
+    let refusals = [
+        MathOverflow,
+        MarketPaused,
+        WrongSerial,
+        NoMachines,
+        MeterMismatch,
+        MeteredMachines,
+        AmountIsZero,
+        LeaseLength,
+        NotEnoughMachines,
+        CostsTooMuch,
+    ];
+    play_cases(&openings(), &refusals, |stage, case| {
         // One of four leases is paid by use; one of those has no deposit.
-        let meter = (case.slot % 4 == 0)
+        let meter = (case.slot % 4 == 0 || case.mistake == Some(Mistake::TwoMetered))
             .then(|| MeterArgs { spender: stage.owner.pubkey(), deposit: u64::from(case.slot % 8) * 1_000 });
         let criteria = Criteria { metered: case.slot % 16 == 1, ..case.criteria };
         let data = stage.data();
@@ -97,6 +117,20 @@ fn open_lease_does_what_was_quoted() {
             _ => None,
         };
         let (board, owner, wallet) = (stage.world.board(), stage.owner.pubkey(), stage.wallet());
+        if let Some(mistake) = case.mistake {
+            // The client's quotes can't make these mistakes; the rule behind them refuses them.
+            match mistake {
+                Mistake::Serial(above) => args.serial += above,
+                Mistake::TwoMetered => args.machines = 2,
+                Mistake::TooLittle => args.max_deposit = quoted.map_or(u64::MAX, |quoted| quoted.deposit - 1),
+            }
+            let quoted = open::quote(&stage.market, view.header, view.slots, now, &args);
+            let played = stage.send(instruction::open_lease(&board, owner, wallet, args));
+            return match agreed(quoted.map_err(Refusal::from), played)? {
+                Ok(_) => Err(TestCaseError::fail("nobody refused the mistake")),
+                Err(code) => Ok(Some(code)),
+            };
+        }
         let open = |max_deposit| {
             instruction::open_lease(&board, owner, wallet, OpenLeaseArgs { max_deposit, ..args })
         };

@@ -295,7 +295,7 @@ fn a_machine_is_convicted_for_a_lease_that_is_over_while_it_serves_another() {
     scene.world.end_round();
     let prove = prove(&scene.world, &buyer, [&one, &other], None);
     scene.world.ok(&prove, &[&buyer]);
-    assert!(is_convicted(&scene.world, 0) && scene.world.slot(0).is_forfeited());
+    assert!(is_convicted(&scene.world, 0) && scene.world.slot(0).has_broken_promise());
     scene.world.go_to_round(scene.world.lease(2).until + 2);
     close_rounds(&mut scene.world);
     scene.world.settle(&buyer, 2);

@@ -24,12 +24,12 @@ struct Line {
     when: &'static str,
 }
 
-const LINES: [Line; 8] = [
+const LINES: [Line; 6] = [
     Line {
         what: "vote on 6,144 machines",
         usual: "submit_round",
         worst: &["submit_round"],
-        when: "the same",
+        when: "whatever the answers",
     },
     Line {
         what: "count the votes of a round",
@@ -44,22 +44,10 @@ const LINES: [Line; 8] = [
         when: "the board changed since the quote",
     },
     Line {
-        what: "lease the cheapest 1,000",
-        usual: "open_lease_1000",
-        worst: &["open_lease_1000_no_hint"],
-        when: "the board changed since the quote",
-    },
-    Line {
         what: "lease the cheapest 6,000",
         usual: "open_lease_6000",
         worst: &["open_lease_6000_no_hint"],
         when: "the board changed since the quote",
-    },
-    Line {
-        what: "settle a lease of 1,000",
-        usual: "settle_lease_final_1000",
-        worst: &["settle_lease_all_slashed_1000"],
-        when: "every machine is slashed",
     },
     Line {
         what: "settle a lease of 6,000",

@@ -1,6 +1,6 @@
 //! `leasehold board trim` and `close`.
 
-use leasehold::error::LeaseholdError;
+use leasehold::{error::LeaseholdError, rules};
 use leasehold_client::{board::BoardView, instruction, listing};
 use leasehold_operate::{
     act::act, chain::Chain, failure::Failure, market::MarketView, payee::Payee, plan::Plan, table::count,
@@ -28,14 +28,15 @@ fn plan_trim(market: &MarketView, view: &BoardView, payer: Pubkey) -> Result<Pla
     let slots = trims.iter().map(|trim| trim.accounts.len().saturating_sub(1)).fold(0, usize::saturating_add);
     if slots == 0 {
         return Err(Failure::Refused(format!(
-            "nothing to trim: no vacant slot at the board's end ({})",
+            "nothing to trim: board {} has no vacant slot at its end (it has {})",
+            board.index,
             count(view.slots.len(), "slot")
         )));
     }
     let text = format!("{slots} of {}", view.slots.len());
     let mut plan = Plan::new(format!("Trim board {}", board.index))
         .fact("Board:", "board", board.address)
-        .fact_as("Cut off:", "slots", text, slots)
+        .fact_as("Slots removed:", "slots", text, slots)
         .fact("Rent goes to:", "rent_to", "the suppliers that left them");
     for (place, trim) in trims.into_iter().enumerate() {
         let what = format!("part {}", place.saturating_add(1));
@@ -48,16 +49,16 @@ fn plan_trim(market: &MarketView, view: &BoardView, payer: Pubkey) -> Result<Pla
 fn plan_close(market: &MarketView, view: &BoardView, payee: &Payee) -> Result<Plan, Failure> {
     let (header, board) = (view.header, market.board(view.header.index));
     if header.creator != payee.owner {
-        let values = format!("board {} is {}'s", board.index, header.creator);
+        let values = format!("board {} was created by {}", board.index, header.creator);
         return Err(Failure::rule(LeaseholdError::WrongAuthority, values));
     }
-    let seats = header.taken_seats().count_ones();
-    if header.slots > 0 || header.leases > 0 || seats > 0 || !header.ledger.is_empty() {
+    rules::board::require_closable(header).map_err(|error| {
+        let seats = header.taken_seats().count_ones();
         let money = if header.ledger.is_empty() { "no" } else { "some" };
         let values =
             format!("slots: {}, leases: {}, seats held: {seats}, {money} money", header.slots, header.leases);
-        return Err(Failure::rule(LeaseholdError::BoardInUse, values));
-    }
+        Failure::rule(error, values)
+    })?;
     let plan = Plan::new(format!("Close board {}", board.index)).fact("Board:", "board", board.address).fact(
         "Rent goes to:",
         "rent_to",

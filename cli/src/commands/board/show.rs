@@ -112,7 +112,7 @@ impl fmt::Display for Shown {
             ("Market's fees:", self.fees.to_string()),
             ("For keepers:", self.keeper_pool.to_string()),
             ("Bonds:", self.bonds.to_string()),
-            ("Slashed, the market's:", self.market_stake.to_string()),
+            ("Slashed, for the market:", self.market_stake.to_string()),
             ("Slashed, to be burned:", self.to_burn.to_string()),
         ];
         f.write_str(&labelled(lines))?;

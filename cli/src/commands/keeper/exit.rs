@@ -1,6 +1,10 @@
 //! `leasehold keeper exit`: each run takes the next step that is possible.
 
-use leasehold::{error::LeaseholdError, rules::seat::vote_waits, state::Keeper};
+use leasehold::{
+    error::LeaseholdError,
+    rules::{claim::due, keeper::require_closable, seat::require_counted},
+    state::Keeper,
+};
 use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, instruction};
 use leasehold_operate::{
     act::act,
@@ -37,16 +41,17 @@ fn plan(
 ) -> Result<Plan, Failure> {
     let (reference, wallet, held) = (&market.reference, keeper.authority, keeper.stake);
     let next = |plan: Plan, next: &str| plan.fact("Then:", "then", next);
-    if keeper.seats > 0 {
+    let refused = require_closable(keeper).err().and_then(|error| Refusal::from(error).error());
+    if matches!(refused, Some(LeaseholdError::SeatsLeft)) {
         let plan = leave(market, keeper, boards, payments)?;
-        return Ok(next(plan, "run it again to request the stake"));
+        return Ok(next(plan, "run it again to unbond the stake"));
     }
     if held.free > 0 {
         let mut after = held;
         after.request(held.free, now, market.account.params.unbonding_secs).map_err(Refusal::from)?;
         let from = rfc3339(after.unbonding_until);
-        let plan = Plan::new("Request a keeper's stake")
-            .money("Requested:", "amount", market.stake.money(held.free))
+        let plan = Plan::new("Unbond a keeper's stake")
+            .money("Unbonding now:", "amount", market.stake.money(held.free))
             .fact("Withdraw from:", "withdraw_from", &from)
             .step("request unbond", vec![instruction::request_unbond(reference, wallet, held.free)]);
         return Ok(next(plan, "run it again after that time to withdraw it"));
@@ -54,7 +59,8 @@ fn plan(
     let mut plan =
         Plan::new("Close a keeper's account").fact("Account:", "keeper", reference.keeper(&wallet));
     let mut instructions = Vec::new();
-    if held.unbonding > 0 {
+    if matches!(refused, Some(LeaseholdError::StakeLeft)) {
+        // No stake is free, so all of it is unbonding.
         let amount = { held }
             .withdraw(now)
             .map_err(|error| Failure::rule(error, format!("that is {}", rfc3339(held.unbonding_until))))?;
@@ -78,18 +84,17 @@ pub fn leave(
     let seats: Vec<_> = seats.collect();
     let mut plan = Plan::new("Leave a keeper's seats");
     let (mut prepared, mut fees, mut freed) = (Vec::new(), 0u64, 0u64);
-    if seats.iter().any(|(_, (_, seat))| seat.earned > 0) {
+    if seats.iter().any(|(_, (_, seat))| due(seat.earned).is_ok()) {
         plan = payments.prepare(plan, &mut prepared);
     }
     for (header, (number, seat)) in seats {
         let board = market.board(header.index);
-        if vote_waits(header, number) {
-            return Err(Failure::rule(LeaseholdError::VoteNotCounted, format!("on board {}", board.index)));
-        }
+        require_counted(header, number)
+            .map_err(|error| Failure::rule(error, format!("on board {}", board.index)))?;
         freed = freed.saturating_add(seat.bond);
         let mut instructions = Vec::new();
-        if seat.earned > 0 {
-            fees = fees.saturating_add(seat.earned);
+        if let Ok(earned) = due(seat.earned) {
+            fees = fees.saturating_add(earned);
             instructions.clone_from(&prepared);
             instructions.push(instruction::claim_keeper_fees(&board, wallet, payments.account, number));
         }

@@ -1,6 +1,10 @@
 //! `leasehold keeper seat`, `leave` and `claim`.
 
-use leasehold::{error::LeaseholdError, rules::seat::require_free, state::Keeper};
+use leasehold::{
+    error::LeaseholdError,
+    rules::{claim::due, seat::require_free},
+    state::Keeper,
+};
 use leasehold_client::{board::BoardView, error::Refusal, fetch::FetchedBoard, instruction, search::Bonds};
 use leasehold_operate::{
     act::act, chain::Chain, failure::Failure, market::MarketView, payee::Payee, plan::Plan, table::count,
@@ -52,7 +56,10 @@ fn plan_seat(
         return refused(LeaseholdError::SecondSeat.into(), format!("the wallet holds seat {held}"));
     }
     let Some(seat) = named.or_else(|| board.vacant_seat()) else {
-        return refused(LeaseholdError::SeatTaken.into(), "no seat is vacant: try another board".to_owned());
+        let seats = header.seat_count;
+        return Err(Failure::Refused(format!(
+            "board {index} has no vacant seat ({seats} of {seats} taken): try another board"
+        )));
     };
     if let Err(error) = require_free(header, seat, &wallet) {
         return refused(
@@ -90,18 +97,15 @@ fn plan_claim(
     let (mut prepared, mut steps, mut total) = (Vec::new(), Vec::new(), 0u64);
     for board in boards {
         let view = board.view()?;
-        let Some((number, seat)) = view.seat_of(&payee.owner).filter(|(_, seat)| seat.earned > 0) else {
-            continue;
-        };
-        total = total.saturating_add(seat.earned);
+        let Some((number, seat)) = view.seat_of(&payee.owner) else { continue };
+        let Ok(earned) = due(seat.earned) else { continue };
+        total = total.saturating_add(earned);
         let board = market.board(view.header.index);
-        let earned = market.payment.money(seat.earned);
+        let earned = market.payment.money(earned);
         let claim = instruction::claim_keeper_fees(&board, signer, payee.account, number);
         steps.push((format!("seat {number} of board {}, {earned}", board.index), claim));
     }
-    if steps.is_empty() {
-        return Err(Refusal::from(LeaseholdError::NothingToWithdraw).into());
-    }
+    let total = due(total).map_err(Refusal::from)?;
     let plan = Plan::new("Claim a keeper's fees")
         .fact("Keeper:", "keeper", payee.owner)
         .money("Paid out:", "amount", market.payment.money(total))
@@ -175,7 +179,7 @@ mod tests {
         poor.stake.free = 49;
         assert!(refusal(&poor, &board, None).contains("a seat takes 0.5, free is 0.49"));
         change(&mut board, |board, _| board.seats[2] = Seat { keeper: wallet(4), ..board.seats[1] });
-        assert!(refusal(&keeper, &board, None).contains("no seat is vacant"));
+        assert!(refusal(&keeper, &board, None).starts_with("board 0 has no vacant seat (3 of 3 taken)"));
     }
 
     #[test]

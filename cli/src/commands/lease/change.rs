@@ -18,7 +18,7 @@ use solana_pubkey::Pubkey;
 
 use super::{
     ExtendArgs, ReplaceArgs, TransferArgs,
-    leased::{Leased, plan_each},
+    leased::{Leased, plan_each, rounds},
     selection::LeasesArgs,
 };
 
@@ -51,11 +51,11 @@ fn most(leased: &Leased, text: Option<&str>) -> Result<Option<Money>, Failure> {
 }
 
 /// The most that is deposited: the cost now, or the limit that was given, which must not be lower.
-fn limit(deposit: Money, most: Option<Money>) -> Result<Money, Failure> {
+fn limit(what: &str, deposit: Money, most: Option<Money>) -> Result<Money, Failure> {
     let most = most.unwrap_or(deposit);
     if most.amount < deposit.amount {
         let (takes, most) = (deposit.token.number(deposit.amount), most.token.number(most.amount));
-        let text = format!("it costs {takes} now, more than --max-deposit {most}: pass a larger one");
+        let text = format!("{what} costs {takes} now, more than --max-deposit {most}: raise --max-deposit");
         return Err(Failure::Refused(text));
     }
     Ok(most)
@@ -78,12 +78,14 @@ fn plan_extension(
             Some(LeaseholdError::LeaseLength) => {
                 let total = lease.terms.rounds.saturating_add(rounds);
                 let longest = market.account.params.max_rounds;
-                Failure::rule(refusal, format!("{total} rounds requested, {longest} allowed"))
+                let values =
+                    format!("the lease would have {total} rounds in total, at most {longest} are allowed");
+                Failure::rule(refusal, values)
             }
             _ => refusal.into(),
         })?;
     let deposit = market.payment.money(deposit);
-    let most = limit(deposit, most)?;
+    let most = limit("the extension", deposit, most)?;
     let wallet = market.reference.payment_account(&owner);
     let extend = instruction::extend_lease(board, owner, leased.address, wallet, rounds, most.amount);
     let end = rfc3339(start_of(lease.terms.round_secs, until));
@@ -111,7 +113,7 @@ fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey) -> Result<Plan, F
     let end = rfc3339(start_of(lease.terms.round_secs, until));
     Ok(Plan::new(format!("Cancel {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
-        .fact_as("Last round:", "last_round", format!("{last}, {rest} earlier"), last)
+        .fact_as("Last round:", "last_round", format!("{last} ({} earlier than before)", rounds(rest)), last)
         .fact("To:", "end", end)
         .money("Back at least:", "refund_at_least", market.payment.money(refund))
         .money("Owed at most:", "owed_at_most", market.payment.money(owed))
@@ -125,17 +127,17 @@ fn plan_transfer(leased: &Leased, owner: Pubkey, new_owner: Pubkey) -> Result<Pl
         return Err(Failure::Refused(format!("{owner} owns it already")));
     }
     // As a multisig's vault is, but a mistyped address or an account of tokens as well.
-    let beware = if new_owner.is_on_curve() {
+    let warning = if new_owner.is_on_curve() {
         ""
     } else {
-        "; BEWARE: it is not a keypair's address, only a program can sign for it"
+        "; WARNING: it is not a keypair's address, only a program can sign for it"
     };
     Ok(Plan::new(format!("Transfer {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as(
             "New owner:",
             "new_owner",
-            format!("{new_owner}, for good, with all refunds{beware}"),
+            format!("{new_owner}, with all refunds; this can't be undone{warning}"),
             new_owner.to_string(),
         )
         .step("transfer lease", vec![instruction::transfer_lease(owner, leased.address, new_owner)]))
@@ -153,7 +155,7 @@ fn plan_replacement(
     let found = replacement(&leased.view()?, now, lease, old).map_err(|refusal| {
         let values = match refusal.error() {
             Some(LeaseholdError::NotEnoughMachines) => {
-                "no free machine of its board fits the lease until its end".to_owned()
+                "no idle machine of its board fits the lease until its end".to_owned()
             }
             _ => format!("slot {old}"),
         };
@@ -161,7 +163,7 @@ fn plan_replacement(
     })?;
     let wallet = market.reference.payment_account(&owner);
     let (hint, deposit) = (Some(found.hint), market.payment.money(found.deposit));
-    let most = limit(deposit, most)?;
+    let most = limit("the replacement", deposit, most)?;
     let replace = instruction::replace_node(board, owner, leased.address, wallet, old, most.amount, hint);
     Ok(Plan::new(format!("Replace slot {old} in {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
@@ -170,7 +172,7 @@ fn plan_replacement(
         .money("Old one loses:", "slashed", market.stake.money(found.outcome.slash))
         .money("Deposit now:", "deposit", deposit)
         .spend("deposit", most, wallet)
-        .step("replace node", vec![replace]))
+        .step("replace machine", vec![replace]))
 }
 
 #[cfg(test)]
@@ -221,6 +223,7 @@ mod tests {
         let leased = sample(1);
         let plan = plan_cancellation(&leased, NOW, wallet(9)).unwrap();
         assert_eq!(plan.details()["last_round"], 1_000);
+        assert_eq!(plan.facts[1].text, "1000 (9 rounds earlier than before)");
         // Two machines at 360 an hour owe 11 rounds of ten minutes each, and 5 percent of the other nine: 270 seconds.
         let back = 2 * (20 * 60 - 11 * 60 - 27);
         assert_eq!(plan.details()["refund_at_least"]["amount"], back.to_string());
@@ -249,7 +252,7 @@ mod tests {
         assert_eq!(Pubkey::try_from(&only(&plan).data[8..]).unwrap(), wallet(5));
         assert_eq!(rule(plan_transfer(&sample(1), wallet(5), wallet(5)).unwrap_err()), "WrongAuthority");
         assert_eq!(plan.details()["new_owner"], wallet(5).to_string());
-        let told = |to| plan_transfer(&sample(1), wallet(9), to).unwrap().facts[1].text.contains("BEWARE");
+        let told = |to| plan_transfer(&sample(1), wallet(9), to).unwrap().facts[1].text.contains("WARNING");
         let key = leasehold_client::probe::SigningKey::from_bytes(&[1; 32]).verifying_key();
         assert!(told(sample(1).address) && !told(Pubkey::new_from_array(key.to_bytes())));
     }
@@ -269,7 +272,7 @@ mod tests {
         assert_eq!(rule(plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err()), "MachineNotDown");
         change(&mut alone.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
         let none = plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err();
-        assert!(none.to_string().contains("no free machine of its board"), "{none}");
+        assert!(none.to_string().contains("no idle machine of its board"), "{none}");
         let plan = plan_replacement(&leased, NOW, wallet(9), 1, None).unwrap();
         assert_eq!(plan.details()["new_slot"], 3);
         assert_eq!(plan.details()["slashed"]["amount"], "100");
@@ -288,6 +291,6 @@ mod tests {
         assert!(plan.steps[0].instructions[0].data.ends_with(&more.amount.to_le_bytes()));
         let less = leased.market.payment.money(cost.amount - 1);
         let refused = plan_extension(&leased, NOW, wallet(9), 10, Some(less)).unwrap_err();
-        assert!(refused.code() == 3 && refused.to_string().contains("--max-deposit"), "{refused}");
+        assert!(refused.code() == 3 && refused.to_string().contains("the extension costs"), "{refused}");
     }
 }

@@ -34,7 +34,7 @@ use leasehold_operate::{
 
 #[derive(Args)]
 pub struct ConnectArgs {
-    /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
+    /// The lease: its address; or, with --market, its board's number and its own, for example 0:12.
     #[arg(value_name = "LEASE", required_unless_present = "group", conflicts_with = "group")]
     pub id: Option<LeaseId>,
     /// The market, by number or by address; needed for a lease named by numbers, and for a group.

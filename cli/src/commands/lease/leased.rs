@@ -31,6 +31,11 @@ pub fn plan_each(
     }
 }
 
+/// A number of rounds in words.
+pub fn rounds(number: u32) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), "round")
+}
+
 /// A lease with its board and its market.
 pub struct Leased {
     pub address: Pubkey,

@@ -21,6 +21,9 @@ use super::ListArgs;
 #[derive(Debug, Serialize)]
 pub struct Leases {
     pub owner: String,
+    /// The group that was asked for.
+    #[serde(skip)]
+    group: Option<u64>,
     pub leases: Vec<Line>,
 }
 
@@ -67,7 +70,7 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
             leases.push(Line::new(&market, lease.address, &data.view()?, &lease.account)?);
         }
     }
-    chain.settings.output.print(&Leases { owner: owner.to_string(), leases })
+    chain.settings.output.print(&Leases { owner: owner.to_string(), group: args.group, leases })
 }
 
 /// True if a lease belongs to the wallet, and to the group if one is named.
@@ -121,7 +124,8 @@ impl Line {
 impl fmt::Display for Leases {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.leases.is_empty() {
-            return write!(f, "{} has no such leases on this market.", self.owner);
+            let group = self.group.map(|group| format!(" of group {group}")).unwrap_or_default();
+            return write!(f, "{} has no leases{group} on this market.", self.owner);
         }
         let mut table = Table::new(&[
             "LEASE",
@@ -167,7 +171,7 @@ mod tests {
             leased.lease.group = (serial == 1).then_some(5);
             Line::new(&leased.market, leased.address, &leased.view().unwrap(), &leased.lease).unwrap()
         });
-        let leases = Leases { owner: "Me".to_owned(), leases: lines.into() };
+        let leases = Leases { owner: "Me".to_owned(), group: None, leases: lines.into() };
         let expected = "\
 LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT     OWED     LEFT   REFUND  COMPENSATION  GROUP
 0:1    open            2  1970-01-08T00:20:00Z   0.0024  0.0006  0.00048  0.00132        0             0  5
@@ -179,8 +183,9 @@ LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT     OWED     LEF
             (&"1320".into(), &"settled".into())
         );
         assert_eq!(json["leases"][1]["compensation_due"]["display"], "0.06");
-        let none = Leases { owner: "Me".to_owned(), leases: Vec::new() };
-        assert_eq!(none.to_string(), "Me has no such leases on this market.");
+        let none = |group| Leases { owner: "Me".to_owned(), group, leases: Vec::new() }.to_string();
+        assert_eq!(none(None), "Me has no leases on this market.");
+        assert_eq!(none(Some(7)), "Me has no leases of group 7 on this market.");
     }
     #[test]
     fn only_leases_of_the_wallet_and_of_the_group_are_listed() {

@@ -28,7 +28,7 @@ pub use self::{
 };
 use super::OpenArgs;
 use crate::{
-    commands::quote::metered::{MeteredOffer, find, read},
+    commands::quote::metered::{MeteredOffer, advised, find, read},
     criteria,
 };
 
@@ -36,19 +36,19 @@ pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     let spender = match args.spender {
         Some(spender) if !spender.is_on_curve() => {
             let problem = format!("{spender} is not an Ed25519 key, so it can't sign vouchers");
-            return Err(Failure::Input(format!("{problem}: pass a public key by --spender")));
+            return Err(Failure::Input(format!("{problem}: pass a public key with --spender")));
         }
         Some(spender) => spender,
         None => chain.wallet()?,
     };
     let (market, boards, now) = read(chain, &args.request).await?;
-    let found = find(&market, &boards, now, &args.request, spender)?;
+    let found = find(&market, &boards, now, &args.request, spender).map_err(advised)?;
     let plan = chain.on_market(plan(&market, &found, chain.wallet()?, args.group));
     let Executed { mut outcome, failure } = execute(chain, &plan).await?;
     let opened = failure.is_none() && !chain.settings.dry_run;
     if opened {
         let board = market.board(found.board.header.index);
-        match got(chain, &market, &board, &found).await {
+        match got(chain, &board, &found).await {
             Ok(machine) => {
                 print_stderr(machine.text());
                 outcome.detail("machine", &machine);
@@ -72,19 +72,11 @@ struct Got {
 }
 
 /// Reads the lease's machine once it is opened: the one that was quoted may have been taken meanwhile.
-async fn got(
-    chain: &Chain,
-    market: &MarketView,
-    board: &BoardRef,
-    found: &MeteredPick<'_>,
-) -> Result<Got, Failure> {
+async fn got(chain: &Chain, board: &BoardRef, found: &MeteredPick<'_>) -> Result<Got, Failure> {
     let lease = board.lease(found.quote.serial);
     // The node may not show yet what it confirmed.
     let data = chain.fetch().board(board.address).await?;
-    let missing = || Failure::NotThere {
-        what: format!("machine of market {} in it", market.account.id),
-        address: lease,
-    };
+    let missing = || Failure::NotThere { what: "the machine of the lease".to_owned(), address: lease };
     Got::new(&data.view()?, &found.quote).ok_or_else(missing)
 }
 
@@ -135,7 +127,7 @@ fn plan(market: &MarketView, found: &MeteredPick, buyer: Pubkey, group: Option<u
         .money_as(
             "Refundable:",
             "refundable",
-            format!("{}: all that no voucher takes", offer.refundable),
+            format!("{}, less what vouchers take", offer.refundable),
             offer.refundable,
         )
         .spend("deposit", deposit, wallet)

@@ -30,7 +30,8 @@ use leasehold_operate::{
 
 #[derive(Subcommand)]
 pub enum LeaseCommand {
-    /// Leases machines from the next round on: on one board if one has enough, else on several, all or none.
+    /// Leases machines from the next round on. If no single board has enough, it opens leases on several boards, or
+    /// none at all.
     Open(OpenArgs),
     /// Leases of a wallet, settled ones included until they are closed.
     List(ListArgs),
@@ -49,8 +50,8 @@ pub enum LeaseCommand {
     Connect(connect::ConnectArgs),
     /// Extends a lease at the prices it was opened with.
     Extend(ExtendArgs),
-    /// Ends a lease after the running round, after its first at the earliest. It costs one more hour, or 5 percent of
-    /// the remaining time if that is less.
+    /// Cancels a lease: it ends with the running round, or with its first round if it has not begun. This costs the
+    /// price of one hour, or of 5 percent of the remaining time if that is less.
     Cancel(LeasesArgs),
     /// Transfers a lease, with all that can still be claimed from it, to another wallet.
     Transfer(TransferArgs),
@@ -108,7 +109,7 @@ pub struct ListArgs {
 pub struct ExtendArgs {
     #[command(flatten)]
     pub lease: LeaseArgs,
-    /// How much longer: rounds or time, as 144r, 90m, 24h or 7d.
+    /// How much longer: rounds or time, for example 144r, 90m, 24h or 7d.
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Length,
     /// Most to deposit if it costs more by then [default: what it costs now]

@@ -40,8 +40,10 @@ fn plan(
     let most = most.unwrap_or(market.payment.money(allocation.deposit));
     if most.amount < allocation.deposit {
         let total = market.payment.number(allocation.deposit);
+        let most = market.payment.number(most.amount);
+        let what = if allocation.parts.len() == 1 { "the lease costs" } else { "the leases cost" };
         return Err(Failure::Refused(format!(
-            "it costs {total} now, more than --max-deposit: pass a larger one"
+            "{what} {total} now, more than --max-deposit {most}: raise --max-deposit"
         )));
     }
     match &allocation.parts[..] {
@@ -131,7 +133,10 @@ mod tests {
         let plan = plan(&view(), &allocation, wallet(9), most(2_000), None).unwrap();
         assert_eq!((plan.steps[0].instructions.len(), plan.spends[0].money.amount), (2, 2_000));
         let refused = super::plan(&view(), &allocation, wallet(9), most(1_079), None).unwrap_err();
-        assert!(refused.to_string().contains("it costs 0.00108 now"), "{refused}");
+        assert!(
+            refused.to_string().contains("the leases cost 0.00108 now, more than --max-deposit 0.001079"),
+            "{refused}"
+        );
     }
 
     #[test]
@@ -141,6 +146,6 @@ mod tests {
         assert_eq!((args.max_deposit, plan.spends[0].money.amount), (800, 800));
         let refused = opened(Some(719)).unwrap_err();
         assert_eq!(refused.code(), 3);
-        assert!(refused.to_string().contains("it costs 0.00072 now"), "{refused}");
+        assert!(refused.to_string().contains("the lease costs 0.00072 now"), "{refused}");
     }
 }

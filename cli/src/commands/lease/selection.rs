@@ -19,7 +19,7 @@ use super::{
 
 #[derive(Args, Clone, Copy, Debug)]
 pub struct LeaseArgs {
-    /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
+    /// The lease: its address; or, with --market, its board's number and its own, for example 0:12.
     #[arg(value_name = "LEASE")]
     pub id: LeaseId,
     /// The market, by number or by address; needed if the lease is named by numbers.
@@ -30,7 +30,7 @@ pub struct LeaseArgs {
 /// One lease, or all leases of a group.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct LeasesArgs {
-    /// The lease: its address; or, with --market, its board's number and its own, as 0:12.
+    /// The lease: its address; or, with --market, its board's number and its own, for example 0:12.
     #[arg(value_name = "LEASE", required_unless_present = "group", conflicts_with = "group")]
     pub id: Option<LeaseId>,
     /// All leases of the keypair's wallet in this group.
@@ -60,7 +60,7 @@ impl FromStr for LeaseId {
             Some(LeaseId::Numbers { board: board.parse().ok()?, serial: serial.parse().ok()? })
         });
         let address = || text.parse().ok().map(LeaseId::Address);
-        numbers.or_else(address).ok_or("give the lease's address, or BOARD:SERIAL as 0:12")
+        numbers.or_else(address).ok_or("give the lease's address, or BOARD:SERIAL, for example 0:12")
     }
 }
 

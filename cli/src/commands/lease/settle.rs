@@ -1,6 +1,9 @@
 //! `leasehold lease settle`, `claim` and `close`: how a lease ends.
 
-use leasehold::{error::LeaseholdError, rules};
+use leasehold::{
+    error::LeaseholdError,
+    rules::{self, claim::due},
+};
 use leasehold_client::{error::Refusal, instruction, quote::settlement};
 use leasehold_operate::{
     act::act,
@@ -18,7 +21,7 @@ use super::{
     selection::LeasesArgs,
 };
 
-/// Machines that one transaction settles for good at least, whatever they did: the program goes by compute
+/// Machines that one transaction settles finally at least, whatever they did: the program goes by compute
 /// units, and takes six transactions for 6,000 of which each lost stake (`docs/bench.md`).
 const AT_ONCE: u32 = 1_000;
 
@@ -52,12 +55,12 @@ fn plan_settlement(leased: &Leased, caller: Pubkey, keeper: Option<Pubkey>) -> R
     let Leased { lease, market, board, .. } = leased;
     let sum = settlement(&leased.view()?, lease)?;
     let settle = instruction::settle_lease(board, caller, leased.address, keeper);
-    let how = if sum.is_final { "for good" } else { "for the rounds closed so far" };
+    let how = if sum.is_final { "finally" } else { "for the rounds closed so far" };
     let mut plan = Plan::new(format!("Settle {} {how}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as("Final:", "final", if sum.is_final { "yes" } else { "no" }, sum.is_final)
         .money("Machines are paid:", "paid", market.payment.money(sum.payment.net))
-        .money("Fees:", "fee", market.payment.money(sum.payment.fee))
+        .money("Market's fee:", "fee", market.payment.money(sum.payment.fee))
         .money("Owner is refunded:", "refunded", market.payment.money(sum.refunded))
         .money("Machines lose:", "slashed", market.stake.money(sum.slashed))
         .step("settle lease", vec![settle]);
@@ -71,24 +74,22 @@ fn plan_settlement(leased: &Leased, caller: Pubkey, keeper: Option<Pubkey>) -> R
 
 fn plan_claim(leased: &Leased, signer: Pubkey, payments: &Payee, stake: &Payee) -> Result<Plan, Failure> {
     let Leased { lease, market, board, address, .. } = leased;
-    let (refund, compensation) = (lease.refund_due, lease.compensation_due);
+    let (refund, compensation) = (due(lease.refund_due), due(lease.compensation_due));
     let mut plan = Plan::new(format!("Claim what {} owes its owner", leased.name()))
         .fact("Lease:", "lease", address)
         .fact("Paid to:", "owner", lease.owner)
-        .money("Refund:", "refund", market.payment.money(refund))
-        .money("Compensation:", "compensation", market.stake.money(compensation));
+        .money("Refund:", "refund", market.payment.money(lease.refund_due))
+        .money("Compensation:", "compensation", market.stake.money(lease.compensation_due));
     let mut instructions = Vec::new();
-    if refund > 0 {
+    if refund.is_ok() {
         plan = payments.prepare(plan, &mut instructions);
         instructions.push(instruction::claim_refund(board, signer, *address, payments.account));
     }
-    if compensation > 0 {
+    if compensation.is_ok() {
         plan = stake.prepare(plan, &mut instructions);
         instructions.push(instruction::claim_compensation(board, signer, *address, stake.account));
     }
-    if instructions.is_empty() {
-        return Err(Refusal::from(LeaseholdError::NothingToWithdraw).into());
-    }
+    refund.or(compensation).map_err(Refusal::from)?;
     Ok(plan.step("claim", instructions))
 }
 
@@ -165,7 +166,7 @@ mod tests {
         );
         change(&mut leased.data.account, |board, _| board.next_round = UNTIL);
         let last = plan_settlement(&leased, wallet(1), None).unwrap();
-        assert!(last.title.ends_with("for good") && last.details()["slashed"]["amount"] == "100");
+        assert!(last.title.ends_with("finally") && last.details()["slashed"]["amount"] == "100");
         assert_eq!((last.steps[0].again, last.transactions()), (None, 1));
         assert_eq!(rule(plan_settlement(&sample(2), wallet(1), None).unwrap_err()), "LeaseSettled");
     }

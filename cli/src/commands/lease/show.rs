@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use leasehold::state::{Meter, Slot, SlotState};
-use leasehold_client::slash::{Rule, slash_report};
+use leasehold::{
+    rules::replace::require_replaceable,
+    state::{Meter, Slot},
+};
+use leasehold_client::slash::{SlashCause, slash_report};
 use leasehold_operate::{
     amount::Money,
     chain::Chain,
@@ -98,7 +101,6 @@ impl Node {
     fn new(leased: &Leased, slot: u16, machine: &Slot) -> Result<Option<Self>, Failure> {
         let view = leased.view()?;
         let Some(report) = slash_report(&view, slot, &leased.lease)? else { return Ok(None) };
-        let down = machine.is_forfeited() || view.header.is_down(machine);
         // The strip lives as long as the board that it is read from.
         let history = view.slot(slot).map(|slot| view.uptime_strip(slot)).unwrap_or_default();
         Ok(Some(Node {
@@ -109,13 +111,13 @@ impl Node {
             up: report.up,
             down: report.down,
             unknown: report.unknown,
-            replaceable: down && !machine.is(SlotState::Vacant),
-            rule: match report.rule {
-                Rule::Kept => "kept",
-                Rule::Downtime => "downtime",
-                Rule::Abandoned => "abandoned",
-                Rule::Forfeited => "forfeited",
-                Rule::Convicted => "convicted",
+            replaceable: require_replaceable(view.header, machine, &leased.lease).is_ok(),
+            rule: match report.cause {
+                None => "kept",
+                Some(SlashCause::Downtime) => "downtime",
+                Some(SlashCause::Abandoned) => "abandoned",
+                Some(SlashCause::Forfeited) => "forfeited",
+                Some(SlashCause::Convicted) => "convicted",
             },
             slash: leased.market.stake.money(report.slash),
             history,

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_when_a_lease_begins_and_when_it_is_over() {
+    fn the_view_says_when_a_lease_begins_and_ends() {
         let at = |now| Moment::new(&sample(1), now).unwrap();
         assert_eq!(at(990 * 600 - 60).phase(), "open, begins in 1 min 0 s");
         assert_eq!(at(1_010 * 600).phase(), "open, ended and not settled yet");

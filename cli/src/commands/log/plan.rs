@@ -2,6 +2,7 @@
 
 use leasehold::{
     error::LeaseholdError,
+    rules,
     state::{LANES_OFFSET, Lane, Supplier, log_len},
 };
 use leasehold_client::{
@@ -51,22 +52,19 @@ pub fn lanes(
     let supplier = market.reference.supplier(&wallet);
     let board = market.board(view.header.index);
     for index in slots {
-        let refuse = |error| Err(Failure::Refused(format!("slot {index}: {}", Refusal::from(error))));
-        match view.slot(*index) {
-            None => return refuse(LeaseholdError::NoSuchSlot),
-            Some(slot) if slot.supplier != supplier => return refuse(LeaseholdError::WrongSupplier),
-            Some(_) => {}
-        }
+        rules::log::require_own_slot(view.slots, *index, &supplier)
+            .map_err(|error| Failure::Refused(format!("slot {index}: {}", Refusal::from(error))))?;
     }
-    let has_lane = |slot: &&u16| log.account.lane(board.index, **slot).is_some();
-    let (there, new): (Vec<&u16>, Vec<&u16>) = slots.iter().partition(has_lane);
+    let (_, lanes) = log.account.view()?;
+    let is_new = |slot: &&u16| rules::log::new_lane(lanes, board.index, **slot).is_ok();
+    let (new, there): (Vec<&u16>, Vec<&u16>) = slots.iter().partition(is_new);
     let [there, new] = [there, new].map(|slots| slots.into_iter().copied().collect::<Vec<_>>());
     if new.is_empty() {
         return Err(Failure::rule(LeaseholdError::LaneExists, table::slots(&there)));
     }
     let open = |batch: &[u16]| instruction::open_lanes(&board, wallet, supplier, batch.to_vec());
     let instructions = new.chunks(LANES_AT_ONCE).flat_map(|chunk| packet::batches(&wallet, chunk, open));
-    let before = log.account.view()?.1.len();
+    let before = lanes.len();
     let mut plan =
         Plan::new(format!("Open {} for machines of board {}", count(new.len(), "lane"), board.index))
             .fact("Log:", "log", log.address)
@@ -101,14 +99,13 @@ pub fn operator(
 }
 
 pub fn close(market: &MarketView, supplier: &Supplier, log: &Fetched<LogData>) -> Result<Plan, Failure> {
-    if supplier.machines > 0 {
-        return Err(Failure::rule(LeaseholdError::MachinesLeft, format!("machines: {}", supplier.machines)));
-    }
+    rules::log::require_closable(supplier)
+        .map_err(|error| Failure::rule(error, format!("machines: {}", supplier.machines)))?;
     let (header, _) = log.account.view()?;
     let wallet = supplier.authority;
     let close = instruction::close_log(wallet, market.reference.supplier(&wallet));
     let lost = format!("{} in {} batches: they can no longer be proved", header.receipts, header.batches);
-    Ok(Plan::new("Close a compute log for good")
+    Ok(Plan::new("Close a compute log")
         .fact("Log:", "log", log.address)
         .fact_as("Receipts LOST:", "receipts", lost, header.receipts.to_string())
         .fact_as("Rent back:", "rent_back", sol(log.lamports), log.lamports.to_string())
@@ -139,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_are_opened_for_own_slots_that_have_none() {
+    fn lanes_are_opened_for_own_slots_without_a_lane() {
         let snapshot = snapshot();
         let board = snapshot.boards[0].data.view().unwrap();
         let plan = lanes(&view(), &board, wallet(0), &sample(&[1]), &[0, 1, 2]).unwrap();
@@ -159,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn many_lanes_are_opened_by_several_transactions_that_lose_none() {
+    fn many_lanes_are_opened_by_several_transactions() {
         let header = *snapshot().boards[0].data.view().unwrap().header;
         let header = leasehold::state::Board { slots: 1_000, ..header };
         let data = board_data(&header, &vec![slot(0); 1_000]);

@@ -25,7 +25,7 @@ pub fn choose(gpus: &[Gpu], market: &MarketView, wanted: Option<&str>) -> Result
                 let found = found.collect::<Vec<_>>().join(", ");
                 return Err(Failure::Input(format!(
                     "the GPUs are of different classes ({found}), and a machine is of one: make each class a \
-                     machine with a key of its own, by --class"
+                     machine with a key of its own, with --class"
                 )));
             };
             (*class, gpus.to_vec())

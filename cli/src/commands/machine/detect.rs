@@ -86,7 +86,7 @@ async fn ask(program: &PathBuf) -> Result<String, Failure> {
     let answer = answer.map_err(|_| wrong("does not answer: check for a GPU that hangs".to_owned()))?;
     let answer = answer.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => wrong(
-            "not found: install NVIDIA's driver, name the program by --nvidia-smi, or write the file by \
+            "not found: install NVIDIA's driver, name the program with --nvidia-smi, or write the file by \
              hand as `leasehold machine list --help` shows it"
                 .to_owned(),
         ),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 /// Reads an IP address and port. A board keeps no names of hosts.
 pub fn parse(text: &str) -> Result<SocketAddr, String> {
-    let give = "give an IP address and a port, as 203.0.113.7:7000 or [2001:db8::7]:7000";
+    let give = "give an IP address and a port, for example 203.0.113.7:7000 or [2001:db8::7]:7000";
     if let Ok(endpoint) = text.parse() {
         return Ok(endpoint);
     }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_by_name_and_a_missing_port_are_told_as_such() {
+    fn a_host_name_or_a_missing_port_is_named_in_the_error() {
         assert_eq!(parse("203.0.113.7:7000").unwrap().port(), 7_000);
         assert!(parse("[2001:db8::7]:7000").is_ok());
         for (text, expected) in [
@@ -58,7 +58,10 @@ mod tests {
             ("", "give an IP address"),
         ] {
             let error = parse(text).unwrap_err();
-            assert!(error.starts_with(expected) && error.contains("as 203.0.113.7:7000"), "{text}: {error}");
+            assert!(
+                error.starts_with(expected) && error.contains("for example 203.0.113.7:7000"),
+                "{text}: {error}"
+            );
         }
     }
 }

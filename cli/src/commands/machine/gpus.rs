@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_told() {
+    fn an_invalid_answer_is_refused() {
         for (text, expected) in [
             ("", "reports no GPU"),
             ("No devices were found\n", "in \"No devices were found\""),

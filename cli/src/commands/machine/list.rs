@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold::{
-    error::LeaseholdError,
     instructions::Machine,
+    rules::machine::require_listing,
     state::{StakeLedger, Traits, board_len},
 };
 use leasehold_client::{
@@ -63,10 +63,6 @@ fn plan(
     length: Length,
     machines: &[Machine],
 ) -> Result<Plan, Failure> {
-    let refuse = |error: LeaseholdError| Err(Refusal::from(error).into());
-    if machines.is_empty() {
-        return refuse(LeaseholdError::NoMachines);
-    }
     let supplier = market.reference.supplier(&authority);
     // Of a long list, a part may be there from a run that was broken off.
     let there: BTreeSet<_> = view.of_supplier(supplier).map(|(_, slot)| slot.node_key).collect();
@@ -79,12 +75,10 @@ fn plan(
         let text = format!("{}, which stay as they are", there.len());
         plan = plan.fact_as("There already:", "there_already", text, there.len());
     }
-    if machines.is_empty() {
+    if machines.is_empty() && !there.is_empty() {
         return Ok(plan);
     }
-    if market.account.paused {
-        return refuse(LeaseholdError::MarketPaused);
-    }
+    require_listing(&market.account, machines.len()).map_err(Refusal::from)?;
     let (until, end) = commitment(market, view, now, length)?;
     let bonds = machines.iter().try_fold(Bonds::default(), |sum, machine| {
         sum.and(Bonds::of_machine(&market.account, &machine.traits, 0)?)
@@ -96,7 +90,7 @@ fn plan(
     let paid = machines.len().saturating_sub(own);
     let list = listing::list(&board, view, authority, until, &machines)?;
     let text = format!("{end} (round {until})");
-    let plan = listed(plan, market, &machines).fact_as("Promised until:", "committed_until", text, until);
+    let plan = listed(plan, market, &machines).fact_as("Committed until:", "committed_until", text, until);
     let plan = bonds::shown(bonds, plan, market, "Bonded:", "bonded");
     Ok(bonds::left(bonds, plan, market, stake.free)
         .grows(board_len(0), board_len(paid))
@@ -125,12 +119,16 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
     let astray = machines.iter().map(|machine| address(&machine.endpoint)).filter(|at| is_astray(at.ip()));
     let astray: Vec<_> = astray.collect();
     if let Some(first) = astray.first() {
-        let text = format!(
-            "{} of them have private or loopback addresses, as {first}: unless they are on keepers' own \
-             network, they count as down",
-            astray.len()
-        );
-        plan = plan.fact_as("BEWARE:", "private_endpoints", text, astray.len());
+        let text = match astray.len() {
+            1 => format!(
+                "1 machine has a private or loopback address, {first}: keepers outside that network see it as down"
+            ),
+            many => format!(
+                "{many} machines have private or loopback addresses, such as {first}: keepers outside that \
+                 network see them as down"
+            ),
+        };
+        plan = plan.fact_as("WARNING:", "private_endpoints", text, astray.len());
     }
     let metered = machines.iter().filter(|machine| machine.traits.flags & Traits::METERED != 0).count();
     let keys = machines.iter().map(|machine| Pubkey::new_from_array(machine.node_key).to_string());
@@ -154,7 +152,7 @@ pub fn lacking(market: &MarketView, error: impl Into<Refusal>, bonds: u64, stake
 }
 
 /// First round that a commitment made now doesn't cover, and when it begins; or why it can't be made.
-pub fn commitment(
+fn commitment(
     market: &MarketView,
     view: &BoardView,
     now: i64,
@@ -163,12 +161,16 @@ pub fn commitment(
     let secs = view.header.round_secs;
     let next = view.header.round_at(now).map_err(Refusal::from)?.saturating_add(1);
     let until = next.saturating_add(length.rounds(secs)?);
-    let end = rfc3339(start_of(secs, until));
     let most = market.account.params.max_rounds;
-    view.header.require_commitment(until, next, most).map_err(|error| {
-        Failure::rule(error, format!("it would begin with round {next} and end before {until}, {end}"))
-    })?;
-    Ok((until, end))
+    let refused = |error| out_of_range(secs, next, until, error);
+    view.header.require_commitment(until, next, most).map_err(refused)?;
+    Ok((until, rfc3339(start_of(secs, until))))
+}
+
+/// Refusal of a commitment, with its rounds.
+pub fn out_of_range(round_secs: u32, next: u32, until: u32, error: impl Into<Refusal>) -> Failure {
+    let end = rfc3339(start_of(round_secs, until));
+    Failure::rule(error, format!("it would begin with round {next} and end before {until}, {end}"))
 }
 
 #[cfg(test)]
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_that_keepers_may_not_reach_are_told() {
+    fn machines_that_keepers_may_not_reach_are_named() {
         let named = |endpoints: [&str; 2]| {
             let machines = endpoints.map(|text| {
                 let mut machine = machines(&section(1)).unwrap()[0];
@@ -231,11 +233,13 @@ mod tests {
                 machine
             });
             let plan = super::listed(Plan::new("List"), &view(), &machines);
-            plan.facts.into_iter().find(|fact| fact.label == "BEWARE:").map(|fact| fact.text)
+            plan.facts.into_iter().find(|fact| fact.label == "WARNING:").map(|fact| fact.text)
         };
         assert_eq!(named(["::ffff:203.0.113.7", "2a00::7"]), None);
         let text = named(["::ffff:203.0.113.7", "::ffff:10.0.0.8"]).unwrap();
-        assert!(text.starts_with("1 of them") && text.contains("as 10.0.0.8:"), "{text}");
+        assert!(text.starts_with("1 machine has") && text.contains("address, 10.0.0.8:"), "{text}");
+        let text = named(["::ffff:10.0.0.7", "::ffff:10.0.0.8"]).unwrap();
+        assert!(text.starts_with("2 machines have") && text.contains("such as 10.0.0.7:"), "{text}");
     }
 
     #[test]

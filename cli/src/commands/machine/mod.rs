@@ -70,7 +70,7 @@ pub enum MachineCommand {
     Reprice(RepriceArgs),
     /// Retires machines that are not leased, after the dispute window (144 rounds) of their last lease; frees bonds.
     Retire(SlotsArgs),
-    /// Forfeits running leases of machines, which lose their whole bonds.
+    /// Forfeits machines: takes them out of their running leases. They lose their whole bonds.
     Forfeit(SlotsArgs),
     /// Machines of a supplier.
     Show(show::ShowArgs),
@@ -94,7 +94,7 @@ pub struct ListArgs {
     /// Number of the board.
     #[arg(long, value_name = "NUMBER")]
     pub board: u32,
-    /// Commitment from the next round on: rounds or time, as 144r, 24h or 30d.
+    /// Commitment from the next round on: rounds or time, for example 144r, 24h or 30d.
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Length,
 }
@@ -106,7 +106,7 @@ pub struct SlotsArgs {
     /// Number of the board.
     #[arg(long, value_name = "NUMBER")]
     pub board: u32,
-    /// Slots of the machines: numbers, or ranges as 0-11; or the machines' node keys.
+    /// Slots of the machines: numbers, or ranges such as 0-11; or the machines' node keys.
     #[arg(required = true, value_name = "SLOT|NODE_KEY")]
     pub slots: Vec<Slots>,
 }

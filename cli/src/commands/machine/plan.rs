@@ -50,14 +50,10 @@ pub fn forfeit(
         bonds = add(bonds, slot.bond).map_err(Refusal::from)?;
     }
     let board = market.board(view.header.index);
-    Ok(Plan::new(format!(
-        "Take {} of board {} out of their leases",
-        count(slots.len(), "machine"),
-        board.index
-    ))
-    .fact_as("Slots:", "slots", joined(slots), slots.to_vec())
-    .money("Bonds LOST:", "lost", market.stake.money(bonds))
-    .steps("forfeit machines", listing::forfeit(&board, authority, slots)))
+    Ok(Plan::new(format!("Forfeit {} of board {}", count(slots.len(), "machine"), board.index))
+        .fact_as("Slots:", "slots", joined(slots), slots.to_vec())
+        .money("Bonds LOST:", "lost", market.stake.money(bonds))
+        .steps("forfeit machines", listing::forfeit(&board, authority, slots)))
 }
 
 /// The slots, all of which must hold machines of the supplier.
@@ -77,12 +73,12 @@ pub fn machines<'a>(
     slots.iter().map(machine).collect()
 }
 
-pub fn refuse_where(slot: u16, refuse: bool, error: LeaseholdError) -> Result<(), Failure> {
+fn refuse_where(slot: u16, refuse: bool, error: LeaseholdError) -> Result<(), Failure> {
     if refuse { Err(refused(slot, error)) } else { Ok(()) }
 }
 
 /// A refusal with the slot.
-fn refused(slot: u16, error: impl Into<Refusal>) -> Failure {
+pub fn refused(slot: u16, error: impl Into<Refusal>) -> Failure {
     Failure::rule(error, format!("slot {slot}"))
 }
 
@@ -136,6 +132,7 @@ pub mod tests {
         let plan = forfeit(&view(), &data.view().unwrap(), wallet(0), NOW, &[0, 1]).unwrap();
         assert!(plan.steps[0].instructions[0].data.starts_with(data::ForfeitMachines::DISCRIMINATOR));
         assert_eq!((&plan.details()["lost"]["amount"], plan.facts[0].text.as_str()), (&"200".into(), "0, 1"));
+        assert_eq!(plan.title, "Forfeit 2 machines of board 0");
         assert!(text(forfeit(&view(), &data.view().unwrap(), wallet(1), NOW, &[3])).ends_with("(slot 3)"));
         let last = i64::from(UNTIL - 1) * 600;
         assert!(forfeit(&view(), &data.view().unwrap(), wallet(0), last, &[0]).is_ok());

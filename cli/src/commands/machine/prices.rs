@@ -143,7 +143,7 @@ mod tests {
             assert_eq!(slots.text, "0-2");
             assert!(promised.text.ends_with("Z (round 1006) (1 machine)"), "{}", promised.text);
             assert!(!promised.text.contains(" to "), "{}", promised.text);
-            assert!(stays.text.ends_with("Z (round 2000), as it is (slots 1, 2)"), "{}", stays.text);
+            assert!(stays.text.ends_with("Z (round 2000), unchanged (slots 1, 2)"), "{}", stays.text);
             assert!(prices.text.starts_with("0.001 to 0.5 of "), "{}", prices.text);
             assert_eq!(
                 (&prices.value["lowest"]["amount"], &promised.value),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn different_commitments_are_told_from_first_to_last() {
+    fn different_commitments_are_printed_as_a_range() {
         let plan = planned("slot,for\n0,5r\n1,6r", FileFormat::Csv, Terms::default()).unwrap();
         assert_eq!(plan.details()["committed"], json!({ "first": 1_006, "last": 1_007, "machines": 2 }));
         assert!(!plan.details().contains_key("price"));

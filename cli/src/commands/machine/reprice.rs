@@ -4,9 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, ValueHint};
 use leasehold::{
-    error::LeaseholdError,
-    instructions::Offer,
-    state::{SlotState, StakeLedger},
+    error::LeaseholdError, instructions::Offer, rules::machine::require_offer, state::StakeLedger,
 };
 use leasehold_client::{
     board::BoardView,
@@ -27,9 +25,9 @@ use serde_json::json;
 use solana_pubkey::Pubkey;
 
 use super::{
-    list::{commitment, lacking},
+    list::{lacking, out_of_range},
     load,
-    plan::{machines, refuse_where},
+    plan::{machines, refused},
     prices::{Change, Terms, from_rows, price},
     rows::{self, FileFormat},
     slots::{self, Keys, Slots},
@@ -43,7 +41,7 @@ pub struct RepriceArgs {
     /// Number of the board.
     #[arg(long, value_name = "NUMBER")]
     pub board: u32,
-    /// Slots of the machines: numbers, or ranges as 0-11; or the machines' node keys.
+    /// Slots of the machines: numbers, or ranges such as 0-11; or the machines' node keys.
     #[arg(value_name = "SLOT|NODE_KEY", required_unless_present = "file", conflicts_with = "file")]
     pub slots: Vec<Slots>,
     /// Price of a machine and hour, in the market's payment mint [default: unchanged]
@@ -92,33 +90,41 @@ pub fn plan(
     if changes.iter().any(|change| change.terms == Terms::default()) {
         return Err(Failure::Input("nothing changes: pass --price, --for or both".to_owned()));
     }
-    let next = view.header.round_at(now).map_err(Refusal::from)?.saturating_add(1);
+    let (secs, next) =
+        (view.header.round_secs, view.header.round_at(now).map_err(Refusal::from)?.saturating_add(1));
     let slots: Vec<_> = changes.iter().map(|change| change.slot).collect();
     let (mut offers, mut missing) = (Vec::new(), Bonds::default());
     for ((index, slot), Change { terms, .. }) in
         machines(market, view, authority, &slots)?.into_iter().zip(changes)
     {
-        refuse_where(index, slot.lease != 0, LeaseholdError::MachineLeased)?;
-        refuse_where(index, slot.is(SlotState::Barred), LeaseholdError::MachineBarred)?;
-        let end = terms.length.map(|length| commitment(market, view, now, length)).transpose()?;
-        let committed_until = end.map_or(slot.committed_until, |(until, _)| until);
-        // The program takes no price without a commitment, so one that is over has to be made anew.
-        let most = market.account.params.max_rounds;
-        view.header.require_commitment(committed_until, next, most).map_err(|error| {
-            Failure::rule(
-                error,
-                format!("slot {index} is promised until round {committed_until}: pass --for"),
-            )
+        let rounds = terms.length.map(|length| length.rounds(secs)).transpose()?;
+        let committed_until = rounds.map_or(slot.committed_until, |rounds| next.saturating_add(rounds));
+        let offer = Offer { slot: index, price: terms.price.unwrap_or(slot.price), committed_until };
+        require_offer(&market.account, view.header, slot, &offer, next).map_err(|error| {
+            let refusal = Refusal::from(error);
+            match refusal.error() {
+                Some(LeaseholdError::CommitmentTooShort | LeaseholdError::CommitmentTooLong) => {
+                    match rounds {
+                        Some(_) => out_of_range(secs, next, committed_until, refusal),
+                        // The program takes no price without a commitment, so one that is over has to be made anew.
+                        None => Failure::rule(
+                            refusal,
+                            format!("slot {index} is committed until round {committed_until}: pass --for"),
+                        ),
+                    }
+                }
+                _ => refused(index, refusal),
+            }
         })?;
         missing = missing.and(Bonds::of_machine(&market.account, &slot.traits, slot.bond)?)?;
-        offers.push(Offer { slot: index, price: terms.price.unwrap_or(slot.price), committed_until });
+        offers.push(offer);
     }
     { *stake }.bond(missing.now).map_err(|error| lacking(market, error, missing.now, stake))?;
     let board = market.board(view.header.index);
     let plan = Plan::new(format!("Reprice {} on board {}", count(offers.len(), "machine"), board.index))
         .fact_as("Slots:", "slots", joined(&slots), slots);
     let plan = shown(plan, market, view.header.round_secs, changes, &offers);
-    let plan = bonds::shown(missing, plan, market, "Bonded anew:", "bonded");
+    let plan = bonds::shown(missing, plan, market, "Added to bonds:", "bonded");
     Ok(plan.steps("reprice machines", listing::reprice(&board, authority, &offers)))
 }
 
@@ -144,8 +150,8 @@ fn shown(plan: Plan, market: &MarketView, round_secs: u32, changes: &[Change], o
         false => format!(" ({})", count(named, "machine")),
     };
     let stays = |text: String, slots: &[u16]| match slots.len() == all {
-        true => format!("{text}, as it is"),
-        false => format!("{text}, as it is ({})", table::slots(slots)),
+        true => format!("{text}, unchanged"),
+        false => format!("{text}, unchanged ({})", table::slots(slots)),
     };
     if let Some((low, high)) = prices.iter().min().zip(prices.iter().max()) {
         let [low, high] = [*low, *high].map(|price| market.payment.money(price));
@@ -166,17 +172,17 @@ fn shown(plan: Plan, market: &MarketView, round_secs: u32, changes: &[Change], o
     let end = |until: u32| format!("{} (round {until})", rfc3339(start_of(round_secs, until)));
     if let Some((first, last)) = ends.iter().min().zip(ends.iter().max()) {
         plan = if first == last && ends.len() == all {
-            plan.fact_as("Promised until:", "committed_until", end(*last), *last)
+            plan.fact_as("Committed until:", "committed_until", end(*last), *last)
         } else {
             let from = (first != last).then(|| format!("{} to ", end(*first)));
             let text = format!("{}{}{}", from.unwrap_or_default(), end(*last), of(ends.len()));
             let value = json!({ "first": first, "last": last, "machines": ends.len() });
-            plan.fact_as("Promised until:", "committed", text, value)
+            plan.fact_as("Committed until:", "committed", text, value)
         };
     }
     for (until, slots) in old_ends {
         let value = json!({ "committed_until": until, "slots": slots });
-        plan = plan.item("Promised until:", "committed_kept", stays(end(until), &slots), value);
+        plan = plan.item("Committed until:", "committed_kept", stays(end(until), &slots), value);
     }
     plan
 }
@@ -208,7 +214,7 @@ pub mod tests {
             plan(&view(), &data.view().unwrap(), wallet(1), free, now, &changes).map_err(rule)
         };
         assert_eq!(refused(&free(59), NOW, None).unwrap_err(), "InsufficientStake");
-        // It is promised until round 2,000, so no longer for any round after 1,999.
+        // It is committed until round 2,000, so no longer for any round after 1,999.
         assert!(refused(&free(60), 1_998 * 600, None).is_ok());
         assert_eq!(refused(&free(60), 1_999 * 600, None).unwrap_err(), "CommitmentTooShort");
         assert!(refused(&free(60), 1_999 * 600, Some(Length::Rounds(5))).is_ok());
@@ -233,10 +239,10 @@ pub mod tests {
         let texts: Vec<_> = plan.facts[1..6].iter().map(|fact| fact.text.as_str()).collect();
         let expected = [
             &format!("0.000009 of {mint} (1 machine)"),
-            &format!("0.000007 of {mint}, as it is (slots 0, 2)"),
-            &format!("0.00036 of {mint}, as it is (slot 1)"),
+            &format!("0.000007 of {mint}, unchanged (slots 0, 2)"),
+            &format!("0.00036 of {mint}, unchanged (slot 1)"),
             "1970-01-07T23:40:00Z (round 1006) (3 machines)",
-            "1970-01-14T21:20:00Z (round 2000), as it is (slot 3)",
+            "1970-01-14T21:20:00Z (round 2000), unchanged (slot 3)",
         ];
         assert_eq!(texts, expected);
         let details = plan.details();
@@ -276,8 +282,8 @@ pub mod tests {
             plan.facts.iter().find(|fact| fact.label == label).map(|fact| fact.text.clone()).unwrap()
         };
         let mint = leasehold_operate::amount::short(&view().payment.mint);
-        assert_eq!(fact(&longer, "Price:"), format!("0.00036 of {mint}, as it is"));
-        assert_eq!(fact(&plan, "Promised until:"), "1970-01-14T21:20:00Z (round 2000), as it is");
+        assert_eq!(fact(&longer, "Price:"), format!("0.00036 of {mint}, unchanged"));
+        assert_eq!(fact(&plan, "Committed until:"), "1970-01-14T21:20:00Z (round 2000), unchanged");
         assert_eq!(reprice(1, &[3], None, None).unwrap_err().code(), 2);
         assert_eq!(reprice(1, &[], Some(1), None).unwrap_err().code(), 3);
         assert!(text(reprice(0, &[0], Some(1), None)).ends_with("(slot 0)"));

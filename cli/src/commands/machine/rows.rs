@@ -72,18 +72,26 @@ pub fn read<T: DeserializeOwned>(path: &Path, format: Option<FileFormat>) -> Res
     };
     let text = if standard_input { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(path) };
     let text = text.map_err(|error| Failure::File { path: path.to_owned(), error })?;
-    parse(&text, format)
-        .map_err(|error| Failure::Input(format!("{} is not a list of machines: {error}", path.display())))
+    let name = if standard_input { "standard input".to_owned() } else { path.display().to_string() };
+    let rows = parse(&text, format)
+        .map_err(|error| Failure::Input(format!("{name} is not a valid list of machines: {error}")))?;
+    if rows.is_empty() {
+        let advice = match format {
+            FileFormat::Toml => "add a section [[machine]] for each",
+            FileFormat::Csv => "add a line for each, below the names of the fields",
+        };
+        return Err(Failure::Input(format!("{name} lists no machine: {advice}")));
+    }
+    Ok(rows)
 }
 
 /// Reads the text of a file. Spreadsheets write a mark of byte order first, and line breaks of two characters.
 pub fn parse<T: DeserializeOwned>(text: &str, format: FileFormat) -> Result<Vec<Row<T>>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
-    let (rows, empty) = match format {
-        FileFormat::Toml => (sections(&text)?, "add a section [[machine]] for each"),
-        FileFormat::Csv => (lines(&text)?, "add a line for each, below the names of the fields"),
-    };
-    if rows.is_empty() { Err(format!("no machine named: {empty}")) } else { Ok(rows) }
+    match format {
+        FileFormat::Toml => sections(&text),
+        FileFormat::Csv => lines(&text),
+    }
 }
 
 fn sections<T: DeserializeOwned>(text: &str) -> Result<Vec<Row<T>>, String> {
@@ -191,20 +199,19 @@ mod tests {
 
     #[test]
     fn a_file_without_machines_is_wrong_in_either_form() {
-        for (text, format) in [
-            ("", FileFormat::Toml),
-            ("machine = []", FileFormat::Toml),
-            ("", FileFormat::Csv),
-            ("name,count\n,\n", FileFormat::Csv),
-        ] {
-            let error = parse::<Pair>(text, format).unwrap_err();
-            assert!(error.starts_with("no machine named: add a"), "{text:?}: {error}");
-        }
         let dir = tempfile::tempdir().unwrap();
-        for name in ["empty.toml", "empty.csv"] {
+        for (text, name) in [
+            ("", "empty.toml"),
+            ("machine = []", "empty.toml"),
+            ("", "empty.csv"),
+            ("name,count\n,\n", "empty.csv"),
+        ] {
             let path = dir.path().join(name);
-            std::fs::write(&path, "").unwrap();
-            assert_eq!(read::<Pair>(&path, None).unwrap_err().code(), 2, "{name}");
+            std::fs::write(&path, text).unwrap();
+            let error = read::<Pair>(&path, None).unwrap_err();
+            assert_eq!(error.code(), 2, "{name}");
+            let error = error.to_string();
+            assert!(error.contains(&format!("{name} lists no machine: add a")), "{text:?}: {error}");
         }
     }
 
@@ -224,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_what_the_file_says() {
+    fn errors_do_not_quote_the_file() {
         let secret = "11223344556677889900aabbccddeeff";
         for text in [
             format!("[[machine]]\nseed = \"{secret}\"\n"),
@@ -247,7 +254,7 @@ mod tests {
         std::fs::write(&path, "name,count\na,1").unwrap();
         assert_eq!(read::<Pair>(&path, None).unwrap().len(), 1);
         let error = read::<Pair>(&path, Some(FileFormat::Toml)).unwrap_err().to_string();
-        assert!(error.contains("machines.CSV is not a list of machines"), "{error}");
+        assert!(error.contains("machines.CSV is not a valid list of machines"), "{error}");
         let error = read::<Pair>(Path::new("-"), None).unwrap_err();
         assert!(error.code() == 2 && error.to_string().contains("--format"), "{error}");
     }

@@ -61,7 +61,7 @@ pub struct Line {
     pub endpoint: SocketAddr,
     pub price: Money,
     pub score: u16,
-    /// First round that it isn't promised for, and when that begins.
+    /// First round that it isn't committed for, and when that begins.
     pub committed_until: u32,
     pub committed_to: String,
     pub bond: Money,
@@ -108,7 +108,7 @@ impl Machines {
     pub fn require_some(&self) -> Result<(), Failure> {
         if self.machines.is_empty() {
             return Err(Failure::Input(format!(
-                "{} has no machines there: list some by `leasehold machine list`, or name another wallet by \
+                "{} has no machines there: list some with `leasehold machine list`, or name another wallet with \
                  --supplier, or another market or board",
                 self.supplier
             )));
@@ -163,11 +163,23 @@ impl Line {
 impl fmt::Display for Machines {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.machines.is_empty() {
-            return write!(f, "{} has no machines there.", self.supplier);
+            return write!(f, "{} has no machines on this market.", self.supplier);
         }
         let mut table = Table::new(&[
-            ">BOARD", ">SLOT", ">GEN", "STATE", ">LEASE", "CLASS", ">GPUS", ">PRICE/H", ">BOND", ">EARNED",
-            ">UP", ">DOWN", "PROMISED", "NODE KEY",
+            ">BOARD",
+            ">SLOT",
+            ">GEN",
+            "STATE",
+            ">LEASE",
+            "CLASS",
+            ">GPUS",
+            ">PRICE/H",
+            ">BOND",
+            ">EARNED",
+            ">UP",
+            ">DOWN",
+            "COMMITTED UNTIL",
+            "NODE KEY",
         ]);
         let number = |money: &Money| money.token.number(money.amount);
         for line in &self.machines {
@@ -204,7 +216,7 @@ pub mod tests {
         let data = snapshot().boards.remove(0).data;
         let shown = Machines::new(&view(), &[data.view().unwrap()], &wallet(0));
         let expected = "\
-BOARD  SLOT  GEN  STATE   LEASE  CLASS     GPUS  PRICE/H  BOND   EARNED  UP  DOWN  PROMISED              NODE KEY
+BOARD  SLOT  GEN  STATE   LEASE  CLASS     GPUS  PRICE/H  BOND   EARNED  UP  DOWN  COMMITTED UNTIL       NODE KEY
     0     0    0  leased      1  RTX 4090     1  0.00036     1  0.00027   8     2  1970-01-14T21:20:00Z  KEY
     0     1    0  leased      1  RTX 4090     1  0.00036     1  0.00027  10     0  1970-01-14T21:20:00Z  KEY";
         let expected = expected.replace("  KEY\n", &format!("  {}\n", Pubkey::default()));
@@ -216,7 +228,7 @@ BOARD  SLOT  GEN  STATE   LEASE  CLASS     GPUS  PRICE/H  BOND   EARNED  UP  DOW
             (&"100".into(), &1.into())
         );
         let none = Machines::new(&view(), &[], &wallet(5));
-        assert!(none.to_string().ends_with("has no machines there."));
+        assert!(none.to_string().ends_with("has no machines on this market."));
         let refused = none.require_some().unwrap_err();
         assert!(refused.code() == 2 && refused.to_string().contains("`leasehold machine list`"), "{refused}");
     }
@@ -235,7 +247,7 @@ BOARD  SLOT  GEN  STATE   LEASE  CLASS     GPUS  PRICE/H  BOND   EARNED  UP  DOW
     }
 
     #[test]
-    fn what_the_node_of_a_machine_needs_and_what_was_listed_is_told() {
+    fn a_machine_shows_its_listing_and_its_nodes_configuration() {
         let json = serde_json::to_value(reused()).unwrap();
         let [first, second] = [0, 1].map(|place| &json["machines"][place]);
         assert_eq!((&first["generation"], &second["generation"]), (&0.into(), &2.into()));

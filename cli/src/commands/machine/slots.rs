@@ -29,7 +29,7 @@ impl FromStr for Slots {
         let range = range.filter(|(first, last)| first <= last);
         let range = range.map(|(first, last)| Slots::Range { first, last });
         let key = || node_key(text).map(Slots::Key);
-        range.or_else(key).ok_or("give a slot's number, a range as 0-11, or a machine's node key")
+        range.or_else(key).ok_or("give a slot's number, a range such as 0-11, or a machine's node key")
     }
 }
 
@@ -75,7 +75,7 @@ impl Keys {
             }
             None => Err(format!(
                 "none of your machines on this board has node key {name}: `leasehold machine show --output \
-                 json` tells their keys"
+                 json` shows their keys"
             )),
         }
     }

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_supplier_without_machines_is_told_so() {
+    fn a_supplier_without_machines_gets_a_sentence() {
         let none = Moment::new(&view(), Machines::new(&view(), &[], &wallet(5)), 0);
         assert!(none.draw(Size { rows: 9, columns: 80 }).contains("0 machines, 0 leased"));
     }

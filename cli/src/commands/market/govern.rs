@@ -1,4 +1,4 @@
-//! Actions of a market's authority, and applying the parameters that it announced.
+//! Actions of a market's authority, and applying the parameters that it proposed.
 
 use leasehold::error::LeaseholdError;
 use leasehold_client::instruction;
@@ -73,9 +73,14 @@ fn plan_offer(market: &MarketView, wallet: Pubkey, offered: Option<Pubkey>) -> R
 }
 
 fn plan_acceptance(market: &MarketView, wallet: Pubkey) -> Result<Plan, Failure> {
-    if market.account.pending_authority != Some(wallet) {
-        let offered = market.account.pending_authority;
-        let offered = offered.map_or_else(|| "nobody".to_owned(), |offered| offered.to_string());
+    let Some(offered) = market.account.pending_authority else {
+        return Err(Failure::Refused(format!(
+            "market {} is not offered to any wallet: its authority must first run `leasehold market authority \
+             WALLET`",
+            market.account.id
+        )));
+    };
+    if offered != wallet {
         let values = format!("it is offered to {offered}, and {wallet} signs");
         return Err(Failure::rule(LeaseholdError::WrongAuthority, values));
     }
@@ -118,13 +123,18 @@ mod tests {
     }
 
     #[test]
-    fn a_market_is_taken_over_by_whom_it_was_offered_to() {
+    fn only_the_wallet_that_a_market_was_offered_to_can_accept_it() {
         let mut market = view();
         let plan = plan_offer(&market, wallet(AUTHORITY), Some(wallet(5))).unwrap();
         assert!(starts(&plan, data::ProposeAuthority::DISCRIMINATOR));
         assert_eq!(plan.details()["offered_to"], wallet(5).to_string());
-        assert_eq!(rule(plan_acceptance(&market, wallet(5)).unwrap_err()), "WrongAuthority");
+        let nobody = plan_acceptance(&market, wallet(5)).unwrap_err();
+        assert!(
+            nobody.code() == 3 && nobody.to_string().contains("is not offered to any wallet"),
+            "{nobody}"
+        );
         market.account.pending_authority = Some(wallet(5));
+        assert_eq!(rule(plan_acceptance(&market, wallet(6)).unwrap_err()), "WrongAuthority");
         assert!(starts(&plan_acceptance(&market, wallet(5)).unwrap(), data::AcceptAuthority::DISCRIMINATOR));
     }
 }

@@ -24,11 +24,11 @@ pub enum MarketCommand {
     Pause(MarketArgs),
     /// Resumes a paused market.
     Resume(MarketArgs),
-    /// Announces parameters, which can be applied after the market's timelock.
+    /// Proposes parameters, which can be applied after the market's timelock.
     ///
     /// The file is TOML with the fields of `params` in `market show --output json`.
     Propose(ProposeArgs),
-    /// Applies announced parameters. Anybody may.
+    /// Applies proposed parameters. Anybody may.
     Apply(MarketArgs),
     /// Offers the market to another wallet, withdraws the offer, or accepts it.
     Authority(AuthorityArgs),
@@ -53,7 +53,7 @@ pub struct ProposeArgs {
     /// The parameters, in TOML.
     #[arg(required_unless_present = "withdraw", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-    /// Withdraw the announced parameters.
+    /// Withdraw the proposed parameters.
     #[arg(long, conflicts_with = "file")]
     pub withdraw: bool,
 }

@@ -99,7 +99,7 @@ impl fmt::Display for Shown {
             ("Payments:", payments),
             ("Stake:", mint(&self.stake_mint, self.stake_decimals, &self.stake_freeze_authority)),
             ("Boards:", format!("{}, the next is {}", self.boards, self.next_board)),
-            ("Members:", self.members.to_string()),
+            ("Suppliers and keepers:", self.members.to_string()),
             ("Rounds:", rounds),
             ("Votes:", format!("{} of {} seats make a verdict", self.threshold, self.seats)),
             ("Abandoned:", format!("after {} rounds down in a row", self.abandon_rounds)),

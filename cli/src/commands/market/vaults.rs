@@ -1,6 +1,10 @@
 //! A market's fees and slashed stake, and closing the market.
 
-use leasehold::{error::LeaseholdError, math::add, state::Board};
+use leasehold::{
+    math::add,
+    rules::{self, claim},
+    state::Board,
+};
 use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, instruction};
 use leasehold_operate::{
     act::act,
@@ -42,23 +46,15 @@ pub async fn close(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
     act(chain, plan_close(&market, wallet, &chain.stake_payee(&market, wallet).await?)?).await
 }
 
-/// Fees of a board that `withdraw_fees` pays out: once it is empty, its keeper pool as well.
-fn fees(board: &Board) -> Result<u64, Refusal> {
-    let pool = if board.machines == 0 && board.leases == 0 { board.ledger.keeper_pool } else { 0 };
-    add(board.ledger.fees, pool).map_err(Refusal::from)
-}
-
 fn plan_fees(
     market: &MarketView,
     boards: &[BoardView],
     signer: Pubkey,
     payee: &Payee,
 ) -> Result<Plan, Failure> {
-    let due = due(market.payment, boards, fees)?;
+    let due = Due::of(market.payment, boards, rules::board::fees)?;
     let plan = Plan::new(format!("Withdraw fees of market {}", market.account.id));
-    pay(plan, market.payment, &due, payee, |index| {
-        instruction::withdraw_fees(&market.board(index), signer, payee.account)
-    })
+    pay(plan, &due, payee, |index| instruction::withdraw_fees(&market.board(index), signer, payee.account))
 }
 
 fn plan_stake(
@@ -67,66 +63,58 @@ fn plan_stake(
     signer: Pubkey,
     payee: &Payee,
 ) -> Result<Plan, Failure> {
-    let due = due(market.stake, boards, |board| Ok(board.ledger.market_stake))?;
+    let due = Due::of(market.stake, boards, |board| Ok(board.ledger.market_stake))?;
     let plan = Plan::new(format!("Withdraw slashed stake of market {}", market.account.id));
-    pay(plan, market.stake, &due, payee, |index| {
+    pay(plan, &due, payee, |index| {
         instruction::withdraw_market_stake(&market.board(index), signer, payee.account)
     })
 }
 
 fn plan_burn(market: &MarketView, boards: &[BoardView]) -> Result<Plan, Failure> {
-    let due = due(market.stake, boards, |board| Ok(board.ledger.to_burn))?;
-    let mut plan = Plan::new(format!("Burn slashed stake of market {}", market.account.id)).money(
-        "Burned:",
-        "amount",
-        total(market.stake, &due)?,
-    );
-    for (index, money) in due {
+    let due = Due::of(market.stake, boards, |board| Ok(board.ledger.to_burn))?;
+    let mut plan = Plan::new(format!("Burn slashed stake of market {}", market.account.id))
+        .money("Burned:", "amount", due.total);
+    for (index, money) in due.boards {
         plan = plan
             .step(format!("board {index}, {money}"), vec![instruction::burn_slashed(&market.board(index))]);
     }
     Ok(plan)
 }
 
-/// Boards, by number, with the amount due of each. A refusal if nothing is due.
-fn due(
-    token: Token,
-    boards: &[BoardView],
-    of: impl Fn(&Board) -> Result<u64, Refusal>,
-) -> Result<Vec<(u32, Money)>, Failure> {
-    let mut due = Vec::new();
-    for board in boards {
-        let amount = of(board.header)?;
-        if amount > 0 {
-            due.push((board.header.index, token.money(amount)));
-        }
-    }
-    if due.is_empty() {
-        return Err(Refusal::from(LeaseholdError::NothingToWithdraw).into());
-    }
-    Ok(due)
+/// What a market can withdraw or burn.
+struct Due {
+    /// Boards of which something is due, by number, with the amount.
+    boards: Vec<(u32, Money)>,
+    total: Money,
 }
 
-fn total(token: Token, due: &[(u32, Money)]) -> Result<Money, Failure> {
-    let sum = due.iter().try_fold(0, |sum, (_, money)| add(sum, money.amount)).map_err(Refusal::from)?;
-    Ok(token.money(sum))
+impl Due {
+    /// The amount `of` each board. A refusal if nothing is due.
+    fn of(
+        token: Token,
+        boards: &[BoardView],
+        of: impl Fn(&Board) -> anchor_lang::Result<u64>,
+    ) -> Result<Self, Refusal> {
+        let (mut due, mut total) = (Vec::new(), 0);
+        for board in boards {
+            if let Ok(amount) = claim::due(of(board.header)?) {
+                total = add(total, amount)?;
+                due.push((board.header.index, token.money(amount)));
+            }
+        }
+        Ok(Due { boards: due, total: token.money(claim::due(total)?) })
+    }
 }
 
 /// Pays to the market's authority, a transaction for each board.
-fn pay(
-    plan: Plan,
-    token: Token,
-    due: &[(u32, Money)],
-    payee: &Payee,
-    build: impl Fn(u32) -> Instruction,
-) -> Result<Plan, Failure> {
+fn pay(plan: Plan, due: &Due, payee: &Payee, build: impl Fn(u32) -> Instruction) -> Result<Plan, Failure> {
     let mut prepared = Vec::new();
     let plan = plan
-        .money("Paid out:", "amount", total(token, due)?)
+        .money("Paid out:", "amount", due.total)
         .fact("To authority:", "authority", payee.owner)
         .fact("Account:", "account", payee.account);
     let mut plan = payee.prepare(plan, &mut prepared);
-    for (index, money) in due {
+    for (index, money) in &due.boards {
         // Each has the account created, as far as the plan lets it.
         let instructions = prepared.iter().cloned().chain([build(*index)]).collect();
         plan = plan.step(format!("board {index}, {money}"), instructions);
@@ -137,10 +125,10 @@ fn pay(
 fn plan_close(market: &MarketView, wallet: Pubkey, payee: &Payee) -> Result<Plan, Failure> {
     require_authority(market, &wallet)?;
     let account = &market.account;
-    if account.boards > 0 || account.members > 0 {
+    rules::market::require_closable(account).map_err(|error| {
         let values = format!("boards: {}, suppliers and keepers: {}", account.boards, account.members);
-        return Err(Failure::rule(LeaseholdError::MarketInUse, values));
-    }
+        Failure::rule(error, values)
+    })?;
     let plan = Plan::new(format!("Close market {}", account.id))
         .fact("Market:", "market", market.reference.address)
         .fact("Rent goes to:", "rent_to", wallet);

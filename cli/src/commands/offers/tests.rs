@@ -39,7 +39,7 @@ CLASS     GPUS  SPEED  COUNTRY  REGION  PRICE/H  MACHINES  DOWN  SCORE  METERED
 RTX 4090     1      2  DE            1  0.00036         2     0   6000  no
 RTX 4090     1      2  US            1  0.00036         1     0   5000  no
 RTX 4090     8      9  DE            1        2         1     0   9000  no
-4 free machines fit.";
+4 idle machines fit.";
     assert_eq!(found("1r", Sort::Price).to_string(), expected);
     let json = serde_json::to_value(found("1r", Sort::Price)).unwrap();
     assert_eq!((&json["offers"][0]["price"]["amount"], &json["machines"]), (&"360".into(), &4.into()));
@@ -85,7 +85,7 @@ fn lengths_that_no_lease_has_are_refused_also_while_the_market_is_paused() {
 fn only_what_is_promised_long_enough_and_fits_is_shown() {
     assert_eq!(found("99r", Sort::Price).machines, 4, "until round 1,100, exclusive");
     assert_eq!(found("100r", Sort::Price).machines, 3);
-    assert_eq!(found("10000r", Sort::Price).to_string(), "No free machine fits.");
+    assert_eq!(found("10000r", Sort::Price).to_string(), "No idle machine fits.");
     let data = board();
     let criteria = Criteria { min_gpus: 2, ..ANY };
     let one = Some(Length::Rounds(1));

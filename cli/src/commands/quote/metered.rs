@@ -32,7 +32,16 @@ pub async fn run(chain: &Chain, args: RequestArgs) -> Result<(), Failure> {
         Err(_) => return found.map(|_| ()),
     };
     chain.settings.output.print(&MeteredQuote { fits: offer.is_some(), offer })?;
-    found.map(|_| ())
+    found.map(|_| ()).map_err(advised)
+}
+
+/// The failure, or what to try instead if no machine fits.
+pub fn advised(failure: Failure) -> Failure {
+    if failure.refusal() != Some(LeaseholdError::NotEnoughMachines.into()) {
+        return failure;
+    }
+    let advice = "ask for less time, widen the criteria, or try another board";
+    Failure::Refused(format!("no metered machine fits: {advice}"))
 }
 
 /// The market, its boards and the time of the cluster.
@@ -148,7 +157,7 @@ impl fmt::Display for MeteredOffer {
             ("Rounds:", format!("{} ({} to {last})", self.rounds, self.from)),
             ("Time:", format!("{} to {}", self.start, self.end)),
             ("Deposit:", self.deposit.to_string()),
-            ("Refundable:", format!("{}: all that no voucher takes", self.refundable)),
+            ("Refundable:", format!("{}, less what vouchers take", self.refundable)),
             ("Notice:", self.notice()),
             ("Price:", "by use, set by the machine's node, not on the chain".to_owned()),
         ];
@@ -172,7 +181,10 @@ mod tests {
         quote::ANY,
         sample::{NOW, change, priced, wallet},
     };
-    use leasehold_operate::{amount::short, sample::view};
+    use leasehold_operate::{
+        amount::short,
+        sample::{rule, view},
+    };
 
     use super::*;
 
@@ -189,7 +201,7 @@ mod tests {
         let expected = format!(
             "Board:       0\nMachine:     RTX 4090 with 1 GPU (slot 1, key {key})\n\
              Rounds:      6 (1001 to 1006)\nTime:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
-             Deposit:     0.005 of {mint}\nRefundable:  0.005 of {mint}: all that no voucher takes\n\
+             Deposit:     0.005 of {mint}\nRefundable:  0.005 of {mint}, less what vouchers take\n\
              Notice:      6 rounds of 600 seconds, from either side\n\
              Price:       by use, set by the machine's node, not on the chain"
         );
@@ -201,5 +213,11 @@ mod tests {
         );
         let none = MeteredQuote { fits: false, offer: None };
         assert_eq!(none.to_string(), "No machine for a metered lease is available.");
+        let advice = advised(Refusal::from(LeaseholdError::NotEnoughMachines).into());
+        assert!(
+            advice.code() == 3 && advice.to_string().starts_with("no metered machine fits: "),
+            "{advice}"
+        );
+        assert_eq!(rule(advised(Refusal::from(LeaseholdError::MarketPaused).into())), "MarketPaused");
     }
 }

@@ -26,7 +26,7 @@ fn a_quote_tells_machines_total_and_what_can_come_back() {
 }
 
 #[test]
-fn machines_that_do_not_answer_are_told_before_they_are_bought() {
+fn machines_that_are_down_are_named_before_they_are_leased() {
     let mut board = priced(3, &[360, 360]);
     change(&mut board, |header, slots| {
         let bit = ring_bit(header.next_round - 1);
@@ -48,7 +48,7 @@ fn a_quote_of_several_boards_has_a_line_for_each() {
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
         "BOARD  MACHINES    TOTAL  REFUNDABLE\n{}0         1  0.00072     0.00057\n{}3         2  0.00072     \
-         0.00057\n\nMachines:    3 of 2 boards\n\
+         0.00057\n\nMachines:    3 on 2 boards\n\
          Kind:        2 RTX 4090 with 1 GPU in DE at 0.00036 an hour each\n\
          Kind:        1 RTX 4090 with 1 GPU in DE at 0.00072 an hour\nRounds:      6 (1001 to 1006)\n\
          Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
@@ -63,7 +63,7 @@ fn a_quote_of_several_boards_has_a_line_for_each() {
 }
 
 #[test]
-fn what_could_be_had_instead_is_told() {
+fn fallback_offers_are_listed() {
     let board = priced(3, &[360, 360]);
     let views = [board.view().unwrap()];
     let found = fallbacks(&view().account, &views, NOW, &request(5));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use leasehold::{error::LeaseholdError, state::Lease};
+use leasehold::{error::LeaseholdError, rules::dispute::contradict, state::Lease};
 use leasehold_client::{
     BoardRef,
     board::BoardView,
@@ -64,7 +64,7 @@ fn plan(
     let machine = accused(board, view, lease, receipt)?;
     accused(board, view, lease, &other.receipt)?;
     let ids = pair.each_ref().map(|signed| hex::encode(signed.id()));
-    if ids[0] == ids[1] || receipt.seq != other.receipt.seq {
+    if !contradict(receipt, &other.receipt) {
         let values = format!("{} with number {}, {} with {}", ids[0], receipt.seq, ids[1], other.receipt.seq);
         return Err(Failure::rule(LeaseholdError::NoEquivocation, values));
     }

@@ -6,8 +6,8 @@ use anchor_lang::Space;
 use clap::Args;
 use leasehold::{
     error::LeaseholdError,
-    rules::dispute::demand_window,
-    state::{Demand, Lease, Receipt, Slot, SlotState},
+    rules::dispute::{self, demand_window},
+    state::{Demand, Lease, Receipt, Slot},
 };
 use leasehold_client::{
     BoardRef, address,
@@ -77,18 +77,16 @@ pub fn accused<'a>(
     receipt: &Receipt,
 ) -> Result<&'a Slot, Failure> {
     let Receipt { slot, node_key, .. } = *receipt;
-    let values = || format!("slot {slot} on board {}, key {}", board.index, Pubkey::from(node_key));
-    if !receipt.is_under(lease) {
-        let terms =
-            format!("lease {}, rounds {} to {}", lease.serial, lease.from, lease.until.saturating_sub(1));
-        return Err(Failure::rule(LeaseholdError::WrongReceipt, terms));
-    }
-    let machine = view.slot(slot).filter(|machine| receipt.is_by(machine));
-    let machine = machine.ok_or_else(|| Failure::rule(LeaseholdError::WrongMachine, values()))?;
-    if machine.is(SlotState::Barred) {
-        return Err(Failure::rule(LeaseholdError::MachineBarred, values()));
-    }
-    Ok(machine)
+    dispute::accused(view.slots, lease, receipt).map_err(|error| {
+        let refusal = Refusal::from(error);
+        let values = match refusal.error() {
+            Some(LeaseholdError::WrongReceipt) => {
+                format!("lease {}, rounds {} to {}", lease.serial, lease.from, lease.until.saturating_sub(1))
+            }
+            _ => format!("slot {slot} on board {}, key {}", board.index, Pubkey::from(node_key)),
+        };
+        Failure::rule(refusal, values)
+    })
 }
 
 fn plan(
@@ -139,7 +137,7 @@ fn plan(
 #[cfg(test)]
 pub mod tests {
     use anchor_lang::Discriminator;
-    use leasehold::instruction as data;
+    use leasehold::{instruction as data, state::SlotState};
     use leasehold_client::{
         probe::SigningKey,
         record::receipt,

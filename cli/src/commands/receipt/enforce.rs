@@ -3,10 +3,7 @@
 use std::str::FromStr;
 
 use clap::Args;
-use leasehold::{
-    error::LeaseholdError,
-    state::{Demand, Slot, SlotState},
-};
+use leasehold::{error::LeaseholdError, rules::dispute::enforcement, state::Demand};
 use leasehold_client::{BoardRef, address, board::BoardView, error::Refusal, fetch::Fetched, instruction};
 use leasehold_operate::{
     act::act,
@@ -65,14 +62,15 @@ fn plan(
     keeper: Option<Pubkey>,
 ) -> Result<Plan, Failure> {
     let Demand { lease, claimant, due, slot, .. } = demand.account;
-    if view.header.round_at(now).map_err(Refusal::from)? < due {
+    let machine = enforcement(view.header, view.slots, &demand.account, now).map_err(|error| {
+        let refusal = Refusal::from(error);
+        if refusal != LeaseholdError::AnswerNotDue.into() {
+            return Failure::from(refusal);
+        }
         let from = rfc3339(start_of(view.header.round_secs, due));
-        return Err(Failure::rule(LeaseholdError::AnswerNotDue, format!("round {due}, {from}")));
-    }
-    // As the program has it: one that has lost its bond, or is gone, loses nothing more.
-    let there =
-        |machine: &&Slot| machine.generation == demand.account.generation && !machine.is(SlotState::Barred);
-    let bond = view.slot(slot).filter(there).map_or(0, |machine| machine.bond);
+        Failure::rule(refusal, format!("round {due}, {from}"))
+    })?;
+    let bond = machine.map_or(0, |machine| machine.bond);
     let enforce = instruction::enforce_demand(board, caller, claimant, lease, demand.address, keeper);
     Ok(Plan::new(format!("Enforce a demand that slot {slot} did not answer"))
         .fact("Demand:", "demand", demand.address)

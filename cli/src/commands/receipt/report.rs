@@ -14,7 +14,7 @@ use solana_pubkey::Pubkey;
 /// A receipt, proved or not. Amounts are integer strings of base units.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Id of the inference, in hex.
+    /// Id of the receipt, in hex.
     pub id: String,
     pub verified: bool,
     /// Contents of the receipt, only if it is proved.

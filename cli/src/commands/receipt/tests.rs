@@ -67,7 +67,7 @@ fn found() -> Report {
 }
 
 #[test]
-fn people_read_who_answered_for_whom_how_much_and_when() {
+fn a_report_names_machine_buyer_price_and_time() {
     let text = Format::Display.render(&found());
     let key = |byte| Pubkey::new_from_array([byte; 32]);
     for (label, value) in [

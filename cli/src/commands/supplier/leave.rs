@@ -1,7 +1,7 @@
 //! `leasehold supplier rent` and `close`.
 
 use anchor_lang::Space;
-use leasehold::{error::LeaseholdError, state::Supplier};
+use leasehold::{error::LeaseholdError, rules, state::Supplier};
 use leasehold_client::{address, error::Refusal, fetch::Fetched, instruction};
 use leasehold_operate::{
     act::act,
@@ -33,10 +33,7 @@ async fn found(chain: &Chain, args: MarketArgs) -> Result<(MarketView, Fetched<S
 
 /// `own`: lamports that the supplier's account must keep.
 fn plan_rent(market: &MarketView, supplier: &Fetched<Supplier>, own: u64) -> Result<Plan, Failure> {
-    let surplus = supplier.lamports.saturating_sub(own);
-    if surplus == 0 {
-        return Err(Refusal::from(LeaseholdError::NothingToWithdraw).into());
-    }
+    let surplus = rules::claim::due(supplier.lamports.saturating_sub(own)).map_err(Refusal::from)?;
     let wallet = supplier.account.authority;
     Ok(Plan::new("Reclaim the rent of slots")
         .fact("Supplier:", "supplier", supplier.address)
@@ -48,17 +45,19 @@ fn plan_rent(market: &MarketView, supplier: &Fetched<Supplier>, own: u64) -> Res
 /// `log`: true if the supplier has a compute log.
 fn plan_close(market: &MarketView, supplier: &Fetched<Supplier>, log: bool) -> Result<Plan, Failure> {
     let Supplier { authority: wallet, machines, stake, .. } = supplier.account;
-    if log {
-        return Err(Refusal::from(LeaseholdError::LogLeft).into());
-    }
-    if machines > 0 {
-        return Err(Failure::rule(LeaseholdError::MachinesLeft, format!("machines: {machines}")));
-    }
-    if !stake.is_empty() {
-        let [free, unbonding] = [stake.free, stake.unbonding].map(|amount| market.stake.number(amount));
-        let values = format!("free: {free}, unbonding: {unbonding}");
-        return Err(Failure::rule(LeaseholdError::StakeLeft, values));
-    }
+    rules::supplier::require_closable(&supplier.account, log).map_err(|error| {
+        let refusal = Refusal::from(error);
+        let values = match refusal.error() {
+            Some(LeaseholdError::MachinesLeft) => format!("machines: {machines}"),
+            Some(LeaseholdError::StakeLeft) => {
+                let [free, unbonding] =
+                    [stake.free, stake.unbonding].map(|amount| market.stake.number(amount));
+                format!("free: {free}, unbonding: {unbonding}")
+            }
+            _ => return refusal.into(),
+        };
+        Failure::rule(refusal, values)
+    })?;
     Ok(Plan::new("Close a supplier's account")
         .fact("Supplier:", "supplier", supplier.address)
         .fact_as("Paid out:", "lamports", sol(supplier.lamports), supplier.lamports.to_string())

@@ -21,7 +21,7 @@ pub enum SupplierCommand {
     Register(MarketArgs),
     /// Deposits stake for the bonds of machines.
     Stake(AmountArgs),
-    /// Requests free stake, which can be withdrawn after the market's unbonding time.
+    /// Unbonds free stake; it can be withdrawn after the market's unbonding time.
     Unstake(AmountArgs),
     /// Pays out stake that has unbonded.
     Withdraw(MarketArgs),

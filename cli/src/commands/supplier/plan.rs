@@ -4,6 +4,7 @@ use anchor_lang::Space;
 use leasehold::{
     error::LeaseholdError,
     math::add,
+    rules::claim::due,
     state::{StakeLedger, Supplier},
 };
 use leasehold_client::{error::Refusal, fetch::FetchedBoard, instruction};
@@ -45,9 +46,9 @@ pub fn unstake(
         .request(money.amount, now, market.account.params.unbonding_secs)
         .map_err(|error| Failure::rule(error, format!("{} are free", market.stake.number(held.free))))?;
     let request = instruction::request_unstake(&market.reference, wallet, money.amount);
-    Ok(Plan::new("Request stake as a supplier")
-        .money("Requested:", "amount", money)
-        .money("With earlier:", "unbonding", market.stake.money(after.unbonding))
+    Ok(Plan::new("Unbond stake of a supplier")
+        .money("Unbonding now:", "amount", money)
+        .money("Unbonding in total:", "unbonding", market.stake.money(after.unbonding))
         .money("Left free:", "free", market.stake.money(after.free))
         .fact("Withdraw from:", "withdraw_from", rfc3339(after.unbonding_until))
         .step("request unstake", vec![request]))
@@ -80,7 +81,7 @@ pub fn claim(
         let view = board.view()?;
         let mut machines = view.of_supplier(supplier);
         let earned = machines.try_fold(0, |sum, (_, slot)| add(sum, slot.accrued)).map_err(Refusal::from)?;
-        if earned > 0 {
+        if let Ok(earned) = due(earned) {
             total = add(total, earned).map_err(Refusal::from)?;
             let board = market.board(view.header.index);
             let claim = instruction::claim_earnings(&board, signer, supplier, payee.account);
@@ -88,9 +89,7 @@ pub fn claim(
             steps.push((what, claim));
         }
     }
-    if steps.is_empty() {
-        return Err(Refusal::from(LeaseholdError::NothingToWithdraw).into());
-    }
+    let total = due(total).map_err(Refusal::from)?;
     let mut plan = Plan::new("Claim a supplier's earnings")
         .fact("Supplier:", "supplier", payee.owner)
         .money("Paid out:", "amount", market.payment.money(total))

@@ -201,7 +201,8 @@ impl Poster {
             } else if self.foreign.insert(batch.key) {
                 warn!(
                     %board, slot, number = batch.key.number,
-                    "the log has another batch of the machine with this number: restore the database of that batch"
+                    "the log already has a different batch with this number for the machine: restore the database that \
+                     made it"
                 );
             }
         }

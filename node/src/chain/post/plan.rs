@@ -1,10 +1,10 @@
 //! Plans which batches to append, from the sealed batches and a view of the chain.
 
-use crate::leases::View;
+use crate::leases::{View, half_record_secs};
 use crate::receipts::store::{BatchKey, MachineKey, SealedBatch};
-use leasehold::constants::{CLOCK_SKEW_MS, RECORD_ROUNDS};
 use leasehold::instructions::Batch;
-use leasehold::state::BatchHeader;
+use leasehold::rules::batch::{is_next, latest_ms};
+use leasehold::state::{BatchHeader, Lane};
 use leasehold_client::BoardRef;
 use solana_pubkey::Pubkey;
 use std::collections::{BTreeMap, HashSet};
@@ -24,21 +24,20 @@ pub enum Obstacle {
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Obstacle::NoLog => write!(
-                f,
-                "the supplier has no log: open one with `create_log` as the supplier's authority, naming the operator"
-            ),
+            Obstacle::NoLog => {
+                write!(f, "the supplier has no log: create it with `leasehold log create --operator ADDRESS`")
+            }
             Obstacle::NotOperator => write!(
                 f,
-                "`operator` in [chain] is not the log's operator: set it with `set_log_operator` as the supplier's \
-                 authority"
+                "`operator` in [chain] is not the log's operator: run `leasehold log operator ADDRESS` as the \
+                 supplier"
             ),
             Obstacle::NoBoard => {
                 write!(f, "the machine is no longer in the configuration: add it again")
             }
             Obstacle::NoLane => write!(
                 f,
-                "the log has no lane for the slot: open one with `open_lanes` as the supplier's authority"
+                "the log has no lane for the slot: run `leasehold log lanes --board NUMBER SLOT` as the supplier"
             ),
             Obstacle::Left => {
                 write!(f, "the machine has left the slot: its last receipts can't be appended any more")
@@ -84,13 +83,14 @@ pub fn plan(
     let mut groups: BTreeMap<(Pubkey, &str), Posting> = BTreeMap::new();
     for machine in sealed.chunk_by(|one, other| one.key.machine == other.key.machine) {
         let Some(key) = machine.first().map(|batch| batch.key.machine) else { continue };
-        let next = match next_number(&key, view, operator, authority) {
-            Ok(next) => next,
+        let mut lane = match lane(&key, view, operator, authority) {
+            Ok(lane) => lane,
             Err(obstacle) => {
                 plan.obstacles.insert(key, obstacle);
                 continue;
             }
         };
+        let next = lane.batches;
         let (posted, waiting) = machine.split_at(machine.partition_point(|batch| batch.key.number < next));
         plan.posted.extend(posted.iter().map(|batch| batch.key));
         let Some(board) = view.boards.get(&key.board) else { continue };
@@ -100,12 +100,13 @@ pub fn plan(
             plan.obstacles.insert(key, Obstacle::Missing { expected: next, first });
             continue;
         }
-        let latest = u64::try_from(view.now).unwrap_or(0).saturating_mul(1_000).saturating_add(CLOCK_SKEW_MS);
-        let ready = waiting.iter().zip(next..).take_while(|(batch, number)| {
-            // The cluster's clock may be behind this host's.
-            batch.key.number == *number && batch.header.last_ms <= latest
+        // The cluster's clock may be behind this host's.
+        let latest = latest_ms(view.now).unwrap_or_default();
+        let ready = waiting.iter().take_while(|batch| {
+            let is_ready = is_next(&lane, batch.key.number) && batch.header.last_ms <= latest;
+            is_ready && lane.advance(&batch.header).is_ok()
         });
-        for (batch, _) in ready.filter(|_| !paused.contains(&key)) {
+        for batch in ready.filter(|_| !paused.contains(&key)) {
             let group = groups.entry((key.board, &batch.source)).or_insert_with(|| Posting {
                 board: board.board,
                 source: batch.source.clone(),
@@ -118,13 +119,13 @@ pub fn plan(
     plan
 }
 
-/// The number that the log expects next of a machine.
-fn next_number(
+/// The lane of a machine, which tells the batch that the log expects next.
+fn lane(
     machine: &MachineKey,
     view: &View,
     operator: &Pubkey,
     authority: Option<&Pubkey>,
-) -> Result<u32, Obstacle> {
+) -> Result<Lane, Obstacle> {
     let (log, _) = view.log.as_ref().and_then(|log| log.view().ok()).ok_or(Obstacle::NoLog)?;
     if log.operator != *operator && authority != Some(operator) {
         return Err(Obstacle::NotOperator);
@@ -134,12 +135,12 @@ fn next_number(
     if slot.generation != machine.generation {
         return Err(Obstacle::Left);
     }
-    view.lane(place).map(|lane| lane.batches).ok_or(Obstacle::NoLane)
+    view.lane(place).ok_or(Obstacle::NoLane)
 }
 
 /// True if half of the time is over after which the batch's receipts can be demanded.
 fn is_late(header: &BatchHeader, round_secs: u32, now: i64) -> bool {
-    let half = u64::from(round_secs).saturating_mul(u64::from(RECORD_ROUNDS)) / 2;
+    let half = half_record_secs(round_secs);
     u64::try_from(now).unwrap_or(0) >= (header.last_ms / 1_000).saturating_add(half)
 }
 
@@ -155,7 +156,6 @@ mod tests {
         BOARD, OPERATOR, PLACE, SUPPLIER, batch as sealed, log, machine_key, view,
     };
     use super::*;
-    use leasehold::state::Lane;
 
     fn planned(batches: &[u32], view: &View) -> Plan {
         let batches: Vec<_> = batches.iter().map(|number| sealed(*number)).collect();

@@ -140,7 +140,7 @@ fn blank(machine: MachineKey, lease: &RunningLease) -> Tab {
 fn next(tab: &mut Tab, new: &NewReceipt, signer: &Signer) -> Result<SignedReceipt, StoreError> {
     let mut work = new.work;
     if work.start_ms > work.end_ms {
-        return Err(StoreError::Times);
+        return Err(StoreError::Times { start: work.start_ms, end: work.end_ms });
     }
     // A time in the future would delay the machine's batches until then.
     let ahead = work.end_ms.saturating_sub(unix_ms());

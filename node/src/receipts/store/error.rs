@@ -27,17 +27,17 @@ pub enum StoreError {
     NoSuchSlot(u32),
     #[error("lease {lease} is over: the machine serves lease {newer} now")]
     LeaseOver { lease: u32, newer: u32 },
-    #[error("the work ends before it begins: check start_ms and end_ms")]
-    Times,
+    #[error("end_ms {end} is before start_ms {start}: correct them")]
+    Times { start: u64, end: u64 },
     #[error("the work ends {0} ms in the future: synchronise the clocks")]
     Future(u64),
     #[error(
         "{asked} payment units are more than the {left} that the lease may still use: send a voucher or top it up"
     )]
     Exposure { asked: u64, left: u64 },
-    #[error("the sums of this lease exceed 2^63")]
+    #[error("units or price of the lease would exceed 2^63: send smaller amounts")]
     Overflow,
-    #[error("another batch was sealed meanwhile")]
+    #[error("another batch was sealed meanwhile: try again")]
     SealedMeanwhile,
     #[error("there is no batch {} of slot {} of board {}", .0.number, .0.machine.slot, .0.machine.board)]
     NoSuchBatch(BatchKey),

@@ -152,7 +152,7 @@ async fn what_can_take_effect_again_is_signed_once_whatever_a_node_says() {
 }
 
 #[tokio::test]
-async fn what_the_chain_takes_once_is_signed_anew_and_all_copies_are_told() {
+async fn an_idempotent_step_is_signed_again_and_all_copies_are_reported() {
     let (end, copies) = sent(OpenLease::DISCRIMINATOR, nothing, false).await;
     assert_eq!(copies.len(), 3);
     let Err(Failure::Unknown { copies: told }) = end else { panic!("{end:?}") };

@@ -30,7 +30,7 @@ fn unconfirmed(number: u8) -> SendError {
 }
 
 #[tokio::test]
-async fn all_are_sent_eight_at_a_time_and_told_in_the_plans_order() {
+async fn all_are_sent_eight_at_a_time_and_reported_in_the_plans_order() {
     let script = node(20, []);
     let (ended, done) = run(&script, &plan(20)).await;
     assert!(ended.is_ok());

@@ -52,6 +52,39 @@ pub enum Policy {
     Best,
 }
 
+impl Criteria {
+    /// True if a machine with these traits and this price meets the criteria, whatever its score: that may change while
+    /// it is leased.
+    pub fn allow(&self, traits: &Traits, price: u64) -> bool {
+        // The loop's own check, on a machine that has all that is not asked here.
+        let machine = Slot {
+            traits: *traits,
+            price,
+            score: u16::MAX,
+            state: SlotState::Idle as u8,
+            committed_until: u32::MAX,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        Filter::new(self, 0).fits(&machine)
+    }
+}
+
+impl Policy {
+    /// Rank of a machine among fitting ones: the least is taken first, of equal ones that in the lower slot.
+    pub fn rank(self, slot: &Slot) -> (u64, u64) {
+        match self {
+            Policy::Cheapest => (slot.price, demerit(slot)),
+            Policy::Best => (demerit(slot), slot.price),
+        }
+    }
+}
+
+/// The lower, the higher the score.
+#[inline(always)]
+fn demerit(slot: &Slot) -> u64 {
+    u64::from(u16::MAX.saturating_sub(slot.score))
+}
+
 /// Price and score of the last machine taken.
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutOff {
@@ -271,7 +304,6 @@ fn find_cut_off(slots: &[Slot], filter: &Filter, policy: Policy, count: u32) -> 
     let (mut candidates, _) = compare(slots, filter, |_| Ordering::Greater);
     require!(count >= 1 && ones(&candidates) >= count, LeaseholdError::NotEnoughMachines);
     let price = |slot: &Slot| slot.price;
-    let demerit = |slot: &Slot| u64::from(u16::MAX.saturating_sub(slot.score));
     let score_of = |demerit: u64| u16::MAX.saturating_sub(u16::try_from(demerit).unwrap_or(u16::MAX));
     Ok(match policy {
         Policy::Cheapest => {

@@ -8,6 +8,7 @@ pub mod digest;
 pub mod matching;
 pub mod mmr;
 pub mod pricing;
+pub mod rounds;
 pub mod settlement;
 pub mod slashing;
 pub mod sum_tree;

@@ -6,7 +6,7 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::{HOUR, SECS_PER_HOUR, WHOLE},
+    constants::{HOUR, SECS_PER_HOUR, VOUCHER_ROUNDS, WHOLE},
     math::{
         Exact, Overflow, add,
         pricing::{Span, gross, rate},
@@ -61,7 +61,7 @@ pub struct Service {
     /// Stake units that can be slashed.
     pub bond: u64,
     /// It was forfeited, barred or abandoned: loses the whole bond and is paid only for rounds up.
-    pub forfeited: bool,
+    pub broke_promise: bool,
 }
 
 /// Payment units that leave escrow for one machine.
@@ -102,6 +102,14 @@ pub struct Outcome {
     pub payment: Payment,
     /// Stake units lost.
     pub slash: u64,
+}
+
+/// A lease until round `until`, exclusive, can be settled for good once all rounds before this one are closed: if it is
+/// metered, its last voucher is waited for.
+#[inline(always)]
+pub fn settles_from(until: u32, metered: bool) -> u32 {
+    let grace = if metered { VOUCHER_ROUNDS } else { 0 };
+    until.saturating_add(grace)
 }
 
 /// Payment in mid-term: for the rounds up that are not paid yet.
@@ -146,7 +154,7 @@ pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
     }
     let before =
         if service.settled == 0 { 0 } else { gross(service.price, terms.round_secs, service.settled)? };
-    let slash = if service.forfeited {
+    let slash = if service.broke_promise {
         service.bond
     } else if service.down == 0 {
         0
@@ -157,12 +165,12 @@ pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
 }
 
 /// ⌊price × round_secs × rounds × up / (up + down) / 3600⌋ if at least half of the rounds have a verdict and the machine
-/// was not forfeited: unknown rounds count at its own ratio. Otherwise the rounds up alone. Rounded down in favour of the
-/// buyer.
+/// broke no promise for good: unknown rounds count at its own ratio. Otherwise the rounds up alone. Rounded down in favour
+/// of the buyer.
 fn owed_with_unknown(service: &Service, terms: &Terms) -> Exact<u64> {
     let known = service.up.checked_add(service.down).ok_or(Overflow)?;
     let enough = known >= service.rounds.div_ceil(2) && known > 0;
-    if service.forfeited || !enough || known == service.rounds {
+    if service.broke_promise || !enough || known == service.rounds {
         return gross(service.price, terms.round_secs, service.up);
     }
     let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(service.rounds));
@@ -173,15 +181,16 @@ fn owed_with_unknown(service: &Service, terms: &Terms) -> Exact<u64> {
         .ok_or(Overflow)
 }
 
-/// True if a buyer who cancels owes the machine for leaving: it was not forfeited, was down no more than allowed, and was
-/// up at least once if it had rounds to serve.
-fn earns_cancellation(service: &Service, terms: &Terms) -> bool {
-    let kept = service.down <= allowance(service.agreed, terms.sla_bps);
-    let seen = service.rounds == 0 || service.up > 0;
-    !service.forfeited && kept && seen
+/// True if a machine was down in no more rounds than the SLA allows.
+#[inline(always)]
+pub fn keeps_sla(service: &Service, terms: &Terms) -> bool {
+    service.down <= allowance(service.agreed, terms.sla_bps)
 }
 
-/// Payment units that a machine's part of the deposit still holds beyond `paid`, for `rounds` rounds.
-pub fn unspent(price: u64, round_secs: u32, rounds: u32, paid: u64) -> Exact<u64> {
-    sub(Span::of_rounds(round_secs, rounds).cost_ceil(price)?, paid)
+/// True if a buyer who cancels owes the machine for leaving: it was not forfeited, barred or abandoned, was down no more
+/// than allowed, and was up at least once if it had rounds to serve.
+fn earns_cancellation(service: &Service, terms: &Terms) -> bool {
+    let kept = keeps_sla(service, terms);
+    let seen = service.rounds == 0 || service.up > 0;
+    !service.broke_promise && kept && seen
 }

@@ -10,6 +10,25 @@ use crate::{
     state::{Board, Demand, Keeper, Lease, Receipt, Slot, SlotState},
 };
 
+/// The machine that signed a receipt under the lease, while it can still lose its bond.
+///
+/// # Errors
+/// `WrongReceipt`, `WrongMachine`, or `MachineBarred`.
+pub fn accused<'a>(slots: &'a [Slot], lease: &Lease, receipt: &Receipt) -> Result<&'a Slot> {
+    require!(receipt.is_under(lease), LeaseholdError::WrongReceipt);
+    let machine = slots.get(usize::from(receipt.slot)).filter(|machine| receipt.is_by(machine));
+    let machine = machine.ok_or(LeaseholdError::WrongMachine)?;
+    require!(!machine.is(SlotState::Barred), LeaseholdError::MachineBarred);
+    Ok(machine)
+}
+
+/// True if two receipts under one lease convict the machine that signed both: they have the same number but differ.
+pub fn contradict(one: &Receipt, other: &Receipt) -> bool {
+    let same_machine = (one.slot, one.generation) == (other.slot, other.generation);
+    let same_number = one.seq == other.seq && one.cluster == other.cluster;
+    same_machine && same_number && one != other
+}
+
 /// Rounds in which a receipt that is not in the log can be demanded, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DemandWindow {
@@ -38,12 +57,19 @@ pub fn demand_window(
     Ok(DemandWindow { first: receipt_due(board, receipt, left)?, last: left.saturating_add(DEMAND_ROUNDS) })
 }
 
-/// Demands a machine's receipt at Unix time `now`. Returns the round from which the demand can be enforced.
-pub fn demand(board: &Board, lease: &mut Lease, machine: &Slot, receipt: &Receipt, now: i64) -> Result<u32> {
-    require!(!machine.is(SlotState::Barred), LeaseholdError::MachineBarred);
+/// Demands a receipt at Unix time `now`. Returns the machine that signed it, and the round from which the demand can be
+/// enforced.
+pub fn demand<'a>(
+    board: &Board,
+    slots: &'a [Slot],
+    lease: &mut Lease,
+    receipt: &Receipt,
+    now: i64,
+) -> Result<(&'a Slot, u32)> {
+    let machine = accused(slots, lease, receipt)?;
     let due = demand_window(board, lease, machine, receipt)?.due(board, now)?;
     lease.demands = add32(lease.demands, 1)?;
-    Ok(due)
+    Ok((machine, due))
 }
 
 /// Round in which the machine's service in the lease is over at the latest: it may have been replaced.
@@ -85,6 +111,22 @@ pub fn convict(
     Ok(slashed)
 }
 
+/// The machine that loses its bond if the demand is enforced at Unix time `now`; `None` if it is gone or has lost it
+/// already.
+///
+/// # Errors
+/// `AnswerNotDue`.
+pub fn enforcement<'a>(
+    board: &Board,
+    slots: &'a [Slot],
+    demand: &Demand,
+    now: i64,
+) -> Result<Option<&'a Slot>> {
+    require!(board.round_at(now)? >= demand.due, LeaseholdError::AnswerNotDue);
+    let slot = slots.get(usize::from(demand.slot));
+    Ok(slot.filter(|slot| slot.generation == demand.generation && !slot.is(SlotState::Barred)))
+}
+
 /// Ends a demand that nobody answered in time: the machine is convicted, unless it has been already or is gone. Returns
 /// the stake units lost.
 pub fn enforce(
@@ -95,11 +137,9 @@ pub fn enforce(
     keeper: Option<&mut Keeper>,
     now: i64,
 ) -> Result<u64> {
-    require!(board.round_at(now)? >= demand.due, LeaseholdError::AnswerNotDue);
+    let is_there = enforcement(board, slots, demand, now)?.is_some();
     lease.demands = sub32(lease.demands, 1)?;
-    let slot = slots.get_mut(usize::from(demand.slot));
-    let there = slot.filter(|slot| slot.generation == demand.generation && !slot.is(SlotState::Barred));
-    match there {
+    match slots.get_mut(usize::from(demand.slot)).filter(|_| is_there) {
         Some(slot) => convict(board, slot, lease, keeper),
         None => Ok(0),
     }

@@ -3,17 +3,17 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::EVICT_AFTER_SECS,
+    constants::{EVICT_AFTER_SECS, MAX_SLOTS},
     error::LeaseholdError,
     instructions::{Machine, Offer},
     math::{add, add32, pricing, sub, sub32},
-    state::{Board, Market, Slot, SlotState, Supplier, Traits},
+    state::{Board, Market, Params, Slot, SlotState, Supplier, Traits},
 };
 
 /// Stake units that a machine of these traits is bonded with.
-pub fn bond(market: &Market, traits: &Traits) -> Result<u64> {
-    let class = market.class(traits.class)?;
-    Ok(pricing::bond(market.params.bond_unit, class.weight_bps, traits.gpus)?)
+pub fn bond(params: &Params, traits: &Traits) -> Result<u64> {
+    let class = params.class(traits.class)?;
+    Ok(pricing::bond(params.bond_unit, class.weight_bps, traits.gpus)?)
 }
 
 /// Refuses a machine that nobody could lease, or reach.
@@ -23,6 +23,24 @@ pub fn require_listable(machine: &Machine) -> Result<()> {
     require!(machine.price > 0, LeaseholdError::PriceIsZero);
     let endpoint = &machine.endpoint;
     require!(endpoint.ip != [0; 16] && endpoint.port() != 0, LeaseholdError::EndpointEmpty);
+    Ok(())
+}
+
+/// Refuses a listing on a market that is paused, and one without machines.
+pub fn require_listing(market: &Market, machines: usize) -> Result<()> {
+    require!(!market.paused, LeaseholdError::MarketPaused);
+    require!(machines > 0, LeaseholdError::NoMachines);
+    Ok(())
+}
+
+/// Slots that a board of `slots` can still add.
+pub fn room(slots: usize) -> usize {
+    MAX_SLOTS.saturating_sub(slots)
+}
+
+/// Refuses a slot that holds a machine already.
+pub fn require_vacant(slot: &Slot) -> Result<()> {
+    require!(slot.is(SlotState::Vacant), LeaseholdError::SlotTaken);
     Ok(())
 }
 
@@ -51,7 +69,7 @@ pub fn reprice(
     next_round: u32,
 ) -> Result<()> {
     require_offer(market, board, slot, offer, next_round)?;
-    let missing = bond(market, &slot.traits)?.saturating_sub(slot.bond);
+    let missing = bond(&market.params, &slot.traits)?.saturating_sub(slot.bond);
     supplier.stake.bond(missing)?;
     board.ledger.bonds = add(board.ledger.bonds, missing)?;
     slot.bond = add(slot.bond, missing)?;

@@ -7,17 +7,37 @@ use crate::{
     error::LeaseholdError,
     math::{add, add32, settlement::Payment},
     rules::ledger::book,
-    state::{Board, Lease, LeaseState, Slot, Voucher, machine_mut},
+    state::{Board, Lease, LeaseState, Meter, Slot, Voucher, machine_mut},
 };
 
-/// Adds to the deposit of a metered lease.
-pub fn top_up(board: &mut Board, lease: &mut Lease, amount: u64) -> Result<()> {
+/// Deposit of a metered lease once `amount` payment units are added, which must be more than 0.
+pub fn topped_up(lease: &Lease, amount: u64) -> Result<u64> {
     lease.require_open()?;
     lease.require_metered()?;
     require!(amount > 0, LeaseholdError::AmountIsZero);
+    Ok(add(lease.deposit, amount)?)
+}
+
+/// Adds to the deposit of a metered lease.
+pub fn top_up(board: &mut Board, lease: &mut Lease, amount: u64) -> Result<()> {
+    let deposit = topped_up(lease, amount)?;
     board.ledger.escrow = add(board.ledger.escrow, amount)?;
-    lease.deposit = add(lease.deposit, amount)?;
+    lease.deposit = deposit;
     Ok(())
+}
+
+/// The meter of a lease that still takes vouchers.
+///
+/// # Errors
+/// `LeaseSettled`, or `LeaseNotMetered`.
+pub fn payable(lease: &Lease) -> Result<&Meter> {
+    require!(lease.state != LeaseState::Settled, LeaseholdError::LeaseSettled);
+    Ok(lease.meter.as_ref().ok_or(LeaseholdError::LeaseNotMetered)?)
+}
+
+/// True if a voucher is for the lease at `address`, and not for one that had its address before.
+pub fn is_for(voucher: &Voucher, address: &Pubkey, lease: &Lease) -> bool {
+    voucher.lease == address.to_bytes() && voucher.from == lease.from
 }
 
 /// Pays the machine of a metered lease what a voucher of its spender adds to those before.
@@ -48,6 +68,12 @@ pub fn notice(board: &Board, lease: &Lease, now: i64) -> Result<u32> {
     Ok(until)
 }
 
+/// True if notice may be given to a lease with that machine. `by_owner`: by the lease's owner. `supplier`: account of
+/// the signer's, which must be that of the machine otherwise.
+pub fn may_give_notice(machine: &Slot, by_owner: bool, supplier: Option<Pubkey>) -> bool {
+    by_owner || supplier == Some(machine.supplier)
+}
+
 /// Gives notice. `by_owner` is false where `supplier`, an account of the signer's, must be that of the machine.
 pub fn give_notice(
     board: &Board,
@@ -59,7 +85,7 @@ pub fn give_notice(
 ) -> Result<u32> {
     let until = notice(board, lease, now)?;
     let slot = slots.iter_mut().find(|slot| slot.lease == lease.serial).ok_or(LeaseholdError::NotInLease)?;
-    require!(by_owner || supplier == Some(slot.supplier), LeaseholdError::WrongAuthority);
+    require!(may_give_notice(slot, by_owner, supplier), LeaseholdError::WrongAuthority);
     slot.lease_until = until;
     lease.state = LeaseState::Cancelled;
     lease.until = until;

@@ -4,18 +4,25 @@
 //! in pairs: `quote` reads and tells what would happen, `apply` does it. Both share every condition and every formula,
 //! so that the client's quotes, the keeper's planner and the command line's checks can't differ from the program.
 
+pub mod batch;
+pub mod board;
 pub mod cancel;
+pub mod claim;
 pub mod dispute;
 pub mod extend;
+pub mod keeper;
 pub mod lease;
 pub mod ledger;
+pub mod log;
 pub mod machine;
+pub mod market;
 pub mod meter;
 pub mod open;
 pub mod replace;
 pub mod round;
 pub mod seat;
 pub mod settle;
+pub mod supplier;
 
 use core::ops::Deref;
 

@@ -35,7 +35,7 @@ pub struct Replacement {
 /// Refuses unless the machine is in the lease, and was down in the last closed round or broke its promise for good.
 pub fn require_replaceable(board: &Board, slot: &Slot, lease: &Lease) -> Result<()> {
     require!(slot.lease == lease.serial, LeaseholdError::NotInLease);
-    require!(slot.is_forfeited() || board.is_down(slot), LeaseholdError::MachineNotDown);
+    require!(slot.has_broken_promise() || board.is_down(slot), LeaseholdError::MachineNotDown);
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 use anchor_lang::prelude::*;
 
+pub use crate::math::rounds::{at, end, start};
+
 use crate::{
     error::LeaseholdError,
     math::{

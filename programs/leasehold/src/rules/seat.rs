@@ -34,9 +34,11 @@ pub fn idle_secs(board: &Board) -> i64 {
     SEAT_IDLE_SECS.max(i64::from(board.round_secs).saturating_mul(2))
 }
 
-/// True if the vote of a seat waits to be counted.
-pub fn vote_waits(board: &Board, index: u8) -> bool {
-    board.tally.submitted.checked_shr(u32::from(index)).is_some_and(|mask| mask & 1 == 1)
+/// Refuses to leave a seat whose vote waits to be counted.
+pub fn require_counted(board: &Board, index: u8) -> Result<()> {
+    let waits = board.tally.submitted.checked_shr(u32::from(index)).is_some_and(|mask| mask & 1 == 1);
+    require!(!waits, LeaseholdError::VoteNotCounted);
+    Ok(())
 }
 
 /// Refuses to leave a seat that the keeper doesn't hold, whose vote is not counted or whose fees are not claimed. Pass
@@ -52,7 +54,7 @@ pub fn require_leavable(board: &Board, keeper: &Keeper, index: u8, vacated_at: O
         let idle_from = board.round_end(seat.last_round).saturating_add(idle_secs(board));
         require!(now > idle_from, LeaseholdError::SeatInUse);
     }
-    require!(!vote_waits(board, index), LeaseholdError::VoteNotCounted);
+    require_counted(board, index)?;
     require!(seat.earned == 0, LeaseholdError::FeesLeft);
     Ok(seat.bond)
 }

@@ -2,6 +2,8 @@
 
 use anchor_lang::prelude::*;
 
+pub use crate::math::settlement::settles_from;
+
 use crate::{
     error::LeaseholdError,
     math::{
@@ -44,9 +46,44 @@ pub fn outcome(lease: &Lease, slot: &Slot, until: u32) -> Exact<Outcome> {
     settlement::last(&lease.service(slot, until), &lease.terms)
 }
 
+/// True if all rounds are closed that a lease waits for which settles for good from round `settles_from` on, where
+/// `next_round` is the first round that is not closed.
+#[inline(always)]
+pub fn is_due(next_round: u32, settles_from: u32) -> bool {
+    next_round >= settles_from
+}
+
 /// True if all rounds are closed that the lease waits for, so that it is settled for good.
 pub fn is_final(board: &Board, lease: &Lease) -> bool {
-    board.next_round >= lease.settles_from()
+    is_due(board.next_round, lease.settles_from())
+}
+
+/// Why a machine loses stake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlashCause {
+    /// Down in more rounds than it may: loses a part of its bond, or all of it.
+    Downtime,
+    /// Down for too many rounds in a row: loses all of it.
+    Abandoned,
+    /// Taken out of its lease by its supplier: loses all of it.
+    Forfeited,
+    /// Lied in its receipts: has lost all of it already.
+    Convicted,
+}
+
+/// Why a machine of the lease loses stake if that is settled as it stands; `None` if it keeps its promise.
+pub fn slash_cause(lease: &Lease, slot: &Slot) -> Option<SlashCause> {
+    let service = lease.service(slot, slot.lease_until);
+    if service.broke_promise {
+        return Some(if slot.is(SlotState::Barred) {
+            SlashCause::Convicted
+        } else if slot.flags & Slot::ABANDONED != 0 {
+            SlashCause::Abandoned
+        } else {
+            SlashCause::Forfeited
+        });
+    }
+    (!settlement::keeps_sla(&service, &lease.terms)).then_some(SlashCause::Downtime)
 }
 
 /// Effect of settling now. It goes on, as the program would in further transactions, until `budget` compute units

@@ -1,13 +1,12 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::VOUCHER_ROUNDS,
     error::LeaseholdError,
     math::{
         Exact, add,
         matching::Criteria,
         pricing::rate,
-        settlement::{Payment, Service, Terms},
+        settlement::{Payment, Service, Terms, settles_from},
         sub,
     },
     state::Slot,
@@ -112,8 +111,7 @@ impl Lease {
 
     /// The lease can be settled for good once all rounds before this one are closed.
     pub fn settles_from(&self) -> u32 {
-        let grace = if self.meter.is_some() { VOUCHER_ROUNDS } else { 0 };
-        self.until.saturating_add(grace)
+        settles_from(self.until, self.meter.is_some())
     }
 
     /// Refuses a metered lease.

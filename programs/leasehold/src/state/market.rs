@@ -55,11 +55,6 @@ impl Market {
     pub fn signer(&self) -> MarketSigner {
         MarketSigner { id: self.id.to_le_bytes(), bump: [self.bump] }
     }
-
-    /// The hardware class of that index.
-    pub fn class(&self, class: u16) -> Result<&HardwareClass> {
-        self.params.classes.get(usize::from(class)).ok_or_else(|| LeaseholdError::UnknownClass.into())
-    }
 }
 
 /// Seeds of a market, which signs for its stake vault.
@@ -139,6 +134,11 @@ pub struct Params {
 }
 
 impl Params {
+    /// The hardware class of that index.
+    pub fn class(&self, class: u16) -> Result<&HardwareClass> {
+        self.classes.get(usize::from(class)).ok_or_else(|| LeaseholdError::UnknownClass.into())
+    }
+
     /// Refuses parameters out of range.
     pub fn validate(&self) -> Result<()> {
         require!(self.unbonding_secs <= MAX_UNBONDING_SECS, LeaseholdError::UnbondingTooLong);

@@ -105,7 +105,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_told_as_it_was_before() {
+    fn a_mapped_ipv4_address_is_printed_in_its_short_form() {
         let mut leased = sample(1);
         change(&mut leased.data.account, |_, slots| {
             slots[0].endpoint.ip = "::ffff:203.0.113.7".parse::<std::net::Ipv6Addr>().unwrap().octets();

@@ -36,7 +36,7 @@ impl Inventory {
             }
             let view = leased.view()?;
             let (lost, serving): (Vec<_>, Vec<_>) =
-                view.leased(leased.lease.serial).partition(|(_, slot)| slot.is_forfeited());
+                view.leased(leased.lease.serial).partition(|(_, slot)| slot.has_broken_promise());
             hosts.extend(serving.into_iter().map(|(index, slot)| Host::new(leased, &view, index, slot)));
             let lost = some(lost.iter().map(|(index, _)| index.to_string()).collect());
             notes.extend(lost.map(|slots| {
@@ -117,7 +117,15 @@ fn some(names: Vec<String>) -> Option<String> {
 impl fmt::Display for Inventory {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mut table = Table::new(&[
-            "LEASE", ">SLOT", "NOW", "ADDRESS", ">PROBED", "CLASS", ">GPUS", "COUNTRY", "NODE KEY",
+            "LEASE",
+            ">SLOT",
+            "NOW",
+            "ADDRESS",
+            ">PROBE PORT",
+            "CLASS",
+            ">GPUS",
+            "COUNTRY",
+            "NODE KEY",
         ]);
         for host in &self.hosts {
             table.row(vec![
@@ -220,7 +228,7 @@ pub mod tests {
     }
 
     #[test]
-    fn it_is_told_when_a_lease_begins() {
+    fn the_view_says_when_a_lease_begins() {
         let (inventory, notes) = Inventory::new(None, &[sample(1)], 990 * 600 - 90).unwrap();
         assert_eq!(inventory.hosts.len(), 2);
         let expected = "lease 0:1 begins at 1970-01-07T21:00:00Z, in 1 min 30 s: ";
@@ -246,8 +254,8 @@ pub mod tests {
         let inventory = inventory("RTX 4090", ["203.0.113.7", "2a00::7"]);
         let text = inventory.to_string();
         let expected = "\
-LEASE  SLOT  NOW   ADDRESS      PROBED  CLASS     GPUS  COUNTRY  NODE KEY
-0:1       0  up    203.0.113.7     257  RTX 4090     1  DE       ";
+LEASE  SLOT  NOW   ADDRESS      PROBE PORT  CLASS     GPUS  COUNTRY  NODE KEY
+0:1       0  up    203.0.113.7         257  RTX 4090     1  DE       ";
         assert!(text.starts_with(expected), "{text}");
         let json: serde_json::Value = serde_json::from_str(&Format::Json.render(&inventory)).unwrap();
         assert_eq!((&json[1]["slot"], &json[1]["now"]), (&1.into(), &"down".into()));

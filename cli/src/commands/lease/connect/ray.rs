@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_one_node_and_a_class_is_none() {
+    fn an_address_is_one_machine_and_a_class_is_not() {
         let hostile = inventory("A\nhead_ip: x", ["1.1.1.1", "1.1.1.1"]);
         let text = cluster(&hostile, &login("ray")).unwrap();
         assert!(text.contains("# left out, same address as another machine: lease-0-1-slot1\n"), "{text}");

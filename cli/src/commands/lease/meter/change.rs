@@ -12,7 +12,10 @@ use leasehold_operate::{
 };
 use solana_pubkey::Pubkey;
 
-use crate::commands::lease::{leased::Leased, selection::LeaseArgs};
+use crate::commands::lease::{
+    leased::{Leased, rounds},
+    selection::LeaseArgs,
+};
 
 #[derive(Args)]
 pub struct TopUpArgs {
@@ -35,14 +38,8 @@ pub async fn notice(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
 
 fn plan_top_up(leased: &Leased, payer: Pubkey, amount: &str) -> Result<Plan, Failure> {
     let Leased { lease, market, board, address, .. } = leased;
-    leased.meter()?;
-    lease.require_open().map_err(Refusal::from)?;
     let money = market.payment.parse(amount)?;
-    if money.amount == 0 {
-        return Err(Refusal::from(LeaseholdError::AmountIsZero).into());
-    }
-    let deposit = lease.deposit.checked_add(money.amount);
-    let deposit = deposit.ok_or(Refusal::from(LeaseholdError::MathOverflow))?;
+    let deposit = meter::topped_up(lease, money.amount).map_err(Refusal::from)?;
     let wallet = market.reference.payment_account(&payer);
     let others = if lease.owner == payer { "" } else { ", who gets back what is not spent" };
     Ok(Plan::new(format!("Top up {}", leased.name()))
@@ -70,21 +67,23 @@ fn plan_notice(leased: &Leased, now: i64, signer: Pubkey) -> Result<Plan, Failur
     let last = until.saturating_sub(1);
     let (_, machine) = view.leased(lease.serial).next().ok_or(refuse(LeaseholdError::NotInLease))?;
     let account = market.reference.supplier(&signer);
-    let supplier = match (signer == lease.owner, machine.supplier == account) {
-        (true, _) => None,
-        (false, true) => Some(account),
-        (false, false) => {
-            let text = format!("only its owner {} or the machine's supplier may", lease.owner);
-            return Err(Failure::Refused(format!("{}; {text}", refuse(LeaseholdError::WrongAuthority))));
-        }
-    };
+    let supplier = (signer != lease.owner).then_some(account);
+    if !meter::may_give_notice(machine, supplier.is_none(), supplier) {
+        let text = format!("only its owner {} or the machine's supplier may", lease.owner);
+        return Err(Failure::Refused(format!("{}; {text}", refuse(LeaseholdError::WrongAuthority))));
+    }
     let end = |round| rfc3339(start_of(lease.terms.round_secs, round));
     let settles = Lease { until, ..lease.clone() }.settles_from();
     let side = if supplier.is_some() { "the machine's supplier" } else { "its owner" };
     Ok(Plan::new(format!("Give notice to {}", leased.name()))
         .fact("Lease:", "lease", address)
-        .fact("As:", "side", side)
-        .fact_as("Last round:", "last_round", format!("{last}, {} earlier", lease.until - until), last)
+        .fact("Given by:", "side", side)
+        .fact_as(
+            "Last round:",
+            "last_round",
+            format!("{last} ({} earlier than before)", rounds(lease.until - until)),
+            last,
+        )
         .fact("To:", "end", end(until))
         .fact_as("Vouchers:", "vouchers_until", format!("redeemed until {}", end(settles)), end(settles))
         .step("give notice", vec![instruction::give_notice(board, signer, *address, supplier)]))
@@ -135,6 +134,7 @@ mod tests {
         let leased = metered();
         let by_owner = plan_notice(&leased, 600_000, wallet(9)).unwrap();
         assert_eq!(by_owner.details()["last_round"], 1_006);
+        assert_eq!(by_owner.facts[2].text, "1006 (3 rounds earlier than before)");
         assert_eq!(by_owner.details()["end"], "1970-01-07T23:50:00Z");
         assert_eq!(by_owner.details()["vouchers_until"], "1970-01-08T00:10:00Z");
         assert!(only(&by_owner).data.starts_with(data::GiveNotice::DISCRIMINATOR));

@@ -23,14 +23,14 @@ impl SpenderArgs {
     pub fn key(&self, settings: &Settings, spender: &Pubkey) -> Result<SigningKey, Failure> {
         let keypair = match &self.spender_keypair {
             Some(path) => keypair::read(path).map(Arc::new).map_err(|error| {
-                Failure::Input(format!("{error}; name the spender's by --spender-keypair"))
+                Failure::Input(format!("{error}; name the spender's with --spender-keypair"))
             })?,
             None => settings.wallet()?,
         };
         if keypair.pubkey() != *spender {
             let found = keypair.pubkey();
             return Err(Failure::Refused(format!(
-                "the lease's spender is {spender}, but the keypair is of {found}: name the spender's by \
+                "the lease's spender is {spender}, but the keypair is of {found}: name the spender's with \
                  --spender-keypair"
             )));
         }
@@ -77,6 +77,6 @@ mod tests {
         assert!(other.to_string().contains(&wallet.to_string()), "{other}");
         let missing = SpenderArgs { spender_keypair: Some(dir.path().join("none")) };
         let missing = missing.key(&settings, &spender).unwrap_err();
-        assert!(missing.code() == 2 && missing.to_string().ends_with("by --spender-keypair"), "{missing}");
+        assert!(missing.code() == 2 && missing.to_string().ends_with("with --spender-keypair"), "{missing}");
     }
 }

@@ -42,7 +42,7 @@ fn meter(deposit: u64) -> MeterArgs {
 }
 
 #[test]
-fn the_machine_that_was_leased_is_told_and_whether_it_is_the_quoted_one() {
+fn the_leased_machine_is_named_and_compared_with_the_quoted_one() {
     let boards = [board(0, &[800, 700])];
     let quote = pick_metered(&view().account, &[boards[0].view().unwrap()], NOW, &ANY, 6, meter(5_000))
         .unwrap()

@@ -34,7 +34,7 @@ pub struct TokenArgs {
     pub lease: LeaseArgs,
     #[command(flatten)]
     pub spender: SpenderArgs,
-    /// Validity from now, at most to the lease's end: rounds or time, as 144r, 90m, 24h or 7d.
+    /// Validity from now, at most to the lease's end: rounds or time, for example 144r, 90m, 24h or 7d.
     #[arg(long, value_name = "LENGTH", default_value = "24h")]
     pub valid: Length,
 }
@@ -82,11 +82,11 @@ fn require_clock(node: i64, local: i64) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Refused(format!(
-        "it is {} for the RPC node and {} for this machine, more than {} minutes apart: check --url and this \
-         machine's clock",
+        "the clocks differ by more than {} minutes (RPC node: {}, this computer: {}): check --url and this \
+         computer's clock",
+        MAX_DRIFT / 60,
         rfc3339(node),
-        rfc3339(local),
-        MAX_DRIFT / 60
+        rfc3339(local)
     )))
 }
 

@@ -82,7 +82,7 @@ fn require_bound(args: &VoucherArgs, yes: bool) -> Result<(), Failure> {
     }
     Err(Failure::Input(
         "with --yes nobody confirms the node's amount, up to the whole deposit: pass a PRICE, or the most that \
-         the voucher may add by --max"
+         the voucher may add with --max"
             .to_owned(),
     ))
 }

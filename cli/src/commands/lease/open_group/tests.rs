@@ -92,7 +92,7 @@ fn more_parts_than_fit_are_opened_by_several_and_undone_by_as_many() {
 }
 
 #[test]
-fn undoing_is_told_to_cost_more_where_more_may_be_deposited() {
+fn undoing_is_announced_dearer_if_more_may_be_deposited() {
     let cost = |most| {
         let plan = opening(9, Some(most), Some(5));
         plan.details()["undoing"]["amount"].as_str().unwrap().parse::<u64>().unwrap()
@@ -103,7 +103,7 @@ fn undoing_is_told_to_cost_more_where_more_may_be_deposited() {
 }
 
 #[test]
-fn a_group_has_a_number_of_its_own_where_none_is_given() {
+fn a_group_gets_a_number_if_the_user_gives_no_number() {
     let numbers = |plan: &Plan| args(plan).iter().map(|args| args.group).collect::<Vec<_>>();
     let own = numbers(&opening(9, None, None));
     assert!(own[0].is_some_and(|number| number > 0) && own.iter().all(|number| *number == own[0]));

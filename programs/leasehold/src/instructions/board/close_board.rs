@@ -4,6 +4,7 @@ use crate::{
     error::LeaseholdError,
     instructions::{refuse_stray, tokens::*},
     math::sub32,
+    rules,
     state::{Board, Market},
 };
 
@@ -31,8 +32,7 @@ pub fn close_board(ctx: Context<CloseBoard>) -> Result<()> {
         let key = board.key();
         let board = board.load()?;
         tokens.validate_payment(&key, &board)?;
-        let unused = board.slots == 0 && board.leases == 0 && board.taken_seats() == 0;
-        require!(unused && board.ledger.is_empty(), LeaseholdError::BoardInUse);
+        rules::board::require_closable(&board)?;
         board.signer()
     };
     market.boards = sub32(market.boards, 1)?;

@@ -6,7 +6,7 @@ use anchor_lang::{
 };
 
 use crate::{
-    constants::{INITIAL_SCORE, MAX_SLOTS},
+    constants::INITIAL_SCORE,
     error::LeaseholdError,
     instructions::{now, on_board},
     math::add32,
@@ -72,8 +72,7 @@ pub fn list_machines<'info>(
     machines: Vec<Machine>,
 ) -> Result<()> {
     let accounts = &mut *ctx.accounts;
-    require!(!accounts.market.paused, LeaseholdError::MarketPaused);
-    require!(!machines.is_empty(), LeaseholdError::NoMachines);
+    rules::machine::require_listing(&accounts.market, machines.len())?;
     let round = accounts.board.load()?.round_at(now()?)?;
     let next_round = add32(round, 1)?;
     let max_rounds = accounts.market.params.max_rounds;
@@ -85,7 +84,7 @@ pub fn list_machines<'info>(
     let mut former = ctx.remaining_accounts.iter();
     for machine in &machines {
         rules::machine::require_listable(machine)?;
-        let bond = rules::machine::bond(&accounts.market, &machine.traits)?;
+        let bond = rules::machine::bond(&accounts.market.params, &machine.traits)?;
         let index = match machine.slot.map(usize::from) {
             None => added.next().ok_or(LeaseholdError::NoSuchSlot)?,
             Some(index) => {
@@ -112,8 +111,8 @@ impl<'info> ListMachines<'info> {
         let slots = {
             let mut board = self.board.load_mut()?;
             let first = board.slots as usize;
+            require!(count <= rules::machine::room(first), LeaseholdError::BoardFull);
             let end = first.saturating_add(count);
-            require!(end <= MAX_SLOTS, LeaseholdError::BoardFull);
             if count > 0 {
                 board.resize(round, u32::try_from(end).map_err(|_| LeaseholdError::MathOverflow)?);
             }
@@ -139,7 +138,7 @@ impl<'info> ListMachines<'info> {
     ) -> Result<()> {
         let owner = on_board(&self.board, |_, slots| {
             let slot = slots.get(index).ok_or(LeaseholdError::NoSuchSlot)?;
-            require!(slot.is(SlotState::Vacant), LeaseholdError::SlotTaken);
+            rules::machine::require_vacant(slot)?;
             Ok(slot.supplier)
         })?;
         if owner == self.supplier.key() {

@@ -5,6 +5,7 @@ use crate::{
     events::CompensationClaimed,
     instructions::{refuse_stray, tokens::*},
     math::sub,
+    rules::claim::due,
     state::{Board, Lease, Market},
 };
 
@@ -33,8 +34,7 @@ pub fn claim_compensation(ctx: Context<ClaimCompensation>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate()?;
     let ClaimCompensation { market, board, lease, tokens, .. } = &mut *ctx.accounts;
-    let amount = core::mem::take(&mut lease.compensation_due);
-    require!(amount > 0, LeaseholdError::NothingToWithdraw);
+    let amount = due(core::mem::take(&mut lease.compensation_due))?;
     {
         let mut board = board.load_mut()?;
         board.ledger.compensation = sub(board.ledger.compensation, amount)?;

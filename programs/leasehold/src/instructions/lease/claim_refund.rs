@@ -5,6 +5,7 @@ use crate::{
     events::RefundClaimed,
     instructions::{refuse_stray, tokens::*},
     math::sub,
+    rules::claim::due,
     state::{Board, Lease},
 };
 
@@ -32,8 +33,7 @@ pub fn claim_refund(ctx: Context<ClaimRefund>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate()?;
     let ClaimRefund { board, lease, tokens, .. } = &mut *ctx.accounts;
-    let amount = core::mem::take(&mut lease.refund_due);
-    require!(amount > 0, LeaseholdError::NothingToWithdraw);
+    let amount = due(core::mem::take(&mut lease.refund_due))?;
     let signer = {
         let mut board = board.load_mut()?;
         board.ledger.refunds = sub(board.ledger.refunds, amount)?;

@@ -5,7 +5,7 @@ use crate::{
     events::VoucherRedeemed,
     instructions::{on_board, refuse_stray, signatures::signed},
     rules,
-    state::{Board, Lease, LeaseState, Voucher},
+    state::{Board, Lease, Voucher},
 };
 
 #[event_cpi]
@@ -25,13 +25,10 @@ pub struct RedeemVoucher<'info> {
 pub fn redeem_voucher(ctx: Context<RedeemVoucher>, slot: u16) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let RedeemVoucher { board, lease, instructions, .. } = &mut *ctx.accounts;
-    require!(lease.state != LeaseState::Settled, LeaseholdError::LeaseSettled);
-    let meter = lease.meter.ok_or(LeaseholdError::LeaseNotMetered)?;
+    let spender = rules::meter::payable(lease)?.spender;
     let signed = signed(instructions, 1, Voucher::LEN)?;
     let voucher = Voucher::read(signed.message(0)?).ok_or(LeaseholdError::VoucherMalformed)?;
-    let ours = signed.key == meter.spender.to_bytes()
-        && voucher.lease == lease.key().to_bytes()
-        && voucher.from == lease.from;
+    let ours = signed.key == spender.to_bytes() && rules::meter::is_for(&voucher, &lease.key(), lease);
     require!(ours, LeaseholdError::WrongVoucher);
     let payment = on_board(board, |board, slots| rules::meter::redeem(board, slots, lease, slot, &voucher))?;
     let (paid, fees) = (payment.net, payment.fee);

@@ -1,8 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    error::LeaseholdError,
     instructions::{now, refuse_stray},
+    rules,
     state::Market,
 };
 
@@ -15,9 +15,5 @@ pub struct ApplyParams<'info> {
 /// Applies the proposed parameters after their timelock. Anybody may.
 pub fn apply_params(ctx: Context<ApplyParams>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    let market = &mut ctx.accounts.market;
-    let pending = market.pending_params.take().ok_or(LeaseholdError::NothingProposed)?;
-    require!(now()? >= pending.effective_at, LeaseholdError::TimelockRunning);
-    market.params = pending.params;
-    Ok(())
+    rules::market::apply_params(&mut ctx.accounts.market, now()?)
 }

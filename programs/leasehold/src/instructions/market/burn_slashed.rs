@@ -6,6 +6,7 @@ use crate::{
     error::LeaseholdError,
     events::SlashedBurned,
     instructions::refuse_stray,
+    rules::claim::due,
     state::{Board, Market},
 };
 
@@ -26,8 +27,7 @@ pub struct BurnSlashed<'info> {
 /// Burns the part of slashed stake that is to be burned. Anybody may.
 pub fn burn_slashed(ctx: Context<BurnSlashed>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    let amount = core::mem::take(&mut ctx.accounts.board.load_mut()?.ledger.to_burn);
-    require!(amount > 0, LeaseholdError::NothingToWithdraw);
+    let amount = due(core::mem::take(&mut ctx.accounts.board.load_mut()?.ledger.to_burn))?;
     let market = &ctx.accounts.market;
     let accounts = token_interface::Burn {
         mint: ctx.accounts.stake_mint.to_account_info(),

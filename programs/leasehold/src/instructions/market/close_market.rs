@@ -3,6 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     instructions::{refuse_stray, tokens::*},
+    rules,
     state::Market,
 };
 
@@ -22,6 +23,6 @@ pub fn close_market(ctx: Context<CloseMarket>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let CloseMarket { authority, market, tokens } = ctx.accounts;
     tokens.validate_stake(market)?;
-    require!(market.boards == 0 && market.members == 0, LeaseholdError::MarketInUse);
+    rules::market::require_closable(market)?;
     tokens.close_vault(market.to_account_info(), &market.signer().seeds(), authority.to_account_info())
 }

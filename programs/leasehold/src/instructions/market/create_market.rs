@@ -1,13 +1,10 @@
 use anchor_lang::prelude::*;
-use anchor_spl::{
-    token, token_2022,
-    token_interface::{Mint, TokenAccount, TokenInterface},
-};
+use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
 
 use crate::{
-    constants::{MARKET_SEED, STAKE_VAULT_SEED, TIMELOCK_SECS},
-    error::LeaseholdError,
+    constants::{MARKET_SEED, STAKE_VAULT_SEED},
     instructions::{refuse_stray, validate_mint},
+    rules,
     state::{Market, Params, RoundRules},
 };
 
@@ -57,10 +54,8 @@ impl CreateMarket<'_> {
     fn validate(&self, args: &CreateMarketArgs) -> Result<()> {
         args.rules.validate()?;
         args.params.validate()?;
-        require!(TIMELOCK_SECS.contains(&args.timelock_secs), LeaseholdError::TimelockOutOfRange);
-        require_keys_neq!(self.payment_mint.key(), self.stake_mint.key(), LeaseholdError::SameMint);
-        let native = [token::spl_token::native_mint::ID, token_2022::spl_token_2022::native_mint::ID];
-        require!(!native.contains(&self.stake_mint.key()), LeaseholdError::NativeStake);
+        let (payment, stake) = (self.payment_mint.key(), self.stake_mint.key());
+        rules::market::require_creatable(args.timelock_secs, &payment, &stake)?;
         validate_mint(&self.payment_mint.to_account_info())?;
         validate_mint(&self.stake_mint.to_account_info())
     }

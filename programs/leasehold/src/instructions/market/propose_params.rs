@@ -3,7 +3,8 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     instructions::{now, refuse_stray},
-    state::{Market, Params, PendingParams},
+    rules,
+    state::{Market, Params},
 };
 
 /// Accounts of instructions that only the market's authority may send.
@@ -19,12 +20,7 @@ pub fn propose_params(ctx: Context<Govern>, params: Option<Params>) -> Result<()
     refuse_stray(ctx.remaining_accounts)?;
     let market = &mut ctx.accounts.market;
     market.pending_params = match params {
-        Some(params) => {
-            market.params.validate_successor(&params)?;
-            let effective_at =
-                now()?.checked_add(i64::from(market.timelock_secs)).ok_or(LeaseholdError::MathOverflow)?;
-            Some(PendingParams { params, effective_at })
-        }
+        Some(params) => Some(rules::market::proposal(market, params, now()?)?),
         None => None,
     };
     Ok(())

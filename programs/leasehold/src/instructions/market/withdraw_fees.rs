@@ -4,7 +4,7 @@ use crate::{
     error::LeaseholdError,
     events::FeesWithdrawn,
     instructions::{refuse_stray, tokens::*},
-    math::add,
+    rules::{board::take_fees, claim::due},
     state::{Board, Market},
 };
 
@@ -32,13 +32,8 @@ pub fn withdraw_fees(ctx: Context<WithdrawFees>) -> Result<()> {
     ctx.accounts.validate()?;
     let (fees, board) = {
         let mut board = ctx.accounts.board.load_mut()?;
-        let mut fees = core::mem::take(&mut board.ledger.fees);
-        if board.machines == 0 && board.leases == 0 {
-            fees = add(fees, core::mem::take(&mut board.ledger.keeper_pool))?;
-        }
-        (fees, board.signer())
+        (due(take_fees(&mut board)?)?, board.signer())
     };
-    require!(fees > 0, LeaseholdError::NothingToWithdraw);
     ctx.accounts.tokens.give(ctx.accounts.board.to_account_info(), &board.seeds(), fees)?;
     emit_cpi!(FeesWithdrawn { board: ctx.accounts.board.key(), fees });
     Ok(())

@@ -4,6 +4,7 @@ use crate::{
     error::LeaseholdError,
     events::MarketStakeWithdrawn,
     instructions::{refuse_stray, tokens::*},
+    rules::claim::due,
     state::{Board, Market},
 };
 
@@ -29,8 +30,7 @@ impl WithdrawMarketStake<'_> {
 pub fn withdraw_market_stake(ctx: Context<WithdrawMarketStake>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate()?;
-    let amount = core::mem::take(&mut ctx.accounts.board.load_mut()?.ledger.market_stake);
-    require!(amount > 0, LeaseholdError::NothingToWithdraw);
+    let amount = due(core::mem::take(&mut ctx.accounts.board.load_mut()?.ledger.market_stake))?;
     let market = &ctx.accounts.market;
     ctx.accounts.tokens.give(market.to_account_info(), &market.signer().seeds(), amount)?;
     emit_cpi!(MarketStakeWithdrawn { board: ctx.accounts.board.key(), amount });

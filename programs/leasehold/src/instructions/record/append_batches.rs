@@ -1,14 +1,13 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::{CLOCK_SKEW_MS, MAX_SOURCE},
+    constants::MAX_SOURCE,
     error::LeaseholdError,
     events::BatchesAppended,
     instructions::{now, refuse_stray},
     math::sum_tree::SumNode,
-    state::{
-        BatchHeader, Board, ComputeLog, Lane, MAX_BATCH, Slot, SlotState, Supplier, split, split_log_mut,
-    },
+    rules,
+    state::{BatchHeader, Board, ComputeLog, Lane, Slot, SlotState, Supplier, split, split_log_mut},
 };
 
 /// A batch of receipts to append. The program adds the rest of its header.
@@ -55,8 +54,7 @@ pub fn append_batches(ctx: Context<AppendBatches>, source: String, batches: Vec<
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate(&source, &batches)?;
     let AppendBatches { supplier, log, board, .. } = ctx.accounts;
-    let latest = u64::try_from(now()?).map_err(|_| LeaseholdError::MathOverflow)?;
-    let latest = latest.saturating_mul(1_000).saturating_add(CLOCK_SKEW_MS);
+    let latest = rules::batch::latest_ms(now()?)?;
     let mut headers = Vec::with_capacity(batches.len());
     let first;
     {
@@ -76,7 +74,7 @@ pub fn append_batches(ctx: Context<AppendBatches>, source: String, batches: Vec<
                 .and_then(|place| lanes.get_mut(place))
                 .ok_or(LeaseholdError::NoLane)?;
             lane.adopt(slot);
-            batch.validate(board, slot, lane, latest)?;
+            rules::batch::follows(board, slot, lane, batch, latest)?;
             let header = batch.header(*board_info.key, slot, lane, hash);
             lane.advance(&header)?;
             log.append(&header)?;
@@ -88,22 +86,6 @@ pub fn append_batches(ctx: Context<AppendBatches>, source: String, batches: Vec<
 }
 
 impl Batch {
-    /// Refuses a batch that does not follow the machine's last one.
-    fn validate(&self, board: &Board, slot: &Slot, lane: &Lane, latest: u64) -> Result<()> {
-        require!((1..=MAX_BATCH).contains(&self.count), LeaseholdError::BatchSize);
-        require!(self.number == lane.batches, LeaseholdError::BatchOutOfOrder);
-        let existed = (1..board.next_serial).contains(&self.lease);
-        // The slot keeps no record of earlier leases, except that their serials are lower.
-        let reached = slot.lease == 0 || self.lease <= slot.lease;
-        require!(existed && reached, LeaseholdError::NoSuchLease);
-        require!(self.lease >= lane.lease, LeaseholdError::BatchOutOfOrder);
-        // When the lease began is not checked: a machine may have left it and come back.
-        let in_order =
-            self.first_ms >= lane.last_ms && self.first_ms <= self.last_ms && self.last_ms <= latest;
-        require!(in_order, LeaseholdError::BatchTimes);
-        Ok(())
-    }
-
     fn header(&self, board: Pubkey, slot: &Slot, lane: &Lane, source: [u8; 32]) -> BatchHeader {
         BatchHeader {
             board,

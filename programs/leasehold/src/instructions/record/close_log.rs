@@ -3,6 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     instructions::refuse_stray,
+    rules,
     state::{ComputeLog, Supplier},
 };
 
@@ -20,6 +21,5 @@ pub struct CloseLog<'info> {
 /// verified.
 pub fn close_log(ctx: Context<CloseLog>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    require!(ctx.accounts.supplier.machines == 0, LeaseholdError::MachinesLeft);
-    Ok(())
+    rules::log::require_closable(&ctx.accounts.supplier)
 }

@@ -41,16 +41,13 @@ pub fn demand_receipt(ctx: Context<DemandReceipt>, id: [u8; 32]) -> Result<()> {
     let signed = signed(instructions, 1, Receipt::LEN)?;
     let receipt = Receipt::read(signed.message(0)?).ok_or(LeaseholdError::ReceiptMalformed)?;
     require!(receipt.id() == id && receipt.node_key == signed.key, LeaseholdError::WrongReceipt);
-    require!(receipt.is_under(lease), LeaseholdError::WrongReceipt);
 
     board.load()?;
     let info = board.to_account_info();
     let data = info.try_borrow_data()?;
     let (board, slots) = split(&data)?;
     let slot = receipt.slot;
-    let machine = slots.get(usize::from(slot)).filter(|machine| receipt.is_by(machine));
-    let machine = machine.ok_or(LeaseholdError::WrongMachine)?;
-    let due = rules::dispute::demand(board, lease, machine, &receipt, now()?)?;
+    let (machine, due) = rules::dispute::demand(board, slots, lease, &receipt, now()?)?;
     demand.set_inner(Demand {
         version: Demand::VERSION,
         bump: ctx.bumps.demand,

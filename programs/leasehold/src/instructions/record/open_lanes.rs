@@ -8,6 +8,7 @@ use crate::{
     error::LeaseholdError,
     instructions::refuse_stray,
     math::add32,
+    rules,
     state::{Board, ComputeLog, Lane, Supplier, log_len, split, split_log_mut},
 };
 
@@ -33,9 +34,9 @@ impl OpenLanes<'_> {
         self.board.load()?;
         let (board, slots) = split(&data)?;
         require_keys_eq!(board.market, self.supplier.market, LeaseholdError::WrongMarket);
+        let supplier = self.supplier.key();
         for machine in machines {
-            let slot = slots.get(usize::from(*machine)).ok_or(LeaseholdError::NoSuchSlot)?;
-            require_keys_eq!(slot.supplier, self.supplier.key(), LeaseholdError::WrongSupplier);
+            rules::log::require_own_slot(slots, *machine, &supplier)?;
         }
         Ok(board.index)
     }
@@ -66,10 +67,7 @@ pub fn open_lanes(ctx: Context<OpenLanes>, machines: Vec<u16>) -> Result<()> {
     for slot in machines {
         let used = log.lanes as usize;
         let taken = lanes.get(..used).ok_or(LeaseholdError::LogMalformed)?;
-        let place = match taken.binary_search_by_key(&(board, slot), Lane::key) {
-            Ok(_) => return err!(LeaseholdError::LaneExists),
-            Err(place) => place,
-        };
+        let place = rules::log::new_lane(taken, board, slot)?;
         // The last of these is still empty: rotating them by one opens a gap.
         let moved = lanes.get_mut(place..=used).ok_or(LeaseholdError::LogMalformed)?;
         moved.rotate_right(1);

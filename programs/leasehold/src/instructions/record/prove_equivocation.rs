@@ -5,7 +5,7 @@ use crate::{
     events::MachineConvicted,
     instructions::{on_board, record::require_own_keeper, refuse_stray, signatures::signed},
     rules,
-    state::{Board, Keeper, Lease, Receipt},
+    state::{Board, Keeper, Lease, Receipt, machine_mut},
 };
 
 #[event_cpi]
@@ -38,13 +38,10 @@ pub fn prove_equivocation(ctx: Context<ProveEquivocation>) -> Result<()> {
         Ok(receipt)
     };
     let (one, other) = (read(0)?, read(1)?);
-    let same_machine = (one.slot, one.generation) == (other.slot, other.generation);
-    let same_number = one.seq == other.seq && one.cluster == other.cluster;
-    let contradict = same_machine && same_number && one != other;
-    require!(contradict, LeaseholdError::NoEquivocation);
+    require!(rules::dispute::contradict(&one, &other), LeaseholdError::NoEquivocation);
     let slashed = on_board(board, |board, slots| {
-        let machine = slots.get_mut(usize::from(one.slot)).filter(|machine| one.is_by(machine));
-        let machine = machine.ok_or(LeaseholdError::WrongMachine)?;
+        rules::dispute::accused(slots, lease, &one)?;
+        let machine = machine_mut(slots, one.slot)?;
         rules::dispute::convict(board, machine, lease, keeper.as_deref_mut())
     })?;
     let slot = one.slot;

@@ -1,10 +1,10 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    error::LeaseholdError,
     events::KeeperFeesClaimed,
     instructions::{refuse_stray, tokens::*},
     math::sub,
+    rules::claim::due,
     state::Board,
 };
 
@@ -28,11 +28,10 @@ pub fn claim_keeper_fees(ctx: Context<ClaimKeeperFees>, seat: u8) -> Result<()> 
         tokens.validate_payment(&key, &board)?;
         let seat = board.seat_mut(seat)?;
         tokens.validate_claim(signer.key, &seat.keeper)?;
-        let (amount, keeper) = (core::mem::take(&mut seat.earned), seat.keeper);
+        let (amount, keeper) = (due(core::mem::take(&mut seat.earned))?, seat.keeper);
         board.ledger.keeper_fees = sub(board.ledger.keeper_fees, amount)?;
         (amount, keeper, board.signer())
     };
-    require!(amount > 0, LeaseholdError::NothingToWithdraw);
     ctx.accounts.tokens.give(ctx.accounts.board.to_account_info(), &board.seeds(), amount)?;
     emit_cpi!(KeeperFeesClaimed { board: ctx.accounts.board.key(), keeper, amount });
     Ok(())

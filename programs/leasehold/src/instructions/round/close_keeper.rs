@@ -4,6 +4,7 @@ use crate::{
     error::LeaseholdError,
     instructions::refuse_stray,
     math::sub32,
+    rules,
     state::{Keeper, Market},
 };
 
@@ -26,8 +27,7 @@ pub struct CloseKeeper<'info> {
 pub fn close_keeper(ctx: Context<CloseKeeper>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let CloseKeeper { market, keeper, .. } = ctx.accounts;
-    require!(keeper.seats == 0, LeaseholdError::SeatsLeft);
-    require!(keeper.stake.is_empty(), LeaseholdError::StakeLeft);
+    rules::keeper::require_closable(keeper)?;
     market.members = sub32(market.members, 1)?;
     Ok(())
 }

@@ -1,10 +1,10 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    error::LeaseholdError,
     events::EarningsClaimed,
     instructions::{on_board, refuse_stray, tokens::*},
     math::{add, sub},
+    rules::claim::due,
     state::{Board, Slot, Supplier},
 };
 
@@ -32,11 +32,10 @@ pub fn claim_earnings(ctx: Context<ClaimEarnings>) -> Result<()> {
     ctx.accounts.validate()?;
     let supplier = ctx.accounts.supplier.key();
     let (amount, board) = on_board(&ctx.accounts.board, |board, slots| {
-        let amount = collect(slots, &supplier)?;
+        let amount = due(collect(slots, &supplier)?)?;
         board.ledger.accrued = sub(board.ledger.accrued, amount)?;
         Ok((amount, board.signer()))
     })?;
-    require!(amount > 0, LeaseholdError::NothingToWithdraw);
     ctx.accounts.tokens.give(ctx.accounts.board.to_account_info(), &board.seeds(), amount)?;
     emit_cpi!(EarningsClaimed { board: ctx.accounts.board.key(), supplier, amount });
     Ok(())

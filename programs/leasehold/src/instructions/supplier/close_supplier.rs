@@ -5,6 +5,7 @@ use crate::{
     error::LeaseholdError,
     instructions::refuse_stray,
     math::sub32,
+    rules,
     state::{Market, Supplier},
 };
 
@@ -30,9 +31,7 @@ pub struct CloseSupplier<'info> {
 pub fn close_supplier(ctx: Context<CloseSupplier>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let CloseSupplier { market, supplier, log, .. } = ctx.accounts;
-    require!(*log.owner != crate::ID, LeaseholdError::LogLeft);
-    require!(supplier.machines == 0, LeaseholdError::MachinesLeft);
-    require!(supplier.stake.is_empty(), LeaseholdError::StakeLeft);
+    rules::supplier::require_closable(supplier, *log.owner == crate::ID)?;
     market.members = sub32(market.members, 1)?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::{
     error::LeaseholdError,
     instructions::refuse_stray,
     math::{add, sub},
+    rules::claim::due,
     state::Supplier,
 };
 
@@ -21,8 +22,7 @@ pub fn reclaim_rent(ctx: Context<ReclaimRent>) -> Result<()> {
     let (supplier, authority) =
         (ctx.accounts.supplier.to_account_info(), ctx.accounts.authority.to_account_info());
     let own = Rent::get()?.minimum_balance(supplier.data_len());
-    let surplus = supplier.lamports().saturating_sub(own);
-    require!(surplus > 0, LeaseholdError::NothingToWithdraw);
+    let surplus = due(supplier.lamports().saturating_sub(own))?;
     **supplier.try_borrow_mut_lamports()? = sub(supplier.lamports(), surplus)?;
     **authority.try_borrow_mut_lamports()? = add(authority.lamports(), surplus)?;
     Ok(())

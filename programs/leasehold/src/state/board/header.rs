@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::{
     constants::{BOARD_SEED, HISTORY_ROUNDS, MAX_COMMITMENT_SECS, MAX_SEATS, PLANES, WORDS},
     error::LeaseholdError,
-    math::add32,
+    math::{add32, rounds},
     state::{Ledger, RoundRules, Slot, SlotState},
 };
 
@@ -100,10 +100,7 @@ impl Board {
 
     /// The round that runs at Unix time `now`.
     pub fn round_at(&self, now: i64) -> Result<u32> {
-        // Unsigned: the virtual machine has no signed division.
-        let now = u64::try_from(now).map_err(|_| LeaseholdError::MathOverflow)?;
-        let round = now.checked_div(u64::from(self.round_secs)).ok_or(LeaseholdError::MathOverflow)?;
-        u32::try_from(round).map_err(|_| LeaseholdError::MathOverflow.into())
+        rounds::at(self.round_secs, now)
     }
 
     /// The round after the one that runs at Unix time `now`: the first one that what is decided now can apply to.
@@ -113,7 +110,7 @@ impl Board {
 
     /// Unix time at which a round ends.
     pub fn round_end(&self, round: u32) -> i64 {
-        i64::from(round).saturating_add(1).saturating_mul(i64::from(self.round_secs))
+        rounds::end(self.round_secs, round)
     }
 
     /// Number of slots when round `round`, which runs, began: what a vote must cover. Neither listing nor retiring

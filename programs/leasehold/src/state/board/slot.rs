@@ -76,7 +76,7 @@ pub enum SlotState {
     /// Its machine can't be leased until its bond is topped up: it was slashed, or its supplier forfeited it, which takes
     /// it out of a lease that still runs.
     Suspended = 3,
-    /// Its machine signed a false record and lost its bond: it can only retire.
+    /// Its machine lost its bond over a receipt: it can only retire.
     Barred = 4,
 }
 
@@ -91,7 +91,7 @@ impl Slot {
     }
 
     /// True if it is in a lease and was forfeited, barred or abandoned: it broke its promise for good.
-    pub fn is_forfeited(&self) -> bool {
+    pub fn has_broken_promise(&self) -> bool {
         self.lease != 0 && (!self.is(SlotState::Leased) || self.flags & Slot::ABANDONED != 0)
     }
 
@@ -125,7 +125,7 @@ impl Slot {
             down: self.lease_down,
             settled: self.lease_settled,
             bond: self.bond,
-            forfeited: self.is_forfeited(),
+            broke_promise: self.has_broken_promise(),
         }
     }
 
