@@ -156,7 +156,7 @@ pub mod tests {
         for (from, to, expected) in [
             ("RTX 4090", "H100", "machine 2: unknown class \"H100\""),
             ("\"DE\"", "\"XX\"", "machine 2: unknown country \"XX\": give a code of ISO 3166-1"),
-            ("0.35", "0.0000001", "machine 2: 0.0000001 has more than"),
+            ("0.35", "0.0000001", "machine 2: 0.0000001 has too many decimals"),
             ("0.35", "0", "machine 2: the price is zero"),
             ("gpus = 2", "gpus = 0", "machine 2: it has no GPUs"),
             (":7000", ":0", "machine 2: the endpoint is unroutable"),
@@ -208,7 +208,7 @@ pub mod tests {
         for (from, to, expected) in [
             ("RTX 4090", "H100", "line 3: unknown class \"H100\""),
             ("RTX 4090,2", "RTX 4090,two", "line 3: gpus: \"two\" is not a whole number: give digits"),
-            ("0.35", "0.0000001", "line 3: 0.0000001 has more than"),
+            ("0.35", "0.0000001", "line 3: 0.0000001 has too many decimals"),
             ("0.35,", "0.35,maybe", "line 3: metered must be true or false"),
             (":7000", "", "line 3: endpoint: \"203.0.113.7\": it has no port: give"),
         ] {

@@ -123,7 +123,7 @@ pub mod tests {
         let disputable = text(retire(&view(), &data.view().unwrap(), wallet(1), NOW, &[3]));
         assert!(earned != disputable && disputable.ends_with("(slot 3)"), "{earned} {disputable}");
         let missing = text(retire(&view(), &data.view().unwrap(), wallet(1), NOW, &[9]));
-        assert!(missing.ends_with("name a slot that the board has (slot 9)"), "{missing}");
+        assert!(missing.ends_with("choose a slot that the board has (slot 9)"), "{missing}");
     }
 
     #[test]

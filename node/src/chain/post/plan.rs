@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(without(|view| view.slots.clear()), Obstacle::NoBoard);
         let plan = plan(&[sealed(2)], &view(), &BOARD, Some(&SUPPLIER), &HashSet::new());
         assert_eq!(obstacle(&plan), Some(Obstacle::NotOperator));
-        assert!(Obstacle::NoLane.to_string().contains("open one with `open_lanes`"));
+        assert!(Obstacle::NoLane.to_string().contains("`leasehold log lanes --board NUMBER SLOT`"));
     }
 
     #[test]

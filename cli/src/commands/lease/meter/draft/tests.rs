@@ -85,7 +85,7 @@ fn a_price_of_ones_own_claims_no_more_receipts_than_it_covers() {
 #[test]
 fn nothing_is_signed_for_another_lease_or_one_that_takes_no_voucher() {
     let other = Tab { lease_address: Pubkey::default(), ..tab(1_000) };
-    assert!(refused(Some(&other), None, None).contains("is that of another lease"));
+    assert!(refused(Some(&other), None, None).contains("the use of another lease"));
     assert_eq!(rule(plan(&sample(1), None, Some("1"), None).unwrap_err()), "LeaseNotMetered");
 }
 
