@@ -1,7 +1,7 @@
 //! The rules of the protocol: what each instruction decides, as pure functions on state and time.
 //!
 //! A rule takes accounts' contents, never accounts, and returns a named outcome or the refusal. Rules of one kind come
-//! in pairs: `quote` reads and tells what would happen, `apply` does it. Both share every condition and every formula,
+//! in pairs: `quote` says what would happen, `apply` does it. Both share every condition and every formula,
 //! so that the client's quotes, the keeper's planner and the command line's checks can't differ from the program.
 
 pub mod batch;

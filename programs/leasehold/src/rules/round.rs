@@ -19,8 +19,6 @@ pub struct Ballot {
     pub round: u32,
     /// Slots that a vote covers: as many as there were when the round ended.
     pub slots: u32,
-    /// Last Unix second at which a vote is taken.
-    pub until: i64,
     /// Bit for each seat that has voted on it already.
     pub submitted: u16,
 }
@@ -49,13 +47,19 @@ pub struct Window {
     pub closes: i64,
 }
 
+/// Last Unix second of a round's submit window.
+#[inline(always)]
+fn submit_ends(board: &Board, round: u32) -> i64 {
+    board.round_end(round).saturating_add(i64::from(board.submit_secs))
+}
+
 /// When a round runs and is voted on.
 pub fn window(board: &Board, round: u32) -> Window {
     let opens = board.round_end(round);
     let round_secs = i64::from(board.round_secs);
     // A vote is taken only while the next round runs, which ends a second before a submit window of the same length.
     let next_ends = opens.saturating_add(round_secs).saturating_sub(1);
-    let closes = opens.saturating_add(i64::from(board.submit_secs)).min(next_ends);
+    let closes = submit_ends(board, round).min(next_ends);
     Window { round, begins: opens.saturating_sub(round_secs), ends: opens.saturating_sub(1), opens, closes }
 }
 
@@ -64,13 +68,12 @@ pub fn window(board: &Board, round: u32) -> Window {
 #[inline(always)]
 pub fn ballot(board: &Board, round: u32, now: i64) -> Result<Ballot> {
     let running = board.round_at(now)?;
-    let until = window(board, round).closes;
-    let in_window = round.checked_add(1) == Some(running) && now <= until;
+    let in_window = round.checked_add(1) == Some(running) && now <= submit_ends(board, round);
     require!(in_window, LeaseholdError::OutsideSubmitWindow);
     require!(round >= board.next_round, LeaseholdError::RoundClosed);
     let is_voting = board.is_voting();
     require!(!is_voting || board.tally.round == round, LeaseholdError::EarlierRoundOpen);
-    Ok(Ballot { round, slots: board.slots_at(running), until, submitted: board.tally.submitted })
+    Ok(Ballot { round, slots: board.slots_at(running), submitted: board.tally.submitted })
 }
 
 /// Counts a seat's vote on the round that ended last.
@@ -120,7 +123,7 @@ impl Closing {
 
 /// Last Unix second until which the waiting votes are counted only if every seat has voted; `None` if no vote waits.
 pub fn count_waits_until(board: &Board) -> Option<i64> {
-    board.is_voting().then(|| board.round_end(board.tally.round).saturating_add(i64::from(board.submit_secs)))
+    board.is_voting().then(|| submit_ends(board, board.tally.round))
 }
 
 /// Effect of closing at Unix time `now`. Votes are counted once every seat has voted or the submit window is over.
