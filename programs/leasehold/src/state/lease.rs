@@ -5,14 +5,15 @@ use crate::{
     math::{
         Exact, add,
         matching::Criteria,
-        pricing::rate,
-        settlement::{Payment, Service, Terms, settles_from},
+        pricing::{Span, rate},
+        rounds,
+        settlement::{Payment, Service, Terms},
         sub,
     },
     state::Slot,
 };
 
-/// A lease of one or more machines of one board. Address: `["lease", board, serial u64]`.
+/// A lease of one or more machines of one board. Address: `["lease", board, buyer, nonce u64]`.
 ///
 /// Its machines are in the slots that carry its serial.
 #[account]
@@ -23,7 +24,10 @@ pub struct Lease {
     pub bump: u8,
     pub state: LeaseState,
     pub board: Pubkey,
+    /// Number of the lease on its board; never used again.
     pub serial: u32,
+    /// Number chosen by the buyer, part of this account's address.
+    pub nonce: u64,
     /// Opened the lease; paid this account's rent and gets it back.
     pub buyer: Pubkey,
     /// Has the right to use the machines, and to all refunds.
@@ -34,30 +38,41 @@ pub struct Lease {
     pub terms: Terms,
     /// Group of leases, on any boards, that it belongs to; the buyer's choice.
     pub group: Option<u64>,
-    /// Number of machines.
+    /// Number of GPUs asked for.
+    pub gpus: u32,
+    /// Number of machines that serve it, or served it to its end.
     pub machines: u32,
-    /// Number of them that are settled for good.
-    pub settled: u32,
+    /// Number of machines, replaced ones included, that are not settled for good.
+    pub unsettled: u32,
     /// First round of the lease, and the first after it.
     pub from: u32,
     pub until: u32,
     /// Payment units paid in.
     pub deposit: u64,
-    /// Of the deposit: paid to suppliers, kept as fees, refunded to the owner. The rest is in escrow.
+    /// Of the deposit: paid to suppliers, kept as fees, refunded to the owner, burned. The rest is in escrow.
     pub paid: u64,
     pub fees: u64,
     pub refunded: u64,
+    pub burned: u64,
     /// Payment units refunded and not yet claimed.
     pub refund_due: u64,
     /// Stake units that machines of this lease lost.
     pub slashed: u64,
-    /// The owner's part of them that is not yet claimed.
-    pub compensation_due: u64,
     /// Set if the lease is paid by use, `None` if by the hour.
     pub meter: Option<Meter>,
-    /// Number of unanswered demands for receipts of this lease.
+    /// Number of open demands for receipts of this lease.
     pub demands: u32,
     pub reserved: [u8; 7],
+    /// Machines that were replaced: they are not picked again. Last, since it grows.
+    #[max_len(0)]
+    pub replaced: Vec<MachineId>,
+}
+
+/// A machine of a board: its slot, and the slot's generation.
+#[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineId {
+    pub slot: u16,
+    pub generation: u32,
 }
 
 /// Meter of a lease that is paid by use: its buyer signs vouchers for what its one machine computed.
@@ -68,6 +83,10 @@ pub struct Meter {
     /// Most receipts and compute units that a redeemed voucher paid for.
     pub seq: u64,
     pub units: u64,
+    /// Payment units that vouchers paid, fees included.
+    pub paid: u64,
+    /// True if its owner owes a blameless machine for at least an hour: its supplier did not end it.
+    pub owes_hour: bool,
 }
 
 /// State of a lease.
@@ -84,19 +103,27 @@ pub enum LeaseState {
 impl Lease {
     pub const VERSION: u8 = 1;
 
-    /// Payment units left in escrow.
-    pub fn remaining(&self) -> Exact<u64> {
-        [self.paid, self.fees, self.refunded].into_iter().try_fold(self.deposit, sub)
+    /// Bytes of the account of a lease with so many replaced machines.
+    pub const fn len(replaced: usize) -> usize {
+        (8 + Lease::INIT_SPACE).saturating_add(replaced.saturating_mul(MachineId::INIT_SPACE))
     }
 
-    /// Service of a machine in the lease, if it left before round `until`. Its price is 0 if the lease is metered: vouchers
-    /// pay for it, not rounds.
+    /// Payment units left in escrow.
+    pub fn remaining(&self) -> Exact<u64> {
+        [self.paid, self.fees, self.refunded, self.burned].into_iter().try_fold(self.deposit, sub)
+    }
+
+    /// Payment units per hour that a machine of the lease is paid for rounds up: its price, or its standby price if the lease
+    /// is metered.
     #[inline(always)]
-    pub fn service(&self, slot: &Slot, until: u32) -> Service {
-        // Rounds from its own first one on: a replacement promised no more.
-        let agreed = self.from.wrapping_add(self.terms.rounds).wrapping_sub(slot.lease_from);
-        let price = if self.meter.is_some() { 0 } else { slot.price };
-        Service { price, ..slot.service(until, agreed) }
+    pub fn hourly(&self, slot: &Slot) -> Exact<u64> {
+        if self.meter.is_some() { rate(slot.hourly(), self.terms.standby_bps) } else { Ok(slot.hourly()) }
+    }
+
+    /// Service of a machine in the lease.
+    #[inline(always)]
+    pub fn service(&self, slot: &Slot) -> Exact<Service> {
+        Ok(slot.service(self.hourly(slot)?))
     }
 
     /// Payment units deposited for a machine from its first round until round `until`, exclusive: ⌈price × time / 3600⌉; 0
@@ -106,12 +133,26 @@ impl Lease {
         if self.meter.is_some() {
             return Ok(0);
         }
-        self.terms.span(until.wrapping_sub(slot.lease_from)).cost_ceil(slot.price)
+        self.terms.span(until.wrapping_sub(slot.lease_from)).cost_ceil(slot.hourly())
     }
 
-    /// The lease can be settled for good once all rounds before this one are closed.
-    pub fn settles_from(&self) -> u32 {
-        settles_from(self.until, self.meter.is_some())
+    /// A machine of the lease can be settled for good once all rounds before this one are closed: a metered one waits for
+    /// its last voucher.
+    #[inline(always)]
+    pub fn settles_from(&self, until: u32) -> u32 {
+        until.saturating_add(self.voucher_rounds())
+    }
+
+    /// Rounds after the end in which vouchers are waited for: 0 if it is paid by the hour.
+    #[inline(always)]
+    pub fn voucher_rounds(&self) -> u32 {
+        let wait = rounds::covering(self.terms.round_secs, crate::constants::VOUCHER_SECS);
+        if self.meter.is_some() { wait } else { 0 }
+    }
+
+    /// Unix second at which it begins.
+    pub fn begins(&self) -> i64 {
+        rounds::start(self.terms.round_secs, self.terms.phase_secs, self.from)
     }
 
     /// Refuses a metered lease.
@@ -126,17 +167,14 @@ impl Lease {
         Ok(())
     }
 
-    /// Payment that a voucher for `price` in all adds to those before, as far as the deposit reaches.
-    pub fn redeem(&self, price: u64) -> Result<Payment> {
-        let before = add(self.paid, self.fees)?;
-        let owed = price.min(self.deposit);
-        require!(owed > before, LeaseholdError::VoucherRedeemed);
-        Ok(Payment::difference(owed, before, self.terms.fee_bps)?)
-    }
-
     pub fn require_open(&self) -> Result<()> {
         require!(self.state == LeaseState::Open, LeaseholdError::LeaseNotOpen);
         Ok(())
+    }
+
+    /// Time that a machine of the lease would be paid for from round `from` to its end.
+    pub fn rest(&self, from: u32) -> Span {
+        self.terms.span(self.until.saturating_sub(from))
     }
 
     /// Books a payment to machines. Returns the keepers' part of the fee: their share of all fees so far less what they
@@ -148,19 +186,10 @@ impl Lease {
         Ok(sub(rate(self.fees, self.terms.keeper_share_bps)?, before)?)
     }
 
-    /// Refunds the rest to the owner: the lease is settled.
-    pub fn finish(&mut self) -> Result<u64> {
-        let refund = self.remaining()?;
-        self.refunded = add(self.refunded, refund)?;
-        self.refund_due = add(self.refund_due, refund)?;
-        self.state = LeaseState::Settled;
-        Ok(refund)
-    }
-
-    /// Books stake that a machine of this lease lost.
-    pub fn compensate(&mut self, slashed: u64, owners_part: u64) -> Result<()> {
-        self.slashed = add(self.slashed, slashed)?;
-        self.compensation_due = add(self.compensation_due, owners_part)?;
+    /// Refunds an amount to the owner.
+    pub fn refund(&mut self, amount: u64) -> Result<()> {
+        self.refunded = add(self.refunded, amount)?;
+        self.refund_due = add(self.refund_due, amount)?;
         Ok(())
     }
 }

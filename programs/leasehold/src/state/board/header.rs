@@ -2,10 +2,10 @@ use anchor_lang::prelude::*;
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    constants::{BOARD_SEED, HISTORY_ROUNDS, MAX_COMMITMENT_SECS, MAX_SEATS, PLANES, WORDS},
+    constants::{BOARD_SEED, HISTORY_ROUNDS, MAX_CLASSES, MAX_LEASE_SECS, MAX_SEATS, PLANES, SEEN_SECS, WORDS},
     error::LeaseholdError,
     math::{add32, rounds},
-    state::{Ledger, RoundRules, Slot, SlotState},
+    state::{Ledger, RoundRules, Slot, SlotState, ring_bit},
 };
 
 /// Header of a board's account; the slots follow it. Address: `["board", market, index]`.
@@ -15,6 +15,8 @@ pub struct Board {
     pub market: Pubkey,
     /// Paid the header's rent and gets it back.
     pub creator: Pubkey,
+    /// Genesis hash of the cluster; copied from the market.
+    pub genesis: [u8; 32],
     pub ledger: Ledger,
     pub index: u32,
     /// Number of slots, vacant ones included.
@@ -33,6 +35,13 @@ pub struct Board {
     // The market's round rules; see `RoundRules`.
     pub round_secs: u32,
     pub submit_secs: u32,
+    /// Second of a round's length at which this board's rounds begin.
+    pub phase_secs: u32,
+    /// Last quorate round; meaningless while `quorate` is 0.
+    pub last_quorate: u32,
+    /// Generation of added slots: the latest of those that were removed.
+    pub fresh_generation: u32,
+    pub sla_bps: u16,
     pub seat_count: u8,
     pub threshold: u8,
     pub abandon_rounds: u8,
@@ -41,17 +50,33 @@ pub struct Board {
     /// Bumps of this account's address and of the payment vault's.
     pub bump: u8,
     pub vault_bump: u8,
-    /// Generation of added slots: the latest of those that were removed.
-    pub fresh_generation: u16,
+    pub padding: [u8; 4],
+    /// Bit `r % 64`: round r was quorate.
+    pub quorate: u64,
     /// Bit for each seat that voted on round r, at `r % 64`; 0 if none did.
     pub votes: [u16; HISTORY_ROUNDS],
     pub seats: [Seat; MAX_SEATS],
     pub tally: Tally,
-    /// Reserved for seats by lot, rewards and the root of the compute logs.
+    /// Sums behind the price index, for each hardware class.
+    pub sums: [ClassSums; MAX_CLASSES],
+    /// Reserved for seats by lot and rewards.
     pub reserved: [u64; 32],
 }
 
-const _: () = assert!(core::mem::size_of::<Board>() == 5_096 && core::mem::align_of::<Board>() == 8);
+const _: () = assert!(core::mem::size_of::<Board>() == 5_920 && core::mem::align_of::<Board>() == 8);
+
+/// What machines of a hardware class were paid by the hour on a board, all in all. The sums wrap: differences count.
+#[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "idl-build", derive(AnchorSerialize, AnchorDeserialize))]
+#[repr(C)]
+pub struct ClassSums {
+    /// Payment units, each machine's price counting between half and twice `index`.
+    pub paid: u64,
+    /// Rounds times GPUs that were paid.
+    pub gpu_rounds: u64,
+    /// Payment units per GPU and hour of the day before; 0 before the first day with payments.
+    pub index: u64,
+}
 
 /// A keeper's seat of a board.
 #[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +125,7 @@ impl Board {
 
     /// The round that runs at Unix time `now`.
     pub fn round_at(&self, now: i64) -> Result<u32> {
-        rounds::at(self.round_secs, now)
+        rounds::at(self.round_secs, self.phase_secs, now)
     }
 
     /// The round after the one that runs at Unix time `now`: the first one that what is decided now can apply to.
@@ -110,7 +135,21 @@ impl Board {
 
     /// Unix time at which a round ends.
     pub fn round_end(&self, round: u32) -> i64 {
-        rounds::end(self.round_secs, round)
+        rounds::end(self.round_secs, self.phase_secs, round)
+    }
+
+    /// Number of rounds that cover so many seconds; at least one.
+    pub fn rounds_in(&self, secs: u32) -> u32 {
+        rounds::covering(self.round_secs, secs)
+    }
+
+    /// The last quorate round if it ended at most three rounds or two minutes before Unix time `now`, whichever is longer:
+    /// a machine that was up in it can be leased.
+    pub fn seen_round(&self, now: i64) -> Option<u32> {
+        let fresh = i64::from(self.round_secs).saturating_mul(3).max(SEEN_SECS);
+        let bit = 1u64.wrapping_shl(ring_bit(self.last_quorate));
+        let ended = self.round_end(self.last_quorate);
+        (self.quorate & bit != 0 && now <= ended.saturating_add(fresh)).then_some(self.last_quorate)
     }
 
     /// Number of slots when round `round`, which runs, began: what a vote must cover. Neither listing nor retiring
@@ -123,18 +162,15 @@ impl Board {
     /// could not be evicted for years.
     pub fn require_commitment(&self, until: u32, next_round: u32, max_rounds: u32) -> Result<()> {
         require!(until > next_round, LeaseholdError::CommitmentTooShort);
-        let year = MAX_COMMITMENT_SECS.checked_div(self.round_secs).ok_or(LeaseholdError::MathOverflow)?;
+        let year = MAX_LEASE_SECS.checked_div(self.round_secs).ok_or(LeaseholdError::MathOverflow)?;
         let most = year.max(max_rounds.saturating_add(1));
         require!(until.saturating_sub(next_round) <= most, LeaseholdError::CommitmentTooLong);
         Ok(())
     }
 
-    /// Records that a slot of this generation is removed. Generations wrap: the later of two is the one that is at most
-    /// 32,767 steps ahead of the other.
-    pub fn outgrow(&mut self, generation: u16) {
-        if generation.wrapping_sub(self.fresh_generation) < 1 << 15 {
-            self.fresh_generation = generation;
-        }
+    /// Records that a slot of this generation is removed: no generation comes back.
+    pub fn outgrow(&mut self, generation: u32) {
+        self.fresh_generation = self.fresh_generation.max(generation);
     }
 
     /// Sets the number of slots; they are added or removed in this round.
@@ -177,13 +213,7 @@ impl Board {
         self.seat_count = rules.seats;
         self.threshold = rules.threshold;
         self.abandon_rounds = rules.abandon_rounds;
-    }
-
-    /// True if the machine was down in the last closed round, within its lease.
-    pub fn is_down(&self, slot: &Slot) -> bool {
-        let last = self.next_round.wrapping_sub(1);
-        (slot.lease_from..slot.lease_until).contains(&last)
-            && self.verdict(slot, last) == Some(super::Verdict::Down)
+        self.sla_bps = rules.sla_bps;
     }
 }
 

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use bytemuck::{Pod, Zeroable};
 
-use crate::math::{Exact, add, settlement::Payment, slashing::Split, sub};
+use crate::math::{Exact, add, settlement::Payment, sub};
 
 /// Ledger of a board's money. Each entry is the sum of entries elsewhere, which are named beside it.
 #[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ use crate::math::{Exact, add, settlement::Payment, slashing::Split, sub};
 #[repr(C)]
 pub struct Ledger {
     // Payment units: together what the payment vault holds.
-    /// Unspent deposits of leases: deposit − paid − fees − refunded.
+    /// Unspent deposits of leases: deposit − paid − fees − refunded − burned.
     pub escrow: u64,
     /// `accrued` of the slots.
     pub accrued: u64,
@@ -21,28 +21,26 @@ pub struct Ledger {
     pub keeper_fees: u64,
     /// `refund_due` of the leases.
     pub refunds: u64,
+    /// Payment units that are to be burned.
+    pub burning: u64,
     // Stake units, held in the market's stake vault.
     /// `bond` of the slots.
     pub bonds: u64,
-    /// `compensation_due` of the leases.
-    pub compensation: u64,
-    /// Slashed stake that goes to the market.
-    pub market_stake: u64,
     /// Slashed stake that is to be burned.
-    pub to_burn: u64,
+    pub slashed: u64,
 }
 
 impl Ledger {
     /// Payment units that the payment vault must hold.
     pub fn payments(&self) -> Exact<u64> {
-        [self.accrued, self.fees, self.keeper_pool, self.keeper_fees, self.refunds]
+        [self.accrued, self.fees, self.keeper_pool, self.keeper_fees, self.refunds, self.burning]
             .into_iter()
             .try_fold(self.escrow, add)
     }
 
     /// Stake units that the stake vault must hold for this board.
     pub fn stake(&self) -> Exact<u64> {
-        [self.compensation, self.market_stake, self.to_burn].into_iter().try_fold(self.bonds, add)
+        add(self.bonds, self.slashed)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -65,17 +63,17 @@ impl Ledger {
         Ok(())
     }
 
-    /// Moves slashed stake from bonds to the recipients of the split. Returns the caller's part, which leaves the board;
-    /// it is 0 and that part is burned if the caller has no keeper's account.
-    pub fn slash(&mut self, split: Split, caller_is_keeper: bool) -> Result<u64> {
-        self.bonds = sub(self.bonds, split.total()?)?;
-        self.compensation = add(self.compensation, split.buyer)?;
-        self.market_stake = add(self.market_stake, split.market)?;
-        self.to_burn = add(self.to_burn, split.burn)?;
-        if caller_is_keeper {
-            return Ok(split.caller);
-        }
-        self.to_burn = add(self.to_burn, split.caller)?;
-        Ok(0)
+    /// Moves payment units from escrow to those that are to be burned.
+    pub fn burn(&mut self, amount: u64) -> Result<()> {
+        self.escrow = sub(self.escrow, amount)?;
+        self.burning = add(self.burning, amount)?;
+        Ok(())
+    }
+
+    /// Moves slashed stake from bonds to what is to be burned.
+    pub fn slash(&mut self, amount: u64) -> Result<()> {
+        self.bonds = sub(self.bonds, amount)?;
+        self.slashed = add(self.slashed, amount)?;
+        Ok(())
     }
 }
