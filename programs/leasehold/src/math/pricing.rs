@@ -1,8 +1,8 @@
 //! Prices of machine time, rates and bonds.
 
 use crate::{
-    constants::{BPS, CANCEL_MAX_SECS, CANCEL_REST_BPS, HOUR, SECS_PER_HOUR, WHOLE},
-    math::{Exact, Overflow, mul_div_ceil, mul_div_floor},
+    constants::{BPS, HOUR, SECS_PER_HOUR, WHOLE},
+    math::{Exact, mul_div_ceil, mul_div_floor},
 };
 
 /// A span of machine time, and the largest price at which its cost fits 64-bit arithmetic.
@@ -62,14 +62,7 @@ pub fn rate(amount: u64, bps: u16) -> Exact<u64> {
     mul_div_floor(amount, u64::from(bps), u64::from(BPS))
 }
 
-/// Seconds of machine time that cancelling a lease costs: an hour or 5 percent of the rest, whichever is less.
-pub fn cancel_secs(round_secs: u32, rest_rounds: u32) -> Exact<u32> {
-    let rest = u64::from(round_secs).wrapping_mul(u64::from(rest_rounds));
-    let secs = mul_div_floor(rest, CANCEL_REST_BPS, u64::from(BPS))?.min(CANCEL_MAX_SECS);
-    u32::try_from(secs).map_err(|_| Overflow)
-}
-
-/// ⌈bond_unit × weight × GPUs⌉ in stake units, rounded up in favour of whoever may be compensated.
+/// ⌈bond_unit × weight × GPUs⌉ in stake units, rounded up in favour of the market.
 pub fn bond(bond_unit: u64, weight_bps: u32, gpus: u8) -> Exact<u64> {
     mul_div_ceil(bond_unit, u64::from(weight_bps).wrapping_mul(u64::from(gpus)), u64::from(BPS))
 }
@@ -98,13 +91,6 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn cancelling_costs_an_hour_at_most() {
-        assert_eq!(cancel_secs(600, 1_008).unwrap(), 3_600);
-        assert_eq!(cancel_secs(600, 10).unwrap(), 300);
-        assert_eq!(cancel_secs(10, 1).unwrap(), 0);
     }
 
     #[test]

@@ -1,17 +1,22 @@
-//! What machines are paid for the rounds of a lease, and what their bonds lose.
+//! What machines are paid for the rounds of a lease, what is burned, and what their bonds lose.
 //!
 //! Payments are cumulative: a machine is owed a function of its counters, and is paid what it is owed less what it was
-//! paid. So the number and order of settlements never change the result.
+//! paid. So the number and order of settlements never change the result. What a verdict of "down" takes is burned, so that
+//! nobody gains by one.
 
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::{HOUR, SECS_PER_HOUR, VOUCHER_ROUNDS, WHOLE},
+    constants::{
+        BPS, EXIT_CAP_SECS, EXIT_FREE_SECS, EXIT_REST_BPS, GRACE_SECS, HOUR, NOTICE_SECS, SECS_PER_HOUR,
+        WEEK_SECS, WHOLE,
+    },
     math::{
-        Exact, Overflow, add,
+        Exact, add, mul_div_floor,
         pricing::{Span, gross, rate},
-        slashing::{SlashSplit, allowance, slash},
-        sub, wide,
+        rounds,
+        slashing::{allowance, slash},
+        sub,
     },
 };
 
@@ -19,16 +24,21 @@ use crate::{
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     pub round_secs: u32,
+    /// Second of a round's length at which rounds begin on the lease's board.
+    pub phase_secs: u32,
     /// Number of rounds agreed on.
     pub rounds: u32,
-    /// Seconds of machine time owed to each machine because the lease was cancelled.
-    pub cancel_secs: u32,
+    /// Fewest rounds that a machine is judged on, however late it joined.
+    pub min_rounds: u32,
     /// Part of its bond that a machine loses if it is down in all rounds.
     pub slash_multiplier_bps: u32,
     pub fee_bps: u16,
     pub keeper_share_bps: u16,
     pub sla_bps: u16,
-    pub split: SlashSplit,
+    /// Part of a machine's pay that is kept until the end of its lease.
+    pub hold_bps: u16,
+    /// Part of its hourly price that a machine is paid for rounds up if the lease is metered.
+    pub standby_bps: u16,
 }
 
 impl Terms {
@@ -44,24 +54,57 @@ impl Terms {
     }
 }
 
+/// Whether a machine kept its promise as far as it stayed in its lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leaving {
+    /// It did, but for rounds down.
+    #[default]
+    Served,
+    /// It was down in so many rounds that it loses its whole bond.
+    Abandoned,
+    /// Its supplier took it out of the lease.
+    Forfeited,
+    /// It lost its bond over a receipt.
+    Barred,
+}
+
+/// How the owner left a machine before the time agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Left {
+    /// It did not.
+    #[default]
+    No,
+    /// By cancelling the lease.
+    Cancelled,
+    /// By replacing the machine with one that costs less by so many parts of 65,536 of its price.
+    Replaced { cheaper_q16: u16 },
+    /// By ending a metered lease. `owes_hour`: it owes a blameless machine for an hour at least.
+    Ended { owes_hour: bool },
+}
+
 /// Service of a machine in a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Service {
-    /// Payment units per hour.
+    /// Payment units per hour of the whole machine.
     pub price: u64,
-    /// Rounds it promised to serve: its uptime is measured against these, even if the lease is cancelled.
+    /// Rounds it promised to serve.
     pub agreed: u32,
     /// Rounds it had to serve until it left the lease, all of them closed.
     pub rounds: u32,
-    /// Of those, rounds in which it was up, and down.
+    /// Of those, rounds in which it was up, down, and unseen. The others were void.
     pub up: u32,
     pub down: u32,
+    pub unseen: u32,
     /// Rounds up that are already paid.
     pub settled: u32,
     /// Stake units that can be slashed.
     pub bond: u64,
-    /// It was forfeited, barred or abandoned: loses the whole bond and is paid only for rounds up.
-    pub broke_promise: bool,
+    pub leaving: Leaving,
+    pub left: Left,
+    /// It was down in the hour before its owner left.
+    pub dark: bool,
+    /// Its owner contested it when leaving.
+    pub contested: bool,
 }
 
 /// Payment units that leave escrow for one machine.
@@ -96,101 +139,273 @@ impl Payment {
     }
 }
 
+/// Payment units that are burned because of one machine, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Burned {
+    /// Out of the machine's pay, for rounds down beyond the allowance.
+    pub damages: u64,
+    /// Out of the machine's pay, because its owner contested it.
+    pub contested: u64,
+    /// Owed by the owner for cancelling, but not to a machine that was contested or is not blameless.
+    pub exit: u64,
+    /// Owed by the owner for contesting: half of what that takes from the machine, rounded up.
+    pub penalty: u64,
+    /// Owed by the owner for replacing a machine that kept its promise by a cheaper one.
+    pub cheaper: u64,
+}
+
+impl Burned {
+    pub fn total(&self) -> Exact<u64> {
+        [self.contested, self.exit, self.penalty, self.cheaper].into_iter().try_fold(self.damages, add)
+    }
+}
+
 /// How a machine leaves a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     pub payment: Payment,
-    /// Stake units lost.
+    pub burned: Burned,
+    /// Stake units lost; all of them are burned.
     pub slash: u64,
+    /// Rounds from its end on for which it is bound.
+    pub bound: u32,
 }
 
-/// A lease until round `until`, exclusive, can be settled for good once all rounds before this one are closed: if it is
-/// metered, its last voucher is waited for.
+/// Payment units kept back until the end of the lease from a machine that was up for `up` payment units in all: `hold_bps` of
+/// it, and its first two hours.
 #[inline(always)]
-pub fn settles_from(until: u32, metered: bool) -> u32 {
-    let grace = if metered { VOUCHER_ROUNDS } else { 0 };
-    until.saturating_add(grace)
+pub fn kept(up: u64, price: u64, hold_bps: u16) -> Exact<u64> {
+    Ok(rate(up, hold_bps)?.max(up.min(grace(price))))
+}
+
+/// Payment units of two hours: what the first two hours of a lease earn is paid at its end.
+#[inline(always)]
+fn grace(price: u64) -> u64 {
+    const HOURS: u64 = GRACE_SECS / SECS_PER_HOUR;
+    price.saturating_mul(HOURS)
+}
+
+/// Payment units owed in mid-term for so many rounds up: ⌊price × time / 3600⌋ less what is kept.
+#[inline(always)]
+pub fn owed_before_end(price: u64, up: u32, terms: &Terms) -> Exact<u64> {
+    let up = gross(price, terms.round_secs, up)?;
+    sub(up, kept(up, price, terms.hold_bps)?)
 }
 
 /// Payment in mid-term: for the rounds up that are not paid yet.
 #[inline(always)]
 pub fn interim(service: &Service, terms: &Terms) -> Exact<Payment> {
-    let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(service.up));
-    if (service.price | secs) >> 32 != 0 {
-        return interim_wide(service, terms);
+    paid_between(service.price, service.settled, service.up, terms, false)
+}
+
+/// Payment at the end of a machine that was up in every round agreed on: for the rounds up, and what was kept.
+#[inline(always)]
+pub fn whole(service: &Service, terms: &Terms) -> Exact<Payment> {
+    paid_between(service.price, service.settled, service.up, terms, true)
+}
+
+/// Payment for rounds up after the first `settled` of them, in mid-term or at the end.
+#[inline(always)]
+fn paid_between(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Exact<Payment> {
+    let secs = |rounds: u32| u64::from(terms.round_secs).wrapping_mul(u64::from(rounds));
+    if (price | secs(up)) >> 32 != 0 {
+        return paid_between_wide(price, settled, up, terms, is_last);
     }
-    let cost = |secs: u64| service.price.wrapping_mul(secs) / HOUR;
-    let (owed, before) =
-        (cost(secs), cost(u64::from(terms.round_secs).wrapping_mul(u64::from(service.settled))));
-    if owed >> 48 != 0 {
-        return interim_wide(service, terms);
+    let cost = |rounds: u32| price.wrapping_mul(secs(rounds)) / HOUR;
+    let all = cost(up);
+    if all >> 48 != 0 {
+        return paid_between_wide(price, settled, up, terms, is_last);
     }
-    // As `Payment::difference`, where nothing can overflow: `owed` is at least `before`, and a fee of less
-    // than the whole, rounded down twice, grows by no more than what it is taken of.
-    let fee = |amount: u64| amount.wrapping_mul(u64::from(terms.fee_bps)) / WHOLE;
-    let fee = fee(owed).wrapping_sub(fee(before));
+    // Nothing overflows from here on: amounts have 48 bits, rates 16, and the time above has shown that `settled` has no
+    // more than `up`.
+    let part = |amount: u64, bps: u16| amount.wrapping_mul(u64::from(bps)) / WHOLE;
+    let early = |up: u64| up.wrapping_sub(part(up, terms.hold_bps).max(up.min(price.wrapping_mul(2))));
+    let owed = if is_last { all } else { early(all) };
+    let before = if settled == 0 { 0 } else { early(cost(settled)) };
+    let fee = part(owed, terms.fee_bps).wrapping_sub(part(before, terms.fee_bps));
     Ok(Payment { net: owed.wrapping_sub(before).wrapping_sub(fee), fee })
 }
 
-/// [`interim`] for amounts beyond 48 bits.
+/// [`paid_between`] for amounts beyond 48 bits.
 #[inline(never)]
-fn interim_wide(service: &Service, terms: &Terms) -> Exact<Payment> {
-    Payment::difference(
-        gross(service.price, terms.round_secs, service.up)?,
-        gross(service.price, terms.round_secs, service.settled)?,
-        terms.fee_bps,
-    )
+fn paid_between_wide(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Exact<Payment> {
+    let owed =
+        if is_last { gross(price, terms.round_secs, up)? } else { owed_before_end(price, up, terms)? };
+    Payment::difference(owed, owed_before_end(price, settled, terms)?, terms.fee_bps)
 }
 
 /// Final outcome, once every round of the machine is closed.
 pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
-    let mut owed = if service.up == service.rounds {
-        gross(service.price, terms.round_secs, service.up)?
+    let Service { price, rounds, up, leaving, contested, .. } = *service;
+    let gross = |rounds: u32| gross(price, terms.round_secs, rounds);
+    let pay = gross(up)?;
+    let damages = damages(service, terms, pay)?;
+    let contestable = contested && !matches!(leaving, Leaving::Forfeited | Leaving::Barred);
+    let lost = if contestable {
+        let rest = gross(service.agreed.saturating_sub(rounds))?;
+        sub(kept(pay, price, terms.hold_bps)?, damages)?.min(grace(price)).min(rest)
     } else {
-        owed_with_unknown(service, terms)?
-    };
-    if terms.cancel_secs > 0 && earns_cancellation(service, terms) {
-        owed = add(owed, Span::of_secs(u64::from(terms.cancel_secs)).cost_floor(service.price)?)?;
-    }
-    let before =
-        if service.settled == 0 { 0 } else { gross(service.price, terms.round_secs, service.settled)? };
-    let slash = if service.broke_promise {
-        service.bond
-    } else if service.down == 0 {
         0
-    } else {
-        slash(service.bond, service.down, service.agreed, terms.sla_bps, terms.slash_multiplier_bps)?
     };
-    Ok(Outcome { payment: Payment::difference(owed, before, terms.fee_bps)?, slash })
+
+    let exit = Span::of_secs(exit_secs(service, terms)).cost_floor(price)?;
+    let owed_exit = if is_blameless(service, terms) { exit } else { 0 };
+    let paid_exit = if contestable { 0 } else { owed_exit };
+    let penalty = if contestable { add(lost, owed_exit)?.div_ceil(2) } else { 0 };
+
+    let served = gross(up.saturating_add(void(service)))?;
+    let owed = add(sub(sub(served, damages)?, lost)?, paid_exit)?;
+    let before = owed_before_end(price, service.settled, terms)?;
+    Ok(Outcome {
+        payment: Payment::difference(owed, before, terms.fee_bps)?,
+        burned: Burned {
+            // What a forfeiture takes goes back to the owner: the supplier itself has signed it.
+            damages: if leaving == Leaving::Forfeited { 0 } else { damages },
+            contested: lost,
+            exit: sub(exit, paid_exit)?,
+            penalty,
+            cheaper: Span::of_secs(cheaper_secs(service, terms)).cost_floor(price)?,
+        },
+        slash: lost_bond(service, terms)?,
+        bound: bound_rounds(service, terms),
+    })
 }
 
-/// ⌊price × round_secs × rounds × up / (up + down) / 3600⌋ if at least half of the rounds have a verdict and the machine
-/// broke no promise for good: unknown rounds count at its own ratio. Otherwise the rounds up alone. Rounded down in favour
-/// of the buyer.
-fn owed_with_unknown(service: &Service, terms: &Terms) -> Exact<u64> {
-    let known = service.up.checked_add(service.down).ok_or(Overflow)?;
-    let enough = known >= service.rounds.div_ceil(2) && known > 0;
-    if service.broke_promise || !enough || known == service.rounds {
-        return gross(service.price, terms.round_secs, service.up);
+/// Final outcome where no more than `most` payment units can be paid in all: the deposit of a metered lease less what its
+/// vouchers took.
+pub fn last_within(service: &Service, terms: &Terms, most: u64) -> Exact<Outcome> {
+    let outcome = last(service, terms)?;
+    let before = owed_before_end(service.price, service.settled, terms)?.min(most);
+    let owed = add(before, outcome.payment.gross()?)?.min(most);
+    let damages = outcome.burned.damages.min(sub(most, owed)?);
+    let burned = Burned { damages, ..outcome.burned };
+    Ok(Outcome { payment: Payment::difference(owed, before, terms.fee_bps)?, burned, ..outcome })
+}
+
+/// As [`interim`], of no more than `most` payment units in all.
+pub fn interim_within(service: &Service, terms: &Terms, most: u64) -> Exact<Payment> {
+    let owed = |rounds| Ok(owed_before_end(service.price, rounds, terms)?.min(most));
+    Payment::difference(owed(service.up)?, owed(service.settled)?, terms.fee_bps)
+}
+
+/// Rounds down of a machine; one that was forfeited or barred was down in all rounds in which it was not up.
+pub fn down(service: &Service) -> u32 {
+    match service.leaving {
+        Leaving::Forfeited | Leaving::Barred => service.rounds.saturating_sub(service.up),
+        Leaving::Served | Leaving::Abandoned => service.down,
     }
-    let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(service.rounds));
-    // The deposit fits 64 bits, so price × secs < 2⁷⁶ and, times `up`, < 2¹⁰⁸.
-    wide::scale(wide::mul(service.price, secs), u64::from(service.up))
-        .and_then(|product| wide::div(product, u64::from(known).wrapping_mul(SECS_PER_HOUR)))
-        .map(|(owed, _)| owed)
-        .ok_or(Overflow)
 }
 
-/// True if a machine was down in no more rounds than the SLA allows.
+/// Rounds that a machine promised: at least as many as the market's shortest lease has, however late it joined.
+pub fn agreed(service: &Service, terms: &Terms) -> u32 {
+    service.agreed.max(terms.min_rounds)
+}
+
+/// Rounds in which the machine may be down: the allowance of what it served if the owner left early, else of what was
+/// agreed on.
+pub fn allowed(service: &Service, terms: &Terms) -> u32 {
+    let rounds = if service.left == Left::No { agreed(service, terms) } else { service.rounds };
+    allowance(rounds, terms.sla_bps)
+}
+
+/// Rounds down beyond the allowance.
+pub fn excess(service: &Service, terms: &Terms) -> u32 {
+    down(service).saturating_sub(allowed(service, terms))
+}
+
+/// True if the machine was down no more than allowed, and not in its last hour: an owner who leaves it early owes it for
+/// that.
+pub fn is_blameless(service: &Service, terms: &Terms) -> bool {
+    service.leaving == Leaving::Served && !service.dark && excess(service, terms) == 0
+}
+
+/// Void rounds that the machine is paid for: at its own ratio, if at least half of the rounds were not void.
+pub fn void(service: &Service) -> u32 {
+    if matches!(service.leaving, Leaving::Forfeited | Leaving::Barred) || service.up == 0 {
+        return 0;
+    }
+    let judged = service.up.saturating_add(service.down).saturating_add(service.unseen);
+    let void = service.rounds.saturating_sub(judged);
+    if void == 0 || u64::from(judged).wrapping_mul(2) < u64::from(service.rounds) {
+        return 0;
+    }
+    // 32-bit factors, and no more than the void rounds: both fit.
+    let paid = u64::from(void).wrapping_mul(u64::from(service.up)).checked_div(u64::from(judged));
+    u32::try_from(paid.unwrap_or_default()).unwrap_or_default()
+}
+
+/// Payment units that the machine loses for rounds down beyond the allowance: their price, `hold_bps` of its pay at most.
+fn damages(service: &Service, terms: &Terms, pay: u64) -> Exact<u64> {
+    let excess = excess(service, terms);
+    if excess == 0 {
+        return Ok(0);
+    }
+    Ok(rate(pay, terms.hold_bps)?.min(gross(service.price, terms.round_secs, excess)?))
+}
+
+/// Seconds of machine time that an owner owes for leaving a machine early: 5 percent of the rest, capped between an hour and
+/// a day by the length of the lease, less the time down beyond the allowance. 0 if the machine was never up or broke its
+/// promise for good.
+pub fn exit_secs(service: &Service, terms: &Terms) -> u64 {
+    let is_owed = service.up > 0 && service.leaving == Leaving::Served;
+    match service.left {
+        Left::Cancelled if is_owed => {
+            let over = secs(terms.round_secs, excess(service, terms));
+            exit_at_most(terms.round_secs, terms.rounds, service.agreed.saturating_sub(service.rounds))
+                .saturating_sub(over)
+        }
+        Left::Ended { owes_hour: true } if is_owed && is_blameless(service, terms) => {
+            u64::from(NOTICE_SECS).saturating_sub(secs(terms.round_secs, service.rounds))
+        }
+        _ => 0,
+    }
+}
+
+/// Seconds of machine time that leaving a lease of `rounds` rounds costs for each machine, `rest` rounds before its end, if
+/// the machine was not down beyond its allowance.
+pub fn exit_at_most(round_secs: u32, rounds: u32, rest: u32) -> u64 {
+    let (least, most) = EXIT_CAP_SECS;
+    let longer = secs(round_secs, rounds).saturating_sub(EXIT_FREE_SECS);
+    let cap = longer.checked_div(24).unwrap_or_default().clamp(least, most);
+    mul_div_floor(secs(round_secs, rest), EXIT_REST_BPS, u64::from(BPS)).unwrap_or(cap).min(cap)
+}
+
+/// Seconds of machine time that an owner owes for replacing a machine which kept its promise by a cheaper one: what the
+/// rest costs less, as cancelling would cost at most.
+fn cheaper_secs(service: &Service, terms: &Terms) -> u64 {
+    let Left::Replaced { cheaper_q16 } = service.left else { return 0 };
+    let is_owed = service.up > 0 && service.leaving == Leaving::Served && excess(service, terms) == 0;
+    if !is_owed {
+        return 0;
+    }
+    let rest = service.agreed.saturating_sub(service.rounds);
+    let cheaper = mul_div_floor(secs(terms.round_secs, rest), u64::from(cheaper_q16), 1 << 16);
+    cheaper.unwrap_or(u64::MAX).min(exit_at_most(terms.round_secs, terms.rounds, rest))
+}
+
+/// Stake units lost.
+fn lost_bond(service: &Service, terms: &Terms) -> Exact<u64> {
+    let Service { bond, down, leaving, .. } = *service;
+    if leaving != Leaving::Served {
+        return Ok(bond);
+    }
+    let agreed = agreed(service, terms);
+    slash(bond, down, agreed, terms.round_secs, terms.sla_bps, terms.slash_multiplier_bps)
+}
+
+/// Rounds from its end on for which a machine that was left early is bound, because it was contested or is not blameless: as
+/// many as it was up in, until the time agreed on and a week at most.
+fn bound_rounds(service: &Service, terms: &Terms) -> u32 {
+    let is_free = service.left == Left::No || service.leaving != Leaving::Served;
+    if is_free || (is_blameless(service, terms) && !service.contested) {
+        return 0;
+    }
+    let rest = service.agreed.saturating_sub(service.rounds);
+    service.up.min(rest).min(rounds::covering(terms.round_secs, WEEK_SECS))
+}
+
+/// Seconds of so many rounds.
 #[inline(always)]
-pub fn keeps_sla(service: &Service, terms: &Terms) -> bool {
-    service.down <= allowance(service.agreed, terms.sla_bps)
-}
-
-/// True if a buyer who cancels owes the machine for leaving: it was not forfeited, barred or abandoned, was down no more
-/// than allowed, and was up at least once if it had rounds to serve.
-fn earns_cancellation(service: &Service, terms: &Terms) -> bool {
-    let kept = keeps_sla(service, terms);
-    let seen = service.rounds == 0 || service.up > 0;
-    !service.broke_promise && kept && seen
+fn secs(round_secs: u32, rounds: u32) -> u64 {
+    u64::from(round_secs).wrapping_mul(u64::from(rounds)) // 32-bit factors always fit
 }

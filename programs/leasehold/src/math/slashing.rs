@@ -1,78 +1,42 @@
-//! Slashes for broken promises, and how they are shared out.
-
-use anchor_lang::prelude::*;
+//! What machines may be down, and what their bonds lose beyond that.
 
 use crate::{
-    constants::{BPS, WHOLE},
-    math::{Exact, add, mul_div_floor, pricing::rate, sub},
+    constants::{BPS, SLASH_SECS, WEEK_SECS, WHOLE},
+    math::{Exact, mul_div_floor, rounds},
 };
 
-/// How slashed stake is shared out, in parts that sum to 10,000.
-#[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlashSplit {
-    /// To the lease's owner.
-    pub buyer_bps: u16,
-    /// Burned.
-    pub burn_bps: u16,
-    /// To the market.
-    pub market_bps: u16,
-    /// To whoever settles.
-    pub caller_bps: u16,
-}
-
-impl SlashSplit {
-    /// 60 percent to the buyer, 20 burned, 15 to the market, 5 to the caller: who slashes himself gets back 65 percent
-    /// at most.
-    pub const DEFAULT: SlashSplit =
-        SlashSplit { buyer_bps: 6_000, burn_bps: 2_000, market_bps: 1_500, caller_bps: 500 };
-
-    /// True if the parts sum to the whole, and a tenth is burned: a supplier that is its own buyer and caller must lose.
-    pub fn is_whole(&self) -> bool {
-        let parts = [self.buyer_bps, self.burn_bps, self.market_bps, self.caller_bps];
-        let whole: u32 = parts.iter().fold(0, |sum, part| sum.wrapping_add(u32::from(*part)));
-        whole == u32::from(BPS) && self.burn_bps >= BPS / 10
-    }
-
-    /// Splits `amount` stake units; the buyer gets the rounding remainder.
-    pub fn of(&self, amount: u64) -> Exact<Split> {
-        let (burn, market, caller) =
-            (rate(amount, self.burn_bps)?, rate(amount, self.market_bps)?, rate(amount, self.caller_bps)?);
-        let buyer = [burn, market, caller].into_iter().try_fold(amount, sub)?;
-        Ok(Split { buyer, burn, market, caller })
-    }
-}
-
-/// Slashed stake, shared out; in stake units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Split {
-    pub buyer: u64,
-    pub burn: u64,
-    pub market: u64,
-    pub caller: u64,
-}
-
-impl Split {
-    pub fn total(&self) -> Exact<u64> {
-        [self.burn, self.market, self.caller].into_iter().try_fold(self.buyer, add)
-    }
-}
-
-/// Rounds of a lease in which a machine may be down without losing stake: ⌊rounds × (1 − SLA)⌋.
+/// Rounds of `rounds` in which a machine may be down without losing anything: ⌊rounds × (1 − SLA)⌋, at least one.
+#[inline(always)]
 pub fn allowance(rounds: u32, sla_bps: u16) -> u32 {
     let allowed = u64::from(rounds).wrapping_mul(u64::from(BPS.saturating_sub(sla_bps))) / WHOLE;
-    u32::try_from(allowed).unwrap_or(u32::MAX)
+    u32::try_from(allowed).unwrap_or(u32::MAX).max(1)
 }
 
-/// ⌊bond × min(1, multiplier × (down − allowance) / rounds)⌋ in stake units, rounded down in favour of
-/// the supplier.
-pub fn slash(bond: u64, down: u32, rounds: u32, sla_bps: u16, multiplier_bps: u32) -> Exact<u64> {
-    let over = down.saturating_sub(allowance(rounds, sla_bps));
-    let part = u64::from(over).wrapping_mul(u64::from(multiplier_bps)); // 32-bit factors always fit
-    let whole = u64::from(rounds).wrapping_mul(u64::from(BPS));
-    if part >= whole && over > 0 {
-        return Ok(bond);
+/// Rounds down that a machine must exceed to be abandoned, which promised to serve `agreed` rounds: the allowance of a week
+/// at least.
+#[inline(always)]
+pub fn abandon_allowance(agreed: u32, round_secs: u32, sla_bps: u16) -> u32 {
+    allowance(agreed.max(rounds::covering(round_secs, WEEK_SECS)), sla_bps)
+}
+
+/// ⌊bond × min(1, multiplier × (down − allowance) / rounds)⌋ in stake units, where `rounds` are those agreed on, three
+/// days' at least. Rounded down in favour of the supplier.
+pub fn slash(
+    bond: u64,
+    down: u32,
+    agreed: u32,
+    round_secs: u32,
+    sla_bps: u16,
+    multiplier_bps: u32,
+) -> Exact<u64> {
+    let over = down.saturating_sub(allowance(agreed, sla_bps));
+    if over == 0 {
+        return Ok(0);
     }
-    if over == 0 { Ok(0) } else { mul_div_floor(bond, part, whole) }
+    let part = u64::from(over).wrapping_mul(u64::from(multiplier_bps)); // 32-bit factors always fit
+    let rounds = agreed.max(rounds::covering(round_secs, SLASH_SECS));
+    let whole = u64::from(rounds).wrapping_mul(u64::from(BPS));
+    if part >= whole { Ok(bond) } else { mul_div_floor(bond, part, whole) }
 }
 
 #[cfg(test)]
@@ -80,23 +44,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slash_never_exceeds_the_bond() {
-        assert_eq!(slash(1_000, 10, 100, 9_900, 10_000).unwrap(), 90);
-        assert_eq!(slash(1_000, 1, 100, 9_900, 10_000).unwrap(), 0);
-        assert_eq!(slash(1_000, 100, 100, 9_900, 50_000).unwrap(), 1_000);
-        assert_eq!(slash(u64::MAX, u32::MAX, u32::MAX, 0, u32::MAX).unwrap(), 0); // all of it is allowed
-        assert_eq!(slash(u64::MAX, u32::MAX, u32::MAX, 10_000, u32::MAX).unwrap(), u64::MAX);
+    fn one_round_down_is_always_allowed() {
+        assert_eq!(allowance(1, 9_500), 1);
+        assert_eq!(allowance(19, 9_500), 1);
+        assert_eq!(allowance(1_008, 9_500), 50);
+        assert_eq!(allowance(u32::MAX, 0), u32::MAX);
     }
 
     #[test]
-    fn the_split_sums_exactly_and_self_slashing_loses() {
-        for amount in [0, 1, 3, 7, 99, 10_001, u64::MAX] {
-            let split = SlashSplit::DEFAULT.of(amount).unwrap();
-            assert_eq!(split.total().unwrap(), amount);
-            if amount >= 10 {
-                assert!(split.buyer + split.caller < amount);
-            }
-        }
-        assert!(!SlashSplit { buyer_bps: 9_500, burn_bps: 0, market_bps: 0, caller_bps: 500 }.is_whole());
+    fn a_short_lease_is_slashed_as_three_days() {
+        // 432 rounds of ten minutes are three days.
+        assert_eq!(slash(432_000, 2, 6, 600, 9_500, 10_000).unwrap(), 1_000);
+        assert_eq!(slash(432_000, 1, 6, 600, 9_500, 10_000).unwrap(), 0);
+        assert_eq!(slash(1_000, 110, 1_000, 600, 9_900, 10_000).unwrap(), 100);
+    }
+
+    #[test]
+    fn a_slash_never_exceeds_the_bond() {
+        assert_eq!(slash(1_000, 500, 432, 600, 9_900, 50_000).unwrap(), 1_000);
+        assert_eq!(slash(u64::MAX, u32::MAX, u32::MAX, 600, 0, u32::MAX).unwrap(), 0); // all of it is allowed
+        assert_eq!(slash(u64::MAX, u32::MAX, u32::MAX, 600, 10_000, u32::MAX).unwrap(), u64::MAX);
     }
 }

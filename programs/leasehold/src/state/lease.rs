@@ -7,7 +7,7 @@ use crate::{
         matching::Criteria,
         pricing::{Span, rate},
         rounds,
-        settlement::{Payment, Service, Terms},
+        settlement::{Left, Payment, Service, Terms},
         sub,
     },
     state::Slot,
@@ -123,7 +123,21 @@ impl Lease {
     /// Service of a machine in the lease.
     #[inline(always)]
     pub fn service(&self, slot: &Slot) -> Exact<Service> {
-        Ok(slot.service(self.hourly(slot)?))
+        Ok(slot.service(self.hourly(slot)?, self.left(slot)))
+    }
+
+    /// How the owner left a machine of the lease.
+    #[inline(always)]
+    pub fn left(&self, slot: &Slot) -> Left {
+        if !slot.has(Slot::LEFT) {
+            Left::No
+        } else if let Some(meter) = &self.meter {
+            Left::Ended { owes_hour: meter.owes_hour }
+        } else if slot.has(Slot::REPLACED) {
+            Left::Replaced { cheaper_q16: slot.cheaper_q16 }
+        } else {
+            Left::Cancelled
+        }
     }
 
     /// Payment units deposited for a machine from its first round until round `until`, exclusive: ⌈price × time / 3600⌉; 0

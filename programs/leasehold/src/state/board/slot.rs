@@ -5,7 +5,7 @@ use crate::{
     error::LeaseholdError,
     math::{
         Exact, add,
-        settlement::{Leaving, Service},
+        settlement::{Leaving, Left, Service},
         sub,
     },
     state::{Endpoint, Traits},
@@ -65,7 +65,7 @@ pub struct Slot {
     pub cheaper_q16: u16,
     /// A [`SlotState`].
     pub state: u8,
-    /// [`Slot::ABANDONED`], [`Slot::LEFT`], [`Slot::DARK`], [`Slot::CONTESTED`], [`Slot::BOUND`].
+    /// [`Slot::ABANDONED`], [`Slot::LEFT`], [`Slot::REPLACED`], [`Slot::DARK`], [`Slot::CONTESTED`], [`Slot::BOUND`].
     pub flags: u8,
     /// Index of its description in the supplier's [`Profiles`](crate::state::Profiles); [`Slot::NO_PROFILE`] for none.
     pub profile: u8,
@@ -99,6 +99,8 @@ impl Slot {
     pub const ABANDONED: u8 = 1;
     /// `flags`: its owner left it before the time agreed on.
     pub const LEFT: u8 = 2;
+    /// `flags`: its owner left it by replacing it.
+    pub const REPLACED: u8 = 32;
     /// `flags`: was down in the hour before its owner left.
     pub const DARK: u8 = 4;
     /// `flags`: its owner contested it when leaving.
@@ -174,7 +176,7 @@ impl Slot {
     ///
     /// [`Lease::service`]: crate::state::Lease::service
     #[inline(always)]
-    pub(crate) fn service(&self, price: u64) -> Service {
+    pub(crate) fn service(&self, price: u64, left: Left) -> Service {
         Service {
             price,
             agreed: self.lease_agreed.wrapping_sub(self.lease_from),
@@ -185,9 +187,9 @@ impl Slot {
             settled: self.lease_settled,
             bond: self.bond,
             leaving: self.leaving(),
+            left,
             dark: self.has(Slot::DARK),
             contested: self.has(Slot::CONTESTED),
-            cheaper_q16: self.cheaper_q16,
         }
     }
 
