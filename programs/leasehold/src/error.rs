@@ -221,6 +221,8 @@ pub enum LeaseholdError {
     BatchSize,
     #[msg("The batch is not the machine's next one")]
     BatchOutOfOrder,
+    #[msg("The batch begins below the lane's next number in the lease, or exceeds the largest number")]
+    NumberTaken,
     #[msg("The board has never had the lease, or the machine has not served it yet")]
     NoSuchLease,
     #[msg("A batch must not begin before the one before has ended, nor end in the future")]
@@ -233,10 +235,20 @@ pub enum LeaseholdError {
     SignatureMissing,
     #[msg("The signed message is not a receipt of this program")]
     ReceiptMalformed,
-    #[msg("The receipt belongs to another lease, machine or number, or has another id")]
+    #[msg("The receipt has another id or another signer than stated, or the batch or the demand is not the receipt's")]
     WrongReceipt,
-    #[msg("The machine that signed is no longer in the slot")]
+    #[msg("The receipt is of another cluster")]
+    OtherCluster,
+    #[msg("The receipt is of another board")]
+    OtherBoard,
+    #[msg("The receipt is of another lease, or was signed before the lease began")]
+    OtherLease,
+    #[msg("The slot holds no machine with the key that the receipt names")]
     WrongMachine,
+    #[msg("The receipt is of another supplier")]
+    OtherSupplier,
+    #[msg("The receipt is of another machine that was or will be in the slot: of another generation")]
+    OtherGeneration,
     #[msg("The two receipts do not contradict each other")]
     NoEquivocation,
     #[msg("The machine is barred: it lost its bond over a receipt")]
@@ -249,4 +261,6 @@ pub enum LeaseholdError {
     BatchNotShown,
     #[msg("The demand can still be answered")]
     AnswerNotDue,
+    #[msg("The account is not the one that paid for the demand")]
+    WrongClaimant,
 }

@@ -35,9 +35,13 @@ pub fn payable(lease: &Lease) -> Result<&Meter> {
     Ok(lease.meter.as_ref().ok_or(LeaseholdError::LeaseNotMetered)?)
 }
 
-/// True if a voucher is for the lease at `address`, and not for one that had its address before.
-pub fn is_for(voucher: &Voucher, address: &Pubkey, lease: &Lease) -> bool {
-    voucher.lease == address.to_bytes() && voucher.from == lease.from
+/// True if a voucher is for that machine of the lease at `address`, and not for a lease that had its address before.
+/// `genesis` is the genesis hash of the cluster.
+pub fn is_for(voucher: &Voucher, address: &Pubkey, lease: &Lease, machine: &Slot, genesis: &[u8; 32]) -> bool {
+    let of_lease = voucher.lease == address.to_bytes() && voucher.from == lease.from;
+    let to_machine = voucher.node_key == machine.node_key && voucher.generation == machine.generation;
+    let of_supplier = machine.supplier.as_ref().starts_with(&voucher.supplier);
+    of_lease && to_machine && of_supplier && genesis.starts_with(&voucher.cluster)
 }
 
 /// Pays the machine of a metered lease what a voucher of its spender adds to those before.
