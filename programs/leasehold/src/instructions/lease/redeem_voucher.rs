@@ -3,7 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::VoucherRedeemed,
-    instructions::{on_board, refuse_stray, signatures::signed},
+    instructions::{now, on_board, refuse_stray, signatures::signed},
     rules,
     state::{Board, Lease, Voucher},
 };
@@ -30,7 +30,9 @@ pub fn redeem_voucher(ctx: Context<RedeemVoucher>, slot: u16) -> Result<()> {
     let voucher = Voucher::read(signed.message(0)?).ok_or(LeaseholdError::VoucherMalformed)?;
     let ours = signed.key == spender.to_bytes() && rules::meter::is_for(&voucher, &lease.key(), lease);
     require!(ours, LeaseholdError::WrongVoucher);
-    let payment = on_board(board, |board, slots| rules::meter::redeem(board, slots, lease, slot, &voucher))?;
+    let now = now()?;
+    let payment =
+        on_board(board, |board, slots| rules::meter::redeem(board, slots, lease, slot, &voucher, now))?;
     let (paid, fees) = (payment.net, payment.fee);
     emit_cpi!(VoucherRedeemed { lease: ctx.accounts.lease.key(), seq: voucher.seq, paid, fees });
     Ok(())
