@@ -31,38 +31,60 @@ pub enum LeaseholdError {
     MintExtension,
     #[msg("The payment mint and the stake mint must differ")]
     SameMint,
-    #[msg("Wrapped SOL cannot be burned, so it cannot be the stake mint")]
-    NativeStake,
-    #[msg("A round must have at least 10 seconds")]
-    RoundTooShort,
+    #[msg("Wrapped SOL cannot be burned, so it can be neither the payment mint nor the stake mint")]
+    NativeMint,
+    #[msg("A round must have 10 to 3,600 seconds")]
+    RoundSecsOutOfRange,
     #[msg("The submit window must be at least one second and at most one round")]
     SubmitWindowOutOfRange,
     #[msg("A board must have 1 to 15 keeper seats")]
     SeatsOutOfRange,
     #[msg("The threshold must be more than half of the seats and at most all of them")]
     ThresholdOutOfRange,
-    #[msg("The rounds down in a row that make a machine abandoned must be 1 to 64")]
+    #[msg("The rounds down, of the last 64, that make a machine abandoned must be 1 to 64")]
     AbandonRoundsOutOfRange,
-    #[msg("The timelock must be between a minute and 30 days")]
+    #[msg("The timelock must be between two days, twice the dispute window, and 30 days")]
     TimelockOutOfRange,
-    #[msg("The unbonding time must be at most 90 days")]
-    UnbondingTooLong,
+    #[msg("The unbonding time must be between one day, the dispute window, and 90 days")]
+    UnbondingOutOfRange,
+    #[msg("The bond of a GPU and of a keeper must be more than zero")]
+    BondIsZero,
+    #[msg("The keepers' least fee must be at most their highest")]
+    KeeperFeeOutOfRange,
+    #[msg("A demand must cost 100,000 lamports to 1 SOL")]
+    AskFeeOutOfRange,
     #[msg("The shortest lease must have at least one round and at most as many as the longest")]
     LeaseRoundsOutOfRange,
+    #[msg("The longest lease must last at most 366 days")]
+    LeaseTooLong,
     #[msg("The fee must be at most 30 percent")]
     FeeTooHigh,
     #[msg("A rate must be at most 10,000 basis points")]
     RateAboveWhole,
-    #[msg("The parts of a slash must sum to 10,000 basis points, and at least 1,000 must be burned")]
-    SplitNotWhole,
+    #[msg("The part of the pay that is kept until a lease's end must be 1,000 to 5,000 basis points")]
+    HoldOutOfRange,
+    #[msg("The standby price must be 100 to 10,000 basis points of the hourly price")]
+    StandbyOutOfRange,
+    #[msg("The slash multiplier must be 1,000 to 100,000 basis points")]
+    MultiplierOutOfRange,
+    #[msg(
+        "The votes that make a machine up must be at least seats - threshold + 1, three on a board with seven seats or more, and at most half of the seats, rounded up"
+    )]
+    UpVotesOutOfRange,
+    #[msg("The weight of a hardware class must be 1 to 10,000,000 basis points")]
+    WeightOutOfRange,
     #[msg("A market must have 1 to 32 hardware classes")]
     ClassesOutOfRange,
     #[msg("A change of parameters may add or reweigh hardware classes, but not remove any")]
     ClassDropped,
+    #[msg("A hardware class keeps its name for ever")]
+    ClassRenamed,
     #[msg("No parameters are proposed")]
     NothingProposed,
     #[msg("The timelock of the proposed parameters has not ended yet")]
     TimelockRunning,
+    #[msg("The proposal has expired: parameters can be applied in the 14 days after their timelock")]
+    ProposalExpired,
     #[msg("The market is paused: no machine can be listed, no lease opened or extended")]
     MarketPaused,
     #[msg("The market still has boards, suppliers or keepers")]
@@ -99,6 +121,10 @@ pub enum LeaseholdError {
     NoGpus,
     #[msg("The price must be more than zero")]
     PriceIsZero,
+    #[msg("The price per GPU times the number of GPUs does not fit 64 bits")]
+    PriceTooHigh,
+    #[msg("A supplier has at most 64 profiles, numbered 0 to 63")]
+    ProfileOutOfRange,
     #[msg("Reserved bits must be zero")]
     ReservedBits,
     #[msg("The endpoint must have an address and a port")]
@@ -113,6 +139,10 @@ pub enum LeaseholdError {
     FormerSupplierMissing,
     #[msg("The machine is leased")]
     MachineLeased,
+    #[msg(
+        "The machine is bound until its commitment ends: it can't be withheld or retired, nor its price raised or its commitment changed"
+    )]
+    MachineBound,
     #[msg("The machine does not serve a running lease")]
     MachineNotLeased,
     #[msg("The machine's earnings are not claimed yet")]
@@ -157,12 +187,16 @@ pub enum LeaseholdError {
     // Leases
     #[msg("The number of rounds is outside what the market allows")]
     LeaseLength,
-    #[msg("Fewer machines fit than were asked for")]
-    NotEnoughMachines,
+    #[msg("Fewer GPUs fit than were asked for")]
+    NotEnoughGpus,
+    #[msg(
+        "No quorate round ended lately, so no machine is known to be up: wait for one, or allow unseen machines"
+    )]
+    BoardUnseen,
+    #[msg("At most 16 slots can be avoided")]
+    AvoidsTooMany,
     #[msg("The deposit would be more than the maximum given")]
     CostsTooMuch,
-    #[msg("The serial is not the board's next one")]
-    WrongSerial,
     #[msg("The lease is cancelled or settled")]
     LeaseNotOpen,
     #[msg("The term of the lease is over")]
@@ -171,16 +205,14 @@ pub enum LeaseholdError {
     MachineNotCommitted,
     #[msg("The machine is not in this lease")]
     NotInLease,
-    #[msg("Only a machine that is down, abandoned, forfeited or barred can be replaced")]
-    MachineNotDown,
     #[msg("The lease is settled already")]
     LeaseSettled,
     #[msg("The lease is not settled yet")]
     LeaseNotSettled,
-    #[msg("The lease still holds a refund or compensation for its owner")]
+    #[msg("The lease still holds a refund for its owner")]
     LeaseHoldsMoney,
     #[msg(
-        "The dispute window is open: for 144 rounds after a lease, its account can't be closed and its machines can't be retired"
+        "The dispute window is open: for 24 hours after a lease, its account can't be closed and its machines can't be retired"
     )]
     DisputesOpen,
     #[msg("Demands for receipts of the lease are not answered yet")]
@@ -195,8 +227,14 @@ pub enum LeaseholdError {
     LeaseMetered,
     #[msg("Only a metered lease can do this, and the lease is paid by the hour")]
     LeaseNotMetered,
+    #[msg("The deposit is less than the standby price of the first hour")]
+    DepositTooSmall,
     #[msg("The lease ends before a notice would end it")]
     NoticeTooLate,
+    #[msg(
+        "Only its owner and its machine's supplier may end a lease whose deposit covers the next hour's standby price"
+    )]
+    StandbyCovered,
     #[msg("The signed message is not a voucher of this program")]
     VoucherMalformed,
     #[msg("The voucher is for another lease, or not signed by the lease's spender")]
@@ -235,7 +273,9 @@ pub enum LeaseholdError {
     SignatureMissing,
     #[msg("The signed message is not a receipt of this program")]
     ReceiptMalformed,
-    #[msg("The receipt has another id or another signer than stated, or the batch or the demand is not the receipt's")]
+    #[msg(
+        "The receipt has another id or another signer than stated, or the batch or the demand is not the receipt's"
+    )]
     WrongReceipt,
     #[msg("The receipt is of another cluster")]
     OtherCluster,

@@ -35,10 +35,18 @@ pub struct FeesWithdrawn {
     pub fees: u64,
 }
 
-/// The market's part of slashed stake was paid to its authority.
+/// Payment units were burned: damages, contested pay, and what keepers did not earn.
 #[event]
-pub struct MarketStakeWithdrawn {
+pub struct PaymentsBurned {
     pub board: Pubkey,
+    pub amount: u64,
+}
+
+/// Somebody added to a board's keeper pool.
+#[event]
+pub struct KeepersFunded {
+    pub board: Pubkey,
+    pub funder: Pubkey,
     pub amount: u64,
 }
 
@@ -64,19 +72,23 @@ pub struct LeaseOpened {
     pub board: Pubkey,
     pub lease: Pubkey,
     pub buyer: Pubkey,
+    pub owner: Pubkey,
     /// Group of leases that it belongs to; the buyer's choice.
     pub group: Option<u64>,
+    pub gpus: u32,
     pub machines: u32,
     pub from: u32,
     pub until: u32,
     pub deposit: u64,
 }
 
-/// A lease was extended until round `until`, exclusive, or topped up: `deposit` was added.
+/// A lease was extended until round `until`, exclusive, or topped up: `deposit` was added. `leaving` machines stay until the
+/// old end.
 #[event]
 pub struct LeaseExtended {
     pub lease: Pubkey,
     pub until: u32,
+    pub leaving: u32,
     pub deposit: u64,
 }
 
@@ -85,17 +97,18 @@ pub struct LeaseExtended {
 pub struct LeaseCancelled {
     pub lease: Pubkey,
     pub until: u32,
-    pub cancel_secs: u32,
+    /// Slots whose machines its owner contested.
+    pub contested: Vec<u16>,
 }
 
-/// A machine of a lease was replaced by another.
+/// A machine of a lease was replaced by another from round `from` on.
 #[event]
 pub struct NodeReplaced {
     pub lease: Pubkey,
     pub old_slot: u16,
     pub new_slot: u16,
-    pub paid: u64,
-    pub slashed: u64,
+    pub from: u32,
+    pub contested: bool,
     pub deposit: u64,
 }
 
@@ -107,6 +120,7 @@ pub struct LeaseSettled {
     pub paid: u64,
     pub fees: u64,
     pub refunded: u64,
+    pub burned: u64,
     pub slashed: u64,
     pub slashed_machines: u32,
 }
@@ -114,14 +128,6 @@ pub struct LeaseSettled {
 /// The owner of a lease was paid what was not spent.
 #[event]
 pub struct RefundClaimed {
-    pub lease: Pubkey,
-    pub owner: Pubkey,
-    pub amount: u64,
-}
-
-/// The owner of a lease was paid its part of slashed stake.
-#[event]
-pub struct CompensationClaimed {
     pub lease: Pubkey,
     pub owner: Pubkey,
     pub amount: u64,

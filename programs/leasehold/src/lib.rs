@@ -32,7 +32,7 @@ pub mod state;
 
 use anchor_lang::prelude::*;
 use instructions::*;
-use math::{matching::CutOff, sum_tree::SumNode};
+use math::sum_tree::SumNode;
 use rules::dispute::Namesake;
 use state::{Params, Receipt};
 
@@ -82,17 +82,18 @@ pub mod leasehold {
         instructions::set_paused(ctx, paused)
     }
 
-    /// Pays a board's fees to the market's authority; of an empty board, also what was set aside for keepers.
+    /// Pays a board's fees to the market's authority.
     pub fn withdraw_fees(ctx: Context<WithdrawFees>) -> Result<()> {
         instructions::withdraw_fees(ctx)
     }
 
-    /// Pays the market's part of the stake slashed on a board to its authority.
-    pub fn withdraw_market_stake(ctx: Context<WithdrawMarketStake>) -> Result<()> {
-        instructions::withdraw_market_stake(ctx)
+    /// Burns the payment units of a board that are to be burned; of a board without machines and leases, its keeper pool
+    /// too. Anybody may.
+    pub fn burn_payments(ctx: Context<BurnPayments>) -> Result<()> {
+        instructions::burn_payments(ctx)
     }
 
-    /// Burns the part of slashed stake that is to be burned. Anybody may.
+    /// Burns slashed stake. Anybody may.
     pub fn burn_slashed(ctx: Context<BurnSlashed>) -> Result<()> {
         instructions::burn_slashed(ctx)
     }
@@ -152,9 +153,20 @@ pub mod leasehold {
     }
 
     /// Changes price and commitment of machines that are not leased, and tops up their bonds, so that a suspended
-    /// machine can be leased again.
+    /// machine can be leased again. The commitment of a leased machine can be shortened.
     pub fn reprice_machines(ctx: Context<RepriceMachines>, offers: Vec<Offer>) -> Result<()> {
         instructions::reprice_machines(ctx, offers)
+    }
+
+    /// Withholds machines that are neither leased nor bound from new leases, at once and whatever their commitment.
+    /// `reprice_machines` offers them again.
+    pub fn withhold_machines(ctx: Context<WithholdMachines>, machines: Vec<u16>) -> Result<()> {
+        instructions::withhold_machines(ctx, machines)
+    }
+
+    /// Changes the addresses of machines, leased ones too.
+    pub fn move_machines(ctx: Context<MoveMachines>, moves: Vec<Move>) -> Result<()> {
+        instructions::move_machines(ctx, moves)
     }
 
     /// Forfeits machines: takes them out of running leases. They earn nothing from now on and lose their whole bonds when
@@ -204,10 +216,16 @@ pub mod leasehold {
         instructions::take_seat(ctx, seat)
     }
 
-    /// Leaves a seat. Its bond returns to the keeper's free stake; its fees must be claimed first. Anybody may vacate a
-    /// seat that has not voted for a day, two rounds at least.
-    pub fn leave_seat(ctx: Context<LeaveSeat>, seat: u8) -> Result<()> {
-        instructions::leave_seat(ctx, seat)
+    /// Leaves a seat. Its bond returns to the keeper's free stake. Its fees must be claimed first, unless the keeper forfeits
+    /// them to the pool. Anybody may vacate a seat that has not voted for a day, two rounds at least; with its fees after 30
+    /// days.
+    pub fn leave_seat(ctx: Context<LeaveSeat>, seat: u8, forfeit_fees: bool) -> Result<()> {
+        instructions::leave_seat(ctx, seat, forfeit_fees)
+    }
+
+    /// Adds to a board's keeper pool. Anybody may; it does not come back.
+    pub fn fund_keepers(ctx: Context<FundKeepers>, amount: u64) -> Result<()> {
+        instructions::fund_keepers(ctx, amount)
     }
 
     /// Votes on the round that ended last. Bit i of `bitmap` is set if machine i answered this keeper.
@@ -242,15 +260,22 @@ pub mod leasehold {
         instructions::open_lease(ctx, args)
     }
 
-    /// Extends a lease by more rounds, at the prices and terms it was opened with. A metered lease costs nothing more.
-    pub fn extend_lease(ctx: Context<ExtendLease>, rounds: u32, max_deposit: u64) -> Result<()> {
-        instructions::extend_lease(ctx, rounds, max_deposit)
+    /// Extends a lease by more rounds, at the prices and terms it was opened with. A metered lease costs nothing more. Up to
+    /// `max_leaving` machines that are not committed for so long leave at the old end.
+    pub fn extend_lease(
+        ctx: Context<ExtendLease>,
+        rounds: u32,
+        max_deposit: u64,
+        max_leaving: u32,
+    ) -> Result<()> {
+        instructions::extend_lease(ctx, rounds, max_deposit, max_leaving)
     }
 
-    /// Cancels a lease: it ends with the running round, or with its first one if it has not begun. The owner owes each
-    /// machine that kept its promise an hour or 5 percent of the time left, whichever is less.
-    pub fn cancel_lease(ctx: Context<CancelLease>) -> Result<()> {
-        instructions::cancel_lease(ctx)
+    /// Cancels a lease: it ends with the running round, or with its first one if it has not begun. The owner owes 5 percent of
+    /// the time left for each machine, capped between an hour and a day. Of the machines in `contest`, the last two hours' pay
+    /// is burned, and half as much of the owner's money.
+    pub fn cancel_lease(ctx: Context<CancelLease>, contest: Vec<u16>) -> Result<()> {
+        instructions::cancel_lease(ctx, contest)
     }
 
     /// Transfers a lease, and everything still to be claimed from it, to another owner.
@@ -258,19 +283,15 @@ pub mod leasehold {
         instructions::transfer_lease(ctx, new_owner)
     }
 
-    /// Replaces a machine that is down, abandoned, forfeited or barred by the first one that fits the lease's criteria,
-    /// from the next round on.
-    pub fn replace_node(
-        ctx: Context<ReplaceNode>,
-        old_slot: u16,
-        max_deposit: u64,
-        hint: Option<CutOff>,
-    ) -> Result<()> {
-        instructions::replace_node(ctx, old_slot, max_deposit, hint)
+    /// Replaces a machine, up or down, by the first one that fits the lease's criteria and has as many GPUs, from the next
+    /// round on.
+    pub fn replace_node(ctx: Context<ReplaceNode>, args: ReplaceNodeArgs) -> Result<()> {
+        instructions::replace_node(ctx, args)
     }
 
-    /// Pays the machines of a lease for the rounds they were up. Once all rounds of the lease are closed, it also
-    /// slashes them and refunds the rest. Anybody may, at any time and as often as they like.
+    /// Pays the machines of a lease for the rounds they were up, but for what is kept until their end. Machines whose rounds
+    /// are all closed are settled for good; with the last one, the rest is refunded. Anybody may, at any time and as often as
+    /// they like.
     pub fn settle_lease(ctx: Context<SettleLease>) -> Result<()> {
         instructions::settle_lease(ctx)
     }
@@ -278,11 +299,6 @@ pub mod leasehold {
     /// Pays the owner of a lease what was not spent.
     pub fn claim_refund(ctx: Context<ClaimRefund>) -> Result<()> {
         instructions::claim_refund(ctx)
-    }
-
-    /// Pays the owner of a lease its part of the stake that the lease's machines lost.
-    pub fn claim_compensation(ctx: Context<ClaimCompensation>) -> Result<()> {
-        instructions::claim_compensation(ctx)
     }
 
     /// Closes the account of a settled lease that holds no money, once its dispute window is over. The rent goes to
@@ -298,11 +314,12 @@ pub mod leasehold {
 
     /// Pays the machine of a metered lease what a voucher adds to those before. Anybody may, in any order. The instruction
     /// before must be that of the Ed25519 program which checks the signature.
-    pub fn redeem_voucher(ctx: Context<RedeemVoucher>, slot: u16) -> Result<()> {
-        instructions::redeem_voucher(ctx, slot)
+    pub fn redeem_voucher(ctx: Context<RedeemVoucher>) -> Result<()> {
+        instructions::redeem_voucher(ctx)
     }
 
-    /// Gives notice: a metered lease ends six rounds after the running one. Its owner and the machine's supplier may.
+    /// Ends a metered lease an hour after the running round. Its owner and the machine's supplier may, and anybody if the
+    /// deposit does not cover the next hour's standby price: then with the running round.
     pub fn give_notice(ctx: Context<GiveNotice>) -> Result<()> {
         instructions::give_notice(ctx)
     }

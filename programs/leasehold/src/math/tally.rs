@@ -2,7 +2,7 @@
 
 use crate::constants::{PLANES, WORDS};
 
-/// Verdicts of 64 machines; a machine in neither word is unknown.
+/// Verdicts of 64 machines; a machine in neither word has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdicts {
     pub up: u64,
@@ -34,8 +34,7 @@ pub fn add_vote(planes: &mut [[u64; WORDS]; PLANES], bitmap: &[u8]) {
     }
 }
 
-/// Bounds of the verdicts for `submitted` votes and threshold k: up if ones ≥ k, down if submitted − ones ≥ k, otherwise
-/// unknown.
+/// Bounds of the verdicts for `submitted` votes: up if ones ≥ u, else down if submitted − ones ≥ k, else neither.
 #[derive(Clone, Copy, Debug)]
 pub struct Quorum {
     up: Bound,
@@ -44,10 +43,13 @@ pub struct Quorum {
 }
 
 impl Quorum {
-    pub fn new(submitted: u32, threshold: u32) -> Self {
+    /// Bounds for `up_votes`, u, and `threshold`, k. u + k is more than the number of seats, so no machine is both up and
+    /// down.
+    pub fn new(submitted: u32, up_votes: u8, threshold: u8) -> Self {
+        let threshold = u32::from(threshold);
         // submitted − ones ≥ k  ⇔  ones < submitted − k + 1
         let not_down = submitted.checked_sub(threshold).map(|most| Bound::new(most.saturating_add(1)));
-        Quorum { up: Bound::new(threshold), not_down }
+        Quorum { up: Bound::new(u32::from(up_votes)), not_down }
     }
 
     /// Verdicts of the machines of a word.

@@ -1,4 +1,4 @@
-//! The end of a board's account, and the fees that its market withdraws.
+//! The end of a board's account, the fees that its market withdraws, and what is burned.
 
 use anchor_lang::prelude::*;
 
@@ -15,21 +15,26 @@ pub fn require_closable(board: &Board) -> Result<()> {
     Ok(())
 }
 
-/// Payment units that the market's authority can withdraw: the fees and, of a board without machines and leases, the
-/// keeper pool. May be 0.
-pub fn fees(board: &Board) -> Result<u64> {
-    Ok(add(board.ledger.fees, free_pool(board))?)
+/// Takes the fees of the market's authority out of the ledger. Returns the payment units taken, which may be 0.
+pub fn take_fees(board: &mut Board) -> u64 {
+    core::mem::take(&mut board.ledger.fees)
 }
 
-/// Takes the fees out of the ledger. Returns the payment units taken, which may be 0.
-pub fn take_fees(board: &mut Board) -> Result<u64> {
-    let fees = fees(board)?;
-    board.ledger.keeper_pool = sub(board.ledger.keeper_pool, free_pool(board))?;
-    board.ledger.fees = 0;
-    Ok(fees)
+/// Payment units that can be burned: those set aside for it and, of a board without machines and leases, the keeper pool,
+/// since nobody is judged there any more. May be 0.
+pub fn burnable(board: &Board) -> Result<u64> {
+    Ok(add(board.ledger.burning, unused_pool(board))?)
 }
 
-/// Part of the keeper pool that is no longer set aside: all of it once there are no machines to judge.
-fn free_pool(board: &Board) -> u64 {
+/// Takes them out of the ledger.
+pub fn take_burnable(board: &mut Board) -> Result<u64> {
+    let amount = burnable(board)?;
+    board.ledger.keeper_pool = sub(board.ledger.keeper_pool, unused_pool(board))?;
+    board.ledger.burning = 0;
+    Ok(amount)
+}
+
+/// Part of the keeper pool that nobody can earn: all of it once there are no machines to judge.
+fn unused_pool(board: &Board) -> u64 {
     if board.machines == 0 && board.leases == 0 { board.ledger.keeper_pool } else { 0 }
 }

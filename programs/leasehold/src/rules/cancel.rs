@@ -5,9 +5,10 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     math::{
-        Exact, add32, mul_div_floor, pricing,
-        settlement::{self, Service, Terms},
+        Exact, add, add32, mul_div_floor,
+        settlement::{self, Left, Service},
     },
+    rules::{SlotAccess, lease},
     state::{Board, Lease, LeaseState, Slot},
 };
 
@@ -18,8 +19,9 @@ pub struct Cancellation {
     pub until: u32,
     /// How many rounds earlier that is.
     pub rest: u32,
-    /// Seconds of machine time that its owner owes each machine that kept its promise.
-    pub cancel_secs: u32,
+    /// Most seconds of machine time that its owner owes for each machine; less for those that were down beyond their
+    /// allowance.
+    pub exit_secs: u64,
 }
 
 /// How the lease would end if it were cancelled at Unix time `now`: with the round that runs, its first at the
@@ -29,7 +31,9 @@ pub fn quote(board: &Board, lease: &Lease, now: i64) -> Result<Cancellation> {
     lease.require_hourly()?;
     let until = add32(board.round_at(now)?.max(lease.from), 1)?;
     let rest = rest(lease.until, until).ok_or(LeaseholdError::LeaseOver)?;
-    Ok(Cancellation { until, rest, cancel_secs: pricing::cancel_secs(lease.terms.round_secs, rest)? })
+    let terms = &lease.terms;
+    let exit_secs = settlement::exit_at_most(terms.round_secs, terms.rounds, rest);
+    Ok(Cancellation { until, rest, exit_secs })
 }
 
 /// Rounds by which a lease ends earlier that was to end before round `agreed` and ends before round `until`. `None` if
@@ -39,48 +43,79 @@ pub fn rest(agreed: u32, until: u32) -> Option<u32> {
     agreed.checked_sub(until).filter(|rest| *rest > 0)
 }
 
-/// Payment units that come back to the owner of a cancelled lease if every machine is up until its end: what its escrow
-/// holds, `remaining`, less what each machine is owed by its final settlement. More comes back where one is not up.
-///
-/// `terms` are those of the lease once it is cancelled, `services` those of its machines until it ends.
-pub fn refund(terms: &Terms, remaining: u64, services: impl IntoIterator<Item = Service>) -> Exact<u64> {
-    services.into_iter().try_fold(remaining, |left, service| {
-        let up = Service { up: service.rounds, down: 0, broke_promise: false, ..service };
-        Ok(left.saturating_sub(settlement::last(&up, terms)?.payment.gross()?))
-    })
-}
-
 /// Most payment units that a cancelled lease costs which served so many rounds, whatever machines its deposit was for:
-/// the deposit less [`refund`] is never more, since the deposit of each machine is rounded up, and its pay down.
-pub fn cost_at_most(deposit: u64, round_secs: u32, rounds: u32, served: u32, cancel_secs: u32) -> Exact<u64> {
+/// its pay, what leaving costs, and as much as half of its last two hours for contesting.
+pub fn cost_at_most(deposit: u64, round_secs: u32, rounds: u32, served: u32, exit_secs: u64) -> Exact<u64> {
     let secs = |rounds: u32| u64::from(round_secs).saturating_mul(u64::from(rounds));
-    let owed = secs(served).saturating_add(u64::from(cancel_secs));
+    let owed = secs(served).saturating_add(exit_secs);
     Ok(mul_div_floor(deposit, owed, secs(rounds).max(1))?.min(deposit))
 }
 
-/// Ends the lease early. It is settled as any other.
-pub fn apply(board: &Board, slots: &mut [Slot], lease: &mut Lease, now: i64) -> Result<Cancellation> {
+/// Ends the lease early and contests some of its machines. It is settled as any other.
+///
+/// # Errors
+/// `NotInLease` if a contested slot does not serve the lease, `LeaseNotOpen`, `LeaseMetered`, `LeaseOver`.
+pub fn apply(
+    board: &Board,
+    slots: &mut [Slot],
+    lease: &mut Lease,
+    contest: &[u16],
+    now: i64,
+) -> Result<Cancellation> {
     let cancellation = quote(board, lease, now)?;
-    for slot in slots.iter_mut().filter(|slot| slot.lease == lease.serial) {
-        slot.lease_until = cancellation.until;
+    require_contestable(slots, lease, contest)?;
+    leave(board, &mut *slots, lease, cancellation.until);
+    for index in contest {
+        if let Some(slot) = slots.get_mut(usize::from(*index)) {
+            slot.flags |= Slot::CONTESTED;
+        }
     }
     cancellation.note(lease);
     Ok(cancellation)
 }
 
+/// Refuses to contest a machine that does not serve the lease.
+pub fn require_contestable(slots: &[Slot], lease: &Lease, contest: &[u16]) -> Result<()> {
+    let serves = |index: &u16| slots.get(usize::from(*index)).is_some_and(|slot| slot.serves(lease.serial));
+    require!(contest.iter().all(serves), LeaseholdError::NotInLease);
+    Ok(())
+}
+
+/// Leaves every machine that would serve the lease beyond round `until`.
+#[inline(never)]
+fn leave<S: SlotAccess>(board: &Board, slots: impl IntoIterator<Item = S>, lease: &Lease, until: u32) {
+    let serving = slots.into_iter().filter(|slot| slot.serves(lease.serial) && slot.lease_until > until);
+    for mut slot in serving {
+        slot.write(|slot| lease::leave(board, slot, until, 0));
+    }
+}
+
 impl Cancellation {
-    /// Payment units that come back to the owner of the lease if every machine is up until its end. See [`refund`].
+    /// Payment units that come back to the owner of the lease if every machine is up until its end and none is contested.
+    /// More comes back where one is not up.
     pub fn refund(&self, lease: &Lease, slots: &[Slot]) -> Result<u64> {
-        let terms = Terms { cancel_secs: self.cancel_secs, ..lease.terms };
-        let machines = slots.iter().filter(|slot| slot.lease == lease.serial);
-        let services = machines.map(|slot| lease.service(slot, self.until));
-        Ok(refund(&terms, lease.remaining()?, services)?)
+        let mut left = lease.remaining()?;
+        for slot in slots.iter().filter(|slot| slot.lease == lease.serial) {
+            let outcome = settlement::last(&self.service(lease, slot)?, &lease.terms)?;
+            left = left.saturating_sub(add(outcome.payment.gross()?, outcome.burned.total()?)?);
+        }
+        Ok(left)
+    }
+
+    /// Service of a machine of the lease once it is cancelled, if the machine is up in all rounds from now on.
+    pub fn service(&self, lease: &Lease, slot: &Slot) -> Result<Service> {
+        let service = lease.service(slot)?;
+        if !slot.serves(lease.serial) || slot.lease_until <= self.until {
+            return Ok(service);
+        }
+        let rounds = self.until.saturating_sub(slot.lease_from);
+        let known = service.down.saturating_add(service.unseen);
+        Ok(Service { rounds, up: rounds.saturating_sub(known), left: Left::Cancelled, ..service })
     }
 
     /// The lease as it is once it is cancelled.
     pub fn note(&self, lease: &mut Lease) {
         lease.state = LeaseState::Cancelled;
         lease.until = self.until;
-        lease.terms.cancel_secs = self.cancel_secs;
     }
 }

@@ -109,7 +109,8 @@ pub fn demand(
     now: i64,
 ) -> Result<(Slot, i64)> {
     let (machine, due) = demandable(board, slots, lease, receipt, now)?;
-    let machine = Slot { demands: machine.demands.checked_add(1).ok_or(LeaseholdError::MathOverflow)?, ..*machine };
+    let machine =
+        Slot { demands: machine.demands.checked_add(1).ok_or(LeaseholdError::MathOverflow)?, ..*machine };
     let slot = slots.get_mut(usize::from(receipt.slot)).ok_or(LeaseholdError::NoSuchSlot)?;
     *slot = machine;
     lease.demands = add32(lease.demands, 1)?;

@@ -4,7 +4,7 @@ use anchor_lang::prelude::*;
 
 use crate::{
     error::LeaseholdError,
-    math::{add, add32, sub},
+    math::{add, add32, sub, sub32},
     rules::SlotAccess,
     state::{Board, Lease, Market, Slot, SlotState},
 };
@@ -16,12 +16,24 @@ pub struct Extension {
     pub until: u32,
     /// Rounds agreed on in all.
     pub rounds: u32,
+    /// Machines that are not committed for so long: they leave at the old end.
+    pub leaving: u32,
     /// Payment units that its owner adds, and those paid in for it in all then.
     pub deposit: u64,
     pub total: u64,
 }
 
-/// Cost of `rounds` more rounds at Unix time `now`: 0 if the lease is metered.
+/// What the owner of a lease allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Most payment units to add.
+    pub max_deposit: u64,
+    /// Most machines that may leave at the old end. At least one has to stay.
+    pub max_leaving: u32,
+}
+
+/// Cost of `rounds` more rounds at Unix time `now`: 0 if the lease is metered. Refused if more than `max_leaving` machines
+/// are not committed for so long.
 pub fn quote(
     market: &Market,
     board: &Board,
@@ -29,11 +41,12 @@ pub fn quote(
     lease: &Lease,
     now: i64,
     rounds: u32,
+    max_leaving: u32,
 ) -> Result<Extension> {
-    extend(market, board, slots, lease, now, rounds)
+    extend(market, board, slots, lease, now, rounds, max_leaving)
 }
 
-/// Moves the end of a lease and of its machines, for at most `max_deposit` payment units.
+/// Moves the end of a lease and of its machines that are committed for so long.
 pub fn apply(
     market: &Market,
     board: &mut Board,
@@ -41,15 +54,21 @@ pub fn apply(
     lease: &mut Lease,
     now: i64,
     rounds: u32,
-    max_deposit: u64,
+    allowed: Allowance,
 ) -> Result<Extension> {
-    let extension = extend(market, board, slots, lease, now, rounds)?;
-    require!(extension.deposit <= max_deposit, LeaseholdError::CostsTooMuch);
+    let extension = extend(market, board, slots, lease, now, rounds, allowed.max_leaving)?;
+    require!(extension.deposit <= allowed.max_deposit, LeaseholdError::CostsTooMuch);
     board.ledger.escrow = add(board.ledger.escrow, extension.deposit)?;
     lease.terms.rounds = extension.rounds;
     lease.until = extension.until;
     lease.deposit = extension.total;
+    lease.machines = sub32(lease.machines, extension.leaving)?;
     Ok(extension)
+}
+
+/// True if a machine that serves the lease goes on until round `until`.
+fn goes_on(slot: &Slot, until: u32) -> bool {
+    slot.is(SlotState::Leased) && !slot.has(Slot::ABANDONED) && slot.committed_until >= until
 }
 
 /// Moves the end of a lease's machines. Each costs the deposit for its whole time less the deposit it had.
@@ -61,6 +80,7 @@ fn extend<S: SlotAccess>(
     lease: &Lease,
     now: i64,
     rounds: u32,
+    max_leaving: u32,
 ) -> Result<Extension> {
     require!(!market.paused, LeaseholdError::MarketPaused);
     lease.require_open()?;
@@ -68,13 +88,21 @@ fn extend<S: SlotAccess>(
     let total = add32(lease.terms.rounds, rounds)?;
     require!(rounds > 0 && total <= market.params.max_rounds, LeaseholdError::LeaseLength);
     let until = add32(lease.until, rounds)?;
-    let mut deposit = 0;
-    for mut slot in slots.into_iter().filter(|slot| slot.lease == lease.serial) {
-        let committed = slot.is(SlotState::Leased) && slot.committed_until >= until;
-        require!(committed, LeaseholdError::MachineNotCommitted);
+    let (mut deposit, mut leaving, mut staying) = (0, 0u32, 0u32);
+    for mut slot in slots.into_iter().filter(|slot| slot.serves(lease.serial)) {
+        if slot.lease_until < lease.until {
+            continue; // left at an earlier end
+        }
+        if !goes_on(&slot, until) {
+            leaving = leaving.wrapping_add(1);
+            require!(leaving <= max_leaving, LeaseholdError::MachineNotCommitted);
+            continue;
+        }
+        staying = staying.wrapping_add(1);
         let further = sub(lease.deposit_of(&slot, until)?, lease.deposit_of(&slot, slot.lease_until)?)?;
         deposit = add(deposit, further)?;
-        slot.write(|slot| slot.lease_until = until);
+        slot.write(|slot| (slot.lease_until, slot.lease_agreed) = (until, until));
     }
-    Ok(Extension { until, rounds: total, deposit, total: add(lease.deposit, deposit)? })
+    require!(staying > 0, LeaseholdError::MachineNotCommitted);
+    Ok(Extension { until, rounds: total, leaving, deposit, total: add(lease.deposit, deposit)? })
 }

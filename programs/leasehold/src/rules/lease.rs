@@ -1,16 +1,49 @@
-//! The end of a lease's account.
+//! Leases: how an owner leaves machines early, and the end of a lease's account.
 
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::DISPUTE_ROUNDS,
+    constants::{BLAME_SECS, DISPUTE_SECS},
     error::LeaseholdError,
-    state::{Board, Lease, LeaseState},
+    state::{Board, Lease, LeaseState, Slot, ring_mask},
 };
 
+/// Leaves a machine before the time agreed on: its last round is the one before `until`. `flags` say how:
+/// [`Slot::REPLACED`], [`Slot::CONTESTED`].
+#[inline(always)]
+pub fn leave(board: &Board, slot: &mut Slot, until: u32, flags: u8) {
+    slot.lease_until = until;
+    slot.flags |= Slot::LEFT | flags;
+    if was_dark(board, slot) {
+        slot.flags |= Slot::DARK;
+    }
+}
+
+/// True if the machine was down in the hour before its end, or in its last 64 rounds if that is less, as far as rounds are
+/// closed. Those that are not are judged when they are closed.
+#[inline(always)]
+fn was_dark(board: &Board, slot: &Slot) -> bool {
+    let closed = board.next_round.min(slot.lease_until);
+    let first = slot.lease_until.saturating_sub(blame_rounds(board)).max(slot.lease_from);
+    board.down_rounds(slot) & ring_mask(closed, closed.saturating_sub(first)) != 0
+}
+
+/// Rounds before its end in which a machine that was down is not blameless.
+#[inline(always)]
+pub fn blame_rounds(board: &Board) -> u32 {
+    board.rounds_in(BLAME_SECS).min(u64::BITS)
+}
+
+/// First round that a machine which is left at Unix time `now` does not serve any more: it serves the running round, or its
+/// first.
+#[inline(always)]
+pub fn left_until(running: u32, slot: &Slot) -> u32 {
+    running.max(slot.lease_from).saturating_add(1)
+}
+
 /// First round after the lease's dispute window.
-pub fn undisputed_from(lease: &Lease) -> u32 {
-    lease.until.saturating_add(DISPUTE_ROUNDS)
+pub fn undisputed_from(board: &Board, lease: &Lease) -> u32 {
+    lease.until.saturating_add(board.rounds_in(DISPUTE_SECS))
 }
 
 /// Refuses to close the account of a lease that is not settled, whose receipts are demanded or can still be, or that
@@ -18,8 +51,7 @@ pub fn undisputed_from(lease: &Lease) -> u32 {
 pub fn require_closable(board: &Board, lease: &Lease, now: i64) -> Result<()> {
     require!(lease.state == LeaseState::Settled, LeaseholdError::LeaseNotSettled);
     require!(lease.demands == 0, LeaseholdError::DemandsLeft);
-    let empty = lease.refund_due == 0 && lease.compensation_due == 0;
-    require!(empty, LeaseholdError::LeaseHoldsMoney);
-    require!(board.round_at(now)? >= undisputed_from(lease), LeaseholdError::DisputesOpen);
+    require!(lease.refund_due == 0, LeaseholdError::LeaseHoldsMoney);
+    require!(board.round_at(now)? >= undisputed_from(board, lease), LeaseholdError::DisputesOpen);
     Ok(())
 }

@@ -4,17 +4,19 @@ use anchor_lang::prelude::*;
 use anchor_spl::{token::spl_token, token_2022::spl_token_2022};
 
 use crate::{
-    constants::TIMELOCK_SECS,
+    constants::{PROPOSAL_SECS, TIMELOCK_SECS},
     error::LeaseholdError,
     state::{Market, Params, PendingParams},
 };
 
-/// Refuses a market whose timelock is out of range, whose two mints are the same, or that stakes wrapped SOL.
+/// Refuses a market whose timelock is out of range, whose two mints are the same, or one of whose mints is wrapped SOL, which
+/// can't be burned.
 pub fn require_creatable(timelock_secs: u32, payment_mint: &Pubkey, stake_mint: &Pubkey) -> Result<()> {
     require!(TIMELOCK_SECS.contains(&timelock_secs), LeaseholdError::TimelockOutOfRange);
     require_keys_neq!(*payment_mint, *stake_mint, LeaseholdError::SameMint);
     let native = [spl_token::native_mint::ID, spl_token_2022::native_mint::ID];
-    require!(!native.contains(stake_mint), LeaseholdError::NativeStake);
+    let burnable = !native.contains(stake_mint) && !native.contains(payment_mint);
+    require!(burnable, LeaseholdError::NativeMint);
     Ok(())
 }
 
@@ -24,27 +26,27 @@ pub fn require_closable(market: &Market) -> Result<()> {
     Ok(())
 }
 
-/// The proposal of `params` at Unix time `now`: it can be applied after the market's timelock. Refuses parameters out of
+/// The proposal of `params` at Unix time `now`: it can be applied in the two weeks after the market's timelock. Refuses parameters out of
 /// range, and those that may not follow the market's.
 pub fn proposal(market: &Market, params: Params, now: i64) -> Result<PendingParams> {
-    market.params.validate_successor(&params)?;
+    market.params.validate_successor(&market.rules, &params)?;
     let effective_at =
         now.checked_add(i64::from(market.timelock_secs)).ok_or(LeaseholdError::MathOverflow)?;
-    Ok(PendingParams { params, effective_at })
+    let expires_at = effective_at.checked_add(PROPOSAL_SECS).ok_or(LeaseholdError::MathOverflow)?;
+    Ok(PendingParams { params, effective_at, expires_at })
 }
 
-/// The pending proposal. Refused if there is none, or its timelock still runs at Unix time `now`.
+/// The pending proposal. Refused if there is none, its timelock still runs at Unix time `now`, or it has expired.
 pub fn applicable(market: &Market, now: i64) -> Result<&PendingParams> {
     let pending = market.pending_params.as_ref().ok_or(LeaseholdError::NothingProposed)?;
     require!(now >= pending.effective_at, LeaseholdError::TimelockRunning);
+    require!(now <= pending.expires_at, LeaseholdError::ProposalExpired);
     Ok(pending)
 }
 
 /// Puts the proposed parameters in force.
 pub fn apply_params(market: &mut Market, now: i64) -> Result<()> {
-    applicable(market, now)?;
-    if let Some(pending) = market.pending_params.take() {
-        market.params = pending.params;
-    }
+    market.params = applicable(market, now)?.params.clone();
+    market.pending_params = None;
     Ok(())
 }

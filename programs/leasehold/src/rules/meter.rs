@@ -3,11 +3,14 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::NOTICE_ROUNDS,
+    constants::NOTICE_SECS,
     error::LeaseholdError,
-    math::{add, add32, settlement::Payment},
-    rules::ledger::book,
-    state::{Board, Lease, LeaseState, Meter, Slot, Voucher, machine_mut},
+    math::{Exact, add, add32, pricing::gross, settlement::Payment, sub},
+    rules::{
+        lease::{leave, left_until},
+        ledger::book,
+    },
+    state::{Board, Lease, LeaseState, Meter, Slot, Voucher},
 };
 
 /// Deposit of a metered lease once `amount` payment units are added, which must be more than 0.
@@ -35,13 +38,46 @@ pub fn payable(lease: &Lease) -> Result<&Meter> {
     Ok(lease.meter.as_ref().ok_or(LeaseholdError::LeaseNotMetered)?)
 }
 
-/// True if a voucher is for that machine of the lease at `address`, and not for a lease that had its address before.
-/// `genesis` is the genesis hash of the cluster.
-pub fn is_for(voucher: &Voucher, address: &Pubkey, lease: &Lease, machine: &Slot, genesis: &[u8; 32]) -> bool {
+/// True if a voucher is for the lease at `address`, and not for one that had its address before, and names `machine`, which is
+/// in its slot. `genesis` is the genesis hash of the cluster.
+pub fn is_for(
+    voucher: &Voucher,
+    address: &Pubkey,
+    lease: &Lease,
+    machine: &Slot,
+    genesis: &[u8; 32],
+) -> bool {
     let of_lease = voucher.lease == address.to_bytes() && voucher.from == lease.from;
     let to_machine = voucher.node_key == machine.node_key && voucher.generation == machine.generation;
     let of_supplier = machine.supplier.as_ref().starts_with(&voucher.supplier);
     of_lease && to_machine && of_supplier && genesis.starts_with(&voucher.cluster)
+}
+
+/// The machine of a metered lease.
+pub fn machine<'a>(slots: &'a [Slot], lease: &Lease) -> Result<&'a Slot> {
+    let slot = slots.iter().find(|slot| slot.lease == lease.serial);
+    slot.ok_or_else(|| LeaseholdError::NotInLease.into())
+}
+
+/// Payment units of the deposit that vouchers can't take at Unix time `now`: the machine's standby price from its first round
+/// until an hour from now, or until its end if that is earlier.
+pub fn reserve(board: &Board, lease: &Lease, machine: &Slot, now: i64) -> Result<u64> {
+    let hour = add32(board.round_after(now)?, board.rounds_in(NOTICE_SECS))?;
+    let rounds = hour.min(machine.lease_until).saturating_sub(machine.lease_from);
+    Ok(gross(lease.hourly(machine)?, lease.terms.round_secs, rounds)?)
+}
+
+/// Payment units that vouchers can pay in all at Unix time `now`, fees included.
+pub fn voucher_limit(board: &Board, lease: &Lease, machine: &Slot, now: i64) -> Result<u64> {
+    Ok(lease.deposit.saturating_sub(reserve(board, lease, machine, now)?))
+}
+
+/// Payment that a voucher for `price` in all adds to those before at Unix time `now`, as far as the deposit reaches.
+pub fn payment(board: &Board, lease: &Lease, machine: &Slot, price: u64, now: i64) -> Result<Payment> {
+    let before = payable(lease)?.paid;
+    let owed = price.min(voucher_limit(board, lease, machine, now)?);
+    require!(owed > before, LeaseholdError::VoucherRedeemed);
+    Ok(Payment::difference(owed, before, lease.terms.fee_bps)?)
 }
 
 /// Pays the machine of a metered lease what a voucher of its spender adds to those before.
@@ -49,48 +85,96 @@ pub fn redeem(
     board: &mut Board,
     slots: &mut [Slot],
     lease: &mut Lease,
-    slot: u16,
     voucher: &Voucher,
+    now: i64,
 ) -> Result<Payment> {
-    let payment = lease.redeem(voucher.price)?;
-    let machine = machine_mut(slots, slot)?;
-    require!(machine.lease == lease.serial, LeaseholdError::NotInLease);
+    let machine = slots.get_mut(usize::from(voucher.slot)).filter(|machine| machine.lease == lease.serial);
+    let machine = machine.ok_or(LeaseholdError::NotInLease)?;
+    let payment = payment(board, lease, machine, voucher.price, now)?;
     machine.accrued = add(machine.accrued, payment.net)?;
-    book(board, lease, payment, 0, None)?;
+    book(board, lease, payment)?;
     let meter = lease.meter.as_mut().ok_or(LeaseholdError::LeaseNotMetered)?;
     meter.seq = meter.seq.max(voucher.seq);
     meter.units = meter.units.max(voucher.units);
+    meter.paid = add(meter.paid, payment.gross()?)?;
     Ok(payment)
 }
 
-/// Where a metered lease would end by a notice given at Unix time `now`, exclusive.
-pub fn notice(board: &Board, lease: &Lease, now: i64) -> Result<u32> {
+/// Who ends a metered lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ender {
+    Owner,
+    Supplier,
+    Anybody,
+}
+
+/// Who the signer of a notice is. `supplier`: the signer's account as a supplier, if it gave one.
+pub fn ender(lease: &Lease, machine: &Slot, signer: &Pubkey, supplier: Option<Pubkey>) -> Ender {
+    if supplier == Some(machine.supplier) {
+        Ender::Supplier
+    } else if *signer == lease.owner {
+        Ender::Owner
+    } else {
+        Ender::Anybody
+    }
+}
+
+/// Where a metered lease would end, exclusive, if it were ended at Unix time `now`: an hour after the running round.
+///
+/// With the running round, and the machine's first at the earliest, if its deposit does not cover the next hour's standby
+/// price; then anybody may. And if its supplier ends it while vouchers have paid less than the standby price did.
+///
+/// # Errors
+/// `StandbyCovered` to anybody else, `NoticeTooLate`, `LeaseNotOpen`, `LeaseNotMetered`.
+pub fn notice(board: &Board, lease: &Lease, machine: &Slot, ender: Ender, now: i64) -> Result<u32> {
     lease.require_open()?;
     lease.require_metered()?;
-    let until = add32(board.round_after(now)?, NOTICE_ROUNDS)?;
+    let running = board.round_at(now)?;
+    let at_once = match ender {
+        Ender::Supplier => is_unused(lease, machine)?,
+        Ender::Owner | Ender::Anybody => false,
+    };
+    let at_once = at_once || is_short(board, lease, machine, now)?;
+    require!(at_once || ender != Ender::Anybody, LeaseholdError::StandbyCovered);
+    let until = if at_once {
+        left_until(running, machine)
+    } else {
+        add32(board.round_after(now)?, board.rounds_in(NOTICE_SECS))?
+    };
     require!(until < lease.until, LeaseholdError::NoticeTooLate);
     Ok(until)
 }
 
-/// True if notice may be given to a lease with that machine. `by_owner`: by the lease's owner. `supplier`: account of
-/// the signer's, which must be that of the machine otherwise.
-pub fn may_give_notice(machine: &Slot, by_owner: bool, supplier: Option<Pubkey>) -> bool {
-    by_owner || supplier == Some(machine.supplier)
+/// True if vouchers have left less of the deposit than the standby price until an hour from now.
+pub fn is_short(board: &Board, lease: &Lease, machine: &Slot, now: i64) -> Result<bool> {
+    let left = sub(lease.deposit, payable(lease)?.paid)?;
+    Ok(left < reserve(board, lease, machine, now)?)
 }
 
-/// Gives notice. `by_owner` is false where `supplier`, an account of the signer's, must be that of the machine.
+/// True if vouchers have paid less than the standby price of the rounds in which the machine was up.
+fn is_unused(lease: &Lease, machine: &Slot) -> Result<bool> {
+    let standby: Exact<u64> = gross(lease.hourly(machine)?, lease.terms.round_secs, machine.lease_up);
+    Ok(payable(lease)?.paid < standby?)
+}
+
+/// Ends a metered lease early. Its owner owes a blameless machine for an hour at least, unless its supplier ends it.
 pub fn give_notice(
     board: &Board,
     slots: &mut [Slot],
     lease: &mut Lease,
-    by_owner: bool,
-    supplier: Option<Pubkey>,
+    ender: Ender,
     now: i64,
 ) -> Result<u32> {
-    let until = notice(board, lease, now)?;
+    let until = notice(board, lease, machine(slots, lease)?, ender, now)?;
     let slot = slots.iter_mut().find(|slot| slot.lease == lease.serial).ok_or(LeaseholdError::NotInLease)?;
-    require!(may_give_notice(slot, by_owner, supplier), LeaseholdError::WrongAuthority);
-    slot.lease_until = until;
+    if ender == Ender::Supplier {
+        (slot.lease_until, slot.lease_agreed) = (until, until);
+    } else {
+        leave(board, slot, until, 0);
+    }
+    if let Some(meter) = &mut lease.meter {
+        meter.owes_hour = ender != Ender::Supplier;
+    }
     lease.state = LeaseState::Cancelled;
     lease.until = until;
     Ok(until)

@@ -21,6 +21,7 @@ pub mod open;
 pub mod replace;
 pub mod round;
 pub mod seat;
+pub mod index;
 pub mod settle;
 pub mod supplier;
 

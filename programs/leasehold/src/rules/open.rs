@@ -3,11 +3,13 @@
 use anchor_lang::prelude::*;
 
 use crate::{
+    constants::{MAX_AVOID, SECS_PER_HOUR},
     error::LeaseholdError,
     instructions::OpenLeaseArgs,
     math::{
-        add, add32,
-        matching::{self, Selection},
+        Exact, add, add32,
+        matching::{self, Request, Selection},
+        pricing::{Span, rate},
         settlement::Terms,
     },
     state::{Board, Market, Slot},
@@ -75,19 +77,37 @@ pub fn apply(
 /// Checks the request and picks the machines; the deposit is still missing.
 #[inline(always)]
 fn select(market: &Market, board: &Board, slots: &[Slot], now: i64, args: &OpenLeaseArgs) -> Result<Opening> {
-    require!(args.serial == u64::from(board.next_serial), LeaseholdError::WrongSerial);
-    require!(args.machines > 0, LeaseholdError::NoMachines);
+    require!(args.gpus > 0, LeaseholdError::NoGpus);
+    require!(args.avoid.len() <= MAX_AVOID, LeaseholdError::AvoidsTooMany);
     require!(args.criteria.metered == args.meter.is_some(), LeaseholdError::MeterMismatch);
-    if let Some(meter) = &args.meter {
-        require!(args.machines == 1, LeaseholdError::MeteredMachines);
-        require!(meter.deposit > 0, LeaseholdError::AmountIsZero);
-    }
     require_allowed(market, args.rounds)?;
     let from = board.round_after(now)?;
     let until = add32(from, args.rounds)?;
-    let selection = matching::select(slots, &args.criteria, until, args.machines, args.hint)?;
-    let terms = market.params.terms(board.round_secs, args.rounds);
+    let request = Request {
+        criteria: &args.criteria,
+        gpus: args.gpus,
+        from,
+        until,
+        round_secs: board.round_secs,
+        seen: board.seen_round(now),
+        avoid: &args.avoid,
+    };
+    let selection = matching::select(slots, &request, args.hint)?;
+    let terms = market.params.terms(board, args.rounds);
+    if let Some(meter) = &args.meter {
+        require!(selection.machines == 1, LeaseholdError::MeteredMachines);
+        let machine = selection.only().and_then(|index| slots.get(index));
+        let machine = machine.ok_or(LeaseholdError::MeteredMachines)?;
+        require!(meter.deposit >= least_deposit(machine, &terms)?, LeaseholdError::DepositTooSmall);
+    }
     Ok(Opening { serial: board.next_serial, from, until, terms, selection, deposit: 0 })
+}
+
+/// Payment units that a metered lease of that machine must begin with: the standby price of its first hour or of its first
+/// round, whichever is longer, rounded up.
+pub fn least_deposit(machine: &Slot, terms: &Terms) -> Exact<u64> {
+    let secs = u64::from(terms.round_secs).max(SECS_PER_HOUR);
+    Span::of_secs(secs).cost_ceil(rate(machine.hourly(), terms.standby_bps)?)
 }
 
 impl Opening {

@@ -1,18 +1,16 @@
-//! Replacing a machine of a lease: which may be, by which, and what the owner adds.
+//! Replacing a machine of a lease: by which, from when on, and what the owner pays in.
 
 use anchor_lang::prelude::*;
 
 use crate::{
     error::LeaseholdError,
     math::{
-        Exact, add,
-        matching::{self, CutOff},
-        pricing,
-        settlement::Outcome,
-        sub,
+        add, add32,
+        matching::{self, CutOff, Request},
+        mul_div_floor,
     },
-    rules::{ledger::book, settle},
-    state::{Board, Lease, Slot, machine},
+    rules::lease::{leave, left_until},
+    state::{Board, Lease, MachineId, Slot, machine},
 };
 
 /// How a machine is replaced, or would be.
@@ -23,78 +21,115 @@ pub struct Replacement {
     pub hint: CutOff,
     /// First round of the new machine.
     pub from: u32,
-    /// First round that the old machine is not settled for, and how it leaves.
+    /// First round that the old machine does not serve any more.
     pub old_until: u32,
-    pub outcome: Outcome,
-    /// Payment units that the owner adds: what the new machine costs beyond what is left of the old one's deposit.
+    /// Part of 65,536 of its price that the new machine costs less.
+    pub cheaper_q16: u16,
+    /// Payment units that the owner pays in for the new machine. What the old one leaves comes back when it is settled.
     pub deposit: u64,
     /// Payment units paid in for the lease in all then.
     pub total: u64,
 }
 
-/// Refuses unless the machine is in the lease, and was down in the last closed round or broke its promise for good.
-pub fn require_replaceable(board: &Board, slot: &Slot, lease: &Lease) -> Result<()> {
-    require!(slot.lease == lease.serial, LeaseholdError::NotInLease);
-    require!(slot.has_broken_promise() || board.is_down(slot), LeaseholdError::MachineNotDown);
+/// Refuses unless the machine serves the lease and would go on.
+pub fn require_replaceable(slot: &Slot, lease: &Lease, running: u32) -> Result<()> {
+    require!(slot.serves(lease.serial), LeaseholdError::NotInLease);
+    require!(left_until(running, slot) < slot.lease_agreed, LeaseholdError::LeaseOver);
     Ok(())
 }
 
-/// How the machine of `old_slot` would be replaced at Unix time `now`.
+/// How the machine of `old_slot` would be replaced at Unix time `now`. The machines that the lease replaced before, and
+/// those of `avoid`, are not picked.
 pub fn quote(
     board: &Board,
     slots: &[Slot],
     lease: &Lease,
     now: i64,
     old_slot: u16,
+    avoid: &[u16],
     hint: Option<CutOff>,
 ) -> Result<Replacement> {
     lease.require_open()?;
     lease.require_hourly()?;
-    let from = board.round_after(now)?;
-    require!(from < lease.until, LeaseholdError::LeaseOver);
+    require!(avoid.len() <= crate::constants::MAX_AVOID, LeaseholdError::AvoidsTooMany);
+    let running = board.round_at(now)?;
     let old = machine(slots, old_slot)?;
-    require_replaceable(board, old, lease)?;
+    require_replaceable(old, lease, running)?;
+    let from = add32(running, 1)?;
+    require!(from < lease.until, LeaseholdError::LeaseOver);
+    let avoided: Vec<u16> = avoid.iter().copied().chain(left_before(slots, lease)).collect();
     // The old machine is leased, so it can't replace itself.
-    let selection = matching::select(slots, &lease.criteria, lease.until, 1, hint)?;
-    let found = selection.slots().find_map(|index| Some((u16::try_from(index).ok()?, slots.get(index)?)));
-    let (slot, new) = found.ok_or(LeaseholdError::NotEnoughMachines)?;
-
-    // The old machine is settled with the rounds closed so far.
-    let old_until = board.next_round.clamp(old.lease_from, old.lease_until);
-    let outcome = settle::outcome(lease, old, old_until)?;
-    let freed = unspent(old, lease, &outcome)?;
-    let cost = lease.terms.span(lease.until.wrapping_sub(from)).cost_ceil(new.price)?;
-    let deposit = cost.saturating_sub(freed);
-    let total = add(lease.deposit, deposit)?;
-    Ok(Replacement { slot, hint: selection.cut_off, from, old_until, outcome, deposit, total })
+    let request = Request {
+        criteria: &lease.criteria,
+        gpus: u32::from(old.traits.gpus),
+        from,
+        until: lease.until,
+        round_secs: board.round_secs,
+        seen: board.seen_round(now),
+        avoid: &avoided,
+    };
+    let selection = matching::replacement(slots, &request, hint)?;
+    let slot = selection.only().and_then(|index| u16::try_from(index).ok());
+    let slot = slot.ok_or(LeaseholdError::NotEnoughGpus)?;
+    let new = machine(slots, slot)?;
+    let deposit = lease.rest(from).cost_ceil(new.hourly())?;
+    Ok(Replacement {
+        slot,
+        hint: selection.cut_off,
+        from,
+        old_until: left_until(running, old),
+        cheaper_q16: cheaper(old.hourly(), new.hourly()),
+        deposit,
+        total: add(lease.deposit, deposit)?,
+    })
 }
 
-/// Unspent part of the deposit of a machine that leaves.
-fn unspent(slot: &Slot, lease: &Lease, outcome: &Outcome) -> Exact<u64> {
-    let before = pricing::gross(slot.price, lease.terms.round_secs, slot.lease_settled)?;
-    sub(lease.deposit_of(slot, slot.lease_until)?, add(before, outcome.payment.gross()?)?)
+/// Slots whose machine the lease replaced before.
+fn left_before<'a>(slots: &'a [Slot], lease: &'a Lease) -> impl Iterator<Item = u16> + 'a {
+    let same = |left: &&MachineId| {
+        slots.get(usize::from(left.slot)).is_some_and(|slot| slot.generation == left.generation)
+    };
+    lease.replaced.iter().filter(same).map(|left| left.slot)
 }
 
-/// Settles the old machine, puts the lease on the new one from the next round on, and books both. The owner adds at
-/// most `max_deposit` payment units.
+/// Part of 65,536 of its price that a machine costs less than another, rounded down.
+fn cheaper(old: u64, new: u64) -> u16 {
+    let part = mul_div_floor(old.saturating_sub(new), 1 << 16, old).unwrap_or_default();
+    u16::try_from(part).unwrap_or(u16::MAX)
+}
+
+/// How the owner wants a machine to be replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    pub old_slot: u16,
+    /// Slots that are not picked.
+    pub avoid: &'a [u16],
+    pub hint: Option<CutOff>,
+    /// Most payment units to pay in.
+    pub max_deposit: u64,
+    /// True if the old machine is contested.
+    pub contest: bool,
+}
+
+/// Leaves the old machine with the running round, and puts the lease on the new one from the next round on.
 pub fn apply(
     board: &mut Board,
     slots: &mut [Slot],
     lease: &mut Lease,
+    wish: &Wish,
     now: i64,
-    old_slot: u16,
-    hint: Option<CutOff>,
-    max_deposit: u64,
 ) -> Result<Replacement> {
-    let replacement = quote(board, slots, lease, now, old_slot, hint)?;
-    let Replacement { slot, from, old_until, outcome, deposit, total, .. } = replacement;
-    require!(deposit <= max_deposit, LeaseholdError::CostsTooMuch);
-    let old = slots.get_mut(usize::from(old_slot)).ok_or(LeaseholdError::NoSuchSlot)?;
-    old.lease_until = old_until;
-    old.leave(&outcome)?;
+    let replacement = quote(board, slots, lease, now, wish.old_slot, wish.avoid, wish.hint)?;
+    let Replacement { slot, from, old_until, cheaper_q16, deposit, total, .. } = replacement;
+    require!(deposit <= wish.max_deposit, LeaseholdError::CostsTooMuch);
+    let old = slots.get_mut(usize::from(wish.old_slot)).ok_or(LeaseholdError::NoSuchSlot)?;
+    let contested = if wish.contest { Slot::CONTESTED } else { 0 };
+    leave(board, old, old_until, Slot::REPLACED | contested);
+    old.cheaper_q16 = cheaper_q16;
+    lease.replaced.push(MachineId { slot: wish.old_slot, generation: old.generation });
     let new = slots.get_mut(usize::from(slot)).ok_or(LeaseholdError::NoSuchSlot)?;
     new.begin_lease(lease.serial, from, lease.until);
-    book(board, lease, outcome.payment, outcome.slash, None)?;
+    lease.unsettled = add32(lease.unsettled, 1)?;
     board.ledger.escrow = add(board.ledger.escrow, deposit)?;
     lease.deposit = total;
     Ok(replacement)

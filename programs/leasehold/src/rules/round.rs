@@ -5,12 +5,16 @@ use anchor_lang::prelude::*;
 pub use crate::math::rounds::{at, end, start};
 
 use crate::{
+    constants::{POOL_SECS, WEEK_SECS},
     error::LeaseholdError,
     math::{
-        add, add32, sub,
+        add, add32,
+        slashing::abandon_allowance,
+        sub,
         tally::{self, Quorum, Verdicts},
     },
-    state::{Board, Slot, Tally, ring_bit},
+    rules::lease::blame_rounds,
+    state::{Board, Params, Slot, SlotState, Tally, ring_bit, ring_mask},
 };
 
 /// A round that can be voted on.
@@ -140,62 +144,80 @@ pub fn closing(board: &Board, now: i64) -> Result<Closing> {
     Ok(Closing::Count(board.tally.round))
 }
 
-/// Closes what can be closed.
+/// Closes what can be closed, under the market's parameters.
 #[inline(always)]
-pub fn close(board: &mut Board, slots: &mut [Slot], keeper_fee: u64, now: i64) -> Result<()> {
+pub fn close(board: &mut Board, slots: &mut [Slot], params: &Params, now: i64) -> Result<()> {
     match closing(board, now)? {
         Closing::Skip(until) => board.pass_over(until),
         Closing::Count(round) => {
             board.pass_over(round);
-            record(board, slots, round);
-            pay_keepers(board, keeper_fee)?;
+            let next_round = add32(round, 1)?;
+            let submitted = board.tally.submitted;
+            if is_quorate(submitted, params.up_votes) {
+                let lost = record(board, slots, round, params.up_votes);
+                board.ledger.slash(lost)?;
+                pay_keepers(board, params)?;
+            } else {
+                board.pass_over(next_round);
+            }
+            if let Some(votes) = board.votes.get_mut(ring_bit(round) as usize) {
+                *votes = submitted;
+            }
             bytemuck::bytes_of_mut(&mut board.tally).fill(0);
-            board.next_round = add32(round, 1)?;
+            board.next_round = next_round;
         }
     }
     Ok(())
 }
 
-/// Writes the verdicts of a round into counters and histories. Apart from its caller, so that the loop has the registers.
+/// True if enough seats voted that a machine could be up: its keepers are paid, and a machine without a verdict was unseen.
+pub fn is_quorate(submitted: u16, up_votes: u8) -> bool {
+    submitted.count_ones() >= u32::from(up_votes)
+}
+
+/// Writes the verdicts of a quorate round into counters and histories. Returns the stake units of bound machines that were
+/// abandoned. Apart from its caller, so that the loop has the registers.
 #[inline(never)]
-fn record(board: &mut Board, slots: &mut [Slot], round: u32) {
-    let submitted = board.tally.submitted;
-    if let Some(votes) = board.votes.get_mut(ring_bit(round) as usize) {
-        *votes = submitted;
-    }
-    let abandon_rounds = u32::from(board.abandon_rounds);
-    // The highest bits, turned so that this round's is the first of them.
-    let streak = u64::MAX
-        .wrapping_shl(u64::BITS.wrapping_sub(abandon_rounds))
-        .rotate_right(63u32.wrapping_sub(ring_bit(round)));
-    let pass = Pass {
+fn record(board: &mut Board, slots: &mut [Slot], round: u32, up_votes: u8) -> u64 {
+    let bit = 1u64.wrapping_shl(ring_bit(round));
+    board.quorate |= bit;
+    board.last_quorate = round;
+    let mut pass = Pass {
         round,
-        bit: 1u64.wrapping_shl(ring_bit(round)),
-        voted: board.voted_rounds(),
-        abandon_rounds,
-        streak,
+        bit,
+        quorate: board.quorate,
+        abandon_rounds: u32::from(board.abandon_rounds),
+        round_secs: board.round_secs,
+        sla_bps: board.sla_bps,
+        blame_rounds: blame_rounds(board),
+        lost: 0,
     };
-    let quorum = Quorum::new(submitted.count_ones(), u32::from(board.threshold));
+    let quorum = Quorum::new(board.tally.submitted.count_ones(), up_votes, board.threshold);
     for (index, chunk) in slots.chunks_mut(64).enumerate() {
         pass.over(chunk, quorum.verdicts(&board.tally.planes, index));
     }
+    pass.lost
 }
 
-/// One pass over the slots for a round. Counters wrap after 2³² rounds: 1,300 years if a round has ten seconds.
+/// What the loop over the machines knows of the round that is closed.
 struct Pass {
     round: u32,
     /// The round's bit in the histories.
     bit: u64,
-    /// Remembered rounds that had votes, this one included.
-    voted: u64,
+    /// Remembered quorate rounds, this one included.
+    quorate: u64,
     abandon_rounds: u32,
-    /// The last `abandon_rounds` bits of the histories, up to this round: down in all of them is abandoned.
-    streak: u64,
+    round_secs: u32,
+    sla_bps: u16,
+    /// Rounds before its end in which a machine that is down is not blameless.
+    blame_rounds: u32,
+    /// Stake units that bound machines lost.
+    lost: u64,
 }
 
 impl Pass {
     /// Writes the verdicts of 64 machines. Most are up, so runs of those have a loop of their own.
-    fn over(&self, mut slots: &mut [Slot], Verdicts { mut up, mut down }: Verdicts) {
+    fn over(&mut self, mut slots: &mut [Slot], Verdicts { mut up, mut down }: Verdicts) {
         loop {
             let run = (up.trailing_ones() as usize).min(slots.len());
             let (ups, others) = slots.split_at_mut(run);
@@ -208,7 +230,7 @@ impl Pass {
             if down & 1 != 0 {
                 self.down(slot);
             } else {
-                self.unknown(slot);
+                self.unseen(slot);
             }
             (up, down) = ((up >> run) >> 1, down >> 1);
             slots = rest;
@@ -223,7 +245,7 @@ impl Pass {
     #[inline(always)]
     fn up(&self, slot: &mut Slot) {
         if slot.attested_from > self.round {
-            return self.unknown(slot);
+            return self.skip(slot);
         }
         slot.history_up |= self.bit;
         slot.up = slot.up.wrapping_add(1);
@@ -233,47 +255,135 @@ impl Pass {
     }
 
     #[inline(always)]
-    fn down(&self, slot: &mut Slot) {
+    fn down(&mut self, slot: &mut Slot) {
         if slot.attested_from > self.round {
-            return self.unknown(slot);
+            return self.skip(slot);
         }
         slot.history_up &= !self.bit;
         slot.history_down |= self.bit;
         slot.down = slot.down.wrapping_add(1);
-        if !self.is_leased(slot) {
-            return;
+        if self.is_leased(slot) {
+            slot.lease_down = slot.lease_down.wrapping_add(1);
+            if slot.lease != 0 {
+                self.down_in_lease(slot);
+            }
         }
-        slot.lease_down = slot.lease_down.wrapping_add(1);
-        let in_lease = self.round.wrapping_sub(slot.lease_from).saturating_add(1);
-        let down = slot.history_down & !slot.history_up & self.voted;
-        if slot.lease != 0 && in_lease >= self.abandon_rounds && down & self.streak == self.streak {
-            slot.flags |= Slot::ABANDONED;
+        if slot.is_bound(self.round) {
+            self.down_while_bound(slot);
         }
     }
 
     #[inline(always)]
-    fn unknown(&self, slot: &mut Slot) {
+    fn unseen(&self, slot: &mut Slot) {
+        if slot.attested_from > self.round {
+            return self.skip(slot);
+        }
+        self.skip(slot);
+        slot.unseen = slot.unseen.wrapping_add(1);
+        if self.is_leased(slot) {
+            slot.lease_unseen = slot.lease_unseen.wrapping_add(1);
+        }
+    }
+
+    /// Clears what a slot without a verdict had 64 rounds ago.
+    #[inline(always)]
+    fn skip(&self, slot: &mut Slot) {
         slot.history_up &= !self.bit;
         slot.history_down &= !self.bit;
     }
+
+    /// Marks a leased machine that is abandoned with this round, and one that was down in the hour before its owner left.
+    #[inline(always)]
+    fn down_in_lease(&self, slot: &mut Slot) {
+        if slot.has(Slot::LEFT) && self.round.saturating_add(self.blame_rounds) >= slot.lease_until {
+            slot.flags |= Slot::DARK;
+        }
+        let agreed = slot.lease_agreed.wrapping_sub(slot.lease_from);
+        if slot.lease_down > abandon_allowance(agreed, self.round_secs, self.sla_bps) {
+            let promised = self.round.wrapping_sub(slot.lease_from).saturating_add(1);
+            if self.is_abandoned(slot, promised) {
+                slot.flags |= Slot::ABANDONED;
+            }
+        }
+    }
+
+    /// Counts a round down of a bound machine. If it is abandoned with this round, it loses its whole bond: at once if it is
+    /// in no lease, else when that is settled.
+    #[inline(never)]
+    fn down_while_bound(&mut self, slot: &mut Slot) {
+        slot.bound_down = slot.bound_down.saturating_add(1);
+        let allowed = abandon_allowance(0, self.round_secs, self.sla_bps);
+        if u32::from(slot.bound_down) <= allowed || !self.is_abandoned(slot, u64::BITS) {
+            return;
+        }
+        slot.flags &= !Slot::BOUND;
+        if slot.lease != 0 {
+            slot.flags |= Slot::ABANDONED;
+        } else {
+            // No more than all bonds of the board, whose sum fits.
+            self.lost = self.lost.wrapping_add(core::mem::take(&mut slot.bond));
+            if !slot.is(SlotState::Barred) {
+                slot.state = SlotState::Suspended as u8;
+            }
+        }
+    }
+
+    /// True if the machine was down in so many of the last 64 rounds, `promised` at most, that it is abandoned.
+    #[inline(always)]
+    fn is_abandoned(&self, slot: &Slot, promised: u32) -> bool {
+        let rounds = ring_mask(self.round.wrapping_add(1), promised);
+        let down = slot.history_down & !slot.history_up & self.quorate & rounds;
+        down.count_ones() >= self.abandon_rounds
+    }
 }
 
-/// Pays every seat that voted in a round that reached its quorum, however it voted.
-fn pay_keepers(board: &mut Board, keeper_fee: u64) -> Result<()> {
-    let submitted = board.tally.submitted;
-    let count = submitted.count_ones();
-    if count < u32::from(board.threshold) {
-        return Ok(());
-    }
-    let fee = keeper_fee.min(board.ledger.keeper_pool.checked_div(u64::from(count)).unwrap_or_default());
-    let mut voted = submitted;
+/// Payment units that a vote in the next quorate round is paid: the pool's part of a week's votes, between the market's least
+/// and most fee, as far as the pool reaches for all seats that are held.
+pub fn fee_per_vote(board: &Board, params: &Params) -> u64 {
+    let held = u64::from(board.taken_seats().count_ones());
+    let pool = board.ledger.keeper_pool;
+    let week = u64::from(board.seat_count).saturating_mul(u64::from(board.rounds_in(WEEK_SECS)));
+    let fair = pool.checked_div(week).unwrap_or_default();
+    let fee = fair.max(params.keeper_fee).min(params.keeper_fee_max);
+    pool.checked_div(held).unwrap_or_default().min(fee)
+}
+
+/// Payment units that a board's keeper pool holds at most: four weeks of the highest fee.
+pub fn pool_at_most(board: &Board, params: &Params) -> u64 {
+    let votes = u64::from(board.seat_count).saturating_mul(u64::from(board.rounds_in(POOL_SECS)));
+    votes.saturating_mul(params.keeper_fee_max)
+}
+
+/// Pays every seat that voted in a quorate round, however it voted. As much for each held seat that did not vote is burned,
+/// so that nobody gains by keeping a keeper from voting; and so is what the pool holds beyond its bound.
+fn pay_keepers(board: &mut Board, params: &Params) -> Result<()> {
+    let fee = fee_per_vote(board, params);
+    let held = board.taken_seats();
+    let mut voted = board.tally.submitted;
+    let (mut paid, mut burned) = (0u64, 0u64);
+    let mut holding = held | voted;
     for seat in &mut board.seats {
-        if voted & 1 == 1 {
-            seat.earned = add(seat.earned, fee)?;
-            board.ledger.keeper_pool = sub(board.ledger.keeper_pool, fee)?;
-            board.ledger.keeper_fees = add(board.ledger.keeper_fees, fee)?;
+        if holding & 1 == 1 {
+            if voted & 1 == 1 {
+                seat.earned = add(seat.earned, fee)?;
+                paid = add(paid, fee)?;
+            } else {
+                burned = add(burned, fee)?;
+            }
         }
-        voted >>= 1;
+        (holding, voted) = (holding >> 1, voted >> 1);
     }
+    let pool = sub(sub(board.ledger.keeper_pool, paid)?, burned)?;
+    let overflow = pool.saturating_sub(pool_at_most(board, params));
+    board.ledger.keeper_fees = add(board.ledger.keeper_fees, paid)?;
+    board.ledger.keeper_pool = sub(pool, overflow)?;
+    board.ledger.burning = add(board.ledger.burning, add(burned, overflow)?)?;
+    Ok(())
+}
+
+/// Adds to a board's keeper pool.
+pub fn fund(board: &mut Board, amount: u64) -> Result<()> {
+    require!(amount > 0, LeaseholdError::AmountIsZero);
+    board.ledger.keeper_pool = add(board.ledger.keeper_pool, amount)?;
     Ok(())
 }

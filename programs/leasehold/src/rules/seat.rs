@@ -3,7 +3,7 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::SEAT_IDLE_SECS,
+    constants::{SEAT_ABANDONED_SECS, SEAT_IDLE_SECS},
     error::LeaseholdError,
     math::{add, add32, sub, sub32},
     state::{Board, Keeper, Seat},
@@ -41,30 +41,46 @@ pub fn require_counted(board: &Board, index: u8) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to leave a seat that the keeper doesn't hold, whose vote is not counted or whose fees are not claimed. Pass
-/// `None` if the keeper itself leaves, and the Unix time if somebody else vacates its seat: that must have been idle.
-/// Returns the stake units bonded to the seat.
+/// Who empties a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaver {
+    /// Its keeper. `forfeits_fees`: what is not claimed goes back to the pool, for a keeper whose token account refuses it.
+    Keeper { forfeits_fees: bool },
+    /// Anybody else, at that Unix time.
+    Anybody { now: i64 },
+}
+
+/// Refuses to empty a seat that the keeper doesn't hold, whose vote is not counted or whose fees are not claimed. Anybody
+/// may only empty one that is idle for a day, and one with unclaimed fees after 30 days. Returns the stake units bonded to
+/// the seat.
 #[inline(always)]
-pub fn require_leavable(board: &Board, keeper: &Keeper, index: u8, vacated_at: Option<i64>) -> Result<u64> {
+pub fn require_leavable(board: &Board, keeper: &Keeper, index: u8, leaver: Leaver) -> Result<u64> {
     require_keys_eq!(board.market, keeper.market, LeaseholdError::WrongMarket);
     let seat = board.seat(index)?;
     require!(!seat.is_vacant(), LeaseholdError::SeatVacant);
     require_keys_eq!(seat.keeper, keeper.authority, LeaseholdError::WrongKeeper);
-    if let Some(now) = vacated_at {
-        let idle_from = board.round_end(seat.last_round).saturating_add(idle_secs(board));
-        require!(now > idle_from, LeaseholdError::SeatInUse);
-    }
     require_counted(board, index)?;
-    require!(seat.earned == 0, LeaseholdError::FeesLeft);
+    let may_forfeit = match leaver {
+        Leaver::Keeper { forfeits_fees } => forfeits_fees,
+        Leaver::Anybody { now } => {
+            let idle_from = board.round_end(seat.last_round).saturating_add(idle_secs(board));
+            require!(now > idle_from, LeaseholdError::SeatInUse);
+            now > board.round_end(seat.last_round).saturating_add(SEAT_ABANDONED_SECS)
+        }
+    };
+    require!(seat.earned == 0 || may_forfeit, LeaseholdError::FeesLeft);
     Ok(seat.bond)
 }
 
-/// Vacates a seat; its bond goes back to the keeper's free stake.
-pub fn leave(board: &mut Board, keeper: &mut Keeper, index: u8, vacated_at: Option<i64>) -> Result<()> {
-    let bond = require_leavable(board, keeper, index, vacated_at)?;
+/// Vacates a seat; its bond goes back to the keeper's free stake, and fees that are not claimed to the pool.
+pub fn leave(board: &mut Board, keeper: &mut Keeper, index: u8, leaver: Leaver) -> Result<()> {
+    let bond = require_leavable(board, keeper, index, leaver)?;
     keeper.stake.unbond(bond)?;
     keeper.locked = sub(keeper.locked, bond)?;
     keeper.seats = sub32(keeper.seats, 1)?;
+    let earned = board.seat(index)?.earned;
+    board.ledger.keeper_fees = sub(board.ledger.keeper_fees, earned)?;
+    board.ledger.keeper_pool = add(board.ledger.keeper_pool, earned)?;
     *board.seat_mut(index)? = bytemuck::Zeroable::zeroed();
     Ok(())
 }

@@ -1,61 +1,69 @@
-//! Settling a lease: what its machines are paid and lose, and what its owner gets back.
+//! Settling a lease: what its machines are paid and lose, what is burned, and what its owner gets back.
 
 use anchor_lang::prelude::*;
-
-pub use crate::math::settlement::settles_from;
 
 use crate::{
     error::LeaseholdError,
     math::{
         Exact, add,
-        settlement::{self, Outcome, Payment},
-        sub,
+        settlement::{self, Burned, Leaving, Outcome, Payment},
+        sub, sub32,
     },
-    rules::{SlotAccess, ledger::book},
-    state::{Board, Keeper, Lease, LeaseState, Slot, SlotState},
+    rules::{
+        SlotAccess,
+        index::ClassPay,
+        ledger::{book, book_burn, book_refund, book_slash},
+    },
+    state::{Board, Lease, LeaseState, Slot, SlotState},
 };
 
-/// Effect of a settlement on all machines of a lease.
+/// Effect of a settlement on the machines of a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settlement {
-    /// True if all rounds of the lease are closed, so that machines are settled for good.
+    /// Machines settled for good, of those that were left.
+    pub machines: u32,
+    /// True if the lease is settled with them.
     pub is_final: bool,
     /// Payment units to suppliers and for fees.
     pub payment: Payment,
-    /// Payment units back to the owner, once all machines are settled for good.
+    /// Payment units back to the owner.
     pub refunded: u64,
-    /// Stake units lost, and by how many machines.
+    /// Payment units burned.
+    pub burned: u64,
+    /// Stake units lost, all of them burned, and by how many machines.
     pub slashed: u64,
     pub slashed_machines: u32,
-    /// Machines settled for good.
-    pub machines: u32,
 }
 
-/// Upper bounds of the compute units that settling a machine for good takes: one without a round down or
-/// unknown whose amounts are narrow, the same with wide ones, and any other.
+/// Upper bounds of the compute units that settling a machine takes: one that was up in every round agreed on and whose
+/// amounts are narrow, or one in mid-term; the same with wide amounts; any other.
 /// `settle_lease_sets_aside_as_many_units_as_a_machine_takes` measures them at their worst.
-const PLAIN_UNITS: u32 = 120;
-const WIDE_UNITS: u32 = 340;
-const OTHER_UNITS: u32 = 850;
+const PLAIN_UNITS: u32 = 160;
+const WIDE_UNITS: u32 = 700;
+const OTHER_UNITS: u32 = 2_200;
 /// Compute units that one settlement may spend on machines, of the 1.4 million of a transaction.
-pub const BUDGET_UNITS: u32 = 1_000_000;
+pub const BUDGET_UNITS: u32 = 1_050_000;
 
-/// How a machine leaves its lease before round `until`, if all rounds before it are closed.
+/// How a machine leaves its lease, if all its rounds are closed.
 #[inline(always)]
-pub fn outcome(lease: &Lease, slot: &Slot, until: u32) -> Exact<Outcome> {
-    settlement::last(&lease.service(slot, until), &lease.terms)
+pub fn outcome(lease: &Lease, slot: &Slot) -> Exact<Outcome> {
+    let service = lease.service(slot)?;
+    match &lease.meter {
+        None => settlement::last(&service, &lease.terms),
+        Some(meter) => settlement::last_within(&service, &lease.terms, sub(lease.deposit, meter.paid)?),
+    }
 }
 
-/// True if all rounds are closed that a lease waits for which settles for good from round `settles_from` on, where
-/// `next_round` is the first round that is not closed.
+/// True if all rounds are closed that a machine of the lease waits for: its own, and those in which its last voucher can be
+/// redeemed.
 #[inline(always)]
-pub fn is_due(next_round: u32, settles_from: u32) -> bool {
-    next_round >= settles_from
+pub fn is_due(board: &Board, lease: &Lease, slot: &Slot) -> bool {
+    board.next_round >= lease.settles_from(slot.lease_until)
 }
 
 /// True if all rounds are closed that the lease waits for, so that it is settled for good.
-pub fn is_final(board: &Board, lease: &Lease) -> bool {
-    is_due(board.next_round, lease.settles_from())
+pub fn is_over(board: &Board, lease: &Lease) -> bool {
+    board.next_round >= lease.settles_from(lease.until)
 }
 
 /// Why a machine loses stake.
@@ -63,135 +71,199 @@ pub fn is_final(board: &Board, lease: &Lease) -> bool {
 pub enum SlashCause {
     /// Down in more rounds than it may: loses a part of its bond, or all of it.
     Downtime,
-    /// Down for too many rounds in a row: loses all of it.
+    /// Down in too many of 64 rounds: loses all of it.
     Abandoned,
     /// Taken out of its lease by its supplier: loses all of it.
     Forfeited,
-    /// Lied in its receipts: has lost all of it already.
+    /// Convicted over a receipt: has lost all of it already.
     Convicted,
 }
 
 /// Why a machine of the lease loses stake if that is settled as it stands; `None` if it keeps its promise.
-pub fn slash_cause(lease: &Lease, slot: &Slot) -> Option<SlashCause> {
-    let service = lease.service(slot, slot.lease_until);
-    if service.broke_promise {
-        return Some(if slot.is(SlotState::Barred) {
-            SlashCause::Convicted
-        } else if slot.flags & Slot::ABANDONED != 0 {
-            SlashCause::Abandoned
-        } else {
-            SlashCause::Forfeited
-        });
-    }
-    (!settlement::keeps_sla(&service, &lease.terms)).then_some(SlashCause::Downtime)
+pub fn slash_cause(lease: &Lease, slot: &Slot) -> Exact<Option<SlashCause>> {
+    let service = lease.service(slot)?;
+    Ok(match service.leaving {
+        Leaving::Barred => Some(SlashCause::Convicted),
+        Leaving::Abandoned => Some(SlashCause::Abandoned),
+        Leaving::Forfeited => Some(SlashCause::Forfeited),
+        Leaving::Served => (outcome(lease, slot)?.slash > 0).then_some(SlashCause::Downtime),
+    })
 }
 
 /// Effect of settling now. It goes on, as the program would in further transactions, until `budget` compute units
 /// are spent: [`BUDGET_UNITS`] for the next transaction, `u32::MAX` for all of them together.
 pub fn quote(board: &Board, slots: &[Slot], lease: &Lease, budget: u32) -> Result<Settlement> {
-    let mut sum = settle(board, slots, lease, budget)?;
-    if lease.settled.saturating_add(sum.machines) == lease.machines {
-        sum.refunded = sub(lease.remaining()?, sum.payment.gross()?)?;
+    let (mut sum, _) = settle(board, slots, lease, budget)?;
+    if sum.is_final {
+        let left = sub(lease.remaining()?, sum.payment.gross()?)?;
+        sum.refunded = sub(left, sum.burned)?;
     }
     Ok(sum)
 }
 
-/// Settles the lease: writes its machines, books what they are paid and lose and, with the last machine, the refund.
+/// Settles the lease: writes its machines, books what they are paid and lose, what is burned and what comes back.
 #[inline(always)]
-pub fn apply(
-    board: &mut Board,
-    slots: &mut [Slot],
-    lease: &mut Lease,
-    keeper: Option<&mut Keeper>,
-) -> Result<Settlement> {
-    let mut sum = settle(board, slots, lease, BUDGET_UNITS)?;
-    lease.settled = lease.settled.saturating_add(sum.machines);
-    book(board, lease, sum.payment, sum.slashed, keeper)?;
-    if lease.settled == lease.machines {
-        sum.refunded = lease.finish()?;
-        board.ledger.refund(sum.refunded)?;
+pub fn apply(board: &mut Board, slots: &mut [Slot], lease: &mut Lease) -> Result<Settlement> {
+    let (mut sum, index) = settle(board, slots, lease, BUDGET_UNITS)?;
+    index.book(board);
+    lease.unsettled = sub32(lease.unsettled, sum.machines)?;
+    book(board, lease, sum.payment)?;
+    book_burn(board, lease, sum.burned)?;
+    book_slash(board, lease, sum.slashed)?;
+    if sum.is_final {
+        sum.refunded = lease.remaining()?;
+        lease.state = LeaseState::Settled;
     }
+    book_refund(board, lease, sum.refunded)?;
     Ok(sum)
 }
 
-/// Settles the machines; the refund is still missing.
+/// Settles the machines of a lease: for good where all rounds of a machine are closed, else for its rounds up so far.
 #[inline(always)]
 fn settle<S: SlotAccess>(
     board: &Board,
     slots: impl IntoIterator<Item = S>,
     lease: &Lease,
     budget: u32,
-) -> Result<Settlement> {
+) -> Result<(Settlement, ClassPay)> {
     require!(lease.state != LeaseState::Settled, LeaseholdError::LeaseSettled);
-    let is_final = is_final(board, lease);
-    let sum = if is_final { finish(slots, lease, budget)? } else { advance(slots, lease)? };
-    Ok(Settlement { is_final, ..sum })
+    let (mut sum, index) = walk(board, slots, lease, budget)?;
+    sum.is_final = sum.machines == lease.unsettled;
+    Ok((sum, index))
 }
 
-/// Pays rounds up in mid-term. Apart from its caller, so that the loop has the registers.
+/// What the loop over the machines knows of the lease.
+struct Pass<'a> {
+    board: &'a Board,
+    lease: &'a Lease,
+    sum: Settlement,
+    index: ClassPay,
+}
+
+/// Settles as many machines as the budget allows. Where that is not all of them, because thousands were down, the next
+/// settlement goes on. Apart from its caller, so that the loop has the registers.
 #[inline(never)]
-fn advance<S: SlotAccess>(slots: impl IntoIterator<Item = S>, lease: &Lease) -> Exact<Settlement> {
-    let (serial, terms, mut sum) = (lease.serial, lease.terms, Settlement::default());
-    if lease.meter.is_some() {
-        return Ok(sum); // vouchers pay it
-    }
-    for mut slot in slots.into_iter().filter(|slot| slot.lease == serial) {
-        let payment = settlement::interim(&slot.service(slot.lease_until, 0), &terms)?;
-        let accrued = add(slot.accrued, payment.net)?;
-        slot.write(|slot| {
-            slot.lease_settled = slot.lease_up;
-            slot.accrued = accrued;
-        });
-        sum.payment = sum.payment.plus(payment);
-    }
-    Ok(sum)
-}
-
-/// Pays and slashes for good, and sets the machines free: as many as the budget allows. Where that is not all of
-/// them, because thousands were down, the next settlement goes on.
-#[inline(always)]
-fn finish<S: SlotAccess>(
+fn walk<S: SlotAccess>(
+    board: &Board,
     slots: impl IntoIterator<Item = S>,
     lease: &Lease,
     mut budget: u32,
-) -> Exact<Settlement> {
-    let (serial, terms, mut sum) = (lease.serial, lease.terms, Settlement::default());
-    // Then the last payment of a machine that was always up is one like those in mid-term.
-    let simple = lease.meter.is_none() && terms.cancel_secs == 0;
-    // Then what such a machine earns takes less than 48 bits, if its price takes 32.
+) -> Exact<(Settlement, ClassPay)> {
+    let (serial, terms, hourly) = (lease.serial, lease.terms, lease.meter.is_none());
+    // Then what a machine earns takes less than 48 bits, if its price takes 32.
     let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(terms.rounds));
     let narrow = if secs < 1 << 27 { u64::from(u32::MAX) } else { 0 };
+    let mut pass = Pass { board, lease, sum: Settlement::default(), index: ClassPay::new(board, lease) };
     for mut slot in slots.into_iter().filter(|slot| slot.lease == serial) {
-        if simple && slot.served_all() {
-            let units = if slot.price <= narrow { PLAIN_UNITS } else { WIDE_UNITS };
-            let Some(left) = budget.checked_sub(units) else { break };
-            budget = left;
-            let payment = settlement::interim(&slot.service(slot.lease_until, 0), &terms)?;
-            let accrued = add(slot.accrued, payment.net)?;
-            slot.write(|slot| {
-                slot.accrued = accrued;
-                slot.release(SlotState::Idle);
-            });
-            sum.payment = sum.payment.plus(payment);
-        } else {
-            let Some(left) = budget.checked_sub(OTHER_UNITS) else { break };
-            budget = left;
-            finish_other(slot, lease, &mut sum)?;
+        let due = is_due(board, lease, &slot);
+        if !due && slot.lease_settled == slot.lease_up {
+            continue; // nothing new: thousands of them leave room for those that are not paid yet
         }
-        sum.machines = sum.machines.wrapping_add(1);
+        let plain = hourly && (!due || slot.served_all());
+        let units = match plain {
+            true if slot.hourly() <= narrow => PLAIN_UNITS,
+            true => WIDE_UNITS,
+            false => OTHER_UNITS,
+        };
+        let Some(left) = budget.checked_sub(units) else { break };
+        budget = left;
+        if !plain {
+            pass.other(slot, due)?;
+            continue;
+        }
+        pass.index.count(&slot);
+        let service = lease.service(&slot)?;
+        let payment =
+            if due { settlement::whole(&service, &terms)? } else { settlement::interim(&service, &terms)? };
+        let accrued = add(slot.accrued, payment.net)?;
+        slot.write(|slot| {
+            slot.accrued = accrued;
+            slot.lease_settled = slot.lease_up;
+            if due {
+                slot.release(SlotState::Idle);
+            }
+        });
+        pass.sum.payment = pass.sum.payment.plus(payment);
+        pass.sum.machines = pass.sum.machines.wrapping_add(u32::from(due));
     }
-    Ok(sum)
+    Ok((pass.sum, pass.index))
 }
 
-/// Settles a machine that was not up all the time or is not paid by the hour, which may cost stake but earns
-/// nothing. Apart from the loop, which it would slow down.
-#[inline(never)]
-fn finish_other<S: SlotAccess>(mut slot: S, lease: &Lease, sum: &mut Settlement) -> Exact<()> {
-    let outcome = outcome(lease, &slot, slot.lease_until)?;
-    let (accrued, bond) = slot.after(&outcome)?;
-    slot.write(|slot| slot.leave_with(accrued, bond, outcome.slash > 0));
-    sum.payment = sum.payment.plus(outcome.payment);
-    sum.slashed = add(sum.slashed, outcome.slash)?;
-    sum.slashed_machines = sum.slashed_machines.wrapping_add(u32::from(outcome.slash > 0));
-    Ok(())
+impl Pass<'_> {
+    /// Settles a machine that was not up all the time, was left early or is metered. Apart from the loop, which it would
+    /// slow down.
+    #[inline(never)]
+    fn other<S: SlotAccess>(&mut self, mut slot: S, due: bool) -> Exact<()> {
+        if !due {
+            return self.metered(slot);
+        }
+        if self.lease.meter.is_none() {
+            self.index.count(&slot);
+        }
+        let Pass { board, lease, sum, .. } = self;
+        let outcome = outcome(lease, &slot)?;
+        let burned = outcome.burned.total()?;
+        let (accrued, bond) = slot.after(outcome.payment.net, outcome.slash)?;
+        if slot.has(Slot::LEFT) && lease.meter.is_none() {
+            sum.refunded = add(sum.refunded, leftover(lease, &slot, &outcome, burned)?)?;
+        }
+        let round = board.next_round;
+        slot.write(|slot| {
+            slot.accrued = accrued;
+            slot.bond = bond;
+            let bound = slot.lease_until.saturating_add(outcome.bound);
+            slot.lease_settled = slot.lease_up;
+            slot.release(slot.state_after(outcome.slash > 0));
+            if outcome.bound > 0 && bound > round {
+                slot.bind(bound, round);
+            }
+        });
+        sum.payment = sum.payment.plus(outcome.payment);
+        sum.burned = add(sum.burned, burned)?;
+        sum.slashed = add(sum.slashed, outcome.slash)?;
+        sum.slashed_machines = sum.slashed_machines.wrapping_add(u32::from(outcome.slash > 0));
+        sum.machines = sum.machines.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Pays the standby price of a metered machine in mid-term.
+    fn metered<S: SlotAccess>(&mut self, mut slot: S) -> Exact<()> {
+        let Some(meter) = &self.lease.meter else { return Ok(()) };
+        let most = sub(self.lease.deposit, meter.paid)?;
+        let payment = settlement::interim_within(&self.lease.service(&slot)?, &self.lease.terms, most)?;
+        let accrued = add(slot.accrued, payment.net)?;
+        slot.write(|slot| {
+            slot.accrued = accrued;
+            slot.lease_settled = slot.lease_up;
+        });
+        self.sum.payment = self.sum.payment.plus(payment);
+        Ok(())
+    }
+}
+
+/// Payment units of a machine's deposit that come back to the owner who left it.
+fn leftover(lease: &Lease, slot: &Slot, outcome: &Outcome, burned: u64) -> Exact<u64> {
+    let before =
+        settlement::owed_before_end(slot.hourly(), slot.lease_settled, &lease.terms)?;
+    let spent = add(add(before, outcome.payment.gross()?)?, burned)?;
+    sub(lease.deposit_of(slot, slot.lease_agreed)?, spent)
+}
+
+/// What a machine of the lease has kept back for its end, and what its end would burn, as it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Payment units for its rounds up, and those of them that are kept until its end.
+    pub earned: u64,
+    pub kept: u64,
+    pub burned: Burned,
+    pub slash: u64,
+}
+
+/// How a machine stands in its lease with the rounds closed so far.
+pub fn standing(lease: &Lease, slot: &Slot) -> Exact<Standing> {
+    let service = lease.service(slot)?;
+    let earned = crate::math::pricing::gross(service.price, lease.terms.round_secs, service.up)?;
+    let kept = settlement::kept(earned, service.price, lease.terms.hold_bps)?;
+    let Outcome { burned, slash, .. } = outcome(lease, slot)?;
+    Ok(Standing { earned, kept, burned, slash })
 }

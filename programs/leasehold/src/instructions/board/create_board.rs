@@ -5,7 +5,7 @@ use crate::{
     constants::{BOARD_SEED, PAYMENT_VAULT_SEED},
     error::LeaseholdError,
     instructions::{now, refuse_stray},
-    math::add32,
+    math::{add32, rounds},
     state::{Board, Market, SLOTS_OFFSET},
 };
 
@@ -49,7 +49,9 @@ pub fn create_board(ctx: Context<CreateBoard>) -> Result<()> {
     board.vault_bump = ctx.bumps.payment_vault;
     board.market = market.key();
     board.creator = creator.key();
+    board.genesis = market.genesis;
     board.index = market.next_board;
+    board.phase_secs = rounds::phase(market.next_board, market.rules.round_secs);
     board.next_serial = 1;
     board.adopt(&market.rules);
     board.next_round = board.round_at(now()?)?;

@@ -22,12 +22,18 @@ pub struct Machine {
     pub node_key: [u8; 32],
     pub traits: Traits,
     pub endpoint: Endpoint,
-    /// Payment units per hour.
+    /// Payment units per GPU and hour.
     pub price: u64,
+    /// Stake units to bond for each GPU, if that is more than the market's minimum.
+    pub bond: u64,
+    /// Index in the supplier's profiles, if it states one.
+    pub profile: Option<u8>,
+    /// Minutes after a lease until it can be leased again.
+    pub turnaround: u8,
 }
 
 impl Machine {
-    fn slot(&self, supplier: Pubkey, bond: u64, generation: u16, attested_from: u32, until: u32) -> Slot {
+    fn slot(&self, supplier: Pubkey, bond: u64, generation: u32, attested_from: u32, until: u32) -> Slot {
         Slot {
             node_key: self.node_key,
             supplier,
@@ -40,6 +46,8 @@ impl Machine {
             committed_until: until,
             attested_from,
             bond,
+            profile: self.profile.unwrap_or(Slot::NO_PROFILE),
+            turnaround: self.turnaround,
             ..bytemuck::Zeroable::zeroed()
         }
     }
@@ -84,7 +92,7 @@ pub fn list_machines<'info>(
     let mut former = ctx.remaining_accounts.iter();
     for machine in &machines {
         rules::machine::require_listable(machine)?;
-        let bond = rules::machine::bond(&accounts.market.params, &machine.traits)?;
+        let bond = rules::machine::bond(&accounts.market.params, &machine.traits, machine.bond)?;
         let index = match machine.slot.map(usize::from) {
             None => added.next().ok_or(LeaseholdError::NoSuchSlot)?,
             Some(index) => {

@@ -11,10 +11,12 @@ use crate::{
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     pub slot: u16,
-    /// Payment units per hour.
+    /// Payment units per GPU and hour.
     pub price: u64,
     /// First round after its commitment.
     pub committed_until: u32,
+    /// Stake units to bond for each GPU, if that is more than the market's minimum and than what is bonded.
+    pub bond: u64,
 }
 
 #[derive(Accounts)]
@@ -32,7 +34,7 @@ pub struct RepriceMachines<'info> {
 }
 
 /// Changes price and commitment of machines that are not leased, and tops up their bonds, so that a suspended
-/// machine can be leased again.
+/// machine can be leased again. The commitment of a leased machine can be shortened.
 pub fn reprice_machines(ctx: Context<RepriceMachines>, offers: Vec<Offer>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     require!(!offers.is_empty(), LeaseholdError::NoMachines);

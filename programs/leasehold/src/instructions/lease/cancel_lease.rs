@@ -22,14 +22,15 @@ pub struct CancelLease<'info> {
     pub lease: Box<Account<'info, Lease>>,
 }
 
-/// Cancels a lease: it ends with the running round, or with its first one if it has not begun. The owner owes each
-/// machine that kept its promise an hour or 5 percent of the time left, whichever is less.
-pub fn cancel_lease(ctx: Context<CancelLease>) -> Result<()> {
+/// Cancels a lease: it ends with the running round, or with its first one if it has not begun. The owner owes for leaving
+/// each machine; see [`exit_secs`](crate::math::settlement::exit_secs). Of the machines in `contest`, the last two hours' pay
+/// is burned instead, and half as much of the owner's money.
+pub fn cancel_lease(ctx: Context<CancelLease>, contest: Vec<u16>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let CancelLease { board, lease, .. } = &mut *ctx.accounts;
     let now = now()?;
-    let Cancellation { until, cancel_secs, .. } =
-        on_board(board, |board, slots| rules::cancel::apply(board, slots, lease, now))?;
-    emit_cpi!(LeaseCancelled { lease: ctx.accounts.lease.key(), until, cancel_secs });
+    let Cancellation { until, .. } =
+        on_board(board, |board, slots| rules::cancel::apply(board, slots, lease, &contest, now))?;
+    emit_cpi!(LeaseCancelled { lease: ctx.accounts.lease.key(), until, contested: contest });
     Ok(())
 }

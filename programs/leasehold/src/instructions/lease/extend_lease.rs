@@ -4,7 +4,10 @@ use crate::{
     error::LeaseholdError,
     events::LeaseExtended,
     instructions::{now, on_board, refuse_stray, tokens::*},
-    rules::{self, extend::Extension},
+    rules::{
+        self,
+        extend::{Allowance, Extension},
+    },
     state::{Board, Lease, Market},
 };
 
@@ -12,6 +15,8 @@ use crate::{
 #[derive(Accounts)]
 pub struct ExtendLease<'info> {
     pub owner: Signer<'info>,
+    /// Pays the deposit: the owner, or whoever pays for it.
+    pub payer: Signer<'info>,
     pub market: Box<Account<'info, Market>>,
     #[account(mut, has_one = market @ LeaseholdError::WrongMarket)]
     pub board: AccountLoader<'info, Board>,
@@ -30,18 +35,25 @@ impl ExtendLease<'_> {
     }
 }
 
-/// Extends a lease by more rounds, at the prices and terms it was opened with. A metered lease costs nothing more.
-pub fn extend_lease(ctx: Context<ExtendLease>, rounds: u32, max_deposit: u64) -> Result<()> {
+/// Extends a lease by more rounds, at the prices and terms it was opened with. A metered lease costs nothing more. Up to
+/// `max_leaving` machines that are not committed for so long leave at the old end.
+pub fn extend_lease(
+    ctx: Context<ExtendLease>,
+    rounds: u32,
+    max_deposit: u64,
+    max_leaving: u32,
+) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate()?;
-    let ExtendLease { owner, market, board, lease, tokens, .. } = &mut *ctx.accounts;
+    let ExtendLease { payer, market, board, lease, tokens, .. } = &mut *ctx.accounts;
     let now = now()?;
-    let Extension { until, deposit, .. } = on_board(board, |board, slots| {
-        rules::extend::apply(market, board, slots, lease, now, rounds, max_deposit)
+    let allowed = Allowance { max_deposit, max_leaving };
+    let Extension { until, leaving, deposit, .. } = on_board(board, |board, slots| {
+        rules::extend::apply(market, board, slots, lease, now, rounds, allowed)
     })?;
     if deposit > 0 {
-        tokens.take(owner, deposit)?;
+        tokens.take(payer, deposit)?;
     }
-    emit_cpi!(LeaseExtended { lease: ctx.accounts.lease.key(), until, deposit });
+    emit_cpi!(LeaseExtended { lease: ctx.accounts.lease.key(), until, leaving, deposit });
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct GiveNotice<'info> {
-    /// The lease's owner, or the authority of the machine's supplier.
+    /// The lease's owner, the authority of the machine's supplier, or anybody once the deposit is short.
     pub signer: Signer<'info>,
     #[account(mut)]
     pub board: AccountLoader<'info, Board>,
@@ -21,16 +21,19 @@ pub struct GiveNotice<'info> {
     pub supplier: Option<Account<'info, Supplier>>,
 }
 
-/// Gives notice: a metered lease ends six rounds after the running one. Its owner and the machine's supplier may.
+/// Ends a metered lease an hour after the running round. Its owner and the machine's supplier may; the supplier with the
+/// running round if vouchers have paid less than the standby price. Anybody may, with the running round, if the deposit does
+/// not cover the next hour's standby price.
 pub fn give_notice(ctx: Context<GiveNotice>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let GiveNotice { signer, board, lease, supplier, .. } = &mut *ctx.accounts;
-    let by_owner = signer.key() == lease.owner;
     let supplier = supplier.as_ref().filter(|supplier| supplier.authority == signer.key()).map(Key::key);
     let now = now()?;
     let until = on_board(board, |board, slots| {
-        rules::meter::give_notice(board, slots, lease, by_owner, supplier, now)
+        let machine = rules::meter::machine(slots, lease)?;
+        let ender = rules::meter::ender(lease, machine, signer.key, supplier);
+        rules::meter::give_notice(board, slots, lease, ender, now)
     })?;
-    emit_cpi!(LeaseCancelled { lease: ctx.accounts.lease.key(), until, cancel_secs: 0 });
+    emit_cpi!(LeaseCancelled { lease: ctx.accounts.lease.key(), until, contested: Vec::new() });
     Ok(())
 }

@@ -1,5 +1,4 @@
 pub mod cancel_lease;
-pub mod claim_compensation;
 pub mod claim_refund;
 pub mod close_lease;
 pub mod extend_lease;
@@ -12,7 +11,6 @@ pub mod top_up_lease;
 pub mod transfer_lease;
 
 pub use cancel_lease::*;
-pub use claim_compensation::*;
 pub use claim_refund::*;
 pub use close_lease::*;
 pub use extend_lease::*;

@@ -11,13 +11,15 @@ use crate::{
 };
 
 /// Request of a buyer.
-#[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct OpenLeaseArgs {
-    /// The board's `next_serial`.
-    pub serial: u64,
+    /// Any number that no other lease of this buyer on the board has.
+    pub nonce: u64,
+    /// Has the right to use the machines, and to all refunds.
+    pub owner: Pubkey,
     pub criteria: Criteria,
-    /// Number of machines: all or none.
-    pub machines: u32,
+    /// Number of GPUs: all or none.
+    pub gpus: u32,
     /// Number of rounds, from the next one on.
     pub rounds: u32,
     /// Most payment units to deposit.
@@ -28,6 +30,8 @@ pub struct OpenLeaseArgs {
     pub hint: Option<CutOff>,
     /// Set for a lease that is paid by use; then `criteria` must ask for metered machines.
     pub meter: Option<MeterArgs>,
+    /// Slots that are not picked, 16 at most.
+    pub avoid: Vec<u16>,
 }
 
 /// Meter of a lease to open.
@@ -35,7 +39,7 @@ pub struct OpenLeaseArgs {
 pub struct MeterArgs {
     /// Ed25519 key that signs its vouchers.
     pub spender: Pubkey,
-    /// Payment units to deposit.
+    /// Payment units to deposit: the standby price of the first hour at least.
     pub deposit: u64,
 }
 
@@ -43,6 +47,7 @@ pub struct MeterArgs {
 #[derive(Accounts)]
 #[instruction(args: OpenLeaseArgs)]
 pub struct OpenLease<'info> {
+    /// Pays deposit and rent, and gets the rent back.
     #[account(mut)]
     pub buyer: Signer<'info>,
     pub market: Box<Account<'info, Market>>,
@@ -51,8 +56,8 @@ pub struct OpenLease<'info> {
     #[account(
         init,
         payer = buyer,
-        space = 8 + Lease::INIT_SPACE,
-        seeds = [LEASE_SEED, board.key().as_ref(), &args.serial.to_le_bytes()],
+        space = Lease::len(0),
+        seeds = [LEASE_SEED, board.key().as_ref(), buyer.key().as_ref(), &args.nonce.to_le_bytes()],
         bump
     )]
     pub lease: Box<Account<'info, Lease>>,
@@ -81,7 +86,9 @@ pub fn open_lease(ctx: Context<OpenLease>, args: OpenLeaseArgs) -> Result<()> {
         board: lease.board,
         lease: lease.key(),
         buyer: lease.buyer,
+        owner: lease.owner,
         group: lease.group,
+        gpus: lease.gpus,
         machines: lease.machines,
         from: lease.from,
         until: lease.until,
@@ -98,24 +105,33 @@ fn opened(opening: &Opening, args: &OpenLeaseArgs, board: Pubkey, buyer: Pubkey,
         state: LeaseState::Open,
         board,
         serial: opening.serial,
+        nonce: args.nonce,
         buyer,
-        owner: buyer,
+        owner: args.owner,
         criteria: args.criteria,
         terms: opening.terms,
         group: args.group,
-        machines: args.machines,
-        settled: 0,
+        gpus: args.gpus,
+        machines: opening.selection.machines,
+        unsettled: opening.selection.machines,
         from: opening.from,
         until: opening.until,
         deposit: opening.deposit,
         paid: 0,
         fees: 0,
         refunded: 0,
+        burned: 0,
         refund_due: 0,
         slashed: 0,
-        compensation_due: 0,
-        meter: args.meter.map(|meter| Meter { spender: meter.spender, seq: 0, units: 0 }),
+        meter: args.meter.map(|meter| Meter {
+            spender: meter.spender,
+            seq: 0,
+            units: 0,
+            paid: 0,
+            owes_hour: false,
+        }),
         demands: 0,
         reserved: [0; 7],
+        replaced: Vec::new(),
     }
 }

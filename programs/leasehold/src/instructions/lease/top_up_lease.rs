@@ -32,6 +32,6 @@ pub fn top_up_lease(ctx: Context<TopUpLease>, amount: u64) -> Result<()> {
     }
     let until = lease.until;
     tokens.take(payer, amount)?;
-    emit_cpi!(LeaseExtended { lease: ctx.accounts.lease.key(), until, deposit: amount });
+    emit_cpi!(LeaseExtended { lease: ctx.accounts.lease.key(), until, leaving: 0, deposit: amount });
     Ok(())
 }

@@ -24,10 +24,10 @@ pub struct BurnSlashed<'info> {
     pub token_program: Interface<'info, TokenInterface>,
 }
 
-/// Burns the part of slashed stake that is to be burned. Anybody may.
+/// Burns slashed stake. Anybody may.
 pub fn burn_slashed(ctx: Context<BurnSlashed>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    let amount = due(core::mem::take(&mut ctx.accounts.board.load_mut()?.ledger.to_burn))?;
+    let amount = due(core::mem::take(&mut ctx.accounts.board.load_mut()?.ledger.slashed))?;
     let market = &ctx.accounts.market;
     let accounts = token_interface::Burn {
         mint: ctx.accounts.stake_mint.to_account_info(),

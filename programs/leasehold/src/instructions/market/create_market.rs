@@ -13,6 +13,8 @@ use crate::{
 pub struct CreateMarketArgs {
     /// Number of the market, free to choose while nobody has it.
     pub id: u64,
+    /// Genesis hash of the cluster.
+    pub genesis: [u8; 32],
     /// Seconds between proposing parameters and applying them.
     pub timelock_secs: u32,
     pub rules: RoundRules,
@@ -53,7 +55,7 @@ pub struct CreateMarket<'info> {
 impl CreateMarket<'_> {
     fn validate(&self, args: &CreateMarketArgs) -> Result<()> {
         args.rules.validate()?;
-        args.params.validate()?;
+        args.params.validate(&args.rules)?;
         let (payment, stake) = (self.payment_mint.key(), self.stake_mint.key());
         rules::market::require_creatable(args.timelock_secs, &payment, &stake)?;
         validate_mint(&self.payment_mint.to_account_info())?;
@@ -71,6 +73,7 @@ pub fn create_market(ctx: Context<CreateMarket>, args: CreateMarketArgs) -> Resu
         stake_vault_bump: ctx.bumps.stake_vault,
         paused: false,
         id: args.id,
+        genesis: args.genesis,
         authority: ctx.accounts.authority.key(),
         pending_authority: None,
         payment_mint: ctx.accounts.payment_mint.key(),

@@ -1,5 +1,6 @@
 pub mod accept_authority;
 pub mod apply_params;
+pub mod burn_payments;
 pub mod burn_slashed;
 pub mod close_market;
 pub mod create_market;
@@ -7,10 +8,10 @@ pub mod propose_authority;
 pub mod propose_params;
 pub mod set_paused;
 pub mod withdraw_fees;
-pub mod withdraw_market_stake;
 
 pub use accept_authority::*;
 pub use apply_params::*;
+pub use burn_payments::*;
 pub use burn_slashed::*;
 pub use close_market::*;
 pub use create_market::*;
@@ -18,4 +19,3 @@ pub use propose_authority::*;
 pub use propose_params::*;
 pub use set_paused::*;
 pub use withdraw_fees::*;
-pub use withdraw_market_stake::*;

@@ -26,13 +26,13 @@ impl WithdrawFees<'_> {
     }
 }
 
-/// Pays a board's fees to the market's authority; of an empty board, also what was set aside for keepers.
+/// Pays a board's fees to the market's authority.
 pub fn withdraw_fees(ctx: Context<WithdrawFees>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate()?;
     let (fees, board) = {
         let mut board = ctx.accounts.board.load_mut()?;
-        (due(take_fees(&mut board)?)?, board.signer())
+        (due(take_fees(&mut board))?, board.signer())
     };
     ctx.accounts.tokens.give(ctx.accounts.board.to_account_info(), &board.seeds(), fees)?;
     emit_cpi!(FeesWithdrawn { board: ctx.accounts.board.key(), fees });

@@ -36,8 +36,7 @@ pub fn enforce_demand(ctx: Context<EnforceDemand>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let EnforceDemand { caller, board, lease, demand, .. } = &mut *ctx.accounts;
     let now = now()?;
-    let slashed =
-        on_board(board, |board, slots| rules::dispute::enforce(board, slots, lease, demand, now))?;
+    let slashed = on_board(board, |board, slots| rules::dispute::enforce(board, slots, lease, demand, now))?;
     pay_fee(demand, caller)?;
     let (slot, receipt) = (demand.slot, demand.leaf.hash);
     emit_cpi!(MachineConvicted { lease: ctx.accounts.lease.key(), slot, receipt, slashed });

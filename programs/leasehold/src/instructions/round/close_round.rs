@@ -18,6 +18,6 @@ pub struct CloseRound<'info> {
 /// every round whose submit window is over. Anybody may.
 pub fn close_round(ctx: Context<CloseRound>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    let (now, keeper_fee) = (now()?, ctx.accounts.market.params.keeper_fee);
-    on_board(&ctx.accounts.board, |board, slots| rules::round::close(board, slots, keeper_fee, now))
+    let (now, params) = (now()?, &ctx.accounts.market.params);
+    on_board(&ctx.accounts.board, |board, slots| rules::round::close(board, slots, params, now))
 }

@@ -2,7 +2,7 @@ use anchor_lang::prelude::*;
 
 use crate::{
     instructions::{now, refuse_stray},
-    rules,
+    rules::{self, seat::Leaver},
     state::{Board, Keeper},
 };
 
@@ -16,11 +16,15 @@ pub struct LeaveSeat<'info> {
     pub board: AccountLoader<'info, Board>,
 }
 
-/// Leaves a seat. Its bond returns to the keeper's free stake; its fees must be claimed first. Anybody may vacate a
-/// seat that has not voted for a day, two rounds at least.
-pub fn leave_seat(ctx: Context<LeaveSeat>, seat: u8) -> Result<()> {
+/// Leaves a seat. Its bond returns to the keeper's free stake. Its fees must be claimed first, unless the keeper forfeits them
+/// to the pool. Anybody may vacate a seat that has not voted for a day, two rounds at least; with its fees after 30 days.
+pub fn leave_seat(ctx: Context<LeaveSeat>, seat: u8, forfeit_fees: bool) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let LeaveSeat { signer, keeper, board } = ctx.accounts;
-    let vacated_at = if signer.key() == keeper.authority { None } else { Some(now()?) };
-    rules::seat::leave(&mut *board.load_mut()?, keeper, seat, vacated_at)
+    let leaver = if signer.key() == keeper.authority {
+        Leaver::Keeper { forfeits_fees: forfeit_fees }
+    } else {
+        Leaver::Anybody { now: now()? }
+    };
+    rules::seat::leave(&mut *board.load_mut()?, keeper, seat, leaver)
 }

@@ -63,7 +63,7 @@ pub struct Board {
     pub reserved: [u64; 32],
 }
 
-const _: () = assert!(core::mem::size_of::<Board>() == 5_920 && core::mem::align_of::<Board>() == 8);
+const _: () = assert!(core::mem::size_of::<Board>() == 5_912 && core::mem::align_of::<Board>() == 8);
 
 /// What machines of a hardware class were paid by the hour on a board, all in all. The sums wrap: differences count.
 #[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
