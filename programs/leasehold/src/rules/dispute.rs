@@ -3,11 +3,11 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::{ANSWER_ROUNDS, DEMAND_ROUNDS, RECORD_ROUNDS},
+    constants::{ANSWER_SECS, DEMAND_SECS, RECORD_SECS},
     error::LeaseholdError,
-    math::{add, add32, sub32},
+    math::{add32, sub32},
     rules::ledger::book_slash,
-    state::{Board, Demand, Keeper, Lease, Receipt, Slot, SlotState},
+    state::{Board, Demand, Lease, Receipt, Slot, SlotState},
 };
 
 /// The machine that signed a receipt under the lease, while it can still lose its bond.
@@ -42,7 +42,7 @@ impl DemandWindow {
         let round = board.round_at(now)?;
         require!(round >= self.first, LeaseholdError::DemandTooEarly);
         require!(round <= self.last, LeaseholdError::DemandTooLate);
-        Ok(add32(round, ANSWER_ROUNDS)?)
+        Ok(add32(round, board.rounds_in(ANSWER_SECS))?)
     }
 }
 
@@ -54,7 +54,7 @@ pub fn demand_window(
     receipt: &Receipt,
 ) -> Result<DemandWindow> {
     let left = round_left(machine, lease);
-    Ok(DemandWindow { first: receipt_due(board, receipt, left)?, last: left.saturating_add(DEMAND_ROUNDS) })
+    Ok(DemandWindow { first: receipt_due(board, receipt, left)?, last: left.saturating_add(board.rounds_in(DEMAND_SECS)) })
 }
 
 /// Demands a receipt at Unix time `now`. Returns the machine that signed it, and the round from which the demand can be
@@ -86,7 +86,7 @@ pub fn round_left(machine: &Slot, lease: &Lease) -> u32 {
 pub fn receipt_due(board: &Board, receipt: &Receipt, left: u32) -> Result<u32> {
     let seconds = receipt.end_ms.checked_div(1_000).and_then(|secs| i64::try_from(secs).ok());
     let ended = board.round_at(seconds.ok_or(LeaseholdError::MathOverflow)?).unwrap_or(u32::MAX);
-    Ok(ended.min(left).saturating_add(RECORD_ROUNDS))
+    Ok(ended.min(left).saturating_add(board.rounds_in(RECORD_SECS)))
 }
 
 /// Convicts a machine: takes its whole bond and bars it, so that it can only retire. Returns the stake units lost.
@@ -97,17 +97,12 @@ pub fn convict(
     board: &mut Board,
     slot: &mut Slot,
     lease: &mut Lease,
-    keeper: Option<&mut Keeper>,
 ) -> Result<u64> {
     require!(!slot.is(SlotState::Barred), LeaseholdError::MachineBarred);
     let slashed = core::mem::take(&mut slot.bond);
-    let mut split = lease.terms.split.of(slashed)?;
-    if slot.lease != lease.serial {
-        split.burn = add(split.burn, core::mem::take(&mut split.buyer))?;
-    }
     slot.state = SlotState::Barred as u8;
     slot.attested_from = Slot::UNATTESTED;
-    book_slash(board, lease, split, keeper)?;
+    book_slash(board, lease, slashed)?;
     Ok(slashed)
 }
 
@@ -134,13 +129,12 @@ pub fn enforce(
     slots: &mut [Slot],
     lease: &mut Lease,
     demand: &Demand,
-    keeper: Option<&mut Keeper>,
     now: i64,
 ) -> Result<u64> {
     let is_there = enforcement(board, slots, demand, now)?.is_some();
     lease.demands = sub32(lease.demands, 1)?;
     match slots.get_mut(usize::from(demand.slot)).filter(|_| is_there) {
-        Some(slot) => convict(board, slot, lease, keeper),
+        Some(slot) => convict(board, slot, lease),
         None => Ok(0),
     }
 }

@@ -18,13 +18,15 @@ pub struct BatchHeader {
     /// Key of the machine that was in the slot when the batch was appended.
     pub node_key: [u8; 32],
     pub slot: u16,
-    pub generation: u16,
+    pub padding: u16,
+    pub generation: u32,
     /// Serial of the lease.
     pub lease: u32,
     /// Number of batches of this machine before this one.
     pub number: u32,
     /// Number of receipts, at least one.
     pub count: u32,
+    pub reserved: u32,
     /// `seq` of the first receipt.
     pub first_seq: u64,
     /// Root of the tree over them, with their sums.
@@ -39,7 +41,7 @@ pub struct BatchHeader {
 const _: () = assert!(core::mem::size_of::<BatchHeader>() == BatchHeader::LEN);
 
 impl BatchHeader {
-    pub const LEN: usize = 184;
+    pub const LEN: usize = 192;
     pub const TAG: [u8; 16] = *b"LEASEHOLD:BTCH:1";
 
     /// Its leaf in the log.

@@ -45,18 +45,20 @@ pub struct Lane {
     /// Index of the board in its market.
     pub board: u32,
     pub slot: u16,
+    pub padding: u16,
     /// Generation of the machine that appended last.
-    pub generation: u16,
+    pub generation: u32,
     /// Lease of its last batch, and the number its next receipt in that lease has.
     pub lease: u32,
     /// Number of its batches.
     pub batches: u32,
+    pub reserved: u32,
     pub next_seq: u64,
     /// `last_ms` of its last batch.
     pub last_ms: u64,
 }
 
-const _: () = assert!(core::mem::size_of::<Lane>() == 32);
+const _: () = assert!(core::mem::size_of::<Lane>() == 40);
 
 impl Lane {
     /// Lanes are sorted by this.

@@ -19,7 +19,7 @@ pub struct Demand {
     pub supplier: Pubkey,
     /// The machine that signed it.
     pub slot: u16,
-    pub generation: u16,
+    pub generation: u32,
     /// Serial of the lease.
     pub serial: u32,
     /// Number of the receipt in the lease, and its leaf.

@@ -25,7 +25,8 @@ pub struct Receipt {
     /// First 8 bytes of the board's address.
     pub board: [u8; 8],
     /// Serial of the lease on that board.
-    pub lease: u64,
+    pub lease: u32,
+    pub generation: u32,
     /// Ed25519 key of the machine.
     pub node_key: [u8; 32],
     /// Wallet that is billed: `buyer` of the lease.
@@ -54,7 +55,7 @@ pub struct Receipt {
     pub flags: u16,
     /// The machine's slot on the board and the slot's generation, which exclude any other listing of the same key.
     pub slot: u16,
-    pub generation: u16,
+    pub padding: u16,
 }
 
 const _: () = assert!(core::mem::size_of::<Receipt>() == Receipt::LEN);
@@ -94,7 +95,7 @@ impl Receipt {
 
     /// True if it names that board and that lease.
     pub fn is_of(&self, board: &Pubkey, lease: u32) -> bool {
-        board.as_ref().starts_with(&self.board) && self.lease == u64::from(lease)
+        board.as_ref().starts_with(&self.board) && self.lease == lease
     }
 
     /// True if it was signed for this lease, and not for one that had its address before. A receipt whose time is before

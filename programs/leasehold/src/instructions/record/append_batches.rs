@@ -95,6 +95,8 @@ impl Batch {
             lease: self.lease,
             number: self.number,
             count: self.count,
+            padding: 0,
+            reserved: 0,
             first_seq: if self.lease == lane.lease { lane.next_seq } else { 0 },
             root: self.root,
             first_ms: self.first_ms,

@@ -26,20 +26,16 @@ pub struct EnforceDemand<'info> {
         has_one = lease @ LeaseholdError::WrongReceipt
     )]
     pub demand: Box<Account<'info, Demand>>,
-    /// The caller's keeper account, which gets the caller's part of slashed stake; without it that part is burned.
-    #[account(mut)]
-    pub keeper: Option<Account<'info, Keeper>>,
 }
 
 /// Enforces a demand that was not answered in time: the machine loses its whole bond, unless it is gone or has lost it
 /// already. Anybody may.
 pub fn enforce_demand(ctx: Context<EnforceDemand>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    let EnforceDemand { caller, board, lease, demand, keeper, .. } = &mut *ctx.accounts;
-    require_own_keeper(keeper.as_deref(), caller.key, &board.load()?.market)?;
+    let EnforceDemand { board, lease, demand, .. } = &mut *ctx.accounts;
     let now = now()?;
     let slashed = on_board(board, |board, slots| {
-        rules::dispute::enforce(board, slots, lease, demand, keeper.as_deref_mut(), now)
+        rules::dispute::enforce(board, slots, lease, demand, now)
     })?;
     let (slot, receipt) = (demand.slot, demand.leaf.hash);
     emit_cpi!(MachineConvicted { lease: ctx.accounts.lease.key(), slot, receipt, slashed });

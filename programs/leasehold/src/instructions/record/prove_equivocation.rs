@@ -16,9 +16,6 @@ pub struct ProveEquivocation<'info> {
     pub board: AccountLoader<'info, Board>,
     #[account(mut, has_one = board @ LeaseholdError::WrongBoard)]
     pub lease: Box<Account<'info, Lease>>,
-    /// The caller's keeper account, which gets the caller's part of slashed stake; without it that part is burned.
-    #[account(mut)]
-    pub keeper: Option<Account<'info, Keeper>>,
     /// CHECK: its address.
     #[account(address = solana_sdk_ids::sysvar::instructions::ID)]
     pub instructions: UncheckedAccount<'info>,
@@ -28,8 +25,7 @@ pub struct ProveEquivocation<'info> {
 /// must be that of the Ed25519 program which checks both signatures.
 pub fn prove_equivocation(ctx: Context<ProveEquivocation>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    let ProveEquivocation { caller, board, lease, keeper, instructions, .. } = &mut *ctx.accounts;
-    require_own_keeper(keeper.as_deref(), caller.key, &board.load()?.market)?;
+    let ProveEquivocation { board, lease, instructions, .. } = &mut *ctx.accounts;
     let signed = signed(instructions, 2, Receipt::LEN)?;
     let read = |index| -> Result<Receipt> {
         let receipt = Receipt::read(signed.message(index)?).ok_or(LeaseholdError::ReceiptMalformed)?;
@@ -42,7 +38,7 @@ pub fn prove_equivocation(ctx: Context<ProveEquivocation>) -> Result<()> {
     let slashed = on_board(board, |board, slots| {
         rules::dispute::accused(slots, lease, &one)?;
         let machine = machine_mut(slots, one.slot)?;
-        rules::dispute::convict(board, machine, lease, keeper.as_deref_mut())
+        rules::dispute::convict(board, machine, lease)
     })?;
     let slot = one.slot;
     emit_cpi!(MachineConvicted { lease: ctx.accounts.lease.key(), slot, receipt: other.id(), slashed });
