@@ -157,8 +157,10 @@ pub enum LeaseholdError {
     // Leases
     #[msg("The number of rounds is outside what the market allows")]
     LeaseLength,
-    #[msg("Fewer machines fit than were asked for")]
-    NotEnoughMachines,
+    #[msg("Fewer GPUs fit than were asked for")]
+    NotEnoughGpus,
+    #[msg("No quorate round ended lately, so no machine is known to be up; allow unseen machines or wait")]
+    BoardUnseen,
     #[msg("The deposit would be more than the maximum given")]
     CostsTooMuch,
     #[msg("The serial is not the board's next one")]
