@@ -164,7 +164,7 @@ pub fn top_up_lease(
 
 /// Pays the machine of a metered lease the amount by which a voucher exceeds earlier ones. Must come right after
 /// [`crate::record::SignedVoucher::instruction`]. Nobody needs to sign.
-pub fn redeem_voucher(board: &BoardRef, lease: Pubkey, slot: u16) -> Instruction {
+pub fn redeem_voucher(board: &BoardRef, lease: Pubkey) -> Instruction {
     build(
         accounts::RedeemVoucher {
             board: board.address,
@@ -173,7 +173,7 @@ pub fn redeem_voucher(board: &BoardRef, lease: Pubkey, slot: u16) -> Instruction
             event_authority: address::event_authority(),
             program: leasehold::ID,
         },
-        instruction::RedeemVoucher { slot },
+        instruction::RedeemVoucher {},
     )
 }
 
