@@ -157,6 +157,15 @@ impl<'a> Fetch<'a> {
         self.stored(address).await
     }
 
+    /// The lease with that serial on a board; `None` if its account was closed or never opened. Its address does not tell
+    /// its serial, so that all accounts of the program are searched.
+    pub async fn lease_of(&self, board: &Pubkey, serial: u32) -> Result<Option<Fetched<Lease>>, FetchError> {
+        // The serial follows the board.
+        let named = [board.as_ref(), &serial.to_le_bytes()].concat();
+        let found = self.matching(&[(0, Lease::DISCRIMINATOR), (BOARD_OFFSET, &named)]).await?;
+        found.first().map(Raw::decode).transpose()
+    }
+
     /// One board.
     pub async fn board(&self, address: Pubkey) -> Result<FetchedBoard, FetchError> {
         self.try_board(address).await?.ok_or(FetchError::Missing { address })
@@ -325,6 +334,8 @@ mod tests {
         assert_eq!(at(&data(&snapshot.keepers[0].1), MARKET_OFFSET), snapshot.address);
         let lease = &snapshot.boards[0].leases[0].1;
         assert_eq!(at(&data(lease), BOARD_OFFSET), snapshot.boards[0].address);
+        let serial = &data(lease)[BOARD_OFFSET + 32..][..4];
+        assert_eq!(serial, lease.serial.to_le_bytes(), "it follows the board");
     }
 
     #[test]
