@@ -52,7 +52,7 @@ fn of_leasehold(data: &[u8]) -> Duplicate {
 
 /// Instructions whose duplicate fails: they create or close an account, or name the next number of a sequence.
 const REFUSED: &[&[u8]] = &[
-    // The board's next serial only grows.
+    // The lease's account has an address of its own: by buyer and nonce.
     data::OpenLease::DISCRIMINATOR,
     // A lease never becomes open again.
     data::CancelLease::DISCRIMINATOR,
@@ -86,13 +86,12 @@ const REFUSED: &[&[u8]] = &[
 const HARMLESS: &[&[u8]] = &[
     data::SettleLease::DISCRIMINATOR,
     data::ClaimRefund::DISCRIMINATOR,
-    data::ClaimCompensation::DISCRIMINATOR,
     data::ClaimEarnings::DISCRIMINATOR,
     data::ClaimKeeperFees::DISCRIMINATOR,
     data::WithdrawStake::DISCRIMINATOR,
     data::WithdrawBond::DISCRIMINATOR,
     data::WithdrawFees::DISCRIMINATOR,
-    data::WithdrawMarketStake::DISCRIMINATOR,
+    data::BurnPayments::DISCRIMINATOR,
     data::BurnSlashed::DISCRIMINATOR,
     data::ReclaimRent::DISCRIMINATOR,
     data::TrimBoard::DISCRIMINATOR,
