@@ -76,14 +76,6 @@ fn proofs_that_fit_a_legacy_transaction() {
 
 /// Bytes that a wallet may add to a transaction.
 const WALLET_BYTES: usize = 150;
-/// Bytes that limit and price of compute units add: the program's address, and two instructions.
-const BUDGET_BYTES: usize = 32 + (3 + 5) + (3 + 9);
-
-/// Bytes of a transaction that also limits and prices its compute units.
-fn with_budget(scene: &Recording, instructions: &[Instruction]) -> usize {
-    packet::len(&scene.buyer.pubkey(), instructions) + BUDGET_BYTES
-}
-
 /// Accusations, and what pays a machine, leave room for what wallets add.
 #[test]
 fn what_wallets_sign_leaves_them_room() {
@@ -98,7 +90,7 @@ fn what_wallets_sign_leaves_them_room() {
         ("prove_equivocation", prove(&scene.world, [&one, &lie])),
         ("redeem_voucher", scene.world.redeem_instructions(metered, &voucher)),
     ] {
-        let bytes = with_budget(&scene, &instructions);
+        let bytes = packet::len(&buyer.pubkey(), &instructions);
         println!("{name}: {bytes} bytes");
         assert!(bytes <= PACKET_BYTES - WALLET_BYTES, "{name}: {bytes}");
     }
@@ -117,11 +109,11 @@ fn both_halves_of_an_answer_fit() {
     let index = scene.seal(0, receipts);
     let show = |levels: usize| {
         let batch = BatchProof { path: vec![[0; 32]; levels], ..scene.archive.batch(index) };
-        with_budget(&scene, &[instruction::show_batch(demand, scene.log, batch)])
+        packet::len(&buyer.pubkey(), &[instruction::show_batch(demand, scene.log, batch)])
     };
     let answer = |levels: usize| {
         let path = vec![SumNode::default(); levels];
-        with_budget(&scene, &[instruction::answer_demand(buyer.pubkey(), demand, &account, path)])
+        packet::len(&buyer.pubkey(), &[instruction::answer_demand(buyer.pubkey(), demand, &account, path)])
     };
     println!("show_batch: {} and {} bytes, answer_demand: {} and {}", show(20), show(23), answer(14), answer(16));
     assert!(show(20).max(answer(14)) <= PACKET_BYTES - WALLET_BYTES);
