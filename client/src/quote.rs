@@ -24,7 +24,9 @@ use crate::{board::BoardView, error::Refusal};
 
 pub use self::{
     burned::{reasons, sum},
-    leave::{Cancellation, Contest, Departure, Replacement, cancellation, replacement},
+    leave::{
+        Cancellation, Contest, Departure, Notice, Replacement, cancellation, notice, replacement,
+    },
 };
 pub use leasehold::rules::settle::Settlement;
 

@@ -7,7 +7,7 @@ mod record;
 mod snapshot;
 mod token;
 
-use anchor_lang::system_program;
+use anchor_lang::{Discriminator, system_program};
 use futures::{StreamExt, TryStreamExt, stream};
 use leasehold::state::{Keeper, Lease, Market, Supplier};
 use serde_json::json;
@@ -39,10 +39,8 @@ const MARKET_OFFSET: usize = 10;
 /// Offset of the board's address in the account of a lease: after discriminator, version, bump and state. Its account grows,
 /// so leases are never filtered by size.
 const BOARD_OFFSET: usize = 11;
-/// Offset of a lease's serial: after the board's address.
-const SERIAL_OFFSET: usize = BOARD_OFFSET + 32;
-/// Offset of a lease's owner: after serial, nonce and buyer.
-const OWNER_OFFSET: usize = SERIAL_OFFSET + 4 + 8 + 32;
+/// Offset of a lease's owner: after the board's address, serial, nonce and buyer.
+const OWNER_OFFSET: usize = BOARD_OFFSET + 32 + 4 + 8 + 32;
 /// Boards that are read concurrently; each has up to 1.1 MB.
 const BOARDS_AT_ONCE: usize = 4;
 
@@ -162,6 +160,15 @@ impl<'a> Fetch<'a> {
         self.stored(address).await
     }
 
+    /// The lease with that serial on a board; `None` if its account was closed or never opened. Its address does not tell
+    /// its serial, so that all accounts of the program are searched.
+    pub async fn lease_of(&self, board: &Pubkey, serial: u32) -> Result<Option<Fetched<Lease>>, FetchError> {
+        // The serial follows the board.
+        let named = [board.as_ref(), &serial.to_le_bytes()].concat();
+        let found = self.matching(&[(0, Lease::DISCRIMINATOR), (BOARD_OFFSET, &named)]).await?;
+        found.first().map(Raw::decode).transpose()
+    }
+
     /// One board.
     pub async fn board(&self, address: Pubkey) -> Result<FetchedBoard, FetchError> {
         self.try_board(address).await?.ok_or(FetchError::Missing { address })
@@ -191,18 +198,6 @@ impl<'a> Fetch<'a> {
         let mut leases = decode_all::<Lease>(&self.every::<Lease>(BOARD_OFFSET, board).await?)?;
         leases.sort_by_key(|lease| lease.account.serial);
         Ok(leases)
-    }
-
-    /// The lease of a board with that serial; `None` if its account was closed, or it was never opened.
-    pub async fn lease_of(
-        &self,
-        board: &Pubkey,
-        serial: u32,
-    ) -> Result<Option<Fetched<Lease>>, FetchError> {
-        let serial = serial.to_le_bytes();
-        let of_board: [(usize, &[u8]); 3] =
-            [(0, Lease::DISCRIMINATOR), (BOARD_OFFSET, board.as_ref()), (SERIAL_OFFSET, &serial)];
-        self.matching(&of_board).await?.first().map(Raw::decode).transpose()
     }
 
     /// Every lease that belongs to `owner`, on any board of any market, settled ones too, by board and serial.
@@ -351,7 +346,7 @@ mod tests {
         let lease = Lease { owner: crate::sample::wallet(4), ..lease.clone() };
         let bytes = data(&lease);
         assert_eq!(at(&bytes, BOARD_OFFSET), snapshot.boards[0].address);
-        assert_eq!(bytes[SERIAL_OFFSET..SERIAL_OFFSET + 4], lease.serial.to_le_bytes());
+        assert_eq!(bytes[BOARD_OFFSET + 32..][..4], lease.serial.to_le_bytes(), "the serial follows the board");
         assert_eq!(at(&bytes, OWNER_OFFSET), lease.owner);
     }
 

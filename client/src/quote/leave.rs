@@ -1,13 +1,14 @@
 //! Effect of leaving machines before the time agreed on: of cancelling a lease, and of replacing a machine.
 
 use leasehold::{
+    error::LeaseholdError,
     instructions::ReplaceNodeArgs,
     math::{
         matching::CutOff,
         pricing::Span,
         settlement::{self, Burned, Outcome},
     },
-    rules::{cancel, replace, settle},
+    rules::{cancel, meter, replace, settle},
     state::{Lease, Slot},
 };
 
@@ -108,6 +109,28 @@ pub fn cancellation(
     Ok(Cancellation { until, rest, exit_secs, machines, settlement: trial.settlement()?, burned })
 }
 
+/// Effect of ending a metered lease early, if its machine is up in every round until then that is not closed yet, and no
+/// voucher is redeemed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// First round after the lease then.
+    pub until: u32,
+    /// How its machine leaves it: `exit` is the rest of the first hour, which its owner owes.
+    pub machine: Departure,
+    /// Payments, refund, burned payment units and slashed stake units of all settlements from now on.
+    pub settlement: Settlement,
+}
+
+/// Effect of a notice by `ender` now, or the rule that forbids it.
+pub fn notice(board: &BoardView, now: i64, lease: &Lease, ender: meter::Ender) -> Result<Notice, Refusal> {
+    let mut trial = Trial::new(board, lease);
+    let until = trial.apply(|board, slots, lease| meter::give_notice(board, slots, lease, ender, now))?;
+    trial.close_rounds();
+    let (index, slot) = trial.machines().next().ok_or(LeaseholdError::NotInLease)?;
+    let machine = Departure::new(trial.lease(), index, slot)?;
+    Ok(Notice { until, machine, settlement: trial.settlement()? })
+}
+
 /// Effect of replacing a machine, if it is up in every round until then that is not closed yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replacement {
@@ -155,7 +178,7 @@ pub fn replacement(
     let replaced = trial.apply(|board, slots, lease| replace::apply(board, slots, lease, &wish, now))?;
     trial.close_rounds();
     let old = trial.machines().find(|(index, _)| *index == old_slot);
-    let (_, old) = old.ok_or(leasehold::error::LeaseholdError::NotInLease)?;
+    let (_, old) = old.ok_or(LeaseholdError::NotInLease)?;
     let old = Departure::new(trial.lease(), old_slot, old)?;
     let refund = trial.settlement_of(old_slot)?.refunded;
     let replace::Replacement { slot, hint, from, deposit, total, .. } = replaced;
