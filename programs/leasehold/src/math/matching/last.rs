@@ -1,7 +1,7 @@
 //! The last machine of a lease, and those that it makes superfluous.
 
 use crate::math::matching::{
-    Policy, at, flip, gpus,
+    at, flip, gpus,
     order::Key,
     search::{Prefix, View},
 };
@@ -9,33 +9,28 @@ use crate::math::matching::{
 /// A list of so few machines is searched from end to end.
 const FEW: usize = 12;
 
-impl View<'_> {
+impl<const BEST: bool> View<'_, BEST> {
     /// The last machine: of the fitting ones among `open` with at least `needed` GPUs, the one with the lowest price in all;
     /// by [`Policy::Best`] the first. `next` is the first in order.
     #[inline(never)]
     pub fn last(&self, open: &[u64], next: u16, needed: u64) -> u16 {
         let first = at(self.slots, next);
         // Nothing is cheaper than as few GPUs as possible at the lowest price.
-        if self.policy == Policy::Best || gpus(first) == needed {
+        if BEST || gpus(first) == needed {
             return next;
         }
-        let mut best = (first.hourly(), Key::of(self.policy, self.slots, next));
-        let dearest = |hourly: u64| hourly.checked_div(needed).unwrap_or(hourly);
-        let mut bound = dearest(best.0);
-        let mut start = 0u16;
+        let mut best = Key::of(Self::POLICY, self.slots, next);
+        let mut hourly = first.hourly();
+        let mut start = 0u64;
         for (chunk, open) in self.slots.chunks(64).zip(open) {
             if *open != 0 {
                 let (mut bit, mut index) = (1u64, start);
                 for slot in chunk {
-                    if slot.price <= bound
-                        && open & bit != 0
-                        && gpus(slot) >= needed
-                        && self.filter.fits(slot)
-                    {
-                        let rank = (slot.hourly(), Key::of(self.policy, self.slots, index));
-                        if rank < best {
-                            best = rank;
-                            bound = dearest(rank.0);
+                    if slot.hourly() <= hourly && open & bit != 0 && gpus(slot) >= needed {
+                        let key = Key::new(Self::POLICY, slot, index);
+                        if (slot.hourly() < hourly || key.precedes(&best)) && self.filter.fits(slot) {
+                            hourly = slot.hourly();
+                            best = key;
                         }
                     }
                     bit <<= 1;
@@ -44,7 +39,7 @@ impl View<'_> {
             }
             start = start.wrapping_add(64);
         }
-        best.1.slot
+        u16::try_from(best.slot).unwrap_or(next)
     }
 
     /// Leaves out, from the last in order to the first, each machine taken that has no more GPUs than are to `spare` then.
@@ -95,8 +90,10 @@ impl View<'_> {
                 let middle = bound.wrapping_add(middle);
                 bounds.extend([middle, middle.wrapping_add(1)]);
             } else if let Some(position) =
-                (0..part.len()).max_by_key(|position| Key::of(self.policy, slots, part[*position]))
-            {
+                (0..part.len()).reduce(|last, next| {
+                let key = |position: usize| Key::of(Self::POLICY, slots, part[position]);
+                if key(last).precedes(&key(next)) { next } else { last }
+            }) {
                 let index = room.swap_remove(bound.wrapping_add(position));
                 flip(taken, index);
                 spare = spare.wrapping_sub(gpus(at(slots, index)));

@@ -9,10 +9,11 @@ use crate::{
 };
 
 /// A board as one request sees it.
-pub(super) struct View<'a> {
+///
+/// Everything here exists once for each policy: loops over machines don't ask for it.
+pub(super) struct View<'a, const BEST: bool> {
     pub slots: &'a [Slot],
     pub filter: Filter,
-    pub policy: Policy,
     pub random: Random,
 }
 
@@ -27,7 +28,9 @@ pub(super) struct Prefix {
     pub room: Vec<u16>,
 }
 
-impl View<'_> {
+impl<const BEST: bool> View<'_, BEST> {
+    pub const POLICY: Policy = if BEST { Policy::Best } else { Policy::Cheapest };
+
     /// Takes the fitting machines among `open` in order while their GPUs stay below `target`. `None` if all of them do.
     ///
     /// One scan of the board takes what lies before a window of the order and lists what lies in it, which is then searched.
@@ -37,9 +40,9 @@ impl View<'_> {
         let mut before = vec![0; open.len()];
         let mut inside = Vec::with_capacity(self.slots.len());
         let mut sum = 0u64;
-        let hinted = hint.map(|cut_off| Window::at(self.policy, cut_off));
+        let hinted = hint.map(|cut_off| Window::at(Self::POLICY, cut_off));
         let mut windows = hinted.into_iter();
-        let mut sampled = false;
+        let (mut sampled, mut known) = (false, false);
         loop {
             let needed = target.wrapping_sub(sum);
             let window = windows.next().unwrap_or_else(|| {
@@ -47,9 +50,10 @@ impl View<'_> {
                 if again { Window::ALL } else { self.expect(&open, needed) }
             });
             inside.clear();
-            let (below, listed) = self.scan(&open, window, &mut before, &mut inside);
+            let (below, listed) = self.scan(&open, known, window, &mut before, &mut inside);
             if needed <= below {
                 core::mem::swap(&mut open, &mut before);
+                known = true;
                 continue;
             }
             let found = needed <= below.wrapping_add(listed);
@@ -82,37 +86,22 @@ impl View<'_> {
     /// Where the machine is expected with which `target` GPUs are reached.
     #[inline(never)]
     fn expect(&mut self, open: &[u64], target: u64) -> Window {
-        let View { slots, filter, policy, ref mut random } = *self;
-        let sample = Sample::<64>::draw(slots, policy, random, slots.len(), |position| {
+        let View { slots, filter, ref mut random } = *self;
+        let sample = Sample::<64>::draw(slots, Self::POLICY, random, slots.len(), |position| {
             let index = u16::try_from(position).ok()?;
             let fits = contains(open, index) && filter.fits(at(slots, index));
             fits.then_some(index)
         });
-        sample.window(slots, policy, target)
+        sample.window(slots, Self::POLICY, target)
     }
 
     /// Sets in `before` the fitting machines among `open` that come before the window, and lists those in it. Returns the
-    /// GPUs of both.
+    /// GPUs of both. `known`: those among `open` are known to fit.
     #[inline(never)]
     fn scan(
         &self,
         open: &[u64],
-        window: Window,
-        before: &mut [u64],
-        inside: &mut Vec<u16>,
-    ) -> (u64, u64) {
-        // A loop for each policy: a question less in it.
-        match self.policy {
-            Policy::Cheapest => self.scan_by(Policy::Cheapest, open, window, before, inside),
-            Policy::Best => self.scan_by(Policy::Best, open, window, before, inside),
-        }
-    }
-
-    #[inline(always)]
-    fn scan_by(
-        &self,
-        policy: Policy,
-        open: &[u64],
+        known: bool,
         window: Window,
         before: &mut [u64],
         inside: &mut Vec<u16>,
@@ -120,19 +109,18 @@ impl View<'_> {
         let filter = self.filter;
         let Window { low, high } = window;
         let (mut below, mut listed) = (0u64, 0u64);
-        let mut start = 0u16;
+        let mut start = 0u64;
         for ((chunk, open), before) in self.slots.chunks(64).zip(open).zip(before) {
             let (mut word, mut bit, mut index) = (0u64, 1u64, start);
             if *open != 0 {
                 for slot in chunk {
-                    let (major, minor) = policy.rank(slot);
-                    if major <= high.major && open & bit != 0 && filter.fits(slot) {
-                        let key = Key { major, minor, slot: index };
-                        if major < low.major || (major == low.major && key < low) {
+                    let key = Key::new(Self::POLICY, slot, index);
+                    if key.major <= high.major && open & bit != 0 && (known || filter.fits(slot)) {
+                        if key.precedes(&low) {
                             word |= bit;
                             below = below.wrapping_add(gpus(slot));
-                        } else if major < high.major || key <= high {
-                            inside.push(index);
+                        } else if !high.precedes(&key) {
+                            inside.push(u16::try_from(index).unwrap_or(u16::MAX));
                             listed = listed.wrapping_add(gpus(slot));
                         }
                     }
@@ -177,14 +165,14 @@ impl View<'_> {
         list: &mut [u16],
         choose: impl Fn(&Sample<16>, &[Slot]) -> Option<u16>,
     ) -> (usize, u64) {
-        let View { slots, policy, ref mut random, .. } = *self;
-        let sample = Sample::draw(slots, policy, random, list.len(), |position| list.get(position).copied());
+        let View { slots, ref mut random, .. } = *self;
+        let sample = Sample::draw(slots, Self::POLICY, random, list.len(), |position| list.get(position).copied());
         let Some(chosen) = choose(&sample, slots) else { return (0, 0) };
-        let pivot = Key::of(policy, slots, chosen);
+        let pivot = Key::of(Self::POLICY, slots, chosen);
         let (mut left, mut place, mut sum) = (0usize, usize::MAX, 0u64);
         for position in 0..list.len() {
             let index = list[position];
-            if Key::of(policy, slots, index) < pivot {
+            if Key::of(Self::POLICY, slots, index).precedes(&pivot) {
                 if place == left {
                     place = position;
                 }
