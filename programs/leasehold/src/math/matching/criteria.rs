@@ -171,18 +171,14 @@ impl Filter {
 
     #[inline(always)]
     pub fn fits(&self, slot: &Slot) -> bool {
-        const IDLE: u32 = SlotState::Idle as u32;
-        const CONDITION: u32 = u32::from_le_bytes([u8::MAX, Slot::ABANDONED, 0, 0]);
-        const NO_TURNAROUND: u32 = u32::from_le_bytes([u8::MAX, Slot::ABANDONED, 0, u8::MAX]);
         let traits: u64 = bytemuck::cast(slot.traits);
-        // These four lie side by side: one load.
-        let condition = u32::from_le_bytes([slot.state, slot.flags, slot.profile, slot.turnaround]);
-        slot.price <= self.max_price
+        slot.state == SlotState::Idle as u8
+            && slot.price <= self.max_price
             && traits & self.mask == self.want
             && slot.committed_until >= self.until
             && slot.history_up & self.seen == self.seen
-            && (condition & NO_TURNAROUND == IDLE
-                || (condition & CONDITION == IDLE && self.is_rested(slot)))
+            && slot.flags & Slot::ABANDONED == 0
+            && (slot.turnaround == 0 || self.is_rested(slot))
             && (!self.bounded || self.is_within(slot))
     }
 

@@ -8,6 +8,9 @@ use crate::{
     state::Slot,
 };
 
+/// Scans of the board for one search, before the last that lists all that is left. Two are rarely needed.
+const MAX_SCANS: u32 = 4;
+
 /// A board as one request sees it.
 ///
 /// Everything here exists once for each policy: loops over machines don't ask for it.
@@ -24,8 +27,9 @@ pub(super) struct Prefix {
     pub gpus: u64,
     /// The machine after them, which would reach it.
     pub next: u16,
-    /// Room for a list of all machines; its contents mean nothing.
-    pub room: Vec<u16>,
+    /// Room for a bit of each machine, and for a list of all; the contents mean nothing.
+    pub before: Vec<u64>,
+    pub list: Vec<u16>,
 }
 
 impl<const BEST: bool> View<'_, BEST> {
@@ -34,48 +38,50 @@ impl<const BEST: bool> View<'_, BEST> {
     /// Takes the fitting machines among `open` in order while their GPUs stay below `target`. `None` if all of them do.
     ///
     /// One scan of the board takes what lies before a window of the order and lists what lies in it, which is then searched.
-    /// The window is the hint at first, then where a sample of the board expects the target, and in the end everything that is left.
+    /// The window is where a sample of the board expects the target, or the hint if that lies there. If it isn't there, the
+    /// scan has told on which side it is.
     pub fn prefix(&mut self, mut open: Vec<u64>, target: u64, hint: Option<CutOff>) -> Option<Prefix> {
         let mut taken = vec![0; open.len()];
         let mut before = vec![0; open.len()];
         let mut inside = Vec::with_capacity(self.slots.len());
-        let mut sum = 0u64;
-        let hinted = hint.map(|cut_off| Window::at(Self::POLICY, cut_off));
-        let mut windows = hinted.into_iter();
-        let (mut sampled, mut known) = (false, false);
+        // GPUs of those taken, and of those among `open` once all of these are known to fit.
+        let (mut sum, mut total) = (0u64, None);
+        let mut hint = hint.map(|cut_off| Window::around(Self::POLICY, cut_off));
+        let mut scans = 0u32;
         loop {
             let needed = target.wrapping_sub(sum);
-            let window = windows.next().unwrap_or_else(|| {
-                let again = core::mem::replace(&mut sampled, true);
-                if again { Window::ALL } else { self.expect(&open, needed) }
-            });
+            let expected =
+                if scans < MAX_SCANS { self.expect(&open, needed, total) } else { Window::ALL };
+            let window = hint.take().filter(|hint| expected.contains(hint)).unwrap_or(expected);
+            scans = scans.wrapping_add(1);
             inside.clear();
-            let (below, listed) = self.scan(&open, known, window, &mut before, &mut inside);
+            let (below, listed) = self.scan(&open, total.is_some(), window, &mut before, &mut inside);
             if needed <= below {
                 core::mem::swap(&mut open, &mut before);
-                known = true;
+                total = Some(below);
                 continue;
             }
-            let found = needed <= below.wrapping_add(listed);
-            sum = sum.wrapping_add(below);
             for ((taken, open), before) in taken.iter_mut().zip(&mut open).zip(&before) {
                 *taken |= before;
                 *open &= !before;
             }
-            if found {
-                let (count, part) = self.split(&mut inside, needed.wrapping_sub(below));
+            sum = sum.wrapping_add(below);
+            if needed <= below.wrapping_add(listed) {
+                let (count, part) = self.split(&mut inside, needed.wrapping_sub(below), listed);
                 inside[..count].iter().for_each(|index| flip(&mut taken, *index));
                 return Some(Prefix {
                     taken,
                     gpus: sum.wrapping_add(part),
                     next: inside[count],
-                    room: inside,
+                    before,
+                    list: inside,
                 });
             }
             if window.high == Key::LAST {
                 return None;
             }
             sum = sum.wrapping_add(listed);
+            total = total.map(|total| total.wrapping_sub(below).wrapping_sub(listed));
             for index in &inside {
                 flip(&mut taken, *index);
                 flip(&mut open, *index);
@@ -83,22 +89,28 @@ impl<const BEST: bool> View<'_, BEST> {
         }
     }
 
-    /// Where the machine is expected with which `target` GPUs are reached.
+    /// Where the machine is expected with which `target` GPUs are reached. `total`: GPUs of those among `open`, if these
+    /// are known to fit.
     #[inline(never)]
-    fn expect(&mut self, open: &[u64], target: u64) -> Window {
+    fn expect(&mut self, open: &[u64], target: u64, total: Option<u64>) -> Window {
+        self.sample(open, total.is_some()).window(self.slots, Self::POLICY, target, total)
+    }
+
+    /// Some of the fitting machines among `open`. `known`: all of these are known to fit.
+    #[inline(always)]
+    pub fn sample(&mut self, open: &[u64], known: bool) -> Sample<64> {
         let View { slots, filter, ref mut random } = *self;
-        let sample = Sample::<64>::draw(slots, Self::POLICY, random, slots.len(), |position| {
+        Sample::draw(slots, Self::POLICY, random, slots.len(), |position| {
             let index = u16::try_from(position).ok()?;
-            let fits = contains(open, index) && filter.fits(at(slots, index));
+            let fits = contains(open, index) && (known || filter.fits(at(slots, index)));
             fits.then_some(index)
-        });
-        sample.window(slots, Self::POLICY, target)
+        })
     }
 
     /// Sets in `before` the fitting machines among `open` that come before the window, and lists those in it. Returns the
     /// GPUs of both. `known`: those among `open` are known to fit.
     #[inline(never)]
-    fn scan(
+    pub fn scan(
         &self,
         open: &[u64],
         known: bool,
@@ -134,24 +146,26 @@ impl<const BEST: bool> View<'_, BEST> {
         (below, listed)
     }
 
-    /// Reorders machines with `target` GPUs or more. Returns the position of the one with which these are reached in order,
-    /// and the GPUs of those before it, which precede it in the list too.
-    fn split(&mut self, list: &mut [u16], target: u64) -> (usize, u64) {
+    /// Reorders machines with `total` GPUs. Returns the position of the one with which `target` of these are reached in
+    /// order, and the GPUs of those before it, which precede it in the list too.
+    fn split(&mut self, list: &mut [u16], target: u64, mut total: u64) -> (usize, u64) {
         let (mut from, mut to, mut sum) = (0usize, list.len(), 0u64);
         while from < to {
             let part = &mut list[from..to];
             let needed = target.wrapping_sub(sum);
             let (middle, below) = self.partition(part, |sample, slots| {
-                sample.crossing(slots, sample.in_order(), needed)
+                sample.crossing(slots, sample.in_order(), needed, total)
             });
             let reached = below.wrapping_add(gpus(at(self.slots, part[middle])));
             if needed <= below {
                 to = from.wrapping_add(middle);
+                total = below;
             } else if needed <= reached {
                 return (from.wrapping_add(middle), sum.wrapping_add(below));
             } else {
                 from = from.wrapping_add(middle).wrapping_add(1);
                 sum = sum.wrapping_add(reached);
+                total = total.wrapping_sub(reached);
             }
         }
         (from, sum)
