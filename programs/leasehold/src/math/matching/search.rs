@@ -127,11 +127,16 @@ impl<const BEST: bool> View<'_, BEST> {
             if *open != 0 {
                 for slot in chunk {
                     let key = Key::new(Self::POLICY, slot, index);
-                    if key.major <= high.major && open & bit != 0 && (known || filter.fits(slot)) {
+                    // Most machines come later in order: that is checked first.
+                    if key.major <= high.major
+                        && (key.major != high.major || !high.precedes(&key))
+                        && open & bit != 0
+                        && (known || filter.fits(slot))
+                    {
                         if key.precedes(&low) {
                             word |= bit;
                             below = below.wrapping_add(gpus(slot));
-                        } else if !high.precedes(&key) {
+                        } else {
                             inside.push(u16::try_from(index).unwrap_or(u16::MAX));
                             listed = listed.wrapping_add(gpus(slot));
                         }
