@@ -163,7 +163,7 @@ impl<const N: usize> Sample<N> {
     }
 
     /// Where the machine is, most probably, with which `target` GPUs are reached of `total`, if that is known: twice the
-    /// standard deviation to each side, but no more than a sixth of the machines.
+    /// standard deviation to each side, but no more than an eighth of the machines.
     pub fn window(&self, slots: &[Slot], policy: Policy, target: u64, total: Option<u64>) -> Window {
         let target = total.map_or(target, |total| self.scaled(slots, target, total));
         let (mut sum, mut squares, mut middle) = (0u64, 0u64, 0usize);
@@ -180,7 +180,7 @@ impl<const N: usize> Sample<N> {
         let parts = u64::try_from(N).unwrap_or(u64::MAX).max(1);
         let variance = squares.saturating_sub(sum.wrapping_mul(sum) / parts);
         let margin = variance.wrapping_mul(4).isqrt();
-        let reach = (self.len / 6).saturating_add(2);
+        let reach = (self.len / 8).saturating_add(2);
         let (mut window, mut sum) = (Window::ALL, 0u64);
         for (place, index) in self.in_order().enumerate() {
             let before = sum;

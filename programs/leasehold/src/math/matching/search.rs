@@ -27,9 +27,10 @@ pub(super) struct Prefix {
     pub gpus: u64,
     /// The machine after them, which would reach it.
     pub next: u16,
-    /// Room for a bit of each machine, and for a list of all; the contents mean nothing.
-    pub before: Vec<u64>,
-    pub list: Vec<u16>,
+    /// Those taken that come latest in order, in no order. Has room for all machines.
+    pub latest: Vec<u16>,
+    /// Room for a bit of each machine.
+    pub room: Vec<u64>,
 }
 
 impl<const BEST: bool> View<'_, BEST> {
@@ -68,14 +69,11 @@ impl<const BEST: bool> View<'_, BEST> {
             sum = sum.wrapping_add(below);
             if needed <= below.wrapping_add(listed) {
                 let (count, part) = self.split(&mut inside, needed.wrapping_sub(below), listed);
-                inside[..count].iter().for_each(|index| flip(&mut taken, *index));
-                return Some(Prefix {
-                    taken,
-                    gpus: sum.wrapping_add(part),
-                    next: inside[count],
-                    before,
-                    list: inside,
-                });
+                let next = inside[count];
+                inside.truncate(count);
+                inside.iter().for_each(|index| flip(&mut taken, *index));
+                let gpus = sum.wrapping_add(part);
+                return Some(Prefix { taken, gpus, next, latest: inside, room: before });
             }
             if window.high == Key::LAST {
                 return None;
@@ -98,7 +96,7 @@ impl<const BEST: bool> View<'_, BEST> {
 
     /// Some of the fitting machines among `open`. `known`: all of these are known to fit.
     #[inline(always)]
-    pub fn sample(&mut self, open: &[u64], known: bool) -> Sample<64> {
+    pub fn sample(&mut self, open: &[u64], known: bool) -> Sample<128> {
         let View { slots, filter, ref mut random } = *self;
         Sample::draw(slots, Self::POLICY, random, slots.len(), |position| {
             let index = u16::try_from(position).ok()?;
