@@ -84,6 +84,8 @@ impl World {
         self.go_to_round(self.round() + self.with_board(|board, _| board.rounds_in(RECORD_SECS)));
         let archive = self.log_with_demands(supplier, buyer, &receipts);
         self.end_disputes();
+        let payments = self.market.payment_account(&buyer.pubkey());
+        self.ok(&[instruction::fund_keepers(&board, buyer.pubkey(), payments, USD)], &[buyer]);
         // A keeper that does not vote: as much as its fee is burned.
         self.end_round();
         for keeper in &keepers[..3] {
