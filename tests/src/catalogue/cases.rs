@@ -21,7 +21,8 @@ impl Catalogue {
         let (empty, fresh) = (numbered(&market, 3), numbered(&market, 4));
         let create = instruction::create_market(&fresh, key, GENESIS, TIMELOCK, rules(), params());
         self.add("create_market", create, &authority);
-        let propose = instruction::propose_params(&market, key, Some(params()));
+        let proposed = self.world.market_account().params;
+        let propose = instruction::propose_params(&market, key, Some(proposed));
         self.add("propose_params", propose, &authority);
         self.add_for_anybody("apply_params", instruction::apply_params(&market));
         self.add("propose_authority", instruction::propose_authority(&market, key, None), &authority);
