@@ -13,7 +13,7 @@ use crate::{
 
 impl World {
     /// Creates market 2 with a board for Mallory, who is a supplier and a keeper in both markets; an empty
-    /// market 3; and a second board in the first market.
+    /// market 3, whose board was closed and has left a price index; and a second board in the first market.
     pub(super) fn market_of_mallory(&mut self, mallory: &Keypair) -> BoardRef {
         let key = mallory.pubkey();
         let (other, empty) = (numbered(&self.market, 2), numbered(&self.market, 3));
@@ -28,6 +28,11 @@ impl World {
         let second = instruction::create_board(&self.market.board(1), authority.pubkey());
         self.ok(&[create], &[&authority]);
         self.ok(&[second], &[&authority]);
+        let (board, key) = (empty.board(0), authority.pubkey());
+        let index = instruction::create_index(&board, key, 0);
+        self.ok(&[instruction::create_board(&board, key), index], &[&authority]);
+        let close = instruction::close_board(&board, key, self.market.payment_account(&key));
+        self.ok(&[close], &[&authority]);
         other.board(0)
     }
 
@@ -46,7 +51,7 @@ impl World {
         self.pass(14 * 86_400);
     }
 
-    /// Lists machines, opens four leases and ends two of them, with a machine down in one that goes on. The
+    /// Creates a price index and the leaver's profiles, lists machines, opens four leases and ends two of them, with a machine down in one that goes on. The
     /// metered lease's machine signs receipts; some are demanded, some appended to the log.
     pub(super) fn board_with_history(
         &mut self,
@@ -58,6 +63,11 @@ impl World {
     ) -> (Vec<SignedReceipt>, Archive) {
         let board = self.board();
         let of = |slot| if slot == METERED_SLOT { signing_machine(slot) } else { machine(slot) };
+        let authority = self.authority.insecure_clone();
+        let index = instruction::create_index(&board, authority.pubkey(), 0);
+        self.ok(&[index], &[&authority]);
+        let profiles = instruction::create_profiles(&board.market, leaver.wallet.pubkey());
+        self.ok(&[profiles], &[&leaver.wallet]);
         let machines: Vec<Machine> = (0..slots).map(of).collect();
         self.list(supplier, COMMITTED, &machines);
         self.list(leaver, COMMITTED, &[machine(slots)]);
