@@ -17,7 +17,7 @@ pub struct Machine {
     /// Index of the machine on its board.
     pub slot: u32,
     /// Generation of the slot when the machine was listed.
-    pub generation: u16,
+    pub generation: u32,
     /// Length of the board's rounds in seconds. If it is set, challenges for a round more than one away from this
     /// host's clock are ignored.
     pub round_secs: Option<u32>,
@@ -35,7 +35,7 @@ impl Machine {
     fn is_addressed_by(&self, challenge: &Challenge) -> bool {
         self.program == challenge.program
             && self.market == challenge.market
-            && self.generation == challenge.generation
+            && self.generation == u32::from(challenge.generation)
     }
 
     /// True if the challenge's round is the one at `unix_time` (seconds), or next to it.
