@@ -269,7 +269,10 @@ fn a_settlement_pays_rounds_up_and_at_the_end_refunds_the_rest() {
     let interim = settlement(&data.view().unwrap(), &lease).unwrap();
     assert_eq!(interim, Settlement::default(), "all of the first two hours is kept");
     let standing = standing(&data.view().unwrap(), &lease).unwrap();
-    assert_eq!((standing.earned, standing.kept, standing.burned.damages, standing.slash), (1_080, 1_080, 60, 2));
+    assert_eq!(
+        (standing.earned, standing.kept, standing.burned.damages, standing.slash),
+        (1_080, 1_080, 60, 2)
+    );
     assert_eq!(standing.machines.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [0, 1]);
     change(&mut data, |board, slots| {
         board.next_round = NEXT_ROUND + 10;

@@ -138,7 +138,8 @@ fn last<K: Ord>(
     of: impl Fn(&Slot) -> K,
 ) -> Option<K> {
     let request = Request { criteria: *criteria, ..request.clone() };
-    let mut values: Vec<_> = fitting(boards, now, &request).map(|slot| (of(slot), slot.traits.gpus)).collect();
+    let mut values: Vec<_> =
+        fitting(boards, now, &request).map(|slot| (of(slot), slot.traits.gpus)).collect();
     values.sort_unstable();
     let mut missing = request.gpus;
     let last = values.into_iter().find(|(_, gpus)| {

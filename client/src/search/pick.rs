@@ -226,7 +226,8 @@ mod tests {
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let picked = |policy| {
             let criteria = Criteria { policy, ..ANY };
-            let found = pick_metered(&snapshot().market, &views, NOW, &criteria, 6, &[], meter(1_000)).unwrap();
+            let found =
+                pick_metered(&snapshot().market, &views, NOW, &criteria, 6, &[], meter(1_000)).unwrap();
             (found.board.header.index, found.quote.slots)
         };
         assert_eq!((picked(Policy::Cheapest), picked(Policy::Best)), ((1, vec![2]), (3, vec![1])));
@@ -237,7 +238,10 @@ mod tests {
         let boards = [metered(0, &[]), metered(1, &[360])];
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let refused = |market: &Market, views: &[BoardView], rounds, deposit| {
-            pick_metered(market, views, NOW, &ANY, rounds, &[], meter(deposit)).unwrap_err().refusal().unwrap()
+            pick_metered(market, views, NOW, &ANY, rounds, &[], meter(deposit))
+                .unwrap_err()
+                .refusal()
+                .unwrap()
         };
         let mut market = snapshot().market;
         assert_eq!(refused(&market, &views[..1], 6, 100), LeaseholdError::NotEnoughGpus.into());
