@@ -6,7 +6,11 @@ use leasehold::{
     math::mmr::Range,
     state::{Receipt, Voucher},
 };
-use leasehold_client::{account::Account, address, instruction, record::{SignedReceipt, SignedVoucher}};
+use leasehold_client::{
+    account::Account,
+    address, instruction,
+    record::{SignedReceipt, SignedVoucher},
+};
 use leasehold_tests::*;
 use solana_signer::Signer;
 use solana_system_interface::instruction::transfer;

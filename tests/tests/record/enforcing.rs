@@ -12,7 +12,8 @@ use solana_signer::Signer;
 
 use crate::demand::{Case, WANTED};
 use crate::{
-    BOND, DEMAND_ROUNDS, DISPUTE_ROUNDS, close_rounds, contradiction, is_convicted, prove, retire, rival, second_board,
+    BOND, DEMAND_ROUNDS, DISPUTE_ROUNDS, close_rounds, contradiction, is_convicted, prove, retire, rival,
+    second_board,
 };
 
 #[test]

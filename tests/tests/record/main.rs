@@ -88,8 +88,7 @@ pub fn prove(world: &World, [one, other]: [&SignedReceipt; 2]) -> [Instruction; 
 pub fn replace(world: &World, buyer: &Keypair, old_slot: u16) -> Instruction {
     let (board, key, lease) = (world.board(), buyer.pubkey(), world.lease_address(1));
     let wallet = world.market.payment_account(&key);
-    let args =
-        ReplaceNodeArgs { old_slot, max_deposit: u64::MAX, contest: false, avoid: vec![], hint: None };
+    let args = ReplaceNodeArgs { old_slot, max_deposit: u64::MAX, contest: false, avoid: vec![], hint: None };
     instruction::replace_node(&board, key, key, lease, wallet, args)
 }
 
