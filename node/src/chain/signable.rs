@@ -126,7 +126,9 @@ impl Numbering {
         for (place, lease) in &view.leases.machines {
             let (Some(lease), Some(Standing::Skips(_))) = (lease, standings.get(place)) else { continue };
             let key = (machine_key(place, lease), lease.serial);
-            let (Some(gap), Some(board)) = (self.gaps.get_mut(&key), view.boards.get(&place.0)) else { continue };
+            let (Some(gap), Some(board)) = (self.gaps.get_mut(&key), view.boards.get(&place.0)) else {
+                continue;
+            };
             if view.begun <= gap.sent {
                 continue;
             }
