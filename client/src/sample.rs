@@ -134,6 +134,7 @@ fn board() -> BoardData {
     (header.slots, header.machines, header.leases) = (4, 3, 2);
     header.genesis = GENESIS;
     header.last_quorate = NEXT_ROUND - 1;
+    header.up_votes = params().up_votes;
     for round in FROM..NEXT_ROUND {
         header.votes[ring_bit(round) as usize] = 0b11;
         header.quorate |= 1 << ring_bit(round);

@@ -79,7 +79,7 @@ mod tests {
         let board = market().board(0);
         let free = [
             apply_params(&market()),
-            burn_payments(&board),
+            burn_payments(&board, None),
             burn_slashed(&board),
             record_day(&board, 0),
             close_index(&board, wallet(0), 0),
@@ -97,6 +97,11 @@ mod tests {
         }
         let cancel = cancel_lease(&board, wallet(4), board.lease(&wallet(9), 1), vec![]);
         assert_eq!(signers(&cancel), [wallet(4)]);
+        assert_eq!(
+            signers(&burn_payments(&board, Some(wallet(4)))),
+            [wallet(4)],
+            "its creator, for the pool"
+        );
     }
 
     #[test]
@@ -110,7 +115,7 @@ mod tests {
             board.payment_vault()
         ));
         assert!(has(&fund_keepers(&board, wallet(0), wallet(1), 5), board.payment_vault()));
-        assert!(has(&burn_payments(&board), market().payment_mint));
+        assert!(has(&burn_payments(&board, None), market().payment_mint));
         assert!(has(&deposit_bond(&market(), wallet(0), wallet(1), 5), market().stake_vault()));
     }
 

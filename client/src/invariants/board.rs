@@ -209,7 +209,7 @@ impl BoardCheck<'_> {
 /// of being bound.
 fn flags(slot: &Slot, name: impl Fn() -> String, report: &mut Report) {
     let left = slot.lease_until < slot.lease_agreed;
-    let how = Slot::REPLACED | Slot::DARK | Slot::CONTESTED;
+    let how = Slot::REPLACED | Slot::DARK | Slot::CONTESTED | Slot::FADED;
     let lawful = match slot.lease {
         0 => !slot.has(!Slot::BOUND),
         _ => slot.has(Slot::LEFT) == left && (left || !slot.has(how)),

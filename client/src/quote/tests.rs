@@ -231,7 +231,7 @@ fn a_replacement_is_paid_in_and_the_old_machines_rest_comes_back_later() {
     change(&mut data, |_, slots| slots[3].price = 180);
     let cheaper = replace(&data, 1, &[], false).unwrap();
     let exit = settlement::exit_at_most(600, 20, 9) * 360 / 3_600;
-    assert_eq!((cheaper.deposit, cheaper.old.outcome.burned.cheaper), (270, exit));
+    assert_eq!((cheaper.deposit, cheaper.old.outcome.burned.exit), (270, exit));
     assert_eq!(cheaper.refund, 540 - exit);
 }
 
