@@ -74,6 +74,7 @@ impl Evidence {
         let mut report = ProbeReport {
             round,
             answers: Default::default(),
+            repeated: Vec::new(),
             refused: Vec::new(),
             unsent: Vec::new(),
             stats: ProbeStats::default(),
@@ -123,6 +124,7 @@ mod tests {
                 slot: *slot,
                 generation: 3,
                 round,
+                cluster: [0; 4],
                 keeper,
                 seed: [7; 32],
             };
@@ -131,6 +133,7 @@ mod tests {
         ProbeReport {
             round,
             answers: slots.iter().map(answer).collect(),
+            repeated: vec![],
             refused: vec![],
             unsent: vec![],
             stats: ProbeStats { targets: slots.len() as u64, ..ProbeStats::default() },

@@ -129,7 +129,7 @@ impl Keeper {
                 self.failures.reset(&operation);
             }
         }
-        if task == Task::SettleLease {
+        if matches!(task, Task::SettleLease | Task::GiveNotice | Task::EnforceDemand) {
             self.reader.forget(&board.address);
         }
         let mut confirmation = None;
