@@ -258,6 +258,11 @@ impl Keeper {
         }
         self.note_seats(snapshot).await;
         self.metrics.polled(self.seats.len(), snapshot.lamports, snapshot.now_ms);
+        for board in &snapshot.boards {
+            if let Some((index, seat)) = board.view().seat_of(&self.me) {
+                self.metrics.pay().observe(&board.header, index, seat, &snapshot.params);
+            }
+        }
         self.memory.observe(snapshot.now_ms, shared_chores(snapshot, &self.policy));
         let memory = &self.memory;
         self.failures.retain(|operation| match operation {

@@ -133,7 +133,7 @@ pub async fn run(action: Action, tools: Tools) -> Finished {
             settle_lease::step(&board, serial, lease, is_due)
         }
         Action::GiveNotice { serial, lease, .. } => give_notice::step(&board, tools.me, serial, lease),
-        Action::EnforceDemand { demand, .. } => enforce_demand::step(&board, tools.me, &demand),
+        Action::EnforceDemand { demand, .. } => enforce_demand::step(tools.me, &demand),
         Action::BurnPayments { amount, .. } => burn_payments::step(&board, amount),
         Action::BurnSlashed { amount, .. } => burn_slashed::step(&board, amount),
         Action::ClaimKeeperFees { seat, .. } => claim_keeper_fees::step(&board, tools.me, seat),

@@ -12,8 +12,8 @@ const BURN_AFTER_MS: i64 = DAY_SECS as i64 * 1_000;
 
 /// Demands that can be enforced at Unix time `now`.
 pub(super) fn due_demands(board: &BoardSnapshot, now: i64) -> impl Iterator<Item = DemandSnapshot> {
-    let demands = board.fleet.iter().flat_map(|fleet| &fleet.demands).copied();
-    demands.filter(move |demand| now >= demand.due)
+    let demands = board.fleet.iter().flat_map(|fleet| &fleet.demands);
+    demands.filter(move |demand| now >= demand.account.due).cloned()
 }
 
 /// Steps that burn what a board has set aside for it.
@@ -31,7 +31,7 @@ impl Planner<'_> {
     pub(super) fn enforce_demands(&mut self, board: &BoardSnapshot, seat: Option<u8>) {
         let now = self.now();
         for demand in board.fleet.iter().flat_map(|fleet| &fleet.demands) {
-            self.wake_at(demand.due);
+            self.wake_at(demand.account.due);
         }
         for demand in due_demands(board, now).take(ENFORCING) {
             let [first, second, ..] = demand.address.to_bytes();

@@ -20,7 +20,7 @@ use crate::prober::Target;
 pub type LeaseAccount = (Pubkey, Lease);
 
 /// A board's machines to probe, leases that are not settled, and demands that are open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Fleet {
     /// The round in which the machines below are probed.
     pub round: u32,
@@ -46,19 +46,10 @@ pub struct LeaseSnapshot {
 }
 
 /// An open demand for a receipt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct DemandSnapshot {
     pub address: Pubkey,
-    pub claimant: Pubkey,
-    pub lease: Pubkey,
-    /// Unix second from which it can be enforced.
-    pub due: i64,
-}
-
-impl DemandSnapshot {
-    pub fn of(address: Pubkey, demand: &Demand) -> Self {
-        Self { address, claimant: demand.claimant, lease: demand.lease, due: demand.due }
-    }
+    pub account: Arc<Demand>,
 }
 
 impl Fleet {

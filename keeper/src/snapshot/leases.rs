@@ -95,7 +95,7 @@ pub(super) async fn demands(
     }
     let filters = [(0, Demand::DISCRIMINATOR), (DEMAND_BOARD, board.as_ref())];
     let found = accounts::<Demand>(rpc, &filters).await?;
-    Ok(found.iter().map(|(address, demand)| DemandSnapshot::of(*address, demand)).collect())
+    Ok(found.into_iter().map(|(address, account)| DemandSnapshot { address, account: account.into() }).collect())
 }
 
 /// Every account of the program that has these bytes at these offsets.
