@@ -1,7 +1,7 @@
 use anchor_lang::system_program;
 use leasehold::{
     accounts, instruction,
-    instructions::{Machine, Offer},
+    instructions::{Machine, Move, Offer},
 };
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
@@ -49,7 +49,8 @@ pub fn list_machines(
     )
 }
 
-/// Changes price and commitment of machines that are not leased, and fills up their bonds.
+/// Changes price and commitment of machines that are not leased, and fills up their bonds. The commitment of a leased one
+/// can be shortened to its lease's end.
 pub fn reprice_machines(board: &BoardRef, authority: Pubkey, offers: Vec<Offer>) -> Instruction {
     build(
         accounts::RepriceMachines {
@@ -59,6 +60,30 @@ pub fn reprice_machines(board: &BoardRef, authority: Pubkey, offers: Vec<Offer>)
             board: board.address,
         },
         instruction::RepriceMachines { offers },
+    )
+}
+
+/// Withholds machines that are neither leased nor bound from new leases, at once. [`reprice_machines`] offers them again.
+pub fn withhold_machines(board: &BoardRef, authority: Pubkey, machines: Vec<u16>) -> Instruction {
+    build(
+        accounts::WithholdMachines {
+            authority,
+            supplier: board.market.supplier(&authority),
+            board: board.address,
+        },
+        instruction::WithholdMachines { machines },
+    )
+}
+
+/// Changes the addresses of machines, leased ones too.
+pub fn move_machines(board: &BoardRef, authority: Pubkey, moves: Vec<Move>) -> Instruction {
+    build(
+        accounts::MoveMachines {
+            authority,
+            supplier: board.market.supplier(&authority),
+            board: board.address,
+        },
+        instruction::MoveMachines { moves },
     )
 }
 

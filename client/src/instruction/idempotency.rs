@@ -52,7 +52,7 @@ fn of_leasehold(data: &[u8]) -> Duplicate {
 
 /// Instructions whose duplicate fails: they create or close an account, or name the next number of a sequence.
 const REFUSED: &[&[u8]] = &[
-    // The board's next serial only grows.
+    // The lease's account has an address of its own: by buyer and nonce.
     data::OpenLease::DISCRIMINATOR,
     // A lease never becomes open again.
     data::CancelLease::DISCRIMINATOR,
@@ -86,13 +86,12 @@ const REFUSED: &[&[u8]] = &[
 const HARMLESS: &[&[u8]] = &[
     data::SettleLease::DISCRIMINATOR,
     data::ClaimRefund::DISCRIMINATOR,
-    data::ClaimCompensation::DISCRIMINATOR,
     data::ClaimEarnings::DISCRIMINATOR,
     data::ClaimKeeperFees::DISCRIMINATOR,
     data::WithdrawStake::DISCRIMINATOR,
     data::WithdrawBond::DISCRIMINATOR,
     data::WithdrawFees::DISCRIMINATOR,
-    data::WithdrawMarketStake::DISCRIMINATOR,
+    data::BurnPayments::DISCRIMINATOR,
     data::BurnSlashed::DISCRIMINATOR,
     data::ReclaimRent::DISCRIMINATOR,
     data::TrimBoard::DISCRIMINATOR,
@@ -103,6 +102,8 @@ const HARMLESS: &[&[u8]] = &[
     data::RedeemVoucher::DISCRIMINATOR,
     data::ShowBatch::DISCRIMINATOR,
     data::AnswerDemand::DISCRIMINATOR,
+    // It only leaves out more numbers.
+    data::SkipReceipts::DISCRIMINATOR,
     // They change nothing.
     data::VerifyReceipt::DISCRIMINATOR,
     data::VerifyBatch::DISCRIMINATOR,
@@ -177,7 +178,7 @@ mod tests {
 
     /// Instructions that do the same again, or set a value that another transaction may have changed meanwhile.
     const REPEATS: [&str; 19] = [
-        // Once it is answered, the same receipt can be demanded again: another rent.
+        // Once it is answered, the same receipt can be demanded again: another fee.
         "demand_receipt",
         "deposit_bond",
         "deposit_stake",
