@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub market: MarketRef,
     /// Governs the market.
     pub authority: Pubkey,
+    /// Length of the market's rounds in seconds; it never changes.
+    pub round_secs: u32,
     /// Parameters in force.
     pub params: Params,
     /// The keeper's account; `None` if it has none.

@@ -86,7 +86,9 @@ impl Keeper {
             self.failures.reset(&operation);
         }
         let Some(evidence) = self.evidence.clone() else { return };
-        let saved = spawn_blocking(move || evidence.save(&board.address, &answers.report)).await;
+        let round_secs = self.round_secs;
+        let saved =
+            spawn_blocking(move || evidence.save(&board.address, round_secs, &answers.report)).await;
         match saved.map_err(io::Error::other).flatten() {
             Ok(()) => self.failures.reset(&Operation::Evidence),
             Err(error) => {

@@ -189,6 +189,7 @@ impl Reader {
             me: self.me,
             market,
             authority: state.authority,
+            round_secs: state.rules.round_secs,
             params: state.params,
             // Others can send lamports to this address, but not create the account.
             keeper: keeper.ok().flatten(),
