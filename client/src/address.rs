@@ -52,9 +52,9 @@ pub fn profiles(supplier: &Pubkey) -> Pubkey {
     find(&[PROFILES_SEED, supplier.as_ref()])
 }
 
-/// Price index of a board: its sums of the last days.
-pub fn index(board: &Pubkey) -> Pubkey {
-    find(&[INDEX_SEED, board.as_ref()])
+/// Price index of a hardware class on a board.
+pub fn index(board: &Pubkey, class: u16) -> Pubkey {
+    find(&[INDEX_SEED, board.as_ref(), &class.to_le_bytes()])
 }
 
 /// Compute log of a supplier, by the address of its account.
@@ -98,7 +98,8 @@ mod tests {
             lease(&one, &two, 2),
             lease(&two, &one, 1),
             profiles(&one),
-            index(&one),
+            index(&one, 0),
+            index(&one, 1),
             log(&one),
             log(&two),
             demand(&[1; 32]),

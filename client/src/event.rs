@@ -65,7 +65,7 @@ macro_rules! events {
 events! {
     StakeDeposited StakeWithdrawn SlashedBurned FeesWithdrawn PaymentsBurned KeepersFunded EarningsClaimed
     KeeperFeesClaimed LeaseOpened LeaseExtended LeaseCancelled NodeReplaced LeaseSettled RefundClaimed
-    VoucherRedeemed BatchesAppended ReceiptDemanded DemandAnswered MachineConvicted
+    DayRecorded VoucherRedeemed BatchesAppended ReceiptDemanded DemandAnswered MachineConvicted
 }
 
 impl PartialEq for Event {
@@ -162,6 +162,11 @@ impl fmt::Display for Event {
             Event::RefundClaimed(e) => {
                 write!(f, "{} was refunded {} of lease {}", e.owner, e.amount, e.lease)
             }
+            Event::DayRecorded(e) => write!(
+                f,
+                "day {} of hardware class {} on board {} was recorded: {} per GPU and hour",
+                e.day, e.class, e.board, e.index
+            ),
             Event::VoucherRedeemed(e) => write!(
                 f,
                 "lease {} paid {} and fees {} for use up to receipt {}",

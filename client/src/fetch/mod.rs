@@ -9,7 +9,7 @@ mod token;
 
 use anchor_lang::{Discriminator, system_program};
 use futures::{StreamExt, TryStreamExt, stream};
-use leasehold::state::{Keeper, Lease, Market, Supplier};
+use leasehold::state::{Keeper, Lease, Market, PriceIndex, Profiles, Supplier};
 use serde_json::json;
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
 use solana_commitment_config::CommitmentConfig;
@@ -26,7 +26,7 @@ use solana_rpc_client_api::{
 
 pub use self::token::MintInfo;
 use crate::{
-    account::{DecodeError, Stored},
+    account::{DecodeError, Stored, price_index},
     address,
     board::{BoardData, BoardView},
     clock,
@@ -167,6 +167,17 @@ impl<'a> Fetch<'a> {
         let named = [board.as_ref(), &serial.to_le_bytes()].concat();
         let found = self.matching(&[(0, Lease::DISCRIMINATOR), (BOARD_OFFSET, &named)]).await?;
         found.first().map(Raw::decode).transpose()
+    }
+
+    /// The profiles of a supplier, by the address of its account; `None` if it has none.
+    pub async fn profiles(&self, supplier: &Pubkey) -> Result<Option<Fetched<Profiles>>, FetchError> {
+        self.stored(address::profiles(supplier)).await
+    }
+
+    /// The price index of a hardware class on a board; `None` if nobody has created it.
+    pub async fn index(&self, board: &Pubkey, class: u16) -> Result<Option<Fetched<PriceIndex>>, FetchError> {
+        let raw = self.raw(address::index(board, class)).await?;
+        raw.map(|raw| raw.check(price_index(&raw.data))).transpose()
     }
 
     /// One board.

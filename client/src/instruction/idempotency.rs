@@ -71,6 +71,12 @@ const REFUSED: &[&[u8]] = &[
     data::AcceptAuthority::DISCRIMINATOR,
     // A seat votes once on a round.
     data::SubmitRound::DISCRIMINATOR,
+    data::CreateProfiles::DISCRIMINATOR,
+    data::CloseProfiles::DISCRIMINATOR,
+    data::CreateIndex::DISCRIMINATOR,
+    data::CloseIndex::DISCRIMINATOR,
+    // A day is recorded once.
+    data::RecordDay::DISCRIMINATOR,
     data::CreateLog::DISCRIMINATOR,
     data::CloseLog::DISCRIMINATOR,
     // A slot has one lane.
@@ -107,6 +113,7 @@ const HARMLESS: &[&[u8]] = &[
     // They change nothing.
     data::VerifyReceipt::DISCRIMINATOR,
     data::VerifyBatch::DISCRIMINATOR,
+    data::ViewLease::DISCRIMINATOR,
 ];
 
 /// True if a listing names a slot, which must be vacant. Machines without a slot go to new slots at the board's end,
@@ -180,14 +187,20 @@ mod tests {
     const REPEATS: [&str; 19] = [
         // Once it is answered, the same receipt can be demanded again: another fee.
         "demand_receipt",
+        // They would be added twice.
+        "add_profiles",
         "deposit_bond",
         "deposit_stake",
         "extend_lease",
         "forfeit_machines",
+        "fund_keepers",
         // The seat may have been taken again.
         "leave_seat",
         // By default: its slots decide.
         "list_machines",
+        // They may have been moved again, or offered.
+        "move_machines",
+        "withhold_machines",
         "propose_authority",
         "propose_params",
         "replace_node",

@@ -116,7 +116,12 @@ pub fn settle_lease(board: &BoardRef, lease: Pubkey) -> Instruction {
     )
 }
 
-/// Pays the unspent deposit to the owner of a settled lease.
+/// Returns a lease as it stands, as a [`LeaseView`](leasehold::rules::view::LeaseView). Nobody needs to sign.
+pub fn view_lease(board: &BoardRef, lease: Pubkey) -> Instruction {
+    build(accounts::ViewLease { board: board.address, lease }, instruction::ViewLease {})
+}
+
+/// Pays the unspent deposit to the owner of a lease.
 pub fn claim_refund(board: &BoardRef, signer: Pubkey, lease: Pubkey, wallet: Pubkey) -> Instruction {
     build(
         accounts::ClaimRefund {
