@@ -50,6 +50,10 @@ pub enum Chore {
         board: Pubkey,
         demand: Pubkey,
     },
+    RecordDay {
+        board: Pubkey,
+        class: u16,
+    },
     BurnPayments {
         board: Pubkey,
     },

@@ -20,7 +20,7 @@ use crate::{
 };
 use leases::{closing_leases, payable_leases};
 use rounds::can_close;
-use upkeep::{due_demands, to_burn};
+use upkeep::{due_demands, due_indexes, to_burn};
 
 /// The operator's choices for the planner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +89,9 @@ pub fn shared_chores(snapshot: &Snapshot, policy: &Policy) -> impl Iterator<Item
         let end = closing_leases(board).map(move |(serial, _)| Chore::GiveNotice { board: address, serial });
         let enforce = due_demands(board, now)
             .map(move |demand| Chore::EnforceDemand { board: address, demand: demand.address });
+        let record = due_indexes(board, now).map(move |class| Chore::RecordDay { board: address, class });
         let burn = to_burn(board).map(|action| action.chore());
-        close.into_iter().chain(settle).chain(end).chain(enforce).chain(burn)
+        close.into_iter().chain(settle).chain(end).chain(enforce).chain(record).chain(burn)
     })
 }
 
@@ -114,6 +115,7 @@ impl Planner<'_> {
             self.settle_leases(board, seat);
             self.end_leases(board, seat);
             self.enforce_demands(board, seat);
+            self.record_days(board, seat);
             self.burn(board, seat);
         }
     }

@@ -7,6 +7,7 @@ mod close_round;
 mod enforce_demand;
 mod give_notice;
 mod probe_round;
+mod record_day;
 mod settle_lease;
 mod submit_round;
 mod take_seat;
@@ -36,13 +37,14 @@ pub enum Task {
     SettleLease,
     GiveNotice,
     EnforceDemand,
+    RecordDay,
     BurnPayments,
     BurnSlashed,
     ClaimKeeperFees,
 }
 
 impl Task {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TakeSeat,
         Self::ProbeRound,
         Self::SubmitRound,
@@ -50,6 +52,7 @@ impl Task {
         Self::SettleLease,
         Self::GiveNotice,
         Self::EnforceDemand,
+        Self::RecordDay,
         Self::BurnPayments,
         Self::BurnSlashed,
         Self::ClaimKeeperFees,
@@ -65,6 +68,7 @@ impl Task {
             Self::SettleLease => "settle_lease",
             Self::GiveNotice => "give_notice",
             Self::EnforceDemand => "enforce_demand",
+            Self::RecordDay => "record_day",
             Self::BurnPayments => "burn_payments",
             Self::BurnSlashed => "burn_slashed",
             Self::ClaimKeeperFees => "claim_keeper_fees",
@@ -134,6 +138,7 @@ pub async fn run(action: Action, tools: Tools) -> Finished {
         }
         Action::GiveNotice { serial, lease, .. } => give_notice::step(&board, tools.me, serial, lease),
         Action::EnforceDemand { demand, .. } => enforce_demand::step(tools.me, &demand),
+        Action::RecordDay { class, .. } => record_day::step(&board, class),
         Action::BurnPayments { amount, .. } => burn_payments::step(&board, amount),
         Action::BurnSlashed { amount, .. } => burn_slashed::step(&board, amount),
         Action::ClaimKeeperFees { seat, .. } => claim_keeper_fees::step(&board, tools.me, seat),

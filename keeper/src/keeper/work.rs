@@ -129,7 +129,7 @@ impl Keeper {
                 self.failures.reset(&operation);
             }
         }
-        if matches!(task, Task::SettleLease | Task::GiveNotice | Task::EnforceDemand) {
+        if matches!(task, Task::SettleLease | Task::GiveNotice | Task::EnforceDemand | Task::RecordDay) {
             self.reader.forget(&board.address);
         }
         let mut confirmation = None;

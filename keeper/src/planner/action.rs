@@ -59,6 +59,11 @@ pub enum Action {
         board: BoardRef,
         demand: DemandSnapshot,
     },
+    RecordDay {
+        board: BoardRef,
+        /// Hardware class of the price index.
+        class: u16,
+    },
     BurnPayments {
         board: BoardRef,
         /// Payment units.
@@ -85,6 +90,7 @@ impl Action {
             | Self::SettleLease { board, .. }
             | Self::GiveNotice { board, .. }
             | Self::EnforceDemand { board, .. }
+            | Self::RecordDay { board, .. }
             | Self::BurnPayments { board, .. }
             | Self::BurnSlashed { board, .. }
             | Self::ClaimKeeperFees { board, .. } => board,
@@ -102,6 +108,7 @@ impl Action {
             Self::SettleLease { serial, .. } => Chore::SettleLease { board, serial: *serial },
             Self::GiveNotice { serial, .. } => Chore::GiveNotice { board, serial: *serial },
             Self::EnforceDemand { demand, .. } => Chore::EnforceDemand { board, demand: demand.address },
+            Self::RecordDay { class, .. } => Chore::RecordDay { board, class: *class },
             Self::BurnPayments { .. } => Chore::BurnPayments { board },
             Self::BurnSlashed { .. } => Chore::BurnSlashed { board },
             Self::ClaimKeeperFees { .. } => Chore::ClaimKeeperFees { board },

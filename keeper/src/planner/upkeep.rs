@@ -1,4 +1,5 @@
-//! Plans what keeps a board clean: demands that nobody answered, and money that is to be burned.
+//! Plans what a board needs once a day or less: demands that nobody answered, days of price indexes, and what is to be
+//! burned.
 
 use leasehold::rules::board::burnable;
 
@@ -14,6 +15,12 @@ const BURN_AFTER_MS: i64 = DAY_SECS as i64 * 1_000;
 pub(super) fn due_demands(board: &BoardSnapshot, now: i64) -> impl Iterator<Item = DemandSnapshot> {
     let demands = board.fleet.iter().flat_map(|fleet| &fleet.demands);
     demands.filter(move |demand| now >= demand.account.due).cloned()
+}
+
+/// Hardware classes whose price index can be recorded at Unix time `now`.
+pub(super) fn due_indexes(board: &BoardSnapshot, now: i64) -> impl Iterator<Item = u16> {
+    let indexes = board.fleet.iter().flat_map(|fleet| &fleet.indexes);
+    indexes.filter(move |(_, from)| now >= *from).map(|(class, _)| *class)
 }
 
 /// Steps that burn what a board has set aside for it.
@@ -37,6 +44,14 @@ impl Planner<'_> {
             let [first, second, ..] = demand.address.to_bytes();
             let number = u32::from(u16::from_le_bytes([first, second]));
             self.propose_in_turn(Action::EnforceDemand { board: board.board, demand }, board, seat, number);
+        }
+    }
+
+    /// Plans to record the day before in price indexes.
+    pub(super) fn record_days(&mut self, board: &BoardSnapshot, seat: Option<u8>) {
+        for class in due_indexes(board, self.now()) {
+            let action = Action::RecordDay { board: board.board, class };
+            self.propose_in_turn(action, board, seat, class.into());
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Fleet {
     /// Leases with machines that are not settled for good, by serial.
     pub leases: BTreeMap<u32, LeaseSnapshot>,
     pub demands: Vec<DemandSnapshot>,
+    /// Hardware classes with a price index, and the Unix second from which its next day can be recorded.
+    pub indexes: Vec<(u16, i64)>,
 }
 
 /// A lease with machines that are not settled for good.
@@ -54,13 +56,12 @@ pub struct DemandSnapshot {
 
 impl Fleet {
     /// Reads a board's slots at Unix time `now`. `leases`: accounts of the leases that the slots name, by serial; a lease
-    /// without one is left out.
+    /// without one is left out. Demands and price indexes are in accounts of their own: there are none yet.
     pub fn of(
         board: &BoardView,
         round: u32,
         now: i64,
         leases: &HashMap<u32, LeaseAccount>,
-        demands: Vec<DemandSnapshot>,
     ) -> Self {
         let attested = |(_, slot): &(u16, &Slot)| slot.attested_from <= round;
         let target = |(index, slot): (u16, &Slot)| Target {
@@ -93,7 +94,7 @@ impl Fleet {
                 });
         }
         let targets = board.machines().filter(attested).map(target).collect();
-        Self { round, targets, leases: found, demands }
+        Self { round, targets, leases: found, demands: Vec::new(), indexes: Vec::new() }
     }
 }
 
@@ -209,7 +210,7 @@ pub(super) mod tests {
             (serial, (Pubkey::new_from_array([serial as u8; 32]), Lease { serial, ..lease }))
         });
         let now = i64::from(ROUND_SECS) * 50;
-        Fleet::of(&BoardView { header: &header, slots }, 50, now, &leases.collect(), Vec::new())
+        Fleet::of(&BoardView { header: &header, slots }, 50, now, &leases.collect())
     }
 
     #[test]

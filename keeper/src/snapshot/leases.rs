@@ -1,11 +1,18 @@
-//! Accounts of the leases and demands that a board's slots name, found by their contents: their addresses don't follow
-//! from the slots.
+//! Accounts that belong to a board: leases and demands that its slots name, found by their contents, since their addresses
+//! don't follow from the slots; and its price indexes.
 
 use std::collections::{BTreeSet, HashMap};
 
 use anchor_lang::Discriminator;
-use leasehold::state::{Demand, Lease};
-use leasehold_client::{account::Stored, board::BoardView, fetch::FetchError};
+use leasehold::{
+    rules::index::next_record,
+    state::{Board, Demand, Lease},
+};
+use leasehold_client::{
+    account::Stored,
+    board::BoardView,
+    fetch::{Fetch, FetchError},
+};
 use solana_account_decoder_client_types::UiAccountEncoding;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -96,6 +103,20 @@ pub(super) async fn demands(
     let filters = [(0, Demand::DISCRIMINATOR), (DEMAND_BOARD, board.as_ref())];
     let found = accounts::<Demand>(rpc, &filters).await?;
     Ok(found.into_iter().map(|(address, account)| DemandSnapshot { address, account: account.into() }).collect())
+}
+
+/// The price indexes of a board: hardware classes, and the Unix second from which the next day can be recorded.
+pub(super) async fn indexes(
+    fetch: &Fetch<'_>,
+    board: &Pubkey,
+    header: &Board,
+) -> Result<Vec<(u16, i64)>, FetchError> {
+    let mut indexes = Vec::new();
+    for class in (0..32u16).filter(|class| header.indexed >> class & 1 == 1) {
+        let index = fetch.index(board, class).await?;
+        indexes.extend(index.and_then(|index| Some((class, next_record(&index.account).ok()?))));
+    }
+    Ok(indexes)
 }
 
 /// Every account of the program that has these bytes at these offsets.

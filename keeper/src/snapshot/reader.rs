@@ -29,7 +29,7 @@ use tokio::time::timeout;
 
 use super::{
     BoardSnapshot, Fleet, Snapshot,
-    leases::{KnownLeases, demands},
+    leases::{KnownLeases, demands, indexes},
     round_at,
 };
 use crate::clock::ClusterClock;
@@ -332,13 +332,15 @@ async fn read_slots(
     let view = fetched.view()?;
     let named = async {
         leases.update(rpc, &board.address, &view).await?;
-        demands(rpc, &board.address, &view).await
+        let demands = demands(rpc, &board.address, &view).await?;
+        Ok((demands, indexes(&Fetch::new(rpc), &board.address, view.header).await?))
     };
-    let (demands, error) = match named.await {
-        Ok(demands) => (demands, None),
-        Err(error) => (Vec::new(), Some(error)),
+    let (named, error) = match named.await {
+        Ok(named) => (named, None),
+        Err(error) => (Default::default(), Some(error)),
     };
-    let fleet = Fleet::of(&view, round_at(view.header, now), now, leases.by_serial(), demands);
+    let mut fleet = Fleet::of(&view, round_at(view.header, now), now, leases.by_serial());
+    (fleet.demands, fleet.indexes) = named;
     let is_complete = error.is_some() || leases.is_complete(&view);
     Ok(Slots { header: Box::new(*view.header), fleet: Arc::new(fleet), error, is_complete })
 }
