@@ -187,7 +187,7 @@ mod tests {
         let stored = StoredReceipt {
             id: [1; 32],
             receipt: "AAAA".to_owned(),
-            batch: Some(BatchId { board, slot: 3, generation: 2, number: 1 }),
+            batch: Some(BatchId { board, slot: 3, generation: 70_002, number: 1 }),
             place: Some(0),
             path: vec![node],
         };
