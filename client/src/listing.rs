@@ -200,6 +200,9 @@ mod tests {
             traits: Traits { gpus: 1, ..Default::default() },
             endpoint: Endpoint { ip: [9; 16], port: [1, 2] },
             price: 5,
+            bond: 0,
+            profile: None,
+            turnaround: 0,
         };
         let made = list(&board, &data.view().unwrap(), wallet(0), 50, &[machine; 40]).unwrap();
         assert!(made.len() > 2);
