@@ -14,6 +14,7 @@ pub fn receipts(first: u64, count: u64) -> Vec<SignedReceipt> {
     let receipt = |seq| Receipt {
         board: [0xb0; 8],
         lease: 5,
+        supplier: [0x50; 8],
         node_key: key.verifying_key().to_bytes(),
         slot: 3,
         generation: 70_002,

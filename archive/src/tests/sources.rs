@@ -29,7 +29,7 @@ type Source = Arc<Mutex<HashMap<u32, Vec<u8>>>>;
 
 /// Serves batches as a node does. Returns its URL.
 async fn serve_source(source: Source) -> String {
-    type Key = (String, u16, u16, u32);
+    type Key = (String, u16, u32, u32);
     let give = async |State(source): State<Source>, axum::extract::Path(key): axum::extract::Path<Key>| {
         let given = source.lock().unwrap().get(&key.3).cloned();
         given.ok_or(axum::http::StatusCode::NOT_FOUND)
