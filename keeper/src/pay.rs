@@ -50,8 +50,7 @@ impl Pay {
         // After a claim, all that is there was earned since.
         let more = seat.earned.checked_sub(pay.unclaimed).unwrap_or(seat.earned);
         let earned = pay.earned.saturating_add(more);
-        (pay.fee, pay.unclaimed, pay.earned, pay.next_round) =
-            (fee, seat.earned, earned, header.next_round);
+        (pay.fee, pay.unclaimed, pay.earned, pay.next_round) = (fee, seat.earned, earned, header.next_round);
     }
 
     /// Pay on a board; `None` if this keeper had no seat there.
@@ -64,7 +63,9 @@ impl fmt::Display for Pay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         type Value = fn(&SeatPay) -> u64;
         let series: [(&str, Kind, &str, Value); 5] = [
-            ("vote_fee", Kind::Gauge, "Payment units that a vote in the next quorate round earns.", |pay| pay.fee),
+            ("vote_fee", Kind::Gauge, "Payment units that a vote in the next quorate round earns.", |pay| {
+                pay.fee
+            }),
             ("unclaimed_units", Kind::Gauge, "Payment units earned and not claimed.", |pay| pay.unclaimed),
             ("earned_units_total", Kind::Counter, "Payment units earned.", |pay| pay.earned),
             ("paid_votes_total", Kind::Counter, "Votes in quorate rounds.", |pay| pay.paid_votes),
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn votes_in_quorate_rounds_are_paid_and_claims_are_no_loss() {
-        let mut header: Box<Board> = bytemuck::zeroed_box();
+        let mut header: Box<Board> = Box::new(bytemuck::Zeroable::zeroed());
         (header.index, header.round_secs, header.seat_count, header.next_round) = (7, 600, 3, 100);
         header.seats.iter_mut().take(3).for_each(|seat| seat.taken = 1);
         header.ledger.keeper_pool = 120;

@@ -432,7 +432,9 @@ async fn a_paused_tenant_is_refused_until_its_machine_is_up_again() {
     proxied.service.feed.set_leases(of(&[(0, paused)]));
 
     let seen = proxied.upstream.count();
-    for request in [proxied.chat(&asked(false)), proxied.service.http.get(proxied.service.public("/v1/models"))] {
+    for request in
+        [proxied.chat(&asked(false)), proxied.service.http.get(proxied.service.public("/v1/models"))]
+    {
         let refused = request.send().await.unwrap();
         assert_eq!(refused.status(), 503);
         assert_eq!(refused.headers()["retry-after"], ROUND_SECS.to_string().as_str());

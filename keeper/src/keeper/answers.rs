@@ -87,8 +87,7 @@ impl Keeper {
         }
         let Some(evidence) = self.evidence.clone() else { return };
         let round_secs = self.round_secs;
-        let saved =
-            spawn_blocking(move || evidence.save(&board.address, round_secs, &answers.report)).await;
+        let saved = spawn_blocking(move || evidence.save(&board.address, round_secs, &answers.report)).await;
         match saved.map_err(io::Error::other).flatten() {
             Ok(()) => self.failures.reset(&Operation::Evidence),
             Err(error) => {

@@ -26,7 +26,7 @@ pub(super) fn due_indexes(board: &BoardSnapshot, now: i64) -> impl Iterator<Item
 /// Steps that burn what a board has set aside for it.
 pub(super) fn to_burn(board: &BoardSnapshot) -> impl Iterator<Item = Action> {
     let (reference, header) = (board.board, &board.header);
-    let payments = burnable(header).ok().filter(|amount| *amount > 0);
+    let payments = burnable(header, false).ok().filter(|amount| *amount > 0);
     let slashed = Some(header.ledger.slashed).filter(|amount| *amount > 0);
     let payments = payments.map(|amount| Action::BurnPayments { board: reference, amount });
     let slashed = slashed.map(|amount| Action::BurnSlashed { board: reference, amount });

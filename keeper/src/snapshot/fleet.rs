@@ -57,12 +57,7 @@ pub struct DemandSnapshot {
 impl Fleet {
     /// Reads a board's slots at Unix time `now`. `leases`: accounts of the leases that the slots name, by serial; a lease
     /// without one is left out. Demands and price indexes are in accounts of their own: there are none yet.
-    pub fn of(
-        board: &BoardView,
-        round: u32,
-        now: i64,
-        leases: &HashMap<u32, LeaseAccount>,
-    ) -> Self {
+    pub fn of(board: &BoardView, round: u32, now: i64, leases: &HashMap<u32, LeaseAccount>) -> Self {
         let attested = |(_, slot): &(u16, &Slot)| slot.attested_from <= round;
         let target = |(index, slot): (u16, &Slot)| Target {
             slot: index.into(),
@@ -103,9 +98,7 @@ fn keepers_part(lease: &Lease, slot: &Slot) -> Exact<u64> {
     let service = lease.service(slot)?;
     let payment = match &lease.meter {
         None => settlement::interim(&service, &lease.terms)?,
-        Some(meter) => {
-            settlement::interim_within(&service, &lease.terms, sub(lease.deposit, meter.paid)?)?
-        }
+        Some(meter) => settlement::interim_within(&service, &lease.terms, sub(lease.deposit, meter.paid)?)?,
     };
     rate(payment.fee, lease.terms.keeper_share_bps)
 }

@@ -72,7 +72,9 @@ impl KnownLeases {
         for some in addresses.chunks(BATCH) {
             let read = rpc.get_multiple_accounts(some).await?;
             for (address, account) in some.iter().zip(read) {
-                let Some(account) = account.filter(|account| account.owner == leasehold::ID) else { continue };
+                let Some(account) = account.filter(|account| account.owner == leasehold::ID) else {
+                    continue;
+                };
                 let lease = Lease::decode(&account.data)
                     .map_err(|error| FetchError::Decode { address: *address, error })?;
                 self.leases.insert(lease.serial, (*address, lease));
@@ -102,7 +104,10 @@ pub(super) async fn demands(
     }
     let filters = [(0, Demand::DISCRIMINATOR), (DEMAND_BOARD, board.as_ref())];
     let found = accounts::<Demand>(rpc, &filters).await?;
-    Ok(found.into_iter().map(|(address, account)| DemandSnapshot { address, account: account.into() }).collect())
+    Ok(found
+        .into_iter()
+        .map(|(address, account)| DemandSnapshot { address, account: account.into() })
+        .collect())
 }
 
 /// The price indexes of a board: hardware classes, and the Unix second from which the next day can be recorded.

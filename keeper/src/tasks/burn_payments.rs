@@ -9,7 +9,7 @@ pub(super) fn step(board: &BoardRef, amount: u64) -> Step {
     Step {
         task: Task::BurnPayments,
         text: format!("burned {amount} payment units"),
-        instructions: vec![instruction::burn_payments(board)],
+        instructions: vec![instruction::burn_payments(board, None)],
         overtaken: codes([NothingToWithdraw]),
     }
 }

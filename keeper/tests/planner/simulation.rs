@@ -150,9 +150,7 @@ fn run(setup: &Setup) -> Course {
     header.next_round = first;
     (0..5).for_each(|seat| header.seats[seat].taken = 0);
     (0..setup.keepers).for_each(|seat| scene.sit(seat, seat));
-    let begin = |round: u32| {
-        i64::from(round) * i64::from(setup.round_secs) + i64::from(setup.phase_secs)
-    };
+    let begin = |round: u32| i64::from(round) * i64::from(setup.round_secs) + i64::from(setup.phase_secs);
     let start_ms = begin(first) * 1_000;
     let mut world = World {
         header: scene.snapshot.boards[0].header.clone(),

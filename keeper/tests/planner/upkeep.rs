@@ -38,16 +38,23 @@ fn a_day_of_a_price_index_is_recorded_when_it_is_over() {
     assert_eq!(scene.steps(), ["record class 0", "record class 3"]);
 }
 
+/// Half a day goes by, in which others close the rounds.
+fn half_a_day(scene: &mut Scene) {
+    scene.snapshot.now_ms += DAY_MS / 2;
+    let now = scene.snapshot.now_ms / 1_000;
+    scene.header().next_round = scene.header().round_at(now).unwrap();
+}
+
 #[test]
 fn what_is_to_be_burned_is_burned_a_day_later() {
     let mut scene = scene();
     let board = scene.board();
     scene.header().ledger.slashed = 70;
     assert_eq!(scene.steps(), [""; 0]);
-    scene.snapshot.now_ms += DAY_MS / 2;
+    half_a_day(&mut scene);
     scene.header().ledger.burning = 5;
     assert_eq!(scene.steps(), [""; 0]);
-    scene.snapshot.now_ms += DAY_MS / 2;
+    half_a_day(&mut scene);
     assert_eq!(scene.steps(), ["burn 70 stake units"]);
     // More was slashed since: it goes with the rest. The next day begins when there is something again.
     scene.header().ledger.slashed = 90;
@@ -58,6 +65,6 @@ fn what_is_to_be_burned_is_burned_a_day_later() {
     scene.memory.end(&Chore::BurnSlashed { board }, now);
     assert_eq!(scene.steps(), [""; 0]);
     scene.header().ledger.slashed = 1;
-    scene.snapshot.now_ms += DAY_MS / 2;
+    half_a_day(&mut scene);
     assert_eq!(scene.steps(), ["burn 5 payment units"]);
 }

@@ -114,10 +114,7 @@ struct Answer {
     path: Vec<SumNode>,
 }
 
-async fn answer(
-    tools: &Tools,
-    logged: &mut HashMap<Pubkey, Reason>,
-) -> Result<(), TaskError> {
+async fn answer(tools: &Tools, logged: &mut HashMap<Pubkey, Reason>) -> Result<(), TaskError> {
     let demands = Fetch::new(&tools.rpc).demands_on(&tools.supplier).await?;
     logged.retain(|address, _| demands.iter().any(|demand| demand.address == *address));
     let mut tasks = Vec::new();
@@ -131,11 +128,7 @@ async fn answer(
             Step::Wait(reason) => {
                 if logged.insert(demand.address, reason) != Some(reason) {
                     let receipt = hex::encode(demand.account.leaf.hash);
-                    error!(
-                        receipt,
-                        before = demand.account.due,
-                        "a demand can't be answered: {reason}"
-                    );
+                    error!(receipt, before = demand.account.due, "a demand can't be answered: {reason}");
                 }
             }
             Step::Answer { key, place, index, show } => {

@@ -60,11 +60,9 @@ pub fn signable(view: &View, leases: &Leases, standings: &HashMap<Place, Standin
     let machines = view.leases.machines.iter().map(|(place, lease)| {
         let now = leases.machines.get(place).and_then(Option::as_ref);
         let lease = match (standings.get(place), now) {
-            (Some(Standing::Signs(numbers)), Some(now)) => lease.clone().map(|lease| RunningLease {
-                numbers: *numbers,
-                paused: now.paused,
-                ..lease
-            }),
+            (Some(Standing::Signs(numbers)), Some(now)) => {
+                lease.clone().map(|lease| RunningLease { numbers: *numbers, paused: now.paused, ..lease })
+            }
             _ => None,
         };
         (*place, lease)
@@ -128,7 +126,9 @@ impl Numbering {
         for (place, lease) in &view.leases.machines {
             let (Some(lease), Some(Standing::Skips(_))) = (lease, standings.get(place)) else { continue };
             let key = (machine_key(place, lease), lease.serial);
-            let (Some(gap), Some(board)) = (self.gaps.get_mut(&key), view.boards.get(&place.0)) else { continue };
+            let (Some(gap), Some(board)) = (self.gaps.get_mut(&key), view.boards.get(&place.0)) else {
+                continue;
+            };
             if view.begun <= gap.sent {
                 continue;
             }

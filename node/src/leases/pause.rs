@@ -91,11 +91,7 @@ impl Watched {
 
     /// Why the tenant is paused; `None` if it is served.
     pub fn cause(&self) -> Option<Cause> {
-        if self.missed >= ROUNDS {
-            Some(Cause::NotUp)
-        } else {
-            self.is_cut_off.then_some(Cause::CutOff)
-        }
+        if self.missed >= ROUNDS { Some(Cause::NotUp) } else { self.is_cut_off.then_some(Cause::CutOff) }
     }
 }
 
@@ -236,7 +232,11 @@ mod tests {
         watched.look(&alone(FROM + 2, FROM + 9));
         assert_eq!(watched.cause(), Some(Cause::NotUp));
         watched.look(&alone(FROM + 9, FROM + 9));
-        assert_eq!(watched.cause(), Some(Cause::NotUp), "the RPC node is back, and the machine is not up yet");
+        assert_eq!(
+            watched.cause(),
+            Some(Cause::NotUp),
+            "the RPC node is back, and the machine is not up yet"
+        );
         watched.note([(FROM + 2, Verdict::Up)]);
         assert_eq!(watched.cause(), None);
     }

@@ -85,7 +85,8 @@ impl Pauses {
     /// Counts the pauses, and logs those that began or ended.
     fn publish(&self, state: &mut State) {
         for cause in Cause::ALL {
-            let paused = state.tenants.values().filter(|tenant| tenant.watched.cause() == Some(cause)).count();
+            let paused =
+                state.tenants.values().filter(|tenant| tenant.watched.cause() == Some(cause)).count();
             self.metrics.paused(cause, paused);
         }
         for ((board, slot), tenant) in &mut state.tenants {
@@ -115,10 +116,8 @@ impl State {
         if view.now > self.advanced.0 {
             self.advanced = (view.now, unix_secs);
         }
-        let judges = |known: &super::KnownBoard| Judges {
-            header: known.header.clone(),
-            up_votes: known.up_votes,
-        };
+        let judges =
+            |known: &super::KnownBoard| Judges { header: known.header.clone(), up_votes: known.up_votes };
         self.boards = view.boards.iter().map(|(address, known)| (*address, judges(known))).collect();
         let running: HashSet<Place> = view
             .leases
@@ -198,7 +197,11 @@ impl State {
 }
 
 /// Looks once a second whom the node was in contact with, for as long as it is polled.
-pub(super) async fn run(pauses: Arc<Pauses>, leases: watch::Sender<Arc<Leases>>, unix_secs: impl Fn() -> i64) {
+pub(super) async fn run(
+    pauses: Arc<Pauses>,
+    leases: watch::Sender<Arc<Leases>>,
+    unix_secs: impl Fn() -> i64,
+) {
     loop {
         tokio::time::sleep(LOOK).await;
         leases.send_if_modified(|leases| pauses.look(leases, unix_secs()));

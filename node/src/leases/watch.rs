@@ -1,7 +1,7 @@
 //! Polls the chain and works out which lease each machine serves.
 
-use super::view::{Reader, View};
 use super::pauses::{self, Pauses};
+use super::view::{Reader, View};
 use super::{Leases, Meter, Metrics, Numbers, Place, RunningLease, expiry};
 use crate::machines::{Machine, MachinesReceiver};
 use crate::probes::Probes;

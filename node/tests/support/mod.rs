@@ -5,7 +5,9 @@ pub mod answers;
 pub mod upstream;
 
 use leasehold_client::probe::{Pubkey, SigningKey};
-use leasehold_client::record::{CallToken, SignedCall, SignedReceipt, SignedVoucher, receipt::prefix, voucher};
+use leasehold_client::record::{
+    CallToken, SignedCall, SignedReceipt, SignedVoucher, receipt::prefix, voucher,
+};
 use leasehold_node::leases::{Leases, Meter, Numbers, RunningLease};
 use leasehold_node::receipts::settings::DEFAULT_MAX_TOKENS;
 use leasehold_node::receipts::store::{MachineKey, NewReceipt, Work};
