@@ -38,7 +38,14 @@ pub fn wallet(number: u8) -> Pubkey {
 }
 
 pub fn rules() -> RoundRules {
-    RoundRules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4, sla_bps: 9_900 }
+    RoundRules {
+        round_secs: 600,
+        submit_secs: 300,
+        seats: 3,
+        threshold: 2,
+        abandon_rounds: 4,
+        sla_bps: 9_900,
+    }
 }
 
 pub fn params() -> Params {

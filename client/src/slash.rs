@@ -145,7 +145,11 @@ impl fmt::Display for SlashReport {
         match self.cause {
             None => write!(f, "it may be down in {allowance} of {rounds}, so its bond stays whole")?,
             Some(Downtime) => {
-                write!(f, "it may be down in {allowance} of {rounds}; measured against {} rounds", self.measured)?;
+                write!(
+                    f,
+                    "it may be down in {allowance} of {rounds}; measured against {} rounds",
+                    self.measured
+                )?;
             }
             Some(Abandoned) => write!(f, "it was down in at least {} of 64 rounds", self.abandon_rounds)?,
             Some(Forfeited) => write!(f, "its supplier forfeited it")?,

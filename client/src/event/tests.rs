@@ -93,7 +93,10 @@ fn sentences_name_parties_and_amounts() {
     let cancelled = told("LeaseCancelled");
     assert!(cancelled.ends_with("with round 14; its owner contested slots 3, 4"), "{cancelled}");
     let replaced = told("NodeReplaced");
-    assert!(replaced.starts_with("slot 2 replaces slot 1, which its owner contested, in lease "), "{replaced}");
+    assert!(
+        replaced.starts_with("slot 2 replaces slot 1, which its owner contested, in lease "),
+        "{replaced}"
+    );
     let appended = told("BatchesAppended");
     assert!(appended.starts_with("2 batches with 10 receipts were appended to log "), "{appended}");
     let convicted = told("MachineConvicted");

@@ -105,7 +105,10 @@ mod tests {
         let has = |instruction: &Instruction, account: Pubkey| {
             instruction.accounts.iter().any(|meta| meta.pubkey == account && meta.is_writable)
         };
-        assert!(has(&claim_refund(&board, wallet(0), board.lease(&wallet(9), 1), wallet(1)), board.payment_vault()));
+        assert!(has(
+            &claim_refund(&board, wallet(0), board.lease(&wallet(9), 1), wallet(1)),
+            board.payment_vault()
+        ));
         assert!(has(&fund_keepers(&board, wallet(0), wallet(1), 5), board.payment_vault()));
         assert!(has(&burn_payments(&board), market().payment_mint));
         assert!(has(&deposit_bond(&market(), wallet(0), wallet(1), 5), market().stake_vault()));
@@ -139,8 +142,7 @@ mod tests {
         let lease = board.lease(&wallet(9), 1);
         let allowed = leasehold::rules::extend::Allowance { max_deposit: 5, max_leaving: 0 };
         let extend = extend_lease(&board, wallet(1), wallet(2), lease, wallet(3), 6, allowed);
-        let args =
-            ReplaceNodeArgs { old_slot: 1, max_deposit: 5, contest: false, avoid: vec![], hint: None };
+        let args = ReplaceNodeArgs { old_slot: 1, max_deposit: 5, contest: false, avoid: vec![], hint: None };
         let replace = replace_node(&board, wallet(1), wallet(2), lease, wallet(3), args);
         for instruction in [extend, replace] {
             assert_eq!(signers(&instruction), [wallet(1), wallet(2)]);

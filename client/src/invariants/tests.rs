@@ -96,8 +96,12 @@ fn accounts_of_another_place_are_found() {
         s.keepers[0].1.market = Pubkey::default()
     });
     spoiled_board("board 1 is not at the address of its market and index", |board, _| board.index = 1);
-    spoiled("lease 1 is not at the address of its board, buyer and nonce", |s| s.boards[0].leases[0].0 = wallet(5));
-    spoiled_board("lease 2 is not at the address of its board, buyer and nonce", |board, _| board.next_serial = 2);
+    spoiled("lease 1 is not at the address of its board, buyer and nonce", |s| {
+        s.boards[0].leases[0].0 = wallet(5)
+    });
+    spoiled_board("lease 2 is not at the address of its board, buyer and nonce", |board, _| {
+        board.next_serial = 2
+    });
 }
 
 #[test]
@@ -167,9 +171,10 @@ fn impossible_slot_states_are_found() {
     });
     spoiled_board("slot 0 has flags 0b0 in lease 1 until 1005", |_, slots| slots[0].lease_until = 1_005);
     spoiled_board("slot 3 has flags 0b1 in lease 0", |_, slots| slots[3].flags = Slot::ABANDONED);
-    spoiled_board("invariant 9: board 0: machines hold their bonds for 1 demands, leases have 0", |_, slots| {
-        slots[0].demands = 1
-    });
+    spoiled_board(
+        "invariant 9: board 0: machines hold their bonds for 1 demands, leases have 0",
+        |_, slots| slots[0].demands = 1,
+    );
     spoiled_board("invariant 12: board 0, slot 3 is in lease 2, which is settled or unknown", |_, slots| {
         slots[3].begin_lease(2, 990, 1_010)
     });
@@ -180,9 +185,10 @@ fn counters_that_disagree_with_the_rounds_are_found() {
     spoiled_board("invariant 6: board 0, slot 1 counts 11 verdicts in 10 closed rounds", |_, slots| {
         slots[1].lease_down += 1
     });
-    spoiled_board("counts (8, 1, 0) rounds up, down and unseen in its lease, its history (8, 2, 0)", |_, slots| {
-        slots[0].lease_down -= 1
-    });
+    spoiled_board(
+        "counts (8, 1, 0) rounds up, down and unseen in its lease, its history (8, 2, 0)",
+        |_, slots| slots[0].lease_down -= 1,
+    );
     spoiled_board("invariant 3: board 0, slot 0 was paid 9 rounds and was up in 8", |_, slots| {
         slots[0].lease_settled = 9
     });
@@ -199,9 +205,10 @@ fn leases_and_their_machines_must_agree() {
         first(|l| l.unsettled = 3),
     );
     spoiled("lease 1 has 2 machines, its account says 1", first(|l| l.machines = 1));
-    spoiled("lease 1 had 5, and paid 3, fees 0, refunded 0, burned 3", first(|l| {
-        (l.deposit, l.paid, l.burned) = (5, 3, 3)
-    }));
+    spoiled(
+        "lease 1 had 5, and paid 3, fees 0, refunded 0, burned 3",
+        first(|l| (l.deposit, l.paid, l.burned) = (5, 3, 3)),
+    );
     spoiled("lease 2 is settled and has 1 left", settled(|l| l.refunded = 99));
     spoiled("lease 1 was refunded 5 before it was settled", first(|l| l.refunded = 5));
     spoiled("lease 2 is due 101 of the 100 refunded", settled(|l| l.refund_due = 101));
@@ -334,6 +341,9 @@ fn a_machine_has_one_verdict_for_each_round_that_is_not_void() {
     assert_eq!(violated(true, &[0, 1, 3]), Vec::<String>::new());
     assert_eq!(violated(false, &[]), Vec::<String>::new());
     for violated in [violated(true, &[0, 3]), violated(false, &[1])] {
-        assert!(violated.len() == 1 && violated[0].contains("invariant 6: board 0, slot 1 went"), "{violated:?}");
+        assert!(
+            violated.len() == 1 && violated[0].contains("invariant 6: board 0, slot 1 went"),
+            "{violated:?}"
+        );
     }
 }
