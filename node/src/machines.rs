@@ -35,7 +35,7 @@ impl Machine {
     fn is_addressed_by(&self, challenge: &Challenge) -> bool {
         self.program == challenge.program
             && self.market == challenge.market
-            && self.generation == u32::from(challenge.generation)
+            && self.generation == challenge.generation
     }
 
     /// True if the challenge's round is the one at `unix_time` (seconds), or next to it. The second at which the board's
