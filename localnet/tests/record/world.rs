@@ -204,7 +204,12 @@ impl World {
             },
             priority_fee: 0,
         };
-        let leases = LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender());
+        let leases = LeaseWatch::start(
+            chain.watch.clone(),
+            feed.machines(),
+            feed.leases_sender(),
+            Arc::default(),
+        );
         let (signable, store) = (feed.signable_sender(), receipts.store().clone());
         let chain = Chain::start(chain, source, &leases, signable, store).await.expect("the chain's tasks");
         Node { feed, receipts, leases, chain }

@@ -116,6 +116,7 @@ fn lease() -> RunningLease {
         generation: 1,
         meter: None,
         numbers: Numbers { first: 0, limit: u64::MAX },
+        paused: false,
     }
 }
 

@@ -73,6 +73,7 @@ pub fn lease(serial: u32) -> RunningLease {
         generation: 1,
         meter: None,
         numbers: Numbers::default(),
+        paused: false,
     }
 }
 
