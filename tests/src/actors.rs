@@ -2,7 +2,7 @@
 
 use leasehold::{
     instructions::{Machine, OpenLeaseArgs},
-    math::matching::{Criteria, CutOff, Place, Policy},
+    math::matching::{self, Criteria, CutOff, Place, Policy, Request},
     state::{Endpoint, Traits},
 };
 use leasehold_client::{BoardRef, instruction};
@@ -30,10 +30,13 @@ pub fn machine(number: u16) -> Machine {
             port: 4_000u16.to_le_bytes(),
         },
         price: 35 * USD / 100,
+        bond: 0,
+        profile: None,
+        turnaround: 0,
     }
 }
 
-/// Criteria that every machine meets.
+/// Criteria that every machine meets, whether it was seen up or not.
 pub fn anything() -> Criteria {
     Criteria {
         class: None,
@@ -44,6 +47,9 @@ pub fn anything() -> Criteria {
         max_price: u64::MAX,
         policy: Policy::Cheapest,
         metered: false,
+        max_gpus: u8::MAX,
+        min_bond: 0,
+        allow_unseen: true,
     }
 }
 
@@ -116,16 +122,18 @@ impl World {
     }
 
     /// Arguments for the next lease, without a maximum deposit or a hint.
-    pub fn lease_args(&self, criteria: Criteria, machines: u32, rounds: u32) -> OpenLeaseArgs {
+    pub fn lease_args(&self, buyer: &Keypair, criteria: Criteria, gpus: u32, rounds: u32) -> OpenLeaseArgs {
         OpenLeaseArgs {
-            serial: u64::from(self.with_board(|board, _| board.next_serial)),
+            nonce: u64::from(self.with_board(|board, _| board.next_serial)),
+            owner: buyer.pubkey(),
             criteria,
-            machines,
+            gpus,
             rounds,
             max_deposit: u64::MAX,
             group: None,
             hint: None,
             meter: None,
+            avoid: vec![],
         }
     }
 
@@ -135,23 +143,31 @@ impl World {
     }
 
     /// Opens a lease with a quote's hint. Returns its serial.
-    pub fn open(&mut self, buyer: &Keypair, criteria: Criteria, machines: u32, rounds: u32) -> u32 {
+    pub fn open(&mut self, buyer: &Keypair, criteria: Criteria, gpus: u32, rounds: u32) -> u32 {
         let args = OpenLeaseArgs {
-            hint: self.hint(&criteria, machines, rounds),
-            ..self.lease_args(criteria, machines, rounds)
+            hint: self.hint(&criteria, gpus, rounds),
+            ..self.lease_args(buyer, criteria, gpus, rounds)
         };
+        let serial = self.with_board(|board, _| board.next_serial);
         let open = self.open_instruction(buyer, args);
         self.ok(&[open], &[buyer]);
-        u32::try_from(args.serial).expect("a serial")
+        serial
     }
 
-    /// The hint of a client's quote. `None` if too few machines fit.
-    pub fn hint(&self, criteria: &Criteria, machines: u32, rounds: u32) -> Option<CutOff> {
-        let until = self.round() + 1 + rounds;
-        self.with_board(|_, slots| {
-            leasehold::math::matching::select(slots, criteria, until, machines, None)
-                .ok()
-                .map(|found| found.cut_off)
+    /// The hint of a client's quote. `None` if too few GPUs fit.
+    pub fn hint(&self, criteria: &Criteria, gpus: u32, rounds: u32) -> Option<CutOff> {
+        let from = self.round() + 1;
+        self.with_board(|board, slots| {
+            let request = Request {
+                criteria,
+                gpus,
+                from,
+                until: from + rounds,
+                round_secs: board.round_secs,
+                seen: board.seen_round(self.now()),
+                avoid: &[],
+            };
+            matching::select(slots, &request, None).ok().map(|found| found.cut_off)
         })
     }
 
@@ -178,10 +194,9 @@ impl World {
         self.ok(&[close], &[&wallet]);
     }
 
-    /// Settles a lease; the caller names no keeper's account.
+    /// Settles a lease.
     pub fn settle(&mut self, caller: &Keypair, serial: u32) -> TransactionMetadata {
-        let board = self.board();
-        let settle = instruction::settle_lease(&board, caller.pubkey(), board.lease(serial), None);
+        let settle = instruction::settle_lease(&self.board(), self.lease_address(serial));
         self.ok(&[settle], &[caller])
     }
 }

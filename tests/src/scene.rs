@@ -37,8 +37,7 @@ impl Scene {
         scene
     }
 
-    /// Four machines whose lease 1 of two rounds is settled. All but the last were up; the last lost its whole
-    /// bond. The caller's part of it is burned, because the caller has no keeper's account.
+    /// Four machines whose lease 1 of two rounds is settled. All but the last were up; the last lost a part of its bond.
     pub fn slashed() -> Self {
         let mut scene = Scene::leased(4, 4, 2);
         for _ in 0..2 {
@@ -50,14 +49,12 @@ impl Scene {
 }
 
 impl World {
-    /// Claims the refund and the compensation of lease 1, which is settled.
+    /// Claims the refund of lease 1, which is settled.
     pub fn pay_owner(&mut self, buyer: &Keypair) {
-        let (board, lease, owner) = (self.board(), self.board().lease(1), buyer.pubkey());
+        let (board, lease, owner) = (self.board(), self.lease_address(1), buyer.pubkey());
         let payments = self.market.payment_account(&owner);
         let refund = instruction::claim_refund(&board, owner, lease, payments);
-        let stakes = self.market.stake_account(&owner);
-        let compensation = instruction::claim_compensation(&board, owner, lease, stakes);
-        self.ok(&[refund, compensation], &[buyer]);
+        self.ok(&[refund], &[buyer]);
     }
 
     /// Claims a supplier's earnings and retires all its machines, after the dispute window of their leases.

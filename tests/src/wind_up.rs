@@ -1,8 +1,8 @@
 //! The end of a scenario: everybody withdraws their tokens and closes every account that they can.
 
 use leasehold::{
-    constants::DISPUTE_ROUNDS,
-    state::{LeaseState, SlotState, StakeLedger},
+    constants::DISPUTE_SECS,
+    state::{LeaseState, Slot, SlotState, StakeLedger},
 };
 use leasehold_client::{BoardRef, instruction, invariants::BoardState, listing, rounds};
 use solana_instruction::Instruction;
@@ -63,7 +63,7 @@ impl World {
         let snapshot = self.snapshot();
         let ends = snapshot.boards.iter().flat_map(|board| {
             let header = board.data.view().expect("a board").header;
-            let ends = board.leases.iter().map(|(_, lease)| header.round_end(lease.until + DISPUTE_ROUNDS));
+            let ends = board.leases.iter().map(|(_, lease)| header.round_end(lease.until + header.rounds_in(DISPUTE_SECS)));
             ends.chain([self.now() + 2 * i64::from(header.round_secs)]).collect::<Vec<_>>()
         });
         let end = ends.max().unwrap_or_default();
@@ -86,16 +86,12 @@ impl World {
             let signer = find(present, &lease.owner).unwrap_or(present[0]);
             let by = signer.pubkey();
             if lease.state != LeaseState::Settled {
-                self.ok(&[instruction::settle_lease(board, by, address, None)], &[signer]);
+                self.ok(&[instruction::settle_lease(board, address)], &[signer]);
             }
             let lease = self.lease_at(&address);
             if lease.refund_due > 0 {
                 let wallet = self.market.payment_account(&lease.owner);
                 self.ok(&[instruction::claim_refund(board, by, address, wallet)], &[signer]);
-            }
-            if lease.compensation_due > 0 {
-                let wallet = self.market.stake_account(&lease.owner);
-                self.ok(&[instruction::claim_compensation(board, by, address, wallet)], &[signer]);
             }
             self.ok(&[instruction::close_lease(board, lease.buyer, address)], &[signer]);
         }
@@ -125,6 +121,9 @@ impl World {
             let state = self.state(board);
             let view = state.data.view().expect("a board");
             let machines: Vec<u16> = view.of_supplier(account).map(|(index, _)| index).collect();
+            let bound = view.of_supplier(account).filter(|(_, slot)| slot.has(Slot::BOUND));
+            let free = bound.map(|(_, slot)| view.header.round_end(slot.committed_until)).max();
+            self.set_time(self.now().max(free.unwrap_or_default()));
             let signer = match find(present, &supplier.authority) {
                 Some(signer) => signer,
                 None => {
@@ -164,7 +163,7 @@ impl World {
                 let claim = instruction::claim_keeper_fees(board, signer.pubkey(), wallet, index);
                 self.ok(&[claim], &[signer]);
             }
-            self.ok(&[instruction::leave_seat(board, signer.pubkey(), keeper, index)], &[signer]);
+            self.ok(&[instruction::leave_seat(board, signer.pubkey(), keeper, index, false)], &[signer]);
         }
     }
 
@@ -172,15 +171,14 @@ impl World {
         let authority = self.market_account().authority;
         let signer = find(present, &authority).unwrap_or(present[0]);
         let ledger = self.state(board).data.view().expect("a board").header.ledger;
-        if ledger.fees + ledger.keeper_pool > 0 {
+        if ledger.fees > 0 {
             let wallet = self.market.payment_account(&authority);
             self.ok(&[instruction::withdraw_fees(board, signer.pubkey(), wallet)], &[signer]);
         }
-        if ledger.market_stake > 0 {
-            let wallet = self.market.stake_account(&authority);
-            self.ok(&[instruction::withdraw_market_stake(board, signer.pubkey(), wallet)], &[signer]);
+        if ledger.burning + ledger.keeper_pool > 0 {
+            self.ok(&[instruction::burn_payments(board)], &[present[0]]);
         }
-        if ledger.to_burn > 0 {
+        if ledger.slashed > 0 {
             self.ok(&[instruction::burn_slashed(board)], &[present[0]]);
         }
     }

@@ -3,8 +3,7 @@
 use anchor_lang::AccountDeserialize;
 use anchor_spl::token_2022::spl_token_2022::instruction as token;
 use leasehold::{
-    constants::DISPUTE_ROUNDS,
-    math::slashing::SlashSplit,
+    constants::DISPUTE_SECS,
     state::{HardwareClass, Lease, Market, Params, RoundRules},
 };
 use leasehold_client::{BoardRef, MarketRef, instruction};
@@ -33,6 +32,12 @@ pub const STAKE: u64 = 1_000_000_000;
 pub const LAMPORTS: u64 = 100_000_000_000;
 pub const PAYMENTS: u64 = 1_000_000_000 * USD;
 pub const STAKES: u64 = 10_000_000 * STAKE;
+
+/// Seconds of the timelock of every market, and the hash that stands for the cluster's genesis.
+pub const TIMELOCK: u32 = 2 * 86_400;
+pub const GENESIS: [u8; 32] = *b"LiteSVM!, the tests' own cluster";
+/// Lamports that a demand costs.
+pub const ASK_FEE: u64 = 200_000;
 
 /// A market in a virtual machine.
 pub struct World {
@@ -74,7 +79,14 @@ impl Clone for World {
 
 /// Rules of most tests: rounds of ten minutes, three seats, two equal votes decide.
 pub fn rules() -> RoundRules {
-    RoundRules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4 }
+    RoundRules {
+        round_secs: 600,
+        submit_secs: 300,
+        seats: 3,
+        threshold: 2,
+        abandon_rounds: 4,
+        sla_bps: 9_500,
+    }
 }
 
 /// Parameters of most tests.
@@ -88,14 +100,17 @@ pub fn params() -> Params {
         bond_unit: 100 * STAKE,
         keeper_bond: 1_000 * STAKE,
         keeper_fee: USD / 100,
+        keeper_fee_max: USD / 10,
+        ask_fee: ASK_FEE,
         unbonding_secs: 14 * 86_400,
         min_rounds: 1,
         max_rounds: 10_000,
         fee_bps: 300,
         keeper_share_bps: 4_000,
-        sla_bps: 9_500,
+        hold_bps: 2_000,
+        standby_bps: 1_000,
         slash_multiplier_bps: 20_000,
-        split: SlashSplit::DEFAULT,
+        up_votes: 2,
         classes: vec![class("RTX 4090", 10_000), class("A100 80GB", 25_000), class("H100 80GB", 40_000)],
     }
 }
@@ -123,7 +138,7 @@ impl World {
     pub fn open_market(&mut self, rules: RoundRules, params: Params) {
         let authority = self.authority.insecure_clone();
         let key = authority.pubkey();
-        let create = instruction::create_market(&self.market, key, 86_400, rules, params);
+        let create = instruction::create_market(&self.market, key, GENESIS, TIMELOCK, rules, params);
         self.ok(&[create], &[&authority]);
         let board = instruction::create_board(&self.board(), key);
         self.ok(&[board], &[&authority]);
@@ -271,7 +286,7 @@ impl World {
     pub fn end_disputes(&mut self) {
         let over = self.with_board(|board, slots| {
             let until = slots.iter().filter(|slot| slot.lease == 0).map(|slot| slot.lease_until).max();
-            until.map(|until| board.round_end(until + DISPUTE_ROUNDS - 1)).unwrap_or_default()
+            until.map(|until| board.round_end(until + board.rounds_in(DISPUTE_SECS) - 1)).unwrap_or_default()
         });
         self.set_time(self.now().max(over));
     }
@@ -288,8 +303,21 @@ impl World {
         self.account(&self.market.address)
     }
 
+    /// The lease with that serial on the first board.
     pub fn lease(&self, serial: u32) -> Lease {
-        self.account(&self.board().lease(serial))
+        self.account(&self.lease_address(serial))
+    }
+
+    /// Address of the lease with that serial on the first board.
+    #[track_caller]
+    pub fn lease_address(&self, serial: u32) -> Pubkey {
+        let board = self.board().address;
+        let accounts = self.svm.get_program_accounts(&leasehold::ID);
+        let mut leases = accounts.into_iter().filter_map(|(address, account)| {
+            Some((address, Lease::try_deserialize(&mut &account.data[..]).ok()?))
+        });
+        let found = leases.find(|(_, lease)| lease.board == board && lease.serial == serial);
+        found.expect("the lease exists").0
     }
 
     /// Reads the first board.

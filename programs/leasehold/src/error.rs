@@ -231,7 +231,9 @@ pub enum LeaseholdError {
     DepositTooSmall,
     #[msg("The lease ends before a notice would end it")]
     NoticeTooLate,
-    #[msg("Only its owner and its machine's supplier may end a lease whose deposit covers the next hour's standby price")]
+    #[msg(
+        "Only its owner and its machine's supplier may end a lease whose deposit covers the next hour's standby price"
+    )]
     StandbyCovered,
     #[msg("The signed message is not a voucher of this program")]
     VoucherMalformed,
@@ -257,6 +259,8 @@ pub enum LeaseholdError {
     BatchSize,
     #[msg("The batch is not the machine's next one")]
     BatchOutOfOrder,
+    #[msg("The batch begins below the lane's next number in the lease, or exceeds the largest number")]
+    NumberTaken,
     #[msg("The board has never had the lease, or the machine has not served it yet")]
     NoSuchLease,
     #[msg("A batch must not begin before the one before has ended, nor end in the future")]
@@ -269,10 +273,22 @@ pub enum LeaseholdError {
     SignatureMissing,
     #[msg("The signed message is not a receipt of this program")]
     ReceiptMalformed,
-    #[msg("The receipt belongs to another lease, machine or number, or has another id")]
+    #[msg(
+        "The receipt has another id or another signer than stated, or the batch or the demand is not the receipt's"
+    )]
     WrongReceipt,
-    #[msg("The machine that signed is no longer in the slot")]
+    #[msg("The receipt is of another cluster")]
+    OtherCluster,
+    #[msg("The receipt is of another board")]
+    OtherBoard,
+    #[msg("The receipt is of another lease, or was signed before the lease began")]
+    OtherLease,
+    #[msg("The slot holds no machine with the key that the receipt names")]
     WrongMachine,
+    #[msg("The receipt is of another supplier")]
+    OtherSupplier,
+    #[msg("The receipt is of another machine that was or will be in the slot: of another generation")]
+    OtherGeneration,
     #[msg("The two receipts do not contradict each other")]
     NoEquivocation,
     #[msg("The machine is barred: it lost its bond over a receipt")]
@@ -285,4 +301,6 @@ pub enum LeaseholdError {
     BatchNotShown,
     #[msg("The demand can still be answered")]
     AnswerNotDue,
+    #[msg("The account is not the one that paid for the demand")]
+    WrongClaimant,
 }

@@ -153,14 +153,15 @@ pub struct BatchesAppended {
     pub headers: Vec<BatchHeader>,
 }
 
-/// Somebody demanded proof, before round `due`, that a receipt is in the log.
+/// Somebody demanded proof, before Unix second `due`, that a receipt is in the log. `fee` is what an answer earns, in lamports.
 #[event]
 pub struct ReceiptDemanded {
     pub lease: Pubkey,
     pub slot: u16,
     /// Id of the receipt.
     pub receipt: [u8; 32],
-    pub due: u32,
+    pub due: i64,
+    pub fee: u64,
 }
 
 /// A demanded receipt was shown to be in the log.

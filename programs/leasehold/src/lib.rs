@@ -33,7 +33,8 @@ pub mod state;
 use anchor_lang::prelude::*;
 use instructions::*;
 use math::sum_tree::SumNode;
-use state::Params;
+use rules::dispute::Namesake;
+use state::{Params, Receipt};
 
 declare_id!("7X3EmA4YqbFVaHbPv75NUc1i3x39adzzzBDFSdRETqvS");
 
@@ -313,8 +314,8 @@ pub mod leasehold {
 
     /// Pays the machine of a metered lease what a voucher adds to those before. Anybody may, in any order. The instruction
     /// before must be that of the Ed25519 program which checks the signature.
-    pub fn redeem_voucher(ctx: Context<RedeemVoucher>, slot: u16) -> Result<()> {
-        instructions::redeem_voucher(ctx, slot)
+    pub fn redeem_voucher(ctx: Context<RedeemVoucher>) -> Result<()> {
+        instructions::redeem_voucher(ctx)
     }
 
     /// Ends a metered lease an hour after the running round. Its owner and the machine's supplier may, and anybody if the
@@ -344,6 +345,12 @@ pub mod leasehold {
         instructions::append_batches(ctx, source, batches)
     }
 
+    /// Leaves out the next 2^20 numbers of a machine's receipts in the lease that it serves. A node that lost its database
+    /// calls it, and goes on from the lane's new number: it can't sign one of those again that it signed before.
+    pub fn skip_receipts(ctx: Context<SkipReceipts>, slot: u16, lease: u32) -> Result<()> {
+        instructions::skip_receipts(ctx, slot, lease)
+    }
+
     /// Verifies that a receipt is in a log. Changes nothing; returns a `VerifiedReceipt`.
     pub fn verify_receipt(
         ctx: Context<VerifyReceipt>,
@@ -360,32 +367,38 @@ pub mod leasehold {
         instructions::verify_batch(ctx, batch)
     }
 
-    /// Demands proof that a receipt is in the log. Anybody may. The instruction before must be that of the Ed25519 program
-    /// which checks the machine's signature.
-    pub fn demand_receipt(ctx: Context<DemandReceipt>, id: [u8; 32]) -> Result<()> {
-        instructions::demand_receipt(ctx, id)
+    /// Demands proof that a receipt is in the log. Anybody may, for the market's `ask_fee`. The instruction before must be
+    /// that of the Ed25519 program which checks the machine's signature.
+    pub fn demand_receipt(ctx: Context<DemandReceipt>, id: [u8; 32], receipt: Receipt) -> Result<()> {
+        instructions::demand_receipt(ctx, id, receipt)
     }
 
     /// First half of an answer to a demand: shows the batch that contains the receipt's number. Anybody may.
-    pub fn show_batch(ctx: Context<ShowBatch>, batch: BatchProof) -> Result<()> {
-        instructions::show_batch(ctx, batch)
+    pub fn show_batch(ctx: Context<ShowBatch>, shown: BatchToShow) -> Result<()> {
+        instructions::show_batch(ctx, shown)
     }
 
-    /// Second half of the answer: shows the receipt in that batch, which ends the demand. Anybody may.
+    /// Second half of the answer: shows the receipt in that batch, which ends the demand. Anybody may, and is paid the demand's
+    /// fee.
     pub fn answer_demand(ctx: Context<AnswerDemand>, path: Vec<SumNode>) -> Result<()> {
         instructions::answer_demand(ctx, path)
     }
 
-    /// Enforces a demand that was not answered in time: the machine loses its whole bond, unless it is gone or has lost it
-    /// already. Anybody may.
+    /// Enforces a demand that was not answered in time: the machine loses its whole bond, unless it has lost it already.
+    /// Anybody may, and is paid the demand's fee.
     pub fn enforce_demand(ctx: Context<EnforceDemand>) -> Result<()> {
         instructions::enforce_demand(ctx)
     }
 
-    /// Slashes the bond of a machine that signed two receipts with the same number. Anybody may. The instruction before
-    /// must be that of the Ed25519 program which checks both signatures.
-    pub fn prove_equivocation(ctx: Context<ProveEquivocation>) -> Result<()> {
-        instructions::prove_equivocation(ctx)
+    /// Slashes the bond of a machine that signed two receipts with the same number: `receipt`, and another one with its
+    /// head but for the time. Anybody may. The instruction before must be that of the Ed25519 program which checks both
+    /// signatures.
+    pub fn prove_equivocation(
+        ctx: Context<ProveEquivocation>,
+        receipt: Receipt,
+        other: Namesake,
+    ) -> Result<()> {
+        instructions::prove_equivocation(ctx, receipt, other)
     }
 
     /// Closes the log of a supplier that has no machines. The rent goes to its authority; its receipts can no longer be

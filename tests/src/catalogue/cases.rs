@@ -1,11 +1,13 @@
 //! The cases of markets, suppliers, boards, keepers and leases.
 
-use leasehold::instructions::{Offer, OpenLeaseArgs};
+use leasehold::instructions::{Move, Offer, OpenLeaseArgs, ReplaceNodeArgs};
 use leasehold_client::{BoardRef, instruction};
 use solana_signer::Signer;
 
 use super::{CLOSABLE, Catalogue, DOWN, RUNNING, SLASHED, numbered};
-use crate::{COMMITTED, STAKE, SupplierActor, USD, anything, bitmap, machine, params, rules, submit};
+use crate::{
+    COMMITTED, GENESIS, STAKE, SupplierActor, TIMELOCK, USD, anything, bitmap, machine, params, rules, submit,
+};
 
 impl Catalogue {
     pub(super) fn add_market_cases(&mut self, board: &BoardRef) {
@@ -14,7 +16,7 @@ impl Catalogue {
         let (key, heir) = (authority.pubkey(), self.heir.insecure_clone());
         let (payments, stakes) = (market.payment_account(&key), market.stake_account(&key));
         let (empty, fresh) = (numbered(&market, 3), numbered(&market, 4));
-        let create = instruction::create_market(&fresh, key, 86_400, rules(), params());
+        let create = instruction::create_market(&fresh, key, GENESIS, TIMELOCK, rules(), params());
         self.add("create_market", create, &authority);
         let propose = instruction::propose_params(&market, key, Some(params()));
         self.add("propose_params", propose, &authority);
@@ -23,8 +25,7 @@ impl Catalogue {
         self.add("accept_authority", instruction::accept_authority(&market, heir.pubkey()), &heir);
         self.add("set_paused", instruction::set_paused(&market, key, false), &authority);
         self.add("withdraw_fees", instruction::withdraw_fees(board, key, payments), &authority);
-        let withdraw = instruction::withdraw_market_stake(board, key, stakes);
-        self.add("withdraw_market_stake", withdraw, &authority);
+        self.add_for_anybody("burn_payments", instruction::burn_payments(board));
         self.add_for_anybody("burn_slashed", instruction::burn_slashed(board));
         self.add("close_market", instruction::close_market(&empty, key, stakes), &authority);
     }
@@ -57,8 +58,12 @@ impl Catalogue {
         self.add("create_board", instruction::create_board(&third, authority.pubkey()), &authority);
         let list = instruction::list_machines(board, key, until, vec![machine(self.slots)], &[]);
         self.add("list_machines", list, &wallet);
-        let offer = Offer { slot: idle, price: USD, committed_until: until };
+        let offer = Offer { slot: idle, price: USD, committed_until: until, bond: 0 };
         self.add("reprice_machines", instruction::reprice_machines(board, key, vec![offer]), &wallet);
+        let endpoint = machine(self.slots).endpoint;
+        let moves = vec![Move { slot: idle, endpoint }];
+        self.add("move_machines", instruction::move_machines(board, key, moves), &wallet);
+        self.add("withhold_machines", instruction::withhold_machines(board, key, vec![idle]), &wallet);
         let retire = instruction::retire_machines(board, key, account, vec![idle]);
         self.add("retire_machines", retire, &wallet);
         let forfeit = instruction::forfeit_machines(board, key, vec![DOWN + 1]);
@@ -84,8 +89,10 @@ impl Catalogue {
         self.add("withdraw_bond", instruction::withdraw_bond(&market, key, stakes), &voter);
         let seated = self.world.keeper_with_bond();
         self.add("take_seat", instruction::take_seat(board, seated.pubkey(), 4), &seated);
-        let leave = instruction::leave_seat(board, leaver.pubkey(), self.keepers[3].account, 3);
+        let leave = instruction::leave_seat(board, leaver.pubkey(), self.keepers[3].account, 3, false);
         self.add("leave_seat", leave, &leaver);
+        let fund = instruction::fund_keepers(board, key, payments, USD);
+        self.add("fund_keepers", fund, &voter);
         let round = self.world.round() - 1;
         let machines = self.world.with_board(|board, _| board.slots_at(round + 1));
         let vote = submit(board, &self.keepers[0], round, bitmap(machines, |_| true));
@@ -98,26 +105,23 @@ impl Catalogue {
     pub(super) fn add_lease_cases(&mut self, board: &BoardRef) {
         let (owner, key) = (self.buyer.insecure_clone(), self.buyer.pubkey());
         let market = board.market;
-        let (payments, stakes) = (market.payment_account(&key), market.stake_account(&key));
-        let (slashed, running) = (board.lease(SLASHED), board.lease(RUNNING));
-        let args: OpenLeaseArgs = self.world.lease_args(anything(), 1, 10);
+        let payments = market.payment_account(&key);
+        let (slashed, running) = (self.world.lease_address(SLASHED), self.world.lease_address(RUNNING));
+        let args: OpenLeaseArgs = self.world.lease_args(&owner, anything(), 1, 10);
         self.add("open_lease", instruction::open_lease(board, key, payments, args), &owner);
-        let extend = instruction::extend_lease(board, key, running, payments, 5, u64::MAX);
+        let extend = instruction::extend_lease(board, key, key, running, payments, 5, u64::MAX, 0);
         self.add("extend_lease", extend, &owner);
-        self.add("cancel_lease", instruction::cancel_lease(board, key, running), &owner);
+        self.add("cancel_lease", instruction::cancel_lease(board, key, running, vec![]), &owner);
         let heir = self.heir.pubkey();
         self.add("transfer_lease", instruction::transfer_lease(key, running, heir), &owner);
         let hint = self.world.hint(&anything(), 1, 1);
-        let replace = instruction::replace_node(board, key, running, payments, DOWN, u64::MAX, hint);
+        let args =
+            ReplaceNodeArgs { old_slot: DOWN, max_deposit: u64::MAX, contest: false, avoid: vec![], hint };
+        let replace = instruction::replace_node(board, key, key, running, payments, args);
         self.add("replace_node", replace, &owner);
-        let keeper = self.keepers[0].account;
-        let caller = self.keepers[0].wallet.insecure_clone();
-        let settle = instruction::settle_lease(board, caller.pubkey(), running, Some(keeper));
-        self.add("settle_lease", settle, &caller);
+        self.add_for_anybody("settle_lease", instruction::settle_lease(board, running));
         self.add("claim_refund", instruction::claim_refund(board, key, slashed, payments), &owner);
-        let claim = instruction::claim_compensation(board, key, slashed, stakes);
-        self.add("claim_compensation", claim, &owner);
-        let close = instruction::close_lease(board, key, board.lease(CLOSABLE));
+        let close = instruction::close_lease(board, key, self.world.lease_address(CLOSABLE));
         self.add_for_anybody("close_lease", close);
     }
 }

@@ -1,13 +1,13 @@
 //! Events in the catalogue's world before its cases.
 
-use leasehold::{constants::RECORD_ROUNDS, instructions::Machine};
+use leasehold::{constants::RECORD_SECS, instructions::Machine};
 use leasehold_client::{BoardRef, address, instruction, record::SignedReceipt};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
 use super::{CLOSABLE, DOWN, METERED, METERED_SLOT, RUNNING, SLASHED, numbered, record::batch};
 use crate::{
-    Archive, COMMITTED, KeeperActor, SOURCE, STAKE, SupplierActor, USD, World, anything, events, machine,
+    Archive, COMMITTED, GENESIS, KeeperActor, SOURCE, STAKE, SupplierActor, TIMELOCK, USD, World, anything, events, machine,
     params, rules, signing_machine,
 };
 
@@ -18,13 +18,13 @@ impl World {
         let key = mallory.pubkey();
         let (other, empty) = (numbered(&self.market, 2), numbered(&self.market, 3));
         let authority = self.authority.insecure_clone();
-        let create = instruction::create_market(&other, key, 86_400, rules(), params());
+        let create = instruction::create_market(&other, key, GENESIS, TIMELOCK, rules(), params());
         self.ok(&[create, instruction::create_board(&other.board(0), key)], &[mallory]);
         for market in [self.market, other] {
             let supplier = instruction::register_supplier(&market, key);
             self.ok(&[supplier, instruction::register_keeper(&market, key)], &[mallory]);
         }
-        let create = instruction::create_market(&empty, authority.pubkey(), 86_400, rules(), params());
+        let create = instruction::create_market(&empty, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
         let second = instruction::create_board(&self.market.board(1), authority.pubkey());
         self.ok(&[create], &[&authority]);
         self.ok(&[second], &[&authority]);
@@ -78,9 +78,9 @@ impl World {
             self.settle(buyer, serial);
         }
         let wallet = self.market.payment_account(&buyer.pubkey());
-        let claim = instruction::claim_refund(&board, buyer.pubkey(), board.lease(CLOSABLE), wallet);
+        let claim = instruction::claim_refund(&board, buyer.pubkey(), self.lease_address(CLOSABLE), wallet);
         self.ok(&[claim], &[buyer]);
-        self.go_to_round(self.round() + RECORD_ROUNDS);
+        self.go_to_round(self.round() + self.with_board(|board, _| board.rounds_in(RECORD_SECS)));
         let archive = self.log_with_demands(supplier, buyer, &receipts);
         self.end_disputes();
         // Pays the keepers out of the fees of the settlements.

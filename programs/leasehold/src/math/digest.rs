@@ -14,6 +14,8 @@ pub enum Domain {
     LogNode = 3,
     /// Root over the peaks of a compute log.
     LogRoot = 4,
+    /// What follows the head of a receipt.
+    ReceiptRest = 5,
 }
 
 /// sha256(domain | parts).

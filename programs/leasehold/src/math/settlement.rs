@@ -198,15 +198,10 @@ pub fn interim(service: &Service, terms: &Terms) -> Exact<Payment> {
     paid_between(service.price, service.settled, service.up, terms, false)
 }
 
-/// Payment at the end of a machine that was up in every round agreed on: for the rounds up, and what was kept.
+/// Payment for rounds up after the first `settled` of them, in mid-term or at the end of a machine that was up in every round
+/// agreed on.
 #[inline(always)]
-pub fn whole(service: &Service, terms: &Terms) -> Exact<Payment> {
-    paid_between(service.price, service.settled, service.up, terms, true)
-}
-
-/// Payment for rounds up after the first `settled` of them, in mid-term or at the end.
-#[inline(always)]
-fn paid_between(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Exact<Payment> {
+pub fn paid_between(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Exact<Payment> {
     let secs = |rounds: u32| u64::from(terms.round_secs).wrapping_mul(u64::from(rounds));
     if (price | secs(up)) >> 32 != 0 {
         return paid_between_wide(price, settled, up, terms, is_last);

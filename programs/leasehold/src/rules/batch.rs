@@ -33,6 +33,9 @@ pub fn follows(board: &Board, slot: &Slot, lane: &Lane, batch: &Batch, latest: u
     let reached = slot.lease == 0 || batch.lease <= slot.lease;
     require!(existed && reached, LeaseholdError::NoSuchLease);
     require!(batch.lease >= lane.lease, LeaseholdError::BatchOutOfOrder);
+    let free = lane.next_seq_in(slot.generation, batch.lease);
+    let fits = batch.first_seq.checked_add(u64::from(batch.count)).is_some();
+    require!(batch.first_seq >= free && fits, LeaseholdError::NumberTaken);
     // When the lease began is not checked: a machine may have left it and come back.
     let in_order =
         batch.first_ms >= lane.last_ms && batch.first_ms <= batch.last_ms && batch.last_ms <= latest;

@@ -7,8 +7,8 @@ use crate::{
     error::LeaseholdError,
     math::{Exact, add, add32, pricing::gross, settlement::Payment, sub},
     rules::{
-        ledger::book,
         lease::{leave, left_until},
+        ledger::book,
     },
     state::{Board, Lease, LeaseState, Meter, Slot, Voucher},
 };
@@ -38,9 +38,19 @@ pub fn payable(lease: &Lease) -> Result<&Meter> {
     Ok(lease.meter.as_ref().ok_or(LeaseholdError::LeaseNotMetered)?)
 }
 
-/// True if a voucher is for the lease at `address`, and not for one that had its address before.
-pub fn is_for(voucher: &Voucher, address: &Pubkey, lease: &Lease) -> bool {
-    voucher.lease == address.to_bytes() && voucher.from == lease.from
+/// True if a voucher is for the lease at `address`, and not for one that had its address before, and names `machine`, which is
+/// in its slot. `genesis` is the genesis hash of the cluster.
+pub fn is_for(
+    voucher: &Voucher,
+    address: &Pubkey,
+    lease: &Lease,
+    machine: &Slot,
+    genesis: &[u8; 32],
+) -> bool {
+    let of_lease = voucher.lease == address.to_bytes() && voucher.from == lease.from;
+    let to_machine = voucher.node_key == machine.node_key && voucher.generation == machine.generation;
+    let of_supplier = machine.supplier.as_ref().starts_with(&voucher.supplier);
+    of_lease && to_machine && of_supplier && genesis.starts_with(&voucher.cluster)
 }
 
 /// The machine of a metered lease.
@@ -75,11 +85,10 @@ pub fn redeem(
     board: &mut Board,
     slots: &mut [Slot],
     lease: &mut Lease,
-    slot: u16,
     voucher: &Voucher,
     now: i64,
 ) -> Result<Payment> {
-    let machine = slots.get_mut(usize::from(slot)).filter(|machine| machine.lease == lease.serial);
+    let machine = slots.get_mut(usize::from(voucher.slot)).filter(|machine| machine.lease == lease.serial);
     let machine = machine.ok_or(LeaseholdError::NotInLease)?;
     let payment = payment(board, lease, machine, voucher.price, now)?;
     machine.accrued = add(machine.accrued, payment.net)?;

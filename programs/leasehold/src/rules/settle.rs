@@ -153,9 +153,10 @@ fn walk<S: SlotAccess>(
     // Then what a machine earns takes less than 48 bits, if its price takes 32.
     let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(terms.rounds));
     let narrow = if secs < 1 << 27 { u64::from(u32::MAX) } else { 0 };
+    let (waits, next_round) = (lease.voucher_rounds(), board.next_round);
     let mut pass = Pass { board, lease, sum: Settlement::default(), index: ClassPay::new(board, lease) };
     for mut slot in slots.into_iter().filter(|slot| slot.lease == serial) {
-        let due = is_due(board, lease, &slot);
+        let due = next_round >= slot.lease_until.saturating_add(waits);
         if !due && slot.lease_settled == slot.lease_up {
             continue; // nothing new: thousands of them leave room for those that are not paid yet
         }
@@ -172,9 +173,8 @@ fn walk<S: SlotAccess>(
             continue;
         }
         pass.index.count(&slot);
-        let service = lease.service(&slot)?;
         let payment =
-            if due { settlement::whole(&service, &terms)? } else { settlement::interim(&service, &terms)? };
+            settlement::paid_between(slot.hourly(), slot.lease_settled, slot.lease_up, &terms, due)?;
         let accrued = add(slot.accrued, payment.net)?;
         slot.write(|slot| {
             slot.accrued = accrued;

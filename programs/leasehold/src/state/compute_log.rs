@@ -7,7 +7,7 @@ use crate::{
         Exact, add, add32,
         mmr::{self, MAX_PEAKS},
     },
-    state::{BatchHeader, Slot},
+    state::{BatchHeader, SKIP, Slot},
 };
 
 /// Header of a supplier's compute log: a Merkle mountain range over batches of receipts. The machines' lanes follow it. Address: `["log", supplier]`.
@@ -44,18 +44,19 @@ const _: () = assert!(core::mem::size_of::<ComputeLog>() == 1_448);
 pub struct Lane {
     /// Index of the board in its market.
     pub board: u32,
-    pub slot: u16,
-    pub padding: u16,
-    /// Generation of the machine that appended last.
+    /// Generation of the machine that appended or skipped last.
     pub generation: u32,
-    /// Lease of its last batch, and the number its next receipt in that lease has.
+    /// Lease in which it did.
     pub lease: u32,
     /// Number of its batches.
     pub batches: u32,
-    pub reserved: u32,
+    /// Least number that its next receipt in that lease can have.
     pub next_seq: u64,
     /// `last_ms` of its last batch.
     pub last_ms: u64,
+    pub slot: u16,
+    /// Reserved, zero.
+    pub reserved: [u8; 6],
 }
 
 const _: () = assert!(core::mem::size_of::<Lane>() == 40);
@@ -72,6 +73,18 @@ impl Lane {
             *self =
                 Lane { board: self.board, slot: self.slot, generation: slot.generation, ..Lane::zeroed() };
         }
+    }
+
+    /// Least number that the next receipt of the machine of that generation can have in a lease.
+    pub fn next_seq_in(&self, generation: u32, lease: u32) -> u64 {
+        if (self.generation, self.lease) == (generation, lease) { self.next_seq } else { 0 }
+    }
+
+    /// Leaves out the next [`SKIP`] numbers of a lease. Returns the least one that is left.
+    pub fn skip(&mut self, lease: u32) -> Result<u64> {
+        self.next_seq = add(self.next_seq_in(self.generation, lease), SKIP)?;
+        self.lease = lease;
+        Ok(self.next_seq)
     }
 
     /// Advances the lane past a batch.

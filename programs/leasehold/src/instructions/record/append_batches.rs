@@ -7,7 +7,7 @@ use crate::{
     instructions::{now, refuse_stray},
     math::sum_tree::SumNode,
     rules,
-    state::{BatchHeader, Board, ComputeLog, Lane, Slot, SlotState, Supplier, split, split_log_mut},
+    state::{BatchHeader, Board, ComputeLog, Supplier, split, split_log_mut},
 };
 
 /// A batch of receipts to append. The program adds the rest of its header.
@@ -19,6 +19,8 @@ pub struct Batch {
     /// Number of batches of this machine before this one, so that a batch that is sent twice is refused.
     pub number: u32,
     pub count: u32,
+    /// Number of the first receipt; not lower than the lane's next one.
+    pub first_seq: u64,
     pub root: SumNode,
     /// `end_ms` of the first and of the last receipt.
     pub first_ms: u64,
@@ -38,9 +40,7 @@ pub struct AppendBatches<'info> {
 
 impl AppendBatches<'_> {
     fn validate(&self, source: &str, batches: &[Batch]) -> Result<()> {
-        let operator = self.operator.key();
-        let allowed = operator == self.log.load()?.operator || operator == self.supplier.authority;
-        require!(allowed, LeaseholdError::WrongAuthority);
+        rules::log::require_operator(&*self.log.load()?, &self.supplier, self.operator.key)?;
         require_keys_eq!(self.board.load()?.market, self.supplier.market, LeaseholdError::WrongMarket);
         require!((1..=MAX_SOURCE).contains(&source.len()), LeaseholdError::SourceLength);
         require!(!batches.is_empty(), LeaseholdError::NoBatches);
@@ -65,17 +65,11 @@ pub fn append_batches(ctx: Context<AppendBatches>, source: String, batches: Vec<
         let hash = solana_sha256_hasher::hash(source.as_bytes()).to_bytes();
         first = log.batches;
         for batch in &batches {
-            let slot = slots.get(usize::from(batch.slot)).ok_or(LeaseholdError::NoSuchSlot)?;
-            require!(!slot.is(SlotState::Vacant), LeaseholdError::SlotVacant);
-            require_keys_eq!(slot.supplier, supplier.key(), LeaseholdError::WrongSupplier);
-            let lane = lanes
-                .binary_search_by_key(&(board.index, batch.slot), Lane::key)
-                .ok()
-                .and_then(|place| lanes.get_mut(place))
-                .ok_or(LeaseholdError::NoLane)?;
+            let slot = rules::log::own_machine(slots, batch.slot, &supplier.key())?;
+            let lane = rules::log::lane_mut(lanes, board.index, batch.slot)?;
             lane.adopt(slot);
             rules::batch::follows(board, slot, lane, batch, latest)?;
-            let header = batch.header(*board_info.key, slot, lane, hash);
+            let header = batch.header(*board_info.key, slot.node_key, slot.generation, hash);
             lane.advance(&header)?;
             log.append(&header)?;
             headers.push(header);
@@ -86,22 +80,28 @@ pub fn append_batches(ctx: Context<AppendBatches>, source: String, batches: Vec<
 }
 
 impl Batch {
-    fn header(&self, board: Pubkey, slot: &Slot, lane: &Lane, source: [u8; 32]) -> BatchHeader {
+    /// Its header: of the machine with that key and generation. `source` is the sha256 of the URL of the receipts.
+    pub fn header(
+        &self,
+        board: Pubkey,
+        node_key: [u8; 32],
+        generation: u32,
+        source: [u8; 32],
+    ) -> BatchHeader {
         BatchHeader {
             board,
-            node_key: slot.node_key,
-            slot: self.slot,
-            generation: slot.generation,
+            node_key,
             lease: self.lease,
+            generation,
             number: self.number,
             count: self.count,
-            padding: 0,
-            reserved: 0,
-            first_seq: if self.lease == lane.lease { lane.next_seq } else { 0 },
+            first_seq: self.first_seq,
             root: self.root,
             first_ms: self.first_ms,
             last_ms: self.last_ms,
             source,
+            slot: self.slot,
+            reserved: [0; 6],
         }
     }
 }

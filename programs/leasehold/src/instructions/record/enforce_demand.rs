@@ -3,14 +3,16 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::MachineConvicted,
-    instructions::{now, on_board, record::require_own_keeper, refuse_stray},
+    instructions::{now, on_board, record::pay_fee, refuse_stray},
     rules,
-    state::{Board, Demand, Keeper, Lease},
+    state::{Board, Demand, Lease},
 };
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct EnforceDemand<'info> {
+    /// Gets the demand's fee.
+    #[account(mut)]
     pub caller: Signer<'info>,
     /// CHECK: only gets the rent that it paid.
     #[account(mut)]
@@ -22,21 +24,20 @@ pub struct EnforceDemand<'info> {
     #[account(
         mut,
         close = claimant,
-        has_one = claimant @ LeaseholdError::WrongAuthority,
+        has_one = claimant @ LeaseholdError::WrongClaimant,
         has_one = lease @ LeaseholdError::WrongReceipt
     )]
     pub demand: Box<Account<'info, Demand>>,
 }
 
-/// Enforces a demand that was not answered in time: the machine loses its whole bond, unless it is gone or has lost it
-/// already. Anybody may.
+/// Enforces a demand that was not answered in time: the machine loses its whole bond, unless it has lost it already. Anybody
+/// may, and is paid the demand's fee.
 pub fn enforce_demand(ctx: Context<EnforceDemand>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    let EnforceDemand { board, lease, demand, .. } = &mut *ctx.accounts;
+    let EnforceDemand { caller, board, lease, demand, .. } = &mut *ctx.accounts;
     let now = now()?;
-    let slashed = on_board(board, |board, slots| {
-        rules::dispute::enforce(board, slots, lease, demand, now)
-    })?;
+    let slashed = on_board(board, |board, slots| rules::dispute::enforce(board, slots, lease, demand, now))?;
+    pay_fee(demand, caller)?;
     let (slot, receipt) = (demand.slot, demand.leaf.hash);
     emit_cpi!(MachineConvicted { lease: ctx.accounts.lease.key(), slot, receipt, slashed });
     Ok(())

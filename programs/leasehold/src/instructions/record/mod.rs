@@ -8,6 +8,7 @@ pub mod open_lanes;
 pub mod prove_equivocation;
 pub mod set_log_operator;
 pub mod show_batch;
+pub mod skip_receipts;
 pub mod verify_receipt;
 
 pub use answer_demand::*;
@@ -20,17 +21,19 @@ pub use open_lanes::*;
 pub use prove_equivocation::*;
 pub use set_log_operator::*;
 pub use show_batch::*;
+pub use skip_receipts::*;
 pub use verify_receipt::*;
 
 use anchor_lang::prelude::*;
 
-use crate::{error::LeaseholdError, state::Keeper};
+use crate::{error::LeaseholdError, state::Demand};
 
-/// Refuses a keeper's account that is not the caller's, or of another market.
-pub fn require_own_keeper(keeper: Option<&Keeper>, caller: &Pubkey, market: &Pubkey) -> Result<()> {
-    if let Some(keeper) = keeper {
-        require_keys_eq!(keeper.authority, *caller, LeaseholdError::WrongAuthority);
-        require_keys_eq!(keeper.market, *market, LeaseholdError::WrongMarket);
-    }
+/// Pays a demand's fee to whoever ends it; what is left in its account is its rent.
+fn pay_fee<'info>(demand: &Account<'info, Demand>, to: &Signer<'info>) -> Result<()> {
+    let (demand_info, to) = (demand.to_account_info(), to.to_account_info());
+    let left = demand_info.lamports().checked_sub(demand.fee).ok_or(LeaseholdError::MathOverflow)?;
+    let paid = to.lamports().checked_add(demand.fee).ok_or(LeaseholdError::MathOverflow)?;
+    **demand_info.try_borrow_mut_lamports()? = left;
+    **to.try_borrow_mut_lamports()? = paid;
     Ok(())
 }

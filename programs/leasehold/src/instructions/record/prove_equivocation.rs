@@ -3,15 +3,14 @@ use anchor_lang::prelude::*;
 use crate::{
     error::LeaseholdError,
     events::MachineConvicted,
-    instructions::{on_board, record::require_own_keeper, refuse_stray, signatures::signed},
-    rules,
-    state::{Board, Keeper, Lease, Receipt, machine_mut},
+    instructions::{on_board, refuse_stray, signatures::signed},
+    rules::{self, dispute::Namesake},
+    state::{Board, Lease, Receipt, machine_mut},
 };
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ProveEquivocation<'info> {
-    pub caller: Signer<'info>,
     #[account(mut)]
     pub board: AccountLoader<'info, Board>,
     #[account(mut, has_one = board @ LeaseholdError::WrongBoard)]
@@ -21,26 +20,32 @@ pub struct ProveEquivocation<'info> {
     pub instructions: UncheckedAccount<'info>,
 }
 
-/// Slashes the bond of a machine that signed two receipts with the same number. Anybody may. The instruction before
-/// must be that of the Ed25519 program which checks both signatures.
-pub fn prove_equivocation(ctx: Context<ProveEquivocation>) -> Result<()> {
+impl ProveEquivocation<'_> {
+    /// Refuses receipts that the key of the first did not sign both, or that do not contradict each other. Returns the id of
+    /// the second.
+    fn validate(&self, receipt: &Receipt, other: &Namesake) -> Result<[u8; 32]> {
+        require!(receipt.is_well_formed(), LeaseholdError::ReceiptMalformed);
+        let signed = signed(&self.instructions, 2, Receipt::MESSAGE_LEN)?;
+        let id = other.id(receipt);
+        let both = signed.message(0)? == receipt.message() && signed.message(1)? == Receipt::message_of(&id);
+        require!(both && signed.key == receipt.node_key, LeaseholdError::WrongReceipt);
+        other.require_contradicting(receipt, &self.lease)?;
+        Ok(id)
+    }
+}
+
+/// Slashes the bond of a machine that signed two receipts with the same number: `receipt`, and another one with its head but
+/// for the time. Anybody may. The instruction before must be that of the Ed25519 program which checks both signatures.
+pub fn prove_equivocation(ctx: Context<ProveEquivocation>, receipt: Receipt, other: Namesake) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
-    let ProveEquivocation { board, lease, instructions, .. } = &mut *ctx.accounts;
-    let signed = signed(instructions, 2, Receipt::LEN)?;
-    let read = |index| -> Result<Receipt> {
-        let receipt = Receipt::read(signed.message(index)?).ok_or(LeaseholdError::ReceiptMalformed)?;
-        let same = receipt.node_key == signed.key && receipt.is_under(lease);
-        require!(same, LeaseholdError::WrongReceipt);
-        Ok(receipt)
-    };
-    let (one, other) = (read(0)?, read(1)?);
-    require!(rules::dispute::contradict(&one, &other), LeaseholdError::NoEquivocation);
+    let id = ctx.accounts.validate(&receipt, &other)?;
+    let ProveEquivocation { board, lease, .. } = &mut *ctx.accounts;
     let slashed = on_board(board, |board, slots| {
-        rules::dispute::accused(slots, lease, &one)?;
-        let machine = machine_mut(slots, one.slot)?;
+        rules::dispute::accused(board, slots, lease, &receipt)?;
+        let machine = machine_mut(slots, receipt.slot)?;
         rules::dispute::convict(board, machine, lease)
     })?;
-    let slot = one.slot;
-    emit_cpi!(MachineConvicted { lease: ctx.accounts.lease.key(), slot, receipt: other.id(), slashed });
+    let (lease, slot) = (ctx.accounts.lease.key(), receipt.slot);
+    emit_cpi!(MachineConvicted { lease, slot, receipt: id, slashed });
     Ok(())
 }

@@ -2,7 +2,10 @@ use anchor_lang::prelude::*;
 
 use crate::{
     error::LeaseholdError,
-    instructions::{record::BatchProof, refuse_stray},
+    instructions::{
+        record::{Batch, BatchProof},
+        refuse_stray,
+    },
     state::{ComputeLog, Demand, ShownBatch},
 };
 
@@ -14,17 +17,36 @@ pub struct ShowBatch<'info> {
     pub log: AccountLoader<'info, ComputeLog>,
 }
 
+/// A batch of the log, without what a demand says already of its machine.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct BatchToShow {
+    pub batch: Batch,
+    /// sha256 of the URL of the receipts.
+    pub source: [u8; 32],
+    /// Index of the batch in the log.
+    pub index: u64,
+    /// Sibling hashes on the path to its peak, lowest first.
+    pub path: Vec<[u8; 32]>,
+}
+
+impl BatchToShow {
+    /// Proof that it is in the log, as a batch of the machine that the demand names.
+    fn proof(self, demand: &Demand) -> BatchProof {
+        let BatchToShow { batch, source, index, path } = self;
+        let header = batch.header(demand.board, demand.node_key, demand.generation, source);
+        BatchProof { header, index, path }
+    }
+}
+
 /// First half of an answer to a demand: shows the batch that contains the receipt's number. Anybody may.
-pub fn show_batch(ctx: Context<ShowBatch>, batch: BatchProof) -> Result<()> {
+pub fn show_batch(ctx: Context<ShowBatch>, shown: BatchToShow) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let ShowBatch { demand, log } = ctx.accounts;
-    batch.require_in(&*log.load()?)?;
-    let header = &batch.header;
-    let same = header.board == demand.board
-        && header.lease == demand.serial
-        && (header.slot, header.generation) == (demand.slot, demand.generation);
-    require!(same, LeaseholdError::WrongReceipt);
-    let index = header.index_of(demand.seq).ok_or(LeaseholdError::WrongReceipt)?;
+    let proof = shown.proof(demand);
+    proof.require_in(&*log.load()?)?;
+    let header = &proof.header;
+    let same = (header.slot, header.lease) == (demand.slot, demand.serial);
+    let index = header.index_of(demand.seq).filter(|_| same).ok_or(LeaseholdError::WrongReceipt)?;
     demand.shown = Some(ShownBatch { root: header.root, count: header.count, index });
     Ok(())
 }
