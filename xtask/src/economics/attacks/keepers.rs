@@ -157,6 +157,7 @@ fn knock_out(scene: &Scene, long: bool) -> Attack {
     let ours: Vec<Wallet> = (0..k).map(Wallet::Keeper).collect();
     let others: Vec<Wallet> = (k..n).map(Wallet::Keeper).collect();
     let gain = attacked.wealth(&ours) - honest.wealth(&ours);
+    let theirs = honest.wealth(&others);
     let (name, plan) = if long {
         ("keepers: knock others out of a poor board", "until their seats are vacated, while the pool is short")
     } else {
@@ -168,6 +169,6 @@ fn knock_out(scene: &Scene, long: bool) -> Attack {
         cost: (-gain).positive(),
         yields: gain.positive(),
         damage: honest.wealth(&others) - attacked.wealth(&others),
-        claim: Claim::Loses,
+        claim: if long { Claim::Concedes(theirs, "the pay of seats that nobody takes") } else { Claim::Loses },
     }
 }

@@ -161,6 +161,10 @@ impl<'a> Scene<'a> {
         self.worth_at(self.price, rounds)
     }
 
+    fn worth_of_secs(&self, secs: u64) -> Money {
+        Money::of_time(self.price * u64::from(GPUS), secs)
+    }
+
     /// The same of [`OTHER`].
     fn worth_of_other(&self, rounds: u32) -> Money {
         self.worth_at(self.other_price(), rounds)

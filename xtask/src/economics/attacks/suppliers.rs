@@ -31,6 +31,7 @@ pub fn run(scene: &Scene) -> Vec<Attack> {
     attacks.extend([
         desert(scene, "deserter, 20 days left, spot x 2: goes dark".into(), 200, 30, 10, Way::Dark),
         desert(scene, "deserter, 20 days left, spot x 2: pardoned by its replacer".into(), 200, 30, 10, Way::Pardoned),
+        desert(scene, "deserter, 20 days left, spot x 2: pardoned, then leases itself".into(), 200, 30, 10, Way::SelfLeased),
         desert(scene, "deserter, two days left, spot x 2: pardoned by its replacer".into(), 200, 7, 5, Way::Pardoned),
         dark_within_allowance(scene),
         forfeit_at_the_end(scene),
@@ -161,6 +162,8 @@ enum Way {
     Dark,
     /// Without a word, and its owner replaces it in the next round; while it is bound it is dark as often as it may be.
     Pardoned,
+    /// The same, but while it is bound it leases itself and only its key answers.
+    SelfLeased,
 }
 
 /// A supplier sells its machine elsewhere for `percent` of its price, in mid-lease.
@@ -181,11 +184,17 @@ fn desert(scene: &Scene, name: String, percent: u32, days: u32, served_days: u32
                 sold = rounds - served;
                 return;
             }
+            Way::SelfLeased => {
+                replaced(world, lease);
+                sold = rounds - served;
+                let bound = world.slot(MACHINE).committed_until.saturating_sub(world.round + 1);
+                let mut ask = scene.ask(bound.min(sold - 3));
+                ask.criteria.allow_unseen = true;
+                world.open(Wallet::Stranger, &ask).expect("the machine is free");
+                assert!(world.slot(MACHINE).lease != 0);
+            }
             Way::Pardoned => {
-                world.down(MACHINE, 1);
-                world.replace(lease, MACHINE, false).expect("another machine is free");
-                world.down(MACHINE, 1);
-                world.settle(lease);
+                replaced(world, lease);
                 sold = 2;
                 let mut round = 0;
                 while sold < rounds - served && world.slot(MACHINE).is_bound(world.round) {
@@ -204,12 +213,12 @@ fn desert(scene: &Scene, name: String, percent: u32, days: u32, served_days: u32
         world.up(rounds - served);
     });
     let lost = Money::of_stake(honest.bond(Wallet::Supplier) - attacked.bond(Wallet::Supplier));
-    let forgone = honest.paid(Wallet::Supplier) - attacked.paid(Wallet::Supplier);
+    let earned = attacked.paid(Wallet::Supplier) + attacked.paid(Wallet::Stranger);
+    let forgone = honest.paid(Wallet::Supplier) - earned;
     // The owner leases at the spot price for the rest.
-    let rest = scene.worth(rounds - served);
     let owner = attacked.paid(Wallet::Buyer) - honest.paid(Wallet::Buyer);
     let owner = match way {
-        Way::Pardoned => -owner,
+        Way::Pardoned | Way::SelfLeased => -owner,
         Way::Forfeit | Way::Dark => spot(rounds - served) - owner,
     };
     let claim = match (days, way) {
@@ -218,8 +227,8 @@ fn desert(scene: &Scene, name: String, percent: u32, days: u32, served_days: u32
             Claim::Open("a bond covers only so many hours at a higher price: ask for a higher one, or for shorter leases")
         }
         (_, Way::Pardoned) => Claim::Open("a machine that was replaced is bound for a week at most, and may be dark then"),
+        (_, Way::SelfLeased) => Claim::Open("nobody sees whether a GPU is behind the key of a machine that leases itself"),
     };
-    let _ = rest;
     Attack {
         name,
         plan: format!("leaves a lease of {days} days after {served_days} and sells {sold} rounds elsewhere"),
@@ -228,6 +237,14 @@ fn desert(scene: &Scene, name: String, percent: u32, days: u32, served_days: u32
         damage: owner.positive(),
         claim,
     }
+}
+
+/// A machine goes dark for a round and its owner replaces it.
+fn replaced(world: &mut World, lease: usize) {
+    world.down(MACHINE, 1);
+    world.replace(lease, MACHINE, false).expect("another machine is free");
+    world.down(MACHINE, 1);
+    world.settle(lease);
 }
 
 /// Opens a lease of the machine, plays, and settles it.

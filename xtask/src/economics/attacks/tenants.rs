@@ -1,6 +1,7 @@
 //! Attacks of buyers: drowning machines, leaving and contesting, blocking.
 
 use leasehold::{
+    math::settlement,
     rules::{meter::Ender, open::least_deposit},
     state::SlotState,
 };
@@ -35,11 +36,26 @@ pub fn run(scene: &Scene, seed: u64) -> Vec<Attack> {
         flood_the_tail(scene),
     ];
     attacks.extend([
-        leave_drowned(scene, "flooder: the first round, then cancel", 1, 1, Exit::Cancel, scene.worth(1)),
-        leave_drowned(scene, "flooder: the last round, then cancel", scene.hours(12), 1, Exit::Cancel, scene.worth(1)),
-        leave_drowned(scene, "flooder: half a day, then cancel", scene.hours(12), scene.hours(12), Exit::Cancel, scene.worth(scene.hours(12))),
-        leave_drowned(scene, "flooder: until it is abandoned, then cancel", scene.hours(12), scene.hours(9), Exit::Cancel, scene.worth(scene.hours(9))),
-        leave_drowned(scene, "flooder: two rounds, then a cheaper machine", scene.hours(12), 2, Exit::Cheaper, scene.worth(2)),
+        leave_drowned(scene, "flooder: the first round, then cancel", 1, 1, Exit::Cancel, Some(NEVER_UP)),
+        leave_drowned(scene, "flooder: the last round, then cancel", scene.hours(12), 1, Exit::Cancel, None),
+        leave_drowned(scene, "flooder: eight hours, then cancel", scene.hours(12), scene.hours(8), Exit::Cancel, None),
+        leave_drowned(
+            scene,
+            "flooder: until it is abandoned, then cancel",
+            scene.hours(12),
+            scene.hours(9),
+            Exit::Cancel,
+            Some("nothing is owed for leaving a machine that was abandoned"),
+        ),
+        leave_drowned(scene, "flooder: one round, then a cheaper machine", scene.hours(1), 1, Exit::Cheaper, None),
+        leave_drowned(
+            scene,
+            "flooder: two rounds, then a cheaper machine",
+            scene.hours(1),
+            2,
+            Exit::Cheaper,
+            Some("nothing is owed for replacing a machine that was down beyond its allowance"),
+        ),
     ]);
     attacks.push(metered_hour_drowned(scene));
     attacks.push(lottery(scene, "lottery buyer: leases of one round", one, seed));
@@ -118,9 +134,28 @@ enum Exit {
     Dearer,
 }
 
-/// A buyer of a long lease drowns rounds before it leaves, so that leaving costs less. `most` is the price of these rounds.
-fn leave_drowned(scene: &Scene, name: &str, served: u32, drowned: u32, exit: Exit, most: Money) -> Attack {
+const NEVER_UP: &str = "nothing is owed for leaving a machine that was never up";
+
+/// A buyer of a long lease drowns rounds before it leaves, so that leaving costs less: by a round for each, and by all of it
+/// if `free` says why.
+fn leave_drowned(
+    scene: &Scene,
+    name: &str,
+    served: u32,
+    drowned: u32,
+    exit: Exit,
+    free: Option<&'static str>,
+) -> Attack {
     let rounds = scene.days(30);
+    let rest = rounds - served;
+    let exit_secs = settlement::exit_at_most(scene.market.rules.round_secs, rounds, rest);
+    let claim = match free {
+        Some(why) => Claim::Concedes(scene.worth(drowned) + scene.worth_of_secs(exit_secs), why),
+        None => {
+            let why = "the rounds it drowned, and as many of what leaving costs";
+            Claim::Concedes(scene.worth(2 * drowned), why)
+        }
+    };
     let run = |floods: bool| {
         let mut world = scene.world();
         let lease = world.open(Wallet::Buyer, &scene.ask(rounds)).expect("a machine is free");
@@ -151,7 +186,7 @@ fn leave_drowned(scene: &Scene, name: &str, served: u32, drowned: u32, exit: Exi
         honest: &honest,
         attacked: &attacked,
         plus: Money::ZERO,
-        claim: Claim::Concedes(most, "the price of the rounds it drowned, which it was not served"),
+        claim,
     }
     .attack()
 }
