@@ -176,7 +176,7 @@ impl World {
             self.ok(&[instruction::withdraw_fees(board, signer.pubkey(), wallet)], &[signer]);
         }
         if ledger.burning + ledger.keeper_pool > 0 {
-            self.ok(&[instruction::burn_payments(board)], &[present[0]]);
+            self.ok(&[instruction::burn_payments(board, find(present, &creator).map(Keypair::pubkey))], &[present[0]]);
         }
         if ledger.slashed > 0 {
             self.ok(&[instruction::burn_slashed(board)], &[present[0]]);

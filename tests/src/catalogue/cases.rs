@@ -25,7 +25,7 @@ impl Catalogue {
         self.add("accept_authority", instruction::accept_authority(&market, heir.pubkey()), &heir);
         self.add("set_paused", instruction::set_paused(&market, key, false), &authority);
         self.add("withdraw_fees", instruction::withdraw_fees(board, key, payments), &authority);
-        self.add_for_anybody("burn_payments", instruction::burn_payments(board));
+        self.add_for_anybody("burn_payments", instruction::burn_payments(board, None));
         self.add_for_anybody("burn_slashed", instruction::burn_slashed(board));
         self.add("close_market", instruction::close_market(&empty, key, stakes), &authority);
     }
