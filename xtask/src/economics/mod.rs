@@ -46,3 +46,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     Ok(())
 }
+
+/// The market of the example, for tests.
+#[cfg(test)]
+fn example() -> leasehold::state::Market {
+    market::read(&root().join(EXAMPLE)).unwrap()
+}

@@ -91,6 +91,7 @@ impl World {
         let mut board = Box::new(Board::zeroed());
         board.adopt(&market.rules);
         (board.next_serial, board.next_round) = (1, FIRST_ROUND);
+        board.up_votes = market.params.up_votes;
         let now = board.round_end(FIRST_ROUND).saturating_sub(1);
         let stake = |key: Wallet, free: u64| (key.key(), StakeLedger { free, ..StakeLedger::default() });
         let mut keepers = Vec::new();

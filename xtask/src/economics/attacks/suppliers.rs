@@ -406,3 +406,29 @@ fn baits(scene: &Scene) -> Vec<Attack> {
     };
     cases.into_iter().map(run).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine that was bound once could never raise its price again if its next commitment bound it.
+    #[test]
+    fn a_machine_that_was_bound_is_free_afterwards() {
+        let market = crate::economics::example();
+        let scene = Scene::new(&market);
+        let mut world = scene.world();
+        let lease = world.open(Wallet::Buyer, &scene.ask(scene.days(7))).unwrap();
+        world.up(1 + scene.days(1));
+        world.replace(lease, MACHINE, true).unwrap();
+        world.up(1);
+        world.settle(lease);
+        let rounds = scene.days(7);
+        assert!(world.slot(MACHINE).is_bound(world.round));
+        assert!(world.reprice(MACHINE, scene.price * 2, rounds).is_err());
+        world.up(scene.days(1) + 1);
+        assert!(!world.slot(MACHINE).is_bound(world.round));
+        world.reprice(MACHINE, scene.price * 2, rounds).unwrap();
+        assert!(!world.slot(MACHINE).is_bound(world.round));
+        world.reprice(MACHINE, scene.price * 3, rounds).unwrap();
+    }
+}

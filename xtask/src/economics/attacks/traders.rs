@@ -1,6 +1,7 @@
 //! Attacks by trading with oneself, and those of the authority.
 
 use leasehold::{
+    math::wide,
     rules::{machine, market},
     state::{Market, Slot},
 };
@@ -67,9 +68,8 @@ fn move_index(scene: &Scene) -> Attack {
             world.settle(lease);
         }
         let sums = world.board.sums[class];
-        let secs = sums.gpu_rounds * u64::from(world.board.round_secs);
-        let index = sums.paid as f64 * 3_600.0 / secs as f64;
-        (index, world.finish())
+        let (index, _) = wide::div(sums.paid(), sums.gpu_rounds).expect("an average price fits");
+        (index as f64, world.finish())
     };
     let ((honest, _), (moved, books)) = (run(false), run(true));
     let washed = scene.worth(rounds * 10);
@@ -157,6 +157,7 @@ fn raise_up_votes(scene: &Scene) -> Attack {
         world.open(Wallet::Buyer, &scene.ask(rounds)).expect("a machine is free");
         world.up(1);
         world.market.params = raised.params.clone();
+        // It counts from the round on that is closed next but one.
         for _ in 0..rounds {
             world.vote(|seat, slot| Some(!attacks || slot != MACHINE || seat >= seats));
         }
