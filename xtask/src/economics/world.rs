@@ -6,8 +6,12 @@ use std::collections::BTreeMap;
 use anchor_lang::prelude::Pubkey;
 use bytemuck::Zeroable;
 use leasehold::{
+    constants::WORDS,
     instructions::{MeterArgs, Offer, OpenLeaseArgs},
-    math::matching::{Criteria, Place, Policy},
+    math::{
+        matching::{Criteria, Place, Policy},
+        pricing, settlement,
+    },
     rules::{
         cancel, extend, machine, meter, open, replace, round,
         seat::{self, Leaver},
@@ -65,10 +69,13 @@ pub struct World {
     pub keepers: Vec<Keeper>,
     /// Payment tokens that each wallet gained.
     gained: BTreeMap<Wallet, Money>,
+    /// Price of the rounds up, and of those void that count as up, in all leases that are settled.
+    pub served: Money,
     /// Rounds in which a tenant computed on each slot, since the last lease began.
     pub computed: Vec<u32>,
     /// The round that runs.
     pub round: u32,
+    /// Unix time: in the running round, after the votes on the one before it are counted.
     now: i64,
 }
 
@@ -82,12 +89,13 @@ pub struct Listing {
     pub price: u64,
     /// Rounds for which it is committed.
     pub rounds: u32,
+    pub region: u8,
 }
 
 impl World {
     /// A market whose seats are all held.
     pub fn new(market: &Market) -> Self {
-        let market = clone(market);
+        let market = copy(market);
         let mut board = Box::new(Board::zeroed());
         board.adopt(&market.rules);
         (board.next_serial, board.next_round) = (1, FIRST_ROUND);
@@ -132,21 +140,17 @@ impl World {
             suppliers,
             keepers,
             gained: BTreeMap::new(),
+            served: Money::ZERO,
             computed: Vec::new(),
             round: FIRST_ROUND,
             now,
         }
     }
 
-    /// Unix time: in the running round, after the votes on the one before it are counted.
-    pub fn now(&self) -> i64 {
-        self.now
-    }
-
     /// Lists a machine, which is bonded with the minimum. Returns its slot.
     pub fn list(&mut self, listing: Listing) -> u16 {
-        let Listing { by, class, gpus, price, rounds } = listing;
-        let traits = Traits { class, gpus, speed: 1, flags: Traits::METERED, ..Traits::default() };
+        let Listing { by, class, gpus, price, rounds, region } = listing;
+        let traits = Traits { class, gpus, speed: 1, region, flags: Traits::METERED, ..Traits::default() };
         let bond = machine::bond(&self.market.params, &traits, 0).expect("a class of the market");
         let supplier = self.suppliers.get_mut(&by).expect("a wallet that supplies");
         supplier.stake.deposit(bond).expect("a bond is positive");
@@ -293,12 +297,32 @@ impl World {
                 round::submit(&mut self.board, seat, ended, [0; 32], &bitmap, self.now).expect("a vote in time");
             }
         }
-        self.now += i64::from(self.board.submit_secs) + 1;
+        self.count(ended);
+    }
+
+    /// As [`World::vote`], all seats as one, with a bit for each machine that is up; for thousands of machines. Nobody counts
+    /// what their tenants compute.
+    pub fn vote_as_one(&mut self, up: &[u64; WORDS]) {
+        let ended = self.round;
+        let seats = self.board.taken_seats();
+        let tally = &mut self.board.tally;
+        (tally.round, tally.submitted) = (ended, seats);
+        for (power, plane) in tally.planes.iter_mut().enumerate() {
+            if (seats.count_ones() >> power) & 1 == 1 {
+                plane.copy_from_slice(up);
+            }
+        }
+        self.count(ended);
+    }
+
+    /// Counts the votes on the round that ended.
+    fn count(&mut self, ended: u32) {
+        self.now = self.board.round_end(ended) + i64::from(self.board.submit_secs) + 1;
         if self.board.is_voting() {
             round::close(&mut self.board, &mut self.slots, &self.market.params, self.now)
                 .expect("a round whose submit window is over");
         }
-        self.round += 1;
+        self.round = ended + 1;
     }
 
     /// As [`World::vote`], all seats as one.
@@ -338,10 +362,17 @@ impl World {
 
     /// Settles a lease as far as its rounds are closed.
     pub fn settle(&mut self, lease: usize) {
-        let World { board, slots, leases, .. } = self;
+        let World { board, slots, leases, served, .. } = self;
         let lease = &mut leases[lease];
         while lease.state != LeaseState::Settled {
             let before = (lease.unsettled, lease.paid);
+            let due = slots.iter().filter(|slot| slot.lease == lease.serial && settle::is_due(board, lease, slot));
+            for slot in due {
+                let service = lease.service(slot).expect("amounts fit");
+                let rounds = service.up + settlement::void(&service);
+                let price = pricing::gross(service.price, lease.terms.round_secs, rounds);
+                *served += Money::from(price.expect("amounts fit"));
+            }
             settle::apply(board, slots, lease).expect("a settlement never fails");
             if (lease.unsettled, lease.paid) == before {
                 break;
@@ -403,11 +434,6 @@ impl World {
         wallet_of(&self.leases[lease].owner)
     }
 
-    /// Payment units of so many rounds of a machine.
-    pub fn worth(&self, slot: u16, rounds: u32) -> Money {
-        Money::of_time(self.slot(slot).hourly(), u64::from(rounds) * u64::from(self.board.round_secs))
-    }
-
     /// Rounds of so many seconds.
     pub fn rounds(&self, secs: u32) -> u32 {
         self.board.rounds_in(secs)
@@ -425,8 +451,8 @@ fn wallet_of(key: &Pubkey) -> Wallet {
     }
 }
 
-/// A market's account does not copy itself.
-fn clone(market: &Market) -> Market {
+/// A copy of a market's account, without proposals.
+pub fn copy(market: &Market) -> Market {
     Market { params: market.params.clone(), pending_params: None, reserved: market.reserved, ..*market }
 }
 
@@ -458,6 +484,10 @@ impl Ask {
             allow_unseen: false,
         };
         Ask { criteria, gpus, rounds, meter: None, avoid: Vec::new() }
+    }
+
+    pub fn in_region(self, region: u8) -> Self {
+        Ask { criteria: Criteria { place: Place::Region(region), ..self.criteria }, ..self }
     }
 
     pub fn metered(self, deposit: u64) -> Self {

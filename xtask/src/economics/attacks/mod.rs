@@ -1,8 +1,8 @@
 //! Attacks, each by name: what it costs, what it yields and what it destroys, as the program's rules have it.
 
+mod buyers;
 mod keepers;
 mod suppliers;
-mod tenants;
 mod traders;
 
 use leasehold::state::Market;
@@ -88,24 +88,25 @@ pub struct Row<'a> {
     pub why: Option<&'static str>,
 }
 
-/// Runs all of them.
-pub fn run(market: &Market, seed: u64) -> Vec<Attack> {
+/// Runs all of them, by who attacks.
+pub fn run(market: &Market, seed: u64) -> [(&'static str, Vec<Attack>); 4] {
     let scene = Scene::new(market);
-    let mut attacks = keepers::run(&scene);
-    attacks.extend(tenants::run(&scene, seed));
-    attacks.extend(suppliers::run(&scene));
-    attacks.extend(traders::run(&scene));
-    attacks
+    [
+        ("keepers", keepers::run(&scene)),
+        ("buyers", buyers::run(&scene, seed)),
+        ("suppliers", suppliers::run(&scene)),
+        ("traders", traders::run(&scene)),
+    ]
 }
 
 const GPUS: u8 = 8;
 /// The slots of a scene: the machine of [`Wallet::Supplier`], and a dearer one of [`Wallet::Rival`].
-const MACHINE: u16 = 0;
+pub const MACHINE: u16 = 0;
 const OTHER: u16 = 1;
 
 /// Where attacks happen: two machines of eight GPUs on a board whose keepers are all there.
 pub struct Scene<'a> {
-    market: &'a Market,
+    pub market: &'a Market,
     class: u16,
     price: u64,
 }
@@ -118,25 +119,26 @@ impl<'a> Scene<'a> {
 
     /// The machines, seen up once and idle.
     pub fn world(&self) -> World {
-        let mut world = self.empty();
+        let mut world = self.bare();
         world.list(self.listing(Wallet::Supplier));
         world.list(Listing { price: self.other_price(), ..self.listing(Wallet::Rival) });
         world.up(2);
         world
     }
 
-    fn empty(&self) -> World {
+    /// A board without machines.
+    pub fn bare(&self) -> World {
         World::new(self.market)
     }
 
     fn listing(&self, by: Wallet) -> Listing {
         // Longer than any lease, by the rounds that pass before.
         let rounds = self.market.params.max_rounds + 64;
-        Listing { by, class: self.class, gpus: GPUS, price: self.price, rounds }
+        Listing { by, class: self.class, gpus: GPUS, price: self.price, rounds, region: 0 }
     }
 
     /// Asks for one machine.
-    fn ask(&self, rounds: u32) -> Ask {
+    pub fn ask(&self, rounds: u32) -> Ask {
         Ask::new(self.class, u32::from(GPUS), rounds)
     }
 
@@ -147,7 +149,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Rounds of so many hours, at least one.
-    fn hours(&self, hours: u32) -> u32 {
+    pub fn hours(&self, hours: u32) -> u32 {
         (hours * 3_600 / self.market.rules.round_secs).max(1)
     }
 
@@ -157,11 +159,11 @@ impl<'a> Scene<'a> {
     }
 
     /// Payment units of so many rounds of [`MACHINE`].
-    fn worth(&self, rounds: u32) -> Money {
+    pub fn worth(&self, rounds: u32) -> Money {
         self.worth_at(self.price, rounds)
     }
 
-    fn worth_of_secs(&self, secs: u64) -> Money {
+    pub fn worth_of_secs(&self, secs: u64) -> Money {
         Money::of_time(self.price * u64::from(GPUS), secs)
     }
 

@@ -54,7 +54,7 @@ pub fn run(scene: &Scene, seed: u64) -> Vec<Attack> {
             scene.hours(1),
             2,
             Exit::Cheaper,
-            Some("nothing is owed for replacing a machine that was down beyond its allowance"),
+            None,
         ),
     ]);
     attacks.push(metered_hour_drowned(scene));
