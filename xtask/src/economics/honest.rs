@@ -27,7 +27,7 @@ const SIGMA: f64 = 1.3;
 /// Most machine-rounds of an uptime in one simulation: as many machines as that allows.
 const WORK: u32 = 6_000_000;
 /// Fewest machines of an uptime.
-const LEAST: u32 = 100;
+const LEAST: u32 = 200;
 
 /// Means of machines of one uptime in leases of one length. Amounts are payment tokens for each GPU.
 #[derive(Clone, Debug, Serialize)]

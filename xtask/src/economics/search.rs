@@ -71,8 +71,7 @@ struct Ended {
     case: Case,
 }
 
-/// What both sides of a lease end with, in payment units. Rounds that were paid for are worth their price to the owner and cost the
-/// supplier what it is paid for them.
+/// What both sides of a lease end with, in payment units. To the owner, rounds that were paid for are worth their price.
 #[derive(Clone, Copy)]
 struct End {
     owner: i128,
@@ -98,21 +97,19 @@ fn false_verdicts(scene: &Scene, seed: u64) -> Vec<Attack> {
         let gain = secs(false_.owner - honest.owner);
         assert!(secs(false_.supplier - honest.supplier) <= 0.0, "a supplier gains by a false verdict");
         assert!(false_.slash >= honest.slash, "a supplier keeps more of its bond by a false verdict");
-        let both = secs(false_.owner + false_.supplier - honest.owner - honest.supplier);
         let Some((_, gained, conceded, lost)) = most.iter_mut().find(|(case, ..)| *case == after.case) else {
             continue;
         };
         // A round off what leaving costs.
         let round = if is_down { f64::from(lease.terms.round_secs) } else { 0.0 };
         let exit = secs(honest.exit + ROUNDING);
+        // Half of what a contest takes less: two rounds, and what leaving costs.
+        let of_contest = if before.case == Case::Contested { f64::from(lease.terms.round_secs) + exit / 2.0 } else { 0.0 };
         let allowed = match after.case {
             Case::Served => 0.0,
-            Case::Left | Case::Metered => round,
-            Case::NeverUp | Case::Abandoned => exit.max(round),
-            // Of a contest, half a round that the supplier does not lose, and half of what leaving costs.
-            Case::Contested => round * 1.5 + exit / 2.0,
+            Case::Left | Case::Metered | Case::Contested => round + of_contest,
+            Case::NeverUp | Case::Abandoned => exit.max(round) + of_contest,
         };
-        let gain = gain.max(both);
         if gain > *gained {
             (*gained, *lost) = (gain, secs(honest.supplier - false_.supplier).max(0.0));
         }
@@ -133,7 +130,7 @@ fn false_verdicts(scene: &Scene, seed: u64) -> Vec<Attack> {
         let claim = if beyond > 1.0 { Claim::Loses } else { Claim::Concedes(worth(gained), why) };
         Attack {
             name: format!("one false verdict: {}", case.name()),
-            plan: format!("the most that an owner, alone or with the supplier, gains by it in {VERDICTS} random leases"),
+            plan: format!("the most that an owner gains by it in {VERDICTS} random leases"),
             cost: Money::ZERO,
             yields: worth(gained),
             damage: worth(lost),
@@ -237,12 +234,12 @@ fn called(random: &mut Random, lease: &Lease, before: &Ended, is_down: bool) -> 
         let most = slashing::abandon_allowance(agreed, round_secs, sla);
         if slot.lease_down > most && random.percent(30) {
             slot.flags |= Slot::ABANDONED;
-            if before.case == Case::Left {
+            if matches!(before.case, Case::Left | Case::Contested) {
                 after.case = Case::Abandoned;
             }
         }
     }
-    if slot.lease_up == 0 && matches!(after.case, Case::Left | Case::Metered) {
+    if slot.lease_up == 0 && after.case != Case::Served {
         after.case = Case::NeverUp;
     }
     after
@@ -255,14 +252,11 @@ fn end(lease: &Lease, slot: &Slot) -> End {
     let rounds = service.up + settlement::void(&service);
     let served = pricing::gross(service.price, lease.terms.round_secs, rounds).expect("amounts fit");
     let paid = outcome.payment.gross().expect("amounts fit");
-    let burned = outcome.burned;
+    let burned = outcome.burned.total().expect("amounts fit");
     let exit = settlement::exit_secs(&service, &lease.terms);
-    // A contested round is served, but nobody is paid for it.
-    let to_supplier = i128::from(served - burned.contested.min(served));
-    let fee = to_supplier * i128::from(lease.terms.fee_bps) / 10_000;
     End {
-        owner: i128::from(served) - i128::from(paid) - i128::from(burned.total().expect("amounts fit")),
-        supplier: i128::from(outcome.payment.net) - (to_supplier - fee),
+        owner: i128::from(served) - i128::from(paid) - i128::from(burned),
+        supplier: outcome.payment.net.into(),
         slash: outcome.slash,
         exit: i128::from(service.price) * i128::from(exit) / 3_600,
     }
@@ -408,7 +402,9 @@ fn suppliers(scene: &Scene, seed: u64) -> Attack {
     let mut random = Random::new(seed ^ 0x5e11e5);
     let (mut best, mut cost) = (Money(i128::MIN), Money::ZERO);
     for _ in 0..STRATEGIES {
+        // Without contests: to be dark before one loses less than to serve before one.
         let strategy = Strategy::random(scene, &mut random, scene.market.params.up_votes);
+        let strategy = Strategy { contests: false, ..strategy };
         let honest = strategy.play(scene, false, Wallet::Supplier);
         let attacked = strategy.play(scene, true, Wallet::Supplier);
         let fee = 1.0 - f64::from(scene.market.params.fee_bps) / 10_000.0;

@@ -296,7 +296,7 @@ fn metered(scene: &Scene, ends: bool) -> Attack {
         yields: Money::ZERO,
         damage: (scene.worth(blocked) + paid).positive(),
         // It takes a few rounds to notice and to end, of which one is paid for.
-        claim: Claim::Destroys(10_000 / u32::from(standby.max(1)) * if ends { 6 } else { 2 }),
+        claim: Claim::Destroys(10_000 / u32::from(standby.max(1)) * if ends { 3 } else { 1 }),
     }
 }
 
@@ -317,7 +317,7 @@ fn blocking_deposit(scene: &Scene) -> Attack {
         cost: -paid,
         yields: Money::ZERO,
         damage: (scene.worth(blocked) + paid).positive(),
-        claim: Claim::Destroys(10_000 / u32::from(scene.market.params.standby_bps.max(1)) * 6),
+        claim: Claim::Destroys(10_000 / u32::from(scene.market.params.standby_bps.max(1)) * 3),
     }
 }
 
