@@ -21,9 +21,10 @@ use super::{
 /// Uptimes, in tenths of a percent.
 pub const UPTIMES: [u32; 3] = [980, 993, 995];
 pub const ROUND_SECS: [u32; 3] = [600, 60, 10];
-pub const LEASES: [(&str, u32); 4] = [("hour", 3_600), ("day", 86_400), ("week", 604_800), ("month", 2_592_000)];
-const MEDIAN_SECS: f64 = 1_800.0;
-const SIGMA: f64 = 1.3;
+pub const LEASES: [(&str, u32); 4] =
+    [("hour", 3_600), ("day", 86_400), ("week", 604_800), ("month", 2_592_000)];
+pub const MEDIAN_SECS: f64 = 1_800.0;
+pub const SIGMA: f64 = 1.3;
 /// Most machine-rounds of an uptime in one simulation: as many machines as that allows.
 const WORK: u32 = 6_000_000;
 /// Fewest machines of an uptime.

@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use super::money::{PAYMENT_DECIMALS, STAKE_DECIMALS};
 
-/// The parts of a market file that money depends on. `deploy` reads the same file, and checks the rest of it.
+/// The parts of a market file that money depends on. `deploy` reads the same file, and checks the rest of it; its crate brings an
+/// RPC client along, so it is not used here.
 #[derive(Deserialize)]
 struct File {
     timelock_secs: u32,
@@ -69,9 +70,21 @@ fn parse(text: &str) -> Result<Market> {
     let Rules { round_secs, submit_secs, seats, threshold, abandon_rounds, sla_bps } = rules;
     let rules = RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds, sla_bps };
     rules.validate().map_err(refusal)?;
-    ensure!(submit_secs < round_secs, "submit_secs must be less than round_secs, or nobody knows a round's verdicts in the next one");
+    ensure!(
+        submit_secs < round_secs,
+        "submit_secs must be less than round_secs, or nobody knows a round's verdicts in the next one"
+    );
     let params = params.params()?;
     params.validate(&rules).map_err(refusal)?;
+    let secs = |rounds: u32| u64::from(rounds) * u64::from(round_secs);
+    ensure!(
+        secs(params.max_rounds) >= 30 * 86_400,
+        "max_rounds must allow leases of 30 days: attacks are computed for those"
+    );
+    ensure!(
+        secs(params.min_rounds) <= 3_600,
+        "min_rounds must allow leases of an hour: attacks are computed for those"
+    );
     let [payment_mint, stake_mint] = [1, 2].map(|byte| Pubkey::new_from_array([byte; 32]));
     require_creatable(timelock_secs, &payment_mint, &stake_mint).map_err(refusal)?;
     Ok(Market {

@@ -61,6 +61,11 @@ fn report(path: &Path, seed: u64) -> Result<Report> {
     Ok(Report { market, seed, groups, honest })
 }
 
+/// "1 round", "2 rounds".
+fn count(number: u32, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 fn example_path() -> PathBuf {
     root().join(EXAMPLE)
 }
@@ -73,7 +78,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     } else {
         print(&report);
     }
-    let won: Vec<_> = report.attacks().filter(|attack| attack.wins()).map(|attack| attack.name.as_str()).collect();
+    let won: Vec<_> =
+        report.attacks().filter(|attack| attack.wins()).map(|attack| attack.name.as_str()).collect();
     if !won.is_empty() {
         bail!("attacks win that are claimed to lose: {}", won.join("; "));
     }
@@ -104,9 +110,12 @@ fn print(report: &Report) {
         };
         println!("{:<64} {cost:>10.2} {yields:>10.2} {damage:>10.2}  {holds}", attack.name);
     }
-    println!("\nhonest suppliers, per GPU: uptime, round, lease: full pay, earned, damages, bond lost, whole bond lost");
+    println!(
+        "\nhonest suppliers, per GPU: uptime, round, lease: full pay, earned, damages, bond lost, whole bond lost"
+    );
     for row in &report.honest {
-        let [full, earned, damages, bond] = [row.full, row.earned, row.damages, row.bond].map(money::Money::tokens);
+        let [full, earned, damages, bond] =
+            [row.full, row.earned, row.damages, row.bond].map(money::Money::tokens);
         println!(
             "{:>5.1} % {:>4} s {:<6} {full:>9.2} {earned:>9.2} {damages:>7.3} {bond:>8.3} {:>6.2} %",
             row.uptime * 100.0,

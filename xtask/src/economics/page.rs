@@ -12,9 +12,10 @@ use leasehold::{
 
 use super::{
     Report, SEED,
-    attacks::{Attack, Claim},
-    honest::{Honest, LEASES, ROUND_SECS},
+    attacks::{Attack, Claim, GPUS},
+    honest::{Honest, LEASES, MEDIAN_SECS, ROUND_SECS, SIGMA},
     money::{self, Money, STAKE_PRICE},
+    world::usual_class,
 };
 
 /// One generated part of the page, with the example's parameters.
@@ -28,7 +29,8 @@ pub fn part(name: &str) -> Result<String> {
         "hedge" => Ok(hedge(report)),
         "honest" => Ok(honest(&report.honest)),
         group => {
-            let (_, attacks) = report.groups.iter().find(|(name, _)| *name == group).context("no such part")?;
+            let (_, attacks) =
+                report.groups.iter().find(|(name, _)| *name == group).context("no such part")?;
             if attacks.is_empty() {
                 bail!("no attacks of {group}");
             }
@@ -57,17 +59,22 @@ fn grouped(number: i64) -> String {
 
 fn result(attack: &Attack) -> String {
     match (&attack.claim, attack.holds()) {
-        (Claim::Open(why), holds) => format!("{}: {why}", if holds { "loses here, but not closed" } else { "**not closed**" }),
+        (Claim::Open(why), holds) => {
+            format!("{}: {why}", if holds { "loses here, but not closed" } else { "**not closed**" })
+        }
         (_, false) => "**wins, though claimed to lose**".to_owned(),
         (Claim::Loses, true) => "loses".to_owned(),
         (Claim::Concedes(_, _), true) if attack.yields <= attack.cost => "loses".to_owned(),
         (Claim::Concedes(most, why), true) => format!("at most {}: {why}", amount(*most)),
+        (Claim::Destroys(1), true) => "gains nothing, destroys no more than its cost".to_owned(),
         (Claim::Destroys(times), true) => format!("gains nothing, destroys at most {times} times its cost"),
     }
 }
 
 fn attacks_table(attacks: &[Attack]) -> String {
-    let mut text = String::from("| attack | what it does | cost | yield | damage | result |\n|---|---|--:|--:|--:|---|\n");
+    let mut text = String::from(
+        "| attack | what it does | cost | yield | damage | result |\n|---|---|--:|--:|--:|---|\n",
+    );
     for attack in attacks {
         let Attack { name, plan, cost, yields, damage, .. } = attack;
         let [cost, yields, damage] = [*cost, *yields, *damage].map(amount);
@@ -82,7 +89,6 @@ fn open(report: &Report) -> String {
         let gain = attack.yields - attack.cost;
         let why = match &attack.claim {
             Claim::Open(why) if gain > Money::ZERO => *why,
-            Claim::Concedes(_, why) if gain > Money::ZERO => *why,
             _ => continue,
         };
         text += &format!("| {} | {} | {why} |\n", attack.name, amount(gain));
@@ -117,7 +123,10 @@ fn hedge(report: &Report) -> String {
 fn honest(rows: &[Honest]) -> String {
     let mut text = String::new();
     for (lease, secs) in LEASES {
-        text += &format!("\nA {lease}:\n\n| round | uptime | full pay | earned | lost in damages | lost in bond | bond lost whole | kept in all |\n");
+        text += &format!(
+            "\nLeases of {} {lease}:\n\n| round | uptime | full pay | earned | lost in damages | lost in bond | bond lost whole | kept in all |\n",
+            if lease == "hour" { "an" } else { "a" }
+        );
         text += "|--:|--:|--:|--:|--:|--:|--:|--:|\n";
         for round in ROUND_SECS {
             for row in rows.iter().filter(|row| row.lease_secs == secs && row.round_secs == round) {
@@ -143,10 +152,13 @@ fn parameters(report: &Report) -> String {
     let params = &report.market.params;
     let percent = |bps: u32| format!("{} %", f64::from(bps) / 100.0);
     let hours = |secs: u64| format!("{} h", secs / 3_600);
-    let (class, price) = super::world::usual_class(&report.market);
-    let class = params.classes.get(usize::from(class)).map(|class| String::from_utf8_lossy(&class.name).into_owned());
-    let bond = pricing::bond(params.bond_unit, params.classes.get(usize::from(super::world::usual_class(&report.market).0)).map_or(0, |class| class.weight_bps), 8);
-    let bond = Money::of_stake(i128::from(bond.unwrap_or_default()));
+    let (class, price) = usual_class(&report.market);
+    let class = params.classes.get(usize::from(class));
+    let name = class.map(|class| String::from_utf8_lossy(&class.name).into_owned()).unwrap_or_default();
+    let weight = class.map_or(0, |class| class.weight_bps);
+    let bond = pricing::bond(params.bond_unit, weight, GPUS).unwrap_or_default();
+    let bond = Money::of_stake(i128::from(bond));
+    let price = Money::from(price * u64::from(GPUS));
     let lines = [
         ("n, seats of a board", rules.seats.to_string()),
         ("k, votes against a machine that make it down", rules.threshold.to_string()),
@@ -160,15 +172,23 @@ fn parameters(report: &Report) -> String {
         ("shortest time that a slash is measured against", hours(SLASH_SECS.into())),
         ("shortest time that abandonment and binding are measured against", hours(WEEK_SECS.into())),
         ("exit: part of the rest that leaving costs", percent(EXIT_REST_BPS as u32)),
-        ("exit: least and most of its cap", format!("{} to {}", hours(EXIT_CAP_SECS.0), hours(EXIT_CAP_SECS.1))),
+        (
+            "exit: least and most of its cap",
+            format!("{} to {}", hours(EXIT_CAP_SECS.0), hours(EXIT_CAP_SECS.1)),
+        ),
         ("exit: leases up to this length have the least cap", hours(EXIT_FREE_SECS)),
         ("blameless: not down in the last", hours(BLAME_SECS.into())),
         ("standby price of a metered lease", percent(params.standby_bps.into())),
-        ("market's fee, and the keepers' part of it", format!("{}, {}", percent(params.fee_bps.into()), percent(params.keeper_share_bps.into()))),
+        (
+            "market's fee, and the keepers' part of it",
+            format!("{}, {}", percent(params.fee_bps.into()), percent(params.keeper_share_bps.into())),
+        ),
+        ("outages of honest machines: median", format!("{} min", MEDIAN_SECS / 60.0)),
+        ("outages of honest machines: sigma of the logarithm", SIGMA.to_string()),
         ("assumed price of a stake token", format!("{} payment tokens", amount(Money(STAKE_PRICE)))),
         (
             "assumed price of the machine attacked, an hour",
-            format!("{} payment tokens (8 x {})", amount(Money::from(price * 8)), class.unwrap_or_default().trim_end_matches('\0')),
+            format!("{} payment tokens ({GPUS} x {})", amount(price), name.trim_end_matches('\0')),
         ),
         ("its bond, at that price of stake", format!("{} payment tokens", amount(bond))),
     ];

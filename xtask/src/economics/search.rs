@@ -104,7 +104,8 @@ fn false_verdicts(scene: &Scene, seed: u64) -> Vec<Attack> {
         let round = if is_down { f64::from(lease.terms.round_secs) } else { 0.0 };
         let exit = secs(honest.exit + ROUNDING);
         // Half of what a contest takes less: two rounds, and what leaving costs.
-        let of_contest = if before.case == Case::Contested { f64::from(lease.terms.round_secs) + exit / 2.0 } else { 0.0 };
+        let of_contest =
+            if before.case == Case::Contested { f64::from(lease.terms.round_secs) + exit / 2.0 } else { 0.0 };
         let allowed = match after.case {
             Case::Served => 0.0,
             Case::Left | Case::Metered | Case::Contested => round + of_contest,
@@ -130,7 +131,9 @@ fn false_verdicts(scene: &Scene, seed: u64) -> Vec<Attack> {
         let claim = if beyond > 1.0 { Claim::Loses } else { Claim::Concedes(worth(gained), why) };
         Attack {
             name: format!("one false verdict: {}", case.name()),
-            plan: format!("the most that an owner gains by it in {VERDICTS} random leases"),
+            plan: format!(
+                "the most that an owner gains by it in {VERDICTS} random leases, with rounds of up to an hour"
+            ),
             cost: Money::ZERO,
             yields: worth(gained),
             damage: worth(lost),
@@ -184,7 +187,13 @@ fn random_end(mut terms: Terms, random: &mut Random) -> (Lease, Ended) {
             }
         }
     }
-    let meter = metered.then(|| Meter { spender: Pubkey::default(), seq: 0, units: 0, paid: 0, owes_hour: random.percent(70) });
+    let meter = metered.then(|| Meter {
+        spender: Pubkey::default(),
+        seq: 0,
+        units: 0,
+        paid: 0,
+        owes_hour: random.percent(70),
+    });
     let lease = Lease {
         version: Lease::VERSION,
         bump: 0,
@@ -367,7 +376,11 @@ fn owners(scene: &Scene, seed: u64) -> Attack {
         // A round off what leaving costs for each false one; all of it if the machine was never up or abandoned; of a contest half
         // of both.
         let exit = strategy.leaves.map_or(0, |round| {
-            settlement::exit_at_most(scene.market.rules.round_secs, strategy.rounds, strategy.rounds - round - 1)
+            settlement::exit_at_most(
+                scene.market.rules.round_secs,
+                strategy.rounds,
+                strategy.rounds - round - 1,
+            )
         });
         let lost = honest.up.saturating_sub(attacked.up);
         let mut conceded = if exit > 0 { scene.worth(lost) } else { Money::ZERO };
@@ -386,10 +399,12 @@ fn owners(scene: &Scene, seed: u64) -> Attack {
             damage = (honest.books.wealth(&other) - attacked.books.wealth(&other)).positive();
         }
     }
-    let why = "what leaving costs";
+    let why = "a round off what leaving costs for each, or what the rows above concede";
     Attack {
         name: "random owners with fewer than k seats".to_owned(),
-        plan: format!("the best of {STRATEGIES} strategies: drowning, voting, knocking keepers out, leaving, contesting"),
+        plan: format!(
+            "the best of {STRATEGIES} strategies: drowning, voting, knocking keepers out, leaving, contesting"
+        ),
         cost: Money::ZERO,
         yields: best,
         damage,
@@ -417,7 +432,9 @@ fn suppliers(scene: &Scene, seed: u64) -> Attack {
     }
     Attack {
         name: "random suppliers with fewer than u seats".to_owned(),
-        plan: format!("the best of {STRATEGIES} strategies: dark rounds sold elsewhere at the same price, voting, knocking keepers out"),
+        plan: format!(
+            "the best of {STRATEGIES} strategies: dark rounds sold elsewhere at the same price, voting, knocking keepers out"
+        ),
         cost,
         yields: best + cost,
         damage: Money::ZERO,

@@ -121,15 +121,18 @@ impl World {
         let supplier = |wallet: Wallet| {
             let (authority, stake) = stake(wallet, 0);
             let market = board.market;
-            (wallet, Supplier {
-                version: Supplier::VERSION,
-                bump: 0,
-                market,
-                authority,
-                stake,
-                machines: 0,
-                reserved: [0; 96],
-            })
+            (
+                wallet,
+                Supplier {
+                    version: Supplier::VERSION,
+                    bump: 0,
+                    market,
+                    authority,
+                    stake,
+                    machines: 0,
+                    reserved: [0; 96],
+                },
+            )
         };
         let suppliers = Wallet::SUPPLIERS.into_iter().map(supplier).collect();
         World {
@@ -294,7 +297,8 @@ impl World {
                 }
             }
             if attends && !self.board.seats[usize::from(seat)].is_vacant() {
-                round::submit(&mut self.board, seat, ended, [0; 32], &bitmap, self.now).expect("a vote in time");
+                round::submit(&mut self.board, seat, ended, [0; 32], &bitmap, self.now)
+                    .expect("a vote in time");
             }
         }
         self.count(ended);
@@ -352,7 +356,9 @@ impl World {
             if slot.lease == 0 || *round < slot.lease_from || *round >= slot.lease_until {
                 continue;
             }
-            let known = (slot.lease_from..round.saturating_sub(1)).rev().filter_map(|round| board.verdict(slot, round));
+            let known = (slot.lease_from..round.saturating_sub(1))
+                .rev()
+                .filter_map(|round| board.verdict(slot, round));
             let mut quorate = known.filter(|verdict| *verdict != Verdict::Void).take(2);
             let dark = |verdict: Option<Verdict>| verdict.is_some_and(|verdict| verdict != Verdict::Up);
             let is_paused = dark(quorate.next()) && dark(quorate.next());
@@ -366,7 +372,8 @@ impl World {
         let lease = &mut leases[lease];
         while lease.state != LeaseState::Settled {
             let before = (lease.unsettled, lease.paid);
-            let due = slots.iter().filter(|slot| slot.lease == lease.serial && settle::is_due(board, lease, slot));
+            let due =
+                slots.iter().filter(|slot| slot.lease == lease.serial && settle::is_due(board, lease, slot));
             for slot in due {
                 let service = lease.service(slot).expect("amounts fit");
                 let rounds = service.up + settlement::void(&service);
@@ -409,7 +416,11 @@ impl World {
         books.slashed = ledger.slashed.into();
         let sum = books.gained.values().fold(books.pool + books.burned, |sum, gained| sum + *gained);
         assert_eq!(sum + Money::from(ledger.escrow), Money::ZERO, "payments are neither made nor lost");
-        assert_eq!(ledger.bonds, self.slots.iter().map(|slot| slot.bond).sum::<u64>(), "bonds are in the slots");
+        assert_eq!(
+            ledger.bonds,
+            self.slots.iter().map(|slot| slot.bond).sum::<u64>(),
+            "bonds are in the slots"
+        );
         books.world = Some(self);
         books
     }
@@ -521,9 +532,9 @@ impl Books {
 
     /// What a coalition owns: payment tokens gained, and bonds at the assumed price of stake.
     pub fn wealth(&self, wallets: &[Wallet]) -> Money {
-        wallets.iter().fold(Money::ZERO, |sum, wallet| {
-            sum + self.paid(*wallet) + Money::of_stake(self.bond(*wallet))
-        })
+        wallets
+            .iter()
+            .fold(Money::ZERO, |sum, wallet| sum + self.paid(*wallet) + Money::of_stake(self.bond(*wallet)))
     }
 }
 

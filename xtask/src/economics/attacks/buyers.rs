@@ -11,6 +11,7 @@ use super::{
     keepers::{PAUSE, PAUSE_ROUNDS},
 };
 use crate::economics::{
+    count,
     money::Money,
     random::Random,
     world::{Listing, Wallet, World},
@@ -38,7 +39,14 @@ pub fn run(scene: &Scene, seed: u64) -> Vec<Attack> {
     attacks.extend([
         leave_drowned(scene, "flooder: the first round, then cancel", 1, 1, Exit::Cancel, Some(NEVER_UP)),
         leave_drowned(scene, "flooder: the last round, then cancel", scene.hours(12), 1, Exit::Cancel, None),
-        leave_drowned(scene, "flooder: eight hours, then cancel", scene.hours(12), scene.hours(8), Exit::Cancel, None),
+        leave_drowned(
+            scene,
+            "flooder: eight hours, then cancel",
+            scene.hours(12),
+            scene.hours(8),
+            Exit::Cancel,
+            None,
+        ),
         leave_drowned(
             scene,
             "flooder: until it is abandoned, then cancel",
@@ -47,7 +55,14 @@ pub fn run(scene: &Scene, seed: u64) -> Vec<Attack> {
             Exit::Cancel,
             Some("nothing is owed for leaving a machine that was abandoned"),
         ),
-        leave_drowned(scene, "flooder: one round, then a cheaper machine", scene.hours(1), 1, Exit::Cheaper, None),
+        leave_drowned(
+            scene,
+            "flooder: one round, then a cheaper machine",
+            scene.hours(1),
+            1,
+            Exit::Cheaper,
+            None,
+        ),
         leave_drowned(
             scene,
             "flooder: two rounds, then a cheaper machine",
@@ -87,7 +102,10 @@ fn flood(scene: &Scene, name: &str, rounds: u32, drowned: impl Fn(u32) -> bool, 
     let net = attacked.paid(Wallet::Buyer) + scene.worth(computed);
     Attack {
         name: name.to_owned(),
-        plan: format!("drowns the machine in a lease of {rounds} rounds, and computes on in {computed} of them"),
+        plan: format!(
+            "drowns the machine in a lease of {}, and computes on in {computed} of them",
+            count(rounds, "round")
+        ),
         cost: (-net).positive(),
         yields: net.positive(),
         damage: (honest.wealth(SUPPLIERS) - attacked.wealth(SUPPLIERS)).positive(),
@@ -114,7 +132,10 @@ fn flood_the_tail(scene: &Scene) -> Attack {
     let most = scene.worth(scene.hours(4)).scale(0.05) + scene.worth(1);
     Compared {
         name: "flooder: the tail of a lease".to_owned(),
-        plan: format!("job done after 20 hours of a day's lease: drowns the last {} rounds instead of cancelling", rounds - done),
+        plan: format!(
+            "job done after 20 hours of a day's lease: drowns the last {} rounds instead of cancelling",
+            rounds - done
+        ),
         coalition: BUYER,
         others: SUPPLIERS,
         honest: &honest,
@@ -180,7 +201,10 @@ fn leave_drowned(
     let (honest, attacked) = (run(false), run(true));
     Compared {
         name: name.to_owned(),
-        plan: format!("drowns {drowned} rounds of a lease of {rounds}, then leaves; against leaving as it is"),
+        plan: format!(
+            "drowns {} of a lease of {rounds}, then leaves; against leaving as it is",
+            count(drowned, "round")
+        ),
         coalition: BUYER,
         others: SUPPLIERS,
         honest: &honest,
@@ -207,7 +231,8 @@ fn metered_hour_drowned(scene: &Scene) -> Attack {
     let (honest, attacked) = (run(false), run(true));
     Compared {
         name: "flooder: a metered lease's last round".to_owned(),
-        plan: "ends a metered lease within its first hour, having drowned a round, so as not to owe the hour".to_owned(),
+        plan: "ends a metered lease within its first hour, having drowned a round, so as not to owe the hour"
+            .to_owned(),
         coalition: BUYER,
         others: SUPPLIERS,
         honest: &honest,
@@ -251,7 +276,10 @@ fn lottery(scene: &Scene, name: &str, rounds: u32, seed: u64) -> Attack {
     let paid = books.paid(Wallet::Buyer);
     Attack {
         name: name.to_owned(),
-        plan: format!("{leases} leases of {rounds} rounds of a machine that is down in 1 percent of them ({downs} in all)"),
+        plan: format!(
+            "{leases} leases of {} of a machine that is down in 1 percent of them ({downs} in all)",
+            count(rounds, "round")
+        ),
         cost: (-paid).positive(),
         yields: paid.positive(),
         damage: before - bond,
@@ -291,7 +319,9 @@ fn metered(scene: &Scene, ends: bool) -> Attack {
     };
     Attack {
         name: name.to_owned(),
-        plan: format!("a metered lease that is not used takes a machine off the market for {blocked} rounds; {how}"),
+        plan: format!(
+            "a metered lease that is not used takes a machine off the market for {blocked} rounds; {how}"
+        ),
         cost: -paid,
         yields: Money::ZERO,
         damage: (scene.worth(blocked) + paid).positive(),
@@ -313,7 +343,9 @@ fn blocking_deposit(scene: &Scene) -> Attack {
     let paid = world.finish().paid(Wallet::Buyer);
     Attack {
         name: "metered griefer: a deposit for weeks".to_owned(),
-        plan: format!("a metered lease of 28 days blocks a machine for {blocked} rounds, since its supplier ends it"),
+        plan: format!(
+            "a metered lease of 28 days blocks a machine for {blocked} rounds, since its supplier ends it"
+        ),
         cost: -paid,
         yields: Money::ZERO,
         damage: (scene.worth(blocked) + paid).positive(),
@@ -351,7 +383,9 @@ fn contest(scene: &Scene, name: &str, days: u32, exit: Exit) -> Attack {
     let (honest, attacked) = (run(false), run(true));
     Compared {
         name: name.to_owned(),
-        plan: format!("contests a machine that served it, in a lease of {rounds} rounds; as a threat it costs as much"),
+        plan: format!(
+            "contests a machine that served it, in a lease of {rounds} rounds; as a threat it costs as much"
+        ),
         coalition: BUYER,
         others: SUPPLIERS,
         honest: &honest,
@@ -385,7 +419,7 @@ fn contest_at_the_end(scene: &Scene) -> Attack {
     let cost = honest.paid(Wallet::Buyer) - attacked.paid(Wallet::Buyer) + saved;
     Attack {
         name: "contesting liar: at the end of a lease".to_owned(),
-        plan: format!("cancels and contests with {rest} rounds left of {rounds}"),
+        plan: format!("cancels and contests with {} left of {rounds}", count(rest, "round")),
         cost: cost.positive(),
         yields: (-cost).positive(),
         damage: (honest.wealth(SUPPLIERS) - attacked.wealth(SUPPLIERS) - saved).positive(),
@@ -404,7 +438,9 @@ fn open_and_cancel(scene: &Scene) -> Attack {
     let books = world.finish();
     Attack {
         name: "open-and-cancel griefer".to_owned(),
-        plan: format!("opens a lease of {rounds} rounds and cancels it at once: the machine is taken for {blocked} rounds"),
+        plan: format!(
+            "opens a lease of {rounds} rounds and cancels it at once: the machine is taken for {blocked} rounds"
+        ),
         cost: -books.paid(Wallet::Buyer),
         yields: Money::ZERO,
         damage: (scene.worth(blocked) - books.paid(Wallet::Supplier)).positive(),
@@ -427,7 +463,7 @@ fn one_round_leases(scene: &Scene, rounds: u32) -> Attack {
     let books = world.finish();
     Attack {
         name: "leases of one round in a row".to_owned(),
-        plan: format!("20 leases of {rounds} rounds of {GPUS} GPUs take {taken} rounds"),
+        plan: format!("20 leases of {} of {GPUS} GPUs take {taken} rounds", count(rounds, "round")),
         cost: -books.paid(Wallet::Buyer),
         yields: scene.worth(computed),
         damage: (scene.worth(taken) - books.paid(Wallet::Supplier)).positive(),

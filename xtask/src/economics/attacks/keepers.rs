@@ -16,17 +16,19 @@ pub fn run(scene: &Scene) -> Vec<Attack> {
     let rules = &scene.market.rules;
     let (n, k, u) = (rules.seats, rules.threshold, scene.market.params.up_votes);
     let veto = n - k + 1;
-    let loses = || Claim::Loses;
-    let pause = || Claim::Concedes(scene.worth(PAUSE_ROUNDS), PAUSE);
-    let mut attacks = vec![
-        hold_back(scene, "u - 1", u - 1, 0, loses()),
-        hold_back(scene, "u", u, 0, loses()),
-        hold_back(scene, "k - 1", k - 1, 0, loses()),
-        hold_back(scene, "k - 1", k - 1, n - u - (k - 1) + 1, pause()),
-        hold_back(scene, "k", k, 0, pause()),
-        call_up(scene, "u - 1", u - 1, 0, None, loses()),
-        call_up(scene, "u - 1", u - 1, 1, None, loses()),
-    ];
+    let mut attacks: Vec<_> = [("u - 1", u - 1), ("u", u), ("k - 1", k - 1)]
+        .map(|(name, seats)| hold_back(scene, name, seats, 0))
+        .into();
+    // As many absent as make up what the seats lack.
+    let absent = (n - u + 1).saturating_sub(k - 1);
+    if absent > 0 {
+        attacks.push(hold_back(scene, "k - 1", k - 1, absent));
+    }
+    attacks.push(hold_back(scene, "k", k, 0));
+    attacks.extend([
+        call_up(scene, "u - 1", u - 1, 0, None, Claim::Loses),
+        call_up(scene, "u - 1", u - 1, 1, None, Claim::Loses),
+    ]);
     let noticed = scene.hours(6);
     let kept = scene.worth(noticed - scene.hours(2));
     let why = "what a key without a GPU earns: the owner's contest takes its last two hours";
@@ -36,8 +38,10 @@ pub fn run(scene: &Scene) -> Vec<Attack> {
 }
 
 /// Seats withhold their ups from a machine that a friend leases for a day.
-fn hold_back(scene: &Scene, threshold: &str, seats: u8, absent: u8, claim: Claim) -> Attack {
+fn hold_back(scene: &Scene, threshold: &str, seats: u8, absent: u8) -> Attack {
     let n = scene.market.rules.seats;
+    let decides = seats + absent > n - scene.market.params.up_votes;
+    let claim = if decides { Claim::Concedes(scene.worth(PAUSE_ROUNDS), PAUSE) } else { Claim::Loses };
     let run = |attacks: bool| -> (Books, u32) {
         let mut world = scene.world();
         let rounds = scene.days(1);
@@ -71,7 +75,14 @@ fn hold_back(scene: &Scene, threshold: &str, seats: u8, absent: u8, claim: Claim
 }
 
 /// Seats call a friend's machine up that is dark for a day. Its owner contests it after some rounds, or never.
-fn call_up(scene: &Scene, threshold: &str, seats: u8, absent: u8, contested: Option<u32>, claim: Claim) -> Attack {
+fn call_up(
+    scene: &Scene,
+    threshold: &str,
+    seats: u8,
+    absent: u8,
+    contested: Option<u32>,
+    claim: Claim,
+) -> Attack {
     let n = scene.market.rules.seats;
     let run = |attacks: bool| {
         let mut world = scene.world();
@@ -122,7 +133,9 @@ fn lazy(scene: &Scene, seats: u8) -> Attack {
     let damage = -run(seats).paid(Wallet::Buyer) + run(seats - 1).paid(Wallet::Buyer);
     Attack {
         name: "keepers: lazy or copying".to_owned(),
-        plan: format!("{seats} of {n} keepers vote without probing for a day, while a leased machine is dark"),
+        plan: format!(
+            "{seats} of {n} keepers vote without probing for a day, while a leased machine is dark"
+        ),
         cost: Money::ZERO,
         yields: Money(SERVER_A_DAY.0 * i128::from(seats)),
         damage,
@@ -159,7 +172,10 @@ fn knock_out(scene: &Scene, long: bool) -> Attack {
     let gain = attacked.wealth(&ours) - honest.wealth(&ours);
     let theirs = honest.wealth(&others);
     let (name, plan) = if long {
-        ("keepers: knock others out of a poor board", "until their seats are vacated, while the pool is short")
+        (
+            "keepers: knock others out of a poor board",
+            "until their seats are vacated, while the pool is short",
+        )
     } else {
         ("keepers: knock others out", "for a week, while the pool is full")
     };
@@ -169,6 +185,10 @@ fn knock_out(scene: &Scene, long: bool) -> Attack {
         cost: (-gain).positive(),
         yields: gain.positive(),
         damage: honest.wealth(&others) - attacked.wealth(&others),
-        claim: if long { Claim::Concedes(theirs, "the pay of seats that nobody takes") } else { Claim::Loses },
+        claim: if long {
+            Claim::Concedes(theirs, "the pay of seats that nobody takes")
+        } else {
+            Claim::Loses
+        },
     }
 }

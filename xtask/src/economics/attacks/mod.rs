@@ -66,7 +66,17 @@ impl Attack {
             Claim::Open(why) => ("open", Some(*why), None),
         };
         let Attack { name, plan, cost, yields, damage, .. } = self;
-        Row { name, plan, cost: *cost, yields: *yields, damage: *damage, holds: self.holds(), claim, most, why }
+        Row {
+            name,
+            plan,
+            cost: *cost,
+            yields: *yields,
+            damage: *damage,
+            holds: self.holds(),
+            claim,
+            most,
+            why,
+        }
     }
 }
 
@@ -99,7 +109,8 @@ pub fn run(market: &Market, seed: u64) -> [(&'static str, Vec<Attack>); 4] {
     ]
 }
 
-const GPUS: u8 = 8;
+/// GPUs of the machines in the scenarios.
+pub const GPUS: u8 = 8;
 /// The slots of a scene: the machine of [`Wallet::Supplier`], and a dearer one of [`Wallet::Rival`].
 pub const MACHINE: u16 = 0;
 const OTHER: u16 = 1;

@@ -13,26 +13,79 @@ fn dark_of_64(scene: &Scene) -> u32 {
 
 pub fn run(scene: &Scene) -> Vec<Attack> {
     let mut attacks = vec![
-        fake(scene, "fake: replaced and contested in its first round", 30, 1, Answer::Replace { contest: true }),
-        fake(scene, "fake: cancelled and contested in its first round", 30, 1, Answer::Cancel { contest: true }),
-        fake(scene, "fake: settles each round, contested after 12 hours", 30, scene.hours(12), Answer::Replace { contest: true }),
+        fake(
+            scene,
+            "fake: replaced and contested in its first round",
+            30,
+            1,
+            Answer::Replace { contest: true },
+        ),
+        fake(
+            scene,
+            "fake: cancelled and contested in its first round",
+            30,
+            1,
+            Answer::Cancel { contest: true },
+        ),
+        fake(
+            scene,
+            "fake: settles each round, contested after 12 hours",
+            30,
+            scene.hours(12),
+            Answer::Replace { contest: true },
+        ),
         fake(scene, "fake: replaced without a contest", 30, 1, Answer::Replace { contest: false }),
         fake(scene, "fake: left without a contest", 30, 1, Answer::Cancel { contest: false }),
         picked_again(scene),
         listed_twice(scene),
     ];
     for (times, percent) in [("1.2", 120), ("1.5", 150), ("2", 200), ("3", 300)] {
-        attacks.push(desert(scene, format!("deserter, two days left, spot x {times}: forfeits"), percent, 7, 5, Way::Forfeit));
+        attacks.push(desert(
+            scene,
+            format!("deserter, two days left, spot x {times}: forfeits"),
+            percent,
+            7,
+            5,
+            Way::Forfeit,
+        ));
     }
     attacks.push(desert(scene, "deserter, two days left, spot x 2: goes dark".into(), 200, 7, 5, Way::Dark));
     for (times, percent) in [("1.2", 120), ("1.5", 150), ("2", 200), ("3", 300)] {
-        attacks.push(desert(scene, format!("deserter, 20 days left, spot x {times}: forfeits"), percent, 30, 10, Way::Forfeit));
+        attacks.push(desert(
+            scene,
+            format!("deserter, 20 days left, spot x {times}: forfeits"),
+            percent,
+            30,
+            10,
+            Way::Forfeit,
+        ));
     }
     attacks.extend([
         desert(scene, "deserter, 20 days left, spot x 2: goes dark".into(), 200, 30, 10, Way::Dark),
-        desert(scene, "deserter, 20 days left, spot x 2: pardoned by its replacer".into(), 200, 30, 10, Way::Pardoned),
-        desert(scene, "deserter, 20 days left, spot x 2: pardoned, then leases itself".into(), 200, 30, 10, Way::SelfLeased),
-        desert(scene, "deserter, two days left, spot x 2: pardoned by its replacer".into(), 200, 7, 5, Way::Pardoned),
+        desert(
+            scene,
+            "deserter, 20 days left, spot x 2: pardoned by its replacer".into(),
+            200,
+            30,
+            10,
+            Way::Pardoned,
+        ),
+        desert(
+            scene,
+            "deserter, 20 days left, spot x 2: pardoned, then leases itself".into(),
+            200,
+            30,
+            10,
+            Way::SelfLeased,
+        ),
+        desert(
+            scene,
+            "deserter, two days left, spot x 2: pardoned by its replacer".into(),
+            200,
+            7,
+            5,
+            Way::Pardoned,
+        ),
         dark_within_allowance(scene),
         forfeit_at_the_end(scene),
     ]);
@@ -83,9 +136,10 @@ fn fake(scene: &Scene, name: &str, days: u32, served: u32, answer: Answer) -> At
             let kept = scene.worth(served.saturating_sub(scene.hours(2)));
             (Claim::Concedes(kept, "what it earned more than two hours before it was contested"), "contested")
         }
-        Answer::Replace { contest: false } => {
-            (Claim::Concedes(scene.worth(served), "the rounds until its owner left, who did not contest it"), "not contested")
-        }
+        Answer::Replace { contest: false } => (
+            Claim::Concedes(scene.worth(served), "the rounds until its owner left, who did not contest it"),
+            "not contested",
+        ),
         Answer::Cancel { contest: false } => {
             (Claim::Open("an owner who does not contest pays what leaving costs"), "not contested")
         }
@@ -116,14 +170,18 @@ fn picked_again(scene: &Scene) -> Attack {
     world.up(2);
     world.settle(lease);
     // It is offered again, as cheap as before, once it is not bound any more.
-    world.reprice(MACHINE, scene.price, scene.market.params.max_rounds).expect("an idle machine can be offered");
+    world
+        .reprice(MACHINE, scene.price, scene.market.params.max_rounds)
+        .expect("an idle machine can be offered");
     world.up(1);
     let ask = Ask { avoid: vec![MACHINE], ..scene.ask(rounds) };
     world.open(Wallet::Buyer, &ask).expect("a machine is free");
     let again = again + u32::from(world.slot(MACHINE).lease != 0);
     Attack {
         name: "fake: picked again".to_owned(),
-        plan: format!("the fake is still the cheapest: taken again {again} times by a buyer who replaced or avoids it"),
+        plan: format!(
+            "the fake is still the cheapest: taken again {again} times by a buyer who replaced or avoids it"
+        ),
         cost: Money::ZERO,
         yields: scene.worth(rounds * again),
         damage: scene.worth(rounds * again),
@@ -145,7 +203,8 @@ fn listed_twice(scene: &Scene) -> Attack {
     let yields = if taken { scene.worth(rounds) } else { Money::ZERO };
     Attack {
         name: "fake: one computer listed twice".to_owned(),
-        plan: "keepers vote up the lowest slot of a key, so the second was never seen up and fits no request".to_owned(),
+        plan: "keepers vote up the lowest slot of a key, so the second was never seen up and fits no request"
+            .to_owned(),
         cost: Money::ZERO,
         yields,
         damage: yields,
@@ -223,11 +282,15 @@ fn desert(scene: &Scene, name: String, percent: u32, days: u32, served_days: u32
     };
     let claim = match (days, way) {
         (7, Way::Forfeit | Way::Dark) if percent <= 200 => Claim::Loses,
-        (_, Way::Forfeit | Way::Dark) => {
-            Claim::Open("a bond covers only so many hours at a higher price: ask for a higher one, or for shorter leases")
+        (_, Way::Forfeit | Way::Dark) => Claim::Open(
+            "a bond covers only so many hours at a higher price: ask for a higher one, or for shorter leases",
+        ),
+        (_, Way::Pardoned) => {
+            Claim::Open("a machine that was replaced is bound for a week at most, and may be dark then")
         }
-        (_, Way::Pardoned) => Claim::Open("a machine that was replaced is bound for a week at most, and may be dark then"),
-        (_, Way::SelfLeased) => Claim::Open("nobody sees whether a GPU is behind the key of a machine that leases itself"),
+        (_, Way::SelfLeased) => {
+            Claim::Open("nobody sees whether a GPU is behind the key of a machine that leases itself")
+        }
     };
     Attack {
         name,
@@ -248,7 +311,11 @@ fn replaced(world: &mut World, lease: usize) {
 }
 
 /// Opens a lease of the machine, plays, and settles it.
-fn play(scene: &Scene, rounds: u32, mut act: impl FnMut(&mut World, usize)) -> crate::economics::world::Books {
+fn play(
+    scene: &Scene,
+    rounds: u32,
+    mut act: impl FnMut(&mut World, usize),
+) -> crate::economics::world::Books {
     let mut world = scene.world();
     let lease = world.open(Wallet::Buyer, &scene.ask(rounds)).expect("a machine is free");
     world.up(1);
@@ -363,7 +430,8 @@ fn escape_bound(scene: &Scene) -> Attack {
     let after = world.slot(MACHINE).bond;
     Attack {
         name: "deserter: leases itself before it is abandoned".to_owned(),
-        plan: "a bound machine that is dark is leased by its supplier just before it would lose its bond".to_owned(),
+        plan: "a bound machine that is dark is leased by its supplier just before it would lose its bond"
+            .to_owned(),
         cost: Money::of_stake(i128::from(before) - i128::from(after)),
         yields: if after == before { Money::of_stake(i128::from(before)) } else { Money::ZERO },
         damage: Money::ZERO,
@@ -377,10 +445,30 @@ fn baits(scene: &Scene) -> Vec<Attack> {
     let per_gpu = |gpus: u8, price: u64| Listing { gpus, price, ..scene.listing(Wallet::Supplier) };
     let absurd = u64::MAX / 4;
     let cases: [(&str, &str, Listing, bool); 4] = [
-        ("bidder: a bait of 255 GPUs", "255 GPUs at a unit below the market", per_gpu(255, scene.price - 1), false),
-        ("bidder: a bait of 255 GPUs, any size allowed", "the same, to a buyer that takes machines of any size", per_gpu(255, scene.price - 1), true),
-        ("bidder: one absurd price", "one GPU at an absurd price beside honest machines", per_gpu(1, absurd), false),
-        ("bidder: a bait of one GPU less", "a machine of one GPU less at a unit below the market", per_gpu(GPUS - 1, scene.price - 1), false),
+        (
+            "bidder: a bait of 255 GPUs",
+            "255 GPUs at a unit below the market",
+            per_gpu(255, scene.price - 1),
+            false,
+        ),
+        (
+            "bidder: a bait of 255 GPUs, any size allowed",
+            "the same, to a buyer that takes machines of any size",
+            per_gpu(255, scene.price - 1),
+            true,
+        ),
+        (
+            "bidder: one absurd price",
+            "one GPU at an absurd price beside honest machines",
+            per_gpu(1, absurd),
+            false,
+        ),
+        (
+            "bidder: a bait of one GPU less",
+            "a machine of one GPU less at a unit below the market",
+            per_gpu(GPUS - 1, scene.price - 1),
+            false,
+        ),
     ];
     let run = |(name, plan, bait, any): (&str, &str, Listing, bool)| {
         let mut world = World::new(scene.market);

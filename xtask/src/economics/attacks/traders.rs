@@ -39,7 +39,10 @@ fn wash(scene: &Scene, name: &str, keepers: &[Wallet], claim: Claim) -> Attack {
     let change = books.wealth(&ours) - before;
     Attack {
         name: name.to_owned(),
-        plan: format!("leases its own machine for {rounds} rounds ({:.2} tokens)", scene.worth(rounds).tokens()),
+        plan: format!(
+            "leases its own machine for {rounds} rounds ({:.2} tokens)",
+            scene.worth(rounds).tokens()
+        ),
         cost: (-change).positive(),
         yields: change.positive(),
         damage: Money::ZERO,
@@ -78,7 +81,9 @@ fn move_index(scene: &Scene) -> Attack {
     assert!(percent <= 10.01 && books.paid(Wallet::Supplier) == washed - fee, "{percent} {books:?}");
     Attack {
         name: "wash trader: moves the price index".to_owned(),
-        plan: format!("a tenth of a day's volume of ten machines, washed at ten times the price, moves the index by {percent:.1} percent"),
+        plan: format!(
+            "a tenth of a day's volume of ten machines, washed at ten times the price, moves the index by {percent:.1} percent"
+        ),
         cost: fee,
         yields: Money::ZERO,
         damage: Money::ZERO,
@@ -103,7 +108,9 @@ fn hold_up_extension(scene: &Scene) -> Attack {
     assert!(world.slot(short).lease != 0);
     Attack {
         name: "one supplier holds up an extension".to_owned(),
-        plan: "one of two machines is not committed for the extension: its owner lets it leave at the old end".to_owned(),
+        plan:
+            "one of two machines is not committed for the extension: its owner lets it leave at the old end"
+                .to_owned(),
         cost: Money::ZERO,
         yields,
         damage: yields,
@@ -127,16 +134,19 @@ fn raise_bonds(scene: &Scene) -> Attack {
     world.market.params = raised.params;
     let round = world.round;
     let bond = world.slot(MACHINE).bond;
-    machine::withhold(&mut world.slots[usize::from(MACHINE)], round).expect("an idle machine can be withheld");
+    machine::withhold(&mut world.slots[usize::from(MACHINE)], round)
+        .expect("an idle machine can be withheld");
     let World { board, slots, suppliers, .. } = &mut world;
     let slot: &mut Slot = &mut slots[usize::from(MACHINE)];
     let supplier = suppliers.get_mut(&Wallet::Supplier).expect("a supplier");
     let now = board.round_end(round);
-    machine::retire(board, slot, supplier, true, now, round).expect("a machine that was never leased retires");
+    machine::retire(board, slot, supplier, true, now, round)
+        .expect("a machine that was never leased retires");
     let lost = i128::from(bond) - i128::from(supplier.stake.free);
     Attack {
         name: "authority: raises the bond".to_owned(),
-        plan: "ten times the bond, after the timelock: an idle machine is withheld and retires with its bond".to_owned(),
+        plan: "ten times the bond, after the timelock: an idle machine is withheld and retires with its bond"
+            .to_owned(),
         cost: Money::ZERO,
         yields: Money::ZERO,
         damage: Money::of_stake(lost),
@@ -169,7 +179,9 @@ fn raise_up_votes(scene: &Scene) -> Attack {
     let supplier = [Wallet::Supplier];
     Attack {
         name: "authority: raises u".to_owned(),
-        plan: format!("u = {most} after the timelock, and {seats} friendly seats leave a friend's machine unseen for a day"),
+        plan: format!(
+            "u = {most} after the timelock, and {seats} friendly seats leave a friend's machine unseen for a day"
+        ),
         cost: (-net).positive(),
         yields: net.positive(),
         damage: honest.wealth(&supplier) - attacked.wealth(&supplier),
