@@ -27,7 +27,7 @@ pub mod assertions;
 pub mod bench;
 pub mod catalogue;
 pub mod mints;
-pub mod model;
+// pub mod model;
 pub mod record;
 pub mod scene;
 pub mod wind_up;

@@ -1,6 +1,9 @@
 //! The cases of markets, suppliers, boards, keepers and leases.
 
-use leasehold::instructions::{Move, Offer, OpenLeaseArgs, ReplaceNodeArgs};
+use leasehold::{
+    instructions::{Move, Offer, OpenLeaseArgs, ReplaceNodeArgs},
+    rules::extend::Allowance,
+};
 use leasehold_client::{BoardRef, instruction};
 use solana_signer::Signer;
 
@@ -18,7 +21,8 @@ impl Catalogue {
         let (empty, fresh) = (numbered(&market, 3), numbered(&market, 4));
         let create = instruction::create_market(&fresh, key, GENESIS, TIMELOCK, rules(), params());
         self.add("create_market", create, &authority);
-        let propose = instruction::propose_params(&market, key, Some(params()));
+        let proposed = self.world.market_account().params;
+        let propose = instruction::propose_params(&market, key, Some(proposed));
         self.add("propose_params", propose, &authority);
         self.add_for_anybody("apply_params", instruction::apply_params(&market));
         self.add("propose_authority", instruction::propose_authority(&market, key, None), &authority);
@@ -109,7 +113,7 @@ impl Catalogue {
         let (slashed, running) = (self.world.lease_address(SLASHED), self.world.lease_address(RUNNING));
         let args: OpenLeaseArgs = self.world.lease_args(&owner, anything(), 1, 10);
         self.add("open_lease", instruction::open_lease(board, key, payments, args), &owner);
-        let extend = instruction::extend_lease(board, key, key, running, payments, 5, u64::MAX, 0);
+        let extend = instruction::extend_lease(board, key, key, running, payments, 5, Allowance { max_deposit: u64::MAX, max_leaving: 0 });
         self.add("extend_lease", extend, &owner);
         self.add("cancel_lease", instruction::cancel_lease(board, key, running, vec![]), &owner);
         let heir = self.heir.pubkey();

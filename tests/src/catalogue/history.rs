@@ -34,7 +34,8 @@ impl World {
     /// Proposes parameters and an authority, requests stake and bond, and waits until all of it can be claimed.
     pub(super) fn announce(&mut self, heir: &Keypair, supplier: &SupplierActor, keeper: &KeeperActor) {
         let (market, authority) = (self.market, self.authority.insecure_clone());
-        let params = instruction::propose_params(&market, authority.pubkey(), Some(params()));
+        let proposed = self.market_account().params;
+        let params = instruction::propose_params(&market, authority.pubkey(), Some(proposed));
         let offer = instruction::propose_authority(&market, authority.pubkey(), Some(heir.pubkey()));
         self.ok(&[params, offer], &[&authority]);
         let unstake = instruction::request_unstake(&market, supplier.wallet.pubkey(), STAKE);
@@ -83,6 +84,13 @@ impl World {
         self.go_to_round(self.round() + self.with_board(|board, _| board.rounds_in(RECORD_SECS)));
         let archive = self.log_with_demands(supplier, buyer, &receipts);
         self.end_disputes();
+        // A keeper that does not vote: as much as its fee is burned.
+        self.end_round();
+        for keeper in &keepers[..3] {
+            self.vote(keeper, |machine| machine != u32::from(DOWN));
+        }
+        self.end_round();
+        self.ok(&[instruction::close_round(&board)], &[buyer]);
         // Pays the keepers out of the fees of the settlements.
         self.attest(keepers, |machine| machine != u32::from(DOWN));
         let key = keepers[3].wallet.pubkey();

@@ -11,7 +11,7 @@ const FEW: usize = 12;
 
 impl<const BEST: bool> View<'_, BEST> {
     /// The last machine: of the fitting ones among `open` with at least `needed` GPUs, the one with the lowest price in all;
-    /// by [`Policy::Best`] the first. `next` is the first in order.
+    /// by `Policy::Best` the first. `next` is the first in order.
     #[inline(never)]
     pub fn last(&self, open: &[u64], next: u16, needed: u64) -> u16 {
         let first = at(self.slots, next);
@@ -44,22 +44,25 @@ impl<const BEST: bool> View<'_, BEST> {
 
     /// Leaves out, from the last in order to the first, each machine taken that has no more GPUs than are to `spare` then.
     /// Returns how many are left to spare.
-    pub fn trim(&mut self, prefix: &mut Prefix, mut spare: u64) -> u64 {
-        let Prefix { taken, before, list, .. } = prefix;
-        let mut open = if spare > 0 { taken.clone() } else { Vec::new() };
-        // The last few are enough, unless many of them are too big.
+    pub fn trim(&mut self, prefix: &mut Prefix, spare: u64) -> u64 {
+        let Prefix { taken, latest: list, room, .. } = prefix;
+        // The latest few are enough, unless many of them are too big.
+        let mut spare = self.trim_list(taken, list, spare);
+        if spare == 0 {
+            return 0;
+        }
+        let mut open = taken.clone();
         let mut window = self.sample(&open, true).tail(self.slots, Self::POLICY, spare);
-        while spare > 0 {
+        loop {
             list.clear();
-            self.scan(&open, true, window, before, list);
+            self.scan::<true>(&open, window, room, list);
             spare = self.trim_list(taken, list, spare);
-            if window.low == Key::FIRST {
-                break;
+            if spare == 0 || window.low == Key::FIRST {
+                return spare;
             }
-            core::mem::swap(&mut open, before);
+            core::mem::swap(&mut open, room);
             window = Window::ALL;
         }
-        spare
     }
 
     /// The same for the machines of a list, which is sorted as far as it is read, from its end.
