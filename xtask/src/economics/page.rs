@@ -66,6 +66,9 @@ fn result(attack: &Attack) -> String {
         (Claim::Loses, true) => "loses".to_owned(),
         (Claim::Concedes(_, _), true) if attack.yields <= attack.cost => "loses".to_owned(),
         (Claim::Concedes(most, why), true) => format!("at most {}: {why}", amount(*most)),
+        (Claim::Harms(most, why), true) => {
+            format!("gains nothing, destroys at most {}: {why}", amount(*most))
+        }
         (Claim::Destroys(1), true) => "gains nothing, destroys no more than its cost".to_owned(),
         (Claim::Destroys(times), true) => format!("gains nothing, destroys at most {times} times its cost"),
     }

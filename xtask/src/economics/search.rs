@@ -275,7 +275,7 @@ fn end(lease: &Lease, slot: &Slot) -> End {
 #[derive(Clone, Copy, Debug)]
 struct Strategy {
     rounds: u32,
-    /// Colluding seats, and honest keepers that are absent: fewer than k together.
+    /// Colluding seats, and honest keepers that are absent: too few together to decide anything.
     seats: u8,
     absent: u8,
     /// Percent of the rounds in which the machine is drowned, or dark.
@@ -291,9 +291,11 @@ struct Strategy {
 
 impl Strategy {
     fn random(scene: &Scene, random: &mut Random, least: u8) -> Self {
-        let k = scene.market.rules.threshold;
-        let seats = random.below(u32::from(least)) as u8;
-        let absent = random.below(u32::from(k - seats)) as u8;
+        // So few that they can neither call a machine down nor keep it from being up.
+        let decide =
+            scene.market.rules.threshold.min(scene.market.rules.seats - scene.market.params.up_votes + 1);
+        let seats = random.below(u32::from(least.min(decide))) as u8;
+        let absent = random.below(u32::from(decide - seats)) as u8;
         let rounds = 2 + random.below(80);
         Strategy {
             rounds,
@@ -401,7 +403,7 @@ fn owners(scene: &Scene, seed: u64) -> Attack {
     }
     let why = "a round off what leaving costs for each, or what the rows above concede";
     Attack {
-        name: "random owners with fewer than k seats".to_owned(),
+        name: "random owners with too few seats to decide".to_owned(),
         plan: format!(
             "the best of {STRATEGIES} strategies: drowning, voting, knocking keepers out, leaving, contesting"
         ),
@@ -431,7 +433,7 @@ fn suppliers(scene: &Scene, seed: u64) -> Attack {
         }
     }
     Attack {
-        name: "random suppliers with fewer than u seats".to_owned(),
+        name: "random suppliers with too few seats to decide".to_owned(),
         plan: format!(
             "the best of {STRATEGIES} strategies: dark rounds sold elsewhere at the same price, voting, knocking keepers out"
         ),

@@ -1,6 +1,7 @@
 //! Attacks of buyers: drowning machines, leaving and contesting, blocking.
 
 use leasehold::{
+    constants::VOUCHER_SECS,
     math::settlement,
     rules::{meter::Ender, open::least_deposit},
     state::SlotState,
@@ -311,7 +312,6 @@ fn metered(scene: &Scene, ends: bool) -> Attack {
     }
     let blocked = until_idle(&mut world, lease, began);
     let paid = world.finish().paid(Wallet::Buyer);
-    let standby = scene.market.params.standby_bps;
     let (name, how) = if ends {
         ("metered griefer, whose supplier ends the lease", "the supplier ends it in its first round")
     } else {
@@ -325,9 +325,15 @@ fn metered(scene: &Scene, ends: bool) -> Attack {
         cost: -paid,
         yields: Money::ZERO,
         damage: (scene.worth(blocked) + paid).positive(),
-        // It takes a few rounds to notice and to end, of which one is paid for.
-        claim: Claim::Destroys(10_000 / u32::from(standby.max(1)) * if ends { 3 } else { 1 }),
+        claim: until_ended(scene, if ends { 0 } else { 3_600 }),
     }
+}
+
+/// A machine is blocked from the opening until its last voucher could have been redeemed: three rounds to see the lease and end
+/// it, and one for the votes, besides.
+fn until_ended(scene: &Scene, secs: u64) -> Claim {
+    let most = scene.worth(4) + scene.worth_of_secs(secs + u64::from(VOUCHER_SECS));
+    Claim::Harms(most, "the time until the lease is ended and its last voucher could be redeemed")
 }
 
 /// A metered lease with a deposit for weeks: its supplier gives notice.
@@ -349,7 +355,7 @@ fn blocking_deposit(scene: &Scene) -> Attack {
         cost: -paid,
         yields: Money::ZERO,
         damage: (scene.worth(blocked) + paid).positive(),
-        claim: Claim::Destroys(10_000 / u32::from(scene.market.params.standby_bps.max(1)) * 3),
+        claim: until_ended(scene, 0),
     }
 }
 

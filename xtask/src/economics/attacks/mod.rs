@@ -22,6 +22,8 @@ pub enum Claim {
     Concedes(Money, &'static str),
     /// It yields nothing, and destroys at most so many times what it costs.
     Destroys(u32),
+    /// It yields nothing, and destroys at most so much each time: why.
+    Harms(Money, &'static str),
     /// Nothing is claimed: it is not closed, and why.
     Open(&'static str),
 }
@@ -47,6 +49,7 @@ impl Attack {
         match self.claim {
             Claim::Loses | Claim::Open(_) => gain <= Money::ZERO,
             Claim::Concedes(most, _) => gain <= most,
+            Claim::Harms(most, _) => gain <= Money::ZERO && self.damage <= most,
             Claim::Destroys(times) => {
                 gain <= Money::ZERO && self.damage.0 <= self.cost.0 * i128::from(times) + 1
             }
@@ -63,6 +66,7 @@ impl Attack {
             Claim::Loses => ("loses", None, None),
             Claim::Concedes(most, why) => ("concedes", Some(*why), Some(*most)),
             Claim::Destroys(_) => ("yields nothing", None, None),
+            Claim::Harms(most, why) => ("yields nothing", Some(*why), Some(*most)),
             Claim::Open(why) => ("open", Some(*why), None),
         };
         let Attack { name, plan, cost, yields, damage, .. } = self;
@@ -91,7 +95,7 @@ pub struct Row<'a> {
     pub damage: Money,
     pub holds: bool,
     pub claim: &'static str,
-    /// What is conceded at most, and why; or why nothing is claimed.
+    /// What is gained, or destroyed if nothing is gained, at most, and why; or why nothing is claimed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
