@@ -185,15 +185,15 @@ fn whole(service: &Service, terms: &Terms) {
     assert_eq!(Outcome { payment: fast.expect("within the deposit"), ..Outcome::default() }, general);
 }
 
-/// One more round up, which was unseen or void before, never pays less; but for a round's price, since the void rounds that
-/// are paid are rounded down.
+/// One more round up, which was unseen or void before, never pays less, but for a unit by rounding; or for a round's price
+/// where it was void, since the void rounds that are paid are rounded down.
 fn more_rounds_up(service: &Service, terms: &Terms, owed: u128) {
     let Service { rounds, up, down, unseen, price, .. } = *service;
     let judged = up + down + unseen;
     let slack = u128::from(price) * u128::from(terms.round_secs) / 3_600 + 1;
     let better = Service { up: up + 1, ..*service };
     let from_void = (judged < rounds).then_some((better, slack));
-    let from_unseen = (unseen > 0).then_some((Service { unseen: unseen.saturating_sub(1), ..better }, 0));
+    let from_unseen = (unseen > 0).then_some((Service { unseen: unseen.saturating_sub(1), ..better }, 1));
     for (better, slack) in from_void.into_iter().chain(from_unseen) {
         let better_owed = spec::outcome(&better, terms).owed;
         assert!(

@@ -39,7 +39,7 @@ impl From<leasehold::math::Overflow> for Refusal {
     }
 }
 
-type Done = std::result::Result<(), Refusal>;
+pub type Done = std::result::Result<(), Refusal>;
 
 /// The same from a quote and from what the program did.
 fn agree<T: PartialEq + std::fmt::Debug>(quote: &Result<T>, applied: &Result<T>) {
@@ -106,7 +106,9 @@ impl World {
     }
 
     fn pay_in(&mut self, amount: u64) -> Done {
-        if self.payments.pay_in(amount) { Ok(()) } else { Err(Refusal::Impossible) }
+        self.payments.require(amount)?;
+        self.payments.paid_in += u128::from(amount);
+        Ok(())
     }
 
     // Rounds.
@@ -406,8 +408,9 @@ impl World {
             meter: metered.then_some(meter),
             avoid: if kind & 16 == 0 { Vec::new() } else { vec![self.slot(input)] },
         };
-        let World { market, board, slots, now, .. } = &mut *self;
+        let World { market, board, slots, now, payments, .. } = &mut *self;
         let quote = rules::open::quote(market, board, slots, *now, &args);
+        payments.require(quote.as_ref().map_or(0, |opening| opening.deposit))?;
         let before = slots.clone();
         let opened = rules::open::apply(market, board, slots, *now, &args);
         agree(&quote, &opened);
@@ -424,9 +427,10 @@ impl World {
         let index = self.lease(input)?;
         let rounds = self.term(input);
         let allowed = Allowance { max_deposit: u64::MAX, max_leaving: u32::from(input.u8() & 3) };
-        let World { market, board, slots, leases, now, .. } = &mut *self;
+        let World { market, board, slots, leases, now, payments, .. } = &mut *self;
         let lease = &mut leases[index];
         let quote = rules::extend::quote(market, board, slots, lease, *now, rounds, allowed.max_leaving);
+        payments.require(quote.as_ref().map_or(0, |extension| extension.deposit))?;
         let extended = rules::extend::apply(market, board, slots, lease, *now, rounds, allowed);
         agree(&quote, &extended);
         self.pay_in(extended?.deposit)
@@ -451,9 +455,10 @@ impl World {
         let index = self.lease(input)?;
         let (old_slot, contest) = (self.slot(input), input.bool());
         let wish = Wish { old_slot, avoid: &[], hint: None, max_deposit: u64::MAX, contest };
-        let World { board, slots, leases, now, .. } = &mut *self;
+        let World { board, slots, leases, now, payments, .. } = &mut *self;
         let lease = &mut leases[index];
         let quote = rules::replace::quote(board, slots, lease, *now, old_slot, &[], None);
+        payments.require(quote.as_ref().map_or(0, |replacement| replacement.deposit))?;
         let replaced = rules::replace::apply(board, slots, lease, &wish, *now);
         agree(&quote, &replaced);
         let replacement = replaced?;
@@ -481,6 +486,7 @@ impl World {
 
     fn top_up(&mut self, input: &mut Input) -> Done {
         let (index, amount) = (self.lease(input)?, input.u64());
+        self.payments.require(amount)?;
         rules::meter::top_up(&mut self.board, &mut self.leases[index], amount)?;
         self.pay_in(amount)
     }
@@ -572,6 +578,7 @@ impl World {
 
     fn fund(&mut self, input: &mut Input) -> Done {
         let amount = input.u64();
+        self.payments.require(amount)?;
         rules::round::fund(&mut self.board, amount)?;
         self.pay_in(amount)
     }

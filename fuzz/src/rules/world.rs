@@ -12,6 +12,7 @@ use leasehold::{
 };
 use solana_pubkey::Pubkey;
 
+use super::actions::{Done, Refusal};
 use crate::input::Input;
 
 /// Most slots of the board.
@@ -33,10 +34,10 @@ impl Flow {
         self.paid_in - self.paid_out - self.burned
     }
 
-    /// Takes tokens in, if the mint's supply can have so many.
-    pub fn pay_in(&mut self, amount: u64) -> bool {
-        self.paid_in += u128::from(amount);
-        self.held() <= u128::from(u64::MAX)
+    /// Refuses more tokens than a mint can have.
+    pub fn require(&self, amount: u64) -> Done {
+        let fits = self.held() + u128::from(amount) <= u128::from(u64::MAX);
+        if fits { Ok(()) } else { Err(Refusal::Impossible) }
     }
 }
 
