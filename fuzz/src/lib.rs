@@ -3,10 +3,13 @@
 //! `cargo xtask fuzz` runs them under libFuzzer, which looks for bytes that reach new code. The bytes in `corpus/` are
 //! tests as well: those that once broke a rule stay there.
 
+mod decode;
 mod input;
 mod planted;
 mod rules;
 mod settlement;
+
+pub use decode::INSTRUCTIONS;
 
 /// A target.
 pub struct Target {
@@ -17,6 +20,7 @@ pub struct Target {
 /// The targets, by name.
 pub const TARGETS: &[Target] = &[
     Target { name: "rules", run: rules::run },
+    Target { name: "decode", run: decode::run },
     Target { name: "settlement", run: settlement::run },
     Target { name: "planted", run: planted::run },
 ];

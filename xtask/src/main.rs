@@ -1,10 +1,11 @@
-//! The project's tasks: `cargo xtask build | idl | docs | test | bench | wasm | ci`. Each command is the `run` of one module.
+//! The project's tasks: `cargo xtask build | idl | docs | test | bench | fuzz | wasm | ci`. Each command is the `run` of one module.
 
 mod build;
 mod ci;
 mod compile;
 mod docs;
 mod frames;
+mod fuzz;
 mod idl;
 mod source;
 mod wasm;
@@ -42,6 +43,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Look for inputs that break the program's rules, its arithmetic or its decoders (libFuzzer)
+    Fuzz(fuzz::Arguments),
     /// Compile the client to WebAssembly, without its network features
     Wasm,
     /// Run everything that CI runs, in the same order, and print how long each step took
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Docs(arguments) => docs::run(&arguments),
         Task::Test { arguments } => test(&arguments),
         Task::Bench { arguments } => bench(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Wasm => wasm::run(),
         Task::Ci => ci::run(),
     };
