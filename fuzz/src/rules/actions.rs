@@ -10,32 +10,32 @@ use leasehold::{
         self, dispute::Namesake, extend::Allowance, meter::Ender, replace::Wish, round::Closing, seat::Leaver,
     },
     state::{
-        Board, Demand, Endpoint, Lease, LeaseState, Meter, Receipt, Slot, SlotState, Traits, Voucher,
-        machine, machine_mut,
+        Demand, Endpoint, Lease, LeaseState, Meter, Receipt, Slot, SlotState, Traits, Voucher, machine,
+        machine_mut,
     },
 };
 
-use super::world::{LEASES, SLOTS, SUPPLIERS, Vote, World, owner, supplier_address};
+use super::world::{LEASES, SLOTS, SUPPLIERS, World, owner, supplier_address};
 use crate::input::Input;
 
 /// What ended an instruction that changed nothing.
 #[derive(Debug)]
 pub enum Refusal {
     /// The program refused it.
-    Rule(Error),
+    Rule,
     /// There is nothing to do it to, or the mint has not as much.
     Impossible,
 }
 
 impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Refusal::Rule(error)
+    fn from(_: Error) -> Self {
+        Refusal::Rule
     }
 }
 
 impl From<leasehold::math::Overflow> for Refusal {
-    fn from(overflow: leasehold::math::Overflow) -> Self {
-        Refusal::Rule(overflow.into())
+    fn from(_: leasehold::math::Overflow) -> Self {
+        Refusal::Rule
     }
 }
 
@@ -61,7 +61,7 @@ impl World {
 
     fn attempt(&mut self, input: &mut Input) -> Done {
         match input.u8() % 32 {
-            0 => self.pass(input.between(1, 90_000)),
+            0 => self.pass(input.pick(&[60, 600, 3_600, 10_000, 50_000, 90_000, 700_000, 3_000_000])),
             1..=5 => self.rounds(input),
             6 | 7 => self.list(input)?,
             8 => self.reprice(input)?,
@@ -72,10 +72,7 @@ impl World {
             15 => self.extend(input)?,
             16 => self.cancel(input)?,
             17 | 18 => self.replace(input)?,
-            19 => {
-                let lease = self.lease(input)?;
-                self.settle(lease)?;
-            }
+            19 => self.settle_some(input)?,
             20 => self.top_up(input)?,
             21 => self.redeem(input)?,
             22 => self.give_notice(input)?,
@@ -116,15 +113,19 @@ impl World {
     /// Some rounds in a row: each ends, is voted on by some seats in two ways, and is perhaps closed.
     fn rounds(&mut self, input: &mut Input) {
         let count = match input.u8() {
-            long @ 200.. => 1 + (long & 63),
+            long @ 128.. => 1 + (long & 63),
             short => 1 + short % 8,
         };
-        let (voters, others) = (input.u16(), input.u16());
-        let (bitmap, other) = (input.u8(), input.u8());
+        let bitmap = input.u8();
+        let (voters, others, other) = match input.u8() {
+            0..=159 => (u16::MAX, 0, 0),
+            160..=191 => (input.u16(), 0, 0),
+            _ => (input.u16(), input.u16(), input.u8()),
+        };
         let closes = input.u8();
         for round in 0..count {
             self.one_round(voters, |seat| if others >> seat & 1 == 1 { other } else { bitmap });
-            if round + 1 < count || closes & 3 != 0 {
+            if round + 1 < count || closes & 3 != 3 {
                 self.close_votes();
             }
         }
@@ -146,7 +147,7 @@ impl World {
             let submitted = rules::round::submit(&mut self.board, seat, running, [seat; 32], bytes, self.now);
             assert_eq!(submitted.is_err(), ballot.has_voted(seat), "a vote in its window: {submitted:?}");
             if submitted.is_ok() {
-                self.votes.push(Vote { seat, bitmap });
+                self.votes.push(bitmap);
             }
         }
     }
@@ -178,7 +179,7 @@ impl World {
         let quorate = votes.len() >= usize::from(self.market.params.up_votes);
         for (index, (before, after)) in slots.iter().zip(&self.slots).enumerate() {
             let judged = counted.is_some_and(|round| quorate && before.attested_from <= round);
-            let ones = votes.iter().filter(|vote| vote.bitmap >> index & 1 == 1).count();
+            let ones = votes.iter().filter(|vote| *vote >> index & 1 == 1).count();
             let up = judged && ones >= usize::from(self.market.params.up_votes);
             let down = judged && !up && votes.len() - ones >= usize::from(self.board.threshold);
             let verdict = [up, down, judged && !up && !down].map(u32::from);
@@ -233,7 +234,7 @@ impl World {
 
     // Machines.
 
-    fn list(&mut self, input: &mut Input) -> Done {
+    pub fn list(&mut self, input: &mut Input) -> Done {
         let supplier = usize::from(input.u8()) % SUPPLIERS;
         let vacant = self.slots.iter().position(|slot| slot.is(SlotState::Vacant));
         let round = self.board.round_at(self.now)?;
@@ -261,7 +262,7 @@ impl World {
             node_key: [0x10 + index as u8; 32],
             traits,
             endpoint: Endpoint { ip: [1; 16], port: [1, 1] },
-            price: input.u64(),
+            price: if input.bool() { input.u64() } else { 1_000 + u64::from(input.u8()) },
             bond: input.between(0, 1 << 40),
             profile: None,
             turnaround: input.u8() & 31,
@@ -467,6 +468,20 @@ impl World {
         self.pay_in(replacement.deposit)
     }
 
+    /// Settles one lease, or those that can be.
+    fn settle_some(&mut self, input: &mut Input) -> Done {
+        if input.bool() {
+            let lease = self.lease(input)?;
+            return self.settle(lease);
+        }
+        for index in 0..self.leases.len() {
+            if self.leases[index].state != LeaseState::Settled {
+                self.settle(index).expect("invariant 16: a lease can be settled");
+            }
+        }
+        Ok(())
+    }
+
     /// Settles a lease as far as its rounds are closed.
     pub fn settle(&mut self, index: usize) -> Done {
         let World { board, slots, leases, .. } = &mut *self;
@@ -522,6 +537,7 @@ impl World {
 
     fn close_lease(&mut self, input: &mut Input) -> Done {
         let index = self.lease(input)?;
+        let _ = self.claim_refund(index);
         self.close_settled(index)
     }
 

@@ -28,6 +28,13 @@ fn play(data: &[u8], eager: bool) -> Totals {
     for seat in (0..world.board.seat_count).filter(|seat| vacant & 7 != 1 || *seat > 0) {
         world.seat(seat.into(), seat).expect("a free seat");
     }
+    for _ in 0..input.u8() % 5 {
+        // A refused one is none.
+        let before = world.clone();
+        if world.list(input).is_err() {
+            world = before;
+        }
+    }
     let mut memory = Memory::default();
     for _ in 0..ACTIONS {
         if input.is_empty() {

@@ -41,13 +41,6 @@ impl Flow {
     }
 }
 
-/// A vote that waits to be counted.
-#[derive(Clone, Copy, Debug)]
-pub struct Vote {
-    pub seat: u8,
-    pub bitmap: u8,
-}
-
 /// Everything that the program's accounts hold, and the clock.
 #[derive(Clone)]
 pub struct World {
@@ -60,7 +53,8 @@ pub struct World {
     pub keepers: Vec<Keeper>,
     pub leases: Vec<Lease>,
     pub demands: Vec<Demand>,
-    pub votes: Vec<Vote>,
+    /// Bitmaps of the votes that wait to be counted.
+    pub votes: Vec<u8>,
     /// Unix seconds.
     pub now: i64,
     pub payments: Flow,
@@ -83,8 +77,12 @@ pub fn owner() -> Pubkey {
 
 impl World {
     pub fn new(input: &mut Input) -> Self {
-        let rules = rules(input);
-        let params = params(input, &rules);
+        let (rules, params) = if input.bool() {
+            let rules = rules(input);
+            (rules, params(input, &rules))
+        } else {
+            usual(input)
+        };
         rules.validate().expect("rules of a market");
         params.validate(&rules).expect("parameters of a market");
         let (market, address) = (Pubkey::new_from_array([0x40; 32]), Pubkey::new_from_array([0xb0; 32]));
@@ -154,6 +152,44 @@ impl World {
     }
 }
 
+/// Rules as most markets have them, with rounds so long that weeks pass soon.
+fn usual(input: &mut Input) -> (RoundRules, Params) {
+    let rules = RoundRules {
+        round_secs: input.pick(&[3_600, 600]),
+        submit_secs: 300,
+        seats: 3,
+        threshold: 2,
+        abandon_rounds: 36,
+        sla_bps: input.pick(&[9_500, 9_900]),
+    };
+    let params = Params {
+        bond_unit: 1_000_000,
+        keeper_bond: 500_000,
+        keeper_fee: 10,
+        keeper_fee_max: 1_000,
+        ask_fee: 1_000_000,
+        unbonding_secs: 86_400,
+        min_rounds: input.pick(&[1, 6]),
+        max_rounds: 1_008,
+        fee_bps: 250,
+        keeper_share_bps: 3_000,
+        hold_bps: 2_000,
+        standby_bps: 1_000,
+        slash_multiplier_bps: 30_000,
+        up_votes: 2,
+        classes: classes(),
+    };
+    (rules, params)
+}
+
+fn classes() -> Vec<HardwareClass> {
+    vec![
+        HardwareClass { name: [b'a'; 16], weight_bps: 10_000 },
+        HardwareClass { name: [b'b'; 16], weight_bps: 25_000 },
+    ]
+}
+
+/// Any rules that a market can have.
 fn rules(input: &mut Input) -> RoundRules {
     let round_secs = match input.u8() % 4 {
         0 => 3_600,
@@ -172,10 +208,10 @@ fn rules(input: &mut Input) -> RoundRules {
     }
 }
 
+/// Any parameters that such a market can have.
 fn params(input: &mut Input, rules: &RoundRules) -> Params {
     let keeper_fee = input.u64() >> 1;
     let max_rounds = input.between32(1, MAX_LEASE_SECS / rules.round_secs);
-    let class = HardwareClass { name: [b'a'; 16], weight_bps: 10_000 };
     Params {
         bond_unit: input.between(1, 1 << 40),
         keeper_bond: input.between(1, 1 << 40),
@@ -191,6 +227,6 @@ fn params(input: &mut Input, rules: &RoundRules) -> Params {
         standby_bps: input.between16(*STANDBY_BPS.start(), *STANDBY_BPS.end()),
         slash_multiplier_bps: input.between32(*MULTIPLIER_BPS.start(), *MULTIPLIER_BPS.end()),
         up_votes: input.between8(rules.least_up_votes(), rules.most_up_votes()),
-        classes: vec![class, HardwareClass { name: [b'b'; 16], weight_bps: 25_000 }],
+        classes: classes(),
     }
 }
