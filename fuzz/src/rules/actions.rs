@@ -268,7 +268,9 @@ impl World {
             turnaround: input.u8() & 31,
         };
         rules::machine::require_listing(&self.market, 1)?;
-        let committed_until = (round + 1).saturating_add(self.term(input));
+        let term =
+            if input.bool() { self.term(input) } else { self.market.params.max_rounds.saturating_mul(2) };
+        let committed_until = (round + 1).saturating_add(term);
         self.board.require_commitment(committed_until, round + 1, self.market.params.max_rounds)?;
         rules::machine::require_listable(&machine)?;
         let bond = rules::machine::bond(&self.market.params, &machine.traits, machine.bond)?;
@@ -399,8 +401,9 @@ impl World {
             criteria,
             gpus: input.between8(1, 32).into(),
             rounds: match input.u8() {
-                0..=31 => self.market.params.min_rounds,
-                32..=63 => self.market.params.max_rounds,
+                0..=63 => self.market.params.max_rounds / 4,
+                64..=95 => self.market.params.max_rounds,
+                96..=127 => self.market.params.min_rounds,
                 _ => self.term(input),
             },
             max_deposit: u64::MAX,

@@ -28,7 +28,7 @@ fn play(data: &[u8], eager: bool) -> Totals {
     for seat in (0..world.board.seat_count).filter(|seat| vacant & 7 != 1 || *seat > 0) {
         world.seat(seat.into(), seat).expect("a free seat");
     }
-    for _ in 0..input.u8() % 5 {
+    for _ in 0..input.u8() % 7 {
         // A refused one is none.
         let before = world.clone();
         if world.list(input).is_err() {
