@@ -84,7 +84,7 @@ impl World {
             28 => self.end_demand(input)?,
             29 => self.equivocate(input)?,
             30 => self.close_lease(input)?,
-            _ => self.govern(input),
+            _ => self.govern(input)?,
         }
         Ok(())
     }
@@ -689,15 +689,27 @@ impl World {
         Ok(())
     }
 
-    fn govern(&mut self, input: &mut Input) {
-        match input.u8() % 3 {
+    fn govern(&mut self, input: &mut Input) -> Done {
+        match input.u8() % 4 {
             0 => self.market.paused = !self.market.paused,
             1 => {
                 let rules = &self.market.rules;
                 self.market.params.up_votes = input.between8(rules.least_up_votes(), rules.most_up_votes());
             }
-            _ => self.market.params.bond_unit = input.between(1, 1 << 40),
+            2 => self.market.params.bond_unit = input.between(1, 1 << 40),
+            _ => self.record_day(usize::from(input.u8() & 1))?,
         }
+        Ok(())
+    }
+
+    /// Records the price index of a class.
+    fn record_day(&mut self, class: usize) -> Done {
+        let index = &mut self.indexes[class];
+        let quote = rules::index::quote(&self.board, index, self.now);
+        let recorded = rules::index::record(&mut self.board, index, self.now);
+        agree(&quote, &recorded);
+        recorded?;
+        Ok(())
     }
 }
 

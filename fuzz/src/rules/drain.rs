@@ -20,6 +20,8 @@ pub struct Totals {
     leases: BTreeMap<u32, [u64; 5]>,
     /// Payment units paid to each supplier, and its free stake.
     suppliers: Vec<(u128, u64)>,
+    /// GPUs times rounds that were paid by the hour, by class.
+    gpu_rounds: Vec<u64>,
 }
 
 impl World {
@@ -94,6 +96,7 @@ impl World {
         Totals {
             leases: self.leases.iter().map(lease).collect(),
             suppliers: (0..SUPPLIERS).map(earned).collect(),
+            gpu_rounds: self.board.sums.iter().map(|sums| sums.gpu_rounds).collect(),
         }
     }
 }

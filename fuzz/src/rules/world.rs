@@ -6,8 +6,10 @@ use leasehold::{
         BPS, HOLD_BPS, MAX_FEE_BPS, MAX_LEASE_SECS, MAX_SEATS, MULTIPLIER_BPS, ROUND_SECS, STANDBY_BPS,
     },
     math::rounds,
+    rules as program,
     state::{
-        Board, Demand, HardwareClass, Keeper, Lease, Market, Params, RoundRules, Slot, StakeLedger, Supplier,
+        Board, Demand, HardwareClass, Keeper, Lease, Market, Params, PriceIndex, RoundRules, Slot,
+        StakeLedger, Supplier,
     },
 };
 use solana_pubkey::Pubkey;
@@ -53,6 +55,8 @@ pub struct World {
     pub keepers: Vec<Keeper>,
     pub leases: Vec<Lease>,
     pub demands: Vec<Demand>,
+    /// One for each hardware class.
+    pub indexes: Vec<PriceIndex>,
     /// Bitmaps of the votes that wait to be counted.
     pub votes: Vec<u8>,
     /// Unix seconds.
@@ -111,6 +115,10 @@ impl World {
         board.adopt(&rules);
         board.phase_secs = rounds::phase(input.u8().into(), rules.round_secs);
         board.next_round = board.round_at(now).expect("after 1970");
+        let index = |class| PriceIndex { class, recorded_at: now, ..PriceIndex::zeroed() };
+        for class in 0..2 {
+            program::index::begin(&mut board, class).expect("a class of the market");
+        }
         let stake = StakeLedger { free: 1 << 56, ..StakeLedger::default() };
         let supplier = |_| Supplier {
             version: Supplier::VERSION,
@@ -140,6 +148,7 @@ impl World {
             slots: Vec::new(),
             leases: Vec::new(),
             demands: Vec::new(),
+            indexes: (0..2).map(index).collect(),
             votes: Vec::new(),
             now,
             payments: Flow::default(),
