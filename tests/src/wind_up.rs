@@ -170,13 +170,20 @@ impl World {
     fn pay_market(&mut self, board: &BoardRef, present: &[&Keypair]) {
         let authority = self.market_account().authority;
         let signer = find(present, &authority).unwrap_or(present[0]);
-        let ledger = self.state(board).data.view().expect("a board").header.ledger;
+        let header = *self.state(board).data.view().expect("a board").header;
+        let (ledger, creator) = (header.ledger, header.creator);
         if ledger.fees > 0 {
             let wallet = self.market.payment_account(&authority);
             self.ok(&[instruction::withdraw_fees(board, signer.pubkey(), wallet)], &[signer]);
         }
-        if ledger.burning + ledger.keeper_pool > 0 {
-            self.ok(&[instruction::burn_payments(board)], &[present[0]]);
+        match find(present, &creator) {
+            Some(creator) if ledger.burning + ledger.keeper_pool > 0 => {
+                self.ok(&[instruction::burn_payments(board, Some(creator.pubkey()))], &[creator]);
+            }
+            None if ledger.burning > 0 => {
+                self.ok(&[instruction::burn_payments(board, None)], &[present[0]]);
+            }
+            _ => {}
         }
         if ledger.slashed > 0 {
             self.ok(&[instruction::burn_slashed(board)], &[present[0]]);

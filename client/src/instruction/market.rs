@@ -81,11 +81,12 @@ pub fn withdraw_fees(board: &BoardRef, signer: Pubkey, wallet: Pubkey) -> Instru
     )
 }
 
-/// Burns the payment units that are set aside for it on a board; of a board without machines and leases, its keeper pool
-/// too. Nobody needs to sign.
-pub fn burn_payments(board: &BoardRef) -> Instruction {
+/// Burns the payment units that are set aside for it on a board. Nobody needs to sign. If its `creator` signs, and it has no
+/// machines and leases, burns its keeper pool too, so that it can be closed.
+pub fn burn_payments(board: &BoardRef, creator: Option<Pubkey>) -> Instruction {
     build(
         accounts::BurnPayments {
+            creator,
             board: board.address,
             payment_mint: board.market.payment_mint,
             payment_vault: board.payment_vault(),

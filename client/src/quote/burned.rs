@@ -11,7 +11,6 @@ pub fn sum(one: Burned, other: Burned) -> Result<Burned, Refusal> {
         contested: add(one.contested, other.contested)?,
         exit: add(one.exit, other.exit)?,
         penalty: add(one.penalty, other.penalty)?,
-        cheaper: add(one.cheaper, other.cheaper)?,
     })
 }
 
@@ -20,9 +19,8 @@ pub fn reasons(burned: &Burned) -> Vec<(u64, &'static str)> {
     let all = [
         (burned.damages, "of the machines' pay, for rounds down beyond their allowance"),
         (burned.contested, "of the machines' pay, because the owner contested them"),
-        (burned.exit, "of the owner's money, for leaving machines that are contested or were down"),
+        (burned.exit, "of the owner's money, for leaving machines that were contested or down, or replaced by cheaper ones"),
         (burned.penalty, "of the owner's money, for contesting: half of what that takes from the machines"),
-        (burned.cheaper, "of the owner's money, for replacing machines by cheaper ones"),
     ];
     all.into_iter().filter(|(amount, _)| *amount > 0).collect()
 }

@@ -105,7 +105,7 @@ pub fn cancellation(
     let machines = machines.collect::<Result<Vec<_>, _>>()?;
     let all = trial.machines().map(|(_, slot)| Ok(settle::outcome(trial.lease(), slot)?.burned));
     let burned = all.into_iter().try_fold(Burned::default(), |all, one: Result<_, Refusal>| sum(all, one?))?;
-    let cancel::Cancellation { until, rest, exit_secs } = cancelled;
+    let cancel::Cancellation { until, rest, exit_secs, .. } = cancelled;
     Ok(Cancellation { until, rest, exit_secs, machines, settlement: trial.settlement()?, burned })
 }
 

@@ -5,12 +5,20 @@ use ed25519_dalek::{Signer, SigningKey};
 use leasehold::state::Receipt;
 use serde::Deserialize;
 use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
 
 use super::{RecordError, from_base64, signatures, split_signed, to_base64, verify};
 
 /// A receipt of this version and program whose other fields are zero.
 pub fn blank() -> Receipt {
     Receipt { tag: Receipt::TAG, program: leasehold::ID.to_bytes(), ..Receipt::zeroed() }
+}
+
+/// How receipts and vouchers name a board or a supplier's account: the first 8 bytes of its address.
+pub fn prefix(address: &Pubkey) -> [u8; 8] {
+    let mut prefix = [0; 8];
+    prefix.iter_mut().zip(address.as_array()).for_each(|(to, from)| *to = *from);
+    prefix
 }
 
 /// A receipt with its machine's signature over [`Receipt::message`].

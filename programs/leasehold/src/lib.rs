@@ -87,8 +87,8 @@ pub mod leasehold {
         instructions::withdraw_fees(ctx)
     }
 
-    /// Burns the payment units of a board that are to be burned; of a board without machines and leases, its keeper pool
-    /// too. Anybody may.
+    /// Burns the payment units of a board that are to be burned. Anybody may. If the board's creator signs and the board has
+    /// no machines and leases, burns its keeper pool too, so that the board can be closed.
     pub fn burn_payments(ctx: Context<BurnPayments>) -> Result<()> {
         instructions::burn_payments(ctx)
     }

@@ -1,6 +1,9 @@
 //! The cases of markets, suppliers, boards, keepers and leases.
 
-use leasehold::instructions::{Move, Offer, OpenLeaseArgs, ReplaceNodeArgs};
+use leasehold::{
+    instructions::{Move, Offer, OpenLeaseArgs, ReplaceNodeArgs},
+    rules::extend::Allowance,
+};
 use leasehold_client::{BoardRef, instruction};
 use solana_signer::Signer;
 
@@ -25,7 +28,7 @@ impl Catalogue {
         self.add("accept_authority", instruction::accept_authority(&market, heir.pubkey()), &heir);
         self.add("set_paused", instruction::set_paused(&market, key, false), &authority);
         self.add("withdraw_fees", instruction::withdraw_fees(board, key, payments), &authority);
-        self.add_for_anybody("burn_payments", instruction::burn_payments(board));
+        self.add_for_anybody("burn_payments", instruction::burn_payments(board, None));
         self.add_for_anybody("burn_slashed", instruction::burn_slashed(board));
         self.add("close_market", instruction::close_market(&empty, key, stakes), &authority);
     }
@@ -109,7 +112,7 @@ impl Catalogue {
         let (slashed, running) = (self.world.lease_address(SLASHED), self.world.lease_address(RUNNING));
         let args: OpenLeaseArgs = self.world.lease_args(&owner, anything(), 1, 10);
         self.add("open_lease", instruction::open_lease(board, key, payments, args), &owner);
-        let extend = instruction::extend_lease(board, key, key, running, payments, 5, u64::MAX, 0);
+        let extend = instruction::extend_lease(board, key, key, running, payments, 5, Allowance { max_deposit: u64::MAX, max_leaving: 0 });
         self.add("extend_lease", extend, &owner);
         self.add("cancel_lease", instruction::cancel_lease(board, key, running, vec![]), &owner);
         let heir = self.heir.pubkey();

@@ -8,14 +8,16 @@ use crate::{
         Exact, add, add32, mul_div_floor,
         settlement::{self, Left, Service},
     },
-    rules::{SlotAccess, lease},
+    rules::lease::{self, left_until},
     state::{Board, Lease, LeaseState, Slot},
 };
 
 /// A lease that ends early, or would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancellation {
-    /// First round after its end.
+    /// The round that runs: each machine serves it, or its first round if that is later.
+    pub running: u32,
+    /// First round after the end of machines that have begun.
     pub until: u32,
     /// How many rounds earlier that is.
     pub rest: u32,
@@ -29,11 +31,12 @@ pub struct Cancellation {
 pub fn quote(board: &Board, lease: &Lease, now: i64) -> Result<Cancellation> {
     lease.require_open()?;
     lease.require_hourly()?;
-    let until = add32(board.round_at(now)?.max(lease.from), 1)?;
+    let running = board.round_at(now)?;
+    let until = add32(running.max(lease.from), 1)?;
     let rest = rest(lease.until, until).ok_or(LeaseholdError::LeaseOver)?;
     let terms = &lease.terms;
     let exit_secs = settlement::exit_at_most(terms.round_secs, terms.rounds, rest);
-    Ok(Cancellation { until, rest, exit_secs })
+    Ok(Cancellation { running, until, rest, exit_secs })
 }
 
 /// Rounds by which a lease ends earlier that was to end before round `agreed` and ends before round `until`. `None` if
@@ -64,14 +67,15 @@ pub fn apply(
 ) -> Result<Cancellation> {
     let cancellation = quote(board, lease, now)?;
     require_contestable(slots, lease, contest)?;
-    leave(board, &mut *slots, lease, cancellation.until);
+    let until = leave(board, &mut *slots, lease, cancellation.running);
     for index in contest {
         if let Some(slot) = slots.get_mut(usize::from(*index)) {
             slot.flags |= Slot::CONTESTED;
         }
     }
-    cancellation.note(lease);
-    Ok(cancellation)
+    lease.state = LeaseState::Cancelled;
+    lease.until = until.max(cancellation.until);
+    Ok(Cancellation { until: lease.until, ..cancellation })
 }
 
 /// Refuses to contest a machine that does not serve the lease.
@@ -81,13 +85,18 @@ pub fn require_contestable(slots: &[Slot], lease: &Lease, contest: &[u16]) -> Re
     Ok(())
 }
 
-/// Leaves every machine that would serve the lease beyond round `until`.
+/// Leaves every machine that would serve the lease beyond round `running` and its own first. Returns the end of the last.
 #[inline(never)]
-fn leave<S: SlotAccess>(board: &Board, slots: impl IntoIterator<Item = S>, lease: &Lease, until: u32) {
-    let serving = slots.into_iter().filter(|slot| slot.serves(lease.serial) && slot.lease_until > until);
-    for mut slot in serving {
-        slot.write(|slot| lease::leave(board, slot, until, 0));
+fn leave(board: &Board, slots: &mut [Slot], lease: &Lease, running: u32) -> u32 {
+    let mut last = 0;
+    for slot in slots.iter_mut().filter(|slot| slot.serves(lease.serial)) {
+        let until = left_until(running, slot);
+        if slot.lease_until > until {
+            lease::leave(board, slot, until, 0);
+        }
+        last = last.max(slot.lease_until);
     }
+    last
 }
 
 impl Cancellation {
@@ -105,17 +114,12 @@ impl Cancellation {
     /// Service of a machine of the lease once it is cancelled, if the machine is up in all rounds from now on.
     pub fn service(&self, lease: &Lease, slot: &Slot) -> Result<Service> {
         let service = lease.service(slot)?;
-        if !slot.serves(lease.serial) || slot.lease_until <= self.until {
+        let until = left_until(self.running, slot);
+        if !slot.serves(lease.serial) || slot.lease_until <= until {
             return Ok(service);
         }
-        let rounds = self.until.saturating_sub(slot.lease_from);
+        let rounds = until.saturating_sub(slot.lease_from);
         let known = service.down.saturating_add(service.unseen);
         Ok(Service { rounds, up: rounds.saturating_sub(known), left: Left::Cancelled, ..service })
-    }
-
-    /// The lease as it is once it is cancelled.
-    pub fn note(&self, lease: &mut Lease) {
-        lease.state = LeaseState::Cancelled;
-        lease.until = self.until;
     }
 }

@@ -207,16 +207,17 @@ impl Pass<'_> {
         if slot.has(Slot::LEFT) && lease.meter.is_none() {
             sum.refunded = add(sum.refunded, leftover(lease, &slot, &outcome, burned)?)?;
         }
-        let round = board.next_round;
+        let next_round = board.next_round;
         slot.write(|slot| {
             slot.accrued = accrued;
             slot.bond = bond;
-            let bound = slot.lease_until.saturating_add(outcome.bound);
             slot.lease_settled = slot.lease_up;
-            slot.release(slot.state_after(outcome.slash > 0));
-            if outcome.bound > 0 && bound > round {
-                slot.bind(bound, round);
+            if slot.leaving() != Leaving::Served || slot.has(Slot::FADED) {
+                slot.flags &= !Slot::BOUND;
+            } else if outcome.bound > 0 {
+                slot.bind(slot.lease_until.saturating_add(outcome.bound));
             }
+            slot.release(slot.state_after(outcome.slash > 0, slot.is_bound(next_round)));
         });
         sum.payment = sum.payment.plus(outcome.payment);
         sum.burned = add(sum.burned, burned)?;

@@ -115,28 +115,37 @@ pub fn replacement(slots: &[Slot], request: &Request, hint: Option<CutOff>) -> R
 fn pick(slots: &[Slot], request: &Request, filter: Filter, hint: Option<CutOff>) -> Result<Selection> {
     require!(request.criteria.allow_unseen || request.seen.is_some(), LeaseholdError::BoardUnseen);
     require!(request.gpus > 0, LeaseholdError::NotEnoughGpus);
-    let target = u64::from(request.gpus);
-    let seed = u64::from(request.from) ^ u64::from(request.until) << 32 ^ target << 16;
-    let policy = request.criteria.policy;
-    let mut view = View { slots, filter, policy, random: Random::new(seed) };
-    let mut open = vec![u64::MAX; slots.len().div_ceil(64)];
-    request.avoid.iter().for_each(|index| clear(&mut open, *index));
-    let mut prefix = view.prefix(open.clone(), target, hint).ok_or(LeaseholdError::NotEnoughGpus)?;
-
-    for (open, taken) in open.iter_mut().zip(&prefix.taken) {
-        *open &= !taken;
+    let random = Random::new(
+        u64::from(request.from) ^ u64::from(request.until) << 32 ^ u64::from(request.gpus) << 16,
+    );
+    match request.criteria.policy {
+        Policy::Cheapest => View::<false> { slots, filter, random }.pick(request, hint),
+        Policy::Best => View::<true> { slots, filter, random }.pick(request, hint),
     }
-    let last = view.last(&open, prefix.next, target.wrapping_sub(prefix.gpus));
-    let sum = prefix.gpus.wrapping_add(gpus(at(slots, last)));
-    let spare = view.trim(&mut prefix, sum.wrapping_sub(target));
-    let next = at(slots, prefix.next);
-    let cut_off = CutOff { price: next.price, score: next.score, slot: prefix.next };
-    let mut words = prefix.taken;
-    flip(&mut words, last);
-    let machines = words.iter().fold(0u32, |sum, word| sum.wrapping_add(word.count_ones()));
-    // At most 255 GPUs for each slot fit.
-    let gpus = u32::try_from(target.wrapping_add(spare)).unwrap_or(u32::MAX);
-    Ok(Selection { words, cut_off, machines, gpus })
+}
+
+impl<const BEST: bool> View<'_, BEST> {
+    fn pick(&mut self, request: &Request, hint: Option<CutOff>) -> Result<Selection> {
+        let (slots, target) = (self.slots, u64::from(request.gpus));
+        let mut open = vec![u64::MAX; slots.len().div_ceil(64)];
+        request.avoid.iter().for_each(|index| clear(&mut open, *index));
+        let mut prefix =
+            self.prefix(open.clone(), target, hint).ok_or(LeaseholdError::NotEnoughGpus)?;
+        for (open, taken) in open.iter_mut().zip(&prefix.taken) {
+            *open &= !taken;
+        }
+        let last = self.last(&open, prefix.next, target.wrapping_sub(prefix.gpus));
+        let sum = prefix.gpus.wrapping_add(gpus(at(slots, last)));
+        let spare = self.trim(&mut prefix, sum.wrapping_sub(target));
+        let next = at(slots, prefix.next);
+        let cut_off = CutOff { price: next.price, score: next.score, slot: prefix.next };
+        let mut words = prefix.taken;
+        flip(&mut words, last);
+        let machines = words.iter().fold(0u32, |sum, word| sum.wrapping_add(word.count_ones()));
+        // At most 255 GPUs for each slot fit.
+        let gpus = u32::try_from(target.wrapping_add(spare)).unwrap_or(u32::MAX);
+        Ok(Selection { words, cut_off, machines, gpus })
+    }
 }
 
 #[inline(always)]

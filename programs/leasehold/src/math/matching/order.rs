@@ -9,27 +9,38 @@ use crate::{
 };
 
 /// Place of a machine in the order: the least is taken first. No two machines have the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub major: u64,
     pub minor: u64,
-    pub slot: u16,
+    pub slot: u64,
 }
 
 impl Key {
     pub const FIRST: Key = Key { major: 0, minor: 0, slot: 0 };
-    pub const LAST: Key = Key { major: u64::MAX, minor: u64::MAX, slot: u16::MAX };
+    pub const LAST: Key = Key { major: u64::MAX, minor: u64::MAX, slot: u64::MAX };
 
     #[inline(always)]
-    pub fn new(policy: Policy, price: u64, score: u16, slot: u16) -> Self {
-        let (major, minor) = policy.rank_of(price, score);
-        Key { major, minor, slot }
+    pub fn new(policy: Policy, slot: &Slot, index: u64) -> Self {
+        let (major, minor) = policy.rank(slot);
+        Key { major, minor, slot: index }
     }
 
     #[inline(always)]
     pub fn of(policy: Policy, slots: &[Slot], index: u16) -> Self {
-        let slot = at(slots, index);
-        Key::new(policy, slot.price, slot.score, index)
+        Key::new(policy, at(slots, index), u64::from(index))
+    }
+
+    /// Spelled out, since a derived comparison takes three times as long on this machine.
+    #[inline(always)]
+    pub fn precedes(&self, other: &Key) -> bool {
+        if self.major != other.major {
+            return self.major < other.major;
+        }
+        if self.minor != other.minor {
+            return self.minor < other.minor;
+        }
+        self.slot < other.slot
     }
 }
 
@@ -43,11 +54,22 @@ pub(super) struct Window {
 impl Window {
     pub const ALL: Window = Window { low: Key::FIRST, high: Key::LAST };
 
-    pub fn at(policy: Policy, cut_off: CutOff) -> Self {
-        let key = Key::new(policy, cut_off.price, cut_off.score, cut_off.slot);
-        Window { low: key, high: key }
+    /// The cut-off, and its equals in slots nearby: on a board where many machines have one price, it is still there when
+    /// a few of them are gone.
+    pub fn around(policy: Policy, cut_off: CutOff) -> Self {
+        let (major, minor) = policy.rank_of(cut_off.price, cut_off.score);
+        let slot = u64::from(cut_off.slot);
+        let key = |slot| Key { major, minor, slot };
+        Window { low: key(slot.saturating_sub(NEARBY)), high: key(slot.saturating_add(NEARBY)) }
+    }
+
+    pub fn contains(&self, other: &Window) -> bool {
+        !other.low.precedes(&self.low) && !self.high.precedes(&other.high)
     }
 }
+
+/// Slots to each side of a hint's.
+const NEARBY: u64 = 64;
 
 /// Numbers to sample by.
 pub(super) struct Random(u64);
@@ -98,7 +120,7 @@ impl<const N: usize> Sample<N> {
             start = end;
         }
         let Sample { indices, len, .. } = &mut sample;
-        indices[..*len].sort_unstable_by_key(|index| Key::of(policy, slots, *index));
+        sort(&mut indices[..*len], |a, b| Key::of(policy, slots, a).precedes(&Key::of(policy, slots, b)));
         sample
     }
 
@@ -106,15 +128,29 @@ impl<const N: usize> Sample<N> {
         self.indices[..self.len].iter().copied()
     }
 
-    /// The machine of the sample, in the order of `indices`, with which about `target` GPUs are reached; the last one if
-    /// they are not.
+    /// GPUs of all machines that the sample stands for.
+    #[inline(always)]
+    fn sum(&self, slots: &[Slot]) -> u64 {
+        self.in_order().fold(0, |sum, index| sum.wrapping_add(self.weight(slots, index)))
+    }
+
+    /// `target` GPUs of the `total` that there are, as a number of those that the sample stands for.
+    #[inline(always)]
+    fn scaled(&self, slots: &[Slot], target: u64, total: u64) -> u64 {
+        // Numbers of GPUs on a board have less than 24 bits each, and so do their estimates.
+        target.wrapping_mul(self.sum(slots)).checked_div(total).unwrap_or(target)
+    }
+
+    /// The machine of the sample, in the order of `indices`, with which about `target` of `total` GPUs are reached.
     #[inline(always)]
     pub fn crossing(
         &self,
         slots: &[Slot],
         indices: impl Iterator<Item = u16>,
         target: u64,
+        total: u64,
     ) -> Option<u16> {
+        let target = self.scaled(slots, target, total);
         let (mut sum, mut last) = (0u64, None);
         for index in indices {
             sum = sum.wrapping_add(self.weight(slots, index));
@@ -126,10 +162,11 @@ impl<const N: usize> Sample<N> {
         last
     }
 
-    /// Where the machine is, most probably, with which `target` GPUs are reached: twice the standard deviation to each
-    /// side, if machines are where they are by chance.
-    pub fn window(&self, slots: &[Slot], policy: Policy, target: u64) -> Window {
-        let (mut sum, mut squares) = (0u64, 0u64);
+    /// Where the machine is, most probably, with which `target` GPUs are reached of `total`, if that is known: twice the
+    /// standard deviation to each side, but no more than an eighth of the machines.
+    pub fn window(&self, slots: &[Slot], policy: Policy, target: u64, total: Option<u64>) -> Window {
+        let target = total.map_or(target, |total| self.scaled(slots, target, total));
+        let (mut sum, mut squares, mut middle) = (0u64, 0u64, 0usize);
         for index in self.in_order() {
             let weight = self.weight(slots, index);
             sum = sum.wrapping_add(weight);
@@ -137,21 +174,38 @@ impl<const N: usize> Sample<N> {
             if sum >= target {
                 break;
             }
+            middle = middle.wrapping_add(1);
         }
-        // A part of a board has at most 96 machines, and a sample less than 2⁷: all this fits.
-        let margin = squares.wrapping_mul(4).isqrt();
+        // Variance of a sum of draws from `N` parts.
+        let parts = u64::try_from(N).unwrap_or(u64::MAX).max(1);
+        let variance = squares.saturating_sub(sum.wrapping_mul(sum) / parts);
+        let margin = variance.wrapping_mul(4).isqrt();
+        let reach = (self.len / 8).saturating_add(2);
         let (mut window, mut sum) = (Window::ALL, 0u64);
-        for index in self.in_order() {
-            if sum >= target.saturating_add(margin) {
+        for (place, index) in self.in_order().enumerate() {
+            let before = sum;
+            sum = sum.wrapping_add(self.weight(slots, index));
+            if sum.saturating_add(margin) <= target || place.saturating_add(reach) <= middle {
+                window.low = Key::of(policy, slots, index);
+            } else if before >= target.saturating_add(margin) || place >= middle.saturating_add(reach) {
                 window.high = Key::of(policy, slots, index);
                 break;
             }
-            sum = sum.wrapping_add(self.weight(slots, index));
-            if sum.saturating_add(margin) <= target {
-                window.low = Key::of(policy, slots, index);
-            }
         }
         window
+    }
+
+    /// Before which machine, most probably, all but the last `target` GPUs are.
+    pub fn tail(&self, slots: &[Slot], policy: Policy, target: u64) -> Window {
+        let (mut low, mut sum) = (Key::FIRST, 0u64);
+        for (place, index) in self.in_order().rev().enumerate() {
+            if place >= 2 && sum >= target.saturating_mul(2) {
+                low = Key::of(policy, slots, index);
+                break;
+            }
+            sum = sum.wrapping_add(self.weight(slots, index));
+        }
+        Window { low, ..Window::ALL }
     }
 
     /// GPUs of the machines that this one stands for.
@@ -159,5 +213,22 @@ impl<const N: usize> Sample<N> {
     fn weight(&self, slots: &[Slot], index: u16) -> u64 {
         let part = u64::try_from(self.part).unwrap_or(u64::MAX);
         part.wrapping_mul(u64::from(at(slots, index).traits.gpus))
+    }
+}
+
+/// Shellsort, with gaps by Ciura (2001): short, and fast enough for a sample.
+#[inline(always)]
+fn sort(list: &mut [u16], precedes: impl Fn(u16, u16) -> bool) {
+    for gap in [23usize, 10, 4, 1] {
+        for start in gap..list.len() {
+            let (moved, mut place) = (list[start], start);
+            while let Some(before) = place.checked_sub(gap)
+                && precedes(moved, list[before])
+            {
+                list[place] = list[before];
+                place = before;
+            }
+            list[place] = moved;
+        }
     }
 }

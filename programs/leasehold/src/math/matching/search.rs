@@ -8,11 +8,15 @@ use crate::{
     state::Slot,
 };
 
+/// Scans of the board for one search, before the last that lists all that is left. Two are rarely needed.
+const MAX_SCANS: u32 = 4;
+
 /// A board as one request sees it.
-pub(super) struct View<'a> {
+///
+/// Everything here exists once for each policy: loops over machines don't ask for it.
+pub(super) struct View<'a, const BEST: bool> {
     pub slots: &'a [Slot],
     pub filter: Filter,
-    pub policy: Policy,
     pub random: Random,
 }
 
@@ -23,55 +27,59 @@ pub(super) struct Prefix {
     pub gpus: u64,
     /// The machine after them, which would reach it.
     pub next: u16,
-    /// Room for a list of all machines; its contents mean nothing.
-    pub room: Vec<u16>,
+    /// Those taken that come latest in order, in no order. Has room for all machines.
+    pub latest: Vec<u16>,
+    /// Room for a bit of each machine.
+    pub room: Vec<u64>,
 }
 
-impl View<'_> {
+impl<const BEST: bool> View<'_, BEST> {
+    pub const POLICY: Policy = if BEST { Policy::Best } else { Policy::Cheapest };
+
     /// Takes the fitting machines among `open` in order while their GPUs stay below `target`. `None` if all of them do.
     ///
     /// One scan of the board takes what lies before a window of the order and lists what lies in it, which is then searched.
-    /// The window is the hint at first, then where a sample of the board expects the target, and in the end everything that is left.
+    /// The window is where a sample of the board expects the target, or the hint if that lies there. If it isn't there, the
+    /// scan has told on which side it is.
     pub fn prefix(&mut self, mut open: Vec<u64>, target: u64, hint: Option<CutOff>) -> Option<Prefix> {
         let mut taken = vec![0; open.len()];
         let mut before = vec![0; open.len()];
         let mut inside = Vec::with_capacity(self.slots.len());
-        let mut sum = 0u64;
-        let hinted = hint.map(|cut_off| Window::at(self.policy, cut_off));
-        let mut windows = hinted.into_iter();
-        let mut sampled = false;
+        // GPUs of those taken, and of those among `open` once all of these are known to fit.
+        let (mut sum, mut total) = (0u64, None);
+        let mut hint = hint.map(|cut_off| Window::around(Self::POLICY, cut_off));
+        let mut scans = 0u32;
         loop {
             let needed = target.wrapping_sub(sum);
-            let window = windows.next().unwrap_or_else(|| {
-                let again = core::mem::replace(&mut sampled, true);
-                if again { Window::ALL } else { self.expect(&open, needed) }
-            });
+            let expected =
+                if scans < MAX_SCANS { self.expect(&open, needed, total) } else { Window::ALL };
+            let window = hint.take().filter(|hint| expected.contains(hint)).unwrap_or(expected);
+            scans = scans.wrapping_add(1);
             inside.clear();
-            let (below, listed) = self.scan(&open, window, &mut before, &mut inside);
+            let (below, listed) = self.scan(&open, total.is_some(), window, &mut before, &mut inside);
             if needed <= below {
                 core::mem::swap(&mut open, &mut before);
+                total = Some(below);
                 continue;
             }
-            let found = needed <= below.wrapping_add(listed);
-            sum = sum.wrapping_add(below);
             for ((taken, open), before) in taken.iter_mut().zip(&mut open).zip(&before) {
                 *taken |= before;
                 *open &= !before;
             }
-            if found {
-                let (count, part) = self.split(&mut inside, needed.wrapping_sub(below));
-                inside[..count].iter().for_each(|index| flip(&mut taken, *index));
-                return Some(Prefix {
-                    taken,
-                    gpus: sum.wrapping_add(part),
-                    next: inside[count],
-                    room: inside,
-                });
+            sum = sum.wrapping_add(below);
+            if needed <= below.wrapping_add(listed) {
+                let (count, part) = self.split(&mut inside, needed.wrapping_sub(below), listed);
+                let next = inside[count];
+                inside.truncate(count);
+                inside.iter().for_each(|index| flip(&mut taken, *index));
+                let gpus = sum.wrapping_add(part);
+                return Some(Prefix { taken, gpus, next, latest: inside, room: before });
             }
             if window.high == Key::LAST {
                 return None;
             }
             sum = sum.wrapping_add(listed);
+            total = total.map(|total| total.wrapping_sub(below).wrapping_sub(listed));
             for index in &inside {
                 flip(&mut taken, *index);
                 flip(&mut open, *index);
@@ -79,40 +87,31 @@ impl View<'_> {
         }
     }
 
-    /// Where the machine is expected with which `target` GPUs are reached.
+    /// Where the machine is expected with which `target` GPUs are reached. `total`: GPUs of those among `open`, if these
+    /// are known to fit.
     #[inline(never)]
-    fn expect(&mut self, open: &[u64], target: u64) -> Window {
-        let View { slots, filter, policy, ref mut random } = *self;
-        let sample = Sample::<64>::draw(slots, policy, random, slots.len(), |position| {
+    fn expect(&mut self, open: &[u64], target: u64, total: Option<u64>) -> Window {
+        self.sample(open, total.is_some()).window(self.slots, Self::POLICY, target, total)
+    }
+
+    /// Some of the fitting machines among `open`. `known`: all of these are known to fit.
+    #[inline(always)]
+    pub fn sample(&mut self, open: &[u64], known: bool) -> Sample<128> {
+        let View { slots, filter, ref mut random } = *self;
+        Sample::draw(slots, Self::POLICY, random, slots.len(), |position| {
             let index = u16::try_from(position).ok()?;
-            let fits = contains(open, index) && filter.fits(at(slots, index));
+            let fits = contains(open, index) && (known || filter.fits(at(slots, index)));
             fits.then_some(index)
-        });
-        sample.window(slots, policy, target)
+        })
     }
 
     /// Sets in `before` the fitting machines among `open` that come before the window, and lists those in it. Returns the
-    /// GPUs of both.
+    /// GPUs of both. `known`: those among `open` are known to fit.
     #[inline(never)]
-    fn scan(
+    pub fn scan(
         &self,
         open: &[u64],
-        window: Window,
-        before: &mut [u64],
-        inside: &mut Vec<u16>,
-    ) -> (u64, u64) {
-        // A loop for each policy: a question less in it.
-        match self.policy {
-            Policy::Cheapest => self.scan_by(Policy::Cheapest, open, window, before, inside),
-            Policy::Best => self.scan_by(Policy::Best, open, window, before, inside),
-        }
-    }
-
-    #[inline(always)]
-    fn scan_by(
-        &self,
-        policy: Policy,
-        open: &[u64],
+        known: bool,
         window: Window,
         before: &mut [u64],
         inside: &mut Vec<u16>,
@@ -120,19 +119,23 @@ impl View<'_> {
         let filter = self.filter;
         let Window { low, high } = window;
         let (mut below, mut listed) = (0u64, 0u64);
-        let mut start = 0u16;
+        let mut start = 0u64;
         for ((chunk, open), before) in self.slots.chunks(64).zip(open).zip(before) {
             let (mut word, mut bit, mut index) = (0u64, 1u64, start);
             if *open != 0 {
                 for slot in chunk {
-                    let (major, minor) = policy.rank(slot);
-                    if major <= high.major && open & bit != 0 && filter.fits(slot) {
-                        let key = Key { major, minor, slot: index };
-                        if major < low.major || (major == low.major && key < low) {
+                    let key = Key::new(Self::POLICY, slot, index);
+                    // Most machines come later in order: that is checked first.
+                    if key.major <= high.major
+                        && (key.major != high.major || !high.precedes(&key))
+                        && open & bit != 0
+                        && (known || filter.fits(slot))
+                    {
+                        if key.precedes(&low) {
                             word |= bit;
                             below = below.wrapping_add(gpus(slot));
-                        } else if major < high.major || key <= high {
-                            inside.push(index);
+                        } else {
+                            inside.push(u16::try_from(index).unwrap_or(u16::MAX));
                             listed = listed.wrapping_add(gpus(slot));
                         }
                     }
@@ -146,24 +149,26 @@ impl View<'_> {
         (below, listed)
     }
 
-    /// Reorders machines with `target` GPUs or more. Returns the position of the one with which these are reached in order,
-    /// and the GPUs of those before it, which precede it in the list too.
-    fn split(&mut self, list: &mut [u16], target: u64) -> (usize, u64) {
+    /// Reorders machines with `total` GPUs. Returns the position of the one with which `target` of these are reached in
+    /// order, and the GPUs of those before it, which precede it in the list too.
+    fn split(&mut self, list: &mut [u16], target: u64, mut total: u64) -> (usize, u64) {
         let (mut from, mut to, mut sum) = (0usize, list.len(), 0u64);
         while from < to {
             let part = &mut list[from..to];
             let needed = target.wrapping_sub(sum);
             let (middle, below) = self.partition(part, |sample, slots| {
-                sample.crossing(slots, sample.in_order(), needed)
+                sample.crossing(slots, sample.in_order(), needed, total)
             });
             let reached = below.wrapping_add(gpus(at(self.slots, part[middle])));
             if needed <= below {
                 to = from.wrapping_add(middle);
+                total = below;
             } else if needed <= reached {
                 return (from.wrapping_add(middle), sum.wrapping_add(below));
             } else {
                 from = from.wrapping_add(middle).wrapping_add(1);
                 sum = sum.wrapping_add(reached);
+                total = total.wrapping_sub(reached);
             }
         }
         (from, sum)
@@ -177,14 +182,14 @@ impl View<'_> {
         list: &mut [u16],
         choose: impl Fn(&Sample<16>, &[Slot]) -> Option<u16>,
     ) -> (usize, u64) {
-        let View { slots, policy, ref mut random, .. } = *self;
-        let sample = Sample::draw(slots, policy, random, list.len(), |position| list.get(position).copied());
+        let View { slots, ref mut random, .. } = *self;
+        let sample = Sample::draw(slots, Self::POLICY, random, list.len(), |position| list.get(position).copied());
         let Some(chosen) = choose(&sample, slots) else { return (0, 0) };
-        let pivot = Key::of(policy, slots, chosen);
+        let pivot = Key::of(Self::POLICY, slots, chosen);
         let (mut left, mut place, mut sum) = (0usize, usize::MAX, 0u64);
         for position in 0..list.len() {
             let index = list[position];
-            if Key::of(policy, slots, index) < pivot {
+            if Key::of(Self::POLICY, slots, index).precedes(&pivot) {
                 if place == left {
                     place = position;
                 }

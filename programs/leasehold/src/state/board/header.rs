@@ -52,6 +52,9 @@ pub struct Board {
     /// Bumps of this account's address and of the payment vault's.
     pub bump: u8,
     pub vault_bump: u8,
+    /// Votes for a machine that make it up, in the next round that is closed; then the market's parameter is adopted.
+    pub up_votes: u8,
+    pub padding: [u8; 7],
     /// Bit for each hardware class that has a [`PriceIndex`](crate::state::PriceIndex) of this board.
     pub indexed: u32,
     /// Bit `r % 64`: round r was quorate.
@@ -66,7 +69,7 @@ pub struct Board {
     pub reserved: [u64; 32],
 }
 
-const _: () = assert!(core::mem::size_of::<Board>() == 6_168 && core::mem::align_of::<Board>() == 8);
+const _: () = assert!(core::mem::size_of::<Board>() == 6_176 && core::mem::align_of::<Board>() == 8);
 
 /// What machines of a hardware class were paid by the hour on a board since its beginning: rounds up count when they are first
 /// settled, at the full price of their machines, whatever is kept, burned or refunded later. Neither sum ever wraps.
