@@ -218,9 +218,9 @@ impl World {
         self.vacate(seat, leaver)
     }
 
-    /// Empties a seat, whose fees its keeper claims before.
+    /// Empties a seat, whose fees are claimed before unless they are forfeited.
     pub fn vacate(&mut self, seat: u8, leaver: Leaver) -> Done {
-        if leaver == (Leaver::Keeper { forfeits_fees: false }) {
+        if leaver != (Leaver::Keeper { forfeits_fees: true }) {
             let seat = self.board.seat_mut(seat)?;
             let earned = std::mem::take(&mut seat.earned);
             self.board.ledger.keeper_fees -= earned;
@@ -565,7 +565,7 @@ impl World {
                 self.payments.paid_out += u128::from(fees);
                 Ok(())
             }
-            _ => self.burn(),
+            _ => self.burn(false),
         }
     }
 
@@ -588,9 +588,9 @@ impl World {
     }
 
     /// Burns what is to be burned.
-    pub fn burn(&mut self) -> Done {
+    pub fn burn(&mut self, by_creator: bool) -> Done {
         self.stake.burned += u128::from(std::mem::take(&mut self.board.ledger.slashed));
-        let amount = rules::board::take_burnable(&mut self.board)?;
+        let amount = rules::board::take_burnable(&mut self.board, by_creator)?;
         self.payments.burned += u128::from(amount);
         Ok(())
     }

@@ -17,7 +17,22 @@ pub struct Fate {
     burned: Burned,
     slash: u64,
     bound: u32,
+    /// It was convicted, which changes what it is owed.
     is_barred: bool,
+    /// It was abandoned since it left, as a bound machine: then its bond is gone whenever it is settled.
+    is_gone: bool,
+}
+
+impl Fate {
+    /// True if this is what it was before.
+    fn agrees(&self, before: &Fate) -> bool {
+        let Fate { slash, bound, is_barred, is_gone, .. } = *before;
+        if self.is_barred != is_barred {
+            return true;
+        }
+        let slash_and_bound = if self.is_gone == is_gone { (self.slash, self.bound) } else { (slash, bound) };
+        (self.owed, self.burned, slash_and_bound) == (before.owed, before.burned, (slash, bound))
+    }
 }
 
 /// What must not change, or only grow.
@@ -140,12 +155,14 @@ impl World {
                     slash: outcome.slash,
                     bound: outcome.bound,
                     is_barred: slot.is(SlotState::Barred),
+                    is_gone: slot.has(Slot::ABANDONED | Slot::FADED),
                 };
-                if let Some(known) =
-                    memory.fates.get(&(lease.serial, index)).filter(|known| known.is_barred == fate.is_barred)
-                {
-                    assert_eq!(*known, fate, "invariant 4: slot {index} of lease {} {slot:?}", lease.serial);
-                }
+                let before = memory.fates.get(&(lease.serial, index)).unwrap_or(&fate);
+                assert!(
+                    fate.agrees(before),
+                    "invariant 4: slot {index} of lease {} came to {before:?}, now {fate:?}: {slot:?}",
+                    lease.serial
+                );
                 fates.insert((lease.serial, index), fate);
             }
         }

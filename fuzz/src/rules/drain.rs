@@ -77,7 +77,7 @@ impl World {
             }
         }
         self.payments.paid_out += u128::from(rules::board::take_fees(&mut self.board));
-        self.burn().expect("what is to be burned can be");
+        self.burn(true).expect("what is to be burned can be");
         self.check(memory);
         rules::board::require_closable(&self.board).expect("invariant 16: an empty board can be closed");
         assert_eq!(self.payments.held(), 0, "invariant 16: payments are left");

@@ -86,20 +86,16 @@ pub fn outcome(service: &Service, terms: &Terms) -> Spec {
     let length = secs(terms.rounds.into());
     let cap = (length.saturating_sub(144 * HOUR) / 24).clamp(HOUR, 24 * HOUR);
     let at_most = (secs(rest) * 500 / BPS).min(cap);
+    let replaced = matches!(service.left, Left::Replaced { .. });
+    let leaving = match service.left {
+        Left::Cancelled => at_most,
+        Left::Replaced { cheaper_q16 } => at_most.min(secs(rest) * u128::from(cheaper_q16) >> 16),
+        Left::Ended { owes_hour: true } => HOUR.saturating_sub(secs(rounds)),
+        Left::Ended { owes_hour: false } | Left::No => 0,
+    };
     let owes = up > 0 && served;
-    let exit_secs = match service.left {
-        Left::Cancelled if owes => at_most.saturating_sub(secs(over)),
-        Left::Ended { owes_hour: true } if owes && blameless => HOUR.saturating_sub(secs(rounds)),
-        _ => 0,
-    };
-    let cheaper_secs = match service.left {
-        Left::Replaced { cheaper_q16 } if owes && over == 0 => {
-            (secs(rest) * u128::from(cheaper_q16) >> 16).min(at_most)
-        }
-        _ => 0,
-    };
-    let exit = cost(service, exit_secs);
-    let due_exit = if blameless { exit } else { 0 };
+    let exit = if owes { cost(service, leaving.saturating_sub(secs(over))) } else { 0 };
+    let due_exit = if blameless && !replaced { exit } else { 0 };
     let paid_exit = if contestable { 0 } else { due_exit };
     let penalty = if contestable { (contested + due_exit).div_ceil(2) } else { 0 };
 
@@ -114,7 +110,6 @@ pub fn outcome(service: &Service, terms: &Terms) -> Spec {
             contested: narrow(contested),
             exit: narrow(exit - paid_exit),
             penalty: narrow(penalty),
-            cheaper: narrow(cost(service, cheaper_secs)),
         },
         slash: slash(service, terms, promised),
         bound: if is_bound { up.min(rest).min(week) as u32 } else { 0 },
