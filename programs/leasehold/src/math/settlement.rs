@@ -271,8 +271,10 @@ pub fn last_within(service: &Service, terms: &Terms, most: u64) -> Exact<Outcome
     let outcome = last(service, terms)?;
     let before = owed_before_end(service.price, service.settled, terms)?.min(most);
     let owed = add(before, outcome.payment.gross()?)?.min(most);
-    let damages = outcome.burned.damages.min(sub(most, owed)?);
-    let burned = Burned { damages, ..outcome.burned };
+    let left = sub(most, owed)?;
+    let damages = outcome.burned.damages.min(left);
+    let exit = outcome.burned.exit.min(sub(left, damages)?);
+    let burned = Burned { damages, exit, ..outcome.burned };
     Ok(Outcome { payment: Payment::difference(owed, before, terms.fee_bps)?, burned, ..outcome })
 }
 
