@@ -5,7 +5,7 @@ use bytemuck::Zeroable;
 use leasehold::{
     constants::INITIAL_SCORE,
     instructions::{Machine, MeterArgs, Offer, OpenLeaseArgs},
-    math::matching::{Criteria, Place, Policy},
+    math::matching::{Criteria, CutOff, Place, Policy},
     rules::{
         self, dispute::Namesake, extend::Allowance, meter::Ender, replace::Wish, round::Closing, seat::Leaver,
     },
@@ -415,7 +415,7 @@ impl World {
         let World { market, board, slots, now, payments, .. } = &mut *self;
         let quote = rules::open::quote(market, board, slots, *now, &args);
         payments.require(quote.as_ref().map_or(0, |opening| opening.deposit))?;
-        let before = slots.clone();
+        let (before, unopened) = (slots.clone(), *board);
         let opened = rules::open::apply(market, board, slots, *now, &args);
         agree(&quote, &opened);
         let opening = opened?;
@@ -423,6 +423,16 @@ impl World {
             |(index, slot): &(usize, &Slot)| slot.lease == opening.serial && before[*index].lease == 0;
         let taken = self.slots.iter().enumerate().filter(taken).count();
         assert_eq!(taken, opening.selection.machines as usize, "invariant 12: machines of a lease");
+        let gpus = |index: usize| u32::from(self.slots[index].traits.gpus);
+        let all: u32 = opening.selection.slots().map(gpus).sum();
+        assert!(all >= args.gpus, "invariant 12: {all} GPUs of {}", args.gpus);
+        let needed = opening.selection.slots().all(|index| all - gpus(index) < args.gpus);
+        assert!(needed, "invariant 12: a machine is superfluous: {opening:?}");
+        let hint = CutOff { price: input.u64(), score: INITIAL_SCORE, slot: self.slot(input) };
+        let hinted = OpenLeaseArgs { hint: Some(hint), ..args.clone() };
+        let hinted = rules::open::quote(&self.market, &unopened, &before, self.now, &hinted);
+        let same = hinted.is_ok_and(|hinted| hinted.selection.words == opening.selection.words);
+        assert!(same, "invariant 12: a hint changed the machines: {hint:?}");
         self.leases.push(lease(&opening, &args, self.address));
         self.pay_in(opening.deposit)
     }
