@@ -166,6 +166,7 @@ impl World {
     pub fn close_round(&mut self) -> Result<Closing> {
         let closing = rules::round::closing(&self.board, self.now);
         let (slots, next_round) = (self.slots.clone(), self.board.next_round);
+        let up_votes = usize::from(self.board.up_votes);
         let pool = self.board.ledger.keeper_pool;
         rules::round::close(&mut self.board, &mut self.slots, &self.market.params, self.now)?;
         let closing = closing?;
@@ -176,11 +177,11 @@ impl World {
             Closing::Skip(_) => None,
         };
         let votes = std::mem::take(&mut self.votes);
-        let quorate = votes.len() >= usize::from(self.market.params.up_votes);
+        let quorate = votes.len() >= up_votes;
         for (index, (before, after)) in slots.iter().zip(&self.slots).enumerate() {
             let judged = counted.is_some_and(|round| quorate && before.attested_from <= round);
             let ones = votes.iter().filter(|vote| *vote >> index & 1 == 1).count();
-            let up = judged && ones >= usize::from(self.market.params.up_votes);
+            let up = judged && ones >= up_votes;
             let down = judged && !up && votes.len() - ones >= usize::from(self.board.threshold);
             let verdict = [up, down, judged && !up && !down].map(u32::from);
             let grown = [after.up - before.up, after.down - before.down, after.unseen - before.unseen];

@@ -113,6 +113,7 @@ impl World {
         let now = 1_700_000_000 + i64::from(input.u16());
         let mut board = Board { genesis: market.genesis, next_serial: 1, ..Board::zeroed() };
         board.adopt(&rules);
+        board.up_votes = market.params.up_votes;
         board.phase_secs = rounds::phase(input.u8().into(), rules.round_secs);
         board.next_round = board.round_at(now).expect("after 1970");
         let index = |class| PriceIndex { class, recorded_at: now, ..PriceIndex::zeroed() };
