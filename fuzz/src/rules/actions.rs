@@ -460,7 +460,13 @@ impl World {
         let quote = rules::cancel::quote(board, lease, *now);
         let cancelled = rules::cancel::apply(board, slots, lease, &contest, *now);
         if cancelled.is_ok() || contest.is_empty() {
-            agree(&quote, &cancelled);
+            // The quote is of machines that have begun: one that has not ends a round later.
+            let until = |cancellation: &Cancellation| cancellation.until;
+            let later = cancelled.as_ref().map_or(0, until) - quote.as_ref().map_or(0, until);
+            agree(
+                &quote.map(|quote| Cancellation { until: quote.until + later.min(1), ..quote }),
+                &cancelled,
+            );
         }
         cancelled?;
         Ok(())
