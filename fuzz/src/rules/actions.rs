@@ -7,7 +7,8 @@ use leasehold::{
     instructions::{Machine, MeterArgs, Offer, OpenLeaseArgs},
     math::matching::{Criteria, CutOff, Place, Policy},
     rules::{
-        self, dispute::Namesake, extend::Allowance, meter::Ender, replace::Wish, round::Closing, seat::Leaver,
+        self, cancel::Cancellation, dispute::Namesake, extend::Allowance, meter::Ender, replace::Wish,
+        round::Closing, seat::Leaver,
     },
     state::{
         Demand, Endpoint, Lease, LeaseState, Meter, Receipt, Slot, SlotState, Traits, Voucher, machine,
