@@ -41,6 +41,9 @@ pub struct Settlement {
 const PLAIN_UNITS: u32 = 160;
 const WIDE_UNITS: u32 = 700;
 const OTHER_UNITS: u32 = 2_200;
+/// Units that counting a machine for the price index adds if it is of another class than the lease's first, or its price is
+/// very high.
+const FAR_UNITS: u32 = 80;
 /// Compute units that one settlement may spend on machines, of the 1.4 million of a transaction.
 pub const BUDGET_UNITS: u32 = 1_050_000;
 
@@ -155,6 +158,8 @@ fn walk<S: SlotAccess>(
     let narrow = if secs < 1 << 27 { u64::from(u32::MAX) } else { 0 };
     let (waits, next_round) = (lease.voucher_rounds(), board.next_round);
     let mut pass = Pass { board, lease, sum: Settlement::default(), index: ClassPay::new(board, lease) };
+    // The class of all machines, or else of the first.
+    let mut near = pass.index.near(lease.criteria.class);
     for mut slot in slots.into_iter().filter(|slot| slot.lease == serial) {
         let due = next_round >= slot.lease_until.saturating_add(waits);
         if !due && slot.lease_settled == slot.lease_up {
@@ -172,7 +177,13 @@ fn walk<S: SlotAccess>(
             pass.other(slot, due)?;
             continue;
         }
-        pass.index.count(&slot);
+        if !near.count(&slot) {
+            if near.is_unset() {
+                near = pass.index.near(Some(slot.traits.class));
+            }
+            pass.index.count(&slot);
+            budget = budget.saturating_sub(FAR_UNITS);
+        }
         let payment =
             settlement::paid_between(slot.hourly(), slot.lease_settled, slot.lease_up, &terms, due)?;
         let accrued = add(slot.accrued, payment.net)?;
@@ -186,6 +197,7 @@ fn walk<S: SlotAccess>(
         pass.sum.payment = pass.sum.payment.plus(payment);
         pass.sum.machines = pass.sum.machines.wrapping_add(u32::from(due));
     }
+    pass.index.add(&near);
     Ok((pass.sum, pass.index))
 }
 
