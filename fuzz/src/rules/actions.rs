@@ -7,8 +7,7 @@ use leasehold::{
     instructions::{Machine, MeterArgs, Offer, OpenLeaseArgs},
     math::matching::{Criteria, CutOff, Place, Policy},
     rules::{
-        self, cancel::Cancellation, dispute::Namesake, extend::Allowance, meter::Ender, replace::Wish,
-        round::Closing, seat::Leaver,
+        self, dispute::Namesake, extend::Allowance, meter::Ender, replace::Wish, round::Closing, seat::Leaver,
     },
     state::{
         Demand, Endpoint, Lease, LeaseState, Meter, Receipt, Slot, SlotState, Traits, Voucher, machine,
@@ -458,16 +457,10 @@ impl World {
         let contest: Vec<u16> = (0..SLOTS as u16).filter(|slot| mask >> slot & 1 == 1).collect();
         let World { board, slots, leases, now, .. } = &mut *self;
         let lease = &mut leases[index];
-        let quote = rules::cancel::quote(board, lease, *now);
+        let quote = rules::cancel::quote(board, slots, lease, *now);
         let cancelled = rules::cancel::apply(board, slots, lease, &contest, *now);
         if cancelled.is_ok() || contest.is_empty() {
-            // The quote is of machines that have begun: one that has not ends a round later.
-            let until = |cancellation: &Cancellation| cancellation.until;
-            let later = cancelled.as_ref().map_or(0, until) - quote.as_ref().map_or(0, until);
-            agree(
-                &quote.map(|quote| Cancellation { until: quote.until + later.min(1), ..quote }),
-                &cancelled,
-            );
+            agree(&quote, &cancelled);
         }
         cancelled?;
         Ok(())
