@@ -89,7 +89,7 @@ pub fn outcome(service: &Service, terms: &Terms) -> Spec {
     let replaced = matches!(service.left, Left::Replaced { .. });
     let leaving = match service.left {
         Left::Cancelled => at_most,
-        Left::Replaced { cheaper_q16 } => at_most.min(secs(rest) * u128::from(cheaper_q16) >> 16),
+        Left::Replaced { cheaper_q16 } => at_most.min((secs(rest) * u128::from(cheaper_q16)) >> 16),
         Left::Ended { owes_hour: true } => HOUR.saturating_sub(secs(rounds)),
         Left::Ended { owes_hour: false } | Left::No => 0,
     };
