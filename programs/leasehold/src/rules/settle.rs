@@ -53,7 +53,10 @@ pub fn outcome(lease: &Lease, slot: &Slot) -> Exact<Outcome> {
     let service = lease.service(slot)?;
     match &lease.meter {
         None => settlement::last(&service, &lease.terms),
-        Some(meter) => settlement::last_within(&service, &lease.terms, sub(lease.deposit, meter.paid)?),
+        Some(meter) => {
+            let most = sub(lease.deposit, meter.paid)?;
+            settlement::last_within(&service, &lease.terms, lease.standby_paid()?, most)
+        }
     }
 }
 
@@ -279,7 +282,9 @@ impl Pass<'_> {
     fn standby<S: SlotAccess>(&mut self, mut slot: S) -> Exact<()> {
         let Some(meter) = &self.lease.meter else { return Ok(()) };
         let most = sub(self.lease.deposit, meter.paid)?;
-        let payment = settlement::interim_within(&self.lease.service(&slot)?, &self.lease.terms, most)?;
+        let before = self.lease.standby_paid()?;
+        let service = self.lease.service(&slot)?;
+        let payment = settlement::interim_within(&service, &self.lease.terms, before, most)?;
         let accrued = add(slot.accrued, payment.net)?;
         slot.write(|slot| {
             slot.accrued = accrued;
