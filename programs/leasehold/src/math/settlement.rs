@@ -201,7 +201,7 @@ pub fn interim(service: &Service, terms: &Terms) -> Exact<Payment> {
 /// agreed on.
 pub fn paid_between(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Exact<Payment> {
     let time = secs(terms.round_secs, up);
-    if (price | time) >> 32 != 0 || price.wrapping_mul(time) / HOUR >> 48 != 0 {
+    if (price | time) >> 32 != 0 || (price.wrapping_mul(time) / HOUR) >> 48 != 0 {
         return paid_between_wide(price, settled, up, terms, is_last);
     }
     Ok(paid_narrow(price, settled, up, terms, is_last))

@@ -268,7 +268,7 @@ impl Pass<'_> {
             } else if outcome.bound > 0 {
                 slot.bind(slot.lease_until.saturating_add(outcome.bound));
             }
-            slot.release(slot.state_after(outcome.slash > 0, slot.is_bound(next_round)));
+            slot.release(slot.state_after(outcome.slash > 0, slot.bond > 0 && slot.is_bound(next_round)));
         });
         sum.payment = sum.payment.plus(outcome.payment);
         sum.burned = add(sum.burned, burned)?;
