@@ -12,9 +12,8 @@ use leasehold_operate::{
 };
 use solana_pubkey::Pubkey;
 
-use super::{OpenArgs, open_group};
+use super::{OpenArgs, open_group::{self, number}};
 use crate::{commands::quote::Offer, criteria, kinds};
-use anchor_lang::Space;
 
 pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     if args.request.meter.metered {
@@ -26,7 +25,16 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     let (now, buyer) = (chain.fetch().now().await?, chain.wallet()?);
     let allocation = pick(&market.account, &views, now, &args.request.request(&market)?)?;
     let most = args.max_deposit.as_deref().map(|most| market.payment.parse(most)).transpose()?;
-    act(chain, plan(&market, &allocation, buyer, most, args.group)?).await
+    let name = Name { nonce: args.nonce.unwrap_or_else(number), group: args.group };
+    act(chain, plan(&market, &allocation, buyer, most, name)?).await
+}
+
+/// How leases are named.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    /// Number of each lease among the buyer's on its board.
+    pub nonce: u64,
+    pub group: Option<u64>,
 }
 
 /// Opens the quoted leases, or others that cost at most `most`.
@@ -35,7 +43,7 @@ fn plan(
     allocation: &Allocation,
     buyer: Pubkey,
     most: Option<Money>,
-    group: Option<u64>,
+    name: Name,
 ) -> Result<Plan, Failure> {
     let most = most.unwrap_or(market.payment.money(allocation.deposit));
     if most.amount < allocation.deposit {
@@ -47,21 +55,28 @@ fn plan(
         )));
     }
     match &allocation.parts[..] {
-        [part] => Ok(plan_one(market, part, buyer, most, group)),
-        _ => open_group::plan(market, allocation, buyer, most, group),
+        [part] => plan_one(market, part, buyer, most, name),
+        _ => open_group::plan(market, allocation, buyer, most, name),
     }
 }
 
-fn plan_one(market: &MarketView, part: &Part, buyer: Pubkey, most: Money, group: Option<u64>) -> Plan {
+fn plan_one(
+    market: &MarketView,
+    part: &Part,
+    buyer: Pubkey,
+    most: Money,
+    Name { nonce, group }: Name,
+) -> Result<Plan, Failure> {
     let quote = &part.quote;
-    let offer = Offer::new(market, part);
+    let offer = Offer::new(market, part)?;
     let board = market.board(part.board);
-    let lease = board.lease(quote.serial);
+    let lease = board.lease(&buyer, nonce);
     let wallet = market.reference.payment_account(&buyer);
-    let open = instruction::open_lease(&board, buyer, wallet, quote.args(most.amount, group));
+    let open = instruction::open_lease(&board, buyer, wallet, quote.args(nonce, buyer, most.amount, group));
     let rounds = format!("{} to {}", quote.from, quote.until.saturating_sub(1));
-    let mut plan = Plan::new(format!("Open lease {}:{}", part.board, quote.serial))
-        .item("Lease:", "leases", lease, open_group::opened(market, part))
+    let mut plan = Plan::new(format!("Open a lease on board {}", part.board))
+        .item("Lease:", "leases", lease, open_group::opened(lease, nonce, &offer))
+        .note("GPUs:", offer.gpus)
         .note("Machines:", format!("{} ({})", quote.slots.len(), some_slots(&quote.slots)));
     for (label, text) in kinds::lines(&kinds::named(market, &part.kinds)) {
         plan = plan.note(label, text);
@@ -69,7 +84,8 @@ fn plan_one(market: &MarketView, part: &Part, buyer: Pubkey, most: Money, group:
     if let Some(group) = group {
         plan = plan.fact("Group:", "group", group);
     }
-    criteria::shown(plan, market, &quote.criteria)
+    let plan = criteria::shown(plan, market, &quote.criteria);
+    let plan = criteria::avoided(plan, std::slice::from_ref(part))
         .fact_as("Rounds:", "rounds", rounds, quote.rounds)
         .fact("From:", "start", &offer.start)
         .fact("To:", "end", &offer.end)
@@ -79,10 +95,9 @@ fn plan_one(market: &MarketView, part: &Part, buyer: Pubkey, most: Money, group:
             "refundable",
             format!("{} if cancelled in its first round", offer.refundable),
             offer.refundable,
-        )
-        .spend("deposit", most, wallet)
-        .creates(8 + Lease::INIT_SPACE)
-        .step("open lease", vec![open])
+        );
+    let plan = offer.rules().into_iter().fold(plan, |plan, (label, text)| plan.note(label, text));
+    Ok(plan.spend("deposit", most, wallet).creates(Lease::len(0)).step("open lease", vec![open]))
 }
 
 #[cfg(test)]

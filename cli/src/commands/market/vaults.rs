@@ -1,4 +1,4 @@
-//! A market's fees and slashed stake, and closing the market.
+//! A market's fees, what is burned, and closing the market.
 
 use leasehold::{
     math::add,
@@ -18,7 +18,7 @@ use leasehold_operate::{
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
-use super::{BoardsArgs, WithdrawArgs};
+use super::{BurnArgs, WithdrawArgs};
 
 pub async fn withdraw(chain: &Chain, args: WithdrawArgs) -> Result<(), Failure> {
     let (market, signer) = (chain.market(args.boards.market.id.0).await?, chain.wallet()?);
@@ -26,19 +26,15 @@ pub async fn withdraw(chain: &Chain, args: WithdrawArgs) -> Result<(), Failure> 
     require_payee("market", &market.account.authority, &owner, "authority")?;
     let boards = chain.boards(&market.reference.address, args.boards.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    let plan = if args.stake {
-        plan_stake(&market, &views, signer, &chain.stake_payee(&market, owner).await?)
-    } else {
-        plan_fees(&market, &views, signer, &chain.payee(&market, owner).await?)
-    };
-    act(chain, plan?).await
+    act(chain, plan_fees(&market, &views, signer, &chain.payee(&market, owner).await?)?).await
 }
 
-pub async fn burn(chain: &Chain, args: BoardsArgs) -> Result<(), Failure> {
-    let market = chain.market(args.market.id.0).await?;
-    let boards = chain.boards(&market.reference.address, args.board).await?;
+pub async fn burn(chain: &Chain, args: BurnArgs) -> Result<(), Failure> {
+    let market = chain.market(args.boards.market.id.0).await?;
+    let boards = chain.boards(&market.reference.address, args.boards.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    act(chain, plan_burn(&market, &views)?).await
+    let creator = args.pool.then(|| chain.wallet()).transpose()?;
+    act(chain, plan_burn(&market, &views, creator)?).await
 }
 
 pub async fn close(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
@@ -52,31 +48,40 @@ fn plan_fees(
     signer: Pubkey,
     payee: &Payee,
 ) -> Result<Plan, Failure> {
-    let due = Due::of(market.payment, boards, rules::board::fees)?;
+    let due = Due::of(market.payment, boards, |board| Ok(board.ledger.fees))?;
     let plan = Plan::new(format!("Withdraw fees of market {}", market.account.id));
     pay(plan, &due, payee, |index| instruction::withdraw_fees(&market.board(index), signer, payee.account))
 }
 
-fn plan_stake(
-    market: &MarketView,
-    boards: &[BoardView],
-    signer: Pubkey,
-    payee: &Payee,
-) -> Result<Plan, Failure> {
-    let due = Due::of(market.stake, boards, |board| Ok(board.ledger.market_stake))?;
-    let plan = Plan::new(format!("Withdraw slashed stake of market {}", market.account.id));
-    pay(plan, &due, payee, |index| {
-        instruction::withdraw_market_stake(&market.board(index), signer, payee.account)
-    })
-}
-
-fn plan_burn(market: &MarketView, boards: &[BoardView]) -> Result<Plan, Failure> {
-    let due = Due::of(market.stake, boards, |board| Ok(board.ledger.to_burn))?;
-    let mut plan = Plan::new(format!("Burn slashed stake of market {}", market.account.id))
-        .money("Burned:", "amount", due.total);
-    for (index, money) in due.boards {
-        plan = plan
-            .step(format!("board {index}, {money}"), vec![instruction::burn_slashed(&market.board(index))]);
+/// Burns slashed stake, and the payments that are set aside for it. `creator`: burns the keeper pools of unused boards that
+/// this wallet created, too, so that they can be closed.
+fn plan_burn(market: &MarketView, boards: &[BoardView], creator: Option<Pubkey>) -> Result<Plan, Failure> {
+    let stake = Due::of(market.stake, boards, |board| Ok(board.ledger.slashed));
+    let closes = |board: &Board| creator.filter(|creator| board.creator == *creator);
+    let burnable = |board: &Board| rules::board::burnable(board, closes(board).is_some());
+    let payments = Due::of(market.payment, boards, burnable);
+    let nothing = match (&stake, &payments) {
+        (Err(refusal), Err(_)) => Some(*refusal),
+        _ => None,
+    };
+    if let Some(refusal) = nothing {
+        return Err(refusal.into());
+    }
+    let none = |token: Token| Due { boards: Vec::new(), total: token.money(0) };
+    let (stake, payments) =
+        (stake.unwrap_or_else(|_| none(market.stake)), payments.unwrap_or_else(|_| none(market.payment)));
+    let mut plan = Plan::new(format!("Burn what was slashed or set aside on market {}", market.account.id))
+        .money("Stake burned:", "stake", stake.total)
+        .money("Payments burned:", "payments", payments.total);
+    for (index, money) in stake.boards {
+        let burn = instruction::burn_slashed(&market.board(index));
+        plan = plan.step(format!("stake of board {index}, {money}"), vec![burn]);
+    }
+    for (index, money) in payments.boards {
+        let board = boards.iter().find(|board| board.header.index == index);
+        let creator = board.and_then(|board| closes(board.header));
+        let burn = instruction::burn_payments(&market.board(index), creator);
+        plan = plan.step(format!("payments of board {index}, {money}"), vec![burn]);
     }
     Ok(plan)
 }
