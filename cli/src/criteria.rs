@@ -122,7 +122,9 @@ pub fn shown(plan: Plan, market: &MarketView, criteria: &Criteria) -> Plan {
 
 /// Adds the machines that are not taken, if any are named.
 pub fn avoided(plan: Plan, parts: &[Part]) -> Plan {
-    let of = |part: &Part| part.quote.avoid.iter().map(|slot| format!("{}:{slot}", part.board)).collect::<Vec<_>>();
+    let of = |part: &Part| {
+        part.quote.avoid.iter().map(|slot| format!("{}:{slot}", part.board)).collect::<Vec<_>>()
+    };
     let avoided: Vec<_> = parts.iter().flat_map(of).collect();
     if avoided.is_empty() {
         return plan;

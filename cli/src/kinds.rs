@@ -147,7 +147,10 @@ mod tests {
             (&1.into(), &"RTX 4090".into(), &0.into())
         );
         assert_eq!((&json[1]["gpus"], &json[1]["country"]), (&2.into(), &"US".into()));
-        assert_eq!((&json[1]["price"]["amount"], &json[1]["hourly"]["amount"]), (&"360".into(), &"720".into()));
+        assert_eq!(
+            (&json[1]["price"]["amount"], &json[1]["hourly"]["amount"]),
+            (&"360".into(), &"720".into())
+        );
     }
 
     #[test]

@@ -141,8 +141,7 @@ impl Chain {
 
     /// The lease with that serial on a board, with its address.
     pub async fn lease_of(&self, board: &BoardRef, serial: u32) -> Result<Fetched<Lease>, Failure> {
-        let lease =
-            with_spinner("Reading the lease", self.fetch().lease_of(&board.address, serial)).await?;
+        let lease = with_spinner("Reading the lease", self.fetch().lease_of(&board.address, serial)).await?;
         let (index, market) = (board.index, board.market.id);
         let gone = || {
             Failure::Input(format!(

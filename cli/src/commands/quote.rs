@@ -219,7 +219,8 @@ impl Offer {
     pub fn rules(&self) -> [(&'static str, String); 3] {
         let number = |money: &Money| money.token.number(money.amount);
         let Offer { hold_bps, fee_bps, fee_at_most, damages_at_most, .. } = self;
-        let kept = format!("{hold_bps} bps of each machine's pay, two hours of it at least, until the lease's end");
+        let kept =
+            format!("{hold_bps} bps of each machine's pay, two hours of it at least, until the lease's end");
         let damages = format!(
             "of what is kept, the price of rounds down beyond a machine's allowance; {} at most in all",
             number(damages_at_most)
@@ -232,7 +233,9 @@ impl Offer {
 /// Change of the request, in words.
 fn changed(market: &MarketView, change: Change) -> String {
     match change {
-        Change::FewerGpus(gpus) => format!("{} (--gpus {gpus})", count(usize::try_from(gpus).unwrap_or(usize::MAX), "GPU")),
+        Change::FewerGpus(gpus) => {
+            format!("{} (--gpus {gpus})", count(usize::try_from(gpus).unwrap_or(usize::MAX), "GPU"))
+        }
         Change::Class(class) => format!("class {}", market.class_name(class)),
         Change::AnyPlace(Place::Country(country)) => format!("not only in {}", Country(country)),
         Change::AnyPlace(Place::Region(region)) => format!("not only in region {region}"),
@@ -273,10 +276,8 @@ fn table(
     }
     let machines: usize = offers.iter().map(|offer| offer.machines).sum();
     let gpus = offers.iter().map(|offer| offer.gpus).fold(0, u32::saturating_add);
-    let mut lines = vec![
-        ("GPUs:", gpus.to_string()),
-        ("Machines:", format!("{machines} on {} boards", offers.len())),
-    ];
+    let mut lines =
+        vec![("GPUs:", gpus.to_string()), ("Machines:", format!("{machines} on {} boards", offers.len()))];
     lines.extend(kinds::lines(kinds));
     if let Some(offer) = offers.first() {
         let last = offer.until.saturating_sub(1);

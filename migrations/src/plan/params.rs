@@ -98,8 +98,9 @@ fn unchanged(deployment: &mut Deployment, file: &MarketFile) {
 /// Changes of a proposal, and the time from which they apply, in one line.
 fn changes(proposal: &Plan) -> String {
     let names = proposal.facts.iter().filter_map(|fact| fact.name);
-    let names: Vec<_> =
-        names.filter(|name| !["market", "effective_from", "expires", "replaces_from", "was"].contains(name)).collect();
+    let names: Vec<_> = names
+        .filter(|name| !["market", "effective_from", "expires", "replaces_from", "was"].contains(name))
+        .collect();
     let from = proposal.facts.iter().find(|fact| fact.name == Some("effective_from"));
     let from = from.map(|fact| format!(" from {} on", fact.text)).unwrap_or_default();
     format!("other {}{from}", names.join(", "))

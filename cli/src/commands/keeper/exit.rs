@@ -105,7 +105,8 @@ pub fn leave(
         instructions.push(instruction::leave_seat(&board, wallet, account, number, forfeit_fees));
         plan = plan.step(format!("seat {number} of board {}", board.index), instructions);
     }
-    let (plan, fees) = (plan.money("Bonds freed:", "freed", market.stake.money(freed)), market.payment.money(fees));
+    let (plan, fees) =
+        (plan.money("Bonds freed:", "freed", market.stake.money(freed)), market.payment.money(fees));
     Ok(if forfeit_fees {
         let text = format!("{fees}, which go to the boards' keeper pools");
         plan.money_as("Fees FORFEITED:", "fees_forfeited", text, fees)

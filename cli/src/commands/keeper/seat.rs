@@ -31,7 +31,11 @@ pub async fn leave(chain: &Chain, args: LeaveArgs) -> Result<(), Failure> {
         let advice = "see `leasehold keeper show`";
         return Err(Failure::Refused(format!("{wallet} has no seat of board {}: {advice}", args.board)));
     }
-    act(chain, exit::leave(&market, &keeper, &[view], &chain.payee(&market, wallet).await?, args.forfeit_fees)?).await
+    act(
+        chain,
+        exit::leave(&market, &keeper, &[view], &chain.payee(&market, wallet).await?, args.forfeit_fees)?,
+    )
+    .await
 }
 
 pub async fn claim(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
@@ -60,7 +64,10 @@ fn plan_fund(market: &MarketView, board: &BoardView, funder: Pubkey, amount: &st
     Ok(Plan::new(format!("Fund the keepers of board {index}"))
         .fact_as("Board:", "board", index, index)
         .money("Pool then:", "pool", market.payment.money(pool))
-        .note("Returns:", "it does not come back; what the pool holds beyond four weeks of the highest pay is burned")
+        .note(
+            "Returns:",
+            "it does not come back; what the pool holds beyond four weeks of the highest pay is burned",
+        )
         .spend("keepers' pay", money, wallet)
         .step("fund keepers", vec![fund]))
 }

@@ -213,8 +213,9 @@ fn plan_replacement(
         Failure::rule(refusal, values)
     })?;
     let wallet = market.reference.payment_account(&owner);
-    let [deposit, total, refund, paid] = [found.deposit, found.total, found.refund, found.old.outcome.payment.net]
-        .map(|amount| market.payment.money(amount));
+    let [deposit, total, refund, paid] =
+        [found.deposit, found.total, found.refund, found.old.outcome.payment.net]
+            .map(|amount| market.payment.money(amount));
     let most = limit("the replacement", deposit, most)?;
     let args = found.args(most.amount);
     let replace = instruction::replace_node(board, owner, owner, leased.address, wallet, args);

@@ -68,7 +68,9 @@ impl Departed {
 
     fn contested(&self) -> String {
         let Departed { slot, contest: Contested { machine_loses, owner_pays }, .. } = self;
-        format!("slot {slot} loses {machine_loses} of its pay, and you pay {owner_pays} besides; both are burned")
+        format!(
+            "slot {slot} loses {machine_loses} of its pay, and you pay {owner_pays} besides; both are burned"
+        )
     }
 }
 
@@ -80,7 +82,10 @@ pub fn shown(plan: Plan, machines: Vec<Departed>) -> Plan {
     }
     let bound: Vec<_> = machines.iter().filter_map(|machine| machine.bound_to.as_ref()).collect();
     if let Some(last) = bound.iter().max() {
-        let text = format!("{} to {last} at the latest, for the rest that was agreed on", count(bound.len(), "machine"));
+        let text = format!(
+            "{} to {last} at the latest, for the rest that was agreed on",
+            count(bound.len(), "machine")
+        );
         plan = plan.note("Stay bound:", text);
     }
     let text = count(machines.len(), "machine");

@@ -12,7 +12,10 @@ use leasehold_operate::{
 };
 use solana_pubkey::Pubkey;
 
-use super::{OpenArgs, open_group::{self, number}};
+use super::{
+    OpenArgs,
+    open_group::{self, number},
+};
 use crate::{commands::quote::Offer, criteria, kinds};
 
 pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {

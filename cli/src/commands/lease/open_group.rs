@@ -119,7 +119,13 @@ fn undoing(plan: Plan, market: &MarketView, transactions: &[Vec<Opening>]) -> Re
 }
 
 /// Plan, still without steps, that lists the leases to open, for people and for programs.
-fn summary(market: &MarketView, allocation: &Allocation, group: u64, nonce: u64, buyer: Pubkey) -> Result<Plan, Failure> {
+fn summary(
+    market: &MarketView,
+    allocation: &Allocation,
+    group: u64,
+    nonce: u64,
+    buyer: Pubkey,
+) -> Result<Plan, Failure> {
     let (gpus, boards) = (gpus(allocation.gpus), allocation.parts.len());
     let mut plan =
         Plan::new(format!("Open leases of {gpus} on {boards} boards")).fact("Group:", "group", group);

@@ -73,9 +73,19 @@ fn plan_settlement(leased: &Leased) -> Result<Plan, Failure> {
     let plan = Plan::new(format!("Settle {} {how}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as("Final:", "final", if sum.is_final { "yes" } else { "no" }, sum.is_final)
-        .fact_as("Settled for good:", "machines", count(usize::try_from(sum.machines).unwrap_or(usize::MAX), "machine"), sum.machines)
+        .fact_as(
+            "Settled for good:",
+            "machines",
+            count(usize::try_from(sum.machines).unwrap_or(usize::MAX), "machine"),
+            sum.machines,
+        )
         .money("Machines are paid:", "paid", money(sum.payment.net))
-        .money_as("Kept:", "kept", format!("{} of the other machines' pay until their ends", money(kept)), money(kept))
+        .money_as(
+            "Kept:",
+            "kept",
+            format!("{} of the other machines' pay until their ends", money(kept)),
+            money(kept),
+        )
         .money("Market's fee:", "fee", money(sum.payment.fee));
     let mut plan = burned::shown(plan, market, &burned)?
         .money("Owner is refunded:", "refunded", money(sum.refunded))

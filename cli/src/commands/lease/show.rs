@@ -229,11 +229,13 @@ impl fmt::Display for Shown {
             let paid = format!("{paid}, for {seq} receipts of {units} compute units");
             let mut lines = vec![("Spender:", spender.clone()), ("Vouchers paid:", paid)];
             if let Some(MeterNow { standby, voucher_limit, reserve, short }) = now {
-                let limit = format!("{} at most in all, {} is reserved", number(voucher_limit), number(reserve));
+                let limit =
+                    format!("{} at most in all, {} is reserved", number(voucher_limit), number(reserve));
                 lines.push(("Standby:", format!("{standby} an hour for rounds up, besides vouchers")));
                 lines.push(("Vouchers:", limit));
                 if *short {
-                    let text = "less is left than an hour's standby price: anybody may end the lease, so top it up";
+                    let text =
+                        "less is left than an hour's standby price: anybody may end the lease, so top it up";
                     lines.push(("SHORT:", text.to_owned()));
                 }
             }

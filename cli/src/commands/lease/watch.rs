@@ -75,8 +75,7 @@ impl Moment {
             (Reverse((node.failing, node.slash.amount, node.down, node.unseen)), node.slot)
         });
         let at_stake = shown.nodes.iter().fold(0u64, |sum, node| sum.saturating_add(node.slash.amount));
-        let secs_to =
-            |round| u64::try_from(start_of(&lease.terms, round).saturating_sub(now)).unwrap_or(0);
+        let secs_to = |round| u64::try_from(start_of(&lease.terms, round).saturating_sub(now)).unwrap_or(0);
         Ok(Moment {
             time: rfc3339(now),
             secs_to_start: secs_to(lease.from),

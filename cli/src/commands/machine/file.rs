@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use leasehold::{
-    constants::MAX_PROFILES,
-    instructions::Machine,
-    state::Traits,
-};
+use leasehold::{constants::MAX_PROFILES, instructions::Machine, state::Traits};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{endpoint::packed, key::node_key, rows::Row};

@@ -29,7 +29,12 @@ pub struct MoveArgs {
     #[arg(long, value_name = "NUMBER")]
     pub board: u32,
     /// The machine: its slot, or its node key.
-    #[arg(value_name = "SLOT|NODE_KEY", required_unless_present = "file", conflicts_with = "file", requires = "endpoint")]
+    #[arg(
+        value_name = "SLOT|NODE_KEY",
+        required_unless_present = "file",
+        conflicts_with = "file",
+        requires = "endpoint"
+    )]
     pub machine: Option<Slots>,
     /// Address and UDP port at which it answers, for example 203.0.113.7:7000.
     #[arg(value_parser = parse)]

@@ -70,7 +70,8 @@ pub fn from_rows(
         let length = length.map_err(|error: &str| wrong(error.to_owned()))?;
         let bond = bond.as_deref().map(|text| market.stake.parse(text)).transpose();
         let bond = bond.map_err(|error| wrong(error.to_string()))?.map(|bond| bond.amount);
-        let terms = Terms { price: own.or(all.price), length: length.or(all.length), bond: bond.or(all.bond) };
+        let terms =
+            Terms { price: own.or(all.price), length: length.or(all.length), bond: bond.or(all.bond) };
         if terms == Terms::default() {
             return Err(wrong("nothing changes: give price, for or bond".to_owned()));
         }

@@ -114,7 +114,8 @@ pub async fn run(chain: &Chain, command: ProfileCommand) -> Result<(), Failure> 
             let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
             account(chain, &market.reference.address, &wallet).await?;
             let there = chain.fetch().profiles(&market.reference.supplier(&wallet)).await?;
-            act(chain, plan(&market, wallet, there.as_ref().map(|there| &there.account), &file.profiles)?).await
+            act(chain, plan(&market, wallet, there.as_ref().map(|there| &there.account), &file.profiles)?)
+                .await
         }
         ProfileCommand::List(args) => {
             let wallet = chain.wallet_or(args.supplier)?;
@@ -188,7 +189,8 @@ impl Entry {
     fn profile(&self) -> Result<Profile, String> {
         let text = self.driver.as_deref().unwrap_or_default();
         let mut driver = [0; 16];
-        let place = driver.get_mut(..text.len()).ok_or("the driver's version has more than 16 bytes: shorten it")?;
+        let place =
+            driver.get_mut(..text.len()).ok_or("the driver's version has more than 16 bytes: shorten it")?;
         place.copy_from_slice(text.as_bytes());
         let profile = Profile {
             kind: number("kind", &self.kind, &KINDS)? as u8,
@@ -238,7 +240,14 @@ impl fmt::Display for Listed {
             return write!(f, "{} has no profiles on this market.", self.supplier);
         }
         let mut table = Table::new(&[
-            ">NUMBER", "KIND", ">VRAM MB", "INTERCONNECT", ">CORES", ">MEMORY GB", ">DISK GB", "DRIVER",
+            ">NUMBER",
+            "KIND",
+            ">VRAM MB",
+            "INTERCONNECT",
+            ">CORES",
+            ">MEMORY GB",
+            ">DISK GB",
+            "DRIVER",
         ]);
         for (number, entry) in self.profiles.iter().enumerate() {
             table.row(vec![

@@ -127,7 +127,9 @@ pub fn plan(
                 }
                 Some(LeaseholdError::MachineLeased) => Failure::rule(
                     refusal,
-                    format!("slot {index}: until its lease ends, its commitment can only be shortened, by --for"),
+                    format!(
+                        "slot {index}: until its lease ends, its commitment can only be shortened, by --for"
+                    ),
                 ),
                 _ => refused(index, refusal),
             }
@@ -185,7 +187,8 @@ fn shown(plan: Plan, market: &MarketView, board: &Board, changes: &[Change], off
     }
     for (price, slots) in old_prices {
         let price = market.payment.money(price);
-        let (text, value) = (stays(format!("{price} per GPU and hour"), &slots), json!({ "price": price, "slots": slots }));
+        let (text, value) =
+            (stays(format!("{price} per GPU and hour"), &slots), json!({ "price": price, "slots": slots }));
         plan = plan.item("Price:", "prices_kept", text, value);
     }
     let end = |until: u32| format!("{} (round {until})", rfc3339(start_of(board, until)));

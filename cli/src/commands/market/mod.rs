@@ -91,7 +91,8 @@ pub struct WithdrawArgs {
     /// Wallet that is the market's authority and is paid [default: the keypair's]
     #[arg(long, value_name = "WALLET")]
     #[arg(value_parser = parse_address)]
-    pub authority: Option<Pubkey>,}
+    pub authority: Option<Pubkey>,
+}
 
 #[derive(Args)]
 pub struct BurnArgs {

@@ -127,7 +127,8 @@ impl fmt::Display for Shown {
         lines.push(("Genesis hash:", self.genesis.clone()));
         lines.extend(people(&self.params));
         f.write_str(&labelled(lines))?;
-        let pending = self.pending_params.as_ref().zip(self.pending_from.as_ref()).zip(self.pending_until.as_ref());
+        let pending =
+            self.pending_params.as_ref().zip(self.pending_from.as_ref()).zip(self.pending_until.as_ref());
         if let Some(((params, from), until)) = pending {
             write!(f, "\n\nIf they are applied from {from} to {until}:\n{}", labelled(people(params)))?;
         }

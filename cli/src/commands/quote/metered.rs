@@ -3,8 +3,12 @@
 use std::fmt;
 
 use leasehold::{
-    constants::NOTICE_SECS, error::LeaseholdError, instructions::MeterArgs, math::pricing::{gross, rate},
-    rules::open::least_deposit, state::Slot,
+    constants::NOTICE_SECS,
+    error::LeaseholdError,
+    instructions::MeterArgs,
+    math::pricing::{gross, rate},
+    rules::open::least_deposit,
+    state::Slot,
 };
 use leasehold_client::{
     error::Refusal,
@@ -168,7 +172,8 @@ impl MeteredOffer {
                 "{minutes} minutes after notice by its owner, who owes the machine an hour at least, or by the supplier"
             ),
             "with the running round by the supplier while vouchers are below the standby price".to_owned(),
-            "with the running round by anybody if less of the deposit is left than an hour's standby price".to_owned(),
+            "with the running round by anybody if less of the deposit is left than an hour's standby price"
+                .to_owned(),
         ];
         let [owner, supplier, anybody] = ends;
         [
@@ -191,7 +196,10 @@ impl fmt::Display for MeteredOffer {
             ("Rounds:", format!("{} ({} to {last})", self.rounds, self.from)),
             ("Time:", format!("{} to {}", self.start, self.end)),
             ("Deposit:", format!("{}, {least} at least", self.deposit)),
-            ("Refundable:", format!("{} if ended in its first round, less what vouchers take", self.refundable)),
+            (
+                "Refundable:",
+                format!("{} if ended in its first round, less what vouchers take", self.refundable),
+            ),
             ("Price:", "by use, set by the machine's node, not on the chain".to_owned()),
         ];
         f.write_str(&labelled(lines.into_iter().chain(self.rules())))

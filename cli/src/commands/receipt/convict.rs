@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::{
+    demand::{accused, board_of},
+    parse, read,
+};
 use clap::{Args, ValueHint};
 use leasehold::{error::LeaseholdError, rules::dispute::Namesake, state::Lease};
 use leasehold_client::{
@@ -17,10 +21,6 @@ use leasehold_operate::{
     failure::Failure,
     market::MarketView,
     plan::Plan,
-};
-use super::{
-    demand::{accused, board_of},
-    parse, read,
 };
 
 #[derive(Args)]
@@ -60,8 +60,7 @@ fn plan(
     let machine = accused(board, view, &lease.account, receipt)?;
     accused(board, view, &lease.account, &other.receipt)?;
     let ids = pair.each_ref().map(|signed| hex::encode(signed.id()));
-    let values =
-        || format!("{} with number {}, {} with {}", ids[0], receipt.seq, ids[1], other.receipt.seq);
+    let values = || format!("{} with number {}, {} with {}", ids[0], receipt.seq, ids[1], other.receipt.seq);
     let namesake = Namesake::of(&other.receipt);
     // The program knows the other one by what differs from this one.
     if namesake.id(receipt) != other.id() {

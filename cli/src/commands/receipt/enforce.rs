@@ -6,13 +6,7 @@ use clap::Args;
 use leasehold::{error::LeaseholdError, rules::dispute::enforcement, state::Demand};
 use leasehold_client::{address, board::BoardView, error::Refusal, fetch::Fetched, instruction};
 use leasehold_operate::{
-    act::act,
-    amount::sol,
-    chain::Chain,
-    failure::Failure,
-    market::MarketView,
-    plan::Plan,
-    time::rfc3339,
+    act::act, amount::sol, chain::Chain, failure::Failure, market::MarketView, plan::Plan, time::rfc3339,
 };
 use solana_pubkey::Pubkey;
 

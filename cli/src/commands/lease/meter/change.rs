@@ -108,7 +108,12 @@ fn plan_notice(leased: &Leased, now: i64, signer: Pubkey) -> Result<Plan, Failur
         .money("Market's fee:", "fee_at_most", market.payment.money(settlement.payment.fee));
     let back = market.payment.money(settlement.refunded);
     Ok(burned::shown(plan, market, &left.outcome.burned)?
-        .money_as("Back at least:", "refund_at_least", format!("{back}, less what vouchers take until then"), back)
+        .money_as(
+            "Back at least:",
+            "refund_at_least",
+            format!("{back}, less what vouchers take until then"),
+            back,
+        )
         .step("give notice", vec![instruction::give_notice(board, signer, *address, supplier)]))
 }
 

@@ -70,7 +70,8 @@ pub fn plan(
     let meter = require_payable(lease)?;
     let [price, max] = [price, max].map(|text| text.map(|text| payment.parse(text)).transpose());
     let [price, max] = [price?, max?].map(|money| money.map(|money| money.amount));
-    let terms = voucher_terms(address, lease, &leased.view()?, now, tab, price, max).map_err(|error| refusal(error, payment))?;
+    let terms = voucher_terms(address, lease, &leased.view()?, now, tab, price, max)
+        .map_err(|error| refusal(error, payment))?;
     let VoucherTerms { seq, units, price, paid, adds, left, slot: _ } = terms;
     Ok(Draft {
         lease: address.to_string(),
