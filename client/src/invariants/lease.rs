@@ -42,7 +42,9 @@ fn money(name: &str, lease: &Lease, report: &mut Report) {
         format!("invariant 2: {name} is settled and has {} left", remaining.unwrap_or_default())
     });
     report.require(settled || refunded == 0 || !lease.replaced.is_empty(), || {
-        format!("invariant 2: {name} was refunded {refunded} before it was settled, and no machine was replaced")
+        format!(
+            "invariant 2: {name} was refunded {refunded} before it was settled, and no machine was replaced"
+        )
     });
     report.require(lease.refund_due <= refunded, || {
         format!("invariant 2: {name} is due {} of the {refunded} refunded", lease.refund_due)

@@ -9,7 +9,7 @@ use solana_signer::Signer;
 
 use super::{CLOSABLE, Catalogue, DOWN, RUNNING, SLASHED, numbered};
 use crate::{
-    COMMITTED, GENESIS, STAKE, SupplierActor, TIMELOCK, USD, anything, bitmap, machine, params, rules, submit,
+    COMMITTED, GENESIS, STAKE, SupplierActor, TIMELOCK, USD, anything, bitmap, machine, params, profile, rules, submit,
 };
 
 impl Catalogue {
@@ -21,7 +21,8 @@ impl Catalogue {
         let (empty, fresh) = (numbered(&market, 3), numbered(&market, 4));
         let create = instruction::create_market(&fresh, key, GENESIS, TIMELOCK, rules(), params());
         self.add("create_market", create, &authority);
-        let propose = instruction::propose_params(&market, key, Some(params()));
+        let proposed = self.world.market_account().params;
+        let propose = instruction::propose_params(&market, key, Some(proposed));
         self.add("propose_params", propose, &authority);
         self.add_for_anybody("apply_params", instruction::apply_params(&market));
         self.add("propose_authority", instruction::propose_authority(&market, key, None), &authority);
@@ -49,6 +50,10 @@ impl Catalogue {
         let idle = self.world.wallet();
         self.world.ok(&[instruction::register_supplier(&market, idle.pubkey())], &[&idle]);
         self.add("close_supplier", instruction::close_supplier(&market, idle.pubkey()), &idle);
+        let former = leaver.wallet.pubkey();
+        self.add("create_profiles", instruction::create_profiles(&market, key), &wallet);
+        self.add("add_profiles", instruction::add_profiles(&market, former, vec![profile(8)]), &leaver.wallet);
+        self.add("close_profiles", instruction::close_profiles(&market, former), &leaver.wallet);
     }
 
     pub(super) fn add_board_cases(&mut self, board: &BoardRef) {
@@ -75,6 +80,11 @@ impl Catalogue {
         let payments = board.market.payment_account(&authority.pubkey());
         let close = instruction::close_board(&self.second, authority.pubkey(), payments);
         self.add("close_board", close, &authority);
+        let payer = authority.pubkey();
+        self.add("create_index", instruction::create_index(board, payer, 1), &authority);
+        self.add_for_anybody("record_day", instruction::record_day(board, 0));
+        let closed = numbered(&board.market, 3).board(0);
+        self.add_for_anybody("close_index", instruction::close_index(&closed, payer, 0));
     }
 
     pub(super) fn add_round_cases(&mut self, board: &BoardRef) {
@@ -123,6 +133,7 @@ impl Catalogue {
         let replace = instruction::replace_node(board, key, key, running, payments, args);
         self.add("replace_node", replace, &owner);
         self.add_for_anybody("settle_lease", instruction::settle_lease(board, running));
+        self.add_for_anybody("view_lease", instruction::view_lease(board, running));
         self.add("claim_refund", instruction::claim_refund(board, key, slashed, payments), &owner);
         let close = instruction::close_lease(board, key, self.world.lease_address(CLOSABLE));
         self.add_for_anybody("close_lease", close);

@@ -96,21 +96,34 @@ pub fn slots(sizes: impl Into<prop::collection::SizeRange>) -> impl Strategy<Val
     let rest = prop_oneof![4 => Just(0), 1 => FROM - 9..=FROM];
     let flags = prop_oneof![9 => Just(Slot::BOUND), 1 => any::<u8>()];
     let slot = (prices(), scores(), traits(), state, committed, bond, history, rest, 0..90u8, flags)
-        .prop_map(|(price, score, traits, state, committed_until, bond, history_up, lease_until, turnaround, flags)| Slot {
-            supplier: Pubkey::new_from_array([3; 32]),
-            // What a machine costs in all fits 64 bits.
-            price: price / u64::from(traits.gpus),
-            score,
-            traits,
-            state,
-            committed_until,
-            bond,
-            history_up,
-            lease_until,
-            turnaround: if lease_until % 2 == 0 { 0 } else { turnaround },
-            flags,
-            ..Slot::zeroed()
-        });
+        .prop_map(
+            |(
+                price,
+                score,
+                traits,
+                state,
+                committed_until,
+                bond,
+                history_up,
+                lease_until,
+                turnaround,
+                flags,
+            )| Slot {
+                supplier: Pubkey::new_from_array([3; 32]),
+                // What a machine costs in all fits 64 bits.
+                price: price / u64::from(traits.gpus),
+                score,
+                traits,
+                state,
+                committed_until,
+                bond,
+                history_up,
+                lease_until,
+                turnaround: if lease_until % 2 == 0 { 0 } else { turnaround },
+                flags,
+                ..Slot::zeroed()
+            },
+        );
     prop::collection::vec(slot, sizes)
 }
 
@@ -128,18 +141,20 @@ pub fn criteria() -> impl Strategy<Value = Criteria> {
     let bond = prop_oneof![3 => Just(0), 1 => 0..500u64, 1 => any::<u64>()];
     let flags = (prop::bool::weighted(0.25), prop::bool::weighted(0.25));
     (class, least(), most, least(), place, score, (price, bond), policies(), flags).prop_map(
-        |(class, min_gpus, max_gpus, min_speed, place, min_score, (max_price, min_bond), policy, flags)| Criteria {
-            class,
-            min_gpus,
-            max_gpus,
-            min_speed,
-            place,
-            min_score,
-            max_price,
-            min_bond,
-            policy,
-            metered: flags.0,
-            allow_unseen: flags.1,
+        |(class, min_gpus, max_gpus, min_speed, place, min_score, (max_price, min_bond), policy, flags)| {
+            Criteria {
+                class,
+                min_gpus,
+                max_gpus,
+                min_speed,
+                place,
+                min_score,
+                max_price,
+                min_bond,
+                policy,
+                metered: flags.0,
+                allow_unseen: flags.1,
+            }
         },
     )
 }
@@ -154,7 +169,7 @@ pub fn hostile(size: usize) -> Vec<(&'static str, Vec<Slot>)> {
             })
             .collect()
     };
-    let mixed = |index: u64| if scatter(index) % 2 == 0 { 1 } else { u8::MAX };
+    let mixed = |index: u64| if scatter(index).is_multiple_of(2) { 1 } else { u8::MAX };
     let any_score = |index: u64| (scatter(index ^ 7) % 10_001) as u16;
     // One outlier for each histogram of a fixed width, and all others behind the last of them.
     let clustered = |index: u64| match index {
@@ -178,7 +193,10 @@ pub fn hostile(size: usize) -> Vec<(&'static str, Vec<Slot>)> {
             "a few large ones",
             board(&|index| (scatter(index) >> 40, if index % 97 == 0 { u8::MAX } else { 1 }, 5_000)),
         ),
-        ("all sizes", board(&|index| (scatter(index) >> 20, (1 + scatter(index ^ 3) % 255) as u8, any_score(index)))),
+        (
+            "all sizes",
+            board(&|index| (scatter(index) >> 20, (1 + scatter(index ^ 3) % 255) as u8, any_score(index))),
+        ),
         // Small machines come first, all are cheap, and one large one after them makes many superfluous.
         (
             "superfluous",

@@ -3,7 +3,9 @@
 mod boards;
 mod reference;
 
-use boards::{FROM, SEEN, UNTIL, anything, criteria, hostile, machine, policies, prices, scatter, scores, slots};
+use boards::{
+    FROM, SEEN, UNTIL, anything, criteria, hostile, machine, policies, prices, scatter, scores, slots,
+};
 use leasehold::{
     constants::MAX_SLOTS,
     error::LeaseholdError,
@@ -83,7 +85,7 @@ proptest! {
         check(&slots, &request(&anything(criteria.policy), gpus, &avoid), wrong, other)?;
     }
 
-    /// Invariant 12, whatever the rule is: nothing taken is superfluous, and the last machine is the cheapest to complete it.
+    /// Invariant 12, whatever the reference says.
     #[test]
     fn no_machine_taken_is_superfluous(slots in slots(1..200usize), gpus in 1..2_000u32) {
         let criteria = anything(Policy::Cheapest);
@@ -222,8 +224,7 @@ fn superfluous_machines_are_left_out_from_the_last_in_order_on() {
 #[test]
 fn a_board_without_a_quorum_opens_no_leases_but_for_who_waives_it() {
     let slots = [machine(1, 1, 0)];
-    let (strict, lax) =
-        (Criteria { allow_unseen: false, ..anything(Policy::Best) }, anything(Policy::Best));
+    let (strict, lax) = (Criteria { allow_unseen: false, ..anything(Policy::Best) }, anything(Policy::Best));
     let at = |criteria, seen| select(&slots, &Request { seen, ..request(criteria, 1, &[]) }, None);
     assert!(at(&strict, Some(SEEN)).is_ok());
     assert_eq!(at(&strict, None).unwrap_err(), LeaseholdError::BoardUnseen.into());

@@ -2,7 +2,7 @@
 //! `u128` on this machine, whose every division of that width is a loop over bits.
 
 /// A number of 128 bits: high · 2⁶⁴ + low.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wide {
     pub high: u64,
     pub low: u64,
@@ -10,6 +10,12 @@ pub struct Wide {
 
 impl Wide {
     pub const ZERO: Wide = Wide { high: 0, low: 0 };
+}
+
+impl From<u64> for Wide {
+    fn from(low: u64) -> Self {
+        Wide { high: 0, low }
+    }
 }
 
 impl From<Wide> for u128 {

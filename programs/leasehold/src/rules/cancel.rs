@@ -17,7 +17,7 @@ use crate::{
 pub struct Cancellation {
     /// The round that runs: each machine serves it, or its first round if that is later.
     pub running: u32,
-    /// First round after the end of machines that have begun.
+    /// First round after its end.
     pub until: u32,
     /// How many rounds earlier that is.
     pub rest: u32,
@@ -26,9 +26,17 @@ pub struct Cancellation {
     pub exit_secs: u64,
 }
 
-/// How the lease would end if it were cancelled at Unix time `now`: with the round that runs, its first at the
-/// earliest, since its machines were off the market for that one.
-pub fn quote(board: &Board, lease: &Lease, now: i64) -> Result<Cancellation> {
+/// How the lease would end if it were cancelled at Unix time `now`: each machine serves the round that runs, or its first if
+/// that is later, since it was off the market for that one.
+pub fn quote(board: &Board, slots: &[Slot], lease: &Lease, now: i64) -> Result<Cancellation> {
+    let cancellation = leavable(board, lease, now)?;
+    let ends = slots.iter().filter(|slot| slot.serves(lease.serial));
+    let until = ends.map(|slot| slot.lease_until.min(left_until(cancellation.running, slot))).max();
+    Ok(Cancellation { until: until.unwrap_or_default().max(cancellation.until), ..cancellation })
+}
+
+/// The same without a look at the machines, some of which may not have begun.
+fn leavable(board: &Board, lease: &Lease, now: i64) -> Result<Cancellation> {
     lease.require_open()?;
     lease.require_hourly()?;
     let running = board.round_at(now)?;
@@ -65,7 +73,7 @@ pub fn apply(
     contest: &[u16],
     now: i64,
 ) -> Result<Cancellation> {
-    let cancellation = quote(board, lease, now)?;
+    let cancellation = leavable(board, lease, now)?;
     require_contestable(slots, lease, contest)?;
     let until = leave(board, &mut *slots, lease, cancellation.running);
     for index in contest {

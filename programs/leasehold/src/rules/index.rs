@@ -14,7 +14,7 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    constants::{DAY_SECS, INDEX_REST_SECS, MAX_CLASSES},
+    constants::{DAY_SECS, INDEX_REST_SECS, MAX_CLASSES, MAX_SLOTS},
     error::LeaseholdError,
     math::{
         Exact, Overflow, sub,
@@ -23,13 +23,11 @@ use crate::{
     state::{Board, ClassSums, IndexDay, Lease, PriceIndex, Slot},
 };
 
-/// What one settlement adds to the sums of a lease's hardware classes.
+/// What one settlement adds to the sums of its board's hardware classes.
 pub struct ClassPay {
-    /// Set if all machines of the lease are of one class: they are summed up without a look at their own.
-    class: Option<usize>,
-    one: Sum,
-    /// Sums of all classes; empty if there is one class.
-    many: Vec<Sum>,
+    /// Most rounds for which the settlement can pay a machine.
+    rounds: u32,
+    sums: Vec<Sum>,
 }
 
 /// What a settlement adds to the sums of one class, and the prices between which a machine's counts.
@@ -39,6 +37,20 @@ struct Sum {
     most: u64,
     gpu_rounds: u64,
     paid: Wide,
+}
+
+/// The same for the machines of one class whose prices are so low that all machines of a board fit 64 bits. A loop over
+/// thousands of machines has it in registers.
+#[derive(Clone, Copy)]
+pub struct Near {
+    class: u16,
+    /// Prices from `first` to `first + width` count as they are, and lower ones as `first`.
+    first: u64,
+    width: u64,
+    /// True if higher prices count as `first + width`, false if they are not counted here.
+    has_top: bool,
+    gpu_rounds: u64,
+    paid: u64,
 }
 
 impl Sum {
@@ -51,57 +63,94 @@ impl Sum {
         Sum { least, most, gpu_rounds: 0, paid: Wide::ZERO }
     }
 
-    #[inline(always)]
-    fn count(&mut self, slot: &Slot, rounds: u32) {
-        let gpu_rounds = u64::from(slot.traits.gpus).wrapping_mul(u64::from(rounds)); // 40 bits
-        let price = slot.price.max(self.least).min(self.most);
-        let paid = if (price | gpu_rounds) >> 32 == 0 {
-            Wide { high: 0, low: price.wrapping_mul(gpu_rounds) }
-        } else {
-            wide::mul(price, gpu_rounds)
-        };
+    fn add(&mut self, gpu_rounds: u64, paid: Wide) {
         self.gpu_rounds = self.gpu_rounds.wrapping_add(gpu_rounds);
         self.paid = wide::add(self.paid, paid);
     }
+}
 
-    /// Adds to the sums of the class, which are of less than 2⁵³ GPU-rounds: nothing wraps.
-    fn book(&self, sums: &mut ClassSums) {
-        sums.gpu_rounds = sums.gpu_rounds.wrapping_add(self.gpu_rounds);
-        sums.set_paid(wide::add(sums.paid(), self.paid));
+/// GPU-rounds up of a machine that a settlement pays for.
+#[inline(always)]
+fn gpu_rounds(slot: &Slot) -> u64 {
+    let rounds = u64::from(slot.lease_up).wrapping_sub(u64::from(slot.lease_settled));
+    u64::from(slot.traits.gpus).wrapping_mul(rounds)
+}
+
+impl Near {
+    /// No machine is of this class.
+    const NO_CLASS: u16 = u16::MAX;
+
+    /// True if no class is chosen yet.
+    pub fn is_unset(&self) -> bool {
+        self.class == Near::NO_CLASS
+    }
+
+    /// Counts a machine. False if it can't be counted here.
+    #[inline(always)]
+    pub fn count(&mut self, slot: &Slot) -> bool {
+        if slot.traits.class != self.class {
+            return false;
+        }
+        let price = if slot.price.wrapping_sub(self.first) <= self.width {
+            slot.price
+        } else if slot.price < self.first {
+            self.first
+        } else if self.has_top {
+            self.first.wrapping_add(self.width)
+        } else {
+            return false;
+        };
+        let gpu_rounds = gpu_rounds(slot);
+        self.gpu_rounds = self.gpu_rounds.wrapping_add(gpu_rounds);
+        self.paid = self.paid.wrapping_add(price.wrapping_mul(gpu_rounds));
+        true
     }
 }
 
 impl ClassPay {
     /// Nothing yet.
     pub fn new(board: &Board, lease: &Lease) -> Self {
-        let class = lease.criteria.class.map(usize::from);
-        let one = Sum::new(class.and_then(|class| board.sums.get(class)).unwrap_or(&ClassSums::default()));
-        let many = if class.is_some() { Vec::new() } else { board.sums.iter().map(Sum::new).collect() };
-        ClassPay { class, one, many }
+        let rounds = lease.until.wrapping_sub(lease.from);
+        ClassPay { rounds, sums: board.sums.iter().map(Sum::new).collect() }
     }
 
-    /// Counts the rounds up that a settlement pays a machine for. Not of a metered lease: vouchers have no price per hour.
-    #[inline(always)]
+    /// An empty sum for a loop to have at hand; of no class if `class` is `None`.
+    pub fn near(&self, class: Option<u16>) -> Near {
+        const GPUS: u64 = MAX_SLOTS as u64 * u8::MAX as u64;
+        let none = Near { class: Near::NO_CLASS, first: 0, width: 0, has_top: false, gpu_rounds: 0, paid: 0 };
+        let sum = class.and_then(|class| Some((class, self.sums.get(usize::from(class))?)));
+        let Some((class, sum)) = sum else { return none };
+        // The highest price at which all machines of a board, up in all rounds, fit 64 bits.
+        let limit =
+            u64::MAX.checked_div(GPUS.wrapping_mul(u64::from(self.rounds.max(1)))).unwrap_or_default();
+        match sum.most.min(limit).checked_sub(sum.least) {
+            Some(width) => Near { class, first: sum.least, width, has_top: sum.most <= limit, ..none },
+            // Counts nothing: no price is 0.
+            None => Near { class, ..none },
+        }
+    }
+
+    /// Counts the rounds up of a machine that a settlement pays for. Not of a metered lease: vouchers have no price per hour.
+    #[inline(never)]
     pub fn count(&mut self, slot: &Slot) {
-        let rounds = slot.lease_up.wrapping_sub(slot.lease_settled);
-        if self.class.is_some() {
-            return self.one.count(slot, rounds);
-        }
-        if let Some(sum) = self.many.get_mut(usize::from(slot.traits.class)) {
-            sum.count(slot, rounds);
+        let gpu_rounds = gpu_rounds(slot);
+        if let Some(sum) = self.sums.get_mut(usize::from(slot.traits.class)) {
+            sum.add(gpu_rounds, wide::mul(slot.price.max(sum.least).min(sum.most), gpu_rounds));
         }
     }
 
-    /// Adds it to the board's sums.
-    pub fn book(&self, board: &mut Board) {
-        if let Some(class) = self.class {
-            if let Some(sums) = board.sums.get_mut(class) {
-                self.one.book(sums);
-            }
-            return;
+    /// Adds what a loop has counted.
+    pub fn add(&mut self, near: &Near) {
+        if let Some(sum) = self.sums.get_mut(usize::from(near.class)) {
+            sum.add(near.gpu_rounds, near.paid.into());
         }
-        for (sum, sums) in self.many.iter().zip(&mut board.sums) {
-            sum.book(sums);
+    }
+
+    /// Adds it to the board's sums, which are of less than 2⁵³ GPU-rounds: nothing wraps.
+    pub fn book(&self, board: &mut Board) {
+        for (counted, sums) in self.sums.iter().zip(&mut board.sums) {
+            sums.gpu_rounds = sums.gpu_rounds.wrapping_add(counted.gpu_rounds);
+            sums.set_paid(wide::add(sums.paid(), counted.paid));
         }
     }
 }

@@ -188,8 +188,7 @@ impl Filter {
         let rounds = u64::from(self.from.saturating_sub(slot.lease_until));
         // Products of 32-bit factors fit.
         slot.lease_until == 0
-            || rounds.wrapping_mul(u64::from(self.round_secs))
-                >= u64::from(slot.turnaround).wrapping_mul(60)
+            || rounds.wrapping_mul(u64::from(self.round_secs)) >= u64::from(slot.turnaround).wrapping_mul(60)
     }
 
     #[inline(always)]

@@ -11,7 +11,7 @@ const FEW: usize = 12;
 
 impl<const BEST: bool> View<'_, BEST> {
     /// The last machine: of the fitting ones among `open` with at least `needed` GPUs, the one with the lowest price in all;
-    /// by [`Policy::Best`] the first. `next` is the first in order.
+    /// by `Policy::Best` the first. `next` is the first in order.
     #[inline(never)]
     pub fn last(&self, open: &[u64], next: u16, needed: u64) -> u16 {
         let first = at(self.slots, next);
@@ -55,7 +55,7 @@ impl<const BEST: bool> View<'_, BEST> {
         let mut window = self.sample(&open, true).tail(self.slots, Self::POLICY, spare);
         loop {
             list.clear();
-            self.scan(&open, true, window, room, list);
+            self.scan::<true>(&open, window, room, list);
             spare = self.trim_list(taken, list, spare);
             if spare == 0 || window.low == Key::FIRST {
                 return spare;

@@ -11,8 +11,8 @@ mod order;
 mod search;
 
 use anchor_lang::prelude::*;
-pub use criteria::{Criteria, Place, Policy, Request};
 use criteria::Filter;
+pub use criteria::{Criteria, Place, Policy, Request};
 use order::Random;
 use search::View;
 
@@ -95,8 +95,8 @@ pub fn bits(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
 ///
 /// They are taken in order while their GPUs stay below the number: the first that would reach it ends this, though a
 /// smaller one after it might not. Of all fitting machines that are left and complete the number, the last machine is
-/// the one with the lowest price in all, of equals the first in order; by [`Policy::Best`] the first in order. Then, from the last in
-/// order to the first, each of the others without which the number is still reached is left out.
+/// the one with the lowest price in all, of equals the first in order; by [`Policy::Best`] the first in order. Then,
+/// from the last in order to the first, each of the others without which the number is still reached is left out.
 ///
 /// `hint` saves work and never changes the result.
 pub fn select(slots: &[Slot], request: &Request, hint: Option<CutOff>) -> Result<Selection> {
@@ -115,9 +115,8 @@ pub fn replacement(slots: &[Slot], request: &Request, hint: Option<CutOff>) -> R
 fn pick(slots: &[Slot], request: &Request, filter: Filter, hint: Option<CutOff>) -> Result<Selection> {
     require!(request.criteria.allow_unseen || request.seen.is_some(), LeaseholdError::BoardUnseen);
     require!(request.gpus > 0, LeaseholdError::NotEnoughGpus);
-    let random = Random::new(
-        u64::from(request.from) ^ u64::from(request.until) << 32 ^ u64::from(request.gpus) << 16,
-    );
+    let random =
+        Random::new(u64::from(request.from) ^ u64::from(request.until) << 32 ^ u64::from(request.gpus) << 16);
     match request.criteria.policy {
         Policy::Cheapest => View::<false> { slots, filter, random }.pick(request, hint),
         Policy::Best => View::<true> { slots, filter, random }.pick(request, hint),
@@ -129,8 +128,7 @@ impl<const BEST: bool> View<'_, BEST> {
         let (slots, target) = (self.slots, u64::from(request.gpus));
         let mut open = vec![u64::MAX; slots.len().div_ceil(64)];
         request.avoid.iter().for_each(|index| clear(&mut open, *index));
-        let mut prefix =
-            self.prefix(open.clone(), target, hint).ok_or(LeaseholdError::NotEnoughGpus)?;
+        let mut prefix = self.prefix(open.clone(), target, hint).ok_or(LeaseholdError::NotEnoughGpus)?;
         for (open, taken) in open.iter_mut().zip(&prefix.taken) {
             *open &= !taken;
         }

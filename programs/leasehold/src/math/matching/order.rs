@@ -62,10 +62,6 @@ impl Window {
         let key = |slot| Key { major, minor, slot };
         Window { low: key(slot.saturating_sub(NEARBY)), high: key(slot.saturating_add(NEARBY)) }
     }
-
-    pub fn contains(&self, other: &Window) -> bool {
-        !other.low.precedes(&self.low) && !self.high.precedes(&other.high)
-    }
 }
 
 /// Slots to each side of a hint's.
@@ -137,7 +133,7 @@ impl<const N: usize> Sample<N> {
     /// `target` GPUs of the `total` that there are, as a number of those that the sample stands for.
     #[inline(always)]
     fn scaled(&self, slots: &[Slot], target: u64, total: u64) -> u64 {
-        // Numbers of GPUs on a board have less than 24 bits each, and so do their estimates.
+        // A number of 32 bits, times GPUs of a board, which have less than 24.
         target.wrapping_mul(self.sum(slots)).checked_div(total).unwrap_or(target)
     }
 
@@ -177,8 +173,8 @@ impl<const N: usize> Sample<N> {
             middle = middle.wrapping_add(1);
         }
         // Variance of a sum of draws from `N` parts.
-        let parts = u64::try_from(N).unwrap_or(u64::MAX).max(1);
-        let variance = squares.saturating_sub(sum.wrapping_mul(sum) / parts);
+        let parts = u64::try_from(N).unwrap_or(u64::MAX);
+        let variance = squares.saturating_sub(sum.wrapping_mul(sum).checked_div(parts).unwrap_or(0));
         let margin = variance.wrapping_mul(4).isqrt();
         let reach = (self.len / 8).saturating_add(2);
         let (mut window, mut sum) = (Window::ALL, 0u64);

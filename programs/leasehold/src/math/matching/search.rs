@@ -8,7 +8,7 @@ use crate::{
     state::Slot,
 };
 
-/// Scans of the board for one search, before the last that lists all that is left. Two are rarely needed.
+/// Scans of the board for one search, before the last that lists all that is left. More than two are rare.
 const MAX_SCANS: u32 = 4;
 
 /// A board as one request sees it.
@@ -39,8 +39,8 @@ impl<const BEST: bool> View<'_, BEST> {
     /// Takes the fitting machines among `open` in order while their GPUs stay below `target`. `None` if all of them do.
     ///
     /// One scan of the board takes what lies before a window of the order and lists what lies in it, which is then searched.
-    /// The window is where a sample of the board expects the target, or the hint if that lies there. If it isn't there, the
-    /// scan has told on which side it is.
+    /// The window is the hint, else where a sample of the board expects the target. If the target isn't there, the scan has
+    /// told on which side it is.
     pub fn prefix(&mut self, mut open: Vec<u64>, target: u64, hint: Option<CutOff>) -> Option<Prefix> {
         let mut taken = vec![0; open.len()];
         let mut before = vec![0; open.len()];
@@ -51,12 +51,18 @@ impl<const BEST: bool> View<'_, BEST> {
         let mut scans = 0u32;
         loop {
             let needed = target.wrapping_sub(sum);
-            let expected =
-                if scans < MAX_SCANS { self.expect(&open, needed, total) } else { Window::ALL };
-            let window = hint.take().filter(|hint| expected.contains(hint)).unwrap_or(expected);
+            let window = match hint.take() {
+                Some(hint) => hint,
+                None if scans < MAX_SCANS => self.expect(&open, needed, total),
+                None => Window::ALL,
+            };
             scans = scans.wrapping_add(1);
             inside.clear();
-            let (below, listed) = self.scan(&open, total.is_some(), window, &mut before, &mut inside);
+            let (below, listed) = if total.is_some() {
+                self.scan::<true>(&open, window, &mut before, &mut inside)
+            } else {
+                self.scan::<false>(&open, window, &mut before, &mut inside)
+            };
             if needed <= below {
                 core::mem::swap(&mut open, &mut before);
                 total = Some(below);
@@ -106,12 +112,11 @@ impl<const BEST: bool> View<'_, BEST> {
     }
 
     /// Sets in `before` the fitting machines among `open` that come before the window, and lists those in it. Returns the
-    /// GPUs of both. `known`: those among `open` are known to fit.
+    /// GPUs of both. `KNOWN`: all of those among `open` are known to fit.
     #[inline(never)]
-    pub fn scan(
+    pub fn scan<const KNOWN: bool>(
         &self,
         open: &[u64],
-        known: bool,
         window: Window,
         before: &mut [u64],
         inside: &mut Vec<u16>,
@@ -129,7 +134,7 @@ impl<const BEST: bool> View<'_, BEST> {
                     if key.major <= high.major
                         && (key.major != high.major || !high.precedes(&key))
                         && open & bit != 0
-                        && (known || filter.fits(slot))
+                        && (KNOWN || filter.fits(slot))
                     {
                         if key.precedes(&low) {
                             word |= bit;
@@ -156,9 +161,8 @@ impl<const BEST: bool> View<'_, BEST> {
         while from < to {
             let part = &mut list[from..to];
             let needed = target.wrapping_sub(sum);
-            let (middle, below) = self.partition(part, |sample, slots| {
-                sample.crossing(slots, sample.in_order(), needed, total)
-            });
+            let (middle, below) = self
+                .partition(part, |sample, slots| sample.crossing(slots, sample.in_order(), needed, total));
             let reached = below.wrapping_add(gpus(at(self.slots, part[middle])));
             if needed <= below {
                 to = from.wrapping_add(middle);
@@ -183,7 +187,8 @@ impl<const BEST: bool> View<'_, BEST> {
         choose: impl Fn(&Sample<16>, &[Slot]) -> Option<u16>,
     ) -> (usize, u64) {
         let View { slots, ref mut random, .. } = *self;
-        let sample = Sample::draw(slots, Self::POLICY, random, list.len(), |position| list.get(position).copied());
+        let sample =
+            Sample::draw(slots, Self::POLICY, random, list.len(), |position| list.get(position).copied());
         let Some(chosen) = choose(&sample, slots) else { return (0, 0) };
         let pivot = Key::of(Self::POLICY, slots, chosen);
         let (mut left, mut place, mut sum) = (0usize, usize::MAX, 0u64);
