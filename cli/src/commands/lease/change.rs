@@ -255,6 +255,11 @@ mod tests {
     /// Round 1,000 of 990 to 1,009 runs; two machines at 60 a round.
     const NOW: i64 = 600_000;
 
+    /// To replace that machine by any.
+    fn wish(old: u16) -> Wish<'static> {
+        Wish { old, avoid: &[], contest: false }
+    }
+
     fn only(plan: &Plan) -> &Instruction {
         let [step] = &plan.steps[..] else { panic!("{plan:?}") };
         let [instruction] = &step.instructions[..] else { panic!("{plan:?}") };
@@ -264,31 +269,31 @@ mod tests {
     #[test]
     fn an_extension_costs_what_was_quoted() {
         let mut leased = sample(1);
-        let plan = plan_extension(&leased, NOW, wallet(9), 10, None).unwrap();
+        let plan = plan_extension(&leased, NOW, wallet(9), 10, None, 0).unwrap();
         assert_eq!(plan.spends[0].money.amount, 2 * 10 * 60);
         assert!(only(&plan).data.starts_with(data::ExtendLease::DISCRIMINATOR));
-        assert_eq!(<(u32, u64)>::try_from_slice(&only(&plan).data[8..]).unwrap(), (10, 1_200));
+        assert_eq!(<(u32, u64, u32)>::try_from_slice(&only(&plan).data[8..]).unwrap(), (10, 1_200, 0));
         assert_eq!(plan.details()["rounds"], 10);
         for (owner, rounds, expected) in
             [(8, 10, "WrongAuthority"), (9, 0, "LeaseLength"), (9, 9_981, "LeaseLength")]
         {
             assert_eq!(
-                rule(plan_extension(&leased, NOW, wallet(owner), rounds, None).unwrap_err()),
+                rule(plan_extension(&leased, NOW, wallet(owner), rounds, None, 0).unwrap_err()),
                 expected
             );
         }
         assert_eq!(
-            rule(plan_extension(&leased, NOW, wallet(9), 2_000, None).unwrap_err()),
+            rule(plan_extension(&leased, NOW, wallet(9), 2_000, None, 0).unwrap_err()),
             "MachineNotCommitted"
         );
         leased.market.account.paused = true;
-        assert_eq!(rule(plan_extension(&leased, NOW, wallet(9), 1, None).unwrap_err()), "MarketPaused");
+        assert_eq!(rule(plan_extension(&leased, NOW, wallet(9), 1, None, 0).unwrap_err()), "MarketPaused");
     }
 
     #[test]
     fn a_cancellation_tells_what_it_costs() {
         let leased = sample(1);
-        let plan = plan_cancellation(&leased, NOW, wallet(9)).unwrap();
+        let plan = plan_cancellation(&leased, NOW, wallet(9), &[]).unwrap();
         assert_eq!(plan.details()["last_round"], 1_000);
         assert_eq!(plan.facts[1].text, "1000 (9 rounds earlier than before)");
         // Two machines at 360 an hour owe 11 rounds of ten minutes each, and 5 percent of the other nine: 270 seconds.
@@ -302,14 +307,14 @@ mod tests {
         let mut early = sample(1);
         (early.lease.paid, early.lease.fees) = (0, 0);
         change(&mut early.data.account, |_, slots| slots.iter_mut().for_each(|slot| slot.lease_settled = 0));
-        let early = plan_cancellation(&early, 985 * 600, wallet(9)).unwrap();
+        let early = plan_cancellation(&early, 985 * 600, wallet(9), &[]).unwrap();
         assert_eq!(early.details()["last_round"], 990);
         // 5 percent of nineteen rounds are 570 seconds.
         assert_eq!(early.details()["refund_at_least"]["amount"], (2 * (20 * 60 - 60 - 57)).to_string());
         assert!(only(&plan).data.starts_with(data::CancelLease::DISCRIMINATOR) && plan.spends.is_empty());
-        let over = plan_cancellation(&leased, 1_009 * 600, wallet(9)).unwrap_err();
+        let over = plan_cancellation(&leased, 1_009 * 600, wallet(9), &[]).unwrap_err();
         assert_eq!(rule(over), "LeaseOver");
-        assert_eq!(rule(plan_cancellation(&sample(2), NOW, wallet(9)).unwrap_err()), "LeaseNotOpen");
+        assert_eq!(rule(plan_cancellation(&sample(2), NOW, wallet(9), &[]).unwrap_err()), "LeaseNotOpen");
     }
 
     #[test]
@@ -327,20 +332,20 @@ mod tests {
     #[test]
     fn only_a_machine_that_is_down_is_replaced() {
         let mut leased = sample(1);
-        assert_eq!(rule(plan_replacement(&leased, NOW, wallet(9), 1, None).unwrap_err()), "MachineNotDown");
+        assert_eq!(rule(plan_replacement(&leased, NOW, wallet(9), wish(1), None).unwrap_err()), "MachineNotDown");
         change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
-        let refused = |slot| plan_replacement(&leased, NOW, wallet(9), slot, None).unwrap_err();
+        let refused = |slot| plan_replacement(&leased, NOW, wallet(9), wish(slot), None).unwrap_err();
         assert_eq!(rule(refused(3)), "NotInLease");
         assert_eq!(rule(refused(99)), "NoSuchSlot");
         assert!(refused(99).to_string().contains("slot 99"));
         // The reason to keep the old machine is reported first, whether or not another one is free.
         let mut alone = sample(1);
         change(&mut alone.data.account, |_, slots| slots[3].committed_until = 0);
-        assert_eq!(rule(plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err()), "MachineNotDown");
+        assert_eq!(rule(plan_replacement(&alone, NOW, wallet(9), wish(1), None).unwrap_err()), "MachineNotDown");
         change(&mut alone.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
-        let none = plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err();
+        let none = plan_replacement(&alone, NOW, wallet(9), wish(1), None).unwrap_err();
         assert!(none.to_string().contains("no idle machine of its board"), "{none}");
-        let plan = plan_replacement(&leased, NOW, wallet(9), 1, None).unwrap();
+        let plan = plan_replacement(&leased, NOW, wallet(9), wish(1), None).unwrap();
         assert_eq!(plan.details()["new_slot"], 3);
         assert_eq!(plan.details()["slashed"]["amount"], "100");
         assert!(only(&plan).data.starts_with(data::ReplaceNode::DISCRIMINATOR));
@@ -349,15 +354,15 @@ mod tests {
     #[test]
     fn more_is_deposited_only_where_that_was_allowed() {
         let leased = sample(1);
-        let now = plan_extension(&leased, NOW, wallet(9), 10, None).unwrap();
+        let now = plan_extension(&leased, NOW, wallet(9), 10, None, 0).unwrap();
         let cost = now.spends[0].money;
         let more = leased.market.payment.money(cost.amount + 5);
-        let plan = plan_extension(&leased, NOW, wallet(9), 10, Some(more)).unwrap();
+        let plan = plan_extension(&leased, NOW, wallet(9), 10, Some(more), 0).unwrap();
         assert_eq!(plan.spends[0].money, more);
         assert_eq!(plan.details()["deposit"]["amount"], cost.amount.to_string());
         assert!(plan.steps[0].instructions[0].data.ends_with(&more.amount.to_le_bytes()));
         let less = leased.market.payment.money(cost.amount - 1);
-        let refused = plan_extension(&leased, NOW, wallet(9), 10, Some(less)).unwrap_err();
+        let refused = plan_extension(&leased, NOW, wallet(9), 10, Some(less), 0).unwrap_err();
         assert!(refused.code() == 3 && refused.to_string().contains("the extension costs"), "{refused}");
     }
 }

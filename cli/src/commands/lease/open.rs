@@ -115,27 +115,31 @@ mod tests {
 
     use super::*;
 
+    fn name() -> Name {
+        Name { nonce: 77, group: Some(5) }
+    }
+
     fn opened(most: Option<u64>) -> Result<Plan, Failure> {
         let board = priced(0, &[720, 360, 360]);
         let part = pick(&view().account, &[board.view().unwrap()], NOW, &request(2)).unwrap();
-        plan(&view(), &part, wallet(9), most.map(|most| view().payment.money(most)), Some(5))
+        plan(&view(), &part, wallet(9), most.map(|most| view().payment.money(most)), name())
     }
 
     #[test]
     fn a_lease_is_opened_for_what_was_quoted() {
         let plan = opened(None).unwrap();
-        assert_eq!(plan.title, "Open lease 0:3");
+        assert_eq!(plan.title, "Open a lease on board 0");
         assert_eq!((plan.spends.len(), plan.spends[0].money.amount, plan.growths.len()), (1, 720, 1));
         let [step] = &plan.steps[..] else { panic!() };
         let [open] = &step.instructions[..] else { panic!() };
         assert!(open.data.starts_with(leasehold::instruction::OpenLease::DISCRIMINATOR));
         let args = OpenLeaseArgs::try_from_slice(&open.data[8..]).unwrap();
-        assert_eq!((args.serial, args.machines, args.rounds), (3, 2, 6));
+        assert_eq!((args.nonce, args.gpus, args.rounds, args.owner), (77, 2, 6, wallet(9)));
         assert_eq!((args.max_deposit, args.group), (720, Some(5)));
-        let lease = view().board(0).lease(3);
+        let lease = view().board(0).lease(&wallet(9), 77);
         assert!(open.accounts.iter().any(|meta| meta.pubkey == lease));
         let opened = &plan.details()["leases"][0];
-        assert_eq!((&opened["lease"], &opened["serial"]), (&lease.to_string().into(), &3.into()));
+        assert_eq!((&opened["lease"], &opened["nonce"]), (&lease.to_string().into(), &"77".into()));
         assert_eq!(opened["slots"], serde_json::json!([1, 2]));
         assert_eq!(plan.details()["group"], "5");
         let criteria = plan.facts.iter().find(|fact| fact.label == "Criteria:").unwrap();
@@ -148,9 +152,9 @@ mod tests {
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let allocation = pick(&view().account, &views, NOW, &request(2)).unwrap();
         let most = |most| Some(view().payment.money(most));
-        let plan = plan(&view(), &allocation, wallet(9), most(2_000), None).unwrap();
+        let plan = plan(&view(), &allocation, wallet(9), most(2_000), name()).unwrap();
         assert_eq!((plan.steps[0].instructions.len(), plan.spends[0].money.amount), (2, 2_000));
-        let refused = super::plan(&view(), &allocation, wallet(9), most(1_079), None).unwrap_err();
+        let refused = super::plan(&view(), &allocation, wallet(9), most(1_079), name()).unwrap_err();
         assert!(
             refused.to_string().contains("the leases cost 0.00108 now, more than --max-deposit 0.001079"),
             "{refused}"

@@ -172,10 +172,8 @@ mod tests {
     #[test]
     fn a_settlement_tells_who_gets_what() {
         let mut leased = sample(1);
-        let keeper = wallet(40);
-        let plan = plan_settlement(&leased, wallet(1), Some(keeper)).unwrap();
+        let plan = plan_settlement(&leased).unwrap();
         assert!(starts(&plan, &[data::SettleLease::DISCRIMINATOR]));
-        assert!(plan.steps[0].instructions[0].accounts.iter().any(|meta| meta.pubkey == keeper));
         assert_eq!(plan.details()["final"], false);
         // Slot 0 was up in 8 rounds and slot 1 in 10 at 60 each, 5 of each are paid; a tenth is the fee.
         assert_eq!(
@@ -183,39 +181,35 @@ mod tests {
             (&"432".into(), &"48".into())
         );
         change(&mut leased.data.account, |board, _| board.next_round = UNTIL);
-        let last = plan_settlement(&leased, wallet(1), None).unwrap();
+        let last = plan_settlement(&leased).unwrap();
         assert!(last.title.ends_with("finally") && last.details()["slashed"]["amount"] == "100");
         assert_eq!((last.steps[0].again, last.transactions()), (None, 1));
-        assert_eq!(rule(plan_settlement(&sample(2), wallet(1), None).unwrap_err()), "LeaseSettled");
+        assert_eq!(rule(plan_settlement(&sample(2)).unwrap_err()), "LeaseSettled");
     }
 
     #[test]
     fn thousands_of_machines_are_settled_by_as_many_transactions_as_that_takes() {
         let mut leased = sample(1);
-        leased.lease.machines = 6_000;
-        assert_eq!(plan_settlement(&leased, wallet(1), None).unwrap().steps[0].again, None, "in mid-term");
+        (leased.lease.machines, leased.lease.unsettled) = (6_000, 6_000);
+        assert_eq!(plan_settlement(&leased).unwrap().steps[0].again, None, "in mid-term");
         change(&mut leased.data.account, |board, _| board.next_round = UNTIL);
-        let plan = plan_settlement(&leased, wallet(1), None).unwrap();
+        let plan = plan_settlement(&leased).unwrap();
         assert_eq!(plan.steps[0].again, Some(Again { lease: leased.address, most: 6 }));
-        leased.lease.settled = 4_999;
-        assert_eq!(plan_settlement(&leased, wallet(1), None).unwrap().transactions(), 2);
+        leased.lease.unsettled = 1_001;
+        assert_eq!(plan_settlement(&leased).unwrap().transactions(), 2);
     }
 
     #[test]
     fn only_what_is_due_is_claimed() {
-        let mut leased = sample(2);
-        let both = plan_claim(&leased, wallet(1), &payee(true), &payee(true)).unwrap();
-        let (refund, compensation) =
-            (data::ClaimRefund::DISCRIMINATOR, data::ClaimCompensation::DISCRIMINATOR);
-        assert!(starts(&both, &[refund, compensation]));
-        assert_eq!(both.details()["refund"]["amount"], "40");
-        let created = plan_claim(&leased, wallet(1), &payee(false), &payee(true)).unwrap();
+        let leased = sample(2);
+        let plan = plan_claim(&leased, wallet(1), &payee(true)).unwrap();
+        let refund = data::ClaimRefund::DISCRIMINATOR;
+        assert!(starts(&plan, &[refund]) && plan.growths.is_empty());
+        assert_eq!(plan.details()["refund"]["amount"], "40");
+        let created = plan_claim(&leased, wallet(1), &payee(false)).unwrap();
         // An idempotent creation of an associated account is the byte 1.
-        assert!(starts(&created, &[&[1], refund, compensation]) && created.growths.len() == 1);
-        leased.lease.compensation_due = 0;
-        let one = plan_claim(&leased, wallet(1), &payee(true), &payee(false)).unwrap();
-        assert!(starts(&one, &[refund]) && one.growths.is_empty());
-        let nothing = plan_claim(&sample(1), wallet(1), &payee(true), &payee(true)).unwrap_err();
+        assert!(starts(&created, &[&[1], refund]) && created.growths.len() == 1);
+        let nothing = plan_claim(&sample(1), wallet(1), &payee(true)).unwrap_err();
         assert_eq!(rule(nothing), "NothingToWithdraw");
     }
 
@@ -225,7 +219,7 @@ mod tests {
         let later = i64::from(UNTIL + 144) * 600;
         assert_eq!(rule(plan_closing(&sample(1), later).unwrap_err()), "LeaseNotSettled");
         assert_eq!(rule(plan_closing(&leased, later).unwrap_err()), "LeaseHoldsMoney");
-        (leased.lease.refund_due, leased.lease.compensation_due) = (0, 0);
+        leased.lease.refund_due = 0;
         leased.lease.demands = 1;
         assert_eq!(rule(plan_closing(&leased, later).unwrap_err()), "DemandsLeft");
         leased.lease.demands = 0;

@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_lease_shows_what_its_machines_did() {
-        let shown = Shown::new(&sample(1)).unwrap();
+        let shown = Shown::new(&sample(1), 600_000).unwrap();
         let text = shown.to_string();
         assert!(text.contains("Left:              0.00132 of "), "{text}");
         let rows: Vec<_> = text.lines().rev().take(2).collect();
@@ -312,19 +312,19 @@ mod tests {
 
     #[test]
     fn a_metered_lease_shows_its_meter() {
-        let shown = Shown::new(&metered()).unwrap();
+        let shown = Shown::new(&metered(), 600_000).unwrap();
         let text = shown.to_string();
         let mint = leasehold_operate::amount::short(&shown.lease.deposit.token.mint);
         let paid = format!("Vouchers paid:     0.0006 of {mint}, for 5 receipts of 250 compute units\n");
         assert!(text.contains(&paid), "{text}");
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["meter"]["seq"], &json["meter"]["paid"]["amount"]), (&"5".into(), &"600".into()));
-        assert!(serde_json::to_value(Shown::new(&sample(1)).unwrap()).unwrap()["meter"].is_null());
+        assert!(serde_json::to_value(Shown::new(&sample(1), 600_000).unwrap()).unwrap()["meter"].is_null());
     }
 
     #[test]
     fn a_settled_lease_has_let_its_machines_go() {
-        let shown = Shown::new(&sample(2)).unwrap();
+        let shown = Shown::new(&sample(2), 600_000).unwrap();
         assert!(shown.nodes.is_empty() && shown.lease.state == "settled");
         assert!(!shown.to_string().contains("SLOT"));
     }

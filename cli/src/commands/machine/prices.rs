@@ -142,9 +142,9 @@ mod tests {
              for = \"5r\"\n[[machine]]\nslot = 1\n"
         );
         let expected = [(0, 250_000, 1_006), (1, 1_000, 2_000), (2, 500_000, 2_000)]
-            .map(|(slot, price, until)| Offer { slot, price, committed_until: until });
+            .map(|(slot, price, until)| Offer { slot, price, committed_until: until, bond: 0 });
         for (file, format) in [(csv, FileFormat::Csv), (toml, FileFormat::Toml)] {
-            let plan = planned(&file, format, Terms { price: Some(1_000), length: None }).unwrap();
+            let plan = planned(&file, format, Terms { price: Some(1_000), ..Terms::default() }).unwrap();
             assert_eq!(offers(&plan), expected);
             let [slots, prices, promised, stays, ..] = plan.facts.as_slice() else { panic!() };
             assert_eq!(slots.text, "0-2");

@@ -232,7 +232,7 @@ pub mod tests {
     fn what_the_program_would_refuse_is_refused_at_once() {
         let data = board();
         let refused = |free: &StakeLedger, now, length| {
-            let changes = [Change { slot: 3, terms: Terms { price: Some(1), length } }];
+            let changes = [Change { slot: 3, terms: Terms { price: Some(1), length, bond: None } }];
             plan(&view(), &data.view().unwrap(), wallet(1), free, now, &changes).map_err(rule)
         };
         assert_eq!(refused(&free(59), NOW, None).unwrap_err(), "InsufficientStake");
@@ -253,7 +253,7 @@ pub mod tests {
                 (slot.price, slot.committed_until) = (price, until);
             }
         });
-        let with = |slot, price, length| Change { slot, terms: Terms { price, length } };
+        let with = |slot, price, length| Change { slot, terms: Terms { price, length, bond: None } };
         let five = Some(Length::Rounds(5));
         let changes = [with(0, None, five), with(1, None, five), with(2, None, five), with(3, Some(9), None)];
         let plan = plan(&view(), &data.view().unwrap(), wallet(1), &free(0), NOW, &changes).unwrap();
@@ -279,7 +279,7 @@ pub mod tests {
     #[test]
     fn a_bond_may_be_made_whole_by_announced_parameters() {
         let (data, market) = (board(), announcing(|params| params.bond_unit = 150));
-        let changes = [Change { slot: 3, terms: Terms { price: Some(1), length: None } }];
+        let changes = [Change { slot: 3, terms: Terms { price: Some(1), ..Terms::default() } }];
         let plan = |free| plan(&market, &data.view().unwrap(), wallet(1), &free, NOW, &changes);
         assert_eq!(plan(free(60)).unwrap().details()["bonded"]["amount"], "110");
         assert_eq!(rule(plan(free(59)).unwrap_err()), "InsufficientStake");
@@ -290,15 +290,15 @@ pub mod tests {
         let data = board();
         let view_of = data.view().unwrap();
         let reprice = |supplier, slots: &[u16], price, length| {
-            let terms = Terms { price, length };
+            let terms = Terms { price, length, bond: None };
             let changes: Vec<_> = slots.iter().map(|slot| Change { slot: *slot, terms }).collect();
             plan(&view(), &view_of, wallet(supplier), &free(60), NOW, &changes)
         };
         let plan = reprice(1, &[3], Some(500_000), None).unwrap();
-        assert_eq!(offers(&plan), [Offer { slot: 3, price: 500_000, committed_until: 2_000 }]);
+        assert_eq!(offers(&plan), [Offer { slot: 3, price: 500_000, committed_until: 2_000, bond: 0 }]);
         assert_eq!(plan.details()["bonded"]["amount"], "60");
         let longer = reprice(1, &[3], None, Some(Length::Rounds(5))).unwrap();
-        assert_eq!(offers(&longer), [Offer { slot: 3, price: 360, committed_until: 1_006 }]);
+        assert_eq!(offers(&longer), [Offer { slot: 3, price: 360, committed_until: 1_006, bond: 0 }]);
         assert_eq!(longer.details()["committed_until"], 1_006);
         let fact = |plan: &Plan, label| {
             plan.facts.iter().find(|fact| fact.label == label).map(|fact| fact.text.clone()).unwrap()

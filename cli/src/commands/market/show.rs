@@ -153,8 +153,8 @@ mod tests {
     fn a_market_shows_its_rules_and_what_will_change() {
         let mut market = view();
         let text = Shown::new(&market).to_string();
-        assert!(text.contains("Votes:") && text.contains("2 of 3 seats make a verdict"), "{text}");
-        assert!(text.contains("RTX 4090") && !text.contains("once they are applied"), "{text}");
+        assert!(text.contains("Votes:") && text.contains("2 of 3 seats call a machine down"), "{text}");
+        assert!(text.contains("RTX 4090") && !text.contains("If they are applied"), "{text}");
         let freeze = sample::wallet(7);
         assert!(text.contains(&format!(", 6 decimals, freeze authority {freeze}\n")), "{text}");
         assert!(text.contains(", 2 decimals, freeze authority none\n"), "{text}");
@@ -162,9 +162,9 @@ mod tests {
         assert_eq!(json["payment_freeze_authority"], freeze.to_string());
         assert_eq!(json["stake_freeze_authority"], serde_json::Value::Null);
         let params = Params { fee_bps: 77, ..market.account.params.clone() };
-        market.account.pending_params = Some(PendingParams { params, effective_at: 600_000 });
+        market.account.pending_params = Some(PendingParams { params, effective_at: 600_000, expires_at: 600_060 });
         let shown = Shown::new(&market);
-        assert!(shown.to_string().contains("From 1970-01-07T22:40:00Z, once they are applied:"));
+        assert!(shown.to_string().contains("If they are applied from 1970-01-07T22:40:00Z to 1970-01-07T22:41:00Z:"));
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["id"], &json["pending_params"]["fee_bps"]), (&"7".into(), &77.into()));
         assert_eq!(json["params"]["bond_unit"], "1");

@@ -164,7 +164,7 @@ mod tests {
         Payee { payer, owner, account, mint, token_program: Pubkey::default(), exists }
     }
 
-    /// Fees are 30, the keepers' pool is 22, the market's stake 2 and 2 are to be burned.
+    /// Fees are 30, the keepers' pool is 22; 10 of the stake and 4 of the payments are to be burned.
     fn board() -> BoardData {
         snapshot().boards.remove(0).data
     }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn fees_go_to_the_authority_and_the_keepers_pool_with_the_last_machine() {
+    fn fees_go_to_the_authority_and_the_keepers_pool_never() {
         let mut board = board();
         let fees = data::WithdrawFees::DISCRIMINATOR;
         let plan = plan_fees(&view(), &[board.view().unwrap()], wallet(1), &payee(false)).unwrap();
@@ -187,20 +187,32 @@ mod tests {
         assert_eq!(plan.details()["authority"], wallet(AUTHORITY).to_string());
         change(&mut board, |board, _| (board.machines, board.leases) = (0, 0));
         let plan = plan_fees(&view(), &[board.view().unwrap()], wallet(1), &payee(true)).unwrap();
-        starts(&plan, "52", &[fees]);
-        change(&mut board, |board, _| (board.ledger.fees, board.ledger.keeper_pool) = (0, 0));
+        starts(&plan, "30", &[fees]);
+        change(&mut board, |board, _| board.ledger.fees = 0);
         let nothing = plan_fees(&view(), &[board.view().unwrap()], wallet(1), &payee(true)).unwrap_err();
         assert_eq!(nothing.code(), 3);
     }
 
     #[test]
-    fn slashed_stake_is_paid_to_the_market_or_burned() {
-        let board = board();
-        let views = [board.view().unwrap()];
-        let paid = plan_stake(&view(), &views, wallet(1), &payee(true)).unwrap();
-        starts(&paid, "2", &[data::WithdrawMarketStake::DISCRIMINATOR]);
-        starts(&plan_burn(&view(), &views).unwrap(), "2", &[data::BurnSlashed::DISCRIMINATOR]);
-        assert_eq!(plan_burn(&view(), &[]).unwrap_err().code(), 3);
+    fn slashed_stake_and_payments_are_burned_and_the_pool_of_an_unused_board() {
+        let mut board = board();
+        let burned = |board: &BoardData, creator| {
+            let plan = plan_burn(&view(), &[board.view().unwrap()], creator).unwrap();
+            let [stake, payments] = &plan.steps[..] else { panic!("{plan:?}") };
+            assert!(stake.instructions[0].data.starts_with(data::BurnSlashed::DISCRIMINATOR));
+            assert!(payments.instructions[0].data.starts_with(data::BurnPayments::DISCRIMINATOR));
+            let signed = payments.instructions[0].accounts.iter().any(|meta| meta.is_signer);
+            let amount = |name: &str| plan.details()[name]["amount"].as_str().unwrap().to_owned();
+            (amount("stake"), amount("payments"), signed)
+        };
+        assert_eq!(burned(&board, None), ("10".to_owned(), "4".to_owned(), false));
+        change(&mut board, |board, _| {
+            (board.machines, board.leases, board.creator) = (0, 0, wallet(8));
+        });
+        assert_eq!(burned(&board, None), ("10".to_owned(), "4".to_owned(), false));
+        assert_eq!(burned(&board, Some(wallet(8))), ("10".to_owned(), "26".to_owned(), true));
+        assert_eq!(burned(&board, Some(wallet(7))), ("10".to_owned(), "4".to_owned(), false), "not its creator");
+        assert_eq!(plan_burn(&view(), &[], None).unwrap_err().code(), 3);
     }
 
     #[test]

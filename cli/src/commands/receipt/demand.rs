@@ -176,8 +176,9 @@ pub mod tests {
             slots[0].state = state as u8;
         });
         let reference = board_of(&view(), signed)?;
-        let lease = &board.leases[0].1;
-        plan(&view(), &reference, &board.data.view().unwrap(), lease, signed, round * 600, wallet(5))
+        let (address, account) = board.leases.remove(0);
+        let lease = Fetched { address, lamports: 1, account };
+        plan(&view(), &reference, &board.data.view().unwrap(), &lease, signed, round * 600, wallet(5))
     }
 
     #[test]
@@ -187,7 +188,8 @@ pub mod tests {
         let [step] = &plan.steps[..] else { panic!() };
         let [check, demand] = &step.instructions[..] else { panic!() };
         assert_eq!(*check, signed.instruction());
-        assert_eq!(demand.data, [data::DemandReceipt::DISCRIMINATOR, &signed.id()].concat());
+        let expected = [data::DemandReceipt::DISCRIMINATOR, &signed.id(), signed.receipt.bytes()].concat();
+        assert_eq!(demand.data, expected);
         assert_eq!(plan.growths[0].to, 8 + Demand::INIT_SPACE);
         assert_eq!(
             (&plan.details()["due"], &plan.details()["bond"]["amount"]),

@@ -92,27 +92,30 @@ mod tests {
             version: Demand::VERSION,
             bump: 255,
             claimant: wallet(5),
+            cluster: [0xc1; 8],
             board: board.address,
             lease: board.leases[0].0,
             supplier: view_of.slots[0].supplier,
+            node_key: view_of.slots[0].node_key,
             slot: 0,
             generation: 0,
             serial: 1,
             seq: 0,
             leaf: Default::default(),
-            due: 1_036,
+            due: 1_036 * 600,
+            fee: 1_000_000,
             shown: None,
         };
         let demand = Fetched { address: wallet(6), lamports: 1, account };
         let plan = |demand: &Fetched<Demand>, now| {
-            super::plan(&view(), &view().board(0), &view_of, demand, now, wallet(1), Some(wallet(2)))
+            super::plan(&view(), &view_of, demand, now, wallet(1))
         };
         let early = plan(&demand, 1_036 * 600 - 1).unwrap_err();
-        assert!(early.code() == 3 && early.to_string().contains("round 1036"), "{early}");
+        assert!(early.code() == 3 && early.to_string().contains("that is 1970-01-08T04:40:00Z"), "{early}");
         let made = plan(&demand, 1_036 * 600).unwrap();
         let enforce = &made.steps[0].instructions[0];
         assert!(enforce.data.starts_with(data::EnforceDemand::DISCRIMINATOR));
-        for account in [wallet(5), wallet(2), wallet(6)] {
+        for account in [wallet(5), wallet(1), wallet(6)] {
             assert!(enforce.accounts.iter().any(|meta| meta.pubkey == account));
         }
         assert_eq!(made.details()["slashed"]["amount"], "100");

@@ -103,10 +103,13 @@ mod tests {
     #[test]
     fn a_supplier_closes_its_account_when_nothing_is_left() {
         let empty = StakeLedger::default();
-        let plan = plan_close(&view(), &supplier(0, empty), false).unwrap();
+        let plan = plan_close(&view(), &supplier(0, empty), false, false).unwrap();
         assert!(plan.steps[0].instructions[0].data.starts_with(data::CloseSupplier::DISCRIMINATOR));
+        let both = plan_close(&view(), &supplier(0, empty), false, true).unwrap();
+        assert!(both.steps[0].instructions[0].data.starts_with(data::CloseProfiles::DISCRIMINATOR));
+        assert_eq!(both.steps[0].instructions.len(), 2);
         let refused = |machines, stake, log| {
-            let failure = plan_close(&view(), &supplier(machines, stake), log).unwrap_err();
+            let failure = plan_close(&view(), &supplier(machines, stake), log, false).unwrap_err();
             assert_eq!(failure.code(), 3);
             failure.to_string()
         };
