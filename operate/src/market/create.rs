@@ -7,6 +7,7 @@ use leasehold::{
 };
 use leasehold_client::{error::Refusal, fetch::MintInfo, instruction};
 use serde_json::json;
+use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 
 use super::{file::MarketFile, params::Line};
@@ -16,9 +17,10 @@ use crate::{
     plan::{Plan, VAULT},
 };
 
-/// Creates the market, without boards.
+/// Creates the market, without boards, on the cluster with that genesis hash.
 pub fn plan(
     file: &MarketFile,
+    genesis: Hash,
     payments: &MintInfo,
     stakes: &MintInfo,
     wallet: Pubkey,
@@ -34,11 +36,13 @@ pub fn plan(
             "the creator of a market becomes its authority: the file names {authority}, but {wallet} signs"
         )));
     }
-    let params = file.params.params(payment, stake)?;
-    let create = instruction::create_market(&market, wallet, file.timelock_secs, rules, params);
+    let params = file.params.params(&rules, payment, stake)?;
+    let create =
+        instruction::create_market(&market, wallet, genesis.to_bytes(), file.timelock_secs, rules, params);
     let plan = Plan::new(format!("Create market {}", market.id))
         .fact("Market:", "market", market.address)
         .fact("Authority:", "authority", wallet)
+        .fact("Genesis hash of the cluster:", "genesis", genesis)
         .fact("Payments:", "payment_mint", payment.mint);
     let plan = freeze(plan, "payment_freeze_authority", payments).fact("Stake:", "stake_mint", stake.mint);
     let mut plan = fixed(freeze(plan, "stake_freeze_authority", stakes), file.timelock_secs, rules);
@@ -57,19 +61,21 @@ fn freeze(plan: Plan, name: &'static str, mint: &MintInfo) -> Plan {
 
 /// Adds timelock and rules, which can't be changed later.
 fn fixed(plan: Plan, timelock_secs: u32, rules: RoundRules) -> Plan {
-    let RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds } = rules;
+    let RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds, sla_bps } = rules;
     let value = json!({
         "round_secs": round_secs,
         "submit_secs": submit_secs,
         "seats": seats,
         "threshold": threshold,
         "abandon_rounds": abandon_rounds,
+        "sla_bps": sla_bps,
     });
     let rounds =
         format!("{round_secs} seconds, votes within {submit_secs} seconds after the end (can't be changed)");
     plan.fact_as("Rounds:", "rules", rounds, value)
-        .note("Votes:", format!("{threshold} of {seats} seats make a verdict (can't be changed)"))
-        .note("Abandoned:", format!("after {abandon_rounds} rounds down in a row (can't be changed)"))
+        .note("Votes:", format!("{threshold} of {seats} seats call a machine down (can't be changed)"))
+        .note("Abandoned:", format!("after {abandon_rounds} rounds down of 64 (can't be changed)"))
+        .note("SLA:", format!("up in {sla_bps} bps of the rounds (can't be changed)"))
         .fact_as(
             "Timelock:",
             "timelock_secs",

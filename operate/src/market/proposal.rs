@@ -26,11 +26,13 @@ pub fn plan_proposal(
             about(market, "Withdraw the proposed parameters of").step("propose params", vec![withdraw])
         );
     };
-    let params = file.params(market.payment, market.stake)?;
+    let params = file.params(&market.account.rules, market.payment, market.stake)?;
     let proposal = rules::market::proposal(&market.account, params, now).map_err(Refusal::from)?;
     let old = ParamsFile::of(market.payment, market.stake, &market.account.params);
-    let from = rfc3339(proposal.effective_at);
-    let mut plan = about(market, "Propose parameters for").fact("Can be applied:", "effective_from", from);
+    let [from, expires] = [proposal.effective_at, proposal.expires_at].map(rfc3339);
+    let mut plan = about(market, "Propose parameters for")
+        .fact("Can be applied:", "effective_from", from)
+        .fact("Expires:", "expires", expires);
     let changes = file.changes(&old);
     if changes.is_empty() {
         return Err(Failure::Refused("nothing changes: the market has these parameters".to_owned()));
@@ -48,7 +50,10 @@ pub fn plan_application(market: &MarketView, now: i64) -> Result<Plan, Failure> 
     let pending = rules::market::applicable(&market.account, now).map_err(|error| {
         match &market.account.pending_params {
             None => Refusal::from(error).into(),
-            Some(pending) => Failure::rule(error, format!("that is {}", rfc3339(pending.effective_at))),
+            Some(pending) => {
+                let [from, until] = [pending.effective_at, pending.expires_at].map(rfc3339);
+                Failure::rule(error, format!("from {from} to {until}"))
+            }
         }
     })?;
     let apply = instruction::apply_params(&market.reference);

@@ -1,7 +1,7 @@
 //! How long an undo takes, and what cancelling costs by then.
 
 use leasehold::{
-    math::{Exact, pricing},
+    math::{Exact, settlement::exit_at_most},
     rules::cancel,
     state::Lease,
 };
@@ -24,13 +24,14 @@ pub fn leaving_within(deposit: u64, round_secs: u32, rounds: u32, secs: u64) -> 
     // A lease that is opened at the end of a round begins with the next one.
     let served = u32::try_from(secs.div_ceil(u64::from(round_secs.max(1)))).unwrap_or(u32::MAX).max(1);
     let Some(rest) = cancel::rest(rounds, served) else { return Ok(deposit) };
-    cancel::cost_at_most(deposit, round_secs, rounds, served, pricing::cancel_secs(round_secs, rest)?)
+    cancel::cost_at_most(deposit, round_secs, rounds, served, exit_at_most(round_secs, rounds, rest))
 }
 
-/// Most payment units that the owner of a cancelled lease owes.
+/// Most payment units that the owner of a cancelled lease owes, if it contests no machine.
 pub fn of_cancelled(lease: &Lease) -> Exact<u64> {
     let (terms, served) = (&lease.terms, lease.until.saturating_sub(lease.from));
-    cancel::cost_at_most(lease.deposit, terms.round_secs, terms.rounds, served, terms.cancel_secs)
+    let exit = exit_at_most(terms.round_secs, terms.rounds, terms.rounds.saturating_sub(served));
+    cancel::cost_at_most(lease.deposit, terms.round_secs, terms.rounds, served, exit)
 }
 
 #[cfg(test)]
