@@ -12,6 +12,7 @@ const STEPS: &[(&str, &[&str])] = &[
     ("artefact", &["xtask", "build", "--check"]),
     ("interface", &["xtask", "idl", "--check"]),
     ("documents", &["xtask", "docs", "--check"]),
+    ("economics", &["xtask", "economics"]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     ("wasm", &["xtask", "wasm"]),
     ("tests", &["xtask", "test"]),

@@ -1,9 +1,10 @@
-//! The project's tasks: `cargo xtask build | idl | docs | test | bench | wasm | ci`. Each command is the `run` of one module.
+//! The project's tasks: `cargo xtask build | idl | docs | economics | test | bench | wasm | ci`. Each command is the `run` of one module.
 
 mod build;
 mod ci;
 mod compile;
 mod docs;
+mod economics;
 mod frames;
 mod idl;
 mod source;
@@ -30,6 +31,8 @@ enum Task {
     Idl(idl::Arguments),
     /// Write the generated parts of the documents and the picture of the terminal
     Docs(docs::Arguments),
+    /// Compute what attacks cost and yield and what honest suppliers earn, with the program's own rules
+    Economics(economics::Arguments),
     /// Run every test of the workspace (cargo nextest where it is installed, else cargo test)
     Test {
         /// Passed on to the test runner
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Task::Build(arguments) => build::run(&arguments),
         Task::Idl(arguments) => idl::run(&arguments),
         Task::Docs(arguments) => docs::run(&arguments),
+        Task::Economics(arguments) => economics::run(&arguments),
         Task::Test { arguments } => test(&arguments),
         Task::Bench { arguments } => bench(&arguments),
         Task::Wasm => wasm::run(),

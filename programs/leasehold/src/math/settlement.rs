@@ -199,25 +199,25 @@ pub fn interim(service: &Service, terms: &Terms) -> Exact<Payment> {
 
 /// Payment for rounds up after the first `settled` of them, in mid-term or at the end of a machine that was up in every round
 /// agreed on.
-#[inline(always)]
 pub fn paid_between(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Exact<Payment> {
-    let secs = |rounds: u32| u64::from(terms.round_secs).wrapping_mul(u64::from(rounds));
-    if (price | secs(up)) >> 32 != 0 {
+    let time = secs(terms.round_secs, up);
+    if (price | time) >> 32 != 0 || price.wrapping_mul(time) / HOUR >> 48 != 0 {
         return paid_between_wide(price, settled, up, terms, is_last);
     }
-    let cost = |rounds: u32| price.wrapping_mul(secs(rounds)) / HOUR;
+    Ok(paid_narrow(price, settled, up, terms, is_last))
+}
+
+/// [`paid_between`] where the price and the time up have 32 bits each, and the amount 48: nothing can overflow.
+#[inline(always)]
+pub fn paid_narrow(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Payment {
+    let cost = |rounds: u32| price.wrapping_mul(secs(terms.round_secs, rounds)) / HOUR;
     let all = cost(up);
-    if all >> 48 != 0 {
-        return paid_between_wide(price, settled, up, terms, is_last);
-    }
-    // Nothing overflows from here on: amounts have 48 bits, rates 16, and the time above has shown that `settled` has no
-    // more than `up`.
     let part = |amount: u64, bps: u16| amount.wrapping_mul(u64::from(bps)) / WHOLE;
     let early = |up: u64| up.wrapping_sub(part(up, terms.hold_bps).max(up.min(price.wrapping_mul(2))));
     let owed = if is_last { all } else { early(all) };
     let before = if settled == 0 { 0 } else { early(cost(settled)) };
     let fee = part(owed, terms.fee_bps).wrapping_sub(part(before, terms.fee_bps));
-    Ok(Payment { net: owed.wrapping_sub(before).wrapping_sub(fee), fee })
+    Payment { net: owed.wrapping_sub(before).wrapping_sub(fee), fee }
 }
 
 /// [`paid_between`] for amounts beyond 48 bits.

@@ -170,13 +170,15 @@ impl Pass<'_> {
     fn hourly<const OVER: bool, S: SlotAccess>(
         &mut self,
         slots: impl IntoIterator<Item = S>,
-        mut budget: u32,
+        budget: u32,
     ) -> Exact<()> {
         let (serial, terms) = (self.lease.serial, self.lease.terms);
         // Then what a machine earns takes less than 48 bits, if its price takes 32.
         let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(terms.rounds));
         let narrow = if secs < 1 << 27 { u64::from(u32::MAX) } else { 0 };
         let next_round = self.board.next_round;
+        // Plain machines are paid out of what is set aside here, so that the loop need not count.
+        let mut spare = budget.saturating_sub(self.lease.unsettled.saturating_mul(PLAIN_UNITS));
         let (mut payment, mut machines) = (Payment::default(), 0u32);
         // The class of all machines, or else of the first.
         let mut near = self.index.near(self.lease.criteria.class);
@@ -186,21 +188,24 @@ impl Pass<'_> {
             }
             let plain = if OVER { slot.served_all() } else { next_round < slot.lease_until };
             if !plain {
-                let Some(left) = budget.checked_sub(OTHER_UNITS) else { break };
-                budget = left;
+                let Some(left) = spare.checked_sub(OTHER_UNITS) else { break };
+                spare = left;
                 self.other(slot)?;
                 continue;
             }
             let price = slot.hourly();
-            let Some(left) = budget.checked_sub(if price <= narrow { PLAIN_UNITS } else { WIDE_UNITS }) else {
-                break;
+            let paid = if price <= narrow {
+                settlement::paid_narrow(price, slot.lease_settled, slot.lease_up, &terms, OVER)
+            } else {
+                let Some(left) = spare.checked_sub(WIDE_UNITS) else { break };
+                spare = left;
+                settlement::paid_between(price, slot.lease_settled, slot.lease_up, &terms, OVER)?
             };
-            budget = left;
             if !near.count(&slot) {
-                budget = budget.saturating_sub(FAR_UNITS);
+                let Some(left) = spare.checked_sub(FAR_UNITS) else { break };
+                spare = left;
                 self.count_far(&slot, &mut near);
             }
-            let paid = settlement::paid_between(price, slot.lease_settled, slot.lease_up, &terms, OVER)?;
             let accrued = add(slot.accrued, paid.net)?;
             slot.write(|slot| {
                 slot.accrued = accrued;
