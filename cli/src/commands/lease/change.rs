@@ -332,7 +332,10 @@ mod tests {
     #[test]
     fn only_a_machine_that_is_down_is_replaced() {
         let mut leased = sample(1);
-        assert_eq!(rule(plan_replacement(&leased, NOW, wallet(9), wish(1), None).unwrap_err()), "MachineNotDown");
+        assert_eq!(
+            rule(plan_replacement(&leased, NOW, wallet(9), wish(1), None).unwrap_err()),
+            "MachineNotDown"
+        );
         change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
         let refused = |slot| plan_replacement(&leased, NOW, wallet(9), wish(slot), None).unwrap_err();
         assert_eq!(rule(refused(3)), "NotInLease");
@@ -341,7 +344,10 @@ mod tests {
         // The reason to keep the old machine is reported first, whether or not another one is free.
         let mut alone = sample(1);
         change(&mut alone.data.account, |_, slots| slots[3].committed_until = 0);
-        assert_eq!(rule(plan_replacement(&alone, NOW, wallet(9), wish(1), None).unwrap_err()), "MachineNotDown");
+        assert_eq!(
+            rule(plan_replacement(&alone, NOW, wallet(9), wish(1), None).unwrap_err()),
+            "MachineNotDown"
+        );
         change(&mut alone.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
         let none = plan_replacement(&alone, NOW, wallet(9), wish(1), None).unwrap_err();
         assert!(none.to_string().contains("no idle machine of its board"), "{none}");

@@ -234,7 +234,8 @@ mod tests {
         let mut board = priced(0, &[1, 360]);
         change(&mut board, |_, slots| slots[1].traits.flags = Traits::METERED);
         let meter = MeterArgs { spender: wallet(5), deposit: 5_000 };
-        let found = pick_metered(&view().account, &[board.view().unwrap()], NOW, &ANY, 6, &[], meter).unwrap();
+        let found =
+            pick_metered(&view().account, &[board.view().unwrap()], NOW, &ANY, 6, &[], meter).unwrap();
         let offer = Some(MeteredOffer::new(&view(), &found).unwrap());
         let quote = MeteredQuote { fits: true, offer };
         let mint = short(&view().payment.mint);

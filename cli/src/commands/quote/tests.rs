@@ -8,7 +8,8 @@ use super::*;
 fn a_quote_tells_machines_total_and_what_can_come_back() {
     let board = priced(3, &[720, 360, 360]);
     let views = [board.view().unwrap()];
-    let quoted = Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(2)).unwrap()).unwrap());
+    let quoted =
+        Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(2)).unwrap()).unwrap());
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
         "Board:       3\nMachines:    2 (slots 1, 2)\n\
@@ -44,7 +45,8 @@ fn machines_that_are_down_are_named_before_they_are_leased() {
 fn a_quote_of_several_boards_has_a_line_for_each() {
     let boards = [priced(0, &[720]), priced(3, &[360, 360])];
     let views = boards.each_ref().map(|board| board.view().unwrap());
-    let quoted = Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(3)).unwrap()).unwrap());
+    let quoted =
+        Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(3)).unwrap()).unwrap());
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
         "BOARD  MACHINES    TOTAL  REFUNDABLE\n{}0         1  0.00072     0.00057\n{}3         2  0.00072     \

@@ -80,5 +80,8 @@ fn a_metered_lease_is_opened_on_the_cheapest_machine_that_allows_it() {
     assert_eq!(classed.facts[3].text, "RTX 4090 (number 0), the cheapest first");
     assert_eq!((&details["spender"], &details["nonce"]), (&wallet(5).to_string().into(), &"77".into()));
     // A tenth of 700 an hour; seven rounds of it are reserved.
-    assert_eq!((&details["standby"]["amount"], &details["voucher_limit"]["amount"]), (&"70".into(), &"4919".into()));
+    assert_eq!(
+        (&details["standby"]["amount"], &details["voucher_limit"]["amount"]),
+        (&"70".into(), &"4919".into())
+    );
 }
