@@ -15,7 +15,7 @@ use crate::{
 /// A lease that ends early, or would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancellation {
-    /// First round after its end.
+    /// First round after its end; a machine that has not begun then serves its first round, see [`Cancellation::end`].
     pub until: u32,
     /// How many rounds earlier that is.
     pub rest: u32,
@@ -64,13 +64,14 @@ pub fn apply(
 ) -> Result<Cancellation> {
     let cancellation = quote(board, lease, now)?;
     require_contestable(slots, lease, contest)?;
-    leave(board, &mut *slots, lease, cancellation.until);
+    let until = leave(board, &mut *slots, lease, &cancellation);
     for index in contest {
         if let Some(slot) = slots.get_mut(usize::from(*index)) {
             slot.flags |= Slot::CONTESTED;
         }
     }
-    cancellation.note(lease);
+    lease.state = LeaseState::Cancelled;
+    lease.until = until;
     Ok(cancellation)
 }
 
@@ -81,16 +82,32 @@ pub fn require_contestable(slots: &[Slot], lease: &Lease, contest: &[u16]) -> Re
     Ok(())
 }
 
-/// Leaves every machine that would serve the lease beyond round `until`.
+/// Leaves every machine that would serve the lease beyond its end then. Returns the first round after all of them.
 #[inline(never)]
-fn leave<S: SlotAccess>(board: &Board, slots: impl IntoIterator<Item = S>, lease: &Lease, until: u32) {
-    let serving = slots.into_iter().filter(|slot| slot.serves(lease.serial) && slot.lease_until > until);
-    for mut slot in serving {
-        slot.write(|slot| lease::leave(board, slot, until, 0));
+fn leave<S: SlotAccess>(
+    board: &Board,
+    slots: impl IntoIterator<Item = S>,
+    lease: &Lease,
+    cancellation: &Cancellation,
+) -> u32 {
+    let mut last = cancellation.until;
+    for mut slot in slots.into_iter().filter(|slot| slot.serves(lease.serial)) {
+        let until = cancellation.end(&slot);
+        if slot.lease_until > until {
+            slot.write(|slot| lease::leave(board, slot, until, 0));
+        }
+        last = last.max(until);
     }
+    last
 }
 
 impl Cancellation {
+    /// First round that a machine which serves the lease does not serve any more: it serves its first round at least, since
+    /// it was off the market for that.
+    pub fn end(&self, slot: &Slot) -> u32 {
+        self.until.max(slot.lease_from.saturating_add(1)).min(slot.lease_until)
+    }
+
     /// Payment units that come back to the owner of the lease if every machine is up until its end and none is contested.
     /// More comes back where one is not up.
     pub fn refund(&self, lease: &Lease, slots: &[Slot]) -> Result<u64> {
@@ -105,17 +122,12 @@ impl Cancellation {
     /// Service of a machine of the lease once it is cancelled, if the machine is up in all rounds from now on.
     pub fn service(&self, lease: &Lease, slot: &Slot) -> Result<Service> {
         let service = lease.service(slot)?;
-        if !slot.serves(lease.serial) || slot.lease_until <= self.until {
+        let end = self.end(slot);
+        if !slot.serves(lease.serial) || slot.lease_until <= end {
             return Ok(service);
         }
-        let rounds = self.until.saturating_sub(slot.lease_from);
+        let rounds = end.saturating_sub(slot.lease_from);
         let known = service.down.saturating_add(service.unseen);
         Ok(Service { rounds, up: rounds.saturating_sub(known), left: Left::Cancelled, ..service })
-    }
-
-    /// The lease as it is once it is cancelled.
-    pub fn note(&self, lease: &mut Lease) {
-        lease.state = LeaseState::Cancelled;
-        lease.until = self.until;
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         index::ClassPay,
         ledger::{book, book_burn, book_refund, book_slash},
     },
-    state::{Board, Lease, LeaseState, Slot, SlotState},
+    state::{Board, Lease, LeaseState, Slot, SlotState, ring_mask},
 };
 
 /// Effect of a settlement on the machines of a lease.
@@ -50,7 +50,10 @@ pub fn outcome(lease: &Lease, slot: &Slot) -> Exact<Outcome> {
     let service = lease.service(slot)?;
     match &lease.meter {
         None => settlement::last(&service, &lease.terms),
-        Some(meter) => settlement::last_within(&service, &lease.terms, sub(lease.deposit, meter.paid)?),
+        Some(meter) => {
+            let (paid, most) = lease.standby(meter)?;
+            settlement::last_within(&service, &lease.terms, paid, most)
+        }
     }
 }
 
@@ -157,7 +160,7 @@ fn walk<S: SlotAccess>(
     let mut pass = Pass { board, lease, sum: Settlement::default(), index: ClassPay::new(board, lease) };
     for mut slot in slots.into_iter().filter(|slot| slot.lease == serial) {
         let due = next_round >= slot.lease_until.saturating_add(waits);
-        if !due && slot.lease_settled == slot.lease_up {
+        if hourly && !due && slot.lease_settled == slot.lease_up {
             continue; // nothing new: thousands of them leave room for those that are not paid yet
         }
         let plain = hourly && (!due || slot.served_all());
@@ -208,15 +211,22 @@ impl Pass<'_> {
             sum.refunded = add(sum.refunded, leftover(lease, &slot, &outcome, burned)?)?;
         }
         let round = board.next_round;
+        let left = slot.lease_until;
+        let down = (board.down_rounds(&slot) & ring_mask(round, round.saturating_sub(left))).count_ones();
         slot.write(|slot| {
             slot.accrued = accrued;
             slot.bond = bond;
-            let bound = slot.lease_until.saturating_add(outcome.bound);
             slot.lease_settled = slot.lease_up;
-            slot.release(slot.state_after(outcome.slash > 0));
-            if outcome.bound > 0 && bound > round {
-                slot.bind(bound, round);
+            if slot.leaving() != Leaving::Served {
+                slot.flags &= !Slot::BOUND;
             }
+            let bound = left.saturating_add(outcome.bound);
+            if outcome.bound > 0 && bound > round {
+                slot.bind(bound, round, down);
+            }
+            // A bound machine stays on the market, whatever is left of its bond: else a small slash would withhold it.
+            let stays = bond > 0 && slot.is_bound(round);
+            slot.release(slot.state_after(outcome.slash > 0 && !stays));
         });
         sum.payment = sum.payment.plus(outcome.payment);
         sum.burned = add(sum.burned, burned)?;
@@ -229,8 +239,9 @@ impl Pass<'_> {
     /// Pays the standby price of a metered machine in mid-term.
     fn metered<S: SlotAccess>(&mut self, mut slot: S) -> Exact<()> {
         let Some(meter) = &self.lease.meter else { return Ok(()) };
-        let most = sub(self.lease.deposit, meter.paid)?;
-        let payment = settlement::interim_within(&self.lease.service(&slot)?, &self.lease.terms, most)?;
+        let (paid, most) = self.lease.standby(meter)?;
+        let service = self.lease.service(&slot)?;
+        let payment = settlement::interim_within(&service, &self.lease.terms, paid, most)?;
         let accrued = add(slot.accrued, payment.net)?;
         slot.write(|slot| {
             slot.accrued = accrued;

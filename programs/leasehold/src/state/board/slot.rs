@@ -193,11 +193,13 @@ impl Slot {
         }
     }
 
-    /// True if it was up in every round of its lease to the time agreed on, and was not forfeited or barred: it is owed for
-    /// the rounds up and nothing else.
+    /// True if it was up in every round of its lease to the time agreed on, and was not forfeited, barred or abandoned while
+    /// it was bound: it is owed for the rounds up and nothing else.
     #[inline(always)]
     pub fn served_all(&self) -> bool {
-        self.lease_up == self.lease_agreed.wrapping_sub(self.lease_from) && self.is(SlotState::Leased)
+        self.lease_up == self.lease_agreed.wrapping_sub(self.lease_from)
+            && self.is(SlotState::Leased)
+            && !self.has(Slot::ABANDONED)
     }
 
     /// Earnings and bond of the machine once it is paid and slashed so much.
@@ -206,7 +208,7 @@ impl Slot {
         Ok((add(self.accrued, paid)?, sub(self.bond, slashed)?))
     }
 
-    /// State of the machine after its lease: one that lost stake or was forfeited is suspended until it is offered again, a
+    /// State of the machine after its lease: one that was slashed or forfeited is suspended until it is offered again, a
     /// barred one stays barred.
     #[inline(always)]
     pub(crate) fn state_after(&self, slashed: bool) -> SlotState {
@@ -227,15 +229,15 @@ impl Slot {
         self.lease = 0;
     }
 
-    /// Binds the machine until round `until`, or for as long as it is bound already.
-    pub fn bind(&mut self, until: u32, round: u32) {
+    /// Binds the machine until round `until`, or for as long as it is bound already. `down`: rounds down since it was left.
+    pub fn bind(&mut self, until: u32, round: u32, down: u32) {
         if self.is_bound(round) {
             self.committed_until = self.committed_until.max(until);
             return;
         }
         self.flags |= Slot::BOUND;
         self.committed_until = until;
-        self.bound_down = 0;
+        self.bound_down = u16::try_from(down).unwrap_or(u16::MAX);
     }
 
     /// Empties the slot. Supplier and generation stay: the supplier is owed the rent, the generation distinguishes the
