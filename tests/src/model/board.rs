@@ -82,12 +82,19 @@ pub struct Machine {
     pub suspended: bool,
     /// Lost its bond over a receipt.
     pub barred: bool,
-    /// Round from which its rounds down count, since it is bound until `committed_until`.
-    pub bound_from: Option<u32>,
+    /// Set if it is bound, or was until it gets new conditions.
+    pub bound: Option<Bound>,
     /// Its stint in the running lease.
     pub stint: Option<Stint>,
     /// Its stint in the last lease that it left.
     pub last: Option<Stint>,
+}
+
+/// The time in which a machine is bound: its rounds down in it count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    pub from: u32,
+    pub until: u32,
 }
 
 /// A machine's time in a lease.
@@ -118,7 +125,7 @@ impl Machine {
     /// Verdicts from round `from` to before `until`.
     pub fn count(&self, from: u32, until: u32) -> Count {
         let mut count = Count::default();
-        for (_, verdict) in self.verdicts.iter().filter(|(round, _)| (from..until).contains(round)) {
+        for (_, verdict) in self.verdicts.range(from..until.max(from)) {
             match verdict {
                 Verdict::Up => count.up += 1,
                 Verdict::Down => count.down += 1,
@@ -138,7 +145,7 @@ impl Machine {
     }
 
     pub fn is_bound(&self, round: u32) -> bool {
-        self.bound_from.is_some() && round < self.committed_until
+        self.bound.is_some_and(|bound| round < bound.until)
     }
 
     /// Forfeited, barred or abandoned.

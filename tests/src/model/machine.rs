@@ -125,7 +125,7 @@ impl Model {
                 verdicts: Default::default(),
                 suspended: false,
                 barred: false,
-                bound_from: None,
+                bound: None,
                 stint: None,
                 last: None,
             }),
@@ -208,6 +208,9 @@ impl Model {
         machine.price = offer.price;
         machine.committed_until = offer.committed_until;
         machine.suspended = false;
+        if !is_bound {
+            machine.bound = None;
+        }
         machine.attested_from = machine.attested_from.or(Some(next));
         self.supplier_mut(by)?.free -= missing;
         Ok(())
@@ -300,7 +303,7 @@ impl Model {
             rules.require(serves && !machine.suspended && !machine.barred, MachineNotLeased);
             rules.hold()?;
             machine.suspended = true;
-            machine.bound_from = None;
+            machine.bound = None;
             machine.attested_from = None;
         }
         Ok(())

@@ -70,7 +70,7 @@ impl Model {
         let slashed = std::mem::take(&mut machine.bond);
         machine.barred = true;
         machine.suspended = false;
-        machine.bound_from = None;
+        machine.bound = None;
         machine.attested_from = None;
         board.slashed += slashed;
         self.lease_mut(id)?.slashed += slashed;

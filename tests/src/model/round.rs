@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold::error::LeaseholdError::*;
 
-use super::{Board, Machine, Model, Outcome, Refusal, Rules, Verdict, Who, market::claim, naive, require};
+use super::{Board, Bound, Machine, Model, Outcome, Refusal, Rules, Verdict, Who, market::claim, naive, require};
 
 /// A seat that a keeper holds.
 #[derive(Clone, Debug)]
@@ -274,14 +274,14 @@ impl Machine {
     /// Marks a bound machine that is abandoned with round `round`. Returns the stake that it loses at once, if it is in no
     /// lease.
     fn note_abandonment_while_bound(&mut self, round: u32, rules: &leasehold::state::RoundRules) -> u64 {
-        let Some(since) = self.bound_from.filter(|_| self.is_bound(round)) else { return 0 };
+        let Some(Bound { from, .. }) = self.bound.filter(|_| self.is_bound(round)) else { return 0 };
         let week = naive::rounds_in(rules.round_secs, naive::WEEK);
-        let is_abandoned = self.count(since, round + 1).down > naive::allow(week, rules.sla_bps)
+        let is_abandoned = self.count(from, round + 1).down > naive::allow(week, rules.sla_bps)
             && self.lately_down(0, round + 1) >= u32::from(rules.abandon_rounds);
         if !is_abandoned {
             return 0;
         }
-        self.bound_from = None;
+        self.bound = None;
         if let Some(stint) = &mut self.stint {
             stint.abandoned = true;
             return 0;

@@ -2,7 +2,7 @@
 
 use leasehold::{error::LeaseholdError::*, state::LeaseState};
 
-use super::{Board, Lease, LeaseId, Left, Machine, Model, Outcome, Stint, Who, naive, require};
+use super::{Board, Bound, Lease, LeaseId, Left, Machine, Model, Outcome, Stint, Who, naive, require};
 
 /// Payment units to a supplier, and for fees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,19 +190,22 @@ impl Machine {
         let stint = self.stint.take().expect("leased");
         self.last = Some(stint);
         if stint.abandoned || self.suspended {
-            self.bound_from = None;
+            self.bound = None;
         }
         let until = stint.until + reckoning.bound;
         if reckoning.bound > 0 && until > next_round {
-            if self.is_bound(next_round) {
-                self.committed_until = self.committed_until.max(until);
-            } else {
-                self.committed_until = until;
-                self.bound_from = Some(stint.until.max(next_round.saturating_sub(64)));
-            }
+            // The board remembers 64 rounds.
+            let from = stint.until.max(next_round.saturating_sub(64));
+            let before = self.bound.filter(|bound| next_round < bound.until);
+            let bound = before.map_or(Bound { from, until }, |before| Bound {
+                until: before.until.max(until),
+                ..before
+            });
+            self.committed_until = bound.until;
+            self.bound = Some(bound);
         }
         // A bound machine stays on the market, whatever is left of its bond.
-        let stays = self.is_bound(next_round);
+        let stays = self.bond > 0 && self.is_bound(next_round);
         self.suspended |= reckoning.slash > 0 && !stays && !self.barred;
     }
 }

@@ -97,7 +97,7 @@ impl<P: Program> Leaving<'_, P> {
             let earned = theirs().any(|(_, _, machine)| machine.accrued > 0);
             let committed = theirs().map(|(_, _, machine)| machine.committed_until).max().unwrap_or_default();
             // Settling may have bound some.
-            let bound = theirs().filter(|(_, _, machine)| machine.bound_from.is_some());
+            let bound = theirs().filter(|(_, _, machine)| machine.bound.is_some());
             let bound = bound.map(|(_, _, machine)| machine.committed_until).max().unwrap_or_default();
             let free = self.play.model.round_begin(board, bound);
             let evictable = self.play.model.round_begin(board, committed) + 30 * 86_400 + 1;

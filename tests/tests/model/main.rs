@@ -9,11 +9,13 @@
 //!
 //! - `steps`: the steps of a sequence; `strategies`: how often each step is drawn.
 //! - `perform`, `leasing`, `picks`, `voting`: the meaning of a step in the current state.
+//! - `adversaries`: nobody gains by what is said of a machine (invariant 19).
 //! - `play`: sends to both and compares; `coverage` counts; `drain`: everybody leaves.
 //!
 //! A new instruction gets a [`steps::Step`], a place in `strategies`, an arm in `perform` or `leasing`, and its name in
 //! `coverage::KINDS`.
 
+mod adversaries;
 mod coverage;
 mod drain;
 mod leasing;

@@ -60,8 +60,13 @@ pub fn lease_of(model: &Model, pick: Pick, wanted: impl Fn(LeaseId, &Lease) -> b
 /// Arguments of a lease of any machines at any price, with the lowest nonce that is free, so that addresses come back.
 pub fn args(model: &Model, board: u32, by: Who, gpus: u32, rounds: u32) -> OpenLeaseArgs {
     let taken = |nonce: &u64| model.lease(LeaseId { board, buyer: by, nonce: *nonce }).is_ok();
+    bare((0..).find(|nonce| !taken(nonce)).expect("few are taken"), gpus, rounds)
+}
+
+/// Arguments of a lease of any machines that were seen up, at any price.
+pub fn bare(nonce: u64, gpus: u32, rounds: u32) -> OpenLeaseArgs {
     OpenLeaseArgs {
-        nonce: (0..).find(|nonce| !taken(nonce)).expect("few are taken"),
+        nonce,
         owner: Pubkey::default(),
         criteria: criteria(0),
         gpus,
@@ -272,7 +277,7 @@ pub fn moment(model: &Model, edge: Edge, pick: Pick) -> Option<i64> {
             select(seats.map(idle).collect())
         }
         Edge::BoundEnds => {
-            let bound = machines().into_iter().filter(|(_, machine)| machine.bound_from.is_some());
+            let bound = machines().into_iter().filter(|(_, machine)| machine.bound.is_some());
             select(bound.map(|(board, machine)| model.round_begin(board, machine.committed_until)).collect())
         }
         Edge::MachineIsEvictable => {

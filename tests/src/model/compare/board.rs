@@ -6,7 +6,7 @@ use leasehold::{
 };
 
 use super::{Compared, same};
-use crate::model::{Board, Left, Machine, Model, Program, Seat, Slot, Stint, Verdict, naive};
+use crate::model::{Board, Bound, Left, Machine, Model, Program, Seat, Slot, Stint, Verdict, naive};
 
 pub fn compare(
     model: &Model,
@@ -70,7 +70,7 @@ fn tally(header: &Header, expected: &Board) -> Compared {
     same!(tally.round, voting.round, "the round voted on");
     let submitted: u16 = voting.votes.keys().map(|seat| 1u16 << seat).sum();
     same!(tally.submitted, submitted, "seats that voted");
-    for machine in 0..128usize {
+    for machine in 0..expected.slots.len() + 64 {
         let bit = |plane: usize| (tally.planes[plane][machine / 64] >> (machine % 64) & 1) as usize;
         let count: usize = (0..PLANES).map(|plane| bit(plane) << plane).sum();
         same!(count, voting.ones(machine), "votes for machine {machine}");
@@ -131,8 +131,8 @@ fn slot(program: &impl Program, found: &Account, expected: &Slot, blame: u32) ->
     same!(found.demands, 0, "demands");
     same!(found.lease, machine.stint.map_or(0, |stint| stint.serial), "lease");
     same!(found.flags, flags(machine, blame), "flags");
-    if let Some(since) = machine.bound_from {
-        let down = machine.count(since, machine.committed_until).down;
+    if let Some(Bound { from, until }) = machine.bound {
+        let down = machine.count(from, until).down;
         same!(u32::from(found.bound_down), down, "rounds down while bound");
     }
     let all = machine.count(0, u32::MAX);
@@ -153,7 +153,7 @@ fn slot(program: &impl Program, found: &Account, expected: &Slot, blame: u32) ->
 
 /// Flags of a slot. `blame`: rounds before its end in which a machine that was down is not blameless.
 fn flags(machine: &Machine, blame: u32) -> u8 {
-    let bound = if machine.bound_from.is_some() { Account::BOUND } else { 0 };
+    let bound = if machine.bound.is_some() { Account::BOUND } else { 0 };
     let Some(Stint { from, until, abandoned, left, contested, .. }) = machine.stint else { return bound };
     let dark = machine.count(until.saturating_sub(blame).max(from), until).down > 0;
     let left_by = match left {
