@@ -49,7 +49,9 @@ impl Native {
                 market.paused = paused;
             }
             WithdrawFees { by, board, to } => {
-                require_claim(by, &self.market_mut()?.authority.clone(), to)?;
+                let authority = self.market_mut()?.authority;
+                self.home(board)?;
+                require_claim(by, &authority, to)?;
                 let fees = due(rules::board::take_fees(&mut self.home(board)?.board))?;
                 self.give_payments(to, board, fees)?;
             }
@@ -89,6 +91,7 @@ impl Native {
             }
             ClaimEarnings { by, supplier, board, to } => {
                 let owner = self.suppliers.get(&supplier).ok_or(Failure::Missing)?.authority;
+                self.home(board)?;
                 require_claim(by, &owner, to)?;
                 let Home { board: header, slots, .. } = self.home(board)?;
                 let theirs = slots.iter_mut().filter(|slot| slot.supplier == supplier_address(supplier));
