@@ -1,9 +1,11 @@
 //! Decodes the program's accounts from bytes.
 
 use anchor_lang::Discriminator;
-use leasehold::state::{Board, ComputeLog, Demand, Keeper, Lease, Market, Supplier};
+use leasehold::state::{
+    Board, ComputeLog, Demand, Keeper, Lease, Market, PriceIndex, Profiles, Supplier,
+};
 
-pub use crate::decode::{DecodeError, Stored};
+pub use crate::decode::{DecodeError, Stored, price_index};
 use crate::{board::BoardData, record::LogData};
 
 /// Any account of the program.
@@ -16,6 +18,8 @@ pub enum Account {
     Lease(Box<Lease>),
     Log(LogData),
     Demand(Box<Demand>),
+    Profiles(Box<Profiles>),
+    Index(Box<PriceIndex>),
 }
 
 impl Account {
@@ -36,6 +40,12 @@ impl Account {
         }
         if is(Demand::DISCRIMINATOR) {
             return Demand::decode(data).map(|demand| Account::Demand(Box::new(demand)));
+        }
+        if is(Profiles::DISCRIMINATOR) {
+            return Profiles::decode(data).map(|profiles| Account::Profiles(Box::new(profiles)));
+        }
+        if is(PriceIndex::DISCRIMINATOR) {
+            return price_index(data).map(|index| Account::Index(Box::new(index)));
         }
         if is(ComputeLog::DISCRIMINATOR) {
             return LogData::new(data).map(Account::Log);

@@ -3,8 +3,8 @@
 //! Every function searches for the canonical bump, which costs some microseconds: keep addresses that are needed often.
 
 use leasehold::constants::{
-    BOARD_SEED, DEMAND_SEED, KEEPER_SEED, LEASE_SEED, LOG_SEED, MARKET_SEED, PAYMENT_VAULT_SEED,
-    STAKE_VAULT_SEED, SUPPLIER_SEED,
+    BOARD_SEED, DEMAND_SEED, INDEX_SEED, KEEPER_SEED, LEASE_SEED, LOG_SEED, MARKET_SEED, PAYMENT_VAULT_SEED,
+    PROFILES_SEED, STAKE_VAULT_SEED, SUPPLIER_SEED,
 };
 use solana_pubkey::Pubkey;
 
@@ -42,9 +42,19 @@ pub fn keeper(market: &Pubkey, authority: &Pubkey) -> Pubkey {
     find(&[KEEPER_SEED, market.as_ref(), authority.as_ref()])
 }
 
-/// A board's lease; the first has serial 1.
-pub fn lease(board: &Pubkey, serial: u64) -> Pubkey {
-    find(&[LEASE_SEED, board.as_ref(), &serial.to_le_bytes()])
+/// The lease that `buyer` opened, or opens, on a board under the number `nonce`.
+pub fn lease(board: &Pubkey, buyer: &Pubkey, nonce: u64) -> Pubkey {
+    find(&[LEASE_SEED, board.as_ref(), buyer.as_ref(), &nonce.to_le_bytes()])
+}
+
+/// Descriptions of a supplier's machines, by the address of its account.
+pub fn profiles(supplier: &Pubkey) -> Pubkey {
+    find(&[PROFILES_SEED, supplier.as_ref()])
+}
+
+/// Price index of a hardware class on a board.
+pub fn index(board: &Pubkey, class: u16) -> Pubkey {
+    find(&[INDEX_SEED, board.as_ref(), &class.to_le_bytes()])
 }
 
 /// Compute log of a supplier, by the address of its account.
@@ -84,8 +94,12 @@ mod tests {
             board(&one, 1),
             payment_vault(&one),
             keeper(&one, &two),
-            lease(&one, 1),
-            lease(&one, 2),
+            lease(&one, &two, 1),
+            lease(&one, &two, 2),
+            lease(&two, &one, 1),
+            profiles(&one),
+            index(&one, 0),
+            index(&one, 1),
             log(&one),
             log(&two),
             demand(&[1; 32]),

@@ -123,12 +123,13 @@ impl<'a> BoardView<'a> {
         last.and_then(|last| self.header.verdict(slot, last)) == Some(Verdict::Down)
     }
 
-    /// Verdicts of [`BoardView::verdicts`] as a line: `#` up, `x` down, `.` unknown.
+    /// Verdicts of [`BoardView::verdicts`] as a line: `#` up, `x` down, `o` unseen, `.` void.
     pub fn uptime_strip(&self, slot: &'a Slot) -> String {
         let letter = |verdict| match verdict {
             Verdict::Up => '#',
             Verdict::Down => 'x',
-            Verdict::Unknown => '.',
+            Verdict::Unseen => 'o',
+            Verdict::Void => '.',
         };
         self.verdicts(slot).map(|(_, verdict)| letter(verdict)).collect()
     }

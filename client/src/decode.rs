@@ -1,7 +1,7 @@
 //! Decoding of accounts: kinds, layout versions, and errors.
 
 use anchor_lang::{AccountDeserialize, Discriminator};
-use leasehold::state::{Demand, Keeper, Lease, Market, Supplier};
+use leasehold::state::{Demand, Keeper, Lease, Market, PriceIndex, Profiles, Supplier};
 use solana_pubkey::Pubkey;
 
 /// Why bytes could not be decoded as an account.
@@ -52,6 +52,17 @@ macro_rules! stored {
 }
 
 stored!(Market "market" Supplier "supplier" Keeper "keeper" Lease "lease" Demand "demand");
+stored!(Profiles "list of profiles");
+
+/// Decodes a price index.
+pub fn price_index(data: &[u8]) -> Result<PriceIndex, DecodeError> {
+    const KIND: &str = "price index";
+    let data = data.strip_prefix(PriceIndex::DISCRIMINATOR).ok_or(DecodeError::Kind { expected: KIND })?;
+    let index = bytemuck::try_pod_read_unaligned::<PriceIndex>(data);
+    let index = index.map_err(|_| DecodeError::Malformed { kind: KIND })?;
+    check_version(KIND, index.version, PriceIndex::VERSION)?;
+    Ok(index)
+}
 
 pub(crate) fn check_version(kind: &'static str, version: u8, known: u8) -> Result<(), DecodeError> {
     if version != known {

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use anchor_lang::{AnchorDeserialize, AnchorSerialize, Discriminator, event::EVENT_IX_TAG_LE};
-use leasehold::events::*;
+use leasehold::{events::*, state::LeaseState};
 
 #[cfg(feature = "rpc")]
 pub use self::transaction::of_transaction;
@@ -63,9 +63,9 @@ macro_rules! events {
 }
 
 events! {
-    StakeDeposited StakeWithdrawn SlashedBurned FeesWithdrawn MarketStakeWithdrawn EarningsClaimed
+    StakeDeposited StakeWithdrawn SlashedBurned FeesWithdrawn PaymentsBurned KeepersFunded EarningsClaimed
     KeeperFeesClaimed LeaseOpened LeaseExtended LeaseCancelled NodeReplaced LeaseSettled RefundClaimed
-    CompensationClaimed VoucherRedeemed BatchesAppended ReceiptDemanded DemandAnswered MachineConvicted
+    DayRecorded VoucherRedeemed BatchesAppended ReceiptDemanded DemandAnswered MachineConvicted
 }
 
 impl PartialEq for Event {
@@ -92,8 +92,9 @@ impl fmt::Display for Event {
             Event::FeesWithdrawn(e) => {
                 write!(f, "the market was paid {} of fees of board {}", e.fees, e.board)
             }
-            Event::MarketStakeWithdrawn(e) => {
-                write!(f, "the market was paid {} of stake slashed on board {}", e.amount, e.board)
+            Event::PaymentsBurned(e) => write!(f, "{} of payments on board {} burned", e.amount, e.board),
+            Event::KeepersFunded(e) => {
+                write!(f, "{} added {} to the keeper pool of board {}", e.funder, e.amount, e.board)
             }
             Event::EarningsClaimed(e) => {
                 write!(f, "supplier {} was paid {} of earnings on board {}", e.supplier, e.amount, e.board)
@@ -103,12 +104,15 @@ impl fmt::Display for Event {
             }
             Event::LeaseOpened(e) => {
                 let group = e.group.map(|group| format!(" of group {group}")).unwrap_or_default();
+                let owner = if e.owner == e.buyer { String::new() } else { format!(" for {}", e.owner) };
                 write!(
                     f,
-                    "{} opened lease {}{group} of {} machines on board {} for rounds {} to {} and deposited {}",
+                    "{} opened lease {}{owner}{group} of {} with {} on board {} for rounds {} to {} and \
+                     deposited {}",
                     e.buyer,
                     e.lease,
-                    e.machines,
+                    many(e.machines, "machine"),
+                    many(e.gpus, "GPU"),
                     e.board,
                     e.from,
                     e.until.saturating_sub(1),
@@ -116,37 +120,53 @@ impl fmt::Display for Event {
                 )
             }
             Event::LeaseExtended(e) => {
+                let last = e.until.saturating_sub(1);
+                write!(f, "lease {} was extended to round {last} for a further {}", e.lease, e.deposit)?;
+                match e.leaving {
+                    0 => Ok(()),
+                    leaving => write!(f, "; {} of it end earlier", many(leaving, "machine")),
+                }
+            }
+            Event::LeaseCancelled(e) => {
+                write!(f, "lease {} ends early, with round {}", e.lease, e.until.saturating_sub(1))?;
+                if e.contested.is_empty() {
+                    return Ok(());
+                }
+                let slots: Vec<_> = e.contested.iter().map(u16::to_string).collect();
+                write!(f, "; its owner contested slots {}", slots.join(", "))
+            }
+            Event::NodeReplaced(e) => {
+                let contested = if e.contested { ", which its owner contested," } else { "" };
                 write!(
                     f,
-                    "lease {} was extended to round {} for a further {}",
-                    e.lease,
-                    e.until.saturating_sub(1),
-                    e.deposit
+                    "slot {} replaces slot {}{contested} in lease {} from round {} on for a further {}",
+                    e.new_slot, e.old_slot, e.lease, e.from, e.deposit
                 )
             }
-            Event::LeaseCancelled(e) => write!(
-                f,
-                "lease {} ends early, with round {}; each machine is owed {} seconds more",
-                e.lease,
-                e.until.saturating_sub(1),
-                e.cancel_secs
-            ),
-            Event::NodeReplaced(e) => write!(
-                f,
-                "slot {} replaced slot {} in lease {}: paid {}, slashed {}, deposited {}",
-                e.new_slot, e.old_slot, e.lease, e.paid, e.slashed, e.deposit
-            ),
             Event::LeaseSettled(e) => write!(
                 f,
-                "lease {} is {:?}: paid {}, fees {}, refunded {}, slashed {} of {} machines",
-                e.lease, e.state, e.paid, e.fees, e.refunded, e.slashed, e.slashed_machines
+                "lease {} is {}: paid {}, fees {}, refunded {}, burned {}; {} lost {} of stake",
+                e.lease,
+                match e.state {
+                    LeaseState::Open => "open",
+                    LeaseState::Cancelled => "cancelled",
+                    LeaseState::Settled => "settled",
+                },
+                e.paid,
+                e.fees,
+                e.refunded,
+                e.burned,
+                many(e.slashed_machines, "machine"),
+                e.slashed
             ),
             Event::RefundClaimed(e) => {
                 write!(f, "{} was refunded {} of lease {}", e.owner, e.amount, e.lease)
             }
-            Event::CompensationClaimed(e) => {
-                write!(f, "{} was compensated with {} of stake for lease {}", e.owner, e.amount, e.lease)
-            }
+            Event::DayRecorded(e) => write!(
+                f,
+                "day {} of hardware class {} on board {} was recorded: {} per GPU and hour",
+                e.day, e.class, e.board, e.index
+            ),
             Event::VoucherRedeemed(e) => write!(
                 f,
                 "lease {} paid {} and fees {} for use up to receipt {}",
@@ -163,11 +183,13 @@ impl fmt::Display for Event {
             }
             Event::ReceiptDemanded(e) => write!(
                 f,
-                "receipt {} of slot {} in lease {} must be shown in the log before round {}",
+                "receipt {} of slot {} in lease {} must be shown in the log before Unix time {}; the answer earns \
+                 {} lamports",
                 hex::encode(e.receipt),
                 e.slot,
                 e.lease,
-                e.due
+                e.due,
+                e.fee
             ),
             Event::DemandAnswered(e) => {
                 write!(f, "receipt {} of lease {} was shown in the log", hex::encode(e.receipt), e.lease)
@@ -182,6 +204,11 @@ impl fmt::Display for Event {
             ),
         }
     }
+}
+
+/// A number of things: "1 machine", "2 machines".
+fn many(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

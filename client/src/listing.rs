@@ -1,8 +1,9 @@
-//! Assigns slots to new machines, and splits listing, repricing, forfeiting and retiring into transactions.
+//! Assigns slots to new machines, and splits listing, repricing, withholding, moving, forfeiting and retiring into
+//! transactions.
 
 use leasehold::{
     constants::MAX_SLOTS,
-    instructions::{Machine, Offer},
+    instructions::{Machine, Move, Offer},
     rules::machine::room,
     state::SlotState,
 };
@@ -86,6 +87,9 @@ pub fn max_machines_per_transaction(board: &BoardRef, authority: Pubkey) -> usiz
         traits: Default::default(),
         endpoint: Default::default(),
         price: 0,
+        bond: 0,
+        profile: Some(0),
+        turnaround: 0,
     };
     packet::most(&authority, &vec![machine; MAX_SLOTS], |batch| {
         instruction::list_machines(board, authority, 0, batch.to_vec(), &[])
@@ -98,6 +102,20 @@ pub fn reprice(board: &BoardRef, authority: Pubkey, offers: &[Offer]) -> Vec<Ins
     packet::batches(&authority, offers, |batch| {
         instruction::reprice_machines(board, authority, batch.to_vec())
     })
+}
+
+/// Instructions that withhold a supplier's machines from new leases; each fits in a transaction. They can be sent concurrently
+/// and in any order.
+pub fn withhold(board: &BoardRef, authority: Pubkey, machines: &[u16]) -> Vec<Instruction> {
+    packet::batches(&authority, machines, |batch| {
+        instruction::withhold_machines(board, authority, batch.to_vec())
+    })
+}
+
+/// Instructions that change the addresses of a supplier's machines; each fits in a transaction. They can be sent concurrently
+/// and in any order if no machine is named twice.
+pub fn relocate(board: &BoardRef, authority: Pubkey, moves: &[Move]) -> Vec<Instruction> {
+    packet::batches(&authority, moves, |batch| instruction::move_machines(board, authority, batch.to_vec()))
 }
 
 /// Instructions that take a supplier's machines out of their leases; each fits in a transaction. They can be sent

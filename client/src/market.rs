@@ -100,8 +100,8 @@ impl BoardRef {
         address::payment_vault(&self.address)
     }
 
-    /// Address of a lease on this board.
-    pub fn lease(&self, serial: u32) -> Pubkey {
-        address::lease(&self.address, u64::from(serial))
+    /// Address of the lease that `buyer` opens, or opened, on this board under the number `nonce`.
+    pub fn lease(&self, buyer: &Pubkey, nonce: u64) -> Pubkey {
+        address::lease(&self.address, buyer, nonce)
     }
 }

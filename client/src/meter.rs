@@ -1,17 +1,21 @@
-//! Metered leases, the buyer's side: call tokens and the terms of vouchers, checked against the lease's account.
+//! Metered leases, the buyer's side: call tokens, the terms of vouchers and the state of the meter, checked against the
+//! lease's account and its board.
 
 use leasehold::{
     error::LeaseholdError,
     rules::{meter, round},
-    state::{Lease, LeaseState, Meter, Voucher},
+    state::{Lease, LeaseState, Meter, Slot, Voucher},
 };
 use solana_pubkey::Pubkey;
 
 use crate::{
+    board::BoardView,
     error::Refusal,
     record::{CallToken, voucher},
     wire::Tab,
 };
+
+pub use leasehold::rules::meter::Ender;
 
 /// A call token to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +32,7 @@ pub struct TokenTerms {
 /// `LeaseNotMetered`, or `LeaseOver`.
 pub fn call_token(address: Pubkey, lease: &Lease, now: i64, secs: u64) -> Result<TokenTerms, Refusal> {
     require_meter(lease)?;
-    let end = round::start(lease.terms.round_secs, lease.until);
+    let end = round::start(lease.terms.round_secs, lease.terms.phase_secs, lease.until);
     if lease.state == LeaseState::Settled || now >= end {
         return Err(LeaseholdError::LeaseOver.into());
     }
@@ -53,9 +57,49 @@ pub fn require_payable(lease: &Lease) -> Result<&Meter, Refusal> {
     Ok(meter::payable(lease)?)
 }
 
+/// State of a metered lease at one moment, in payment units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeterState {
+    /// Slot of the lease's machine.
+    pub slot: u16,
+    /// Standby price of the machine per hour, paid for rounds up besides vouchers.
+    pub standby: u64,
+    /// Part of the deposit that vouchers paid, and the part that they can pay in all now.
+    pub paid: u64,
+    pub limit: u64,
+    /// Part of the deposit that is reserved: the standby price from the first round until an hour from now.
+    pub reserve: u64,
+    /// True if less of the deposit is left than that: anybody may end the lease with the running round.
+    pub is_short: bool,
+}
+
+/// State of a metered lease at Unix time `now`.
+///
+/// # Errors
+/// `LeaseSettled`, `LeaseNotMetered`, or `NotInLease`.
+pub fn state(board: &BoardView, lease: &Lease, now: i64) -> Result<MeterState, Refusal> {
+    let paid = require_payable(lease)?.paid;
+    let (slot, machine) = machine(board, lease)?;
+    Ok(MeterState {
+        slot,
+        standby: lease.hourly(machine)?,
+        paid,
+        limit: meter::voucher_limit(board.header, lease, machine, now)?,
+        reserve: meter::reserve(board.header, lease, machine, now)?,
+        is_short: meter::is_short(board.header, lease, machine, now)?,
+    })
+}
+
+/// The machine of a metered lease, with its slot.
+fn machine<'a>(board: &BoardView<'a>, lease: &Lease) -> Result<(u16, &'a Slot), Refusal> {
+    board.leased(lease.serial).next().ok_or(LeaseholdError::NotInLease.into())
+}
+
 /// A voucher to sign. All amounts are payment units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VoucherTerms {
+    /// Slot of the machine that is paid.
+    pub slot: u16,
     /// Receipts, compute units and price since the lease began.
     pub seq: u64,
     pub units: u64,
@@ -63,7 +107,8 @@ pub struct VoucherTerms {
     /// Part of that price that earlier vouchers paid, and the part that this one adds.
     pub paid: u64,
     pub adds: u64,
-    /// Part of the deposit that is then left.
+    /// Part of the deposit that vouchers can pay then, until the lease is topped up. The standby price takes more and more of
+    /// it.
     pub left: u64,
 }
 
@@ -80,25 +125,30 @@ pub enum VoucherError {
     NothingOwed { price: u64 },
     #[error("{price} is not more than the {paid} paid before: vouchers count from the start of the lease")]
     AlreadyPaid { price: u64, paid: u64 },
-    #[error("{price} is more than the deposit of {deposit}: top up the lease, or sign for less")]
-    ExceedsDeposit { price: u64, deposit: u64 },
+    #[error(
+        "{price} is more than the {limit} that vouchers can take of the deposit of {deposit}, since the rest is reserved for \
+         the standby price: top up the lease, or sign for less"
+    )]
+    ExceedsDeposit { price: u64, limit: u64, deposit: u64 },
     #[error("the voucher would add {adds}, more than the limit of {max}: raise the limit, or sign for less")]
     ExceedsMax { adds: u64, max: u64 },
 }
 
-/// Terms of a voucher for `price`, or for the amount owed by the node's tab: more than was paid, at most the deposit,
-/// and adding at most `max`.
+/// Terms of a voucher at Unix time `now` for `price`, or for the amount owed by the node's tab: more than vouchers paid, at
+/// most the part of the deposit that they can take, and adding at most `max`.
 ///
 /// # Errors
 /// Any [`VoucherError`].
 pub fn voucher_terms(
     address: &Pubkey,
     lease: &Lease,
+    board: &BoardView,
+    now: i64,
     tab: Option<&Tab>,
     price: Option<u64>,
     max: Option<u64>,
 ) -> Result<VoucherTerms, VoucherError> {
-    let meter = require_payable(lease)?;
+    let Meter { paid, seq, units, .. } = *require_payable(lease)?;
     if tab.is_some_and(|tab| (tab.lease_address, tab.from) != (*address, lease.from)) {
         return Err(VoucherError::OtherLease);
     }
@@ -110,11 +160,13 @@ pub fn voucher_terms(
         (None, Some(tab)) => tab.price,
         (None, None) => return Err(VoucherError::NoPrice),
     };
-    let (paid, deposit) = (lease.paid.saturating_add(lease.fees), lease.deposit);
-    if price > deposit {
-        return Err(VoucherError::ExceedsDeposit { price, deposit });
+    let (slot, machine) = machine(board, lease)?;
+    let limit = meter::voucher_limit(board.header, lease, machine, now).map_err(Refusal::from)?;
+    if price > limit {
+        return Err(VoucherError::ExceedsDeposit { price, limit, deposit: lease.deposit });
     }
-    let payment = lease.redeem(price).map_err(|error| match Refusal::from(error) {
+    let payment = meter::payment(board.header, lease, machine, price, now);
+    let payment = payment.map_err(|error| match Refusal::from(error) {
         refusal if refusal == LeaseholdError::VoucherRedeemed.into() => {
             VoucherError::AlreadyPaid { price, paid }
         }
@@ -126,16 +178,33 @@ pub fn voucher_terms(
     }
     // A price below the tab's leaves receipts open, so the voucher confirms no receipts beyond those confirmed before.
     let covered = tab.filter(|tab| tab.price <= price);
-    let (seq, units) = covered.map_or((meter.seq, meter.units), |tab| (tab.seq, tab.units));
-    Ok(VoucherTerms { seq, units, price, paid, adds, left: deposit.saturating_sub(price) })
+    let (seq, units) = covered.map_or((seq, units), |tab| (tab.seq, tab.units));
+    Ok(VoucherTerms { slot, seq, units, price, paid, adds, left: limit.saturating_sub(price) })
 }
 
 impl VoucherTerms {
-    /// The voucher to sign for the lease at `address`. `cluster`: from [`crate::record::cluster`].
-    pub fn voucher(&self, address: &Pubkey, lease: &Lease, cluster: [u8; 8]) -> Voucher {
-        let VoucherTerms { seq, units, price, .. } = *self;
-        let (lease, from) = (address.to_bytes(), lease.from);
-        Voucher { lease, cluster, from, seq, units, price, ..voucher::blank() }
+    /// The voucher to sign for the lease at `address`, which is on that board.
+    ///
+    /// # Errors
+    /// `NoSuchSlot`.
+    pub fn voucher(&self, address: &Pubkey, lease: &Lease, board: &BoardView) -> Result<Voucher, Refusal> {
+        let VoucherTerms { slot, seq, units, price, .. } = *self;
+        let machine = board.slot(slot).ok_or(LeaseholdError::NoSuchSlot)?;
+        let mut voucher = Voucher {
+            lease: address.to_bytes(),
+            node_key: machine.node_key,
+            generation: machine.generation,
+            from: lease.from,
+            slot,
+            seq,
+            units,
+            price,
+            ..voucher::blank()
+        };
+        let prefix = |to: &mut [u8], from: &[u8]| to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        prefix(&mut voucher.cluster, &board.header.genesis);
+        prefix(&mut voucher.supplier, machine.supplier.as_ref());
+        Ok(voucher)
     }
 }
 

@@ -164,8 +164,8 @@ pub struct Context {
     /// `None` once the supplier has left the market; its log stays.
     pub supplier: Option<Fetched<Supplier>>,
     pub market: Option<Market>,
-    pub lease_address: Pubkey,
     /// `None` once the lease's account was closed.
+    pub lease_address: Option<Pubkey>,
     pub lease: Option<Lease>,
     /// Decimals of the mint that the receipt is billed in; `None` if there is no such mint.
     pub decimals: Option<u8>,
@@ -281,11 +281,10 @@ impl Context {
         verified: &Verified,
     ) -> Result<Self, FetchError> {
         let board = verified.header.board;
-        let lease_address = address::lease(&board, u64::from(verified.header.lease));
         let mint = Pubkey::new_from_array(signed.receipt.mint);
         let (supplier, lease, decimals) = tokio::try_join!(
             fetch.supplier_at(verified.supplier),
-            fetch.lease(lease_address),
+            fetch.lease_of(&board, verified.header.lease),
             decimals(fetch, mint)
         )?;
         let market = match &supplier {
@@ -299,7 +298,7 @@ impl Context {
             board_index: market.as_ref().and_then(index_in),
             supplier,
             market: market.map(|market| market.account),
-            lease_address,
+            lease_address: lease.as_ref().map(|lease| lease.address),
             lease: lease.map(|lease| lease.account),
             decimals,
         })

@@ -4,9 +4,10 @@ use leasehold::{rules::round, state::Board};
 
 pub use leasehold::rules::round::{Ballot, Window, bitmap_len, window};
 
-/// The round that runs at a Unix time, 0 before 1970.
-pub fn round_at(round_secs: u32, now: i64) -> u32 {
-    round::at(round_secs, now.max(0)).unwrap_or(u32::MAX)
+/// The round that runs at a Unix time; 0 before the first one begins. `phase_secs`: second of a round's length at which the
+/// board's rounds begin.
+pub fn round_at(round_secs: u32, phase_secs: u32, now: i64) -> u32 {
+    round::at(round_secs, phase_secs, now.max(phase_secs.into())).unwrap_or(u32::MAX)
 }
 
 /// The vote that can be given at Unix time `now`: on the round that ended last. `None` once its time is over or it is
@@ -63,8 +64,8 @@ mod tests {
         let expected =
             Window { round: NEXT_ROUND, begins: 600_000, ends: 600_599, opens: 600_600, closes: 600_900 };
         assert_eq!(window(&board, NEXT_ROUND), expected);
-        assert_eq!(round_at(600, 600_599), NEXT_ROUND);
-        assert_eq!(round_at(600, -1), 0);
+        assert_eq!(round_at(600, 0, 600_599), NEXT_ROUND);
+        assert_eq!((round_at(600, 7, 600_006), round_at(600, 7, -1)), (NEXT_ROUND - 1, 0));
         let at = |now| ballot(&board, now).map(|ballot| ballot.round);
         assert_eq!(at(600_599), None, "round 999 is closed");
         assert_eq!(at(600_600), Some(NEXT_ROUND));

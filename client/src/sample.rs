@@ -3,7 +3,7 @@
 use anchor_lang::Discriminator;
 use bytemuck::Zeroable;
 use leasehold::{
-    math::{matching::Place, slashing::SlashSplit},
+    math::matching::Place,
     state::{
         BatchHeader, Board, ComputeLog, Endpoint, HardwareClass, Keeper, Lease, LeaseState, Market, Params,
         RoundRules, SLOTS_OFFSET, Seat, Slot, SlotState, StakeLedger, Supplier, Tally, Traits, board_len,
@@ -21,6 +21,8 @@ use crate::{
     search::{Allocation, Length, Request},
 };
 
+/// Genesis hash of the cluster.
+pub const GENESIS: [u8; 32] = [0xc1; 32];
 pub const NEXT_ROUND: u32 = 1_000;
 /// Rounds of lease 1.
 pub const FROM: u32 = 990;
@@ -36,7 +38,7 @@ pub fn wallet(number: u8) -> Pubkey {
 }
 
 pub fn rules() -> RoundRules {
-    RoundRules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4 }
+    RoundRules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4, sla_bps: 9_900 }
 }
 
 pub fn params() -> Params {
@@ -46,14 +48,17 @@ pub fn params() -> Params {
         bond_unit: 100,
         keeper_bond: 50,
         keeper_fee: 2,
+        keeper_fee_max: 4,
+        ask_fee: 1_000_000,
         unbonding_secs: 86_400,
         min_rounds: 1,
         max_rounds: 10_000,
         fee_bps: 1_000,
         keeper_share_bps: 5_000,
-        sla_bps: 9_900,
+        hold_bps: 2_000,
+        standby_bps: 1_000,
         slash_multiplier_bps: 100_000,
-        split: SlashSplit::DEFAULT,
+        up_votes: 2,
         classes: vec![HardwareClass { name, weight_bps: 10_000 }],
     }
 }
@@ -78,9 +83,9 @@ pub fn priced(index: u32, prices: &[u64]) -> BoardData {
     board_data(&header, &slots)
 }
 
-/// A request for any machines, for an hour.
-pub fn request(machines: u32) -> Request {
-    Request { criteria: ANY, machines, length: Length::Rounds(6) }
+/// A request for GPUs of any machines, for an hour.
+pub fn request(gpus: u32) -> Request {
+    Request { criteria: ANY, gpus, length: Length::Rounds(6), avoid: vec![] }
 }
 
 /// Boards and slots of an allocation.
@@ -94,7 +99,7 @@ pub fn change(data: &mut BoardData, change: impl FnOnce(&mut Board, &mut [Slot])
     change(header, slots);
 }
 
-/// An idle machine of a supplier at 360 payment units an hour, which are 60 a round.
+/// An idle machine of a supplier with one GPU at 360 payment units an hour, which are 60 a round. It was up in the last round.
 pub fn slot(supplier: u8) -> Slot {
     Slot {
         node_key: [supplier; 32],
@@ -106,6 +111,8 @@ pub fn slot(supplier: u8) -> Slot {
         state: SlotState::Idle as u8,
         committed_until: 2_000,
         bond: 100,
+        history_up: 1 << ring_bit(NEXT_ROUND - 1),
+        profile: Slot::NO_PROFILE,
         ..Slot::zeroed()
     }
 }
@@ -118,8 +125,11 @@ fn board() -> BoardData {
     header.adopt(&rules());
     header.next_round = NEXT_ROUND;
     (header.slots, header.machines, header.leases) = (4, 3, 2);
+    header.genesis = GENESIS;
+    header.last_quorate = NEXT_ROUND - 1;
     for round in FROM..NEXT_ROUND {
         header.votes[ring_bit(round) as usize] = 0b11;
+        header.quorate |= 1 << ring_bit(round);
     }
     for (seat, number) in header.seats.iter_mut().zip([2, 3]) {
         *seat = Seat { keeper: wallet(number), bond: 50, earned: 4, taken: 1, ..Seat::zeroed() };
@@ -127,15 +137,15 @@ fn board() -> BoardData {
     header.tally = Tally { round: NEXT_ROUND, submitted: 1, ..Tally::zeroed() };
     header.tally.planes[0][0] = 0b1011;
     let ledger = &mut header.ledger;
-    (ledger.escrow, ledger.accrued, ledger.fees, ledger.keeper_pool) = (1_800, 565, 30, 22);
-    (ledger.keeper_fees, ledger.refunds) = (8, 40);
-    (ledger.bonds, ledger.compensation, ledger.market_stake, ledger.to_burn) = (300, 6, 2, 2);
+    (ledger.escrow, ledger.accrued, ledger.fees, ledger.keeper_pool) = (2_400, 565, 30, 22);
+    (ledger.keeper_fees, ledger.refunds, ledger.burning) = (8, 40, 4);
+    (ledger.bonds, ledger.slashed) = (300, 10);
 
     let mut slots = [slot(0), slot(0), Slot::zeroed(), slot(1)];
     for (slot, down) in slots.iter_mut().zip([&[991, 995][..], &[]]) {
         slot.begin_lease(1, FROM, UNTIL);
         slot.lease_settled = 5;
-        slot.accrued = 270;
+        slot.accrued = 270; // of earlier leases: nothing of the first two hours is paid yet
         for round in FROM..NEXT_ROUND {
             let bit = 1 << ring_bit(round);
             let down = down.contains(&round);
@@ -147,10 +157,13 @@ fn board() -> BoardData {
     slots[2].supplier = slots[0].supplier;
     slots[2].generation = 1;
     slots[2].attested_from = Slot::UNATTESTED;
+    slots[2].profile = Slot::NO_PROFILE;
     slots[3].accrued = 25;
     board_data(&header, &slots)
 }
 
+/// A lease on board 0 that wallet 9 opened, with its serial as its nonce. None of the first two hours' pay is paid before its
+/// end.
 pub fn lease(serial: u32) -> Lease {
     Lease {
         version: Lease::VERSION,
@@ -158,25 +171,28 @@ pub fn lease(serial: u32) -> Lease {
         state: LeaseState::Open,
         board: market().board(0).address,
         serial,
+        nonce: serial.into(),
         buyer: wallet(9),
         owner: wallet(9),
         criteria: leasehold::math::matching::Criteria { place: Place::Country(276), max_price: 400, ..ANY },
-        terms: params().terms(600, UNTIL - FROM),
+        terms: params().terms(board().view().unwrap().header, UNTIL - FROM),
         group: None,
+        gpus: 2,
         machines: 2,
-        settled: 0,
+        unsettled: 2,
         from: FROM,
         until: UNTIL,
         deposit: 2_400,
-        paid: 540,
-        fees: 60,
+        paid: 0,
+        fees: 0,
         refunded: 0,
+        burned: 0,
         refund_due: 0,
         slashed: 0,
-        compensation_due: 0,
         meter: None,
         demands: 0,
         reserved: [0; 7],
+        replaced: vec![],
     }
 }
 
@@ -201,6 +217,7 @@ pub fn snapshot() -> Snapshot {
         stake_vault_bump: 255,
         paused: false,
         id: reference.id,
+        genesis: GENESIS,
         authority: wallet(8),
         pending_authority: None,
         payment_mint: reference.payment_mint,
@@ -208,7 +225,7 @@ pub fn snapshot() -> Snapshot {
         next_board: 1,
         boards: 1,
         members: 4,
-        timelock_secs: 60,
+        timelock_secs: 172_800,
         rules: rules(),
         params: params(),
         pending_params: None,
@@ -242,15 +259,13 @@ pub fn snapshot() -> Snapshot {
     };
     let settled = Lease {
         state: LeaseState::Settled,
+        gpus: 1,
         machines: 1,
+        unsettled: 0,
         deposit: 100,
-        paid: 0,
-        fees: 0,
         refunded: 100,
         refund_due: 40,
         slashed: 10,
-        compensation_due: 6,
-        settled: 1,
         ..lease(2)
     };
     Snapshot {
@@ -263,9 +278,9 @@ pub fn snapshot() -> Snapshot {
         boards: vec![BoardState {
             address: board.address,
             data: self::board(),
-            payment_vault: 1_800 + 565 + 30 + 22 + 8 + 40,
+            payment_vault: 2_400 + 565 + 30 + 22 + 8 + 40 + 4,
             unasked_payments: 0,
-            leases: vec![(board.lease(1), lease(1)), (board.lease(2), settled)],
+            leases: vec![(board.lease(&wallet(9), 1), lease(1)), (board.lease(&wallet(9), 2), settled)],
         }],
     }
 }

@@ -22,5 +22,5 @@ pub use self::{
     kinds::{Kind, down, kinds, merged},
     length::Length,
     pick::{MeteredPick, pick, pick_metered, require_allowed},
-    request::Request,
+    request::{Avoid, Request},
 };

@@ -1,15 +1,19 @@
-//! Why a machine loses its bond: which rounds, whose votes, which rule.
+//! Why a machine loses stake and pay: which rounds, whose votes, which rule.
 
 use std::fmt;
 
 use leasehold::{
-    math::slashing::allowance,
+    constants::SLASH_SECS,
+    math::{
+        settlement::{self, Burned},
+        slashing::allowance,
+    },
     rules::settle,
     state::{Lease, Verdict, ring_bit},
 };
 use solana_pubkey::Pubkey;
 
-use crate::{board::BoardView, error::Refusal};
+use crate::{board::BoardView, error::Refusal, quote::reasons};
 
 pub use leasehold::rules::settle::SlashCause;
 
@@ -34,26 +38,33 @@ pub struct SlashReport {
     /// Rounds of the lease closed so far, by verdict.
     pub up: u32,
     pub down: u32,
-    pub unknown: u32,
+    pub unseen: u32,
+    pub void: u32,
     /// Rounds down that the board remembers, the oldest first.
     pub down_rounds: Vec<DownRound>,
     /// Rounds down that it no longer remembers: it keeps the last 64 rounds.
     pub forgotten: u32,
-    /// Equal votes that made a verdict.
+    /// Votes that call a machine down.
     pub threshold: u8,
     /// The rule that takes stake; `None` if the machine was down in no more rounds than it may.
     pub cause: Option<SlashCause>,
-    /// Rounds the machine may be down, and those in a row after which it is abandoned.
+    /// Rounds the machine may be down, and those of the last 64 from which it is abandoned.
     pub allowance: u32,
     pub abandon_rounds: u8,
-    /// Rounds that the machine was to serve, against which the rounds down are measured.
+    /// Rounds that the machine was to serve, and those against which its rounds down are measured: three days' at least.
     pub rounds: u32,
+    pub measured: u32,
     /// Part of the bond lost for being down all the time, in basis points.
     pub multiplier_bps: u32,
     /// Stake units bonded, and how many of them would be lost if the lease were settled as it stands.
     pub bond: u64,
     pub slash: u64,
-    /// True if the lease can be settled for good: all rounds are closed that it waits for.
+    /// Payment units that it earned for rounds up, those of them that are kept until its end, and those that are burned
+    /// because of it, if the lease were settled as it stands.
+    pub earned: u64,
+    pub kept: u64,
+    pub burned: Burned,
+    /// True if the machine can be settled for good: all rounds are closed that it waits for.
     pub is_final: bool,
 }
 
@@ -73,8 +84,9 @@ pub fn slash_report(board: &BoardView, index: u16, lease: &Lease) -> Result<Opti
         .collect();
     let remembered = u32::try_from(down_rounds.len()).unwrap_or(u32::MAX);
     let terms = &lease.terms;
-    let service = lease.service(slot, slot.lease_until);
-    let allowance = allowance(service.agreed, terms.sla_bps);
+    let rounds = settlement::agreed(&lease.service(slot)?, terms);
+    let standing = settle::standing(lease, slot)?;
+    let known = slot.lease_up.saturating_add(slot.lease_down).saturating_add(slot.lease_unseen);
     Ok(Some(SlashReport {
         slot: index,
         lease: slot.lease,
@@ -82,18 +94,23 @@ pub fn slash_report(board: &BoardView, index: u16, lease: &Lease) -> Result<Opti
         until: slot.lease_until,
         up: slot.lease_up,
         down: slot.lease_down,
-        unknown: closed.saturating_sub(slot.lease_up).saturating_sub(slot.lease_down),
+        unseen: slot.lease_unseen,
+        void: closed.saturating_sub(known),
         forgotten: slot.lease_down.saturating_sub(remembered),
         down_rounds,
         threshold: header.threshold,
-        cause: settle::slash_cause(lease, slot),
-        allowance,
+        cause: settle::slash_cause(lease, slot)?,
+        allowance: allowance(rounds, terms.sla_bps),
         abandon_rounds: header.abandon_rounds,
-        rounds: service.agreed,
+        rounds,
+        measured: rounds.max(header.rounds_in(SLASH_SECS)),
         multiplier_bps: terms.slash_multiplier_bps,
         bond: slot.bond,
-        slash: settle::outcome(lease, slot, slot.lease_until)?.slash,
-        is_final: settle::is_final(header, lease),
+        slash: standing.slash,
+        earned: standing.earned,
+        kept: standing.kept,
+        burned: standing.burned,
+        is_final: settle::is_due(header, lease, slot),
     }))
 }
 
@@ -114,25 +131,32 @@ impl fmt::Display for SlashReport {
 
         write!(
             f,
-            "slot {} in lease {}, rounds {} to {}: {} up, {} down, {} unknown so far; ",
+            "slot {} in lease {}, rounds {} to {}: {} up, {} down, {} unseen, {} void so far; ",
             self.slot,
             self.lease,
             self.from,
             self.until.saturating_sub(1),
             self.up,
             self.down,
-            self.unknown
+            self.unseen,
+            self.void
         )?;
         let (allowance, rounds) = (self.allowance, self.rounds);
         match self.cause {
             None => write!(f, "it may be down in {allowance} of {rounds}, so its bond stays whole")?,
-            Some(Downtime) => write!(f, "it may be down in {allowance} of {rounds}")?,
-            Some(Abandoned) => write!(f, "it was down in {} rounds in a row", self.abandon_rounds)?,
+            Some(Downtime) => {
+                write!(f, "it may be down in {allowance} of {rounds}; measured against {} rounds", self.measured)?;
+            }
+            Some(Abandoned) => write!(f, "it was down in at least {} of 64 rounds", self.abandon_rounds)?,
             Some(Forfeited) => write!(f, "its supplier forfeited it")?,
             Some(Convicted) => write!(f, "it lost its whole bond over a receipt")?,
         }
         if !matches!(self.cause, None | Some(Convicted)) {
             write!(f, ", so it loses {} of its bond of {}", self.slash, self.bond)?;
+        }
+        write!(f, "\nit earned {}, of which {} are kept until its end", self.earned, self.kept)?;
+        for (amount, reason) in reasons(&self.burned) {
+            write!(f, "\n{amount} are burned {reason}")?;
         }
         for DownRound { round, voters } in &self.down_rounds {
             write!(

@@ -83,7 +83,7 @@ pub struct BatchId {
     #[serde(with = "text::key")]
     pub board: Pubkey,
     pub slot: u16,
-    pub generation: u16,
+    pub generation: u32,
     /// Batches of this machine before this one.
     pub number: u32,
 }

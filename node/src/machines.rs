@@ -17,7 +17,7 @@ pub struct Machine {
     /// Index of the machine on its board.
     pub slot: u32,
     /// Generation of the slot when the machine was listed.
-    pub generation: u16,
+    pub generation: u32,
     /// Length of the board's rounds in seconds. If it is set, challenges for a round more than one away from this
     /// host's clock are ignored.
     pub round_secs: Option<u32>,

@@ -3,7 +3,7 @@
 use leasehold::{
     instructions::{Machine, OpenLeaseArgs},
     math::matching::{self, Criteria, CutOff, Place, Policy, Request},
-    state::{Endpoint, Traits},
+    state::{Endpoint, Interconnect, Profile, ProfileKind, Traits},
 };
 use leasehold_client::{BoardRef, instruction};
 use litesvm::types::TransactionMetadata;
@@ -33,6 +33,22 @@ pub fn machine(number: u16) -> Machine {
         bond: 0,
         profile: None,
         turnaround: 0,
+    }
+}
+
+/// Profile of a virtual machine with so many cores.
+pub fn profile(cores: u16) -> Profile {
+    let mut driver = [0; 16];
+    driver[..10].copy_from_slice(b"570.133.20");
+    Profile {
+        kind: ProfileKind::Vm as u8,
+        interconnect: Interconnect::NvLink as u8,
+        cores,
+        vram_mb: 81_559,
+        memory_gb: 512,
+        disk_gb: 2_000,
+        driver,
+        reserved: [0; 32],
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! | subject of the test | folder or file |
 //! |---|---|
-//! | an instruction works (`open_lease_ok`) or refuses (`open_lease_fails_when_...`); every error needs such a test | `market/`, `supplier.rs`, `board/`, `round/`, `lease/`, `record/` |
+//! | an instruction works (`open_lease_ok`) or refuses (`open_lease_fails_when_...`); every error needs such a test | `market/`, `supplier.rs`, `profiles.rs`, `board/`, `index.rs`, `round/`, `lease/`, `view.rs`, `record/` |
 //! | an attack fails (`attack_...`); add it to `docs/threats.md` | `attacks/`; for receipts and logs `record/` |
 //! | a lease from its opening until everybody has left | `lifecycle/` |
 //! | arithmetic equals the design's formula for all inputs | `settlement.rs`, `matching.rs`, `tally.rs` |

@@ -1,10 +1,12 @@
 //! The end of a scenario: everybody withdraws their tokens and closes every account that they can.
 
 use leasehold::{
-    constants::DISPUTE_SECS,
+    constants::{DISPUTE_SECS, MAX_CLASSES},
     state::{LeaseState, Slot, SlotState, StakeLedger},
 };
-use leasehold_client::{BoardRef, instruction, invariants::BoardState, listing, rounds};
+use leasehold_client::{
+    BoardRef, account::price_index, address, instruction, invariants::BoardState, listing, rounds,
+};
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -170,13 +172,20 @@ impl World {
     fn pay_market(&mut self, board: &BoardRef, present: &[&Keypair]) {
         let authority = self.market_account().authority;
         let signer = find(present, &authority).unwrap_or(present[0]);
-        let ledger = self.state(board).data.view().expect("a board").header.ledger;
+        let header = *self.state(board).data.view().expect("a board").header;
+        let (ledger, creator) = (header.ledger, header.creator);
         if ledger.fees > 0 {
             let wallet = self.market.payment_account(&authority);
             self.ok(&[instruction::withdraw_fees(board, signer.pubkey(), wallet)], &[signer]);
         }
-        if ledger.burning + ledger.keeper_pool > 0 {
-            self.ok(&[instruction::burn_payments(board)], &[present[0]]);
+        match find(present, &creator) {
+            Some(creator) if ledger.burning + ledger.keeper_pool > 0 => {
+                self.ok(&[instruction::burn_payments(board, Some(creator.pubkey()))], &[creator]);
+            }
+            None if ledger.burning > 0 => {
+                self.ok(&[instruction::burn_payments(board, None)], &[present[0]]);
+            }
+            _ => {}
         }
         if ledger.slashed > 0 {
             self.ok(&[instruction::burn_slashed(board)], &[present[0]]);
@@ -197,6 +206,16 @@ impl World {
         if let Some(creator) = find(present, &creator) {
             let wallet = self.market.payment_account(&creator.pubkey());
             self.ok(&[instruction::close_board(board, creator.pubkey(), wallet)], &[creator]);
+            self.close_indexes(board, present[0]);
+        }
+    }
+
+    /// Closes the price indexes of a closed board.
+    fn close_indexes(&mut self, board: &BoardRef, anybody: &Keypair) {
+        for class in 0..MAX_CLASSES as u16 {
+            if let Ok(index) = price_index(&self.data(&address::index(&board.address, class))) {
+                self.ok(&[instruction::close_index(board, index.payer, class)], &[anybody]);
+            }
         }
     }
 
@@ -227,6 +246,9 @@ impl World {
             let (key, to) = (wallet.pubkey(), market.stake_account(&wallet.pubkey()));
             if !stake.is_empty() {
                 self.ok(&[instruction::withdraw_stake(&market, key, to)], &[wallet]);
+            }
+            if !self.data(&address::profiles(&market.supplier(&key))).is_empty() {
+                self.ok(&[instruction::close_profiles(&market, key)], &[wallet]);
             }
             self.ok(&[instruction::close_supplier(&market, key)], &[wallet]);
         }

@@ -7,9 +7,9 @@ mod record;
 mod snapshot;
 mod token;
 
-use anchor_lang::system_program;
+use anchor_lang::{Discriminator, system_program};
 use futures::{StreamExt, TryStreamExt, stream};
-use leasehold::state::{Keeper, Lease, Market, Supplier};
+use leasehold::state::{Keeper, Lease, Market, PriceIndex, Profiles, Supplier};
 use serde_json::json;
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
 use solana_commitment_config::CommitmentConfig;
@@ -26,7 +26,7 @@ use solana_rpc_client_api::{
 
 pub use self::token::MintInfo;
 use crate::{
-    account::{DecodeError, Stored},
+    account::{DecodeError, Stored, price_index},
     address,
     board::{BoardData, BoardView},
     clock,
@@ -36,8 +36,11 @@ use crate::{
 
 /// Offset of the market's address in the accounts of suppliers and keepers: after discriminator, version and bump.
 const MARKET_OFFSET: usize = 10;
-/// Offset of the board's address in the account of a lease: after discriminator, version, bump and state.
+/// Offset of the board's address in the account of a lease: after discriminator, version, bump and state. Its account grows,
+/// so leases are never filtered by size.
 const BOARD_OFFSET: usize = 11;
+/// Offset of a lease's owner: after the board's address, serial, nonce and buyer.
+const OWNER_OFFSET: usize = BOARD_OFFSET + 32 + 4 + 8 + 32;
 /// Boards that are read concurrently; each has up to 1.1 MB.
 const BOARDS_AT_ONCE: usize = 4;
 
@@ -157,6 +160,26 @@ impl<'a> Fetch<'a> {
         self.stored(address).await
     }
 
+    /// The lease with that serial on a board; `None` if its account was closed or never opened. Its address does not tell
+    /// its serial, so that all accounts of the program are searched.
+    pub async fn lease_of(&self, board: &Pubkey, serial: u32) -> Result<Option<Fetched<Lease>>, FetchError> {
+        // The serial follows the board.
+        let named = [board.as_ref(), &serial.to_le_bytes()].concat();
+        let found = self.matching(&[(0, Lease::DISCRIMINATOR), (BOARD_OFFSET, &named)]).await?;
+        found.first().map(Raw::decode).transpose()
+    }
+
+    /// The profiles of a supplier, by the address of its account; `None` if it has none.
+    pub async fn profiles(&self, supplier: &Pubkey) -> Result<Option<Fetched<Profiles>>, FetchError> {
+        self.stored(address::profiles(supplier)).await
+    }
+
+    /// The price index of a hardware class on a board; `None` if nobody has created it.
+    pub async fn index(&self, board: &Pubkey, class: u16) -> Result<Option<Fetched<PriceIndex>>, FetchError> {
+        let raw = self.raw(address::index(board, class)).await?;
+        raw.map(|raw| raw.check(price_index(&raw.data))).transpose()
+    }
+
     /// One board.
     pub async fn board(&self, address: Pubkey) -> Result<FetchedBoard, FetchError> {
         self.try_board(address).await?.ok_or(FetchError::Missing { address })
@@ -185,6 +208,13 @@ impl<'a> Fetch<'a> {
     pub async fn leases(&self, board: &Pubkey) -> Result<Vec<Fetched<Lease>>, FetchError> {
         let mut leases = decode_all::<Lease>(&self.every::<Lease>(BOARD_OFFSET, board).await?)?;
         leases.sort_by_key(|lease| lease.account.serial);
+        Ok(leases)
+    }
+
+    /// Every lease that belongs to `owner`, on any board of any market, settled ones too, by board and serial.
+    pub async fn leases_of(&self, owner: &Pubkey) -> Result<Vec<Fetched<Lease>>, FetchError> {
+        let mut leases = decode_all::<Lease>(&self.every::<Lease>(OWNER_OFFSET, owner).await?)?;
+        leases.sort_by_key(|lease| (lease.account.board, lease.account.serial));
         Ok(leases)
     }
 
@@ -318,13 +348,17 @@ mod tests {
     }
 
     #[test]
-    fn filter_offsets_are_those_of_market_and_board() {
+    fn filter_offsets_are_those_of_the_fields() {
         let snapshot = snapshot();
         let at = |data: &[u8], offset: usize| Pubkey::try_from(&data[offset..offset + 32]).unwrap();
         assert_eq!(at(&data(&snapshot.suppliers[0].1), MARKET_OFFSET), snapshot.address);
         assert_eq!(at(&data(&snapshot.keepers[0].1), MARKET_OFFSET), snapshot.address);
         let lease = &snapshot.boards[0].leases[0].1;
-        assert_eq!(at(&data(lease), BOARD_OFFSET), snapshot.boards[0].address);
+        let lease = Lease { owner: crate::sample::wallet(4), ..lease.clone() };
+        let bytes = data(&lease);
+        assert_eq!(at(&bytes, BOARD_OFFSET), snapshot.boards[0].address);
+        assert_eq!(bytes[BOARD_OFFSET + 32..][..4], lease.serial.to_le_bytes(), "the serial follows the board");
+        assert_eq!(at(&bytes, OWNER_OFFSET), lease.owner);
     }
 
     #[test]

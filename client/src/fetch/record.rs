@@ -7,9 +7,9 @@ use solana_pubkey::Pubkey;
 use super::{Fetch, FetchError, Fetched, decode_all};
 use crate::record::LogData;
 
-/// Offset of the supplier's address in the account of a demand: after discriminator, version, bump, claimant, board
-/// and lease.
-const SUPPLIER_OFFSET: usize = 106;
+/// Offset of the supplier's address in the account of a demand: after discriminator, version, bump, claimant, cluster,
+/// board and lease.
+const SUPPLIER_OFFSET: usize = 114;
 
 impl Fetch<'_> {
     /// A compute log by its address; `None` if it doesn't exist.
@@ -52,15 +52,18 @@ mod tests {
             version: Demand::VERSION,
             bump: 255,
             claimant: wallet(1),
+            cluster: [7; 8],
             board: wallet(4),
             lease: wallet(2),
             supplier: wallet(3),
+            node_key: [8; 32],
             slot: 0,
             generation: 0,
             serial: 1,
             seq: 0,
             leaf: Default::default(),
             due: 0,
+            fee: 0,
             shown: None,
         };
         let mut data = Vec::new();

@@ -1,13 +1,13 @@
 use anchor_lang::system_program;
 use leasehold::{
     accounts, instruction,
-    instructions::{Machine, Offer},
+    instructions::{Machine, Move, Offer},
 };
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use super::{build, build_with, payments};
-use crate::market::BoardRef;
+use crate::{address, market::BoardRef};
 
 /// Adds the board to its market; its index must be the market's `next_board`. `creator` pays.
 pub fn create_board(board: &BoardRef, creator: Pubkey) -> Instruction {
@@ -49,7 +49,8 @@ pub fn list_machines(
     )
 }
 
-/// Changes price and commitment of machines that are not leased, and fills up their bonds.
+/// Changes price and commitment of machines that are not leased, and fills up their bonds. The commitment of a leased one
+/// can be shortened to its lease's end.
 pub fn reprice_machines(board: &BoardRef, authority: Pubkey, offers: Vec<Offer>) -> Instruction {
     build(
         accounts::RepriceMachines {
@@ -59,6 +60,30 @@ pub fn reprice_machines(board: &BoardRef, authority: Pubkey, offers: Vec<Offer>)
             board: board.address,
         },
         instruction::RepriceMachines { offers },
+    )
+}
+
+/// Withholds machines that are neither leased nor bound from new leases, at once. [`reprice_machines`] offers them again.
+pub fn withhold_machines(board: &BoardRef, authority: Pubkey, machines: Vec<u16>) -> Instruction {
+    build(
+        accounts::WithholdMachines {
+            authority,
+            supplier: board.market.supplier(&authority),
+            board: board.address,
+        },
+        instruction::WithholdMachines { machines },
+    )
+}
+
+/// Changes the addresses of machines, leased ones too.
+pub fn move_machines(board: &BoardRef, authority: Pubkey, moves: Vec<Move>) -> Instruction {
+    build(
+        accounts::MoveMachines {
+            authority,
+            supplier: board.market.supplier(&authority),
+            board: board.address,
+        },
+        instruction::MoveMachines { moves },
     )
 }
 
@@ -93,6 +118,45 @@ pub fn retire_machines(
 /// on. Nobody needs to sign.
 pub fn trim_board(board: &BoardRef, suppliers: &[Pubkey]) -> Instruction {
     build_with(accounts::TrimBoard { board: board.address }, suppliers, instruction::TrimBoard {})
+}
+
+/// Creates the price index of a hardware class on a board. `payer` pays its rent.
+pub fn create_index(board: &BoardRef, payer: Pubkey, class: u16) -> Instruction {
+    build(
+        accounts::CreateIndex {
+            payer,
+            market: board.market.address,
+            board: board.address,
+            price_index: address::index(&board.address, class),
+            system_program: system_program::ID,
+        },
+        instruction::CreateIndex { class },
+    )
+}
+
+/// Records the day before in the price index of a hardware class. Nobody needs to sign.
+pub fn record_day(board: &BoardRef, class: u16) -> Instruction {
+    build(
+        accounts::RecordDay {
+            board: board.address,
+            price_index: address::index(&board.address, class),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::RecordDay {},
+    )
+}
+
+/// Closes a price index whose board is closed; its rent goes to `payer`, who created it. Nobody needs to sign.
+pub fn close_index(board: &BoardRef, payer: Pubkey, class: u16) -> Instruction {
+    build(
+        accounts::CloseIndex {
+            payer,
+            board: board.address,
+            price_index: address::index(&board.address, class),
+        },
+        instruction::CloseIndex {},
+    )
 }
 
 /// Closes an empty board. Tokens that were sent to its vault without an instruction go to `wallet`.

@@ -52,7 +52,7 @@ fn of_leasehold(data: &[u8]) -> Duplicate {
 
 /// Instructions whose duplicate fails: they create or close an account, or name the next number of a sequence.
 const REFUSED: &[&[u8]] = &[
-    // The board's next serial only grows.
+    // The lease's account has an address of its own: by buyer and nonce.
     data::OpenLease::DISCRIMINATOR,
     // A lease never becomes open again.
     data::CancelLease::DISCRIMINATOR,
@@ -71,6 +71,12 @@ const REFUSED: &[&[u8]] = &[
     data::AcceptAuthority::DISCRIMINATOR,
     // A seat votes once on a round.
     data::SubmitRound::DISCRIMINATOR,
+    data::CreateProfiles::DISCRIMINATOR,
+    data::CloseProfiles::DISCRIMINATOR,
+    data::CreateIndex::DISCRIMINATOR,
+    data::CloseIndex::DISCRIMINATOR,
+    // A day is recorded once.
+    data::RecordDay::DISCRIMINATOR,
     data::CreateLog::DISCRIMINATOR,
     data::CloseLog::DISCRIMINATOR,
     // A slot has one lane.
@@ -86,13 +92,12 @@ const REFUSED: &[&[u8]] = &[
 const HARMLESS: &[&[u8]] = &[
     data::SettleLease::DISCRIMINATOR,
     data::ClaimRefund::DISCRIMINATOR,
-    data::ClaimCompensation::DISCRIMINATOR,
     data::ClaimEarnings::DISCRIMINATOR,
     data::ClaimKeeperFees::DISCRIMINATOR,
     data::WithdrawStake::DISCRIMINATOR,
     data::WithdrawBond::DISCRIMINATOR,
     data::WithdrawFees::DISCRIMINATOR,
-    data::WithdrawMarketStake::DISCRIMINATOR,
+    data::BurnPayments::DISCRIMINATOR,
     data::BurnSlashed::DISCRIMINATOR,
     data::ReclaimRent::DISCRIMINATOR,
     data::TrimBoard::DISCRIMINATOR,
@@ -103,9 +108,12 @@ const HARMLESS: &[&[u8]] = &[
     data::RedeemVoucher::DISCRIMINATOR,
     data::ShowBatch::DISCRIMINATOR,
     data::AnswerDemand::DISCRIMINATOR,
+    // It only leaves out more numbers.
+    data::SkipReceipts::DISCRIMINATOR,
     // They change nothing.
     data::VerifyReceipt::DISCRIMINATOR,
     data::VerifyBatch::DISCRIMINATOR,
+    data::ViewLease::DISCRIMINATOR,
 ];
 
 /// True if a listing names a slot, which must be vacant. Machines without a slot go to new slots at the board's end,
@@ -177,16 +185,22 @@ mod tests {
 
     /// Instructions that do the same again, or set a value that another transaction may have changed meanwhile.
     const REPEATS: [&str; 19] = [
-        // Once it is answered, the same receipt can be demanded again: another rent.
+        // Once it is answered, the same receipt can be demanded again: another fee.
         "demand_receipt",
+        // They would be added twice.
+        "add_profiles",
         "deposit_bond",
         "deposit_stake",
         "extend_lease",
         "forfeit_machines",
+        "fund_keepers",
         // The seat may have been taken again.
         "leave_seat",
         // By default: its slots decide.
         "list_machines",
+        // They may have been moved again, or offered.
+        "move_machines",
+        "withhold_machines",
         "propose_authority",
         "propose_params",
         "replace_node",

@@ -1,19 +1,24 @@
 use anchor_lang::system_program;
-use leasehold::{accounts, instruction, instructions::OpenLeaseArgs, math::matching::CutOff};
+use leasehold::{
+    accounts, instruction,
+    instructions::{OpenLeaseArgs, ReplaceNodeArgs},
+    rules::extend::Allowance,
+};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
-use super::{build, payments, stake};
+use super::{build, payments};
 use crate::{address, market::BoardRef};
 
-/// Leases machines. `args.serial` is the board's `next_serial`; the buyer pays from `wallet`.
+/// Leases machines. `buyer` pays the deposit from `wallet`, and the rent; no other lease of it on the board has `args.nonce`.
+/// Sent twice, the second copy fails.
 pub fn open_lease(board: &BoardRef, buyer: Pubkey, wallet: Pubkey, args: OpenLeaseArgs) -> Instruction {
     build(
         accounts::OpenLease {
             buyer,
             market: board.market.address,
             board: board.address,
-            lease: address::lease(&board.address, args.serial),
+            lease: board.lease(&buyer, args.nonce),
             tokens: payments(board, wallet),
             system_program: system_program::ID,
             event_authority: address::event_authority(),
@@ -23,18 +28,21 @@ pub fn open_lease(board: &BoardRef, buyer: Pubkey, wallet: Pubkey, args: OpenLea
     )
 }
 
-/// Extends a lease by a number of rounds, for at most `max_deposit` payment units. Sent twice, it extends and pays twice.
+/// Extends a lease by a number of rounds. `payer` pays from `wallet`: the owner, or whoever pays for it. Sent twice, it extends
+/// and pays twice.
 pub fn extend_lease(
     board: &BoardRef,
     owner: Pubkey,
+    payer: Pubkey,
     lease: Pubkey,
     wallet: Pubkey,
     rounds: u32,
-    max_deposit: u64,
+    allowed: Allowance,
 ) -> Instruction {
     build(
         accounts::ExtendLease {
             owner,
+            payer,
             market: board.market.address,
             board: board.address,
             lease,
@@ -42,12 +50,16 @@ pub fn extend_lease(
             event_authority: address::event_authority(),
             program: leasehold::ID,
         },
-        instruction::ExtendLease { rounds, max_deposit },
+        instruction::ExtendLease {
+            rounds,
+            max_deposit: allowed.max_deposit,
+            max_leaving: allowed.max_leaving,
+        },
     )
 }
 
-/// Ends a lease with the running round.
-pub fn cancel_lease(board: &BoardRef, owner: Pubkey, lease: Pubkey) -> Instruction {
+/// Ends a lease with the running round, and contests the machines in the slots of `contest`.
+pub fn cancel_lease(board: &BoardRef, owner: Pubkey, lease: Pubkey, contest: Vec<u16>) -> Instruction {
     build(
         accounts::CancelLease {
             owner,
@@ -56,7 +68,7 @@ pub fn cancel_lease(board: &BoardRef, owner: Pubkey, lease: Pubkey) -> Instructi
             event_authority: address::event_authority(),
             program: leasehold::ID,
         },
-        instruction::CancelLease {},
+        instruction::CancelLease { contest },
     )
 }
 
@@ -65,39 +77,38 @@ pub fn transfer_lease(owner: Pubkey, lease: Pubkey, new_owner: Pubkey) -> Instru
     build(accounts::TransferLease { owner, lease }, instruction::TransferLease { new_owner })
 }
 
-/// Replaces a machine that is down, abandoned, forfeited or barred by the first that fits, for at most `max_deposit`
-/// payment units more. `hint`: price and score of the machine that a quote for one machine picks.
+/// Replaces a machine by the first that fits and has as many GPUs. `payer` pays its price from `wallet`, and the rent by which
+/// the lease's account grows: the owner, or whoever pays for it.
 pub fn replace_node(
     board: &BoardRef,
     owner: Pubkey,
+    payer: Pubkey,
     lease: Pubkey,
     wallet: Pubkey,
-    old_slot: u16,
-    max_deposit: u64,
-    hint: Option<CutOff>,
+    args: ReplaceNodeArgs,
 ) -> Instruction {
     build(
         accounts::ReplaceNode {
             owner,
+            payer,
             board: board.address,
             lease,
             tokens: payments(board, wallet),
+            system_program: system_program::ID,
             event_authority: address::event_authority(),
             program: leasehold::ID,
         },
-        instruction::ReplaceNode { old_slot, max_deposit, hint },
+        instruction::ReplaceNode { args },
     )
 }
 
-/// Pays for rounds up and, once every round is closed, settles the lease for good. `keeper`: the caller's keeper account,
-/// which gets the caller's part of slashed stake.
-pub fn settle_lease(board: &BoardRef, caller: Pubkey, lease: Pubkey, keeper: Option<Pubkey>) -> Instruction {
+/// Pays for rounds up, and settles machines whose rounds are all closed for good; with the last one, the lease. Nobody needs
+/// to sign.
+pub fn settle_lease(board: &BoardRef, lease: Pubkey) -> Instruction {
     build(
         accounts::SettleLease {
-            caller,
             board: board.address,
             lease,
-            keeper,
             event_authority: address::event_authority(),
             program: leasehold::ID,
         },
@@ -105,7 +116,12 @@ pub fn settle_lease(board: &BoardRef, caller: Pubkey, lease: Pubkey, keeper: Opt
     )
 }
 
-/// Pays the unspent deposit to the owner of a settled lease.
+/// Returns a lease as it stands, as a [`LeaseView`](leasehold::rules::view::LeaseView). Nobody needs to sign.
+pub fn view_lease(board: &BoardRef, lease: Pubkey) -> Instruction {
+    build(accounts::ViewLease { board: board.address, lease }, instruction::ViewLease {})
+}
+
+/// Pays the unspent deposit to the owner of a lease.
 pub fn claim_refund(board: &BoardRef, signer: Pubkey, lease: Pubkey, wallet: Pubkey) -> Instruction {
     build(
         accounts::ClaimRefund {
@@ -117,22 +133,6 @@ pub fn claim_refund(board: &BoardRef, signer: Pubkey, lease: Pubkey, wallet: Pub
             program: leasehold::ID,
         },
         instruction::ClaimRefund {},
-    )
-}
-
-/// Pays the owner's part of slashed stake to the owner of a lease.
-pub fn claim_compensation(board: &BoardRef, signer: Pubkey, lease: Pubkey, wallet: Pubkey) -> Instruction {
-    build(
-        accounts::ClaimCompensation {
-            signer,
-            market: board.market.address,
-            board: board.address,
-            lease,
-            tokens: stake(&board.market, wallet),
-            event_authority: address::event_authority(),
-            program: leasehold::ID,
-        },
-        instruction::ClaimCompensation {},
     )
 }
 
@@ -164,7 +164,7 @@ pub fn top_up_lease(
 
 /// Pays the machine of a metered lease the amount by which a voucher exceeds earlier ones. Must come right after
 /// [`crate::record::SignedVoucher::instruction`]. Nobody needs to sign.
-pub fn redeem_voucher(board: &BoardRef, lease: Pubkey, slot: u16) -> Instruction {
+pub fn redeem_voucher(board: &BoardRef, lease: Pubkey) -> Instruction {
     build(
         accounts::RedeemVoucher {
             board: board.address,
@@ -173,12 +173,13 @@ pub fn redeem_voucher(board: &BoardRef, lease: Pubkey, slot: u16) -> Instruction
             event_authority: address::event_authority(),
             program: leasehold::ID,
         },
-        instruction::RedeemVoucher { slot },
+        instruction::RedeemVoucher {},
     )
 }
 
-/// Gives notice of a metered lease: it ends six rounds after the running one. `supplier`: the account of the machine's
-/// supplier if the supplier signs; `None` if the lease's owner does.
+/// Gives notice of a metered lease: it ends an hour after the running round, or with that; see
+/// [`crate::meter::notice`]. `supplier`: the account of the machine's supplier if that signs; `None` if the lease's owner or
+/// anybody else does.
 pub fn give_notice(board: &BoardRef, signer: Pubkey, lease: Pubkey, supplier: Option<Pubkey>) -> Instruction {
     build(
         accounts::GiveNotice {

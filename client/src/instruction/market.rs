@@ -13,10 +13,11 @@ use crate::{
     market::{BoardRef, MarketRef},
 };
 
-/// Creates the market. `authority` signs, pays and becomes its authority.
+/// Creates the market. `authority` signs, pays and becomes its authority; `genesis` is the genesis hash of the cluster.
 pub fn create_market(
     market: &MarketRef,
     authority: Pubkey,
+    genesis: [u8; 32],
     timelock_secs: u32,
     rules: RoundRules,
     params: Params,
@@ -31,7 +32,9 @@ pub fn create_market(
             stake_token_program: market.stake_token_program,
             system_program: system_program::ID,
         },
-        instruction::CreateMarket { args: CreateMarketArgs { id: market.id, timelock_secs, rules, params } },
+        instruction::CreateMarket {
+            args: CreateMarketArgs { id: market.id, genesis, timelock_secs, rules, params },
+        },
     )
 }
 
@@ -78,22 +81,24 @@ pub fn withdraw_fees(board: &BoardRef, signer: Pubkey, wallet: Pubkey) -> Instru
     )
 }
 
-/// Pays the market's part of stake slashed on a board to its authority.
-pub fn withdraw_market_stake(board: &BoardRef, signer: Pubkey, wallet: Pubkey) -> Instruction {
+/// Burns the payment units that are set aside for it on a board. Nobody needs to sign. If its `creator` signs, and it has no
+/// machines and leases, burns its keeper pool too, so that it can be closed.
+pub fn burn_payments(board: &BoardRef, creator: Option<Pubkey>) -> Instruction {
     build(
-        accounts::WithdrawMarketStake {
-            signer,
-            market: board.market.address,
+        accounts::BurnPayments {
+            creator,
             board: board.address,
-            tokens: stake(&board.market, wallet),
+            payment_mint: board.market.payment_mint,
+            payment_vault: board.payment_vault(),
+            token_program: board.market.payment_token_program,
             event_authority: address::event_authority(),
             program: leasehold::ID,
         },
-        instruction::WithdrawMarketStake {},
+        instruction::BurnPayments {},
     )
 }
 
-/// Burns the part of a board's slashed stake that is to be burned. Nobody needs to sign.
+/// Burns the stake that was slashed on a board. Nobody needs to sign.
 pub fn burn_slashed(board: &BoardRef) -> Instruction {
     build(
         accounts::BurnSlashed {

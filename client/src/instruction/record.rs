@@ -1,8 +1,10 @@
 use anchor_lang::system_program;
 use leasehold::{
     accounts, instruction,
-    instructions::{Batch, BatchProof},
+    instructions::{Batch, BatchProof, BatchToShow},
     math::sum_tree::SumNode,
+    rules::dispute::Namesake,
+    state::{BatchHeader, Demand, Receipt},
 };
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
@@ -68,6 +70,21 @@ pub fn append_batches(
     )
 }
 
+/// Leaves out the next 2^20 numbers of a machine's receipts in the lease with that serial, which it serves. `operator`: the
+/// log's operator or the supplier's authority.
+pub fn skip_receipts(
+    board: &BoardRef,
+    operator: Pubkey,
+    supplier: Pubkey,
+    slot: u16,
+    lease: u32,
+) -> Instruction {
+    build(
+        accounts::SkipReceipts { operator, supplier, log: address::log(&supplier), board: board.address },
+        instruction::SkipReceipts { slot, lease },
+    )
+}
+
 /// Succeeds only if the receipt with that leaf is in a log, at index `place` of a batch. Nobody needs to sign.
 pub fn verify_receipt(
     log: Pubkey,
@@ -84,12 +101,14 @@ pub fn verify_batch(log: Pubkey, batch: BatchProof) -> Instruction {
     build(accounts::VerifyReceipt { log }, instruction::VerifyBatch { batch })
 }
 
-/// Demands that the receipt with that id is shown in the log. Must come right after
-/// [`crate::record::SignedReceipt::instruction`].
-pub fn demand_receipt(board: &BoardRef, claimant: Pubkey, lease: Pubkey, id: [u8; 32]) -> Instruction {
+/// Demands that a receipt is shown in the log. `claimant` pays the demand's rent, which returns to it, and the market's
+/// `ask_fee`. Must come right after [`crate::record::SignedReceipt::instruction`].
+pub fn demand_receipt(board: &BoardRef, claimant: Pubkey, lease: Pubkey, receipt: &Receipt) -> Instruction {
+    let id = receipt.id();
     build(
         accounts::DemandReceipt {
             claimant,
+            market: board.market.address,
             board: board.address,
             lease,
             demand: address::demand(&id),
@@ -98,21 +117,45 @@ pub fn demand_receipt(board: &BoardRef, claimant: Pubkey, lease: Pubkey, id: [u8
             event_authority: address::event_authority(),
             program: leasehold::ID,
         },
-        instruction::DemandReceipt { id },
+        instruction::DemandReceipt { id, receipt: *receipt },
     )
 }
 
 /// First half of an answer to a demand: shows the batch that contains the receipt's number. Nobody needs to sign.
-pub fn show_batch(demand: Pubkey, log: Pubkey, batch: BatchProof) -> Instruction {
-    build(accounts::ShowBatch { demand, log }, instruction::ShowBatch { batch })
+pub fn show_batch(demand: Pubkey, log: Pubkey, proof: BatchProof) -> Instruction {
+    let BatchProof { header, index, path } = proof;
+    let shown = BatchToShow { batch: batch(&header), source: header.source, index, path };
+    build(accounts::ShowBatch { demand, log }, instruction::ShowBatch { shown })
 }
 
-/// Second half: shows the receipt in that batch. `answerer` gets the demand's rent.
-pub fn answer_demand(answerer: Pubkey, lease: Pubkey, demand: Pubkey, path: Vec<SumNode>) -> Instruction {
+/// A batch as it is appended and shown: its header without what the program knows of its machine.
+pub fn batch(header: &BatchHeader) -> Batch {
+    Batch {
+        slot: header.slot,
+        lease: header.lease,
+        number: header.number,
+        count: header.count,
+        first_seq: header.first_seq,
+        root: header.root,
+        first_ms: header.first_ms,
+        last_ms: header.last_ms,
+    }
+}
+
+/// Second half: shows the receipt in that batch. `answerer` gets the demand's fee, the claimant its rent. `account`: the
+/// demand at the address `demand`.
+pub fn answer_demand(
+    answerer: Pubkey,
+    demand: Pubkey,
+    account: &Demand,
+    path: Vec<SumNode>,
+) -> Instruction {
     build(
         accounts::AnswerDemand {
             answerer,
-            lease,
+            claimant: account.claimant,
+            board: account.board,
+            lease: account.lease,
             demand,
             event_authority: address::event_authority(),
             program: leasehold::ID,
@@ -121,24 +164,16 @@ pub fn answer_demand(answerer: Pubkey, lease: Pubkey, demand: Pubkey, path: Vec<
     )
 }
 
-/// Enforces a demand that was not answered in time: the machine loses its bond. `claimant` gets the demand's rent back;
-/// `keeper`: the caller's keeper account, which gets the caller's part of slashed stake.
-pub fn enforce_demand(
-    board: &BoardRef,
-    caller: Pubkey,
-    claimant: Pubkey,
-    lease: Pubkey,
-    demand: Pubkey,
-    keeper: Option<Pubkey>,
-) -> Instruction {
+/// Enforces a demand that was not answered in time: the machine loses its bond. `caller` gets the demand's fee, the claimant
+/// its rent. `account`: the demand at the address `demand`.
+pub fn enforce_demand(caller: Pubkey, demand: Pubkey, account: &Demand) -> Instruction {
     build(
         accounts::EnforceDemand {
             caller,
-            claimant,
-            board: board.address,
-            lease,
+            claimant: account.claimant,
+            board: account.board,
+            lease: account.lease,
             demand,
-            keeper,
             event_authority: address::event_authority(),
             program: leasehold::ID,
         },
@@ -147,24 +182,17 @@ pub fn enforce_demand(
 }
 
 /// Takes the bond of a machine that signed two different receipts with one number. Must come right after
-/// [`crate::record::signatures::of_both`].
-pub fn prove_equivocation(
-    board: &BoardRef,
-    caller: Pubkey,
-    lease: Pubkey,
-    keeper: Option<Pubkey>,
-) -> Instruction {
+/// [`crate::record::signatures::of_both`] of the same two. Whoever pays for the transaction signs it; nobody else needs to.
+pub fn prove_equivocation(board: &BoardRef, lease: Pubkey, one: &Receipt, other: &Receipt) -> Instruction {
     build(
         accounts::ProveEquivocation {
-            caller,
             board: board.address,
             lease,
-            keeper,
             instructions: sysvar::instructions::ID,
             event_authority: address::event_authority(),
             program: leasehold::ID,
         },
-        instruction::ProveEquivocation {},
+        instruction::ProveEquivocation { receipt: *one, other: Namesake::of(other) },
     )
 }
 

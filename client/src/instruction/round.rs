@@ -73,9 +73,33 @@ pub fn take_seat(board: &BoardRef, authority: Pubkey, seat: u8) -> Instruction {
     )
 }
 
-/// Vacates the seat of a keeper. Anybody may sign if the seat has not voted for a day.
-pub fn leave_seat(board: &BoardRef, signer: Pubkey, keeper: Pubkey, seat: u8) -> Instruction {
-    build(accounts::LeaveSeat { signer, keeper, board: board.address }, instruction::LeaveSeat { seat })
+/// Vacates the seat of a keeper. Anybody may sign if the seat has not voted for a day. `forfeit_fees`: the keeper leaves fees
+/// that are not claimed to the pool.
+pub fn leave_seat(
+    board: &BoardRef,
+    signer: Pubkey,
+    keeper: Pubkey,
+    seat: u8,
+    forfeit_fees: bool,
+) -> Instruction {
+    build(
+        accounts::LeaveSeat { signer, keeper, board: board.address },
+        instruction::LeaveSeat { seat, forfeit_fees },
+    )
+}
+
+/// Adds `amount` payment units to a board's keeper pool. They don't come back.
+pub fn fund_keepers(board: &BoardRef, funder: Pubkey, wallet: Pubkey, amount: u64) -> Instruction {
+    build(
+        accounts::FundKeepers {
+            funder,
+            board: board.address,
+            tokens: payments(board, wallet),
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::FundKeepers { amount },
+    )
 }
 
 /// Votes on a round. `authority`: the wallet of the keeper that holds the seat; `bitmap` has

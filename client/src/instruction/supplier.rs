@@ -1,5 +1,5 @@
 use anchor_lang::system_program;
-use leasehold::{accounts, instruction};
+use leasehold::{accounts, instruction, state::Profile};
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
@@ -83,7 +83,44 @@ pub fn reclaim_rent(market: &MarketRef, authority: Pubkey) -> Instruction {
     )
 }
 
-/// Closes the account of a supplier without machines and stake.
+/// Creates the empty list of a supplier's profiles.
+pub fn create_profiles(market: &MarketRef, authority: Pubkey) -> Instruction {
+    let supplier = market.supplier(&authority);
+    build(
+        accounts::CreateProfiles {
+            authority,
+            supplier,
+            profiles: address::profiles(&supplier),
+            system_program: system_program::ID,
+        },
+        instruction::CreateProfiles {},
+    )
+}
+
+/// Appends to a supplier's profiles. Sent twice, it appends twice.
+pub fn add_profiles(market: &MarketRef, authority: Pubkey, entries: Vec<Profile>) -> Instruction {
+    let supplier = market.supplier(&authority);
+    build(
+        accounts::AddProfiles {
+            authority,
+            supplier,
+            profiles: address::profiles(&supplier),
+            system_program: system_program::ID,
+        },
+        instruction::AddProfiles { entries },
+    )
+}
+
+/// Closes the profiles of a supplier without machines.
+pub fn close_profiles(market: &MarketRef, authority: Pubkey) -> Instruction {
+    let supplier = market.supplier(&authority);
+    build(
+        accounts::CloseProfiles { authority, supplier, profiles: address::profiles(&supplier) },
+        instruction::CloseProfiles {},
+    )
+}
+
+/// Closes the account of a supplier without machines, stake, log and profiles.
 pub fn close_supplier(market: &MarketRef, authority: Pubkey) -> Instruction {
     build(
         accounts::CloseSupplier {
@@ -91,6 +128,7 @@ pub fn close_supplier(market: &MarketRef, authority: Pubkey) -> Instruction {
             market: market.address,
             supplier: market.supplier(&authority),
             log: address::log(&market.supplier(&authority)),
+            profiles: address::profiles(&market.supplier(&authority)),
         },
         instruction::CloseSupplier {},
     )

@@ -61,6 +61,7 @@ impl BoardCheck<'_> {
             ledger.keeper_pool,
             ledger.keeper_fees,
             ledger.refunds,
+            ledger.burning,
         ]);
         let (held, unasked) = (u128::from(self.state.payment_vault), self.state.unasked_payments);
         report.require(held == owed + u128::from(unasked), || {
@@ -85,8 +86,6 @@ impl BoardCheck<'_> {
         );
         entry("refunds", ledger.refunds, sum(leases().map(|l| l.refund_due)), "those due to leases sum to");
         entry("bonds", ledger.bonds, sum(slots.iter().map(|s| s.bond)), "those of slots sum to");
-        let compensation = sum(leases().map(|lease| lease.compensation_due));
-        entry("compensation", ledger.compensation, compensation, "that due to leases sums to");
     }
 
     fn seats(&self, report: &mut Report) {
@@ -128,16 +127,19 @@ impl BoardCheck<'_> {
         let submitted = tally.submitted.count_ones();
         let covered = self.covered();
         for word in 0..WORDS {
+            // Machines with at least so many votes.
+            let counted = |votes: u32| {
+                let votes = u8::try_from(votes).unwrap_or(u8::MAX);
+                Quorum::new(0, votes, 1).verdicts(&tally.planes, word).up
+            };
             // Four planes count no further than 15, so nothing exceeds a full house.
             let more = submitted + 1;
-            let over =
-                if more < 1 << PLANES { Quorum::new(0, more).verdicts(&tally.planes, word).up } else { 0 };
+            let over = if more < 1 << PLANES { counted(more) } else { 0 };
             report.require(over == 0, || {
                 let machine = word * 64 + over.trailing_zeros() as usize;
                 format!("invariant 5: {name}: machine {machine} has more than the {submitted} votes cast")
             });
-            let votes = Quorum::new(0, 1).verdicts(&tally.planes, word).up;
-            let beyond = votes & !mask_below(covered.saturating_sub(word * 64));
+            let beyond = counted(1) & !mask_below(covered.saturating_sub(word * 64));
             report.require(beyond == 0, || {
                 let slot = word * 64 + beyond.trailing_zeros() as usize;
                 format!("invariant 7: {name}: slot {slot} has votes, and votes cover {covered} slots")
@@ -158,6 +160,10 @@ impl BoardCheck<'_> {
     fn slots(&self, report: &mut Report) {
         let leases: HashMap<u32, &Lease> =
             self.state.leases.iter().map(|(_, lease)| (lease.serial, lease)).collect();
+        let demands = |count: u64| format!("invariant 9: {}: machines hold their bonds for {count} demands", self.name);
+        let held = self.view.slots.iter().map(|slot| u64::from(slot.demands)).sum::<u64>();
+        let open = leases.values().map(|lease| u64::from(lease.demands)).sum::<u64>();
+        report.require(held == open, || format!("{}, leases have {open}", demands(held)));
         for (index, slot) in self.view.indexed() {
             let name = || format!("{}, slot {index}", self.name);
             report.require(slot.state <= SlotState::Barred as u8, || {
@@ -177,16 +183,18 @@ impl BoardCheck<'_> {
                 format!("invariant 8: {} is barred and keeps a bond of {}", name(), slot.bond)
             });
             if slot.is(SlotState::Vacant) {
-                let empty = slot.bond == 0 && slot.accrued == 0 && slot.reward == 0;
+                let empty = slot.bond == 0 && slot.accrued == 0 && slot.demands == 0;
                 report.require(empty, || {
                     let (bond, accrued) = (slot.bond, slot.accrued);
                     format!("invariant 11: {} is vacant with bond {bond} and earnings {accrued}", name())
                 });
                 continue;
             }
-            report.require(slot.price > 0 && slot.traits.gpus > 0, || {
+            let hourly = slot.price.checked_mul(u64::from(slot.traits.gpus));
+            report.require(hourly.is_some_and(|hourly| hourly > 0), || {
                 format!("{} has {} GPUs at a price of {}", name(), slot.traits.gpus, slot.price)
             });
+            flags(slot, name, report);
             let open = |lease: &&Lease| lease.state != LeaseState::Settled;
             report.require(slot.lease == 0 || leases.get(&slot.lease).is_some_and(open), || {
                 format!("invariant 12: {} is in lease {}, which is settled or unknown", name(), slot.lease)
@@ -196,13 +204,30 @@ impl BoardCheck<'_> {
     }
 }
 
+/// A machine that its owner left early, and no other, serves less than was agreed on; one without a lease has no flag but that
+/// of being bound.
+fn flags(slot: &Slot, name: impl Fn() -> String, report: &mut Report) {
+    let left = slot.lease_until < slot.lease_agreed;
+    let how = Slot::REPLACED | Slot::DARK | Slot::CONTESTED;
+    let lawful = match slot.lease {
+        0 => !slot.has(!Slot::BOUND),
+        _ => slot.has(Slot::LEFT) == left && (left || !slot.has(how)),
+    };
+    report.require(lawful, || {
+        let Slot { flags, lease, lease_until: until, lease_agreed: agreed, .. } = *slot;
+        format!("{} has flags {flags:#b} in lease {lease} until {until}, and agreed on {agreed}", name())
+    });
+}
+
 /// Invariant 6, as far as one snapshot shows it: the verdicts within the lease don't exceed its closed rounds, and equal
 /// the history if the history covers all of them.
 fn counters(header: &Board, slot: &Slot, name: impl Fn() -> String, report: &mut Report) {
-    let (from, until) = (slot.lease_from, slot.lease_until);
-    report.require(from <= until, || format!("{} has a lease from {from} until {until}", name()));
+    let Slot { lease_from: from, lease_until: until, lease_agreed: agreed, .. } = *slot;
+    report.require(from <= until && until <= agreed, || {
+        format!("{} has a lease from {from} until {until}, agreed on until {agreed}", name())
+    });
     let closed = header.next_round.clamp(from, until.max(from)) - from;
-    let counted = u64::from(slot.lease_up) + u64::from(slot.lease_down);
+    let counted = [slot.lease_up, slot.lease_down, slot.lease_unseen].map(u64::from).iter().sum::<u64>();
     report.require(counted <= u64::from(closed), || {
         format!("invariant 6: {} counts {counted} verdicts in {closed} closed rounds of its lease", name())
     });
@@ -217,20 +242,24 @@ fn counters(header: &Board, slot: &Slot, name: impl Fn() -> String, report: &mut
     if u64::from(header.next_round) > u64::from(from) + HISTORY_ROUNDS as u64 {
         return;
     }
-    let (mut up, mut down) = (0, 0);
+    let (mut up, mut down, mut unseen) = (0, 0, 0);
     for round in from..from + closed {
         match header.verdict(slot, round) {
             Some(Verdict::Up) => up += 1,
             Some(Verdict::Down) => down += 1,
-            Some(Verdict::Unknown) | None => {}
+            Some(Verdict::Unseen) => unseen += 1,
+            Some(Verdict::Void) | None => {}
         }
     }
-    report.require((up, down) == (slot.lease_up, slot.lease_down), || {
+    if slot.attested_from > from {
+        unseen = slot.lease_unseen; // it gets no verdicts any more: forfeited or barred
+    }
+    let counts = (slot.lease_up, slot.lease_down, slot.lease_unseen);
+    report.require((up, down, unseen) == counts, || {
         format!(
-            "invariant 6: {} counts {} up and {} down in its lease, its history {up} and {down}",
+            "invariant 6: {} counts {counts:?} rounds up, down and unseen in its lease, its history {:?}",
             name(),
-            slot.lease_up,
-            slot.lease_down
+            (up, down, unseen)
         )
     });
 }

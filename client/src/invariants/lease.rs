@@ -1,8 +1,9 @@
 //! Invariants of a lease and its machines.
 
 use leasehold::{
-    math::{pricing, settlement},
-    state::{Lease, LeaseState, SlotState},
+    math::{add, pricing},
+    rules::settle,
+    state::{Lease, LeaseState, Slot, SlotState},
 };
 use solana_pubkey::Pubkey;
 
@@ -14,8 +15,8 @@ pub(super) fn check(board: &BoardCheck, address: &Pubkey, lease: &Lease, report:
     let header = board.view.header;
     let at_home = lease.board == board.state.address
         && (1..header.next_serial).contains(&lease.serial)
-        && address::lease(&lease.board, u64::from(lease.serial)) == *address;
-    report.require(at_home, || format!("{name} is not at the address of its board and serial"));
+        && address::lease(&lease.board, &lease.buyer, lease.nonce) == *address;
+    report.require(at_home, || format!("{name} is not at the address of its board, buyer and nonce"));
     report.require(lease.from <= lease.until, || {
         format!("{name} runs from {} until {}", lease.from, lease.until)
     });
@@ -29,23 +30,22 @@ pub(super) fn check(board: &BoardCheck, address: &Pubkey, lease: &Lease, report:
 
 /// Invariant 2.
 fn money(name: &str, lease: &Lease, report: &mut Report) {
-    let Lease { deposit, paid, fees, refunded, .. } = *lease;
+    let Lease { deposit, paid, fees, refunded, burned, .. } = *lease;
     let remaining = lease.remaining().ok();
     report.require(remaining.is_some(), || {
-        format!("invariant 2: {name} had {deposit}, and paid {paid}, fees {fees}, refunded {refunded}")
+        format!(
+            "invariant 2: {name} had {deposit}, and paid {paid}, fees {fees}, refunded {refunded}, burned {burned}"
+        )
     });
     let settled = lease.state == LeaseState::Settled;
     report.require(!settled || remaining == Some(0), || {
         format!("invariant 2: {name} is settled and has {} left", remaining.unwrap_or_default())
     });
-    report.require(settled || refunded == 0, || {
-        format!("invariant 2: {name} was refunded {refunded} before it was settled")
+    report.require(settled || refunded == 0 || !lease.replaced.is_empty(), || {
+        format!("invariant 2: {name} was refunded {refunded} before it was settled, and no machine was replaced")
     });
     report.require(lease.refund_due <= refunded, || {
         format!("invariant 2: {name} is due {} of the {refunded} refunded", lease.refund_due)
-    });
-    report.require(lease.compensation_due <= lease.slashed, || {
-        format!("invariant 8: {name} is due {} of the {} slashed", lease.compensation_due, lease.slashed)
     });
     // Fees are rounded down for each machine, so they are no more than those of the whole.
     let most = paid.checked_add(fees).and_then(|gross| pricing::rate(gross, lease.terms.fee_bps).ok());
@@ -64,27 +64,37 @@ fn meter(name: &str, lease: &Lease, report: &mut Report) {
     report.require(!metered || lease.machines == 1, || {
         format!("{name} is metered and has {} machines", lease.machines)
     });
-    report.require(!metered || lease.terms.cancel_secs == 0, || {
-        format!("{name} is metered and owes {} seconds for leaving early", lease.terms.cancel_secs)
+    let Some(meter) = lease.meter else { return };
+    let paid = lease.paid.saturating_add(lease.fees);
+    report.require(meter.paid <= paid, || {
+        format!("{name} was paid {} by vouchers, and {paid} in all", meter.paid)
     });
-    let unpaid = lease.meter.filter(|_| lease.paid == 0 && lease.fees == 0);
-    report.require(unpaid.is_none_or(|meter| meter.seq == 0 && meter.units == 0), || {
+    report.require(meter.paid > 0 || (meter.seq == 0 && meter.units == 0), || {
         format!("{name} counts receipts, but no voucher was redeemed")
+    });
+    report.require(!meter.owes_hour || lease.state != LeaseState::Open, || {
+        format!("{name} is owed for an hour, but nobody has ended it")
     });
 }
 
 /// Invariant 12.
 fn machines(name: &str, board: &BoardCheck, lease: &Lease, report: &mut Report) {
-    let expected = lease.machines.saturating_sub(lease.settled) as usize;
+    let expected = lease.unsettled as usize;
     report.require_eq(board.view.leased(lease.serial).count(), expected, || {
-        (format!("invariant 12: {name}: the number of slots with its serial"), "its machines are")
+        (format!("invariant 12: {name}: the number of slots with its serial"), "its machines not settled are")
+    });
+    let to_its_end = |slot: &Slot| slot.serves(lease.serial) && slot.lease_until == lease.until;
+    let serving = board.view.leased(lease.serial).filter(|(_, slot)| to_its_end(slot)).count();
+    report.require(serving <= lease.machines as usize, || {
+        format!("invariant 12: {name} has {serving} machines, its account says {}", lease.machines)
     });
     for (index, slot) in board.view.leased(lease.serial) {
         // Its score may have fallen since.
         report.require(lease.criteria.allow(&slot.traits, slot.price), || {
             format!("invariant 12: {name}: slot {index} does not meet the lease's criteria")
         });
-        let in_term = slot.lease_from >= lease.from && slot.lease_until == lease.until;
+        let in_term = slot.lease_from >= lease.from;
+        let in_term = in_term && (slot.has(Slot::LEFT) || slot.lease_until <= lease.until);
         report.require(in_term, || {
             let (from, until) = (slot.lease_from, slot.lease_until);
             format!(
@@ -100,27 +110,25 @@ fn machines(name: &str, board: &BoardCheck, lease: &Lease, report: &mut Report) 
 
 /// Invariant 8: the remaining deposit pays every machine to the end in the worst case, and no slash exceeds a bond.
 fn solvency(name: &str, board: &BoardCheck, lease: &Lease, report: &mut Report) {
-    let terms = &lease.terms;
     let mut owed = 0u128;
     for (index, slot) in board.view.leased(lease.serial) {
-        let mut service = lease.service(slot, slot.lease_until);
-        if lease.meter.is_some() {
-            service.price = 0; // vouchers pay, as far as the deposit reaches
-        }
-        let now = settlement::last(&service, terms);
+        let now = settle::outcome(lease, slot);
         report.require(now.as_ref().is_ok_and(|outcome| outcome.slash <= slot.bond), || {
             let slash = now.as_ref().map(|outcome| outcome.slash).unwrap_or_default();
             format!("invariant 8: {name}: slot {index} loses {slash} of a bond of {}", slot.bond)
         });
-        // The most a machine can get: up in every round, with all that leaving early costs.
+        // The most that can be owed: the machine is up in every round that is not closed, with all that leaving it costs.
+        let mut most = *slot;
         if slot.is(SlotState::Leased) {
-            (service.up, service.down, service.broke_promise) = (service.rounds, 0, false);
+            let first = board.view.header.next_round.max(slot.lease_from);
+            most.lease_up = slot.lease_up.saturating_add(slot.lease_until.saturating_sub(first));
         }
-        let most = settlement::last(&service, terms).and_then(|outcome| outcome.payment.gross());
+        let most = settle::outcome(lease, &most);
+        let most = most.and_then(|outcome| add(outcome.payment.gross()?, outcome.burned.total()?));
         owed += u128::from(most.unwrap_or(u64::MAX));
     }
     let remaining = lease.remaining().unwrap_or_default();
     report.require(owed <= u128::from(remaining), || {
-        format!("invariant 2: {name} has {remaining} left and may owe its machines {owed}")
+        format!("invariant 2: {name} has {remaining} left and may owe {owed} for its machines")
     });
 }

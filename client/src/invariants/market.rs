@@ -20,7 +20,7 @@ pub fn check(snapshot: &Snapshot, report: &mut Report) {
     report.require_eq(market.boards as usize, snapshot.boards.len(), || {
         ("the market's number of boards".to_owned(), "its boards are")
     });
-    let lawful = market.rules.validate().is_ok() && market.params.validate().is_ok();
+    let lawful = market.rules.validate().is_ok() && market.params.validate(&market.rules).is_ok();
     report.require(lawful, || "the market's rules or parameters are invalid".to_owned());
     stake(snapshot, report);
     suppliers(snapshot, report);
@@ -37,7 +37,7 @@ fn stake(snapshot: &Snapshot, report: &mut Report) {
     let boards: u128 = views
         .map(|view| {
             let ledger = &view.header.ledger;
-            sum([ledger.bonds, ledger.compensation, ledger.market_stake, ledger.to_burn])
+            sum([ledger.bonds, ledger.slashed])
         })
         .sum();
     let owed = suppliers + keepers + boards;

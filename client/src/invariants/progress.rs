@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use leasehold::state::{Lease, LeaseState, Slot};
+use leasehold::state::{Board, Lease, LeaseState, RING, Slot, ring_bit};
 
 use super::{BoardState, Report, Snapshot};
 
@@ -30,18 +30,18 @@ fn board(was: &BoardState, is: &BoardState, report: &mut Report) {
     let (old, new) = (before.header, after.header);
     grows(report, || format!("{name}: the next round"), old.next_round, new.next_round);
     grows(report, || format!("{name}: the next serial"), old.next_serial, new.next_serial);
-    renews(report, || format!("{name}: the fresh generation"), old.fresh_generation, new.fresh_generation);
-    let closed = u64::from(new.next_round.saturating_sub(old.next_round));
+    grows(report, || format!("{name}: the fresh generation"), old.fresh_generation, new.fresh_generation);
+    let rounds = Rounds::between(old, new);
     for (index, (was, is)) in before.slots.iter().zip(after.slots).enumerate() {
         // A slot that was cut off and added again never gets an earlier generation.
-        renews(
+        grows(
             report,
             || format!("invariant 11: {name}: the generation of slot {index}"),
             was.generation,
             is.generation,
         );
         if was.generation == is.generation {
-            counters(&format!("{name}, slot {index}"), was, is, closed, report);
+            counters(&format!("{name}, slot {index}"), was, is, &rounds, report);
         }
     }
     let leases: HashMap<_, _> = is.leases.iter().map(|(address, lease)| (address, lease)).collect();
@@ -52,15 +52,40 @@ fn board(was: &BoardState, is: &BoardState, report: &mut Report) {
     }
 }
 
-/// The counts of all verdicts only grow, by at most one per round.
-fn counters(name: &str, was: &Slot, is: &Slot, closed: u64, report: &mut Report) {
-    let verdicts = |slot: &Slot| (u64::from(slot.up), u64::from(slot.down));
+/// Rounds that were closed meanwhile.
+struct Rounds {
+    first: u32,
+    closed: u64,
+    /// Number of void ones; `None` if the board does not remember all of them.
+    void: Option<u64>,
+}
+
+impl Rounds {
+    fn between(was: &Board, is: &Board) -> Self {
+        let closed = is.next_round.saturating_sub(was.next_round);
+        let is_void = |round: &u32| is.quorate >> ring_bit(*round) & 1 == 0;
+        let void = (closed <= RING).then(|| (was.next_round..is.next_round).filter(is_void).count() as u64);
+        Rounds { first: was.next_round, closed: closed.into(), void }
+    }
+}
+
+/// The counts of all verdicts only grow. A machine that gets verdicts has one for each round that was not void.
+fn counters(name: &str, was: &Slot, is: &Slot, rounds: &Rounds, report: &mut Report) {
+    let verdicts = |slot: &Slot| [slot.up, slot.down, slot.unseen].map(u64::from);
     let (before, after) = (verdicts(was), verdicts(is));
-    let (up, down) = (after.0.checked_sub(before.0), after.1.checked_sub(before.1));
-    let counted = up.zip(down).map(|(up, down)| up + down);
-    report.require(counted.is_some_and(|counted| counted <= closed), || {
+    let grown = before.iter().zip(after).map(|(before, after)| after.checked_sub(*before));
+    let counted = grown.sum::<Option<u64>>();
+    let Rounds { first, closed, void } = *rounds;
+    let attested = was.attested_from <= first && is.attested_from == was.attested_from;
+    let expected = void.filter(|_| attested).map(|void| closed.saturating_sub(void));
+    let holds = counted.is_some_and(|counted| {
+        expected.map_or(counted <= closed, |expected| counted == expected)
+    });
+    report.require(holds, || {
+        let void = void.map_or("unknown".to_owned(), |void| void.to_string());
         format!(
-            "invariant 6: {name} went from {before:?} to {after:?} rounds up and down while {closed} closed"
+            "invariant 6: {name} went from {before:?} to {after:?} rounds up, down and unseen while {closed} closed, \
+             void ones: {void}"
         )
     });
 }
@@ -70,10 +95,14 @@ fn lease(name: &str, was: &Lease, is: &Lease, report: &mut Report) {
     grows(report, || format!("{name}: the amount paid"), was.paid, is.paid);
     grows(report, || format!("{name}: the fees kept"), was.fees, is.fees);
     grows(report, || format!("{name}: the amount refunded"), was.refunded, is.refunded);
+    grows(report, || format!("{name}: the amount burned"), was.burned, is.burned);
     grows(report, || format!("{name}: the stake slashed"), was.slashed, is.slashed);
+    let replaced = is.replaced.starts_with(&was.replaced);
+    report.require(replaced, || format!("invariant 3: {name} forgot machines that were replaced"));
     if let (Some(was), Some(is)) = (was.meter, is.meter) {
         grows(report, || format!("{name}: the receipts paid for"), was.seq, is.seq);
         grows(report, || format!("{name}: the units paid for"), was.units, is.units);
+        grows(report, || format!("{name}: the amount that vouchers paid"), was.paid, is.paid);
     }
     report.require(was.meter.map(|meter| meter.spender) == is.meter.map(|meter| meter.spender), || {
         format!("{name} changed its meter")
@@ -81,12 +110,6 @@ fn lease(name: &str, was: &Lease, is: &Lease, report: &mut Report) {
     let onward = was.state == is.state || is.state == LeaseState::Settled || was.state == LeaseState::Open;
     report
         .require(onward, || format!("invariant 3: {name} went from {:?} back to {:?}", was.state, is.state));
-}
-
-/// Like [`grows`], for generations, which wrap: of two generations the later one is less than 2^15 steps ahead.
-fn renews(report: &mut Report, what: impl FnOnce() -> String, was: u16, is: u16) {
-    let grown = is.wrapping_sub(was) < 1 << 15;
-    report.require(grown, || format!("invariant 3: {} fell from {was} to {is}", what()));
 }
 
 fn grows<T: PartialOrd + std::fmt::Display>(

@@ -37,9 +37,9 @@ pub enum RecordError {
     Base64,
     #[error("it is not {expected}: pass it unchanged")]
     Form { expected: &'static str },
-    #[error("it is not a receipt of version 1 of this program: check the file")]
+    #[error("it is not a receipt of version 2 of this program: check the file")]
     NotAReceipt,
-    #[error("it is not a voucher of version 1 of this program: check the file")]
+    #[error("it is not a voucher of version 2 of this program: check the file")]
     NotAVoucher,
     #[error("{0} is not an Ed25519 key: the record is forged")]
     Key(Pubkey),
@@ -51,6 +51,8 @@ pub enum RecordError {
         "the proof names log {named}, but the account is the log at {found}: read the log that the proof names"
     )]
     OtherLog { named: Pubkey, found: Pubkey },
+    #[error("the receipt names another supplier than {log}, whose log this is: the machine lied, so pay nothing for it")]
+    OtherSupplier { log: Pubkey },
     #[error(
         "the batch is of machine {batch} and the receipt of {receipt}, or their slots differ: ask another archive"
     )]

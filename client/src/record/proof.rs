@@ -61,7 +61,7 @@ impl Proof {
     /// The first step that fails, in this order: [`RecordError::NotAReceipt`], [`RecordError::Key`],
     /// [`RecordError::Signature`], [`RecordError::OtherMachine`], [`RecordError::OtherLease`],
     /// [`RecordError::OtherPlace`], [`RecordError::NotInBatch`], [`RecordError::Log`],
-    /// [`RecordError::OtherLog`], [`RecordError::NotInLog`].
+    /// [`RecordError::OtherLog`], [`RecordError::OtherSupplier`], [`RecordError::NotInLog`].
     pub fn verify(&self, log_account_data: &[u8]) -> Result<Verified, RecordError> {
         self.receipt.verify()?;
         let (units_before, price_before) = self.verify_in_batch()?;
@@ -70,6 +70,9 @@ impl Proof {
         let found = address::log(&log.supplier);
         if found != self.log {
             return Err(RecordError::OtherLog { named: self.log, found });
+        }
+        if !log.supplier.as_ref().starts_with(&self.receipt.receipt.supplier) {
+            return Err(RecordError::OtherSupplier { log: log.supplier });
         }
         if !log.holds(&self.header, self.index, &self.batch_path) {
             return Err(RecordError::NotInLog { batches: log.batches });

@@ -5,6 +5,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use leasehold::state::Receipt;
 use serde::Deserialize;
 use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
 
 use super::{RecordError, from_base64, signatures, split_signed, to_base64, verify};
 
@@ -13,7 +14,14 @@ pub fn blank() -> Receipt {
     Receipt { tag: Receipt::TAG, program: leasehold::ID.to_bytes(), ..Receipt::zeroed() }
 }
 
-/// A receipt with its machine's signature over its bytes.
+/// How receipts and vouchers name a board or a supplier's account: the first 8 bytes of its address.
+pub fn prefix(address: &Pubkey) -> [u8; 8] {
+    let mut prefix = [0; 8];
+    prefix.iter_mut().zip(address.as_array()).for_each(|(to, from)| *to = *from);
+    prefix
+}
+
+/// A receipt with its machine's signature over [`Receipt::message`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedReceipt {
     pub receipt: Receipt,
@@ -26,7 +34,7 @@ impl SignedReceipt {
 
     /// Signs a receipt. `key` is the key of the machine that the receipt names.
     pub fn sign(key: &SigningKey, receipt: Receipt) -> Self {
-        SignedReceipt { receipt, signature: key.sign(receipt.bytes()).to_bytes() }
+        SignedReceipt { receipt, signature: key.sign(&receipt.message()).to_bytes() }
     }
 
     /// Checks the signature.
@@ -35,7 +43,7 @@ impl SignedReceipt {
     /// [`RecordError::NotAReceipt`], [`RecordError::Key`] or [`RecordError::Signature`].
     pub fn verify(&self) -> Result<(), RecordError> {
         Receipt::read(self.receipt.bytes()).ok_or(RecordError::NotAReceipt)?;
-        verify(&self.receipt.node_key, self.receipt.bytes(), &self.signature)
+        verify(&self.receipt.node_key, &self.receipt.message(), &self.signature)
     }
 
     /// The inference's id.
@@ -76,7 +84,7 @@ impl SignedReceipt {
 
     /// Instruction that has the Ed25519 program check the signature, for [`crate::instruction::demand_receipt`].
     pub fn instruction(&self) -> Instruction {
-        signatures::verify_instruction(&self.receipt.node_key, &[(&self.signature, self.receipt.bytes())])
+        signatures::verify_instruction(&self.receipt.node_key, &[(&self.signature, &self.receipt.message())])
     }
 }
 
@@ -96,7 +104,7 @@ struct ReceiptJson {
 }
 
 impl ReceiptFile {
-    /// Reads a file: JSON as the API returns it, the bare base64 text, or the 384 bytes. The signature is not
+    /// Reads a file: JSON as the API returns it, the bare base64 text, or the 392 bytes. The signature is not
     /// checked.
     ///
     /// # Errors

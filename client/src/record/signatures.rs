@@ -26,6 +26,7 @@ pub fn verify_instruction(key: &[u8; 32], signed: &[(&[u8; 64], &[u8])]) -> Inst
 
 /// Instruction that has two receipts of one machine checked, for [`crate::instruction::prove_equivocation`].
 pub fn of_both(one: &SignedReceipt, other: &SignedReceipt) -> Instruction {
-    let signed = [one, other].map(|signed| (&signed.signature, signed.receipt.bytes()));
-    verify_instruction(&one.receipt.node_key, &signed)
+    let messages = [one, other].map(|signed| signed.receipt.message());
+    let [first, second] = &messages;
+    verify_instruction(&one.receipt.node_key, &[(&one.signature, first), (&other.signature, second)])
 }

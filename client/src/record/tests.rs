@@ -53,11 +53,11 @@ fn a_receipt_comes_back_in_every_form() {
 #[test]
 fn files_that_are_no_receipt_are_refused() {
     let bytes = receipt(0).to_bytes();
-    let short = RecordError::Length { expected: 384, got: 383 };
-    assert_eq!(SignedReceipt::from_bytes(&bytes[..383]), Err(short));
+    let short = RecordError::Length { expected: 392, got: 391 };
+    assert_eq!(SignedReceipt::from_bytes(&bytes[..391]), Err(short));
     assert_eq!(ReceiptFile::parse(&[0xff; 10]), Err(RecordError::Base64));
     assert_eq!(ReceiptFile::parse(b"!"), Err(RecordError::Base64));
-    assert_eq!(ReceiptFile::parse(b""), Err(RecordError::Length { expected: 384, got: 0 }));
+    assert_eq!(ReceiptFile::parse(b""), Err(RecordError::Length { expected: 392, got: 0 }));
     let form = |content: &str| ReceiptFile::parse(content.as_bytes()).unwrap_err();
     assert!(matches!(form("{}"), RecordError::Form { .. }));
     let mut json = ReceiptFile { receipt: receipt(0), salt: None }.to_json();
@@ -96,7 +96,7 @@ fn no_bit_of_a_signed_voucher_can_change() {
     }
     let machine = Pubkey::new_from_array(machine().verifying_key().to_bytes());
     assert_eq!(signed.verify(&machine), Err(RecordError::Signature(machine)));
-    let short = RecordError::Length { expected: 216, got: 384 };
+    let short = RecordError::Length { expected: 264, got: 392 };
     assert_eq!(SignedVoucher::from_bytes(&receipt(0).to_bytes()), Err(short));
     assert_eq!(Voucher::LEN + 64, SignedVoucher::LEN);
 }
@@ -110,7 +110,7 @@ fn the_ed25519_instruction_has_the_layout_that_its_program_reads() {
     assert_eq!(instruction.program_id, ed25519_program::ID);
     assert!(instruction.accounts.is_empty());
     let data = &instruction.data;
-    let head = leasehold::instructions::signatures::head(2, Receipt::LEN).unwrap();
+    let head = leasehold::instructions::signatures::head(2, Receipt::MESSAGE_LEN).unwrap();
     assert!(data.starts_with(&head));
     assert_eq!((data[0], data[1]), (2, 0), "two signatures, padding");
     for (index, signed) in [one, other].iter().enumerate() {
@@ -122,11 +122,11 @@ fn the_ed25519_instruction_has_the_layout_that_its_program_reads() {
         assert_eq!([in_1, in_2, in_3], [0xffff; 3], "all in this instruction");
         assert_eq!(&data[signature..signature + 64], signed.signature);
         assert_eq!(&data[key..key + 32], signed.receipt.node_key);
-        assert_eq!(&data[message..message + len], signed.receipt.bytes());
+        assert_eq!(&data[message..message + len], signed.receipt.message());
     }
-    assert_eq!(data.len(), head.len() + 32 + 2 * 64 + 2 * Receipt::LEN, "nothing else");
+    assert_eq!(data.len(), head.len() + 32 + 2 * 64 + 2 * Receipt::MESSAGE_LEN, "nothing else");
     let single = one.instruction().data;
-    assert_eq!(single.len(), 16 + 32 + 64 + Receipt::LEN);
+    assert_eq!(single.len(), 16 + 32 + 64 + Receipt::MESSAGE_LEN);
     let key = Pubkey::new_from_array(spender().verifying_key().to_bytes());
     let voucher = voucher();
     let data = voucher.instruction(&key).data;
@@ -176,8 +176,8 @@ fn no_bit_of_a_proof_can_change() {
         changed != proof
     };
     for bytes in flipped(&proof.receipt.to_bytes()) {
-        let receipt = bytemuck::pod_read_unaligned(&bytes[..320]);
-        let signature = bytes[320..].try_into().unwrap();
+        let receipt = bytemuck::pod_read_unaligned(&bytes[..Receipt::LEN]);
+        let signature = bytes[Receipt::LEN..].try_into().unwrap();
         assert!(refused(&|proof| proof.receipt = SignedReceipt { receipt, signature }));
     }
     for bytes in flipped(bytemuck::bytes_of(&proof.header)) {
@@ -230,6 +230,25 @@ fn the_step_that_fails_is_named() {
     let cheaper = Receipt { price: 1, ..proof.receipt.receipt };
     let forged = Proof { receipt: SignedReceipt::sign(&machine(), cheaper), ..proof };
     assert_eq!(forged.verify(&log), Err(RecordError::NotInBatch));
+}
+
+#[test]
+fn a_receipt_that_names_another_supplier_is_refused() {
+    let lie = Receipt { supplier: [1; 8], seq: 0, ..receipt(0).receipt };
+    let lie = SignedReceipt::sign(&machine(), lie);
+    let header = BatchHeader { root: lie.receipt.leaf(), ..batch(0, Default::default()) };
+    let log = sample::log(&[header]);
+    let supplier = log.view().unwrap().0.supplier;
+    let proof = Proof {
+        receipt: lie,
+        log: address::log(&supplier),
+        header,
+        index: 0,
+        batch_path: vec![],
+        place: 0,
+        path: vec![],
+    };
+    assert_eq!(proof.verify(log.bytes()), Err(RecordError::OtherSupplier { log: supplier }));
 }
 
 #[test]

@@ -33,6 +33,12 @@ fn board() -> Pubkey {
     Pubkey::new_from_array([0xb0; 32])
 }
 
+/// First bytes of the supplier's account's address: that of [`crate::sample::log`].
+pub fn supplier() -> [u8; 8] {
+    let account = crate::sample::market().supplier(&crate::sample::wallet(0)).to_bytes();
+    std::array::from_fn(|place| account[place])
+}
+
 /// Receipt 100 + `index` of lease 5.
 pub fn receipt(index: u64) -> SignedReceipt {
     let text = |kind: &str| format!("{kind} {index}");
@@ -42,9 +48,11 @@ pub fn receipt(index: u64) -> SignedReceipt {
             cluster: [0xc1; 8],
             board: [0xb0; 8],
             lease: 5,
+            generation: 70_002,
             node_key: machine().verifying_key().to_bytes(),
-            buyer: [0xb1; 32],
+            supplier: supplier(),
             seq: 100 + index,
+            buyer: [0xb1; 32],
             model: [0x30 + index as u8; 32],
             request: salted(&salt(), text("request").as_bytes()),
             response: salted(&salt(), text("response").as_bytes()),
@@ -57,7 +65,6 @@ pub fn receipt(index: u64) -> SignedReceipt {
             end_ms: 1_700_000_000_800 + 1_000 * index,
             class: 3,
             slot: 17,
-            generation: 2,
             ..super::receipt::blank()
         },
     )
@@ -68,9 +75,8 @@ pub fn batch(number: u32, root: SumNode) -> BatchHeader {
     BatchHeader {
         board: board(),
         node_key: machine().verifying_key().to_bytes(),
-        slot: 17,
-        generation: 2,
         lease: 5,
+        generation: 70_002,
         number,
         count: number + 1,
         first_seq: u64::from(number) * 10,
@@ -78,6 +84,8 @@ pub fn batch(number: u32, root: SumNode) -> BatchHeader {
         first_ms: 1_700_000_000_000 + u64::from(number),
         last_ms: 1_700_000_000_900 + u64::from(number),
         source: [0x50; 32],
+        slot: 17,
+        reserved: [0; 6],
     }
 }
 
@@ -85,7 +93,11 @@ pub fn voucher() -> SignedVoucher {
     let voucher = Voucher {
         lease: [0x1e; 32],
         cluster: [0xc1; 8],
+        node_key: machine().verifying_key().to_bytes(),
+        supplier: supplier(),
+        generation: 70_002,
         from: 990,
+        slot: 17,
         seq: 105,
         units: 5_070,
         price: 4_311_810_305,
@@ -155,10 +167,15 @@ fn receipt_json((index, signed): (usize, &SignedReceipt)) -> Value {
             "program": hex::encode(receipt.program),
             "cluster": hex::encode(receipt.cluster),
             "board": hex::encode(receipt.board),
-            "lease": receipt.lease.to_string(),
+            "lease": receipt.lease,
+            "generation": receipt.generation,
             "node_key": hex::encode(receipt.node_key),
-            "buyer": hex::encode(receipt.buyer),
+            "supplier": hex::encode(receipt.supplier),
             "seq": receipt.seq.to_string(),
+            "end_ms": receipt.end_ms.to_string(),
+            "slot": receipt.slot,
+            "class": receipt.class,
+            "buyer": hex::encode(receipt.buyer),
             "model": hex::encode(receipt.model),
             "request": hex::encode(receipt.request),
             "response": hex::encode(receipt.response),
@@ -168,15 +185,13 @@ fn receipt_json((index, signed): (usize, &SignedReceipt)) -> Value {
             "price": receipt.price.to_string(),
             "mint": hex::encode(receipt.mint),
             "start_ms": receipt.start_ms.to_string(),
-            "end_ms": receipt.end_ms.to_string(),
-            "class": receipt.class,
-            "slot": receipt.slot,
-            "generation": receipt.generation,
         },
         "request_body": format!("request {index}"),
         "response_body": format!("response {index}"),
         "bytes": hex::encode(receipt.bytes()),
+        "rest": hex::encode(receipt.rest()),
         "id": hex::encode(receipt.id()),
+        "message": hex::encode(receipt.message()),
         "signature": hex::encode(signed.signature),
     })
 }
@@ -214,7 +229,11 @@ fn voucher_json(signed: &SignedVoucher) -> Value {
             "program": hex::encode(voucher.program),
             "lease": hex::encode(voucher.lease),
             "cluster": hex::encode(voucher.cluster),
+            "node_key": hex::encode(voucher.node_key),
+            "supplier": hex::encode(voucher.supplier),
+            "generation": voucher.generation,
             "from": voucher.from,
+            "slot": voucher.slot,
             "seq": voucher.seq.to_string(),
             "units": voucher.units.to_string(),
             "price": voucher.price.to_string(),

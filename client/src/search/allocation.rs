@@ -9,14 +9,16 @@ use crate::{
     quote::{Quote, refundable},
 };
 
-/// A lease on each of some boards, which together meet a request. One if one board has enough machines.
+/// A lease on each of some boards, which together meet a request. One if one board has enough GPUs.
 #[derive(Clone, Debug)]
 pub struct Allocation {
     /// By board.
     pub parts: Vec<Part>,
+    /// Number of GPUs of all machines.
+    pub gpus: u32,
     /// Payment units to deposit for all.
     pub deposit: u64,
-    /// Payment units that come back if all are cancelled in their first round.
+    /// Payment units that come back if the buyer leaves all in their first round.
     pub refundable: u64,
 }
 
@@ -28,7 +30,7 @@ pub struct Part {
     pub quote: Quote,
     /// Kinds of the machines.
     pub kinds: Vec<Kind>,
-    /// Payment units that come back if it is cancelled in its first round.
+    /// Payment units that come back if the buyer leaves it in its first round.
     pub refundable: u64,
     /// Length of a round in seconds.
     pub round_secs: u32,
@@ -38,7 +40,8 @@ impl Allocation {
     pub fn new(parts: Vec<Part>) -> Result<Self, Refusal> {
         let sum = |of: fn(&Part) -> u64| parts.iter().map(of).try_fold(0, add).map_err(Refusal::from);
         let (deposit, refundable) = (sum(|part| part.quote.deposit)?, sum(|part| part.refundable)?);
-        Ok(Allocation { parts, deposit, refundable })
+        let gpus = parts.iter().map(|part| part.quote.selection.gpus).fold(0, u32::saturating_add);
+        Ok(Allocation { parts, gpus, deposit, refundable })
     }
 }
 

@@ -28,9 +28,10 @@ impl Bonds {
         Ok(Bonds { now, most })
     }
 
-    /// Of a machine that has so much already.
-    pub fn of_machine(market: &Market, traits: &Traits, has: u64) -> Result<Self, Refusal> {
-        Bonds::new(market, |params| Ok(machine::bond(params, traits)?.saturating_sub(has)))
+    /// Of a machine that has so much already, if its supplier bonds `per_gpu` stake units for each GPU where that is more than
+    /// the market's minimum.
+    pub fn of_machine(market: &Market, traits: &Traits, per_gpu: u64, has: u64) -> Result<Self, Refusal> {
+        Bonds::new(market, |params| Ok(machine::bond(params, traits, per_gpu)?.saturating_sub(has)))
     }
 
     /// Of a seat.

@@ -10,8 +10,8 @@ pub enum SearchError {
     #[error("{0}")]
     Refused(#[from] Refusal),
     #[error("{} ({fit} fit, {requested} requested)", self.rule())]
-    NotEnoughMachines {
-        /// Machines of all boards that fit.
+    NotEnoughGpus {
+        /// GPUs of all machines that fit, on all boards.
         fit: u32,
         requested: u32,
     },
@@ -26,7 +26,7 @@ impl SearchError {
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             SearchError::Refused(refusal) => Some(*refusal),
-            SearchError::NotEnoughMachines { .. } => Some(LeaseholdError::NotEnoughMachines.into()),
+            SearchError::NotEnoughGpus { .. } => Some(LeaseholdError::NotEnoughGpus.into()),
             SearchError::LeaseLength { .. } => Some(LeaseholdError::LeaseLength.into()),
             SearchError::TooLong => None,
         }
@@ -43,8 +43,8 @@ mod tests {
 
     #[test]
     fn an_error_tells_the_rule_and_the_values_that_broke_it() {
-        let few = SearchError::NotEnoughMachines { fit: 3, requested: 5 };
-        let rule = Refusal::from(LeaseholdError::NotEnoughMachines);
+        let few = SearchError::NotEnoughGpus { fit: 3, requested: 5 };
+        let rule = Refusal::from(LeaseholdError::NotEnoughGpus);
         assert_eq!((few.refusal(), few.to_string()), (Some(rule), format!("{rule} (3 fit, 5 requested)")));
         assert_eq!(SearchError::TooLong.refusal(), None);
     }

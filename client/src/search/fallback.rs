@@ -25,28 +25,34 @@ pub struct Fallback {
 /// Change of a request so that it can be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    FewerMachines,
+    /// Fewer GPUs: as many as fit.
+    FewerGpus(u32),
     /// Machines of another hardware class, by number.
     Class(u16),
     /// Machines of any place, and not only of this one.
     AnyPlace(Place),
-    /// A higher bound for the price, in payment units for a machine and hour.
+    /// A higher bound for the price, in payment units per GPU and hour.
     MaxPrice(u64),
     MinGpus(u8),
+    MaxGpus(u8),
+    /// A lower bound for the bond, in stake units for each GPU.
+    MinBond(u64),
     MinSpeed(u8),
     MinScore(u16),
+    /// Machines that were not seen up lately, too.
+    Unseen,
 }
 
-/// Machines that could be leased instead: fewer machines, or one of the criteria loosened as far as it must be. The
-/// cheapest first.
+/// Machines that could be leased instead: fewer GPUs, or one of the criteria loosened as far as it must be. The cheapest
+/// first.
 pub fn fallbacks(market: &Market, boards: &[BoardView], now: i64, request: &Request) -> Vec<Fallback> {
     let mut requests = Vec::new();
-    let machines = fit::count(boards, now, request);
-    if (1..request.machines).contains(&machines) {
-        requests.push((Change::FewerMachines, Request { machines, ..*request }));
+    let gpus = fit::gpus(boards, now, request);
+    if (1..request.gpus).contains(&gpus) {
+        requests.push((Change::FewerGpus(gpus), Request { gpus, ..request.clone() }));
     }
     let looser = elsewhere(market, &request.criteria).into_iter().chain(weaker(boards, now, request));
-    requests.extend(looser.map(|(change, criteria)| (change, Request { criteria, ..*request })));
+    requests.extend(looser.map(|(change, criteria)| (change, Request { criteria, ..request.clone() })));
     let met = requests.into_iter().filter_map(|(change, request)| {
         Some(Fallback { change, allocation: pick(market, boards, now, &request).ok()? })
     });
@@ -55,7 +61,7 @@ pub fn fallbacks(market: &Market, boards: &[BoardView], now: i64, request: &Requ
     met
 }
 
-/// Other classes, and any place.
+/// Other classes, any place, and machines that were not seen.
 fn elsewhere(market: &Market, criteria: &Criteria) -> Vec<(Change, Criteria)> {
     let mut looser = Vec::new();
     if let Some(class) = criteria.class {
@@ -67,6 +73,9 @@ fn elsewhere(market: &Market, criteria: &Criteria) -> Vec<(Change, Criteria)> {
     if criteria.place != Place::Anywhere {
         let anywhere = Criteria { place: Place::Anywhere, ..*criteria };
         looser.push((Change::AnyPlace(criteria.place), anywhere));
+    }
+    if !criteria.allow_unseen {
+        looser.push((Change::Unseen, Criteria { allow_unseen: true, ..*criteria }));
     }
     looser
 }
@@ -87,6 +96,18 @@ fn weaker(boards: &[BoardView], now: i64, request: &Request) -> Vec<(Change, Cri
     {
         looser.push((Change::MinGpus(min_gpus), Criteria { min_gpus, ..criteria }));
     }
+    let any = Criteria { max_gpus: u8::MAX, ..criteria };
+    if let Some(max_gpus) = last(boards, now, request, &any, |slot| slot.traits.gpus)
+        && max_gpus > criteria.max_gpus
+    {
+        looser.push((Change::MaxGpus(max_gpus), Criteria { max_gpus, ..criteria }));
+    }
+    let any = Criteria { min_bond: 0, ..criteria };
+    if let Some(Reverse(min_bond)) = last(boards, now, request, &any, |slot| Reverse(bond_per_gpu(slot)))
+        && min_bond < criteria.min_bond
+    {
+        looser.push((Change::MinBond(min_bond), Criteria { min_bond, ..criteria }));
+    }
     let any = Criteria { min_speed: 0, ..criteria };
     if let Some(Reverse(min_speed)) = last(boards, now, request, &any, |slot| Reverse(slot.traits.speed))
         && min_speed < criteria.min_speed
@@ -102,7 +123,13 @@ fn weaker(boards: &[BoardView], now: i64, request: &Request) -> Vec<(Change, Cri
     looser
 }
 
-/// The value of the last machine needed, if machines that meet these criteria are taken in the order of the value.
+/// Stake units that are bonded for each GPU of a machine.
+fn bond_per_gpu(slot: &Slot) -> u64 {
+    slot.bond.checked_div(u64::from(slot.traits.gpus)).unwrap_or_default()
+}
+
+/// The value of the machine with which the number of GPUs is reached, if machines that meet these criteria are taken in the
+/// order of the value.
 fn last<K: Ord>(
     boards: &[BoardView],
     now: i64,
@@ -110,11 +137,15 @@ fn last<K: Ord>(
     criteria: &Criteria,
     of: impl Fn(&Slot) -> K,
 ) -> Option<K> {
-    let request = Request { criteria: *criteria, ..*request };
-    let mut values: Vec<K> = fitting(boards, now, &request).map(of).collect();
-    let place = usize::try_from(request.machines).ok()?.checked_sub(1)?;
+    let request = Request { criteria: *criteria, ..request.clone() };
+    let mut values: Vec<_> = fitting(boards, now, &request).map(|slot| (of(slot), slot.traits.gpus)).collect();
     values.sort_unstable();
-    values.into_iter().nth(place)
+    let mut missing = request.gpus;
+    let last = values.into_iter().find(|(_, gpus)| {
+        missing = missing.saturating_sub(u32::from(*gpus));
+        missing == 0
+    });
+    last.map(|(value, _)| value)
 }
 
 #[cfg(test)]

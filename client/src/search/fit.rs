@@ -1,18 +1,14 @@
 //! Machines that fit a request.
 
-use leasehold::{rules::open, state::Slot};
+use leasehold::state::Slot;
 
-use super::request::Request;
-use crate::{board::BoardView, error::Refusal, quote::fits};
+use super::request::{Request, avoided};
+use crate::{board::BoardView, quote::Moment};
 
-/// First round after a lease of so many rounds that is opened at `now`: `until` is exclusive.
-pub fn until(board: &BoardView, now: i64, rounds: u32) -> Result<u32, Refusal> {
-    Ok(open::until(board.header, now, rounds)?)
-}
-
-/// Number of machines of all boards that fit.
-pub fn count(boards: &[BoardView], now: i64, request: &Request) -> u32 {
-    u32::try_from(fitting(boards, now, request).count()).unwrap_or(u32::MAX)
+/// Number of GPUs of all machines that fit, on all boards.
+pub fn gpus(boards: &[BoardView], now: i64, request: &Request) -> u32 {
+    let gpus = fitting(boards, now, request).map(|slot| u64::from(slot.traits.gpus)).sum::<u64>();
+    u32::try_from(gpus).unwrap_or(u32::MAX)
 }
 
 /// Machines of all boards that fit.
@@ -21,12 +17,23 @@ pub fn fitting<'a>(
     now: i64,
     request: &'a Request,
 ) -> impl Iterator<Item = &'a Slot> {
-    let until = move |board: &BoardView| {
+    let moment = move |board: &BoardView| {
         let rounds = request.length.rounds(board.header.round_secs).ok()?;
-        until(board, now, rounds).ok()
+        Moment::new(board, now, rounds).ok()
     };
-    let boards = boards.iter().filter_map(move |board| Some((board, until(board)?)));
-    boards.flat_map(move |(board, until)| {
-        board.slots.iter().filter(move |slot| fits(slot, &request.criteria, until))
+    let boards = boards.iter().filter_map(move |board| Some((board, moment(board)?)));
+    boards.flat_map(move |(board, moment)| {
+        of_board(board, moment, request).map(|(_, slot)| slot).collect::<Vec<_>>()
     })
+}
+
+/// Machines of a board that fit, with their slots.
+pub fn of_board<'a>(
+    board: &BoardView<'a>,
+    moment: Moment,
+    request: &'a Request,
+) -> impl Iterator<Item = (u16, &'a Slot)> {
+    let avoid = avoided(board, &request.avoid);
+    let wanted = board.indexed().filter(move |(index, _)| !avoid.contains(index));
+    wanted.filter(move |(_, slot)| moment.fits(slot, &request.criteria))
 }

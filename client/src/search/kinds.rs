@@ -16,8 +16,20 @@ pub struct Kind {
     /// Of each machine.
     pub gpus: u8,
     pub country: Country,
-    /// Payment units for a machine and hour.
+    /// Payment units per GPU and hour.
     pub price: u64,
+}
+
+impl Kind {
+    /// Payment units per hour of each machine.
+    pub fn hourly(&self) -> u64 {
+        self.price.saturating_mul(u64::from(self.gpus))
+    }
+
+    /// Number of GPUs of all of them.
+    pub fn total_gpus(&self) -> usize {
+        self.machines.saturating_mul(usize::from(self.gpus))
+    }
 }
 
 /// The machines in these slots, the cheapest first.

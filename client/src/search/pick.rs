@@ -7,14 +7,14 @@ use leasehold::{
     instructions::MeterArgs,
     math::matching::{Criteria, Policy},
     rules::open,
-    state::Market,
+    state::{Market, Slot},
 };
 
 use super::{
     allocation::{Allocation, Part},
     error::SearchError,
     fit,
-    request::Request,
+    request::{Avoid, Request, avoided},
     spread::spread,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     quote::{Quote, quote, quote_metered},
 };
 
-/// The machines that leases opened now would get: of one board if one has enough, namely the cheapest, or the one with
+/// The machines that leases opened now would get: of one board if one has enough GPUs, namely the cheapest, or the one with
 /// the best machines under `Best`. If no board has enough, the cheapest or best machines of all boards, with a lease on
 /// each board that has one of them.
 pub fn pick(
@@ -36,7 +36,8 @@ pub fn pick(
     require_allowed(market, rounds)?;
     let mut best: Option<Part> = None;
     for board in boards {
-        let found = quote(market, board, now, &request.criteria, request.machines, rounds);
+        let avoid = avoided(board, &request.avoid);
+        let found = quote(market, board, now, &request.criteria, request.gpus, rounds, &avoid);
         // A board's refusal, for instance because of a price beyond all sums, says nothing about the others.
         if let Ok(found) = found.and_then(|quote| Part::new(board, quote))
             && best.as_ref().is_none_or(|best| rank(&found) < rank(best))
@@ -47,14 +48,21 @@ pub fn pick(
     let parts = match best {
         Some(one) => vec![one],
         None => spread(market, boards, now, request, rounds).map_err(|refusal| {
-            if refusal != LeaseholdError::NotEnoughMachines.into() {
+            if refusal != LeaseholdError::NotEnoughGpus.into() {
                 return SearchError::from(refusal);
             }
-            let fit = fit::count(boards, now, request);
-            SearchError::NotEnoughMachines { fit, requested: request.machines }
+            if !request.criteria.allow_unseen && none_seen(boards, now) {
+                return Refusal::from(LeaseholdError::BoardUnseen).into();
+            }
+            SearchError::NotEnoughGpus { fit: fit::gpus(boards, now, request), requested: request.gpus }
         })?,
     };
     Ok(Allocation::new(parts)?)
+}
+
+/// True if no board knows which of its machines are up.
+fn none_seen(boards: &[BoardView], now: i64) -> bool {
+    !boards.is_empty() && boards.iter().all(|board| board.header.seen_round(now).is_none())
 }
 
 /// The machine that a lease by use would get.
@@ -64,29 +72,33 @@ pub struct MeteredPick<'a> {
     pub quote: Quote,
 }
 
-/// The machine that a lease by use opened now would get: the cheapest, or the best under `Best`, of the first board
-/// that has it. Its price by the hour is not charged, and ranks it all the same.
+/// The machine that a lease by use opened now would get: the one with the lowest standby price, or the best under `Best`, of
+/// the first board that has it.
 pub fn pick_metered<'a>(
     market: &Market,
     boards: &[BoardView<'a>],
     now: i64,
     criteria: &Criteria,
     rounds: u32,
+    avoid: &[Avoid],
     meter: MeterArgs,
 ) -> Result<MeteredPick<'a>, SearchError> {
     require_allowed(market, rounds)?;
-    let rank = |quote: &Quote| {
-        let score = if criteria.policy == Policy::Best { quote.hint.score } else { 0 };
-        (Reverse(score), quote.hint.price)
+    let rank = |pick: &MeteredPick| {
+        let machine = pick.quote.slots.first().and_then(|slot| pick.board.slot(*slot));
+        let score = machine.filter(|_| criteria.policy == Policy::Best).map(|machine| machine.score);
+        (Reverse(score), machine.map(Slot::hourly))
     };
     let mut best: Option<MeteredPick> = None;
-    let mut refused = Refusal::from(LeaseholdError::NotEnoughMachines);
+    let mut refused = Refusal::from(LeaseholdError::NotEnoughGpus);
     for board in boards {
-        match quote_metered(market, board, now, criteria, rounds, meter) {
-            Ok(quote) if best.as_ref().is_none_or(|best| rank(&quote) < rank(&best.quote)) => {
-                best = Some(MeteredPick { board: *board, quote });
+        match quote_metered(market, board, now, criteria, rounds, &avoided(board, avoid), meter) {
+            Ok(quote) => {
+                let found = MeteredPick { board: *board, quote };
+                if best.as_ref().is_none_or(|best| rank(&found) < rank(best)) {
+                    best = Some(found);
+                }
             }
-            Ok(_) => {}
             Err(error) => refused = error,
         }
     }

@@ -1,17 +1,32 @@
-//! Machines of several boards, where no board has enough of them.
+//! Machines of several boards, where no board has enough GPUs.
 
-use leasehold::{error::LeaseholdError, state::Market};
+use leasehold::{
+    error::LeaseholdError,
+    math::matching::Policy,
+    state::{Market, Slot},
+};
 
-use super::{allocation::Part, fit::until, request::Request};
+use super::{
+    allocation::Part,
+    fit::of_board,
+    request::{Request, avoided},
+};
 use crate::{
     board::BoardView,
     error::Refusal,
-    quote::{fits, quote},
+    quote::{Moment, quote},
 };
 
-/// The first machines of all boards, in the order in which the program takes those of one; of equal ones, those
-/// of the lower board. No choice of as many is cheaper under `Cheapest`, since a machine of a lower price never
-/// costs more. Each part is the quote of its board: the program opens the same there.
+/// A machine that fits.
+struct Candidate<'a> {
+    /// Place of its board among those searched.
+    place: usize,
+    slot: &'a Slot,
+}
+
+/// The machines of all boards that the program's rule takes, as if they were on one board; of equal ones, those of the lower
+/// board come first. Each part is the quote of its board for as many GPUs as were taken there: the program opens the same
+/// there.
 pub fn spread(
     market: &Market,
     boards: &[BoardView],
@@ -19,31 +34,66 @@ pub fn spread(
     request: &Request,
     rounds: u32,
 ) -> Result<Vec<Part>, Refusal> {
-    let mut machines = Vec::new();
+    if request.gpus == 0 {
+        return Err(LeaseholdError::NoGpus.into());
+    }
+    let mut ranked = Vec::new();
     for (place, board) in boards.iter().enumerate() {
-        let until = until(board, now, rounds)?;
-        for (index, slot) in board.indexed().filter(|(_, slot)| fits(slot, &request.criteria, until)) {
-            machines.push((request.criteria.policy.rank(slot), board.header.index, index, place));
+        let moment = Moment::new(board, now, rounds)?;
+        for (index, slot) in of_board(board, moment, request) {
+            let rank = (request.criteria.policy.rank(slot), board.header.index, index);
+            ranked.push((rank, Candidate { place, slot }));
         }
     }
-    let wanted = usize::try_from(request.machines).unwrap_or(usize::MAX);
-    if wanted == 0 {
-        return Err(LeaseholdError::NoMachines.into());
-    }
-    if machines.len() < wanted {
-        return Err(LeaseholdError::NotEnoughMachines.into());
-    }
-    machines.sort_unstable();
-    machines.truncate(wanted);
+    ranked.sort_unstable_by_key(|(rank, _)| *rank);
+    let candidates: Vec<_> = ranked.into_iter().map(|(_, candidate)| candidate).collect();
+    let taken = take(&candidates, u64::from(request.gpus), request.criteria.policy);
+    let taken = taken.ok_or(LeaseholdError::NotEnoughGpus)?;
     let part = |(place, board): (usize, &BoardView)| {
-        let here = machines.iter().filter(|(.., of)| *of == place).count();
-        let here = u32::try_from(here).ok().filter(|here| *here > 0)?;
-        let quote = quote(market, board, now, &request.criteria, here, rounds);
-        Some(quote.and_then(|quote| Part::new(board, quote)))
+        let here = taken.iter().filter(|candidate| candidate.place == place);
+        let here = here.map(|candidate| u32::from(candidate.slot.traits.gpus)).sum::<u32>();
+        let avoid = avoided(board, &request.avoid);
+        let quote = || quote(market, board, now, &request.criteria, here, rounds, &avoid);
+        (here > 0).then(|| quote().and_then(|quote| Part::new(board, quote)))
     };
     let mut parts = boards.iter().enumerate().filter_map(part).collect::<Result<Vec<_>, _>>()?;
     parts.sort_by_key(|part| part.board);
     Ok(parts)
+}
+
+/// The candidates that the program would take, which are in its order; `None` if they have too few GPUs. See
+/// [`select`](leasehold::math::matching::select).
+fn take<'a, 'b>(
+    candidates: &'a [Candidate<'b>],
+    wanted: u64,
+    policy: Policy,
+) -> Option<Vec<&'a Candidate<'b>>> {
+    let gpus = |candidate: &Candidate| u64::from(candidate.slot.traits.gpus);
+    let mut sum = 0;
+    let below = |candidate: &&Candidate| {
+        let next = gpus(candidate).saturating_add(sum);
+        let is_below = next < wanted;
+        sum = if is_below { next } else { sum };
+        is_below
+    };
+    let mut taken: Vec<_> = candidates.iter().take_while(below).collect();
+    let left = candidates.get(taken.len()..).unwrap_or_default();
+    let missing = wanted.saturating_sub(sum);
+    let mut completing = left.iter().filter(|candidate| gpus(candidate) >= missing);
+    let last = match policy {
+        Policy::Cheapest => completing.min_by_key(|candidate| candidate.slot.hourly()),
+        Policy::Best => completing.next(),
+    }?;
+    let mut spare = gpus(last).saturating_sub(missing);
+    for place in (0..taken.len()).rev() {
+        let gpus = taken.get(place).map_or(0, |candidate| gpus(candidate));
+        if gpus <= spare {
+            spare = spare.saturating_sub(gpus);
+            taken.remove(place);
+        }
+    }
+    taken.push(last);
+    Some(taken)
 }
 
 #[cfg(test)]

@@ -1,12 +1,10 @@
 //! Answers demands: proves that receipts are in the log.
 
 use super::tools::{TaskError, Tools};
-use crate::leases::ViewReceiver;
 use crate::receipts::store::{BatchKey, Kept, SealedBatch};
 use futures::{StreamExt, stream};
 use leasehold::instructions::BatchProof;
 use leasehold::math::sum_tree::SumNode;
-use leasehold::rules::round;
 use leasehold::state::{Demand, ShownBatch};
 use leasehold_archive::sync::SyncError;
 use leasehold_client::fetch::{Fetch, Fetched};
@@ -26,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{error, info};
 
-/// Longest time between two polls for demands; there is at least one in each round.
+/// Time between two polls for demands.
 const TICK: Duration = Duration::from_secs(30);
 /// Pause before the rest of the log's transactions is read.
 const UNFINISHED_PAUSE: Duration = Duration::from_millis(250);
@@ -79,17 +77,13 @@ pub fn step(demand: &Demand, kept: Option<&Kept>, batch: Option<&SealedBatch>) -
 }
 
 /// Polls for demands and answers them until `stop` is true.
-pub(super) async fn run(tools: Arc<Tools>, views: ViewReceiver, mut stop: watch::Receiver<bool>) {
+pub(super) async fn run(tools: Arc<Tools>, mut stop: watch::Receiver<bool>) {
     let (mut backoff, mut logged) = (Backoff::default(), HashMap::new());
     loop {
-        let view = views.borrow().clone();
-        let rounds = view.iter().flat_map(|view| &view.boards);
-        let rounds: Rounds = rounds.map(|(board, known)| (*board, known.round_secs)).collect();
-        let wait = match answer(&tools, &rounds, &mut logged).await {
+        let wait = match answer(&tools, &mut logged).await {
             Ok(()) => {
                 backoff.reset();
-                let shortest = rounds.values().min().map(|secs| Duration::from_secs((*secs).into()));
-                shortest.map_or(TICK, |round| TICK.min(round))
+                TICK
             }
             Err(TaskError::Sync(SyncError::Unfinished)) => UNFINISHED_PAUSE,
             Err(error) => backoff.fail(&error),
@@ -102,9 +96,6 @@ pub(super) async fn run(tools: Arc<Tools>, views: ViewReceiver, mut stop: watch:
     }
 }
 
-/// Length of a round on each board, in seconds.
-type Rounds = HashMap<Pubkey, u32>;
-
 /// A demand that can be answered: [`Step::Answer`].
 struct Task<'a> {
     demand: &'a Fetched<Demand>,
@@ -115,10 +106,8 @@ struct Task<'a> {
 }
 
 /// Contents of an answer.
-struct Answer {
-    demand: Pubkey,
-    lease: Pubkey,
-    receipt: [u8; 32],
+struct Answer<'a> {
+    demand: &'a Fetched<Demand>,
     /// Proof that the batch is in the log, if it is to be shown.
     batch: Option<BatchProof>,
     path: Vec<SumNode>,
@@ -126,7 +115,6 @@ struct Answer {
 
 async fn answer(
     tools: &Tools,
-    rounds: &Rounds,
     logged: &mut HashMap<Pubkey, Reason>,
 ) -> Result<(), TaskError> {
     let demands = Fetch::new(&tools.rpc).demands_on(&tools.supplier).await?;
@@ -144,7 +132,7 @@ async fn answer(
                     let receipt = hex::encode(demand.account.leaf.hash);
                     error!(
                         receipt,
-                        before_round = demand.account.due,
+                        before = demand.account.due,
                         "a demand can't be answered: {reason}"
                     );
                 }
@@ -154,7 +142,7 @@ async fn answer(
             }
         }
     }
-    tasks.sort_by_key(|task| due(&task.demand.account, rounds));
+    tasks.sort_by_key(|task| task.demand.account.due);
     let mut failure = None;
     for some in tasks.chunks(PER_READING) {
         // A demand that fails must not block the others.
@@ -173,11 +161,6 @@ async fn answer(
         failure = ends.into_iter().filter_map(Result::err).next().or(failure);
     }
     failure.map_or(Ok(()), Err)
-}
-
-/// Unix second before which a demand must be answered; 0 if it is not known.
-fn due(demand: &Demand, rounds: &Rounds) -> u64 {
-    rounds.get(&demand.board).map_or(0, |secs| round::start(*secs, demand.due).unsigned_abs())
 }
 
 /// Proofs that the batches to be shown are in the log as it is now, by place in the log.
@@ -201,11 +184,11 @@ async fn batches(tools: &Tools, tasks: &[Task<'_>]) -> Result<HashMap<u64, Batch
 }
 
 /// The answers, in the order of the demands. Demands whose batch can't be shown are left out.
-async fn prepare(
+async fn prepare<'a>(
     tools: &Tools,
-    tasks: &[Task<'_>],
+    tasks: &[Task<'a>],
     batches: &HashMap<u64, BatchProof>,
-) -> Result<Vec<Answer>, TaskError> {
+) -> Result<Vec<Answer<'a>>, TaskError> {
     let mut answers = Vec::new();
     // Batch by batch: the database caches the trees of the last few only.
     for (order, task) in by_batch(tasks) {
@@ -214,9 +197,7 @@ async fn prepare(
             continue;
         }
         let path = tools.store.path(&task.key, task.place).await?.unwrap_or_default();
-        let Demand { lease, leaf, .. } = task.demand.account;
-        let answer = Answer { demand: task.demand.address, lease, receipt: leaf.hash, batch, path };
-        answers.push((order, answer));
+        answers.push((order, Answer { demand: task.demand, batch, path }));
     }
     answers.sort_by_key(|(order, _)| *order);
     Ok(answers.into_iter().map(|(_, answer)| answer).collect())
@@ -237,11 +218,11 @@ async fn concurrently<W, F: Future<Output = Result<(), TaskError>>>(
     stream::iter(work).map(each).buffer_unordered(CONCURRENCY).collect().await
 }
 
-async fn send(tools: &Tools, answer: Answer) -> Result<(), TaskError> {
-    let Answer { demand, lease, receipt, batch, path } = answer;
-    let receipt = hex::encode(receipt);
-    let show = batch.map(|proof| instruction::show_batch(demand, tools.log, proof));
-    let answer = instruction::answer_demand(tools.operator, lease, demand, path);
+async fn send(tools: &Tools, answer: Answer<'_>) -> Result<(), TaskError> {
+    let Answer { demand: Fetched { address, account, .. }, batch, path } = answer;
+    let receipt = hex::encode(account.leaf.hash);
+    let show = batch.map(|proof| instruction::show_batch(*address, tools.log, proof));
+    let answer = instruction::answer_demand(tools.operator, *address, account, path);
     let instructions: Vec<_> = show.into_iter().chain([answer]).collect();
     for transaction in split(&tools.operator, &instructions) {
         if let Err(error) = tools.sender.send(transaction, &[]).await {
@@ -274,15 +255,18 @@ mod tests {
             version: Demand::VERSION,
             bump: 255,
             claimant: BOARD,
+            cluster: [0xc1; 8],
             lease: BOARD,
             supplier: BOARD,
+            node_key: header.node_key,
             slot: header.slot,
             generation: header.generation,
             board: BOARD,
             serial: header.lease,
             seq: 24,
             leaf: SumNode::default(),
-            due: 1_100,
+            due: 660_000,
+            fee: 100_000,
             shown: None,
         }
     }
@@ -315,7 +299,7 @@ mod tests {
             let proof = BatchProof { header: batch(2).header, index: 7, path: vec![[0; 32]; hashes] };
             [
                 instruction::show_batch(BOARD, payer, proof),
-                instruction::answer_demand(payer, BOARD, BOARD, vec![SumNode::default(); nodes]),
+                instruction::answer_demand(payer, BOARD, &demand(), vec![SumNode::default(); nodes]),
             ]
         };
         assert_eq!(split(&payer, &instructions(3, 3)).count(), 1);
@@ -329,17 +313,14 @@ mod tests {
 
     #[test]
     fn what_is_due_first_is_answered_first_and_each_batch_prepared_once() {
-        let other = Pubkey::new_from_array([0xb1; 32]);
-        let rounds = [(BOARD, 600), (other, 10)].into();
         let key = BatchKey { machine: machine_key(), number: 2 };
-        let on =
-            |board, due| Fetched { address: board, lamports: 0, account: Demand { board, due, ..demand() } };
-        let demands = [on(BOARD, 1_101), on(other, 66_001), on(BOARD, 1_099), on(BOARD, 1_100)];
+        let on = |due| Fetched { address: BOARD, lamports: 0, account: Demand { due, ..demand() } };
+        let demands = [4, 3, 1, 2].map(on);
         let task = |(demand, index)| Task { demand, key, place: 0, index, show: true };
         let mut tasks: Vec<_> = demands.iter().zip([7, 9, 9, 7]).map(task).collect();
-        tasks.sort_by_key(|task| due(&task.demand.account, &rounds));
+        tasks.sort_by_key(|task| task.demand.account.due);
         let order: Vec<_> = tasks.iter().map(|task| task.demand.account.due).collect();
-        assert_eq!(order, [1_099, 1_100, 66_001, 1_101]);
+        assert_eq!(order, [1, 2, 3, 4]);
         let grouped: Vec<_> = by_batch(&tasks).iter().map(|(order, task)| (task.index, *order)).collect();
         assert_eq!(grouped, [(7, 1), (7, 3), (9, 0), (9, 2)]);
     }

@@ -102,7 +102,7 @@ impl Chain {
         tasks.spawn(seal::run(tools.clone(), leases.leases(), views(), stopped.clone()));
         tasks.spawn(post::run(tools.clone(), views(), stopped.clone()));
         tasks.spawn(redeem::run(tools.clone(), views(), stopped.clone()));
-        tasks.spawn(answer::run(tools, views(), stopped));
+        tasks.spawn(answer::run(tools, stopped));
         Ok(Self { metrics, headers, stop, tasks })
     }
 

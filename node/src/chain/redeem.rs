@@ -3,10 +3,10 @@
 use super::tools::{TaskError, Tools};
 use crate::leases::{View, ViewReceiver};
 use crate::receipts::store::DueVoucher;
-use leasehold::constants::NOTICE_ROUNDS;
-use leasehold::rules::{meter, round};
-use leasehold::state::{Lease, Voucher};
-use leasehold_client::{fetch::Fetch, instruction, sender::SendError};
+use leasehold::constants::NOTICE_SECS;
+use leasehold::rules::meter;
+use leasehold::state::{Board, Lease, Meter, Slot, Voucher};
+use leasehold_client::{BoardRef, fetch::Fetch, instruction, sender::SendError};
 use leasehold_daemon::backoff::{Backoff, Backoffs};
 use solana_pubkey::Pubkey;
 use std::collections::HashMap;
@@ -22,40 +22,54 @@ pub enum Decision {
     /// It can't be redeemed any more.
     Forget,
     Wait,
-    Redeem,
+    /// Vouchers have then paid so many payment units in all.
+    Redeem { paid: u64 },
+}
+
+/// A machine in its metered lease, as the chain has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Leased<'a> {
+    pub board: &'a Board,
+    pub lease: &'a Lease,
+    pub machine: &'a Slot,
 }
 
 /// Decides about the best voucher of a lease at Unix second `now`. `since`: time since the last redemption in this lease,
 /// `None` if there was none. `every`: time between two redemptions.
 pub fn decide(
     voucher: &Voucher,
-    lease: Option<&Lease>,
+    leased: Option<Leased<'_>>,
     now: i64,
     since: Option<Duration>,
     every: Duration,
 ) -> Decision {
-    // The lease was looked up by the address that the voucher names.
+    // The lease was looked up by the address that the voucher names, the machine by its slot.
     let address = Pubkey::new_from_array(voucher.lease);
-    let ours = |lease: &&Lease| meter::is_for(voucher, &address, lease) && meter::payable(lease).is_ok();
-    let Some(lease) = lease.filter(ours) else {
+    let ours = |leased: &Leased| {
+        meter::is_for(voucher, &address, leased.lease, leased.machine, &leased.board.genesis)
+            && meter::payable(leased.lease).is_ok()
+    };
+    let Some(Leased { board, lease, machine }) = leased.filter(ours) else {
         return Decision::Forget;
     };
     // An empty deposit may still be topped up.
-    if lease.redeem(voucher.price).is_err() {
-        return Decision::Wait;
-    }
-    let start = |round| round::start(lease.terms.round_secs, round);
-    let last_rounds = lease.until.saturating_sub(NOTICE_ROUNDS).saturating_sub(1);
-    // Once notice was given, no more rounds than these are left.
-    let closing = now >= start(last_rounds);
+    let Some(paid) = paid(board, lease, machine, voucher.price, now) else { return Decision::Wait };
+    let closing = now >= board.round_end(lease.until.saturating_sub(2)).saturating_sub(NOTICE_SECS.into());
     // From its last round on, the lease may be settled before the next redemption.
-    let ending = now >= start(lease.until.saturating_sub(1));
+    let ending = now >= board.round_end(lease.until.saturating_sub(2));
     let pause = match (ending, closing) {
         (true, _) => Duration::ZERO,
-        (false, true) => every.min(Duration::from_secs(u64::from(lease.terms.round_secs)) / 2),
+        (false, true) => every.min(Duration::from_secs(u64::from(board.round_secs)) / 2),
         (false, false) => every,
     };
-    if since.is_none_or(|since| since >= pause) { Decision::Redeem } else { Decision::Wait }
+    if since.is_none_or(|since| since >= pause) { Decision::Redeem { paid } } else { Decision::Wait }
+}
+
+/// Payment units that vouchers have paid in all once one for `price` is redeemed; `None` if it adds nothing now.
+fn paid(board: &Board, lease: &Lease, machine: &Slot, price: u64, now: i64) -> Option<u64> {
+    let before = meter::payable(lease).ok()?.paid;
+    let adds = meter::payment(board, lease, machine, price, now).ok()?.gross().ok()?;
+    before.checked_add(adds)
 }
 
 /// How long the account of a lease must be missing to count as closed: RPC nodes may lag behind.
@@ -115,17 +129,29 @@ impl Redeemer {
             } else if self.missing.entry(address).or_insert_with(Instant::now).elapsed() < GONE_AFTER {
                 continue;
             }
+            let Some(lease) = lease.filter(|lease| meter::payable(lease).is_ok()) else {
+                self.forget(tools, due).await?;
+                continue;
+            };
+            let board = view.boards.get(&lease.board);
+            let Some((board, machine)) = board.zip(view.slots.get(&(lease.board, voucher.slot))) else {
+                self.failures.fail(
+                    address,
+                    &format!(
+                        "lease {address}: its machine is not in the configuration: add it again, or its last voucher is \
+                         not redeemed"
+                    ),
+                );
+                continue;
+            };
             let since = self.redeemed.get(&address).map(Instant::elapsed);
-            match decide(voucher, lease, view.now, since, tools.settings.redeem) {
+            let leased = Leased { board: &board.header, lease, machine };
+            match decide(voucher, Some(leased), view.now, since, tools.settings.redeem) {
                 Decision::Wait => {}
-                Decision::Forget => {
-                    let lost = voucher.price - due.redeemed;
-                    warn!(lease = %address, lost, "the lease is over: its last voucher can't be redeemed");
-                    tools.store.mark_redeemed(&address, voucher.from, voucher.price).await?;
-                }
-                Decision::Redeem => {
-                    if let Some(lease) = lease.filter(|_| !self.failures.is_paused(&address)) {
-                        self.send(tools, view, &due, address, lease).await?;
+                Decision::Forget => self.forget(tools, due).await?,
+                Decision::Redeem { paid } => {
+                    if let Some(meter) = lease.meter.filter(|_| !self.failures.is_paused(&address)) {
+                        self.send(tools, &board.board, &due, &meter, paid).await?;
                     }
                 }
             }
@@ -133,35 +159,30 @@ impl Redeemer {
         Ok(())
     }
 
+    async fn forget(&self, tools: &Tools, due: DueVoucher) -> Result<(), TaskError> {
+        let voucher = &due.signed.voucher;
+        let address = Pubkey::new_from_array(voucher.lease);
+        let lost = voucher.price.saturating_sub(due.redeemed);
+        warn!(lease = %address, lost, "the lease is over: its last voucher can't be redeemed");
+        Ok(tools.store.mark_redeemed(&address, voucher.from, voucher.price).await?)
+    }
+
     async fn send(
         &mut self,
         tools: &Tools,
-        view: &View,
+        board: &BoardRef,
         due: &DueVoucher,
-        address: Pubkey,
-        lease: &Lease,
+        meter: &Meter,
+        paid: u64,
     ) -> Result<(), TaskError> {
         let voucher = &due.signed.voucher;
-        let slot = view.slots.iter().find(|((of, _), slot)| *of == lease.board && slot.lease == lease.serial);
-        let (Some(meter), Some(board), Some(((_, slot), _))) =
-            (lease.meter, view.boards.get(&lease.board), slot)
-        else {
-            let error = format!(
-                "lease {address}: its machine is not in the configuration: add it again, or its last voucher is not \
-                 redeemed"
-            );
-            self.failures.fail(address, &error);
-            return Ok(());
-        };
-        let instructions = [
-            due.signed.instruction(&meter.spender),
-            instruction::redeem_voucher(&board.board, address, *slot),
-        ];
+        let address = Pubkey::new_from_array(voucher.lease);
+        let instructions =
+            [due.signed.instruction(&meter.spender), instruction::redeem_voucher(board, address)];
         match tools.sender.send(&instructions, &[]).await {
             Ok(_) => {
                 self.failures.reset(&address);
                 self.redeemed.insert(address, Instant::now());
-                let paid = voucher.price.min(lease.deposit);
                 tools.store.mark_redeemed(&address, voucher.from, paid).await?;
                 tools.metrics.redeemed();
                 tools.poll_now.notify_one();
@@ -188,30 +209,62 @@ impl Redeemer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::metered;
+    use super::super::sample::{BOARD, PLACE, metered, view};
     use super::*;
     use leasehold::state::LeaseState;
-    use leasehold_client::record::voucher::blank;
+    use leasehold_client::record::{receipt::prefix, voucher::blank};
 
     const EVERY: Duration = Duration::from_secs(3_600);
 
+    /// A voucher of the sample's lease. Its address is not the sample's: the lease is looked up by it.
     fn voucher(price: u64) -> Voucher {
-        Voucher { from: 1_000, price, ..blank() }
+        let machine = view().slots[&PLACE];
+        Voucher {
+            cluster: [0; 8],
+            node_key: machine.node_key,
+            supplier: prefix(&machine.supplier),
+            generation: machine.generation,
+            slot: PLACE.1,
+            from: 1_000,
+            price,
+            ..blank()
+        }
+    }
+
+    fn decided(voucher: &Voucher, lease: &Lease, now: i64, since: Option<u64>) -> Decision {
+        let view = view();
+        let leased = Leased { board: &view.boards[&BOARD].header, lease, machine: &view.slots[&PLACE] };
+        decide(voucher, Some(leased), now, since.map(Duration::from_secs), EVERY)
     }
 
     fn at(lease: &Lease, price: u64, now: i64, since: Option<u64>) -> Decision {
-        decide(&voucher(price), Some(lease), now, since.map(Duration::from_secs), EVERY)
+        decided(&voucher(price), lease, now, since)
     }
+
+    const REDEEM: Decision = Decision::Redeem { paid: 500 };
 
     #[test]
     fn vouchers_are_redeemed_at_intervals() {
         let lease = metered();
         let now = 1_010 * 600;
-        assert_eq!(at(&lease, 500, now, None), Decision::Redeem);
+        assert_eq!(at(&lease, 500, now, None), REDEEM);
         assert_eq!(at(&lease, 500, now, Some(3_599)), Decision::Wait);
-        assert_eq!(at(&lease, 500, now, Some(3_600)), Decision::Redeem);
+        assert_eq!(at(&lease, 500, now, Some(3_600)), REDEEM);
         assert_eq!(at(&lease, 100, now, None), Decision::Wait, "no more than was paid");
-        assert_eq!(at(&lease, 101, now, None), Decision::Redeem);
+        assert_eq!(at(&lease, 101, now, None), Decision::Redeem { paid: 101 });
+        assert_eq!(at(&lease, 5_000, now, None), Decision::Redeem { paid: 1_000 }, "as far as the deposit reaches");
+    }
+
+    #[test]
+    fn the_next_hours_standby_price_is_not_paid_by_vouchers() {
+        let (mut view, lease, now) = (view(), metered(), 1_010 * 600);
+        // 60 a round; 17 rounds from the first until an hour from now, of which a tenth is for standing by.
+        let machine = view.slots.get_mut(&PLACE).unwrap();
+        (machine.price, machine.traits.gpus) = (180, 2);
+        let leased =
+            Leased { board: &view.boards[&BOARD].header, lease: &lease, machine: &view.slots[&PLACE] };
+        let decision = decide(&voucher(5_000), Some(leased), now, None, EVERY);
+        assert_eq!(decision, Decision::Redeem { paid: 1_000 - 102 });
     }
 
     #[test]
@@ -219,13 +272,13 @@ mod tests {
         let lease = metered();
         let closing = (i64::from(lease.until) - 7) * 600;
         assert_eq!(at(&lease, 500, closing - 1, Some(300)), Decision::Wait);
-        assert_eq!(at(&lease, 500, closing, Some(300)), Decision::Redeem);
+        assert_eq!(at(&lease, 500, closing, Some(300)), REDEEM);
         assert_eq!(at(&lease, 500, closing, Some(299)), Decision::Wait, "not for each answer");
         // Notice was given: the end is six rounds after the next.
         let noticed = Lease { state: LeaseState::Cancelled, until: 1_010 + 7, ..metered() };
-        assert_eq!(at(&noticed, 500, 1_010 * 600, Some(300)), Decision::Redeem);
+        assert_eq!(at(&noticed, 500, 1_010 * 600, Some(300)), REDEEM);
         let over = i64::from(lease.until) * 600 + 10_000;
-        assert_eq!(at(&lease, 500, over, None), Decision::Redeem, "until the lease is settled");
+        assert_eq!(at(&lease, 500, over, None), REDEEM, "until the lease is settled");
     }
 
     #[test]
@@ -233,13 +286,13 @@ mod tests {
         let lease = metered();
         let ending = (i64::from(lease.until) - 1) * 600;
         assert_eq!(at(&lease, 500, ending - 1, Some(0)), Decision::Wait);
-        assert_eq!(at(&lease, 500, ending, Some(0)), Decision::Redeem);
-        assert_eq!(at(&lease, 500, ending + 1_200, Some(0)), Decision::Redeem, "after it as well");
+        assert_eq!(at(&lease, 500, ending, Some(0)), REDEEM);
+        assert_eq!(at(&lease, 500, ending + 1_200, Some(0)), REDEEM, "after it as well");
         assert_eq!(at(&lease, 100, ending, Some(0)), Decision::Wait, "no more than was paid");
     }
 
     #[test]
-    fn vouchers_of_closed_leases_are_forgotten() {
+    fn vouchers_of_closed_leases_and_other_machines_are_forgotten() {
         let now = 1_010 * 600;
         assert_eq!(decide(&voucher(500), None, now, None, EVERY), Decision::Forget);
         let settled = Lease { state: LeaseState::Settled, ..metered() };
@@ -250,5 +303,14 @@ mod tests {
         assert_eq!(at(&hourly, 500, now, None), Decision::Forget);
         let used_up = Lease { deposit: 100, ..metered() };
         assert_eq!(at(&used_up, 500, now, None), Decision::Wait, "it may be topped up");
+        let good = voucher(500);
+        for other in [
+            Voucher { cluster: [1; 8], ..good },
+            Voucher { generation: 3, ..good },
+            Voucher { node_key: [1; 32], ..good },
+            Voucher { supplier: [1; 8], ..good },
+        ] {
+            assert_eq!(decided(&other, &metered(), now, None), Decision::Forget);
+        }
     }
 }

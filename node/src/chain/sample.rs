@@ -18,9 +18,8 @@ pub fn batch(number: u32) -> SealedBatch {
     let header = BatchHeader {
         board: BOARD,
         node_key: machine().key.verifying_key().to_bytes(),
-        slot: PLACE.1,
-        generation: 2,
         lease: 5,
+        generation: 2,
         number,
         count: 10,
         first_seq: u64::from(number) * 10,
@@ -28,6 +27,8 @@ pub fn batch(number: u32) -> SealedBatch {
         first_ms: u64::from(ROUND + 9) * 600_000,
         last_ms: u64::from(ROUND + 9) * 600_000 + 1,
         source: [0; 32],
+        slot: PLACE.1,
+        reserved: [0; 6],
     };
     SealedBatch { key: BatchKey::of(&header), header, source: "http://node".to_owned(), log_index: None }
 }
@@ -35,6 +36,13 @@ pub fn batch(number: u32) -> SealedBatch {
 /// A database with `count` receipts of the machine in the lease.
 pub async fn store_with(path: &Path, machine: &Machine, lease: &RunningLease, count: u64) -> Store {
     let store = Store::open(path).await.unwrap();
+    let new = new_receipt(&Arc::new(machine.clone()), &Arc::new(lease.clone()));
+    store.append((0..count).map(|_| new.clone()).collect()).await.unwrap();
+    store
+}
+
+/// A receipt of the machine in the lease, to be signed.
+pub fn new_receipt(machine: &Arc<Machine>, lease: &Arc<RunningLease>) -> NewReceipt {
     let work = Work {
         model: [1; 32],
         request: [2; 32],
@@ -46,8 +54,5 @@ pub async fn store_with(path: &Path, machine: &Machine, lease: &RunningLease, co
         start_ms: 1,
         end_ms: 2,
     };
-    let (machine, lease) = (Arc::new(machine.clone()), Arc::new(lease.clone()));
-    let new = || NewReceipt { machine: machine.clone(), lease: lease.clone(), work, limit: None };
-    store.append((0..count).map(|_| new()).collect()).await.unwrap();
-    store
+    NewReceipt { machine: machine.clone(), lease: lease.clone(), work, limit: None }
 }

@@ -1,21 +1,20 @@
 //! Withdraws metered leases when the chain can't be read for too long.
 
 use super::{Leases, RunningLease, View, ViewReceiver};
-use leasehold::constants::NOTICE_ROUNDS;
+use leasehold::constants::NOTICE_SECS;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::error;
 
-/// Age of the last view, in rounds, at which metered machines stop serving. Notice may have been given since, and
-/// after that their work is paid for [`NOTICE_ROUNDS`] rounds at most.
-pub(super) const BLIND_ROUNDS: u32 = NOTICE_ROUNDS / 2;
+/// Age of the last view at which metered machines stop serving. Notice may have been given since, and after that their work
+/// is paid for [`NOTICE_SECS`] at most.
+pub(super) const BLIND: Duration = Duration::from_secs(NOTICE_SECS as u64 / 2);
 
 /// When the lease must no longer be relied on, if the chain was last read at `read`; `None` if it is paid in advance.
 fn expiry(lease: &RunningLease, read: Instant) -> Option<Instant> {
-    let blind = Duration::from_secs(lease.round_secs.into()).saturating_mul(BLIND_ROUNDS);
-    lease.meter.and_then(|_| read.checked_add(blind))
+    lease.meter.and_then(|_| read.checked_add(BLIND))
 }
 
 /// Withdraws the leases that have expired. Returns how many.
@@ -51,8 +50,8 @@ pub(super) async fn run(mut views: ViewReceiver, leases: watch::Sender<Arc<Lease
                 if withdrawn > 0 {
                     error!(
                         machines = withdrawn,
-                        "the chain could not be read for {BLIND_ROUNDS} rounds: metered machines serve again when \
-                         it can be read"
+                        "the chain could not be read for {} minutes: metered machines serve again when it can be read",
+                        BLIND.as_secs() / 60
                     );
                 }
             }
@@ -69,7 +68,7 @@ pub(super) mod tests {
 
     /// The leases of two machines: one metered, one by the hour.
     pub fn two() -> Leases {
-        let meter = Some(Meter { spender: Pubkey::new_from_array([0x59; 32]), deposit: 1_000 });
+        let meter = Some(Meter { spender: Pubkey::new_from_array([0x59; 32]), deposit: 1_000, paid: 0, units: 0 });
         let metered = RunningLease { meter, ..lease(5) };
         Leases { machines: [(PLACE, Some(metered)), ((PLACE.0, 4), Some(lease(6)))].into() }
     }

@@ -17,8 +17,9 @@ pub use view::{KnownBoard, View, ViewReceiver};
 pub use watch::{NotServing, leases};
 
 use crate::machines::Machine;
-use leasehold::constants::RECORD_ROUNDS;
+use leasehold::constants::RECORD_SECS;
 use leasehold::rules::round;
+use leasehold::state::SKIP;
 use leasehold_client::probe::Pubkey;
 use leasehold_client::text;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,9 @@ pub struct RunningLease {
     /// Wallet that opened the lease; receipts bill it.
     #[serde(with = "text::key")]
     pub buyer: Pubkey,
+    /// Account of the machine's supplier.
+    #[serde(with = "text::key")]
+    pub supplier: Pubkey,
     /// Payment mint of the market.
     #[serde(with = "text::key")]
     pub mint: Pubkey,
@@ -65,10 +69,33 @@ pub struct RunningLease {
     pub until: u32,
     /// Length of a round in seconds.
     pub round_secs: u32,
+    /// Second of a round's length at which the board's rounds begin.
+    #[serde(default)]
+    pub phase_secs: u32,
     /// Generation of the slot that is leased: a machine with another one is not the leased machine.
-    pub generation: u16,
+    pub generation: u32,
     /// Set if the lease is paid by use.
     pub meter: Option<Meter>,
+    /// Numbers that receipts may have.
+    #[serde(default)]
+    pub numbers: Numbers,
+}
+
+/// Numbers that a machine may sign in a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Numbers {
+    /// The least: lower ones may have been signed by a database that was lost.
+    pub first: u64,
+    /// The first that is too high. A number below it can't be signed again after a loss, see [`SKIP`].
+    pub limit: u64,
+}
+
+impl Default for Numbers {
+    /// Those of a lease of which the log has nothing.
+    fn default() -> Self {
+        Numbers { first: 0, limit: SKIP }
+    }
 }
 
 /// How a metered lease is paid.
@@ -78,14 +105,19 @@ pub struct Meter {
     /// Ed25519 key that signs the buyer's vouchers.
     #[serde(with = "text::key")]
     pub spender: Pubkey,
-    /// Payment units in the lease's deposit: the most that vouchers can pay.
+    /// Most payment units that vouchers can pay in all, as things are: the deposit without the standby price.
     pub deposit: u64,
+    /// Payment units and compute units that vouchers have paid.
+    #[serde(default)]
+    pub paid: u64,
+    #[serde(default)]
+    pub units: u64,
 }
 
 impl RunningLease {
     /// Unix millisecond at which a round begins.
     pub fn start_ms(&self, round: u32) -> u64 {
-        round::start(self.round_secs, round).unsigned_abs().saturating_mul(1_000)
+        round::start(self.round_secs, self.phase_secs, round).unsigned_abs().saturating_mul(1_000)
     }
 
     /// True if the lease runs at that time, in Unix milliseconds.
@@ -94,9 +126,10 @@ impl RunningLease {
     }
 }
 
-/// Half of the seconds after which a receipt can be demanded: by then it should be sealed, and its batch in the log.
+/// Half of the shortest time after which a receipt can be demanded, in seconds: by then it should be sealed, and its batch in
+/// the log. The time is counted from the beginning of the receipt's round.
 pub fn half_record_secs(round_secs: u32) -> u64 {
-    u64::from(round_secs).saturating_mul(u64::from(RECORD_ROUNDS)) / 2
+    u64::from(RECORD_SECS.saturating_sub(round_secs)) / 2
 }
 
 impl Leases {

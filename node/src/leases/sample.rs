@@ -1,21 +1,23 @@
 //! A machine in a lease, for unit tests.
 
-use super::{KnownBoard, Leases, Place, RunningLease, View};
+use super::{KnownBoard, Leases, Numbers, Place, RunningLease, View};
 use crate::machines::Machine;
-use leasehold::math::matching::{Criteria, Place as Where, Policy};
+use leasehold::math::matching::Criteria;
 use leasehold::math::settlement::Terms;
-use leasehold::math::slashing::SlashSplit;
-use leasehold::state::{ComputeLog, Lane, Lease, LeaseState, Meter, Slot, SlotState};
+use leasehold::state::{Board, ComputeLog, Lane, Lease, LeaseState, Meter, Slot, SlotState};
 use leasehold_client::MarketRef;
 use leasehold_client::probe::SigningKey;
+use leasehold_client::quote::ANY;
 use leasehold_client::record::LogData;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use std::sync::Arc;
 
 pub const ROUND: u32 = 1_000;
 pub const BOARD: Pubkey = Pubkey::new_from_array([0xb0; 32]);
 pub const PLACE: Place = (BOARD, 3);
 pub const OPERATOR: Pubkey = Pubkey::new_from_array([0x0e; 32]);
+pub const BUYER: Pubkey = Pubkey::new_from_array([0xb1; 32]);
 pub const SUPPLIER: Pubkey = Pubkey::new_from_array([0x50; 32]);
 
 pub fn machine() -> Machine {
@@ -38,48 +40,46 @@ pub fn market() -> MarketRef {
 pub fn lease(serial: u32) -> RunningLease {
     RunningLease {
         serial,
-        address: leasehold_client::address::lease(&BOARD, u64::from(serial)),
-        buyer: Pubkey::new_from_array([0xb1; 32]),
+        address: address(serial),
+        buyer: BUYER,
+        supplier: SUPPLIER,
         mint: market().payment_mint,
         cluster: [0xc1; 8],
         class: 4,
         from: ROUND,
         until: ROUND + 100,
         round_secs: 600,
+        phase_secs: 0,
         generation: 2,
         meter: None,
+        numbers: Numbers::default(),
     }
+}
+
+/// Address of a lease of the machine.
+pub fn address(serial: u32) -> Pubkey {
+    leasehold_client::address::lease(&BOARD, &BUYER, u64::from(serial))
 }
 
 /// Metered lease 5, as it is published.
 pub fn metered_lease() -> RunningLease {
-    RunningLease {
-        meter: Some(super::Meter { spender: Pubkey::new_from_array([0x59; 32]), deposit: 1_000 }),
-        ..lease(5)
-    }
+    let spender = Pubkey::new_from_array([0x59; 32]);
+    RunningLease { meter: Some(super::Meter { spender, deposit: 1_000, paid: 100, units: 40 }), ..lease(5) }
 }
 
 /// The account of metered lease 5, which has paid 100 of its 1,000 units.
 pub fn metered() -> Lease {
-    let criteria = Criteria {
-        class: None,
-        min_gpus: 0,
-        min_speed: 0,
-        place: Where::Anywhere,
-        min_score: 0,
-        max_price: 400,
-        policy: Policy::Cheapest,
-        metered: true,
-    };
     let terms = Terms {
         round_secs: 600,
+        phase_secs: 0,
         rounds: 100,
-        cancel_secs: 0,
+        min_rounds: 1,
         slash_multiplier_bps: 0,
         fee_bps: 1_000,
         keeper_share_bps: 0,
         sla_bps: 9_900,
-        split: SlashSplit::DEFAULT,
+        hold_bps: 2_000,
+        standby_bps: 1_000,
     };
     Lease {
         version: Lease::VERSION,
@@ -87,25 +87,34 @@ pub fn metered() -> Lease {
         state: LeaseState::Open,
         board: BOARD,
         serial: 5,
-        buyer: lease(5).buyer,
-        owner: lease(5).buyer,
-        criteria,
+        nonce: 5,
+        buyer: BUYER,
+        owner: BUYER,
+        criteria: Criteria { metered: true, ..ANY },
         terms,
         group: None,
+        gpus: 1,
         machines: 1,
-        settled: 0,
+        unsettled: 1,
         from: ROUND,
         until: ROUND + 100,
         deposit: 1_000,
         paid: 90,
         fees: 10,
         refunded: 0,
+        burned: 0,
         refund_due: 0,
         slashed: 0,
-        compensation_due: 0,
-        meter: Some(Meter { spender: Pubkey::new_from_array([0x59; 32]), seq: 0, units: 0 }),
+        meter: Some(Meter {
+            spender: Pubkey::new_from_array([0x59; 32]),
+            seq: 10,
+            units: 40,
+            paid: 100,
+            owes_hour: true,
+        }),
         demands: 0,
         reserved: [0; 7],
+        replaced: vec![],
     }
 }
 
@@ -117,15 +126,19 @@ pub fn view() -> View {
     slot.traits.class = 4;
     slot.begin_lease(5, ROUND, ROUND + 100);
     let board = leasehold_client::BoardRef { address: BOARD, index: 1, market: market() };
-    let lane =
-        Lane { board: 1, slot: PLACE.1, generation: 2, lease: 5, batches: 2, next_seq: 20, last_ms: 0 };
+    let mut header: Board = bytemuck::Zeroable::zeroed();
+    header.round_secs = 600;
+    let mut lane: Lane = bytemuck::Zeroable::zeroed();
+    (lane.board, lane.slot, lane.generation) = (1, PLACE.1, 2);
+    (lane.lease, lane.batches, lane.next_seq) = (5, 2, 20);
     View {
         begun: None,
         now: i64::from(ROUND + 10) * 600,
         log: Some(log(&[lane])),
-        boards: [(BOARD, KnownBoard { board, round_secs: 600 })].into(),
+        boards: [(BOARD, KnownBoard { board, header: Arc::new(header) })].into(),
         slots: [(PLACE, slot)].into(),
-        accounts: [(lease(5).address, metered())].into(),
+        addresses: [((BOARD, 5), address(5))].into(),
+        accounts: [(address(5), metered())].into(),
         leases: Leases { machines: [(PLACE, Some(metered_lease()))].into() },
     }
 }

@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 /// The most accounts of one `getMultipleAccounts`.
 const ACCOUNTS: usize = 100;
+/// Addresses of leases that are remembered.
+const REMEMBERED: usize = 65_536;
 
 /// Receiving end of the views; `None` before the first poll.
 pub type ViewReceiver = watch::Receiver<Option<Arc<View>>>;
@@ -32,17 +34,19 @@ pub struct View {
     pub boards: HashMap<Pubkey, KnownBoard>,
     /// Slots of this node's machines.
     pub slots: HashMap<Place, Slot>,
-    /// Accounts of the leases that those slots are in, by address.
+    /// Addresses of the leases that those slots are in, by board and serial.
+    pub addresses: HashMap<(Pubkey, u32), Pubkey>,
+    /// Accounts of these leases, by address.
     pub accounts: HashMap<Pubkey, Lease>,
     /// The leases that the machines serve.
     pub leases: Leases,
 }
 
-/// The fields of a board that never change.
-#[derive(Clone, Copy, Debug)]
+/// A board at the last poll.
+#[derive(Clone, Debug)]
 pub struct KnownBoard {
     pub board: BoardRef,
-    pub round_secs: u32,
+    pub header: Arc<Board>,
 }
 
 impl View {
@@ -58,7 +62,7 @@ impl View {
     /// Account of the lease that a slot is in; `None` if it is settled.
     pub fn lease(&self, place: &Place) -> Option<(Pubkey, &Lease)> {
         let slot = self.slots.get(place).filter(|slot| slot.lease != 0)?;
-        let address = address::lease(&place.0, u64::from(slot.lease));
+        let address = *self.addresses.get(&(place.0, slot.lease))?;
         let lease = self.accounts.get(&address).filter(|lease| lease.state != LeaseState::Settled)?;
         Some((address, lease))
     }
@@ -68,6 +72,8 @@ impl View {
 #[derive(Default)]
 pub(super) struct Reader {
     markets: HashMap<Pubkey, MarketRef>,
+    /// Leases by board and serial: a serial does not tell the address.
+    leases: HashMap<(Pubkey, u32), Pubkey>,
 }
 
 impl Reader {
@@ -92,15 +98,38 @@ impl Reader {
             let fetched = fetch.board(board).await?;
             let read = fetched.view()?;
             let market = self.market(&fetch, read.header).await?;
-            let known = KnownBoard { board: fetched.board_ref(&market)?, round_secs: read.header.round_secs };
+            let known = KnownBoard { board: fetched.board_ref(&market)?, header: Arc::new(*read.header) };
             view.boards.insert(board, known);
             for slot in machines.iter().filter(|machine| machine.board == board).map(|machine| machine.slot) {
                 let place = u16::try_from(slot).ok().and_then(|slot| Some((slot, read.slot(slot)?)));
                 view.slots.extend(place.map(|(index, slot)| ((board, index), *slot)));
             }
         }
-        view.accounts = lease_accounts(rpc, &view.slots).await?;
+        view.addresses = self.leases(&fetch, &view.slots).await?;
+        view.accounts = lease_accounts(rpc, &view.addresses).await?;
         Ok(view)
+    }
+
+    /// Addresses of the leases that slots are in. A lease whose account is gone has none.
+    async fn leases(
+        &mut self,
+        fetch: &Fetch<'_>,
+        slots: &HashMap<Place, Slot>,
+    ) -> Result<HashMap<(Pubkey, u32), Pubkey>, FetchError> {
+        if self.leases.len() > REMEMBERED {
+            self.leases.clear();
+        }
+        let mut found = HashMap::new();
+        for ((board, _), slot) in slots.iter().filter(|(_, slot)| slot.lease != 0) {
+            let named = (*board, slot.lease);
+            if !self.leases.contains_key(&named)
+                && let Some(lease) = fetch.lease_of(board, slot.lease).await?
+            {
+                self.leases.insert(named, lease.address);
+            }
+            found.extend(self.leases.get(&named).map(|address| (named, *address)));
+        }
+        Ok(found)
     }
 
     async fn market(&mut self, fetch: &Fetch<'_>, board: &Board) -> Result<MarketRef, FetchError> {
@@ -113,14 +142,12 @@ impl Reader {
     }
 }
 
-/// Accounts of the leases that slots are in.
+/// Accounts of leases.
 async fn lease_accounts(
     rpc: &RpcClient,
-    slots: &HashMap<Place, Slot>,
+    addresses: &HashMap<(Pubkey, u32), Pubkey>,
 ) -> Result<HashMap<Pubkey, Lease>, FetchError> {
-    let leased = slots.iter().filter(|(_, slot)| slot.lease != 0);
-    let addresses: BTreeSet<_> =
-        leased.map(|((board, _), slot)| address::lease(board, u64::from(slot.lease))).collect();
+    let addresses: BTreeSet<_> = addresses.values().copied().collect();
     let addresses: Vec<_> = addresses.into_iter().collect();
     let mut leases = HashMap::new();
     for some in addresses.chunks(ACCOUNTS) {

@@ -1,8 +1,9 @@
 //! Polls the chain and works out which lease each machine serves.
 
 use super::view::{Reader, View};
-use super::{Leases, Meter, Metrics, Place, RunningLease, expiry};
+use super::{Leases, Meter, Metrics, Numbers, Place, RunningLease, expiry};
 use crate::machines::{Machine, MachinesReceiver};
+use leasehold::rules::meter;
 use leasehold::state::SlotState;
 use leasehold_client::fetch::{Fetch, FetchError};
 use leasehold_client::record;
@@ -88,24 +89,35 @@ fn running(
         return Err(NotServing::Barred);
     }
     let Some((address, lease)) = view.lease(&place) else { return Ok(None) };
+    let header = &*board.header;
+    let meter = lease.meter.map(|meter| Meter {
+        spender: meter.spender,
+        // Nothing, if the rule does not apply: before the lease begins, or with a clock far off.
+        deposit: meter::voucher_limit(header, lease, slot, view.now).unwrap_or_default(),
+        paid: meter.paid,
+        units: meter.units,
+    });
     Ok(Some(RunningLease {
         serial: slot.lease,
         address,
         buyer: lease.buyer,
+        supplier: slot.supplier,
         mint: board.board.market.payment_mint,
         cluster,
         class: slot.traits.class,
         from: slot.lease_from,
         until: slot.lease_until,
-        round_secs: board.round_secs,
+        round_secs: header.round_secs,
+        phase_secs: header.phase_secs,
         generation: slot.generation,
-        meter: lease.meter.map(|meter| Meter { spender: meter.spender, deposit: lease.deposit }),
+        meter,
+        numbers: Numbers::default(),
     }))
 }
 
 /// How long until the next poll: boards with short rounds are polled more often.
 fn pause(view: &View, poll: Duration) -> Duration {
-    let shortest = view.boards.values().map(|board| board.round_secs).min();
+    let shortest = view.boards.values().map(|board| board.header.round_secs).min();
     let pause = shortest.map_or(poll, |secs| poll.min(Duration::from_secs(secs.into()) / POLLS_PER_ROUND));
     pause.max(MIN_PAUSE)
 }
@@ -214,8 +226,8 @@ impl Watcher {
 
 #[cfg(test)]
 mod tests {
-    use super::super::expiry::{BLIND_ROUNDS, tests::two};
-    use super::super::sample::{PLACE, SUPPLIER, lease, machine, unreachable_rpc, view};
+    use super::super::expiry::{BLIND, tests::two};
+    use super::super::sample::{PLACE, SUPPLIER, lease, machine, metered_lease, unreachable_rpc, view};
     use super::*;
     use leasehold::state::LeaseState;
     use tokio::time::Instant;
@@ -231,9 +243,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_published_with_all_that_receipts_need() {
-        let meter = Meter { spender: Pubkey::new_from_array([0x59; 32]), deposit: 1_000 };
-        let expected = RunningLease { meter: Some(meter), ..lease(5) };
-        assert_eq!(found(&view(), machine()), Ok(Some(expected)));
+        assert_eq!(found(&view(), machine()), Ok(Some(metered_lease())));
     }
 
     #[test]
@@ -267,18 +277,16 @@ mod tests {
     fn boards_with_short_rounds_are_polled_more_often() {
         let mut view = view();
         assert_eq!(pause(&view, Duration::from_secs(5)), Duration::from_secs(5));
-        view.boards.values_mut().for_each(|board| board.round_secs = 10);
+        view.boards.values_mut().for_each(|board| Arc::make_mut(&mut board.header).round_secs = 10);
         assert_eq!(pause(&view, Duration::from_secs(5)), Duration::from_secs(1));
         assert_eq!(pause(&View::default(), Duration::ZERO), MIN_PAUSE);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn leases_are_withdrawn_when_polls_fail_and_not_before() {
-        let mut short = two();
-        short.machines.values_mut().flatten().for_each(|lease| lease.round_secs = 1);
         let read = || Some(Arc::new(View { begun: Some(Instant::now()), ..view() }));
         let (views, _received) = watch::channel(read());
-        let (leases, mut published) = watch::channel(Arc::new(short));
+        let (leases, mut published) = watch::channel(Arc::new(two()));
         let (stop, stopped) = watch::channel(false);
         let (_configuration, machines) = watch::channel(Arc::new(vec![Arc::new(machine())]));
         let watcher = Watcher {
@@ -292,12 +300,12 @@ mod tests {
             metrics: Arc::default(),
         };
         let task = tokio::spawn(watcher.run(stopped));
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(BLIND / 2).await;
         let last = read();
         let begun = last.as_ref().unwrap().begun.unwrap();
         views.send_replace(last);
-        tokio::time::timeout(Duration::from_secs(20), published.changed()).await.unwrap().unwrap();
-        assert!(begun.elapsed() >= Duration::from_secs(BLIND_ROUNDS.into()), "{:?}", begun.elapsed());
+        tokio::time::timeout(2 * BLIND, published.changed()).await.unwrap().unwrap();
+        assert!(begun.elapsed() >= BLIND, "{:?}", begun.elapsed());
         assert_eq!(published.borrow().machines[&PLACE], None);
         stop.send_replace(true);
         task.await.unwrap();

@@ -1,13 +1,16 @@
 //! Finds the machine and the lease of a request, and keeps unsigned use within the exposure limit.
 
 use super::refusal::Refusal;
-use super::store::{MachineKey, NewReceipt, Store, Work};
+use super::store::{MachineKey, NewReceipt, Store, StoreError, Work};
 use crate::leases::{LeasesReceiver, RunningLease};
 use crate::machines::{Machine, MachinesReceiver};
 use leasehold_client::probe::Pubkey;
 use leasehold_client::record::SignedReceipt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Numbers that are kept for answers under way: no new ones are begun if fewer are left.
+const UNDER_WAY: u64 = 1 << 12;
 
 /// Issues receipts for the API and the proxy.
 #[derive(Debug)]
@@ -56,33 +59,41 @@ impl Issuer {
         Ok(Arc::new(lease.clone()))
     }
 
-    /// Reserves credit for an answer that costs at most `price`; `None` if the lease is not metered. Answers under way
-    /// exceed the exposure limit only as far as the inference server exceeds the token limits that it was given.
+    /// Reserves credit for an answer that costs at most `price`; `None` if the lease is not metered. Refuses it also if no
+    /// numbers are left for it. Answers under way exceed the exposure limit only as far as the inference server exceeds the token limits that it was given.
     pub(crate) async fn hold(
         &self,
         machine: &Machine,
         lease: &RunningLease,
         price: u64,
     ) -> Result<Option<Hold>, Refusal> {
-        let Some(meter) = lease.meter else { return Ok(None) };
         // Before the tab is read: an answer whose hold is dropped is on the tab by then.
-        let (hold, others) = {
-            let mut held = lock(&self.held);
-            let sum = held.entry(lease.address).or_default();
-            let others = *sum;
-            *sum = sum.saturating_add(price);
-            (Hold { held: self.held.clone(), lease: lease.address, price: *sum - others }, others)
-        };
+        let held = lease.meter.map(|meter| (meter, self.reserve(lease.address, price)));
         let key = MachineKey::of(machine).ok_or(Refusal::NoSuchMachine(machine.slot))?;
-        let allowance = match self.store.tab(&key, lease.serial).await? {
-            Some(tab) => tab.allowance(self.limit, meter.deposit),
+        let tab = self.store.tab(&key, lease.serial).await?;
+        let limit = lease.numbers.limit;
+        if tab.as_ref().is_some_and(|tab| tab.seq.saturating_add(UNDER_WAY) > limit) {
+            return Err(StoreError::NumbersUsedUp { limit }.into());
+        }
+        let Some((meter, (hold, others))) = held else { return Ok(None) };
+        let allowance = match tab {
+            Some(tab) => tab.allowance(self.limit, &meter),
             None => {
                 let voucher = self.store.best_voucher(&lease.address, lease.from).await?;
-                let signed = voucher.map_or(0, |signed| signed.voucher.price);
-                signed.saturating_add(self.limit).min(meter.deposit)
+                let signed = voucher.map_or(0, |signed| signed.voucher.price).max(meter.paid);
+                signed.saturating_add(self.limit).min(meter.deposit).saturating_sub(meter.paid)
             }
         };
         if price > allowance.saturating_sub(others) { Err(Refusal::Exhausted) } else { Ok(Some(hold)) }
+    }
+
+    /// Reserves credit. Returns what others have reserved.
+    fn reserve(&self, lease: Pubkey, price: u64) -> (Hold, u64) {
+        let mut held = lock(&self.held);
+        let sum = held.entry(lease).or_default();
+        let others = *sum;
+        *sum = sum.saturating_add(price);
+        (Hold { held: self.held.clone(), lease, price: *sum - others }, others)
     }
 
     /// Signs a receipt. `limited`: refuse it beyond the exposure limit, since the answer was not handed out yet.

@@ -53,6 +53,7 @@ impl Refusal {
             Self::Exhausted | Self::Store(StoreError::Exposure { .. }) => StatusCode::PAYMENT_REQUIRED,
             Self::Request(status, _) => *status,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+            Self::Store(StoreError::NumbersUsedUp { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) if error.is_refusal() => StatusCode::BAD_REQUEST,
             Self::Store(StoreError::Closed) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -4,7 +4,7 @@ use crate::leases::RunningLease;
 use crate::machines::Machine;
 use leasehold::state::Receipt;
 use leasehold_client::record::SignedReceipt;
-use leasehold_client::record::receipt::blank;
+use leasehold_client::record::receipt::{blank, prefix};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -43,15 +43,15 @@ impl Signer {
         seq: u64,
         work: &Work,
     ) -> SignedReceipt {
-        let mut board = [0; 8];
-        board.iter_mut().zip(machine.board.as_array()).for_each(|(to, from)| *to = *from);
         let receipt = Receipt {
             cluster: lease.cluster,
-            board,
-            lease: u64::from(lease.serial),
+            board: prefix(&machine.board),
+            lease: lease.serial,
+            generation: machine.generation,
             node_key: machine.key.verifying_key().to_bytes(),
-            buyer: lease.buyer.to_bytes(),
+            supplier: prefix(&lease.supplier),
             seq,
+            buyer: lease.buyer.to_bytes(),
             model: work.model,
             request: work.request,
             response: work.response,
@@ -64,7 +64,6 @@ impl Signer {
             end_ms: work.end_ms,
             class: lease.class,
             slot: u16::try_from(machine.slot).unwrap_or(u16::MAX),
-            generation: machine.generation,
             ..blank()
         };
         let start = Instant::now();

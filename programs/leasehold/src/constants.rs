@@ -113,6 +113,11 @@ pub const MAX_AVOID: usize = 16;
 pub const MAX_PROFILES: usize = 64;
 /// Days that a price index remembers.
 pub const INDEX_DAYS: usize = 64;
+/// Seconds of a Unix day.
+pub const DAY_SECS: i64 = 86_400;
+/// Shortest time between two records of a price index: half a day. Without it, whoever records just before midnight and just
+/// after it would have a day's average to itself.
+pub const INDEX_REST_SECS: i64 = 43_200;
 /// A keeper pool holds pay of the highest fee for this time at most; the rest is burned: four weeks.
 pub const POOL_SECS: u32 = 28 * 86_400;
 /// A seat whose keeper has not voted for this time can be vacated although its fees are not claimed; they go to the pool:

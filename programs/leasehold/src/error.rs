@@ -99,6 +99,22 @@ pub enum LeaseholdError {
     StakeLeft,
     #[msg("The supplier still has machines on a board")]
     MachinesLeft,
+    #[msg("The supplier's profiles are still open")]
+    ProfilesLeft,
+    #[msg("The request names no profile")]
+    NoProfiles,
+    #[msg("A supplier has room for 64 profiles")]
+    ProfilesFull,
+    #[msg("The kind of a profile must be 0 (virtual machine), 1 (container) or 2 (bare metal)")]
+    UnknownProfileKind,
+    #[msg(
+        "The interconnect of a profile must be 0 (none), 1 (PCIe), 2 (NVLink), 3 (NVSwitch) or 4 (Infinity Fabric)"
+    )]
+    UnknownInterconnect,
+    #[msg("A profile must state VRAM, CPU cores, memory and disk, each more than zero")]
+    ProfileIncomplete,
+    #[msg("The driver version must be UTF-8 text without control characters, padded with zeros")]
+    DriverMalformed,
 
     // Boards and machines
     #[msg("The account is not a board")]
@@ -147,6 +163,14 @@ pub enum LeaseholdError {
     MachineNotLeased,
     #[msg("The machine's earnings are not claimed yet")]
     EarningsLeft,
+    #[msg(
+        "A price index is recorded once a day (UTC), twelve hours after the last time or its creation at the earliest"
+    )]
+    DayNotOver,
+    #[msg("The price index can be closed once its board is closed")]
+    IndexInUse,
+    #[msg("The price index is of a board that had this address before: close it, and create it again")]
+    IndexOfClosedBoard,
     #[msg("Only its supplier may retire a machine until 30 days after its commitment's end")]
     EvictionTooEarly,
 

@@ -50,6 +50,21 @@ pub struct KeepersFunded {
     pub amount: u64,
 }
 
+/// A day of a price index was recorded.
+#[event]
+pub struct DayRecorded {
+    pub board: Pubkey,
+    /// Index of the hardware class in the market's list.
+    pub class: u16,
+    /// Unix day (UTC).
+    pub day: u32,
+    /// The class's sums: price times GPUs times rounds, and GPUs times rounds, since the board's beginning.
+    pub paid: u128,
+    pub gpu_rounds: u64,
+    /// Payment units per GPU and hour; 0 if nothing was paid.
+    pub index: u64,
+}
+
 /// A supplier was paid the earnings of its machines on a board.
 #[event]
 pub struct EarningsClaimed {

@@ -33,8 +33,8 @@ pub mod state;
 use anchor_lang::prelude::*;
 use instructions::*;
 use math::sum_tree::SumNode;
-use rules::dispute::Namesake;
-use state::{Params, Receipt};
+use rules::{dispute::Namesake, view::LeaseView};
+use state::{Params, Profile, Receipt};
 
 declare_id!("7X3EmA4YqbFVaHbPv75NUc1i3x39adzzzBDFSdRETqvS");
 
@@ -87,8 +87,8 @@ pub mod leasehold {
         instructions::withdraw_fees(ctx)
     }
 
-    /// Burns the payment units of a board that are to be burned; of a board without machines and leases, its keeper pool
-    /// too. Anybody may.
+    /// Burns the payment units of a board that are to be burned. Anybody may. If the board's creator signs and the board has
+    /// no machines and leases, burns its keeper pool too, so that the board can be closed.
     pub fn burn_payments(ctx: Context<BurnPayments>) -> Result<()> {
         instructions::burn_payments(ctx)
     }
@@ -133,7 +133,22 @@ pub mod leasehold {
         instructions::reclaim_rent(ctx)
     }
 
-    /// Closes the account of a supplier that has no machines, stake or log. Its lamports go to its authority.
+    /// Creates a supplier's empty list of profiles: descriptions that its machines refer to.
+    pub fn create_profiles(ctx: Context<CreateProfiles>) -> Result<()> {
+        instructions::create_profiles(ctx)
+    }
+
+    /// Appends to a supplier's profiles, which machines name by their indices. Entries never change.
+    pub fn add_profiles(ctx: Context<AddProfiles>, entries: Vec<Profile>) -> Result<()> {
+        instructions::add_profiles(ctx, entries)
+    }
+
+    /// Closes the profiles of a supplier that has no machines. The rent goes to its authority.
+    pub fn close_profiles(ctx: Context<CloseProfiles>) -> Result<()> {
+        instructions::close_profiles(ctx)
+    }
+
+    /// Closes the account of a supplier that has no machines, stake, log or profiles. Its lamports go to its authority.
     pub fn close_supplier(ctx: Context<CloseSupplier>) -> Result<()> {
         instructions::close_supplier(ctx)
     }
@@ -184,6 +199,22 @@ pub mod leasehold {
     /// Removes vacant slots from the end of a board. Their rent goes to their last suppliers. Anybody may.
     pub fn trim_board<'info>(ctx: Context<'info, TrimBoard<'info>>) -> Result<()> {
         instructions::trim_board(ctx)
+    }
+
+    /// Creates the price index of a hardware class on a board. Anybody may.
+    pub fn create_index(ctx: Context<CreateIndex>, class: u16) -> Result<()> {
+        instructions::create_index(ctx, class)
+    }
+
+    /// Records the day before (UTC) in a price index: the average price of what was paid since the last record, which bounds
+    /// the prices that count from now on. Anybody may, once a day, twelve hours after the last time at the earliest.
+    pub fn record_day(ctx: Context<RecordDay>) -> Result<()> {
+        instructions::record_day(ctx)
+    }
+
+    /// Closes a price index whose board is closed. The rent goes to whoever created it. Anybody may.
+    pub fn close_index(ctx: Context<CloseIndex>) -> Result<()> {
+        instructions::close_index(ctx)
     }
 
     /// Closes an empty board and its payment vault. The rent goes to the board's creator.
@@ -294,6 +325,11 @@ pub mod leasehold {
     /// they like.
     pub fn settle_lease(ctx: Context<SettleLease>) -> Result<()> {
         instructions::settle_lease(ctx)
+    }
+
+    /// Returns a lease as it stands, with what its settlement would do now. Changes nothing.
+    pub fn view_lease(ctx: Context<ViewLease>) -> Result<LeaseView> {
+        instructions::view_lease(ctx)
     }
 
     /// Pays the owner of a lease what was not spent.

@@ -41,7 +41,7 @@ fn measure_full(table: &mut Table, catalogue: &Catalogue) {
     let reprice = |batch: &[Offer]| instruction::reprice_machines(&board, key, batch.to_vec());
     let offers: Vec<_> = idle
         .iter()
-        .map(|slot| Offer { slot: *slot, price: USD + u64::from(*slot), committed_until: until })
+        .map(|slot| Offer { slot: *slot, price: USD + u64::from(*slot), committed_until: until, bond: 0 })
         .collect();
     let retire = |batch: &[u16]| instruction::retire_machines(&board, key, supplier.account, batch.to_vec());
 

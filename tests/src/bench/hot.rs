@@ -3,7 +3,8 @@
 use leasehold::{
     instructions::{Machine, OpenLeaseArgs},
     math::matching::{Criteria, Place},
-    state::{LeaseState, RoundRules, Traits},
+    rules::extend::Allowance,
+    state::{LeaseState, Params, RoundRules, Traits},
 };
 use leasehold_client::{board::BoardView, instruction, quote};
 use solana_keypair::Keypair;
@@ -17,6 +18,8 @@ use crate::{KeeperActor, SupplierActor, USD, World, anything, machine, params, r
 const MACHINES: [u32; 3] = [1, 1_000, 6_000];
 /// Rounds of the leases: four hours. A machine may be down for one round.
 const ROUNDS: u32 = 24;
+/// GPUs of each machine.
+const GPUS: u32 = 2;
 /// Seats of the committee, and those that vote.
 const SEATS: u8 = 15;
 const VOTERS: u8 = 13;
@@ -42,8 +45,13 @@ fn row(name: &str, machines: u32) -> String {
 /// A machine with a price of its own; neighbours differ as much as any two.
 fn priced(number: u16) -> Machine {
     let price = 30 * USD / 100 + u64::from(number) * 7_919 % 10_007 * 13;
-    let traits = Traits { class: number % 3, gpus: 2, speed: 2, country: 276, region: 1, flags: 0 };
+    let traits = Traits { class: number % 3, gpus: GPUS as u8, speed: 2, country: 276, region: 1, flags: 0 };
     Machine { price, traits, ..machine(number) }
+}
+
+/// Criteria that every machine meets which was seen up.
+fn seen() -> Criteria {
+    Criteria { allow_unseen: false, ..anything() }
 }
 
 /// Three of a hundred machines, not the cheapest among them.
@@ -62,14 +70,15 @@ struct Stage {
 
 impl Stage {
     fn new(slots: u16) -> Self {
-        let mut world = World::with(RoundRules { seats: SEATS, threshold: 9, ..rules() }, params());
+        let mut world = World::with(RoundRules { seats: SEATS, threshold: 9, ..rules() }, Params { up_votes: 7, ..params() });
         let supplier = world.supplier();
         let machines: Vec<_> = (0..slots).map(priced).collect();
         world.list(&supplier, 5_000, &machines);
         let keepers = world.keepers(VOTERS);
         let buyer = world.wallet();
-        // Machines have no verdict in the round in which they are listed.
+        // Machines have no verdict in the round in which they are listed, and are seen up in the next.
         world.end_round();
+        world.attest(&keepers, |_| true);
         Stage { slots, world, supplier, keepers, buyer }
     }
 
@@ -78,8 +87,9 @@ impl Stage {
         let data = self.world.data(&self.world.board().address);
         let view = BoardView::new(&data).expect("a board");
         let (market, now) = (self.world.market_account(), self.world.now());
-        let quote = quote::quote(&market, &view, now, criteria, machines, ROUNDS).expect("all fit");
-        quote.args(quote.deposit, None)
+        let gpus = machines * GPUS;
+        let quote = quote::quote(&market, &view, now, criteria, gpus, ROUNDS, &[]).expect("all fit");
+        quote.args(1, self.buyer.pubkey(), quote.deposit, None)
     }
 
     fn open(&self, table: &mut Table, machines: u32) {
@@ -90,12 +100,12 @@ impl Stage {
             place: Place::Region(1),
             min_score: 5_000,
             max_price: USD,
-            ..anything()
+            ..seen()
         };
-        let args = self.quoted(&anything(), machines);
+        let args = self.quoted(&seen(), machines);
         let cases = [
+            (format!("{name}_no_hint"), OpenLeaseArgs { hint: None, ..args.clone() }),
             (name.clone(), args),
-            (format!("{name}_no_hint"), OpenLeaseArgs { hint: None, ..args }),
             (format!("{name}_strict"), self.quoted(&strict, machines)),
         ];
         for (name, args) in cases {
@@ -200,12 +210,12 @@ impl<'a> Term<'a> {
     /// Opens a lease and goes to its first round.
     fn begin(stage: &'a Stage, machines: u32) -> Self {
         let mut world = stage.world.clone();
-        let args = stage.quoted(&anything(), machines);
+        let args = stage.quoted(&seen(), machines);
         let open = world.open_instruction(&stage.buyer, args);
         run(&mut world, "open_lease", &open, &[&stage.buyer]);
         world.end_round();
-        let serial = u32::try_from(args.serial).expect("a serial");
-        Term { stage, lease: world.board().lease(serial), world, serial }
+        let serial = world.with_board(|board, _| board.next_serial) - 1;
+        Term { stage, lease: world.lease_address(serial), world, serial }
     }
 
     /// Ends the running round, which every keeper votes on, and closes it.
@@ -222,11 +232,9 @@ impl<'a> Term<'a> {
         Closed { submit, close }
     }
 
-    /// A keeper settles, and gets its part of the slash.
     fn settle(&mut self) -> Figure {
         let keeper = &self.stage.keepers[0];
-        let (key, board) = (keeper.wallet.pubkey(), self.world.board());
-        let settle = instruction::settle_lease(&board, key, self.lease, Some(keeper.account));
+        let settle = instruction::settle_lease(&self.world.board(), self.lease);
         run(&mut self.world, "settle_lease", &settle, &[&keeper.wallet])
     }
 
@@ -246,28 +254,30 @@ impl<'a> Term<'a> {
         let mut leased = view.leased(self.serial).map(|(slot, _)| slot);
         let weak = leased.find(|slot| is_weak(u32::from(*slot))).expect("a machine of the lease is down");
         let lease = self.world.lease(self.serial);
-        let quote = quote::replacement(&view, self.world.now(), &lease, weak).expect("another machine fits");
+        let quote = quote::replacement(&view, self.world.now(), &lease, weak, &[], true);
+        let quote = quote.expect("another machine fits");
         let (owner, wallet) = self.owner();
         let board = self.world.board();
-        let hint = Some(quote.hint);
-        let replace = instruction::replace_node(&board, owner, self.lease, wallet, weak, quote.deposit, hint);
+        let args = quote.args(quote.deposit);
+        let replace = instruction::replace_node(&board, owner, owner, self.lease, wallet, args);
         cost(&self.world, "replace_node", &replace, &[&self.stage.buyer])
     }
 
     fn extension(&self) -> Figure {
         let (owner, wallet) = self.owner();
         let board = self.world.board();
-        let extend = instruction::extend_lease(&board, owner, self.lease, wallet, ROUNDS, u64::MAX);
+        let allowed = Allowance { max_deposit: u64::MAX, max_leaving: 0 };
+        let extend = instruction::extend_lease(&board, owner, owner, self.lease, wallet, ROUNDS, allowed);
         cost(&self.world, "extend_lease", &extend, &[&self.stage.buyer])
     }
 
     fn cancellation(&self) -> Figure {
-        let cancel = instruction::cancel_lease(&self.world.board(), self.owner().0, self.lease);
+        let cancel = instruction::cancel_lease(&self.world.board(), self.owner().0, self.lease, vec![]);
         cost(&self.world, "cancel_lease", &cancel, &[&self.stage.buyer])
     }
 
     fn cancel(&mut self) {
-        let cancel = instruction::cancel_lease(&self.world.board(), self.owner().0, self.lease);
+        let cancel = instruction::cancel_lease(&self.world.board(), self.owner().0, self.lease, vec![]);
         run(&mut self.world, "cancel_lease", &cancel, &[&self.stage.buyer]);
     }
 

@@ -1,12 +1,15 @@
 //! The cases of markets, suppliers, boards, keepers and leases.
 
-use leasehold::instructions::{Move, Offer, OpenLeaseArgs, ReplaceNodeArgs};
+use leasehold::{
+    instructions::{Move, Offer, OpenLeaseArgs, ReplaceNodeArgs},
+    rules::extend::Allowance,
+};
 use leasehold_client::{BoardRef, instruction};
 use solana_signer::Signer;
 
 use super::{CLOSABLE, Catalogue, DOWN, RUNNING, SLASHED, numbered};
 use crate::{
-    COMMITTED, GENESIS, STAKE, SupplierActor, TIMELOCK, USD, anything, bitmap, machine, params, rules, submit,
+    COMMITTED, GENESIS, STAKE, SupplierActor, TIMELOCK, USD, anything, bitmap, machine, params, profile, rules, submit,
 };
 
 impl Catalogue {
@@ -18,14 +21,15 @@ impl Catalogue {
         let (empty, fresh) = (numbered(&market, 3), numbered(&market, 4));
         let create = instruction::create_market(&fresh, key, GENESIS, TIMELOCK, rules(), params());
         self.add("create_market", create, &authority);
-        let propose = instruction::propose_params(&market, key, Some(params()));
+        let proposed = self.world.market_account().params;
+        let propose = instruction::propose_params(&market, key, Some(proposed));
         self.add("propose_params", propose, &authority);
         self.add_for_anybody("apply_params", instruction::apply_params(&market));
         self.add("propose_authority", instruction::propose_authority(&market, key, None), &authority);
         self.add("accept_authority", instruction::accept_authority(&market, heir.pubkey()), &heir);
         self.add("set_paused", instruction::set_paused(&market, key, false), &authority);
         self.add("withdraw_fees", instruction::withdraw_fees(board, key, payments), &authority);
-        self.add_for_anybody("burn_payments", instruction::burn_payments(board));
+        self.add_for_anybody("burn_payments", instruction::burn_payments(board, None));
         self.add_for_anybody("burn_slashed", instruction::burn_slashed(board));
         self.add("close_market", instruction::close_market(&empty, key, stakes), &authority);
     }
@@ -46,6 +50,10 @@ impl Catalogue {
         let idle = self.world.wallet();
         self.world.ok(&[instruction::register_supplier(&market, idle.pubkey())], &[&idle]);
         self.add("close_supplier", instruction::close_supplier(&market, idle.pubkey()), &idle);
+        let former = leaver.wallet.pubkey();
+        self.add("create_profiles", instruction::create_profiles(&market, key), &wallet);
+        self.add("add_profiles", instruction::add_profiles(&market, former, vec![profile(8)]), &leaver.wallet);
+        self.add("close_profiles", instruction::close_profiles(&market, former), &leaver.wallet);
     }
 
     pub(super) fn add_board_cases(&mut self, board: &BoardRef) {
@@ -72,6 +80,11 @@ impl Catalogue {
         let payments = board.market.payment_account(&authority.pubkey());
         let close = instruction::close_board(&self.second, authority.pubkey(), payments);
         self.add("close_board", close, &authority);
+        let payer = authority.pubkey();
+        self.add("create_index", instruction::create_index(board, payer, 1), &authority);
+        self.add_for_anybody("record_day", instruction::record_day(board, 0));
+        let closed = numbered(&board.market, 3).board(0);
+        self.add_for_anybody("close_index", instruction::close_index(&closed, payer, 0));
     }
 
     pub(super) fn add_round_cases(&mut self, board: &BoardRef) {
@@ -109,7 +122,7 @@ impl Catalogue {
         let (slashed, running) = (self.world.lease_address(SLASHED), self.world.lease_address(RUNNING));
         let args: OpenLeaseArgs = self.world.lease_args(&owner, anything(), 1, 10);
         self.add("open_lease", instruction::open_lease(board, key, payments, args), &owner);
-        let extend = instruction::extend_lease(board, key, key, running, payments, 5, u64::MAX, 0);
+        let extend = instruction::extend_lease(board, key, key, running, payments, 5, Allowance { max_deposit: u64::MAX, max_leaving: 0 });
         self.add("extend_lease", extend, &owner);
         self.add("cancel_lease", instruction::cancel_lease(board, key, running, vec![]), &owner);
         let heir = self.heir.pubkey();
@@ -120,6 +133,7 @@ impl Catalogue {
         let replace = instruction::replace_node(board, key, key, running, payments, args);
         self.add("replace_node", replace, &owner);
         self.add_for_anybody("settle_lease", instruction::settle_lease(board, running));
+        self.add_for_anybody("view_lease", instruction::view_lease(board, running));
         self.add("claim_refund", instruction::claim_refund(board, key, slashed, payments), &owner);
         let close = instruction::close_lease(board, key, self.world.lease_address(CLOSABLE));
         self.add_for_anybody("close_lease", close);

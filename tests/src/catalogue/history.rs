@@ -13,7 +13,7 @@ use crate::{
 
 impl World {
     /// Creates market 2 with a board for Mallory, who is a supplier and a keeper in both markets; an empty
-    /// market 3; and a second board in the first market.
+    /// market 3, whose board was closed and has left a price index; and a second board in the first market.
     pub(super) fn market_of_mallory(&mut self, mallory: &Keypair) -> BoardRef {
         let key = mallory.pubkey();
         let (other, empty) = (numbered(&self.market, 2), numbered(&self.market, 3));
@@ -28,13 +28,19 @@ impl World {
         let second = instruction::create_board(&self.market.board(1), authority.pubkey());
         self.ok(&[create], &[&authority]);
         self.ok(&[second], &[&authority]);
+        let (board, key) = (empty.board(0), authority.pubkey());
+        let index = instruction::create_index(&board, key, 0);
+        self.ok(&[instruction::create_board(&board, key), index], &[&authority]);
+        let close = instruction::close_board(&board, key, self.market.payment_account(&key));
+        self.ok(&[close], &[&authority]);
         other.board(0)
     }
 
     /// Proposes parameters and an authority, requests stake and bond, and waits until all of it can be claimed.
     pub(super) fn announce(&mut self, heir: &Keypair, supplier: &SupplierActor, keeper: &KeeperActor) {
         let (market, authority) = (self.market, self.authority.insecure_clone());
-        let params = instruction::propose_params(&market, authority.pubkey(), Some(params()));
+        let proposed = self.market_account().params;
+        let params = instruction::propose_params(&market, authority.pubkey(), Some(proposed));
         let offer = instruction::propose_authority(&market, authority.pubkey(), Some(heir.pubkey()));
         self.ok(&[params, offer], &[&authority]);
         let unstake = instruction::request_unstake(&market, supplier.wallet.pubkey(), STAKE);
@@ -45,7 +51,7 @@ impl World {
         self.pass(14 * 86_400);
     }
 
-    /// Lists machines, opens four leases and ends two of them, with a machine down in one that goes on. The
+    /// Creates a price index and the leaver's profiles, lists machines, opens four leases and ends two of them, with a machine down in one that goes on. The
     /// metered lease's machine signs receipts; some are demanded, some appended to the log.
     pub(super) fn board_with_history(
         &mut self,
@@ -57,6 +63,11 @@ impl World {
     ) -> (Vec<SignedReceipt>, Archive) {
         let board = self.board();
         let of = |slot| if slot == METERED_SLOT { signing_machine(slot) } else { machine(slot) };
+        let authority = self.authority.insecure_clone();
+        let index = instruction::create_index(&board, authority.pubkey(), 0);
+        self.ok(&[index], &[&authority]);
+        let profiles = instruction::create_profiles(&board.market, leaver.wallet.pubkey());
+        self.ok(&[profiles], &[&leaver.wallet]);
         let machines: Vec<Machine> = (0..slots).map(of).collect();
         self.list(supplier, COMMITTED, &machines);
         self.list(leaver, COMMITTED, &[machine(slots)]);
@@ -83,6 +94,15 @@ impl World {
         self.go_to_round(self.round() + self.with_board(|board, _| board.rounds_in(RECORD_SECS)));
         let archive = self.log_with_demands(supplier, buyer, &receipts);
         self.end_disputes();
+        let payments = self.market.payment_account(&buyer.pubkey());
+        self.ok(&[instruction::fund_keepers(&board, buyer.pubkey(), payments, USD)], &[buyer]);
+        // A keeper that does not vote: as much as its fee is burned.
+        self.end_round();
+        for keeper in &keepers[..3] {
+            self.vote(keeper, |machine| machine != u32::from(DOWN));
+        }
+        self.end_round();
+        self.ok(&[instruction::close_round(&board)], &[buyer]);
         // Pays the keepers out of the fees of the settlements.
         self.attest(keepers, |machine| machine != u32::from(DOWN));
         let key = keepers[3].wallet.pubkey();

@@ -7,7 +7,7 @@ mod cases;
 mod history;
 mod record;
 
-use leasehold::state::RoundRules;
+use leasehold::state::{Params, RoundRules};
 use leasehold_client::{BoardRef, MarketRef, record::SignedReceipt};
 use solana_instruction::{Instruction, error::InstructionError};
 use solana_keypair::Keypair;
@@ -87,7 +87,10 @@ impl Catalogue {
 
     /// A catalogue whose first board has `slots` slots, at least 8.
     pub fn of(slots: u16) -> Self {
-        let mut world = World::with(RoundRules { seats: 5, threshold: 3, ..rules() }, params());
+        let mut world = World::with(
+            RoundRules { seats: 5, threshold: 3, ..rules() },
+            Params { up_votes: 3, ..params() },
+        );
         let (payer, mallory, buyer, heir) = (world.wallet(), world.wallet(), world.wallet(), world.wallet());
         let (supplier, leaver) = (world.supplier(), world.supplier());
         let keepers = world.keepers(4);

@@ -12,12 +12,12 @@ use crate::{SOURCE, SupplierActor, USD, node_key, tree};
 
 impl Catalogue {
     pub(super) fn add_metered_cases(&mut self, board: &BoardRef) {
-        let (owner, lease) = (self.buyer.insecure_clone(), board.lease(METERED));
+        let (owner, lease) = (self.buyer.insecure_clone(), self.world.lease_address(METERED));
         let key = owner.pubkey();
         let wallet = board.market.payment_account(&key);
         self.add("top_up_lease", instruction::top_up_lease(board, key, lease, wallet, USD), &owner);
         let voucher = self.world.voucher(METERED, USD);
-        let redeem = self.world.redeem_instructions(METERED, &voucher, METERED_SLOT);
+        let redeem = self.world.redeem_instructions(METERED, &voucher);
         self.add_signed("redeem_voucher", redeem, &[]);
         self.add("give_notice", instruction::give_notice(board, key, lease, None), &owner);
     }
@@ -35,6 +35,8 @@ impl Catalogue {
         let next = batch(&self.receipts[4..], 1);
         let append = instruction::append_batches(board, key, account, SOURCE, vec![next]);
         self.add("append_batches", append, &wallet);
+        let skip = instruction::skip_receipts(board, key, account, METERED_SLOT, METERED);
+        self.add("skip_receipts", skip, &wallet);
         let proof = self.archive.proof(log, 0, 0);
         self.add_for_anybody("verify_receipt", proof.instruction());
         self.add_for_anybody("verify_batch", instruction::verify_batch(log, proof.batch()));
@@ -45,7 +47,7 @@ impl Catalogue {
     }
 
     pub(super) fn add_dispute_cases(&mut self, board: &BoardRef) {
-        let (claimant, lease) = (self.buyer.insecure_clone(), board.lease(METERED));
+        let (claimant, lease) = (self.buyer.insecure_clone(), self.world.lease_address(METERED));
         let log = address::log(&self.supplier.account);
         let demand = self.world.demand_instructions(&claimant, &self.receipts[3]);
         self.add_signed("demand_receipt", demand, &[&claimant]);
@@ -54,24 +56,18 @@ impl Catalogue {
         self.add_for_anybody("show_batch", show);
         let wanted = self.archive.proof(log, 0, 2);
         let demand = address::demand(&wanted.receipt.id());
-        let answer = instruction::answer_demand(claimant.pubkey(), lease, demand, wanted.path);
+        let account = self.world.demand_account(&demand);
+        let answer = instruction::answer_demand(claimant.pubkey(), demand, &account, wanted.path);
         self.add("answer_demand", answer, &claimant);
-        let (keeper, caller) = (self.keepers[0].account, self.keepers[0].wallet.insecure_clone());
+        let caller = self.keepers[0].wallet.insecure_clone();
         let overdue = address::demand(&self.receipts[0].id());
-        let enforce = instruction::enforce_demand(
-            board,
-            caller.pubkey(),
-            claimant.pubkey(),
-            lease,
-            overdue,
-            Some(keeper),
-        );
-        self.add("enforce_demand", enforce, &caller);
+        let account = self.world.demand_account(&overdue);
+        self.add("enforce_demand", instruction::enforce_demand(caller.pubkey(), overdue, &account), &caller);
         let one = self.receipts[4];
         let mut lie = one.receipt;
         lie.price += 1;
         let lie = SignedReceipt::sign(&node_key(METERED_SLOT), lie);
-        let prove = instruction::prove_equivocation(board, caller.pubkey(), lease, Some(keeper));
+        let prove = instruction::prove_equivocation(board, lease, &one.receipt, &lie.receipt);
         self.add_signed("prove_equivocation", [signatures::of_both(&one, &lie), prove], &[&caller]);
     }
 }
@@ -84,6 +80,7 @@ pub(super) fn batch(receipts: &[SignedReceipt], number: u32) -> Batch {
         lease: METERED,
         number,
         count: u32::try_from(receipts.len()).expect("a batch"),
+        first_seq: receipts[0].receipt.seq,
         root: tree(receipts).root(),
         first_ms: end_ms,
         last_ms: end_ms,

@@ -26,7 +26,7 @@ pub use recording::Recording;
 
 use crate::{World, anything, machine};
 
-/// First bytes of the genesis hash of the tests' cluster.
+/// First bytes of [`GENESIS`](crate::GENESIS).
 pub const CLUSTER: [u8; 8] = *b"LiteSVM!";
 /// Source of the tests' logs: where an archive would fetch receipts.
 pub const SOURCE: &str = "https://node.example/leasehold";
@@ -50,6 +50,11 @@ pub fn spender() -> SigningKey {
     SigningKey::from_bytes(b"a buyer's software signs voucher")
 }
 
+/// First 8 bytes of an address, as receipts and vouchers name boards and suppliers.
+pub fn prefix(address: &Pubkey) -> [u8; 8] {
+    address.to_bytes()[..8].try_into().expect("eight bytes")
+}
+
 pub fn public(key: &SigningKey) -> Pubkey {
     Pubkey::new_from_array(key.verifying_key().to_bytes())
 }
@@ -65,12 +70,13 @@ impl World {
     pub fn receipt(&self, serial: u32, slot: u16, seq: u64) -> Receipt {
         let (machine, lease) = (self.slot(slot), self.lease(serial));
         let now = u64::try_from(self.now()).expect("after 1970") * 1_000;
-        let board = self.board().address.to_bytes();
         Receipt {
             cluster: CLUSTER,
-            board: board[..8].try_into().expect("eight bytes"),
-            lease: serial.into(),
+            board: prefix(&self.board().address),
+            lease: serial,
+            generation: machine.generation,
             node_key: machine.node_key,
+            supplier: prefix(&machine.supplier),
             buyer: lease.buyer.to_bytes(),
             seq,
             model: [3; 32],
@@ -85,7 +91,6 @@ impl World {
             end_ms: now,
             class: machine.traits.class,
             slot,
-            generation: machine.generation,
             ..receipt::blank()
         }
     }
@@ -98,8 +103,8 @@ impl World {
     /// The Ed25519 program's instruction, and the demand of a receipt.
     pub fn demand_instructions(&self, claimant: &Keypair, receipt: &SignedReceipt) -> [Instruction; 2] {
         let board = self.board();
-        let lease = address::lease(&board.address, receipt.receipt.lease);
-        let demand = instruction::demand_receipt(&board, claimant.pubkey(), lease, receipt.id());
+        let lease = self.lease_address(receipt.receipt.lease);
+        let demand = instruction::demand_receipt(&board, claimant.pubkey(), lease, &receipt.receipt);
         [receipt.instruction(), demand]
     }
 
@@ -116,18 +121,19 @@ impl World {
     }
 
     /// Arguments for the next lease, metered.
-    pub fn metered_args(&self, deposit: u64, rounds: u32) -> OpenLeaseArgs {
+    pub fn metered_args(&self, buyer: &Keypair, deposit: u64, rounds: u32) -> OpenLeaseArgs {
         let criteria = Criteria { metered: true, ..anything() };
         let meter = MeterArgs { spender: public(&spender()), deposit };
-        OpenLeaseArgs { meter: Some(meter), ..self.lease_args(criteria, 1, rounds) }
+        OpenLeaseArgs { meter: Some(meter), ..self.lease_args(buyer, criteria, 1, rounds) }
     }
 
     /// Opens a metered lease. Returns its serial.
     pub fn open_metered(&mut self, buyer: &Keypair, deposit: u64, rounds: u32) -> u32 {
-        let args = self.metered_args(deposit, rounds);
+        let args = self.metered_args(buyer, deposit, rounds);
+        let serial = self.with_board(|board, _| board.next_serial);
         let open = self.open_instruction(buyer, args);
         self.ok(&[open], &[buyer]);
-        u32::try_from(args.serial).expect("a serial")
+        serial
     }
 
     /// A signed voucher for `price` in all, in a metered lease.
@@ -136,10 +142,18 @@ impl World {
     }
 
     pub fn unsigned_voucher(&self, serial: u32, price: u64) -> Voucher {
+        let found = self.with_board(|_, slots| {
+            (0..).zip(slots).find(|(_, slot)| slot.lease == serial).map(|(index, slot)| (index, *slot))
+        });
+        let (slot, machine) = found.expect("a machine serves it");
         Voucher {
-            lease: self.board().lease(serial).to_bytes(),
+            lease: self.lease_address(serial).to_bytes(),
             cluster: CLUSTER,
+            node_key: machine.node_key,
+            supplier: prefix(&machine.supplier),
+            generation: machine.generation,
             from: self.lease(serial).from,
+            slot,
             seq: price / 100,
             units: price / 10,
             price,
@@ -148,9 +162,8 @@ impl World {
     }
 
     /// The Ed25519 program's instruction, and the redemption of a voucher.
-    pub fn redeem_instructions(&self, serial: u32, voucher: &SignedVoucher, slot: u16) -> [Instruction; 2] {
-        let board = self.board();
-        let redeem = instruction::redeem_voucher(&board, board.lease(serial), slot);
+    pub fn redeem_instructions(&self, serial: u32, voucher: &SignedVoucher) -> [Instruction; 2] {
+        let redeem = instruction::redeem_voucher(&self.board(), self.lease_address(serial));
         [voucher.instruction(&public(&spender())), redeem]
     }
 }

@@ -133,9 +133,7 @@ impl Recording {
 
     /// The next `count` receipts of a machine in a lease, all signed now.
     pub fn receipts(&self, serial: u32, slot: u16, count: u64) -> Vec<SignedReceipt> {
-        let mut lane = self.lane(slot);
-        lane.adopt(&self.world.slot(slot));
-        let first = if lane.lease == serial { lane.next_seq } else { 0 };
+        let first = self.lane(slot).next_seq_in(self.world.slot(slot).generation, serial);
         (first..first + count).map(|seq| self.world.signed(serial, slot, seq)).collect()
     }
 
@@ -146,9 +144,10 @@ impl Recording {
         let (first, last) = (receipts[0].receipt, receipts[receipts.len() - 1].receipt);
         Batch {
             slot,
-            lease: u32::try_from(first.lease).expect("a serial"),
+            lease: first.lease,
             number: lane.batches,
             count: u32::try_from(receipts.len()).expect("a batch"),
+            first_seq: first.seq,
             root: tree(receipts).root(),
             first_ms: first.end_ms,
             last_ms: last.end_ms,
@@ -209,12 +208,12 @@ impl Recording {
         let proof = self.proof(index, place);
         let receipt = &proof.receipt;
         let demand = address::demand(&receipt.id());
-        let lease = address::lease(&self.world.board().address, receipt.receipt.lease);
+        let account = self.world.demand_account(&demand);
         let show = instruction::show_batch(demand, self.log, proof.batch());
-        [show, instruction::answer_demand(answerer.pubkey(), lease, demand, proof.path)]
+        [show, instruction::answer_demand(answerer.pubkey(), demand, &account, proof.path)]
     }
 
-    /// Asserts all invariants, that the log holds the appended batches, and that leases count their demands.
+    /// Asserts all invariants, that the log holds the appended batches, and that leases and machines count their demands.
     #[track_caller]
     pub fn assert_invariants(&self) {
         self.world.assert_invariants();
@@ -232,6 +231,15 @@ impl Recording {
             .into_iter()
             .map(|(address, account)| (address, Account::decode(&account.data).expect("of the program")))
             .collect();
+        let open = |index: usize| {
+            let on = |account: &Account| matches!(account, Account::Demand(demand) if usize::from(demand.slot) == index);
+            accounts.iter().filter(|(_, account)| on(account)).count()
+        };
+        self.world.with_board(|_, slots| {
+            for (index, slot) in slots.iter().enumerate() {
+                assert_eq!(usize::from(slot.demands), open(index), "demands on slot {index}");
+            }
+        });
         for (address, account) in &accounts {
             if let Account::Lease(lease) = account {
                 let of_lease = |account: &Account| matches!(account, Account::Demand(demand) if demand.lease == *address);

@@ -29,7 +29,7 @@ pub fn metered(rounds: u32) -> Scene {
 /// Redeems a voucher for `price` in all; the supplier sends it. Returns the compute units.
 #[track_caller]
 pub fn redeem(scene: &mut Scene, price: u64) -> u64 {
-    let redeem = scene.world.redeem_instructions(1, &scene.world.voucher(1, price), 0);
+    let redeem = scene.world.redeem_instructions(1, &scene.world.voucher(1, price));
     scene.world.ok(&redeem, &[&scene.supplier.wallet]).compute_units_consumed
 }
 
@@ -187,7 +187,7 @@ fn hourly_lease_fails_to_redeem_top_up_or_give_notice() {
     scene.world.end_round();
     let buyer = scene.buyer.insecure_clone();
     let voucher = scene.world.voucher(1, 100);
-    let redeem = scene.world.redeem_instructions(1, &voucher, 0);
+    let redeem = scene.world.redeem_instructions(1, &voucher);
     scene.world.fails_last(&redeem, &[&buyer], LeaseholdError::LeaseNotMetered);
     let more = top_up(&scene.world, &buyer, USD);
     scene.world.fails(more, &[&buyer], LeaseholdError::LeaseNotMetered);

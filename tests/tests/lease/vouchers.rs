@@ -23,7 +23,7 @@ use crate::{gross, payments};
 
 #[track_caller]
 fn refuses_voucher(scene: &mut Scene, voucher: &SignedVoucher, error: LeaseholdError) {
-    let redeem = scene.world.redeem_instructions(1, voucher, 0);
+    let redeem = scene.world.redeem_instructions(1, voucher);
     scene.world.fails_last(&redeem, &[&scene.supplier.wallet], error);
 }
 
@@ -31,7 +31,7 @@ fn refuses_voucher(scene: &mut Scene, voucher: &SignedVoucher, error: LeaseholdE
 fn redeem_voucher_ok() {
     let mut scene = metered(50);
     let voucher = scene.world.voucher(1, USD);
-    let redeem = scene.world.redeem_instructions(1, &voucher, 0);
+    let redeem = scene.world.redeem_instructions(1, &voucher);
     let bytes = packet::len(&scene.buyer.pubkey(), &redeem);
     // Anybody may send it.
     let meta = scene.world.ok(&redeem, &[&scene.keepers[0].wallet]);
@@ -51,7 +51,7 @@ fn redeem_voucher_ok() {
     // The next pays the difference; the fee is computed on the whole.
     let more = USD + 33;
     let voucher = scene.world.voucher(1, more);
-    let redeem = scene.world.redeem_instructions(1, &voucher, 0);
+    let redeem = scene.world.redeem_instructions(1, &voucher);
     scene.world.ok(&redeem, &[&scene.supplier.wallet]);
     let lease = scene.world.lease(1);
     assert_eq!((lease.paid, lease.fees), (net(more), more - net(more)));
@@ -82,7 +82,7 @@ fn redeem_voucher_pays_the_largest_once_in_any_order_and_repetition() {
         for index in order {
             let price = prices[index % prices.len()];
             let voucher = world.voucher(1, price);
-            let redeem = world.redeem_instructions(1, &voucher, 0);
+            let redeem = world.redeem_instructions(1, &voucher);
             let capped = price.min(DEPOSIT);
             let found = world.send(&redeem, &[&beginning.buyer]);
             prop_assert_eq!(found.is_ok(), capped > owed);
@@ -189,13 +189,21 @@ fn redeem_voucher_fails_when_it_is_for_another_lease() {
     for key in [node_key(0), node_key(9)] {
         let other = SignedVoucher::sign(&key, good);
         let ed25519 = other.instruction(&public(&key));
-        let redeem = scene.world.redeem_instructions(1, &other, 0)[1].clone();
+        let redeem = scene.world.redeem_instructions(1, &other)[1].clone();
         scene.world.fails_last(&[ed25519, redeem], &[&scene.buyer], LeaseholdError::WrongVoucher);
     }
-    // The slot of another lease, or no slot of the board.
-    for (slot, error) in [(1, LeaseholdError::NotInLease), (2, LeaseholdError::NoSuchSlot)] {
-        let redeem = scene.world.redeem_instructions(1, &sign(good), slot);
-        scene.world.fails_last(&redeem, &[&scene.buyer], error);
+    // Another cluster, machine of the slot, supplier, key, slot, or no slot of the board.
+    let neighbour = Voucher { lease: good.lease, from: good.from, ..second.voucher };
+    for (voucher, error) in [
+        (Voucher { cluster: *b"mainnet!", ..good }, LeaseholdError::WrongVoucher),
+        (Voucher { generation: good.generation + 1, ..good }, LeaseholdError::WrongVoucher),
+        (Voucher { supplier: [1; 8], ..good }, LeaseholdError::WrongVoucher),
+        (Voucher { node_key: second.voucher.node_key, ..good }, LeaseholdError::WrongVoucher),
+        (Voucher { slot: second.voucher.slot, ..good }, LeaseholdError::WrongVoucher),
+        (neighbour, LeaseholdError::NotInLease),
+        (Voucher { slot: 2, ..good }, LeaseholdError::NoSuchSlot),
+    ] {
+        refuses_voucher(&mut scene, &sign(voucher), error);
     }
     redeem(&mut scene, USD);
     scene.world.assert_invariants();
@@ -206,10 +214,10 @@ fn redeem_voucher_fails_when_the_signed_message_is_malformed() {
     let mut scene = metered(50);
     let good = scene.world.unsigned_voucher(1, USD);
     let bad = [
-        Voucher { tag: *b"LEASEHOLD:VCHR:2", ..good },
+        Voucher { tag: *b"LEASEHOLD:VCHR:1", ..good },
         Voucher { tag: Receipt::TAG, ..good },
         Voucher { program: [4; 32], ..good },
-        Voucher { reserved: 1, ..good },
+        Voucher { reserved: [0, 0, 0, 0, 0, 1], ..good },
     ];
     for voucher in bad {
         let signed = SignedVoucher::sign(&spender(), voucher);
@@ -223,7 +231,7 @@ fn redeem_voucher_fails_when_the_signed_message_is_malformed() {
 fn redeem_voucher_fails_when_the_spender_has_not_signed() {
     let mut scene = metered(50);
     let voucher = scene.world.voucher(1, USD);
-    let [ed25519, redeem] = scene.world.redeem_instructions(1, &voucher, 0);
+    let [ed25519, redeem] = scene.world.redeem_instructions(1, &voucher);
     let buyer = scene.buyer.insecure_clone();
     scene.world.fails(redeem.clone(), &[&buyer], LeaseholdError::SignatureMissing);
     let twice = (&voucher.signature, voucher.voucher.bytes());
@@ -242,7 +250,7 @@ fn redeem_voucher_fails_when_the_lease_is_settled() {
     let until = scene.world.lease(1).until;
     scene.world.go_to_round(until + 1);
     let half = scene.world.voucher(1, USD + USD / 2);
-    let redeem = scene.world.redeem_instructions(1, &half, 0);
+    let redeem = scene.world.redeem_instructions(1, &half);
     scene.world.ok(&redeem, &[&scene.buyer]);
     settle(&mut scene);
     refuses_voucher(&mut scene, &late, LeaseholdError::LeaseSettled);

@@ -124,6 +124,26 @@ fn append_batches_fails_when_it_is_not_the_next_batch() {
     scene.world.assert_invariants();
 }
 
+/// Numbers may be left out, and are never used twice.
+#[test]
+fn append_batches_fails_when_a_number_was_in_the_log_or_left_out_before() {
+    let mut scene = Recording::leased(2, 1, 10);
+    scene.seal_next(0, 5);
+    for first_seq in [0, 4, u64::MAX - 1, u64::MAX] {
+        refuses(&mut scene, |batch| batch.first_seq = first_seq, LeaseholdError::NumberTaken);
+    }
+    let receipts: Vec<_> = (7..9).map(|seq| scene.world.signed(1, 0, seq)).collect();
+    let index = scene.seal(0, receipts);
+    let header = scene.archive.batches[index].header;
+    assert_eq!((header.number, header.first_seq, header.count), (1, 7, 2));
+    assert_eq!(scene.lane(0).next_seq, 9);
+    refuses(&mut scene, |batch| batch.first_seq = 5, LeaseholdError::NumberTaken);
+    let proof = scene.proof(index, 1).instruction();
+    let buyer = scene.buyer.insecure_clone();
+    scene.world.ok(&[proof], &[&buyer]);
+    scene.assert_invariants();
+}
+
 #[test]
 fn append_batches_fails_when_one_batch_stands_twice_in_a_transaction() {
     let mut scene = Recording::leased(1, 1, 10);
@@ -159,28 +179,6 @@ fn append_batches_fails_when_times_overlap_run_backwards_or_lie_ahead() {
     let receipts = scene.receipts(1, 0, 2);
     let early = Batch { first_ms: sealed, last_ms: now + CLOCK_SKEW_MS, ..scene.batch(0, &receipts) };
     scene.append(vec![(early, receipts)]);
-    scene.assert_invariants();
-}
-
-/// If the batch were refused, the machine could not answer demands of its earlier receipts, and would lose its bond.
-#[test]
-fn attack_machine_replaced_and_brought_back_appends_what_it_did_before() {
-    let mut scene = Recording::leased(2, 1, 20);
-    let buyer = scene.buyer.insecure_clone();
-    let receipts = scene.receipts(1, 0, 2);
-    let (board, key) = (scene.world.board(), buyer.pubkey());
-    let wallet = scene.world.market.payment_account(&key);
-    let replace = |old| instruction::replace_node(&board, key, board.lease(1), wallet, old, u64::MAX, None);
-    for (old, new) in [(0, 1), (1, 0)] {
-        // The running round has no verdict for the new machine; one round down in the next is allowed.
-        scene.world.attest(&scene.keepers, |_| true);
-        scene.world.attest(&scene.keepers, |machine| machine != u32::from(old));
-        scene.world.ok(&[replace(old)], &[&buyer]);
-        assert_eq!(scene.world.slot(new).lease, 1);
-    }
-    assert!(scene.world.slot(0).lease_from > scene.world.lease(1).from);
-    let batch = scene.batch(0, &receipts);
-    scene.append(vec![(batch, receipts)]);
     scene.assert_invariants();
 }
 

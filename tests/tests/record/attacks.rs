@@ -1,15 +1,17 @@
 //! Attacks on logs and demands.
 
 use leasehold::{
-    constants::RECORD_ROUNDS, error::LeaseholdError, instructions::BatchProof, math::mmr::Range,
-    state::Receipt,
+    error::LeaseholdError,
+    instructions::BatchProof,
+    math::mmr::Range,
+    state::{Receipt, Voucher},
 };
-use leasehold_client::{account::Account, address, instruction, record::SignedReceipt};
+use leasehold_client::{account::Account, address, instruction, record::{SignedReceipt, SignedVoucher}};
 use leasehold_tests::*;
 use solana_signer::Signer;
 use solana_system_interface::instruction::transfer;
 
-use crate::{BOND, close_rounds, contradiction, prove, second_board, second_market};
+use crate::{BOND, RECORD_ROUNDS, contradiction, prove, second_board, second_market};
 
 /// Invariant 13: a receipt of one market is refused in another, even with the same key and number.
 #[test]
@@ -26,14 +28,14 @@ fn attack_receipt_of_another_market() {
     scene.world.go_to_round(scene.world.round() + RECORD_ROUNDS + 1);
     assert_eq!(scene.world.slot(0).node_key, one.receipt.node_key);
     let demand = scene.world.demand_instructions(&buyer, &one);
-    scene.world.fails_last(&demand, &[&buyer], LeaseholdError::WrongReceipt);
-    let proof = prove(&scene.world, &buyer, [&one, &lie], None);
-    scene.world.fails_last(&proof, &[&buyer], LeaseholdError::WrongReceipt);
+    scene.world.fails_last(&demand, &[&buyer], LeaseholdError::OtherBoard);
+    let proof = prove(&scene.world, [&one, &lie]);
+    scene.world.fails_last(&proof, &[&buyer], LeaseholdError::OtherBoard);
     scene.world.assert_invariants();
     scene.world.market = home;
     let demand = scene.world.demand_instructions(&buyer, &one);
     scene.world.ok(&demand, &[&buyer]);
-    let proof = prove(&scene.world, &buyer, [&one, &lie], None);
+    let proof = prove(&scene.world, [&one, &lie]);
     scene.world.ok(&proof, &[&buyer]);
     scene.assert_invariants();
 }
@@ -50,8 +52,7 @@ fn attack_demand_answered_by_a_batch_of_another_board() {
     let list = instruction::list_machines(&second, key, until, vec![signing_machine(0)], &[]);
     let lanes = instruction::open_lanes(&second, key, account, vec![0]);
     scene.world.ok(&[list, lanes], &[&scene.supplier.wallet]);
-    let args = scene.world.lease_args(anything(), 1, 100);
-    let args = leasehold::instructions::OpenLeaseArgs { serial: 1, ..args };
+    let args = scene.world.lease_args(&buyer, anything(), 1, 100);
     let wallet = scene.world.market.payment_account(&buyer.pubkey());
     scene.world.ok(&[instruction::open_lease(&second, buyer.pubkey(), wallet, args)], &[&buyer]);
     scene.world.go_to_round(scene.world.round() + RECORD_ROUNDS + 1);
@@ -70,44 +71,30 @@ fn attack_demand_answered_by_a_batch_of_another_board() {
     range.append(header.leaf());
     let path = range.path(0, 1).expect("it is in the log");
     let show = instruction::show_batch(demand, scene.log, BatchProof { header, index: 0, path });
-    scene.world.fails(show, &[&buyer], LeaseholdError::WrongReceipt);
+    scene.world.fails(show, &[&buyer], LeaseholdError::NotInLog);
     scene.world.assert_invariants();
 }
 
-/// A supplier whose machine is about to lose its bond to a buyer has it convicted in a lease of its own, to be
-/// compensated itself.
+/// Invariant 13: a machine that runs on two clusters, where boards and leases have the same addresses and numbers, signs no
+/// receipt that convicts it on the other, and no voucher of one is paid on the other.
 #[test]
-fn attack_conviction_that_compensates_the_suppliers_own_lease() {
-    let mut scene = Recording::leased(2, 1, 10);
-    let crony = scene.world.wallet();
-    assert_eq!(scene.world.open(&crony, anything(), 1, 500), 2);
-    let forfeit =
-        instruction::forfeit_machines(&scene.world.board(), scene.supplier.wallet.pubkey(), vec![0]);
-    scene.world.ok(&[forfeit], &[&scene.supplier.wallet]);
-    // Machine 0 was never in lease 2.
-    let one = SignedReceipt::sign(&node_key(0), scene.world.receipt(2, 0, 0));
-    let lie = contradiction(0, &one);
-    let proof = prove(&scene.world, &crony, [&one, &lie], None);
-    let _ = scene.world.send(&proof, &[&crony]);
-    assert_eq!(scene.world.lease(2).compensation_due, 0, "machine 0 did not serve lease 2");
-    scene.world.assert_invariants();
-}
-
-/// The same while the machine is idle and a receipt of its last lease is demanded.
-#[test]
-fn attack_conviction_that_compensates_the_suppliers_own_lease_while_a_demand_waits() {
-    let mut scene = Recording::leased(2, 1, 5);
-    let (buyer, crony) = (scene.buyer.insecure_clone(), scene.world.wallet());
-    let hidden = scene.world.signed(1, 0, 0);
-    assert_eq!(scene.world.open(&crony, anything(), 1, 500), 2);
-    scene.world.go_to_round(scene.world.lease(1).until + RECORD_ROUNDS);
-    close_rounds(&mut scene.world);
-    scene.world.settle(&buyer, 1);
-    scene.world.demand(&buyer, &hidden);
-    let one = SignedReceipt::sign(&node_key(0), scene.world.receipt(2, 0, 0));
-    let proof = prove(&scene.world, &crony, [&one, &contradiction(0, &one)], None);
-    let _ = scene.world.send(&proof, &[&crony]);
-    assert_eq!(scene.world.lease(2).compensation_due, 0, "machine 0 did not serve lease 2");
+fn attack_receipt_or_voucher_of_another_cluster() {
+    let mut scene = Recording::leased(2, 1, 100);
+    let buyer = scene.buyer.insecure_clone();
+    let metered = scene.world.open_metered(&buyer, 100 * USD, 50);
+    let one = scene.world.signed(1, 0, 3);
+    let abroad = |signed: &SignedReceipt| {
+        SignedReceipt::sign(&node_key(0), Receipt { cluster: *b"mainnet!", ..signed.receipt })
+    };
+    let [one, lie] = [one, contradiction(0, &one)].map(|signed| abroad(&signed));
+    scene.world.go_to_round(scene.world.round() + RECORD_ROUNDS + 1);
+    let demand = scene.world.demand_instructions(&buyer, &one);
+    scene.world.fails_last(&demand, &[&buyer], LeaseholdError::OtherCluster);
+    let proof = prove(&scene.world, [&one, &lie]);
+    scene.world.fails_last(&proof, &[&buyer], LeaseholdError::OtherCluster);
+    let voucher = Voucher { cluster: *b"mainnet!", ..scene.world.unsigned_voucher(metered, USD) };
+    let redeem = scene.world.redeem_instructions(metered, &SignedVoucher::sign(&spender(), voucher));
+    scene.world.fails_last(&redeem, &[&buyer], LeaseholdError::WrongVoucher);
     scene.assert_invariants();
 }
 

@@ -1,7 +1,7 @@
 //! Demands to see a receipt in the log, and their answers.
 
 use leasehold::{
-    constants::{ANSWER_ROUNDS, DEMAND_ROUNDS, DISPUTE_ROUNDS, RECORD_ROUNDS},
+    constants::ANSWER_SECS,
     error::LeaseholdError,
     instructions::{Batch, Machine},
     math::sum_tree::SumTree,
@@ -11,7 +11,6 @@ use leasehold_client::{
     address,
     event::Event,
     instruction,
-    packet::{self, PACKET_BYTES},
     record::{SignedReceipt, signatures},
 };
 use leasehold_tests::*;
@@ -20,7 +19,8 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use crate::{BOND, close_rounds, contradiction, is_convicted, open_log, prove, retire, rival, second_board};
+use crate::{
+    BOND, DEMAND_ROUNDS, DISPUTE_ROUNDS, RECORD_ROUNDS, close_rounds, contradiction, is_convicted, open_log, prove, retire, rival, second_board};
 
 /// A receipt that is not in the log, and somebody who may demand it from this round on.
 pub struct Case {
@@ -59,19 +59,21 @@ impl Case {
         self.scene.world.demand_instructions(&self.claimant, &self.wanted())
     }
 
-    /// Enforces the demand, as the claimant or as a keeper.
-    pub fn enforce(&self, keeper: Option<&KeeperActor>) -> Instruction {
-        let board = self.scene.world.board();
-        let caller = keeper.map_or(&self.claimant, |keeper| &keeper.wallet).pubkey();
+    /// Enforces the demand, as the claimant.
+    pub fn enforce(&self) -> Instruction {
+        self.enforce_by(&self.claimant.pubkey())
+    }
+
+    /// Enforces the demand.
+    pub fn enforce_by(&self, caller: &Pubkey) -> Instruction {
         let demand = address::demand(&self.wanted().id());
-        let keeper = keeper.map(|keeper| keeper.account);
-        instruction::enforce_demand(&board, caller, self.claimant.pubkey(), board.lease(1), demand, keeper)
+        instruction::enforce_demand(*caller, demand, &self.scene.world.demand_account(&demand))
     }
 
     /// Waits until the answer is overdue.
     pub fn go_to_due(&mut self, demand: &Pubkey) {
         let due = self.scene.world.demand_account(demand).due;
-        self.scene.world.go_to_round(due);
+        self.scene.world.set_time(due);
     }
 
     /// Sends instructions signed by the claimant. The last one must be refused.
@@ -91,41 +93,41 @@ impl Case {
 #[test]
 fn demand_receipt_ok() {
     let mut case = Case::new(20);
-    let (key, round) = (case.claimant.pubkey(), case.scene.world.round());
+    let (key, now) = (case.claimant.pubkey(), case.scene.world.now());
     let before = case.scene.world.lamports(&key);
     let demand = case.demand_instructions();
-    let bytes = packet::len(&key, &demand);
     let meta = case.scene.world.ok(&demand, &[&case.claimant]);
-    println!("demand_receipt: {} CU, {bytes} bytes", meta.compute_units_consumed);
-    assert!(bytes <= PACKET_BYTES);
+    println!("demand_receipt: {} CU", meta.compute_units_consumed);
 
     let (world, wanted) = (&case.scene.world, case.wanted());
     let address = address::demand(&wanted.id());
     let account = world.demand_account(&address);
-    assert_eq!((account.claimant, account.lease), (key, world.board().lease(1)));
+    assert_eq!((account.claimant, account.lease), (key, world.lease_address(1)));
     assert_eq!((account.supplier, account.slot, account.generation), (case.scene.supplier.account, 0, 0));
+    assert_eq!((account.cluster, account.node_key), (CLUSTER, world.slot(0).node_key));
     assert_eq!((account.board, account.serial, account.seq), (world.board().address, 1, 3));
     assert_eq!((account.leaf, account.shown), (wanted.receipt.leaf(), None));
-    assert_eq!(account.due, round + ANSWER_ROUNDS);
-    assert_eq!(world.lease(1).demands, 1);
+    assert_eq!((account.due, account.fee), (now + i64::from(ANSWER_SECS), ASK_FEE));
+    assert_eq!((world.lease(1).demands, world.slot(0).demands), (1, 1));
     assert_eq!(before - world.lamports(&key), world.lamports(&address) + meta.fee);
     let reported = events(&meta);
     let is_it = matches!(&reported[..], [Event::ReceiptDemanded(event)]
-        if event.receipt == wanted.id() && event.due == account.due && event.slot == 0);
+        if event.receipt == wanted.id() && event.due == account.due && event.fee == ASK_FEE && event.slot == 0);
     assert!(is_it, "{reported:?}");
     case.scene.assert_invariants();
 }
 
 #[test]
-fn a_demand_is_answered_by_anybody_who_gets_its_rent() {
+fn a_demand_is_answered_by_anybody_who_gets_its_fee() {
     let (mut case, demand) = Case::demanded(20);
     let answerer = case.scene.world.wallet();
     let key = answerer.pubkey();
     let index = case.scene.seal(0, case.receipts.clone());
     let [show, answer] = case.scene.answer_instructions(&answerer, index, WANTED);
     case.scene.world.fails(answer.clone(), &[&answerer], LeaseholdError::BatchNotShown);
-    let bytes = [&show, &answer].map(|half| packet::len(&key, core::slice::from_ref(half)));
-    let (rent, before) = (case.scene.world.lamports(&demand), case.scene.world.lamports(&key));
+    let claimant = case.claimant.pubkey();
+    let rent = case.scene.world.lamports(&demand) - ASK_FEE;
+    let before = [key, claimant].map(|wallet| case.scene.world.lamports(&wallet));
     let shown = case.scene.world.ok(&[show], &[&answerer]);
     let header = case.scene.archive.batches[index].header;
     let expected = ShownBatch { root: header.root, count: 6, index: 3 };
@@ -134,30 +136,16 @@ fn a_demand_is_answered_by_anybody_who_gets_its_rent() {
 
     let answered = case.scene.world.ok(&[answer], &[&answerer]);
     let units = [&shown, &answered].map(|meta| meta.compute_units_consumed);
-    println!("show_batch and answer_demand: {units:?} CU, {bytes:?} bytes");
+    println!("show_batch and answer_demand: {units:?} CU");
     let fees = shown.fee + answered.fee;
-    assert_eq!(case.scene.world.lamports(&key), before + rent - fees);
+    let after = [key, claimant].map(|wallet| case.scene.world.lamports(&wallet));
+    assert_eq!(after, [before[0] + ASK_FEE - fees, before[1] + rent]);
     assert_eq!(case.scene.world.data(&demand), Vec::<u8>::new());
-    assert_eq!((case.scene.world.lease(1).demands, case.scene.world.slot(0).bond), (0, BOND));
+    let slot = case.scene.world.slot(0);
+    assert_eq!((case.scene.world.lease(1).demands, slot.demands, slot.bond), (0, 0, BOND));
     let (reported, id) = (events(&answered), case.wanted().id());
     assert!(matches!(&reported[..], [Event::DemandAnswered(event)] if event.receipt == id), "{reported:?}");
     case.scene.assert_invariants();
-}
-
-/// An answer has two halves, so that each fits for the largest batch and log.
-#[test]
-fn both_halves_of_an_answer_fit_a_legacy_transaction() {
-    let (mut case, demand) = Case::demanded(20);
-    let index = case.scene.seal(0, case.receipts.clone());
-    let mut batch = case.scene.archive.batch(index);
-    batch.path = vec![[0; 32]; 23];
-    let show = instruction::show_batch(demand, case.scene.log, batch);
-    let lease = case.scene.world.board().lease(1);
-    let key = case.claimant.pubkey();
-    let answer = instruction::answer_demand(key, lease, demand, vec![Default::default(); 16]);
-    let bytes = [show, answer].map(|half| packet::len(&key, &[half]));
-    println!("show among 2^23 batches: {} bytes, answer among 65,536 receipts: {} bytes", bytes[0], bytes[1]);
-    assert!(bytes.iter().all(|bytes| *bytes <= PACKET_BYTES), "{bytes:?}");
 }
 
 #[test]
@@ -174,9 +162,10 @@ fn demand_receipt_fails_when_it_is_too_early_or_too_late() {
     case.refuses(&demand, LeaseholdError::DemandTooLate);
     case.scene.world.go_to_round(last);
     case.ok(&demand);
-    // Every answer is due before the bond can leave.
+    // Every answer is due before the bond could leave without the demand.
     let due = case.scene.world.demand_account(&address::demand(&case.wanted().id())).due;
-    assert!(due < case.scene.world.lease(1).until + DISPUTE_ROUNDS);
+    let until = case.scene.world.lease(1).until + DISPUTE_ROUNDS;
+    assert!(due < case.scene.world.with_board(|board, _| board.round_end(until - 1)));
     case.scene.assert_invariants();
 }
 
@@ -205,7 +194,7 @@ fn a_receipt_is_demanded_once_at_a_time() {
     let index = case.scene.seal(0, case.receipts.clone());
     let answer = case.scene.answer_instructions(&case.claimant, index, WANTED);
     case.ok(&answer);
-    // After the answer it can be demanded again, for the rent of another demand.
+    // After the answer it can be demanded again, for another fee.
     case.ok(&again);
     let claimant = case.claimant.insecure_clone();
     let other = case.receipts[0];
@@ -223,33 +212,50 @@ fn demand_receipt_fails_when_machine_lease_key_or_board_is_wrong() {
     let buyer = case.scene.buyer.insecure_clone();
     assert_eq!(case.scene.world.open(&buyer, anything(), 1, 50), 2);
     let (board, key, wanted) = (case.scene.world.board(), case.claimant.pubkey(), case.wanted());
-    let demand = |lease: u32, id| {
-        let demand = instruction::demand_receipt(&board, key, board.lease(lease), id);
+    let leases = [1, 2].map(|serial| case.scene.world.lease_address(serial));
+    let demand = |lease: usize| {
+        let demand = instruction::demand_receipt(&board, key, leases[lease - 1], &wanted.receipt);
         [wanted.instruction(), demand]
     };
-    // The slots of its neighbour, of a rival, of nobody; and the next machine in its slot.
-    for (slot, generation) in [(1, 0), (2, 0), (3, 0), (u16::MAX, 0), (0, 1)] {
-        let signed = SignedReceipt::sign(&node_key(0), Receipt { slot, generation, ..wanted.receipt });
-        let demand = case.scene.world.demand_instructions(&case.claimant, &signed);
-        case.refuses(&demand, LeaseholdError::WrongMachine);
+    // Of another cluster, board, lease, supplier, machine of the slot; the slots of its neighbour, of a rival, of nobody.
+    for (receipt, error) in [
+        (Receipt { cluster: *b"mainnet!", ..wanted.receipt }, LeaseholdError::OtherCluster),
+        (Receipt { board: [1; 8], ..wanted.receipt }, LeaseholdError::OtherBoard),
+        (Receipt { lease: 2, ..wanted.receipt }, LeaseholdError::OtherLease),
+        (Receipt { supplier: [1; 8], ..wanted.receipt }, LeaseholdError::OtherSupplier),
+        (Receipt { generation: 1, ..wanted.receipt }, LeaseholdError::OtherGeneration),
+        (Receipt { slot: 1, ..wanted.receipt }, LeaseholdError::WrongMachine),
+        (Receipt { slot: 2, ..wanted.receipt }, LeaseholdError::WrongMachine),
+        (Receipt { slot: 3, ..wanted.receipt }, LeaseholdError::WrongMachine),
+        (Receipt { slot: u16::MAX, ..wanted.receipt }, LeaseholdError::WrongMachine),
+    ] {
+        let signed = SignedReceipt::sign(&node_key(0), receipt);
+        let demand = instruction::demand_receipt(&board, key, leases[0], &receipt);
+        case.refuses(&[signed.instruction(), demand], error);
     }
-    let id = wanted.id();
-    case.refuses(&demand(2, id), LeaseholdError::WrongReceipt);
-    case.refuses(&demand(1, [7; 32]), LeaseholdError::WrongReceipt);
-    case.refuses(&demand(1, case.receipts[1].id()), LeaseholdError::WrongReceipt);
+    case.refuses(&demand(2), LeaseholdError::OtherLease);
+    // Another id than the receipt's, whether that id was signed or not.
+    let mut renamed = instruction::demand_receipt(&board, key, leases[0], &case.receipts[1].receipt);
+    let at = 8 + 32;
+    renamed.data[at..].copy_from_slice(wanted.receipt.bytes());
+    case.refuses(&[wanted.instruction(), renamed.clone()], LeaseholdError::WrongReceipt);
+    case.refuses(&[case.receipts[1].instruction(), renamed], LeaseholdError::WrongReceipt);
+    // Another receipt than the signed one.
+    case.refuses(&[case.receipts[1].instruction(), demand(1)[1].clone()], LeaseholdError::WrongReceipt);
 
     // Signed by another key than the receipt names.
     let forged = SignedReceipt::sign(&node_key(1), wanted.receipt);
     let other = node_key(1).verifying_key().to_bytes();
-    let signed = signatures::verify_instruction(&other, &[(&forged.signature, forged.receipt.bytes())]);
-    case.refuses(&[signed, demand(1, id)[1].clone()], LeaseholdError::WrongReceipt);
+    let message = forged.receipt.message();
+    let signed = signatures::verify_instruction(&other, &[(&forged.signature, &message)]);
+    case.refuses(&[signed, demand(1)[1].clone()], LeaseholdError::WrongReceipt);
 
     // On another board.
     let second = second_board(&mut case.scene.world);
-    let mut elsewhere = demand(1, id);
+    let mut elsewhere = demand(1);
     swap(board.address, second.address)(&mut elsewhere[1]);
     case.refuses(&elsewhere, LeaseholdError::WrongBoard);
-    case.ok(&demand(1, id));
+    case.ok(&demand(1));
     case.scene.assert_invariants();
 }
 
@@ -258,10 +264,11 @@ fn demand_receipt_fails_when_the_signed_message_is_malformed() {
     let mut case = Case::new(50);
     let good = case.wanted().receipt;
     let bad = [
-        Receipt { tag: *b"LEASEHOLD:RCPT:2", ..good },
-        Receipt { tag: *b"LEASEHOLD:VCHR:1", ..good },
+        Receipt { tag: *b"LEASEHOLD:RCPT:1", ..good },
+        Receipt { tag: *b"LEASEHOLD:VCHR:2", ..good },
         Receipt { program: [9; 32], ..good },
         Receipt { flags: 1, ..good },
+        Receipt { reserved: 1, ..good },
         Receipt { start_ms: good.end_ms + 1, ..good },
     ];
     for receipt in bad {
@@ -276,7 +283,7 @@ fn demand_receipt_fails_when_the_signed_message_is_malformed() {
 fn demand_receipt_fails_when_the_machine_is_gone_or_barred() {
     let mut case = Case::new(20);
     let (demand, wanted) = (case.demand_instructions(), case.wanted());
-    let proof = prove(&case.scene.world, &case.claimant, [&wanted, &contradiction(0, &wanted)], None);
+    let proof = prove(&case.scene.world, [&wanted, &contradiction(0, &wanted)]);
     case.ok(&proof);
     case.refuses(&demand, LeaseholdError::MachineBarred);
     // It has no bond, so it may retire as soon as the lease is settled.
@@ -287,9 +294,10 @@ fn demand_receipt_fails_when_the_machine_is_gone_or_barred() {
     let leave = retire(&case.scene.world, &case.scene.supplier, &[0]);
     case.scene.world.ok(&[leave], &[&case.scene.supplier.wallet]);
     case.refuses(&demand, LeaseholdError::WrongMachine);
-    let next = Machine { slot: Some(0), ..signing_machine(5) };
+    // The same key again, in the same slot.
+    let next = Machine { slot: Some(0), ..signing_machine(0) };
     case.scene.world.list(&case.scene.supplier, COMMITTED, &[next]);
-    case.refuses(&demand, LeaseholdError::WrongMachine);
+    case.refuses(&demand, LeaseholdError::OtherGeneration);
     case.scene.assert_invariants();
 }
 
@@ -302,12 +310,12 @@ fn a_demand_is_not_answered_by_another_receipt_with_the_same_number() {
     let proof = case.scene.proof(index, WANTED);
     let show = instruction::show_batch(demand, case.scene.log, proof.batch());
     case.ok(&[show]);
-    let (lease, key) = (case.scene.world.board().lease(1), case.claimant.pubkey());
-    let answer = instruction::answer_demand(key, lease, demand, proof.path);
+    let account = case.scene.world.demand_account(&demand);
+    let answer = instruction::answer_demand(case.claimant.pubkey(), demand, &account, proof.path);
     case.refuses(&[answer], LeaseholdError::NotInLog);
     // With both receipts, anybody can also prove that the machine signed two with one number.
     case.go_to_due(&demand);
-    let enforce = case.enforce(None);
+    let enforce = case.enforce();
     case.ok(&[enforce]);
     assert!(is_convicted(&case.scene.world, 0));
     case.scene.assert_invariants();
@@ -325,9 +333,9 @@ fn a_demand_is_not_answered_by_other_sums() {
     case.scene.append(vec![(batch, receipts)]);
     let show = instruction::show_batch(demand, case.scene.log, case.scene.archive.batch(0));
     case.ok(&[show]);
-    let (lease, key) = (case.scene.world.board().lease(1), case.claimant.pubkey());
     let path = tree.path(WANTED).expect("a leaf");
-    let answer = instruction::answer_demand(key, lease, demand, path);
+    let account = case.scene.world.demand_account(&demand);
+    let answer = instruction::answer_demand(case.claimant.pubkey(), demand, &account, path);
     case.refuses(&[answer], LeaseholdError::NotInLog);
     case.scene.assert_invariants();
 }
@@ -348,7 +356,7 @@ fn show_batch_fails_when_it_is_another_batch() {
         instruction::show_batch(demand, case.scene.log, case.scene.archive.batch(index))
     };
     let another_machine = show(&case, neighbours);
-    case.refuses(&[another_machine], LeaseholdError::WrongReceipt);
+    case.refuses(&[another_machine], LeaseholdError::NotInLog);
     let another_number = show(&case, first);
     case.refuses(&[another_number], LeaseholdError::WrongReceipt);
     let mut in_her_log = show(&case, first);
@@ -381,8 +389,9 @@ fn show_batch_fails_when_it_is_of_another_lease() {
     let index = scene.seal(0, of_second);
     let show = instruction::show_batch(demand, scene.log, scene.archive.batch(index));
     scene.world.fails(show, &[&claimant], LeaseholdError::WrongReceipt);
-    let lease = scene.world.board().lease(2);
-    let answer = instruction::answer_demand(claimant.pubkey(), lease, demand, vec![]);
+    let account = scene.world.demand_account(&demand);
+    let mut answer = instruction::answer_demand(claimant.pubkey(), demand, &account, vec![]);
+    swap(scene.world.lease_address(1), scene.world.lease_address(2))(&mut answer);
     scene.world.fails(answer, &[&claimant], LeaseholdError::WrongReceipt);
     scene.assert_invariants();
 }

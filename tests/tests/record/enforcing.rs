@@ -1,10 +1,9 @@
 //! Demands that nobody answers; and bonds and leases that must stay until demands are due.
 
 use leasehold::{
-    constants::{DEMAND_ROUNDS, DISPUTE_ROUNDS},
     error::LeaseholdError,
     instructions::Machine,
-    state::{Keeper, LeaseState, SlotState},
+    state::{LeaseState, SlotState},
 };
 use leasehold_client::{event::Event, instruction};
 use leasehold_tests::*;
@@ -12,37 +11,37 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 use crate::demand::{Case, WANTED};
-use crate::{BOND, close_rounds, contradiction, is_convicted, prove, retire, rival, second_board, split};
+use crate::{
+    BOND, DEMAND_ROUNDS, DISPUTE_ROUNDS, close_rounds, contradiction, is_convicted, prove, retire, rival, second_board,
+};
 
 #[test]
 fn a_demand_that_nobody_answers_costs_the_machine_its_bond() {
     let (mut case, demand) = Case::demanded(200);
-    let early = case.enforce(None);
+    let anybody = case.scene.world.wallet();
+    let enforce = case.enforce_by(&anybody.pubkey());
     let due = case.scene.world.demand_account(&demand).due;
-    case.scene.world.go_to_round(due - 1);
-    case.scene.world.pass(598);
-    case.refuses(&[early], LeaseholdError::AnswerNotDue);
-    case.scene.world.pass(1);
-    let keeper =
-        KeeperActor { wallet: case.scene.keepers[1].wallet.insecure_clone(), ..case.scene.keepers[1] };
-    let before = case.scene.world.lamports(&case.claimant.pubkey());
-    let rent = case.scene.world.lamports(&demand);
-    let enforce = case.enforce(Some(&keeper));
-    let meta = case.scene.world.ok(&[enforce], &[&keeper.wallet]);
+    case.scene.world.set_time(due - 1);
+    case.scene.world.fails(enforce.clone(), &[&anybody], LeaseholdError::AnswerNotDue);
+    case.scene.world.set_time(due);
+    let wallets = [case.claimant.pubkey(), anybody.pubkey()];
+    let before = wallets.map(|wallet| case.scene.world.lamports(&wallet));
+    let rent = case.scene.world.lamports(&demand) - ASK_FEE;
+    let meta = case.scene.world.ok(&[enforce], &[&anybody]);
     println!("enforce_demand: {} CU", meta.compute_units_consumed);
 
     // The lease goes on.
     let world = &case.scene.world;
-    let [buyers, burned, markets, callers] = split(BOND);
     assert!(is_convicted(world, 0) && world.slot(0).lease == 1);
-    assert_eq!(world.slot(1).bond, BOND);
+    assert_eq!((world.slot(0).demands, world.slot(1).bond), (0, BOND));
     let lease = world.lease(1);
-    assert_eq!((lease.demands, lease.slashed, lease.compensation_due), (0, BOND, buyers));
+    assert_eq!((lease.demands, lease.slashed), (0, BOND));
     assert_eq!((lease.state, lease.paid), (LeaseState::Open, 0));
     let ledger = world.with_board(|board, _| board.ledger);
-    assert_eq!((ledger.compensation, ledger.to_burn, ledger.market_stake), (buyers, burned, markets));
-    assert_eq!(world.account::<Keeper>(&keeper.account).stake.free, callers);
-    assert_eq!(world.lamports(&case.claimant.pubkey()), before + rent, "the claimant's rent comes back");
+    assert_eq!((ledger.bonds, ledger.slashed), (BOND, BOND), "all of it is burned");
+    let after = wallets.map(|wallet| world.lamports(&wallet));
+    assert_eq!(after[0], before[0] + rent, "the claimant's rent comes back");
+    assert_eq!(after[1], before[1] + ASK_FEE - meta.fee, "whoever enforces it earns the fee");
     assert_eq!(world.data(&demand), Vec::<u8>::new());
     let (reported, id) = (events(&meta), case.wanted().id());
     let is_it = matches!(&reported[..], [Event::MachineConvicted(event)]
@@ -59,15 +58,11 @@ fn a_demand_can_be_enforced_after_the_lease() {
     let buyer = case.scene.buyer.insecure_clone();
     case.scene.world.settle(&buyer, 1);
     assert!(case.scene.world.slot(0).is(SlotState::Idle));
-    let enforce = case.enforce(None);
+    let enforce = case.enforce();
     case.ok(&[enforce]);
-    // The caller has no keeper's account, so its part is burned. The machine does not serve the lease any more, so the
-    // owner's part is burned too: the board does not know whose lease it was.
-    let [buyers, burned, markets, callers] = split(BOND);
-    let ledger = case.scene.world.with_board(|board, _| board.ledger);
-    assert_eq!((ledger.to_burn, ledger.market_stake), (buyers + burned + callers, markets));
     assert!(is_convicted(&case.scene.world, 0));
-    assert_eq!(case.scene.world.lease(1).compensation_due, 0);
+    assert_eq!(case.scene.world.with_board(|board, _| board.ledger.slashed), BOND);
+    assert_eq!(case.scene.world.lease(1).slashed, BOND);
     case.scene.assert_invariants();
 }
 
@@ -80,31 +75,37 @@ fn a_late_answer_counts_as_long_as_nobody_enforces() {
     let answer = case.scene.answer_instructions(&case.claimant, index, WANTED);
     case.ok(&answer);
     assert_eq!(case.scene.world.slot(0).bond, BOND);
-    let enforce = case.enforce(None);
+    let enforce = case.enforce();
     case.refuses(&[enforce], anchor_lang::error::ErrorCode::AccountNotInitialized);
     case.scene.assert_invariants();
 }
 
+/// A demand that was kept until another machine has the slot would take that machine's bond.
 #[test]
-fn a_demand_on_a_machine_that_has_gone_ends_without_harm_to_the_next() {
+fn attack_demand_kept_until_another_machine_has_the_slot() {
     let (mut case, demand) = Case::demanded(20);
     let (wanted, claimant) = (case.wanted(), case.claimant.insecure_clone());
-    let proof = prove(&case.scene.world, &claimant, [&wanted, &contradiction(0, &wanted)], None);
+    let proof = prove(&case.scene.world, [&wanted, &contradiction(0, &wanted)]);
     case.ok(&proof);
     case.scene.world.go_to_round(case.scene.world.lease(1).until + 2);
     close_rounds(&mut case.scene.world);
     case.scene.world.settle(&claimant, 1);
-    let leave = retire(&case.scene.world, &case.scene.supplier, &[0]);
-    case.scene.world.ok(&[leave], &[&case.scene.supplier.wallet]);
-    // The same key again, in the same slot.
-    let next = Machine { slot: Some(0), ..signing_machine(0) };
-    case.scene.world.list(&case.scene.supplier, COMMITTED, &[next]);
+    // A barred machine waits for no dispute, but for its open demands.
+    let (leave, supplier) =
+        (retire(&case.scene.world, &case.scene.supplier, &[0]), case.scene.supplier.wallet.insecure_clone());
+    case.scene.world.fails(leave.clone(), &[&supplier], LeaseholdError::DemandsLeft);
     case.go_to_due(&demand);
-    let before = case.scene.world.slot(0);
-    let enforce = case.enforce(None);
+    let enforce = case.enforce();
     let meta = case.scene.world.ok(&[enforce], &[&claimant]);
     let reported = events(&meta);
     assert!(matches!(&reported[..], [Event::MachineConvicted(event)] if event.slashed == 0), "{reported:?}");
+    case.scene.world.ok(&[leave], &[&supplier]);
+    // The same key again, in the same slot.
+    let next = Machine { slot: Some(0), ..signing_machine(0) };
+    case.scene.world.list(&case.scene.supplier, COMMITTED, &[next]);
+    let before = case.scene.world.slot(0);
+    let again = case.demand_instructions();
+    case.refuses(&again, LeaseholdError::OtherGeneration);
     assert_eq!(case.scene.world.slot(0), before);
     assert_eq!((case.scene.world.lease(1).demands, case.scene.world.lease(1).slashed), (0, BOND));
     case.scene.assert_invariants();
@@ -114,10 +115,10 @@ fn a_demand_on_a_machine_that_has_gone_ends_without_harm_to_the_next() {
 fn a_demand_on_a_machine_that_was_barred_meanwhile_ends_without_a_second_slash() {
     let (mut case, demand) = Case::demanded(200);
     let wanted = case.wanted();
-    let proof = prove(&case.scene.world, &case.claimant, [&wanted, &contradiction(0, &wanted)], None);
+    let proof = prove(&case.scene.world, [&wanted, &contradiction(0, &wanted)]);
     case.ok(&proof);
     case.go_to_due(&demand);
-    let enforce = case.enforce(None);
+    let enforce = case.enforce();
     case.ok(&[enforce]);
     let lease = case.scene.world.lease(1);
     assert_eq!((lease.demands, lease.slashed), (0, BOND));
@@ -133,7 +134,7 @@ fn enforce_demand_fails_when_an_account_is_the_wrong_one() {
     case.scene.world.open(&buyer, anything(), 1, 50);
     let second = second_board(&mut case.scene.world);
     case.go_to_due(&demand);
-    let (good, board) = (case.enforce(None), case.scene.world.board());
+    let (good, board) = (case.enforce(), case.scene.world.board());
     let bent = |from: Pubkey, to: Pubkey| {
         let mut bent = good.clone();
         // The first account is the caller's.
@@ -143,18 +144,10 @@ fn enforce_demand_fails_when_an_account_is_the_wrong_one() {
         bent
     };
     let rent_to_mallory = bent(case.claimant.pubkey(), mallory.pubkey());
-    case.refuses(&[rent_to_mallory], LeaseholdError::WrongAuthority);
-    case.refuses(&[bent(board.lease(1), board.lease(2))], LeaseholdError::WrongReceipt);
+    case.refuses(&[rent_to_mallory], LeaseholdError::WrongClaimant);
+    let [first, other] = [1, 2].map(|serial| case.scene.world.lease_address(serial));
+    case.refuses(&[bent(first, other)], LeaseholdError::WrongReceipt);
     case.refuses(&[bent(board.address, second.address)], LeaseholdError::WrongBoard);
-    let keepers = instruction::enforce_demand(
-        &board,
-        case.claimant.pubkey(),
-        case.claimant.pubkey(),
-        board.lease(1),
-        demand,
-        Some(case.scene.keepers[0].account),
-    );
-    case.refuses(&[keepers], LeaseholdError::WrongAuthority);
     case.ok(&[good]);
     case.scene.assert_invariants();
 }
@@ -167,18 +160,18 @@ fn a_lease_stays_while_its_receipts_can_be_demanded_and_are() {
     case.scene.world.go_to_round(until + DEMAND_ROUNDS);
     close_rounds(&mut case.scene.world);
     case.scene.world.settle(&buyer, 1);
-    let (board, key) = (case.scene.world.board(), buyer.pubkey());
+    let (board, lease, key) = (case.scene.world.board(), case.scene.world.lease_address(1), buyer.pubkey());
     let wallet = case.scene.world.market.payment_account(&key);
-    let refund = instruction::claim_refund(&board, key, board.lease(1), wallet);
+    let refund = instruction::claim_refund(&board, key, lease, wallet);
     case.scene.world.ok(&[refund], &[&buyer]);
-    let close = instruction::close_lease(&board, key, board.lease(1));
+    let close = instruction::close_lease(&board, key, lease);
     case.refuses(core::slice::from_ref(&close), LeaseholdError::DisputesOpen);
     let demand = case.demand_instructions();
     case.ok(&demand);
     case.refuses(core::slice::from_ref(&close), LeaseholdError::DemandsLeft);
     case.scene.world.go_to_round(until + DISPUTE_ROUNDS);
     case.refuses(core::slice::from_ref(&close), LeaseholdError::DemandsLeft);
-    let enforce = case.enforce(None);
+    let enforce = case.enforce();
     case.ok(&[enforce]);
     case.ok(&[close]);
     assert_eq!(case.scene.world.with_board(|board, _| board.leases), 0);
@@ -202,13 +195,13 @@ fn no_bond_leaves_while_it_can_be_lost() {
     case.scene.world.fails(leave.clone(), &[&supplier], LeaseholdError::DisputesOpen);
     case.scene.world.go_to_round(until + DISPUTE_ROUNDS - 1);
     case.scene.world.fails(leave.clone(), &[&supplier], LeaseholdError::DisputesOpen);
-    let enforce = case.enforce(None);
+    // The demand holds the bond until it ends.
+    case.scene.world.go_to_round(until + DISPUTE_ROUNDS + 1_000);
+    case.scene.world.fails(leave.clone(), &[&supplier], LeaseholdError::DemandsLeft);
+    let enforce = case.enforce();
     case.ok(&[enforce]);
     // Machine 0 has no bond any more. Machine 1 has one, and no demand.
-    case.scene.world.ok(&[leave], &[&supplier]);
     let other = retire(&case.scene.world, &case.scene.supplier, &[1]);
-    case.scene.world.fails(other.clone(), &[&supplier], LeaseholdError::DisputesOpen);
-    case.scene.world.go_to_round(until + DISPUTE_ROUNDS);
-    case.scene.world.ok(&[other], &[&supplier]);
+    case.scene.world.ok(&[leave, other], &[&supplier]);
     case.scene.assert_invariants();
 }

@@ -3,18 +3,17 @@
 use leasehold::{
     error::LeaseholdError,
     instructions::Offer,
-    state::{Keeper, LeaseState, Receipt, SlotState},
+    state::{LeaseState, Receipt, SlotState},
 };
 use leasehold_client::{
     event::Event,
     instruction,
-    packet::{self, PACKET_BYTES},
     record::{SignedReceipt, signatures},
 };
 use leasehold_tests::*;
 use solana_signer::Signer;
 
-use crate::{BOND, claim, close_rounds, contradiction, is_convicted, prove, retire, second_board, split};
+use crate::{BOND, claim, close_rounds, contradiction, is_convicted, prove, retire, second_board};
 
 /// Two receipts of machine 0 with the same number.
 fn pair(scene: &Recording) -> [SignedReceipt; 2] {
@@ -26,7 +25,7 @@ fn pair(scene: &Recording) -> [SignedReceipt; 2] {
 fn convict(scene: &mut Recording) {
     let [one, other] = pair(scene);
     let buyer = scene.buyer.insecure_clone();
-    let prove = prove(&scene.world, &buyer, [&one, &other], None);
+    let prove = prove(&scene.world, [&one, &other]);
     scene.world.ok(&prove, &[&buyer]);
 }
 
@@ -34,43 +33,21 @@ fn convict(scene: &mut Recording) {
 fn prove_equivocation_ok_in_mid_lease() {
     let mut scene = Recording::leased(2, 2, 20);
     let [one, other] = pair(&scene);
-    let keeper = &scene.keepers[2];
-    let prove = prove(&scene.world, &keeper.wallet, [&one, &other], Some(keeper.account));
-    let bytes = packet::len(&keeper.wallet.pubkey(), &prove);
-    let meta = scene.world.ok(&prove, &[&keeper.wallet]);
-    println!("prove_equivocation: {} CU, {bytes} bytes of {PACKET_BYTES}", meta.compute_units_consumed);
+    let anybody = scene.world.wallet();
+    let prove = prove(&scene.world, [&one, &other]);
+    let meta = scene.world.ok(&prove, &[&anybody]);
+    println!("prove_equivocation: {} CU", meta.compute_units_consumed);
 
-    let [buyers, burned, markets, callers] = split(BOND);
     assert!(is_convicted(&scene.world, 0));
     let (slot, lease) = (scene.world.slot(0), scene.world.lease(1));
-    assert_eq!((slot.lease, lease.state), (1, LeaseState::Open));
-    assert_eq!((lease.slashed, lease.compensation_due), (BOND, buyers));
+    assert_eq!((slot.lease, lease.state, lease.slashed), (1, LeaseState::Open, BOND));
     let ledger = scene.world.with_board(|board, _| board.ledger);
-    assert_eq!((ledger.bonds, ledger.compensation), (BOND, buyers));
-    assert_eq!((ledger.to_burn, ledger.market_stake), (burned, markets));
-    assert_eq!(scene.world.account::<Keeper>(&keeper.account).stake.free, callers);
+    assert_eq!((ledger.bonds, ledger.slashed), (BOND, BOND), "all of it is burned");
     let reported = events(&meta);
     let is_it = matches!(&reported[..], [Event::MachineConvicted(event)]
         if event.receipt == other.id() && event.slashed == BOND && event.slot == 0);
     assert!(is_it, "{reported:?}");
     scene.assert_invariants();
-}
-
-/// Bytes that limit and price of compute units add to a transaction: the program's address, and two instructions.
-const BUDGET_BYTES: usize = 32 + (3 + 5) + (3 + 9);
-
-#[test]
-fn prove_equivocation_fits_a_legacy_transaction() {
-    let scene = Recording::leased(1, 1, 20);
-    let [one, other] = pair(&scene);
-    let keeper = &scene.keepers[0];
-    let bytes = [None, Some(keeper.account)].map(|account| {
-        let prove = prove(&scene.world, &keeper.wallet, [&one, &other], account);
-        packet::len(&keeper.wallet.pubkey(), &prove)
-    });
-    // A keeper's account fits only without limit and price; the default limit is enough.
-    let [bare, with_keeper] = bytes;
-    assert!(bare <= PACKET_BYTES && with_keeper - BUDGET_BYTES <= PACKET_BYTES, "{bytes:?}");
 }
 
 #[test]
@@ -85,14 +62,12 @@ fn prove_equivocation_ok_for_a_machine_that_is_idle() {
     assert!(scene.world.slot(0).is(SlotState::Idle));
     let earned = scene.world.slot(0).accrued;
     assert!(earned > 0);
-    // In the other order, and without a keeper's account.
-    let prove = prove(&scene.world, &buyer, [&other, &one], None);
+    // In the other order.
+    let prove = prove(&scene.world, [&other, &one]);
     scene.world.ok(&prove, &[&buyer]);
     assert!(is_convicted(&scene.world, 0));
-    let [buyers, burned, markets, callers] = split(BOND);
-    let ledger = scene.world.with_board(|board, _| board.ledger);
-    assert_eq!((ledger.to_burn, ledger.market_stake), (buyers + burned + callers, markets));
-    assert_eq!(scene.world.lease(1).compensation_due, 0, "the board doesn't know whose lease it served");
+    assert_eq!(scene.world.with_board(|board, _| board.ledger.slashed), BOND);
+    assert_eq!(scene.world.lease(1).slashed, BOND);
     assert_eq!(scene.world.slot(0).accrued, earned, "it keeps what it earned");
     scene.assert_invariants();
 }
@@ -103,57 +78,90 @@ fn prove_equivocation_fails_when_the_receipts_dont_contradict_each_other() {
     let buyer = scene.buyer.insecure_clone();
     let [one, other] = pair(&scene);
     let sign = |receipt| SignedReceipt::sign(&node_key(0), receipt);
-    let next = sign(Receipt { seq: 5, ..other.receipt });
-    let abroad = sign(Receipt { cluster: *b"mainnet!", ..other.receipt });
-    // The same key in another slot or generation is another machine, with numbers of its own.
-    let beside = sign(Receipt { slot: 1, ..other.receipt });
-    let after = sign(Receipt { generation: 1, ..other.receipt });
-    for second in [one, next, abroad, beside, after] {
-        let prove = prove(&scene.world, &buyer, [&one, &second], None);
-        scene.world.fails_last(&prove, &[&buyer], LeaseholdError::NoEquivocation);
+    let same = prove(&scene.world, [&one, &one]);
+    scene.world.fails_last(&same, &[&buyer], LeaseholdError::NoEquivocation);
+    // Signed before the lease began: for a lease that had its serial before.
+    let begins = u64::try_from(scene.world.lease(1).begins()).expect("after 1970") * 1_000;
+    let (end_ms, start_ms) = (begins - 1, 0);
+    for pair in [
+        [one, sign(Receipt { end_ms, start_ms, ..other.receipt })],
+        [sign(Receipt { end_ms, start_ms, ..one.receipt }), other],
+    ] {
+        let prove = prove(&scene.world, [&pair[0], &pair[1]]);
+        scene.world.fails_last(&prove, &[&buyer], LeaseholdError::OtherLease);
     }
-    let elsewhere = sign(Receipt { lease: 2, ..other.receipt });
-    let on_another_board = sign(Receipt { board: [1; 8], ..other.receipt });
-    let of_another_machine = sign(Receipt { node_key: scene.world.slot(1).node_key, ..other.receipt });
-    for second in [elsewhere, on_another_board, of_another_machine] {
-        let prove = prove(&scene.world, &buyer, [&one, &second], None);
+    // Another number, cluster, slot, generation, lease, board, supplier or key: the instruction can't even state the two.
+    let key = scene.world.slot(1).node_key;
+    for other in [
+        Receipt { seq: 5, ..other.receipt },
+        Receipt { cluster: *b"mainnet!", ..other.receipt },
+        Receipt { slot: 1, ..other.receipt },
+        Receipt { generation: 1, ..other.receipt },
+        Receipt { lease: 2, ..other.receipt },
+        Receipt { board: [1; 8], ..other.receipt },
+        Receipt { supplier: [1; 8], ..other.receipt },
+        Receipt { node_key: key, ..other.receipt },
+    ] {
+        let prove = prove(&scene.world, [&one, &sign(other)]);
         scene.world.fails_last(&prove, &[&buyer], LeaseholdError::WrongReceipt);
     }
-    let malformed = sign(Receipt { flags: 1, ..other.receipt });
-    let prove = prove(&scene.world, &buyer, [&one, &malformed], None);
-    scene.world.fails_last(&prove, &[&buyer], LeaseholdError::ReceiptMalformed);
+    for receipt in [Receipt { flags: 1, ..one.receipt }, Receipt { reserved: 1, ..one.receipt }] {
+        let prove = prove(&scene.world, [&sign(receipt), &other]);
+        scene.world.fails_last(&prove, &[&buyer], LeaseholdError::ReceiptMalformed);
+    }
+    assert_eq!(scene.world.slot(0).bond, BOND);
+    scene.assert_invariants();
+}
+
+/// Both receipts of the same foreign origin.
+#[test]
+fn prove_equivocation_names_what_is_of_another() {
+    let mut scene = Recording::leased(2, 2, 20);
+    let buyer = scene.buyer.insecure_clone();
+    let [one, other] = pair(&scene);
+    let foreign: [(fn(&mut Receipt), LeaseholdError); 7] = [
+        (|receipt| receipt.cluster = *b"mainnet!", LeaseholdError::OtherCluster),
+        (|receipt| receipt.board = [1; 8], LeaseholdError::OtherBoard),
+        (|receipt| receipt.lease = 2, LeaseholdError::OtherLease),
+        (|receipt| receipt.supplier = [1; 8], LeaseholdError::OtherSupplier),
+        (|receipt| receipt.generation += 1, LeaseholdError::OtherGeneration),
+        (|receipt| receipt.slot = 1, LeaseholdError::WrongMachine),
+        (|receipt| receipt.slot = 2, LeaseholdError::WrongMachine),
+    ];
+    for (change, error) in foreign {
+        let [one, other] = [one, other].map(|signed| {
+            let mut receipt = signed.receipt;
+            change(&mut receipt);
+            SignedReceipt::sign(&node_key(0), receipt)
+        });
+        let ed25519 = signatures::of_both(&one, &other);
+        let (board, lease) = (scene.world.board(), scene.world.lease_address(1));
+        let prove = instruction::prove_equivocation(&board, lease, &one.receipt, &other.receipt);
+        scene.world.fails_last(&[ed25519, prove], &[&buyer], error);
+    }
     assert_eq!(scene.world.slot(0).bond, BOND);
     scene.assert_invariants();
 }
 
 #[test]
-fn prove_equivocation_fails_when_slot_lease_or_board_is_wrong() {
+fn prove_equivocation_fails_when_lease_or_board_is_wrong() {
     let mut scene = Recording::leased(3, 2, 20);
     let buyer = scene.buyer.insecure_clone();
     assert_eq!(scene.world.open(&buyer, anything(), 1, 20), 2);
     let second = second_board(&mut scene.world);
     let [one, other] = pair(&scene);
-    let good = prove(&scene.world, &buyer, [&one, &other], None);
-    for (slot, generation) in [(1, 0), (3, 0), (0, 1)] {
-        let [one, other] = [one, other]
-            .map(|signed| SignedReceipt::sign(&node_key(0), Receipt { slot, generation, ..signed.receipt }));
-        let prove = prove(&scene.world, &buyer, [&one, &other], None);
-        scene.world.fails_last(&prove, &[&buyer], LeaseholdError::WrongMachine);
-    }
-    let board = scene.world.board();
+    let good = prove(&scene.world, [&one, &other]);
     for (from, to, error) in [
-        (board.lease(1), board.lease(2), LeaseholdError::WrongReceipt),
-        (board.address, second.address, LeaseholdError::WrongBoard),
+        (scene.world.lease_address(1), scene.world.lease_address(2), LeaseholdError::OtherLease),
+        (scene.world.board().address, second.address, LeaseholdError::WrongBoard),
     ] {
         let mut bent = good.clone();
         swap(from, to)(&mut bent[1]);
         scene.world.fails_last(&bent, &[&buyer], error);
     }
-    let keepers = prove(&scene.world, &buyer, [&one, &other], Some(scene.keepers[0].account));
-    scene.world.fails_last(&keepers, &[&buyer], LeaseholdError::WrongAuthority);
     // The same receipt twice.
     let neighbours = scene.world.signed(1, 1, 4);
-    let both = prove(&scene.world, &buyer, [&neighbours, &neighbours], None);
+    let both = prove(&scene.world, [&neighbours, &neighbours]);
     scene.world.fails_last(&both, &[&buyer], LeaseholdError::NoEquivocation);
     scene.assert_invariants();
 }
@@ -163,7 +171,7 @@ fn prove_equivocation_fails_when_it_is_not_signed() {
     let mut scene = Recording::leased(1, 1, 20);
     let buyer = scene.buyer.insecure_clone();
     let [one, other] = pair(&scene);
-    let [_, prove] = prove(&scene.world, &buyer, [&one, &other], None);
+    let [_, prove] = prove(&scene.world, [&one, &other]);
     scene.world.fails(prove.clone(), &[&buyer], LeaseholdError::SignatureMissing);
     // One of the two alone.
     scene.world.fails_last(&[one.instruction(), prove.clone()], &[&buyer], LeaseholdError::SignatureMissing);
@@ -184,7 +192,7 @@ fn prove_equivocation_fails_when_the_machine_is_barred() {
     let [one, _] = pair(&scene);
     let third = SignedReceipt::sign(&node_key(0), Receipt { request: [1; 32], ..one.receipt });
     let buyer = scene.buyer.insecure_clone();
-    let again = prove(&scene.world, &buyer, [&one, &third], None);
+    let again = prove(&scene.world, [&one, &third]);
     scene.world.fails_last(&again, &[&buyer], LeaseholdError::MachineBarred);
     assert_eq!(scene.world.lease(1).slashed, BOND);
     scene.assert_invariants();
@@ -200,7 +208,8 @@ fn prove_equivocation_takes_what_is_left_of_a_bond() {
     let buyer = scene.buyer.insecure_clone();
     scene.world.settle(&buyer, 1);
     let left = scene.world.slot(0).bond;
-    assert_eq!(left, BOND - BOND * 2 * 2 / 20);
+    // Measured against three days: 432 rounds.
+    assert_eq!(left, BOND - BOND * 2 * 2 / 432);
     assert!(scene.world.slot(0).is(SlotState::Suspended));
     convict(&mut scene);
     assert!(is_convicted(&scene.world, 0));
@@ -255,7 +264,9 @@ fn settle_lease_pays_a_barred_machine_for_the_rounds_before() {
     scene.world.settle(&buyer, 1);
     let lease = scene.world.lease(1);
     let gross = |rounds: u64| 350_000 * 600 * rounds / 3_600;
-    assert_eq!(lease.paid + lease.fees, gross(2) + gross(6));
+    // A fifth of what it was up for is burned for the four rounds that it was not.
+    assert_eq!(lease.burned, gross(2) / 5);
+    assert_eq!(lease.paid + lease.fees, gross(2) - gross(2) / 5 + gross(6));
     assert_eq!((lease.state, lease.slashed), (LeaseState::Settled, BOND));
     assert!(is_convicted(&scene.world, 0) && scene.world.slot(0).lease == 0);
     assert!(scene.world.slot(1).is(SlotState::Idle) && scene.world.slot(1).bond == BOND);
@@ -293,7 +304,7 @@ fn a_machine_is_convicted_for_a_lease_that_is_over_while_it_serves_another() {
     scene.world.settle(&buyer, 1);
     scene.world.open(&buyer, anything(), 1, 50);
     scene.world.end_round();
-    let prove = prove(&scene.world, &buyer, [&one, &other], None);
+    let prove = prove(&scene.world, [&one, &other]);
     scene.world.ok(&prove, &[&buyer]);
     assert!(is_convicted(&scene.world, 0) && scene.world.slot(0).has_broken_promise());
     scene.world.go_to_round(scene.world.lease(2).until + 2);

@@ -2,7 +2,7 @@
 
 use anchor_lang::error::ErrorCode;
 use ed25519_dalek::SigningKey;
-use leasehold::{constants::RECORD_ROUNDS, error::LeaseholdError, state::Receipt};
+use leasehold::{error::LeaseholdError, state::Receipt};
 use leasehold_client::record::{SignedReceipt, SignedVoucher, signatures};
 use leasehold_tests::*;
 use solana_instruction::{AccountMeta, Instruction};
@@ -13,7 +13,7 @@ use solana_system_interface::instruction::transfer;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
 
-use crate::{BOND, contradiction, prove};
+use crate::{BOND, RECORD_ROUNDS, contradiction, prove};
 
 /// Index of the Ed25519 program's instruction, after that of the compute budget.
 const PLACE: u16 = 1;
@@ -60,26 +60,26 @@ fn cases() -> (Recording, Vec<Case>) {
     scene.world.go_to_round(scene.world.round() + RECORD_ROUNDS);
     let voucher = scene.world.voucher(metered, USD);
     let receipts = |signed: &[&SignedReceipt]| -> Vec<_> {
-        signed.iter().map(|signed| (signed.signature, signed.receipt.bytes().to_vec())).collect()
+        signed.iter().map(|signed| (signed.signature, signed.receipt.message().to_vec())).collect()
     };
     let other = Receipt { seq: 9, ..one.receipt };
     let [_, demand] = scene.world.demand_instructions(&buyer, &one);
-    let [_, prove] = prove(&scene.world, &buyer, [&one, &lie], None);
-    let [_, redeem] = scene.world.redeem_instructions(metered, &voucher, 1);
+    let [_, prove] = prove(&scene.world, [&one, &lie]);
+    let [_, redeem] = scene.world.redeem_instructions(metered, &voucher);
     let more = SignedVoucher { voucher: scene.world.unsigned_voucher(metered, 2 * USD), ..voucher };
     let cases = vec![
         Case {
             name: "demand_receipt",
             key: one.receipt.node_key,
             signed: receipts(&[&one]),
-            unsigned: vec![other.bytes().to_vec()],
+            unsigned: vec![other.message().to_vec()],
             instruction: demand,
         },
         Case {
             name: "prove_equivocation",
             key: one.receipt.node_key,
             signed: receipts(&[&one, &lie]),
-            unsigned: vec![one.receipt.bytes().to_vec(), other.bytes().to_vec()],
+            unsigned: vec![one.receipt.message().to_vec(), other.message().to_vec()],
             instruction: prove,
         },
         Case {
@@ -216,7 +216,7 @@ fn attack_message_of_another_length() {
     let (mut scene, cases) = cases();
     let buyer = scene.buyer.insecure_clone();
     let voucher = scene.world.voucher(2, USD);
-    let shorter = &voucher.voucher.bytes()[..151];
+    let shorter = &voucher.voucher.bytes()[..199];
     let signature = ed25519_dalek::Signer::sign(&spender(), shorter).to_bytes();
     let signed = signatures::verify_instruction(&public(&spender()).to_bytes(), &[(&signature, shorter)]);
     let redeem = cases[2].instruction.clone();
@@ -238,7 +238,7 @@ fn attack_signature_forged() {
         for (_, message) in &case.signed {
             assert!(forged.data.windows(message.len()).any(|window| window == message));
         }
-        let last = forged.data.len() - 200.min(forged.data.len() - 1);
+        let last = forged.data.len() - 1;
         forged.data[last] ^= 1;
         let failed = scene.world.send(&[forged, case.instruction], &[&buyer]).unwrap_err();
         let by_ed25519 = matches!(failed.err, TransactionError::InstructionError(1, _));

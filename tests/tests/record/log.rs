@@ -2,17 +2,17 @@
 
 use anchor_lang::Discriminator;
 use leasehold::{
-    constants::DISPUTE_ROUNDS,
     error::LeaseholdError,
     instructions::{Batch, Machine},
-    state::{ComputeLog, LANES_OFFSET, Lane, log_len, split_log, split_log_mut},
+    state::{ComputeLog, LANES_OFFSET, Lane, SKIP, log_len, split_log, split_log_mut},
 };
 use leasehold_client::{address, instruction};
 use leasehold_tests::*;
 use solana_instruction::{Instruction, error::InstructionError};
+use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use crate::{close_rounds, open_log, retire, rival, second_board};
+use crate::{DISPUTE_ROUNDS, close_rounds, open_log, retire, rival, second_board};
 
 pub fn open_lanes(scene: &Recording, machines: &[u16]) -> Instruction {
     let Recording { world, supplier, .. } = scene;
@@ -105,7 +105,7 @@ fn open_lanes_keeps_lanes_sorted_with_their_counters() {
     assert_eq!((before[0].batches, before[0].next_seq), (1, 3));
     assert_eq!(
         scene.lane(7),
-        Lane { board: 0, slot: 7, generation: 0, lease: 0, batches: 0, next_seq: 0, last_ms: 0 }
+        Lane { board: 0, slot: 7, ..bytemuck::Zeroable::zeroed() }
     );
     // The same slot of another board has a lane of its own.
     assert_eq!(scene.log_data().lane(1, 1).expect("a lane").batches, 0);
@@ -141,7 +141,7 @@ fn open_lanes_fails_when_a_lane_is_there_or_the_machine_is_not_theirs() {
 }
 
 #[test]
-fn open_lanes_costs_the_rent_of_each_lane_and_adds_320_at_once() {
+fn open_lanes_costs_the_rent_of_each_lane_and_adds_256_at_once() {
     let mut scene = Recording::listed(40);
     let (key, account) = (scene.supplier.wallet.pubkey(), scene.supplier.account);
     let log = address::log(&account);
@@ -149,7 +149,7 @@ fn open_lanes_costs_the_rent_of_each_lane_and_adds_320_at_once() {
     let machines: Vec<_> = more.iter().map(|number| signing_machine(*number)).collect();
     scene.world.list(&scene.supplier, COMMITTED, &machines);
 
-    let too_many = open_lanes(&scene, &more[..321]);
+    let too_many = open_lanes(&scene, &more[..257]);
     let refused = scene.world.instruction_error(too_many, &[&scene.supplier.wallet]);
     assert_eq!(
         refused,
@@ -157,15 +157,15 @@ fn open_lanes_costs_the_rent_of_each_lane_and_adds_320_at_once() {
         "an account grows by at most 10,240 bytes in an instruction"
     );
     let before = scene.world.lamports(&key);
-    let most = open_lanes(&scene, &more[..320]);
+    let most = open_lanes(&scene, &more[..256]);
     let meta = scene.world.ok(&[most], &[&scene.supplier.wallet]);
-    let lanes = 40 + 320;
+    let lanes = 40 + 256;
     let rent = |lanes| scene.world.svm.minimum_balance_for_rent_exemption(log_len(lanes));
     assert_eq!(scene.world.lamports(&log), rent(lanes));
     assert_eq!(before - scene.world.lamports(&key), rent(lanes) - rent(40) + meta.fee);
     assert_eq!(scene.log_header().lanes as usize, lanes);
     assert_eq!(scene.world.data(&log).len(), log_len(lanes));
-    println!("open_lanes of 320: {} CU", meta.compute_units_consumed);
+    println!("open_lanes of 256: {} CU", meta.compute_units_consumed);
     scene.assert_invariants();
 }
 
@@ -206,6 +206,70 @@ fn the_next_machine_in_a_slot_starts_a_new_lane() {
     // The batches of the first machine are still in the log.
     let proof = scene.proof(0, 1).instruction();
     scene.world.ok(&[proof], &[&buyer]);
+    scene.assert_invariants();
+}
+
+#[test]
+fn skip_receipts_leaves_out_numbers_of_the_running_lease() {
+    let mut scene = Recording::leased(2, 2, 20);
+    let operator = scene.operator.insecure_clone();
+    let (board, account) = (scene.world.board(), scene.supplier.account);
+    let skip =
+        |key: &Keypair, slot, lease| instruction::skip_receipts(&board, key.pubkey(), account, slot, lease);
+    // A machine that has appended nothing yet, and one that has.
+    scene.world.ok(&[skip(&operator, 1, 1)], &[&operator]);
+    let lane = scene.lane(1);
+    assert_eq!((lane.lease, lane.batches, lane.next_seq), (1, 0, SKIP));
+    scene.seal_next(0, 3);
+    scene.world.ok(&[skip(&operator, 0, 1)], &[&operator]);
+    let lane = scene.lane(0);
+    assert_eq!((lane.lease, lane.batches, lane.next_seq), (1, 1, 3 + SKIP));
+    // The supplier may, too, and twice.
+    let wallet = scene.supplier.wallet.insecure_clone();
+    scene.world.ok(&[skip(&wallet, 0, 1)], &[&wallet]);
+    assert_eq!(scene.lane(0).next_seq, 3 + 2 * SKIP);
+    let index = scene.seal_next(0, 2);
+    assert_eq!(scene.archive.batches[index].header.first_seq, 3 + 2 * SKIP);
+
+    let mallory = rival(&mut scene.world, 2, 1);
+    open_log(&mut scene.world, &mallory, vec![2]);
+    for (signer, slot, lease, error) in [
+        (&operator, 0, 2, LeaseholdError::NotInLease),
+        (&operator, 0, 0, LeaseholdError::NotInLease),
+        (&operator, 2, 1, LeaseholdError::WrongSupplier),
+        (&operator, 3, 1, LeaseholdError::NoSuchSlot),
+        (&mallory.wallet, 0, 1, LeaseholdError::WrongAuthority),
+    ] {
+        scene.world.fails(skip(signer, slot, lease), &[signer], error);
+    }
+    scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(3)]);
+    scene.world.open(&scene.buyer, anything(), 2, 20);
+    assert_eq!(scene.world.slot(3).lease, 2);
+    scene.world.fails(skip(&operator, 3, 2), &[&operator], LeaseholdError::NoLane);
+    let mut theirs = skip(&mallory.wallet, 0, 1);
+    swap(account, mallory.account)(&mut theirs);
+    scene.world.fails(theirs, &[&mallory.wallet], LeaseholdError::WrongSupplier);
+    scene.assert_invariants();
+}
+
+/// The next machine in a slot, and the next lease, have numbers of their own.
+#[test]
+fn skip_receipts_counts_for_one_lease() {
+    let mut scene = Recording::leased(1, 1, 2);
+    let (operator, buyer) = (scene.operator.insecure_clone(), scene.buyer.insecure_clone());
+    let (board, account) = (scene.world.board(), scene.supplier.account);
+    let skip = |lease| instruction::skip_receipts(&board, operator.pubkey(), account, 0, lease);
+    scene.world.ok(&[skip(1)], &[&operator]);
+    scene.world.go_to_round(scene.world.lease(1).until + 2);
+    close_rounds(&mut scene.world);
+    scene.world.settle(&buyer, 1);
+    scene.world.fails(skip(1), &[&operator], LeaseholdError::NotInLease);
+    assert_eq!(scene.world.open(&buyer, anything(), 1, 50), 2);
+    scene.world.end_round();
+    assert_eq!(scene.lane(0).next_seq_in(0, 2), 0);
+    let receipts = scene.receipts(2, 0, 2);
+    scene.seal(0, receipts);
+    assert_eq!((scene.lane(0).lease, scene.lane(0).next_seq), (2, 2));
     scene.assert_invariants();
 }
 
@@ -255,7 +319,7 @@ fn split_log_fails_when_the_account_is_too_short() {
     let malformed = |error: anchor_lang::error::Error| {
         assert_eq!(error, LeaseholdError::LogMalformed.into());
     };
-    for len in [0, 8, LANES_OFFSET - 1, whole.len() - 1, LANES_OFFSET + 31] {
+    for len in [0, 8, LANES_OFFSET - 1, whole.len() - 1, LANES_OFFSET + 39] {
         malformed(split_log(&whole[..len]).map(|_| ()).unwrap_err());
         malformed(split_log_mut(&mut whole.clone()[..len]).map(|_| ()).unwrap_err());
     }

@@ -12,26 +12,26 @@ mod properties;
 mod sizes;
 mod verify;
 
-use leasehold::state::{Receipt, SlotState};
+use leasehold::{
+    constants::{DEMAND_SECS, DISPUTE_SECS, RECORD_SECS},
+    state::{Receipt, SlotState},
+};
 use leasehold_client::{
     BoardRef, MarketRef, instruction,
     record::{SignedReceipt, signatures},
 };
 use leasehold_tests::*;
 use solana_instruction::Instruction;
-use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 /// Bond of every machine, in stake units.
 pub const BOND: u64 = 100 * STAKE;
 
-/// Parts of slashed stake: buyer, burned, market, caller.
-pub fn split(slashed: u64) -> [u64; 4] {
-    let part = |bps: u64| slashed * bps / 10_000;
-    let (burned, market, caller) = (part(2_000), part(1_500), part(500));
-    [slashed - burned - market - caller, burned, market, caller]
-}
+// Windows in rounds of the tests' markets.
+pub const RECORD_ROUNDS: u32 = RECORD_SECS / 600;
+pub const DEMAND_ROUNDS: u32 = DEMAND_SECS / 600;
+pub const DISPUTE_ROUNDS: u32 = DISPUTE_SECS / 600;
 
 /// True if a slot has no bond and is barred.
 pub fn is_convicted(world: &World, slot: u16) -> bool {
@@ -76,15 +76,9 @@ pub fn claim(world: &mut World, supplier: &SupplierActor) {
 }
 
 /// The Ed25519 program's instruction, and the proof that a machine signed both receipts.
-pub fn prove(
-    world: &World,
-    caller: &Keypair,
-    receipts: [&SignedReceipt; 2],
-    keeper: Option<Pubkey>,
-) -> [Instruction; 2] {
-    let (board, [one, other]) = (world.board(), receipts);
-    let lease = leasehold_client::address::lease(&board.address, one.receipt.lease);
-    let prove = instruction::prove_equivocation(&board, caller.pubkey(), lease, keeper);
+pub fn prove(world: &World, [one, other]: [&SignedReceipt; 2]) -> [Instruction; 2] {
+    let lease = world.lease_address(one.receipt.lease);
+    let prove = instruction::prove_equivocation(&world.board(), lease, &one.receipt, &other.receipt);
     [signatures::of_both(one, other), prove]
 }
 
@@ -106,7 +100,7 @@ pub fn second_market(world: &mut World) -> BoardRef {
     let authority = world.authority.insecure_clone();
     let (key, market) = (authority.pubkey(), world.market);
     let other = MarketRef::new(2, market.payment_mint, market.stake_mint);
-    let create = instruction::create_market(&other, key, 86_400, rules(), params());
+    let create = instruction::create_market(&other, key, GENESIS, TIMELOCK, rules(), params());
     world.ok(&[create, instruction::create_board(&other.board(0), key)], &[&authority]);
     other.board(0)
 }

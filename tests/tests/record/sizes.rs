@@ -8,14 +8,14 @@ use leasehold::{
     state::{BatchHeader, Receipt},
 };
 use leasehold_client::{
-    instruction,
+    address, instruction,
     packet::{self, PACKET_BYTES},
 };
 use leasehold_tests::*;
 use solana_instruction::Instruction;
 use solana_signer::Signer;
 
-use crate::verify::run;
+use crate::{contradiction, prove, verify::run};
 
 fn verify_at(scene: &Recording, tree: &SumTree, index: usize, place: usize) -> Instruction {
     let sample: Receipt = scene.archive.batches[0].receipts[0].receipt;
@@ -72,4 +72,51 @@ fn proofs_that_fit_a_legacy_transaction() {
     {
         assert_eq!(fits(batch.ilog2() as usize), levels, "batches of {batch}");
     }
+}
+
+/// Bytes that a wallet may add to a transaction.
+const WALLET_BYTES: usize = 150;
+/// Accusations, and what pays a machine, leave room for what wallets add.
+#[test]
+fn what_wallets_sign_leaves_them_room() {
+    let mut scene = Recording::leased(2, 1, 100);
+    let buyer = scene.buyer.insecure_clone();
+    let metered = scene.world.open_metered(&buyer, 100 * USD, 50);
+    let one = scene.world.signed(1, 0, 3);
+    let lie = contradiction(0, &one);
+    let voucher = scene.world.voucher(metered, USD);
+    for (name, instructions) in [
+        ("demand_receipt", scene.world.demand_instructions(&buyer, &one)),
+        ("prove_equivocation", prove(&scene.world, [&one, &lie])),
+        ("redeem_voucher", scene.world.redeem_instructions(metered, &voucher)),
+    ] {
+        let bytes = packet::len(&buyer.pubkey(), &instructions);
+        println!("{name}: {bytes} bytes");
+        assert!(bytes <= PACKET_BYTES - WALLET_BYTES, "{name}: {bytes}");
+    }
+}
+
+/// An answer has two halves, so that each fits for the largest batch and log. Nodes sign it; for batches of up to 16,384
+/// receipts, and logs of up to 2^20 batches, a wallet can, too.
+#[test]
+fn both_halves_of_an_answer_fit() {
+    let mut scene = Recording::leased(1, 1, 100);
+    let (buyer, claimant) = (scene.buyer.insecure_clone(), scene.world.wallet());
+    let receipts = scene.receipts(1, 0, 3);
+    scene.world.go_to_round(scene.world.round() + crate::RECORD_ROUNDS);
+    let demand = scene.world.demand(&claimant, &receipts[1]);
+    let account = scene.world.demand_account(&demand);
+    let index = scene.seal(0, receipts);
+    let show = |levels: usize| {
+        let batch = BatchProof { path: vec![[0; 32]; levels], ..scene.archive.batch(index) };
+        packet::len(&buyer.pubkey(), &[instruction::show_batch(demand, scene.log, batch)])
+    };
+    let answer = |levels: usize| {
+        let path = vec![SumNode::default(); levels];
+        packet::len(&buyer.pubkey(), &[instruction::answer_demand(buyer.pubkey(), demand, &account, path)])
+    };
+    println!("show_batch: {} and {} bytes, answer_demand: {} and {}", show(20), show(23), answer(14), answer(16));
+    assert!(show(20).max(answer(14)) <= PACKET_BYTES - WALLET_BYTES);
+    assert!(show(23).max(answer(16)) <= PACKET_BYTES);
+    assert_eq!(demand, address::demand(&scene.archive.batches[index].receipts[1].id()));
 }

@@ -3,7 +3,7 @@
 
 mod plan;
 
-pub use plan::{Obstacle, Plan, Posting, batch, plan};
+pub use plan::{Obstacle, Plan, Posting, plan};
 
 use super::headers::Sent;
 use super::tools::{TaskError, Tools};
@@ -112,7 +112,7 @@ impl Poster {
     /// Appends a group of batches, as many in each transaction as fit.
     async fn append(&mut self, tools: &Tools, posting: &Posting) -> Result<(), TaskError> {
         let build = |headers: &[BatchHeader]| {
-            let batches = headers.iter().map(batch).collect();
+            let batches = headers.iter().map(instruction::batch).collect();
             let supplier = tools.supplier;
             instruction::append_batches(&posting.board, tools.operator, supplier, &posting.source, batches)
         };

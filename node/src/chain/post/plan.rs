@@ -2,7 +2,6 @@
 
 use crate::leases::{View, half_record_secs};
 use crate::receipts::store::{BatchKey, MachineKey, SealedBatch};
-use leasehold::instructions::Batch;
 use leasehold::rules::batch::{is_next, latest_ms};
 use leasehold::state::{BatchHeader, Lane};
 use leasehold_client::BoardRef;
@@ -95,7 +94,7 @@ pub fn plan(
         plan.posted.extend(posted.iter().map(|batch| batch.key));
         let Some(board) = view.boards.get(&key.board) else { continue };
         plan.late +=
-            waiting.iter().filter(|batch| is_late(&batch.header, board.round_secs, view.now)).count();
+            waiting.iter().filter(|batch| is_late(&batch.header, board.header.round_secs, view.now)).count();
         if let Some(first) = waiting.first().map(|batch| batch.key.number).filter(|first| *first > next) {
             plan.obstacles.insert(key, Obstacle::Missing { expected: next, first });
             continue;
@@ -142,12 +141,6 @@ fn lane(
 fn is_late(header: &BatchHeader, round_secs: u32, now: i64) -> bool {
     let half = half_record_secs(round_secs);
     u64::try_from(now).unwrap_or(0) >= (header.last_ms / 1_000).saturating_add(half)
-}
-
-/// A batch as an argument of `append_batches`.
-pub fn batch(header: &BatchHeader) -> Batch {
-    let BatchHeader { slot, lease, number, count, root, first_ms, last_ms, .. } = *header;
-    Batch { slot, lease, number, count, root, first_ms, last_ms }
 }
 
 #[cfg(test)]
@@ -242,7 +235,7 @@ mod tests {
         view.now += 2;
         let plan = planned(&[2], &view);
         assert_eq!((numbers(&plan), plan.late), (vec![2], 0));
-        view.now += 6 * 600 + 61;
+        view.now += 3_600 + 61;
         assert_eq!(planned(&[2, 3], &view).late, 2);
     }
 }

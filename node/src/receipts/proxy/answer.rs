@@ -67,7 +67,7 @@ impl Answer {
     }
 
     /// Under a metered lease: writes a token limit into the request if it has none, and refuses it beyond the exposure
-    /// limit. Returns true if the request must be sent as it was parsed here.
+    /// limit. Under any: refuses it if no numbers are left. Returns true if the request must be sent as it was parsed here.
     pub(super) async fn ask(
         &mut self,
         proxy: &Proxy,
@@ -78,12 +78,13 @@ impl Answer {
     ) -> Result<bool, Refusal> {
         self.request = salted(&self.salt, body);
         self.request_len = body.len();
+        let mut price = 0;
         if self.lease.meter.is_some() {
             let bound = tokens::bound(asked, body.len(), kind, proxy.own.max_tokens)?;
-            let price = bound.price_at_most(&model);
-            self.hold = proxy.issuer.hold(&self.machine, &self.lease, price).await?;
+            price = bound.price_at_most(&model);
             self.held_out = Some(bound.tokens_out);
         }
+        self.hold = proxy.issuer.hold(&self.machine, &self.lease, price).await?;
         self.model = Some(model);
         // The work begins now: until here the caller was sending.
         (self.start_ms, self.started) = (unix_ms().max(self.start_ms), Instant::now());

@@ -1,7 +1,7 @@
 //! Numbers, signs and inserts the receipts of one group.
 
 use super::{MachineKey, NewReceipt, StoreError, Tab, rows};
-use crate::leases::RunningLease;
+use crate::leases::{Numbers, RunningLease};
 use crate::receipts::signer::Signer;
 use leasehold_client::record::SignedReceipt;
 use leasehold_daemon::unix_ms;
@@ -119,7 +119,9 @@ impl Appending {
     }
 }
 
+/// A tab without receipts. What vouchers have paid in a metered lease was for receipts of a database that was lost.
 fn blank(machine: MachineKey, lease: &RunningLease) -> Tab {
+    let (units, price) = lease.meter.map_or((0, 0), |meter| (meter.units, meter.paid));
     Tab {
         machine,
         lease: lease.serial,
@@ -128,8 +130,8 @@ fn blank(machine: MachineKey, lease: &RunningLease) -> Tab {
         cluster: lease.cluster,
         spender: lease.meter.map(|meter| meter.spender),
         seq: 0,
-        units: 0,
-        price: 0,
+        units,
+        price,
         sealed: 0,
         last_ms: 0,
         signed_price: 0,
@@ -147,8 +149,8 @@ fn next(tab: &mut Tab, new: &NewReceipt, signer: &Signer) -> Result<SignedReceip
     if ahead > SKEW_MS {
         return Err(StoreError::Future(ahead));
     }
-    if let (Some(limit), Some(meter)) = (new.limit, new.lease.meter) {
-        let left = tab.allowance(limit, meter.deposit);
+    if let (Some(limit), Some(meter)) = (new.limit, &new.lease.meter) {
+        let left = tab.allowance(limit, meter);
         if work.price > left {
             return Err(StoreError::Exposure { asked: work.price, left });
         }
@@ -158,7 +160,15 @@ fn next(tab: &mut Tab, new: &NewReceipt, signer: &Signer) -> Result<SignedReceip
         sum.checked_add(more).filter(|sum| i64::try_from(*sum).is_ok()).ok_or(StoreError::Overflow)
     };
     let (units, price) = (sum(tab.units, work.units)?, sum(tab.price, work.price)?);
+    let Numbers { first, limit } = new.lease.numbers;
+    if tab.seq < first {
+        // What is in no batch yet is in one of the database that was lost, or can't be in any more.
+        (tab.seq, tab.sealed) = (first, first);
+    }
     let seq = tab.seq;
+    if seq >= limit {
+        return Err(StoreError::NumbersUsedUp { limit });
+    }
     tab.seq = sum(seq, 1)?;
     work.end_ms = work.end_ms.max(tab.last_ms);
     (tab.units, tab.price, tab.last_ms) = (units, price, work.end_ms);

@@ -35,6 +35,10 @@ pub enum StoreError {
         "{asked} payment units are more than the {left} that the lease may still use: send a voucher or top it up"
     )]
     Exposure { asked: u64, left: u64 },
+    #[error(
+        "no number below {limit} is left until the log has more of the lease's receipts: see why batches are not appended"
+    )]
+    NumbersUsedUp { limit: u64 },
     #[error("units or price of the lease would exceed 2^63: send smaller amounts")]
     Overflow,
     #[error("another batch was sealed meanwhile: try again")]

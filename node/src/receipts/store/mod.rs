@@ -2,8 +2,9 @@
 //!
 //! One task writes. It takes all waiting requests, writes them in one transaction and replies after the commit has
 //! reached the disk (group commit). Receipts are numbered by the database's own counters, read in the same transaction:
-//! a crash at any point loses no receipt that was handed out and repeats no number. For the same reason never replace
-//! the database with an older copy while a lease runs: two receipts with one number cost the machine's bond.
+//! a crash at any point loses no receipt that was handed out and repeats no number. A database that is lost is noticed: the
+//! machine then goes on with numbers that it can't have signed before. Never replace the database with an older copy while a
+//! lease runs: that may go unnoticed, and two receipts with one number cost the machine's bond.
 //!
 //! [`Store::unsealed`] lists receipts to seal, [`Store::seal`] makes a batch of them, [`Store::batches`] lists the batches
 //! to append, in order, and [`Store::mark_posted`] notes their places in the log. [`Store::best_voucher`],
@@ -54,6 +55,8 @@ pub struct Store {
     /// The trees that were used last.
     trees: Arc<Mutex<Trees>>,
     writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// Unix milliseconds at which the database was created.
+    created_ms: u64,
 }
 
 impl Store {
@@ -66,13 +69,14 @@ impl Store {
         let options = schema::options(path);
         let mut connection = options.clone().create_if_missing(true).connect().await.map_err(unopened)?;
         schema::migrate(&mut connection).await?;
+        let created_ms = schema::created_ms(&mut connection).await?;
         let readers = SqlitePoolOptions::new().max_connections(READERS);
         let readers = readers.connect_with(options.read_only(true)).await.map_err(unopened)?;
         let signer = Arc::new(Signer::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = tokio::spawn(writer::run(connection, queue, signer.clone()));
         let writer = Arc::new(Mutex::new(Some(writer)));
-        Ok(Self { jobs, readers, signer, trees: Arc::default(), writer })
+        Ok(Self { jobs, readers, signer, trees: Arc::default(), writer, created_ms })
     }
 
     /// Numbers, signs and stores receipts, all of them or no receipt. They are on the disk when this returns.
@@ -82,9 +86,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::LeaseOver`], [`StoreError::Times`], [`StoreError::Future`], [`StoreError::Exposure`],
-    /// [`StoreError::Overflow`], [`StoreError::NoSuchSlot`], or the database's.
+    /// [`StoreError::NumbersUsedUp`], [`StoreError::Overflow`], [`StoreError::NoSuchSlot`], or the database's.
     pub async fn append(&self, receipts: Vec<NewReceipt>) -> Result<Vec<SignedReceipt>, StoreError> {
         self.ask(|reply| Job::Append(receipts, reply)).await
+    }
+
+    /// Unix milliseconds at which the database was created: it has all receipts of every lease that began later.
+    pub fn created_ms(&self) -> u64 {
+        self.created_ms
     }
 
     /// The signer of the receipts.

@@ -106,10 +106,11 @@ pub(super) async fn update_tab(
     id: i64,
     tab: &Tab,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE tabs SET seq = ?, units = ?, price = ?, last_ms = ? WHERE id = ?")
+    sqlx::query("UPDATE tabs SET seq = ?, units = ?, price = ?, sealed = ?, last_ms = ? WHERE id = ?")
         .bind(tab.seq as i64)
         .bind(tab.units as i64)
         .bind(tab.price as i64)
+        .bind(tab.sealed as i64)
         .bind(tab.last_ms as i64)
         .bind(id)
         .execute(connection)
@@ -121,7 +122,7 @@ pub(super) async fn update_tab(
 pub(super) async fn insert_tab(connection: &mut SqliteConnection, tab: &Tab) -> Result<i64, StoreError> {
     let inserted = sqlx::query(
         "INSERT INTO tabs (board, slot, generation, lease, address, first_round, cluster, spender, seq, \
-         units, price, sealed, last_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+         units, price, sealed, last_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(tab.machine.board.as_array().as_slice())
     .bind(tab.machine.slot)
@@ -134,6 +135,7 @@ pub(super) async fn insert_tab(connection: &mut SqliteConnection, tab: &Tab) -> 
     .bind(tab.seq as i64)
     .bind(tab.units as i64)
     .bind(tab.price as i64)
+    .bind(tab.sealed as i64)
     .bind(tab.last_ms as i64)
     .execute(connection)
     .await?;

@@ -7,6 +7,10 @@ use std::path::Path;
 
 /// Statements of each schema version; the version of a database is the number of steps it has taken.
 const STEPS: &[&str] = &["
+    -- When it was created: it has all receipts of every lease that began later.
+    CREATE TABLE origin (created_ms INTEGER NOT NULL) STRICT;
+    INSERT INTO origin VALUES (CAST(strftime('%s', 'now') AS INTEGER) * 1000);
+
     -- A machine in a lease: its counters.
     CREATE TABLE tabs (
         id INTEGER PRIMARY KEY,
@@ -28,7 +32,7 @@ const STEPS: &[&str] = &["
     CREATE INDEX tabs_address ON tabs (address, first_round);
     CREATE INDEX tabs_unsealed ON tabs (id) WHERE sealed < seq;
 
-    -- signed: 320 bytes of receipt, 64 of signature.
+    -- signed: 328 bytes of receipt, 64 of signature.
     CREATE TABLE receipts (
         tab INTEGER NOT NULL,
         seq INTEGER NOT NULL,
@@ -97,4 +101,10 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
         sqlx::query("INSERT INTO schema_version VALUES (?)").bind(known).execute(&mut *transaction).await?;
     }
     Ok(transaction.commit().await?)
+}
+
+/// When the database was created, in Unix milliseconds.
+pub(super) async fn created_ms(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let row = sqlx::query("SELECT created_ms FROM origin").fetch_one(connection).await?;
+    super::rows::number(&row, "created_ms")
 }

@@ -126,9 +126,8 @@ fn header(
     Ok(BatchHeader {
         board: tab.machine.board,
         node_key: first.node_key,
-        slot: tab.machine.slot,
-        generation: tab.machine.generation,
         lease: tab.lease,
+        generation: tab.machine.generation,
         number,
         count,
         first_seq: first.seq,
@@ -136,6 +135,8 @@ fn header(
         first_ms: first.end_ms,
         last_ms: last.end_ms,
         source: Sha256::digest(source).into(),
+        slot: tab.machine.slot,
+        reserved: [0; 6],
     })
 }
 

@@ -1,6 +1,6 @@
 //! Types of the store.
 
-use crate::leases::RunningLease;
+use crate::leases::{Meter, RunningLease};
 use crate::machines::Machine;
 use crate::receipts::signer::Work;
 use leasehold::state::BatchHeader;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct MachineKey {
     pub board: Pubkey,
     pub slot: u16,
-    pub generation: u16,
+    pub generation: u32,
 }
 
 /// A batch: the machine, and the number of its batches before this one.
@@ -46,12 +46,12 @@ pub struct Tab {
     pub cluster: [u8; 8],
     /// Key that signs vouchers; `None` if the lease is not metered.
     pub spender: Option<Pubkey>,
-    /// Receipts so far, which is the number of the next one.
+    /// Number of the next receipt. Lower numbers may have been left out after a database was lost.
     pub seq: u64,
-    /// Compute units and payment units of these receipts.
+    /// Compute units and payment units of the receipts so far; of those of a lost database, what vouchers have paid.
     pub units: u64,
     pub price: u64,
-    /// Receipts of them that are in batches.
+    /// Number of the first receipt that is in no batch.
     pub sealed: u64,
     /// `end_ms` of the last one.
     pub last_ms: u64,
@@ -115,8 +115,9 @@ impl BatchKey {
 }
 
 impl Tab {
-    /// Payment units that may still be billed: unsigned use stays within `limit`, all use within the deposit.
-    pub fn allowance(&self, limit: u64, deposit: u64) -> u64 {
-        self.signed_price.saturating_add(limit).min(deposit).saturating_sub(self.price)
+    /// Payment units that may still be billed: unsigned use stays within `limit`, all use within what vouchers can pay.
+    pub fn allowance(&self, limit: u64, meter: &Meter) -> u64 {
+        let signed = self.signed_price.max(meter.paid);
+        signed.saturating_add(limit).min(meter.deposit).saturating_sub(self.price)
     }
 }

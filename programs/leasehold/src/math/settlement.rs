@@ -146,17 +146,16 @@ pub struct Burned {
     pub damages: u64,
     /// Out of the machine's pay, because its owner contested it.
     pub contested: u64,
-    /// Owed by the owner for cancelling, but not to a machine that was contested or is not blameless.
+    /// Owed by the owner for leaving, but not to the machine: it was contested or is not blameless, or was replaced by a
+    /// cheaper one.
     pub exit: u64,
     /// Owed by the owner for contesting: half of what that takes from the machine, rounded up.
     pub penalty: u64,
-    /// Owed by the owner for replacing a machine that kept its promise by a cheaper one.
-    pub cheaper: u64,
 }
 
 impl Burned {
     pub fn total(&self) -> Exact<u64> {
-        [self.contested, self.exit, self.penalty, self.cheaper].into_iter().try_fold(self.damages, add)
+        [self.contested, self.exit, self.penalty].into_iter().try_fold(self.damages, add)
     }
 }
 
@@ -244,7 +243,8 @@ pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
     };
 
     let exit = Span::of_secs(exit_secs(service, terms)).cost_floor(price)?;
-    let owed_exit = if is_blameless(service, terms) { exit } else { 0 };
+    let replaced = matches!(service.left, Left::Replaced { .. });
+    let owed_exit = if is_blameless(service, terms) && !replaced { exit } else { 0 };
     let paid_exit = if contestable { 0 } else { owed_exit };
     let penalty = if contestable { add(lost, owed_exit)?.div_ceil(2) } else { 0 };
 
@@ -259,27 +259,29 @@ pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
             contested: lost,
             exit: sub(exit, paid_exit)?,
             penalty,
-            cheaper: Span::of_secs(cheaper_secs(service, terms)).cost_floor(price)?,
         },
         slash: lost_bond(service, terms)?,
         bound: bound_rounds(service, terms),
     })
 }
 
-/// Final outcome where `paid` payment units are paid already and no more than `most` can be paid in all: the deposit of a
-/// metered lease less what its vouchers took.
-pub fn last_within(service: &Service, terms: &Terms, paid: u64, most: u64) -> Exact<Outcome> {
-    let outcome = last(&Service { settled: 0, ..*service }, terms)?;
-    let owed = outcome.payment.gross()?.min(most).max(paid);
-    let damages = outcome.burned.damages.min(sub(most, owed)?);
-    let burned = Burned { damages, ..outcome.burned };
-    Ok(Outcome { payment: Payment::difference(owed, paid, terms.fee_bps)?, burned, ..outcome })
+/// Final outcome where no more than `most` payment units can be paid in all: the deposit of a metered lease less what its
+/// vouchers took.
+pub fn last_within(service: &Service, terms: &Terms, most: u64) -> Exact<Outcome> {
+    let outcome = last(service, terms)?;
+    let before = owed_before_end(service.price, service.settled, terms)?.min(most);
+    let owed = add(before, outcome.payment.gross()?)?.min(most);
+    let left = sub(most, owed)?;
+    let damages = outcome.burned.damages.min(left);
+    let exit = outcome.burned.exit.min(sub(left, damages)?);
+    let burned = Burned { damages, exit, ..outcome.burned };
+    Ok(Outcome { payment: Payment::difference(owed, before, terms.fee_bps)?, burned, ..outcome })
 }
 
-/// As [`interim`], where `paid` payment units are paid already and no more than `most` can be paid in all.
-pub fn interim_within(service: &Service, terms: &Terms, paid: u64, most: u64) -> Exact<Payment> {
-    let owed = owed_before_end(service.price, service.up, terms)?.min(most).max(paid);
-    Payment::difference(owed, paid, terms.fee_bps)
+/// As [`interim`], of no more than `most` payment units in all.
+pub fn interim_within(service: &Service, terms: &Terms, most: u64) -> Exact<Payment> {
+    let owed = |rounds| Ok(owed_before_end(service.price, rounds, terms)?.min(most));
+    Payment::difference(owed(service.up)?, owed(service.settled)?, terms.fee_bps)
 }
 
 /// Rounds down of a machine; one that was forfeited or barred was down in all rounds in which it was not up.
@@ -338,21 +340,28 @@ fn damages(service: &Service, terms: &Terms, pay: u64) -> Exact<u64> {
 }
 
 /// Seconds of machine time that an owner owes for leaving a machine early: 5 percent of the rest, capped between an hour and
-/// a day by the length of the lease, less the time down beyond the allowance. 0 if the machine was never up or broke its
-/// promise for good.
+/// a day by the length of the lease; when replacing, what the new machine is cheaper by if that is less; when ending a metered
+/// lease, the rest of its first hour. Less the time down beyond the allowance, always. 0 if the machine was never up or broke
+/// its promise for good.
 pub fn exit_secs(service: &Service, terms: &Terms) -> u64 {
     let is_owed = service.up > 0 && service.leaving == Leaving::Served;
-    match service.left {
-        Left::Cancelled if is_owed => {
-            let over = secs(terms.round_secs, excess(service, terms));
-            exit_at_most(terms.round_secs, terms.rounds, service.agreed.saturating_sub(service.rounds))
-                .saturating_sub(over)
-        }
-        Left::Ended { owes_hour: true } if is_owed && is_blameless(service, terms) => {
+    if !is_owed {
+        return 0;
+    }
+    let most = match service.left {
+        Left::No | Left::Ended { owes_hour: false } => 0,
+        Left::Ended { owes_hour: true } => {
             u64::from(NOTICE_SECS).saturating_sub(secs(terms.round_secs, service.rounds))
         }
-        _ => 0,
-    }
+        Left::Cancelled | Left::Replaced { .. } => {
+            exit_at_most(terms.round_secs, terms.rounds, service.agreed.saturating_sub(service.rounds))
+        }
+    };
+    let most = match service.left {
+        Left::Replaced { cheaper_q16 } => most.min(cheaper_secs(service, terms, cheaper_q16)),
+        _ => most,
+    };
+    most.saturating_sub(secs(terms.round_secs, excess(service, terms)))
 }
 
 /// Seconds of machine time that leaving a lease of `rounds` rounds costs for each machine, `rest` rounds before its end, if
@@ -364,17 +373,10 @@ pub fn exit_at_most(round_secs: u32, rounds: u32, rest: u32) -> u64 {
     mul_div_floor(secs(round_secs, rest), EXIT_REST_BPS, u64::from(BPS)).unwrap_or(cap).min(cap)
 }
 
-/// Seconds of machine time that an owner owes for replacing a machine which kept its promise by a cheaper one: what the
-/// rest costs less, as cancelling would cost at most.
-fn cheaper_secs(service: &Service, terms: &Terms) -> u64 {
-    let Left::Replaced { cheaper_q16 } = service.left else { return 0 };
-    let is_owed = service.up > 0 && service.leaving == Leaving::Served && excess(service, terms) == 0;
-    if !is_owed {
-        return 0;
-    }
-    let rest = service.agreed.saturating_sub(service.rounds);
-    let cheaper = mul_div_floor(secs(terms.round_secs, rest), u64::from(cheaper_q16), 1 << 16);
-    cheaper.unwrap_or(u64::MAX).min(exit_at_most(terms.round_secs, terms.rounds, rest))
+/// Seconds of machine time by which the machine that replaced it is cheaper for the rest.
+fn cheaper_secs(service: &Service, terms: &Terms, cheaper_q16: u16) -> u64 {
+    let rest = secs(terms.round_secs, service.agreed.saturating_sub(service.rounds));
+    mul_div_floor(rest, u64::from(cheaper_q16), 1 << 16).unwrap_or_default()
 }
 
 /// Stake units lost.
@@ -389,7 +391,7 @@ fn lost_bond(service: &Service, terms: &Terms) -> Exact<u64> {
 
 /// Rounds from its end on for which a machine that was left early is bound, because it was contested or is not blameless: as
 /// many as it was up in, until the time agreed on and a week at most.
-fn bound_rounds(service: &Service, terms: &Terms) -> u32 {
+pub fn bound_rounds(service: &Service, terms: &Terms) -> u32 {
     let is_free = service.left == Left::No || service.leaving != Leaving::Served;
     if is_free || (is_blameless(service, terms) && !service.contested) {
         return 0;

@@ -2,10 +2,26 @@
 //! `u128` on this machine, whose every division of that width is a loop over bits.
 
 /// A number of 128 bits: high · 2⁶⁴ + low.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wide {
     pub high: u64,
     pub low: u64,
+}
+
+impl Wide {
+    pub const ZERO: Wide = Wide { high: 0, low: 0 };
+}
+
+impl From<u64> for Wide {
+    fn from(low: u64) -> Self {
+        Wide { high: 0, low }
+    }
+}
+
+impl From<Wide> for u128 {
+    fn from(n: Wide) -> u128 {
+        (u128::from(n.high) << 64) | u128::from(n.low)
+    }
 }
 
 const LOW: u64 = u32::MAX as u64;
@@ -19,6 +35,19 @@ pub const fn mul(a: u64, b: u64) -> Wide {
     let middle = a0.wrapping_mul(b1).wrapping_add(cross & LOW);
     let high = a1.wrapping_mul(b1).wrapping_add(cross >> 32).wrapping_add(middle >> 32);
     Wide { high, low: (middle << 32) | (low & LOW) }
+}
+
+/// a + b, modulo 2¹²⁸.
+#[inline(always)]
+pub const fn add(a: Wide, b: Wide) -> Wide {
+    let (low, carry) = a.low.overflowing_add(b.low);
+    Wide { high: a.high.wrapping_add(b.high).wrapping_add(carry as u64), low }
+}
+
+/// a − b; `None` if it is negative.
+pub fn sub(a: Wide, b: Wide) -> Option<Wide> {
+    let (low, borrow) = a.low.overflowing_sub(b.low);
+    Some(Wide { high: a.high.checked_sub(b.high)?.checked_sub(u64::from(borrow))?, low })
 }
 
 /// n·b; `None` if it does not fit 128 bits.
@@ -70,6 +99,21 @@ mod tests {
 
     fn wide(n: u128) -> Wide {
         Wide { high: u64::try_from(n >> 64).unwrap(), low: u64::try_from(n & u128::from(u64::MAX)).unwrap() }
+    }
+
+    #[test]
+    fn sums_and_differences_agree_with_128_bits() {
+        let wides = || {
+            let halves = [0, 1, u64::MAX - 1, u64::MAX];
+            halves.into_iter().flat_map(move |high| halves.map(|low| Wide { high, low }))
+        };
+        for a in wides() {
+            for b in wides() {
+                let (left, right) = (u128::from(a), u128::from(b));
+                assert_eq!(add(a, b), wide(left.wrapping_add(right)));
+                assert_eq!(sub(a, b), left.checked_sub(right).map(wide));
+            }
+        }
     }
 
     /// Numbers around every power of two, in which estimates of digits go wrong.

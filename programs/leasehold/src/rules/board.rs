@@ -20,21 +20,22 @@ pub fn take_fees(board: &mut Board) -> u64 {
     core::mem::take(&mut board.ledger.fees)
 }
 
-/// Payment units that can be burned: those set aside for it and, of a board without machines and leases, the keeper pool,
-/// since nobody is judged there any more. May be 0.
-pub fn burnable(board: &Board) -> Result<u64> {
-    Ok(add(board.ledger.burning, unused_pool(board))?)
+/// Payment units that can be burned: those set aside for it and, if the board's creator is about to close it, its keeper
+/// pool. May be 0.
+pub fn burnable(board: &Board, by_creator: bool) -> Result<u64> {
+    Ok(add(board.ledger.burning, unused_pool(board, by_creator))?)
 }
 
 /// Takes them out of the ledger.
-pub fn take_burnable(board: &mut Board) -> Result<u64> {
-    let amount = burnable(board)?;
-    board.ledger.keeper_pool = sub(board.ledger.keeper_pool, unused_pool(board))?;
+pub fn take_burnable(board: &mut Board, by_creator: bool) -> Result<u64> {
+    let amount = burnable(board, by_creator)?;
+    board.ledger.keeper_pool = sub(board.ledger.keeper_pool, unused_pool(board, by_creator))?;
     board.ledger.burning = 0;
     Ok(amount)
 }
 
-/// Part of the keeper pool that nobody can earn: all of it once there are no machines to judge.
-fn unused_pool(board: &Board) -> u64 {
-    if board.machines == 0 && board.leases == 0 { board.ledger.keeper_pool } else { 0 }
+/// Part of the keeper pool that nobody can earn: all of it once the board has no machines and leases. Only the creator may
+/// say that none will come.
+fn unused_pool(board: &Board, by_creator: bool) -> u64 {
+    if by_creator && board.machines == 0 && board.leases == 0 { board.ledger.keeper_pool } else { 0 }
 }

@@ -8,14 +8,16 @@ use crate::{
         Exact, add, add32, mul_div_floor,
         settlement::{self, Left, Service},
     },
-    rules::{SlotAccess, lease},
+    rules::lease::{self, left_until},
     state::{Board, Lease, LeaseState, Slot},
 };
 
 /// A lease that ends early, or would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancellation {
-    /// First round after its end; a machine that has not begun then serves its first round, see [`Cancellation::end`].
+    /// The round that runs: each machine serves it, or its first round if that is later.
+    pub running: u32,
+    /// First round after its end.
     pub until: u32,
     /// How many rounds earlier that is.
     pub rest: u32,
@@ -24,16 +26,25 @@ pub struct Cancellation {
     pub exit_secs: u64,
 }
 
-/// How the lease would end if it were cancelled at Unix time `now`: with the round that runs, its first at the
-/// earliest, since its machines were off the market for that one.
-pub fn quote(board: &Board, lease: &Lease, now: i64) -> Result<Cancellation> {
+/// How the lease would end if it were cancelled at Unix time `now`: each machine serves the round that runs, or its first if
+/// that is later, since it was off the market for that one.
+pub fn quote(board: &Board, slots: &[Slot], lease: &Lease, now: i64) -> Result<Cancellation> {
+    let cancellation = leavable(board, lease, now)?;
+    let ends = slots.iter().filter(|slot| slot.serves(lease.serial));
+    let until = ends.map(|slot| slot.lease_until.min(left_until(cancellation.running, slot))).max();
+    Ok(Cancellation { until: until.unwrap_or_default().max(cancellation.until), ..cancellation })
+}
+
+/// The same without a look at the machines, some of which may not have begun.
+fn leavable(board: &Board, lease: &Lease, now: i64) -> Result<Cancellation> {
     lease.require_open()?;
     lease.require_hourly()?;
-    let until = add32(board.round_at(now)?.max(lease.from), 1)?;
+    let running = board.round_at(now)?;
+    let until = add32(running.max(lease.from), 1)?;
     let rest = rest(lease.until, until).ok_or(LeaseholdError::LeaseOver)?;
     let terms = &lease.terms;
     let exit_secs = settlement::exit_at_most(terms.round_secs, terms.rounds, rest);
-    Ok(Cancellation { until, rest, exit_secs })
+    Ok(Cancellation { running, until, rest, exit_secs })
 }
 
 /// Rounds by which a lease ends earlier that was to end before round `agreed` and ends before round `until`. `None` if
@@ -62,17 +73,17 @@ pub fn apply(
     contest: &[u16],
     now: i64,
 ) -> Result<Cancellation> {
-    let cancellation = quote(board, lease, now)?;
+    let cancellation = leavable(board, lease, now)?;
     require_contestable(slots, lease, contest)?;
-    let until = leave(board, &mut *slots, lease, &cancellation);
+    let until = leave(board, &mut *slots, lease, cancellation.running);
     for index in contest {
         if let Some(slot) = slots.get_mut(usize::from(*index)) {
             slot.flags |= Slot::CONTESTED;
         }
     }
     lease.state = LeaseState::Cancelled;
-    lease.until = until;
-    Ok(cancellation)
+    lease.until = until.max(cancellation.until);
+    Ok(Cancellation { until: lease.until, ..cancellation })
 }
 
 /// Refuses to contest a machine that does not serve the lease.
@@ -82,32 +93,21 @@ pub fn require_contestable(slots: &[Slot], lease: &Lease, contest: &[u16]) -> Re
     Ok(())
 }
 
-/// Leaves every machine that would serve the lease beyond its end then. Returns the first round after all of them.
+/// Leaves every machine that would serve the lease beyond round `running` and its own first. Returns the end of the last.
 #[inline(never)]
-fn leave<S: SlotAccess>(
-    board: &Board,
-    slots: impl IntoIterator<Item = S>,
-    lease: &Lease,
-    cancellation: &Cancellation,
-) -> u32 {
-    let mut last = cancellation.until;
-    for mut slot in slots.into_iter().filter(|slot| slot.serves(lease.serial)) {
-        let until = cancellation.end(&slot);
+fn leave(board: &Board, slots: &mut [Slot], lease: &Lease, running: u32) -> u32 {
+    let mut last = 0;
+    for slot in slots.iter_mut().filter(|slot| slot.serves(lease.serial)) {
+        let until = left_until(running, slot);
         if slot.lease_until > until {
-            slot.write(|slot| lease::leave(board, slot, until, 0));
+            lease::leave(board, slot, until, 0);
         }
-        last = last.max(until);
+        last = last.max(slot.lease_until);
     }
     last
 }
 
 impl Cancellation {
-    /// First round that a machine which serves the lease does not serve any more: it serves its first round at least, since
-    /// it was off the market for that.
-    pub fn end(&self, slot: &Slot) -> u32 {
-        self.until.max(slot.lease_from.saturating_add(1)).min(slot.lease_until)
-    }
-
     /// Payment units that come back to the owner of the lease if every machine is up until its end and none is contested.
     /// More comes back where one is not up.
     pub fn refund(&self, lease: &Lease, slots: &[Slot]) -> Result<u64> {
@@ -122,11 +122,11 @@ impl Cancellation {
     /// Service of a machine of the lease once it is cancelled, if the machine is up in all rounds from now on.
     pub fn service(&self, lease: &Lease, slot: &Slot) -> Result<Service> {
         let service = lease.service(slot)?;
-        let end = self.end(slot);
-        if !slot.serves(lease.serial) || slot.lease_until <= end {
+        let until = left_until(self.running, slot);
+        if !slot.serves(lease.serial) || slot.lease_until <= until {
             return Ok(service);
         }
-        let rounds = end.saturating_sub(slot.lease_from);
+        let rounds = until.saturating_sub(slot.lease_from);
         let known = service.down.saturating_add(service.unseen);
         Ok(Service { rounds, up: rounds.saturating_sub(known), left: Left::Cancelled, ..service })
     }

@@ -99,6 +99,8 @@ fn extend<S: SlotAccess>(
             continue;
         }
         staying = staying.wrapping_add(1);
+        // Of a metered lease too, whose deposit does not grow: nothing that is computed from its price may overflow.
+        lease.terms.span(until.wrapping_sub(slot.lease_from)).cost_ceil(slot.hourly())?;
         let further = sub(lease.deposit_of(&slot, until)?, lease.deposit_of(&slot, slot.lease_until)?)?;
         deposit = add(deposit, further)?;
         slot.write(|slot| (slot.lease_until, slot.lease_agreed) = (until, until));

@@ -5,6 +5,7 @@ use anchor_lang::prelude::*;
 use crate::{
     constants::{BLAME_SECS, DISPUTE_SECS},
     error::LeaseholdError,
+    math::settlement::{self, Left, Terms},
     state::{Board, Lease, LeaseState, Slot, ring_mask},
 };
 
@@ -14,6 +15,9 @@ use crate::{
 pub fn leave(board: &Board, slot: &mut Slot, until: u32, flags: u8) {
     slot.lease_until = until;
     slot.flags |= Slot::LEFT | flags;
+    if !slot.has(Slot::BOUND) {
+        slot.bound_down = 0;
+    }
     if was_dark(board, slot) {
         slot.flags |= Slot::DARK;
     }
@@ -32,6 +36,26 @@ fn was_dark(board: &Board, slot: &Slot) -> bool {
 #[inline(always)]
 pub fn blame_rounds(board: &Board) -> u32 {
     board.rounds_in(BLAME_SECS).min(u64::BITS)
+}
+
+/// First round in which a machine that was left is not bound any more, once all its rounds in the lease are closed: the
+/// same that its settlement finds, so that rounds down count before it too.
+pub fn bound_until(board: &Board, slot: &Slot) -> u32 {
+    let terms = Terms {
+        round_secs: board.round_secs,
+        phase_secs: board.phase_secs,
+        rounds: 0,
+        min_rounds: 0,
+        slash_multiplier_bps: 0,
+        fee_bps: 0,
+        keeper_share_bps: 0,
+        sla_bps: board.sla_bps,
+        hold_bps: 0,
+        standby_bps: 0,
+    };
+    // How it was left does not matter, only that it was.
+    let rounds = settlement::bound_rounds(&slot.service(0, Left::Cancelled), &terms);
+    slot.lease_until.saturating_add(rounds)
 }
 
 /// First round that a machine which is left at Unix time `now` does not serve any more: it serves the running round, or its

@@ -10,6 +10,7 @@ pub mod cancel;
 pub mod claim;
 pub mod dispute;
 pub mod extend;
+pub mod index;
 pub mod keeper;
 pub mod lease;
 pub mod ledger;
@@ -21,9 +22,9 @@ pub mod open;
 pub mod replace;
 pub mod round;
 pub mod seat;
-pub mod index;
 pub mod settle;
 pub mod supplier;
+pub mod view;
 
 use core::ops::Deref;
 

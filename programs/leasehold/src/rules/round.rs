@@ -13,7 +13,7 @@ use crate::{
         sub,
         tally::{self, Quorum, Verdicts},
     },
-    rules::lease::blame_rounds,
+    rules::lease::{blame_rounds, bound_until},
     state::{Board, Params, Slot, SlotState, Tally, ring_bit, ring_mask},
 };
 
@@ -153,8 +153,8 @@ pub fn close(board: &mut Board, slots: &mut [Slot], params: &Params, now: i64) -
             board.pass_over(round);
             let next_round = add32(round, 1)?;
             let submitted = board.tally.submitted;
-            if is_quorate(submitted, params.up_votes) {
-                let lost = record(board, slots, round, params.up_votes);
+            if is_quorate(submitted, board.up_votes) {
+                let lost = record(board, slots, round);
                 board.ledger.slash(lost)?;
                 pay_keepers(board, params)?;
             } else {
@@ -167,6 +167,8 @@ pub fn close(board: &mut Board, slots: &mut [Slot], params: &Params, now: i64) -
             board.next_round = next_round;
         }
     }
+    // A new number counts for the rounds after this, whoever closes it.
+    board.up_votes = params.up_votes;
     Ok(())
 }
 
@@ -178,11 +180,13 @@ pub fn is_quorate(submitted: u16, up_votes: u8) -> bool {
 /// Writes the verdicts of a quorate round into counters and histories. Returns the stake units of bound machines that were
 /// abandoned. Apart from its caller, so that the loop has the registers.
 #[inline(never)]
-fn record(board: &mut Board, slots: &mut [Slot], round: u32, up_votes: u8) -> u64 {
+fn record(board: &mut Board, slots: &mut [Slot], round: u32) -> u64 {
     let bit = 1u64.wrapping_shl(ring_bit(round));
     board.quorate |= bit;
     board.last_quorate = round;
+    let board = &*board;
     let mut pass = Pass {
+        board,
         round,
         bit,
         quorate: board.quorate,
@@ -192,7 +196,7 @@ fn record(board: &mut Board, slots: &mut [Slot], round: u32, up_votes: u8) -> u6
         blame_rounds: blame_rounds(board),
         lost: 0,
     };
-    let quorum = Quorum::new(board.tally.submitted.count_ones(), up_votes, board.threshold);
+    let quorum = Quorum::new(board.tally.submitted.count_ones(), board.up_votes, board.threshold);
     for (index, chunk) in slots.chunks_mut(64).enumerate() {
         pass.over(chunk, quorum.verdicts(&board.tally.planes, index));
     }
@@ -200,7 +204,8 @@ fn record(board: &mut Board, slots: &mut [Slot], round: u32, up_votes: u8) -> u6
 }
 
 /// What the loop over the machines knows of the round that is closed.
-struct Pass {
+struct Pass<'a> {
+    board: &'a Board,
     round: u32,
     /// The round's bit in the histories.
     bit: u64,
@@ -215,7 +220,7 @@ struct Pass {
     lost: u64,
 }
 
-impl Pass {
+impl Pass<'_> {
     /// Writes the verdicts of 64 machines. Most are up, so runs of those have a loop of their own.
     fn over(&mut self, mut slots: &mut [Slot], Verdicts { mut up, mut down }: Verdicts) {
         loop {
@@ -268,8 +273,9 @@ impl Pass {
                 self.down_in_lease(slot);
             }
         }
-        if slot.is_bound(self.round) {
-            self.down_while_bound(slot);
+        let was_left = slot.lease != 0 && slot.has(Slot::LEFT) && self.round >= slot.lease_until;
+        if was_left || slot.has(Slot::BOUND) {
+            self.down_while_bound(slot, was_left);
         }
     }
 
@@ -307,24 +313,31 @@ impl Pass {
         }
     }
 
-    /// Counts a round down of a bound machine. If it is abandoned with this round, it loses its whole bond: at once if it is
-    /// in no lease, else when that is settled.
+    /// Counts a round down of a bound machine, also of one that will be bound when the lease is settled which its owner left.
+    /// If it is abandoned with this round, it loses its whole bond: at once, unless it serves another lease; then when that is
+    /// settled.
     #[inline(never)]
-    fn down_while_bound(&mut self, slot: &mut Slot) {
+    fn down_while_bound(&mut self, slot: &mut Slot, was_left: bool) {
+        let left_until = if was_left { bound_until(self.board, slot) } else { 0 };
+        if !slot.is_bound(self.round) && self.round >= left_until {
+            return;
+        }
         slot.bound_down = slot.bound_down.saturating_add(1);
         let allowed = abandon_allowance(0, self.round_secs, self.sla_bps);
         if u32::from(slot.bound_down) <= allowed || !self.is_abandoned(slot, u64::BITS) {
             return;
         }
         slot.flags &= !Slot::BOUND;
-        if slot.lease != 0 {
+        if slot.lease != 0 && !was_left {
             slot.flags |= Slot::ABANDONED;
-        } else {
-            // No more than all bonds of the board, whose sum fits.
-            self.lost = self.lost.wrapping_add(core::mem::take(&mut slot.bond));
-            if !slot.is(SlotState::Barred) {
-                slot.state = SlotState::Suspended as u8;
-            }
+            return;
+        }
+        // No more than all bonds of the board, whose sum fits.
+        self.lost = self.lost.wrapping_add(core::mem::take(&mut slot.bond));
+        if slot.lease != 0 {
+            slot.flags |= Slot::FADED;
+        } else if !slot.is(SlotState::Barred) {
+            slot.state = SlotState::Suspended as u8;
         }
     }
 

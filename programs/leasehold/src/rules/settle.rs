@@ -14,7 +14,7 @@ use crate::{
         index::ClassPay,
         ledger::{book, book_burn, book_refund, book_slash},
     },
-    state::{Board, Lease, LeaseState, Slot, SlotState, ring_mask},
+    state::{Board, Lease, LeaseState, Slot, SlotState},
 };
 
 /// Effect of a settlement on the machines of a lease.
@@ -41,6 +41,9 @@ pub struct Settlement {
 const PLAIN_UNITS: u32 = 160;
 const WIDE_UNITS: u32 = 700;
 const OTHER_UNITS: u32 = 2_200;
+/// Units that counting a machine for the price index adds if it is of another class than the lease's first, or its price is
+/// very high.
+const FAR_UNITS: u32 = 80;
 /// Compute units that one settlement may spend on machines, of the 1.4 million of a transaction.
 pub const BUDGET_UNITS: u32 = 1_050_000;
 
@@ -50,10 +53,7 @@ pub fn outcome(lease: &Lease, slot: &Slot) -> Exact<Outcome> {
     let service = lease.service(slot)?;
     match &lease.meter {
         None => settlement::last(&service, &lease.terms),
-        Some(meter) => {
-            let (paid, most) = lease.standby(meter)?;
-            settlement::last_within(&service, &lease.terms, paid, most)
-        }
+        Some(meter) => settlement::last_within(&service, &lease.terms, sub(lease.deposit, meter.paid)?),
     }
 }
 
@@ -158,9 +158,11 @@ fn walk<S: SlotAccess>(
     let narrow = if secs < 1 << 27 { u64::from(u32::MAX) } else { 0 };
     let (waits, next_round) = (lease.voucher_rounds(), board.next_round);
     let mut pass = Pass { board, lease, sum: Settlement::default(), index: ClassPay::new(board, lease) };
+    // The class of all machines, or else of the first.
+    let mut near = pass.index.near(lease.criteria.class);
     for mut slot in slots.into_iter().filter(|slot| slot.lease == serial) {
         let due = next_round >= slot.lease_until.saturating_add(waits);
-        if hourly && !due && slot.lease_settled == slot.lease_up {
+        if !due && slot.lease_settled == slot.lease_up {
             continue; // nothing new: thousands of them leave room for those that are not paid yet
         }
         let plain = hourly && (!due || slot.served_all());
@@ -175,7 +177,13 @@ fn walk<S: SlotAccess>(
             pass.other(slot, due)?;
             continue;
         }
-        pass.index.count(&slot);
+        if !near.count(&slot) {
+            if near.is_unset() {
+                near = pass.index.near(Some(slot.traits.class));
+            }
+            pass.index.count(&slot);
+            budget = budget.saturating_sub(FAR_UNITS);
+        }
         let payment =
             settlement::paid_between(slot.hourly(), slot.lease_settled, slot.lease_up, &terms, due)?;
         let accrued = add(slot.accrued, payment.net)?;
@@ -189,6 +197,7 @@ fn walk<S: SlotAccess>(
         pass.sum.payment = pass.sum.payment.plus(payment);
         pass.sum.machines = pass.sum.machines.wrapping_add(u32::from(due));
     }
+    pass.index.add(&near);
     Ok((pass.sum, pass.index))
 }
 
@@ -210,23 +219,17 @@ impl Pass<'_> {
         if slot.has(Slot::LEFT) && lease.meter.is_none() {
             sum.refunded = add(sum.refunded, leftover(lease, &slot, &outcome, burned)?)?;
         }
-        let round = board.next_round;
-        let left = slot.lease_until;
-        let down = (board.down_rounds(&slot) & ring_mask(round, round.saturating_sub(left))).count_ones();
+        let next_round = board.next_round;
         slot.write(|slot| {
             slot.accrued = accrued;
             slot.bond = bond;
             slot.lease_settled = slot.lease_up;
-            if slot.leaving() != Leaving::Served {
+            if slot.leaving() != Leaving::Served || slot.has(Slot::FADED) {
                 slot.flags &= !Slot::BOUND;
+            } else if outcome.bound > 0 {
+                slot.bind(slot.lease_until.saturating_add(outcome.bound));
             }
-            let bound = left.saturating_add(outcome.bound);
-            if outcome.bound > 0 && bound > round {
-                slot.bind(bound, round, down);
-            }
-            // A bound machine stays on the market, whatever is left of its bond: else a small slash would withhold it.
-            let stays = bond > 0 && slot.is_bound(round);
-            slot.release(slot.state_after(outcome.slash > 0 && !stays));
+            slot.release(slot.state_after(outcome.slash > 0, slot.is_bound(next_round)));
         });
         sum.payment = sum.payment.plus(outcome.payment);
         sum.burned = add(sum.burned, burned)?;
@@ -239,9 +242,8 @@ impl Pass<'_> {
     /// Pays the standby price of a metered machine in mid-term.
     fn metered<S: SlotAccess>(&mut self, mut slot: S) -> Exact<()> {
         let Some(meter) = &self.lease.meter else { return Ok(()) };
-        let (paid, most) = self.lease.standby(meter)?;
-        let service = self.lease.service(&slot)?;
-        let payment = settlement::interim_within(&service, &self.lease.terms, paid, most)?;
+        let most = sub(self.lease.deposit, meter.paid)?;
+        let payment = settlement::interim_within(&self.lease.service(&slot)?, &self.lease.terms, most)?;
         let accrued = add(slot.accrued, payment.net)?;
         slot.write(|slot| {
             slot.accrued = accrued;

@@ -54,6 +54,7 @@ pub fn create_board(ctx: Context<CreateBoard>) -> Result<()> {
     board.phase_secs = rounds::phase(market.next_board, market.rules.round_secs);
     board.next_serial = 1;
     board.adopt(&market.rules);
+    board.up_votes = market.params.up_votes;
     board.next_round = board.round_at(now()?)?;
     market.next_board = add32(market.next_board, 1)?;
     market.boards = add32(market.boards, 1)?;

@@ -1,18 +1,24 @@
 pub mod close_board;
+pub mod close_index;
 pub mod create_board;
+pub mod create_index;
 pub mod forfeit_machines;
 pub mod list_machines;
 pub mod move_machines;
+pub mod record_day;
 pub mod reprice_machines;
 pub mod retire_machines;
 pub mod trim_board;
 pub mod withhold_machines;
 
 pub use close_board::*;
+pub use close_index::*;
 pub use create_board::*;
+pub use create_index::*;
 pub use forfeit_machines::*;
 pub use list_machines::*;
 pub use move_machines::*;
+pub use record_day::*;
 pub use reprice_machines::*;
 pub use retire_machines::*;
 pub use trim_board::*;

@@ -9,6 +9,7 @@ pub mod replace_node;
 pub mod settle_lease;
 pub mod top_up_lease;
 pub mod transfer_lease;
+pub mod view_lease;
 
 pub use cancel_lease::*;
 pub use claim_refund::*;
@@ -21,3 +22,4 @@ pub use replace_node::*;
 pub use settle_lease::*;
 pub use top_up_lease::*;
 pub use transfer_lease::*;
+pub use view_lease::*;

@@ -12,6 +12,8 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct BurnPayments<'info> {
+    /// The board's creator, if an unused keeper pool is to be burned too.
+    pub creator: Option<Signer<'info>>,
     #[account(mut)]
     pub board: AccountLoader<'info, Board>,
     #[account(mut)]
@@ -26,13 +28,14 @@ pub struct BurnPayments<'info> {
     pub token_program: Interface<'info, TokenInterface>,
 }
 
-/// Burns the payment units of a board that are to be burned; of a board without machines and leases, its keeper pool too.
-/// Anybody may.
+/// Burns the payment units of a board that are to be burned. Anybody may. If the board's creator signs and the board has no
+/// machines and leases, burns its keeper pool too, so that the board can be closed.
 pub fn burn_payments(ctx: Context<BurnPayments>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let (amount, signer) = {
         let mut board = ctx.accounts.board.load_mut()?;
-        (due(take_burnable(&mut board)?)?, board.signer())
+        let by_creator = ctx.accounts.creator.as_ref().is_some_and(|creator| creator.key() == board.creator);
+        (due(take_burnable(&mut board, by_creator)?)?, board.signer())
     };
     let accounts = token_interface::Burn {
         mint: ctx.accounts.payment_mint.to_account_info(),

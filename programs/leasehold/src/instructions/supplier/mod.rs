@@ -1,13 +1,19 @@
+pub mod add_profiles;
 pub mod claim_earnings;
+pub mod close_profiles;
 pub mod close_supplier;
+pub mod create_profiles;
 pub mod deposit_stake;
 pub mod reclaim_rent;
 pub mod register_supplier;
 pub mod request_unstake;
 pub mod withdraw_stake;
 
+pub use add_profiles::*;
 pub use claim_earnings::*;
+pub use close_profiles::*;
 pub use close_supplier::*;
+pub use create_profiles::*;
 pub use deposit_stake::*;
 pub use reclaim_rent::*;
 pub use register_supplier::*;

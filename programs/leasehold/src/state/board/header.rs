@@ -2,9 +2,11 @@ use anchor_lang::prelude::*;
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    constants::{BOARD_SEED, HISTORY_ROUNDS, MAX_CLASSES, MAX_LEASE_SECS, MAX_SEATS, PLANES, SEEN_SECS, WORDS},
+    constants::{
+        BOARD_SEED, HISTORY_ROUNDS, MAX_CLASSES, MAX_LEASE_SECS, MAX_SEATS, PLANES, SEEN_SECS, WORDS,
+    },
     error::LeaseholdError,
-    math::{add32, rounds},
+    math::{add32, rounds, wide::Wide},
     state::{Ledger, RoundRules, Slot, SlotState, ring_bit},
 };
 
@@ -50,7 +52,11 @@ pub struct Board {
     /// Bumps of this account's address and of the payment vault's.
     pub bump: u8,
     pub vault_bump: u8,
-    pub padding: [u8; 4],
+    /// Votes for a machine that make it up, in the next round that is closed; then the market's parameter is adopted.
+    pub up_votes: u8,
+    pub padding: [u8; 7],
+    /// Bit for each hardware class that has a [`PriceIndex`](crate::state::PriceIndex) of this board.
+    pub indexed: u32,
     /// Bit `r % 64`: round r was quorate.
     pub quorate: u64,
     /// Bit for each seat that voted on round r, at `r % 64`; 0 if none did.
@@ -63,19 +69,33 @@ pub struct Board {
     pub reserved: [u64; 32],
 }
 
-const _: () = assert!(core::mem::size_of::<Board>() == 5_912 && core::mem::align_of::<Board>() == 8);
+const _: () = assert!(core::mem::size_of::<Board>() == 6_176 && core::mem::align_of::<Board>() == 8);
 
-/// What machines of a hardware class were paid by the hour on a board, all in all. The sums wrap: differences count.
-#[derive(Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
+/// What machines of a hardware class were paid by the hour on a board since its beginning: rounds up count when they are first
+/// settled, at the full price of their machines, whatever is kept, burned or refunded later. Neither sum ever wraps.
+#[derive(Default, Pod, Zeroable, Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "idl-build", derive(AnchorSerialize, AnchorDeserialize))]
 #[repr(C)]
 pub struct ClassSums {
-    /// Payment units, each machine's price counting between half and twice `index`.
-    pub paid: u64,
-    /// Rounds times GPUs that were paid.
+    /// Sum of price times GPUs times rounds, low half first; a machine's price counts between half and twice `index`. Over
+    /// `gpu_rounds` it is the average price in payment units per GPU and hour; times `round_secs` over 3,600 it is payment
+    /// units.
+    pub paid: [u64; 2],
+    /// Sum of GPUs times rounds.
     pub gpu_rounds: u64,
-    /// Payment units per GPU and hour of the day before; 0 before the first day with payments.
+    /// Payment units per GPU and hour of the last day that was recorded and had payments; 0 before the first.
     pub index: u64,
+}
+
+impl ClassSums {
+    pub fn paid(&self) -> Wide {
+        let [low, high] = self.paid;
+        Wide { high, low }
+    }
+
+    pub fn set_paid(&mut self, paid: Wide) {
+        self.paid = [paid.low, paid.high];
+    }
 }
 
 /// A keeper's seat of a board.

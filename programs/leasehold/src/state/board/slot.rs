@@ -65,7 +65,8 @@ pub struct Slot {
     pub cheaper_q16: u16,
     /// A [`SlotState`].
     pub state: u8,
-    /// [`Slot::ABANDONED`], [`Slot::LEFT`], [`Slot::REPLACED`], [`Slot::DARK`], [`Slot::CONTESTED`], [`Slot::BOUND`].
+    /// [`Slot::ABANDONED`], [`Slot::LEFT`], [`Slot::REPLACED`], [`Slot::DARK`], [`Slot::CONTESTED`], [`Slot::BOUND`],
+    /// [`Slot::FADED`].
     pub flags: u8,
     /// Index of its description in the supplier's [`Profiles`](crate::state::Profiles); [`Slot::NO_PROFILE`] for none.
     pub profile: u8,
@@ -105,6 +106,8 @@ impl Slot {
     pub const DARK: u8 = 4;
     /// `flags`: its owner contested it when leaving.
     pub const CONTESTED: u8 = 8;
+    /// `flags`: was abandoned after its owner left, while it was bound.
+    pub const FADED: u8 = 64;
     /// `flags`: is bound until round `committed_until`: can't be withheld, retired, or offered for more.
     pub const BOUND: u8 = 16;
     /// `attested_from` of a slot that gets no verdicts.
@@ -193,8 +196,8 @@ impl Slot {
         }
     }
 
-    /// True if it was up in every round of its lease to the time agreed on, and was not forfeited, barred or abandoned while
-    /// it was bound: it is owed for the rounds up and nothing else.
+    /// True if it was up in every round of its lease to the time agreed on, and was not forfeited or barred: it is owed for
+    /// the rounds up and nothing else.
     #[inline(always)]
     pub fn served_all(&self) -> bool {
         self.lease_up == self.lease_agreed.wrapping_sub(self.lease_from)
@@ -208,16 +211,15 @@ impl Slot {
         Ok((add(self.accrued, paid)?, sub(self.bond, slashed)?))
     }
 
-    /// State of the machine after its lease: one that was slashed or forfeited is suspended until it is offered again, a
-    /// barred one stays barred.
+    /// State of the machine after its lease: one that broke its promise for good or lost stake is suspended until it is
+    /// offered again, but a bound one is not, since that would withhold it. A barred one stays barred.
     #[inline(always)]
-    pub(crate) fn state_after(&self, slashed: bool) -> SlotState {
-        if self.is(SlotState::Barred) {
-            SlotState::Barred
-        } else if slashed || self.is(SlotState::Suspended) {
-            SlotState::Suspended
-        } else {
-            SlotState::Idle
+    pub(crate) fn state_after(&self, slashed: bool, bound: bool) -> SlotState {
+        match self.leaving() {
+            Leaving::Barred => SlotState::Barred,
+            Leaving::Forfeited | Leaving::Abandoned => SlotState::Suspended,
+            Leaving::Served if self.has(Slot::FADED) || (slashed && !bound) => SlotState::Suspended,
+            Leaving::Served => SlotState::Idle,
         }
     }
 
@@ -229,15 +231,11 @@ impl Slot {
         self.lease = 0;
     }
 
-    /// Binds the machine until round `until`, or for as long as it is bound already. `down`: rounds down since it was left.
-    pub fn bind(&mut self, until: u32, round: u32, down: u32) {
-        if self.is_bound(round) {
-            self.committed_until = self.committed_until.max(until);
-            return;
-        }
+    /// Binds the machine until round `until`, or for as long as it is bound already.
+    pub fn bind(&mut self, until: u32) {
+        let before = if self.has(Slot::BOUND) { self.committed_until } else { 0 };
         self.flags |= Slot::BOUND;
-        self.committed_until = until;
-        self.bound_down = u16::try_from(down).unwrap_or(u16::MAX);
+        self.committed_until = before.max(until);
     }
 
     /// Empties the slot. Supplier and generation stay: the supplier is owed the rent, the generation distinguishes the
