@@ -265,23 +265,22 @@ pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
     })
 }
 
-/// Final outcome where no more than `most` payment units can be paid in all: the deposit of a metered lease less what its
-/// vouchers took.
-pub fn last_within(service: &Service, terms: &Terms, most: u64) -> Exact<Outcome> {
-    let outcome = last(service, terms)?;
-    let before = owed_before_end(service.price, service.settled, terms)?.min(most);
-    let owed = add(before, outcome.payment.gross()?)?.min(most);
+/// Final outcome where `paid` payment units are paid already and no more than `most` can be paid in all: the deposit of a
+/// metered lease less what its vouchers took.
+pub fn last_within(service: &Service, terms: &Terms, paid: u64, most: u64) -> Exact<Outcome> {
+    let outcome = last(&Service { settled: 0, ..*service }, terms)?;
+    let owed = outcome.payment.gross()?.min(most).max(paid);
     let left = sub(most, owed)?;
     let damages = outcome.burned.damages.min(left);
     let exit = outcome.burned.exit.min(sub(left, damages)?);
     let burned = Burned { damages, exit, ..outcome.burned };
-    Ok(Outcome { payment: Payment::difference(owed, before, terms.fee_bps)?, burned, ..outcome })
+    Ok(Outcome { payment: Payment::difference(owed, paid, terms.fee_bps)?, burned, ..outcome })
 }
 
-/// As [`interim`], of no more than `most` payment units in all.
-pub fn interim_within(service: &Service, terms: &Terms, most: u64) -> Exact<Payment> {
-    let owed = |rounds| Ok(owed_before_end(service.price, rounds, terms)?.min(most));
-    Payment::difference(owed(service.up)?, owed(service.settled)?, terms.fee_bps)
+/// As [`interim`], where `paid` payment units are paid already and no more than `most` can be paid in all.
+pub fn interim_within(service: &Service, terms: &Terms, paid: u64, most: u64) -> Exact<Payment> {
+    let owed = owed_before_end(service.price, service.up, terms)?.min(most).max(paid);
+    Payment::difference(owed, paid, terms.fee_bps)
 }
 
 /// Rounds down of a machine; one that was forfeited or barred was down in all rounds in which it was not up.

@@ -123,6 +123,7 @@ pub fn reprice(
     next_round: u32,
 ) -> Result<()> {
     require_offer(market, board, slot, offer, next_round)?;
+    let is_bound = slot.is_bound(next_round.saturating_sub(1));
     slot.price = offer.price;
     slot.committed_until = offer.committed_until;
     if slot.lease != 0 {
@@ -133,6 +134,9 @@ pub fn reprice(
     board.ledger.bonds = add(board.ledger.bonds, missing)?;
     slot.bond = add(slot.bond, missing)?;
     slot.state = SlotState::Idle as u8;
+    if !is_bound {
+        slot.flags &= !Slot::BOUND; // its new commitment binds nobody
+    }
     if slot.attested_from == Slot::UNATTESTED {
         slot.attested_from = next_round;
     }

@@ -53,7 +53,10 @@ pub fn outcome(lease: &Lease, slot: &Slot) -> Exact<Outcome> {
     let service = lease.service(slot)?;
     match &lease.meter {
         None => settlement::last(&service, &lease.terms),
-        Some(meter) => settlement::last_within(&service, &lease.terms, sub(lease.deposit, meter.paid)?),
+        Some(meter) => {
+            let (paid, most) = lease.standby(meter)?;
+            settlement::last_within(&service, &lease.terms, paid, most)
+        }
     }
 }
 
@@ -162,7 +165,7 @@ fn walk<S: SlotAccess>(
     let mut near = pass.index.near(lease.criteria.class);
     for mut slot in slots.into_iter().filter(|slot| slot.lease == serial) {
         let due = next_round >= slot.lease_until.saturating_add(waits);
-        if !due && slot.lease_settled == slot.lease_up {
+        if hourly && !due && slot.lease_settled == slot.lease_up {
             continue; // nothing new: thousands of them leave room for those that are not paid yet
         }
         let plain = hourly && (!due || slot.served_all());
@@ -242,8 +245,9 @@ impl Pass<'_> {
     /// Pays the standby price of a metered machine in mid-term.
     fn metered<S: SlotAccess>(&mut self, mut slot: S) -> Exact<()> {
         let Some(meter) = &self.lease.meter else { return Ok(()) };
-        let most = sub(self.lease.deposit, meter.paid)?;
-        let payment = settlement::interim_within(&self.lease.service(&slot)?, &self.lease.terms, most)?;
+        let (paid, most) = self.lease.standby(meter)?;
+        let service = self.lease.service(&slot)?;
+        let payment = settlement::interim_within(&service, &self.lease.terms, paid, most)?;
         let accrued = add(slot.accrued, payment.net)?;
         slot.write(|slot| {
             slot.accrued = accrued;
