@@ -47,8 +47,10 @@ pub enum Action {
     BurnSlashed {
         board: u32,
     },
+    /// `creator` signs, if given.
     BurnPayments {
         board: u32,
+        creator: Option<Who>,
     },
     CloseMarket {
         by: Who,

@@ -30,8 +30,9 @@ pub struct Board {
     /// Seats that voted in closed rounds, and those of the rounds with enough votes.
     pub voters: BTreeMap<u32, BTreeSet<u8>>,
     pub quorate: BTreeSet<u32>,
-    /// First round that is not closed.
+    /// First round that is not closed, and the votes that make a machine up in it.
     pub next_round: u32,
+    pub up_votes: u8,
     pub fees: u64,
     pub keeper_pool: u64,
     /// Payment units, and stake units, that are to be burned.
@@ -108,6 +109,8 @@ pub struct Stint {
     /// Rounds up that are paid for.
     pub settled: u32,
     pub abandoned: bool,
+    /// Was abandoned after its owner left, while it was bound.
+    pub faded: bool,
     pub left: Option<Left>,
     pub contested: bool,
 }
@@ -161,6 +164,7 @@ impl Machine {
             agreed: until,
             settled: 0,
             abandoned: false,
+            faded: false,
             left: None,
             contested: false,
         });
@@ -254,6 +258,7 @@ impl Model {
             voters: BTreeMap::new(),
             quorate: BTreeSet::new(),
             next_round: 0,
+            up_votes: self.market.params.up_votes,
             fees: 0,
             keeper_pool: 0,
             burning: 0,

@@ -114,9 +114,10 @@ impl Model {
         Ok(())
     }
 
-    pub(super) fn burn_payments(&mut self, board: u32) -> Outcome {
+    pub(super) fn burn_payments(&mut self, board: u32, creator: Option<Who>) -> Outcome {
         let state = self.board_mut(board)?;
-        let unused = if state.is_unused() { state.keeper_pool } else { 0 };
+        let by_creator = creator == Some(state.creator);
+        let unused = if by_creator && state.is_unused() { state.keeper_pool } else { 0 };
         let amount = state.burning + unused;
         require(amount > 0, NothingToWithdraw)?;
         state.burning = 0;

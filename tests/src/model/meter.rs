@@ -62,9 +62,11 @@ impl Model {
     pub(super) fn prove_equivocation(&mut self, id: LeaseId, slot: u16) -> Outcome {
         let lease = self.lease(id)?.clone();
         let machine = self.board(id.board)?.machine(slot).map_err(|_| vec![Refusal::Rule(WrongMachine)])?;
-        require(!machine.barred, MachineBarred)?;
+        let mut rules = Rules::default();
         // The receipts are signed now.
-        require(self.now >= self.round_begin(id.board, lease.from), OtherLease)?;
+        rules.require(self.now >= self.round_begin(id.board, lease.from), OtherLease);
+        rules.require(!machine.barred, MachineBarred);
+        rules.hold()?;
         let board = self.board_mut(id.board)?;
         let machine = board.machine_mut(slot);
         let slashed = std::mem::take(&mut machine.bond);

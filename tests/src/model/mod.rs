@@ -133,7 +133,7 @@ impl Model {
             SetPaused { by, paused } => self.set_paused(*by, *paused),
             WithdrawFees { by, board, to } => self.withdraw_fees(*by, *board, *to),
             BurnSlashed { board } => self.burn_slashed(*board),
-            BurnPayments { board } => self.burn_payments(*board),
+            BurnPayments { board, creator } => self.burn_payments(*board, *creator),
             CloseMarket { by } => self.close_market(*by),
             RegisterSupplier { by } => self.register_supplier(*by),
             DepositStake { by, amount } => self.deposit_stake(*by, *amount),

@@ -5,6 +5,9 @@ use solana_pubkey::Pubkey;
 
 use super::{Action, LeaseId, Rents, Who};
 
+/// Seconds from proposing parameters to applying them: as few as allowed.
+pub const TIMELOCK_SECS: u32 = 2 * 86_400;
+
 /// The program and its accounts, whatever executes them. `None` for an account that does not exist.
 pub trait Program {
     /// A copy that goes its own way from here on.

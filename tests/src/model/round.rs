@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold::error::LeaseholdError::*;
 
-use super::{Board, Bound, Machine, Model, Outcome, Refusal, Rules, Verdict, Who, market::claim, naive, require};
+use super::{Board, Machine, Model, Outcome, Refusal, Rules, Verdict, Who, market::claim, naive, require};
 
 /// A seat that a keeper holds.
 #[derive(Clone, Debug)]
@@ -157,7 +157,9 @@ impl Model {
         let state = self.board(board)?;
         let Some(voting) = state.voting.clone() else {
             require(first_votable > state.next_round, NothingToClose)?;
-            self.board_mut(board)?.next_round = first_votable;
+            let up_votes = self.market.params.up_votes;
+            let state = self.board_mut(board)?;
+            (state.next_round, state.up_votes) = (first_votable, up_votes);
             return Ok(());
         };
         let seats = (0u8..).zip(&state.seats);
@@ -165,7 +167,7 @@ impl Model {
         let everybody = held.all(|seat| voting.votes.contains_key(&seat));
         require(everybody || self.now > self.submit_end(board, voting.round), NothingToClose)?;
 
-        let up_votes = usize::from(self.market.params.up_votes);
+        let up_votes = usize::from(state.up_votes);
         if voting.votes.len() >= up_votes {
             let rules = self.market.rules;
             let state = self.board_mut(board)?;
@@ -173,7 +175,10 @@ impl Model {
             state.judge(&voting, up_votes, &rules);
             self.pay_keepers(board, &voting);
         }
+        // A new number of votes counts for the rounds after this.
+        let up_votes = self.market.params.up_votes;
         let state = self.board_mut(board)?;
+        state.up_votes = up_votes;
         state.voters.insert(voting.round, voting.votes.keys().copied().collect::<BTreeSet<_>>());
         state.next_round = voting.round + 1;
         state.voting = None;
@@ -248,7 +253,12 @@ impl Board {
             machine.verdicts.insert(round, verdict);
             if verdict == Verdict::Down {
                 machine.note_abandonment(round, rules);
-                self.slashed += machine.note_abandonment_while_bound(round, rules);
+                let stint = machine.stint.filter(|stint| stint.left.is_some() && round >= stint.until);
+                let pending = stint.map(|stint| {
+                    let lease = self.leases.values().find(|lease| lease.serial == stint.serial);
+                    stint.until + lease.expect("its account exists").reckon(machine, &stint).bound
+                });
+                self.slashed += machine.note_abandonment_while_bound(round, pending, rules);
             }
         }
     }
@@ -271,10 +281,19 @@ impl Machine {
         }
     }
 
-    /// Marks a bound machine that is abandoned with round `round`. Returns the stake that it loses at once, if it is in no
-    /// lease.
-    fn note_abandonment_while_bound(&mut self, round: u32, rules: &leasehold::state::RoundRules) -> u64 {
-        let Some(Bound { from, .. }) = self.bound.filter(|_| self.is_bound(round)) else { return 0 };
+    /// Marks a bound machine that is abandoned with round `round`. `pending`: its owner left it before that round, and its
+    /// settlement will bind it until then. Returns the stake that it loses at once, unless it serves a lease.
+    fn note_abandonment_while_bound(
+        &mut self,
+        round: u32,
+        pending: Option<u32>,
+        rules: &leasehold::state::RoundRules,
+    ) -> u64 {
+        if !self.is_bound(round) && pending.is_none_or(|until| round >= until) {
+            return 0;
+        }
+        let left = self.stint.map_or(0, |stint| stint.until);
+        let from = self.bound.map_or(left, |bound| bound.from);
         let week = naive::rounds_in(rules.round_secs, naive::WEEK);
         let is_abandoned = self.count(from, round + 1).down > naive::allow(week, rules.sla_bps)
             && self.lately_down(0, round + 1) >= u32::from(rules.abandon_rounds);
@@ -282,11 +301,14 @@ impl Machine {
             return 0;
         }
         self.bound = None;
-        if let Some(stint) = &mut self.stint {
-            stint.abandoned = true;
-            return 0;
+        match &mut self.stint {
+            Some(stint) if pending.is_some() => stint.faded = true,
+            Some(stint) => {
+                stint.abandoned = true;
+                return 0;
+            }
+            None => self.suspended = !self.barred,
         }
-        self.suspended = !self.barred;
         std::mem::take(&mut self.bond)
     }
 }

@@ -28,7 +28,6 @@ pub struct Reckoning {
     pub contested: u128,
     pub exit: u128,
     pub penalty: u128,
-    pub cheaper: u128,
     pub slash: u64,
     /// Rounds from its end on for which it is bound.
     pub bound: u32,
@@ -36,7 +35,7 @@ pub struct Reckoning {
 
 impl Reckoning {
     pub fn burned(&self) -> u128 {
-        self.damages + self.contested + self.exit + self.penalty + self.cheaper
+        self.damages + self.contested + self.exit + self.penalty
     }
 }
 
@@ -99,27 +98,23 @@ impl Lease {
             false => 0,
         };
         let blameless = !broke && over == 0 && !self.was_dark(machine, stint);
-        let exit = match stint.left {
-            Some(Left::Ended) if count.up > 0 && !broke => {
-                let most = match self.meter {
-                    None => naive::exit_secs(self.secs(terms.rounds), self.secs(rest)),
-                    Some(meter) if meter.owes_hour && blameless => 3_600u128.saturating_sub(self.secs(closed)),
-                    Some(_) => 0,
-                };
-                naive::cost_floor(self.price(machine), most.saturating_sub(self.secs(over)))
-            }
-            _ => 0,
-        };
-        let earned_exit = if blameless { exit } else { 0 };
-        let paid_exit = if contests { 0 } else { earned_exit };
         let cheaper = match stint.left {
-            Some(Left::Replaced { cheaper }) if count.up > 0 && !broke && over == 0 => {
-                let less = self.secs(rest) * u128::from(cheaper) / 65_536;
-                let most = naive::exit_secs(self.secs(terms.rounds), self.secs(rest));
-                naive::cost_floor(self.price(machine), less.min(most))
-            }
-            _ => 0,
+            Some(Left::Replaced { cheaper }) => Some(self.secs(rest) * u128::from(cheaper) / 65_536),
+            _ => None,
         };
+        let leaving = naive::exit_secs(self.secs(terms.rounds), self.secs(rest));
+        let most = match (stint.left, self.meter) {
+            (None, _) => 0,
+            (Some(_), Some(meter)) if meter.owes_hour => 3_600u128.saturating_sub(self.secs(closed)),
+            (Some(_), Some(_)) => 0,
+            (Some(_), None) => leaving.min(cheaper.unwrap_or(leaving)),
+        };
+        let is_owed = count.up > 0 && !broke;
+        let owed = if is_owed { most.saturating_sub(self.secs(over)) } else { 0 };
+        let exit = naive::cost_floor(self.price(machine), owed);
+        // What a cheaper machine saves is paid to nobody.
+        let earned_exit = if blameless && cheaper.is_none() { exit } else { 0 };
+        let paid_exit = if contests { 0 } else { earned_exit };
         let slash = match broke {
             true => machine.bond,
             false => {
@@ -142,7 +137,6 @@ impl Lease {
             contested,
             exit: exit - paid_exit,
             penalty: if contests { (contested + earned_exit).div_ceil(2) } else { 0 },
-            cheaper,
             slash,
             bound,
         };
@@ -173,7 +167,8 @@ impl Lease {
         }
         let owed = reckoning.owed.min(self.most());
         let damages = reckoning.damages.min(self.most() - owed);
-        Reckoning { owed, damages, ..reckoning }
+        let exit = reckoning.exit.min(self.most() - owed - damages);
+        Reckoning { owed, damages, exit, ..reckoning }
     }
 
     /// Rounds after its end in which the last voucher can be redeemed.
@@ -189,15 +184,12 @@ impl Machine {
         self.bond -= reckoning.slash;
         let stint = self.stint.take().expect("leased");
         self.last = Some(stint);
-        if stint.abandoned || self.suspended {
+        let gone = stint.abandoned || stint.faded || self.suspended || self.barred;
+        if gone {
             self.bound = None;
-        }
-        let until = stint.until + reckoning.bound;
-        if reckoning.bound > 0 && until > next_round {
-            // The board remembers 64 rounds.
-            let from = stint.until.max(next_round.saturating_sub(64));
-            let before = self.bound.filter(|bound| next_round < bound.until);
-            let bound = before.map_or(Bound { from, until }, |before| Bound {
+        } else if reckoning.bound > 0 {
+            let until = stint.until + reckoning.bound;
+            let bound = self.bound.map_or(Bound { from: stint.until, until }, |before| Bound {
                 until: before.until.max(until),
                 ..before
             });
@@ -205,8 +197,8 @@ impl Machine {
             self.bound = Some(bound);
         }
         // A bound machine stays on the market, whatever is left of its bond.
-        let stays = self.bond > 0 && self.is_bound(next_round);
-        self.suspended |= reckoning.slash > 0 && !stays && !self.barred;
+        let slashed = reckoning.slash > 0 && !self.is_bound(next_round);
+        self.suspended = !self.barred && (gone || slashed);
     }
 }
 

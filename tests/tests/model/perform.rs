@@ -91,8 +91,13 @@ impl Step {
                 board: board_of(model, *board),
                 to: someone(*to, authority),
             },
-            Step::Burn { board, payments: false } => Action::BurnSlashed { board: board_of(model, *board) },
-            Step::Burn { board, payments: true } => Action::BurnPayments { board: board_of(model, *board) },
+            Step::Burn { board, payments: None } => Action::BurnSlashed { board: board_of(model, *board) },
+            Step::Burn { board, payments: Some(by) } => {
+                let board = board_of(model, *board);
+                let creator = model.boards.get(&board).map_or(authority, |state| state.creator);
+                let creator = (*by < 200).then(|| someone(*by, creator));
+                Action::BurnPayments { board, creator }
+            }
 
             Step::Supplier { who, what, amount, to } => {
                 let by = usually(*who, &SUPPLIERS);

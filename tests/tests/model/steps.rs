@@ -78,9 +78,10 @@ pub enum Step {
         by: Pick,
         to: Pick,
     },
+    /// `payments`: who signs for the pool; `None` for stake.
     Burn {
         board: Pick,
-        payments: bool,
+        payments: Option<Pick>,
     },
 
     Supplier {

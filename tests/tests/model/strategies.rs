@@ -1,6 +1,6 @@
 //! How often each step is drawn, and with which numbers.
 
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, option, prelude::*};
 
 use crate::steps::{Edge, Holding, Pick, Spec, Step};
 
@@ -109,7 +109,7 @@ fn governing() -> impl Strategy<Value = Step> {
         // Mostly resumed, so that leases can be opened.
         1 => (who(), prop::bool::weighted(0.3)).prop_map(|(by, paused)| Step::SetPaused { by, paused }),
         3 => (pick(), who(), who()).prop_map(|(board, by, to)| Step::WithdrawFees { board, by, to }),
-        5 => (pick(), any::<bool>()).prop_map(|(board, payments)| Step::Burn { board, payments }),
+        5 => (pick(), option::of(prop_oneof![3 => Just(0u8), 1 => pick()])).prop_map(|(board, payments)| Step::Burn { board, payments }),
         1 => pick().prop_map(|by| Step::CreateMarket { by }),
         1 => who().prop_map(|by| Step::CloseMarket { by }),
     ]

@@ -1,13 +1,20 @@
-//! The same instructions sent to the real program.
+//! The compiled program in a virtual machine.
+
+mod instruction;
+mod record;
 
 use std::{cell::RefCell, collections::HashMap};
 
-use anchor_lang::Space;
-use leasehold::{
-    instructions::OpenLeaseArgs,
-    state::{Keeper, Lease, Market as MarketAccount, Params, RoundRules, Supplier, board_len},
+use anchor_lang::{AccountDeserialize, Space};
+use ed25519_dalek::SigningKey;
+use leasehold::state::{
+    Board as Header, Keeper, Lease, Market as MarketAccount, Params, RoundRules, Slot, Supplier, board_len,
+    split,
 };
-use leasehold_client::{BoardRef, MarketRef, instruction};
+use leasehold_client::{
+    BoardRef,
+    invariants::{self, Snapshot},
+};
 use solana_instruction::{Instruction, error::InstructionError};
 use solana_message::{Message, VersionedMessage};
 use solana_pubkey::Pubkey;
@@ -15,13 +22,17 @@ use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
 
-use super::{AUTHORITY, Action, LeaseId, Rents, Who, everybody};
-use crate::World;
+use super::{
+    AUTHORITY, Action, LeaseId, Model, Program, Rents, TIMELOCK_SECS, Who,
+    compare::{Compared, same},
+    everybody,
+};
+use crate::{GENESIS, World, node_key};
 
-/// Seconds from proposing parameters to applying them.
-pub const TIMELOCK_SECS: u32 = 3_600;
 /// Bytes of a vault: no allowed mint needs more.
 const TOKEN_ACCOUNT: usize = 165;
+/// Keys that machines of the sequences have.
+const NODE_KEYS: u16 = 256;
 
 /// The real program, with a wallet for everybody.
 pub struct Chain {
@@ -30,9 +41,13 @@ pub struct Chain {
     /// Pays for all transactions, so that lamports which other wallets gain or lose are rent.
     payer: Pubkey,
     stake_vault: Pubkey,
+    /// Keys of machines, which sign receipts.
+    node_keys: HashMap<[u8; 32], SigningKey>,
     // Cached addresses: finding one takes longer than most instructions.
     boards: RefCell<HashMap<u32, (BoardRef, Pubkey)>>,
-    leases: RefCell<HashMap<(u32, u32), Pubkey>>,
+    leases: RefCell<HashMap<LeaseId, Pubkey>>,
+    /// The state at the last check of the invariants.
+    before: Option<Snapshot>,
 }
 
 /// Addresses of a wallet.
@@ -79,207 +94,192 @@ impl Chain {
             accounts,
             payer,
             stake_vault: market.stake_vault(),
+            node_keys: (0..NODE_KEYS).map(node_key).map(|key| (key.verifying_key().to_bytes(), key)).collect(),
             boards: RefCell::default(),
             leases: RefCell::default(),
+            before: None,
         };
-        let authority = chain.key(AUTHORITY);
-        let create = instruction::create_market(&chain.market(), authority, TIMELOCK_SECS, rules, params);
-        chain.process(create).expect("a lawful market");
+        let (market, authority) = (chain.world.market, chain.of(AUTHORITY).key);
+        let create = leasehold_client::instruction::create_market(
+            &market,
+            authority,
+            GENESIS,
+            TIMELOCK_SECS,
+            rules,
+            params,
+        );
+        chain.process(&[create]).expect("a lawful market");
         chain
     }
 
-    /// A copy that goes its own way from here on.
-    pub fn fork(&self) -> Self {
+    fn of(&self, who: Who) -> &Accounts {
+        &self.accounts[usize::from(who.0)]
+    }
+
+    /// Lamports that a wallet has gained since before the market was created.
+    fn lamports_gained(&self, who: Who) -> i64 {
+        let accounts = self.of(who);
+        self.world.lamports(&accounts.key) as i64 - accounts.lamports as i64
+    }
+
+    /// A board and its payment vault.
+    fn board_and_vault(&self, index: u32) -> (BoardRef, Pubkey) {
+        let mut boards = self.boards.borrow_mut();
+        *boards.entry(index).or_insert_with(|| {
+            let board = self.world.market.board(index);
+            (board, board.payment_vault())
+        })
+    }
+
+    fn lease_address(&self, id: LeaseId) -> Pubkey {
+        let (board, buyer) = (self.board_and_vault(id.board).0, self.of(id.buyer).key);
+        *self.leases.borrow_mut().entry(id).or_insert_with(|| board.lease(&buyer, id.nonce))
+    }
+
+    /// Executes instructions in one transaction. Returns the error code of the last one if it is refused.
+    fn process(&mut self, instructions: &[Instruction]) -> Result<(), u32> {
+        let blockhash = self.world.svm.latest_blockhash();
+        let message = Message::new_with_blockhash(instructions, Some(&self.payer), &blockhash);
+        let signatures = vec![Default::default(); message.header.num_required_signatures.into()];
+        let transaction = VersionedTransaction { signatures, message: VersionedMessage::Legacy(message) };
+        let last = instructions.len() - 1;
+        match self.world.svm.send_transaction(transaction) {
+            Ok(_) => Ok(()),
+            Err(failed) => match failed.err {
+                TransactionError::InstructionError(index, InstructionError::Custom(code))
+                    if usize::from(index) == last =>
+                {
+                    Err(code)
+                }
+                other => panic!("{other:?}\n{}", failed.meta.pretty_logs()),
+            },
+        }
+    }
+
+    /// The account at an address; `None` if there is none.
+    fn account<T: AccountDeserialize>(&self, address: &Pubkey) -> Option<T> {
+        let data = self.world.data(address);
+        (!data.is_empty()).then(|| T::try_deserialize(&mut &data[..]).expect("an account of that type"))
+    }
+
+    fn supply(&self, mint: &Pubkey) -> u64 {
+        let data = self.world.data(mint);
+        u64::from_le_bytes(data[36..44].try_into().expect("eight bytes"))
+    }
+}
+
+impl Program for Chain {
+    fn fork(&self) -> Self {
         Chain {
             world: self.world.clone(),
             accounts: self.accounts.clone(),
             payer: self.payer,
             stake_vault: self.stake_vault,
+            node_keys: self.node_keys.clone(),
             boards: self.boards.clone(),
             leases: self.leases.clone(),
+            before: None,
         }
     }
 
-    pub fn rents(&self) -> Rents {
+    fn send(&mut self, action: &Action) -> Result<(), u32> {
+        let instructions = self.instructions(action);
+        self.process(&instructions)
+    }
+
+    fn set_time(&mut self, now: i64) {
+        self.world.set_time(now);
+    }
+
+    fn rents(&self) -> Rents {
         let rent = |len| self.world.svm.minimum_balance_for_rent_exemption(len) as i64;
         Rents {
             market: rent(8 + MarketAccount::INIT_SPACE),
             vault: rent(TOKEN_ACCOUNT),
             supplier: rent(8 + Supplier::INIT_SPACE),
             keeper: rent(8 + Keeper::INIT_SPACE),
-            lease: rent(8 + Lease::INIT_SPACE),
+            lease: rent(Lease::len(0)),
+            replaced: rent(Lease::len(1)) - rent(Lease::len(0)),
             board: rent(board_len(0)),
             slot: rent(board_len(1)) - rent(board_len(0)),
             payment_vault: rent(TOKEN_ACCOUNT),
         }
     }
 
-    pub fn market(&self) -> MarketRef {
-        self.world.market
+    fn key(&self, who: Who) -> Pubkey {
+        self.of(who).key
     }
 
-    pub fn stake_vault(&self) -> Pubkey {
-        self.stake_vault
+    fn supplier_address(&self, who: Who) -> Pubkey {
+        self.of(who).supplier
     }
 
-    pub fn accounts(&self, who: Who) -> &Accounts {
-        &self.accounts[usize::from(who.0)]
+    fn market(&self) -> Option<MarketAccount> {
+        self.account(&self.world.market.address)
     }
 
-    pub fn key(&self, who: Who) -> Pubkey {
-        self.accounts(who).key
+    fn supplier(&self, who: Who) -> Option<Supplier> {
+        self.account(&self.of(who).supplier)
     }
 
-    /// Lamports that a wallet has gained since before the market was created.
-    pub fn lamports_gained(&self, who: Who) -> i64 {
-        let accounts = self.accounts(who);
-        self.world.lamports(&accounts.key) as i64 - accounts.lamports as i64
+    fn keeper(&self, who: Who) -> Option<Keeper> {
+        self.account(&self.of(who).keeper)
     }
 
-    pub fn board(&self, index: u32) -> BoardRef {
-        self.board_and_vault(index).0
+    fn board(&self, index: u32) -> Option<(Box<Header>, Vec<Slot>)> {
+        let data = self.world.data(&self.board_and_vault(index).0.address);
+        let (header, slots) = split(&data).ok()?;
+        Some((Box::new(*header), slots.to_vec()))
     }
 
-    /// A board and its payment vault.
-    pub fn board_and_vault(&self, index: u32) -> (BoardRef, Pubkey) {
-        let mut boards = self.boards.borrow_mut();
-        *boards.entry(index).or_insert_with(|| {
-            let board = self.market().board(index);
-            (board, board.payment_vault())
-        })
+    fn lease(&self, id: LeaseId) -> Option<Lease> {
+        self.account(&self.lease_address(id))
     }
 
-    pub fn lease_address(&self, id: LeaseId) -> Pubkey {
-        let board = self.board(id.board);
-        *self.leases.borrow_mut().entry((id.board, id.serial)).or_insert_with(|| board.lease(id.serial))
+    fn tokens(&self, who: Who) -> (u64, u64) {
+        let accounts = self.of(who);
+        (self.world.tokens(&accounts.payments), self.world.tokens(&accounts.stake))
     }
 
-    /// Executes an action on the program. Returns the error code if it is refused.
-    pub fn send(&mut self, action: &Action) -> Result<(), u32> {
-        let instruction = self.instruction(action);
-        self.process(instruction)
+    fn payment_vault(&self, board: u32) -> u64 {
+        self.world.tokens(&self.board_and_vault(board).1)
     }
 
-    fn process(&mut self, instruction: Instruction) -> Result<(), u32> {
-        let blockhash = self.world.svm.latest_blockhash();
-        let message = Message::new_with_blockhash(&[instruction], Some(&self.payer), &blockhash);
-        let signatures = vec![Default::default(); message.header.num_required_signatures.into()];
-        let transaction = VersionedTransaction { signatures, message: VersionedMessage::Legacy(message) };
-        match self.world.svm.send_transaction(transaction) {
-            Ok(_) => Ok(()),
-            Err(failed) => match failed.err {
-                TransactionError::InstructionError(0, InstructionError::Custom(code)) => Err(code),
-                other => panic!("{other:?}\n{}", failed.meta.pretty_logs()),
-            },
+    fn stake_vault(&self) -> u64 {
+        self.world.tokens(&self.stake_vault)
+    }
+
+    fn supplies(&self) -> (u64, u64) {
+        let market = self.world.market;
+        // The wallet that pays for transactions has tokens too.
+        (self.supply(&market.payment_mint) - crate::PAYMENTS, self.supply(&market.stake_mint) - crate::STAKES)
+    }
+
+    fn compare_more(&self, model: &Model) -> Compared {
+        for who in everybody() {
+            same!(self.lamports_gained(who), model.wallet(who).lamports, "{who:?}'s lamports");
+            let lamports = self.world.lamports(&self.of(who).supplier) as i64;
+            same!(lamports, model.lamports_of_supplier(who), "lamports of {who:?}'s supplier account");
         }
+        for (index, board) in &model.boards {
+            let lamports = self.world.lamports(&self.board_and_vault(*index).0.address) as i64;
+            let rent = model.rents.board + model.rents.slot * board.slots.len() as i64;
+            same!(lamports, rent, "board {index}'s rent");
+        }
+        Ok(())
     }
 
-    fn instruction(&self, action: &Action) -> Instruction {
-        use Action::*;
-        let market = &self.market();
-        let payments = |who: &Who| self.accounts(*who).payments;
-        let stake = |who: &Who| self.accounts(*who).stake;
-        let key = |who: &Who| self.key(*who);
-        let supplier = |who: &Who| self.accounts(*who).supplier;
-        let keeper = |who: &Who| self.accounts(*who).keeper;
-        let board = |index: &u32| self.board(*index);
-        let lease = |id: &LeaseId| self.lease_address(*id);
-        match action {
-            CreateMarket { by } => {
-                let (rules, params) = (crate::rules(), crate::params());
-                instruction::create_market(market, key(by), TIMELOCK_SECS, rules, params)
-            }
-            ProposeParams { by, params } => {
-                instruction::propose_params(market, key(by), params.as_deref().cloned())
-            }
-            ApplyParams => instruction::apply_params(market),
-            ProposeAuthority { by, to } => {
-                instruction::propose_authority(market, key(by), to.as_ref().map(key))
-            }
-            AcceptAuthority { by } => instruction::accept_authority(market, key(by)),
-            SetPaused { by, paused } => instruction::set_paused(market, key(by), *paused),
-            WithdrawFees { by, board: index, to } => {
-                instruction::withdraw_fees(&board(index), key(by), payments(to))
-            }
-            WithdrawMarketStake { by, board: index, to } => {
-                instruction::withdraw_market_stake(&board(index), key(by), stake(to))
-            }
-            BurnSlashed { board: index } => instruction::burn_slashed(&board(index)),
-            CloseMarket { by } => instruction::close_market(market, key(by), stake(by)),
-            RegisterSupplier { by } => instruction::register_supplier(market, key(by)),
-            DepositStake { by, amount } => instruction::deposit_stake(market, key(by), stake(by), *amount),
-            RequestUnstake { by, amount } => instruction::request_unstake(market, key(by), *amount),
-            WithdrawStake { by, to } => instruction::withdraw_stake(market, key(by), stake(to)),
-            ClaimEarnings { by, supplier: of, board: index, to } => {
-                instruction::claim_earnings(&board(index), key(by), supplier(of), payments(to))
-            }
-            ReclaimRent { by } => instruction::reclaim_rent(market, key(by)),
-            CloseSupplier { by } => instruction::close_supplier(market, key(by)),
-            CreateBoard { by } => {
-                let index = self.world.market_account().next_board;
-                instruction::create_board(&board(&index), key(by))
-            }
-            ListMachines { by, board: index, until, machines, former } => {
-                let former: Vec<_> = former.iter().map(supplier).collect();
-                instruction::list_machines(&board(index), key(by), *until, machines.clone(), &former)
-            }
-            RepriceMachines { by, board: index, offers } => {
-                instruction::reprice_machines(&board(index), key(by), offers.clone())
-            }
-            RetireMachines { by, supplier: of, board: index, slots } => {
-                instruction::retire_machines(&board(index), key(by), supplier(of), slots.clone())
-            }
-            ForfeitMachines { by, board: index, slots } => {
-                instruction::forfeit_machines(&board(index), key(by), slots.clone())
-            }
-            TrimBoard { board: index, suppliers } => {
-                let suppliers: Vec<_> = suppliers.iter().map(supplier).collect();
-                instruction::trim_board(&board(index), &suppliers)
-            }
-            CloseBoard { by, board: index } => instruction::close_board(&board(index), key(by), payments(by)),
-            RegisterKeeper { by } => instruction::register_keeper(market, key(by)),
-            DepositBond { by, amount } => instruction::deposit_bond(market, key(by), stake(by), *amount),
-            RequestUnbond { by, amount } => instruction::request_unbond(market, key(by), *amount),
-            WithdrawBond { by, to } => instruction::withdraw_bond(market, key(by), stake(to)),
-            TakeSeat { by, board: index, seat } => instruction::take_seat(&board(index), key(by), *seat),
-            LeaveSeat { by, keeper: of, board: index, seat } => {
-                instruction::leave_seat(&board(index), key(by), keeper(of), *seat)
-            }
-            SubmitRound { by, board: index, seat, round, bitmap } => {
-                instruction::submit_round(&board(index), key(by), *seat, *round, [1; 32], bitmap.clone())
-            }
-            CloseRound { board: index } => instruction::close_round(&board(index)),
-            ClaimKeeperFees { by, board: index, seat, to } => {
-                instruction::claim_keeper_fees(&board(index), key(by), payments(to), *seat)
-            }
-            CloseKeeper { by } => instruction::close_keeper(market, key(by)),
-            OpenLease { by, board: index, args } => {
-                let args: OpenLeaseArgs = **args;
-                instruction::open_lease(&board(index), key(by), payments(by), args)
-            }
-            ExtendLease { by, lease: id, rounds, max_deposit } => {
-                let (board, lease) = (board(&id.board), lease(id));
-                instruction::extend_lease(&board, key(by), lease, payments(by), *rounds, *max_deposit)
-            }
-            CancelLease { by, lease: id } => instruction::cancel_lease(&board(&id.board), key(by), lease(id)),
-            TransferLease { by, lease: id, to } => instruction::transfer_lease(key(by), lease(id), key(to)),
-            ReplaceNode { by, lease: id, slot, max_deposit, hint } => {
-                let (board, lease) = (board(&id.board), lease(id));
-                instruction::replace_node(&board, key(by), lease, payments(by), *slot, *max_deposit, *hint)
-            }
-            SettleLease { by, lease: id, keeper: of } => {
-                let keeper = of.as_ref().map(keeper);
-                instruction::settle_lease(&board(&id.board), key(by), lease(id), keeper)
-            }
-            ClaimRefund { by, lease: id, to } => {
-                instruction::claim_refund(&board(&id.board), key(by), lease(id), payments(to))
-            }
-            ClaimCompensation { by, lease: id, to } => {
-                instruction::claim_compensation(&board(&id.board), key(by), lease(id), stake(to))
-            }
-            CloseLease { lease: id, buyer } => {
-                instruction::close_lease(&board(&id.board), key(buyer), lease(id))
-            }
+    fn invariants(&mut self) -> Result<(), String> {
+        let snapshot = self.world.snapshot();
+        let mut report = invariants::check(&snapshot);
+        if let Some(before) = &self.before {
+            report.extend(invariants::check_progress(before, &snapshot));
         }
+        self.before = Some(snapshot);
+        if report.is_ok() { Ok(()) } else { Err(report.to_string()) }
+    }
+
+    fn accounts(&self) -> usize {
+        self.world.remaining_accounts().len()
     }
 }

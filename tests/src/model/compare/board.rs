@@ -23,6 +23,7 @@ pub fn compare(
     same!(header.leases as usize, expected.leases.len(), "leases");
     same!(header.next_serial, expected.next_serial, "next serial");
     same!(header.next_round, expected.next_round, "next round");
+    same!(header.up_votes, expected.up_votes, "votes that make a machine up");
     same!(header.fresh_generation, expected.fresh_generation, "fresh generation");
     let ledger = &header.ledger;
     same!(ledger.escrow, expected.escrow(), "escrow");
@@ -154,7 +155,7 @@ fn slot(program: &impl Program, found: &Account, expected: &Slot, blame: u32) ->
 /// Flags of a slot. `blame`: rounds before its end in which a machine that was down is not blameless.
 fn flags(machine: &Machine, blame: u32) -> u8 {
     let bound = if machine.bound.is_some() { Account::BOUND } else { 0 };
-    let Some(Stint { from, until, abandoned, left, contested, .. }) = machine.stint else { return bound };
+    let Some(Stint { from, until, abandoned, faded, left, contested, .. }) = machine.stint else { return bound };
     let dark = machine.count(until.saturating_sub(blame).max(from), until).down > 0;
     let left_by = match left {
         None => 0,
@@ -166,6 +167,7 @@ fn flags(machine: &Machine, blame: u32) -> u8 {
         | left_by
         | flag(left.is_some() && dark, Account::DARK)
         | flag(abandoned, Account::ABANDONED)
+        | flag(faded, Account::FADED)
         | flag(contested, Account::CONTESTED)
 }
 

@@ -21,7 +21,7 @@ macro_rules! same {
         }
     }};
 }
-use same;
+pub(super) use same;
 
 pub fn compare(model: &Model, program: &impl Program) -> Compared {
     market(model, program)?;

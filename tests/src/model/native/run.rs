@@ -59,9 +59,10 @@ impl Native {
                 let amount = due(core::mem::take(&mut self.home(board)?.board.ledger.slashed))?;
                 self.stake_vault = self.stake_vault.checked_sub(amount).ok_or(Failure::Tokens)?;
             }
-            BurnPayments { board } => {
+            BurnPayments { board, creator } => {
                 let home = self.home(board)?;
-                let amount = due(rules::board::take_burnable(&mut home.board)?)?;
+                let by_creator = creator.map(key) == Some(home.board.creator);
+                let amount = due(rules::board::take_burnable(&mut home.board, by_creator)?)?;
                 home.vault = home.vault.checked_sub(amount).ok_or(Failure::Tokens)?;
             }
             CloseMarket { by } => {
@@ -104,7 +105,7 @@ impl Native {
                 return Err(if known { NothingToWithdraw.into() } else { Failure::Missing });
             }
             CloseSupplier { by } => {
-                rules::supplier::require_closable(self.suppliers.get(&by).ok_or(Failure::Missing)?, false)?;
+                rules::supplier::require_closable(self.suppliers.get(&by).ok_or(Failure::Missing)?, false, false)?;
                 self.suppliers.remove(&by);
                 let market = self.market_mut()?;
                 market.members = sub32(market.members, 1)?;
@@ -226,6 +227,7 @@ impl Native {
         board.phase_secs = rounds::phase(market.next_board, market.rules.round_secs);
         board.next_serial = 1;
         board.adopt(&market.rules);
+        board.up_votes = market.params.up_votes;
         board.next_round = board.round_at(now)?;
         boards.insert(market.next_board, Home { board, slots: vec![], vault: 0 });
         market.next_board = add32(market.next_board, 1)?;

@@ -39,9 +39,8 @@ pub struct Ended {
     pub over: u32,
     /// Payment units per hour.
     pub price: u64,
-    /// Payment units that its owner owed for cancelling, and for replacing it by a cheaper one.
+    /// Payment units that its owner owed for leaving it.
     pub exit: u128,
-    pub cheaper: u128,
 }
 
 #[derive(Clone)]
@@ -213,25 +212,24 @@ impl World {
             let is_left = slot.has(Slot::LEFT);
             let over = slot.lease_down.saturating_sub(naive::allow(served, terms.sla_bps));
             let owed = is_left && slot.lease_up > 0 && !slot.has_broken_promise();
-            let replaced = owed && slot.has(Slot::REPLACED);
             let rest = secs(agreed - served);
-            let least = naive::exit_secs(secs(terms.rounds), rest);
-            let less = if replaced && over == 0 { rest * u128::from(slot.cheaper_q16) / 65_536 } else { 0 };
-            let cheaper = naive::cost_floor(price, less.min(least));
+            let leaving = naive::exit_secs(secs(terms.rounds), rest);
+            let cheaper = rest * u128::from(slot.cheaper_q16) / 65_536;
             let most = match &lease.meter {
-                None => least,
+                None if slot.has(Slot::REPLACED) => leaving.min(cheaper),
+                None => leaving,
                 Some(meter) if meter.owes_hour => 3_600u128.saturating_sub(secs(served)),
                 Some(_) => 0,
             };
-            let most = if owed && !replaced { most.saturating_sub(secs(over)) } else { 0 };
+            let most = if owed { most.saturating_sub(secs(over)) } else { 0 };
             let exit = naive::cost_floor(price, most);
             let (lease, from, up) = (slot.lease, slot.lease_from, slot.lease_up);
-            self.ended.push(Ended { lease, slot: index, from, up, forfeited, over, price, exit, cheaper });
+            self.ended.push(Ended { lease, slot: index, from, up, forfeited, over, price, exit });
         }
     }
 
     /// Payment units that owners saved by leaving framed machines: a round for each one down beyond the allowance, or all of
-    /// it where a machine was never up or was replaced. And those that a forfeiture, which the supplier itself signs, pays an owner for rounds
+    /// it where a machine was never up. And those that a forfeiture, which the supplier itself signs, pays an owner for rounds
     /// in which the machine was framed before.
     pub fn exits_saved(&self, framed: &World) -> i128 {
         let same = |one: &Ended, other: &Ended| {
@@ -243,8 +241,8 @@ impl World {
             if honest.forfeited {
                 return naive::cost_floor(honest.price, secs * u128::from(honest.up - framed.up)) + 1;
             }
-            if framed.up == 0 || framed.cheaper < honest.cheaper {
-                return honest.exit + honest.cheaper;
+            if framed.up == 0 {
+                return honest.exit;
             }
             let rounds = u128::from(framed.over.saturating_sub(honest.over));
             honest.exit.min(naive::cost_floor(honest.price, secs * rounds) + 1)
