@@ -109,9 +109,12 @@ impl Model {
         let lease = self.lease_mut(id)?;
         lease.deposit += deposit;
         lease.replaced.push((slot, generation));
-        // The lease's account grows, and stays the buyer's.
+        // The lease's account grows; its rent goes to the buyer, whoever paid.
         let rent = self.rents.replaced;
-        self.wallet_mut(payer).lamports -= rent;
+        let wallet = self.wallet_mut(payer);
+        wallet.lamports -= rent;
+        wallet.given -= rent;
+        self.wallet_mut(id.buyer).given += rent;
         Ok(())
     }
 

@@ -79,6 +79,8 @@ pub struct Wallet {
     pub stake: u64,
     /// Lamports gained or lost since the beginning: rent. The model has no transaction fees.
     pub lamports: i64,
+    /// Of these, rent that others paid for its accounts, less what it paid for those of others.
+    pub given: i64,
 }
 
 /// Rent of each kind of account, in lamports.

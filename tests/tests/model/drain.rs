@@ -249,7 +249,8 @@ impl<P: Program> Leaving<'_, P> {
             let rent = model.rents.market + model.rents.vault;
             let paid = if who == AUTHORITY { -rent } else { 0 };
             let gained = if who == model.market.authority { rent } else { 0 };
-            require(model.wallet(who).lamports == paid + gained, &format!("rent of {who:?} is missing"))?;
+            let wallet = model.wallet(who);
+            require(wallet.lamports == paid + gained + wallet.given, &format!("rent of {who:?} is missing"))?;
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ impl<P: Program> Play<P> {
     /// round.
     pub fn begin(program: P, rules: RoundRules, params: Params) -> Self {
         let rents = program.rents();
-        let wallet = Wallet { payments: PAYMENTS, stake: STAKES, lamports: 0 };
+        let wallet = Wallet { payments: PAYMENTS, stake: STAKES, lamports: 0, given: 0 };
         let mut wallets: BTreeMap<_, _> = everybody().map(|who| (who, wallet)).collect();
         wallets.insert(AUTHORITY, Wallet { lamports: -rents.market - rents.vault, ..wallet });
         let market = Market {
