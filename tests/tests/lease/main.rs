@@ -34,7 +34,7 @@ pub fn payments(world: &World, owner: &Keypair) -> Pubkey {
 }
 
 pub fn cancel(world: &World, owner: &Keypair) -> Instruction {
-    instruction::cancel_lease(&world.board(), owner.pubkey(), lease_address(world))
+    instruction::cancel_lease(&world.board(), owner.pubkey(), lease_address(world), vec![])
 }
 
 pub fn claim_refund(world: &World, owner: &Keypair) -> Instruction {

@@ -99,13 +99,13 @@ fn open_metered_lease_fails_when_an_argument_is_invalid() {
     refuses(OpenLeaseArgs { meter: meter(0), ..good }, LeaseholdError::AmountIsZero);
     refuses(OpenLeaseArgs { max_deposit: DEPOSIT - 1, ..good }, LeaseholdError::CostsTooMuch);
     let elsewhere = Criteria { min_speed: 9, ..good.criteria };
-    refuses(OpenLeaseArgs { criteria: elsewhere, ..good }, LeaseholdError::NotEnoughMachines);
+    refuses(OpenLeaseArgs { criteria: elsewhere, ..good }, LeaseholdError::NotEnoughGpus);
     // Machines 0 and 1 are not listed as metered.
     scene.world.open_metered(&buyer, USD, 8);
     scene.world.open_metered(&buyer, USD, 8);
     let third = scene.world.metered_args(USD, 8);
     let open = scene.world.open_instruction(&buyer, third);
-    scene.world.fails(open, &[&buyer], LeaseholdError::NotEnoughMachines);
+    scene.world.fails(open, &[&buyer], LeaseholdError::NotEnoughGpus);
     assert_eq!((scene.world.slot(0).lease, scene.world.slot(1).lease), (0, 0));
     scene.world.assert_invariants();
 }
@@ -153,12 +153,12 @@ fn extend_lease_costs_nothing_for_a_metered_lease() {
     let (board, key) = (scene.world.board(), scene.buyer.pubkey());
     let (until, before) = (scene.world.lease(1).until, scene.world.payments_of(&key));
     let wallet = payments(&scene.world, &scene.buyer);
-    let extend = instruction::extend_lease(&board, key, board.lease(1), wallet, 20, 0);
+    let extend = instruction::extend_lease(&board, key, world.lease_address(1), wallet, 20, 0);
     scene.world.ok(&[extend], &[&scene.buyer]);
     let lease = scene.world.lease(1);
     assert_eq!((lease.until, lease.terms.rounds, lease.deposit), (until + 20, 30, DEPOSIT));
     assert_eq!((scene.world.slot(0).lease_until, scene.world.payments_of(&key)), (until + 20, before));
-    let long = instruction::extend_lease(&board, key, board.lease(1), wallet, COMMITTED, 0);
+    let long = instruction::extend_lease(&board, key, world.lease_address(1), wallet, COMMITTED, 0);
     scene.world.fails(long, &[&scene.buyer], LeaseholdError::MachineNotCommitted);
     redeem(&mut scene, USD);
     scene.world.assert_invariants();
@@ -170,8 +170,8 @@ fn metered_lease_fails_to_cancel_transfer_or_replace() {
     let (board, buyer) = (scene.world.board(), scene.buyer.insecure_clone());
     let (key, wallet) = (buyer.pubkey(), payments(&scene.world, &buyer));
     let cancel = cancel(&scene.world, &buyer);
-    let transfer = instruction::transfer_lease(key, board.lease(1), scene.keepers[0].wallet.pubkey());
-    let replace = instruction::replace_node(&board, key, board.lease(1), wallet, 0, u64::MAX, None);
+    let transfer = instruction::transfer_lease(key, world.lease_address(1), scene.keepers[0].wallet.pubkey());
+    let replace = instruction::replace_node(&board, key, world.lease_address(1), wallet, 0, u64::MAX, None);
     scene.world.attest(&scene.keepers, |_| false);
     for instruction in [cancel, transfer, replace] {
         scene.world.fails(instruction, &[&buyer], LeaseholdError::LeaseMetered);
@@ -219,7 +219,7 @@ fn give_notice_ok_by_either_side() {
         let more = top_up(&scene.world, &buyer, USD);
         scene.world.fails(more, &[&buyer], LeaseholdError::LeaseNotOpen);
         let (board, wallet) = (scene.world.board(), payments(&scene.world, &buyer));
-        let extend = instruction::extend_lease(&board, buyer.pubkey(), board.lease(1), wallet, 1, 0);
+        let extend = instruction::extend_lease(&board, buyer.pubkey(), world.lease_address(1), wallet, 1, 0);
         scene.world.fails(extend, &[&buyer], LeaseholdError::LeaseNotOpen);
 
         // Until then the machine redeems its last voucher.

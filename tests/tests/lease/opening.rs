@@ -25,7 +25,7 @@ fn open_lease_ok() {
     let Scene { mut world, buyer, .. } = priced();
     let before = world.payments_of(&buyer.pubkey());
     let round = world.round();
-    let args = OpenLeaseArgs { group: Some(77), ..world.lease_args(anything(), 2, 6) };
+    let args = OpenLeaseArgs { group: Some(77), ..world.lease_args(&buyer, anything(), 2, 6) };
     let open = world.open_instruction(&buyer, args);
     world.ok(&[open], &[&buyer]);
 
@@ -79,7 +79,7 @@ fn open_lease_is_the_same_whatever_the_hint() {
     for hint in [None, Some(CutOff { price: 0, score: 0 }), Some(CutOff { price: u64::MAX, score: u16::MAX })]
     {
         let Scene { mut world, buyer, .. } = priced();
-        let args = OpenLeaseArgs { hint, ..world.lease_args(anything(), 3, 1) };
+        let args = OpenLeaseArgs { hint, ..world.lease_args(&buyer, anything(), 3, 1) };
         let open = world.open_instruction(&buyer, args);
         world.ok(&[open], &[&buyer]);
         assert_eq!(leased(&world, 1), [2, 3, 4]);
@@ -91,14 +91,14 @@ fn open_lease_fails_when_an_argument_is_invalid() {
     let mut world = World::with(rules(), Params { min_rounds: 2, max_rounds: 20, ..params() });
     let (supplier, buyer) = (world.supplier(), world.wallet());
     world.list(&supplier, 30, &[machine(0), machine(1)]);
-    let good = world.lease_args(anything(), 2, 20);
+    let good = world.lease_args(&buyer, anything(), 2, 20);
     let mut refuses = |args: OpenLeaseArgs, error: LeaseholdError| {
         let open = world.open_instruction(&buyer, args);
         world.fails(open, &[&buyer], error);
     };
     refuses(OpenLeaseArgs { machines: 0, ..good }, LeaseholdError::NoMachines);
-    refuses(OpenLeaseArgs { machines: 3, ..good }, LeaseholdError::NotEnoughMachines);
-    refuses(OpenLeaseArgs { machines: u32::MAX, ..good }, LeaseholdError::NotEnoughMachines);
+    refuses(OpenLeaseArgs { machines: 3, ..good }, LeaseholdError::NotEnoughGpus);
+    refuses(OpenLeaseArgs { machines: u32::MAX, ..good }, LeaseholdError::NotEnoughGpus);
     refuses(OpenLeaseArgs { rounds: 1, ..good }, LeaseholdError::LeaseLength);
     refuses(OpenLeaseArgs { rounds: 21, ..good }, LeaseholdError::LeaseLength);
     refuses(OpenLeaseArgs { serial: 2, ..good }, LeaseholdError::WrongSerial);
@@ -106,7 +106,7 @@ fn open_lease_fails_when_an_argument_is_invalid() {
     refuses(OpenLeaseArgs { max_deposit: 2 * cost(20) - 1, ..good }, LeaseholdError::CostsTooMuch);
     refuses(
         OpenLeaseArgs { criteria: Criteria { min_score: 5_001, ..anything() }, ..good },
-        LeaseholdError::NotEnoughMachines,
+        LeaseholdError::NotEnoughGpus,
     );
     let open = world.open_instruction(&buyer, OpenLeaseArgs { max_deposit: 2 * cost(20), ..good });
     world.ok(&[open], &[&buyer]);
@@ -118,9 +118,9 @@ fn open_lease_fails_when_no_machine_is_committed_for_so_long() {
     let mut world = World::new();
     let (supplier, buyer) = (world.supplier(), world.wallet());
     world.list(&supplier, 10, &[machine(0)]);
-    let args = world.lease_args(anything(), 1, 11);
+    let args = world.lease_args(&buyer, anything(), 1, 11);
     let too_long = world.open_instruction(&buyer, args);
-    world.fails(too_long, &[&buyer], LeaseholdError::NotEnoughMachines);
+    world.fails(too_long, &[&buyer], LeaseholdError::NotEnoughGpus);
     world.open(&buyer, anything(), 1, 10);
 }
 
@@ -139,7 +139,7 @@ fn open_lease_fails_when_the_buyer_cannot_pay() {
         PAYMENTS - 1,
     );
     world.ok(&[spend.expect("valid")], &[&poor]);
-    let args = world.lease_args(anything(), 1, 1);
+    let args = world.lease_args(&buyer, anything(), 1, 1);
     let open = world.open_instruction(&poor, args);
     world.fails(open, &[&poor], TOKEN_INSUFFICIENT_FUNDS);
 }

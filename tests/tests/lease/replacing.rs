@@ -107,7 +107,7 @@ fn replace_node_fails_when_no_other_machine_fits() {
     let Scene { mut world, keepers, buyer, .. } = Scene::leased(1, 1, 9);
     world.attest(&keepers, |_| false);
     let replace = replace(&world, &buyer, 0, u64::MAX);
-    world.fails(replace, &[&buyer], LeaseholdError::NotEnoughMachines);
+    world.fails(replace, &[&buyer], LeaseholdError::NotEnoughGpus);
 }
 
 #[test]

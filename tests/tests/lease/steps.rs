@@ -68,7 +68,7 @@ impl Fleet {
         world.end_round();
         for round in 0..ROUNDS {
             if course.cancelled == Some(round) {
-                world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[buyer]);
+                world.ok(&[instruction::cancel_lease(&board, key, world.lease_address(1), vec![])], &[buyer]);
             }
             if course.unknown.contains(&round) {
                 world.end_round();

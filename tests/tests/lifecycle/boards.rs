@@ -76,7 +76,7 @@ fn a_quote_equals_the_lease_opened_on_the_same_board() {
             let Some(quote) = quoted(&scene.world, &board, &criteria, machines, rounds) else {
                 let args = scene.world.lease_args(criteria, machines, rounds);
                 let open = scene.world.open_instruction(&scene.buyer, args);
-                let error = leasehold::error::LeaseholdError::NotEnoughMachines;
+                let error = leasehold::error::LeaseholdError::NotEnoughGpus;
                 scene.world.fails(open, &[&scene.buyer], error);
                 refused += 1;
                 continue;
@@ -190,7 +190,7 @@ fn a_group_is_leased_over_two_boards_or_not_at_all() {
                 let args = OpenLeaseArgs {
                     serial: serial.into(),
                     group: Some(77),
-                    ..world.lease_args(anything(), machines, 5)
+                    ..world.lease_args(&buyer, anything(), machines, 5)
                 };
                 instruction::open_lease(board, key, wallet, args)
             })
@@ -203,7 +203,7 @@ fn a_group_is_leased_over_two_boards_or_not_at_all() {
     let both = group(&scene.world, [3, 4]);
     scene.world.ok(&both, &[&scene.buyer]);
     for board in boards {
-        let lease: Lease = scene.world.account(&board.lease(1));
+        let lease: Lease = scene.world.account(&world.lease_address(1));
         assert_eq!(lease.group, Some(77));
     }
     scene.world.end_round();
@@ -213,10 +213,10 @@ fn a_group_is_leased_over_two_boards_or_not_at_all() {
         attest_on(&mut scene, &second, round, is_up);
     }
     for board in boards {
-        let settle = instruction::settle_lease(&board, key, board.lease(1), None);
+        let settle = instruction::settle_lease(&board, world.lease_address(1));
         scene.world.ok(&[settle], &[&scene.buyer]);
     }
-    let paid = |board: &BoardRef| scene.world.account::<Lease>(&board.lease(1)).paid;
+    let paid = |board: &BoardRef| scene.world.account::<Lease>(&world.lease_address(1)).paid;
     assert_eq!((paid(&boards[0]), paid(&boards[1])), (3 * net(gross(5)), 4 * net(gross(5))));
     finish(scene, &[]);
 }

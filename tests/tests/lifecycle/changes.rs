@@ -11,7 +11,7 @@ use crate::{PRICE, attest, deposit, finish, gross, is_up, net};
 
 fn cancel_instruction(scene: &Scene) -> Instruction {
     let board = scene.world.board();
-    instruction::cancel_lease(&board, scene.buyer.pubkey(), board.lease(1))
+    instruction::cancel_lease(&board, scene.buyer.pubkey(), world.lease_address(1), vec![])
 }
 
 fn cancel(scene: &mut Scene) {
@@ -22,7 +22,7 @@ fn cancel(scene: &mut Scene) {
 fn extend_instruction(scene: &Scene, rounds: u32, max_deposit: u64) -> Instruction {
     let (board, key) = (scene.world.board(), scene.buyer.pubkey());
     let wallet = scene.world.market.payment_account(&key);
-    instruction::extend_lease(&board, key, board.lease(1), wallet, rounds, max_deposit)
+    instruction::extend_lease(&board, key, world.lease_address(1), wallet, rounds, max_deposit)
 }
 
 /// Payment of a machine for a cancellation.
@@ -168,8 +168,8 @@ fn the_new_owner_of_a_lease_gets_its_refund_and_compensation() {
         let (signer, market) = (signer.pubkey(), scene.world.market);
         let (payments, stakes) = (market.payment_account(&to.pubkey()), market.stake_account(&to.pubkey()));
         [
-            instruction::claim_refund(&board, signer, board.lease(1), payments),
-            instruction::claim_compensation(&board, signer, board.lease(1), stakes),
+            instruction::claim_refund(&board, signer, world.lease_address(1), payments),
+            instruction::claim_compensation(&board, signer, world.lease_address(1), stakes),
         ]
     };
     for claim in claims(&scene.buyer, &scene.buyer, &scene) {
@@ -184,7 +184,7 @@ fn the_new_owner_of_a_lease_gets_its_refund_and_compensation() {
     // The buyer paid the account's rent, and gets it back.
     scene.world.end_disputes();
     let lamports = scene.world.lamports(&scene.buyer.pubkey());
-    let close = instruction::close_lease(&board, scene.buyer.pubkey(), board.lease(1));
+    let close = instruction::close_lease(&board, scene.buyer.pubkey(), world.lease_address(1));
     scene.world.ok(&[close], &[&heir]);
     assert!(scene.world.lamports(&scene.buyer.pubkey()) > lamports);
     finish(scene, &[&heir]);

@@ -71,7 +71,7 @@ fn a_machine_that_is_partly_down_is_paid_for_the_rest_and_slashed_beyond_its_all
     let board = scene.world.board();
     let key = scene.buyer.pubkey();
     let wallet = scene.world.market.stake_account(&key);
-    let claim = instruction::claim_compensation(&board, key, board.lease(1), wallet);
+    let claim = instruction::claim_compensation(&board, key, world.lease_address(1), wallet);
     scene.world.ok(&[claim], &[&scene.buyer]);
     assert_eq!(scene.world.stake_of(&key), before + buyers);
     finish(scene, &[]);
@@ -85,7 +85,7 @@ fn a_keeper_that_settles_gets_the_callers_part() {
     }
     let (board, keeper) = (scene.world.board(), &scene.keepers[1]);
     let settle =
-        instruction::settle_lease(&board, keeper.wallet.pubkey(), board.lease(1), Some(keeper.account));
+        instruction::settle_lease(&board, keeper.wallet.pubkey(), world.lease_address(1), Some(keeper.account));
     scene.world.ok(&[settle], &[&keeper.wallet]);
     let account: leasehold::state::Keeper = scene.world.account(&keeper.account);
     assert_eq!(account.stake.free, split(BOND)[3]);

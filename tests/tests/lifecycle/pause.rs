@@ -22,9 +22,9 @@ fn a_paused_market_lets_everything_out_and_nothing_in() {
 
     let (board, key) = (scene.world.board(), scene.buyer.pubkey());
     let wallet = scene.world.market.payment_account(&key);
-    let args = scene.world.lease_args(anything(), 1, 1);
+    let args = scene.world.lease_args(&scene.buyer, anything(), 1, 1);
     let open = scene.world.open_instruction(&scene.buyer, args);
-    let extend = instruction::extend_lease(&board, key, board.lease(1), wallet, 1, u64::MAX);
+    let extend = instruction::extend_lease(&board, key, world.lease_address(1), wallet, 1, u64::MAX);
     for refused in [open, extend] {
         scene.world.fails(refused, &[&scene.buyer], LeaseholdError::MarketPaused);
     }
@@ -32,9 +32,9 @@ fn a_paused_market_lets_everything_out_and_nothing_in() {
     scene.world.fails(list, &[&scene.supplier.wallet], LeaseholdError::MarketPaused);
 
     // Leases run and end as usual, and machines are replaced.
-    let replace = instruction::replace_node(&board, key, board.lease(1), wallet, 1, u64::MAX, None);
+    let replace = instruction::replace_node(&board, key, world.lease_address(1), wallet, 1, u64::MAX, None);
     scene.world.ok(&[replace], &[&scene.buyer]);
-    let cancel = instruction::cancel_lease(&board, key, board.lease(2));
+    let cancel = instruction::cancel_lease(&board, key, board.lease(2), vec![]);
     scene.world.ok(&[cancel], &[&scene.buyer]);
     let heir = scene.world.wallet();
     let transfer = instruction::transfer_lease(key, board.lease(2), heir.pubkey());

@@ -13,7 +13,7 @@ const BOND: u64 = 100 * STAKE;
 fn replace_instruction(scene: &Scene, slot: u16, max_deposit: u64) -> Instruction {
     let (board, key) = (scene.world.board(), scene.buyer.pubkey());
     let wallet = scene.world.market.payment_account(&key);
-    instruction::replace_node(&board, key, board.lease(1), wallet, slot, max_deposit, None)
+    instruction::replace_node(&board, key, world.lease_address(1), wallet, slot, max_deposit, None)
 }
 
 /// Replaces a machine as a quote says. Returns the deposit.
@@ -89,7 +89,7 @@ fn an_abandoned_machine_loses_its_bond_when_it_is_replaced() {
     // Suspended until its bond is whole: no lease takes it, though it is up.
     let args = scene.world.lease_args(leasehold_tests::anything(), 3, 1);
     let open = scene.world.open_instruction(&scene.buyer, args);
-    scene.world.fails(open, &[&scene.buyer], LeaseholdError::NotEnoughMachines);
+    scene.world.fails(open, &[&scene.buyer], LeaseholdError::NotEnoughGpus);
     finish(scene, &[]);
 }
 
@@ -173,6 +173,6 @@ fn replacing_a_machine_fails_when_no_other_fits() {
     let mut scene = Scene::leased(2, 2, 10);
     attest(&mut scene, |machine| machine == 0);
     let replace = replace_instruction(&scene, 1, u64::MAX);
-    scene.world.fails(replace, &[&scene.buyer], LeaseholdError::NotEnoughMachines);
+    scene.world.fails(replace, &[&scene.buyer], LeaseholdError::NotEnoughGpus);
     finish(scene, &[]);
 }

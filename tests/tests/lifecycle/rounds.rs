@@ -86,7 +86,7 @@ fn the_seat_of_a_keeper_that_vanished_is_free_for_another_after_a_day() {
     assert_eq!(verdicts(&scene, 0, 1), [Verdict::Unknown]);
 
     let (board, gone) = (scene.world.board(), scene.keepers[1].account);
-    let evict = |by: &Scene| instruction::leave_seat(&board, by.buyer.pubkey(), gone, 1);
+    let evict = |by: &Scene| instruction::leave_seat(&board, by.buyer.pubkey(), gone, 1, false);
     let early = evict(&scene);
     scene.world.fails(early, &[&scene.buyer], LeaseholdError::SeatInUse);
     scene.world.pass(86_400);

@@ -35,7 +35,7 @@ fn withdraw_fees_takes_the_keepers_pool_once_the_board_is_empty() {
     world.pay_owner(&buyer);
     world.pay_supplier(&supplier);
     let board = world.board();
-    world.ok(&[instruction::close_lease(&board, buyer.pubkey(), board.lease(1))], &[&buyer]);
+    world.ok(&[instruction::close_lease(&board, buyer.pubkey(), world.lease_address(1))], &[&buyer]);
     let before = world.payments_of(&authority.pubkey());
     let wallet = world.market.payment_account(&authority.pubkey());
     let withdraw = instruction::withdraw_fees(&board, authority.pubkey(), wallet);

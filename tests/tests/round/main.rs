@@ -20,7 +20,7 @@ pub fn seat(world: &World, index: u8) -> Seat {
 }
 
 pub fn leave(world: &World, keeper: &KeeperActor) -> Instruction {
-    instruction::leave_seat(&world.board(), keeper.wallet.pubkey(), keeper.account, keeper.seat)
+    instruction::leave_seat(&world.board(), keeper.wallet.pubkey(), keeper.account, keeper.seat, false)
 }
 
 pub fn claim(world: &World, keeper: &KeeperActor) -> Instruction {

@@ -30,7 +30,7 @@ fn take_seat_and_leave_seat_ok() {
     world.assert_invariants();
 
     let account = world.market.keeper(&wallet.pubkey());
-    let leave = instruction::leave_seat(&world.board(), wallet.pubkey(), account, 2);
+    let leave = instruction::leave_seat(&world.board(), wallet.pubkey(), account, 2, false);
     world.ok(&[leave], &[&wallet]);
     assert!(seat(&world, 2).is_vacant());
     let found = keeper(&world, &wallet);
@@ -66,7 +66,7 @@ fn leave_seat_fails_when_the_seat_is_another_keepers_or_nobodys() {
     let mut world = World::new();
     let (first, second) = (world.keeper(0), world.keeper(1));
     let leave = |world: &World, seat| {
-        instruction::leave_seat(&world.board(), first.wallet.pubkey(), first.account, seat)
+        instruction::leave_seat(&world.board(), first.wallet.pubkey(), first.account, seat, false)
     };
     let vacant = leave(&world, 2);
     world.fails(vacant, &[&first.wallet], LeaseholdError::SeatVacant);
@@ -105,7 +105,7 @@ fn leave_seat_lets_anybody_vacate_a_seat_that_has_not_submitted_for_a_day() {
     let stranger = world.wallet();
     world.attest(&keepers, |_| true);
     let absent = &keepers[2];
-    let evict = instruction::leave_seat(&world.board(), stranger.pubkey(), absent.account, 2);
+    let evict = instruction::leave_seat(&world.board(), stranger.pubkey(), absent.account, 2, false);
     world.fails(evict.clone(), &[&stranger], LeaseholdError::SeatInUse);
     let submitted = seat(&world, 2).last_round;
     world.set_time(i64::from(submitted + 1) * 600 + IDLE);
