@@ -61,7 +61,7 @@ pub struct ArchiveArgs {
 
 #[derive(Args)]
 pub struct VerifyArgs {
-    /// The receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 384
+    /// The receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 392
     /// bytes; - for standard input.
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,

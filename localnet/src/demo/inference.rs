@@ -168,7 +168,12 @@ impl Inference {
             },
             priority_fee: 0,
         };
-        let leases = LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender());
+        let leases = LeaseWatch::start(
+            chain.watch.clone(),
+            feed.machines(),
+            feed.leases_sender(),
+            Arc::default(),
+        );
         let store = receipts.store().clone();
         let chain = Chain::start(chain, source, &leases, feed.signable_sender(), store).await?;
         let archive = Archive::start(ArchiveSettings {

@@ -26,7 +26,7 @@ use super::{
 
 #[derive(Args)]
 pub struct ConvictArgs {
-    /// A receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 384 bytes.
+    /// A receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 392 bytes.
     #[arg(value_hint = ValueHint::FilePath)]
     pub one: PathBuf,
     /// Another of the same machine, lease and number. One of the two may be -, standard input.

@@ -31,7 +31,7 @@ use super::{parse, read};
 
 #[derive(Args)]
 pub struct DemandArgs {
-    /// The receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 384
+    /// The receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 392
     /// bytes; - for standard input.
     pub file: PathBuf,
     #[command(flatten)]

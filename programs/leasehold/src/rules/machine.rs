@@ -123,10 +123,15 @@ pub fn reprice(
     next_round: u32,
 ) -> Result<()> {
     require_offer(market, board, slot, offer, next_round)?;
+    let was_bound = slot.is_bound(next_round.saturating_sub(1));
     slot.price = offer.price;
     slot.committed_until = offer.committed_until;
     if slot.lease != 0 {
         return Ok(());
+    }
+    if !was_bound {
+        // Or the new commitment would bind it again.
+        slot.flags &= !Slot::BOUND;
     }
     let missing = bond(&market.params, &slot.traits, offer.bond)?.saturating_sub(slot.bond);
     supplier.stake.bond(missing)?;
