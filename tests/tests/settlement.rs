@@ -312,23 +312,27 @@ proptest! {
     /// The deposit of a metered lease bounds what is paid and burned, whenever it is settled.
     #[test]
     fn a_metered_lease_spends_no_more_than_its_deposit(
-        (service, terms) in lease(), most in edges(), owes_hour in any::<bool>(), stop in 0..=1_000u32,
+        (service, terms) in lease(), most in edges(), owes_hour in any::<bool>(), stop in 0..=1_000u32, then in 0..=1_000u64,
     ) {
         let left = if service.left == Left::No { Left::No } else { Left::Ended { owes_hour } };
         let service = Service { left, contested: false, settled: 0, ..service };
         let most = most % (gross(service.price, terms.round_secs, service.agreed).expect("fits").saturating_mul(2)).max(1);
-        let Ok(once) = last_within(&service, &terms, most) else {
+        let Ok(once) = last_within(&service, &terms, 0, most) else {
             // The rest of an hour does not fit.
             prop_assert!(owes_hour && service.price > u64::MAX / 2);
             return Ok(());
         };
         prop_assert!(spent(&once) <= most.into());
         let settled = (u64::from(service.up) * u64::from(stop) / 1_000) as u32;
-        let before = interim_within(&Service { up: settled, ..service }, &terms, most).expect("fits");
-        let end = last_within(&Service { settled, ..service }, &terms, most).expect("fits");
+        // Settled in mid-term, when the deposit was less: it was topped up since.
+        let short = (u128::from(most) * u128::from(then) / 1_000) as u64;
+        let before = interim_within(&Service { up: settled, ..service }, &terms, 0, short).expect("fits");
+        let paid = before.gross().expect("fits");
+        prop_assert!(paid <= short);
+        let end = last_within(&Service { settled, ..service }, &terms, paid, most).expect("fits");
         prop_assert_eq!(before.plus(end.payment), once.payment);
         prop_assert_eq!(end.burned, once.burned);
-        let unbounded = last_within(&service, &terms, u64::MAX).expect("fits");
+        let unbounded = last_within(&service, &terms, 0, u64::MAX).expect("fits");
         prop_assert_eq!(unbounded, last(&service, &terms).expect("fits"));
     }
 

@@ -199,7 +199,7 @@ fn settle_lease_sets_aside_as_many_units_as_a_machine_takes() {
             .fold(most[2], u64::max);
     }
     println!("units of a machine: plain {}, wide {}, any other {}", most[0], most[1], most[2]);
-    for (found, bound) in most.into_iter().zip([160, 700, 2_200]) {
+    for (found, bound) in most.into_iter().zip([130, 700, 1_400]) {
         assert!(found <= bound, "{found} units, but {bound} are reserved");
     }
 }
