@@ -32,7 +32,8 @@ pub trait Executor {
 const EXISTS: u32 = 0;
 
 /// Refusal to open a lease twice.
-pub const OPENED: &str = "the buyer has opened a lease with that nonce on that board already: see `leasehold lease list`";
+pub const OPENED: &str =
+    "the buyer has opened a lease with that nonce on that board already: see `leasehold lease list`";
 
 /// Why a transaction with these instructions failed.
 pub fn failed(instructions: &[Instruction], error: SendError) -> Failure {

@@ -98,7 +98,7 @@ mod tests {
 
     fn planned(file: &MarketFile) -> Result<Plan, Failure> {
         let [payments, stakes] = mints();
-        plan(file, &payments, &stakes, wallet(8))
+        plan(file, Hash::new_from_array(sample::GENESIS), &payments, &stakes, wallet(8))
     }
 
     #[test]
@@ -112,15 +112,16 @@ mod tests {
             text("Rounds:"),
             ["600 seconds, votes within 300 seconds after the end (can't be changed)"]
         );
-        assert_eq!(text("Votes:"), ["2 of 3 seats make a verdict (can't be changed)"]);
-        assert_eq!(text("Abandoned:"), ["after 4 rounds down in a row (can't be changed)"]);
-        assert_eq!(text("Timelock:"), ["60 seconds (can't be changed)"]);
+        assert_eq!(text("Votes:"), ["2 of 3 seats call a machine down (can't be changed)"]);
+        assert_eq!(text("Abandoned:"), ["after 4 rounds down of 64 (can't be changed)"]);
+        assert_eq!(text("Timelock:"), ["172800 seconds (can't be changed)"]);
         assert_eq!(text("Freeze authority:"), [wallet(7).to_string(), "none".to_owned()]);
         let details = plan.details();
         let rules = json!({
-            "round_secs": 600, "submit_secs": 300, "seats": 3, "threshold": 2, "abandon_rounds": 4
+            "round_secs": 600, "submit_secs": 300, "seats": 3, "threshold": 2, "abandon_rounds": 4,
+            "sla_bps": 9_900
         });
-        assert_eq!((&details["rules"], &details["timelock_secs"]), (&rules, &60.into()));
+        assert_eq!((&details["rules"], &details["timelock_secs"]), (&rules, &172_800.into()));
         assert_eq!(details["payment_freeze_authority"], wallet(7).to_string());
         assert_eq!(details["stake_freeze_authority"], serde_json::Value::Null);
     }
@@ -129,8 +130,8 @@ mod tests {
         let market = view();
         let params = ParamsFile::of(market.payment, market.stake, &market.account.params);
         let text = format!(
-            "id = 7\npayment_mint = \"{}\"\nstake_mint = \"{}\"\ntimelock_secs = 60\n[rules]\nround_secs = 600\n\
-             submit_secs = 300\nseats = 3\nthreshold = 2\nabandon_rounds = 4\n",
+            "id = 7\npayment_mint = \"{}\"\nstake_mint = \"{}\"\ntimelock_secs = 172800\n[rules]\nround_secs = 600\n\
+             submit_secs = 300\nseats = 3\nthreshold = 2\nabandon_rounds = 4\nsla_bps = 9900\n",
             market.payment.mint, market.stake.mint
         );
         let params = toml::Value::try_from(params).unwrap();
@@ -145,8 +146,8 @@ mod tests {
         let data = &plan.steps[0].instructions[0].data;
         assert!(data.starts_with(CreateMarket::DISCRIMINATOR));
         let args = CreateMarketArgs::try_from_slice(&data[8..]).unwrap();
-        assert_eq!((args.id, args.timelock_secs, args.rules), (7, 60, sample::rules()));
-        assert_eq!(args.params, sample::params());
+        assert_eq!((args.id, args.timelock_secs, args.rules), (7, 172_800, sample::rules()));
+        assert_eq!((args.params, args.genesis), (sample::params(), sample::GENESIS));
         assert_eq!(plan.details()["market"], sample::market().address.to_string());
         assert_eq!(plan.growths.len(), 2);
         let shown = ParamsFile::of(view().payment, view().stake, &sample::params());
@@ -159,10 +160,11 @@ mod tests {
         let refused = |file: MarketFile| planned(&file).unwrap_err().code();
         let rules = Rules { threshold: 1, ..file().rules };
         assert_eq!(refused(MarketFile { rules, ..file() }), 3);
-        assert_eq!(refused(MarketFile { timelock_secs: 59, ..file() }), 3);
+        assert_eq!(refused(MarketFile { timelock_secs: 172_799, ..file() }), 3);
         assert_eq!(refused(MarketFile { stake_mint: file().payment_mint, ..file() }), 3);
         let wrapped_sol = "So11111111111111111111111111111111111111112".to_owned();
-        assert_eq!(refused(MarketFile { stake_mint: wrapped_sol, ..file() }), 3);
+        assert_eq!(refused(MarketFile { stake_mint: wrapped_sol.clone(), ..file() }), 3);
+        assert_eq!(refused(MarketFile { payment_mint: wrapped_sol, ..file() }), 3);
         assert_eq!(refused(MarketFile { stake_mint: "x".to_owned(), ..file() }), 2);
     }
 }

@@ -155,12 +155,7 @@ impl ParamsFile {
                 format!("{fee_bps} bps, of which keepers get {keeper_share_bps} bps"),
                 json!({ "fee_bps": fee_bps, "keeper_share_bps": keeper_share_bps }),
             ),
-            line(
-                "Votes for up:",
-                "up_votes",
-                format!("{up_votes} make a machine up"),
-                json!(up_votes),
-            ),
+            line("Votes for up:", "up_votes", format!("{up_votes} make a machine up"), json!(up_votes)),
             line(
                 "Kept:",
                 "hold_bps",
@@ -245,7 +240,10 @@ mod tests {
         assert_eq!((file.bond_unit.as_str(), file.keeper_fee.as_str()), ("1", "0.000002"));
         let text = toml::to_string(&file).unwrap();
         let read: ParamsFile = toml::from_str(&text).unwrap();
-        assert_eq!(read.params(&market.account.rules, market.payment, market.stake).unwrap(), market.account.params);
+        assert_eq!(
+            read.params(&market.account.rules, market.payment, market.stake).unwrap(),
+            market.account.params
+        );
         assert!(toml::from_str::<ParamsFile>(&format!("extra = 1\n{text}")).is_err());
     }
 
@@ -298,7 +296,9 @@ mod tests {
     fn what_the_program_would_refuse_is_refused_at_once() {
         let market = view();
         let file = ParamsFile::of(market.payment, market.stake, &market.account.params);
-        let refused = |file: ParamsFile| file.params(&market.account.rules, market.payment, market.stake).unwrap_err().code();
+        let refused = |file: ParamsFile| {
+            file.params(&market.account.rules, market.payment, market.stake).unwrap_err().code()
+        };
         assert_eq!(refused(ParamsFile { fee_bps: 3_001, ..file.clone() }), 3);
         assert_eq!(refused(ParamsFile { classes: Vec::new(), ..file.clone() }), 3);
         assert_eq!(refused(ParamsFile { keeper_fee: "0.0000001".to_owned(), ..file.clone() }), 2);

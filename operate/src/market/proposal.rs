@@ -105,15 +105,16 @@ mod tests {
         assert!(starts(&plan, data::ProposeParams::DISCRIMINATOR));
         assert_eq!(plan.details()["effective_from"], "1970-01-01T00:01:00Z");
         let expected = "2.5 for a GPU of weight 10000 (was 1 for a GPU of weight 10000)";
-        assert_eq!((plan.facts[2].text.as_str(), plan.facts[3].text.as_str()), ("bond_unit", expected));
+        assert_eq!((plan.facts[3].text.as_str(), plan.facts[4].text.as_str()), ("bond_unit", expected));
+        assert_eq!(plan.details()["expires"], "1970-01-15T00:01:00Z", "two weeks later");
         assert_eq!(plan.details()["bond_unit"], "2.5", "as the market shows it");
         assert_eq!(plan.details()["was"], serde_json::json!({ "bond_unit": "1" }));
-        assert_eq!(plan.facts.len(), 4, "unchanged parameters are not repeated");
+        assert_eq!(plan.facts.len(), 5, "unchanged parameters are not repeated");
         let mut proposed = view();
         let params = Params { fee_bps: 77, ..proposed.account.params.clone() };
-        proposed.account.pending_params = Some(PendingParams { params, effective_at: 600_000 });
+        proposed.account.pending_params = Some(PendingParams { params, effective_at: 600_000, expires_at: 700_000 });
         let plan = plan_proposal(&proposed, wallet(AUTHORITY), 0, Some(&file)).unwrap();
-        assert_eq!(plan.facts[2].text, "those proposed from 1970-01-07T22:40:00Z on");
+        assert_eq!(plan.facts[3].text, "those proposed from 1970-01-07T22:40:00Z on");
         assert_eq!(plan.details()["replaces_from"], "1970-01-07T22:40:00Z");
         assert_eq!(rule(plan_proposal(&market, wallet(1), 0, None).unwrap_err()), "WrongAuthority");
         let withdrawn = plan_proposal(&market, wallet(AUTHORITY), 0, None).unwrap();
@@ -125,10 +126,10 @@ mod tests {
         let mut market = view();
         assert_eq!(rule(plan_application(&market, 0).unwrap_err()), "NothingProposed");
         let params: Params = market.account.params.clone();
-        market.account.pending_params = Some(PendingParams { params, effective_at: 60 });
+        market.account.pending_params = Some(PendingParams { params, effective_at: 60, expires_at: 120 });
         let early = plan_application(&market, 59).unwrap_err();
         assert!(
-            early.code() == 3 && early.to_string().ends_with("(that is 1970-01-01T00:01:00Z)"),
+            early.code() == 3 && early.to_string().ends_with("(from 1970-01-01T00:01:00Z to 1970-01-01T00:02:00Z)"),
             "{early}"
         );
         let same = plan_application(&market, 60).unwrap();
@@ -138,14 +139,17 @@ mod tests {
             ("nothing", &serde_json::json!({}))
         );
         let mut other = market.account.params.clone();
-        other.sla_bps = 9_000;
-        market.account.pending_params = Some(PendingParams { params: other, effective_at: 60 });
+        other.hold_bps = 3_000;
+        market.account.pending_params = Some(PendingParams { params: other, effective_at: 60, expires_at: 120 });
         let plan = plan_application(&market, 60).unwrap();
-        let sla = &plan.facts[2].text;
-        assert!(sla.starts_with("up in 9000 bps of the rounds (was up in "), "{sla}");
+        let kept = &plan.facts[2].text;
+        assert!(kept.starts_with("3000 bps of a machine's pay until the end of its lease (was 2000 "), "{kept}");
         assert_eq!(
-            (&plan.details()["sla_bps"], &plan.details()["was"]["sla_bps"]),
-            (&9_000.into(), &9_900.into())
+            (&plan.details()["hold_bps"], &plan.details()["was"]["hold_bps"]),
+            (&3_000.into(), &2_000.into())
         );
+        let late = plan_application(&market, 121).unwrap_err();
+        assert!(late.to_string().ends_with("(from 1970-01-01T00:01:00Z to 1970-01-01T00:02:00Z)"), "{late}");
+        assert_eq!(rule(late), "ProposalExpired");
     }
 }

@@ -37,8 +37,9 @@ pub fn of_cancelled(lease: &Lease) -> Exact<u64> {
 #[cfg(test)]
 mod tests {
     use leasehold::math::{
+        add,
         pricing::Span,
-        settlement::{Service, Terms},
+        settlement::{Left, Service, Terms, last},
     };
     use leasehold_client::sample;
     use proptest::prelude::*;
@@ -49,10 +50,10 @@ mod tests {
     fn leaving_costs_what_was_served_and_an_hour_or_5_percent() {
         // Cancelled in its first round of 20 of ten minutes: of the other 19, 5 percent are 570 seconds.
         let mut lease = sample::lease(1);
-        (lease.until, lease.terms.cancel_secs) = (lease.from + 1, 570);
+        lease.until = lease.from + 1;
         assert_eq!(of_cancelled(&lease).unwrap(), 2_400 * (600 + 570) / 12_000);
         lease.until = lease.from + 3;
-        assert_eq!(of_cancelled(&lease).unwrap(), 2_400 * (1_800 + 570) / 12_000);
+        assert_eq!(of_cancelled(&lease).unwrap(), 2_400 * (1_800 + 510) / 12_000);
         lease.until = u32::MAX;
         assert_eq!(of_cancelled(&lease).unwrap(), 2_400, "never more");
     }
@@ -89,13 +90,15 @@ mod tests {
             if served >= rounds {
                 prop_assert_eq!(told, deposit);
             } else {
-                let cancel_secs = pricing::cancel_secs(round_secs, rounds - served).unwrap();
-                let terms = Terms { round_secs, rounds, cancel_secs, ..sample::lease(1).terms };
-                let service = |price: &u64| {
-                    Service { price: *price, agreed: rounds, rounds: served, ..Service::default() }
-                };
-                let refund = cancel::refund(&terms, deposit, prices.iter().map(service)).unwrap();
-                prop_assert!(told >= deposit - refund && told <= deposit);
+                let terms = Terms { round_secs, rounds, ..sample::lease(1).terms };
+                let costs = prices.iter().map(|price| {
+                    let (price, left) = (*price, Left::Cancelled);
+                    let service =
+                        Service { price, agreed: rounds, rounds: served, up: served, left, ..Service::default() };
+                    let outcome = last(&service, &terms).unwrap();
+                    add(outcome.payment.gross().unwrap(), outcome.burned.total().unwrap()).unwrap()
+                });
+                prop_assert!(told >= costs.sum::<u64>() && told <= deposit);
             }
         }
     }
