@@ -65,8 +65,8 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<bool> {
     let progress = Progress::default();
     let filter = EnvFilter::try_from_env("LEASEHOLD_DEMO_LOG").unwrap_or_else(|_| {
-        // The node warns that its proxy is public; here it is on loopback.
-        let node = "leasehold_node=warn,leasehold_node::receipts::service=error";
+        // The node warns that its proxy is public; here it is on loopback. And that its database is new, which it is.
+        let node = "leasehold_node=warn,leasehold_node::receipts::service=error,leasehold_node::chain::signable=error";
         EnvFilter::new(format!("off,leasehold_keeper=warn,{node},leasehold_localnet=warn"))
     });
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(progress.clone()).init();

@@ -233,7 +233,7 @@ pub async fn await_vouchers(stage: &Stage, leases: &[Opened]) -> Result<()> {
         let ahead = until.saturating_sub(stage.network.time().await?);
         stage.network.advance(Duration::from_secs(ahead.max(0).unsigned_abs())).await?;
     }
-    await_settled(stage, "vouchers could be redeemed", &metered).await
+    await_settled(stage, "keepers settle the lease by use", &metered).await
 }
 
 async fn await_settled(stage: &Stage, name: &'static str, leases: &[&Opened]) -> Result<()> {
@@ -250,7 +250,7 @@ async fn await_settled(stage: &Stage, name: &'static str, leases: &[&Opened]) ->
         }
         bar.set((leases.len() - open.len()) as u64);
         if open.is_empty() {
-            bar.end(&format!("{} settled", leases.len()));
+            bar.end(&format!("{} leases", leases.len()));
             return Ok(());
         }
         if Instant::now() > deadline {
