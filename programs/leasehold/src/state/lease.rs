@@ -126,12 +126,6 @@ impl Lease {
         if self.meter.is_some() { rate(slot.hourly(), self.terms.standby_bps) } else { Ok(slot.hourly()) }
     }
 
-    /// Payment units that the machine of a metered lease got for being ready, and those that it can get for it in all:
-    /// everything but what vouchers took.
-    pub fn standby(&self, meter: &Meter) -> Exact<(u64, u64)> {
-        Ok((sub(add(self.paid, self.fees)?, meter.paid)?, sub(self.deposit, meter.paid)?))
-    }
-
     /// Service of a machine in the lease.
     #[inline(always)]
     pub fn service(&self, slot: &Slot) -> Exact<Service> {
