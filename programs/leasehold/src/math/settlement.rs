@@ -223,8 +223,7 @@ pub fn paid_narrow(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bo
 /// [`paid_between`] for amounts beyond 48 bits.
 #[inline(never)]
 fn paid_between_wide(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Exact<Payment> {
-    let owed =
-        if is_last { gross(price, terms.round_secs, up)? } else { owed_before_end(price, up, terms)? };
+    let owed = if is_last { gross(price, terms.round_secs, up)? } else { owed_before_end(price, up, terms)? };
     Payment::difference(owed, owed_before_end(price, settled, terms)?, terms.fee_bps)
 }
 

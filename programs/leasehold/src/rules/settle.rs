@@ -237,7 +237,9 @@ impl Pass<'_> {
 
     /// Settles the one machine of a metered lease.
     fn metered<S: SlotAccess>(&mut self, slots: impl IntoIterator<Item = S>) -> Exact<()> {
-        let Some(slot) = slots.into_iter().find(|slot| slot.lease == self.lease.serial) else { return Ok(()) };
+        let Some(slot) = slots.into_iter().find(|slot| slot.lease == self.lease.serial) else {
+            return Ok(());
+        };
         if is_due(self.board, self.lease, &slot) { self.settle(slot) } else { self.standby(slot) }
     }
 
@@ -297,8 +299,7 @@ impl Pass<'_> {
 
 /// Payment units of a machine's deposit that come back to the owner who left it.
 fn leftover(lease: &Lease, slot: &Slot, outcome: &Outcome, burned: u64) -> Exact<u64> {
-    let before =
-        settlement::owed_before_end(slot.hourly(), slot.lease_settled, &lease.terms)?;
+    let before = settlement::owed_before_end(slot.hourly(), slot.lease_settled, &lease.terms)?;
     let spent = add(add(before, outcome.payment.gross()?)?, burned)?;
     sub(lease.deposit_of(slot, slot.lease_agreed)?, spent)
 }
