@@ -3,7 +3,7 @@
 use leasehold::{
     constants::MAX_SLOTS,
     error::LeaseholdError,
-    instructions::{Machine, OpenLeaseArgs, ReplaceNodeArgs},
+    instructions::{Machine, Offer, OpenLeaseArgs, ReplaceNodeArgs},
     math::matching::{Criteria, CutOff},
     state::Params,
 };
@@ -82,6 +82,29 @@ fn attack_one_absurd_price_on_a_full_board() {
         assert!(found.iter().all(|slots| *slots == found[0]), "the hint changes nothing else");
         assert_eq!((found[0].len(), found[0].contains(&0)), (gpus as usize, false));
     }
+}
+
+/// A supplier in the middle of a selection reprices one machine after every quote: the buyer's transaction succeeds all the same.
+#[test]
+fn attack_hint_made_stale_by_one_reprice() {
+    let mut scene = Scene::listed(0);
+    let machines: Vec<_> =
+        (0..200).map(|number| Machine { price: 100_000 + u64::from(number) * 7, ..machine(number) }).collect();
+    scene.world.list(&scene.supplier, COMMITTED, &machines);
+    let before = Before::new(&scene.world, &[&scene.buyer]);
+    let hint = scene.world.hint(&anything(), 100, 6);
+    let args = OpenLeaseArgs { hint, ..scene.world.lease_args(&scene.buyer, anything(), 100, 6) };
+    let open = scene.world.open_instruction(&scene.buyer, args);
+    let committed_until = scene.world.round() + 500;
+    let offer = Offer { slot: 50, price: 2_000_000, committed_until, bond: 0 };
+    let key = scene.supplier.wallet.pubkey();
+    let reprice = instruction::reprice_machines(&scene.world.board(), key, vec![offer]);
+    scene.world.ok(&[reprice], &[&scene.supplier.wallet]);
+    scene.world.ok(&[open], &[&scene.buyer]);
+    let expected: Vec<u16> = (0..=100).filter(|slot| *slot != 50).collect();
+    assert_eq!(leased(&scene.world, 1), expected);
+    let cost = expected.iter().map(|slot| 100_000 + u64::from(*slot) * 7).sum();
+    assert_eq!(before.gains(&scene.world), [(less(cost), 0)]);
 }
 
 /// Sixteen buyers who read the same board and sign at the same moment: each with one signature, and no hint gets wrong.

@@ -97,3 +97,25 @@ fn attack_keepers_who_knock_keepers_out() {
         assert_eq!((burned, spent), (3 * absent as u64 * fee as u64, 39 * fee as u64));
     }
 }
+
+/// Where too few keepers vote to call anybody down, a dark machine is not slashed; nor is it paid.
+#[test]
+fn attack_darkness_on_a_board_with_few_voters() {
+    let mut scene = committee(1, 1, 20);
+    let (supplier, buyer) = (scene.supplier.wallet.insecure_clone(), scene.buyer.insecure_clone());
+    let before = Before::new(&scene.world, &[&supplier, &buyer]);
+    for index in 0..20 {
+        scene.world.end_round();
+        for keeper in &scene.keepers[..8] {
+            scene.world.vote(keeper, |_| index < 5);
+        }
+        scene.world.pass(300);
+        let close = instruction::close_round(&scene.world.board());
+        scene.world.ok(&[close], &[&buyer]);
+    }
+    let slot = scene.world.slot(0);
+    assert_eq!((slot.lease_up, slot.lease_down, slot.lease_unseen), (5, 0, 15));
+    scene.world.settle(&buyer, 1);
+    let back = scene.world.lease(1).deposit - gross(5);
+    assert_eq!(before.gains(&scene.world), [(net(gross(5)), 0), (back as i64, 0)]);
+}
