@@ -28,7 +28,14 @@ fn mint(decimals: u8) -> MintInfo {
 /// The file that the sample's market is as.
 fn file() -> MarketFile {
     let market = view();
-    let rules = Rules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4, sla_bps: 9_900 };
+    let rules = Rules {
+        round_secs: 600,
+        submit_secs: 300,
+        seats: 3,
+        threshold: 2,
+        abandon_rounds: 4,
+        sla_bps: 9_900,
+    };
     MarketFile {
         id: 7,
         authority: None,

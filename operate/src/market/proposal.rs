@@ -112,7 +112,8 @@ mod tests {
         assert_eq!(plan.facts.len(), 5, "unchanged parameters are not repeated");
         let mut proposed = view();
         let params = Params { fee_bps: 77, ..proposed.account.params.clone() };
-        proposed.account.pending_params = Some(PendingParams { params, effective_at: 600_000, expires_at: 700_000 });
+        proposed.account.pending_params =
+            Some(PendingParams { params, effective_at: 600_000, expires_at: 700_000 });
         let plan = plan_proposal(&proposed, wallet(AUTHORITY), 0, Some(&file)).unwrap();
         assert_eq!(plan.facts[3].text, "those proposed from 1970-01-07T22:40:00Z on");
         assert_eq!(plan.details()["replaces_from"], "1970-01-07T22:40:00Z");
@@ -129,7 +130,8 @@ mod tests {
         market.account.pending_params = Some(PendingParams { params, effective_at: 60, expires_at: 120 });
         let early = plan_application(&market, 59).unwrap_err();
         assert!(
-            early.code() == 3 && early.to_string().ends_with("(from 1970-01-01T00:01:00Z to 1970-01-01T00:02:00Z)"),
+            early.code() == 3
+                && early.to_string().ends_with("(from 1970-01-01T00:01:00Z to 1970-01-01T00:02:00Z)"),
             "{early}"
         );
         let same = plan_application(&market, 60).unwrap();
@@ -140,10 +142,14 @@ mod tests {
         );
         let mut other = market.account.params.clone();
         other.hold_bps = 3_000;
-        market.account.pending_params = Some(PendingParams { params: other, effective_at: 60, expires_at: 120 });
+        market.account.pending_params =
+            Some(PendingParams { params: other, effective_at: 60, expires_at: 120 });
         let plan = plan_application(&market, 60).unwrap();
         let kept = &plan.facts[2].text;
-        assert!(kept.starts_with("3000 bps of a machine's pay until the end of its lease (was 2000 "), "{kept}");
+        assert!(
+            kept.starts_with("3000 bps of a machine's pay until the end of its lease (was 2000 "),
+            "{kept}"
+        );
         assert_eq!(
             (&plan.details()["hold_bps"], &plan.details()["was"]["hold_bps"]),
             (&3_000.into(), &2_000.into())

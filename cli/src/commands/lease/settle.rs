@@ -175,14 +175,27 @@ mod tests {
         let plan = plan_settlement(&leased).unwrap();
         assert!(starts(&plan, &[data::SettleLease::DISCRIMINATOR]));
         assert_eq!(plan.details()["final"], false);
-        // Slot 0 was up in 8 rounds and slot 1 in 10 at 60 each, 5 of each are paid; a tenth is the fee.
+        // Slot 0 was up in 8 rounds and slot 1 in 10 at 60 each: two hours of it are kept.
         assert_eq!(
-            (&plan.details()["paid"]["amount"], &plan.details()["fee"]["amount"]),
-            (&"432".into(), &"48".into())
+            (&plan.details()["paid"]["amount"], &plan.details()["kept"]["amount"]),
+            (&"0".into(), &"1080".into())
         );
+        assert_eq!(plan.details()["machines"], 0);
         change(&mut leased.data.account, |board, _| board.next_round = UNTIL);
         let last = plan_settlement(&leased).unwrap();
-        assert!(last.title.ends_with("finally") && last.details()["slashed"]["amount"] == "100");
+        assert!(last.title.ends_with("finally"), "{}", last.title);
+        let (details, [net, fee]) = (last.details(), [918, 102]);
+        assert_eq!((&details["machines"], &details["kept"]["amount"]), (&2.into(), &"0".into()));
+        assert_eq!(
+            (&details["paid"]["amount"], &details["fee"]["amount"]),
+            (&net.to_string().into(), &fee.to_string().into())
+        );
+        // The price of a round down beyond the allowance is burned out of slot 0's pay, and a part of its bond.
+        assert_eq!(
+            (&details["burned"]["damages"]["amount"], &details["slashed"]["amount"]),
+            (&"60".into(), &"2".into())
+        );
+        assert_eq!(details["refunded"]["amount"], (2_400 - net - fee - 60).to_string());
         assert_eq!((last.steps[0].again, last.transactions()), (None, 1));
         assert_eq!(rule(plan_settlement(&sample(2)).unwrap_err()), "LeaseSettled");
     }

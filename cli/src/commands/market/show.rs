@@ -162,9 +162,14 @@ mod tests {
         assert_eq!(json["payment_freeze_authority"], freeze.to_string());
         assert_eq!(json["stake_freeze_authority"], serde_json::Value::Null);
         let params = Params { fee_bps: 77, ..market.account.params.clone() };
-        market.account.pending_params = Some(PendingParams { params, effective_at: 600_000, expires_at: 600_060 });
+        market.account.pending_params =
+            Some(PendingParams { params, effective_at: 600_000, expires_at: 600_060 });
         let shown = Shown::new(&market);
-        assert!(shown.to_string().contains("If they are applied from 1970-01-07T22:40:00Z to 1970-01-07T22:41:00Z:"));
+        assert!(
+            shown
+                .to_string()
+                .contains("If they are applied from 1970-01-07T22:40:00Z to 1970-01-07T22:41:00Z:")
+        );
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["id"], &json["pending_params"]["fee_bps"]), (&"7".into(), &77.into()));
         assert_eq!(json["params"]["bond_unit"], "1");

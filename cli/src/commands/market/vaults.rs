@@ -211,7 +211,11 @@ mod tests {
         });
         assert_eq!(burned(&board, None), ("10".to_owned(), "4".to_owned(), false));
         assert_eq!(burned(&board, Some(wallet(8))), ("10".to_owned(), "26".to_owned(), true));
-        assert_eq!(burned(&board, Some(wallet(7))), ("10".to_owned(), "4".to_owned(), false), "not its creator");
+        assert_eq!(
+            burned(&board, Some(wallet(7))),
+            ("10".to_owned(), "4".to_owned(), false),
+            "not its creator"
+        );
         assert_eq!(plan_burn(&view(), &[], None).unwrap_err().code(), 3);
     }
 

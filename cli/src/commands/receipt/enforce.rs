@@ -107,9 +107,7 @@ mod tests {
             shown: None,
         };
         let demand = Fetched { address: wallet(6), lamports: 1, account };
-        let plan = |demand: &Fetched<Demand>, now| {
-            super::plan(&view(), &view_of, demand, now, wallet(1))
-        };
+        let plan = |demand: &Fetched<Demand>, now| super::plan(&view(), &view_of, demand, now, wallet(1));
         let early = plan(&demand, 1_036 * 600 - 1).unwrap_err();
         assert!(early.code() == 3 && early.to_string().contains("that is 1970-01-08T04:40:00Z"), "{early}");
         let made = plan(&demand, 1_036 * 600).unwrap();

@@ -114,7 +114,13 @@ fn a_group_gets_a_number_if_the_user_gives_no_number() {
 fn leases_of_one_round_are_opened_by_one_transaction_or_not_at_all() {
     let open = |count: u32| {
         let allocation = chosen(&boards(count), &Request { length: "1r".parse().unwrap(), ..request(count) });
-        plan(&view(), &allocation, wallet(9), view().payment.money(allocation.deposit), Name { nonce: 77, group: None })
+        plan(
+            &view(),
+            &allocation,
+            wallet(9),
+            view().payment.money(allocation.deposit),
+            Name { nonce: 77, group: None },
+        )
     };
     assert!(open(2).is_ok());
     let refused = open(9).unwrap_err();
