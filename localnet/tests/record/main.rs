@@ -64,7 +64,11 @@ async fn receipts_of_a_metered_lease_are_logged_paid_for_demanded_and_proved() {
 
     // A receipt is demanded; the node has lost the log's headers.
     node.stop().await;
-    world.network.advance(Duration::from_secs(u64::from(RECORD_SECS + 2 * ROUND_SECS))).await.expect("the time");
+    world
+        .network
+        .advance(Duration::from_secs(u64::from(RECORD_SECS + 2 * ROUND_SECS)))
+        .await
+        .expect("the time");
     let wanted = &signed[17];
     let (lease, id) = (world.lease_address(), wanted.id());
     command_line::demand(&world, wanted).await;

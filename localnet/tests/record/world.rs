@@ -151,7 +151,8 @@ impl World {
         let market = self.fetch().market(self.market.address).await.expect("the market").account;
         // Nobody votes here.
         let criteria = Criteria { allow_unseen: true, ..ANY };
-        let quote = quote::quote_metered(&market, &view, now, &criteria, ROUNDS, &[], meter).expect("a quote");
+        let quote =
+            quote::quote_metered(&market, &view, now, &criteria, ROUNDS, &[], meter).expect("a quote");
         let key = self.buyer.pubkey();
         let args = quote.args(NONCE, key, DEPOSIT, None);
         let wallet = self.market.payment_account(&key);
@@ -204,12 +205,8 @@ impl World {
             },
             priority_fee: 0,
         };
-        let leases = LeaseWatch::start(
-            chain.watch.clone(),
-            feed.machines(),
-            feed.leases_sender(),
-            Arc::default(),
-        );
+        let leases =
+            LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender(), Arc::default());
         let (signable, store) = (feed.signable_sender(), receipts.store().clone());
         let chain = Chain::start(chain, source, &leases, signable, store).await.expect("the chain's tasks");
         Node { feed, receipts, leases, chain }
