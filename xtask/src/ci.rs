@@ -16,6 +16,7 @@ const STEPS: &[(&str, &[&str])] = &[
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     ("wasm", &["xtask", "wasm"]),
     ("tests", &["xtask", "test"]),
+    ("fuzzing", &["xtask", "fuzz", "--runs", "20000"]),
     ("benchmark", &["xtask", "bench", "--check"]),
     ("demo", &["demo", "--machines", "200", "--rounds", "3"]),
 ];

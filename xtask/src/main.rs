@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask build | idl | docs | economics | test | bench | wasm | ci`. Each command is the `run` of one module.
+//! The project's tasks: `cargo xtask build | idl | docs | economics | test | bench | fuzz | wasm | ci`. Each command is the `run` of one module.
 
 mod build;
 mod ci;
@@ -6,6 +6,7 @@ mod compile;
 mod docs;
 mod economics;
 mod frames;
+mod fuzz;
 mod idl;
 mod source;
 mod wasm;
@@ -45,6 +46,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Look for inputs that break the program's rules, its arithmetic or its decoders (libFuzzer)
+    Fuzz(fuzz::Arguments),
     /// Compile the client to WebAssembly, without its network features
     Wasm,
     /// Run everything that CI runs, in the same order, and print how long each step took
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Economics(arguments) => economics::run(&arguments),
         Task::Test { arguments } => test(&arguments),
         Task::Bench { arguments } => bench(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Wasm => wasm::run(),
         Task::Ci => ci::run(),
     };

@@ -98,7 +98,10 @@ fn keepers_part(lease: &Lease, slot: &Slot) -> Exact<u64> {
     let service = lease.service(slot)?;
     let payment = match &lease.meter {
         None => settlement::interim(&service, &lease.terms)?,
-        Some(meter) => settlement::interim_within(&service, &lease.terms, sub(lease.deposit, meter.paid)?)?,
+        Some(meter) => {
+            let most = sub(lease.deposit, meter.paid)?;
+            settlement::interim_within(&service, &lease.terms, lease.standby_paid()?, most)?
+        }
     };
     rate(payment.fee, lease.terms.keeper_share_bps)
 }

@@ -70,7 +70,10 @@ struct Stage {
 
 impl Stage {
     fn new(slots: u16) -> Self {
-        let mut world = World::with(RoundRules { seats: SEATS, threshold: 9, ..rules() }, Params { up_votes: 7, ..params() });
+        let mut world = World::with(
+            RoundRules { seats: SEATS, threshold: 9, ..rules() },
+            Params { up_votes: 7, ..params() },
+        );
         let supplier = world.supplier();
         let machines: Vec<_> = (0..slots).map(priced).collect();
         world.list(&supplier, 5_000, &machines);

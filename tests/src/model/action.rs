@@ -1,18 +1,19 @@
 //! Every instruction, with the wallets and accounts it names.
 
 use leasehold::{
-    instructions::{Machine, Offer, OpenLeaseArgs},
+    instructions::{Machine, Move, Offer, OpenLeaseArgs},
     math::matching::CutOff,
     state::Params,
 };
 
 use super::Who;
 
-/// A lease: its board's index and its serial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A lease: its board's index, and what its buyer numbered it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId {
     pub board: u32,
-    pub serial: u32,
+    pub buyer: Who,
+    pub nonce: u64,
 }
 
 /// An instruction. `by` signs; the associated token account of `to` is paid.
@@ -43,13 +44,13 @@ pub enum Action {
         board: u32,
         to: Who,
     },
-    WithdrawMarketStake {
-        by: Who,
-        board: u32,
-        to: Who,
-    },
     BurnSlashed {
         board: u32,
+    },
+    /// `creator` signs, if given.
+    BurnPayments {
+        board: u32,
+        creator: Option<Who>,
     },
     CloseMarket {
         by: Who,
@@ -98,6 +99,16 @@ pub enum Action {
         board: u32,
         offers: Vec<Offer>,
     },
+    WithholdMachines {
+        by: Who,
+        board: u32,
+        slots: Vec<u16>,
+    },
+    MoveMachines {
+        by: Who,
+        board: u32,
+        moves: Vec<Move>,
+    },
     RetireMachines {
         by: Who,
         supplier: Who,
@@ -143,6 +154,12 @@ pub enum Action {
         keeper: Who,
         board: u32,
         seat: u8,
+        forfeit_fees: bool,
+    },
+    FundKeepers {
+        by: Who,
+        board: u32,
+        amount: u64,
     },
     SubmitRound {
         by: Who,
@@ -164,20 +181,25 @@ pub enum Action {
         by: Who,
     },
 
+    /// `args.owner` is replaced by the wallet of `owner`.
     OpenLease {
         by: Who,
+        owner: Who,
         board: u32,
         args: Box<OpenLeaseArgs>,
     },
     ExtendLease {
         by: Who,
+        payer: Who,
         lease: LeaseId,
         rounds: u32,
         max_deposit: u64,
+        max_leaving: u32,
     },
     CancelLease {
         by: Who,
         lease: LeaseId,
+        contest: Vec<u16>,
     },
     TransferLease {
         by: Who,
@@ -186,22 +208,40 @@ pub enum Action {
     },
     ReplaceNode {
         by: Who,
+        payer: Who,
         lease: LeaseId,
         slot: u16,
         max_deposit: u64,
+        contest: bool,
+        avoid: Vec<u16>,
         hint: Option<CutOff>,
     },
-    SettleLease {
+    TopUpLease {
         by: Who,
         lease: LeaseId,
-        keeper: Option<Who>,
+        amount: u64,
+    },
+    /// `supplier`: the supplier's account that `by` names.
+    GiveNotice {
+        by: Who,
+        lease: LeaseId,
+        supplier: Option<Who>,
+    },
+    /// A voucher that the lease's spender signed, of a price for all receipts so far.
+    RedeemVoucher {
+        lease: LeaseId,
+        slot: u16,
+        price: u64,
+    },
+    /// Two receipts with the same number convict the machine of a slot.
+    ProveEquivocation {
+        lease: LeaseId,
+        slot: u16,
+    },
+    SettleLease {
+        lease: LeaseId,
     },
     ClaimRefund {
-        by: Who,
-        lease: LeaseId,
-        to: Who,
-    },
-    ClaimCompensation {
         by: Who,
         lease: LeaseId,
         to: Who,

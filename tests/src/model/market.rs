@@ -21,17 +21,27 @@ pub struct Market {
     pub is_closed: bool,
 }
 
-/// Collects the rules that parameters break.
-fn lawful(params: &Params, rules: &mut Rules) {
-    rules.require(params.unbonding_secs <= 90 * 86_400, UnbondingTooLong);
+/// Collects the rules that parameters break, for a market with those round rules.
+fn lawful(params: &Params, market: &RoundRules, rules: &mut Rules) {
+    rules.require(params.bond_unit > 0 && params.keeper_bond > 0, BondIsZero);
+    rules.require(params.keeper_fee <= params.keeper_fee_max, KeeperFeeOutOfRange);
+    rules.require((100_000..=1_000_000_000).contains(&params.ask_fee), AskFeeOutOfRange);
+    rules.require((86_400..=90 * 86_400).contains(&params.unbonding_secs), UnbondingOutOfRange);
     rules.require(params.min_rounds >= 1 && params.min_rounds <= params.max_rounds, LeaseRoundsOutOfRange);
+    let longest = u64::from(params.max_rounds) * u64::from(market.round_secs);
+    rules.require(longest <= 366 * 86_400, LeaseTooLong);
     rules.require(params.fee_bps <= 3_000, FeeTooHigh);
-    rules.require(params.keeper_share_bps <= 10_000 && params.sla_bps <= 10_000, RateAboveWhole);
-    let split = &params.split;
-    let parts = [split.buyer_bps, split.burn_bps, split.market_bps, split.caller_bps];
-    let whole: u32 = parts.iter().map(|part| u32::from(*part)).sum();
-    rules.require(whole == 10_000 && split.burn_bps >= 1_000, SplitNotWhole);
+    rules.require(params.keeper_share_bps <= 10_000, RateAboveWhole);
+    rules.require((1_000..=5_000).contains(&params.hold_bps), HoldOutOfRange);
+    rules.require((100..=10_000).contains(&params.standby_bps), StandbyOutOfRange);
+    rules.require((1_000..=100_000).contains(&params.slash_multiplier_bps), MultiplierOutOfRange);
+    // u + k > n, and at most half of the seats.
+    let least = (market.seats - market.threshold + 1).max(if market.seats >= 7 { 3 } else { 0 });
+    let most = (market.seats + 1) / 2;
+    rules.require((least..=most).contains(&params.up_votes), UpVotesOutOfRange);
     rules.require((1..=32).contains(&params.classes.len()), ClassesOutOfRange);
+    let weighed = params.classes.iter().all(|class| (1..=10_000_000).contains(&class.weight_bps));
+    rules.require(weighed, WeightOutOfRange);
 }
 
 impl Model {
@@ -43,8 +53,11 @@ impl Model {
         let mut rules = Rules::default();
         self.require_authority(by, &mut rules);
         if let Some(params) = params {
-            rules.require(params.classes.len() >= self.market.params.classes.len(), ClassDropped);
-            lawful(params, &mut rules);
+            let classes = &self.market.params.classes;
+            rules.require(params.classes.len() >= classes.len(), ClassDropped);
+            let named = classes.iter().zip(&params.classes).all(|(class, next)| class.name == next.name);
+            rules.require(named, ClassRenamed);
+            lawful(params, &self.market.rules, &mut rules);
         }
         rules.hold()?;
         let effective_at = self.now + i64::from(self.market.timelock_secs);
@@ -57,6 +70,7 @@ impl Model {
             return Err(vec![Refusal::Rule(NothingProposed)]);
         };
         require(self.now >= effective_at, TimelockRunning)?;
+        require(self.now <= effective_at + 14 * 86_400, ProposalExpired)?;
         self.market.params = params;
         self.market.pending = None;
         Ok(())
@@ -84,33 +98,31 @@ impl Model {
     pub(super) fn withdraw_fees(&mut self, by: Who, board: u32, to: Who) -> Outcome {
         let authority = self.market.authority;
         let state = self.board_mut(board)?;
-        let is_empty = state.slots.iter().all(|slot| slot.machine.is_none()) && state.leases.is_empty();
-        let amount = state.fees + if is_empty { state.keeper_pool } else { 0 };
+        let amount = state.fees;
         claim(by, authority, to, amount)?;
         state.fees = 0;
-        if is_empty {
-            state.keeper_pool = 0;
-        }
         self.wallet_mut(to).payments += amount;
-        Ok(())
-    }
-
-    pub(super) fn withdraw_market_stake(&mut self, by: Who, board: u32, to: Who) -> Outcome {
-        let authority = self.market.authority;
-        let state = self.board_mut(board)?;
-        let amount = state.market_stake;
-        claim(by, authority, to, amount)?;
-        state.market_stake = 0;
-        self.wallet_mut(to).stake += amount;
         Ok(())
     }
 
     pub(super) fn burn_slashed(&mut self, board: u32) -> Outcome {
         let state = self.board_mut(board)?;
-        let amount = state.to_burn;
+        let amount = state.slashed;
         require(amount > 0, NothingToWithdraw)?;
-        state.to_burn = 0;
+        state.slashed = 0;
         self.burned += amount;
+        Ok(())
+    }
+
+    pub(super) fn burn_payments(&mut self, board: u32, creator: Option<Who>) -> Outcome {
+        let state = self.board_mut(board)?;
+        let by_creator = creator == Some(state.creator);
+        let unused = if by_creator && state.is_unused() { state.keeper_pool } else { 0 };
+        let amount = state.burning + unused;
+        require(amount > 0, NothingToWithdraw)?;
+        state.burning = 0;
+        state.keeper_pool -= unused;
+        self.burned_payments += amount;
         Ok(())
     }
 

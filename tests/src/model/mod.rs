@@ -2,22 +2,31 @@
 //! cut-offs. A board is a list, a machine stores every verdict it got, and every sum is computed from scratch in 128
 //! bits.
 //!
-//! [`Model::apply`] executes an instruction on the model, [`Chain::send`] on the real program, and [`compare`] finds
+//! [`Model::apply`] executes an instruction on the model, [`Program::send`] on the real program, and [`compare`] finds
 //! the first difference. `tests/model/` plays random sequences on both.
 //!
-//! A new instruction gets a variant of [`Action`], an arm in `Model::run` and in `Chain::instruction`, and its fields
-//! in [`compare`]. The model doesn't call the program's arithmetic: that would hide its mistakes.
+//! A [`Program`] is what the model is compared with: the compiled one in a virtual machine ([`Chain`]), or the program's
+//! rules called natively ([`Native`]), which is a hundred times faster.
+//!
+//! A new instruction gets a variant of [`Action`], an arm in `Model::run`, `Chain::instruction` and `Native::run`, and its
+//! fields in [`compare`]. The model doesn't call the program's arithmetic: that would hide its mistakes.
 
 mod action;
 mod board;
 mod chain;
 pub mod compare;
 mod lease;
+mod leaving;
+mod machine;
 mod market;
+pub mod meter;
 pub mod naive;
+mod native;
 mod outcome;
+mod program;
 mod quote;
 mod round;
+mod settle;
 mod stake;
 
 use std::collections::BTreeMap;
@@ -27,8 +36,12 @@ pub use board::*;
 pub use chain::*;
 pub use lease::*;
 pub use market::*;
+pub use native::*;
 pub use outcome::*;
+pub use program::*;
+pub use quote::*;
 pub use round::*;
+pub use settle::*;
 pub use stake::*;
 
 /// A wallet, by number.
@@ -66,16 +79,20 @@ pub struct Wallet {
     pub stake: u64,
     /// Lamports gained or lost since the beginning: rent. The model has no transaction fees.
     pub lamports: i64,
+    /// Of these, rent that others paid for its accounts, less what it paid for those of others.
+    pub given: i64,
 }
 
 /// Rent of each kind of account, in lamports.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Rents {
     pub market: i64,
     pub vault: i64,
     pub supplier: i64,
     pub keeper: i64,
     pub lease: i64,
+    /// Each machine of a lease that was replaced.
+    pub replaced: i64,
     /// A board without slots, and each further slot.
     pub board: i64,
     pub slot: i64,
@@ -92,8 +109,9 @@ pub struct Model {
     pub supplier_lamports: BTreeMap<Who, i64>,
     pub boards: BTreeMap<u32, Board>,
     pub wallets: BTreeMap<Who, Wallet>,
-    /// Stake that was burned.
+    /// Stake, and payments, that were burned.
     pub burned: u64,
+    pub burned_payments: u64,
     pub rents: Rents,
 }
 
@@ -116,8 +134,8 @@ impl Model {
             AcceptAuthority { by } => self.accept_authority(*by),
             SetPaused { by, paused } => self.set_paused(*by, *paused),
             WithdrawFees { by, board, to } => self.withdraw_fees(*by, *board, *to),
-            WithdrawMarketStake { by, board, to } => self.withdraw_market_stake(*by, *board, *to),
             BurnSlashed { board } => self.burn_slashed(*board),
+            BurnPayments { board, creator } => self.burn_payments(*board, *creator),
             CloseMarket { by } => self.close_market(*by),
             RegisterSupplier { by } => self.register_supplier(*by),
             DepositStake { by, amount } => self.deposit_stake(*by, *amount),
@@ -131,6 +149,8 @@ impl Model {
                 self.list_machines(*by, *board, *until, machines, former)
             }
             RepriceMachines { by, board, offers } => self.reprice_machines(*by, *board, offers),
+            WithholdMachines { by, board, slots } => self.withhold_machines(*by, *board, slots),
+            MoveMachines { by, board, moves } => self.move_machines(*by, *board, moves),
             RetireMachines { by, supplier, board, slots } => {
                 self.retire_machines(*by, *supplier, *board, slots)
             }
@@ -142,37 +162,57 @@ impl Model {
             RequestUnbond { by, amount } => self.request_unbond(*by, *amount),
             WithdrawBond { by, to } => self.withdraw_bond(*by, *to),
             TakeSeat { by, board, seat } => self.take_seat(*by, *board, *seat),
-            LeaveSeat { by, keeper, board, seat } => self.leave_seat(*by, *keeper, *board, *seat),
+            LeaveSeat { by, keeper, board, seat, forfeit_fees } => {
+                self.leave_seat(*by, *keeper, *board, *seat, *forfeit_fees)
+            }
+            FundKeepers { by, board, amount } => self.fund_keepers(*by, *board, *amount),
             SubmitRound { by, board, seat, round, bitmap } => {
                 self.submit_round(*by, *board, *seat, *round, bitmap)
             }
             CloseRound { board } => self.close_round(*board),
             ClaimKeeperFees { by, board, seat, to } => self.claim_keeper_fees(*by, *board, *seat, *to),
             CloseKeeper { by } => self.close_keeper(*by),
-            OpenLease { by, board, args } => self.open_lease(*by, *board, args),
-            ExtendLease { by, lease, rounds, max_deposit } => {
-                self.extend_lease(*by, *lease, *rounds, *max_deposit)
+            OpenLease { by, owner, board, args } => self.open_lease(*by, *owner, *board, args),
+            ExtendLease { by, payer, lease, rounds, max_deposit, max_leaving } => {
+                self.extend_lease(*by, *payer, *lease, *rounds, *max_deposit, *max_leaving)
             }
-            CancelLease { by, lease } => self.cancel_lease(*by, *lease),
+            CancelLease { by, lease, contest } => self.cancel_lease(*by, *lease, contest),
             TransferLease { by, lease, to } => self.transfer_lease(*by, *lease, *to),
-            ReplaceNode { by, lease, slot, max_deposit, .. } => {
-                self.replace_node(*by, *lease, *slot, *max_deposit)
+            ReplaceNode { by, payer, lease, slot, max_deposit, contest, avoid, .. } => {
+                self.replace_node(*by, *payer, *lease, *slot, *max_deposit, *contest, avoid)
             }
-            SettleLease { by, lease, keeper } => self.settle_lease(*by, *lease, *keeper),
+            TopUpLease { by, lease, amount } => self.top_up_lease(*by, *lease, *amount),
+            GiveNotice { by, lease, supplier } => self.give_notice(*by, *lease, *supplier),
+            RedeemVoucher { lease, slot, price } => self.redeem_voucher(*lease, *slot, *price),
+            ProveEquivocation { lease, slot } => self.prove_equivocation(*lease, *slot),
+            SettleLease { lease } => self.settle_lease(*lease),
             ClaimRefund { by, lease, to } => self.claim_refund(*by, *lease, *to),
-            ClaimCompensation { by, lease, to } => self.claim_compensation(*by, *lease, *to),
             CloseLease { lease, buyer } => self.close_lease(*lease, *buyer),
         }
     }
 
-    /// The running round.
-    pub fn round(&self) -> u32 {
-        u32::try_from(self.now / i64::from(self.market.rules.round_secs)).expect("a round")
+    /// The round of a board that runs at Unix time `now`.
+    fn round_at(&self, board: &Board, now: i64) -> u32 {
+        u32::try_from((now - board.phase) / i64::from(self.market.rules.round_secs)).expect("a round")
     }
 
-    /// Unix time at which a round ends.
-    pub fn round_end(&self, round: u32) -> i64 {
-        (i64::from(round) + 1) * i64::from(self.market.rules.round_secs)
+    /// The running round of a board; of the market's first rounds if there is none.
+    pub fn round(&self, board: u32) -> u32 {
+        match self.boards.get(&board) {
+            Some(board) => self.round_at(board, self.now),
+            None => u32::try_from(self.now / i64::from(self.market.rules.round_secs)).expect("a round"),
+        }
+    }
+
+    /// Unix time at which a round of a board begins.
+    pub fn round_begin(&self, board: u32, round: u32) -> i64 {
+        let phase = self.boards.get(&board).map_or(0, |board| board.phase);
+        phase + i64::from(round) * i64::from(self.market.rules.round_secs)
+    }
+
+    /// Unix time at which it ends.
+    pub fn round_end(&self, board: u32, round: u32) -> i64 {
+        self.round_begin(board, round + 1)
     }
 
     pub fn board(&self, board: u32) -> Result<&Board, Vec<Refusal>> {
@@ -197,7 +237,7 @@ impl Model {
         let members: u64 = members.map(|stake| stake.free + stake.unbonding).sum();
         let boards = self.boards.values().map(|board| {
             let seats: u64 = board.seats.iter().flatten().map(|seat| seat.bond).sum();
-            seats + board.bonds() + board.compensation() + board.market_stake + board.to_burn
+            seats + board.bonds() + board.slashed
         });
         members + boards.sum::<u64>()
     }

@@ -47,6 +47,11 @@ impl Rules {
         }
     }
 
+    /// Adds what another collection found.
+    pub fn join(&mut self, other: Rules) {
+        self.0.extend(other.0);
+    }
+
     pub fn hold(self) -> Outcome {
         if self.0.is_empty() { Ok(()) } else { Err(self.0) }
     }

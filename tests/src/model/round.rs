@@ -1,10 +1,10 @@
-//! Seats, votes and the closing of rounds.
+//! Seats, votes, the closing of rounds and keepers' pay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold::error::LeaseholdError::*;
 
-use super::{Board, Model, Outcome, Refusal, Rules, Who, market::claim, require};
+use super::{Board, Machine, Model, Outcome, Refusal, Rules, Verdict, Who, market::claim, naive, require};
 
 /// A seat that a keeper holds.
 #[derive(Clone, Debug)]
@@ -49,8 +49,8 @@ impl Board {
 
 impl Model {
     /// Last second in which votes on a round are accepted.
-    fn submit_end(&self, round: u32) -> i64 {
-        self.round_end(round) + i64::from(self.market.rules.submit_secs)
+    pub fn submit_end(&self, board: u32, round: u32) -> i64 {
+        self.round_end(board, round) + i64::from(self.market.rules.submit_secs)
     }
 
     pub(super) fn take_seat(&mut self, by: Who, board: u32, seat: u8) -> Outcome {
@@ -66,33 +66,46 @@ impl Model {
         }
         rules.hold()?;
         self.keeper_mut(by)?.free -= bond;
-        let last_round = self.round();
+        let last_round = self.round(board);
         let taken = Seat { keeper: by, bond, earned: 0, last_round, submissions: 0 };
         self.board_mut(board)?.seats[usize::from(seat)] = Some(taken);
         Ok(())
     }
 
-    pub(super) fn leave_seat(&mut self, by: Who, keeper: Who, board: u32, seat: u8) -> Outcome {
+    pub(super) fn leave_seat(
+        &mut self,
+        by: Who,
+        keeper: Who,
+        board: u32,
+        seat: u8,
+        forfeit_fees: bool,
+    ) -> Outcome {
         self.keeper_mut(keeper)?;
         let state = self.board(board)?;
-        let Some(held) = state.seat(seat)? else { return Err(vec![Refusal::Rule(SeatVacant)]) };
+        let Some(held) = state.seat(seat)?.cloned() else { return Err(vec![Refusal::Rule(SeatVacant)]) };
         let mut rules = Rules::default();
         rules.require(held.keeper == keeper, WrongKeeper);
-        let idle = self.now > self.idle_from(held);
-        rules.require(by == keeper || idle, SeatInUse);
+        rules.require(by == keeper || self.now > self.idle_from(board, &held), SeatInUse);
         rules.require(!state.has_voted(seat), VoteNotCounted);
-        rules.require(held.earned == 0, FeesLeft);
+        let forfeits = if by == keeper { forfeit_fees } else { self.now > self.lost_from(board, &held) };
+        rules.require(held.earned == 0 || forfeits, FeesLeft);
         rules.hold()?;
-        let bond = held.bond;
-        self.board_mut(board)?.seats[usize::from(seat)] = None;
-        self.keeper_mut(keeper)?.free += bond;
+        let state = self.board_mut(board)?;
+        state.seats[usize::from(seat)] = None;
+        state.keeper_pool += held.earned;
+        self.keeper_mut(keeper)?.free += held.bond;
         Ok(())
     }
 
     /// Last second in which a seat can't be vacated by others: a day or two rounds after its last vote, whichever is
     /// longer.
-    pub fn idle_from(&self, seat: &Seat) -> i64 {
-        self.round_end(seat.last_round) + (2 * i64::from(self.market.rules.round_secs)).max(86_400)
+    pub fn idle_from(&self, board: u32, seat: &Seat) -> i64 {
+        self.round_end(board, seat.last_round) + (2 * i64::from(self.market.rules.round_secs)).max(86_400)
+    }
+
+    /// Last second in which it can't be vacated by others while its fees are not claimed.
+    pub fn lost_from(&self, board: u32, seat: &Seat) -> i64 {
+        self.round_end(board, seat.last_round) + 30 * 86_400
     }
 
     pub(super) fn submit_round(
@@ -103,16 +116,17 @@ impl Model {
         round: u32,
         bitmap: &[u8],
     ) -> Outcome {
+        let running = self.round(board);
         let state = self.board(board)?;
         let held = state.seat(seat)?;
         let mut rules = Rules::default();
         rules.require(held.is_some_and(|held| held.keeper == by), WrongKeeper);
-        let has_ended = self.round() == round + 1;
-        rules.require(has_ended && self.now <= self.submit_end(round), OutsideSubmitWindow);
+        let has_ended = running == round + 1;
+        rules.require(has_ended && self.now <= self.submit_end(board, round), OutsideSubmitWindow);
         rules.require(round >= state.next_round, RoundClosed);
         let other = state.voting.as_ref().is_some_and(|voting| voting.round != round);
         rules.require(!other, EarlierRoundOpen);
-        let machines = state.size_at(self.round());
+        let machines = state.size_at(running);
         let votes = bits(bitmap);
         rules.require(bitmap.len() == machines.div_ceil(8), BitmapLength);
         rules.require(votes.iter().skip(machines).all(|bit| !bit), BitmapPadding);
@@ -128,9 +142,9 @@ impl Model {
     }
 
     /// The first round on which somebody may still vote.
-    fn first_votable(&self) -> u32 {
-        let mut round = self.round();
-        while self.now <= self.submit_end(round) {
+    fn first_votable(&self, board: u32) -> u32 {
+        let mut round = self.round(board);
+        while self.now <= self.submit_end(board, round) {
             let Some(earlier) = round.checked_sub(1) else { return 0 };
             round = earlier;
         }
@@ -138,33 +152,70 @@ impl Model {
     }
 
     pub(super) fn close_round(&mut self, board: u32) -> Outcome {
-        let first_votable = self.first_votable();
+        self.board(board)?;
+        let first_votable = self.first_votable(board);
         let state = self.board(board)?;
         let Some(voting) = state.voting.clone() else {
             require(first_votable > state.next_round, NothingToClose)?;
-            self.board_mut(board)?.next_round = first_votable;
+            let up_votes = self.market.params.up_votes;
+            let state = self.board_mut(board)?;
+            (state.next_round, state.up_votes) = (first_votable, up_votes);
             return Ok(());
         };
         let seats = (0u8..).zip(&state.seats);
         let mut held = seats.filter(|(_, seat)| seat.is_some()).map(|(index, _)| index);
         let everybody = held.all(|seat| voting.votes.contains_key(&seat));
-        require(everybody || self.now > self.submit_end(voting.round), NothingToClose)?;
+        require(everybody || self.now > self.submit_end(board, voting.round), NothingToClose)?;
 
-        let rules = self.market.rules;
-        let fee = self.market.params.keeper_fee;
-        let state = self.board_mut(board)?;
-        state.judge(&voting, rules.threshold.into(), rules.abandon_rounds.into());
-        if voting.votes.len() >= usize::from(rules.threshold) {
-            let voters = u64::try_from(voting.votes.len()).expect("few");
-            let fee = fee.min(state.keeper_pool / voters);
-            for seat in voting.votes.keys() {
-                state.seats[usize::from(*seat)].as_mut().expect("still held").earned += fee;
-            }
-            state.keeper_pool -= fee * voters;
+        let up_votes = usize::from(state.up_votes);
+        if voting.votes.len() >= up_votes {
+            let rules = self.market.rules;
+            let state = self.board_mut(board)?;
+            state.quorate.insert(voting.round);
+            state.judge(&voting, up_votes, &rules);
+            self.pay_keepers(board, &voting);
         }
+        // A new number of votes counts for the rounds after this.
+        let up_votes = self.market.params.up_votes;
+        let state = self.board_mut(board)?;
+        state.up_votes = up_votes;
         state.voters.insert(voting.round, voting.votes.keys().copied().collect::<BTreeSet<_>>());
         state.next_round = voting.round + 1;
         state.voting = None;
+        Ok(())
+    }
+
+    /// Pays each seat that voted; as much for each other seat that is held is burned, and what the pool holds beyond four
+    /// weeks of the highest fee.
+    fn pay_keepers(&mut self, board: u32, voting: &Voting) {
+        let (rules, params) = (self.market.rules, &self.market.params);
+        let (least, most) = (u128::from(params.keeper_fee), u128::from(params.keeper_fee_max));
+        let votes_in =
+            |secs: u32| u128::from(rules.seats) * u128::from(naive::rounds_in(rules.round_secs, secs));
+        let state = self.boards.get_mut(&board).expect("exists");
+        let held = state.seats.iter().flatten().count() as u128;
+        let pool = u128::from(state.keeper_pool);
+        let fee = (pool / votes_in(naive::WEEK)).max(least).min(most).min(pool / held);
+        let paid = fee * voting.votes.len() as u128;
+        for seat in voting.votes.keys() {
+            state.seats[usize::from(*seat)].as_mut().expect("still held").earned += naive::narrow(fee);
+        }
+        let left = pool - fee * held;
+        let kept = left.min(votes_in(4 * naive::WEEK) * most);
+        state.keeper_pool = naive::narrow(kept);
+        state.burning += naive::narrow(pool - paid - kept);
+    }
+
+    pub(super) fn fund_keepers(&mut self, by: Who, board: u32, amount: u64) -> Outcome {
+        self.board(board)?;
+        let mut rules = Rules::default();
+        rules.require(amount > 0, AmountIsZero);
+        let pool = self.boards[&board].keeper_pool;
+        rules.require(pool.checked_add(amount).is_some(), MathOverflow);
+        rules.require_or(amount <= self.wallet(by).payments, Refusal::Tokens);
+        rules.hold()?;
+        self.wallet_mut(by).payments -= amount;
+        self.board_mut(board)?.keeper_pool += amount;
         Ok(())
     }
 
@@ -184,7 +235,7 @@ impl Model {
 
 impl Board {
     /// Adds the verdict of each machine.
-    fn judge(&mut self, voting: &Voting, threshold: usize, abandon_rounds: u32) {
+    fn judge(&mut self, voting: &Voting, up_votes: usize, rules: &leasehold::state::RoundRules) {
         let (round, submitted) = (voting.round, voting.votes.len());
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(machine) = &mut slot.machine else { continue };
@@ -192,26 +243,72 @@ impl Board {
                 continue;
             }
             let ones = voting.ones(index);
-            if ones >= threshold {
-                machine.verdicts.insert(round, true);
-            } else if submitted - ones >= threshold {
-                machine.verdicts.insert(round, false);
-                machine.note_abandonment(round, abandon_rounds);
+            let verdict = if ones >= up_votes {
+                Verdict::Up
+            } else if submitted - ones >= usize::from(rules.threshold) {
+                Verdict::Down
+            } else {
+                Verdict::Unseen
+            };
+            machine.verdicts.insert(round, verdict);
+            if verdict == Verdict::Down {
+                machine.note_abandonment(round, rules);
+                let stint = machine.stint.filter(|stint| stint.left.is_some() && round >= stint.until);
+                let pending = stint.map(|stint| {
+                    let lease = self.leases.values().find(|lease| lease.serial == stint.serial);
+                    stint.until + lease.expect("its account exists").reckon(machine, &stint).bound
+                });
+                self.slashed += machine.note_abandonment_while_bound(round, pending, rules);
             }
         }
     }
 }
 
-impl super::Machine {
-    /// Marks a machine that was down in `abandon_rounds` rounds in a row, all within its lease. `round` is the last of
-    /// them.
-    fn note_abandonment(&mut self, round: u32, abandon_rounds: u32) {
-        let Some(stint) = &mut self.stint else { return };
-        let first = (round + 1).checked_sub(abandon_rounds);
-        let in_lease = first.is_some_and(|first| first >= stint.from) && round < stint.until;
-        let all_down = || (0..abandon_rounds).all(|past| self.verdicts.get(&(round - past)) == Some(&false));
-        if in_lease && all_down() {
+impl Machine {
+    /// Rounds down of the last 64 before round `until`, none before round `first`.
+    fn lately_down(&self, first: u32, until: u32) -> u32 {
+        self.count(first.max(until.saturating_sub(64)), until).down
+    }
+
+    /// Marks a machine that is abandoned with round `round` of its lease.
+    fn note_abandonment(&mut self, round: u32, rules: &leasehold::state::RoundRules) {
+        let Some(stint) = self.stint.filter(|stint| (stint.from..stint.until).contains(&round)) else { return };
+        let promised = (stint.agreed - stint.from).max(naive::rounds_in(rules.round_secs, naive::WEEK));
+        let is_abandoned = self.count(stint.from, round + 1).down > naive::allow(promised, rules.sla_bps)
+            && self.lately_down(stint.from, round + 1) >= u32::from(rules.abandon_rounds);
+        if is_abandoned && let Some(stint) = &mut self.stint {
             stint.abandoned = true;
         }
+    }
+
+    /// Marks a bound machine that is abandoned with round `round`. `pending`: its owner left it before that round, and its
+    /// settlement will bind it until then. Returns the stake that it loses at once, unless it serves a lease.
+    fn note_abandonment_while_bound(
+        &mut self,
+        round: u32,
+        pending: Option<u32>,
+        rules: &leasehold::state::RoundRules,
+    ) -> u64 {
+        if !self.is_bound(round) && pending.is_none_or(|until| round >= until) {
+            return 0;
+        }
+        let left = self.stint.map_or(0, |stint| stint.until);
+        let from = self.bound.map_or(left, |bound| bound.from);
+        let week = naive::rounds_in(rules.round_secs, naive::WEEK);
+        let is_abandoned = self.count(from, round + 1).down > naive::allow(week, rules.sla_bps)
+            && self.lately_down(0, round + 1) >= u32::from(rules.abandon_rounds);
+        if !is_abandoned {
+            return 0;
+        }
+        self.bound = None;
+        match &mut self.stint {
+            Some(stint) if pending.is_some() => stint.faded = true,
+            Some(stint) => {
+                stint.abandoned = true;
+                return 0;
+            }
+            None => self.suspended = !self.barred,
+        }
+        std::mem::take(&mut self.bond)
     }
 }

@@ -1,9 +1,8 @@
 //! Everybody leaves and withdraws their tokens.
 
-use leasehold::constants::DISPUTE_ROUNDS;
 use leasehold_tests::{
     PAYMENTS, STAKES,
-    model::{AUTHORITY, Action, CAST, STRANGER, SUPPLIERS, Who, everybody},
+    model::{AUTHORITY, Action, CAST, Program, STRANGER, SUPPLIERS, Who, everybody, naive},
 };
 use proptest::prelude::Strategy;
 
@@ -15,7 +14,7 @@ pub fn absent() -> impl Strategy<Value = Who> {
 }
 
 /// Invariant 16: everybody but `absent` withdraws their tokens. Every instruction of it must succeed.
-pub fn leave(play: &mut Play, absent: Option<Who>) -> Result<(), String> {
+pub fn leave(play: &mut Play<impl Program>, absent: Option<Who>) -> Result<(), String> {
     let mut leaving = Leaving { play, absent };
     leaving.end_leases()?;
     leaving.settle_leases()?;
@@ -35,12 +34,12 @@ pub fn leave(play: &mut Play, absent: Option<Who>) -> Result<(), String> {
     leaving.check_end()
 }
 
-struct Leaving<'a> {
-    play: &'a mut Play,
+struct Leaving<'a, P> {
+    play: &'a mut Play<P>,
     absent: Option<Who>,
 }
 
-impl Leaving<'_> {
+impl<P: Program> Leaving<'_, P> {
     fn is_here(&self, who: Who) -> bool {
         self.absent != Some(who)
     }
@@ -57,12 +56,14 @@ impl Leaving<'_> {
 
     fn end_leases(&mut self) -> Result<(), String> {
         let model = &self.play.model;
-        let ends = model.leases().into_iter().filter_map(|id| Some(model.lease(id).ok()?.until));
+        let rounds = naive::rounds_in(model.market.rules.round_secs, naive::DAY);
+        let leases = model.leases().into_iter();
+        let ends = leases.filter_map(|id| Some((id.board, model.lease(id).ok()?.until)));
         // Not before the end of the running round, so that its votes are counted.
-        let last = ends.chain([model.round()]).max().unwrap_or_default();
-        // The end of the dispute window.
-        let last = last + DISPUTE_ROUNDS;
-        let end = model.round_end(last) + i64::from(model.market.rules.submit_secs) + 1;
+        let running = model.boards.keys().map(|board| (*board, model.round(*board)));
+        // The end of the dispute window, and of the time in which machines are bound.
+        let ends = ends.chain(running).map(|(board, last)| model.submit_end(board, last + rounds) + 1);
+        let end = ends.max().unwrap_or_default() + i64::from(naive::WEEK);
         self.play.pass_to(end);
         let boards: Vec<u32> = self.play.model.boards.keys().copied().collect();
         for board in boards {
@@ -73,17 +74,14 @@ impl Leaving<'_> {
 
     fn settle_leases(&mut self) -> Result<(), String> {
         for id in self.play.model.leases() {
-            let lease = |play: &Play| play.model.lease(id).cloned().map_err(|rules| format!("{rules:?}"));
+            let lease = |play: &Play<P>| play.model.lease(id).cloned().map_err(|rules| format!("{rules:?}"));
             if lease(self.play)?.state != leasehold::state::LeaseState::Settled {
-                self.play.must(Action::SettleLease { by: self.anybody(), lease: id, keeper: None })?;
+                self.play.must(Action::SettleLease { lease: id })?;
             }
             let settled = lease(self.play)?;
             let (by, to) = (self.for_whom(settled.owner), settled.owner);
             if settled.refund_due > 0 {
                 self.play.must(Action::ClaimRefund { by, lease: id, to })?;
-            }
-            if settled.compensation_due > 0 {
-                self.play.must(Action::ClaimCompensation { by, lease: id, to })?;
             }
             self.play.must(Action::CloseLease { lease: id, buyer: settled.buyer })?;
         }
@@ -96,18 +94,21 @@ impl Leaving<'_> {
             let state = &self.play.model.boards[&board];
             let theirs = || state.machines().filter(|(_, slot, _)| slot.owner == supplier);
             let slots: Vec<u16> = theirs().map(|(index, _, _)| index).collect();
+            let earned = theirs().any(|(_, _, machine)| machine.accrued > 0);
             let committed = theirs().map(|(_, _, machine)| machine.committed_until).max().unwrap_or_default();
+            // Settling may have bound some.
+            let bound = theirs().filter(|(_, _, machine)| machine.bound.is_some());
+            let bound = bound.map(|(_, _, machine)| machine.committed_until).max().unwrap_or_default();
+            let free = self.play.model.round_begin(board, bound);
+            let evictable = self.play.model.round_begin(board, committed) + 30 * 86_400 + 1;
             let by = self.for_whom(supplier);
-            if theirs().any(|(_, _, machine)| machine.accrued > 0) {
+            if earned {
                 self.play.must(Action::ClaimEarnings { by, supplier, board, to: supplier })?;
             }
             if slots.is_empty() {
                 continue;
             }
-            if !self.is_here(supplier) {
-                let round_secs = i64::from(self.play.model.market.rules.round_secs);
-                self.play.pass_to(i64::from(committed) * round_secs + 30 * 86_400 + 1);
-            }
+            self.play.pass_to(if self.is_here(supplier) { free } else { evictable });
             self.play.must(Action::RetireMachines { by, supplier, board, slots })?;
         }
         while let Some(slot) = self.play.model.boards[&board].slots.last() {
@@ -126,10 +127,10 @@ impl Leaving<'_> {
                 self.play.must(Action::ClaimKeeperFees { by, board, seat, to: held.keeper })?;
             }
             if !self.is_here(held.keeper) {
-                let idle = self.play.model.idle_from(&held) + 1;
+                let idle = self.play.model.idle_from(board, &held) + 1;
                 self.play.pass_to(idle);
             }
-            self.play.must(Action::LeaveSeat { by, keeper: held.keeper, board, seat })?;
+            self.play.must(Action::LeaveSeat { by, keeper: held.keeper, board, seat, forfeit_fees: false })?;
         }
         Ok(())
     }
@@ -138,13 +139,14 @@ impl Leaving<'_> {
         let state = self.play.model.boards[&board].clone();
         let to = self.play.model.market.authority;
         let by = self.for_whom(to);
-        if state.fees + state.keeper_pool > 0 {
+        if state.fees > 0 {
             self.play.must(Action::WithdrawFees { by, board, to })?;
         }
-        if state.market_stake > 0 {
-            self.play.must(Action::WithdrawMarketStake { by, board, to })?;
+        let creator = Some(state.creator).filter(|creator| self.is_here(*creator));
+        if state.burning > 0 || (creator.is_some() && state.keeper_pool > 0) {
+            self.play.must(Action::BurnPayments { board, creator })?;
         }
-        if state.to_burn > 0 {
+        if state.slashed > 0 {
             self.play.must(Action::BurnSlashed { board })?;
         }
         Ok(())
@@ -231,7 +233,10 @@ impl Leaving<'_> {
         let sum =
             |amount: fn(&leasehold_tests::model::Wallet) -> u64| model.wallets.values().map(amount).sum();
         let (payments, stake): (u64, u64) = (sum(|wallet| wallet.payments), sum(|wallet| wallet.stake));
-        require(payments == u64::from(CAST) * PAYMENTS, "payments are missing")?;
+        // Whoever created a board and vanished leaves its keepers' pool.
+        let pools: u64 = model.boards.values().map(|board| board.payment_vault()).sum();
+        let all = payments + pools + model.burned_payments;
+        require(all == u64::from(CAST) * PAYMENTS, "payments are missing")?;
         let left_behind = model.suppliers.values().chain(model.keepers.values());
         let left_behind: u64 = left_behind.map(|stake| stake.free + stake.unbonding).sum();
         require(model.stake_vault() == left_behind, "stake is left that nobody can withdraw")?;
@@ -244,7 +249,8 @@ impl Leaving<'_> {
             let rent = model.rents.market + model.rents.vault;
             let paid = if who == AUTHORITY { -rent } else { 0 };
             let gained = if who == model.market.authority { rent } else { 0 };
-            require(model.wallet(who).lamports == paid + gained, &format!("rent of {who:?} is missing"))?;
+            let wallet = model.wallet(who);
+            require(wallet.lamports == paid + gained + wallet.given, &format!("rent of {who:?} is missing"))?;
         }
         Ok(())
     }

@@ -1,12 +1,15 @@
 //! Performs a step: chooses wallets, machines and leases of the current state, and sends the instruction.
 
-use leasehold::{instructions::Offer, state::LeaseState};
-use leasehold_tests::model::{Action, BUYERS, CAST, KEEPERS, Lease, LeaseId, Model, SUPPLIERS, Slot, Who};
+use leasehold::{
+    instructions::{Move, Offer},
+    state::Endpoint,
+};
+use leasehold_tests::model::{Action, CAST, KEEPERS, Model, Program, SUPPLIERS, Slot, Who};
 
 use crate::{
     picks::{self, *},
     play::Play,
-    steps::{Holding, Step, criteria, price},
+    steps::{self, Holding, Step, price},
     voting::{attest, vote},
 };
 
@@ -16,7 +19,7 @@ const MAX_SLOTS: usize = 24;
 const MAX_BOARDS: usize = 3;
 
 impl Step {
-    pub fn perform(&self, play: &mut Play) -> Result<(), String> {
+    pub fn perform(&self, play: &mut Play<impl Program>) -> Result<(), String> {
         match self {
             Step::Pass { permille } => {
                 let round_secs = i64::from(play.model.market.rules.round_secs);
@@ -52,10 +55,6 @@ impl Step {
     /// The instruction. `None` if there is nothing that it could name, or no room.
     fn action(&self, model: &Model) -> Option<Action> {
         let authority = model.market.authority;
-        // Open, and not in its last round.
-        let is_open =
-            |_: LeaseId, lease: &Lease| lease.state == LeaseState::Open && lease.until > model.round() + 1;
-        let unsettled = |_: LeaseId, lease: &Lease| lease.state != LeaseState::Settled;
         Some(match self {
             Step::Pass { .. } | Step::Days { .. } | Step::Edge { .. } => return None,
             Step::Attest { .. } | Step::ApplyParams { .. } => return None,
@@ -75,7 +74,7 @@ impl Step {
             }
             Step::ProposeParams { by, change } => Action::ProposeParams {
                 by: someone(*by, authority),
-                params: changed(&model.market.params, *change).map(Box::new),
+                params: changed(&model.market.params, &model.market.rules, *change).map(Box::new),
             },
             Step::ProposeAuthority { by, to } => Action::ProposeAuthority {
                 by: someone(*by, authority),
@@ -92,12 +91,13 @@ impl Step {
                 board: board_of(model, *board),
                 to: someone(*to, authority),
             },
-            Step::WithdrawMarketStake { board, by, to } => Action::WithdrawMarketStake {
-                by: someone(*by, authority),
-                board: board_of(model, *board),
-                to: someone(*to, authority),
-            },
-            Step::BurnSlashed { board } => Action::BurnSlashed { board: board_of(model, *board) },
+            Step::Burn { board, payments: None } => Action::BurnSlashed { board: board_of(model, *board) },
+            Step::Burn { board, payments: Some(by) } => {
+                let board = board_of(model, *board);
+                let creator = model.boards.get(&board).map_or(authority, |state| state.creator);
+                let creator = (*by < 200).then(|| someone(*by, creator));
+                Action::BurnPayments { board, creator }
+            }
 
             Step::Supplier { who, what, amount, to } => {
                 let by = usually(*who, &SUPPLIERS);
@@ -146,17 +146,26 @@ impl Step {
                 Action::CloseBoard { by: someone(*by, creator), board }
             }
             Step::List { .. } => return self.list(model),
-            Step::Reprice { board, slots, by, price: new, rounds } => {
+            Step::Reprice { board, slots, by, price: new, rounds, bond } => {
                 let board = board_of(model, *board);
                 let (owner, slots) = machines(model, board, slots)?;
-                let until = committed(model, *rounds);
-                let offer = |slot: &u16| Offer {
-                    slot: *slot,
-                    price: if *new == 255 { 0 } else { price(*new) },
-                    committed_until: until,
-                };
+                let until = committed(model, board, *rounds);
+                let offer = |slot: &u16| offer(model, board, *slot, *new, until, *bond);
                 let offers = slots.iter().map(offer).collect();
                 Action::RepriceMachines { by: someone(*by, owner), board, offers }
+            }
+            Step::Withhold { board, slots, by } => {
+                let board = board_of(model, *board);
+                let (supplier, slots) = machines(model, board, slots)?;
+                Action::WithholdMachines { by: someone(*by, supplier), board, slots }
+            }
+            Step::Move { board, slots, by, flaw } => {
+                let board = board_of(model, *board);
+                let (supplier, slots) = machines(model, board, slots)?;
+                let ip = if *flaw > 200 { [0; 16] } else { [flaw % 7 + 1; 16] };
+                let endpoint = Endpoint { ip, port: [2; 2] };
+                let moves = slots.iter().map(|slot| Move { slot: *slot, endpoint }).collect();
+                Action::MoveMachines { by: someone(*by, supplier), board, moves }
             }
             Step::Retire { board, slots, by } => {
                 let board = board_of(model, *board);
@@ -191,91 +200,24 @@ impl Step {
                 let by = usually(*who, if unseated.is_empty() { &KEEPERS } else { &unseated });
                 Action::TakeSeat { by, board, seat }
             }
-            Step::LeaveSeat { board, seat, by } => {
+            Step::LeaveSeat { board, seat, by, forfeit_fees } => {
                 let (board, seat) = (board_of(model, *board), seat_of(model, *seat));
                 let keeper = holder(model, board, seat).unwrap_or(KEEPERS[0]);
-                Action::LeaveSeat { by: someone(*by, keeper), keeper, board, seat }
+                let by = someone(*by, keeper);
+                Action::LeaveSeat { by, keeper, board, seat, forfeit_fees: *forfeit_fees }
             }
+            Step::FundKeepers { board, by, amount } => Action::FundKeepers {
+                by: Who(by % CAST),
+                board: board_of(model, *board),
+                amount: u64::from(*amount) * u64::from(*amount) * 1_000,
+            },
             Step::ClaimKeeperFees { board, seat, by, to } => {
                 let (board, seat) = (board_of(model, *board), seat_of(model, *seat));
                 let keeper = holder(model, board, seat).unwrap_or(KEEPERS[0]);
                 Action::ClaimKeeperFees { by: someone(*by, keeper), board, seat, to: someone(*to, keeper) }
             }
 
-            Step::Open { board, buyer, machines, rounds, criteria: wanted, limit, hint, flaw } => {
-                let board = board_of(model, *board);
-                let criteria = criteria(*wanted);
-                let (machines, rounds) = (u32::from(*machines), rounds_of(model, *rounds));
-                let quote = model.quote(board, &criteria, machines, rounds);
-                let deposit = quote.as_ref().map_or(0, |(_, deposit)| *deposit);
-                let last = quote.and_then(|(slots, _)| slots.last().copied());
-                let by = usually(*buyer, &BUYERS);
-                let mut open = open(model, board, by, machines, rounds);
-                if let Action::OpenLease { args, .. } = &mut open {
-                    args.criteria = criteria;
-                    args.max_deposit = picks::limit(deposit, *limit);
-                    args.group = (*limit % 3 == 1).then_some(7);
-                    args.hint = picks::hint(model, board, last, *hint);
-                    match flaw % 5 {
-                        _ if *flaw == 0 => {}
-                        0 => args.serial += 1,
-                        1 => args.serial = args.serial.saturating_sub(1),
-                        2 => args.machines = 0,
-                        3 => args.machines = 100,
-                        _ => args.rounds = u32::from(*flaw) * 100,
-                    }
-                }
-                open
-            }
-            Step::Extend { lease, by, rounds, limit } => {
-                let (id, owner) = lease_of(model, *lease, is_open);
-                let rounds = u32::from(*rounds) / 2;
-                let max_deposit = picks::limit(model.extension(id, rounds), *limit);
-                Action::ExtendLease { by: someone(*by, owner), lease: id, rounds, max_deposit }
-            }
-            Step::Cancel { lease, by } => {
-                let (id, owner) = lease_of(model, *lease, is_open);
-                Action::CancelLease { by: someone(*by, owner), lease: id }
-            }
-            Step::Transfer { lease, by, to } => {
-                let (id, owner) = lease_of(model, *lease, |_, _| true);
-                Action::TransferLease { by: someone(*by, owner), lease: id, to: Who(to % CAST) }
-            }
-            Step::Replace { lease, by, slot, limit, hint } => {
-                let (id, owner) = lease_of(model, *lease, |id, lease| {
-                    is_open(id, lease) && !replaceable(model, id).is_empty()
-                });
-                let slot = one_to_replace(model, id, *slot);
-                let max_deposit = if *limit < 200 { u64::MAX } else { u64::from(limit % 4) * 1_000 };
-                let wanted = model.lease(id).ok().map(|lease| (lease.criteria, lease.until));
-                let chosen = wanted.and_then(|(criteria, until)| first(model, id.board, &criteria, until));
-                let hint = picks::hint(model, id.board, chosen, *hint);
-                Action::ReplaceNode { by: someone(*by, owner), lease: id, slot, max_deposit, hint }
-            }
-            Step::Settle { lease, by, as_keeper } => {
-                let by = Who(by % CAST);
-                let keeper = match as_keeper {
-                    0..120 => None,
-                    120..230 => model.keepers.contains_key(&by).then_some(by),
-                    _ => Some(Who(as_keeper % CAST)),
-                };
-                Action::SettleLease { by, lease: lease_of(model, *lease, unsettled).0, keeper }
-            }
-            Step::ClaimRefund { lease, by, to } => {
-                let (id, owner) = lease_of(model, *lease, |_, lease| lease.refund_due > 0);
-                Action::ClaimRefund { by: someone(*by, owner), lease: id, to: someone(*to, owner) }
-            }
-            Step::ClaimCompensation { lease, by, to } => {
-                let (id, owner) = lease_of(model, *lease, |_, lease| lease.compensation_due > 0);
-                Action::ClaimCompensation { by: someone(*by, owner), lease: id, to: someone(*to, owner) }
-            }
-            Step::CloseLease { lease, buyer } => {
-                let (id, _) = lease_of(model, *lease, |_, lease| {
-                    lease.state == LeaseState::Settled && lease.refund_due + lease.compensation_due == 0
-                });
-                let opened_by = model.lease(id).map_or(BUYERS[0], |lease| lease.buyer);
-                Action::CloseLease { lease: id, buyer: someone(*buyer, opened_by) }
-            }
+            _ => return self.leasing(model),
         })
     }
 
@@ -299,10 +241,12 @@ impl Step {
             }
             machines.push(spec.machine(place.map(|(index, _)| index)));
         }
-        let mut until = committed(model, *rounds);
+        let mut until = committed(model, board, *rounds);
         let last = machines.last_mut()?;
-        match flaw % 12 {
+        match flaw % 14 {
             _ if *flaw == 0 => {}
+            12 => last.profile = Some(64),
+            13 => last.bond = u64::MAX / 2,
             0 => last.traits.gpus = 0,
             1 => last.traits.flags = 2,
             2 => last.price = 0,
@@ -312,10 +256,28 @@ impl Step {
             6 => last.slot = Some(*flaw as u16 % 30),
             7 => drop(former.pop()),
             8 => former.push(Who(flaw % CAST)),
-            9 => until = model.round() + 1,
+            9 => until = model.round(board) + 1,
             10 => machines.clear(),
             _ => last.traits.gpus = 255,
         }
         Some(Action::ListMachines { by, board, until, machines, former })
+    }
+}
+
+/// New conditions of a machine. One that is leased or bound often keeps what it may not change.
+fn offer(model: &Model, board: u32, slot: u16, new: u8, until: u32, bond: u8) -> Offer {
+    let machine = model.boards.get(&board).and_then(|state| state.machine(slot).ok());
+    let wanted = if new == 255 { 0 } else { price(new) };
+    let offer = Offer { slot, price: wanted, committed_until: until, bond: steps::bond(bond) };
+    let Some(machine) = machine.filter(|_| new < 200) else { return offer };
+    match machine.stint {
+        Some(stint) => {
+            let until = until.min(machine.committed_until).max(stint.until.min(machine.committed_until));
+            Offer { price: machine.price, committed_until: until, ..offer }
+        }
+        None if machine.is_bound(model.round(board)) => {
+            Offer { price: wanted.min(machine.price), committed_until: machine.committed_until, ..offer }
+        }
+        None => offer,
     }
 }

@@ -1,17 +1,14 @@
 //! Translates the numbers of a step into wallets, boards, leases and machines of the current state.
 
 use leasehold::{
-    constants::DISPUTE_ROUNDS,
     instructions::OpenLeaseArgs,
-    math::{
-        matching::{Criteria, CutOff},
-        slashing::SlashSplit,
-    },
-    state::Params,
+    math::matching::CutOff,
+    state::{Params, RoundRules},
 };
 use leasehold_tests::model::{
-    Action, BUYERS, Board, CAST, Lease, LeaseId, Machine, Model, Stake, Who, compare::SCORE,
+    Action, BUYERS, Board, CAST, Lease, LeaseId, Machine, Model, Stake, Who, compare::SCORE, naive,
 };
+use solana_pubkey::Pubkey;
 
 use crate::steps::{Edge, Holding, Pick, criteria};
 
@@ -54,25 +51,45 @@ pub fn lease_of(model: &Model, pick: Pick, wanted: impl Fn(LeaseId, &Lease) -> b
         leases.retain(|id| wanted(*id, lease(id)));
     }
     if leases.is_empty() || pick >= 252 {
-        return (LeaseId { board: 0, serial: 1_000 }, BUYERS[0]);
+        return (LeaseId { board: 0, buyer: BUYERS[0], nonce: 1_000 }, BUYERS[0]);
     }
     let id = leases[usize::from(pick) % leases.len()];
     (id, lease(&id).owner)
 }
 
-/// A lease of any machines at any price.
-pub fn open(model: &Model, board: u32, by: Who, machines: u32, rounds: u32) -> Action {
-    let args = OpenLeaseArgs {
-        serial: u64::from(model.boards.get(&board).map_or(1, |state| state.next_serial)),
+/// Arguments of a lease of any machines at any price, with the lowest nonce that is free, so that addresses come back.
+pub fn args(model: &Model, board: u32, by: Who, gpus: u32, rounds: u32) -> OpenLeaseArgs {
+    let taken = |nonce: &u64| model.lease(LeaseId { board, buyer: by, nonce: *nonce }).is_ok();
+    bare((0..).find(|nonce| !taken(nonce)).expect("few are taken"), gpus, rounds)
+}
+
+/// Arguments of a lease of any machines that were seen up, at any price.
+pub fn bare(nonce: u64, gpus: u32, rounds: u32) -> OpenLeaseArgs {
+    OpenLeaseArgs {
+        nonce,
+        owner: Pubkey::default(),
         criteria: criteria(0),
-        machines,
+        gpus,
         rounds,
         max_deposit: u64::MAX,
         group: None,
         hint: None,
         meter: None,
-    };
-    Action::OpenLease { by, board, args: Box::new(args) }
+        avoid: vec![],
+    }
+}
+
+pub fn open(model: &Model, board: u32, by: Who, gpus: u32, rounds: u32) -> Action {
+    Action::OpenLease { by, owner: by, board, args: Box::new(args(model, board, by, gpus, rounds)) }
+}
+
+/// No slots to avoid, a few, or too many.
+pub fn avoid(pick: Pick) -> Vec<u16> {
+    match pick {
+        0 => vec![],
+        250.. => (0..17).collect(),
+        _ => vec![u16::from(pick % 8), u16::from(pick % 24), u16::from(pick)],
+    }
 }
 
 /// A number of rounds that the market allows, mostly small.
@@ -102,7 +119,8 @@ pub fn machines(model: &Model, board: u32, picks: &[Pick]) -> Option<(Who, Vec<u
 /// The given machines that serve a lease; all of them if no machine does.
 pub fn serving(model: &Model, board: u32, slots: Vec<u16>) -> Vec<u16> {
     let machines = model.boards.get(&board).into_iter().flat_map(Board::machines);
-    let running = |machine: &Machine| machine.stint.is_some_and(|stint| model.round() < stint.until);
+    let round = model.round(board);
+    let running = |machine: &Machine| machine.stint.is_some_and(|stint| round < stint.until);
     let all: Vec<u16> = machines
         .filter(|(_, _, machine)| running(machine) && !machine.suspended)
         .map(|(index, _, _)| index)
@@ -111,36 +129,31 @@ pub fn serving(model: &Model, board: u32, slots: Vec<u16>) -> Vec<u16> {
     if serving.is_empty() { slots } else { serving }
 }
 
-/// Machines of a lease that can be replaced.
+/// Machines that serve a lease, those that were down lately or broke their promise twice.
 pub fn replaceable(model: &Model, id: LeaseId) -> Vec<u16> {
-    let Some(board) = model.boards.get(&id.board) else { return vec![] };
+    let (Ok(lease), Some(board)) = (model.lease(id), model.boards.get(&id.board)) else { return vec![] };
     let last = board.next_round.saturating_sub(1);
-    let is_down = |machine: &Machine| machine.verdicts.get(&last) == Some(&false);
-    let machines =
-        board.leased(id.serial).filter(|(_, machine, _)| machine.has_broken_promise() || is_down(machine));
-    machines.map(|(index, _, _)| index).collect()
+    let mut slots: Vec<u16> = board.serving(lease.serial).map(|(index, _, _)| index).collect();
+    let is_bad = |machine: &Machine| machine.has_broken_promise() || machine.count(last, last + 1).down > 0;
+    slots.extend(board.serving(lease.serial).filter(|(_, machine, _)| is_bad(machine)).map(|(index, _, _)| index));
+    slots
 }
 
-/// A machine of a lease, one that can be replaced if there is one; rarely any slot.
+/// A machine of a lease; rarely any slot.
 pub fn one_to_replace(model: &Model, id: LeaseId, pick: Pick) -> u16 {
-    let mut slots = replaceable(model, id);
-    if slots.is_empty() || pick > 230 {
-        let board = model.boards.get(&id.board);
-        slots = board.map_or(vec![], |board| board.leased(id.serial).map(|(index, _, _)| index).collect());
-    }
+    let slots = replaceable(model, id);
     let any = u16::from(pick % 30);
     if pick > 245 { any } else { slots.get(usize::from(pick) % slots.len().max(1)).copied().unwrap_or(any) }
 }
 
-/// The slot that a replacement takes.
-pub fn first(model: &Model, board: u32, criteria: &Criteria, until: u32) -> Option<u16> {
-    let chosen: Option<Vec<u16>> =
-        model.boards.get(&board).and_then(|board: &Board| board.choose(criteria, until, 1));
-    chosen.and_then(|slots| slots.first().copied())
+/// The slot of a lease's machine, however it serves.
+pub fn slot_of(model: &Model, id: LeaseId) -> Option<u16> {
+    let serial = model.lease(id).ok()?.serial;
+    model.boards[&id.board].leased(serial).map(|(index, _, _)| index).next()
 }
 
 /// End of a commitment, exclusive.
-pub fn committed(model: &Model, rounds: u8) -> u32 {
+pub fn committed(model: &Model, board: u32, rounds: u8) -> u32 {
     // A few are as short as allowed or too short; most are long, and a few too long.
     let rounds = match rounds {
         0..15 => u32::from(rounds / 5),
@@ -148,7 +161,7 @@ pub fn committed(model: &Model, rounds: u8) -> u32 {
         60..250 => u32::from(rounds) * (model.longest_commitment() / 250),
         _ => model.longest_commitment() + u32::from(rounds) - 252,
     };
-    model.round() + 1 + rounds
+    model.round(board) + 1 + rounds
 }
 
 /// Zero, half of the available stake, all of it, or more.
@@ -178,40 +191,39 @@ pub fn limit(cost: u128, pick: Pick) -> u64 {
 
 /// No hint, the right one, or a wrong one. A hint never changes the outcome.
 pub fn hint(model: &Model, board: u32, last: Option<u16>, pick: Pick) -> Option<CutOff> {
-    let slot = model.boards.get(&board)?.slots.get(usize::from(last?))?;
-    let price = slot.machine.as_ref()?.price;
+    let slot = last?;
+    let price = model.boards.get(&board)?.machine(slot).ok()?.price;
     match pick {
         0..60 => None,
-        60..180 => Some(CutOff { price, score: SCORE }),
-        180..220 => Some(CutOff { price: price.wrapping_add(1), score: SCORE }),
-        _ => Some(CutOff { price, score: u16::from(pick) * 40 }),
+        60..180 => Some(CutOff { price, score: SCORE, slot }),
+        180..220 => Some(CutOff { price: price.wrapping_add(1), score: SCORE, slot }),
+        _ => Some(CutOff { price, score: u16::from(pick) * 40, slot: u16::from(pick) }),
     }
 }
 
 /// Parameters to propose, some of them unlawful. `None` withdraws the proposal.
-pub fn changed(params: &Params, pick: Pick) -> Option<Params> {
+pub fn changed(params: &Params, rules: &RoundRules, pick: Pick) -> Option<Params> {
     let mut params = params.clone();
     let amount = u64::from(pick);
-    match pick % 16 {
+    match pick % 18 {
         0 => return None,
         1 => params.bond_unit = amount * 1_000_000_000,
         2 => params.keeper_bond = amount * 1_000_000_000,
-        3 => params.keeper_fee = amount * 100,
+        3 => (params.keeper_fee, params.keeper_fee_max) = (amount * 100, 9_000),
         4 => params.unbonding_secs = u32::from(pick) * 10_000,
         5 => (params.min_rounds, params.max_rounds) = (1 + u32::from(pick % 3), 2 + u32::from(pick)),
         6 => params.fee_bps = u16::from(pick) * 11,
         7 => params.keeper_share_bps = u16::from(pick) * 39,
-        8 => params.sla_bps = u16::from(pick) * 39,
+        8 => params.hold_bps = u16::from(pick) * 20,
         9 => params.slash_multiplier_bps = u32::from(pick) * 300,
-        10 => {
-            params.split =
-                SlashSplit { buyer_bps: 2_500, burn_bps: 2_500, market_bps: 2_500, caller_bps: 2_500 };
-        }
+        10 => params.standby_bps = u16::from(pick) * 40,
         11 => params.classes.push(params.classes[0]),
         12 => params.classes[1].weight_bps = u32::from(pick) * 100,
         13 => drop(params.classes.pop()),
-        14 => params.fee_bps = 3_001,
-        _ => params.split.burn_bps += 1,
+        14 => params.up_votes = pick / 18 % (rules.seats + 1),
+        15 => params.classes[0].name[0] ^= pick & 1,
+        16 => params.ask_fee = amount * 1_000,
+        _ => params.max_rounds = u32::MAX / u32::from(pick.max(1)),
     }
     Some(params)
 }
@@ -220,26 +232,34 @@ pub fn changed(params: &Params, pick: Pick) -> Option<Params> {
 pub fn moment(model: &Model, edge: Edge, pick: Pick) -> Option<i64> {
     let rules = &model.market.rules;
     let select = |times: Vec<i64>| times.get(usize::from(pick) % times.len().max(1)).copied();
-    let boards = || model.boards.values();
+    let board = board_of(model, pick);
+    let running = model.round(board);
+    let machines = || {
+        let on = |(index, board): (&u32, &'_ Board)| {
+            let index = *index;
+            board.machines().map(|(_, _, machine)| (index, machine.clone())).collect::<Vec<_>>()
+        };
+        model.boards.iter().flat_map(on).collect::<Vec<_>>()
+    };
+    let ends = || {
+        let until = |id: &LeaseId| Some((id.board, model.lease(*id).ok()?.until));
+        model.leases().iter().filter_map(until).collect::<Vec<_>>()
+    };
     match edge {
-        Edge::RoundEnds => Some(model.round_end(model.round())),
+        Edge::RoundEnds => Some(model.round_end(board, running)),
         Edge::VotingEnds => {
-            let end = |round: u32| model.round_end(round) + i64::from(rules.submit_secs);
-            let running = model.round();
+            let end = |round: u32| model.submit_end(board, round);
             [running.saturating_sub(1), running].into_iter().map(end).find(|end| *end + 1 >= model.now)
         }
         Edge::LeaseEnds => {
-            let leases = model.leases();
-            let untils = leases.iter().filter_map(|id| Some(model.lease(*id).ok()?.until));
             // Soon enough that other things can still happen after it.
-            let soon = untils.filter(|until| *until <= model.round() + 50);
-            select(soon.map(|until| model.round_end(until.saturating_sub(1))).collect())
+            let soon = ends().into_iter().filter(|(board, until)| *until <= model.round(*board) + 50);
+            select(soon.map(|(board, until)| model.round_begin(board, until)).collect())
         }
         Edge::DisputesEnd => {
-            let leases = model.leases();
-            let untils = leases.iter().filter_map(|id| Some(model.lease(*id).ok()?.until));
-            let soon = untils.filter(|until| *until <= model.round());
-            select(soon.map(|until| model.round_end(until + DISPUTE_ROUNDS - 1)).collect())
+            let soon = ends().into_iter().filter(|(board, until)| *until <= model.round(*board));
+            let rounds = naive::rounds_in(rules.round_secs, naive::DAY);
+            select(soon.map(|(board, until)| model.round_begin(board, until + rounds)).collect())
         }
         Edge::StakeIsFree => {
             let stakes = model.suppliers.values().chain(model.keepers.values());
@@ -247,13 +267,22 @@ pub fn moment(model: &Model, edge: Edge, pick: Pick) -> Option<i64> {
         }
         Edge::TimelockEnds => model.market.pending.as_ref().map(|(_, effective_at)| *effective_at),
         Edge::SeatIsIdle => {
-            let seats = boards().flat_map(|board| board.seats.iter().flatten());
-            select(seats.map(|seat| model.idle_from(seat)).collect())
+            let seats = model.boards.iter().flat_map(|(index, board)| {
+                board.seats.iter().flatten().map(|seat| (*index, seat.clone()))
+            });
+            let idle = |(board, seat)| match pick % 4 {
+                0 => model.lost_from(board, &seat),
+                _ => model.idle_from(board, &seat),
+            };
+            select(seats.map(idle).collect())
+        }
+        Edge::BoundEnds => {
+            let bound = machines().into_iter().filter(|(_, machine)| machine.bound.is_some());
+            select(bound.map(|(board, machine)| model.round_begin(board, machine.committed_until)).collect())
         }
         Edge::MachineIsEvictable => {
-            let machines = boards().flat_map(|board| board.machines().map(|(_, _, machine)| machine));
-            let over = |machine: &Machine| i64::from(machine.committed_until) * i64::from(rules.round_secs);
-            select(machines.map(|machine| over(machine) + 30 * 86_400).collect())
+            let over = |(board, machine): (u32, Machine)| model.round_begin(board, machine.committed_until);
+            select(machines().into_iter().map(|machine| over(machine) + 30 * 86_400).collect())
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How often each step is drawn, and with which numbers.
 
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, option, prelude::*};
 
 use crate::steps::{Edge, Holding, Pick, Spec, Step};
 
@@ -24,13 +24,21 @@ fn some() -> impl Strategy<Value = u32> {
 
 fn spec() -> impl Strategy<Value = Spec> {
     let gpus = prop_oneof![3 => Just(1u8), 1 => 2..9u8];
-    (0..3u8, gpus, 0..4u8, any::<bool>(), pick()).prop_map(|(class, gpus, speed, abroad, price)| Spec {
-        class,
-        gpus,
-        speed,
-        abroad,
-        price,
-    })
+    let turnaround = prop_oneof![5 => Just(0u8), 1 => 1..40u8];
+    let bond = prop_oneof![5 => Just(0u8), 1 => pick()];
+    let traits = (0..3u8, gpus, 0..4u8, any::<bool>(), prop::bool::weighted(0.4));
+    (traits, pick(), turnaround, bond).prop_map(
+        |((class, gpus, speed, abroad, metered), price, turnaround, bond)| Spec {
+            class,
+            gpus,
+            speed,
+            abroad,
+            price,
+            metered,
+            turnaround,
+            bond,
+        },
+    )
 }
 
 fn holding() -> impl Strategy<Value = Holding> {
@@ -52,6 +60,7 @@ fn edge() -> impl Strategy<Value = Edge> {
         2 => Just(Edge::StakeIsFree),
         1 => Just(Edge::TimelockEnds),
         1 => Just(Edge::SeatIsIdle),
+        1 => Just(Edge::BoundEnds),
         1 => Just(Edge::MachineIsEvictable),
     ]
 }
@@ -64,7 +73,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         14 => staking(),
         16 => listing(),
         6 => seating(),
-        45 => leasing(),
+        48 => leasing(),
     ]
 }
 
@@ -79,8 +88,9 @@ fn time() -> impl Strategy<Value = Step> {
 fn attesting() -> impl Strategy<Value = Step> {
     let absent = prop_oneof![5 => Just(0u8), 2 => (0..4u8).prop_map(|seat| 1 << seat), 1 => any::<u8>()];
     let dissent = prop_oneof![5 => Just(0u8), 2 => (0..4u8).prop_map(|seat| 1 << seat), 1 => any::<u8>()];
+    let rounds = prop_oneof![30 => 1..5u8, 2 => 5..20u8, 1 => 36..70u8];
     prop_oneof![
-        14 => (pick(), 1..5u8, absent, some(), dissent).prop_map(|(board, rounds, absent, down, dissent)| {
+        14 => (pick(), rounds, absent, some(), dissent).prop_map(|(board, rounds, absent, down, dissent)| {
             Step::Attest { board, rounds, absent, down, dissent }
         }),
         8 => (pick(), pick(), who(), flaw(), some(), flaw()).prop_map(|(board, seat, by, when, down, flaw)| {
@@ -99,8 +109,7 @@ fn governing() -> impl Strategy<Value = Step> {
         // Mostly resumed, so that leases can be opened.
         1 => (who(), prop::bool::weighted(0.3)).prop_map(|(by, paused)| Step::SetPaused { by, paused }),
         3 => (pick(), who(), who()).prop_map(|(board, by, to)| Step::WithdrawFees { board, by, to }),
-        3 => (pick(), who(), who()).prop_map(|(board, by, to)| Step::WithdrawMarketStake { board, by, to }),
-        3 => pick().prop_map(|board| Step::BurnSlashed { board }),
+        5 => (pick(), option::of(prop_oneof![3 => Just(0u8), 1 => pick()])).prop_map(|(board, payments)| Step::Burn { board, payments }),
         1 => pick().prop_map(|by| Step::CreateMarket { by }),
         1 => who().prop_map(|by| Step::CloseMarket { by }),
     ]
@@ -128,9 +137,14 @@ fn listing() -> impl Strategy<Value = Step> {
                 Step::List { board, supplier, specs, reuse, rounds, flaw }
             }
         ),
-        4 => (pick(), slots(), who(), pick(), any::<u8>()).prop_map(|(board, slots, by, price, rounds)| {
-            Step::Reprice { board, slots, by, price, rounds }
-        }),
+        5 => (pick(), slots(), who(), pick(), any::<u8>(), flaw()).prop_map(
+            |(board, slots, by, price, rounds, bond)| {
+                Step::Reprice { board, slots, by, price, rounds, bond }
+            }
+        ),
+        2 => (pick(), slots(), who()).prop_map(|(board, slots, by)| Step::Withhold { board, slots, by }),
+        1 => (pick(), slots(), who(), flaw())
+            .prop_map(|(board, slots, by, flaw)| Step::Move { board, slots, by, flaw }),
         6 => (pick(), slots(), who()).prop_map(|(board, slots, by)| Step::Retire { board, slots, by }),
         2 => (pick(), slots(), who()).prop_map(|(board, slots, by)| Step::Forfeit { board, slots, by }),
         2 => (pick(), 0..3u8, flaw()).prop_map(|(board, count, flaw)| Step::Trim { board, count, flaw }),
@@ -140,7 +154,11 @@ fn listing() -> impl Strategy<Value = Step> {
 fn seating() -> impl Strategy<Value = Step> {
     prop_oneof![
         (pick(), pick(), pick()).prop_map(|(board, who, seat)| Step::TakeSeat { board, who, seat }),
-        (pick(), pick(), who()).prop_map(|(board, seat, by)| Step::LeaveSeat { board, seat, by }),
+        (pick(), pick(), who(), prop::bool::weighted(0.3)).prop_map(|(board, seat, by, forfeit_fees)| {
+            Step::LeaveSeat { board, seat, by, forfeit_fees }
+        }),
+        (pick(), pick(), pick())
+            .prop_map(|(board, by, amount)| Step::FundKeepers { board, by, amount }),
         (pick(), pick(), who(), who()).prop_map(|(board, seat, by, to)| Step::ClaimKeeperFees {
             board,
             seat,
@@ -150,32 +168,72 @@ fn seating() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn rounds() -> impl Strategy<Value = u8> {
+    prop_oneof![6 => 1..8u8, 2 => 8..40u8, 1 => any::<u8>()]
+}
+
 fn leasing() -> impl Strategy<Value = Step> {
-    let rounds = || prop_oneof![6 => 1..8u8, 2 => 8..40u8, 1 => any::<u8>()];
-    let machines = prop_oneof![4 => 1..4u8, 1 => 4..9u8];
-    let open = (pick(), pick(), machines, rounds(), pick(), pick(), pick(), flaw()).prop_map(
-        |(board, buyer, machines, rounds, criteria, limit, hint, flaw)| Step::Open {
+    prop_oneof![
+        12 => opening(),
+        16 => leaving(),
+        8 => metering(),
+        18 => ending(),
+    ]
+}
+
+fn opening() -> impl Strategy<Value = Step> {
+    let gpus = prop_oneof![4 => 1..4u8, 2 => 4..12u8];
+    let open = (pick(), pick(), gpus, rounds(), pick(), pick(), (pick(), flaw(), flaw())).prop_map(
+        |(board, buyer, gpus, rounds, criteria, limit, (hint, avoid, flaw))| Step::Open {
             board,
             buyer,
-            machines,
+            gpus,
             rounds,
             criteria,
             limit,
             hint,
+            avoid,
             flaw,
         },
     );
     prop_oneof![
         10 => open,
-        4 => (pick(), who(), rounds(), pick())
-            .prop_map(|(lease, by, rounds, limit)| Step::Extend { lease, by, rounds, limit }),
-        2 => (pick(), who()).prop_map(|(lease, by)| Step::Cancel { lease, by }),
+        3 => (pick(), pick(), rounds(), pick()).prop_map(|(board, buyer, rounds, deposit)| {
+            Step::OpenMetered { board, buyer, rounds, deposit }
+        }),
+    ]
+}
+
+fn leaving() -> impl Strategy<Value = Step> {
+    let contest = prop_oneof![3 => Just(0u8), 2 => 1..8u8];
+    let leaving = prop_oneof![2 => Just(0u8), 1 => 1..4u8];
+    prop_oneof![
+        4 => (pick(), who(), rounds(), pick(), leaving).prop_map(|(lease, by, rounds, limit, leaving)| {
+            Step::Extend { lease, by, rounds, limit, leaving }
+        }),
+        3 => (pick(), who(), contest).prop_map(|(lease, by, contest)| Step::Cancel { lease, by, contest }),
         2 => (pick(), who(), pick()).prop_map(|(lease, by, to)| Step::Transfer { lease, by, to }),
-        8 => (pick(), who(), pick(), pick(), pick())
-            .prop_map(|(lease, by, slot, limit, hint)| Step::Replace { lease, by, slot, limit, hint }),
-        10 => (pick(), pick(), pick()).prop_map(|(lease, by, as_keeper)| Step::Settle { lease, by, as_keeper }),
-        3 => (pick(), who(), who()).prop_map(|(lease, by, to)| Step::ClaimRefund { lease, by, to }),
-        3 => (pick(), who(), who()).prop_map(|(lease, by, to)| Step::ClaimCompensation { lease, by, to }),
+        8 => (pick(), who(), pick(), pick(), pick(), flaw(), prop::bool::weighted(0.3)).prop_map(
+            |(lease, by, slot, limit, hint, avoid, contest)| {
+                Step::Replace { lease, by, slot, limit, hint, avoid, contest }
+            }
+        ),
+    ]
+}
+
+fn metering() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (pick(), who(), pick()).prop_map(|(lease, by, amount)| Step::TopUp { lease, by, amount }),
+        3 => (pick(), pick()).prop_map(|(lease, by)| Step::Notice { lease, by }),
+        5 => (pick(), pick(), flaw()).prop_map(|(lease, price, flaw)| Step::Redeem { lease, price, flaw }),
+        1 => (pick(), pick()).prop_map(|(lease, slot)| Step::Convict { lease, slot }),
+    ]
+}
+
+fn ending() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        10 => pick().prop_map(|lease| Step::Settle { lease }),
+        4 => (pick(), who(), who()).prop_map(|(lease, by, to)| Step::ClaimRefund { lease, by, to }),
         3 => (pick(), who()).prop_map(|(lease, buyer)| Step::CloseLease { lease, buyer }),
     ]
 }

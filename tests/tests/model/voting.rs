@@ -1,6 +1,6 @@
 //! Votes, and whole rounds.
 
-use leasehold_tests::model::{Action, KEEPERS, Model};
+use leasehold_tests::model::{Action, KEEPERS, Model, Program};
 
 use crate::{
     picks::{board_of, holder, seat_of, someone},
@@ -8,7 +8,7 @@ use crate::{
     steps::Pick,
 };
 
-fn bitmap(machines: usize, is_up: impl Fn(usize) -> bool) -> Vec<u8> {
+pub fn bitmap(machines: usize, is_up: impl Fn(usize) -> bool) -> Vec<u8> {
     let mut bytes = vec![0; machines.div_ceil(8)];
     for machine in (0..machines).filter(|machine| is_up(*machine)) {
         bytes[machine / 8] |= 1 << (machine % 8);
@@ -27,12 +27,13 @@ pub fn vote(
 ) -> Option<Action> {
     let (board, seat) = (board_of(model, board), seat_of(model, seat));
     let keeper = holder(model, board, seat).unwrap_or(KEEPERS[0]);
+    let running = model.round(board);
     let round = match when {
-        0 => model.round() - 1,
-        1..80 => model.round(),
-        _ => model.round() - 2,
+        0 => running - 1,
+        1..80 => running,
+        _ => running - 2,
     };
-    let machines = model.boards.get(&board).map_or(0, |state| state.size_at(model.round()));
+    let machines = model.boards.get(&board).map_or(0, |state| state.size_at(running));
     let mut bitmap = bitmap(machines, |machine| down >> (machine % 32) & 1 == 0);
     match flaw % 3 {
         _ if flaw == 0 => {}
@@ -49,7 +50,7 @@ pub fn vote(
 
 /// Ends rounds, votes on each as the step says, and closes them.
 pub fn attest(
-    play: &mut Play,
+    play: &mut Play<impl Program>,
     board: Pick,
     rounds: u8,
     absent: u8,
@@ -60,12 +61,13 @@ pub fn attest(
     for _ in 0..rounds {
         let Some(state) = play.model.boards.get(&board) else { return Ok(()) };
         let seats = state.seats.clone();
-        play.pass_to(play.model.round_end(play.model.round()));
+        play.pass_to(play.model.round_end(board, play.model.round(board)));
         if play.model.boards[&board].voting.is_some() {
             // An earlier round with a vote must be closed first.
             play.act(Action::CloseRound { board })?.ok();
         }
-        let (round, size) = (play.model.round() - 1, play.model.boards[&board].size_at(play.model.round()));
+        let running = play.model.round(board);
+        let (round, size) = (running - 1, play.model.boards[&board].size_at(running));
         for (seat, held) in (0u8..).zip(seats) {
             let Some(held) = held.filter(|_| absent >> seat & 1 == 0) else { continue };
             let inverts = dissent >> seat & 1 == 1;
@@ -73,8 +75,7 @@ pub fn attest(
             play.act(Action::SubmitRound { by: held.keeper, board, seat, round, bitmap })?.ok();
         }
         if absent > 0 {
-            let end = play.model.round_end(round) + i64::from(play.model.market.rules.submit_secs) + 1;
-            play.pass_to(end);
+            play.pass_to(play.model.submit_end(board, round) + 1);
         }
         play.act(Action::CloseRound { board })?.ok();
     }

@@ -201,7 +201,7 @@ pub fn interim(service: &Service, terms: &Terms) -> Exact<Payment> {
 /// agreed on.
 pub fn paid_between(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Exact<Payment> {
     let time = secs(terms.round_secs, up);
-    if (price | time) >> 32 != 0 || price.wrapping_mul(time) / HOUR >> 48 != 0 {
+    if (price | time) >> 32 != 0 || (price.wrapping_mul(time) / HOUR) >> 48 != 0 {
         return paid_between_wide(price, settled, up, terms, is_last);
     }
     Ok(paid_narrow(price, settled, up, terms, is_last))
@@ -223,8 +223,7 @@ pub fn paid_narrow(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bo
 /// [`paid_between`] for amounts beyond 48 bits.
 #[inline(never)]
 fn paid_between_wide(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Exact<Payment> {
-    let owed =
-        if is_last { gross(price, terms.round_secs, up)? } else { owed_before_end(price, up, terms)? };
+    let owed = if is_last { gross(price, terms.round_secs, up)? } else { owed_before_end(price, up, terms)? };
     Payment::difference(owed, owed_before_end(price, settled, terms)?, terms.fee_bps)
 }
 
@@ -265,12 +264,13 @@ pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
     })
 }
 
-/// Final outcome where no more than `most` payment units can be paid in all: the deposit of a metered lease less what its
-/// vouchers took.
-pub fn last_within(service: &Service, terms: &Terms, most: u64) -> Exact<Outcome> {
+/// Final outcome where no more than `most` payment units can be paid in all, and `before` of them were paid: of a metered
+/// lease, its deposit less what its vouchers took. What was paid can be less than settled rounds earned, since a short deposit
+/// may be topped up later.
+pub fn last_within(service: &Service, terms: &Terms, before: u64, most: u64) -> Exact<Outcome> {
     let outcome = last(service, terms)?;
-    let before = owed_before_end(service.price, service.settled, terms)?.min(most);
-    let owed = add(before, outcome.payment.gross()?)?.min(most);
+    let earned = owed_before_end(service.price, service.settled, terms)?;
+    let owed = add(earned, outcome.payment.gross()?)?.min(most);
     let left = sub(most, owed)?;
     let damages = outcome.burned.damages.min(left);
     let exit = outcome.burned.exit.min(sub(left, damages)?);
@@ -278,10 +278,10 @@ pub fn last_within(service: &Service, terms: &Terms, most: u64) -> Exact<Outcome
     Ok(Outcome { payment: Payment::difference(owed, before, terms.fee_bps)?, burned, ..outcome })
 }
 
-/// As [`interim`], of no more than `most` payment units in all.
-pub fn interim_within(service: &Service, terms: &Terms, most: u64) -> Exact<Payment> {
-    let owed = |rounds| Ok(owed_before_end(service.price, rounds, terms)?.min(most));
-    Payment::difference(owed(service.up)?, owed(service.settled)?, terms.fee_bps)
+/// As [`interim`], of no more than `most` payment units in all, of which `before` were paid.
+pub fn interim_within(service: &Service, terms: &Terms, before: u64, most: u64) -> Exact<Payment> {
+    let owed = owed_before_end(service.price, service.up, terms)?.min(most);
+    Payment::difference(owed, before, terms.fee_bps)
 }
 
 /// Rounds down of a machine; one that was forfeited or barred was down in all rounds in which it was not up.

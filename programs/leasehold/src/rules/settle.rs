@@ -53,7 +53,10 @@ pub fn outcome(lease: &Lease, slot: &Slot) -> Exact<Outcome> {
     let service = lease.service(slot)?;
     match &lease.meter {
         None => settlement::last(&service, &lease.terms),
-        Some(meter) => settlement::last_within(&service, &lease.terms, sub(lease.deposit, meter.paid)?),
+        Some(meter) => {
+            let most = sub(lease.deposit, meter.paid)?;
+            settlement::last_within(&service, &lease.terms, lease.standby_paid()?, most)
+        }
     }
 }
 
@@ -234,7 +237,9 @@ impl Pass<'_> {
 
     /// Settles the one machine of a metered lease.
     fn metered<S: SlotAccess>(&mut self, slots: impl IntoIterator<Item = S>) -> Exact<()> {
-        let Some(slot) = slots.into_iter().find(|slot| slot.lease == self.lease.serial) else { return Ok(()) };
+        let Some(slot) = slots.into_iter().find(|slot| slot.lease == self.lease.serial) else {
+            return Ok(());
+        };
         if is_due(self.board, self.lease, &slot) { self.settle(slot) } else { self.standby(slot) }
     }
 
@@ -265,7 +270,7 @@ impl Pass<'_> {
             } else if outcome.bound > 0 {
                 slot.bind(slot.lease_until.saturating_add(outcome.bound));
             }
-            slot.release(slot.state_after(outcome.slash > 0, slot.is_bound(next_round)));
+            slot.release(slot.state_after(outcome.slash > 0, slot.bond > 0 && slot.is_bound(next_round)));
         });
         sum.payment = sum.payment.plus(outcome.payment);
         sum.burned = add(sum.burned, burned)?;
@@ -279,7 +284,9 @@ impl Pass<'_> {
     fn standby<S: SlotAccess>(&mut self, mut slot: S) -> Exact<()> {
         let Some(meter) = &self.lease.meter else { return Ok(()) };
         let most = sub(self.lease.deposit, meter.paid)?;
-        let payment = settlement::interim_within(&self.lease.service(&slot)?, &self.lease.terms, most)?;
+        let before = self.lease.standby_paid()?;
+        let service = self.lease.service(&slot)?;
+        let payment = settlement::interim_within(&service, &self.lease.terms, before, most)?;
         let accrued = add(slot.accrued, payment.net)?;
         slot.write(|slot| {
             slot.accrued = accrued;
@@ -292,8 +299,7 @@ impl Pass<'_> {
 
 /// Payment units of a machine's deposit that come back to the owner who left it.
 fn leftover(lease: &Lease, slot: &Slot, outcome: &Outcome, burned: u64) -> Exact<u64> {
-    let before =
-        settlement::owed_before_end(slot.hourly(), slot.lease_settled, &lease.terms)?;
+    let before = settlement::owed_before_end(slot.hourly(), slot.lease_settled, &lease.terms)?;
     let spent = add(add(before, outcome.payment.gross()?)?, burned)?;
     sub(lease.deposit_of(slot, slot.lease_agreed)?, spent)
 }

@@ -113,6 +113,12 @@ impl Lease {
         [self.paid, self.fees, self.refunded, self.burned].into_iter().try_fold(self.deposit, sub)
     }
 
+    /// Payment units that its machines were paid but for vouchers, fees included.
+    pub fn standby_paid(&self) -> Exact<u64> {
+        let vouchers = self.meter.as_ref().map_or(0, |meter| meter.paid);
+        sub(add(self.paid, self.fees)?, vouchers)
+    }
+
     /// Payment units per hour that a machine of the lease is paid for rounds up: its price, or its standby price if the lease
     /// is metered.
     #[inline(always)]

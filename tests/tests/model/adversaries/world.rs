@@ -1,0 +1,288 @@
+//! One telling of a story, on the program's rules.
+
+use leasehold::{
+    instructions::MeterArgs,
+    math::matching::Criteria,
+    state::{LeaseState, Params, RoundRules, Slot, SlotState},
+};
+use leasehold_tests::{
+    PAYMENTS, STAKE, STAKES, START,
+    model::{AUTHORITY, Action, BUYERS, KEEPERS, LeaseId, Native, Program, SUPPLIERS, Who, everybody, naive},
+    params, public, spender,
+};
+
+use super::story::{MACHINES, SEATS, Story, bare, nth, supplier_of};
+use crate::{steps::Spec, voting::bitmap};
+
+/// What keepers see of a round, as sets of seats and machines.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Verdicts {
+    pub absent: u8,
+    pub down: u8,
+    /// Seats that vote against every machine.
+    pub liars: u8,
+    /// Machines that no keeper can reach, and those that only one can.
+    pub drowned: u8,
+    pub partly: u8,
+}
+
+/// A machine's time in a lease, once it is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub lease: u32,
+    pub slot: usize,
+    pub from: u32,
+    pub up: u32,
+    /// Its supplier forfeited it.
+    pub forfeited: bool,
+    /// Rounds down beyond the allowance.
+    pub over: u32,
+    /// Payment units per hour.
+    pub price: u64,
+    /// Payment units that its owner owed for leaving it.
+    pub exit: u128,
+}
+
+#[derive(Clone)]
+pub struct World {
+    native: Native,
+    leases: Vec<LeaseId>,
+    /// Payment units that the rounds which owners paid for are worth to them.
+    served: Vec<i128>,
+    pub ended: Vec<Ended>,
+}
+
+impl World {
+    /// A market with a board, three suppliers with two machines each, and four keepers; two rounds are over.
+    pub fn begin(story: &Story) -> Self {
+        let rules = RoundRules {
+            round_secs: story.round_secs,
+            submit_secs: story.round_secs / 2,
+            seats: SEATS,
+            threshold: story.threshold,
+            abandon_rounds: 36,
+            sla_bps: story.sla_bps,
+        };
+        let params = Params {
+            up_votes: 2,
+            hold_bps: story.hold_bps,
+            fee_bps: story.fee_bps,
+            min_rounds: story.min_rounds,
+            max_rounds: 2_000,
+            ..params()
+        };
+        let native = Native::new(rules, params, START, (PAYMENTS, STAKES));
+        let mut world = World { native, leases: vec![], served: vec![0; everybody().count()], ended: vec![] };
+        world.must(Action::CreateBoard { by: AUTHORITY });
+        for (number, by) in SUPPLIERS.into_iter().enumerate() {
+            world.must(Action::RegisterSupplier { by });
+            world.must(Action::DepositStake { by, amount: 20_000 * STAKE });
+            let machines = (2 * number..2 * number + 2).map(|index| {
+                let spec = Spec { metered: true, gpus: 1, ..Spec::plain(index as u8) };
+                leasehold::instructions::Machine { price: story.prices[index], ..spec.machine(None) }
+            });
+            let machines = machines.collect();
+            let until = world.round() + 4_000;
+            world.must(Action::ListMachines { by, board: 0, until, machines, former: vec![] });
+        }
+        for (seat, by) in (0..SEATS).zip(KEEPERS) {
+            world.must(Action::RegisterKeeper { by });
+            world.must(Action::DepositBond { by, amount: 3_000 * STAKE });
+            world.must(Action::TakeSeat { by, board: 0, seat });
+        }
+        world.must(Action::FundKeepers { by: AUTHORITY, board: 0, amount: 1_000_000 });
+        for _ in 0..2 {
+            world.end_round(&Verdicts::default());
+        }
+        world
+    }
+
+    pub fn fork(&self) -> Self {
+        self.clone()
+    }
+
+    fn must(&mut self, action: Action) {
+        let name = format!("{action:?}");
+        self.act(&action).unwrap_or_else(|code| panic!("{name} is refused with {code}"));
+    }
+
+    pub fn act(&mut self, action: &Action) -> Result<(), u32> {
+        if let Action::SettleLease { lease } = action {
+            let before = self.clone();
+            self.note_ends(*lease);
+            return self.native.send(action).inspect_err(|_| *self = before);
+        }
+        self.native.send(action)?;
+        if let Action::OpenLease { by, args, .. } = action {
+            self.leases.push(LeaseId { board: 0, buyer: *by, nonce: args.nonce });
+        }
+        Ok(())
+    }
+
+    fn header(&self) -> &leasehold::state::Board {
+        &self.native.boards[&0].board
+    }
+
+    fn round(&self) -> u32 {
+        self.header().round_at(self.native.now).expect("in range")
+    }
+
+    pub fn lease(&self, pick: u8) -> Option<LeaseId> {
+        nth(&self.leases, pick)
+    }
+
+    /// Machines that serve a lease.
+    pub fn serving(&self, id: LeaseId) -> Vec<u16> {
+        let Some(lease) = self.native.leases.get(&id) else { return vec![] };
+        let slots = (0u16..).zip(&self.native.boards[&0].slots);
+        slots.filter(|(_, slot)| slot.serves(lease.serial)).map(|(index, _)| index).collect()
+    }
+
+    /// The lease of each machine.
+    pub fn places(&self) -> Vec<u32> {
+        self.native.boards[&0].slots.iter().map(|slot| slot.lease).collect()
+    }
+
+    pub fn open(&self, by: Who, gpus: u32, rounds: u32, hours: Option<u64>) -> Action {
+        let mut args = bare(self.leases.len() as u64, gpus, rounds);
+        if let Some(hours) = hours {
+            args.criteria = Criteria { metered: true, ..args.criteria };
+            args.meter = Some(MeterArgs { spender: public(&spender()), deposit: hours * 35_100 });
+        }
+        Action::OpenLease { by, owner: by, board: 0, args: Box::new(args) }
+    }
+
+    /// Ends the running round; keepers vote as they see it, and it is closed.
+    pub fn end_round(&mut self, seen: &Verdicts) {
+        let round = self.round();
+        self.native.set_time(self.header().round_end(round) + 1);
+        let slots = self.native.boards[&0].slots.len();
+        let mut voters = (0..SEATS).filter(|seat| seen.absent >> seat & 1 == 0);
+        let first = voters.next();
+        for seat in first.into_iter().chain(voters) {
+            let hears = |machine: usize| {
+                let is = |set: u8| set >> machine & 1 == 1;
+                let reached = !is(seen.drowned) && (!is(seen.partly) || Some(seat) == first);
+                !is(seen.down) && reached && seen.liars >> seat & 1 == 0
+            };
+            let by = KEEPERS[usize::from(seat)];
+            let bitmap = bitmap(slots.min(MACHINES), hears);
+            self.must(Action::SubmitRound { by, board: 0, seat, round, bitmap });
+        }
+        let submit_ends = self.header().round_end(round) + i64::from(self.header().submit_secs);
+        self.native.set_time(submit_ends + 1);
+        self.must(Action::CloseRound { board: 0 });
+    }
+
+    /// Everybody is up for some rounds more; those until all leases are over are void. Then they are settled.
+    pub fn settle_everything(&mut self) {
+        for _ in 0..20 {
+            self.end_round(&Verdicts::default());
+        }
+        let ends = self.native.leases.values().map(|lease| lease.settles_from(lease.until));
+        let last = ends.max().unwrap_or_default();
+        if last > self.header().next_round {
+            self.native.set_time(self.header().round_end(last) + i64::from(self.header().round_secs));
+            self.must(Action::CloseRound { board: 0 });
+        }
+        for id in self.leases.clone() {
+            if self.native.leases[&id].state != LeaseState::Settled {
+                self.must(Action::SettleLease { lease: id });
+            }
+        }
+    }
+
+    /// Records the machines that a settlement settles for good.
+    fn note_ends(&mut self, id: LeaseId) {
+        let Some(lease) = self.native.leases.get(&id) else { return };
+        let (next_round, owner) = (self.header().next_round, usize::from(id.buyer.0));
+        let due = |slot: &&Slot| slot.lease == lease.serial && next_round >= lease.settles_from(slot.lease_until);
+        let terms = lease.terms;
+        for (index, slot) in self.native.boards[&0].slots.iter().enumerate().filter(|(_, slot)| due(slot)) {
+            let price = lease.hourly(slot).expect("fits");
+            let secs = |rounds: u32| u128::from(terms.round_secs) * u128::from(rounds);
+            let (served, agreed) = (slot.lease_until - slot.lease_from, slot.lease_agreed - slot.lease_from);
+            let judged = slot.lease_up + slot.lease_down + slot.lease_unseen;
+            let forfeited = slot.is(SlotState::Suspended);
+            let void = match !forfeited && slot.lease_up > 0 && 2 * judged >= served {
+                true => (served - judged) * slot.lease_up / judged,
+                false => 0,
+            };
+            self.served[owner] += naive::cost_floor(price, secs(slot.lease_up + void)) as i128;
+            let is_left = slot.has(Slot::LEFT);
+            let over = slot.lease_down.saturating_sub(naive::allow(served, terms.sla_bps));
+            let owed = is_left && slot.lease_up > 0 && !slot.has_broken_promise();
+            let rest = secs(agreed - served);
+            let leaving = naive::exit_secs(secs(terms.rounds), rest);
+            let cheaper = rest * u128::from(slot.cheaper_q16) / 65_536;
+            let most = match &lease.meter {
+                None if slot.has(Slot::REPLACED) => leaving.min(cheaper),
+                None => leaving,
+                Some(meter) if meter.owes_hour => 3_600u128.saturating_sub(secs(served)),
+                Some(_) => 0,
+            };
+            let most = if owed { most.saturating_sub(secs(over)) } else { 0 };
+            let exit = naive::cost_floor(price, most);
+            let (lease, from, up) = (slot.lease, slot.lease_from, slot.lease_up);
+            self.ended.push(Ended { lease, slot: index, from, up, forfeited, over, price, exit });
+        }
+    }
+
+    /// Payment units that owners saved by leaving framed machines: a round for each one down beyond the allowance, or all of
+    /// it where a machine was never up. And those that a forfeiture, which the supplier itself signs, pays an owner for rounds
+    /// in which the machine was framed before.
+    pub fn exits_saved(&self, framed: &World) -> i128 {
+        let same = |one: &Ended, other: &Ended| {
+            (one.lease, one.slot, one.from) == (other.lease, other.slot, other.from)
+        };
+        let secs = u128::from(self.header().round_secs);
+        let saved = self.ended.iter().map(|honest| {
+            let framed = framed.ended.iter().find(|framed| same(honest, framed)).expect("it ends everywhere");
+            if honest.forfeited {
+                return naive::cost_floor(honest.price, secs * u128::from(honest.up - framed.up)) + 1;
+            }
+            if framed.up == 0 {
+                return honest.exit;
+            }
+            let rounds = u128::from(framed.over.saturating_sub(honest.over));
+            honest.exit.min(naive::cost_floor(honest.price, secs * rounds) + 1)
+        });
+        saved.sum::<u128>() as i128
+    }
+
+    /// Payment units of each supplier, buyer, the authority, and of all keepers with their pool: tokens, claims, and the rounds
+    /// that they paid for.
+    pub fn worths(&self) -> Vec<i128> {
+        let home = &self.native.boards[&0];
+        let tokens = |who: Who| {
+            i128::from(self.native.tokens(who).0) - i128::from(PAYMENTS) + self.served[usize::from(who.0)]
+        };
+        let suppliers = SUPPLIERS.map(|who| {
+            let theirs = (0u16..).zip(&home.slots).filter(|(index, _)| supplier_of(*index) == who);
+            tokens(who) + theirs.map(|(_, slot)| i128::from(slot.accrued)).sum::<i128>()
+        });
+        let buyers = BUYERS.map(|who| {
+            let theirs = self.native.leases.iter().filter(|(id, _)| id.buyer == who);
+            tokens(who) + theirs.map(|(_, lease)| i128::from(lease.refund_due)).sum::<i128>()
+        });
+        let keepers = self.earned().iter().map(|earned| i128::from(*earned)).sum::<i128>();
+        let keepers = keepers + i128::from(home.board.ledger.keeper_pool);
+        let authority = tokens(AUTHORITY) + i128::from(home.board.ledger.fees);
+        suppliers.into_iter().chain(buyers).chain([keepers, authority]).collect()
+    }
+
+    /// Payment units that each seat earned.
+    pub fn earned(&self) -> Vec<u64> {
+        self.header().seats.iter().map(|seat| seat.earned).collect()
+    }
+
+    /// Stake units of each supplier.
+    pub fn stakes(&self) -> Vec<u64> {
+        let slots = &self.native.boards[&0].slots;
+        SUPPLIERS.map(|who| {
+            let bonds = (0u16..).zip(slots).filter(|(index, _)| supplier_of(*index) == who);
+            self.native.suppliers[&who].stake.free + bonds.map(|(_, slot)| slot.bond).sum::<u64>()
+        })
+        .to_vec()
+    }
+}
