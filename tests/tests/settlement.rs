@@ -127,8 +127,7 @@ impl<'a> Design<'a> {
         let grace = 2 * u128::from(self.service.price);
         let contests = self.service.contested && !self.broken;
         let damages = self.damages();
-        let lost =
-            if contests { (self.kept() - damages).min(grace).min(self.gross(self.rest())) } else { 0 };
+        let lost = if contests { (self.kept() - damages).min(grace).min(self.gross(self.rest())) } else { 0 };
         let exit = self.exit();
         let is_replaced = matches!(self.service.left, Left::Replaced { .. });
         let due = if self.is_blameless() && !is_replaced { exit } else { 0 };
@@ -181,8 +180,10 @@ fn lease() -> impl Strategy<Value = (Service, Terms)> {
         // A machine that replaced another promised less than the whole lease.
         let came_late = prop_oneof![Just(0u32), 0..=890u32];
         let judged = prop_oneof![Just((1_000u32, 1_000u32)), (0..=1_000u32, 0..=1_000u32)];
-        let fractions = (came_late, 0..=1_000u32, judged, prop_oneof![800..=1_000u32, 0..=1_000u32], 0..=1_000u32);
-        let rates = (0..=3_000u16, 1_000..=5_000u16, prop_oneof![Just(9_950u16), 0..=10_000u16], 1_000..=100_000u32);
+        let fractions =
+            (came_late, 0..=1_000u32, judged, prop_oneof![800..=1_000u32, 0..=1_000u32], 0..=1_000u32);
+        let rates =
+            (0..=3_000u16, 1_000..=5_000u16, prop_oneof![Just(9_950u16), 0..=10_000u16], 1_000..=100_000u32);
         let bond = prop_oneof![Just(0u64), 1..1_000u64, any::<u64>()];
         let leaving = prop_oneof![
             7 => Just(Leaving::Served),

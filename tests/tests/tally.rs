@@ -54,7 +54,14 @@ fn check(votes: &[Vec<u8>]) -> Result<(), TestCaseError> {
                 up |= u64::from(ones >= up_votes) << bit;
                 down |= u64::from(submitted - ones >= threshold) << bit;
             }
-            prop_assert_eq!((found.up, found.down), (up, down), "word {}, k {}, u {}", word, threshold, up_votes);
+            prop_assert_eq!(
+                (found.up, found.down),
+                (up, down),
+                "word {}, k {}, u {}",
+                word,
+                threshold,
+                up_votes
+            );
             // Bounds of which a board's rules allow: more than its seats in all.
             if threshold + up_votes > submitted {
                 prop_assert_eq!(up & down, 0);

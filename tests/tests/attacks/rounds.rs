@@ -208,7 +208,8 @@ fn attack_keeper_votes_twice() {
 fn attack_keeper_votes_for_two_seats() {
     let Scene { mut world, keepers, .. } = Scene::listed(1);
     let KeeperActor { wallet, account, .. } = &keepers[0];
-    let leave = instruction::leave_seat(&world.board(), keepers[2].wallet.pubkey(), keepers[2].account, 2, false);
+    let leave =
+        instruction::leave_seat(&world.board(), keepers[2].wallet.pubkey(), keepers[2].account, 2, false);
     world.ok(&[leave], &[&keepers[2].wallet]);
     let second = instruction::take_seat(&world.board(), wallet.pubkey(), 2);
     world.fails(second, &[wallet], LeaseholdError::SecondSeat);

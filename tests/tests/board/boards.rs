@@ -138,7 +138,8 @@ fn close_board_fails_while_it_holds_a_lease_or_money() {
     world.pay_owner(&buyer);
     world.pay_supplier(&supplier);
     for keeper in &keepers {
-        let leave = instruction::leave_seat(&board, keeper.wallet.pubkey(), keeper.account, keeper.seat, false);
+        let leave =
+            instruction::leave_seat(&board, keeper.wallet.pubkey(), keeper.account, keeper.seat, false);
         world.ok(&[leave], &[&keeper.wallet]);
     }
     let burn = instruction::burn_slashed(&board);

@@ -101,7 +101,10 @@ fn list_machines_fails_when_a_field_is_invalid() {
     refuses(|machine| machine.traits.flags = 0x81, LeaseholdError::ReservedBits);
     refuses(|machine| machine.traits.class = 3, LeaseholdError::UnknownClass);
     refuses(|machine| machine.price = 0, LeaseholdError::PriceIsZero);
-    refuses(|machine| (machine.price, machine.traits.gpus) = (u64::MAX / 2 + 1, 2), LeaseholdError::PriceTooHigh);
+    refuses(
+        |machine| (machine.price, machine.traits.gpus) = (u64::MAX / 2 + 1, 2),
+        LeaseholdError::PriceTooHigh,
+    );
     refuses(|machine| machine.profile = Some(64), LeaseholdError::ProfileOutOfRange);
     refuses(|machine| (machine.bond, machine.traits.gpus) = (u64::MAX, 2), LeaseholdError::MathOverflow);
     refuses(|machine| machine.endpoint.ip = [0; 16], LeaseholdError::EndpointEmpty);

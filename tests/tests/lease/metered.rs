@@ -144,7 +144,8 @@ fn a_metered_quote_equals_the_lease_opened_on_the_same_board() {
     let (market, now) = (scene.world.market_account(), scene.world.now());
     let quote = quote::quote_metered(&market, &view, now, &anything(), 30, &[], meter).expect("one fits");
     let before = scene.world.payments_of(&scene.buyer.pubkey());
-    let open = scene.world.open_instruction(&scene.buyer, quote.args(7, scene.buyer.pubkey(), quote.deposit, None));
+    let open =
+        scene.world.open_instruction(&scene.buyer, quote.args(7, scene.buyer.pubkey(), quote.deposit, None));
     scene.world.ok(&[open], &[&scene.buyer]);
     let lease = scene.world.lease(1);
     assert_eq!((lease.from, lease.until, lease.deposit), (quote.from, quote.until, quote.deposit));

@@ -245,7 +245,11 @@ fn open_lease_counts_gpus_and_completes_them_cheaply() {
 fn open_lease_for_another_owner_ok() {
     let Scene { mut world, keepers, buyer, .. } = Scene::listed(1);
     let owner = world.wallet();
-    let args = OpenLeaseArgs { owner: owner.pubkey(), nonce: u64::MAX, ..world.lease_args(&buyer, anything(), 1, 50) };
+    let args = OpenLeaseArgs {
+        owner: owner.pubkey(),
+        nonce: u64::MAX,
+        ..world.lease_args(&buyer, anything(), 1, 50)
+    };
     let before = [&buyer, &owner].map(|wallet| world.payments_of(&wallet.pubkey()));
     let open = world.open_instruction(&buyer, args);
     world.ok(&[open], &[&buyer]);

@@ -42,7 +42,10 @@ fn replace_node_ok_for_a_machine_that_is_up() {
     assert_eq!((new.lease_from, new.lease_until), (round + 1, lease.until));
     assert_eq!((lease.machines, lease.unsettled), (2, 3));
     assert_eq!(lease.replaced, [MachineId { slot: 1, generation: 0 }]);
-    assert_eq!((lease.deposit, before - world.payments_of(&buyer.pubkey())), (2 * cost(100) + cost(79), cost(79)));
+    assert_eq!(
+        (lease.deposit, before - world.payments_of(&buyer.pubkey())),
+        (2 * cost(100) + cost(79), cost(79))
+    );
     world.assert_invariants();
 
     // It is settled as soon as its last round is closed, and what it leaves comes back then.
@@ -51,7 +54,10 @@ fn replace_node_ok_for_a_machine_that_is_up() {
     world.attest(&keepers, |_| true);
     world.settle(&buyer, 1);
     let (lease, old) = (world.lease(1), world.slot(1));
-    assert_eq!((lease.state, lease.unsettled, lease.refund_due), (LeaseState::Open, 2, cost(100) - gross(20)));
+    assert_eq!(
+        (lease.state, lease.unsettled, lease.refund_due),
+        (LeaseState::Open, 2, cost(100) - gross(20))
+    );
     assert_eq!((old.lease, old.accrued, old.bond), (0, net(gross(20)), 100 * STAKE));
     assert!(old.is(SlotState::Idle) && !old.has(Slot::BOUND));
     // Its verdicts in the lease end with it.

@@ -53,7 +53,9 @@ fn settle_lease_ok() {
 #[test]
 fn settle_lease_keeps_two_hours_pay_or_a_fifth_until_the_end() {
     let Scene { mut world, keepers, buyer, .. } = Scene::leased(1, 1, 100);
-    for (closed, kept) in [(1, gross(1)), (12, gross(12)), (13, gross(12)), (60, gross(12)), (75, gross(75) / 5)] {
+    for (closed, kept) in
+        [(1, gross(1)), (12, gross(12)), (13, gross(12)), (60, gross(12)), (75, gross(75) / 5)]
+    {
         while world.slot(0).lease_up < closed {
             world.attest(&keepers, |_| true);
         }

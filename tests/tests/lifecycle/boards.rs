@@ -148,7 +148,8 @@ fn two_boards_keep_their_money_apart() {
     let second = second_board(&mut scene, 4);
     scene.world.open(&scene.buyer, anything(), 3, 4);
     let quote = quoted(&scene.world, &second, &anything(), 2, 4).expect("enough machines");
-    let lease = open(&mut scene.world, &second, &scene.buyer, quote.args(9, scene.buyer.pubkey(), u64::MAX, None));
+    let lease =
+        open(&mut scene.world, &second, &scene.buyer, quote.args(9, scene.buyer.pubkey(), u64::MAX, None));
     // Serials are the board's own.
     assert_eq!((lease.serial, lease.deposit), (1, 2 * deposit(4)));
     let first_vault = scene.world.board().payment_vault();

@@ -195,7 +195,10 @@ fn a_replacement_that_has_not_begun_serves_its_first_round_when_the_lease_is_can
     let cancel = scene.world.cancel_instruction(&scene.buyer, 1, &[]);
     scene.world.ok(&[cancel], &[&scene.buyer]);
     let running = scene.world.round();
-    assert_eq!((scene.world.slot(0).lease_until, scene.world.slot(1).lease_until), (running + 1, running + 2));
+    assert_eq!(
+        (scene.world.slot(0).lease_until, scene.world.slot(1).lease_until),
+        (running + 1, running + 2)
+    );
     assert_eq!(scene.world.lease(1).until, running + 2);
     attest(&mut scene, is_up);
     attest(&mut scene, is_up);

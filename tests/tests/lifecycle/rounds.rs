@@ -18,7 +18,7 @@ fn verdicts(scene: &Scene, slot: usize, count: u32) -> Vec<Verdict> {
 
 #[test]
 fn rounds_that_nobody_voted_for_are_void_and_passed_over_together() {
-    use Verdict::{Down, Void, Up};
+    use Verdict::{Down, Up, Void};
     let mut scene = Scene::leased(2, 2, 10);
     attest(&mut scene, is_up);
     // Three rounds without a vote, then one with: closing it steps over them.

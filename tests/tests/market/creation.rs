@@ -20,13 +20,7 @@ fn create(world: &World, args: CreateMarketArgs) -> Instruction {
 }
 
 fn args() -> CreateMarketArgs {
-    CreateMarketArgs {
-        id: 1,
-        genesis: GENESIS,
-        timelock_secs: 2 * 86_400,
-        rules: rules(),
-        params: params(),
-    }
+    CreateMarketArgs { id: 1, genesis: GENESIS, timelock_secs: 2 * 86_400, rules: rules(), params: params() }
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn burn_payments_ok() {
 #[test]
 fn burn_payments_takes_the_keepers_pool_once_the_board_is_empty_and_its_creator_signs() {
     let Scene { mut world, supplier, buyer, .. } = Scene::listed(1);
-    let (board, mint, authority) = (world.board(), world.market.payment_mint, world.authority.insecure_clone());
+    let (board, mint, authority) =
+        (world.board(), world.market.payment_mint, world.authority.insecure_clone());
     world.fund_keepers(&buyer, 3 * USD);
     let burn = |who: &Keypair| instruction::burn_payments(&board, Some(who.pubkey()));
     let (by_creator, by_stranger) = (burn(&authority), burn(&buyer));

@@ -315,8 +315,12 @@ mod tests {
         );
         // Before it begins, its first round is owed.
         let mut early = sample(1);
-        (early.lease.paid, early.lease.fees) = (0, 0);
-        change(&mut early.data.account, |_, slots| slots.iter_mut().for_each(|slot| slot.lease_settled = 0));
+        change(&mut early.data.account, |board, slots| {
+            board.next_round = 985;
+            for slot in slots {
+                (slot.lease_settled, slot.lease_up, slot.lease_down) = (0, 0, 0);
+            }
+        });
         let early = plan_cancellation(&early, 985 * 600, wallet(9), &[]).unwrap();
         assert_eq!(early.details()["last_round"], 990);
         // 5 percent of nineteen rounds are 570 seconds.

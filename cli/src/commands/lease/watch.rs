@@ -243,8 +243,8 @@ mod tests {
         assert!(rows[1].starts_with("1  RTX 4090  10     0       0  abandoned      1  ....."), "{text}");
         assert!(rows[0].starts_with("0  RTX 4090   8     2       0  downtime    0.02  ....."), "{text}");
         assert!(rows[0].ends_with("#x###x####"));
-        let small = moment.draw(Size { rows: 10, columns: 80 });
-        assert_eq!((small.lines().count(), small.lines().last()), (10, Some("and 2 machines more")));
+        let small = moment.draw(Size { rows: 11, columns: 80 });
+        assert_eq!((small.lines().count(), small.lines().last()), (11, Some("and 2 machines more")));
         assert!(small.contains("Spent:     0, 0 more owed\n"), "{small}");
     }
 

@@ -352,7 +352,7 @@ pub mod tests {
         assert_eq!(fact(&plan, "Committed until:"), "1970-01-14T21:20:00Z (round 2000), unchanged");
         assert_eq!(reprice(1, &[3], None, None).unwrap_err().code(), 2);
         assert_eq!(reprice(1, &[], Some(1), None).unwrap_err().code(), 3);
-        assert!(text(reprice(0, &[0], Some(1), None)).ends_with("(slot 0)"));
+        assert!(text(reprice(0, &[0], Some(1), None)).contains("(slot 0: until its lease ends"));
         assert!(text(reprice(1, &[3, 2], Some(1), None)).ends_with("(slot 2)"));
         assert!(text(reprice(1, &[9], Some(1), None)).ends_with("(slot 9)"));
         assert!(text(reprice(0, &[3], Some(1), None)).ends_with("(slot 3)"));

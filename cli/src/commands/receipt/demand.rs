@@ -123,7 +123,7 @@ fn plan(
         .fact("Receipt:", "id", hex::encode(id))
         .fact("Demand:", "demand", address::demand(&id))
         .fact("Lease:", "lease", address)
-        .fact_as("Answer due:", "due", rfc3339(due), due)
+        .fact("Answer due:", "due", rfc3339(due))
         .money("Bond at stake:", "bond", market.stake.money(machine.bond))
         .fact_as(
             "Fee:",
