@@ -123,7 +123,7 @@ async fn receipt(
 
 async fn leaves(
     State(api): State<Arc<Api>>,
-    Path((board, slot, generation, number)): Path<(String, u16, u16, u32)>,
+    Path((board, slot, generation, number)): Path<(String, u16, u32, u32)>,
 ) -> Result<impl IntoResponse, Refusal> {
     let board = board.parse().map_err(|_| Refusal::Malformed(format!("`{board}` is not an address")))?;
     let db = &api.shared.db;

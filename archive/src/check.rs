@@ -81,8 +81,8 @@ mod tests {
         let honest = receipts(0, 5);
         let header = batch(0, &honest);
         let found = |receipts: &[SignedReceipt]| check(&header, &signed(receipts)).unwrap_err();
-        assert_eq!(found(&honest[1..]), Mismatch::Length { expected: 5 * 384, got: 4 * 384 });
-        assert!(matches!(check(&header, &[0; 5 * 384]), Err(Mismatch::Receipt { place: 0, .. })));
+        assert_eq!(found(&honest[1..]), Mismatch::Length { expected: 5 * 392, got: 4 * 392 });
+        assert!(matches!(check(&header, &[0; 5 * 392]), Err(Mismatch::Receipt { place: 0, .. })));
         let mut swapped = honest.clone();
         swapped.swap(1, 2);
         assert_eq!(found(&swapped), Mismatch::OutOfPlace { place: 1 });

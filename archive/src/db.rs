@@ -47,7 +47,7 @@ const STEPS: &[&[&str]] = &[&[
     )",
     "CREATE INDEX batches_key ON batches (board, slot, generation, number)",
     "CREATE INDEX batches_wanted ON batches (next_try) WHERE state <> 1",
-    // signed: all receipts of a batch with their signatures, 384 bytes each.
+    // signed: all receipts of a batch with their signatures, 392 bytes each.
     "CREATE TABLE leaves (
         log BIGINT NOT NULL,
         place BIGINT NOT NULL,

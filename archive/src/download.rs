@@ -129,7 +129,7 @@ mod tests {
         }
         assert!(matches!(downloader.url("file:///etc", &header), Err(DownloadError::Url)));
         let url = downloader.url("https://node.example/base/", &header).unwrap();
-        assert_eq!(url.as_str(), format!("https://node.example/base/v1/batches/{}/3/2/0", header.board));
+        assert_eq!(url.as_str(), format!("https://node.example/base/v1/batches/{}/3/70002/0", header.board));
         assert!(downloader.url("http://1.1.1.1", &header).is_ok());
         assert!(Downloader::new(true).unwrap().url("http://127.0.0.1:8471", &header).is_ok());
     }

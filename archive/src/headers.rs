@@ -97,12 +97,12 @@ impl Db {
         Ok(Some(peaks))
     }
 
-    /// Finds a batch by machine and number. Several have the same if the slot's generation wrapped around: the last.
+    /// Finds a batch by machine and number. A board that was created again may have had the same before: the last.
     pub async fn find(
         &self,
         board: &Pubkey,
         slot: u16,
-        generation: u16,
+        generation: u32,
         batch: u32,
     ) -> Result<Option<Placed>, DbError> {
         let query = "SELECT address, place, header FROM batches JOIN logs ON logs.id = batches.log \

@@ -145,7 +145,7 @@ impl Db {
         row.as_ref().map(located).transpose()
     }
 
-    /// All receipts of a batch with their signatures, 384 bytes each; `None` if they are not stored.
+    /// All receipts of a batch with their signatures, 392 bytes each; `None` if they are not stored.
     pub async fn leaves(&self, log: &Pubkey, index: u64) -> Result<Option<Vec<u8>>, DbError> {
         let query = "SELECT signed FROM leaves JOIN logs ON logs.id = leaves.log \
             WHERE address = $1 AND leaves.place = $2";

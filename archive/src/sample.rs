@@ -14,9 +14,10 @@ pub fn receipts(first: u64, count: u64) -> Vec<SignedReceipt> {
     let receipt = |seq| Receipt {
         board: [0xb0; 8],
         lease: 5,
+        supplier: [0x50; 8],
         node_key: key.verifying_key().to_bytes(),
         slot: 3,
-        generation: 2,
+        generation: 70_002,
         seq,
         units: 10 + seq,
         price: 3 * seq,
@@ -38,9 +39,8 @@ pub fn batch(number: u32, receipts: &[SignedReceipt]) -> BatchHeader {
     BatchHeader {
         board: BOARD,
         node_key: first.node_key,
-        slot: 3,
-        generation: 2,
         lease: 5,
+        generation: 70_002,
         number,
         count: u32::try_from(receipts.len()).unwrap(),
         first_seq: first.seq,
@@ -48,5 +48,7 @@ pub fn batch(number: u32, receipts: &[SignedReceipt]) -> BatchHeader {
         first_ms: first.end_ms,
         last_ms: last.end_ms,
         source: [0; 32],
+        slot: 3,
+        reserved: [0; 6],
     }
 }

@@ -3,7 +3,10 @@
 use clap::Args;
 use leasehold::constants::MAX_SCORE;
 use leasehold::math::matching::{Criteria, Place, Policy};
-use leasehold_client::{quote::ANY, search::Country};
+use leasehold_client::{
+    quote::ANY,
+    search::{Country, Part},
+};
 use leasehold_operate::{failure::Failure, market::MarketView, plan::Plan, table::count};
 use serde_json::json;
 
@@ -16,6 +19,9 @@ pub struct CriteriaArgs {
     /// Fewest GPUs of a machine.
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub min_gpus: u8,
+    /// Most GPUs of a machine [default with --gpus: that number]
+    #[arg(long, value_name = "COUNT")]
+    pub max_gpus: Option<u8>,
     /// Lowest speed rank of its connection.
     #[arg(long, value_name = "RANK", default_value_t = 0)]
     pub min_speed: u8,
@@ -28,12 +34,18 @@ pub struct CriteriaArgs {
     /// Lowest score, 0 to 10000.
     #[arg(long, value_name = "SCORE", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_SCORE)))]
     pub min_score: u16,
-    /// Highest price of a machine and hour, in the market's payment mint.
+    /// Highest price per GPU and hour, in the market's payment mint.
     #[arg(long, value_name = "AMOUNT")]
     pub max_price: Option<String>,
+    /// Lowest bond of a machine for each of its GPUs, in the market's stake mint.
+    #[arg(long, value_name = "AMOUNT")]
+    pub min_bond: Option<String>,
     /// Take the machines with the best scores, not the cheapest.
     #[arg(long)]
     pub best: bool,
+    /// Take machines, too, that keepers did not see up in the last rounds: they may be down, or nothing but a key.
+    #[arg(long)]
+    pub allow_unseen: bool,
 }
 
 impl CriteriaArgs {
@@ -45,23 +57,29 @@ impl CriteriaArgs {
             (None, None) => Place::Anywhere,
         };
         let max_price = self.max_price.as_deref().map(|price| market.payment.parse(price)).transpose()?;
+        let min_bond = self.min_bond.as_deref().map(|bond| market.stake.parse(bond)).transpose()?;
         Ok(Criteria {
             class: self.class.as_deref().map(|class| market.class(class)).transpose()?,
             min_gpus: self.min_gpus,
+            max_gpus: self.max_gpus.unwrap_or(ANY.max_gpus),
             min_speed: self.min_speed,
             place,
             min_score: self.min_score,
             max_price: max_price.map_or(ANY.max_price, |price| price.amount),
+            min_bond: min_bond.map_or(ANY.min_bond, |bond| bond.amount),
             policy: if self.best { Policy::Best } else { Policy::Cheapest },
-            ..ANY
+            allow_unseen: self.allow_unseen,
+            metered: ANY.metered,
         })
     }
 }
 
 /// Adds the criteria of a lease. It gets the machines that meet them when it is opened.
 pub fn shown(plan: Plan, market: &MarketView, criteria: &Criteria) -> Plan {
-    let Criteria { class, min_gpus, min_speed, place, min_score, max_price, policy, metered: _ } = *criteria;
+    let Criteria { class, min_gpus, max_gpus, min_speed, place, min_score, max_price, .. } = *criteria;
+    let Criteria { min_bond, policy, allow_unseen, metered: _, .. } = *criteria;
     let price = (max_price != ANY.max_price).then(|| market.payment.money(max_price));
+    let bond = (min_bond != ANY.min_bond).then(|| market.stake.money(min_bond));
     let (country, region) = match place {
         Place::Country(code) => (Some(code), None),
         Place::Region(region) => (None, Some(region)),
@@ -73,12 +91,15 @@ pub fn shown(plan: Plan, market: &MarketView, criteria: &Criteria) -> Plan {
     };
     let parts = [
         Some(class.map_or("any class".to_owned(), |class| market.class_in_full(class))),
-        (min_gpus > 0).then(|| format!("{} or more", count(min_gpus.into(), "GPU"))),
+        (min_gpus > 0).then(|| format!("{} or more each", count(min_gpus.into(), "GPU"))),
+        (max_gpus != ANY.max_gpus).then(|| format!("{} or fewer each", count(max_gpus.into(), "GPU"))),
         (min_speed > 0).then(|| format!("speed {min_speed} or more")),
         country.map(|code| format!("in {}", Country(code))),
         region.map(|region| format!("in region {region}")),
         (min_score > 0).then(|| format!("score {min_score} or more")),
-        price.map(|price| format!("{price} an hour or less")),
+        price.map(|price| format!("{price} per GPU and hour or less")),
+        bond.map(|bond| format!("bonds of {bond} per GPU or more")),
+        allow_unseen.then(|| "also machines that were NOT SEEN UP".to_owned()),
         Some(order.to_owned()),
     ];
     let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
@@ -86,14 +107,29 @@ pub fn shown(plan: Plan, market: &MarketView, criteria: &Criteria) -> Plan {
         "class": class.map(|class| market.class_name(class)),
         "class_number": class,
         "min_gpus": min_gpus,
+        "max_gpus": max_gpus,
         "min_speed": min_speed,
         "country": country.map(|code| Country(code).to_string()),
         "region": region,
         "min_score": min_score,
         "max_price": price,
+        "min_bond": bond,
+        "allow_unseen": allow_unseen,
         "policy": name,
     });
     plan.fact_as("Criteria:", "criteria", text, value)
+}
+
+/// Adds the machines that are not taken, if any are named.
+pub fn avoided(plan: Plan, parts: &[Part]) -> Plan {
+    let of = |part: &Part| {
+        part.quote.avoid.iter().map(|slot| format!("{}:{slot}", part.board)).collect::<Vec<_>>()
+    };
+    let avoided: Vec<_> = parts.iter().flat_map(of).collect();
+    if avoided.is_empty() {
+        return plan;
+    }
+    plan.fact_as("Not taken:", "avoid", avoided.join(", "), avoided)
 }
 
 #[cfg(test)]

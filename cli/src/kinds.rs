@@ -25,8 +25,9 @@ pub struct NamedKind {
     /// Of each machine.
     pub gpus: u8,
     pub country: String,
-    /// For a machine and hour.
+    /// Per GPU and hour, and of each machine per hour.
     pub price: Money,
+    pub hourly: Money,
 }
 
 /// Kinds with the market's names.
@@ -39,6 +40,7 @@ pub fn named(market: &MarketView, kinds: &[Kind]) -> Vec<NamedKind> {
         gpus: kind.gpus,
         country: kind.country.to_string(),
         price: market.payment.money(kind.price),
+        hourly: market.payment.money(kind.hourly()),
     };
     kinds.iter().map(named).collect()
 }
@@ -71,15 +73,14 @@ pub fn lines(kinds: &[NamedKind]) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// In one line: "2 H100, 1 RTX 4090 in DE, US".
+/// GPUs of all classes in one line: "16 H100, 1 RTX 4090 in DE, US".
 pub fn brief(kinds: &[NamedKind]) -> String {
     let mut classes = BTreeMap::new();
     for kind in kinds {
-        let (_, machines) = classes.entry(kind.class_number).or_insert((&kind.class, 0usize));
-        *machines = machines.saturating_add(kind.machines);
+        let (_, gpus) = classes.entry(kind.class_number).or_insert((&kind.class, 0usize));
+        *gpus = gpus.saturating_add(kind.machines.saturating_mul(kind.gpus.into()));
     }
-    let classes: Vec<_> =
-        classes.into_values().map(|(class, machines)| format!("{machines} {class}")).collect();
+    let classes: Vec<_> = classes.into_values().map(|(class, gpus)| format!("{gpus} {class}")).collect();
     format!("{} in {}", some(&classes), some(&countries(kinds)))
 }
 
@@ -96,12 +97,17 @@ pub fn countries(kinds: &[NamedKind]) -> Vec<String> {
 }
 
 impl NamedKind {
-    /// "2 RTX 4090 with 1 GPU in DE at 0.35 an hour each".
+    /// "2 machines with 4 RTX 4090 in DE at 0.35 per GPU and hour, 1.4 an hour each".
     fn line(&self) -> String {
-        let NamedKind { machines, class, gpus, country, price, .. } = self;
-        let (gpus, price) = (count((*gpus).into(), "GPU"), price.token.number(price.amount));
-        let each = if *machines == 1 { "" } else { " each" };
-        format!("{machines} {class} with {gpus} in {country} at {price} an hour{each}")
+        let NamedKind { machines, class, gpus, country, price, hourly, .. } = self;
+        let number = |money: &Money| money.token.number(money.amount);
+        let whole = match (gpus, machines) {
+            (1, _) => String::new(),
+            (_, 1) => format!(", {} an hour", number(hourly)),
+            _ => format!(", {} an hour each", number(hourly)),
+        };
+        let (machines, price) = (count(*machines, "machine"), number(price));
+        format!("{machines} with {gpus} {class} in {country} at {price} per GPU and hour{whole}")
     }
 }
 
@@ -128,19 +134,23 @@ mod tests {
         let found = named(&view(), &kinds(&board.view().unwrap(), &[0, 1, 2, 3]));
         let told = lines(&found);
         let expected = [
-            ("Kind:", "2 RTX 4090 with 1 GPU in DE at 0.00036 an hour each"),
-            ("Kind:", "1 RTX 4090 with 2 GPUs in US at 0.00036 an hour"),
-            ("Kind:", "1 RTX 4090 with 1 GPU in DE at 0.00072 an hour"),
+            ("Kind:", "2 machines with 1 RTX 4090 in DE at 0.00036 per GPU and hour"),
+            ("Kind:", "1 machine with 2 RTX 4090 in US at 0.00036 per GPU and hour, 0.00072 an hour"),
+            ("Kind:", "1 machine with 1 RTX 4090 in DE at 0.00072 per GPU and hour"),
             ("Down:", "1 of them was down in the last closed round"),
         ];
         assert_eq!(told, expected.map(|(label, text)| (label, text.to_owned())));
-        assert_eq!((brief(&found).as_str(), countries(&found).len()), ("4 RTX 4090 in DE, US", 2));
+        assert_eq!((brief(&found).as_str(), countries(&found).len()), ("5 RTX 4090 in DE, US", 2));
         let json = serde_json::to_value(&found).unwrap();
         assert_eq!(
             (&json[0]["down"], &json[0]["class"], &json[0]["class_number"]),
             (&1.into(), &"RTX 4090".into(), &0.into())
         );
         assert_eq!((&json[1]["gpus"], &json[1]["country"]), (&2.into(), &"US".into()));
+        assert_eq!(
+            (&json[1]["price"]["amount"], &json[1]["hourly"]["amount"]),
+            (&"360".into(), &"720".into())
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod bonds;
+mod burned;
 pub mod commands;
 mod criteria;
 mod kinds;

@@ -1,9 +1,7 @@
 //! Decodes the program's accounts from bytes.
 
 use anchor_lang::Discriminator;
-use leasehold::state::{
-    Board, ComputeLog, Demand, Keeper, Lease, Market, PriceIndex, Profiles, Supplier,
-};
+use leasehold::state::{Board, ComputeLog, Demand, Keeper, Lease, Market, PriceIndex, Profiles, Supplier};
 
 pub use crate::decode::{DecodeError, Stored, price_index};
 use crate::{board::BoardData, record::LogData};

@@ -212,7 +212,7 @@ mod tests {
         assert!(!down(&data));
         change(&mut data, |board, _| board.next_round = 996);
         assert!(down(&data), "in round 995");
-        change(&mut data, |board, _| board.votes = [0; 64]);
+        change(&mut data, |board, _| board.quorate = 0);
         assert!(!down(&data), "nobody voted");
         change(&mut data, |board, _| board.next_round = 0);
         assert!(!down(&data), "no round is closed");

@@ -124,7 +124,8 @@ impl fmt::Display for Event {
                 write!(f, "lease {} was extended to round {last} for a further {}", e.lease, e.deposit)?;
                 match e.leaving {
                     0 => Ok(()),
-                    leaving => write!(f, "; {} of it end earlier", many(leaving, "machine")),
+                    1 => f.write_str("; 1 machine of it ends earlier"),
+                    leaving => write!(f, "; {leaving} machines of it end earlier"),
                 }
             }
             Event::LeaseCancelled(e) => {

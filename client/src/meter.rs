@@ -211,12 +211,23 @@ impl VoucherTerms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{self, FROM, UNTIL, wallet};
+    use crate::{
+        board::BoardData,
+        sample::{self, FROM, NOW, UNTIL, change, wallet},
+    };
 
-    /// Lease 1 of the sample, metered: vouchers have taken 600 of 2,400.
+    /// Lease 1 of the sample, metered: vouchers have taken 600 of 2,400. Its machine costs 360 an hour and 36 on standby: 6 a
+    /// round, and vouchers can't take those of 17 rounds, from 990 to an hour from round 1,000: 102 in all.
     fn metered() -> Lease {
-        let meter = Some(Meter { spender: wallet(5), seq: 5, units: 250 });
-        Lease { meter, machines: 1, ..sample::lease(1) }
+        let meter = Some(Meter { spender: wallet(5), seq: 5, units: 250, paid: 600, owes_hour: false });
+        Lease { meter, gpus: 1, machines: 1, unsettled: 1, paid: 540, fees: 60, ..sample::lease(1) }
+    }
+
+    /// Its board: its machine is in slot 1.
+    fn board() -> BoardData {
+        let mut data = sample::snapshot().boards.remove(0).data;
+        change(&mut data, |_, slots| slots[0].lease = 0);
+        data
     }
 
     fn address() -> Pubkey {
@@ -236,8 +247,17 @@ mod tests {
         }
     }
 
+    fn terms_of(
+        lease: &Lease,
+        tab: Option<&Tab>,
+        price: Option<u64>,
+        max: Option<u64>,
+    ) -> Result<VoucherTerms, VoucherError> {
+        voucher_terms(&address(), lease, &board().view().unwrap(), NOW, tab, price, max)
+    }
+
     fn refused(tab: Option<&Tab>, price: Option<u64>, max: Option<u64>) -> VoucherError {
-        voucher_terms(&address(), &metered(), tab, price, max).unwrap_err()
+        terms_of(&metered(), tab, price, max).unwrap_err()
     }
 
     #[test]
@@ -265,17 +285,33 @@ mod tests {
     }
 
     #[test]
+    fn a_meter_reserves_the_standby_price_until_an_hour_from_now() {
+        let state = |now| super::state(&board().view().unwrap(), &metered(), now).unwrap();
+        let expected =
+            MeterState { slot: 1, standby: 36, paid: 600, limit: 2_298, reserve: 102, is_short: false };
+        assert_eq!(state(NOW), expected);
+        assert_eq!(state(NOW + 600).reserve, 108);
+        assert_eq!(state(NOW + 6_000).reserve, 120, "not beyond its end");
+        let short = Lease { deposit: 701, ..metered() };
+        assert!(super::state(&board().view().unwrap(), &short, NOW).unwrap().is_short);
+        let hourly = super::state(&board().view().unwrap(), &sample::lease(1), NOW);
+        assert_eq!(hourly, Err(LeaseholdError::LeaseNotMetered.into()));
+    }
+
+    #[test]
     fn a_voucher_is_for_the_tab_within_what_was_paid_and_deposited() {
         let lease = metered();
-        let terms = voucher_terms(&address(), &lease, Some(&tab(1_000)), None, Some(400)).unwrap();
-        assert_eq!((terms.price, terms.paid, terms.adds, terms.left), (1_000, 600, 400, 1_400));
-        let voucher = terms.voucher(&address(), &lease, [7; 8]);
-        assert_eq!((voucher.seq, voucher.units, voucher.price, voucher.from), (9, 450, 1_000, FROM));
-        assert_eq!((voucher.lease, voucher.cluster), (address().to_bytes(), [7; 8]));
-        assert!(voucher_terms(&address(), &lease, Some(&tab(2_400)), None, None).is_ok());
+        let terms = terms_of(&lease, Some(&tab(1_000)), None, Some(400)).unwrap();
+        assert_eq!((terms.price, terms.paid, terms.adds, terms.left), (1_000, 600, 400, 1_298));
+        let board = board();
+        let view = board.view().unwrap();
+        let voucher = terms.voucher(&address(), &lease, &view).unwrap();
+        assert_eq!((voucher.seq, voucher.units, voucher.price, voucher.slot), (9, 450, 1_000, 1));
+        assert!(meter::is_for(&voucher, &address(), &lease, &view.slots[1], &sample::GENESIS));
+        assert!(terms_of(&lease, Some(&tab(2_298)), None, None).is_ok());
         assert_eq!(refused(Some(&tab(600)), None, None), VoucherError::NothingOwed { price: 600 });
-        for price in [2_401, u64::MAX] {
-            let expected = VoucherError::ExceedsDeposit { price, deposit: 2_400 };
+        for price in [2_299, u64::MAX] {
+            let expected = VoucherError::ExceedsDeposit { price, limit: 2_298, deposit: 2_400 };
             assert_eq!(refused(Some(&tab(price)), None, None), expected);
         }
         let expected = VoucherError::ExceedsMax { adds: 400, max: 399 };
@@ -290,7 +326,7 @@ mod tests {
     #[test]
     fn an_own_price_confirms_no_more_receipts_than_it_covers() {
         let own = |tab: Option<&Tab>, price| {
-            let terms = voucher_terms(&address(), &metered(), tab, Some(price), None).unwrap();
+            let terms = terms_of(&metered(), tab, Some(price), None).unwrap();
             (terms.seq, terms.units, terms.adds)
         };
         assert_eq!(own(Some(&tab(1_000)), 900), (5, 250, 300));
@@ -305,10 +341,12 @@ mod tests {
         for tab in [other, later] {
             assert_eq!(refused(Some(&tab), None, None), VoucherError::OtherLease);
         }
-        let of = |lease: &Lease| voucher_terms(&address(), lease, None, Some(1), None).unwrap_err();
+        let of = |lease: &Lease| terms_of(lease, None, Some(1), None).unwrap_err();
         let not_metered = Refusal::from(LeaseholdError::LeaseNotMetered);
         assert_eq!(of(&sample::lease(1)), VoucherError::Refused(not_metered));
         let settled = Lease { state: LeaseState::Settled, ..metered() };
         assert_eq!(of(&settled), VoucherError::Refused(LeaseholdError::LeaseSettled.into()));
+        let elsewhere = Lease { serial: 3, ..metered() };
+        assert_eq!(of(&elsewhere), VoucherError::Refused(LeaseholdError::NotInLease.into()));
     }
 }

@@ -9,10 +9,9 @@
 //! | 48 | 32 | market |
 //! | 80 | 32 | board |
 //! | 112 | 4 | slot, u32 |
-//! | 116 | 2 | generation of the slot, u16 |
-//! | 118 | 2 | reserved, zero |
+//! | 116 | 4 | generation of the slot, u32 |
 //! | 120 | 4 | round, u32 |
-//! | 124 | 4 | reserved, zero |
+//! | 124 | 4 | cluster: the first bytes of its genesis hash |
 //! | 128 | 32 | keeper, ed25519 public key |
 //! | 160 | 32 | seed, random, drawn by the keeper for this challenge alone |
 //! | 192 | 64 | keeper's ed25519 signature over bytes 0..192 |
@@ -29,9 +28,10 @@
 //! machine's signature. Its leaf in the tree behind `pong_root` is `sha256(0x00 | those 256 bytes)`;
 //! slot, generation and round are at the offsets above. See [`tree`] for the tree.
 //!
-//! The answer is bound to program, market, board, slot, generation, round, keeper and seed, so replays are useless: a
-//! challenge sent twice has the same answer (ed25519 signatures are deterministic), and that answer serves only the
-//! keeper it names in the round it names. A machine keeps no state. A challenge is no valid Solana transaction signed by
+//! The answer is bound to cluster, program, market, board, slot, generation, round, keeper and seed, so replays are
+//! useless: a challenge sent twice has the same answer (ed25519 signatures are deterministic), and that answer serves
+//! only the keeper it names in the round it names. A machine keeps no state. It answers for its own slots and generations
+//! alone, so whoever lists its key or its address somewhere else lists a machine that does not answer. A challenge is no valid Solana transaction signed by
 //! the keeper: its first bytes would announce 76 signatures and 83 account keys in 176 bytes.
 //!
 //! Signatures are verified strictly (no points of small order, canonical encodings), as Solana's ed25519
@@ -68,6 +68,11 @@ const BODY_LEN: usize = 192;
 // An answer longer than its challenge would let a forged source address multiply traffic.
 const _: () = assert!(PONG_LEN <= CHALLENGE_LEN);
 
+/// A cluster as challenges name it: the first bytes of its genesis hash.
+pub fn cluster(genesis: &[u8; 32]) -> [u8; 4] {
+    array(genesis, 0)
+}
+
 /// Why bytes are not a valid challenge or answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
@@ -75,8 +80,6 @@ pub enum ProbeError {
     Length { expected: usize, got: usize },
     #[error("the datagram does not begin with the tag of this version")]
     Tag,
-    #[error("reserved bytes are not zero")]
-    Reserved,
     #[error("the signing key is not the key that the challenge names as its keeper")]
     WrongKeeper,
     #[error("the answer is for another challenge")]
@@ -96,9 +99,11 @@ pub struct Challenge {
     /// Index of the machine on its board.
     pub slot: u32,
     /// Generation of the slot; a later generation is another machine.
-    pub generation: u16,
-    /// Unix time divided by the board's `round_secs`.
+    pub generation: u32,
+    /// The round that runs, as the board counts rounds.
     pub round: u32,
+    /// First bytes of the cluster's genesis hash, see [`cluster`].
+    pub cluster: [u8; 4],
     /// ed25519 public key of the keeper that signs the challenge.
     pub keeper: Pubkey,
     /// 32 random bytes, so that no answer can be signed in advance.
@@ -114,8 +119,9 @@ impl Challenge {
         body[48..80].copy_from_slice(self.market.as_ref());
         body[80..112].copy_from_slice(self.board.as_ref());
         body[112..116].copy_from_slice(&self.slot.to_le_bytes());
-        body[116..118].copy_from_slice(&self.generation.to_le_bytes());
+        body[116..120].copy_from_slice(&self.generation.to_le_bytes());
         body[120..124].copy_from_slice(&self.round.to_le_bytes());
+        body[124..128].copy_from_slice(&self.cluster);
         body[128..160].copy_from_slice(self.keeper.as_ref());
         body[160..192].copy_from_slice(&self.seed);
         body
@@ -125,16 +131,14 @@ impl Challenge {
         if body[..16] != CHALLENGE_TAG[..] {
             return Err(ProbeError::Tag);
         }
-        if body[118..120] != [0; 2] || body[124..128] != [0; 4] {
-            return Err(ProbeError::Reserved);
-        }
         Ok(Self {
             program: Pubkey::from(array(body, 16)),
             market: Pubkey::from(array(body, 48)),
             board: Pubkey::from(array(body, 80)),
             slot: u32::from_le_bytes(array(body, 112)),
-            generation: u16::from_le_bytes(array(body, 116)),
+            generation: u32::from_le_bytes(array(body, 116)),
             round: u32::from_le_bytes(array(body, 120)),
+            cluster: array(body, 124),
             keeper: Pubkey::from(array(body, 128)),
             seed: array(body, 160),
         })
@@ -185,7 +189,7 @@ impl SignedChallenge {
     /// Decodes a datagram, without cryptography: a machine can cheaply drop challenges that aren't for it.
     ///
     /// # Errors
-    /// [`ProbeError::Length`], [`ProbeError::Tag`] or [`ProbeError::Reserved`].
+    /// [`ProbeError::Length`] or [`ProbeError::Tag`].
     pub fn decode(datagram: &[u8]) -> Result<Self, ProbeError> {
         let datagram: &[u8; CHALLENGE_LEN] = datagram
             .try_into()

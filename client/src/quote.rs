@@ -24,9 +24,7 @@ use crate::{board::BoardView, error::Refusal};
 
 pub use self::{
     burned::{reasons, sum},
-    leave::{
-        Cancellation, Contest, Departure, Notice, Replacement, cancellation, notice, replacement,
-    },
+    leave::{Cancellation, Contest, Departure, Notice, Replacement, cancellation, notice, replacement},
 };
 pub use leasehold::rules::settle::Settlement;
 
@@ -210,7 +208,8 @@ pub fn refundable(board: &BoardView, quote: &Quote) -> Result<u64, Refusal> {
     let (rounds, left) = if rounds < quote.rounds { (rounds, left) } else { (quote.rounds, Left::No) };
     let mut refund = quote.deposit;
     for slot in quote.slots.iter().filter_map(|slot| board.slot(*slot)) {
-        let price = if quote.meter.is_some() { rate(slot.hourly(), quote.terms.standby_bps)? } else { slot.hourly() };
+        let price =
+            if quote.meter.is_some() { rate(slot.hourly(), quote.terms.standby_bps)? } else { slot.hourly() };
         let service = Service { price, agreed: quote.rounds, rounds, up: rounds, left, ..Service::default() };
         let outcome = settlement::last(&service, &quote.terms)?;
         refund = refund.saturating_sub(add(outcome.payment.gross()?, outcome.burned.total()?)?);
@@ -243,9 +242,8 @@ pub fn extension(
 ) -> Result<Extension, Refusal> {
     let mut trial = Trial::new(board, lease);
     let allowed = extend::Allowance { max_deposit: u64::MAX, max_leaving };
-    let extended = trial.apply(|board, slots, lease| {
-        extend::apply(market, board, slots, lease, now, rounds, allowed)
-    })?;
+    let extended = trial
+        .apply(|board, slots, lease| extend::apply(market, board, slots, lease, now, rounds, allowed))?;
     let stays = |slot: &Slot| slot.serves(lease.serial) && slot.lease_until == lease.until;
     let leaving = trial.machines().filter(|(_, slot)| stays(slot)).map(|(index, _)| index).collect();
     let extend::Extension { until, rounds, deposit, total, .. } = extended;

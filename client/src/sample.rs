@@ -38,7 +38,14 @@ pub fn wallet(number: u8) -> Pubkey {
 }
 
 pub fn rules() -> RoundRules {
-    RoundRules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4, sla_bps: 9_900 }
+    RoundRules {
+        round_secs: 600,
+        submit_secs: 300,
+        seats: 3,
+        threshold: 2,
+        abandon_rounds: 4,
+        sla_bps: 9_900,
+    }
 }
 
 pub fn params() -> Params {
@@ -127,6 +134,7 @@ fn board() -> BoardData {
     (header.slots, header.machines, header.leases) = (4, 3, 2);
     header.genesis = GENESIS;
     header.last_quorate = NEXT_ROUND - 1;
+    header.up_votes = params().up_votes;
     for round in FROM..NEXT_ROUND {
         header.votes[ring_bit(round) as usize] = 0b11;
         header.quorate |= 1 << ring_bit(round);

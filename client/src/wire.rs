@@ -141,6 +141,25 @@ pub struct Tab {
     pub limit: u64,
 }
 
+/// The machines of a node: the answer to `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub machines: Vec<MachineStatus>,
+}
+
+/// A machine as its node sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineStatus {
+    #[serde(with = "text::key")]
+    pub board: Pubkey,
+    pub slot: u32,
+    pub generation: u32,
+    /// Serial of the lease that runs on it; `None` if it serves none.
+    pub lease: Option<u32>,
+    /// True while its tenant is paused, since the machine is not up: requests are refused.
+    pub paused: bool,
+}
+
 /// State of an archive: the answer to `GET /v1/healthz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveHealth {
@@ -187,7 +206,7 @@ mod tests {
         let stored = StoredReceipt {
             id: [1; 32],
             receipt: "AAAA".to_owned(),
-            batch: Some(BatchId { board, slot: 3, generation: 2, number: 1 }),
+            batch: Some(BatchId { board, slot: 3, generation: 70_002, number: 1 }),
             place: Some(0),
             path: vec![node],
         };
@@ -198,6 +217,17 @@ mod tests {
         assert_eq!(serde_json::from_value::<StoredReceipt>(json).unwrap(), stored);
         let waiting = StoredReceipt { batch: None, place: None, path: vec![], ..stored };
         assert_eq!(serde_json::to_value(waiting).unwrap()["batch"], json!(null));
+    }
+
+    #[test]
+    fn a_paused_machine_is_shown_with_its_lease() {
+        let key = Pubkey::new_from_array([7; 32]);
+        let status = MachineStatus { board: key, slot: 3, generation: 70_000, lease: Some(5), paused: true };
+        let json = serde_json::to_value(NodeStatus { machines: vec![status] }).unwrap();
+        let expected = json!({ "machines": [
+            { "board": key.to_string(), "slot": 3, "generation": 70_000, "lease": 5, "paused": true },
+        ] });
+        assert_eq!(json, expected);
     }
 
     #[test]

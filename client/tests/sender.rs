@@ -11,6 +11,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use leasehold::rules::extend::Allowance;
 use leasehold_client::{
     BoardRef, MarketRef, instruction,
     packet::PACKET_BYTES,
@@ -157,11 +158,12 @@ fn board() -> BoardRef {
 
 fn extend(owner: Pubkey) -> Instruction {
     let wallet = board().market.payment_account(&owner);
-    instruction::extend_lease(&board(), owner, board().lease(1), wallet, 6, 1_000)
+    let allowed = Allowance { max_deposit: 1_000, max_leaving: 0 };
+    instruction::extend_lease(&board(), owner, owner, board().lease(&owner, 1), wallet, 6, allowed)
 }
 
 fn cancel(owner: Pubkey) -> Instruction {
-    instruction::cancel_lease(&board(), owner, board().lease(1))
+    instruction::cancel_lease(&board(), owner, board().lease(&owner, 1), vec![])
 }
 
 #[tokio::test]
@@ -201,7 +203,7 @@ async fn a_transaction_that_landed_while_the_computer_slept_is_found_and_not_sig
 #[tokio::test]
 async fn one_instruction_that_repeats_makes_the_whole_transaction_one_to_sign_once() {
     let (node, sender) = LyingNode::start(Claim::Expired);
-    let settle = instruction::settle_lease(&board(), sender.payer(), board().lease(1), None);
+    let settle = instruction::settle_lease(&board(), board().lease(&sender.payer(), 1));
     assert!(sender.send(&[settle, extend(sender.payer())], &[]).await.is_err());
     assert_eq!(node.copies().len(), 1);
 }

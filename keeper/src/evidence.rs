@@ -14,33 +14,35 @@ use solana_pubkey::Pubkey;
 use crate::prober::{ProbeReport, ProbeStats};
 
 const EXTENSION: &str = "pongs";
+/// Rounds that are kept at least: the one that runs and the one that is voted on.
+const ROUNDS: u32 = 2;
 
 /// A folder of signed answers.
 #[derive(Clone, Debug)]
 pub struct Evidence {
     folder: PathBuf,
-    rounds: usize,
+    secs: u32,
 }
 
 impl Evidence {
-    /// Keeps the answers of the last `rounds` rounds of each board in `folder`, which is created.
+    /// Keeps the answers of the last `secs` seconds of each board in `folder`, which is created; those of two rounds at least.
     ///
     /// # Errors
     /// The system's, if the folder can't be written to.
-    pub fn new(folder: PathBuf, rounds: usize) -> io::Result<Self> {
+    pub fn new(folder: PathBuf, secs: u32) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         // Fail now rather than after the first round.
         let probe = folder.join(format!(".{}", std::process::id()));
         fs::write(&probe, [])?;
         fs::remove_file(&probe)?;
-        Ok(Self { folder, rounds: rounds.max(1) })
+        Ok(Self { folder, secs })
     }
 
-    /// Saves the answers of a round, all or none, and deletes rounds that are too old.
+    /// Saves the answers of a round, all or none, and deletes rounds that are too old. `round_secs`: length of a round.
     ///
     /// # Errors
     /// The system's.
-    pub fn save(&self, board: &Pubkey, report: &ProbeReport) -> io::Result<()> {
+    pub fn save(&self, board: &Pubkey, round_secs: u32, report: &ProbeReport) -> io::Result<()> {
         let folder = self.folder.join(board.to_string());
         fs::create_dir_all(&folder)?;
         let mut bytes = Vec::with_capacity(report.answers.len().saturating_mul(SIGNED_PONG_LEN));
@@ -54,7 +56,8 @@ impl Evidence {
 
         let mut rounds = self.rounds_of(board)?;
         rounds.sort_unstable();
-        for old in rounds.iter().rev().skip(self.rounds) {
+        let kept = self.secs.div_ceil(round_secs.max(1)).max(ROUNDS) as usize;
+        for old in rounds.iter().rev().skip(kept) {
             fs::remove_file(file(&folder, *old))?;
         }
         Ok(())
@@ -74,6 +77,7 @@ impl Evidence {
         let mut report = ProbeReport {
             round,
             answers: Default::default(),
+            repeated: Vec::new(),
             refused: Vec::new(),
             unsent: Vec::new(),
             stats: ProbeStats::default(),
@@ -123,6 +127,7 @@ mod tests {
                 slot: *slot,
                 generation: 3,
                 round,
+                cluster: [0; 4],
                 keeper,
                 seed: [7; 32],
             };
@@ -131,6 +136,7 @@ mod tests {
         ProbeReport {
             round,
             answers: slots.iter().map(answer).collect(),
+            repeated: vec![],
             refused: vec![],
             unsent: vec![],
             stats: ProbeStats { targets: slots.len() as u64, ..ProbeStats::default() },
@@ -144,10 +150,10 @@ mod tests {
     #[test]
     fn what_was_saved_gives_the_same_vote() {
         let folder = tempfile::tempdir().unwrap();
-        let evidence = Evidence::new(folder.path().join("pongs"), 3).unwrap();
+        let evidence = Evidence::new(folder.path().join("pongs"), 1_800).unwrap();
         let (board, keeper) = keys();
         let saved = report(board, keeper, 9, &[0, 5, 17]);
-        evidence.save(&board, &saved).unwrap();
+        evidence.save(&board, 600, &saved).unwrap();
         let loaded = evidence.load(&board, 9, &keeper).unwrap().unwrap();
         assert_eq!(loaded.submission(20), saved.submission(20));
         assert_eq!(loaded, saved);
@@ -156,32 +162,37 @@ mod tests {
     #[test]
     fn a_round_that_nobody_answered_is_known_from_one_that_was_not_probed() {
         let folder = tempfile::tempdir().unwrap();
-        let evidence = Evidence::new(folder.path().to_owned(), 3).unwrap();
+        let evidence = Evidence::new(folder.path().to_owned(), 1_800).unwrap();
         let (board, keeper) = keys();
-        evidence.save(&board, &report(board, keeper, 9, &[])).unwrap();
+        evidence.save(&board, 600, &report(board, keeper, 9, &[])).unwrap();
         assert!(evidence.load(&board, 9, &keeper).unwrap().unwrap().answers.is_empty());
         assert_eq!(evidence.load(&board, 8, &keeper).unwrap(), None);
     }
 
     #[test]
-    fn no_more_rounds_are_kept_than_asked_for() {
+    fn answers_are_kept_as_long_as_asked_for_and_for_two_rounds_at_least() {
         let folder = tempfile::tempdir().unwrap();
-        let evidence = Evidence::new(folder.path().to_owned(), 2).unwrap();
         let (board, keeper) = keys();
-        for round in [8, 9, 10, 11] {
-            evidence.save(&board, &report(board, keeper, round, &[1])).unwrap();
-        }
-        let mut rounds = evidence.rounds_of(&board).unwrap();
-        rounds.sort_unstable();
-        assert_eq!(rounds, [10, 11]);
+        let kept = |secs, round_secs| {
+            let evidence = Evidence::new(folder.path().to_owned(), secs).unwrap();
+            for round in [8, 9, 10, 11] {
+                evidence.save(&board, round_secs, &report(board, keeper, round, &[1])).unwrap();
+            }
+            let mut rounds = evidence.rounds_of(&board).unwrap();
+            rounds.sort_unstable();
+            rounds
+        };
+        assert_eq!(kept(1_201, 600), [9, 10, 11], "rounded up");
+        assert_eq!(kept(1_200, 600), [10, 11]);
+        assert_eq!(kept(1_200, 3_600), [10, 11]);
     }
 
     #[test]
     fn what_is_not_this_keepers_evidence_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let evidence = Evidence::new(folder.path().to_owned(), 9).unwrap();
+        let evidence = Evidence::new(folder.path().to_owned(), 5_400).unwrap();
         let (board, keeper) = keys();
-        evidence.save(&board, &report(board, keeper, 9, &[1])).unwrap();
+        evidence.save(&board, 600, &report(board, keeper, 9, &[1])).unwrap();
         let path = file(&folder.path().join(board.to_string()), 9);
         let invalid = |round| evidence.load(&board, round, &keeper).unwrap_err().kind();
 

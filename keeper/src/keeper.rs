@@ -86,6 +86,8 @@ pub struct Keeper {
     advised: HashSet<Advice>,
     /// Seats at the last poll, by board.
     seats: HashMap<Pubkey, u8>,
+    /// Length of the market's rounds; 0 before the first poll.
+    round_secs: u32,
 }
 
 /// An operation that may fail repeatedly.
@@ -106,7 +108,7 @@ impl Keeper {
     pub fn new(settings: Settings, keypair: Keypair, rpc: Arc<RpcClient>) -> Result<Self, KeeperError> {
         let me = keypair.pubkey();
         let evidence = settings.evidence.map(|evidence| {
-            Evidence::new(evidence.folder.clone(), evidence.rounds)
+            Evidence::new(evidence.folder.clone(), evidence.secs)
                 .map_err(|source| KeeperError::Evidence { folder: evidence.folder, source })
         });
         let (metrics, page) = (Arc::<Metrics>::default(), Page::default());
@@ -135,6 +137,7 @@ impl Keeper {
             failures: Backoffs::default(),
             advised: HashSet::new(),
             seats: HashMap::new(),
+            round_secs: 0,
         })
     }
 
@@ -256,8 +259,14 @@ impl Keeper {
         if snapshot.authority == self.me {
             return Err(KeeperError::MarketAuthority { key: self.me });
         }
+        self.round_secs = snapshot.round_secs;
         self.note_seats(snapshot).await;
         self.metrics.polled(self.seats.len(), snapshot.lamports, snapshot.now_ms);
+        for board in &snapshot.boards {
+            if let Some((index, seat)) = board.view().seat_of(&self.me) {
+                self.metrics.pay().observe(&board.header, index, seat, &snapshot.params);
+            }
+        }
         self.memory.observe(snapshot.now_ms, shared_chores(snapshot, &self.policy));
         let memory = &self.memory;
         self.failures.retain(|operation| match operation {

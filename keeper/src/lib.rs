@@ -1,4 +1,5 @@
-//! The keeper: probes a market's machines, votes on their uptime, closes rounds and settles leases.
+//! The keeper: probes a market's machines, votes on their uptime, closes rounds, settles leases, enforces demands and burns
+//! what is to be burned.
 //!
 //! A [`Keeper`] is a loop: it reads the chain ([`snapshot`]), plans ([`planner`], a pure function of the snapshot and its
 //! [memory]) and executes the plan ([`tasks`]); the prober runs beside. A failure of one machine, board or RPC request
@@ -9,6 +10,7 @@ mod evidence;
 mod keeper;
 pub mod memory;
 mod metrics;
+mod pay;
 pub mod planner;
 pub mod prober;
 pub mod settings;
@@ -19,4 +21,5 @@ pub use clock::ClusterClock;
 pub use evidence::Evidence;
 pub use keeper::{Keeper, KeeperError, Report};
 pub use metrics::{Metrics, Outcome};
+pub use pay::{Pay, SeatPay};
 pub use settings::{Args, Config, EvidenceSettings, Settings, SettingsError};

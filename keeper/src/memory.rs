@@ -41,6 +41,25 @@ pub enum Chore {
         board: Pubkey,
         serial: u32,
     },
+    /// Ends a metered lease whose deposit is used up.
+    GiveNotice {
+        board: Pubkey,
+        serial: u32,
+    },
+    EnforceDemand {
+        board: Pubkey,
+        demand: Pubkey,
+    },
+    RecordDay {
+        board: Pubkey,
+        class: u16,
+    },
+    BurnPayments {
+        board: Pubkey,
+    },
+    BurnSlashed {
+        board: Pubkey,
+    },
     ClaimKeeperFees {
         board: Pubkey,
     },

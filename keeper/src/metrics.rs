@@ -2,12 +2,15 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use leasehold_daemon::metrics::{Kind, write_head, write_metric};
 
-use crate::{prober::ProbeReport, tasks::Task};
+use crate::{pay::Pay, prober::ProbeReport, tasks::Task};
 
 /// Outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct Metrics {
     lamports: AtomicU64,
     fees: AtomicU64,
     cluster_ms: AtomicI64,
+    repeated: AtomicU64,
+    pay: Mutex<Pay>,
 }
 
 impl Metrics {
@@ -63,6 +68,7 @@ impl Metrics {
     pub(crate) fn probed(&self, report: &ProbeReport) {
         self.probed.fetch_add(report.stats.targets, Relaxed);
         self.answered.fetch_add(report.answers.len() as u64, Relaxed);
+        self.repeated.fetch_add(report.repeated.len() as u64, Relaxed);
     }
 
     pub(crate) fn polled(&self, seats: usize, lamports: u64, cluster_ms: i64) {
@@ -70,6 +76,12 @@ impl Metrics {
         self.seats.store(seats as u64, Relaxed);
         self.lamports.store(lamports, Relaxed);
         self.cluster_ms.store(cluster_ms, Relaxed);
+    }
+
+    /// What the keeper's seats are paid.
+    pub fn pay(&self) -> MutexGuard<'_, Pay> {
+        // A panic elsewhere leaves it at an earlier poll at worst.
+        self.pay.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn poll_failed(&self) {
@@ -88,6 +100,12 @@ impl fmt::Display for Metrics {
             ("failed_polls_total", Kind::Counter, "Polls of the chain that failed.", &self.failed_polls),
             ("machines_probed_total", Kind::Counter, "Machines probed.", &self.probed),
             ("machines_answered_total", Kind::Counter, "Machines that answered.", &self.answered),
+            (
+                "keys_repeated_total",
+                Kind::Counter,
+                "Slots that answered with the key of a lower slot, which get no vote.",
+                &self.repeated,
+            ),
             ("fees_lamports_total", Kind::Counter, "Transaction fees paid, in lamports.", &self.fees),
             ("seats", Kind::Gauge, "Seats that the keeper holds.", &self.seats),
             ("wallet_lamports", Kind::Gauge, "Lamports of the keeper's wallet.", &self.lamports),
@@ -99,6 +117,7 @@ impl fmt::Display for Metrics {
         let help = "The cluster's Unix time at the last poll.";
         let name = "leasehold_keeper_cluster_time_seconds";
         write_metric(f, name, Kind::Gauge, help, format_args!("{seconds:.3}"))?;
+        write!(f, "{}", self.pay())?;
         let name = "leasehold_keeper_steps_total";
         write_head(f, name, Kind::Counter, "Steps, by outcome.")?;
         for task in Task::ALL {

@@ -3,8 +3,10 @@
 
 mod action;
 mod advice;
+mod leases;
 mod rounds;
 mod seats;
+mod upkeep;
 
 pub use action::Action;
 pub use advice::Advice;
@@ -16,7 +18,9 @@ use crate::{
     memory::{Chore, Held, Memory},
     snapshot::{BoardSnapshot, Snapshot},
 };
-use rounds::{can_close, due_leases};
+use leases::{closing_leases, payable_leases};
+use rounds::can_close;
+use upkeep::{due_demands, due_indexes, to_burn};
 
 /// The operator's choices for the planner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub struct Policy {
     pub take_seat: bool,
     /// For a seat, open the keeper's account and bond stake from the wallet if they are missing.
     pub bond: bool,
-    /// Close rounds and settle leases also where the keeper has no seat.
+    /// Close rounds, settle leases and do what else anybody may also where the keeper has no seat.
     pub crank: bool,
     /// Probe and vote.
     pub probe: bool,
@@ -80,8 +84,14 @@ pub fn shared_chores(snapshot: &Snapshot, policy: &Policy) -> impl Iterator<Item
         let address = board.board.address;
         let close = can_close(board, now)
             .then_some(Chore::CloseRound { board: address, next_round: board.header.next_round });
-        let settle = due_leases(board).map(move |serial| Chore::SettleLease { board: address, serial });
-        close.into_iter().chain(settle)
+        let settle = payable_leases(board, &snapshot.params)
+            .map(move |(serial, ..)| Chore::SettleLease { board: address, serial });
+        let end = closing_leases(board).map(move |(serial, _)| Chore::GiveNotice { board: address, serial });
+        let enforce = due_demands(board, now)
+            .map(move |demand| Chore::EnforceDemand { board: address, demand: demand.address });
+        let record = due_indexes(board, now).map(move |class| Chore::RecordDay { board: address, class });
+        let burn = to_burn(board).map(|action| action.chore());
+        close.into_iter().chain(settle).chain(end).chain(enforce).chain(record).chain(burn)
     })
 }
 
@@ -103,12 +113,28 @@ impl Planner<'_> {
         if seat.is_some() || self.policy.crank {
             self.close_round(board, seat);
             self.settle_leases(board, seat);
+            self.end_leases(board, seat);
+            self.enforce_demands(board, seat);
+            self.record_days(board, seat);
+            self.burn(board, seat);
         }
     }
 
     /// Plans a step that any keeper may do, once it is this keeper's turn. Turns go round the seats, beginning with
     /// another seat for each `number`; keepers without a seat come last.
     fn propose_in_turn(&mut self, action: Action, board: &BoardSnapshot, seat: Option<u8>, number: u32) {
+        self.propose_later(action, board, seat, number, 0);
+    }
+
+    /// Like [`Planner::propose_in_turn`], once the step has been possible for that many milliseconds.
+    fn propose_later(
+        &mut self,
+        action: Action,
+        board: &BoardSnapshot,
+        seat: Option<u8>,
+        number: u32,
+        after_ms: i64,
+    ) {
         let header = &board.header;
         let seats = header.taken_seats();
         let count = seats.count_ones();
@@ -122,7 +148,7 @@ impl Planner<'_> {
         let longest_ms = i64::from(header.round_secs).saturating_mul(1_000) / (4 * i64::from(count.max(1)));
         let turn_ms = millis(self.policy.turn).min(longest_ms).saturating_mul(i64::from(turn));
         let since = self.memory.since(&action.chore()).unwrap_or(self.snapshot.now_ms);
-        let at_ms = since.saturating_add(turn_ms);
+        let at_ms = since.saturating_add(after_ms).saturating_add(turn_ms);
         if at_ms <= self.snapshot.now_ms {
             self.propose(action);
         } else {

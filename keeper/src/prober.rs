@@ -5,6 +5,9 @@
 //! apart by the hash of their challenge, so that thousands of machines take two file descriptors, and answers after the
 //! round find a closed port. Nothing that a machine sends ends the round: a datagram that is not a valid answer of that
 //! machine to that challenge, from the address that was probed, is counted and dropped.
+//!
+//! Of the slots that answered with one key, the lowest counts: one computer that is listed many times is up once. Slots
+//! that did not answer play no part in that, so nobody puts a machine out by listing its key or its address elsewhere.
 
 mod challenges;
 mod endpoint;
@@ -26,15 +29,17 @@ pub struct RoundContext {
     pub program: Pubkey,
     pub market: Pubkey,
     pub board: Pubkey,
-    /// Unix time divided by the board's `round_secs`.
+    /// The round that runs, as the board counts rounds.
     pub round: u32,
+    /// The cluster, as challenges name it.
+    pub cluster: [u8; 4],
 }
 
 /// A machine to probe, from its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     pub slot: u32,
-    pub generation: u16,
+    pub generation: u32,
     /// Ed25519 key that must sign the answer.
     pub node_key: Pubkey,
     /// Where the challenge goes. A mapped IPv4 address is taken as IPv4.

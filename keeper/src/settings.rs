@@ -5,7 +5,7 @@ use std::{
 };
 
 use clap::Parser;
-use leasehold::constants::DISPUTE_ROUNDS;
+use leasehold::constants::DISPUTE_SECS;
 use leasehold_client::{
     address,
     keypair::KeypairError,
@@ -23,7 +23,11 @@ use url::Url;
 
 use crate::prober::ProberConfig;
 
-/// Probes the machines of a market's boards, votes on their uptime, closes rounds and settles leases.
+/// Default of --evidence-hours: the dispute window.
+const EVIDENCE_HOURS: u32 = DISPUTE_SECS / 3_600;
+
+/// Probes the machines of a market's boards, votes on their uptime, closes rounds, settles leases, enforces demands and burns
+/// what is to be burned.
 ///
 /// SIGTERM and SIGINT stop the keeper after the transactions under way. Every flag can be given as an
 /// environment variable instead.
@@ -48,7 +52,7 @@ pub struct Args {
     /// With --take-seat: open the keeper's account and bond stake from the wallet's associated token account.
     #[arg(long, env = "LEASEHOLD_KEEPER_BOND")]
     pub bond: bool,
-    /// Close rounds and settle leases on boards where the keeper has no seat, too.
+    /// Close rounds, settle leases and the like on boards where the keeper has no seat, too.
     #[arg(long, env = "LEASEHOLD_KEEPER_CRANK")]
     pub crank: bool,
     /// Claim a seat's fees once they reach this many base units of the payment mint [default: never]
@@ -58,9 +62,9 @@ pub struct Args {
     /// restart [default: in memory, until they are voted on]
     #[arg(long, value_name = "FOLDER", env = "LEASEHOLD_KEEPER_EVIDENCE")]
     pub evidence: Option<PathBuf>,
-    /// Rounds of each board whose answers are kept in --evidence.
-    #[arg(long, value_name = "N", env = "LEASEHOLD_KEEPER_EVIDENCE_ROUNDS", default_value_t = DISPUTE_ROUNDS.to_string())]
-    pub evidence_rounds: String,
+    /// Hours for which answers are kept in --evidence; two rounds at least.
+    #[arg(long, value_name = "N", env = "LEASEHOLD_KEEPER_EVIDENCE_HOURS", default_value_t = EVIDENCE_HOURS.to_string())]
+    pub evidence_hours: String,
     /// Probe machines with private and loopback addresses too: for test networks.
     #[arg(long, env = "LEASEHOLD_KEEPER_ALLOW_PRIVATE")]
     pub allow_private: bool,
@@ -96,7 +100,7 @@ pub struct Settings {
     pub take_seat: bool,
     /// For a seat, open the keeper's account and bond stake from the wallet.
     pub bond: bool,
-    /// Close rounds and settle leases on boards where the keeper has no seat, too.
+    /// Close rounds, settle leases and the like on boards where the keeper has no seat, too.
     pub crank: bool,
     /// Claim a seat's fees once they reach this many payment units; `None`: never.
     pub claim_fees: Option<u64>,
@@ -134,8 +138,8 @@ impl Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvidenceSettings {
     pub folder: PathBuf,
-    /// Rounds of each board that are kept.
-    pub rounds: usize,
+    /// Seconds for which the answers of a round are kept; two rounds at least.
+    pub secs: u32,
 }
 
 /// The checked command line.
@@ -198,8 +202,8 @@ impl Args {
         if self.bond && !self.take_seat {
             return Err(SettingsError::BondWithoutSeat);
         }
-        let rounds =
-            number("evidence-rounds", &self.evidence_rounds, 2..=usize::MAX, "a number of rounds from 2 up")?;
+        let hours =
+            number("evidence-hours", &self.evidence_hours, 1..=8_784, "a number of hours from 1 to 8784")?;
         let in_flight =
             number("max-in-flight", &self.max_in_flight, 1..=1 << 20, "a number from 1 to 1048576")?;
         let poll = number("poll", &self.poll, 0.1..=3_600.0, "a number of seconds from 0.1 to 3600")?;
@@ -215,7 +219,7 @@ impl Args {
             bond: self.bond,
             crank: self.crank,
             claim_fees: self.claim_fees.as_ref().map(fees).transpose()?,
-            evidence: self.evidence.clone().map(|folder| EvidenceSettings { folder, rounds }),
+            evidence: self.evidence.clone().map(|folder| EvidenceSettings { folder, secs: hours * 3_600 }),
             prober: ProberConfig { max_in_flight: in_flight, allow_private: self.allow_private },
             poll: Duration::from_secs_f64(poll),
             sender: SenderOptions {

@@ -1,8 +1,13 @@
 //! Executes steps: a file for each, named like the program's instruction.
 
+mod burn_payments;
+mod burn_slashed;
 mod claim_keeper_fees;
 mod close_round;
+mod enforce_demand;
+mod give_notice;
 mod probe_round;
+mod record_day;
 mod settle_lease;
 mod submit_round;
 mod take_seat;
@@ -30,16 +35,26 @@ pub enum Task {
     SubmitRound,
     CloseRound,
     SettleLease,
+    GiveNotice,
+    EnforceDemand,
+    RecordDay,
+    BurnPayments,
+    BurnSlashed,
     ClaimKeeperFees,
 }
 
 impl Task {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 11] = [
         Self::TakeSeat,
         Self::ProbeRound,
         Self::SubmitRound,
         Self::CloseRound,
         Self::SettleLease,
+        Self::GiveNotice,
+        Self::EnforceDemand,
+        Self::RecordDay,
+        Self::BurnPayments,
+        Self::BurnSlashed,
         Self::ClaimKeeperFees,
     ];
 
@@ -51,6 +66,11 @@ impl Task {
             Self::SubmitRound => "submit_round",
             Self::CloseRound => "close_round",
             Self::SettleLease => "settle_lease",
+            Self::GiveNotice => "give_notice",
+            Self::EnforceDemand => "enforce_demand",
+            Self::RecordDay => "record_day",
+            Self::BurnPayments => "burn_payments",
+            Self::BurnSlashed => "burn_slashed",
             Self::ClaimKeeperFees => "claim_keeper_fees",
         }
     }
@@ -101,8 +121,8 @@ struct Step {
 pub async fn run(action: Action, tools: Tools) -> Finished {
     let (chore, board) = (action.chore(), *action.board());
     let step = match action {
-        Action::ProbeRound { round, targets, time, .. } => {
-            let end = probe_round::run(&tools, &board, round, &targets, time).await;
+        Action::ProbeRound { round, cluster, targets, time, .. } => {
+            let end = probe_round::run(&tools, &board, round, cluster, &targets, time).await;
             let text = format!("probed the {} machines of round {round}", targets.len());
             return Finished { chore, task: Task::ProbeRound, board, text, end };
         }
@@ -113,7 +133,14 @@ pub async fn run(action: Action, tools: Tools) -> Finished {
             submit_round::step(&board, tools.me, seat, round, slots, &answers.report)
         }
         Action::CloseRound { next_round, .. } => close_round::step(&board, next_round),
-        Action::SettleLease { serial, keeper, .. } => settle_lease::step(&board, tools.me, serial, keeper),
+        Action::SettleLease { serial, lease, is_due, .. } => {
+            settle_lease::step(&board, serial, lease, is_due)
+        }
+        Action::GiveNotice { serial, lease, .. } => give_notice::step(&board, tools.me, serial, lease),
+        Action::EnforceDemand { demand, .. } => enforce_demand::step(tools.me, &demand),
+        Action::RecordDay { class, .. } => record_day::step(&board, class),
+        Action::BurnPayments { amount, .. } => burn_payments::step(&board, amount),
+        Action::BurnSlashed { amount, .. } => burn_slashed::step(&board, amount),
         Action::ClaimKeeperFees { seat, .. } => claim_keeper_fees::step(&board, tools.me, seat),
     };
     let end = match tools.sender.send(&step.instructions, &[]).await {

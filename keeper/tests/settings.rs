@@ -78,7 +78,7 @@ fn every_flag_has_its_effect() {
             "--crank",
             "--claim-fees=5000",
             "--evidence=pongs",
-            "--evidence-rounds=12",
+            "--evidence-hours=12",
             "--allow-private",
             "--max-in-flight=64",
             "--poll=0.5",
@@ -93,7 +93,7 @@ fn every_flag_has_its_effect() {
     assert_eq!(settings.boards, Some([1, 2, 3].into()));
     assert!(settings.take_seat && settings.bond && settings.crank && settings.prober.allow_private);
     assert_eq!(settings.claim_fees, Some(5_000));
-    assert_eq!(settings.evidence, Some(EvidenceSettings { folder: "pongs".into(), rounds: 12 }));
+    assert_eq!(settings.evidence, Some(EvidenceSettings { folder: "pongs".into(), secs: 12 * 3_600 }));
     assert_eq!(settings.prober.max_in_flight, 64);
     assert_eq!(settings.poll, Duration::from_millis(500));
     assert!(matches!(settings.sender.price, Price::Recent { at_most: 900 }));
@@ -163,7 +163,7 @@ fn every_bad_flag_gets_its_sentence() {
         (&["--bond"], "--bond bonds stake for a seat: give it together with --take-seat"),
         (&["--claim-fees=0"], "--claim-fees 0 is not an amount in base units of the payment mint"),
         (&["--claim-fees=1.5"], "--claim-fees 1.5 is not an amount in base units of the payment mint"),
-        (&["--evidence-rounds=1"], "--evidence-rounds 1 is not a number of rounds from 2 up"),
+        (&["--evidence-hours=0"], "--evidence-hours 0 is not a number of hours from 1 to 8784"),
         (&["--max-in-flight=0"], "--max-in-flight 0 is not a number from 1 to 1048576"),
         (&["--poll=0"], "--poll 0 is not a number of seconds from 0.1 to 3600"),
         (&["--poll=NaN"], "--poll NaN is not a number of seconds from 0.1 to 3600"),
@@ -191,7 +191,7 @@ fn keeper(settings: Settings) -> Result<Keeper, KeeperError> {
 fn a_folder_that_cannot_be_written_is_refused_before_anything_runs() {
     let home = Home::new();
     let folder = home.file().join("pongs");
-    let evidence = Some(EvidenceSettings { folder: folder.clone(), rounds: 2 });
+    let evidence = Some(EvidenceSettings { folder: folder.clone(), secs: 3_600 });
     let error = keeper(Settings { evidence, ..Settings::new(address::market(7)) }).err().unwrap().to_string();
     assert!(error.starts_with(&format!("cannot save evidence in {} (", folder.display())), "{error}");
     assert!(error.ends_with("check --evidence and who may write there"), "{error}");

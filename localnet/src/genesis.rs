@@ -3,18 +3,18 @@
 use std::{fs, path::Path};
 
 use leasehold::{
-    math::slashing::SlashSplit,
+    constants::{MAX_LEASE_SECS, TIMELOCK_SECS},
     state::{HardwareClass, Params, RoundRules},
 };
 use leasehold_client::{MarketRef, instruction};
 
 use crate::network::{Network, NetworkError, Program};
 
-/// Seats of a board, and equal votes that decide: the protocol's defaults.
+/// Seats of a board, and votes against a machine that make it down: the protocol's defaults.
 const COMMITTEE: (u8, u8) = (13, 9);
 
-/// Shortest timelock that the program allows, in seconds.
-const TIMELOCK_SECS: u32 = *leasehold::constants::TIMELOCK_SECS.start();
+/// Longest lease in rounds, unless the program allows fewer of that length.
+const MAX_ROUNDS: u32 = 10_000;
 
 /// One token of the stake mint, in its base units.
 const STAKE: u64 = 1_000_000_000;
@@ -53,18 +53,23 @@ impl Genesis {
     /// Market 1 with one board, the default committee, rounds of `round_secs`, and the same time to submit.
     pub fn new(round_secs: u32) -> Self {
         let (seats, threshold) = COMMITTEE;
-        Self {
-            id: 1,
-            rules: RoundRules { round_secs, submit_secs: round_secs, seats, threshold, abandon_rounds: 6 },
-            params: params(),
-            boards: 1,
-        }
+        let rules = RoundRules {
+            round_secs,
+            submit_secs: round_secs,
+            seats,
+            threshold,
+            abandon_rounds: 36,
+            sla_bps: 9_500,
+        };
+        Self { id: 1, rules, params: params(&rules), boards: 1 }
     }
 
-    /// With `seats` seats; `threshold` equal votes make a verdict.
+    /// With `seats` seats; `threshold` votes against a machine make it down, and as few votes for it as the program allows
+    /// make it up.
     pub fn committee(mut self, seats: u8, threshold: u8) -> Self {
         self.rules.seats = seats;
         self.rules.threshold = threshold;
+        self.params.up_votes = self.rules.least_up_votes();
         self
     }
 }
@@ -75,7 +80,9 @@ pub async fn open_market(network: &Network, genesis: Genesis) -> Result<MarketRe
     let market = MarketRef::new(id, network.payment_mint(), network.stake_mint());
     let sender = network.sender();
     let authority = sender.payer();
-    let create = instruction::create_market(&market, authority, TIMELOCK_SECS, rules, params);
+    let genesis = network.rpc().get_genesis_hash().await?.to_bytes();
+    let timelock = *TIMELOCK_SECS.start();
+    let create = instruction::create_market(&market, authority, genesis, timelock, rules, params);
     sender.send(&[create], &[]).await?;
     for index in 0..boards {
         sender.send(&[instruction::create_board(&market.board(index), authority)], &[]).await?;
@@ -83,19 +90,22 @@ pub async fn open_market(network: &Network, genesis: Genesis) -> Result<MarketRe
     Ok(market)
 }
 
-fn params() -> Params {
+fn params(rules: &RoundRules) -> Params {
     Params {
         bond_unit: 200 * STAKE,
         keeper_bond: 5_000 * STAKE,
         keeper_fee: 10_000,
+        keeper_fee_max: 100_000,
+        ask_fee: 1_000_000,
         unbonding_secs: 14 * 86_400,
         min_rounds: 1,
-        max_rounds: 10_000,
+        max_rounds: MAX_ROUNDS.min(MAX_LEASE_SECS / rules.round_secs.max(1)),
         fee_bps: 250,
         keeper_share_bps: 5_000,
-        sla_bps: 9_500,
+        hold_bps: 2_000,
+        standby_bps: 1_000,
         slash_multiplier_bps: 20_000,
-        split: SlashSplit::DEFAULT,
+        up_votes: rules.least_up_votes(),
         classes: CLASSES.iter().map(|(name, weight_bps)| class(name, *weight_bps)).collect(),
     }
 }

@@ -214,7 +214,7 @@ async fn keepers_attest_and_settle_a_lease_by_themselves() {
     let authority = world.network.payer();
     let offer = instruction::propose_authority(&world.market, authority.pubkey(), Some(me));
     world.send(authority, &[offer]).await;
-    let evidence = EvidenceSettings { folder: folder.path().to_owned(), rounds: 50 };
+    let evidence = EvidenceSettings { folder: folder.path().to_owned(), secs: 86_400 };
     let mut keepers = Vec::new();
     for (index, wallet) in wallets.into_iter().enumerate() {
         let evidence = (index == 0).then(|| evidence.clone());
@@ -275,7 +275,7 @@ async fn keepers_attest_and_settle_a_lease_by_themselves() {
 
     // The evidence matches the vote.
     let (_, seat) = board.seat_of(&me).unwrap();
-    let evidence = Evidence::new(evidence.folder, evidence.rounds).unwrap();
+    let evidence = Evidence::new(evidence.folder, evidence.secs).unwrap();
     let kept = evidence.load(&world.board().address, seat.last_round, &me).unwrap().unwrap();
     assert_eq!(kept.answers.len() as u64, lit);
     assert_eq!(pong_root(&kept.answers), seat.pong_root);

@@ -12,6 +12,7 @@ use leasehold_operate::{
     plan::Plan,
     table::count,
 };
+use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 
 use crate::{
@@ -36,7 +37,7 @@ impl Deployment {
 pub fn plan(file: &MarketFile, snapshot: &Snapshot) -> Result<Deployment, Failure> {
     let title = format!("Deploy market {}", file.id);
     match &snapshot.market {
-        Found::Nothing { payment, stake } => create(title, file, payment, stake, snapshot.wallet),
+        Found::Nothing { payment, stake } => create(title, file, [payment, stake], snapshot),
         Found::Market(market) => update(title, file, market, snapshot),
     }
 }
@@ -44,13 +45,13 @@ pub fn plan(file: &MarketFile, snapshot: &Snapshot) -> Result<Deployment, Failur
 fn create(
     title: String,
     file: &MarketFile,
-    payment: &MintInfo,
-    stake: &MintInfo,
-    wallet: Pubkey,
+    [payment, stake]: [&MintInfo; 2],
+    snapshot: &Snapshot,
 ) -> Result<Deployment, Failure> {
-    let market = file.reference(payment, stake)?;
-    let plan = create::plan(file, payment, stake, wallet)?;
-    let market_detail = format!("{}, authority {wallet}", market.address);
+    let (market, wallet) = (file.reference(payment, stake)?, snapshot.wallet);
+    let plan = create::plan(file, snapshot.genesis, payment, stake, wallet)?;
+    let test = test(&RoundRules::from(file.rules));
+    let market_detail = format!("{}, authority {wallet}{test}", market.address);
     let classes = count_of_classes(file.params.classes.len());
     let findings = vec![
         Finding::new("market", State::Created, market_detail).by(0),
@@ -59,6 +60,11 @@ fn create(
     let mut deployment = Deployment { plan: Plan { title, ..plan }, findings };
     add_boards(&mut deployment, &market, 0..file.boards, wallet, true);
     Ok(deployment)
+}
+
+/// Says so if a market can only be a test.
+fn test(rules: &RoundRules) -> &'static str {
+    if rules.is_test() { ", a TEST MARKET: its rounds are shorter than a minute" } else { "" }
 }
 
 /// "6 classes": the word's plural is not that of [`count`].
@@ -73,10 +79,11 @@ fn update(
     snapshot: &Snapshot,
 ) -> Result<Deployment, Failure> {
     require_meant(file, market, &snapshot.wallet)?;
-    refuse_other_rules(file, market)?;
+    refuse_other_rules(file, market, snapshot)?;
     let (account, address) = (&market.account, market.reference.address);
     let paused = if account.paused { ", paused" } else { "" };
-    let detail = format!("{address}, authority {}{paused}", account.authority);
+    let test = test(&account.rules);
+    let detail = format!("{address}, authority {}{paused}{test}", account.authority);
     let mut deployment = Deployment {
         plan: Plan::new(title).fact("Market:", "market", address),
         findings: vec![Finding::new("market", State::Unchanged, detail)],
@@ -148,10 +155,17 @@ fn require_authority(market: &MarketView, wallet: &Pubkey) -> Result<(), Failure
 }
 
 /// Refuses a file that differs in settings that never change.
-fn refuse_other_rules(file: &MarketFile, market: &MarketView) -> Result<(), Failure> {
+fn refuse_other_rules(file: &MarketFile, market: &MarketView, snapshot: &Snapshot) -> Result<(), Failure> {
     let account = &market.account;
     let [payment_mint, stake_mint] = file.mints()?;
     let (ours, theirs) = (RoundRules::from(file.rules), account.rules);
+    if account.genesis != snapshot.genesis.to_bytes() {
+        let stated = Hash::new_from_array(account.genesis);
+        return Err(Failure::Refused(format!(
+            "market {} exists, and states the genesis hash {stated}, but the cluster's is {}: choose another id",
+            account.id, snapshot.genesis
+        )));
+    }
     let fixed = [
         ("payment_mint", payment_mint.to_string(), account.payment_mint.to_string()),
         ("stake_mint", stake_mint.to_string(), account.stake_mint.to_string()),
@@ -161,6 +175,7 @@ fn refuse_other_rules(file: &MarketFile, market: &MarketView) -> Result<(), Fail
         ("rules.seats", ours.seats.to_string(), theirs.seats.to_string()),
         ("rules.threshold", ours.threshold.to_string(), theirs.threshold.to_string()),
         ("rules.abandon_rounds", ours.abandon_rounds.to_string(), theirs.abandon_rounds.to_string()),
+        ("rules.sla_bps", ours.sla_bps.to_string(), theirs.sla_bps.to_string()),
     ];
     let differs = fixed.iter().filter(|(_, ours, theirs)| ours != theirs);
     let differs: Vec<_> =

@@ -6,6 +6,7 @@ use leasehold_operate::{
     failure::Failure,
     market::{MarketView, file::MarketFile},
 };
+use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 
 /// The market, the cluster's time, and the wallet that deploys.
@@ -14,6 +15,8 @@ pub struct Snapshot {
     pub market: Found,
     /// Unix seconds of the cluster.
     pub now: i64,
+    /// Its genesis hash.
+    pub genesis: Hash,
     pub wallet: Pubkey,
 }
 
@@ -40,7 +43,8 @@ impl Snapshot {
             }
             found => Found::Market(Box::new(found?)),
         };
-        Ok(Snapshot { market, now: fetch.now().await?, wallet: chain.wallet()? })
+        let (now, genesis) = tokio::try_join!(fetch.now(), fetch.genesis_hash())?;
+        Ok(Snapshot { market, now, genesis, wallet: chain.wallet()? })
     }
 }
 

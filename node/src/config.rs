@@ -78,7 +78,7 @@ struct Entry {
     board: Option<Pubkey>,
     round_secs: Option<u32>,
     slot: u32,
-    generation: u16,
+    generation: u32,
     keypair: Option<PathBuf>,
     seed: Option<String>,
 }

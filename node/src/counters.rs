@@ -10,7 +10,9 @@ pub enum Outcome {
     Malformed,
     /// For a machine that is not in the configuration, or with another program, market or generation.
     UnknownMachine,
-    /// For a machine that is paused.
+    /// For a slot in which, by the board, there is another machine or another supplier's.
+    OtherMachine,
+    /// For a machine under maintenance.
     Paused,
     /// From a keeper that is not on the allow-list.
     KeeperNotAllowed,
@@ -26,10 +28,11 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Outcome; 9] = [
+    pub const ALL: [Outcome; 10] = [
         Outcome::Answered,
         Outcome::Malformed,
         Outcome::UnknownMachine,
+        Outcome::OtherMachine,
         Outcome::Paused,
         Outcome::KeeperNotAllowed,
         Outcome::OtherRound,
@@ -44,6 +47,7 @@ impl Outcome {
             Outcome::Answered => "answered",
             Outcome::Malformed => "malformed",
             Outcome::UnknownMachine => "unknown_machine",
+            Outcome::OtherMachine => "other_machine",
             Outcome::Paused => "paused",
             Outcome::KeeperNotAllowed => "keeper_not_allowed",
             Outcome::OtherRound => "other_round",

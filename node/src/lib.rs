@@ -2,10 +2,11 @@
 //!
 //! A [`Node`] answers a datagram only if it is a well-formed challenge (see [`leasehold_client::probe`]) for one of its
 //! machines (same program, market, board, slot and generation) and signed by the keeper that it names. Everything
-//! else is counted in the metrics and gets no answer. An answer is shorter than its challenge, so a forged source
+//! else is counted in the metrics and gets no answer. Nor is a challenge answered for a slot in which, by the board, there is
+//! another machine or another supplier's. An answer is shorter than its challenge, so a forged source
 //! address gains nothing.
 //!
-//! [`leases`] follows which lease runs on each machine. [`receipts`] signs and stores a receipt for each answer of the
+//! [`leases`] follows which lease runs on each machine, and when its tenant is paused. [`receipts`] signs and stores a receipt for each answer of the
 //! inference server. [`chain`] appends batches of receipts to the supplier's log, redeems vouchers and answers demands;
 //! the headers of that log, of all its machines, are rebuilt from the log's events.
 
@@ -15,6 +16,7 @@ mod feed;
 mod limiter;
 mod machines;
 mod node;
+mod probes;
 mod responder;
 
 pub mod chain;
@@ -26,3 +28,4 @@ pub use counters::Outcome;
 pub use feed::Feed;
 pub use machines::{Machine, MachinesReceiver, SameMachine, Serving};
 pub use node::{DEFAULT_PORT, Node, NodeConfig, NodeError};
+pub use probes::Probes;

@@ -18,7 +18,7 @@ pub struct Machine {
     pub slot: u32,
     /// Generation of the slot when the machine was listed.
     pub generation: u32,
-    /// Length of the board's rounds in seconds. If it is set, challenges for a round more than one away from this
+    /// Length of the board's rounds in seconds. If it is set, challenges for a round that is not near the one by this
     /// host's clock are ignored.
     pub round_secs: Option<u32>,
     /// The machine's `node_key`.
@@ -38,12 +38,13 @@ impl Machine {
             && self.generation == challenge.generation
     }
 
-    /// True if the challenge's round is the one at `unix_time` (seconds), or next to it.
+    /// True if the challenge's round is the one at `unix_time` (seconds), or next to it. The second at which the board's
+    /// rounds begin is not known here, so that this is one of two rounds.
     pub(crate) fn is_current(&self, challenge: &Challenge, unix_time: u64) -> bool {
-        match self.round_secs {
-            Some(secs) if secs > 0 => u64::from(challenge.round).abs_diff(unix_time / u64::from(secs)) <= 1,
-            _ => true,
-        }
+        let Some(now) = self.round_secs.and_then(|secs| unix_time.checked_div(secs.into())) else {
+            return true;
+        };
+        (now.saturating_sub(2)..=now.saturating_add(1)).contains(&u64::from(challenge.round))
     }
 }
 

@@ -117,7 +117,12 @@ impl Services {
             feed.set_leases(read_leases(path)?);
         }
         let leases = chain.as_ref().map(|chain| {
-            let watch = LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender());
+            let watch = LeaseWatch::start(
+                chain.watch.clone(),
+                feed.machines(),
+                feed.leases_sender(),
+                node.probes().clone(),
+            );
             node.add_metrics(watch.metrics().clone());
             watch
         });

@@ -2,6 +2,7 @@
 
 use crate::counters::Outcome;
 use crate::machines::{Machine, SameMachine, Serving};
+use crate::probes::Probes;
 use crate::responder::Responder;
 use leasehold_client::probe::{CHALLENGE_LEN, Pubkey};
 use leasehold_daemon::metrics::{Kind, MetricsError, Page, Server, write_head, write_metric};
@@ -166,6 +167,11 @@ impl Node {
     /// Number of datagrams so far with this outcome.
     pub fn count(&self, outcome: Outcome) -> u64 {
         self.responder.counters.get(outcome)
+    }
+
+    /// What the answers to probes share with a [`LeaseWatch`](crate::leases::LeaseWatch).
+    pub fn probes(&self) -> &Arc<Probes> {
+        &self.responder.probes
     }
 
     /// Finishes the answers under way, then stops.

@@ -4,11 +4,12 @@
 use crate::counters::{Counters, Outcome};
 use crate::limiter::Limiter;
 use crate::machines::{Absent, Fleet, Machine, SameMachine, Serving};
+use crate::probes::Probes;
 use leasehold_client::probe::{PONG_LEN, Pubkey, SignedChallenge};
 use leasehold_daemon::unix_ms;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 /// Challenges per second that are verified for one source, whatever the number of machines. High, because whoever
@@ -23,6 +24,7 @@ pub(crate) struct Responder {
     /// `None`: the rate follows the number of machines.
     fixed_rate: Option<NonZeroU32>,
     pub(crate) counters: Counters,
+    pub(crate) probes: Arc<Probes>,
 }
 
 impl Responder {
@@ -32,6 +34,7 @@ impl Responder {
             limiter: Limiter::new(fixed_rate.unwrap_or(NonZeroU32::MIN)),
             fixed_rate,
             counters: Counters::default(),
+            probes: Arc::default(),
         };
         responder.replace(serving)?;
         Ok(responder)
@@ -70,6 +73,10 @@ impl Responder {
             Absent::Paused => Outcome::Paused,
             Absent::Keeper => Outcome::KeeperNotAllowed,
         })?;
+        let place = (machine.board, machine.slot);
+        if self.probes.is_stranger(&place) {
+            return Err(Outcome::OtherMachine);
+        }
         let unix_time = unix_ms() / 1_000;
         if !machine.is_current(&signed.challenge, unix_time) {
             return Err(Outcome::OtherRound);
@@ -78,6 +85,7 @@ impl Responder {
             return Err(Outcome::RateLimited);
         }
         signed.verify().map_err(|_| Outcome::BadSignature)?;
+        self.probes.note(place, signed.challenge.keeper, signed.challenge.round);
         Ok(signed.challenge.answer(&machine.key).encode())
     }
 

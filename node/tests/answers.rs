@@ -78,8 +78,6 @@ async fn what_is_not_a_valid_challenge_gets_no_answer() {
         (valid[..255].to_vec(), Outcome::Malformed),
         ([valid.clone(), vec![0]].concat(), Outcome::Malformed),
         (flipped(0), Outcome::Malformed),
-        (flipped(118), Outcome::Malformed),
-        (flipped(124), Outcome::Malformed),
         // An answer, as from another node: two nodes can't be made to talk to each other.
         (challenge(0).answer(&machine(0).key).encode().to_vec(), Outcome::Malformed),
         (changed(|c| c.program = MARKET), Outcome::UnknownMachine),
@@ -87,7 +85,10 @@ async fn what_is_not_a_valid_challenge_gets_no_answer() {
         (changed(|c| c.board = PROGRAM), Outcome::UnknownMachine),
         (changed(|c| c.slot = 1), Outcome::UnknownMachine),
         (changed(|c| c.generation = 2), Outcome::UnknownMachine),
+        // The same, were generations counted in 16 bits.
+        (changed(|c| c.generation += 1 << 16), Outcome::UnknownMachine),
         (flipped(120), Outcome::BadSignature),
+        (flipped(124), Outcome::BadSignature),
         (flipped(128), Outcome::BadSignature),
         (flipped(160), Outcome::BadSignature),
         (flipped(192), Outcome::BadSignature),
@@ -188,6 +189,35 @@ async fn a_paused_machine_is_silent_until_it_is_resumed() {
     assert_eq!(node.count(Outcome::Paused), 2);
     assert!(node.resume_machine(&BOARD, 0));
     assert!(asker.is_answered(&challenge(0)).await);
+}
+
+#[tokio::test]
+async fn a_slot_that_is_anothers_by_the_board_is_not_answered_for() {
+    let node = node(&["127.0.0.1:0"], serving(0..2)).await;
+    let asker = Asker::new("127.0.0.1:0", node.local_addr()).await;
+    node.probes().set_strangers([(BOARD, 0)]);
+    asker.send(&datagram(&challenge(0))).await;
+    assert!(asker.hears_nothing().await);
+    assert_eq!(node.count(Outcome::OtherMachine), 1);
+    assert!(asker.is_answered(&challenge(1)).await);
+    node.probes().set_strangers([]);
+    assert!(asker.is_answered(&challenge(0)).await);
+}
+
+#[tokio::test]
+async fn keepers_with_a_seat_are_heard_when_they_are_answered() {
+    let node = node(&["127.0.0.1:0"], serving(0..1)).await;
+    let asker = Asker::new("127.0.0.1:0", node.local_addr()).await;
+    assert!(asker.is_answered(&challenge(0)).await);
+    assert_eq!(node.probes().heard(&(BOARD, 0), 5), 0, "no seat is known");
+    node.probes().set_seats(BOARD, [public(&keeper())]);
+    let mut forged = datagram(&challenge(0));
+    forged[255] ^= 1;
+    asker.send(&forged).await;
+    until(|| node.count(Outcome::BadSignature) == 1).await;
+    assert_eq!(node.probes().heard(&(BOARD, 0), 5), 0);
+    assert!(asker.is_answered(&challenge(0)).await);
+    assert_eq!(node.probes().heard(&(BOARD, 0), 5), 1);
 }
 
 #[tokio::test]

@@ -118,6 +118,10 @@ async fn vouchers_count_in_any_order_and_forged_ones_do_not() {
         leasehold::state::Voucher { from: good.from + 1, ..good },
         leasehold::state::Voucher { lease: address(99).to_bytes(), ..good },
         leasehold::state::Voucher { lease: address(5).to_bytes(), ..good },
+        leasehold::state::Voucher { generation: good.generation + 1, ..good },
+        leasehold::state::Voucher { slot: 1, ..good },
+        leasehold::state::Voucher { node_key: [1; 32], ..good },
+        leasehold::state::Voucher { supplier: [1; 8], ..good },
     ] {
         assert_eq!(send_voucher(&service, &SignedVoucher::sign(&spender(), wrong)).await.0, 404);
     }
@@ -211,7 +215,7 @@ async fn every_mistake_gets_a_status_and_a_sentence() {
         assert!(answer["error"].as_str().unwrap().contains(sentence), "{sentence}: {answer}");
     }
     for (voucher, sentence) in
-        [("%", "not base64"), ("AAAA", "has 3 bytes"), (&"A".repeat(288), "not a voucher")]
+        [("%", "not base64"), ("AAAA", "has 3 bytes"), (&"A".repeat(352), "not a voucher")]
     {
         let (status, answer) =
             service.post(&service.url("/v1/vouchers"), &json!({ "voucher": voucher })).await;

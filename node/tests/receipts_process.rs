@@ -108,7 +108,7 @@ async fn killed_under_load_it_has_every_receipt_it_returned_and_gives_no_number_
     write_leases(folder.path(), &[(0, lease(1)), (1, lease(2))]);
     let (sender, mut receiver) = mpsc::unbounded_channel();
     // Everything that any of the processes handed out.
-    let mut returned: BTreeMap<(u64, u64), SignedReceipt> = BTreeMap::new();
+    let mut returned: BTreeMap<(u32, u64), SignedReceipt> = BTreeMap::new();
     for kill_after in [150, 40, 300, 90] {
         let mut daemon = Daemon::start(folder.path(), &[]);
         let url = format!("{}/v1/receipts", daemon.local);

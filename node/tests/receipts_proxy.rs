@@ -421,3 +421,38 @@ async fn mistakes_have_the_form_that_clients_know() {
     assert_eq!((status, &answer["error"]["type"]), (502, &json!("server_error")));
     assert!(!answer.to_string().contains(&nobody.to_string()), "{answer}");
 }
+
+#[tokio::test]
+async fn a_paused_tenant_is_refused_until_its_machine_is_up_again() {
+    let lease = lease(1);
+    let proxied = Proxied::start(lease.clone()).await;
+    let paused = RunningLease { paused: true, ..lease.clone() };
+    // An answer under way goes on, and gets its receipt.
+    let under_way = proxied.chat(&asked(true)).header("x-pace", "50").send().await.unwrap();
+    proxied.service.feed.set_leases(of(&[(0, paused)]));
+
+    let seen = proxied.upstream.count();
+    for request in
+        [proxied.chat(&asked(false)), proxied.service.http.get(proxied.service.public("/v1/models"))]
+    {
+        let refused = request.send().await.unwrap();
+        assert_eq!(refused.status(), 503);
+        assert_eq!(refused.headers()["retry-after"], ROUND_SECS.to_string().as_str());
+        let body: Value = refused.json().await.unwrap();
+        assert_eq!(body["error"]["code"], "paused");
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(message.contains("was not up in two rounds in a row"), "{message}");
+    }
+    assert_eq!(proxied.upstream.count(), seen, "nothing reached the inference server");
+    let (status, body) = proxied.service.get(&proxied.service.public("/v1/status")).await;
+    assert_eq!((status, &body["machines"][0]["paused"]), (200, &json!(true)));
+    assert_eq!(body["machines"][0]["lease"], 1);
+    let stream = under_way.text().await.unwrap();
+    split(&stream).0.verify().unwrap();
+    assert_eq!(client_text(&stream), WORDS.concat());
+
+    proxied.service.feed.set_leases(of(&[(0, lease)]));
+    assert_eq!(proxied.chat(&asked(false)).send().await.unwrap().status(), 200);
+    let (_, body) = proxied.service.get(&proxied.service.public("/v1/status")).await;
+    assert_eq!(body["machines"][0]["paused"], false);
+}

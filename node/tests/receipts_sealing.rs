@@ -51,7 +51,7 @@ async fn check(store: &Store, signed: &Signed, batches: &[SealedBatch]) {
             assert_eq!(header.number, number);
             assert_eq!(header.node_key, machine(*slot).key.verifying_key().to_bytes());
             assert_eq!(header.source, <[u8; 32]>::from(Sha256::digest("https://a")));
-            assert!(own.iter().all(|signed| signed.receipt.lease == u64::from(header.lease)));
+            assert!(own.iter().all(|signed| signed.receipt.lease == header.lease));
             assert_eq!(header.first_seq, own[0].receipt.seq);
             assert_eq!(header.root.units, own.iter().map(|signed| signed.receipt.units).sum::<u64>());
             assert_eq!(header.root.price, own.iter().map(|signed| signed.receipt.price).sum::<u64>());
@@ -75,7 +75,7 @@ async fn check(store: &Store, signed: &Signed, batches: &[SealedBatch]) {
         let waiting = unsealed.filter(|range| range.machine == key(*slot)).collect::<Vec<_>>();
         assert_eq!(waiting.iter().map(|range| range.count).sum::<u64>(), left.len() as u64);
         for range in waiting {
-            let first = left.iter().find(|signed| signed.receipt.lease == u64::from(range.lease)).unwrap();
+            let first = left.iter().find(|signed| signed.receipt.lease == range.lease).unwrap();
             assert_eq!((range.first_seq, range.first_ms), (first.receipt.seq, first.receipt.end_ms));
         }
     }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use leasehold_node::leases::RunningLease;
+use leasehold_node::leases::{Meter, Numbers, RunningLease};
 use leasehold_node::receipts::store::{BatchKey, BatchState, NewReceipt};
 use leasehold_node::receipts::{Store, StoreError};
 use proptest::prelude::*;
@@ -46,6 +46,47 @@ async fn numbers_count_from_zero_for_each_machine_in_each_lease() {
     other.generation = 2;
     let receipt = NewReceipt { machine: other.into(), ..new(0, &second, 9) };
     assert_eq!(kept.store.append(vec![receipt]).await.unwrap()[0].receipt.seq, 0);
+}
+
+/// A database that was lost, or an older copy: numbers below `first` may have been signed. What vouchers have paid counts.
+#[tokio::test]
+async fn numbers_that_may_have_been_signed_are_left_out() {
+    let kept = kept().await;
+    let lease = RunningLease { numbers: Numbers { first: 0, limit: 3 }, ..metered(1, 1_000) };
+    for seq in 0..2 {
+        assert_eq!(append_one(&kept.store, 0, &lease, 5).await.unwrap(), seq);
+    }
+    let skipped = RunningLease { numbers: Numbers { first: 100, limit: 102 }, ..lease.clone() };
+    let both = vec![new(0, &skipped, 5), new(0, &skipped, 5)];
+    let signed = kept.store.append(both).await.unwrap();
+    assert_eq!(signed.iter().map(|signed| signed.receipt.seq).collect::<Vec<_>>(), [100, 101]);
+    let refused = append_one(&kept.store, 0, &skipped, 5).await.unwrap_err();
+    assert!(matches!(refused, StoreError::NumbersUsedUp { limit: 102 }) && refused.is_refusal(), "{refused}");
+    // Only those after the gap can still be appended.
+    let [unsealed] = kept.store.unsealed().await.unwrap()[..] else { panic!() };
+    assert_eq!((unsealed.first_seq, unsealed.count), (100, 2));
+    let batch = kept.store.seal(&key(0), "https://a", 9).await.unwrap().unwrap();
+    assert_eq!((batch.header.number, batch.header.first_seq, batch.header.count), (0, 100, 2));
+    let tab = kept.store.tab(&key(0), 1).await.unwrap().unwrap();
+    assert_eq!((tab.seq, tab.sealed, tab.price), (102, 102, 20));
+
+    let meter = lease.meter.map(|meter| Meter { paid: 700, units: 30, ..meter });
+    let lost = RunningLease { serial: 2, meter, numbers: Numbers { first: 50, limit: 90 }, ..lease };
+    assert_eq!(append_one(&kept.store, 0, &lost, 5).await.unwrap(), 50);
+    let tab = kept.store.tab(&key(0), 2).await.unwrap().unwrap();
+    assert_eq!((tab.seq, tab.sealed, tab.price, tab.units), (51, 50, 705, 830));
+    assert_eq!(tab.allowance(100, &lost.meter.unwrap()), 95);
+    assert_eq!(tab.allowance(1_000, &lost.meter.unwrap()), 295);
+}
+
+#[tokio::test]
+async fn a_database_knows_when_it_was_created() {
+    let before = now_ms() / 1_000 * 1_000;
+    let kept = kept().await;
+    let created = kept.store.created_ms();
+    assert!((before..=now_ms()).contains(&created), "{created}");
+    kept.store.close().await;
+    assert_eq!(Store::open(&kept.path).await.unwrap().created_ms(), created);
 }
 
 #[tokio::test]

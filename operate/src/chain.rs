@@ -8,8 +8,8 @@ use std::{
 use clap::Args;
 use leasehold::state::Lease;
 use leasehold_client::{
-    MarketRef, address,
-    fetch::{Fetch, FetchError, FetchedBoard},
+    BoardRef, MarketRef, address,
+    fetch::{Fetch, FetchError, Fetched, FetchedBoard},
 };
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -137,6 +137,19 @@ impl Chain {
             ))
         };
         Ok(lease.ok_or_else(gone)?.account)
+    }
+
+    /// The lease with that serial on a board, with its address.
+    pub async fn lease_of(&self, board: &BoardRef, serial: u32) -> Result<Fetched<Lease>, Failure> {
+        let lease = with_spinner("Reading the lease", self.fetch().lease_of(&board.address, serial)).await?;
+        let (index, market) = (board.index, board.market.id);
+        let gone = || {
+            Failure::Input(format!(
+                "lease {index}:{serial} does not exist on market {market} of this cluster, or was closed: check its \
+                 number, --market and --url"
+            ))
+        };
+        lease.ok_or_else(gone)
     }
 }
 

@@ -5,9 +5,8 @@ pub mod rpc;
 pub mod script;
 
 use anchor_lang::Discriminator;
-use leasehold::{error::LeaseholdError, instruction::OpenLease, state::Lease};
+use leasehold::{instruction::OpenLease, state::Lease};
 use leasehold_client::{
-    error::sentence,
     fetch::FetchError,
     sender::{Confirmation, SendError},
 };
@@ -32,6 +31,10 @@ pub trait Executor {
 /// Error of the system program: the account to create exists already.
 const EXISTS: u32 = 0;
 
+/// Refusal to open a lease twice.
+pub const OPENED: &str =
+    "the buyer has opened a lease with that nonce on that board already: see `leasehold lease list`";
+
 /// Why a transaction with these instructions failed.
 pub fn failed(instructions: &[Instruction], error: SendError) -> Failure {
     let opens = |place: usize| {
@@ -39,9 +42,9 @@ pub fn failed(instructions: &[Instruction], error: SendError) -> Failure {
         instruction.is_some_and(|instruction| instruction.data.starts_with(OpenLease::DISCRIMINATOR))
     };
     match error {
-        // The lease's account exists already, which fails before the program compares serials.
+        // The lease's account exists already.
         SendError::Program { instruction, code: EXISTS, .. } if opens(instruction) => {
-            Failure::Refused(format!("{}, so try again", sentence(LeaseholdError::WrongSerial)))
+            Failure::Refused(OPENED.to_owned())
         }
         SendError::Rpc(error) => Failure::Chain(FetchError::from(error)),
         // An RPC node that reports a copy as expired may hold it back.
@@ -72,14 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_somebody_else_opened_is_reported_as_such() {
+    fn a_lease_that_was_opened_before_is_reported_as_such() {
         let other =
             |number| Instruction { program_id: leasehold::ID, accounts: vec![], data: vec![number; 8] };
         let mut opening = other(0);
         opening.data = OpenLease::DISCRIMINATOR.to_vec();
         let exists = |instruction| SendError::Program { instruction, code: 0, logs: vec![], signature: None };
         let text = failed(&[other(1), opening.clone()], exists(1)).to_string();
-        assert!(text.contains("somebody has opened a lease since, so try again"), "{text}");
+        assert!(text.contains("has opened a lease with that nonce"), "{text}");
         let text = failed(&[other(1), opening], exists(0)).to_string();
         assert!(!text.contains("opened a lease"), "{text}");
     }

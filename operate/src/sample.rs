@@ -27,7 +27,7 @@ pub fn announcing(change: impl FnOnce(&mut Params)) -> MarketView {
     let mut market = view();
     let mut params = market.account.params.clone();
     change(&mut params);
-    market.account.pending_params = Some(PendingParams { params, effective_at: 60 });
+    market.account.pending_params = Some(PendingParams { params, effective_at: 60, expires_at: 120 });
     market
 }
 

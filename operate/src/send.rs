@@ -84,25 +84,26 @@ pub async fn rehearse(
 /// Sends a step again until its lease is settled or makes no more progress.
 async fn repeat(executor: &impl Executor, step: &Step, done: &mut Vec<Transaction>) -> Result<(), Failure> {
     let Some(Again { lease: address, most }) = step.again else { return Ok(()) };
-    let mut before = 0;
+    let mut before = None;
     for _ in 1..most {
         let Some(lease) = executor.lease(address).await? else { return Ok(()) };
         if lease.state == LeaseState::Settled {
             return Ok(());
         }
-        if lease.settled <= before {
+        let left = lease.unsettled;
+        if before.is_some_and(|before| left >= before) {
             // The RPC node is behind, or no more can be settled now.
             break;
         }
-        before = lease.settled;
-        print_stderr(format!("{before} of {} machines are settled: sending again", lease.machines));
+        before = Some(left);
+        print_stderr(format!("{left} machines are left to settle: sending again"));
         let receipt = executor.send(&step.instructions).await?;
         done.push(Transaction::confirmed(&step.what, &receipt));
     }
     match executor.lease(address).await? {
         Some(Lease { state: LeaseState::Settled, .. }) | None => Ok(()),
-        Some(Lease { settled, machines, .. }) => Err(Failure::Refused(format!(
-            "{settled} of {machines} machines are known to be settled: settle the lease again"
+        Some(Lease { unsettled, .. }) => Err(Failure::Refused(format!(
+            "{unsettled} machines are not known to be settled: settle the lease again"
         ))),
     }
 }

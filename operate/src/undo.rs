@@ -2,17 +2,13 @@
 
 pub mod cost;
 
-use leasehold::{
-    error::LeaseholdError,
-    state::{Lease, LeaseState},
-};
-use leasehold_client::error::sentence;
+use leasehold::state::{Lease, LeaseState};
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 
 use self::cost::of_cancelled;
 use crate::{
-    executor::Executor,
+    executor::{Executor, OPENED},
     failure::{Failure, GroupFlags},
     plan::{Step, Undo},
     text::print_stderr,
@@ -27,7 +23,7 @@ const POLLS: u32 = 10;
 pub enum Found {
     /// The leases of the step: it took effect.
     Ours,
-    /// Somebody else's lease instead of one of them: the step can no longer take effect.
+    /// Another lease at one of their addresses: the step can no longer take effect.
     Others,
     /// Nothing, or no answer: the step may still take effect.
     Nothing,
@@ -42,12 +38,12 @@ struct Fates {
     unknown: Vec<Pubkey>,
 }
 
-/// Refuses a plan if one of its leases exists before anything is sent: somebody else opened it, or another command of
-/// this wallet, and it must not be mistaken for one of the plan.
+/// Refuses a plan if one of its leases exists before anything is sent: another command of this wallet opened it, and it must
+/// not be mistaken for one of the plan.
 pub async fn refuse_earlier(executor: &impl Executor, steps: &[Step]) -> Result<(), Failure> {
     for address in steps.iter().filter_map(|step| step.undo.as_ref()).flat_map(|undo| &undo.leases) {
         if executor.lease(*address).await?.is_some() {
-            return Err(Failure::Refused(format!("{}, so try again", sentence(LeaseholdError::WrongSerial))));
+            return Err(Failure::Refused(OPENED.to_owned()));
         }
     }
     Ok(())
@@ -99,7 +95,7 @@ pub async fn undo(
                 ))
             }
             Found::Others => Failure::Refused(format!(
-                "transaction {} came too late, somebody else opened a lease: try again",
+                "transaction {} came too late: another command of this wallet opened a lease with that nonce",
                 names(&copies)
             )),
             Found::Nothing => {

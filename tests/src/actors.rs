@@ -1,8 +1,9 @@
 //! Suppliers, keepers and buyers, and their usual transactions.
 
 use leasehold::{
-    instructions::{Machine, OpenLeaseArgs},
+    instructions::{Machine, OpenLeaseArgs, ReplaceNodeArgs},
     math::matching::{self, Criteria, CutOff, Place, Policy, Request},
+    rules::extend::Allowance,
     state::{Endpoint, Interconnect, Profile, ProfileKind, Traits},
 };
 use leasehold_client::{BoardRef, instruction};
@@ -210,11 +211,56 @@ impl World {
         self.ok(&[close], &[&wallet]);
     }
 
+    /// Cancels a lease, and contests the machines of `contest`.
+    pub fn cancel_instruction(&self, owner: &Keypair, serial: u32, contest: &[u16]) -> Instruction {
+        let lease = self.lease_address(serial);
+        instruction::cancel_lease(&self.board(), owner.pubkey(), lease, contest.to_vec())
+    }
+
+    /// Replaces a machine of a lease; its owner pays.
+    pub fn replace_instruction(&self, owner: &Keypair, serial: u32, args: ReplaceNodeArgs) -> Instruction {
+        let (key, lease) = (owner.pubkey(), self.lease_address(serial));
+        let wallet = self.market.payment_account(&key);
+        instruction::replace_node(&self.board(), key, key, lease, wallet, args)
+    }
+
+    /// Extends a lease; its owner pays.
+    pub fn extend_instruction(
+        &self,
+        owner: &Keypair,
+        serial: u32,
+        rounds: u32,
+        allowed: Allowance,
+    ) -> Instruction {
+        let (key, lease) = (owner.pubkey(), self.lease_address(serial));
+        let wallet = self.market.payment_account(&key);
+        instruction::extend_lease(&self.board(), key, key, lease, wallet, rounds, allowed)
+    }
+
+    /// Forfeits machines of a supplier.
+    pub fn forfeit(&mut self, supplier: &SupplierActor, machines: &[u16]) {
+        let key = supplier.wallet.pubkey();
+        let forfeit = instruction::forfeit_machines(&self.board(), key, machines.to_vec());
+        self.ok(&[forfeit], &[&supplier.wallet]);
+    }
+
+    /// Adds to the first board's keeper pool.
+    pub fn fund_keepers(&mut self, funder: &Keypair, amount: u64) {
+        let wallet = self.market.payment_account(&funder.pubkey());
+        let fund = instruction::fund_keepers(&self.board(), funder.pubkey(), wallet, amount);
+        self.ok(&[fund], &[funder]);
+    }
+
     /// Settles a lease.
     pub fn settle(&mut self, caller: &Keypair, serial: u32) -> TransactionMetadata {
         let settle = instruction::settle_lease(&self.board(), self.lease_address(serial));
         self.ok(&[settle], &[caller])
     }
+}
+
+/// Replaces the machine of a slot at any price; neither contests it nor avoids a slot.
+pub fn replacement(old_slot: u16) -> ReplaceNodeArgs {
+    ReplaceNodeArgs { old_slot, max_deposit: u64::MAX, contest: false, avoid: vec![], hint: None }
 }
 
 /// A keeper's vote on a round.

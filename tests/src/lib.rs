@@ -26,6 +26,7 @@ pub mod actors;
 pub mod assertions;
 pub mod bench;
 pub mod catalogue;
+pub mod hostile;
 pub mod mints;
 pub mod model;
 pub mod record;

@@ -1,10 +1,11 @@
 //! The starting points of most tests.
 
+use leasehold::state::{Params, RoundRules};
 use leasehold_client::instruction;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use crate::{KeeperActor, SupplierActor, World, anything, machine};
+use crate::{KeeperActor, SupplierActor, World, anything, machine, params, rules};
 
 /// Rounds for which the machines of a scene are committed.
 pub const COMMITTED: u32 = 1_000;
@@ -20,21 +21,30 @@ pub struct Scene {
 impl Scene {
     /// `machines` idle machines.
     pub fn listed(machines: u16) -> Self {
-        let mut world = World::new();
+        Scene::under(rules(), params(), machines)
+    }
+
+    /// `machines` idle machines under other rules, and a keeper in each seat.
+    pub fn under(rules: RoundRules, params: Params, machines: u16) -> Self {
+        let mut world = World::with(rules, params);
         let supplier = world.supplier();
         let batch: Vec<_> = (0..machines).map(machine).collect();
         world.list(&supplier, COMMITTED, &batch);
-        let keepers = world.keepers(3);
+        let keepers = world.keepers(rules.seats);
         let buyer = world.wallet();
         Scene { world, supplier, keepers, buyer }
     }
 
     /// `machines` machines. The first `leased` of them form lease 1. Its first of `rounds` rounds is running.
     pub fn leased(machines: u16, leased: u32, rounds: u32) -> Self {
-        let mut scene = Scene::listed(machines);
-        scene.world.open(&scene.buyer, anything(), leased, rounds);
-        scene.world.end_round();
-        scene
+        Scene::listed(machines).leasing(leased, rounds)
+    }
+
+    /// Opens a lease of `gpus` GPUs; its first of `rounds` rounds is running then.
+    pub fn leasing(mut self, gpus: u32, rounds: u32) -> Self {
+        self.world.open(&self.buyer, anything(), gpus, rounds);
+        self.world.end_round();
+        self
     }
 
     /// Four machines whose lease 1 of two rounds is settled. All but the last were up; the last lost a part of its bond.

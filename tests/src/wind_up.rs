@@ -65,7 +65,10 @@ impl World {
         let snapshot = self.snapshot();
         let ends = snapshot.boards.iter().flat_map(|board| {
             let header = board.data.view().expect("a board").header;
-            let ends = board.leases.iter().map(|(_, lease)| header.round_end(lease.until + header.rounds_in(DISPUTE_SECS)));
+            let ends = board
+                .leases
+                .iter()
+                .map(|(_, lease)| header.round_end(lease.until + header.rounds_in(DISPUTE_SECS)));
             ends.chain([self.now() + 2 * i64::from(header.round_secs)]).collect::<Vec<_>>()
         });
         let end = ends.max().unwrap_or_default();

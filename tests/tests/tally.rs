@@ -25,7 +25,13 @@ fn count(planes: &[[u64; WORDS]; PLANES], machine: usize) -> u32 {
     (0..PLANES).map(|power| ((planes[power][machine / 64] >> (machine % 64) & 1) as u32) << power).sum()
 }
 
-/// Compares counters, and the verdicts of every threshold, with naive counting.
+/// Every threshold, each with as many votes for up as can keep a machine from being down on a full board, and with as many as for
+/// down.
+fn quorums() -> impl Iterator<Item = (u8, u8)> {
+    (1..=MAX_SEATS as u8).flat_map(|threshold| [(threshold, 16 - threshold), (threshold, threshold)])
+}
+
+/// Compares counters, and the verdicts, with naive counting.
 fn check(votes: &[Vec<u8>]) -> Result<(), TestCaseError> {
     let mut planes = [[0; WORDS]; PLANES];
     for vote in votes {
@@ -38,18 +44,26 @@ fn check(votes: &[Vec<u8>]) -> Result<(), TestCaseError> {
         prop_assert_eq!(count(&planes, machine), *ones, "machine {}", machine);
     }
     let submitted = votes.len() as u32;
-    for threshold in 1..=MAX_SEATS as u32 {
+    for (threshold, up_votes) in quorums() {
         for word in 0..WORDS {
-            let found = Quorum::new(submitted, threshold).verdicts(&planes, word);
+            let found = Quorum::new(submitted, up_votes, threshold).verdicts(&planes, word);
+            let (threshold, up_votes) = (u32::from(threshold), u32::from(up_votes));
             let (mut up, mut down) = (0u64, 0u64);
             for bit in 0..64 {
                 let ones = ones[word * 64 + bit];
-                up |= u64::from(ones >= threshold) << bit;
+                up |= u64::from(ones >= up_votes) << bit;
                 down |= u64::from(submitted - ones >= threshold) << bit;
             }
-            prop_assert_eq!((found.up, found.down), (up, down), "word {}, threshold {}", word, threshold);
-            // A threshold of more than half of the votes gives at most one verdict.
-            if threshold > submitted / 2 {
+            prop_assert_eq!(
+                (found.up, found.down),
+                (up, down),
+                "word {}, k {}, u {}",
+                word,
+                threshold,
+                up_votes
+            );
+            // Bounds of which a board's rules allow: more than its seats in all.
+            if threshold + up_votes > submitted {
                 prop_assert_eq!(up & down, 0);
             }
         }
@@ -108,14 +122,19 @@ fn every_count_of_every_committee_is_exact() {
 }
 
 #[test]
-fn nobody_is_judged_by_fewer_votes_than_the_threshold() {
+fn nobody_is_judged_by_fewer_votes_than_the_bounds() {
     let mut planes = [[0; WORDS]; PLANES];
-    for _ in 0..8 {
+    let verdicts = |planes: &[[u64; WORDS]; PLANES], submitted| {
+        let found = Quorum::new(submitted, 5, 9).verdicts(planes, 0);
+        (found.up, found.down)
+    };
+    for submitted in 1..=13 {
         add_vote(&mut planes, &[0b01]);
+        let expected = match submitted {
+            ..5 => (0, 0),
+            5..9 => (1, 0),
+            _ => (1, !1),
+        };
+        assert_eq!(verdicts(&planes, submitted), expected, "{submitted}");
     }
-    let found = Quorum::new(8, 9).verdicts(&planes, 0);
-    assert_eq!((found.up, found.down), (0, 0));
-    add_vote(&mut planes, &[0b01]);
-    let found = Quorum::new(9, 9).verdicts(&planes, 0);
-    assert_eq!((found.up, found.down), (1, !1));
 }

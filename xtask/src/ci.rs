@@ -12,9 +12,11 @@ const STEPS: &[(&str, &[&str])] = &[
     ("artefact", &["xtask", "build", "--check"]),
     ("interface", &["xtask", "idl", "--check"]),
     ("documents", &["xtask", "docs", "--check"]),
+    ("economics", &["xtask", "economics"]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     ("wasm", &["xtask", "wasm"]),
     ("tests", &["xtask", "test"]),
+    ("fuzzing", &["xtask", "fuzz", "--runs", "20000"]),
     ("benchmark", &["xtask", "bench", "--check"]),
     ("demo", &["demo", "--machines", "200", "--rounds", "3"]),
 ];

@@ -1,10 +1,12 @@
-//! The project's tasks: `cargo xtask build | idl | docs | test | bench | wasm | ci`. Each command is the `run` of one module.
+//! The project's tasks: `cargo xtask build | idl | docs | economics | test | bench | fuzz | wasm | ci`. Each command is the `run` of one module.
 
 mod build;
 mod ci;
 mod compile;
 mod docs;
+mod economics;
 mod frames;
+mod fuzz;
 mod idl;
 mod source;
 mod wasm;
@@ -30,6 +32,8 @@ enum Task {
     Idl(idl::Arguments),
     /// Write the generated parts of the documents and the picture of the terminal
     Docs(docs::Arguments),
+    /// Compute what attacks cost and yield and what honest suppliers earn, with the program's own rules
+    Economics(economics::Arguments),
     /// Run every test of the workspace (cargo nextest where it is installed, else cargo test)
     Test {
         /// Passed on to the test runner
@@ -42,6 +46,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Look for inputs that break the program's rules, its arithmetic or its decoders (libFuzzer)
+    Fuzz(fuzz::Arguments),
     /// Compile the client to WebAssembly, without its network features
     Wasm,
     /// Run everything that CI runs, in the same order, and print how long each step took
@@ -53,8 +59,10 @@ fn main() -> ExitCode {
         Task::Build(arguments) => build::run(&arguments),
         Task::Idl(arguments) => idl::run(&arguments),
         Task::Docs(arguments) => docs::run(&arguments),
+        Task::Economics(arguments) => economics::run(&arguments),
         Task::Test { arguments } => test(&arguments),
         Task::Bench { arguments } => bench(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Wasm => wasm::run(),
         Task::Ci => ci::run(),
     };

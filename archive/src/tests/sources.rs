@@ -29,7 +29,7 @@ type Source = Arc<Mutex<HashMap<u32, Vec<u8>>>>;
 
 /// Serves batches as a node does. Returns its URL.
 async fn serve_source(source: Source) -> String {
-    type Key = (String, u16, u16, u32);
+    type Key = (String, u16, u32, u32);
     let give = async |State(source): State<Source>, axum::extract::Path(key): axum::extract::Path<Key>| {
         let given = source.lock().unwrap().get(&key.3).cloned();
         given.ok_or(axum::http::StatusCode::NOT_FOUND)
@@ -149,10 +149,10 @@ async fn proofs_hold_against_the_logs_account_alone() {
         assert_eq!(ask(&format!("/v1/proofs/{mismatched}")).await.0, 404);
         // The receipts that the source gave instead are not served under that batch: this one is of the first.
         assert_eq!(ask(&format!("/v1/receipts/{}", hex::encode(receipts(4, 1)[0].id()))).await.0, 200);
-        let (status, body) = ask(&format!("/v1/batches/{BOARD}/3/2/1")).await;
+        let (status, body) = ask(&format!("/v1/batches/{BOARD}/3/70002/1")).await;
         let sentence = json(&body)["error"].as_str().unwrap().to_owned();
         assert!(status == 404 && sentence.starts_with("its source gave other receipts"), "{sentence}");
-        let (status, body) = ask(&format!("/v1/batches/{BOARD}/3/2/0")).await;
+        let (status, body) = ask(&format!("/v1/batches/{BOARD}/3/70002/0")).await;
         assert_eq!((status, body.as_ref()), (200, signed(&batches[0]).as_slice()));
         assert_eq!(ask("/v1/receipts/xyz").await.0, 400);
         assert_eq!(ask("/v2").await.0, 404);

@@ -8,7 +8,7 @@ use leasehold_client::{
     board::BoardView,
     error::Refusal,
     fetch::Fetched,
-    quote::fits,
+    quote::Moment,
     search::{Country, Length, require_allowed},
 };
 use leasehold_operate::{
@@ -82,8 +82,9 @@ pub struct Line {
     pub region: u8,
     /// True if it may be leased by use.
     pub metered: bool,
-    /// For a machine and hour.
+    /// Per GPU and hour, and of each machine per hour.
     pub price: Money,
+    pub hourly: Money,
     pub machines: u32,
     /// How many of them were down in the last closed round.
     pub down: u32,
@@ -120,9 +121,8 @@ pub fn offers(
     require_length(market, length)?;
     let mut lines = BTreeMap::<_, Line>::new();
     for board in boards {
-        let next = board.header.round_at(now).map_err(Refusal::from)?.saturating_add(1);
-        let until = next.saturating_add(length.rounds(board.header.round_secs)?);
-        for (_, slot) in board.indexed().filter(|(_, slot)| fits(slot, criteria, until)) {
+        let moment = Moment::new(board, now, length.rounds(board.header.round_secs)?)?;
+        for (_, slot) in board.indexed().filter(|(_, slot)| moment.fits(slot, criteria)) {
             let Traits { class, gpus, speed, country, region, flags } = slot.traits;
             let key = (slot.price, class, gpus, speed, country, region, flags);
             let line = lines.entry(key).or_insert_with(|| Line {
@@ -134,6 +134,7 @@ pub fn offers(
                 region,
                 metered: flags & Traits::METERED != 0,
                 price: market.payment.money(slot.price),
+                hourly: market.payment.money(slot.hourly()),
                 machines: 0,
                 down: 0,
                 score: 0,
@@ -189,6 +190,7 @@ impl fmt::Display for Offers {
             ">SPEED",
             "COUNTRY",
             ">REGION",
+            ">PRICE/GPU/H",
             ">PRICE/H",
             ">MACHINES",
             ">DOWN",
@@ -203,6 +205,7 @@ impl fmt::Display for Offers {
                 line.country.clone(),
                 line.region.to_string(),
                 line.price.token.number(line.price.amount),
+                line.hourly.token.number(line.hourly.amount),
                 line.machines.to_string(),
                 line.down.to_string(),
                 line.score.to_string(),

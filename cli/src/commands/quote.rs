@@ -4,8 +4,9 @@ pub mod metered;
 
 use std::fmt;
 
-use leasehold::math::matching::Place;
+use leasehold::math::{matching::Place, pricing::rate};
 use leasehold_client::{
+    error::Refusal,
     fetch::Fetched,
     search::{Allocation, Change, Country, Fallback, Part, SearchError, fallbacks, merged, pick},
 };
@@ -57,6 +58,8 @@ pub struct Offers {
 pub struct Offer {
     /// Number of the board.
     pub board: u32,
+    /// GPUs of all its machines: as many as were asked for, or more.
+    pub gpus: u32,
     pub machines: usize,
     pub slots: Vec<u16>,
     /// Kinds of the machines.
@@ -73,6 +76,13 @@ pub struct Offer {
     pub total: Money,
     /// Part of it that comes back if the lease is cancelled in its first round.
     pub refundable: Money,
+    /// Part of the machines' pay that is kept until the end of the lease, in basis points, and the market's fee on it.
+    pub hold_bps: u16,
+    pub fee_bps: u16,
+    /// Most that the fee can be.
+    pub fee_at_most: Money,
+    /// Most that can be burned of the machines' pay as damages.
+    pub damages_at_most: Money,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,6 +90,7 @@ pub struct Instead {
     /// How it differs from the request.
     pub instead: String,
     /// Of all boards.
+    pub gpus: u32,
     pub machines: usize,
     pub classes: Vec<String>,
     pub countries: Vec<String>,
@@ -99,10 +110,11 @@ pub async fn run(chain: &Chain, args: RequestArgs) -> Result<(), Failure> {
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
     let (request, now) = (args.request(&market)?, chain.fetch().now().await?);
     match pick(&market.account, &views, now, &request) {
-        Ok(allocation) => chain.settings.output.print(&Quoted::new(Offers::new(&market, &allocation))),
-        Err(error @ SearchError::NotEnoughMachines { .. }) => {
+        Ok(allocation) => chain.settings.output.print(&Quoted::new(Offers::new(&market, &allocation)?)),
+        Err(error @ SearchError::NotEnoughGpus { .. }) => {
             let found = fallbacks(&market.account, &views, now, &request);
-            let instead = found.iter().map(|fallback| Instead::new(&market, fallback)).collect();
+            let instead = found.iter().map(|fallback| Instead::new(&market, fallback));
+            let instead = instead.collect::<Result<_, _>>()?;
             chain.settings.output.print(&Quoted::instead(instead))?;
             Err(error.into())
         }
@@ -111,23 +123,26 @@ pub async fn run(chain: &Chain, args: RequestArgs) -> Result<(), Failure> {
 }
 
 impl Offers {
-    pub fn new(market: &MarketView, allocation: &Allocation) -> Self {
+    pub fn new(market: &MarketView, allocation: &Allocation) -> Result<Self, Failure> {
         let all = merged(allocation.parts.iter().flat_map(|part| &part.kinds).copied());
-        Offers {
-            offers: allocation.parts.iter().map(|part| Offer::new(market, part)).collect(),
+        let offers = allocation.parts.iter().map(|part| Offer::new(market, part));
+        Ok(Offers {
+            offers: offers.collect::<Result<_, _>>()?,
             total: market.payment.money(allocation.deposit),
             refundable: market.payment.money(allocation.refundable),
             kinds: named(market, &all),
-        }
+        })
     }
 }
 
 impl Offer {
-    pub fn new(market: &MarketView, part: &Part) -> Self {
-        let Part { board, quote, kinds, refundable, round_secs } = part;
-        let kinds = named(market, kinds);
-        Offer {
+    pub fn new(market: &MarketView, part: &Part) -> Result<Self, Failure> {
+        let Part { board, quote, kinds, refundable, round_secs: _ } = part;
+        let (kinds, terms) = (named(market, kinds), &quote.terms);
+        let most = |bps| Ok::<_, Refusal>(market.payment.money(rate(quote.deposit, bps)?));
+        Ok(Offer {
             board: *board,
+            gpus: quote.selection.gpus,
             machines: quote.slots.len(),
             slots: quote.slots.clone(),
             down: kinds::down(&kinds),
@@ -135,11 +150,15 @@ impl Offer {
             rounds: quote.rounds,
             from: quote.from,
             until: quote.until,
-            start: rfc3339(start_of(*round_secs, quote.from)),
-            end: rfc3339(start_of(*round_secs, quote.until)),
+            start: rfc3339(start_of(terms, quote.from)),
+            end: rfc3339(start_of(terms, quote.until)),
             total: market.payment.money(quote.deposit),
             refundable: market.payment.money(*refundable),
-        }
+            hold_bps: terms.hold_bps,
+            fee_bps: terms.fee_bps,
+            fee_at_most: most(terms.fee_bps)?,
+            damages_at_most: most(terms.hold_bps)?,
+        })
     }
 }
 
@@ -162,16 +181,17 @@ impl Quoted {
 }
 
 impl Instead {
-    fn new(market: &MarketView, fallback: &Fallback) -> Self {
-        let offers = Offers::new(market, &fallback.allocation);
-        Instead {
+    fn new(market: &MarketView, fallback: &Fallback) -> Result<Self, Failure> {
+        let offers = Offers::new(market, &fallback.allocation)?;
+        Ok(Instead {
             instead: changed(market, fallback.change),
+            gpus: fallback.allocation.gpus,
             machines: offers.offers.iter().map(|offer| offer.machines).sum(),
             classes: kinds::classes(&offers.kinds),
             countries: kinds::countries(&offers.kinds),
             brief: kinds::brief(&offers.kinds),
             offers,
-        }
+        })
     }
 }
 
@@ -179,6 +199,7 @@ impl fmt::Display for Offer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mut lines = vec![
             ("Board:", self.board.to_string()),
+            ("GPUs:", self.gpus.to_string()),
             ("Machines:", format!("{} ({})", self.machines, some_slots(&self.slots))),
         ];
         lines.extend(kinds::lines(&self.kinds));
@@ -188,23 +209,48 @@ impl fmt::Display for Offer {
             ("Total:", self.total.to_string()),
             ("Refundable:", format!("{} if cancelled in its first round", self.refundable)),
         ]);
+        lines.extend(self.rules());
         f.write_str(&labelled(lines))
+    }
+}
+
+impl Offer {
+    /// What is kept, burned and taken as fees, and why.
+    pub fn rules(&self) -> [(&'static str, String); 3] {
+        let number = |money: &Money| money.token.number(money.amount);
+        let Offer { hold_bps, fee_bps, fee_at_most, damages_at_most, .. } = self;
+        let kept =
+            format!("{hold_bps} bps of each machine's pay, two hours of it at least, until the lease's end");
+        let damages = format!(
+            "of what is kept, the price of rounds down beyond a machine's allowance; {} at most in all",
+            number(damages_at_most)
+        );
+        let fee = format!("{fee_bps} bps of what machines are paid, {} at most", number(fee_at_most));
+        [("Kept:", kept), ("Burned:", damages), ("Fee:", fee)]
     }
 }
 
 /// Change of the request, in words.
 fn changed(market: &MarketView, change: Change) -> String {
     match change {
-        Change::FewerMachines => "fewer machines".to_owned(),
+        Change::FewerGpus(gpus) => {
+            format!("{} (--gpus {gpus})", count(usize::try_from(gpus).unwrap_or(usize::MAX), "GPU"))
+        }
         Change::Class(class) => format!("class {}", market.class_name(class)),
         Change::AnyPlace(Place::Country(country)) => format!("not only in {}", Country(country)),
         Change::AnyPlace(Place::Region(region)) => format!("not only in region {region}"),
         Change::AnyPlace(Place::Anywhere) => "anywhere".to_owned(),
         Change::MaxPrice(price) => {
             let price = market.payment.number(price);
-            format!("at most {price} an hour (--max-price {price})")
+            format!("at most {price} per GPU and hour (--max-price {price})")
         }
         Change::MinGpus(gpus) => format!("at least {} each (--min-gpus {gpus})", count(gpus.into(), "GPU")),
+        Change::MaxGpus(gpus) => format!("at most {} each (--max-gpus {gpus})", count(gpus.into(), "GPU")),
+        Change::MinBond(bond) => {
+            let bond = market.stake.number(bond);
+            format!("bonds of at least {bond} per GPU (--min-bond {bond})")
+        }
+        Change::Unseen => "machines that were not seen up lately (--allow-unseen)".to_owned(),
         Change::MinSpeed(speed) => format!("speed {speed} or more (--min-speed {speed})"),
         Change::MinScore(score) => format!("score {score} or more (--min-score {score})"),
     }
@@ -218,17 +264,20 @@ fn table(
     total: &Money,
     refundable: &Money,
 ) -> fmt::Result {
-    let mut table = Table::new(&[">BOARD", ">MACHINES", ">TOTAL", ">REFUNDABLE"]);
+    let mut table = Table::new(&[">BOARD", ">GPUS", ">MACHINES", ">TOTAL", ">REFUNDABLE"]);
     for offer in offers {
         table.row(vec![
             offer.board.to_string(),
+            offer.gpus.to_string(),
             offer.machines.to_string(),
             offer.total.token.number(offer.total.amount),
             offer.refundable.token.number(offer.refundable.amount),
         ]);
     }
     let machines: usize = offers.iter().map(|offer| offer.machines).sum();
-    let mut lines = vec![("Machines:", format!("{machines} on {} boards", offers.len()))];
+    let gpus = offers.iter().map(|offer| offer.gpus).fold(0, u32::saturating_add);
+    let mut lines =
+        vec![("GPUs:", gpus.to_string()), ("Machines:", format!("{machines} on {} boards", offers.len()))];
     lines.extend(kinds::lines(kinds));
     if let Some(offer) = offers.first() {
         let last = offer.until.saturating_sub(1);
@@ -236,7 +285,7 @@ fn table(
         lines.push(("Time:", format!("{} to {}", offer.start, offer.end)));
     }
     lines.push(("Total:", total.to_string()));
-    lines.push(("Refundable:", format!("{refundable} if cancelled in its first round")));
+    lines.push(("Refundable:", format!("{refundable} if all are cancelled in their first round")));
     write!(f, "{table}\n\n{}", labelled(lines))
 }
 

@@ -36,17 +36,16 @@ pub enum ReceiptCommand {
     Verify(VerifyArgs),
     /// Finds a receipt by its id and proves it.
     Find(FindArgs),
-    /// Demands that a machine shows a receipt in its log; possible from 12 rounds after the receipt's time (2 h with
-    /// rounds of 10 minutes).
+    /// Demands that a machine shows a receipt in its log; possible from two hours after the receipt's time.
     ///
-    /// If nobody shows it within 36 rounds (6 h), `receipt enforce` takes the machine's whole bond. If it is in the
-    /// log, whoever shows it keeps the demand's rent: try `receipt verify` first, which is free.
+    /// If nobody shows it within six hours, `receipt enforce` burns the machine's whole bond. If it is in the log, whoever shows
+    /// it keeps the market's fee for demands, which you pay: try `receipt verify` first, which is free.
     Demand(DemandArgs),
-    /// Enforces a demand that nobody answered in time: the machine loses its whole bond. Anybody may.
+    /// Enforces a demand that nobody answered in time: the machine loses its whole bond. Anybody may, and gets the demand's fee.
     Enforce(EnforceArgs),
     /// Convicts a machine that signed two different receipts with one number: it loses its whole bond. Anybody may.
     ///
-    /// It costs a fee only. A keeper of the market gets the caller's part of the bond.
+    /// All of the bond is burned.
     Convict(ConvictArgs),
 }
 
@@ -61,7 +60,7 @@ pub struct ArchiveArgs {
 
 #[derive(Args)]
 pub struct VerifyArgs {
-    /// The receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 384
+    /// The receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 392
     /// bytes; - for standard input.
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,

@@ -16,35 +16,39 @@ fn events() -> Vec<Event> {
         StakeWithdrawn { market: a, owner: b, amount: 2 }.into(),
         SlashedBurned { board: a, amount: 3 }.into(),
         FeesWithdrawn { board: a, fees: 4 }.into(),
-        MarketStakeWithdrawn { board: a, amount: 5 }.into(),
+        PaymentsBurned { board: a, amount: 5 }.into(),
+        KeepersFunded { board: a, funder: b, amount: 5 }.into(),
         EarningsClaimed { board: a, supplier: b, amount: 6 }.into(),
         KeeperFeesClaimed { board: a, keeper: b, amount: 7 }.into(),
         LeaseOpened {
             board: a,
             lease: b,
             buyer: c,
+            owner: c,
             group: Some(5),
+            gpus: 40_000,
             machines: 5_000,
             from: 10,
             until: 20,
             deposit: 8,
         }
         .into(),
-        LeaseExtended { lease: a, until: 30, deposit: 9 }.into(),
-        LeaseCancelled { lease: a, until: 15, cancel_secs: 3_600 }.into(),
-        NodeReplaced { lease: a, old_slot: 1, new_slot: 2, paid: 3, slashed: 4, deposit: 5 }.into(),
+        LeaseExtended { lease: a, until: 30, leaving: 1, deposit: 9 }.into(),
+        LeaseCancelled { lease: a, until: 15, contested: vec![3, 4] }.into(),
+        NodeReplaced { lease: a, old_slot: 1, new_slot: 2, from: 12, contested: true, deposit: 5 }.into(),
         LeaseSettled {
             lease: a,
             state: LeaseState::Settled,
             paid: 1,
             fees: 2,
             refunded: 3,
+            burned: 6,
             slashed: 4,
             slashed_machines: 5,
         }
         .into(),
         RefundClaimed { lease: a, owner: b, amount: 10 }.into(),
-        CompensationClaimed { lease: a, owner: b, amount: 11 }.into(),
+        DayRecorded { board: a, class: 2, day: 20_000, paid: 1 << 70, gpu_rounds: 3, index: 11 }.into(),
         VoucherRedeemed { lease: a, seq: 9, paid: 90, fees: 10 }.into(),
         BatchesAppended {
             log: a,
@@ -53,7 +57,7 @@ fn events() -> Vec<Event> {
             headers: vec![BatchHeader { count: 5, ..Zeroable::zeroed() }; 2],
         }
         .into(),
-        ReceiptDemanded { lease: a, slot: 4, receipt: [7; 32], due: 40 }.into(),
+        ReceiptDemanded { lease: a, slot: 4, receipt: [7; 32], due: 40, fee: 50 }.into(),
         DemandAnswered { lease: a, receipt: [7; 32] }.into(),
         MachineConvicted { lease: a, slot: 4, receipt: [7; 32], slashed: 100 }.into(),
     ]
@@ -74,15 +78,28 @@ fn every_event_is_decoded_as_it_was_encoded() {
 
 #[test]
 fn sentences_name_parties_and_amounts() {
-    let opened = events()[7].to_string();
+    let told = |name: &str| {
+        events().iter().find(|event| event.name() == name).map(Event::to_string).unwrap_or_default()
+    };
+    let opened = told("LeaseOpened");
     assert!(opened.contains("lease 8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR of group 5"), "{opened}");
+    assert!(opened.contains("of 5000 machines with 40000 GPUs on board"), "{opened}");
     assert!(opened.ends_with("for rounds 10 to 19 and deposited 8"), "{opened}");
+    let settled = told("LeaseSettled");
+    let expected = "is settled: paid 1, fees 2, refunded 3, burned 6; 5 machines lost 4 of stake";
+    assert!(settled.ends_with(expected), "{settled}");
+    let extended = told("LeaseExtended");
+    assert!(extended.ends_with("for a further 9; 1 machine of it ends earlier"), "{extended}");
+    let cancelled = told("LeaseCancelled");
+    assert!(cancelled.ends_with("with round 14; its owner contested slots 3, 4"), "{cancelled}");
+    let replaced = told("NodeReplaced");
     assert!(
-        events()[11].to_string().ends_with("is Settled: paid 1, fees 2, refunded 3, slashed 4 of 5 machines")
+        replaced.starts_with("slot 2 replaces slot 1, which its owner contested, in lease "),
+        "{replaced}"
     );
-    let appended = events()[15].to_string();
+    let appended = told("BatchesAppended");
     assert!(appended.starts_with("2 batches with 10 receipts were appended to log "), "{appended}");
-    let convicted = events()[18].to_string();
+    let convicted = told("MachineConvicted");
     assert!(convicted.contains("receipt 0707") && convicted.ends_with("lost 100 of stake"), "{convicted}");
 }
 

@@ -357,7 +357,11 @@ mod tests {
         let lease = Lease { owner: crate::sample::wallet(4), ..lease.clone() };
         let bytes = data(&lease);
         assert_eq!(at(&bytes, BOARD_OFFSET), snapshot.boards[0].address);
-        assert_eq!(bytes[BOARD_OFFSET + 32..][..4], lease.serial.to_le_bytes(), "the serial follows the board");
+        assert_eq!(
+            bytes[BOARD_OFFSET + 32..][..4],
+            lease.serial.to_le_bytes(),
+            "the serial follows the board"
+        );
         assert_eq!(at(&bytes, OWNER_OFFSET), lease.owner);
     }
 

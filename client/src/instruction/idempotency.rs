@@ -166,6 +166,9 @@ mod tests {
             traits: Default::default(),
             endpoint: Default::default(),
             price: 0,
+            bond: 0,
+            profile: None,
+            turnaround: 0,
         };
         let machines = slots.iter().map(machine).collect();
         instruction::list_machines(&market().board(0), wallet(0), 1_008, machines, &[])
@@ -184,7 +187,7 @@ mod tests {
     }
 
     /// Instructions that do the same again, or set a value that another transaction may have changed meanwhile.
-    const REPEATS: [&str; 19] = [
+    const REPEATS: [&str; 23] = [
         // Once it is answered, the same receipt can be demanded again: another fee.
         "demand_receipt",
         // They would be added twice.

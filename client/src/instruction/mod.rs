@@ -61,7 +61,7 @@ fn stake(market: &MarketRef, wallet: Pubkey) -> Tokens {
 
 #[cfg(test)]
 mod tests {
-    use leasehold::instructions::BatchProof;
+    use leasehold::instructions::{BatchProof, ReplaceNodeArgs};
 
     use super::*;
     use crate::sample::{market, wallet};
@@ -79,19 +79,29 @@ mod tests {
         let board = market().board(0);
         let free = [
             apply_params(&market()),
+            burn_payments(&board, None),
             burn_slashed(&board),
+            record_day(&board, 0),
+            close_index(&board, wallet(0), 0),
+            settle_lease(&board, board.lease(&wallet(9), 1)),
+            view_lease(&board, board.lease(&wallet(9), 1)),
             trim_board(&board, &[wallet(0)]),
             close_round(&board),
-            close_lease(&board, wallet(0), board.lease(1)),
-            redeem_voucher(&board, board.lease(1), 0),
-            show_batch(wallet(0), wallet(1), batch()),
+            close_lease(&board, wallet(0), board.lease(&wallet(9), 1)),
+            redeem_voucher(&board, board.lease(&wallet(9), 1)),
             verify_batch(wallet(0), batch()),
             verify_receipt(wallet(0), Default::default(), 0, vec![], batch()),
         ];
         for instruction in free {
             assert_eq!(signers(&instruction), []);
         }
-        assert_eq!(signers(&cancel_lease(&board, wallet(4), board.lease(1))), [wallet(4)]);
+        let cancel = cancel_lease(&board, wallet(4), board.lease(&wallet(9), 1), vec![]);
+        assert_eq!(signers(&cancel), [wallet(4)]);
+        assert_eq!(
+            signers(&burn_payments(&board, Some(wallet(4)))),
+            [wallet(4)],
+            "its creator, for the pool"
+        );
     }
 
     #[test]
@@ -100,11 +110,12 @@ mod tests {
         let has = |instruction: &Instruction, account: Pubkey| {
             instruction.accounts.iter().any(|meta| meta.pubkey == account && meta.is_writable)
         };
-        assert!(has(&claim_refund(&board, wallet(0), board.lease(1), wallet(1)), board.payment_vault()));
         assert!(has(
-            &claim_compensation(&board, wallet(0), board.lease(1), wallet(1)),
-            market().stake_vault()
+            &claim_refund(&board, wallet(0), board.lease(&wallet(9), 1), wallet(1)),
+            board.payment_vault()
         ));
+        assert!(has(&fund_keepers(&board, wallet(0), wallet(1), 5), board.payment_vault()));
+        assert!(has(&burn_payments(&board, None), market().payment_mint));
         assert!(has(&deposit_bond(&market(), wallet(0), wallet(1), 5), market().stake_vault()));
     }
 
@@ -123,17 +134,33 @@ mod tests {
             assert!(instruction.accounts.contains(&log), "{instruction:?}");
         }
         assert_eq!(signers(&all[3]), [wallet(1)], "the operator appends");
-        let demand = demand_receipt(&board, wallet(2), board.lease(1), [7; 32]);
-        assert!(demand.accounts.contains(&AccountMeta::new(crate::address::demand(&[7; 32]), false)));
-        assert_eq!(&demand.data[8..], [7; 32]);
+        let receipt: leasehold::state::Receipt = bytemuck::Zeroable::zeroed();
+        let demand = demand_receipt(&board, wallet(2), board.lease(&wallet(9), 1), &receipt);
+        let address = crate::address::demand(&receipt.id());
+        assert!(demand.accounts.contains(&AccountMeta::new(address, false)));
+        assert_eq!(&demand.data[8..40], receipt.id());
     }
 
     #[test]
-    fn a_missing_keeper_account_is_passed_as_the_program() {
+    fn whoever_pays_for_a_lease_signs_besides_its_owner() {
         let board = market().board(0);
-        let settle = |keeper| settle_lease(&board, wallet(0), board.lease(1), keeper).accounts[3].clone();
-        assert_eq!(settle(None), AccountMeta::new_readonly(leasehold::ID, false));
-        let keeper = market().keeper(&wallet(0));
-        assert_eq!(settle(Some(keeper)), AccountMeta::new(keeper, false));
+        let lease = board.lease(&wallet(9), 1);
+        let allowed = leasehold::rules::extend::Allowance { max_deposit: 5, max_leaving: 0 };
+        let extend = extend_lease(&board, wallet(1), wallet(2), lease, wallet(3), 6, allowed);
+        let args = ReplaceNodeArgs { old_slot: 1, max_deposit: 5, contest: false, avoid: vec![], hint: None };
+        let replace = replace_node(&board, wallet(1), wallet(2), lease, wallet(3), args);
+        for instruction in [extend, replace] {
+            assert_eq!(signers(&instruction), [wallet(1), wallet(2)]);
+        }
+    }
+
+    #[test]
+    fn a_missing_supplier_account_is_passed_as_the_program() {
+        let board = market().board(0);
+        let lease = board.lease(&wallet(9), 1);
+        let notice = |supplier| give_notice(&board, wallet(0), lease, supplier).accounts[3].clone();
+        assert_eq!(notice(None), AccountMeta::new_readonly(leasehold::ID, false));
+        let supplier = market().supplier(&wallet(0));
+        assert_eq!(notice(Some(supplier)), AccountMeta::new_readonly(supplier, false));
     }
 }

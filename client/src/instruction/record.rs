@@ -144,12 +144,7 @@ pub fn batch(header: &BatchHeader) -> Batch {
 
 /// Second half: shows the receipt in that batch. `answerer` gets the demand's fee, the claimant its rent. `account`: the
 /// demand at the address `demand`.
-pub fn answer_demand(
-    answerer: Pubkey,
-    demand: Pubkey,
-    account: &Demand,
-    path: Vec<SumNode>,
-) -> Instruction {
+pub fn answer_demand(answerer: Pubkey, demand: Pubkey, account: &Demand, path: Vec<SumNode>) -> Instruction {
     build(
         accounts::AnswerDemand {
             answerer,

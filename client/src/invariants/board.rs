@@ -160,7 +160,8 @@ impl BoardCheck<'_> {
     fn slots(&self, report: &mut Report) {
         let leases: HashMap<u32, &Lease> =
             self.state.leases.iter().map(|(_, lease)| (lease.serial, lease)).collect();
-        let demands = |count: u64| format!("invariant 9: {}: machines hold their bonds for {count} demands", self.name);
+        let demands =
+            |count: u64| format!("invariant 9: {}: machines hold their bonds for {count} demands", self.name);
         let held = self.view.slots.iter().map(|slot| u64::from(slot.demands)).sum::<u64>();
         let open = leases.values().map(|lease| u64::from(lease.demands)).sum::<u64>();
         report.require(held == open, || format!("{}, leases have {open}", demands(held)));
@@ -208,7 +209,7 @@ impl BoardCheck<'_> {
 /// of being bound.
 fn flags(slot: &Slot, name: impl Fn() -> String, report: &mut Report) {
     let left = slot.lease_until < slot.lease_agreed;
-    let how = Slot::REPLACED | Slot::DARK | Slot::CONTESTED;
+    let how = Slot::REPLACED | Slot::DARK | Slot::CONTESTED | Slot::FADED;
     let lawful = match slot.lease {
         0 => !slot.has(!Slot::BOUND),
         _ => slot.has(Slot::LEFT) == left && (left || !slot.has(how)),

@@ -78,9 +78,8 @@ fn counters(name: &str, was: &Slot, is: &Slot, rounds: &Rounds, report: &mut Rep
     let Rounds { first, closed, void } = *rounds;
     let attested = was.attested_from <= first && is.attested_from == was.attested_from;
     let expected = void.filter(|_| attested).map(|void| closed.saturating_sub(void));
-    let holds = counted.is_some_and(|counted| {
-        expected.map_or(counted <= closed, |expected| counted == expected)
-    });
+    let holds =
+        counted.is_some_and(|counted| expected.map_or(counted <= closed, |expected| counted == expected));
     report.require(holds, || {
         let void = void.map_or("unknown".to_owned(), |void| void.to_string());
         format!(

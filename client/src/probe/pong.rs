@@ -80,7 +80,7 @@ impl SignedPong {
     /// Decodes stored bytes. The signature is not checked.
     ///
     /// # Errors
-    /// [`ProbeError::Length`], [`ProbeError::Tag`] or [`ProbeError::Reserved`].
+    /// [`ProbeError::Length`] or [`ProbeError::Tag`].
     pub fn decode(bytes: &[u8]) -> Result<Self, ProbeError> {
         let bytes: &[u8; SIGNED_PONG_LEN] = bytes
             .try_into()

@@ -19,7 +19,10 @@ pub fn reasons(burned: &Burned) -> Vec<(u64, &'static str)> {
     let all = [
         (burned.damages, "of the machines' pay, for rounds down beyond their allowance"),
         (burned.contested, "of the machines' pay, because the owner contested them"),
-        (burned.exit, "of the owner's money, for leaving machines that were contested or down, or replaced by cheaper ones"),
+        (
+            burned.exit,
+            "of the owner's money, for leaving machines that were contested or down, or replaced by cheaper ones",
+        ),
         (burned.penalty, "of the owner's money, for contesting: half of what that takes from the machines"),
     ];
     all.into_iter().filter(|(amount, _)| *amount > 0).collect()

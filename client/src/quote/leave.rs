@@ -23,7 +23,8 @@ pub struct Departure {
     pub until: u32,
     /// True if its owner contests it.
     pub contested: bool,
-    /// Payment units that its owner owes for leaving it: paid to a blameless machine that is not contested, else burned.
+    /// Payment units that its owner owes for leaving it: paid to a blameless machine that is not contested and was left by
+    /// cancelling or ending the lease, else burned.
     pub exit: u64,
     /// What it is paid besides what it was paid already, what is burned because of it, and what it loses of its bond.
     pub outcome: Outcome,
@@ -104,7 +105,8 @@ pub fn cancellation(
     let machines = machines.map(|(index, slot)| Departure::new(trial.lease(), index, slot));
     let machines = machines.collect::<Result<Vec<_>, _>>()?;
     let all = trial.machines().map(|(_, slot)| Ok(settle::outcome(trial.lease(), slot)?.burned));
-    let burned = all.into_iter().try_fold(Burned::default(), |all, one: Result<_, Refusal>| sum(all, one?))?;
+    let burned =
+        all.into_iter().try_fold(Burned::default(), |all, one: Result<_, Refusal>| sum(all, one?))?;
     let cancel::Cancellation { until, rest, exit_secs, .. } = cancelled;
     Ok(Cancellation { until, rest, exit_secs, machines, settlement: trial.settlement()?, burned })
 }

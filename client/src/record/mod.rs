@@ -51,7 +51,9 @@ pub enum RecordError {
         "the proof names log {named}, but the account is the log at {found}: read the log that the proof names"
     )]
     OtherLog { named: Pubkey, found: Pubkey },
-    #[error("the receipt names another supplier than {log}, whose log this is: the machine lied, so pay nothing for it")]
+    #[error(
+        "the receipt names another supplier than {log}, whose log this is: the machine lied, so pay nothing for it"
+    )]
     OtherSupplier { log: Pubkey },
     #[error(
         "the batch is of machine {batch} and the receipt of {receipt}, or their slots differ: ask another archive"

@@ -135,7 +135,7 @@ fn vectors() -> Value {
     let peaks = range.peaks();
     json!({
         "about": "Numbers are little-endian, amounts strings, bytes hex. Layouts: state/receipt.rs, state/batch.rs, \
-                  state/voucher.rs; hashes: math/digest.rs, math/sum_tree.rs, math/mmr.rs of the program.",
+                  state/voucher.rs; a receipt's signature is over `message`, a voucher's over its bytes; hashes: math/digest.rs, math/sum_tree.rs, math/mmr.rs of the program.",
         "machine": { "secret": hex::encode(machine().to_bytes()), "key": hex::encode(machine().verifying_key()) },
         "spender": { "secret": hex::encode(spender().to_bytes()), "key": hex::encode(spender().verifying_key()) },
         "salt": hex::encode(salt()),

@@ -58,23 +58,25 @@ mod tests {
         let mut market = snapshot().market;
         let mut params = market.params.clone();
         change(&mut params);
-        market.pending_params = Some(PendingParams { params, effective_at: 60 });
+        market.pending_params = Some(PendingParams { params, effective_at: 60, expires_at: 120 });
         market
     }
 
     #[test]
     fn bonds_are_of_the_dearer_parameters_machine_by_machine() {
         let traits = Traits { class: 0, gpus: 2, ..Traits::default() };
-        let of = |market: &Market, has| Bonds::of_machine(market, &traits, has).unwrap();
+        let of = |market: &Market, has| Bonds::of_machine(market, &traits, 0, has).unwrap();
         assert_eq!(of(&snapshot().market, 0), Bonds { now: 200, most: 200 });
         let dearer = announcing(|params| params.bond_unit = 150);
         assert_eq!(of(&dearer, 0), Bonds { now: 200, most: 300 });
         assert_eq!(of(&dearer, 250), Bonds { now: 0, most: 50 });
         assert_eq!(of(&announcing(|params| params.classes[0].weight_bps = 5_000), 0).most, 200);
+        let more = Bonds::of_machine(&dearer, &traits, 120, 0).unwrap();
+        assert_eq!(more, Bonds { now: 240, most: 300 }, "the supplier's choice");
         let sum = of(&dearer, 0).and(of(&dearer, 250)).unwrap();
         assert_eq!(sum, Bonds { now: 200, most: 350 });
         let unknown = Traits { class: 1, ..traits };
-        assert!(Bonds::of_machine(&snapshot().market, &unknown, 0).is_err());
+        assert!(Bonds::of_machine(&snapshot().market, &unknown, 0, 0).is_err());
         assert_eq!(Bonds::of_seat(&announcing(|params| params.keeper_bond = 80)).most, 80);
     }
 }

@@ -138,7 +138,8 @@ fn last<K: Ord>(
     of: impl Fn(&Slot) -> K,
 ) -> Option<K> {
     let request = Request { criteria: *criteria, ..request.clone() };
-    let mut values: Vec<_> = fitting(boards, now, &request).map(|slot| (of(slot), slot.traits.gpus)).collect();
+    let mut values: Vec<_> =
+        fitting(boards, now, &request).map(|slot| (of(slot), slot.traits.gpus)).collect();
     values.sort_unstable();
     let mut missing = request.gpus;
     let last = values.into_iter().find(|(_, gpus)| {
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn alternatives_are_fewer_machines_other_classes_and_other_places() {
+    fn alternatives_are_fewer_gpus_other_classes_and_other_places() {
         let mut mixed = priced(0, &[360, 360, 3_600, 3_600]);
         change(&mut mixed, |_, slots| {
             slots[2].traits.country = 840;
@@ -173,12 +174,12 @@ mod tests {
         let boards = [mixed, priced(1, &[100])];
         let told: Vec<_> = found(&boards[..1], &german);
         let told: Vec<_> = told.iter().map(|found| (found.change, found.allocation.deposit)).collect();
-        assert_eq!(told, [(Change::FewerMachines, 720), (Change::AnyPlace(Place::Country(276)), 7_920)]);
+        assert_eq!(told, [(Change::FewerGpus(2), 720), (Change::AnyPlace(Place::Country(276)), 7_920)]);
         assert_eq!(found(&boards[..1], &request(5)).len(), 1);
         let all = found(&boards, &request(9));
         assert_eq!(
             (all[0].change, all[0].allocation.parts.len()),
-            (Change::FewerMachines, 2),
+            (Change::FewerGpus(5), 2),
             "of all boards"
         );
     }
@@ -193,21 +194,34 @@ mod tests {
             (slots[1].score, slots[2].score) = (6_000, 7_000);
         });
         let boards = [strong];
-        for (criteria, machines, expected) in [
+        for (criteria, gpus, expected) in [
             (Criteria { max_price: 500, ..ANY }, 2, Change::MaxPrice(720)),
             (Criteria { max_price: 100, ..ANY }, 1, Change::MaxPrice(360)),
-            (Criteria { min_gpus: 4, ..ANY }, 2, Change::MinGpus(2)),
-            (Criteria { min_gpus: 4, ..ANY }, 3, Change::MinGpus(1)),
+            (Criteria { min_gpus: 4, ..ANY }, 5, Change::MinGpus(2)),
+            (Criteria { min_gpus: 4, ..ANY }, 7, Change::MinGpus(1)),
+            (Criteria { max_gpus: 1, ..ANY }, 2, Change::MaxGpus(2)),
+            (Criteria { min_bond: 80, ..ANY }, 3, Change::MinBond(50)),
             (Criteria { min_speed: 9, ..ANY }, 1, Change::MinSpeed(4)),
-            (Criteria { min_score: 9_000, ..ANY }, 2, Change::MinScore(6_000)),
+            (Criteria { min_score: 9_000, ..ANY }, 5, Change::MinScore(6_000)),
         ] {
-            let had = found(&boards, &Request { criteria, ..request(machines) });
+            let had = found(&boards, &Request { criteria, ..request(gpus) });
             let told: Vec<_> = had.iter().map(|found| found.change).collect();
             assert!(told.contains(&expected), "{told:?}");
-            let fewer = usize::from(told.contains(&Change::FewerMachines));
+            let fewer = told.iter().filter(|change| matches!(change, Change::FewerGpus(_))).count();
             assert_eq!(told.len(), 1 + fewer, "{told:?}");
         }
         let both = Criteria { min_gpus: 8, min_speed: 9, ..ANY };
         assert!(found(&boards, &Request { criteria: both, ..request(1) }).is_empty(), "neither alone");
+    }
+
+    #[test]
+    fn machines_that_were_not_seen_up_are_offered_as_such() {
+        let mut board = priced(0, &[360, 720]);
+        change(&mut board, |_, slots| slots[0].history_up = 0);
+        let told: Vec<_> = found(&[board.clone()], &request(2)).iter().map(|found| found.change).collect();
+        assert_eq!(told, [Change::FewerGpus(1), Change::Unseen]);
+        change(&mut board, |header, _| header.quorate = 0);
+        let told: Vec<_> = found(&[board], &request(1)).iter().map(|found| found.change).collect();
+        assert_eq!(told, [Change::Unseen], "nobody knows what is up there");
     }
 }

@@ -81,8 +81,8 @@ mod tests {
         let mut board = priced(0, &[720, 360, 360, 360]);
         let last = NEXT_ROUND - 1;
         change(&mut board, |header, slots| {
-            header.votes[ring_bit(last) as usize] = 1;
-            slots[1].history_down = 1 << ring_bit(last);
+            header.quorate |= 1 << ring_bit(last);
+            (slots[1].history_up, slots[1].history_down) = (0, 1 << ring_bit(last));
             slots[3].traits.country = 840;
             slots[3].traits.gpus = 2;
         });
@@ -91,6 +91,7 @@ mod tests {
             found.iter().map(|kind| (kind.machines, kind.down, kind.gpus, kind.price)).collect();
         assert_eq!(told, [(2, 1, 1, 360), (1, 0, 2, 360), (1, 0, 1, 720)]);
         assert_eq!(found[1].country, Country(840));
+        assert_eq!((found[1].hourly(), found[0].total_gpus(), found[1].total_gpus()), (720, 2, 2));
         let both = merged(found.iter().chain(&found).copied());
         assert_eq!((both.len(), both[0].machines, down(&both)), (3, 4, 2));
     }

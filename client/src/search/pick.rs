@@ -156,7 +156,7 @@ mod tests {
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let best = Request { criteria: Criteria { policy: Policy::Best, ..ANY }, ..request(1) };
         assert_eq!(taken(&pick(&snapshot().market, &views, NOW, &best).unwrap()), [(1, vec![0])]);
-        let both = Request { machines: 2, ..best };
+        let both = Request { gpus: 2, ..best };
         assert_eq!(
             taken(&pick(&snapshot().market, &views, NOW, &both).unwrap()),
             [(0, vec![0]), (1, vec![0])]
@@ -169,13 +169,40 @@ mod tests {
         let views = [board.view().unwrap()];
         let refused = |market: &Market, request: &Request| pick(market, &views, NOW, request).unwrap_err();
         let mut market = snapshot().market;
-        let few = SearchError::NotEnoughMachines { fit: 1, requested: 2 };
+        let few = SearchError::NotEnoughGpus { fit: 1, requested: 2 };
         assert_eq!(refused(&market, &request(2)), few);
         let long = Request { length: Length::Rounds(10_001), ..request(1) };
         let (min, max) = (market.params.min_rounds, market.params.max_rounds);
         assert_eq!(refused(&market, &long), SearchError::LeaseLength { rounds: 10_001, min, max });
         market.paused = true;
         assert_eq!(refused(&market, &request(1)), Refusal::from(LeaseholdError::MarketPaused).into());
+    }
+
+    #[test]
+    fn a_search_on_boards_without_a_quorum_says_so() {
+        let mut boards = [priced(0, &[1]), priced(1, &[1])];
+        boards.iter_mut().for_each(|board| change(board, |header, _| header.quorate = 0));
+        let refused = |boards: &[BoardData]| {
+            let views: Vec<_> = boards.iter().map(|board| board.view().unwrap()).collect();
+            pick(&snapshot().market, &views, NOW, &request(2)).unwrap_err()
+        };
+        assert_eq!(refused(&boards), Refusal::from(LeaseholdError::BoardUnseen).into());
+        boards[1] = priced(1, &[1]);
+        assert_eq!(refused(&boards), SearchError::NotEnoughGpus { fit: 1, requested: 2 });
+    }
+
+    #[test]
+    fn machines_to_be_avoided_are_not_taken_on_their_board() {
+        let boards = [priced(0, &[10, 90]), priced(1, &[50])];
+        let views = boards.each_ref().map(|board| board.view().unwrap());
+        let avoid = |avoid: Vec<Avoid>| {
+            let request = Request { avoid, ..request(1) };
+            taken(&pick(&snapshot().market, &views, NOW, &request).unwrap())
+        };
+        let machine = |board, slot| Avoid { board, slot };
+        assert_eq!(avoid(vec![]), [(0, vec![0])]);
+        assert_eq!(avoid(vec![machine(0, 0)]), [(1, vec![0])]);
+        assert_eq!(avoid(vec![machine(0, 0), machine(1, 0)]), [(0, vec![1])]);
     }
 
     /// A board of machines at these prices that allow leases by use, after one that doesn't.
@@ -199,7 +226,8 @@ mod tests {
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let picked = |policy| {
             let criteria = Criteria { policy, ..ANY };
-            let found = pick_metered(&snapshot().market, &views, NOW, &criteria, 6, meter(1)).unwrap();
+            let found =
+                pick_metered(&snapshot().market, &views, NOW, &criteria, 6, &[], meter(1_000)).unwrap();
             (found.board.header.index, found.quote.slots)
         };
         assert_eq!((picked(Policy::Cheapest), picked(Policy::Best)), ((1, vec![2]), (3, vec![1])));
@@ -210,11 +238,14 @@ mod tests {
         let boards = [metered(0, &[]), metered(1, &[360])];
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let refused = |market: &Market, views: &[BoardView], rounds, deposit| {
-            pick_metered(market, views, NOW, &ANY, rounds, meter(deposit)).unwrap_err().refusal().unwrap()
+            pick_metered(market, views, NOW, &ANY, rounds, &[], meter(deposit))
+                .unwrap_err()
+                .refusal()
+                .unwrap()
         };
         let mut market = snapshot().market;
-        assert_eq!(refused(&market, &views[..1], 6, 1), LeaseholdError::NotEnoughMachines.into());
-        assert_eq!(refused(&market, &views, 6, 0), LeaseholdError::AmountIsZero.into());
+        assert_eq!(refused(&market, &views[..1], 6, 100), LeaseholdError::NotEnoughGpus.into());
+        assert_eq!(refused(&market, &views, 6, 35), LeaseholdError::DepositTooSmall.into());
         assert_eq!(refused(&market, &views, 10_001, 1), LeaseholdError::LeaseLength.into());
         market.paused = true;
         assert_eq!(refused(&market, &views, 6, 1), LeaseholdError::MarketPaused.into());

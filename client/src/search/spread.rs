@@ -153,6 +153,30 @@ mod tests {
         assert_eq!(taken(&found), [(0, vec![0]), (2, vec![0])]);
     }
 
+    #[test]
+    fn gpus_are_counted_over_all_boards_and_no_machine_is_superfluous() {
+        let sized = |index, machines: &[(u64, u8)]| {
+            let prices: Vec<_> = machines.iter().map(|machine| machine.0).collect();
+            let mut board = priced(index, &prices);
+            change(&mut board, |_, slots| {
+                slots.iter_mut().zip(machines).for_each(|(slot, machine)| slot.traits.gpus = machine.1);
+            });
+            board
+        };
+        let boards = [sized(0, &[(10, 1), (30, 8)]), sized(1, &[(20, 4), (90, 2)])];
+        let views = boards.each_ref().map(|board| board.view().unwrap());
+        let slots = |gpus| {
+            let parts = spread(&market(), &views, NOW, &request(gpus), 6).unwrap();
+            parts.iter().map(|part| (part.board, part.quote.slots.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(slots(5), [(0, vec![0]), (1, vec![0])]);
+        // One and four GPUs, and the cheapest in all that completes seven: two at 90 are less than eight at 30.
+        assert_eq!(slots(7), [(0, vec![0]), (1, vec![0, 1])]);
+        assert_eq!(slots(12), [(0, vec![1]), (1, vec![0])], "without the machine of one GPU");
+        assert_eq!(slots(15), [(0, vec![0, 1]), (1, vec![0, 1])]);
+        assert!(spread(&market(), &views, NOW, &request(16), 6).is_err());
+    }
+
     /// Price, score, and whether it is promised long enough.
     type Machine = (u64, u16, bool);
 
@@ -168,8 +192,9 @@ mod tests {
     }
 
     /// A board's machines until round 1,008: seven rounds of ten minutes.
-    fn seven(machines: u32, policy: Policy) -> Request {
-        Request { criteria: Criteria { policy, ..ANY }, length: "7r".parse().unwrap(), machines }
+    fn seven(gpus: u32, policy: Policy) -> Request {
+        let criteria = Criteria { policy, ..ANY };
+        Request { criteria, length: "7r".parse().unwrap(), gpus, avoid: vec![] }
     }
 
     /// Every choice of so many of these machines.
@@ -212,7 +237,7 @@ mod tests {
                 let mut picked = Vec::new();
                 for part in &parts {
                     let index = part.board as usize;
-                    let same = quote(&market(), &views[index], NOW, &request.criteria, part.quote.slots.len() as u32, 7);
+                    let same = quote(&market(), &views[index], NOW, &request.criteria, part.quote.gpus, 7, &[]);
                     prop_assert_eq!(&part.quote, &same.unwrap(), "the program opens the same");
                     let here: Vec<_> =
                         part.quote.slots.iter().map(|slot| machines[index][usize::from(*slot)]).collect();

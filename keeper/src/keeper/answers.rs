@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, io};
 
-use leasehold_client::{BoardRef, rounds::round_at};
+use leasehold_client::BoardRef;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
@@ -38,7 +38,7 @@ impl Keeper {
     /// Loads the answers of the running round and the one before from the evidence folder.
     async fn load_answers(&mut self, board: &BoardSnapshot, now_ms: i64) {
         let Some(evidence) = self.evidence.clone() else { return };
-        let running = round_at(board.header.round_secs, now_ms.div_euclid(1_000));
+        let running = board.round_at(now_ms.div_euclid(1_000));
         let (address, me) = (board.board.address, self.me);
         for round in [running.saturating_sub(1), running] {
             let evidence = evidence.clone();
@@ -86,7 +86,8 @@ impl Keeper {
             self.failures.reset(&operation);
         }
         let Some(evidence) = self.evidence.clone() else { return };
-        let saved = spawn_blocking(move || evidence.save(&board.address, &answers.report)).await;
+        let round_secs = self.round_secs;
+        let saved = spawn_blocking(move || evidence.save(&board.address, round_secs, &answers.report)).await;
         match saved.map_err(io::Error::other).flatten() {
             Ok(()) => self.failures.reset(&Operation::Evidence),
             Err(error) => {

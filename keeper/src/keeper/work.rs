@@ -129,13 +129,17 @@ impl Keeper {
                 self.failures.reset(&operation);
             }
         }
-        if task == Task::SettleLease {
+        if matches!(task, Task::SettleLease | Task::GiveNotice | Task::EnforceDemand | Task::RecordDay) {
             self.reader.forget(&board.address);
         }
         let mut confirmation = None;
         let text = match end {
             End::Probed(report) => {
-                let text = format!("{text}: {} answered", report.answers.len());
+                let (answered, repeated) = (report.answers.len(), report.repeated.len());
+                let text = match repeated {
+                    0 => format!("{text}: {answered} answered"),
+                    _ => format!("{text}: {answered} answered, {repeated} more with the key of a lower slot"),
+                };
                 info!("board {}: {text}", board.index);
                 self.keep(board, report, now_ms).await;
                 text

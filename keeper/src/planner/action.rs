@@ -8,6 +8,7 @@ use solana_pubkey::Pubkey;
 use crate::{
     memory::{Answers, Chore},
     prober::Target,
+    snapshot::DemandSnapshot,
 };
 
 /// A step with its arguments.
@@ -24,6 +25,8 @@ pub enum Action {
     ProbeRound {
         board: BoardRef,
         round: u32,
+        /// The cluster, as challenges name it.
+        cluster: [u8; 4],
         targets: Arc<[Target]>,
         /// Time until the answers must be there.
         time: Duration,
@@ -43,8 +46,33 @@ pub enum Action {
     SettleLease {
         board: BoardRef,
         serial: u32,
-        /// The keeper's account, which gets the caller's part of a slash.
-        keeper: Option<Pubkey>,
+        lease: Pubkey,
+        /// True if machines of it can be settled for good; else it is settled in mid-term, for the keeper pool's part.
+        is_due: bool,
+    },
+    GiveNotice {
+        board: BoardRef,
+        serial: u32,
+        lease: Pubkey,
+    },
+    EnforceDemand {
+        board: BoardRef,
+        demand: DemandSnapshot,
+    },
+    RecordDay {
+        board: BoardRef,
+        /// Hardware class of the price index.
+        class: u16,
+    },
+    BurnPayments {
+        board: BoardRef,
+        /// Payment units.
+        amount: u64,
+    },
+    BurnSlashed {
+        board: BoardRef,
+        /// Stake units.
+        amount: u64,
     },
     ClaimKeeperFees {
         board: BoardRef,
@@ -60,6 +88,11 @@ impl Action {
             | Self::SubmitRound { board, .. }
             | Self::CloseRound { board, .. }
             | Self::SettleLease { board, .. }
+            | Self::GiveNotice { board, .. }
+            | Self::EnforceDemand { board, .. }
+            | Self::RecordDay { board, .. }
+            | Self::BurnPayments { board, .. }
+            | Self::BurnSlashed { board, .. }
             | Self::ClaimKeeperFees { board, .. } => board,
         }
     }
@@ -73,6 +106,11 @@ impl Action {
             Self::SubmitRound { round, .. } => Chore::SubmitRound { board, round: *round },
             Self::CloseRound { next_round, .. } => Chore::CloseRound { board, next_round: *next_round },
             Self::SettleLease { serial, .. } => Chore::SettleLease { board, serial: *serial },
+            Self::GiveNotice { serial, .. } => Chore::GiveNotice { board, serial: *serial },
+            Self::EnforceDemand { demand, .. } => Chore::EnforceDemand { board, demand: demand.address },
+            Self::RecordDay { class, .. } => Chore::RecordDay { board, class: *class },
+            Self::BurnPayments { .. } => Chore::BurnPayments { board },
+            Self::BurnSlashed { .. } => Chore::BurnSlashed { board },
             Self::ClaimKeeperFees { .. } => Chore::ClaimKeeperFees { board },
         }
     }

@@ -8,8 +8,8 @@ pub enum Advice {
     #[error("the market has no board {0}: check --board")]
     NoSuchBoard(u32),
     #[error(
-        "this keeper holds no seat and has nothing to do: give --take-seat, or --crank to only close rounds and \
-         settle leases"
+        "this keeper holds no seat and has nothing to do: give --take-seat, or --crank to only close rounds, settle \
+         leases and the like"
     )]
     NoWork,
     #[error("all seats of board {0} are taken: the keeper takes one as soon as it is vacant")]

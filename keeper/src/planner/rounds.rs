@@ -1,36 +1,27 @@
-//! Plans probing, voting, closing and settling on one board.
+//! Plans probing, voting and closing on one board.
 
 use std::{sync::Arc, time::Duration};
 
 use leasehold::{
     constants::HISTORY_ROUNDS,
-    rules::{claim::due, seat::idle_secs, settle},
+    rules::{claim::due, seat::idle_secs},
     state::Board,
 };
-use leasehold_client::rounds::{self, Ballot};
+use leasehold_client::{
+    probe::cluster,
+    rounds::{self, Ballot},
+};
 
-use super::{Action, Planner};
+use super::{Action, Planner, leases::waits_for};
 use crate::{memory::Answers, prober::ProbeReport, snapshot::BoardSnapshot};
-
-/// Leases settled on one board at a time: each writes the board, so that more would only queue.
-const SETTLING: usize = 4;
-
-/// Leases whose final settlement is possible.
-pub(super) fn due_leases(board: &BoardSnapshot) -> impl Iterator<Item = u32> {
-    let next_round = board.header.next_round;
-    let leases = board.fleet.iter().flat_map(|fleet| &fleet.leases);
-    leases.filter(move |(_, from)| settle::is_due(next_round, **from)).map(|(serial, _)| *serial)
-}
 
 /// True if rounds can and should be closed at Unix time `now`. Votes are counted as soon as possible; rounds without
 /// votes are skipped only when a lease waits for that, or the whole history is out of date.
 pub(super) fn can_close(board: &BoardSnapshot, now: i64) -> bool {
     let header = &board.header;
     let Some(next) = rounds::closable(header, now) else { return false };
-    let mut leases = board.fleet.iter().flat_map(|fleet| fleet.leases.values());
-    let awaited = leases.any(|from| settle::is_due(next, *from) && !settle::is_due(header.next_round, *from));
     let behind = next.saturating_sub(header.next_round) as usize;
-    header.is_voting() || awaited || behind >= HISTORY_ROUNDS
+    header.is_voting() || waits_for(board, next) || behind >= HISTORY_ROUNDS
 }
 
 impl Planner<'_> {
@@ -39,7 +30,7 @@ impl Planner<'_> {
     pub(super) fn submit_round(&mut self, board: &BoardSnapshot, seat: u8) {
         let header = &board.header;
         // The next vote opens when the round that runs now ends.
-        self.wake_at(rounds::window(header, self.running(header)).opens);
+        self.wake_at(rounds::window(header, self.running(board)).opens);
         let ballot = rounds::ballot(header, self.now()).filter(|ballot| !ballot.has_voted(seat));
         let Some(Ballot { round, slots, .. }) = ballot else { return };
         let answers = match self.memory.answers(&board.board.address, round) {
@@ -57,7 +48,7 @@ impl Planner<'_> {
     /// True if no machine gets a verdict in the running round. Then no machine got one in the round before either:
     /// machines get verdicts from some round on.
     fn has_nobody_to_judge(&self, board: &BoardSnapshot) -> bool {
-        let round = self.running(&board.header);
+        let round = self.running(board);
         board.fleet.as_ref().is_some_and(|fleet| fleet.round == round && fleet.targets.is_empty())
     }
 
@@ -70,7 +61,7 @@ impl Planner<'_> {
     /// Plans to probe every machine that gets a verdict in the round that runs.
     pub(super) fn probe_round(&mut self, board: &BoardSnapshot) {
         let header = &board.header;
-        let round = self.running(header);
+        let round = self.running(board);
         let Some(fleet) = board.fleet.as_ref().filter(|fleet| fleet.round == round) else { return };
         let address = board.board.address;
         if !self.policy.probe || fleet.targets.is_empty() || self.memory.answers(&address, round).is_some() {
@@ -87,6 +78,7 @@ impl Planner<'_> {
             self.propose(Action::ProbeRound {
                 board: board.board,
                 round,
+                cluster: cluster(&header.genesis),
                 targets: Arc::clone(&fleet.targets),
                 time: Duration::from_millis(time_ms.unsigned_abs()).min(self.policy.probe_for),
             });
@@ -113,19 +105,7 @@ impl Planner<'_> {
         }
     }
 
-    pub(super) fn settle_leases(&mut self, board: &BoardSnapshot, seat: Option<u8>) {
-        let keeper = self.snapshot.keeper.as_ref().map(|_| board.board.market.keeper(&self.snapshot.me));
-        for serial in due_leases(board).take(SETTLING) {
-            self.propose_in_turn(
-                Action::SettleLease { board: board.board, serial, keeper },
-                board,
-                seat,
-                serial,
-            );
-        }
-    }
-
-    fn running(&self, header: &Board) -> u32 {
-        rounds::round_at(header.round_secs, self.now())
+    fn running(&self, board: &BoardSnapshot) -> u32 {
+        board.round_at(self.now())
     }
 }

@@ -32,7 +32,8 @@ impl Planner<'_> {
     /// Preparation for a seat: true if an account must be opened, and stake units to bond. `None` if the operator must
     /// act first.
     fn bond(&mut self, board: u32) -> Option<(bool, u64)> {
-        let Snapshot { keeper, keeper_bond, stake, market, me, .. } = self.snapshot;
+        let Snapshot { keeper, params, stake, market, me, .. } = self.snapshot;
+        let keeper_bond = params.keeper_bond;
         let free = keeper.as_ref().map_or(0, |keeper| keeper.stake.free);
         let missing = keeper_bond.saturating_sub(free);
         let advice = if self.policy.bond {
@@ -48,7 +49,7 @@ impl Planner<'_> {
         } else if keeper.is_none() {
             Advice::NotRegistered
         } else if missing > 0 {
-            Advice::StakeMissing { board, free, needed: *keeper_bond }
+            Advice::StakeMissing { board, free, needed: keeper_bond }
         } else {
             return Some((false, 0));
         };

@@ -44,6 +44,7 @@ impl Challenges {
                 slot: target.slot,
                 generation: target.generation,
                 round: context.round,
+                cluster: context.cluster,
                 keeper: Pubkey::from(keeper.verifying_key().to_bytes()),
                 seed: rand::random(),
             };

@@ -1,7 +1,7 @@
 //! The result of a round of probes.
 
-use leasehold_client::probe::{SignedPong, pong_root};
-use std::collections::BTreeMap;
+use leasehold_client::probe::{Pubkey, SignedPong, pong_root};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counters of one round, for logs and metrics; votes do not depend on them.
@@ -55,10 +55,12 @@ impl Counters {
 /// The answers of a round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProbeReport {
-    /// Unix time divided by the board's `round_secs`.
+    /// The round, as the board counts rounds.
     pub round: u32,
-    /// Verified answers by slot.
+    /// Verified answers by slot; of several with the same key, only that of the lowest slot.
     pub answers: BTreeMap<u32, SignedPong>,
+    /// Slots that answered with the key of a lower slot that answered, too: they get no bit.
+    pub repeated: Vec<u32>,
     /// Slots whose endpoint must not be probed: port 0, multicast, or a private address if those are not allowed.
     pub refused: Vec<u32>,
     /// Slots to which this host could send no challenge, for instance because it has no IPv6.
@@ -87,6 +89,20 @@ impl ProbeReport {
         Submission { bitmap, pong_root: pong_root(&answers) }
     }
 
+    /// Leaves the answer of the lowest slot of each key, and moves the other slots to `repeated`. `key_of`: the key that a
+    /// slot answers with.
+    pub(super) fn count_keys_once(&mut self, key_of: impl Fn(u32) -> Pubkey) {
+        let mut seen = HashSet::with_capacity(self.answers.len());
+        let repeated = &mut self.repeated;
+        self.answers.retain(|slot, _| {
+            let first = seen.insert(key_of(*slot));
+            if !first {
+                repeated.push(*slot);
+            }
+            first
+        });
+    }
+
     /// True if there were machines to probe and no machine answered. This keeper's own network is the likelier cause
     /// then.
     pub fn is_blind(&self) -> bool {
@@ -97,7 +113,7 @@ impl ProbeReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leasehold_client::probe::{Challenge, Pubkey};
+    use leasehold_client::probe::Challenge;
 
     fn report(slots: &[u32]) -> ProbeReport {
         let zero = Pubkey::from([0; 32]);
@@ -109,6 +125,7 @@ mod tests {
                 slot,
                 generation: 1,
                 round: 1,
+                cluster: [0; 4],
                 keeper: zero,
                 seed: [0; 32],
             };
@@ -117,6 +134,7 @@ mod tests {
         ProbeReport {
             round: 1,
             answers: slots.iter().map(answer).collect(),
+            repeated: vec![],
             refused: vec![],
             unsent: vec![],
             stats: ProbeStats { targets: 9, ..ProbeStats::default() },
@@ -136,6 +154,17 @@ mod tests {
     fn the_root_is_over_the_bits_that_are_set() {
         assert_eq!(report(&[0, 3, 8]).submission(8).pong_root, report(&[0, 3]).submission(8).pong_root);
         assert_ne!(report(&[0, 3, 8]).submission(9).pong_root, report(&[0, 3]).submission(9).pong_root);
+    }
+
+    #[test]
+    fn only_the_lowest_slot_that_answered_with_a_key_counts() {
+        // Slots 3 and 9 have one key, 8 and 10 another; slot 2 has the key of 3 and 9 as well, and did not answer.
+        let key = |slot| Pubkey::from([if matches!(slot, 2 | 3 | 9) { 1 } else { 2 }; 32]);
+        let mut report = report(&[3, 8, 9, 10]);
+        report.count_keys_once(key);
+        assert_eq!(report.answers.keys().copied().collect::<Vec<_>>(), [3, 8]);
+        assert_eq!(report.repeated, [9, 10]);
+        assert_eq!(report.submission(11).bitmap, [0b0000_1000, 0b0000_0001]);
     }
 
     #[test]

@@ -4,8 +4,10 @@ use super::challenges::Challenges;
 use super::receive::{Shared, receive, verify};
 use super::schedule::Schedule;
 use super::{ProbeReport, ProbeTiming, Prober, ProberError, RoundContext, Target};
+use leasehold_client::probe::Pubkey;
 use rand::Rng;
 use socket2::{Domain, Protocol, Socket, Type};
+use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -91,13 +93,19 @@ pub(super) async fn run(
     let unreached = |(index, probe): (usize, &super::challenges::Probe)| {
         (!reached[index]).then_some(probe.challenge.slot)
     };
-    Ok(ProbeReport {
+    let mut report = ProbeReport {
         round: context.round,
         answers,
+        repeated: Vec::new(),
         refused: shared.challenges.refused.clone(),
         unsent: probes.iter().enumerate().filter_map(unreached).collect(),
         stats: shared.counters.stats(targets.len()),
-    })
+    };
+    let keys: HashMap<u32, Pubkey> =
+        probes.iter().map(|probe| (probe.challenge.slot, probe.node_key)).collect();
+    // Every answer is one to a probe.
+    report.count_keys_once(|slot| keys.get(&slot).copied().unwrap_or_default());
+    Ok(report)
 }
 
 /// A socket for each address family of the endpoints.

@@ -2,7 +2,8 @@
 //!
 //! A poll takes two RPC requests: one for the market and the keeper's accounts, one for the headers of all boards. A board's
 //! slots are up to 1.1 MB, so they are read only when a round begins, and when a lease was opened or a round closed,
-//! which may have made a lease due.
+//! which may have made a lease due; while the keeper pool is low, also when somebody was paid. The accounts of leases and
+//! demands that the slots name are read with them, see [`super::leases`].
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,13 +13,12 @@ use std::{
 
 use anchor_lang::Discriminator;
 use futures::future::join_all;
-use leasehold::state::{Board, Keeper, Market, SLOTS_OFFSET, split};
+use leasehold::state::{Board, Keeper, Market, Params, SLOTS_OFFSET, split};
 use leasehold_client::{
     BoardRef, MarketRef,
     account::{DecodeError, Stored},
     clock,
     fetch::{Fetch, FetchError},
-    rounds::round_at,
 };
 use leasehold_daemon::backoff::Backoffs;
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding, UiDataSliceConfig};
@@ -27,13 +27,17 @@ use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::{client_error::Error as RpcError, config::RpcAccountInfoConfig};
 use tokio::time::timeout;
 
-use super::{BoardSnapshot, Fleet, Snapshot};
+use super::{
+    BoardSnapshot, Fleet, Snapshot,
+    leases::{KnownLeases, demands, indexes},
+    round_at,
+};
 use crate::clock::ClusterClock;
 
 /// Bytes of a token account that hold the amount.
 const TOKEN_AMOUNT: std::ops::Range<usize> = 64..72;
 /// The most accounts of one `getMultipleAccounts`.
-const BATCH: usize = 100;
+pub(super) const BATCH: usize = 100;
 /// Timeout of one poll.
 const POLL_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -74,6 +78,7 @@ pub struct Reader {
     /// Addresses of boards by number: each takes some microseconds to derive.
     addresses: HashMap<u32, Pubkey>,
     fleets: HashMap<Pubkey, (FleetKey, Arc<Fleet>)>,
+    leases: HashMap<Pubkey, KnownLeases>,
     failures: Backoffs<Pubkey>,
 }
 
@@ -83,12 +88,16 @@ struct FleetKey {
     round: u32,
     /// First round not closed, and serial of the next lease; `None` while there are no leases.
     leases: Option<(u32, u32)>,
+    /// Payment units that machines earned and did not claim; `None` unless running leases are settled.
+    accrued: Option<u64>,
 }
 
 impl FleetKey {
-    fn of(header: &Board, round: u32) -> Self {
+    /// `is_poor`: running leases are settled to fill the keeper pool.
+    fn of(header: &Board, round: u32, is_poor: bool) -> Self {
         let leases = (header.leases > 0).then_some((header.next_round, header.next_serial));
-        Self { round, leases }
+        let accrued = is_poor.then_some(header.ledger.accrued).filter(|_| leases.is_some());
+        Self { round, leases, accrued }
     }
 }
 
@@ -110,6 +119,7 @@ impl Reader {
             reference: None,
             addresses: HashMap::new(),
             fleets: HashMap::new(),
+            leases: HashMap::new(),
             failures: Backoffs::default(),
         }
     }
@@ -137,7 +147,7 @@ impl Reader {
         let mut snapshot = self.market(market).await?;
         let headers = self.headers(&mut snapshot).await?;
         snapshot.now_ms = self.clock.now_ms().ok_or(ReadError::NoClock)?;
-        snapshot.boards = self.with_fleets(headers, snapshot.now_ms).await;
+        snapshot.boards = self.with_fleets(headers, &snapshot.params, snapshot.now_ms).await;
         Ok(snapshot)
     }
 
@@ -179,7 +189,8 @@ impl Reader {
             me: self.me,
             market,
             authority: state.authority,
-            keeper_bond: state.params.keeper_bond,
+            round_secs: state.rules.round_secs,
+            params: state.params,
             // Others can send lamports to this address, but not create the account.
             keeper: keeper.ok().flatten(),
             lamports: next().map_or(0, |account| account.lamports),
@@ -229,33 +240,51 @@ impl Reader {
     }
 
     /// Adds the slots of the boards that the keeper works on.
-    async fn with_fleets(&mut self, mut boards: Vec<BoardSnapshot>, now_ms: i64) -> Vec<BoardSnapshot> {
+    async fn with_fleets(
+        &mut self,
+        mut boards: Vec<BoardSnapshot>,
+        params: &Params,
+        now_ms: i64,
+    ) -> Vec<BoardSnapshot> {
+        let now = now_ms.div_euclid(1_000);
         let mut unread = Vec::new();
         for board in &mut boards {
             let works = self.crank || board.seat_of(&self.me).is_some();
             if !works {
                 continue;
             }
-            let round = round_at(board.header.round_secs, now_ms.div_euclid(1_000));
+            let key = FleetKey::of(&board.header, board.round_at(now), board.is_poor(params));
             match self.fleets.get(&board.board.address) {
-                Some((key, fleet)) if *key == FleetKey::of(&board.header, round) => {
-                    board.fleet = Some(Arc::clone(fleet));
+                Some((known, fleet)) if *known == key => board.fleet = Some(Arc::clone(fleet)),
+                _ => {
+                    let leases = self.leases.remove(&board.board.address).unwrap_or_default();
+                    unread.push((board, leases));
                 }
-                _ => unread.push((board, round)),
             }
         }
         let rpc = &self.rpc;
-        let reads = unread.into_iter().map(|(board, round)| async move {
-            let read = read_slots(rpc, &board.board, round).await;
-            (board, round, read)
+        let reads = unread.into_iter().map(|(board, mut leases)| async move {
+            let read = read_slots(rpc, &board.board, &mut leases, now).await;
+            (board, leases, read)
         });
-        for (board, round, read) in join_all(reads).await {
+        for (board, leases, read) in join_all(reads).await {
             let address = board.board.address;
+            self.leases.insert(address, leases);
             match read {
-                Ok((header, fleet)) => {
-                    self.failures.reset(&address);
-                    self.fleets.insert(address, (FleetKey::of(&header, round), Arc::clone(&fleet)));
+                Ok(Slots { header, fleet, error, is_complete }) => {
+                    match error {
+                        None => self.failures.reset(&address),
+                        Some(error) => {
+                            let index = board.board.index;
+                            let error = format!("the leases of board {index} can't be read: {error}");
+                            self.failures.fail(address, &error);
+                        }
+                    }
                     board.header = header;
+                    if is_complete {
+                        let key = FleetKey::of(&board.header, fleet.round, board.is_poor(params));
+                        self.fleets.insert(address, (key, Arc::clone(&fleet)));
+                    }
                     board.fleet = Some(fleet);
                 }
                 Err(error) => {
@@ -282,15 +311,38 @@ impl Reader {
     }
 }
 
-/// A board's slots, with the header of the same moment.
+/// What a board's slots show, with the header of the same moment.
+struct Slots {
+    header: Box<Board>,
+    fleet: Arc<Fleet>,
+    /// Why leases and demands could not be read. The machines are probed all the same.
+    error: Option<FetchError>,
+    /// False if the account of a lease was not found: then the slots are read again with the next poll.
+    is_complete: bool,
+}
+
+/// Reads a board's slots, and what they name, at Unix time `now`.
 async fn read_slots(
     rpc: &RpcClient,
     board: &BoardRef,
-    round: u32,
-) -> Result<(Box<Board>, Arc<Fleet>), FetchError> {
+    leases: &mut KnownLeases,
+    now: i64,
+) -> Result<Slots, FetchError> {
     let fetched = Fetch::new(rpc).board(board.address).await?;
     let view = fetched.view()?;
-    Ok((Box::new(*view.header), Arc::new(Fleet::of(&view, round))))
+    let named = async {
+        leases.update(rpc, &board.address, &view).await?;
+        let demands = demands(rpc, &board.address, &view).await?;
+        Ok((demands, indexes(&Fetch::new(rpc), &board.address, view.header).await?))
+    };
+    let (named, error) = match named.await {
+        Ok(named) => (named, None),
+        Err(error) => (Default::default(), Some(error)),
+    };
+    let mut fleet = Fleet::of(&view, round_at(view.header, now), now, leases.by_serial());
+    (fleet.demands, fleet.indexes) = named;
+    let is_complete = error.is_some() || leases.is_complete(&view);
+    Ok(Slots { header: Box::new(*view.header), fleet: Arc::new(fleet), error, is_complete })
 }
 
 /// The data of an account of this program.

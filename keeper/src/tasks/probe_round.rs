@@ -14,11 +14,12 @@ pub(super) async fn run(
     tools: &Tools,
     board: &BoardRef,
     round: u32,
+    cluster: [u8; 4],
     targets: &[Target],
     time: Duration,
 ) -> End {
-    let context =
-        RoundContext { program: leasehold::ID, market: board.market.address, board: board.address, round };
+    let (market, board) = (board.market.address, board.address);
+    let context = RoundContext { program: leasehold::ID, market, board, round, cluster };
     match tools.prober.probe_round(&context, targets, &timing(time)).await {
         Ok(report) => End::Probed(report),
         Err(error) => End::Failed(error.to_string()),

@@ -13,6 +13,7 @@ pub const CONTEXT: RoundContext = RoundContext {
     market: Pubkey::new_from_array([2; 32]),
     board: Pubkey::new_from_array([3; 32]),
     round: 5,
+    cluster: [0xc1; 4],
 };
 
 /// Quick, for machines on this host: 0.2, 0.4 and 0.8 s to answer.

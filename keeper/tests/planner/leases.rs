@@ -1,8 +1,8 @@
 //! Settling.
 
-use leasehold_keeper::{memory::Chore, planner::Action};
+use leasehold_keeper::{memory::Chore, snapshot::LeaseSnapshot};
 
-use crate::scene::{ROUND, Scene};
+use crate::scene::{ROUND, Scene, lease};
 
 /// A board with leases, and nothing to do but to settle them.
 fn scene(leases: &[(u32, u32)]) -> Scene {
@@ -25,13 +25,75 @@ fn a_lease_is_settled_once_its_last_round_is_closed() {
 }
 
 #[test]
-fn the_keepers_account_is_named_where_it_has_one() {
+fn closing_rounds_waits_for_no_vote_where_a_lease_does() {
+    // Nobody votes: rounds are skipped only where a machine's last one is among them.
     let mut scene = scene(&[(3, ROUND - 1)]);
-    scene.registered(0);
-    assert_eq!(scene.steps(), ["settle 3 for the keeper"]);
-    let plan = scene.plan();
-    let [Action::SettleLease { keeper, board, .. }] = plan.actions.as_slice() else { panic!("{plan:?}") };
-    assert_eq!(*keeper, Some(board.market.keeper(&scene.snapshot.me)));
+    scene.header().next_round = ROUND - 2;
+    scene.plan();
+    scene.snapshot.now_ms += 9_000;
+    assert_eq!(scene.steps(), [format!("close {}", ROUND - 2)]);
+    scene.fleet(ROUND, &[0], &[(3, ROUND)]);
+    assert_eq!(scene.steps(), [""; 0]);
+}
+
+/// A lease that runs on for long, whose machines have two hours of unpaid time up.
+fn running() -> Scene {
+    let mut scene = scene(&[]);
+    let lease = LeaseSnapshot { unpaid: 12, keepers_part: 40, ..lease(ROUND + 500) };
+    scene.read().leases.insert(3, lease);
+    scene
+}
+
+#[test]
+fn a_running_lease_is_settled_while_the_keeper_pool_is_below_a_days_pay() {
+    let mut scene = running();
+    assert_eq!(scene.steps(), [""; 0]);
+    // Five seats, 144 rounds, and the least fee of ten units.
+    scene.header().ledger.keeper_pool = 5 * 144 * 10;
+    assert_eq!(scene.steps(), [""; 0]);
+    scene.header().ledger.keeper_pool -= 1;
+    assert_eq!(scene.steps(), ["settle 3 in mid-term"]);
+    scene.header().ledger.keeper_pool = 0;
+    assert_eq!(scene.steps(), ["settle 3 in mid-term"]);
+    // A market without a least fee pays nothing from an empty pool.
+    scene.snapshot.params.keeper_fee = 0;
+    assert_eq!(scene.steps(), ["settle 3 in mid-term"]);
+    scene.snapshot.params.keeper_fee_max = 0;
+    assert_eq!(scene.steps(), [""; 0], "nobody is paid on this market");
+}
+
+#[test]
+fn a_settlement_in_mid_term_must_be_worth_a_transaction() {
+    let mut scene = running();
+    scene.header().ledger.keeper_pool = 0;
+    scene.read().leases.get_mut(&3).unwrap().unpaid = 5;
+    assert_eq!(scene.steps(), [""; 0], "less than an hour");
+    scene.read().leases.get_mut(&3).unwrap().unpaid = 6;
+    assert_eq!(scene.steps(), ["settle 3 in mid-term"]);
+    scene.read().leases.get_mut(&3).unwrap().keepers_part = 0;
+    assert_eq!(scene.steps(), [""; 0], "no fee for keepers");
+}
+
+#[test]
+fn leases_that_are_due_are_settled_before_those_that_run() {
+    let mut scene = running();
+    scene.header().ledger.keeper_pool = 0;
+    for serial in 1..=30 {
+        let due_from = if serial <= 26 { ROUND + 500 } else { ROUND - 1 };
+        let lease = LeaseSnapshot { unpaid: 12, keepers_part: 40, ..lease(due_from) };
+        scene.read().leases.insert(3 * serial, lease);
+    }
+    assert_eq!(scene.steps(), ["settle 81", "settle 84", "settle 87", "settle 90"]);
+}
+
+#[test]
+fn a_metered_lease_whose_deposit_is_used_up_is_ended() {
+    let mut scene = running();
+    scene.read().leases.get_mut(&3).unwrap().is_short = true;
+    assert_eq!(scene.steps(), ["end 3"]);
+    let chore = Chore::GiveNotice { board: scene.board(), serial: 3 };
+    scene.memory.begin(chore);
+    assert_eq!(scene.steps(), [""; 0]);
 }
 
 #[test]

@@ -6,3 +6,4 @@ mod rounds;
 mod scene;
 mod seats;
 mod simulation;
+mod upkeep;

@@ -393,3 +393,28 @@ fn the_next_look_is_no_later_than_the_next_event() {
     let over = begin(ROUND) + i64::from(SUBMIT_SECS) + 1;
     assert_eq!(scene.plan().wake_ms, Some(over * 1_000), "the end of this one");
 }
+
+#[test]
+fn rounds_begin_at_the_boards_own_second() {
+    let mut scene = vote_scene();
+    scene.header().phase_secs = 250;
+    for (second, planned) in [
+        (begin(ROUND), vec![]),
+        (begin(ROUND) + 249, vec![]),
+        (begin(ROUND) + 250, vote()),
+        (begin(ROUND) + 250 + i64::from(SUBMIT_SECS), vote()),
+        (begin(ROUND) + 251 + i64::from(SUBMIT_SECS), vec![]),
+    ] {
+        scene.at(second);
+        assert_eq!(scene.steps(), planned, "at {second}");
+    }
+    // The round that runs is probed until its end, not until that of another board's round.
+    scene.policy.probe = true;
+    scene.at(begin(ROUND) + 300);
+    let plan = scene.plan();
+    let time = plan.actions.iter().find_map(|action| match action {
+        Action::ProbeRound { round: ROUND, time, .. } => Some(*time),
+        _ => None,
+    });
+    assert_eq!(time, Some(Duration::from_secs(547)));
+}

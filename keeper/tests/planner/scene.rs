@@ -3,13 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytemuck::Zeroable;
-use leasehold::state::{Board, Keeper, Seat, StakeLedger};
+use leasehold::{
+    math::sum_tree::SumNode,
+    state::{Board, Demand, Keeper, Params, Seat, StakeLedger},
+};
 use leasehold_client::MarketRef;
 use leasehold_keeper::{
     memory::Memory,
     planner::{Action, Plan, Policy, plan, shared_chores},
     prober::{ProbeReport, ProbeStats, Target},
-    snapshot::{BoardSnapshot, Fleet, Snapshot},
+    snapshot::{BoardSnapshot, DemandSnapshot, Fleet, LeaseSnapshot, Snapshot},
 };
 use solana_pubkey::Pubkey;
 
@@ -47,13 +50,16 @@ impl Scene {
         header.threshold = 3;
         header.next_round = ROUND - 1;
         header.slots = 9;
+        // More than a day's pay: running leases are left alone.
+        header.ledger.keeper_pool = 1_000_000;
         let board = BoardSnapshot { board: market.board(0), header, fleet: None };
         let snapshot = Snapshot {
             now_ms: 0,
             me: wallet(0),
             market,
             authority: wallet(99),
-            keeper_bond: 1_000,
+            round_secs: ROUND_SECS,
+            params: params(),
             keeper: None,
             lamports: 1_000_000_000,
             stake: 0,
@@ -105,8 +111,15 @@ impl Scene {
         self.snapshot.boards[0].fleet = Some(Arc::new(Fleet {
             round,
             targets: machines.iter().map(target).collect(),
-            leases: leases.iter().copied().collect(),
+            leases: leases.iter().map(|(serial, due_from)| (*serial, lease(*due_from))).collect(),
+            demands: vec![],
+            indexes: vec![],
         }));
+    }
+
+    /// Changes the slots that were read.
+    pub fn read(&mut self) -> &mut Fleet {
+        Arc::make_mut(self.snapshot.boards[0].fleet.as_mut().unwrap())
     }
 
     /// The keeper has probed a round, and machines answered.
@@ -148,10 +161,60 @@ impl Scene {
     }
 }
 
+pub fn params() -> Params {
+    Params {
+        bond_unit: 1_000,
+        keeper_bond: 1_000,
+        keeper_fee: 10,
+        keeper_fee_max: 50,
+        ask_fee: 100_000,
+        unbonding_secs: 86_400,
+        min_rounds: 1,
+        max_rounds: 1_000,
+        fee_bps: 1_000,
+        keeper_share_bps: 5_000,
+        hold_bps: 2_000,
+        standby_bps: 1_000,
+        slash_multiplier_bps: 10_000,
+        up_votes: 3,
+        classes: vec![],
+    }
+}
+
+/// A lease with nothing to pay before its end.
+pub fn lease(due_from: u32) -> LeaseSnapshot {
+    LeaseSnapshot { address: wallet(60), due_from, unpaid: 0, keepers_part: 0, is_short: false }
+}
+
+/// A demand that can be enforced from a Unix second on.
+pub fn demand(due: i64) -> DemandSnapshot {
+    let account = Demand {
+        version: Demand::VERSION,
+        bump: 255,
+        claimant: wallet(70),
+        cluster: [0; 8],
+        board: wallet(71),
+        lease: wallet(60),
+        supplier: wallet(72),
+        node_key: [0; 32],
+        slot: 0,
+        generation: 0,
+        serial: 3,
+        seq: 0,
+        leaf: SumNode { hash: [0; 32], units: 0, price: 0 },
+        due,
+        fee: 100_000,
+        shown: None,
+    };
+    // Its number is a multiple of three: the first of three seats comes first.
+    DemandSnapshot { address: Pubkey::new_from_array([0; 32]), account: Arc::new(account) }
+}
+
 pub fn report(round: u32, targets: u64) -> ProbeReport {
     ProbeReport {
         round,
         answers: BTreeMap::new(),
+        repeated: vec![],
         refused: vec![],
         unsent: vec![],
         stats: ProbeStats { targets, ..ProbeStats::default() },
@@ -166,9 +229,14 @@ pub fn in_words(action: &Action) -> String {
         Action::ProbeRound { round, targets, .. } => format!("probe {round}: {}", targets.len()),
         Action::SubmitRound { seat, round, slots, .. } => format!("submit {round} from {seat} on {slots}"),
         Action::CloseRound { next_round, .. } => format!("close {next_round}"),
-        Action::SettleLease { serial, keeper, .. } => {
-            format!("settle {serial}{}", if keeper.is_some() { " for the keeper" } else { "" })
+        Action::SettleLease { serial, is_due, .. } => {
+            format!("settle {serial}{}", if *is_due { "" } else { " in mid-term" })
         }
+        Action::GiveNotice { serial, .. } => format!("end {serial}"),
+        Action::EnforceDemand { demand, .. } => format!("enforce a demand of {}", demand.account.due),
+        Action::RecordDay { class, .. } => format!("record class {class}"),
+        Action::BurnPayments { amount, .. } => format!("burn {amount} payment units"),
+        Action::BurnSlashed { amount, .. } => format!("burn {amount} stake units"),
         Action::ClaimKeeperFees { seat, .. } => format!("claim from {seat}"),
     }
 }

@@ -81,7 +81,7 @@ fn only_missing_stake_is_bonded() {
     scene.policy.bond = true;
     scene.snapshot.stake = 600;
     assert_eq!(scene.steps(), ["take seat 4, register false, deposit 600"]);
-    scene.snapshot.keeper_bond = 400;
+    scene.snapshot.params.keeper_bond = 400;
     assert_eq!(scene.steps(), ["take seat 4, register false, deposit 0"]);
 }
 

@@ -17,7 +17,7 @@ use leasehold_keeper::{
 };
 use proptest::prelude::*;
 
-use crate::scene::{Scene, report, wallet};
+use crate::scene::{Scene, lease, report, wallet};
 
 /// A board as the program keeps it.
 struct World {
@@ -49,8 +49,9 @@ impl World {
         let header = &mut self.header;
         let rule = |kept: bool, rule| if kept { Ok(()) } else { Err(rule) };
         rule(header.seats[usize::from(seat)].keeper == wallet(keeper), "WrongKeeper")?;
-        let end = (i64::from(round) + 1) * i64::from(header.round_secs);
-        let running = u32::try_from(now / i64::from(header.round_secs)).unwrap();
+        let phase = i64::from(header.phase_secs);
+        let end = (i64::from(round) + 1) * i64::from(header.round_secs) + phase;
+        let running = u32::try_from((now - phase) / i64::from(header.round_secs)).unwrap();
         rule(round + 1 == running && now <= end + i64::from(header.submit_secs), "OutsideSubmitWindow")?;
         rule(round >= header.next_round, "RoundClosed")?;
         let voting = header.tally.submitted != 0;
@@ -67,7 +68,8 @@ impl World {
         let now = self.secs();
         let header = &mut self.header;
         let over = |round: u32| {
-            now > (i64::from(round) + 1) * i64::from(header.round_secs) + i64::from(header.submit_secs)
+            let end = (i64::from(round) + 1) * i64::from(header.round_secs) + i64::from(header.phase_secs);
+            now > end + i64::from(header.submit_secs)
         };
         if header.tally.submitted == 0 {
             let mut next = header.next_round;
@@ -107,7 +109,8 @@ impl World {
         let round = self.header.round_at(self.secs()).unwrap();
         let board = &mut snapshot.boards[0];
         board.header = self.header.clone();
-        board.fleet = Some(Arc::new(Fleet { round, targets: target, leases: self.leases.clone() }));
+        let leases = self.leases.iter().map(|(serial, until)| (*serial, lease(*until))).collect();
+        board.fleet = Some(Arc::new(Fleet { round, targets: target, leases, ..Fleet::default() }));
         snapshot
     }
 }
@@ -117,6 +120,8 @@ impl World {
 struct Setup {
     keepers: u8,
     round_secs: u32,
+    /// Second of a round's length at which rounds begin.
+    phase_secs: u32,
     submit_secs: u32,
     /// Milliseconds between two looks of each keeper.
     looks: Vec<i64>,
@@ -140,11 +145,13 @@ fn run(setup: &Setup) -> Course {
     let first = 1_000_000;
     let header = scene.header();
     header.round_secs = setup.round_secs;
+    header.phase_secs = setup.phase_secs;
     header.submit_secs = setup.submit_secs;
     header.next_round = first;
     (0..5).for_each(|seat| header.seats[seat].taken = 0);
     (0..setup.keepers).for_each(|seat| scene.sit(seat, seat));
-    let start_ms = i64::from(first) * i64::from(setup.round_secs) * 1_000;
+    let begin = |round: u32| i64::from(round) * i64::from(setup.round_secs) + i64::from(setup.phase_secs);
+    let start_ms = begin(first) * 1_000;
     let mut world = World {
         header: scene.snapshot.boards[0].header.clone(),
         leases: (1..).zip(setup.leases.iter().map(|rounds| first + rounds)).collect(),
@@ -229,8 +236,8 @@ fn land(world: &mut World, memories: &mut [Memory], under_way: &mut UnderWay) ->
 }
 
 fn setups(outages: bool) -> impl Strategy<Value = Setup> {
-    (1u8..=5, 10u32..=60, 1u32..=100, 1u32..=12).prop_flat_map(
-        move |(keepers, round_secs, submit, rounds)| {
+    (1u8..=5, 10u32..=60, 0u32..60, 1u32..=100, 1u32..=12).prop_flat_map(
+        move |(keepers, round_secs, phase, submit, rounds)| {
             let count = usize::from(keepers);
             let total_ms = i64::from(rounds + 4) * i64::from(round_secs) * 1_000;
             let outage = if outages { (0..total_ms, 0..total_ms).boxed() } else { Just((0, 0)).boxed() };
@@ -242,6 +249,7 @@ fn setups(outages: bool) -> impl Strategy<Value = Setup> {
                 .prop_map(move |(looks, outages, leases)| Setup {
                     keepers,
                     round_secs,
+                    phase_secs: phase % round_secs,
                     // From a second to the whole round.
                     submit_secs: (round_secs * submit / 100).max(1),
                     looks,
@@ -276,7 +284,8 @@ proptest! {
         }
         for (serial, until) in (1u32..).zip(&setup.leases) {
             let settled = world.settled.get(&serial).copied();
-            let late = settled.map(|at| at / 1_000 - i64::from(first + until) * i64::from(setup.round_secs));
+            let end = i64::from(first + until) * i64::from(setup.round_secs) + i64::from(setup.phase_secs);
+            let late = settled.map(|at| at / 1_000 - end);
             // The window, a turn for everybody to close and one to settle, and some looks.
             let bound = i64::from(setup.submit_secs) + i64::from(setup.round_secs);
             prop_assert!(late.is_some_and(|late| late <= bound), "lease {serial}: {late:?} s");

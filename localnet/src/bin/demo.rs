@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use leasehold::constants::MIN_ROUND_SECS;
+use leasehold::constants::ROUND_SECS;
 use leasehold_localnet::demo::{self, Demo, Progress};
 use tracing_subscriber::EnvFilter;
 
@@ -12,23 +12,23 @@ use tracing_subscriber::EnvFilter;
 /// margin.
 const PROBED_PER_SEC: u32 = 300;
 
-/// Lists thousands of machines, leases most of them in one group, makes some fail, and settles to the last unit:
-/// with real transactions, probes, keepers and machines, on a network in this process.
+/// Lists thousands of machines, leases most of them in one group, makes some fail, leaves others early, and settles to the
+/// last unit: with real transactions, probes, keepers and machines, on a network in this process.
 ///
 /// Exits with code 1 if an invariant is violated or an inference can't be proved.
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Args {
-    /// Number of machines; five of six are leased in one group
+    /// Number of machines; five of six of their GPUs are leased in one group
     #[arg(long, default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(20..=61_440))]
     machines: u32,
 
-    /// Length of the leases in rounds
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    /// Length of the leases in rounds, 2 to 1000
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=1_000))]
     rounds: u32,
 
-    /// Length of a round in seconds, at least 10 [default: the shortest for this number of machines]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(i64::from(MIN_ROUND_SECS)..=86_400))]
+    /// Length of a round in seconds, 10 to 3600 [default: the shortest for this number of machines]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(round_secs()))]
     round_secs: Option<u32>,
 
     /// Percentage of the leased machines that stop answering in mid-lease
@@ -42,6 +42,11 @@ struct Args {
     /// Print one JSON object to standard output, and the tables to standard error
     #[arg(long)]
     json: bool,
+}
+
+/// The lengths of rounds that the program allows.
+fn round_secs() -> std::ops::RangeInclusive<i64> {
+    i64::from(*ROUND_SECS.start())..=i64::from(*ROUND_SECS.end())
 }
 
 #[tokio::main]
@@ -60,14 +65,14 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<bool> {
     let progress = Progress::default();
     let filter = EnvFilter::try_from_env("LEASEHOLD_DEMO_LOG").unwrap_or_else(|_| {
-        // The node warns that its proxy is public; here it is on loopback.
-        let node = "leasehold_node=warn,leasehold_node::receipts::service=error";
+        // The node warns that its proxy is public; here it is on loopback. And that its database is new, which it is.
+        let node = "leasehold_node=warn,leasehold_node::receipts::service=error,leasehold_node::chain::signable=error";
         EnvFilter::new(format!("off,leasehold_keeper=warn,{node},leasehold_localnet=warn"))
     });
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(progress.clone()).init();
 
-    let round_secs =
-        args.round_secs.unwrap_or_else(|| MIN_ROUND_SECS.max(args.machines.div_ceil(PROBED_PER_SEC)));
+    let shortest = args.machines.div_ceil(PROBED_PER_SEC).max(*ROUND_SECS.start());
+    let round_secs = args.round_secs.unwrap_or(shortest);
     let Args { machines, rounds, down, seed, .. } = args;
     let report = demo::run(&Demo { machines, rounds, round_secs, down, seed }, progress).await?;
     if args.json {

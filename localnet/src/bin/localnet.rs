@@ -30,11 +30,11 @@ struct Args {
     #[arg(long, default_value_t = 8900)]
     ws_port: u16,
 
-    /// Length of the market's rounds in seconds, at least 10
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..))]
+    /// Length of the market's rounds in seconds, 10 to 3600
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..=3_600))]
     round_secs: u32,
 
-    /// Keeper seats of a board, 1 to 15; more than half of them decide (9 of 13). With 1, one keeper is enough
+    /// Keeper seats of a board, 1 to 15; more than half of them call a machine down (9 of 13). With 1, one keeper is enough
     #[arg(long, default_value_t = 13, value_parser = clap::value_parser!(u8).range(1..=15))]
     seats: u8,
 

@@ -1,7 +1,9 @@
-//! The claims of suppliers, buyers and keepers at the end.
+//! The claims of suppliers, buyers and keepers at the end, and burning what nobody is owed.
 
 use anyhow::{Context, Result};
+use leasehold::rules::board::burnable;
 use leasehold_client::{instruction, sender::Job};
+use serde::Serialize;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -18,30 +20,17 @@ use super::{
 /// Sends all claims, each signed by its owner.
 pub async fn claim(stage: &Stage, fleet: &Fleet, leases: &[Opened], keepers: &Keepers) -> Result<()> {
     let earnings = earnings(stage, fleet).await?;
-    let (mut refunds, mut compensations) = (Vec::new(), Vec::new());
+    let mut refunds = Vec::new();
     for lease in leases {
-        let account = lease.read(stage).await?;
-        let (board, key) = (&lease.board, lease.buyer.pubkey());
-        let address = board.lease(lease.serial);
-        if account.refund_due > 0 {
+        if lease.read(stage).await?.refund_due > 0 {
+            let (board, key) = (&lease.board, lease.buyer.pubkey());
             let to = board.market.payment_account(&key);
-            let claim = instruction::claim_refund(board, key, address, to);
+            let claim = instruction::claim_refund(board, key, lease.address, to);
             refunds.push(by(&lease.buyer, vec![claim]));
-        }
-        if account.compensation_due > 0 {
-            let market = &board.market;
-            let open = token_account(&lease.buyer, &market.stake_mint, &market.stake_token_program);
-            let claim = instruction::claim_compensation(board, key, address, market.stake_account(&key));
-            compensations.push(by(&lease.buyer, vec![open, claim]));
         }
     }
     let fees = keepers.claims(stage).await?;
-    let kinds = [
-        ("claim_earnings", earnings),
-        ("claim_refund", refunds),
-        ("claim_compensation", compensations),
-        ("claim_keeper_fees", fees),
-    ];
+    let kinds = [("claim_earnings", earnings), ("claim_refund", refunds), ("claim_keeper_fees", fees)];
     let total: usize = kinds.iter().map(|(_, jobs)| jobs.len()).sum();
     let bar = stage.progress.begin("claims are paid", total as u64);
     for (kind, jobs) in kinds {
@@ -49,6 +38,35 @@ pub async fn claim(stage: &Stage, fleet: &Fleet, leases: &[Opened], keepers: &Ke
     }
     bar.end(&format!("{total} claims"));
     Ok(())
+}
+
+/// What is burned in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Burned {
+    /// Payment units.
+    pub payments: u64,
+    /// Stake units.
+    pub stake: u64,
+}
+
+/// Burns what the boards have set aside for it.
+pub async fn burn(stage: &Stage) -> Result<Burned> {
+    let payer = stage.network.payer();
+    let mut burned = Burned::default();
+    for fetched in stage.boards().await? {
+        let (board, header) = (fetched.board_ref(&stage.market)?, fetched.view()?.header);
+        let payments = burnable(header, false)?;
+        if payments > 0 {
+            stage.send("burn_payments", &by(payer, vec![instruction::burn_payments(&board, None)])).await?;
+            burned.payments += payments;
+        }
+        let stake = header.ledger.slashed;
+        if stake > 0 {
+            stage.send("burn_slashed", &by(payer, vec![instruction::burn_slashed(&board)])).await?;
+            burned.stake += stake;
+        }
+    }
+    Ok(burned)
 }
 
 async fn earnings(stage: &Stage, fleet: &Fleet) -> Result<Vec<Job>> {

@@ -14,7 +14,7 @@ use solana_signer::Signer;
 
 use super::{
     fleet::Fleet,
-    leases::Opened,
+    leases::{Course, Opened},
     stage::{Stage, by},
 };
 
@@ -32,7 +32,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Chooses `down` percent of the leased machines, and a supplier.
+    /// Chooses `down` percent of the machines of the leases that run to their ends, and a supplier.
     pub async fn choose(stage: &Stage, random: &mut StdRng, leases: &[Opened], down: u8) -> Result<Self> {
         let mut large = Vec::new();
         let mut all = Vec::new();
@@ -41,9 +41,13 @@ impl Faults {
             for lease in leases.iter().filter(|lease| lease.board.address == board.address) {
                 for (index, slot) in view.leased(lease.serial) {
                     let machine = ((board.address, index), slot.supplier);
-                    all.push(machine);
-                    if lease.is_large {
-                        large.push(machine);
+                    match lease.course {
+                        Course::Large => {
+                            large.push(machine);
+                            all.push(machine);
+                        }
+                        Course::Small => all.push(machine),
+                        Course::Cancelled | Course::Metered => {}
                     }
                 }
             }

@@ -1,13 +1,17 @@
 //! Suppliers and their machines.
 
-use std::{net::Ipv4Addr, net::SocketAddr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use leasehold::{
-    constants::MAX_SLOTS,
+    constants::{MAX_LEASE_SECS, MAX_SLOTS},
     instructions::Machine,
     math::pricing,
-    state::{Endpoint, Params, Slot, Traits},
+    state::{Endpoint, Params, Slot, Traits, Verdict},
 };
 use leasehold_client::{instruction, listing, probe::SigningKey, sender::Job};
 use leasehold_node::Node;
@@ -15,8 +19,9 @@ use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
+use tokio::time::{Instant, sleep};
 
-use super::stage::{Stage, by};
+use super::stage::{POLL, Stage, by};
 use crate::network::Grant;
 
 /// Number of suppliers, if there are enough machines.
@@ -25,8 +30,13 @@ const SUPPLIERS: usize = 40;
 pub const LAMPORTS: u64 = 1_000_000_000;
 /// Lamports for a machine's slot, with a margin; the rest stays in the wallet.
 const SLOT_LAMPORTS: u64 = 2 * 6_960 * size_of::<Slot>() as u64;
-/// Rounds for which machines are committed; longer than the demo.
+/// Rounds for which machines are committed, unless the program allows fewer of that length; longer than the demo.
 const COMMITMENT: u32 = 20_000;
+/// One machine of so many can be leased by use.
+const METERED_ONE_OF: u32 = 4;
+
+/// Rounds within which every machine must have been up in one.
+const SEEN_ROUNDS: u32 = 8;
 
 /// Countries by ISO 3166-1 numeric code, and their regions: 1 North America, 2 Europe, 3 Asia.
 pub const COUNTRIES: [(u16, u8); 8] =
@@ -79,7 +89,8 @@ impl Fleet {
             let class = random.random_range(0..HOURLY.len());
             let gpus = GPUS.choose(random).copied().unwrap_or(1);
             let key = SigningKey::from_bytes(&random.random());
-            let price = HOURLY[class] * u64::from(gpus) * (markup + random.random_range(0..=5)) / 100;
+            let price = HOURLY[class] * (markup + random.random_range(0..=5)) / 100;
+            let flags = if number % METERED_ONE_OF == 0 { Traits::METERED } else { 0 };
             let machine = Machine {
                 slot: None,
                 node_key: key.verifying_key().to_bytes(),
@@ -89,13 +100,16 @@ impl Fleet {
                     speed: random.random_range(1..=4),
                     country,
                     region,
-                    flags: 0,
+                    flags,
                 },
                 endpoint: Endpoint {
                     ip: Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets(),
                     port: endpoint.port().to_le_bytes(),
                 },
                 price,
+                bond: 0,
+                profile: None,
+                turnaround: 0,
             };
             suppliers[place].machines.push(Owned { board: number % boards, machine, key });
         }
@@ -108,7 +122,8 @@ impl Fleet {
 
     /// Price of all machines for an hour, in payment units.
     pub fn hourly(&self) -> u64 {
-        self.suppliers.iter().flat_map(|supplier| &supplier.machines).map(|owned| owned.machine.price).sum()
+        let price = |owned: &Owned| owned.machine.price * u64::from(owned.machine.traits.gpus);
+        self.suppliers.iter().flat_map(|supplier| &supplier.machines).map(price).sum()
     }
 
     /// Funds and registers the suppliers, deposits their stake and lists their machines.
@@ -148,10 +163,13 @@ impl Fleet {
     }
 
     async fn listings(&self, stage: &Stage) -> Result<Vec<Job>> {
-        let until = stage.round().await?.saturating_add(COMMITMENT);
+        let now = stage.network.time().await?;
         let mut jobs = Vec::new();
         for (index, fetched) in (0..).zip(stage.boards().await?) {
             let board = stage.market.board(index);
+            let header = fetched.view()?.header;
+            let rounds = COMMITMENT.min(MAX_LEASE_SECS / header.round_secs.max(1));
+            let until = header.round_at(now)?.saturating_add(rounds);
             for supplier in &self.suppliers {
                 let here = supplier.machines.iter().filter(|owned| owned.board == index);
                 let machines: Vec<_> = here.map(|owned| owned.machine).collect();
@@ -167,6 +185,35 @@ impl Fleet {
     pub async fn serve(&self, stage: &Stage, node: &Node) -> Result<()> {
         node.add_machines(self.machines_as_listed(stage).await?)?;
         Ok(())
+    }
+
+    /// Waits until every machine was up in the last round that its keepers voted on: only then it can be leased.
+    pub async fn await_seen(&self, stage: &Stage) -> Result<()> {
+        let timeout = Duration::from_secs(u64::from(SEEN_ROUNDS * stage.round_secs) + 60);
+        let deadline = Instant::now() + timeout;
+        let total = self.machines();
+        let bar = stage.progress.begin("machines are seen", total as u64);
+        loop {
+            let now = stage.network.time().await?;
+            let mut seen = 0;
+            for board in stage.boards().await? {
+                let view = board.view()?;
+                let Some(round) = view.header.seen_round(now) else { continue };
+                let up = |slot: &Slot| view.header.verdict(slot, round) == Some(Verdict::Up);
+                seen += view.machines().filter(|(_, slot)| up(slot)).count();
+            }
+            bar.set(seen as u64);
+            if seen == total {
+                bar.end(&format!("{seen} machines were up in a round"));
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "only {seen} of {total} machines were up in a round: give longer rounds with --round-secs"
+                );
+            }
+            sleep(POLL).await;
+        }
     }
 
     /// Every machine, with its slot on the board.
@@ -187,7 +234,8 @@ impl Fleet {
                     board: board.address,
                     slot: index.into(),
                     generation: slot.generation,
-                    round_secs: Some(stage.round_secs),
+                    // The demo moves the chain's time ahead of this host's clock.
+                    round_secs: None,
                     key: (*key).clone(),
                 });
             }

@@ -39,9 +39,9 @@ use tokio::{
 };
 
 use super::{
-    faults::Faults,
+    faults::{Faults, Place},
     fleet::{Fleet, LAMPORTS},
-    leases::Opened,
+    leases::{Course, Opened},
     stage::{POLL, Stage, by},
 };
 use crate::network::Grant;
@@ -54,6 +54,8 @@ const AT_A_TIME: usize = 32;
 const PRICES: (u64, u64) = (1_000_000, 4_000_000);
 /// Manifest of the model, whose hash is the model's id.
 const MANIFEST: &str = r#"{"model":"demo","weights":"none: it doubles numbers"}"#;
+/// Fee of the transaction that skips the numbers which a lost database could have signed.
+const SKIP_LAMPORTS: u64 = 5_000;
 /// Time after the end of the leases within which log and archive must have the receipts.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -96,10 +98,11 @@ impl Inference {
         faults: &Faults,
     ) -> Result<Self> {
         let machines = fleet.machines_as_listed(stage).await?;
-        let stays = |place: &(Pubkey, u16)| !faults.forfeited.contains(place) && !faults.dark.contains(place);
+        let stays = |place: &Place| !faults.forfeited.contains(place) && !faults.dark.contains(place);
+        let runs = |lease: &&Opened| matches!(lease.course, Course::Small | Course::Large);
         // Leases may begin in two different rounds; one that begins last runs to the end of the demo.
-        let first = leases.iter().map(|lease| lease.from).max();
-        let last = leases.iter().filter(|lease| Some(lease.from) == first);
+        let first = leases.iter().filter(runs).map(|lease| lease.begins).max();
+        let last = leases.iter().filter(runs).filter(|lease| Some(lease.begins) == first);
         let places = last.flat_map(|lease| lease.slots.iter().map(|slot| (lease.board, *slot)));
         let (board, slot) = places
             .into_iter()
@@ -168,7 +171,8 @@ impl Inference {
             },
             priority_fee: 0,
         };
-        let leases = LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender());
+        let leases =
+            LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender(), Arc::default());
         let store = receipts.store().clone();
         let chain = Chain::start(chain, source, &leases, feed.signable_sender(), store).await?;
         let archive = Archive::start(ArchiveSettings {
@@ -193,6 +197,11 @@ impl Inference {
             id: None,
             _folder: folder,
         })
+    }
+
+    /// The machine that answers.
+    pub fn place(&self) -> Result<Place> {
+        self.machine.place().context("no board has the machine's slot")
     }
 
     /// Sends the requests once the lease has begun; keeps the id of one answer.
@@ -261,13 +270,14 @@ impl Inference {
         Ok(Proved { id: hex::encode(id), verified, lamports_per_inference, steps })
     }
 
-    /// Fees of everything that the operator sent, divided by the receipts in the log.
+    /// Fees of everything that the operator sent to append receipts, divided by the receipts in the log.
     async fn price(&self, stage: &Stage) -> Result<f64> {
         let log = stage.fetch().log(address::log(&self.supplier)).await?.context("the log is gone")?;
         let receipts = log.account.view()?.0.receipts;
-        // The operator pays for nothing else.
         let left = stage.network.rpc().get_balance(&self.operator.pubkey()).await?;
-        let lamports = LAMPORTS.saturating_sub(left);
+        // The node's database is new when the lease begins, so that the operator paid for skipping numbers once; and for
+        // nothing else.
+        let lamports = LAMPORTS.saturating_sub(left).saturating_sub(SKIP_LAMPORTS);
         Ok(lamports as f64 / receipts as f64)
     }
 }

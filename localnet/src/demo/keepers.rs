@@ -32,7 +32,7 @@ use crate::network::{Grant, sender_options};
 
 /// Number of keepers, and of a board's seats.
 pub const KEEPERS: u8 = 5;
-/// Equal votes that decide.
+/// Votes against a machine that make it down; as many for it make it up.
 pub const THRESHOLD: u8 = 3;
 /// Time for the keepers to take the seats of a board.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -79,7 +79,7 @@ impl Keepers {
             }
             bar.set(taken);
             if taken == seats {
-                bar.end(&format!("{seats} seats, {THRESHOLD} equal votes decide"));
+                bar.end(&format!("{seats} seats, {THRESHOLD} votes decide"));
                 return Ok(keepers);
             }
             if Instant::now() > deadline {

@@ -1,5 +1,5 @@
-//! The demo: thousands of machines are listed, leased in one group, probed, attested, settled, refunded and slashed;
-//! and one of them answers requests, whose receipts are proved.
+//! The demo: thousands of machines are listed, seen, leased in one group, probed, attested, left, settled, refunded and
+//! slashed; and one of them answers requests, whose receipts are proved.
 //!
 //! Everything is real: the program in its virtual machine behind JSON-RPC, the keepers, the node, their sockets. Wallets
 //! are funded with lamports and tokens; everything else is done by transactions.
@@ -11,6 +11,7 @@ mod fleet;
 mod inference;
 mod keepers;
 mod leases;
+mod leaving;
 mod progress;
 mod report;
 mod stage;
@@ -27,6 +28,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::time::sleep;
 
 pub use self::{
+    claims::Burned,
     costs::{Cost, Costs},
     inference::Proved,
     progress::Progress,
@@ -83,26 +85,34 @@ pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     fleet.serve(&stage, &node).await?;
     let mut keepers = Keepers::start(&stage, &mut random, &params, boards).await?;
 
+    fleet.await_seen(&stage).await?;
+
     let orders = leases::orders(&stage, &mut random).await?;
-    let leases = leases::open(&stage, &fleet, orders, demo.rounds).await?;
+    let mut leases = leases::open(&stage, &fleet, orders, demo.rounds).await?;
     let opened = snapshot(&stage).await?;
     let faults = Faults::choose(&stage, &mut random, &leases, demo.down).await?;
     let mut inference = Inference::begin(&stage, &mut random, &fleet, &leases, &faults).await?;
-    let first = leases.iter().map(|lease| lease.from).max().context("there are no leases")?;
-    let end = leases.iter().map(|lease| lease.until).max().unwrap_or(first);
-    let middle = first + demo.rounds / 2;
+    let first = leases.iter().map(|lease| lease.begins).max().context("there are no leases")?;
+    let end = leases.iter().map(|lease| lease.ends).max().unwrap_or(first);
+    let middle = first + fault_secs(demo);
     watch(&stage, &node, &keepers, first, first, "leases begin").await?;
-    inference.ask(&stage).await?;
-    watch(&stage, &node, &keepers, first, middle, "leases run").await?;
-    faults.inject(&stage, &fleet, &node).await?;
+    let answering = inference.place()?;
+    let course = async {
+        leaving::leave(&stage, &mut leases, &faults, answering).await?;
+        watch(&stage, &node, &keepers, first, middle, "leases run").await?;
+        faults.inject(&stage, &fleet, &node).await
+    };
+    tokio::try_join!(inference.ask(&stage), course)?;
     watch(&stage, &node, &keepers, middle, end, "leases go on").await?;
 
     leases::await_settlement(&stage, &leases).await?;
     let proved = inference.prove(&stage).await?;
+    leases::await_vouchers(&stage, &leases).await?;
     keepers.stop().await?;
     node.shutdown().await;
     let settled = snapshot(&stage).await?;
     claims::claim(&stage, &fleet, &leases, &keepers).await?;
+    let burned = claims::burn(&stage).await?;
     let claimed = snapshot(&stage).await?;
 
     let mut checks = invariants::Report::default();
@@ -112,30 +122,39 @@ pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     for (before, after) in [(&opened, &settled), (&settled, &claimed)] {
         checks.extend(check_progress(before, after));
     }
-    report::report(&stage, demo, &leases, &faults, &claimed, checks, proved).await
+    report::report(&stage, demo, &leases, &faults, &claimed, checks, burned, proved).await
 }
 
 async fn snapshot(stage: &Stage) -> Result<Snapshot> {
     Ok(stage.fetch().snapshot(&stage.market.address).await?)
 }
 
-/// Shows the probes and votes until a round begins.
+/// Seconds from the beginning of the leases to the faults: so that machines serve a round before, and are down in more
+/// than the one round that they may be, if the leases have three rounds or more.
+fn fault_secs(demo: &Demo) -> i64 {
+    let round = (demo.rounds / 2).min(demo.rounds.saturating_sub(3));
+    // Keepers probe early in a round.
+    i64::from(round) * i64::from(demo.round_secs) + i64::from(demo.round_secs) / 2
+}
+
+/// Shows the probes and votes until a Unix second of the chain's time.
 async fn watch(
     stage: &Stage,
     node: &Node,
     keepers: &Keepers,
-    first: u32,
-    end: u32,
+    first: i64,
+    end: i64,
     name: &'static str,
 ) -> Result<()> {
-    let bar = stage.progress.begin(name, end.saturating_sub(first).into());
+    let secs = |time: i64| time.saturating_sub(first).max(0).unsigned_abs();
+    let bar = stage.progress.begin(name, secs(end));
     loop {
-        let round = stage.round().await?;
+        let time = stage.network.time().await?;
         let answers = node.count(Outcome::Answered);
         let (votes, failures) = (keepers.votes.load(Relaxed), keepers.failures.load(Relaxed));
-        bar.set(round.saturating_sub(first).into());
+        bar.set(secs(time));
         bar.set_message(format!("{answers} probes answered, {votes} votes"));
-        if round >= end {
+        if time >= end {
             let failed = if failures > 0 { format!(", {failures} steps retried") } else { String::new() };
             bar.end(&format!("{answers} probes answered, {votes} votes{failed}"));
             return Ok(());

@@ -3,11 +3,18 @@
 use std::{collections::BTreeMap, fmt};
 
 use anyhow::{Context, Result};
-use leasehold::constants::SECS_PER_HOUR;
-use leasehold_client::invariants::{self, Snapshot};
+use leasehold::{
+    constants::SECS_PER_HOUR,
+    math::{pricing::gross, settlement::kept},
+    state::{Lease, Slot},
+};
+use leasehold_client::{
+    error::Refusal,
+    invariants::{self, Snapshot},
+};
 use serde::{Serialize, Serializer};
 
-use super::{Cost, Demo, faults::Faults, inference::Proved, leases::Opened, stage::Stage};
+use super::{Cost, Demo, claims::Burned, faults::Faults, inference::Proved, leases::Opened, stage::Stage};
 use crate::network::{PAYMENT_DECIMALS, STAKE_DECIMALS};
 
 /// Default length of a round, in seconds.
@@ -24,13 +31,17 @@ pub struct LeaseReport {
     pub machines: u32,
     /// Machines that were never down and not forfeited.
     pub up: u32,
-    /// Payment units that the buyer deposited.
+    /// Payment units that the buyer paid in.
     #[serde(skip)]
     pub deposit: u64,
+    /// Payment units of the machines' pay, fees included, that were kept until their ends.
+    pub kept: u64,
     /// Payment units to suppliers.
     pub paid: u64,
     /// Payment units back to the buyer.
     pub refunded: u64,
+    /// Payment units burned: damages, what was contested, and what leaving cost.
+    pub burned: u64,
     /// Stake units that its machines lost.
     pub slashed: u64,
 }
@@ -42,6 +53,8 @@ pub struct Report {
     pub transactions: BTreeMap<&'static str, Cost>,
     #[serde(serialize_with = "counts")]
     pub invariants: invariants::Report,
+    /// What was burned in all.
+    pub burned: Burned,
     /// The proof of one inference.
     pub receipt: Proved,
     #[serde(skip)]
@@ -69,6 +82,7 @@ pub(super) async fn report(
     faults: &Faults,
     end: &Snapshot,
     invariants: invariants::Report,
+    burned: Burned,
     receipt: Proved,
 ) -> Result<Report> {
     let mut verdicts = Verdicts::default();
@@ -84,19 +98,23 @@ pub(super) async fn report(
         let board = end.boards.iter().find(|board| board.address == lease.board.address);
         let view = board.context("a board is gone")?.data.view()?;
         // A settled machine keeps the counters of its last lease.
-        let kept = |index: &&u16| {
+        let stayed_up = |index: &&u16| {
             let forfeited = faults.forfeited.contains(&(lease.board.address, **index));
             !forfeited && view.slot(**index).is_some_and(|slot| slot.lease_down == 0 && slot.lease_up > 0)
         };
-        let up = lease.slots.iter().filter(kept).count();
+        let up = lease.slots.iter().filter(stayed_up).count();
+        let served = lease.slots.iter().chain(&lease.replaced).filter_map(|index| view.slot(*index));
+        let kept = served.map(|slot| kept_of(&account, slot)).sum::<Result<u64, Refusal>>()?;
         reports.push(LeaseReport {
             name: lease.name.clone(),
             asked: lease.asked,
             machines: account.machines,
             up: u32::try_from(up).unwrap_or(u32::MAX),
-            deposit: lease.deposit,
+            deposit: account.deposit,
+            kept,
             paid: account.paid,
             refunded: account.refunded,
+            burned: account.burned,
             slashed: account.slashed,
         });
     }
@@ -104,10 +122,18 @@ pub(super) async fn report(
         leases: reports,
         transactions: stage.costs.all(),
         invariants,
+        burned,
         receipt,
         verdicts,
         round_secs: demo.round_secs,
     })
+}
+
+/// Payment units of a machine's pay that were kept until its end.
+fn kept_of(lease: &Lease, slot: &Slot) -> Result<u64, Refusal> {
+    let hourly = lease.hourly(slot)?;
+    let earned = gross(hourly, lease.terms.round_secs, slot.lease_up)?;
+    Ok(kept(earned, hourly, lease.terms.hold_bps)?)
 }
 
 impl Report {
@@ -129,22 +155,32 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(
             f,
-            "{:32} {:>6} {:>6} {:>6} {:>14} {:>14} {:>14} {:>14}",
-            "lease", "asked", "picked", "up", "deposit", "paid", "refunded", "slashed"
+            "{:32} {:>6} {:>6} {:>6} {:>14} {:>14} {:>14} {:>14} {:>14} {:>14}",
+            "lease", "GPUs", "picked", "up", "deposit", "kept", "paid", "refunded", "burned", "slashed"
         )?;
         for lease in &self.leases {
-            let LeaseReport { name, asked, machines, up, deposit, paid, refunded, slashed } = lease;
-            let money = |units| tokens(units, PAYMENT_DECIMALS, 6);
-            writeln!(
-                f,
-                "{name:32} {asked:>6} {machines:>6} {up:>6} {:>14} {:>14} {:>14} {:>14}",
-                money(*deposit),
-                money(*paid),
-                money(*refunded),
-                tokens(*slashed, STAKE_DECIMALS, 3)
-            )?;
+            let LeaseReport { name, asked, machines, up, deposit, kept, paid, refunded, burned, slashed } =
+                lease;
+            write!(f, "{name:32} {asked:>6} {machines:>6} {up:>6}")?;
+            for units in [deposit, kept, paid, refunded, burned] {
+                write!(f, " {:>14}", tokens(*units, PAYMENT_DECIMALS, 6))?;
+            }
+            writeln!(f, " {:>14}", tokens(*slashed, STAKE_DECIMALS, 3))?;
         }
-        writeln!(f, "Paid and refunded are in payment tokens, slashed in stake tokens; the rest is fees.\n")?;
+        writeln!(
+            f,
+            "Amounts are in payment tokens, slashed in stake tokens. Kept: the part of the machines' pay that waited for"
+        )?;
+        writeln!(
+            f,
+            "their ends. What was not paid, refunded or burned is fees. Burned in all, and gone for good: {} payment",
+            tokens(self.burned.payments, PAYMENT_DECIMALS, 6)
+        )?;
+        writeln!(
+            f,
+            "tokens, and {} stake tokens, which is all that was slashed.\n",
+            tokens(self.burned.stake, STAKE_DECIMALS, 3)
+        )?;
         writeln!(
             f,
             "{:24} {:>8} {:>10} {:>10} {:>12}",
@@ -192,8 +228,10 @@ mod tests {
             machines: 7,
             up: 6,
             deposit: 100,
+            kept: 81,
             paid: 80,
-            refunded: 18,
+            refunded: 11,
+            burned: 7,
             slashed: 5,
         };
         let cost = Cost { count: 2, cu_max: 90, bytes_max: 300, lamports: 10_000 };
@@ -202,6 +240,7 @@ mod tests {
             leases: vec![lease],
             transactions: BTreeMap::from([("submit_round", cost)]),
             invariants,
+            burned: Burned { payments: 7, stake: 5 },
             receipt: Proved {
                 id: "aa".to_owned(),
                 verified: true,
@@ -212,9 +251,12 @@ mod tests {
             round_secs: 10,
         };
         let expected = serde_json::json!({
-            "leases": [{ "machines": 7, "up": 6, "paid": 80, "refunded": 18, "slashed": 5 }],
+            "leases": [{
+                "machines": 7, "up": 6, "kept": 81, "paid": 80, "refunded": 11, "burned": 7, "slashed": 5,
+            }],
             "transactions": { "submit_round": { "count": 2, "cu_max": 90, "bytes_max": 300 } },
             "invariants": { "checked": 12, "violated": 1 },
+            "burned": { "payments": 7, "stake": 5 },
             "receipt": { "id": "aa", "verified": true, "lamports_per_inference": 5.0 },
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);

@@ -7,7 +7,6 @@ use futures::{Stream, StreamExt, stream};
 use leasehold_client::{
     MarketRef,
     fetch::{Fetch, FetchedBoard},
-    rounds::round_at,
     sender::{AnySigner, Confirmation, Job, SendError},
 };
 use solana_instruction::Instruction;
@@ -38,11 +37,6 @@ impl Stage {
 
     pub async fn boards(&self) -> Result<Vec<FetchedBoard>> {
         Ok(self.fetch().boards(&self.market.address).await?)
-    }
-
-    /// The running round.
-    pub async fn round(&self) -> Result<u32> {
-        Ok(round_at(self.round_secs, self.network.time().await?))
     }
 
     /// Sends one transaction and waits until it is confirmed.

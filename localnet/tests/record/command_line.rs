@@ -7,10 +7,7 @@ use std::{
 
 use leasehold::state::{Receipt, SlotState};
 use leasehold_archive::Archive;
-use leasehold_client::{
-    instruction,
-    record::{SignedCall, SignedReceipt},
-};
+use leasehold_client::record::{SignedCall, SignedReceipt};
 use solana_keypair::{Keypair, write_keypair_file};
 use solana_signer::Signer;
 
@@ -64,7 +61,7 @@ pub async fn token(world: &World) {
     let text = printed(world, &["lease", "token", "0:1", "--market", "1", "--spender-keypair", key]).await;
     let signed = SignedCall::decode(text.trim()).expect("a token");
     signed.verify(&pubkey(&spender())).expect("the spender's");
-    assert_eq!(signed.token.lease, world.board().lease(1));
+    assert_eq!(signed.token.lease, world.lease_address());
 }
 
 /// Verifies a receipt, and finds it by its id.
@@ -95,7 +92,7 @@ fn contradiction(signed: &SignedReceipt) -> SignedReceipt {
     SignedReceipt::sign(&machine_key(), Receipt { price: signed.receipt.price + 1, ..signed.receipt })
 }
 
-/// Proves an equivocation, as a keeper: the machine loses its bond, and the keeper gets a part of it.
+/// Proves an equivocation: the machine loses its bond.
 pub async fn convict(world: &World, signed: &SignedReceipt) {
     let (one, other) = (file(world, "one", signed), file(world, "other", &contradiction(signed)));
     let command = |with: &str| ["receipt", "convict", "--market", "1", &one, with].map(str::to_owned);
@@ -106,14 +103,10 @@ pub async fn convict(world: &World, signed: &SignedReceipt) {
         assert!(output.status.code() == Some(3) && text.contains(rule), "{text}");
     };
     refused(&one, "two different receipts").await;
-    let keeper = instruction::register_keeper(&world.market, world.buyer.pubkey());
-    world.send(&world.buyer, &[keeper]).await;
     let args = command(&other);
     printed(world, &args.each_ref().map(String::as_str)).await;
     let board = world.fetch().board(world.board().address).await.expect("the board");
     let machine = board.view().expect("a board").slots[0];
     assert!(machine.is(SlotState::Barred) && machine.bond == 0);
-    let keeper = world.fetch().keeper(&world.market.address, &world.buyer.pubkey()).await;
-    assert!(keeper.expect("an answer").expect("the keeper").account.stake.free > 0);
     refused(&other, "lost its bond").await;
 }

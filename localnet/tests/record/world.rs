@@ -4,7 +4,8 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use leasehold::{
     instructions::{Machine, MeterArgs},
-    state::{Endpoint, Traits},
+    math::matching::Criteria,
+    state::{Endpoint, SKIP, Traits},
 };
 use leasehold_client::{
     BoardRef, MarketRef, address,
@@ -12,7 +13,7 @@ use leasehold_client::{
     instruction, listing,
     probe::SigningKey,
     quote::{self, ANY},
-    record::{SignedReceipt, SignedVoucher, voucher},
+    record::{SignedReceipt, SignedVoucher, cluster, receipt::prefix, voucher},
 };
 use leasehold_localnet::{Genesis, Grant, Network, Options, open_market, program};
 use leasehold_node::{
@@ -31,8 +32,10 @@ use solana_signer::Signer;
 use tokio::time::{sleep, timeout};
 
 pub const ROUND_SECS: u32 = 10;
-const ROUNDS: u32 = 200;
+/// More than four hours: receipts can be demanded after two.
+const ROUNDS: u32 = 1_500;
 const DEPOSIT: u64 = 1_000_000;
+const NONCE: u64 = 1;
 pub const PRICE: u64 = 100;
 /// Limit for whatever the test waits for; far more than a busy machine needs.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -120,6 +123,9 @@ impl World {
             traits: Traits { class: 1, gpus: 1, speed: 1, country: 276, region: 2, flags: Traits::METERED },
             endpoint: Endpoint { ip: Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets(), port: [1, 1] },
             price: 1_000,
+            bond: 0,
+            profile: None,
+            turnaround: 0,
         };
         self.send(&self.supplier, &[instruction::register_supplier(&self.market, key)]).await;
         let stake = self.market.stake_account(&key);
@@ -143,9 +149,12 @@ impl World {
         let view = board.view().expect("a board");
         let meter = MeterArgs { spender: pubkey(&spender()), deposit: DEPOSIT };
         let market = self.fetch().market(self.market.address).await.expect("the market").account;
-        let quote = quote::quote_metered(&market, &view, now, &ANY, ROUNDS, meter).expect("a quote");
-        let args = quote.args(DEPOSIT, None);
+        // Nobody votes here.
+        let criteria = Criteria { allow_unseen: true, ..ANY };
+        let quote =
+            quote::quote_metered(&market, &view, now, &criteria, ROUNDS, &[], meter).expect("a quote");
         let key = self.buyer.pubkey();
+        let args = quote.args(NONCE, key, DEPOSIT, None);
         let wallet = self.market.payment_account(&key);
         self.send(&self.buyer, &[instruction::open_lease(&self.board(), key, wallet, args)]).await;
     }
@@ -196,7 +205,8 @@ impl World {
             },
             priority_fee: 0,
         };
-        let leases = LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender());
+        let leases =
+            LeaseWatch::start(chain.watch.clone(), feed.machines(), feed.leases_sender(), Arc::default());
         let (signable, store) = (feed.signable_sender(), receipts.store().clone());
         let chain = Chain::start(chain, source, &leases, signable, store).await.expect("the chain's tasks");
         Node { feed, receipts, leases, chain }
@@ -217,9 +227,21 @@ impl World {
         wait(&format!("{receipts} receipts in the log"), async || self.logged().await.1 == receipts).await;
     }
 
+    pub fn lease_address(&self) -> Pubkey {
+        self.board().lease(&self.buyer.pubkey(), NONCE)
+    }
+
     pub async fn lease(&self) -> leasehold::state::Lease {
-        let lease = self.fetch().lease(self.board().lease(1)).await.expect("an answer");
+        let lease = self.fetch().lease(self.lease_address()).await.expect("an answer");
         lease.expect("the lease").account
+    }
+
+    /// Deletes the node's database.
+    pub fn lose_database(&self) {
+        for name in ["receipts.db", "receipts.db-wal", "receipts.db-shm"] {
+            let path = self.folder.path().join(name);
+            assert!(!path.exists() || std::fs::remove_file(path).is_ok());
+        }
     }
 }
 
@@ -250,15 +272,19 @@ impl Node {
         signed
     }
 
-    /// Gives the node a voucher for `seq` receipts.
-    pub async fn pay(&self, world: &World, seq: u64) {
+    /// Gives the node a voucher for `count` receipts.
+    pub async fn pay(&self, world: &World, count: u64) {
         let lease = world.lease().await;
+        let genesis = world.fetch().genesis_hash().await.expect("the genesis hash");
         let voucher = leasehold::state::Voucher {
-            lease: world.board().lease(1).to_bytes(),
+            lease: world.lease_address().to_bytes(),
+            cluster: cluster(&genesis),
+            node_key: machine_key().verifying_key().to_bytes(),
+            supplier: prefix(&world.account()),
             from: lease.from,
-            seq,
-            units: 50 * seq,
-            price: PRICE * seq,
+            seq: SKIP + count,
+            units: 50 * count,
+            price: PRICE * count,
             ..voucher::blank()
         };
         let signed = SignedVoucher::sign(&spender(), voucher);

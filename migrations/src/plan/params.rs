@@ -26,13 +26,22 @@ pub fn update(
     market: &MarketView,
     snapshot: &Snapshot,
 ) -> Result<(), Failure> {
-    let asked = file.params.params(market.payment, market.stake)?;
+    let asked = file.params.params(&market.account.rules, market.payment, market.stake)?;
     let Snapshot { now, wallet, .. } = *snapshot;
     let market_params = &market.account.params;
     let pending = market.account.pending_params.as_ref();
     let (state, detail, plan) = match pending {
         Some(pending) if pending.params == asked && asked != *market_params => {
             let from = rfc3339(pending.effective_at);
+            if now > pending.expires_at {
+                require_authority(market, &wallet)?;
+                let until = rfc3339(pending.expires_at);
+                let asked = ParamsFile::of(market.payment, market.stake, &asked);
+                let proposal = plan_proposal(market, wallet, now, Some(&asked))?;
+                let detail = format!("{}, again: the proposal expired at {until}", changes(&proposal));
+                extend(deployment, State::Proposed, detail, proposal);
+                return Ok(());
+            }
             if applicable(&market.account, now).is_err() {
                 let detail = format!("proposed as in the file: run it again from {from} on to apply them");
                 deployment.findings.push(Finding::new("parameters", State::Waiting, detail));
@@ -68,12 +77,17 @@ pub fn update(
             (State::Proposed, format!("{detail}{instead}: run it again after the timelock"), proposal)
         }
     };
+    extend(deployment, state, detail, plan);
+    Ok(())
+}
+
+/// Adds a plan that is about the parameters.
+fn extend(deployment: &mut Deployment, state: State, detail: String, plan: Plan) {
     deployment.next("parameters", state, detail);
     let Plan { facts, steps, .. } = plan;
     // The plan that these join names the market already.
     deployment.plan.facts.extend(facts.into_iter().filter(|fact| fact.name != Some("market")));
     deployment.plan.steps.extend(steps);
-    Ok(())
 }
 
 fn unchanged(deployment: &mut Deployment, file: &MarketFile) {
@@ -84,8 +98,9 @@ fn unchanged(deployment: &mut Deployment, file: &MarketFile) {
 /// Changes of a proposal, and the time from which they apply, in one line.
 fn changes(proposal: &Plan) -> String {
     let names = proposal.facts.iter().filter_map(|fact| fact.name);
-    let names: Vec<_> =
-        names.filter(|name| !["market", "effective_from", "replaces_from", "was"].contains(name)).collect();
+    let names: Vec<_> = names
+        .filter(|name| !["market", "effective_from", "expires", "replaces_from", "was"].contains(name))
+        .collect();
     let from = proposal.facts.iter().find(|fact| fact.name == Some("effective_from"));
     let from = from.map(|fact| format!(" from {} on", fact.text)).unwrap_or_default();
     format!("other {}{from}", names.join(", "))

@@ -11,7 +11,7 @@ use leasehold_operate::market::{
 
 use super::*;
 
-/// The sample's market: id 7, authority wallet 8, one board, a timelock of 60 seconds.
+/// The sample's market: id 7, authority wallet 8, one board, a timelock of two days.
 const AUTHORITY: u8 = 8;
 const EXAMPLE: &str = include_str!("../../example.toml");
 
@@ -28,13 +28,20 @@ fn mint(decimals: u8) -> MintInfo {
 /// The file that the sample's market is as.
 fn file() -> MarketFile {
     let market = view();
-    let rules = Rules { round_secs: 600, submit_secs: 300, seats: 3, threshold: 2, abandon_rounds: 4 };
+    let rules = Rules {
+        round_secs: 600,
+        submit_secs: 300,
+        seats: 3,
+        threshold: 2,
+        abandon_rounds: 4,
+        sla_bps: 9_900,
+    };
     MarketFile {
         id: 7,
         authority: None,
         payment_mint: market.payment.mint.to_string(),
         stake_mint: market.stake.mint.to_string(),
-        timelock_secs: 60,
+        timelock_secs: 172_800,
         boards: 1,
         rules,
         params: ParamsFile::of(market.payment, market.stake, &market.account.params),
@@ -56,7 +63,8 @@ fn bare() -> Found {
 }
 
 fn planned(file: &MarketFile, market: Found, wallet: u8, now: i64) -> Result<Deployment, Failure> {
-    plan(file, &Snapshot { market, now, wallet: sample::wallet(wallet) })
+    let genesis = Hash::new_from_array(sample::GENESIS);
+    plan(file, &Snapshot { market, now, genesis, wallet: sample::wallet(wallet) })
 }
 
 /// A market that differs from the sample's, and a file, seen by the market's authority at second 100.
@@ -67,8 +75,9 @@ fn by_authority(file: &MarketFile, change: impl FnOnce(&mut MarketView)) -> Depl
 }
 
 fn announced(file: &MarketFile, effective_at: i64) -> impl FnOnce(&mut MarketView) {
-    let params = file.params.params(view().payment, view().stake).unwrap();
-    move |market| market.account.pending_params = Some(PendingParams { params, effective_at })
+    let params = file.params.params(&sample::rules(), view().payment, view().stake).unwrap();
+    let expires_at = effective_at + 1_000;
+    move |market| market.account.pending_params = Some(PendingParams { params, effective_at, expires_at })
 }
 
 fn states(deployment: &Deployment) -> Vec<(&str, State, Option<usize>)> {
@@ -194,7 +203,7 @@ fn only_the_authority_changes_a_market_and_anybody_applies_what_it_announced() {
     refused(&changed(), &|_| ());
     refused(&MarketFile { boards: 2, ..file() }, &|_| ());
     let other = Params { fee_bps: 7, ..sample::params() };
-    let pending = PendingParams { params: other, effective_at: 0 };
+    let pending = PendingParams { params: other, effective_at: 0, expires_at: 1_000 };
     refused(&file(), &|market| market.account.pending_params = Some(pending.clone()));
 
     let mut due = view();
@@ -240,9 +249,29 @@ fn what_is_fixed_for_good_is_refused_by_name() {
     for same in ["round_secs", "timelock_secs", "bond_unit"] {
         assert!(!text.contains(same), "{text}");
     }
-    let timelock = MarketFile { timelock_secs: 61, ..self::file() };
+    let timelock = MarketFile { timelock_secs: 172_801, ..self::file() };
     let text = planned(&timelock, Found::Market(Box::new(view())), AUTHORITY, 0).unwrap_err().to_string();
-    assert!(text.contains("timelock_secs is 60, not 61"), "{text}");
+    assert!(text.contains("timelock_secs is 172800, not 172801"), "{text}");
+}
+
+#[test]
+fn a_proposal_that_expired_is_made_again() {
+    let again = by_authority(&changed(), announced(&changed(), -901));
+    assert_eq!(states(&again)[1], ("parameters", State::Proposed, Some(0)));
+    sends(&again, &[data::ProposeParams::DISCRIMINATOR]);
+    let detail = &again.findings[1].detail;
+    assert!(detail.ends_with("again: the proposal expired at 1970-01-01T00:01:39Z"), "{detail}");
+}
+
+#[test]
+fn a_market_that_states_another_cluster_is_refused_and_a_test_market_is_shown_as_such() {
+    let mut market = view();
+    market.account.genesis = [1; 32];
+    let refused = planned(&file(), Found::Market(Box::new(market)), AUTHORITY, 0).unwrap_err();
+    assert!(refused.code() == 3 && refused.to_string().contains("states the genesis hash"), "{refused}");
+    let rules = Rules { round_secs: 10, submit_secs: 10, ..file().rules };
+    let test = planned(&MarketFile { rules, ..file() }, bare(), 1, 0).unwrap();
+    assert!(test.findings[0].detail.contains("TEST MARKET"), "{:?}", test.findings);
 }
 
 #[test]

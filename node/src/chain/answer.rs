@@ -106,17 +106,15 @@ struct Task<'a> {
 }
 
 /// Contents of an answer.
-struct Answer<'a> {
-    demand: &'a Fetched<Demand>,
+struct Answer {
+    address: Pubkey,
+    demand: Demand,
     /// Proof that the batch is in the log, if it is to be shown.
     batch: Option<BatchProof>,
     path: Vec<SumNode>,
 }
 
-async fn answer(
-    tools: &Tools,
-    logged: &mut HashMap<Pubkey, Reason>,
-) -> Result<(), TaskError> {
+async fn answer(tools: &Tools, logged: &mut HashMap<Pubkey, Reason>) -> Result<(), TaskError> {
     let demands = Fetch::new(&tools.rpc).demands_on(&tools.supplier).await?;
     logged.retain(|address, _| demands.iter().any(|demand| demand.address == *address));
     let mut tasks = Vec::new();
@@ -130,11 +128,7 @@ async fn answer(
             Step::Wait(reason) => {
                 if logged.insert(demand.address, reason) != Some(reason) {
                     let receipt = hex::encode(demand.account.leaf.hash);
-                    error!(
-                        receipt,
-                        before = demand.account.due,
-                        "a demand can't be answered: {reason}"
-                    );
+                    error!(receipt, before = demand.account.due, "a demand can't be answered: {reason}");
                 }
             }
             Step::Answer { key, place, index, show } => {
@@ -184,11 +178,11 @@ async fn batches(tools: &Tools, tasks: &[Task<'_>]) -> Result<HashMap<u64, Batch
 }
 
 /// The answers, in the order of the demands. Demands whose batch can't be shown are left out.
-async fn prepare<'a>(
+async fn prepare(
     tools: &Tools,
-    tasks: &[Task<'a>],
+    tasks: &[Task<'_>],
     batches: &HashMap<u64, BatchProof>,
-) -> Result<Vec<Answer<'a>>, TaskError> {
+) -> Result<Vec<Answer>, TaskError> {
     let mut answers = Vec::new();
     // Batch by batch: the database caches the trees of the last few only.
     for (order, task) in by_batch(tasks) {
@@ -197,7 +191,8 @@ async fn prepare<'a>(
             continue;
         }
         let path = tools.store.path(&task.key, task.place).await?.unwrap_or_default();
-        answers.push((order, Answer { demand: task.demand, batch, path }));
+        let Fetched { address, account, .. } = task.demand;
+        answers.push((order, Answer { address: *address, demand: account.clone(), batch, path }));
     }
     answers.sort_by_key(|(order, _)| *order);
     Ok(answers.into_iter().map(|(_, answer)| answer).collect())
@@ -218,11 +213,11 @@ async fn concurrently<W, F: Future<Output = Result<(), TaskError>>>(
     stream::iter(work).map(each).buffer_unordered(CONCURRENCY).collect().await
 }
 
-async fn send(tools: &Tools, answer: Answer<'_>) -> Result<(), TaskError> {
-    let Answer { demand: Fetched { address, account, .. }, batch, path } = answer;
-    let receipt = hex::encode(account.leaf.hash);
-    let show = batch.map(|proof| instruction::show_batch(*address, tools.log, proof));
-    let answer = instruction::answer_demand(tools.operator, *address, account, path);
+async fn send(tools: &Tools, answer: Answer) -> Result<(), TaskError> {
+    let Answer { address, demand, batch, path } = answer;
+    let receipt = hex::encode(demand.leaf.hash);
+    let show = batch.map(|proof| instruction::show_batch(address, tools.log, proof));
+    let answer = instruction::answer_demand(tools.operator, address, &demand, path);
     let instructions: Vec<_> = show.into_iter().chain([answer]).collect();
     for transaction in split(&tools.operator, &instructions) {
         if let Err(error) = tools.sender.send(transaction, &[]).await {

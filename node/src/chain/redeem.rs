@@ -23,7 +23,9 @@ pub enum Decision {
     Forget,
     Wait,
     /// Vouchers have then paid so many payment units in all.
-    Redeem { paid: u64 },
+    Redeem {
+        paid: u64,
+    },
 }
 
 /// A machine in its metered lease, as the chain has them.
@@ -252,7 +254,11 @@ mod tests {
         assert_eq!(at(&lease, 500, now, Some(3_600)), REDEEM);
         assert_eq!(at(&lease, 100, now, None), Decision::Wait, "no more than was paid");
         assert_eq!(at(&lease, 101, now, None), Decision::Redeem { paid: 101 });
-        assert_eq!(at(&lease, 5_000, now, None), Decision::Redeem { paid: 1_000 }, "as far as the deposit reaches");
+        assert_eq!(
+            at(&lease, 5_000, now, None),
+            Decision::Redeem { paid: 1_000 },
+            "as far as the deposit reaches"
+        );
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn is_due(unsealed: &Unsealed, leases: &Leases, batch: Duration, now_ms: u64) ->
         // The chain could not be read yet.
         None => false,
         Some(Some(lease)) if lease.serial == unsealed.lease && lease.runs_at(now_ms) => {
-            // With short rounds, receipts can be demanded sooner.
+            // Before receipts can be demanded.
             let half_ms = half_record_secs(lease.round_secs).saturating_mul(1_000);
             now_ms.saturating_sub(unsealed.first_ms) >= half_ms
         }
@@ -160,10 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn short_rounds_are_sealed_before_receipts_can_be_demanded() {
-        let short = RunningLease { round_secs: 10, from: 60_000, until: 90_000, ..lease(5) };
-        let leases = leases(Some(short));
-        assert_eq!(batches_due(&unsealed(3), &leases, HOUR, START + 59_999), 0);
-        assert_eq!(batches_due(&unsealed(3), &leases, HOUR, START + 60_000), 1);
+    fn receipts_are_sealed_before_they_can_be_demanded() {
+        let at = |lease: RunningLease, now| {
+            batches_due(&unsealed(3), &leases(Some(lease)), Duration::from_secs(1 << 40), now)
+        };
+        // Two hours, of which the round may be over.
+        let half = 1_000 * (7_200 - 600) / 2;
+        assert_eq!((at(lease(5), START + half - 1), at(lease(5), START + half)), (0, 1));
+        let long = RunningLease { round_secs: 3_600, from: 166, until: 200, ..lease(5) };
+        let half = 1_000 * (7_200 - 3_600) / 2;
+        assert_eq!((at(long.clone(), START + half - 1), at(long, START + half)), (0, 1));
     }
 }

@@ -57,11 +57,11 @@ pub fn standing(
 /// The leases of a view for which receipts may be signed, and their numbers. `leases` are the leases as they run now: some
 /// of the view's may have been withdrawn.
 pub fn signable(view: &View, leases: &Leases, standings: &HashMap<Place, Standing>) -> Leases {
-    let runs = |place: &Place| leases.machines.get(place).is_some_and(Option::is_some);
     let machines = view.leases.machines.iter().map(|(place, lease)| {
-        let lease = match standings.get(place) {
-            Some(Standing::Signs(numbers)) if runs(place) => {
-                lease.clone().map(|lease| RunningLease { numbers: *numbers, ..lease })
+        let now = leases.machines.get(place).and_then(Option::as_ref);
+        let lease = match (standings.get(place), now) {
+            (Some(Standing::Signs(numbers)), Some(now)) => {
+                lease.clone().map(|lease| RunningLease { numbers: *numbers, paused: now.paused, ..lease })
             }
             _ => None,
         };
@@ -126,7 +126,9 @@ impl Numbering {
         for (place, lease) in &view.leases.machines {
             let (Some(lease), Some(Standing::Skips(_))) = (lease, standings.get(place)) else { continue };
             let key = (machine_key(place, lease), lease.serial);
-            let (Some(gap), Some(board)) = (self.gaps.get_mut(&key), view.boards.get(&place.0)) else { continue };
+            let (Some(gap), Some(board)) = (self.gaps.get_mut(&key), view.boards.get(&place.0)) else {
+                continue;
+            };
             if view.begun <= gap.sent {
                 continue;
             }
@@ -249,6 +251,10 @@ mod tests {
         let expected = RunningLease { numbers, ..metered_lease() };
         assert_eq!(found(&running, Standing::Signs(numbers)), Some(expected));
         assert_eq!(found(&running, Standing::Skips(5)), None, "no number is signed twice");
+        let paused = RunningLease { paused: true, ..metered_lease() };
+        let paused_now = Leases { machines: [(PLACE, Some(paused.clone()))].into() };
+        let expected = RunningLease { numbers, ..paused };
+        assert_eq!(found(&paused_now, Standing::Signs(numbers)), Some(expected), "paused since the poll");
         assert_eq!(found(&running, Standing::NoLane), None);
         let withdrawn = Leases { machines: [(PLACE, None)].into() };
         assert_eq!(found(&withdrawn, Standing::Signs(numbers)), None);

@@ -68,7 +68,8 @@ pub(super) mod tests {
 
     /// The leases of two machines: one metered, one by the hour.
     pub fn two() -> Leases {
-        let meter = Some(Meter { spender: Pubkey::new_from_array([0x59; 32]), deposit: 1_000, paid: 0, units: 0 });
+        let meter =
+            Some(Meter { spender: Pubkey::new_from_array([0x59; 32]), deposit: 1_000, paid: 0, units: 0 });
         let metered = RunningLease { meter, ..lease(5) };
         Leases { machines: [(PLACE, Some(metered)), ((PLACE.0, 4), Some(lease(6)))].into() }
     }

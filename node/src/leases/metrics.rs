@@ -1,6 +1,7 @@
 //! Counters of the lease watch.
 
-use leasehold_daemon::metrics::{Kind, write_metric};
+use super::pause::Cause;
+use leasehold_daemon::metrics::{Kind, write_head, write_metric};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
@@ -11,6 +12,7 @@ pub struct Metrics {
     /// Unix seconds of the cluster at the last poll.
     polled: AtomicI64,
     leased: AtomicU64,
+    paused: [AtomicU64; Cause::ALL.len()],
 }
 
 impl Metrics {
@@ -20,6 +22,10 @@ impl Metrics {
 
     pub(super) fn polled(&self, now: i64) {
         self.polled.store(now, Relaxed);
+    }
+
+    pub(super) fn paused(&self, cause: Cause, machines: usize) {
+        self.paused[cause as usize].store(machines as u64, Relaxed);
     }
 
     pub(super) fn leased(&self, machines: usize) {
@@ -36,6 +42,13 @@ impl fmt::Display for Metrics {
         let name = "leasehold_node_polled_seconds";
         write_metric(f, name, Kind::Gauge, "Time of the cluster at the last poll.", polled)?;
         let name = "leasehold_node_machines_leased";
-        write_metric(f, name, Kind::Gauge, "Machines that serve a lease.", leased)
+        write_metric(f, name, Kind::Gauge, "Machines in a lease.", leased)?;
+        let name = "leasehold_node_tenants_paused";
+        write_head(f, name, Kind::Gauge, "Machines whose tenant is paused, by cause.")?;
+        for cause in Cause::ALL {
+            let paused = self.paused[cause as usize].load(Relaxed);
+            writeln!(f, "{name}{{cause=\"{}\"}} {paused}", cause.name())?;
+        }
+        Ok(())
     }
 }

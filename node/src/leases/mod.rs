@@ -1,10 +1,12 @@
 //! The lease that runs on each machine of this node, read from the chain.
 //!
 //! [`LeaseWatch`] polls the chain and publishes [`Leases`]. It needs no receipts: code that serves a machine to its
-//! tenant uses these leases. Code that signs receipts uses the signable leases of module `chain`, a subset of them.
+//! tenant uses these leases, and serves none that is [paused](RunningLease::paused). Code that signs receipts uses the signable leases of module `chain`, a subset of them.
 
 mod expiry;
 mod metrics;
+pub mod pause;
+mod pauses;
 #[cfg(test)]
 pub(crate) mod sample;
 mod service;
@@ -76,6 +78,9 @@ pub struct RunningLease {
     pub generation: u32,
     /// Set if the lease is paid by use.
     pub meter: Option<Meter>,
+    /// True while its tenant is paused, see [`pause`]: the lease runs, and is not served.
+    #[serde(default)]
+    pub paused: bool,
     /// Numbers that receipts may have.
     #[serde(default)]
     pub numbers: Numbers,

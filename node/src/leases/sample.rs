@@ -53,6 +53,7 @@ pub fn lease(serial: u32) -> RunningLease {
         generation: 2,
         meter: None,
         numbers: Numbers::default(),
+        paused: false,
     }
 }
 
@@ -135,7 +136,7 @@ pub fn view() -> View {
         begun: None,
         now: i64::from(ROUND + 10) * 600,
         log: Some(log(&[lane])),
-        boards: [(BOARD, KnownBoard { board, header: Arc::new(header) })].into(),
+        boards: [(BOARD, KnownBoard { board, header: Arc::new(header), up_votes: 5 })].into(),
         slots: [(PLACE, slot)].into(),
         addresses: [((BOARD, 5), address(5))].into(),
         accounts: [(address(5), metered())].into(),

@@ -3,6 +3,7 @@
 use super::watch::Watcher;
 use super::{Leases, LeasesReceiver, Metrics, ViewReceiver};
 use crate::machines::MachinesReceiver;
+use crate::probes::Probes;
 use leasehold_client::probe::Pubkey;
 use solana_commitment_config::CommitmentConfig;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -37,11 +38,13 @@ pub struct LeaseWatch {
 }
 
 impl LeaseWatch {
-    /// Begins to poll. `machines` are those of the configuration; their leases are sent to `leases`.
+    /// Begins to poll. `machines` are those of the configuration; their leases are sent to `leases`. `probes`: what is shared
+    /// with the answers to probes, see [`Node::probes`](crate::Node::probes).
     pub fn start(
         settings: WatchSettings,
         machines: MachinesReceiver,
         leases: watch::Sender<Arc<Leases>>,
+        probes: Arc<Probes>,
     ) -> Self {
         let WatchSettings { rpc, supplier, poll } = settings;
         let commitment = CommitmentConfig::confirmed();
@@ -59,6 +62,7 @@ impl LeaseWatch {
             leases,
             poll_now: poll_now.clone(),
             metrics: metrics.clone(),
+            probes,
         };
         let mut task = JoinSet::new();
         task.spawn(watcher.run(stopped));

@@ -47,6 +47,8 @@ pub struct View {
 pub struct KnownBoard {
     pub board: BoardRef,
     pub header: Arc<Board>,
+    /// Votes that make a machine up.
+    pub up_votes: u8,
 }
 
 impl View {
@@ -98,7 +100,9 @@ impl Reader {
             let fetched = fetch.board(board).await?;
             let read = fetched.view()?;
             let market = self.market(&fetch, read.header).await?;
-            let known = KnownBoard { board: fetched.board_ref(&market)?, header: Arc::new(*read.header) };
+            let up_votes = fetch.market(market.address).await?.account.params.up_votes;
+            let header = Arc::new(*read.header);
+            let known = KnownBoard { board: fetched.board_ref(&market)?, header, up_votes };
             view.boards.insert(board, known);
             for slot in machines.iter().filter(|machine| machine.board == board).map(|machine| machine.slot) {
                 let place = u16::try_from(slot).ok().and_then(|slot| Some((slot, read.slot(slot)?)));

@@ -1,13 +1,16 @@
 //! Polls the chain and works out which lease each machine serves.
 
+use super::pauses::{self, Pauses};
 use super::view::{Reader, View};
 use super::{Leases, Meter, Metrics, Numbers, Place, RunningLease, expiry};
 use crate::machines::{Machine, MachinesReceiver};
+use crate::probes::Probes;
 use leasehold::rules::meter;
 use leasehold::state::SlotState;
 use leasehold_client::fetch::{Fetch, FetchError};
 use leasehold_client::record;
 use leasehold_daemon::backoff::Backoff;
+use leasehold_daemon::unix_secs;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use std::collections::HashMap;
@@ -31,6 +34,13 @@ pub enum NotServing {
     OtherMachine,
     OtherSupplier,
     Barred,
+}
+
+impl NotServing {
+    /// True if the slot is not the configured machine's: the node does not answer probes for it.
+    fn is_stranger(self) -> bool {
+        matches!(self, Self::OtherMachine | Self::OtherSupplier)
+    }
 }
 
 impl fmt::Display for NotServing {
@@ -112,6 +122,7 @@ fn running(
         generation: slot.generation,
         meter,
         numbers: Numbers::default(),
+        paused: false,
     }))
 }
 
@@ -132,20 +143,24 @@ pub(super) struct Watcher {
     pub leases: watch::Sender<Arc<Leases>>,
     pub poll_now: Arc<Notify>,
     pub metrics: Arc<Metrics>,
+    pub probes: Arc<Probes>,
 }
 
 impl Watcher {
     /// Polls until `stop` is true, through all failures.
     pub async fn run(self, stop: watch::Receiver<bool>) {
+        let pauses = Arc::new(Pauses::new(self.probes.clone(), self.metrics.clone()));
         let expiry = expiry::run(self.views.subscribe(), self.leases.clone());
-        // In one task, so that no view is published while leases are withdrawn.
+        let looks = pauses::run(pauses.clone(), self.leases.clone(), unix_secs);
+        // In one task, so that no view is published while leases are withdrawn or paused.
         tokio::select! {
-            () = self.poll_until(stop) => {}
+            () = self.poll_until(&pauses, stop) => {}
             () = expiry => {}
+            () = looks => {}
         }
     }
 
-    async fn poll_until(mut self, mut stop: watch::Receiver<bool>) {
+    async fn poll_until(mut self, pauses: &Pauses, mut stop: watch::Receiver<bool>) {
         let (mut reader, mut backoff, mut logged) = (Reader::default(), Backoff::default(), HashMap::new());
         let mut cluster = None;
         loop {
@@ -155,15 +170,22 @@ impl Watcher {
                 polled = tokio::time::timeout(POLL_TIMEOUT, self.poll(&mut reader, &mut cluster)) => polled,
             };
             let wait = match polled {
-                Ok(Ok((view, not_serving))) => {
+                Ok(Ok((mut view, not_serving))) => {
                     backoff.reset();
                     for ((board, slot), reason) in
                         not_serving.iter().filter(|(place, reason)| logged.get(*place) != Some(*reason))
                     {
                         error!(%board, slot, "{reason}");
                     }
+                    self.probes.set_strangers(
+                        not_serving
+                            .iter()
+                            .filter(|(_, reason)| reason.is_stranger())
+                            .map(|((board, slot), _)| (*board, u32::from(*slot))),
+                    );
                     logged = not_serving;
                     let wait = pause(&view, self.poll);
+                    pauses.observe(&mut view, unix_secs());
                     self.publish(view);
                     wait
                 }
@@ -298,6 +320,7 @@ mod tests {
             leases,
             poll_now: Arc::default(),
             metrics: Arc::default(),
+            probes: Arc::default(),
         };
         let task = tokio::spawn(watcher.run(stopped));
         tokio::time::sleep(BLIND / 2).await;

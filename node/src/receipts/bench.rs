@@ -4,7 +4,7 @@ use super::Receipts;
 use super::settings::{DEFAULT_LISTEN, Settings};
 use super::store::MachineKey;
 use crate::feed::Feed;
-use crate::leases::{Leases, RunningLease};
+use crate::leases::{Leases, Numbers, RunningLease};
 use crate::machines::{Machine, Serving};
 use anyhow::{Context, ensure};
 use leasehold_client::probe::{Pubkey, SigningKey};
@@ -105,14 +105,18 @@ fn lease() -> RunningLease {
         serial: 1,
         address: Pubkey::new_from_array([4; 32]),
         buyer: Pubkey::new_from_array([5; 32]),
+        supplier: Pubkey::new_from_array([8; 32]),
         mint: Pubkey::new_from_array([6; 32]),
         cluster: [7; 8],
         class: 0,
         from: round.saturating_sub(1),
         until: round.saturating_add(100),
         round_secs: ROUND_SECS,
+        phase_secs: 0,
         generation: 1,
         meter: None,
+        numbers: Numbers { first: 0, limit: u64::MAX },
+        paused: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::store::StoreError;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use leasehold_client::wire::ErrorBody;
@@ -19,6 +19,11 @@ pub enum Refusal {
     SeveralMachines,
     #[error("slot {0} serves no lease now: wait until the lease begins, or check the slot")]
     NoLease(u32),
+    #[error(
+        "the tenant of slot {slot} is paused: its machine was not up in two rounds in a row, or is cut off, and what is not \
+         paid is not served; try again in {retry_secs} s"
+    )]
+    Paused { slot: u32, retry_secs: u32 },
     #[error(
         "this request may cost more than the buyer of the lease has signed for: send a voucher, top up the lease, or \
          ask for fewer tokens"
@@ -51,6 +56,7 @@ impl Refusal {
             Self::Caller(_) => StatusCode::UNAUTHORIZED,
             Self::NoLease(_) | Self::Store(StoreError::LeaseOver { .. }) => StatusCode::CONFLICT,
             Self::Exhausted | Self::Store(StoreError::Exposure { .. }) => StatusCode::PAYMENT_REQUIRED,
+            Self::Paused { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Request(status, _) => *status,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
             Self::Store(StoreError::NumbersUsedUp { .. }) => StatusCode::SERVICE_UNAVAILABLE,
@@ -63,6 +69,7 @@ impl Refusal {
     /// The response in OpenAI's form.
     pub(crate) fn openai(&self) -> Response {
         let (kind, code) = match self.status() {
+            _ if matches!(self, Self::Paused { .. }) => ("server_error", "paused"),
             StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),
             StatusCode::PAYMENT_REQUIRED => ("insufficient_quota", "exposure_limit"),
             StatusCode::CONFLICT => ("invalid_request_error", "no_lease"),
@@ -76,11 +83,16 @@ impl Refusal {
         if let Self::Caller(_) = self {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if let Self::Paused { retry_secs, .. } = self {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_secs));
+        }
         response
     }
 
     fn log(&self) {
-        if self.status().is_server_error() {
+        // A pause is logged when it begins.
+        let is_expected = matches!(self, Self::Paused { .. });
+        if self.status().is_server_error() && !is_expected {
             error!("a request failed: {self}");
         }
     }

@@ -47,6 +47,7 @@ pub fn challenge(slot: u32) -> Challenge {
         slot,
         generation: 1,
         round: 5,
+        cluster: [0xc1; 4],
         keeper: public(&keeper()),
         seed: [slot as u8; 32],
     }

@@ -5,8 +5,10 @@ pub mod answers;
 pub mod upstream;
 
 use leasehold_client::probe::{Pubkey, SigningKey};
-use leasehold_client::record::{CallToken, SignedCall, SignedReceipt, SignedVoucher, voucher};
-use leasehold_node::leases::{Leases, Meter, RunningLease};
+use leasehold_client::record::{
+    CallToken, SignedCall, SignedReceipt, SignedVoucher, receipt::prefix, voucher,
+};
+use leasehold_node::leases::{Leases, Meter, Numbers, RunningLease};
 use leasehold_node::receipts::settings::DEFAULT_MAX_TOKENS;
 use leasehold_node::receipts::store::{MachineKey, NewReceipt, Work};
 use leasehold_node::receipts::{Model, ProxySettings, Receipts, Settings};
@@ -21,6 +23,9 @@ pub const BOARD: Pubkey = Pubkey::new_from_array([3; 32]);
 pub const CLUSTER: [u8; 8] = [7; 8];
 pub const ROUND_SECS: u32 = 600;
 pub const MODEL: [u8; 32] = [0x0d; 32];
+
+/// Account of the machines' supplier.
+pub const SUPPLIER: Pubkey = Pubkey::new_from_array([8; 32]);
 
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
@@ -57,14 +62,18 @@ pub fn lease(serial: u32) -> RunningLease {
         serial,
         address: address(serial),
         buyer: Pubkey::new_from_array([5; 32]),
+        supplier: SUPPLIER,
         mint: Pubkey::new_from_array([6; 32]),
         cluster: CLUSTER,
         class: 2,
         from: round - 1,
         until: round + 100,
         round_secs: ROUND_SECS,
+        phase_secs: 0,
         generation: 1,
         meter: None,
+        numbers: Numbers::default(),
+        paused: false,
     }
 }
 
@@ -75,7 +84,7 @@ pub fn spender() -> SigningKey {
 /// A lease that is paid by use, and runs now.
 pub fn metered(serial: u32, deposit: u64) -> RunningLease {
     let spender = Pubkey::new_from_array(spender().verifying_key().to_bytes());
-    RunningLease { meter: Some(Meter { spender, deposit }), ..lease(serial) }
+    RunningLease { meter: Some(Meter { spender, deposit, paid: 0, units: 0 }), ..lease(serial) }
 }
 
 pub fn work(price: u64) -> Work {
@@ -97,11 +106,14 @@ pub fn new(slot: u32, lease: &RunningLease, price: u64) -> NewReceipt {
     NewReceipt { machine: machine(slot), lease: Arc::new(lease.clone()), work: work(price), limit: None }
 }
 
-/// A voucher of the lease's spender for everything up to that price.
+/// A voucher of the lease's spender for everything up to that price, to the machine in slot 0.
 pub fn signed_voucher(lease: &RunningLease, price: u64) -> SignedVoucher {
     let voucher = leasehold::state::Voucher {
         lease: lease.address.to_bytes(),
         cluster: lease.cluster,
+        node_key: machine(0).key.verifying_key().to_bytes(),
+        supplier: prefix(&lease.supplier),
+        generation: lease.generation,
         from: lease.from,
         seq: price,
         units: price,

@@ -37,7 +37,7 @@ pub fn receipt(number: u8) -> Confirmation {
 }
 
 pub fn refusal() -> SendError {
-    let code = u32::from(leasehold::error::LeaseholdError::WrongSerial);
+    let code = u32::from(leasehold::error::LeaseholdError::NotEnoughGpus);
     SendError::Program { instruction: 0, code, logs: vec![], signature: None }
 }
 
@@ -46,7 +46,7 @@ pub fn no_word() -> SendError {
 }
 
 pub fn address(lease: &Lease) -> Pubkey {
-    leasehold_client::address::lease(&lease.board, lease.serial.into())
+    leasehold_client::address::lease(&lease.board, &lease.buyer, lease.nonce)
 }
 
 impl Script {

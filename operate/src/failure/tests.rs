@@ -23,7 +23,7 @@ fn a_voucher_that_was_sent_differs_from_one_that_was_not() {
 
 #[test]
 fn what_was_refused_differs_from_what_nobody_agreed_to() {
-    let refusal = Refusal::from(leasehold::error::LeaseholdError::NotEnoughMachines);
+    let refusal = Refusal::from(leasehold::error::LeaseholdError::NotEnoughGpus);
     assert_eq!(Failure::from(refusal).code(), 3);
     let with = Failure::rule(refusal, "3 fit, and 5 are asked for");
     assert_eq!((with.code(), with.refusal()), (3, Some(refusal)));

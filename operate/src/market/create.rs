@@ -7,6 +7,7 @@ use leasehold::{
 };
 use leasehold_client::{error::Refusal, fetch::MintInfo, instruction};
 use serde_json::json;
+use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 
 use super::{file::MarketFile, params::Line};
@@ -16,9 +17,10 @@ use crate::{
     plan::{Plan, VAULT},
 };
 
-/// Creates the market, without boards.
+/// Creates the market, without boards, on the cluster with that genesis hash.
 pub fn plan(
     file: &MarketFile,
+    genesis: Hash,
     payments: &MintInfo,
     stakes: &MintInfo,
     wallet: Pubkey,
@@ -34,11 +36,13 @@ pub fn plan(
             "the creator of a market becomes its authority: the file names {authority}, but {wallet} signs"
         )));
     }
-    let params = file.params.params(payment, stake)?;
-    let create = instruction::create_market(&market, wallet, file.timelock_secs, rules, params);
+    let params = file.params.params(&rules, payment, stake)?;
+    let create =
+        instruction::create_market(&market, wallet, genesis.to_bytes(), file.timelock_secs, rules, params);
     let plan = Plan::new(format!("Create market {}", market.id))
         .fact("Market:", "market", market.address)
         .fact("Authority:", "authority", wallet)
+        .fact("Genesis hash of the cluster:", "genesis", genesis)
         .fact("Payments:", "payment_mint", payment.mint);
     let plan = freeze(plan, "payment_freeze_authority", payments).fact("Stake:", "stake_mint", stake.mint);
     let mut plan = fixed(freeze(plan, "stake_freeze_authority", stakes), file.timelock_secs, rules);
@@ -57,19 +61,21 @@ fn freeze(plan: Plan, name: &'static str, mint: &MintInfo) -> Plan {
 
 /// Adds timelock and rules, which can't be changed later.
 fn fixed(plan: Plan, timelock_secs: u32, rules: RoundRules) -> Plan {
-    let RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds } = rules;
+    let RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds, sla_bps } = rules;
     let value = json!({
         "round_secs": round_secs,
         "submit_secs": submit_secs,
         "seats": seats,
         "threshold": threshold,
         "abandon_rounds": abandon_rounds,
+        "sla_bps": sla_bps,
     });
     let rounds =
         format!("{round_secs} seconds, votes within {submit_secs} seconds after the end (can't be changed)");
     plan.fact_as("Rounds:", "rules", rounds, value)
-        .note("Votes:", format!("{threshold} of {seats} seats make a verdict (can't be changed)"))
-        .note("Abandoned:", format!("after {abandon_rounds} rounds down in a row (can't be changed)"))
+        .note("Votes:", format!("{threshold} of {seats} seats call a machine down (can't be changed)"))
+        .note("Abandoned:", format!("after {abandon_rounds} rounds down of 64 (can't be changed)"))
+        .note("SLA:", format!("up in {sla_bps} bps of the rounds (can't be changed)"))
         .fact_as(
             "Timelock:",
             "timelock_secs",
@@ -92,7 +98,7 @@ mod tests {
 
     fn planned(file: &MarketFile) -> Result<Plan, Failure> {
         let [payments, stakes] = mints();
-        plan(file, &payments, &stakes, wallet(8))
+        plan(file, Hash::new_from_array(sample::GENESIS), &payments, &stakes, wallet(8))
     }
 
     #[test]
@@ -106,15 +112,16 @@ mod tests {
             text("Rounds:"),
             ["600 seconds, votes within 300 seconds after the end (can't be changed)"]
         );
-        assert_eq!(text("Votes:"), ["2 of 3 seats make a verdict (can't be changed)"]);
-        assert_eq!(text("Abandoned:"), ["after 4 rounds down in a row (can't be changed)"]);
-        assert_eq!(text("Timelock:"), ["60 seconds (can't be changed)"]);
+        assert_eq!(text("Votes:"), ["2 of 3 seats call a machine down (can't be changed)"]);
+        assert_eq!(text("Abandoned:"), ["after 4 rounds down of 64 (can't be changed)"]);
+        assert_eq!(text("Timelock:"), ["172800 seconds (can't be changed)"]);
         assert_eq!(text("Freeze authority:"), [wallet(7).to_string(), "none".to_owned()]);
         let details = plan.details();
         let rules = json!({
-            "round_secs": 600, "submit_secs": 300, "seats": 3, "threshold": 2, "abandon_rounds": 4
+            "round_secs": 600, "submit_secs": 300, "seats": 3, "threshold": 2, "abandon_rounds": 4,
+            "sla_bps": 9_900
         });
-        assert_eq!((&details["rules"], &details["timelock_secs"]), (&rules, &60.into()));
+        assert_eq!((&details["rules"], &details["timelock_secs"]), (&rules, &172_800.into()));
         assert_eq!(details["payment_freeze_authority"], wallet(7).to_string());
         assert_eq!(details["stake_freeze_authority"], serde_json::Value::Null);
     }
@@ -123,8 +130,8 @@ mod tests {
         let market = view();
         let params = ParamsFile::of(market.payment, market.stake, &market.account.params);
         let text = format!(
-            "id = 7\npayment_mint = \"{}\"\nstake_mint = \"{}\"\ntimelock_secs = 60\n[rules]\nround_secs = 600\n\
-             submit_secs = 300\nseats = 3\nthreshold = 2\nabandon_rounds = 4\n",
+            "id = 7\npayment_mint = \"{}\"\nstake_mint = \"{}\"\ntimelock_secs = 172800\n[rules]\nround_secs = 600\n\
+             submit_secs = 300\nseats = 3\nthreshold = 2\nabandon_rounds = 4\nsla_bps = 9900\n",
             market.payment.mint, market.stake.mint
         );
         let params = toml::Value::try_from(params).unwrap();
@@ -139,8 +146,8 @@ mod tests {
         let data = &plan.steps[0].instructions[0].data;
         assert!(data.starts_with(CreateMarket::DISCRIMINATOR));
         let args = CreateMarketArgs::try_from_slice(&data[8..]).unwrap();
-        assert_eq!((args.id, args.timelock_secs, args.rules), (7, 60, sample::rules()));
-        assert_eq!(args.params, sample::params());
+        assert_eq!((args.id, args.timelock_secs, args.rules), (7, 172_800, sample::rules()));
+        assert_eq!((args.params, args.genesis), (sample::params(), sample::GENESIS));
         assert_eq!(plan.details()["market"], sample::market().address.to_string());
         assert_eq!(plan.growths.len(), 2);
         let shown = ParamsFile::of(view().payment, view().stake, &sample::params());
@@ -153,10 +160,11 @@ mod tests {
         let refused = |file: MarketFile| planned(&file).unwrap_err().code();
         let rules = Rules { threshold: 1, ..file().rules };
         assert_eq!(refused(MarketFile { rules, ..file() }), 3);
-        assert_eq!(refused(MarketFile { timelock_secs: 59, ..file() }), 3);
+        assert_eq!(refused(MarketFile { timelock_secs: 172_799, ..file() }), 3);
         assert_eq!(refused(MarketFile { stake_mint: file().payment_mint, ..file() }), 3);
         let wrapped_sol = "So11111111111111111111111111111111111111112".to_owned();
-        assert_eq!(refused(MarketFile { stake_mint: wrapped_sol, ..file() }), 3);
+        assert_eq!(refused(MarketFile { stake_mint: wrapped_sol.clone(), ..file() }), 3);
+        assert_eq!(refused(MarketFile { payment_mint: wrapped_sol, ..file() }), 3);
         assert_eq!(refused(MarketFile { stake_mint: "x".to_owned(), ..file() }), 2);
     }
 }

@@ -62,8 +62,8 @@ impl MarketFile {
 
 impl From<Rules> for RoundRules {
     fn from(rules: Rules) -> Self {
-        let Rules { round_secs, submit_secs, seats, threshold, abandon_rounds } = rules;
-        RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds }
+        let Rules { round_secs, submit_secs, seats, threshold, abandon_rounds, sla_bps } = rules;
+        RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds, sla_bps }
     }
 }
 
@@ -75,7 +75,10 @@ pub struct Rules {
     pub submit_secs: u32,
     pub seats: u8,
     pub threshold: u8,
+    /// Rounds down, of the last 64 of its promise, from which a machine is abandoned.
     pub abandon_rounds: u8,
+    /// Part of its rounds in which a machine promises to be up.
+    pub sla_bps: u16,
 }
 
 fn mint(text: &str) -> Result<Pubkey, Failure> {

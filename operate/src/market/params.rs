@@ -1,9 +1,6 @@
 //! The file that describes a market's parameters.
 
-use leasehold::{
-    math::slashing::SlashSplit,
-    state::{HardwareClass, Params},
-};
+use leasehold::state::{HardwareClass, Params, RoundRules};
 use leasehold_client::error::Refusal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -19,28 +16,25 @@ pub struct ParamsFile {
     pub bond_unit: String,
     /// Bond of a keeper for each of its seats, in stake.
     pub keeper_bond: String,
-    /// Pay of a keeper for a vote, in payments.
+    /// Least and most pay of a keeper for a vote in a quorate round, in payments.
     pub keeper_fee: String,
+    pub keeper_fee_max: String,
+    /// Lamports that a demand for a receipt costs.
+    pub ask_fee: u64,
     pub unbonding_secs: u32,
     /// Fewest and most rounds of a lease.
     pub min_rounds: u32,
     pub max_rounds: u32,
     pub fee_bps: u16,
     pub keeper_share_bps: u16,
-    pub sla_bps: u16,
+    /// Part of a machine's pay that is kept until the end of its lease.
+    pub hold_bps: u16,
+    /// Part of its hourly price that a machine of a metered lease is paid for rounds up.
+    pub standby_bps: u16,
     pub slash_multiplier_bps: u32,
-    /// Recipients of slashed stake.
-    pub split: Split,
+    /// Votes for a machine that make it up.
+    pub up_votes: u8,
     pub classes: Vec<Class>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Split {
-    pub buyer_bps: u16,
-    pub burn_bps: u16,
-    pub market_bps: u16,
-    pub caller_bps: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,42 +47,46 @@ pub struct Class {
 impl ParamsFile {
     /// Parameters of a market that deals in these mints.
     pub fn of(payment: Token, stake: Token, params: &Params) -> Self {
-        let SlashSplit { buyer_bps, burn_bps, market_bps, caller_bps } = params.split;
         let class = |class: &HardwareClass| Class { name: name(class), weight_bps: class.weight_bps };
         ParamsFile {
             bond_unit: stake.number(params.bond_unit),
             keeper_bond: stake.number(params.keeper_bond),
             keeper_fee: payment.number(params.keeper_fee),
+            keeper_fee_max: payment.number(params.keeper_fee_max),
+            ask_fee: params.ask_fee,
             unbonding_secs: params.unbonding_secs,
             min_rounds: params.min_rounds,
             max_rounds: params.max_rounds,
             fee_bps: params.fee_bps,
             keeper_share_bps: params.keeper_share_bps,
-            sla_bps: params.sla_bps,
+            hold_bps: params.hold_bps,
+            standby_bps: params.standby_bps,
             slash_multiplier_bps: params.slash_multiplier_bps,
-            split: Split { buyer_bps, burn_bps, market_bps, caller_bps },
+            up_votes: params.up_votes,
             classes: params.classes.iter().map(class).collect(),
         }
     }
 
-    /// The parameters for the program, which are valid by its rules.
-    pub fn params(&self, payment: Token, stake: Token) -> Result<Params, Failure> {
-        let Split { buyer_bps, burn_bps, market_bps, caller_bps } = self.split;
+    /// The parameters for the program, which are valid by its rules in a market with those round rules.
+    pub fn params(&self, rules: &RoundRules, payment: Token, stake: Token) -> Result<Params, Failure> {
         let params = Params {
             bond_unit: stake.parse(&self.bond_unit)?.amount,
             keeper_bond: stake.parse(&self.keeper_bond)?.amount,
             keeper_fee: payment.parse(&self.keeper_fee)?.amount,
+            keeper_fee_max: payment.parse(&self.keeper_fee_max)?.amount,
+            ask_fee: self.ask_fee,
             unbonding_secs: self.unbonding_secs,
             min_rounds: self.min_rounds,
             max_rounds: self.max_rounds,
             fee_bps: self.fee_bps,
             keeper_share_bps: self.keeper_share_bps,
-            sla_bps: self.sla_bps,
+            hold_bps: self.hold_bps,
+            standby_bps: self.standby_bps,
             slash_multiplier_bps: self.slash_multiplier_bps,
-            split: SlashSplit { buyer_bps, burn_bps, market_bps, caller_bps },
+            up_votes: self.up_votes,
             classes: self.classes.iter().map(Class::hardware).collect::<Result<_, _>>()?,
         };
-        params.validate().map_err(Refusal::from)?;
+        params.validate(rules).map_err(Refusal::from)?;
         Ok(params)
     }
 
@@ -111,8 +109,8 @@ impl ParamsFile {
     pub fn lines(&self) -> Vec<Line> {
         let class = |class: &Class| format!("{} (weight {})", class.name, class.weight_bps);
         let classes = self.classes.iter().map(class).collect::<Vec<_>>().join(", ");
-        let Split { buyer_bps, burn_bps, market_bps, caller_bps } = self.split;
-        let ParamsFile { min_rounds, max_rounds, fee_bps, keeper_share_bps, sla_bps, .. } = self;
+        let ParamsFile { min_rounds, max_rounds, fee_bps, keeper_share_bps, .. } = self;
+        let ParamsFile { keeper_fee, keeper_fee_max, hold_bps, standby_bps, up_votes, .. } = self;
         let line = |label, name, text, value| Line { label, name, text, value };
         vec![
             line(
@@ -129,9 +127,15 @@ impl ParamsFile {
             ),
             line(
                 "Keeper's fee:",
-                "keeper_fee",
-                format!("{} for a vote", self.keeper_fee),
-                json!(self.keeper_fee),
+                "keeper_fees",
+                format!("{keeper_fee} to {keeper_fee_max} for a vote"),
+                json!({ "keeper_fee": keeper_fee, "keeper_fee_max": keeper_fee_max }),
+            ),
+            line(
+                "Demand:",
+                "ask_fee",
+                format!("{} lamports for demanding a receipt", self.ask_fee),
+                json!(self.ask_fee),
             ),
             line(
                 "Unbonding:",
@@ -151,18 +155,24 @@ impl ParamsFile {
                 format!("{fee_bps} bps, of which keepers get {keeper_share_bps} bps"),
                 json!({ "fee_bps": fee_bps, "keeper_share_bps": keeper_share_bps }),
             ),
-            line("SLA:", "sla_bps", format!("up in {sla_bps} bps of the rounds"), json!(sla_bps)),
+            line("Votes for up:", "up_votes", format!("{up_votes} make a machine up"), json!(up_votes)),
+            line(
+                "Kept:",
+                "hold_bps",
+                format!("{hold_bps} bps of a machine's pay until the end of its lease"),
+                json!(hold_bps),
+            ),
+            line(
+                "Standby:",
+                "standby_bps",
+                format!("{standby_bps} bps of the hourly price in a metered lease"),
+                json!(standby_bps),
+            ),
             line(
                 "Slash:",
                 "slash_multiplier_bps",
                 format!("{} bps of the bond for being down all the time", self.slash_multiplier_bps),
                 json!(self.slash_multiplier_bps),
-            ),
-            line(
-                "Slash is split:",
-                "split",
-                format!("owner {buyer_bps}, burned {burn_bps}, market {market_bps}, caller {caller_bps} bps"),
-                json!(self.split),
             ),
             line("Classes:", "classes", classes, json!(self.classes)),
         ]
@@ -230,7 +240,10 @@ mod tests {
         assert_eq!((file.bond_unit.as_str(), file.keeper_fee.as_str()), ("1", "0.000002"));
         let text = toml::to_string(&file).unwrap();
         let read: ParamsFile = toml::from_str(&text).unwrap();
-        assert_eq!(read.params(market.payment, market.stake).unwrap(), market.account.params);
+        assert_eq!(
+            read.params(&market.account.rules, market.payment, market.stake).unwrap(),
+            market.account.params
+        );
         assert!(toml::from_str::<ParamsFile>(&format!("extra = 1\n{text}")).is_err());
     }
 
@@ -242,7 +255,7 @@ mod tests {
             let class = Class { name: name.to_owned(), weight_bps: 10_000 };
             let classes = [old.classes.clone(), vec![class]].concat();
             let new = ParamsFile { classes, fee_bps: 3_000, ..old.clone() };
-            let refused = new.params(market.payment, market.stake).unwrap_err();
+            let refused = new.params(&market.account.rules, market.payment, market.stake).unwrap_err();
             assert!(refused.code() == 2 && !refused.to_string().contains('\u{1b}'), "{refused}");
         }
     }
@@ -254,7 +267,7 @@ mod tests {
         let mut values = serde_json::Map::new();
         for Line { name, value, .. } in file.lines() {
             match value {
-                Value::Object(parts) if name != "split" => values.extend(parts),
+                Value::Object(parts) => values.extend(parts),
                 value => drop(values.insert(name.to_owned(), value)),
             }
         }
@@ -283,7 +296,9 @@ mod tests {
     fn what_the_program_would_refuse_is_refused_at_once() {
         let market = view();
         let file = ParamsFile::of(market.payment, market.stake, &market.account.params);
-        let refused = |file: ParamsFile| file.params(market.payment, market.stake).unwrap_err().code();
+        let refused = |file: ParamsFile| {
+            file.params(&market.account.rules, market.payment, market.stake).unwrap_err().code()
+        };
         assert_eq!(refused(ParamsFile { fee_bps: 3_001, ..file.clone() }), 3);
         assert_eq!(refused(ParamsFile { classes: Vec::new(), ..file.clone() }), 3);
         assert_eq!(refused(ParamsFile { keeper_fee: "0.0000001".to_owned(), ..file.clone() }), 2);

@@ -26,11 +26,13 @@ pub fn plan_proposal(
             about(market, "Withdraw the proposed parameters of").step("propose params", vec![withdraw])
         );
     };
-    let params = file.params(market.payment, market.stake)?;
+    let params = file.params(&market.account.rules, market.payment, market.stake)?;
     let proposal = rules::market::proposal(&market.account, params, now).map_err(Refusal::from)?;
     let old = ParamsFile::of(market.payment, market.stake, &market.account.params);
-    let from = rfc3339(proposal.effective_at);
-    let mut plan = about(market, "Propose parameters for").fact("Can be applied:", "effective_from", from);
+    let [from, expires] = [proposal.effective_at, proposal.expires_at].map(rfc3339);
+    let mut plan = about(market, "Propose parameters for")
+        .fact("Can be applied:", "effective_from", from)
+        .fact("Expires:", "expires", expires);
     let changes = file.changes(&old);
     if changes.is_empty() {
         return Err(Failure::Refused("nothing changes: the market has these parameters".to_owned()));
@@ -48,7 +50,10 @@ pub fn plan_application(market: &MarketView, now: i64) -> Result<Plan, Failure> 
     let pending = rules::market::applicable(&market.account, now).map_err(|error| {
         match &market.account.pending_params {
             None => Refusal::from(error).into(),
-            Some(pending) => Failure::rule(error, format!("that is {}", rfc3339(pending.effective_at))),
+            Some(pending) => {
+                let [from, until] = [pending.effective_at, pending.expires_at].map(rfc3339);
+                Failure::rule(error, format!("from {from} to {until}"))
+            }
         }
     })?;
     let apply = instruction::apply_params(&market.reference);
@@ -100,15 +105,17 @@ mod tests {
         assert!(starts(&plan, data::ProposeParams::DISCRIMINATOR));
         assert_eq!(plan.details()["effective_from"], "1970-01-01T00:01:00Z");
         let expected = "2.5 for a GPU of weight 10000 (was 1 for a GPU of weight 10000)";
-        assert_eq!((plan.facts[2].text.as_str(), plan.facts[3].text.as_str()), ("bond_unit", expected));
+        assert_eq!((plan.facts[3].text.as_str(), plan.facts[4].text.as_str()), ("bond_unit", expected));
+        assert_eq!(plan.details()["expires"], "1970-01-15T00:01:00Z", "two weeks later");
         assert_eq!(plan.details()["bond_unit"], "2.5", "as the market shows it");
         assert_eq!(plan.details()["was"], serde_json::json!({ "bond_unit": "1" }));
-        assert_eq!(plan.facts.len(), 4, "unchanged parameters are not repeated");
+        assert_eq!(plan.facts.len(), 5, "unchanged parameters are not repeated");
         let mut proposed = view();
         let params = Params { fee_bps: 77, ..proposed.account.params.clone() };
-        proposed.account.pending_params = Some(PendingParams { params, effective_at: 600_000 });
+        proposed.account.pending_params =
+            Some(PendingParams { params, effective_at: 600_000, expires_at: 700_000 });
         let plan = plan_proposal(&proposed, wallet(AUTHORITY), 0, Some(&file)).unwrap();
-        assert_eq!(plan.facts[2].text, "those proposed from 1970-01-07T22:40:00Z on");
+        assert_eq!(plan.facts[3].text, "those proposed from 1970-01-07T22:40:00Z on");
         assert_eq!(plan.details()["replaces_from"], "1970-01-07T22:40:00Z");
         assert_eq!(rule(plan_proposal(&market, wallet(1), 0, None).unwrap_err()), "WrongAuthority");
         let withdrawn = plan_proposal(&market, wallet(AUTHORITY), 0, None).unwrap();
@@ -120,10 +127,11 @@ mod tests {
         let mut market = view();
         assert_eq!(rule(plan_application(&market, 0).unwrap_err()), "NothingProposed");
         let params: Params = market.account.params.clone();
-        market.account.pending_params = Some(PendingParams { params, effective_at: 60 });
+        market.account.pending_params = Some(PendingParams { params, effective_at: 60, expires_at: 120 });
         let early = plan_application(&market, 59).unwrap_err();
         assert!(
-            early.code() == 3 && early.to_string().ends_with("(that is 1970-01-01T00:01:00Z)"),
+            early.code() == 3
+                && early.to_string().ends_with("(from 1970-01-01T00:01:00Z to 1970-01-01T00:02:00Z)"),
             "{early}"
         );
         let same = plan_application(&market, 60).unwrap();
@@ -133,14 +141,21 @@ mod tests {
             ("nothing", &serde_json::json!({}))
         );
         let mut other = market.account.params.clone();
-        other.sla_bps = 9_000;
-        market.account.pending_params = Some(PendingParams { params: other, effective_at: 60 });
+        other.hold_bps = 3_000;
+        market.account.pending_params =
+            Some(PendingParams { params: other, effective_at: 60, expires_at: 120 });
         let plan = plan_application(&market, 60).unwrap();
-        let sla = &plan.facts[2].text;
-        assert!(sla.starts_with("up in 9000 bps of the rounds (was up in "), "{sla}");
-        assert_eq!(
-            (&plan.details()["sla_bps"], &plan.details()["was"]["sla_bps"]),
-            (&9_000.into(), &9_900.into())
+        let kept = &plan.facts[2].text;
+        assert!(
+            kept.starts_with("3000 bps of a machine's pay until the end of its lease (was 2000 "),
+            "{kept}"
         );
+        assert_eq!(
+            (&plan.details()["hold_bps"], &plan.details()["was"]["hold_bps"]),
+            (&3_000.into(), &2_000.into())
+        );
+        let late = plan_application(&market, 121).unwrap_err();
+        assert!(late.to_string().ends_with("(from 1970-01-01T00:01:00Z to 1970-01-01T00:02:00Z)"), "{late}");
+        assert_eq!(rule(late), "ProposalExpired");
     }
 }

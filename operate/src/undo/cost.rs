@@ -1,7 +1,7 @@
 //! How long an undo takes, and what cancelling costs by then.
 
 use leasehold::{
-    math::{Exact, pricing},
+    math::{Exact, settlement::exit_at_most},
     rules::cancel,
     state::Lease,
 };
@@ -24,20 +24,22 @@ pub fn leaving_within(deposit: u64, round_secs: u32, rounds: u32, secs: u64) -> 
     // A lease that is opened at the end of a round begins with the next one.
     let served = u32::try_from(secs.div_ceil(u64::from(round_secs.max(1)))).unwrap_or(u32::MAX).max(1);
     let Some(rest) = cancel::rest(rounds, served) else { return Ok(deposit) };
-    cancel::cost_at_most(deposit, round_secs, rounds, served, pricing::cancel_secs(round_secs, rest)?)
+    cancel::cost_at_most(deposit, round_secs, rounds, served, exit_at_most(round_secs, rounds, rest))
 }
 
-/// Most payment units that the owner of a cancelled lease owes.
+/// Most payment units that the owner of a cancelled lease owes, if it contests no machine.
 pub fn of_cancelled(lease: &Lease) -> Exact<u64> {
     let (terms, served) = (&lease.terms, lease.until.saturating_sub(lease.from));
-    cancel::cost_at_most(lease.deposit, terms.round_secs, terms.rounds, served, terms.cancel_secs)
+    let exit = exit_at_most(terms.round_secs, terms.rounds, terms.rounds.saturating_sub(served));
+    cancel::cost_at_most(lease.deposit, terms.round_secs, terms.rounds, served, exit)
 }
 
 #[cfg(test)]
 mod tests {
     use leasehold::math::{
+        add,
         pricing::Span,
-        settlement::{Service, Terms},
+        settlement::{Left, Service, Terms, last},
     };
     use leasehold_client::sample;
     use proptest::prelude::*;
@@ -48,10 +50,10 @@ mod tests {
     fn leaving_costs_what_was_served_and_an_hour_or_5_percent() {
         // Cancelled in its first round of 20 of ten minutes: of the other 19, 5 percent are 570 seconds.
         let mut lease = sample::lease(1);
-        (lease.until, lease.terms.cancel_secs) = (lease.from + 1, 570);
+        lease.until = lease.from + 1;
         assert_eq!(of_cancelled(&lease).unwrap(), 2_400 * (600 + 570) / 12_000);
         lease.until = lease.from + 3;
-        assert_eq!(of_cancelled(&lease).unwrap(), 2_400 * (1_800 + 570) / 12_000);
+        assert_eq!(of_cancelled(&lease).unwrap(), 2_400 * (1_800 + 510) / 12_000);
         lease.until = u32::MAX;
         assert_eq!(of_cancelled(&lease).unwrap(), 2_400, "never more");
     }
@@ -88,13 +90,15 @@ mod tests {
             if served >= rounds {
                 prop_assert_eq!(told, deposit);
             } else {
-                let cancel_secs = pricing::cancel_secs(round_secs, rounds - served).unwrap();
-                let terms = Terms { round_secs, rounds, cancel_secs, ..sample::lease(1).terms };
-                let service = |price: &u64| {
-                    Service { price: *price, agreed: rounds, rounds: served, ..Service::default() }
-                };
-                let refund = cancel::refund(&terms, deposit, prices.iter().map(service)).unwrap();
-                prop_assert!(told >= deposit - refund && told <= deposit);
+                let terms = Terms { round_secs, rounds, ..sample::lease(1).terms };
+                let costs = prices.iter().map(|price| {
+                    let (price, left) = (*price, Left::Cancelled);
+                    let service =
+                        Service { price, agreed: rounds, rounds: served, up: served, left, ..Service::default() };
+                    let outcome = last(&service, &terms).unwrap();
+                    add(outcome.payment.gross().unwrap(), outcome.burned.total().unwrap()).unwrap()
+                });
+                prop_assert!(told >= costs.sum::<u64>() && told <= deposit);
             }
         }
     }

@@ -45,7 +45,7 @@ fn row(name: &str, machines: u32) -> String {
 /// A machine with a price of its own; neighbours differ as much as any two.
 fn priced(number: u16) -> Machine {
     let price = 30 * USD / 100 + u64::from(number) * 7_919 % 10_007 * 13;
-    let traits = Traits { class: number % 3, gpus: GPUS as u8, speed: 2, country: 276, region: 1, flags: 0 };
+    let traits = Traits { class: 0, gpus: GPUS as u8, speed: 2, country: 276, region: 1, flags: 0 };
     Machine { price, traits, ..machine(number) }
 }
 
@@ -70,7 +70,10 @@ struct Stage {
 
 impl Stage {
     fn new(slots: u16) -> Self {
-        let mut world = World::with(RoundRules { seats: SEATS, threshold: 9, ..rules() }, Params { up_votes: 7, ..params() });
+        let mut world = World::with(
+            RoundRules { seats: SEATS, threshold: 9, ..rules() },
+            Params { up_votes: 7, ..params() },
+        );
         let supplier = world.supplier();
         let machines: Vec<_> = (0..slots).map(priced).collect();
         world.list(&supplier, 5_000, &machines);

@@ -2,6 +2,7 @@
 //! and times are fixed, so that every run gives the same figures.
 
 mod every;
+mod hostile;
 mod hot;
 mod record;
 mod table;
@@ -32,6 +33,7 @@ pub fn measure() -> Table {
     for slots in SLOTS {
         hot::measure(&mut table, slots);
     }
+    hostile::measure(&mut table, SLOTS[3]);
     table
 }
 

@@ -9,7 +9,8 @@ use solana_signer::Signer;
 
 use super::{CLOSABLE, Catalogue, DOWN, RUNNING, SLASHED, numbered};
 use crate::{
-    COMMITTED, GENESIS, STAKE, SupplierActor, TIMELOCK, USD, anything, bitmap, machine, params, profile, rules, submit,
+    COMMITTED, GENESIS, STAKE, SupplierActor, TIMELOCK, USD, anything, bitmap, machine, params, profile,
+    rules, submit,
 };
 
 impl Catalogue {
@@ -52,7 +53,11 @@ impl Catalogue {
         self.add("close_supplier", instruction::close_supplier(&market, idle.pubkey()), &idle);
         let former = leaver.wallet.pubkey();
         self.add("create_profiles", instruction::create_profiles(&market, key), &wallet);
-        self.add("add_profiles", instruction::add_profiles(&market, former, vec![profile(8)]), &leaver.wallet);
+        self.add(
+            "add_profiles",
+            instruction::add_profiles(&market, former, vec![profile(8)]),
+            &leaver.wallet,
+        );
         self.add("close_profiles", instruction::close_profiles(&market, former), &leaver.wallet);
     }
 
@@ -122,7 +127,15 @@ impl Catalogue {
         let (slashed, running) = (self.world.lease_address(SLASHED), self.world.lease_address(RUNNING));
         let args: OpenLeaseArgs = self.world.lease_args(&owner, anything(), 1, 10);
         self.add("open_lease", instruction::open_lease(board, key, payments, args), &owner);
-        let extend = instruction::extend_lease(board, key, key, running, payments, 5, Allowance { max_deposit: u64::MAX, max_leaving: 0 });
+        let extend = instruction::extend_lease(
+            board,
+            key,
+            key,
+            running,
+            payments,
+            5,
+            Allowance { max_deposit: u64::MAX, max_leaving: 0 },
+        );
         self.add("extend_lease", extend, &owner);
         self.add("cancel_lease", instruction::cancel_lease(board, key, running, vec![]), &owner);
         let heir = self.heir.pubkey();

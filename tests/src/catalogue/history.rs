@@ -7,8 +7,8 @@ use solana_signer::Signer;
 
 use super::{CLOSABLE, DOWN, METERED, METERED_SLOT, RUNNING, SLASHED, numbered, record::batch};
 use crate::{
-    Archive, COMMITTED, GENESIS, KeeperActor, SOURCE, STAKE, SupplierActor, TIMELOCK, USD, World, anything, events, machine,
-    params, rules, signing_machine,
+    Archive, COMMITTED, GENESIS, KeeperActor, SOURCE, STAKE, SupplierActor, TIMELOCK, USD, World, anything,
+    events, machine, params, rules, signing_machine,
 };
 
 impl World {
@@ -24,7 +24,8 @@ impl World {
             let supplier = instruction::register_supplier(&market, key);
             self.ok(&[supplier, instruction::register_keeper(&market, key)], &[mallory]);
         }
-        let create = instruction::create_market(&empty, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
+        let create =
+            instruction::create_market(&empty, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
         let second = instruction::create_board(&self.market.board(1), authority.pubkey());
         self.ok(&[create], &[&authority]);
         self.ok(&[second], &[&authority]);

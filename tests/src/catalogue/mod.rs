@@ -87,10 +87,8 @@ impl Catalogue {
 
     /// A catalogue whose first board has `slots` slots, at least 8.
     pub fn of(slots: u16) -> Self {
-        let mut world = World::with(
-            RoundRules { seats: 5, threshold: 3, ..rules() },
-            Params { up_votes: 3, ..params() },
-        );
+        let mut world =
+            World::with(RoundRules { seats: 5, threshold: 3, ..rules() }, Params { up_votes: 3, ..params() });
         let (payer, mallory, buyer, heir) = (world.wallet(), world.wallet(), world.wallet(), world.wallet());
         let (supplier, leaver) = (world.supplier(), world.supplier());
         let keepers = world.keepers(4);

@@ -88,8 +88,7 @@ impl Model {
         let class = self.market.params.classes.get(usize::from(spec.traits.class)).copied();
         rules.require(class.is_some(), UnknownClass);
         let unit = self.market.params.bond_unit;
-        let bond =
-            class.map_or(0, |class| naive::bond(unit, class.weight_bps, spec.traits.gpus, spec.bond));
+        let bond = class.map_or(0, |class| naive::bond(unit, class.weight_bps, spec.traits.gpus, spec.bond));
         rules.require(bond <= u128::from(u64::MAX), MathOverflow);
         rules.require(u128::from(self.suppliers[&by].free) >= bond, InsufficientStake);
         rules.require(is_known, NoSuchSlot);

@@ -272,7 +272,9 @@ impl Machine {
 
     /// Marks a machine that is abandoned with round `round` of its lease.
     fn note_abandonment(&mut self, round: u32, rules: &leasehold::state::RoundRules) {
-        let Some(stint) = self.stint.filter(|stint| (stint.from..stint.until).contains(&round)) else { return };
+        let Some(stint) = self.stint.filter(|stint| (stint.from..stint.until).contains(&round)) else {
+            return;
+        };
         let promised = (stint.agreed - stint.from).max(naive::rounds_in(rules.round_secs, naive::WEEK));
         let is_abandoned = self.count(stint.from, round + 1).down > naive::allow(promised, rules.sla_bps)
             && self.lately_down(stint.from, round + 1) >= u32::from(rules.abandon_rounds);

@@ -21,7 +21,7 @@ fn attack_claim_of_a_stranger() {
     world.attest(&keepers, |_| true);
     let (board, market, stranger) = (world.board(), world.market, world.wallet());
     let signer = stranger.pubkey();
-    let (lease, account) = (board.lease(1), supplier.account);
+    let (lease, account) = (world.lease_address(1), supplier.account);
     type Claim = Box<dyn Fn(Pubkey) -> Instruction>;
     let claims: [(Pubkey, Pubkey, Claim); 6] = [
         (
@@ -75,7 +75,7 @@ fn owners_claim_to_any_account() {
     let Scene { mut world, buyer, .. } = Scene::slashed();
     let (board, due, friend) = (world.board(), world.lease(1).refund_due, Pubkey::new_unique());
     let aside = world.token_account(&world.market.payment_mint.clone(), &friend);
-    let claim = instruction::claim_refund(&board, buyer.pubkey(), board.lease(1), aside);
+    let claim = instruction::claim_refund(&board, buyer.pubkey(), world.lease_address(1), aside);
     world.ok(&[claim], &[&buyer]);
     assert_eq!(world.tokens(&aside), due);
 }

@@ -158,7 +158,7 @@ fn attack_reviving_a_closed_lease() {
         world.fails(again, &[&buyer], ErrorCode::AccountOwnedByWrongProgram);
     }
     // A serial is never used twice.
-    let serial = world.lease_args(anything(), 1, 1).serial;
+    let serial = world.lease_args(&buyer, anything(), 1, 1).serial;
     assert_eq!(serial, 2);
     world.assert_invariants();
 }
@@ -167,7 +167,7 @@ fn attack_reviving_a_closed_lease() {
 fn attack_front_running_of_a_lease_costs_one_attempt() {
     let Scene { mut world, buyer, .. } = Scene::listed(2);
     let rival = world.wallet();
-    let args = world.lease_args(anything(), 1, 1);
+    let args = world.lease_args(&buyer, anything(), 1, 1);
     let (planned, first) = (world.open_instruction(&buyer, args), world.open_instruction(&rival, args));
     world.ok(&[first], &[&rival]);
     world.fails(planned, &[&buyer], SYSTEM_ACCOUNT_IN_USE);

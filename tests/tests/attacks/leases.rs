@@ -29,7 +29,7 @@ fn retire(world: &World, supplier: &SupplierActor, slot: u16) -> Instruction {
 #[test]
 fn attack_price_raised_between_quote_and_lease() {
     let Scene { mut world, supplier, buyer, .. } = Scene::listed(2);
-    let args = world.lease_args(anything(), 2, 6);
+    let args = world.lease_args(&buyer, anything(), 2, 6);
     let hint = world.hint(&anything(), 2, 6);
     let quoted = OpenLeaseArgs { hint, max_deposit: 700_000, ..args };
     let open = world.open_instruction(&buyer, quoted);
@@ -39,7 +39,7 @@ fn attack_price_raised_between_quote_and_lease() {
     // `max_price` limits the price of each machine.
     let criteria = Criteria { max_price: 350_000, ..anything() };
     let guarded = world.open_instruction(&buyer, OpenLeaseArgs { criteria, ..quoted });
-    world.fails(guarded, &[&buyer], LeaseholdError::NotEnoughMachines);
+    world.fails(guarded, &[&buyer], LeaseholdError::NotEnoughGpus);
     let lower = reprice(&world, &supplier, 1, 350_000);
     world.ok(&[lower], &[&supplier.wallet]);
     world.ok(&[open], &[&buyer]);
@@ -59,9 +59,9 @@ fn attack_lease_of_a_machine_twice() {
     let Scene { mut world, buyer, .. } = Scene::leased(1, 1, 9);
     let rival = world.wallet();
     for wallet in [&rival, &buyer] {
-        let args = world.lease_args(anything(), 1, 1);
+        let args = world.lease_args(&buyer, anything(), 1, 1);
         let open = world.open_instruction(wallet, args);
-        world.fails(open, &[wallet], LeaseholdError::NotEnoughMachines);
+        world.fails(open, &[wallet], LeaseholdError::NotEnoughGpus);
     }
 }
 
@@ -110,7 +110,7 @@ fn attack_lease_opened_before_a_retirement_arrives() {
     assert_eq!(world.slot(0).bond, slot.bond);
     // She pays for it; the machine leaves with its whole bond after the dispute window.
     let (board, key) = (world.board(), mallory.pubkey());
-    world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[&mallory]);
+    world.ok(&[instruction::cancel_lease(&board, key, world.lease_address(1), vec![])], &[&mallory]);
     world.attest(&keepers, |_| true);
     world.settle(&mallory, 1);
     assert_eq!((world.lease(1).slashed, world.slot(0).bond), (0, slot.bond));
@@ -128,13 +128,13 @@ fn attack_machine_kept_off_the_market_by_leases_that_are_left_before_they_begin(
     let (board, key) = (world.board(), mallory.pubkey());
     let rounds = 5;
     for serial in 1..=rounds {
-        let open = world.lease_args(anything(), 1, 2);
+        let open = world.lease_args(&buyer, anything(), 1, 2);
         let open = world.open_instruction(&mallory, open);
-        let cancel = instruction::cancel_lease(&board, key, board.lease(serial));
+        let cancel = instruction::cancel_lease(&board, key, world.lease_address(serial), vec![]);
         world.ok(&[open, cancel], &[&mallory]);
-        let again = world.lease_args(anything(), 1, 2);
+        let again = world.lease_args(&buyer, anything(), 1, 2);
         let again = world.open_instruction(&mallory, again);
-        world.fails(again, &[&mallory], LeaseholdError::NotEnoughMachines);
+        world.fails(again, &[&mallory], LeaseholdError::NotEnoughGpus);
         world.end_round();
         world.attest(&keepers, |_| true);
         world.settle(&mallory, serial);
@@ -155,7 +155,7 @@ fn attack_replacement_is_not_slashed_for_rounds_before_it_came() {
     world.attest(&keepers, |machine| machine != 0);
     let (board, wallet) = (world.board(), world.market.payment_account(&buyer.pubkey()));
     let replace =
-        instruction::replace_node(&board, buyer.pubkey(), board.lease(1), wallet, 0, u64::MAX, None);
+        instruction::replace_node(&board, buyer.pubkey(), world.lease_address(1), wallet, 0, u64::MAX, None);
     world.ok(&[replace], &[&buyer]);
     world.attest(&keepers, |_| true);
     // It serves nine of the hundred rounds. Five of a hundred may be down, but not one of nine.
@@ -205,7 +205,7 @@ fn attack_self_slashing_loses() {
     for _ in 0..2 {
         world.attest(&keepers, |_| false);
     }
-    let settle = instruction::settle_lease(&board, key, board.lease(1), Some(market.keeper(&key)));
+    let settle = instruction::settle_lease(&board, key, world.lease_address(1), Some(market.keeper(&key)));
     world.ok(&[settle], &[&wallet]);
     world.pay_owner(&wallet);
     assert_eq!(stake - owned(&world), 35 * STAKE, "what is burned and what the market gets");
@@ -228,7 +228,7 @@ fn attack_slot_used_again_is_another_machine() {
     world.attest(&keepers, |_| true);
     world.attest(&keepers, |_| true);
     let board = world.board();
-    let settle = instruction::settle_lease(&board, buyer.pubkey(), board.lease(1), None);
+    let settle = instruction::settle_lease(&board, world.lease_address(1));
     world.fails(settle, &[&buyer], LeaseholdError::LeaseSettled);
     assert_eq!(world.lease(1).paid, settled.paid);
     let key = supplier.wallet.pubkey();
@@ -243,7 +243,7 @@ fn attack_replaced_machine_leaves_no_claim_on_the_lease() {
     let Scene { mut world, keepers, buyer, .. } = Scene::leased(2, 1, 9);
     world.attest(&keepers, |_| false);
     let (board, wallet) = (world.board(), world.market.payment_account(&buyer.pubkey()));
-    let lease = board.lease(1);
+    let lease = world.lease_address(1);
     let replace =
         |slot| instruction::replace_node(&board, buyer.pubkey(), lease, wallet, slot, u64::MAX, None);
     world.ok(&[replace(0)], &[&buyer]);
@@ -268,7 +268,7 @@ fn attack_price_without_bound_cannot_overflow_or_stop_others() {
     world.open(&buyer, anything(), 1, 10);
     assert_eq!(world.slot(3).lease, 1, "the cheapest fits, whatever the others cost");
     let mut refuses = |machines, rounds, max_deposit, error: LeaseholdError| {
-        let args = world.lease_args(anything(), machines, rounds);
+        let args = world.lease_args(&buyer, anything(), machines, rounds);
         let open = world.open_instruction(&buyer, OpenLeaseArgs { max_deposit, ..args });
         world.fails(open, &[&buyer], error);
     };
@@ -278,7 +278,7 @@ fn attack_price_without_bound_cannot_overflow_or_stop_others() {
     refuses(1, 6, u64::MAX - 1, LeaseholdError::CostsTooMuch);
     // Together with the other leases, it overflows the board's ledger.
     refuses(1, 6, u64::MAX, LeaseholdError::MathOverflow);
-    let args = world.lease_args(anything(), 1, 3);
+    let args = world.lease_args(&buyer, anything(), 1, 3);
     let open = world.open_instruction(&buyer, args);
     world.fails(open, &[&buyer], TOKEN_INSUFFICIENT_FUNDS);
     world.assert_invariants();
@@ -339,7 +339,7 @@ fn attack_term_beyond_all_time_cannot_overflow() {
     let (supplier, buyer) = (world.supplier(), world.wallet());
     let list = world.list_instruction(&supplier, u32::MAX, &[Machine { price: 1, ..machine(0) }]);
     world.ok(&[list], &[&supplier.wallet]);
-    let mut args = world.lease_args(anything(), 1, u32::MAX);
+    let mut args = world.lease_args(&buyer, anything(), 1, u32::MAX);
     let open = world.open_instruction(&buyer, args);
     world.fails(open, &[&buyer], LeaseholdError::MathOverflow);
     // The last possible round.
@@ -349,7 +349,7 @@ fn attack_term_beyond_all_time_cannot_overflow() {
     assert!(world.slot(0).is(SlotState::Leased));
     world.assert_invariants();
     let (board, key) = (world.board(), buyer.pubkey());
-    world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[&buyer]);
+    world.ok(&[instruction::cancel_lease(&board, key, world.lease_address(1), vec![])], &[&buyer]);
     world.assert_invariants();
 }
 
@@ -357,7 +357,7 @@ fn attack_term_beyond_all_time_cannot_overflow() {
 fn attack_lease_cancelled_to_escape_paying_for_the_round_that_runs() {
     let Scene { mut world, keepers, buyer, .. } = Scene::leased(1, 1, 2);
     let (board, key) = (world.board(), buyer.pubkey());
-    world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[&buyer]);
+    world.ok(&[instruction::cancel_lease(&board, key, world.lease_address(1), vec![])], &[&buyer]);
     world.attest(&keepers, |_| true);
     world.settle(&buyer, 1);
     // The running round, and 5 percent of the one that was left.
@@ -372,7 +372,7 @@ fn attack_machine_kept_down_until_the_owner_cancels() {
         world.attest(&keepers, |_| false);
     }
     let (board, key) = (world.board(), buyer.pubkey());
-    world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[&buyer]);
+    world.ok(&[instruction::cancel_lease(&board, key, world.lease_address(1), vec![])], &[&buyer]);
     world.attest(&keepers, |_| false);
     world.settle(&buyer, 1);
     let lease = world.lease(1);

@@ -214,11 +214,11 @@ fn metadata_is_allowed_and_leases_are_paid_in_such_a_mint() {
     for keeper in &keepers {
         let (key, wallet) = (keeper.wallet.pubkey(), market.payment_account(&keeper.wallet.pubkey()));
         let claim = instruction::claim_keeper_fees(&board, stranger.pubkey(), wallet, keeper.seat);
-        let leave = instruction::leave_seat(&board, key, keeper.account, keeper.seat);
+        let leave = instruction::leave_seat(&board, key, keeper.account, keeper.seat, false);
         world.ok(&[claim], &[&stranger]);
         world.ok(&[leave], &[&keeper.wallet]);
     }
-    let close = instruction::close_lease(&board, buyer.pubkey(), board.lease(1));
+    let close = instruction::close_lease(&board, buyer.pubkey(), world.lease_address(1));
     let key = authority.pubkey();
     let (payments, stakes) = (market.payment_account(&key), market.stake_account(&key));
     let fees = instruction::withdraw_fees(&board, key, payments);

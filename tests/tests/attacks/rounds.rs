@@ -15,7 +15,7 @@ fn close(world: &World) -> Instruction {
 
 fn settle(world: &World, caller: &KeeperActor) -> Instruction {
     let board = world.board();
-    instruction::settle_lease(&board, caller.wallet.pubkey(), board.lease(1), None)
+    instruction::settle_lease(&board, world.lease_address(1))
 }
 
 /// With rounds of a day, a keeper that votes on each is silent for more than a day between two votes.
@@ -26,7 +26,7 @@ fn attack_seat_of_a_keeper_that_votes_every_long_round() {
     let (supplier, keepers, mallory) = (world.supplier(), world.keepers(3), world.wallet());
     world.list(&supplier, 300, &[machine(0)]);
     let expel = |world: &World, keeper: &KeeperActor| {
-        instruction::leave_seat(&world.board(), mallory.pubkey(), keeper.account, keeper.seat)
+        instruction::leave_seat(&world.board(), mallory.pubkey(), keeper.account, keeper.seat, false)
     };
     for _ in 0..4 {
         let round = world.end_round();
@@ -208,7 +208,8 @@ fn attack_keeper_votes_twice() {
 fn attack_keeper_votes_for_two_seats() {
     let Scene { mut world, keepers, .. } = Scene::listed(1);
     let KeeperActor { wallet, account, .. } = &keepers[0];
-    let leave = instruction::leave_seat(&world.board(), keepers[2].wallet.pubkey(), keepers[2].account, 2);
+    let leave =
+        instruction::leave_seat(&world.board(), keepers[2].wallet.pubkey(), keepers[2].account, 2, false);
     world.ok(&[leave], &[&keepers[2].wallet]);
     let second = instruction::take_seat(&world.board(), wallet.pubkey(), 2);
     world.fails(second, &[wallet], LeaseholdError::SecondSeat);
@@ -227,7 +228,7 @@ fn attack_seat_left_after_voting_and_taken_by_another_to_vote_again() {
     let friend = world.keeper_with_bond();
     let round = world.end_round();
     world.vote(voter, |_| true);
-    let leave = instruction::leave_seat(&board, voter.wallet.pubkey(), voter.account, 0);
+    let leave = instruction::leave_seat(&board, voter.wallet.pubkey(), voter.account, 0, false);
     world.fails(leave.clone(), &[&voter.wallet], LeaseholdError::VoteNotCounted);
     for keeper in &keepers[1..] {
         world.vote(keeper, |_| true);
@@ -253,7 +254,7 @@ fn attack_seat_taken_or_left_to_close_a_round_early() {
     let close = close(&world);
     world.fails(close.clone(), &[&buyer], LeaseholdError::NothingToClose);
     // Without the third seat all have voted, and the verdict is the same.
-    let leave = instruction::leave_seat(&board, absent.wallet.pubkey(), absent.account, 2);
+    let leave = instruction::leave_seat(&board, absent.wallet.pubkey(), absent.account, 2, false);
     world.ok(&[leave, close], &[&absent.wallet]);
     assert_eq!(world.slot(0).lease_down, 1);
     world.assert_invariants();

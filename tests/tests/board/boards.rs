@@ -123,7 +123,7 @@ fn close_board_fails_while_it_holds_a_machine_or_a_seat() {
 
     let keeper = world.keeper(2);
     world.fails(close.clone(), &[&authority], LeaseholdError::BoardInUse);
-    let leave = instruction::leave_seat(&board, keeper.wallet.pubkey(), keeper.account, 2);
+    let leave = instruction::leave_seat(&board, keeper.wallet.pubkey(), keeper.account, 2, false);
     world.ok(&[leave], &[&keeper.wallet]);
     world.ok(&[close], &[&authority]);
 }
@@ -133,26 +133,26 @@ fn close_board_fails_while_it_holds_a_lease_or_money() {
     let Scene { mut world, supplier, keepers, buyer } = Scene::slashed();
     let (board, authority) = (world.board(), world.authority.insecure_clone());
     let key = authority.pubkey();
-    let (payments, stakes) = (world.market.payment_account(&key), world.market.stake_account(&key));
+    let payments = world.market.payment_account(&key);
     let close = instruction::close_board(&board, key, payments);
     world.pay_owner(&buyer);
     world.pay_supplier(&supplier);
     for keeper in &keepers {
-        let leave = instruction::leave_seat(&board, keeper.wallet.pubkey(), keeper.account, keeper.seat);
+        let leave =
+            instruction::leave_seat(&board, keeper.wallet.pubkey(), keeper.account, keeper.seat, false);
         world.ok(&[leave], &[&keeper.wallet]);
     }
     let burn = instruction::burn_slashed(&board);
-    let market_stake = instruction::withdraw_market_stake(&board, key, stakes);
-    world.ok(&[burn], &[&authority]);
     let fees = instruction::withdraw_fees(&board, key, payments);
-    world.ok(&[fees.clone(), market_stake], &[&authority]);
+    world.ok(&[burn, fees], &[&authority]);
 
     world.fails(close.clone(), &[&authority], LeaseholdError::BoardInUse);
-    let end = instruction::close_lease(&board, buyer.pubkey(), board.lease(1));
+    let end = instruction::close_lease(&board, buyer.pubkey(), world.lease_address(1));
     world.ok(&[end], &[&authority]);
     assert!(world.with_board(|board, _| board.ledger.keeper_pool) > 0);
     world.fails(close.clone(), &[&authority], LeaseholdError::BoardInUse);
-    world.ok(&[fees, close], &[&authority]);
+    let pool = instruction::burn_payments(&board, Some(key));
+    world.ok(&[pool, close], &[&authority]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use leasehold::{
     constants::{INITIAL_SCORE, MAX_SLOTS},
     error::LeaseholdError,
     instructions::Machine,
-    state::{Params, SlotState, board_len},
+    state::{Params, Slot, SlotState, board_len},
 };
 use leasehold_tests::*;
 use solana_signer::Signer;
@@ -29,7 +29,7 @@ fn list_machines_ok() {
 
     let rent = rent_of_slot(&world, 0) + rent_of_slot(&world, 1);
     assert_eq!(before - world.lamports(&supplier.wallet.pubkey()), rent, "the supplier pays the slots' rent");
-    assert!(rent / 2 <= 1_400_000);
+    assert!(rent / 2 <= 1_400_000, "{rent}");
     assert_eq!(world.data(&board.address).len(), board_len(2));
     let (slot, round) = (world.slot(1), world.round());
     assert_eq!((slot.node_key, slot.traits, slot.endpoint), (h100.node_key, h100.traits, h100.endpoint));
@@ -41,6 +41,23 @@ fn list_machines_ok() {
     assert_eq!((world.slot(0).bond, slot.bond), (100 * STAKE, 3_200 * STAKE));
     assert_eq!(world.with_board(|board, _| (board.machines, board.ledger.bonds)), (2, 3_300 * STAKE));
     assert_eq!(free_stake(&world, &supplier), STAKED - 3_300 * STAKE);
+    world.assert_invariants();
+}
+
+#[test]
+fn list_machines_ok_with_a_profile_a_turnaround_and_more_than_the_least_bond() {
+    let mut world = World::new();
+    let supplier = world.supplier();
+    let mut large = machine(0);
+    (large.traits.gpus, large.bond, large.profile, large.turnaround) = (4, 130 * STAKE, Some(63), 255);
+    // Less than the market's minimum bonds the minimum.
+    let small = Machine { bond: 99 * STAKE, ..machine(1) };
+    let list = list(&world, &supplier, vec![large, small], &[]);
+    world.ok(&[list], &[&supplier.wallet]);
+    let (large, small) = (world.slot(0), world.slot(1));
+    assert_eq!((large.bond, large.profile, large.turnaround), (520 * STAKE, 63, 255));
+    assert_eq!((small.bond, small.profile, small.turnaround), (100 * STAKE, Slot::NO_PROFILE, 0));
+    assert_eq!(free_stake(&world, &supplier), STAKED - 620 * STAKE);
     world.assert_invariants();
 }
 
@@ -84,6 +101,12 @@ fn list_machines_fails_when_a_field_is_invalid() {
     refuses(|machine| machine.traits.flags = 0x81, LeaseholdError::ReservedBits);
     refuses(|machine| machine.traits.class = 3, LeaseholdError::UnknownClass);
     refuses(|machine| machine.price = 0, LeaseholdError::PriceIsZero);
+    refuses(
+        |machine| (machine.price, machine.traits.gpus) = (u64::MAX / 2 + 1, 2),
+        LeaseholdError::PriceTooHigh,
+    );
+    refuses(|machine| machine.profile = Some(64), LeaseholdError::ProfileOutOfRange);
+    refuses(|machine| (machine.bond, machine.traits.gpus) = (u64::MAX, 2), LeaseholdError::MathOverflow);
     refuses(|machine| machine.endpoint.ip = [0; 16], LeaseholdError::EndpointEmpty);
     refuses(|machine| machine.endpoint.port = [0; 2], LeaseholdError::EndpointEmpty);
     refuses(|machine| machine.slot = Some(0), LeaseholdError::NoSuchSlot);
@@ -109,16 +132,16 @@ fn list_machines_fails_when_it_is_not_committed_beyond_the_next_round() {
 #[test]
 fn list_machines_fails_when_it_is_committed_for_more_than_a_year_or_the_longest_lease() {
     let year = 366 * 86_400 / 600;
-    for (max_rounds, most) in [(10_000, year), (year - 1, year), (year, year + 1), (u32::MAX, u32::MAX)] {
+    for (max_rounds, most) in [(10_000, year), (year - 1, year), (year, year + 1)] {
         let mut world = World::with(rules(), Params { max_rounds, ..params() });
         let supplier = world.supplier();
         let next = world.round() + 1;
         let list = |world: &World, until| world.list_instruction(&supplier, until, &[machine(0)]);
-        if let Some(most) = next.checked_add(most) {
-            let long = list(&world, most + 1);
+        for long in [next + most + 1, u32::MAX] {
+            let long = list(&world, long);
             world.fails(long, &[&supplier.wallet], LeaseholdError::CommitmentTooLong);
         }
-        let longest = list(&world, next.saturating_add(most));
+        let longest = list(&world, next + most);
         world.ok(&[longest], &[&supplier.wallet]);
         world.assert_invariants();
     }

@@ -1,11 +1,14 @@
 //! Every instruction of boards and machines: its success, and each of its refusals.
 
 mod boards;
+mod bound;
 mod forfeiting;
 mod generations;
 mod listing;
+mod moving;
 mod repricing;
 mod retiring;
+mod withholding;
 
 use leasehold::{
     instructions::Machine,
@@ -44,4 +47,18 @@ pub fn forfeit(world: &World, supplier: &SupplierActor, machines: &[u16]) -> Ins
 
 pub fn free_stake(world: &World, supplier: &SupplierActor) -> u64 {
     world.account::<Supplier>(&supplier.account).stake.free
+}
+
+/// An idle machine that its owner left, and that is bound for 11 rounds: up in 11 rounds of a lease of 100, it was down in the
+/// last before the owner cancelled.
+pub fn bound() -> Scene {
+    let Scene { mut world, supplier, keepers, buyer } = Scene::leased(1, 1, 100);
+    for round in 0..11 {
+        world.attest(&keepers, |_| round != 10);
+    }
+    let cancel = world.cancel_instruction(&buyer, 1, &[]);
+    world.ok(&[cancel], &[&buyer]);
+    world.attest(&keepers, |_| true);
+    world.settle(&buyer, 1);
+    Scene { world, supplier, keepers, buyer }
 }

@@ -100,7 +100,12 @@ fn retire_machines_never_lets_a_stranger_take_a_leased_machine() {
 
 #[test]
 fn retire_machines_fails_in_the_dispute_window_of_the_last_lease() {
-    let Scene { mut world, supplier, buyer, .. } = Scene::slashed();
+    let Scene { mut world, supplier, keepers, buyer } = Scene::leased(4, 4, 2);
+    world.forfeit(&supplier, &[3]);
+    for _ in 0..2 {
+        world.attest(&keepers, |_| true);
+    }
+    world.settle(&buyer, 1);
     let key = supplier.wallet.pubkey();
     let wallet = world.market.payment_account(&key);
     let claim = instruction::claim_earnings(&world.board(), key, supplier.account, wallet);

@@ -1,6 +1,7 @@
 //! Every instruction of leases: its success, and each of its refusals.
 
 mod changes;
+mod contesting;
 mod metered;
 mod opening;
 mod replacing;
@@ -26,7 +27,7 @@ pub fn gross(rounds: u64) -> u64 {
 }
 
 pub fn lease_address(world: &World) -> Pubkey {
-    world.board().lease(1)
+    world.lease_address(1)
 }
 
 pub fn payments(world: &World, owner: &Keypair) -> Pubkey {
@@ -34,7 +35,7 @@ pub fn payments(world: &World, owner: &Keypair) -> Pubkey {
 }
 
 pub fn cancel(world: &World, owner: &Keypair) -> Instruction {
-    instruction::cancel_lease(&world.board(), owner.pubkey(), lease_address(world))
+    world.cancel_instruction(owner, 1, &[])
 }
 
 pub fn claim_refund(world: &World, owner: &Keypair) -> Instruction {
@@ -42,17 +43,7 @@ pub fn claim_refund(world: &World, owner: &Keypair) -> Instruction {
     instruction::claim_refund(&world.board(), owner.pubkey(), lease_address(world), wallet)
 }
 
-pub fn claim_compensation(world: &World, owner: &Keypair) -> Instruction {
-    let wallet = world.market.stake_account(&owner.pubkey());
-    instruction::claim_compensation(&world.board(), owner.pubkey(), lease_address(world), wallet)
-}
-
 /// Slots of a lease.
 pub fn leased(world: &World, serial: u32) -> Vec<usize> {
     world.with_board(|_, slots| (0..slots.len()).filter(|slot| slots[*slot].lease == serial).collect())
-}
-
-pub fn forfeit(world: &mut World, supplier: &SupplierActor, machines: &[u16]) {
-    let forfeit = instruction::forfeit_machines(&world.board(), supplier.wallet.pubkey(), machines.to_vec());
-    world.ok(&[forfeit], &[&supplier.wallet]);
 }

@@ -1,11 +1,11 @@
 //! Metered leases: opening, notice, and the rest of the deposit.
 
 use leasehold::{
-    constants::VOUCHER_ROUNDS,
     error::LeaseholdError,
     instructions::{Machine, MeterArgs, OpenLeaseArgs},
     math::matching::Criteria,
-    state::{LeaseState, Meter, SlotState},
+    rules::extend::Allowance,
+    state::{LeaseState, Meter, Slot, SlotState},
 };
 use leasehold_client::{board::BoardView, event::Event, instruction, quote};
 use leasehold_tests::*;
@@ -16,6 +16,13 @@ use solana_signer::Signer;
 use crate::{cancel, claim_refund, lease_address, payments};
 
 pub const DEPOSIT: u64 = 50 * USD;
+/// Rounds after the end of a lease in which vouchers are waited for.
+pub const VOUCHER_ROUNDS: u32 = 2;
+
+/// Standby price of the machine for so many rounds: a tenth of 0.35 an hour.
+pub fn standby(rounds: u64) -> u64 {
+    35_000 * 600 * rounds / 3_600
+}
 
 /// A metered lease of the first of two machines; its first round is running.
 pub fn metered(rounds: u32) -> Scene {
@@ -73,7 +80,8 @@ fn open_metered_lease_ok() {
     let lease = scene.world.lease(1);
     assert_eq!((lease.deposit, lease.machines, lease.state), (DEPOSIT, 1, LeaseState::Open));
     assert_eq!((lease.from, lease.until), (round + 1, round + 9));
-    assert_eq!(lease.meter, Some(Meter { spender: public(&spender()), seq: 0, units: 0 }));
+    let meter = Meter { spender: public(&spender()), seq: 0, units: 0, paid: 0, owes_hour: false };
+    assert_eq!(lease.meter, Some(meter));
     assert_eq!(before - scene.world.payments_of(&buyer.pubkey()), DEPOSIT);
     let slot = scene.world.slot(3);
     assert!(slot.is(SlotState::Leased) && slot.lease == 1);
@@ -86,26 +94,29 @@ fn open_metered_lease_fails_when_an_argument_is_invalid() {
     let mut scene = Scene::listed(2);
     scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(2), signing_machine(3)]);
     let buyer = scene.buyer.insecure_clone();
-    let good = scene.world.metered_args(DEPOSIT, 8);
+    let good = scene.world.metered_args(&buyer, DEPOSIT, 8);
     let meter = |deposit| Some(MeterArgs { spender: public(&spender()), deposit });
     let mut refuses = |args: OpenLeaseArgs, error: LeaseholdError| {
         let open = scene.world.open_instruction(&buyer, args);
         scene.world.fails(open, &[&buyer], error);
     };
-    refuses(OpenLeaseArgs { meter: None, ..good }, LeaseholdError::MeterMismatch);
-    refuses(OpenLeaseArgs { criteria: anything(), ..good }, LeaseholdError::MeterMismatch);
-    refuses(OpenLeaseArgs { machines: 2, ..good }, LeaseholdError::MeteredMachines);
-    refuses(OpenLeaseArgs { machines: 0, ..good }, LeaseholdError::NoMachines);
-    refuses(OpenLeaseArgs { meter: meter(0), ..good }, LeaseholdError::AmountIsZero);
-    refuses(OpenLeaseArgs { max_deposit: DEPOSIT - 1, ..good }, LeaseholdError::CostsTooMuch);
+    refuses(OpenLeaseArgs { meter: None, ..good.clone() }, LeaseholdError::MeterMismatch);
+    refuses(OpenLeaseArgs { criteria: anything(), ..good.clone() }, LeaseholdError::MeterMismatch);
+    refuses(OpenLeaseArgs { gpus: 2, ..good.clone() }, LeaseholdError::MeteredMachines);
+    refuses(OpenLeaseArgs { gpus: 0, ..good.clone() }, LeaseholdError::NoGpus);
+    // The standby price of the first hour.
+    for short in [0, 34_999] {
+        refuses(OpenLeaseArgs { meter: meter(short), ..good.clone() }, LeaseholdError::DepositTooSmall);
+    }
+    refuses(OpenLeaseArgs { max_deposit: DEPOSIT - 1, ..good.clone() }, LeaseholdError::CostsTooMuch);
     let elsewhere = Criteria { min_speed: 9, ..good.criteria };
-    refuses(OpenLeaseArgs { criteria: elsewhere, ..good }, LeaseholdError::NotEnoughMachines);
+    refuses(OpenLeaseArgs { criteria: elsewhere, ..good.clone() }, LeaseholdError::NotEnoughGpus);
     // Machines 0 and 1 are not listed as metered.
     scene.world.open_metered(&buyer, USD, 8);
     scene.world.open_metered(&buyer, USD, 8);
-    let third = scene.world.metered_args(USD, 8);
+    let third = scene.world.metered_args(&buyer, USD, 8);
     let open = scene.world.open_instruction(&buyer, third);
-    scene.world.fails(open, &[&buyer], LeaseholdError::NotEnoughMachines);
+    scene.world.fails(open, &[&buyer], LeaseholdError::NotEnoughGpus);
     assert_eq!((scene.world.slot(0).lease, scene.world.slot(1).lease), (0, 0));
     scene.world.assert_invariants();
 }
@@ -131,9 +142,10 @@ fn a_metered_quote_equals_the_lease_opened_on_the_same_board() {
     let view = BoardView::new(&data).expect("a board");
     let meter = MeterArgs { spender: public(&spender()), deposit: DEPOSIT };
     let (market, now) = (scene.world.market_account(), scene.world.now());
-    let quote = quote::quote_metered(&market, &view, now, &anything(), 30, meter).expect("one fits");
+    let quote = quote::quote_metered(&market, &view, now, &anything(), 30, &[], meter).expect("one fits");
     let before = scene.world.payments_of(&scene.buyer.pubkey());
-    let open = scene.world.open_instruction(&scene.buyer, quote.args(quote.deposit, None));
+    let open =
+        scene.world.open_instruction(&scene.buyer, quote.args(7, scene.buyer.pubkey(), quote.deposit, None));
     scene.world.ok(&[open], &[&scene.buyer]);
     let lease = scene.world.lease(1);
     assert_eq!((lease.from, lease.until, lease.deposit), (quote.from, quote.until, quote.deposit));
@@ -143,22 +155,21 @@ fn a_metered_quote_equals_the_lease_opened_on_the_same_board() {
 
     let data = scene.world.data(&scene.world.board().address);
     let view = BoardView::new(&data).expect("a board");
-    assert_eq!(quote::extension(&market, &view, now, &lease, 10).expect("committed").deposit, 0);
+    assert_eq!(quote::extension(&market, &view, now, &lease, 10, 0).expect("committed").deposit, 0);
     scene.world.assert_invariants();
 }
 
 #[test]
 fn extend_lease_costs_nothing_for_a_metered_lease() {
     let mut scene = metered(10);
-    let (board, key) = (scene.world.board(), scene.buyer.pubkey());
+    let (key, free) = (scene.buyer.pubkey(), Allowance { max_deposit: 0, max_leaving: 0 });
     let (until, before) = (scene.world.lease(1).until, scene.world.payments_of(&key));
-    let wallet = payments(&scene.world, &scene.buyer);
-    let extend = instruction::extend_lease(&board, key, board.lease(1), wallet, 20, 0);
+    let extend = scene.world.extend_instruction(&scene.buyer, 1, 20, free);
     scene.world.ok(&[extend], &[&scene.buyer]);
     let lease = scene.world.lease(1);
     assert_eq!((lease.until, lease.terms.rounds, lease.deposit), (until + 20, 30, DEPOSIT));
     assert_eq!((scene.world.slot(0).lease_until, scene.world.payments_of(&key)), (until + 20, before));
-    let long = instruction::extend_lease(&board, key, board.lease(1), wallet, COMMITTED, 0);
+    let long = scene.world.extend_instruction(&scene.buyer, 1, COMMITTED, free);
     scene.world.fails(long, &[&scene.buyer], LeaseholdError::MachineNotCommitted);
     redeem(&mut scene, USD);
     scene.world.assert_invariants();
@@ -167,12 +178,11 @@ fn extend_lease_costs_nothing_for_a_metered_lease() {
 #[test]
 fn metered_lease_fails_to_cancel_transfer_or_replace() {
     let mut scene = metered(50);
-    let (board, buyer) = (scene.world.board(), scene.buyer.insecure_clone());
-    let (key, wallet) = (buyer.pubkey(), payments(&scene.world, &buyer));
+    let buyer = scene.buyer.insecure_clone();
     let cancel = cancel(&scene.world, &buyer);
-    let transfer = instruction::transfer_lease(key, board.lease(1), scene.keepers[0].wallet.pubkey());
-    let replace = instruction::replace_node(&board, key, board.lease(1), wallet, 0, u64::MAX, None);
-    scene.world.attest(&scene.keepers, |_| false);
+    let (lease, heir) = (lease_address(&scene.world), scene.keepers[0].wallet.pubkey());
+    let transfer = instruction::transfer_lease(buyer.pubkey(), lease, heir);
+    let replace = scene.world.replace_instruction(&buyer, 1, replacement(0));
     for instruction in [cancel, transfer, replace] {
         scene.world.fails(instruction, &[&buyer], LeaseholdError::LeaseMetered);
     }
@@ -210,7 +220,9 @@ fn give_notice_ok_by_either_side() {
         let lease = scene.world.lease(1);
         // The rest of this round and six more: an hour at least.
         assert_eq!((lease.state, lease.until), (LeaseState::Cancelled, round + 7));
-        assert_eq!((scene.world.slot(0).lease_until, lease.terms.cancel_secs), (round + 7, 0));
+        let slot = scene.world.slot(0);
+        assert_eq!((slot.lease_until, slot.has(Slot::LEFT)), (round + 7, !by_supplier));
+        assert_eq!(lease.meter.map(|meter| meter.owes_hour), Some(!by_supplier));
         assert!(matches!(&events(&meta)[..], [Event::LeaseCancelled(event)] if event.until == round + 7));
         scene.world.assert_invariants();
         // After notice: no second notice, no top-up, no extension.
@@ -218,8 +230,8 @@ fn give_notice_ok_by_either_side() {
         let buyer = scene.buyer.insecure_clone();
         let more = top_up(&scene.world, &buyer, USD);
         scene.world.fails(more, &[&buyer], LeaseholdError::LeaseNotOpen);
-        let (board, wallet) = (scene.world.board(), payments(&scene.world, &buyer));
-        let extend = instruction::extend_lease(&board, buyer.pubkey(), board.lease(1), wallet, 1, 0);
+        let free = Allowance { max_deposit: 0, max_leaving: 0 };
+        let extend = scene.world.extend_instruction(&buyer, 1, 1, free);
         scene.world.fails(extend, &[&buyer], LeaseholdError::LeaseNotOpen);
 
         // Until then the machine redeems its last voucher.
@@ -253,7 +265,7 @@ fn give_notice_ok_before_the_lease_begins() {
 }
 
 #[test]
-fn give_notice_fails_when_the_signer_is_neither_owner_nor_supplier() {
+fn give_notice_fails_when_the_signer_is_neither_owner_nor_supplier_and_the_deposit_lasts() {
     let mut scene = metered(50);
     let rival = scene.world.supplier();
     let (board, lease) = (scene.world.board(), lease_address(&scene.world));
@@ -270,9 +282,94 @@ fn give_notice_fails_when_the_signer_is_neither_owner_nor_supplier() {
         (give(&scene.supplier.wallet, None), &scene.supplier.wallet),
     ];
     for (notice, signer) in cases {
-        scene.world.fails(notice, &[signer], LeaseholdError::WrongAuthority);
+        scene.world.fails(notice, &[signer], LeaseholdError::StandbyCovered);
     }
     assert_eq!(scene.world.lease(1).state, LeaseState::Open);
+    scene.world.assert_invariants();
+}
+
+/// While vouchers have paid less than the machine's standby price, its supplier may leave with the running round.
+#[test]
+fn give_notice_by_the_supplier_of_an_unused_machine_ends_the_lease_with_the_running_round() {
+    let mut scene = metered(50);
+    for _ in 0..3 {
+        scene.world.attest(&scene.keepers, |_| true);
+    }
+    redeem(&mut scene, standby(3) - 1);
+    let (round, (notice, signer)) = (scene.world.round(), notice(&scene, true));
+    scene.world.ok(&[notice], &[&signer]);
+    assert_eq!(scene.world.lease(1).until, round + 1);
+    assert!(!scene.world.slot(0).has(Slot::LEFT), "its owner did not leave it");
+    scene.world.attest(&scene.keepers, |_| true);
+    settle(&mut scene);
+    let lease = scene.world.lease(1);
+    assert_eq!((lease.paid + lease.fees, lease.burned), (standby(3) - 1 + standby(4), 0));
+    assert_eq!(lease.refunded, DEPOSIT - (standby(3) - 1) - standby(4));
+    scene.world.assert_invariants();
+}
+
+#[test]
+fn give_notice_by_the_supplier_of_a_used_machine_takes_an_hour() {
+    let mut scene = metered(50);
+    for _ in 0..3 {
+        scene.world.attest(&scene.keepers, |_| true);
+    }
+    redeem(&mut scene, standby(3));
+    let (round, (notice, signer)) = (scene.world.round(), notice(&scene, true));
+    scene.world.ok(&[notice], &[&signer]);
+    assert_eq!(scene.world.lease(1).until, round + 7);
+    scene.world.assert_invariants();
+}
+
+/// A metered lease whose deposit covers the first hour, but not until an hour after the first round.
+fn short() -> Scene {
+    let mut scene = Scene::listed(0);
+    scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(0)]);
+    scene.world.open_metered(&scene.buyer, 40_000, 50);
+    scene
+}
+
+/// Anybody may end a lease whose deposit is short; the owner owes the rest of the first hour.
+#[test]
+fn give_notice_by_anybody_ends_a_lease_whose_deposit_does_not_cover_the_next_hour() {
+    let mut scene = short();
+    let (stranger, board, lease) = (scene.world.wallet(), scene.world.board(), lease_address(&scene.world));
+    let notice = instruction::give_notice(&board, stranger.pubkey(), lease, None);
+    scene.world.fails(notice.clone(), &[&stranger], LeaseholdError::StandbyCovered);
+    scene.world.end_round();
+    let topped = {
+        let mut world = scene.world.clone();
+        let more = top_up(&world, &scene.buyer, standby(7) - 40_000);
+        world.ok(&[more], &[&scene.buyer]);
+        world
+    };
+    { topped }.fails(notice.clone(), &[&stranger], LeaseholdError::StandbyCovered);
+    scene.world.ok(&[notice], &[&stranger]);
+    assert_eq!(scene.world.lease(1).until, scene.world.lease(1).from + 1);
+    scene.world.attest(&scene.keepers, |_| true);
+    settle(&mut scene);
+    // A round up, and 50 minutes more.
+    let spent = standby(1) + standby(5);
+    let lease = scene.world.lease(1);
+    assert_eq!((lease.paid + lease.fees, lease.burned), (spent, 0));
+    assert_eq!(lease.refunded, 40_000 - spent);
+    scene.world.assert_invariants();
+}
+
+/// The rest of the hour is not the machine's if it was down in the last one.
+#[test]
+fn give_notice_burns_the_rest_of_the_hour_of_a_machine_that_was_down() {
+    let mut scene = short();
+    scene.world.end_round();
+    scene.world.attest(&scene.keepers, |_| true);
+    let (notice, signer) = notice(&scene, false);
+    scene.world.ok(&[notice], &[&signer]);
+    scene.world.attest(&scene.keepers, |_| false);
+    settle(&mut scene);
+    let lease = scene.world.lease(1);
+    // One round up and one down, and 40 minutes more.
+    assert_eq!((lease.paid + lease.fees, lease.burned), (standby(1), standby(4)));
+    assert_eq!(lease.refunded, 40_000 - standby(1) - standby(4));
     scene.world.assert_invariants();
 }
 
@@ -292,13 +389,14 @@ fn give_notice_fails_when_the_lease_ends_sooner_by_itself() {
 }
 
 #[test]
-fn settle_lease_pays_a_metered_lease_by_its_vouchers_alone() {
+fn settle_lease_pays_the_standby_price_besides_vouchers() {
     let mut scene = metered(5);
     scene.world.attest(&scene.keepers, |_| true);
     redeem(&mut scene, USD);
     scene.world.settle(&scene.buyer, 1);
     let lease = scene.world.lease(1);
-    assert_eq!((lease.state, lease.paid + lease.fees, lease.settled), (LeaseState::Open, USD, 0));
+    // The standby price of the first two hours is kept until the end; vouchers are paid at once.
+    assert_eq!((lease.state, lease.paid + lease.fees, lease.unsettled), (LeaseState::Open, USD, 1));
     for _ in 0..4 + VOUCHER_ROUNDS - 1 {
         scene.world.attest(&scene.keepers, |_| true);
     }
@@ -308,8 +406,9 @@ fn settle_lease_pays_a_metered_lease_by_its_vouchers_alone() {
     scene.world.attest(&scene.keepers, |_| true);
     scene.world.settle(&scene.buyer, 1);
     let lease = scene.world.lease(1);
-    assert_eq!((lease.state, lease.paid + lease.fees), (LeaseState::Settled, USD));
-    assert_eq!((lease.refunded, lease.slashed), (DEPOSIT - USD, 0));
+    let spent = USD + standby(5);
+    assert_eq!((lease.state, lease.paid + lease.fees), (LeaseState::Settled, spent));
+    assert_eq!((lease.refunded, lease.slashed, lease.burned), (DEPOSIT - spent, 0, 0));
     let slot = scene.world.slot(0);
     assert_eq!((slot.up, slot.lease_up, slot.bond), (5 + VOUCHER_ROUNDS, 5, 100 * STAKE));
     assert!(slot.is(SlotState::Idle));
@@ -328,9 +427,11 @@ fn downtime_costs_a_metered_machine_part_of_its_bond() {
     }
     settle(&mut scene);
     let lease = scene.world.lease(1);
-    let slashed = 100 * STAKE * 2 * 2 / 20;
-    assert_eq!((lease.slashed, lease.paid + lease.fees), (slashed, 3 * USD));
-    assert_eq!(lease.refund_due, DEPOSIT - 3 * USD);
+    let slashed = 100 * STAKE * 2 * 2 / 432;
+    let damages = standby(2);
+    assert_eq!((lease.slashed, lease.burned), (slashed, damages));
+    assert_eq!(lease.paid + lease.fees, 3 * USD + standby(17) - damages);
+    assert_eq!(lease.refund_due, DEPOSIT - 3 * USD - standby(17));
     let slot = scene.world.slot(0);
     assert!(slot.is(SlotState::Suspended) && slot.bond == 100 * STAKE - slashed);
     scene.world.assert_invariants();
@@ -339,9 +440,7 @@ fn downtime_costs_a_metered_machine_part_of_its_bond() {
 #[test]
 fn a_machine_forfeited_in_a_metered_lease_loses_its_bond_and_keeps_its_vouchers() {
     let mut scene = metered(10);
-    let board = scene.world.board();
-    let forfeit = instruction::forfeit_machines(&board, scene.supplier.wallet.pubkey(), vec![0]);
-    scene.world.ok(&[forfeit], &[&scene.supplier.wallet]);
+    scene.world.forfeit(&scene.supplier, &[0]);
     redeem(&mut scene, USD);
     settle(&mut scene);
     let lease = scene.world.lease(1);

@@ -10,18 +10,19 @@ use leasehold_tests::*;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-/// Rounds of each lease. They are so long that ten of them cost as much as 1,000 of ten minutes.
+/// Rounds of each lease, of an hour each.
 const ROUNDS: u32 = 10;
-const SECS: u128 = 60_000;
+const SECS: u128 = 3_600;
 
 /// Events of a lease: the rounds after which it is settled in mid-term, in which all machines are down, on which nobody
-/// votes, and in which its owner cancels.
+/// votes, in which its owner cancels, and whether it contests all of them then.
 #[derive(Clone, Copy, Default)]
 struct Course {
     settled: &'static [u32],
     down: &'static [u32],
-    unknown: &'static [u32],
+    void: &'static [u32],
     cancelled: Option<u32>,
+    contested: bool,
 }
 
 /// A board of equal machines, and a buyer who can pay for them.
@@ -39,9 +40,10 @@ impl Fleet {
             seats: 3,
             threshold: 2,
             abandon_rounds: 64,
+            sla_bps: 9_000,
         };
         // The highest fee; one round of ten may be down.
-        let params = Params { bond_unit: bond, fee_bps: 3_000, sla_bps: 9_000, ..params() };
+        let params = Params { bond_unit: bond, fee_bps: 3_000, max_rounds: 8_000, ..params() };
         let mut world = World::with(rounds, params);
         let supplier = world.supplier();
         let missing = (bond * u64::from(machines)).saturating_sub(STAKED);
@@ -63,14 +65,16 @@ impl Fleet {
     /// A lease of `machines` machines, all of whose rounds are closed.
     fn lease(&self, machines: u32, course: Course) -> World {
         let Fleet { world, keepers, buyer } = self;
-        let (mut world, board, key) = (world.clone(), world.board(), buyer.pubkey());
+        let (mut world, board) = (world.clone(), world.board());
         world.open(buyer, anything(), machines, ROUNDS);
         world.end_round();
         for round in 0..ROUNDS {
             if course.cancelled == Some(round) {
-                world.ok(&[instruction::cancel_lease(&board, key, board.lease(1))], &[buyer]);
+                let contest: Vec<u16> = (0..machines as u16).filter(|_| course.contested).collect();
+                let cancel = world.cancel_instruction(buyer, 1, &contest);
+                world.ok(&[cancel], &[buyer]);
             }
-            if course.unknown.contains(&round) {
+            if course.void.contains(&round) {
                 world.end_round();
                 world.pass(301);
                 world.ok(&[instruction::close_round(&board)], &[buyer]);
@@ -92,10 +96,10 @@ impl Fleet {
     fn settle(&self, world: &mut World) -> (Lease, Vec<u32>) {
         let mut steps = vec![];
         while world.lease(1).state != LeaseState::Settled {
-            let before = world.lease(1).settled;
+            let before = world.lease(1).unsettled;
             // The transaction has the largest limit of units; it fails if that is too little.
             world.settle(&self.buyer, 1);
-            steps.push(world.lease(1).settled - before);
+            steps.push(before - world.lease(1).unsettled);
             assert!(steps.last().is_some_and(|step| *step > 0), "every step settles some");
             world.assert_invariants();
         }
@@ -141,33 +145,34 @@ fn settle_lease_takes_several_transactions_for_thousands_of_expensive_machines()
 fn settle_lease_takes_several_transactions_for_thousands_of_large_slashes() {
     let (price, bond) = (2_000_000 * USD, 1_000_000_000_000_000);
     let fleet = Fleet::new(3_000, price, bond);
-    let course = Course { settled: &[3, 8], down: &[1, 2], unknown: &[5], cancelled: None };
+    let course = Course { settled: &[3, 8], down: &[1, 2], void: &[5], ..Course::default() };
     let mut world = fleet.lease(3_000, course);
     let (lease, steps) = fleet.settle(&mut world);
     assert!(steps.len() > 2, "{steps:?}");
-    // Up in seven rounds of the nine that are known.
-    let owed = u64::try_from(u128::from(price) * SECS * 10 * 7 / (9 * 3_600)).expect("fits");
-    assert_eq!(lease.paid + lease.fees, 3_000 * owed);
-    // One round of ten beyond the allowance, at twice the rate.
-    let lost = slash(bond, 2, 10, 9_000, 20_000).expect("fits");
-    assert_eq!((lost, lease.slashed), (bond / 5, 3_000 * lost));
+    // Up in seven rounds of ten, and down in one more than may be; the void round is not paid in whole.
+    assert_eq!(lease.paid + lease.fees, 3_000 * 6 * price);
+    assert_eq!(lease.burned, 3_000 * price);
+    // One of three days' rounds, at twice the rate.
+    let lost = slash(bond, 2, 10, 3_600, 9_000, 20_000).expect("fits");
+    assert_eq!((lost, lease.slashed), (bond / 36, 3_000 * lost));
     world.with_board(|_, slots| assert!(slots.iter().all(|slot| slot.bond == bond - lost)));
 }
 
-/// Machines whose deposits together reach u64::MAX: each product of a price, a time and a rate takes 128 bits.
+/// Machines whose deposits together reach u64::MAX: products of a price, a time and a rate take 128 bits.
 #[test]
 fn settle_lease_takes_several_transactions_for_the_largest_amounts() {
-    let price = u64::MAX / 1_500 / 167;
+    let price = u64::MAX / 1_503 / 10;
     let fleet = Fleet::new(1_500, price, 1_000_000_000_000_000);
     let courses = [
-        Course { settled: &[1, 8], down: &[2, 3], unknown: &[9], cancelled: None },
-        Course { settled: &[1, 7], down: &[0, 1], unknown: &[3], cancelled: Some(8) },
+        Course { settled: &[1, 8], down: &[2, 3], void: &[9], ..Course::default() },
+        Course { settled: &[1, 7], down: &[0, 1], void: &[3], cancelled: Some(7), ..Course::default() },
     ];
     for course in courses {
         let mut world = fleet.lease(1_500, course);
         let (lease, steps) = fleet.settle(&mut world);
         assert!(steps.len() > 1, "{steps:?}");
-        assert_eq!(lease.paid + lease.fees + lease.refunded, lease.deposit);
+        assert_eq!(lease.paid + lease.fees + lease.refunded + lease.burned, lease.deposit);
+        assert!(lease.burned > 0);
         assert!(lease.deposit > u64::MAX / 100 * 99);
     }
 }
@@ -178,21 +183,23 @@ fn settle_lease_takes_several_transactions_for_the_largest_amounts() {
 fn settle_lease_sets_aside_as_many_units_as_a_machine_takes() {
     let (mid, bond) = (&[3, 8][..], 1_000_000_000_000_000);
     let plain = Course { settled: mid, ..Course::default() };
-    let slashed = Course { settled: mid, down: &[1, 2], unknown: &[5], cancelled: None };
-    let left = Course { settled: &[1, 6], down: &[0, 1], unknown: &[3], cancelled: Some(8) };
+    let slashed = Course { settled: mid, down: &[1, 2], void: &[5], ..Course::default() };
+    let left = Course { settled: &[1, 6], down: &[0, 1], void: &[3], cancelled: Some(7), contested: false };
+    let contested = Course { contested: true, ..left };
+    let blameless = Course { down: &[], contested: true, ..left };
     let mut most = [0; 3];
     // Products of 128 bits from the third price on.
     for price in [350_000, 2_000_000 * USD, 36_000_000 * USD] {
         let fleet = Fleet::new(220, price, bond);
         let class = usize::from(price > u64::from(u32::MAX));
         most[class] = fleet.units_of_a_machine(plain).max(most[class]);
-        most[2] = [slashed, left]
+        most[2] = [slashed, left, contested, blameless]
             .map(|course| fleet.units_of_a_machine(course))
             .into_iter()
             .fold(most[2], u64::max);
     }
     println!("units of a machine: plain {}, wide {}, any other {}", most[0], most[1], most[2]);
-    for (found, bound) in most.into_iter().zip([120, 340, 850]) {
+    for (found, bound) in most.into_iter().zip([130, 700, 1_400]) {
         assert!(found <= bound, "{found} units, but {bound} are reserved");
     }
 }

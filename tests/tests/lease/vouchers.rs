@@ -18,7 +18,7 @@ use proptest::{
 };
 use solana_signer::Signer;
 
-use crate::metered::{DEPOSIT, metered, net, redeem, settle, top_up};
+use crate::metered::{DEPOSIT, metered, net, redeem, settle, standby, top_up};
 use crate::{gross, payments};
 
 #[track_caller]
@@ -67,7 +67,12 @@ fn redeem_voucher_ok() {
     scene.world.assert_invariants();
 }
 
-/// Whichever vouchers are redeemed, in any order and repetition: the largest is paid, once, up to the deposit.
+/// Payment units that vouchers can take in the first round: the deposit, but for the standby price until an hour from then.
+fn limit() -> u64 {
+    DEPOSIT - standby(7)
+}
+
+/// Whichever vouchers are redeemed, in any order and repetition: the largest is paid, once, as far as the deposit reaches.
 #[test]
 fn redeem_voucher_pays_the_largest_once_in_any_order_and_repetition() {
     let beginning = metered(50);
@@ -83,7 +88,7 @@ fn redeem_voucher_pays_the_largest_once_in_any_order_and_repetition() {
             let price = prices[index % prices.len()];
             let voucher = world.voucher(1, price);
             let redeem = world.redeem_instructions(1, &voucher);
-            let capped = price.min(DEPOSIT);
+            let capped = price.min(limit());
             let found = world.send(&redeem, &[&beginning.buyer]);
             prop_assert_eq!(found.is_ok(), capped > owed);
             if capped > owed {
@@ -115,12 +120,13 @@ fn redeem_voucher_fails_when_it_adds_nothing() {
 }
 
 #[test]
-fn redeem_voucher_pays_no_more_than_the_deposit_until_it_is_topped_up() {
+fn redeem_voucher_leaves_the_next_hours_standby_price_in_the_deposit_until_it_is_topped_up() {
     let mut scene = metered(50);
     redeem(&mut scene, u64::MAX);
     let lease = scene.world.lease(1);
-    assert_eq!((lease.paid + lease.fees, lease.paid), (DEPOSIT, net(DEPOSIT)));
-    assert_eq!(scene.world.with_board(|board, _| board.ledger.escrow), 0);
+    assert_eq!((lease.paid + lease.fees, lease.paid), (limit(), net(limit())));
+    assert_eq!(lease.meter.map(|meter| meter.paid), Some(limit()));
+    assert_eq!(scene.world.with_board(|board, _| board.ledger.escrow), standby(7));
     let beyond = scene.world.voucher(1, u64::MAX);
     refuses_voucher(&mut scene, &beyond, LeaseholdError::VoucherRedeemed);
     scene.world.assert_invariants();
@@ -143,6 +149,21 @@ fn redeem_voucher_pays_no_more_than_the_deposit_until_it_is_topped_up() {
     settle(&mut scene);
     assert_eq!(scene.world.lease(1).refund_due, 4 * USD);
     scene.world.assert_invariants();
+}
+
+/// What vouchers can take shrinks with time, and all of it is standby at the lease's end.
+#[test]
+fn redeem_voucher_sets_aside_the_standby_price_of_every_round_until_an_hour_from_now() {
+    let mut scene = metered(20);
+    let from = scene.world.lease(1).from;
+    for (round, reserved) in [(0, 7), (5, 12), (13, 20), (15, 20), (20, 20)] {
+        scene.world.go_to_round(from + round);
+        let mut world = scene.world.clone();
+        let all = world.redeem_instructions(1, &world.voucher(1, u64::MAX));
+        world.ok(&all, &[&scene.buyer]);
+        assert_eq!(world.lease(1).paid + world.lease(1).fees, DEPOSIT - standby(reserved), "{round}");
+        world.assert_invariants();
+    }
 }
 
 /// Metered and hourly leases share their fees in the same way.

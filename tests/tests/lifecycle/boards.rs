@@ -11,23 +11,23 @@ use leasehold_client::{
     instruction,
     quote::{self, Quote},
 };
-use leasehold_tests::{Scene, World, anything, bitmap, machine};
+use leasehold_tests::{STAKE, Scene, World, anything, bitmap, machine};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use crate::{attest, deposit, finish, gross, is_up, net};
+use crate::{attest, deposit, finish, gross, is_up, net, slashed};
 
-fn quoted(world: &World, board: &BoardRef, criteria: &Criteria, machines: u32, rounds: u32) -> Option<Quote> {
+fn quoted(world: &World, board: &BoardRef, criteria: &Criteria, gpus: u32, rounds: u32) -> Option<Quote> {
     let data = BoardData::new(&world.data(&board.address)).expect("a board");
     let (market, view) = (world.market_account(), data.view().expect("a board"));
-    quote::quote(&market, &view, world.now(), criteria, machines, rounds).ok()
+    quote::quote(&market, &view, world.now(), criteria, gpus, rounds, &[]).ok()
 }
 
 fn open(world: &mut World, board: &BoardRef, buyer: &Keypair, args: OpenLeaseArgs) -> Lease {
-    let wallet = world.market.payment_account(&buyer.pubkey());
+    let (wallet, nonce) = (world.market.payment_account(&buyer.pubkey()), args.nonce);
     world.ok(&[instruction::open_lease(board, buyer.pubkey(), wallet, args)], &[buyer]);
-    world.account(&board.lease(u32::try_from(args.serial).expect("a serial")))
+    world.account(&board.lease(&buyer.pubkey(), nonce))
 }
 
 fn random_machine(rng: &mut StdRng, number: u16) -> Machine {
@@ -47,6 +47,7 @@ fn random_criteria(rng: &mut StdRng) -> Criteria {
     Criteria {
         class: rng.random_ratio(1, 3).then(|| rng.random_range(0..3)),
         min_gpus: rng.random_range(0..3),
+        max_gpus: *[1, 4, 255].choose(rng).expect("not empty"),
         min_speed: rng.random_range(0..3),
         place: match rng.random_range(0..4) {
             0 => Place::Country(276),
@@ -56,14 +57,16 @@ fn random_criteria(rng: &mut StdRng) -> Criteria {
         min_score: 5_000,
         max_price: rng.random_range(2..7) * 100_000,
         policy: *[Policy::Cheapest, Policy::Best].choose(rng).expect("not empty"),
+        min_bond: *[0, 250 * STAKE].choose(rng).expect("not empty"),
         metered: false,
+        allow_unseen: true,
     }
 }
 
 /// Invariant 18, on boards whose machines come, go and are leased.
 #[test]
 fn a_quote_equals_the_lease_opened_on_the_same_board() {
-    let (mut opened, mut refused) = (0, 0);
+    let (mut opened, mut refused) = (0u32, 0);
     for seed in 0..6 {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut scene = Scene::listed(0);
@@ -72,11 +75,11 @@ fn a_quote_equals_the_lease_opened_on_the_same_board() {
         let board = scene.world.board();
         for _ in 0..15 {
             let criteria = random_criteria(&mut rng);
-            let (machines, rounds) = (rng.random_range(1..6), rng.random_range(1..103));
-            let Some(quote) = quoted(&scene.world, &board, &criteria, machines, rounds) else {
-                let args = scene.world.lease_args(criteria, machines, rounds);
+            let (gpus, rounds) = (rng.random_range(1..9), rng.random_range(1..103));
+            let Some(quote) = quoted(&scene.world, &board, &criteria, gpus, rounds) else {
+                let args = scene.world.lease_args(&scene.buyer, criteria, gpus, rounds);
                 let open = scene.world.open_instruction(&scene.buyer, args);
-                let error = leasehold::error::LeaseholdError::NotEnoughMachines;
+                let error = leasehold::error::LeaseholdError::NotEnoughGpus;
                 scene.world.fails(open, &[&scene.buyer], error);
                 refused += 1;
                 continue;
@@ -84,11 +87,12 @@ fn a_quote_equals_the_lease_opened_on_the_same_board() {
             let before = scene.world.payments_of(&scene.buyer.pubkey());
             // With the quote's hint, or without: the lease is the same.
             let hint = rng.random_bool(0.5).then_some(quote.hint);
-            let args = OpenLeaseArgs { hint, ..quote.args(quote.deposit, None) };
+            let nonce = 1_000 + u64::from(opened);
+            let args = OpenLeaseArgs { hint, ..quote.args(nonce, scene.buyer.pubkey(), quote.deposit, None) };
             let lease = open(&mut scene.world, &board, &scene.buyer, args);
             let paid = before - scene.world.payments_of(&scene.buyer.pubkey());
             assert_eq!((lease.deposit, paid), (quote.deposit, quote.deposit));
-            assert_eq!((lease.from, lease.until, lease.serial), (quote.from, quote.until, quote.serial));
+            assert_eq!((lease.from, lease.until, lease.gpus), (quote.from, quote.until, gpus));
             let slots: Vec<u16> = scene.world.with_board(|_, slots| {
                 (0..)
                     .zip(slots)
@@ -123,10 +127,14 @@ fn second_board(scene: &mut Scene, machines: u16) -> BoardRef {
     board
 }
 
-/// Votes for the round that has ended, and closes it, on another board than the first.
-fn attest_on(scene: &mut Scene, board: &BoardRef, round: u32, up: impl Fn(u32) -> bool) {
+/// Votes for the round that ended last on another board than the first, and closes it. Its rounds begin 370 seconds after the
+/// first board's, so it is still open for votes.
+fn attest_on(scene: &mut Scene, board: &BoardRef, up: impl Fn(u32) -> bool) {
     let data = scene.world.data(&board.address);
-    let slots = leasehold::state::split(&data).expect("a board").0.slots_at(round + 1);
+    let (header, _) = leasehold::state::split(&data).expect("a board");
+    assert_eq!(header.phase_secs, 370);
+    let running = header.round_at(scene.world.now()).expect("in range");
+    let (slots, round) = (header.slots_at(running), running - 1);
     for keeper in &scene.keepers {
         let vote = leasehold_tests::submit(board, keeper, round, bitmap(slots, &up));
         scene.world.ok(&[vote], &[&keeper.wallet]);
@@ -140,7 +148,8 @@ fn two_boards_keep_their_money_apart() {
     let second = second_board(&mut scene, 4);
     scene.world.open(&scene.buyer, anything(), 3, 4);
     let quote = quoted(&scene.world, &second, &anything(), 2, 4).expect("enough machines");
-    let lease = open(&mut scene.world, &second, &scene.buyer, quote.args(u64::MAX, None));
+    let lease =
+        open(&mut scene.world, &second, &scene.buyer, quote.args(9, scene.buyer.pubkey(), u64::MAX, None));
     // Serials are the board's own.
     assert_eq!((lease.serial, lease.deposit), (1, 2 * deposit(4)));
     let first_vault = scene.world.board().payment_vault();
@@ -150,21 +159,21 @@ fn two_boards_keep_their_money_apart() {
     scene.world.end_round();
     for _ in 0..4 {
         attest(&mut scene, is_up);
-        let round = scene.world.round() - 1;
-        attest_on(&mut scene, &second, round, |_| false);
+        attest_on(&mut scene, &second, |_| false);
     }
     let untouched = scene.world.data(&scene.world.board().address);
-    let settle = instruction::settle_lease(&second, scene.buyer.pubkey(), second.lease(1), None);
+    let address = second.lease(&scene.buyer.pubkey(), 9);
+    let settle = instruction::settle_lease(&second, address);
     scene.world.ok(&[settle], &[&scene.buyer]);
     assert_eq!(scene.world.data(&scene.world.board().address), untouched);
     scene.world.settle(&scene.buyer, 1);
 
     // Up on one board, down on the other: each board pays and slashes on its own.
-    let lease: Lease = scene.world.account(&second.lease(1));
+    let lease: Lease = scene.world.account(&address);
     assert_eq!((lease.paid, lease.refund_due), (0, 2 * deposit(4)));
     assert_eq!(scene.world.lease(1).paid, 3 * net(gross(4)));
     assert_eq!(scene.world.lease(1).slashed, 0);
-    assert_eq!(lease.slashed, 200_000_000_000);
+    assert_eq!(lease.slashed, 2 * slashed(3));
     // A claim on one board pays the earnings of that board.
     let key = scene.supplier.wallet.pubkey();
     let wallet = scene.world.market.payment_account(&key);
@@ -179,19 +188,15 @@ fn a_group_is_leased_over_two_boards_or_not_at_all() {
     let mut scene = Scene::listed(3);
     let second = second_board(&mut scene, 4);
     let boards = [scene.world.board(), second];
-    let (key, wallet) = (scene.buyer.pubkey(), scene.world.market.payment_account(&scene.buyer.pubkey()));
+    let buyer = scene.buyer.insecure_clone();
+    let (key, wallet) = (buyer.pubkey(), scene.world.market.payment_account(&buyer.pubkey()));
     let group = |world: &World, machines: [u32; 2]| {
         boards
             .iter()
             .zip(machines)
             .map(|(board, machines)| {
-                let data = world.data(&board.address);
-                let serial = leasehold::state::split(&data).expect("a board").0.next_serial;
-                let args = OpenLeaseArgs {
-                    serial: serial.into(),
-                    group: Some(77),
-                    ..world.lease_args(anything(), machines, 5)
-                };
+                let args = world.lease_args(&buyer, anything(), machines, 5);
+                let args = OpenLeaseArgs { nonce: 3, group: Some(77), ..args };
                 instruction::open_lease(board, key, wallet, args)
             })
             .collect::<Vec<_>>()
@@ -203,20 +208,19 @@ fn a_group_is_leased_over_two_boards_or_not_at_all() {
     let both = group(&scene.world, [3, 4]);
     scene.world.ok(&both, &[&scene.buyer]);
     for board in boards {
-        let lease: Lease = scene.world.account(&board.lease(1));
+        let lease: Lease = scene.world.account(&board.lease(&key, 3));
         assert_eq!(lease.group, Some(77));
     }
     scene.world.end_round();
     for _ in 0..5 {
         attest(&mut scene, is_up);
-        let round = scene.world.round() - 1;
-        attest_on(&mut scene, &second, round, is_up);
+        attest_on(&mut scene, &second, is_up);
     }
     for board in boards {
-        let settle = instruction::settle_lease(&board, key, board.lease(1), None);
+        let settle = instruction::settle_lease(&board, board.lease(&key, 3));
         scene.world.ok(&[settle], &[&scene.buyer]);
     }
-    let paid = |board: &BoardRef| scene.world.account::<Lease>(&board.lease(1)).paid;
+    let paid = |board: &BoardRef| scene.world.account::<Lease>(&board.lease(&key, 3)).paid;
     assert_eq!((paid(&boards[0]), paid(&boards[1])), (3 * net(gross(5)), 4 * net(gross(5))));
     finish(scene, &[]);
 }

@@ -1,31 +1,24 @@
 //! Cancelling, extending and transferring leases.
 
-use leasehold::{error::LeaseholdError, state::LeaseState};
+use leasehold::{error::LeaseholdError, rules::extend::Allowance, state::LeaseState};
 use leasehold_client::instruction;
-use leasehold_tests::{STAKE, Scene, anything};
+use leasehold_tests::{Scene, anything};
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use crate::{PRICE, attest, deposit, finish, gross, is_up, net};
-
-fn cancel_instruction(scene: &Scene) -> Instruction {
-    let board = scene.world.board();
-    instruction::cancel_lease(&board, scene.buyer.pubkey(), board.lease(1))
-}
+use crate::{BOND, PRICE, attest, deposit, finish, gross, is_up, net, slashed};
 
 fn cancel(scene: &mut Scene) {
-    let cancel = cancel_instruction(scene);
+    let cancel = scene.world.cancel_instruction(&scene.buyer, 1, &[]);
     scene.world.ok(&[cancel], &[&scene.buyer]);
 }
 
 fn extend_instruction(scene: &Scene, rounds: u32, max_deposit: u64) -> Instruction {
-    let (board, key) = (scene.world.board(), scene.buyer.pubkey());
-    let wallet = scene.world.market.payment_account(&key);
-    instruction::extend_lease(&board, key, board.lease(1), wallet, rounds, max_deposit)
+    scene.world.extend_instruction(&scene.buyer, 1, rounds, Allowance { max_deposit, max_leaving: 0 })
 }
 
-/// Payment of a machine for a cancellation.
+/// Price of so many seconds.
 fn cancellation(secs: u64) -> u64 {
     PRICE * secs / 3_600
 }
@@ -37,7 +30,6 @@ fn cancelling_before_the_start_costs_a_twentieth() {
     cancel(&mut scene);
     let lease = scene.world.lease(1);
     assert_eq!((lease.state, lease.until), (LeaseState::Cancelled, lease.from + 1));
-    assert_eq!(lease.terms.cancel_secs, 600);
 
     scene.world.end_round();
     attest(&mut scene, |machine| machine != 2);
@@ -46,7 +38,7 @@ fn cancelling_before_the_start_costs_a_twentieth() {
         assert_eq!(scene.world.slot(slot).accrued, net(gross(1) + cancellation(600)));
     }
     // One round of 21 may be down, but a machine that was never up earns nothing.
-    assert_eq!((scene.world.slot(2).accrued, scene.world.slot(2).bond), (0, 100 * STAKE));
+    assert_eq!((scene.world.slot(2).accrued, scene.world.slot(2).bond), (0, BOND));
     let unspent = deposit(21) - gross(1) - cancellation(600);
     assert_eq!(scene.world.lease(1).refund_due, 2 * unspent + deposit(21));
     finish(scene, &[]);
@@ -58,9 +50,8 @@ fn cancelling_a_long_lease_early_costs_an_hour() {
     for _ in 0..3 {
         attest(&mut scene, is_up);
     }
-    // The fourth round runs and counts; 196 are left, of which a twentieth is more than an hour.
+    // The fourth round runs and counts; 196 are left, of which a twentieth is more than an hour, the most for 33 hours.
     cancel(&mut scene);
-    assert_eq!(scene.world.lease(1).terms.cancel_secs, 3_600);
     attest(&mut scene, is_up);
     scene.world.settle(&scene.buyer, 1);
     assert_eq!(scene.world.slot(0).accrued, net(gross(4) + PRICE));
@@ -75,7 +66,6 @@ fn cancelling_late_costs_a_twentieth_of_the_rest() {
         attest(&mut scene, is_up);
     }
     cancel(&mut scene);
-    assert_eq!(scene.world.lease(1).terms.cancel_secs, 60);
     attest(&mut scene, is_up);
     scene.world.settle(&scene.buyer, 1);
     assert_eq!(scene.world.slot(0).accrued, net(gross(18) + cancellation(60)));
@@ -87,7 +77,7 @@ fn cancelling_fails_in_the_last_round() {
     let mut scene = Scene::leased(1, 1, 3);
     attest(&mut scene, is_up);
     attest(&mut scene, is_up);
-    let cancel = cancel_instruction(&scene);
+    let cancel = scene.world.cancel_instruction(&scene.buyer, 1, &[]);
     scene.world.fails(cancel, &[&scene.buyer], LeaseholdError::LeaseOver);
     finish(scene, &[]);
 }
@@ -95,7 +85,7 @@ fn cancelling_fails_in_the_last_round() {
 #[test]
 fn a_machine_that_broke_its_promise_gets_nothing_for_a_cancellation() {
     let mut scene = Scene::leased(3, 3, 100);
-    crate::forfeit(&mut scene.world, &scene.supplier, &[2]);
+    scene.world.forfeit(&scene.supplier, &[2]);
     for round in 0..7 {
         // Machine 1 is down in six rounds, one more than allowed, but never in four in a row.
         attest(&mut scene, |machine| machine != 1 || round == 3);
@@ -105,10 +95,11 @@ fn a_machine_that_broke_its_promise_gets_nothing_for_a_cancellation() {
     scene.world.settle(&scene.buyer, 1);
     // 92 rounds were left, a twentieth of which is 2,760 seconds.
     assert_eq!(scene.world.slot(0).accrued, net(gross(8) + cancellation(2_760)));
-    assert_eq!(scene.world.slot(1).accrued, net(gross(2)));
-    assert_eq!(scene.world.slot(2).accrued, 0);
-    // Measured against the 100 rounds agreed on, not the 8 served: one round over the allowance, at twice the rate.
-    assert_eq!([0, 1, 2].map(|slot| scene.world.slot(slot).bond), [100 * STAKE, 98 * STAKE, 0]);
+    // Of the 8 rounds it served, one could be down: five more cost a fifth of its pay, and all of the exit.
+    assert_eq!(scene.world.slot(1).accrued, net(gross(2) - gross(2) / 5));
+    assert_eq!((scene.world.slot(2).accrued, scene.world.lease(1).burned), (0, gross(2) / 5));
+    // The bond is measured against the 100 rounds agreed on, of which five could be down.
+    assert_eq!([0, 1, 2].map(|slot| scene.world.slot(slot).bond), [BOND, BOND - slashed(1), 0]);
     finish(scene, &[]);
 }
 
@@ -147,44 +138,35 @@ fn a_lease_is_extended_in_its_last_round_but_not_after_it() {
 }
 
 #[test]
-fn the_new_owner_of_a_lease_gets_its_refund_and_compensation() {
+fn the_new_owner_of_a_lease_gets_its_refund() {
     let mut scene = Scene::leased(2, 2, 4);
     let heir = scene.world.wallet();
     let transfer =
-        instruction::transfer_lease(scene.buyer.pubkey(), scene.world.board().lease(1), heir.pubkey());
+        instruction::transfer_lease(scene.buyer.pubkey(), scene.world.lease_address(1), heir.pubkey());
     scene.world.ok(&[transfer], &[&scene.buyer]);
     // The former owner can't change the lease any more.
-    let cancel = cancel_instruction(&scene);
+    let cancel = scene.world.cancel_instruction(&scene.buyer, 1, &[]);
     scene.world.fails(cancel, &[&scene.buyer], LeaseholdError::WrongAuthority);
     for _ in 0..4 {
         attest(&mut scene, |machine| machine == 0);
     }
     scene.world.settle(&scene.buyer, 1);
 
-    let (board, lease) = (scene.world.board(), scene.world.lease(1));
-    let (refund, compensation) = (lease.refund_due, lease.compensation_due);
-    assert!(refund > 0 && compensation > 0);
-    let claims = |signer: &Keypair, to: &Keypair, scene: &Scene| {
-        let (signer, market) = (signer.pubkey(), scene.world.market);
-        let (payments, stakes) = (market.payment_account(&to.pubkey()), market.stake_account(&to.pubkey()));
-        [
-            instruction::claim_refund(&board, signer, board.lease(1), payments),
-            instruction::claim_compensation(&board, signer, board.lease(1), stakes),
-        ]
+    let (board, address, lease) = (scene.world.board(), scene.world.lease_address(1), scene.world.lease(1));
+    assert!(lease.refund_due > 0 && lease.slashed > 0);
+    let market = scene.world.market;
+    let claim = |wallet: &Keypair| {
+        let key = wallet.pubkey();
+        instruction::claim_refund(&board, key, address, market.payment_account(&key))
     };
-    for claim in claims(&scene.buyer, &scene.buyer, &scene) {
-        scene.world.fails(claim, &[&scene.buyer], LeaseholdError::WrongDestination);
-    }
-    let before = (scene.world.payments_of(&heir.pubkey()), scene.world.stake_of(&heir.pubkey()));
-    for claim in claims(&heir, &heir, &scene) {
-        scene.world.ok(&[claim], &[&heir]);
-    }
-    let after = (scene.world.payments_of(&heir.pubkey()), scene.world.stake_of(&heir.pubkey()));
-    assert_eq!(after, (before.0 + refund, before.1 + compensation));
+    scene.world.fails(claim(&scene.buyer), &[&scene.buyer], LeaseholdError::WrongDestination);
+    let before = scene.world.payments_of(&heir.pubkey());
+    scene.world.ok(&[claim(&heir)], &[&heir]);
+    assert_eq!(scene.world.payments_of(&heir.pubkey()), before + lease.refund_due);
     // The buyer paid the account's rent, and gets it back.
     scene.world.end_disputes();
     let lamports = scene.world.lamports(&scene.buyer.pubkey());
-    let close = instruction::close_lease(&board, scene.buyer.pubkey(), board.lease(1));
+    let close = instruction::close_lease(&board, scene.buyer.pubkey(), address);
     scene.world.ok(&[close], &[&heir]);
     assert!(scene.world.lamports(&scene.buyer.pubkey()) > lamports);
     finish(scene, &[&heir]);

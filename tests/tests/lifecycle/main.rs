@@ -11,7 +11,7 @@ mod rounds;
 mod vanishing;
 
 use leasehold_client::instruction;
-use leasehold_tests::{Scene, SupplierActor, USD, World};
+use leasehold_tests::{STAKE, Scene, USD, World};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -35,11 +35,12 @@ pub fn net(gross: u64) -> u64 {
     gross - gross * 300 / 10_000
 }
 
-/// Parts of slashed stake: buyer, burned, market, caller.
-pub fn split(slashed: u64) -> [u64; 4] {
-    let part = |bps: u64| slashed * bps / 10_000;
-    let (burned, market, caller) = (part(2_000), part(1_500), part(500));
-    [slashed - burned - market - caller, burned, market, caller]
+/// Bond of each machine, in stake units.
+pub const BOND: u64 = 100 * STAKE;
+
+/// Stake units lost for rounds down beyond the allowance: of three days' rounds, at twice the rate.
+pub fn slashed(over: u64) -> u64 {
+    BOND * over * 2 / 432
 }
 
 /// Ends the running round; the named keepers vote, and the round is closed after its window.
@@ -57,8 +58,8 @@ pub fn attest(scene: &mut Scene, up: impl Fn(u32) -> bool) {
     scene.world.attest(&scene.keepers, up);
 }
 
-/// A round with too few votes for any verdict.
-pub fn attest_unknown(scene: &mut Scene) {
+/// A round on which too few keepers vote for any verdict.
+pub fn attest_void(scene: &mut Scene) {
     attest_each(scene, &[(0, &|_| true)]);
 }
 
@@ -66,12 +67,6 @@ pub fn attest_unknown(scene: &mut Scene) {
 pub fn close(world: &mut World) {
     let authority = world.authority.insecure_clone();
     world.ok(&[instruction::close_round(&world.board())], &[&authority]);
-}
-
-/// Forfeits a supplier's machines.
-pub fn forfeit(world: &mut World, supplier: &SupplierActor, machines: &[u16]) {
-    let forfeit = instruction::forfeit_machines(&world.board(), supplier.wallet.pubkey(), machines.to_vec());
-    world.ok(&[forfeit], &[&supplier.wallet]);
 }
 
 pub fn is_up(_: u32) -> bool {

@@ -1,8 +1,8 @@
 //! Invariant 17: pausing never blocks a withdrawal.
 
-use leasehold::{error::LeaseholdError, instructions::Offer};
+use leasehold::{error::LeaseholdError, instructions::Offer, rules::extend::Allowance};
 use leasehold_client::instruction;
-use leasehold_tests::{Scene, anything, machine};
+use leasehold_tests::{Scene, anything, machine, replacement};
 use solana_signer::Signer;
 
 use crate::{attest, finish, is_up};
@@ -21,10 +21,10 @@ fn a_paused_market_lets_everything_out_and_nothing_in() {
     set_paused(&mut scene, true);
 
     let (board, key) = (scene.world.board(), scene.buyer.pubkey());
-    let wallet = scene.world.market.payment_account(&key);
-    let args = scene.world.lease_args(anything(), 1, 1);
+    let args = scene.world.lease_args(&scene.buyer, anything(), 1, 1);
     let open = scene.world.open_instruction(&scene.buyer, args);
-    let extend = instruction::extend_lease(&board, key, board.lease(1), wallet, 1, u64::MAX);
+    let allowed = Allowance { max_deposit: u64::MAX, max_leaving: 0 };
+    let extend = scene.world.extend_instruction(&scene.buyer, 1, 1, allowed);
     for refused in [open, extend] {
         scene.world.fails(refused, &[&scene.buyer], LeaseholdError::MarketPaused);
     }
@@ -32,14 +32,14 @@ fn a_paused_market_lets_everything_out_and_nothing_in() {
     scene.world.fails(list, &[&scene.supplier.wallet], LeaseholdError::MarketPaused);
 
     // Leases run and end as usual, and machines are replaced.
-    let replace = instruction::replace_node(&board, key, board.lease(1), wallet, 1, u64::MAX, None);
+    let replace = scene.world.replace_instruction(&scene.buyer, 1, replacement(1));
     scene.world.ok(&[replace], &[&scene.buyer]);
-    let cancel = instruction::cancel_lease(&board, key, board.lease(2));
+    let cancel = scene.world.cancel_instruction(&scene.buyer, 2, &[]);
     scene.world.ok(&[cancel], &[&scene.buyer]);
     let heir = scene.world.wallet();
-    let transfer = instruction::transfer_lease(key, board.lease(2), heir.pubkey());
+    let transfer = instruction::transfer_lease(key, scene.world.lease_address(2), heir.pubkey());
     scene.world.ok(&[transfer], &[&scene.buyer]);
-    let offer = Offer { slot: 6, price: 1, committed_until: scene.world.round() + 9 };
+    let offer = Offer { slot: 6, price: 1, committed_until: scene.world.round() + 9, bond: 0 };
     let reprice = instruction::reprice_machines(&board, scene.supplier.wallet.pubkey(), vec![offer]);
     scene.world.ok(&[reprice], &[&scene.supplier.wallet]);
     attest(&mut scene, is_up);

@@ -17,8 +17,8 @@ fn verdicts(scene: &Scene, slot: usize, count: u32) -> Vec<Verdict> {
 }
 
 #[test]
-fn rounds_that_nobody_voted_for_are_unknown_and_passed_over_together() {
-    use Verdict::{Down, Unknown, Up};
+fn rounds_that_nobody_voted_for_are_void_and_passed_over_together() {
+    use Verdict::{Down, Up, Void};
     let mut scene = Scene::leased(2, 2, 10);
     attest(&mut scene, is_up);
     // Three rounds without a vote, then one with: closing it steps over them.
@@ -26,8 +26,8 @@ fn rounds_that_nobody_voted_for_are_unknown_and_passed_over_together() {
         scene.world.end_round();
     }
     attest(&mut scene, |machine| machine == 0);
-    assert_eq!(verdicts(&scene, 0, 5), [Up, Unknown, Unknown, Unknown, Up]);
-    assert_eq!(verdicts(&scene, 1, 5), [Up, Unknown, Unknown, Unknown, Down]);
+    assert_eq!(verdicts(&scene, 0, 5), [Up, Void, Void, Void, Up]);
+    assert_eq!(verdicts(&scene, 1, 5), [Up, Void, Void, Void, Down]);
 
     // The rest passes without anybody, and is stepped over in one go.
     let next = scene.world.with_board(|board, _| board.next_round);
@@ -37,9 +37,9 @@ fn rounds_that_nobody_voted_for_are_unknown_and_passed_over_together() {
     scene.world.pass(300);
     close(&mut scene.world);
     assert_eq!(scene.world.with_board(|board, _| board.next_round), next + 5);
-    assert_eq!(verdicts(&scene, 0, 6), [Up, Unknown, Unknown, Unknown, Unknown, Unknown]);
+    assert_eq!(verdicts(&scene, 0, 6), [Up, Void, Void, Void, Void, Void]);
     scene.world.settle(&scene.buyer, 1);
-    // Two of ten rounds are known: too few to pay for the others.
+    // Two of ten rounds were judged: too few to pay for the others.
     assert_eq!(scene.world.slot(0).accrued, net(gross(2)));
     assert_eq!(scene.world.slot(1).accrued, net(gross(1)));
     finish(scene, &[]);
@@ -56,8 +56,8 @@ fn a_board_without_votes_for_a_thousand_rounds_remembers_no_verdict() {
     scene.world.end_round();
     scene.world.pass(300);
     close(&mut scene.world);
-    assert_eq!(verdicts(&scene, 0, 64), [Verdict::Unknown; 64]);
-    assert_eq!(verdicts(&scene, 1, 64), [Verdict::Unknown; 64]);
+    assert_eq!(verdicts(&scene, 0, 64), [Verdict::Void; 64]);
+    assert_eq!(verdicts(&scene, 1, 64), [Verdict::Void; 64]);
     let counters = |slot| {
         let slot = scene.world.slot(slot);
         (slot.up, slot.down)
@@ -81,12 +81,12 @@ fn a_keeper_that_vanishes_costs_no_verdict_while_the_threshold_is_met() {
 #[test]
 fn the_seat_of_a_keeper_that_vanished_is_free_for_another_after_a_day() {
     let mut scene = Scene::leased(1, 1, 300);
-    // Two of three vanish: rounds are unknown, and nobody is slashed for it.
+    // Two of three vanish: rounds are void, and nobody is slashed for it.
     attest_each(&mut scene, &[(0, &|_| false)]);
-    assert_eq!(verdicts(&scene, 0, 1), [Verdict::Unknown]);
+    assert_eq!(verdicts(&scene, 0, 1), [Verdict::Void]);
 
     let (board, gone) = (scene.world.board(), scene.keepers[1].account);
-    let evict = |by: &Scene| instruction::leave_seat(&board, by.buyer.pubkey(), gone, 1);
+    let evict = |by: &Scene| instruction::leave_seat(&board, by.buyer.pubkey(), gone, 1, false);
     let early = evict(&scene);
     scene.world.fails(early, &[&scene.buyer], LeaseholdError::SeatInUse);
     scene.world.pass(86_400);
@@ -106,17 +106,18 @@ fn the_seat_of_a_keeper_that_vanished_is_free_for_another_after_a_day() {
 #[test]
 fn keepers_are_paid_whatever_they_voted() {
     let mut scene = Scene::leased(2, 2, 40);
-    for _ in 0..10 {
+    for _ in 0..20 {
         attest(&mut scene, is_up);
     }
     scene.world.settle(&scene.buyer, 1);
     let pool = scene.world.with_board(|board, _| board.ledger.keeper_pool);
-    // 40 percent of the fees.
-    let fees = 2 * (gross(10) - net(gross(10)));
+    // 40 percent of the fees; the pay of the first two hours is kept until the end.
+    let interim = gross(20) - 2 * crate::PRICE;
+    let fees = 2 * (interim - net(interim));
     assert_eq!(pool, fees * 4_000 / 10_000);
     attest_each(&mut scene, &[(0, &is_up), (1, &is_up), (2, &|_| false)]);
     let earned = scene.world.with_board(|board, _| board.seats.map(|seat| seat.earned));
-    // The pool held less than three times the full pay, so it is shared out evenly.
+    // The pool holds less than three of the least fees, so it is shared out evenly.
     assert_eq!(earned[..3], [pool / 3; 3]);
     assert_eq!(scene.world.with_board(|board, _| board.ledger.keeper_pool), pool % 3);
     finish(scene, &[]);

@@ -9,6 +9,15 @@ use solana_signer::Signer;
 
 use crate::{TIMELOCK, classes, governed};
 
+/// Seconds after the timelock in which parameters can be applied.
+const EXPIRY: i64 = 14 * 86_400;
+
+/// One more hardware class.
+fn with_class(mut params: Params) -> Params {
+    params.classes.extend(classes(1));
+    params
+}
+
 fn propose(world: &World, params: Params) -> Instruction {
     instruction::propose_params(&world.market, world.authority.pubkey(), Some(params))
 }
@@ -16,11 +25,12 @@ fn propose(world: &World, params: Params) -> Instruction {
 #[test]
 fn propose_params_and_apply_params_ok() {
     let (mut world, authority) = governed();
-    let next = Params { fee_bps: 500, classes: classes(4), ..params() };
+    let next = Params { fee_bps: 500, ..with_class(params()) };
     let propose = propose(&world, next.clone());
     world.ok(&[propose], &[&authority]);
     let pending = world.market_account().pending_params.expect("proposed");
     assert_eq!((pending.params, pending.effective_at), (next.clone(), START + TIMELOCK));
+    assert_eq!(pending.expires_at, START + TIMELOCK + EXPIRY);
     assert_eq!(world.market_account().params, params(), "nothing applies before its time");
 
     world.pass(TIMELOCK);
@@ -49,7 +59,9 @@ fn propose_params_restarts_the_timelock_when_it_replaces_a_proposal() {
 #[test]
 fn propose_params_fails_when_the_new_ones_are_not_allowed() {
     let (mut world, authority) = governed();
-    let dropped = propose(&world, Params { classes: classes(2), ..params() });
+    let mut dropped = params();
+    dropped.classes.pop();
+    let dropped = propose(&world, dropped);
     world.fails(dropped, &[&authority], LeaseholdError::ClassDropped);
     let greedy = propose(&world, Params { fee_bps: 3_001, ..params() });
     world.fails(greedy, &[&authority], LeaseholdError::FeeTooHigh);
@@ -78,17 +90,34 @@ fn apply_params_fails_when_the_timelock_runs() {
 }
 
 #[test]
+fn apply_params_fails_when_the_proposal_has_expired() {
+    let (mut world, authority) = governed();
+    let first = propose(&world, params());
+    world.ok(&[first], &[&authority]);
+    let apply = instruction::apply_params(&world.market);
+    world.pass(TIMELOCK + EXPIRY + 1);
+    world.fails(apply.clone(), &[&authority], LeaseholdError::ProposalExpired);
+    // Another proposal has a timelock of its own, and can be applied until its last second.
+    let again = propose(&world, params());
+    world.ok(&[again], &[&authority]);
+    world.pass(TIMELOCK + EXPIRY);
+    world.ok(&[apply], &[&authority]);
+}
+
+#[test]
 fn apply_params_never_touches_an_open_lease() {
-    let Scene { mut world, keepers, buyer, .. } = Scene::leased(2, 2, 200);
+    let Scene { mut world, keepers, buyer, .. } = Scene::leased(2, 2, 500);
     let authority = world.authority.insecure_clone();
     let terms = world.lease(1).terms;
-    let harsh = Params { fee_bps: 3_000, sla_bps: 10_000, slash_multiplier_bps: u32::MAX, ..params() };
+    let harsh = Params { fee_bps: 3_000, hold_bps: 5_000, slash_multiplier_bps: 100_000, ..params() };
     let propose = propose(&world, harsh);
     world.ok(&[propose], &[&authority]);
     world.pass(TIMELOCK);
     let apply = instruction::apply_params(&world.market);
     world.ok(&[apply], &[&authority]);
     world.attest(&keepers, |machine| machine == 0);
+    world.go_to_round(world.lease(1).until + 1);
+    world.ok(&[instruction::close_round(&world.board())], &[&buyer]);
     world.settle(&buyer, 1);
     let lease = world.lease(1);
     assert_eq!(lease.terms, terms);

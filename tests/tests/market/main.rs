@@ -9,7 +9,7 @@ use leasehold_tests::*;
 use solana_keypair::Keypair;
 
 /// Timelock of the tests' markets, in seconds.
-pub const TIMELOCK: i64 = 86_400;
+pub const TIMELOCK: i64 = 2 * 86_400;
 
 pub fn classes(count: usize) -> Vec<HardwareClass> {
     vec![HardwareClass { name: [b'x'; 16], weight_bps: 10_000 }; count]

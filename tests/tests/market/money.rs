@@ -3,6 +3,8 @@
 use leasehold::error::LeaseholdError;
 use leasehold_client::instruction;
 use leasehold_tests::*;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 use crate::governed;
@@ -27,47 +29,59 @@ fn withdraw_fees_ok() {
     world.fails(withdraw, &[&authority], LeaseholdError::NothingToWithdraw);
 }
 
-#[test]
-fn withdraw_fees_takes_the_keepers_pool_once_the_board_is_empty() {
-    let Scene { mut world, supplier, buyer, .. } = Scene::slashed();
-    let authority = world.authority.insecure_clone();
-    let ledger = world.with_board(|board, _| board.ledger);
-    world.pay_owner(&buyer);
-    world.pay_supplier(&supplier);
-    let board = world.board();
-    world.ok(&[instruction::close_lease(&board, buyer.pubkey(), board.lease(1))], &[&buyer]);
-    let before = world.payments_of(&authority.pubkey());
-    let wallet = world.market.payment_account(&authority.pubkey());
-    let withdraw = instruction::withdraw_fees(&board, authority.pubkey(), wallet);
-    world.ok(&[withdraw], &[&authority]);
-    assert_eq!(world.payments_of(&authority.pubkey()) - before, ledger.fees + ledger.keeper_pool);
-    world.assert_invariants();
+fn supply(world: &World, mint: &Pubkey) -> u64 {
+    u64::from_le_bytes(world.data(mint)[36..44].try_into().expect("eight bytes"))
 }
 
 #[test]
-fn withdraw_market_stake_ok() {
-    let Scene { mut world, .. } = Scene::slashed();
-    let authority = world.authority.insecure_clone();
-    let before = world.stake_of(&authority.pubkey());
-    let wallet = world.market.stake_account(&authority.pubkey());
-    let withdraw = instruction::withdraw_market_stake(&world.board(), authority.pubkey(), wallet);
-    world.ok(core::slice::from_ref(&withdraw), &[&authority]);
-    assert_eq!(world.stake_of(&authority.pubkey()) - before, 15 * STAKE, "15 percent of a bond of 100");
+fn burn_payments_ok() {
+    let Scene { mut world, keepers, buyer, .. } = Scene::leased(1, 1, 20);
+    // 17 rounds up, three down, of which one is allowed: the price of two more is burned.
+    for round in 0..20 {
+        world.attest(&keepers, |_| ![2, 7, 11].contains(&round));
+    }
+    world.settle(&buyer, 1);
+    let burned = 350_000 * 600 * 2 / 3_600;
+    assert_eq!(world.with_board(|board, _| board.ledger.burning), burned);
+    let (mint, stranger) = (world.market.payment_mint, world.wallet());
+    let before = supply(&world, &mint);
+    let burn = instruction::burn_payments(&world.board(), None);
+    world.ok(core::slice::from_ref(&burn), &[&stranger]);
+    assert_eq!(before - supply(&world, &mint), burned);
+    assert_eq!(world.with_board(|board, _| board.ledger.burning), 0);
     world.assert_invariants();
-    world.fails(withdraw, &[&authority], LeaseholdError::NothingToWithdraw);
+    world.fails(burn, &[&stranger], LeaseholdError::NothingToWithdraw);
+}
+
+#[test]
+fn burn_payments_takes_the_keepers_pool_once_the_board_is_empty_and_its_creator_signs() {
+    let Scene { mut world, supplier, buyer, .. } = Scene::listed(1);
+    let (board, mint, authority) =
+        (world.board(), world.market.payment_mint, world.authority.insecure_clone());
+    world.fund_keepers(&buyer, 3 * USD);
+    let burn = |who: &Keypair| instruction::burn_payments(&board, Some(who.pubkey()));
+    let (by_creator, by_stranger) = (burn(&authority), burn(&buyer));
+    world.fails(by_creator.clone(), &[&authority], LeaseholdError::NothingToWithdraw);
+    let key = supplier.wallet.pubkey();
+    let retire = instruction::retire_machines(&board, key, supplier.account, vec![0]);
+    world.ok(&[retire], &[&supplier.wallet]);
+    world.fails(by_stranger, &[&buyer], LeaseholdError::NothingToWithdraw);
+    let before = supply(&world, &mint);
+    world.ok(&[by_creator], &[&authority]);
+    assert_eq!(before - supply(&world, &mint), 3 * USD);
+    assert_eq!(world.with_board(|board, _| board.ledger.keeper_pool), 0);
+    world.assert_invariants();
 }
 
 #[test]
 fn burn_slashed_ok() {
     let Scene { mut world, buyer, .. } = Scene::slashed();
-    let supply = |world: &World| {
-        let data = world.data(&world.market.stake_mint);
-        u64::from_le_bytes(data[36..44].try_into().expect("eight bytes"))
-    };
-    let before = supply(&world);
+    let mint = world.market.stake_mint;
+    let before = supply(&world, &mint);
     let burn = instruction::burn_slashed(&world.board());
     world.ok(core::slice::from_ref(&burn), &[&buyer]);
-    assert_eq!(before - supply(&world), 25 * STAKE, "20 percent, and the 5 of a caller without account");
+    // One round of three days' rounds, at twice the rate.
+    assert_eq!(before - supply(&world, &mint), 100 * STAKE * 2 / 432);
     world.assert_invariants();
     world.fails(burn, &[&buyer], LeaseholdError::NothingToWithdraw);
 }

@@ -3,9 +3,7 @@
 mod boards;
 mod reference;
 
-use boards::{
-    FROM, SEEN, UNTIL, anything, criteria, hostile, machine, policies, prices, scatter, scores, slots,
-};
+use boards::{FROM, SEEN, UNTIL, anything, criteria, policies, prices, scores, slots};
 use leasehold::{
     constants::MAX_SLOTS,
     error::LeaseholdError,
@@ -16,6 +14,7 @@ use leasehold::{
     },
     state::{Slot, SlotState},
 };
+use leasehold_tests::hostile::{hostile, machine_of as machine, scatter};
 use proptest::{prelude::*, sample};
 
 fn request<'a>(criteria: &'a Criteria, gpus: u32, avoid: &'a [u16]) -> Request<'a> {

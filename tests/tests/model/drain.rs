@@ -130,7 +130,13 @@ impl<P: Program> Leaving<'_, P> {
                 let idle = self.play.model.idle_from(board, &held) + 1;
                 self.play.pass_to(idle);
             }
-            self.play.must(Action::LeaveSeat { by, keeper: held.keeper, board, seat, forfeit_fees: false })?;
+            self.play.must(Action::LeaveSeat {
+                by,
+                keeper: held.keeper,
+                board,
+                seat,
+                forfeit_fees: false,
+            })?;
         }
         Ok(())
     }

@@ -1,10 +1,6 @@
 //! Steps about leases.
 
-use leasehold::{
-    instructions::MeterArgs,
-    math::matching::Criteria,
-    state::LeaseState,
-};
+use leasehold::{instructions::MeterArgs, math::matching::Criteria, state::LeaseState};
 use leasehold_tests::{
     model::{Action, BUYERS, CAST, Lease, LeaseId, Model, Request, Who, naive},
     public, spender,
@@ -22,9 +18,8 @@ impl Step {
         let is_open = |id: LeaseId, lease: &Lease| {
             lease.state == LeaseState::Open && lease.until > model.round(id.board) + 1
         };
-        let is_metered = |_: LeaseId, lease: &Lease| {
-            lease.meter.is_some() && lease.state != LeaseState::Settled
-        };
+        let is_metered =
+            |_: LeaseId, lease: &Lease| lease.meter.is_some() && lease.state != LeaseState::Settled;
         Some(match self {
             Step::Open { .. } => return self.open(model),
             Step::OpenMetered { board, buyer, rounds, deposit } => {
@@ -57,7 +52,8 @@ impl Step {
                 let slot = one_to_replace(model, id, *slot);
                 let avoid = picks::avoid(*avoid);
                 let new = model.replacement(id, slot, &avoid);
-                let rounds = model.lease(id).map_or(0, |lease| lease.until.saturating_sub(model.round(id.board) + 1));
+                let rounds =
+                    model.lease(id).map_or(0, |lease| lease.until.saturating_sub(model.round(id.board) + 1));
                 let cost = new.map_or(0, |new| model.cost(id.board, &[new], rounds));
                 let by = someone(*by, owner);
                 Action::ReplaceNode {
@@ -134,7 +130,8 @@ impl Step {
     }
 
     fn open(&self, model: &Model) -> Option<Action> {
-        let Step::Open { board, buyer, gpus, rounds, criteria: wanted, limit, hint, avoid, flaw } = self else {
+        let Step::Open { board, buyer, gpus, rounds, criteria: wanted, limit, hint, avoid, flaw } = self
+        else {
             return None;
         };
         let board = board_of(model, *board);
@@ -167,7 +164,8 @@ fn open_metered(model: &Model, board: Pick, buyer: Pick, rounds: u8, deposit: Pi
     let mut args = args(model, board, by, 1, rounds_of(model, rounds));
     args.criteria = Criteria { metered: true, allow_unseen: deposit % 5 == 0, ..criteria(0) };
     let slots = model.choose(board, &Request::of(model, board, &args)).unwrap_or_default();
-    let hourly = slots.first().map_or(0, |slot| model.boards[&board].machine(*slot).map_or(0, |m| m.hourly()));
+    let hourly =
+        slots.first().map_or(0, |slot| model.boards[&board].machine(*slot).map_or(0, |m| m.hourly()));
     let secs = u128::from(model.market.rules.round_secs.max(naive::HOUR));
     let least = naive::cost_ceil(naive::part(hourly, model.market.params.standby_bps), secs);
     let amount = match deposit {

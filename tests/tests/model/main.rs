@@ -79,7 +79,8 @@ impl Setting {
         let cases = from_environment("LEASEHOLD_CASES", 1_024).div_ceil(MARKETS) * times;
         let mut seed = [self.number; 32];
         seed[..4].copy_from_slice(&from_environment("LEASEHOLD_SEED", 0).to_le_bytes());
-        let config = Config { cases, failure_persistence: None, max_shrink_iters: 4_096, ..Config::default() };
+        let config =
+            Config { cases, failure_persistence: None, max_shrink_iters: 4_096, ..Config::default() };
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
 
         let beginning = Play::begin(program, self.rules, self.params);

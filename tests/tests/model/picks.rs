@@ -135,7 +135,9 @@ pub fn replaceable(model: &Model, id: LeaseId) -> Vec<u16> {
     let last = board.next_round.saturating_sub(1);
     let mut slots: Vec<u16> = board.serving(lease.serial).map(|(index, _, _)| index).collect();
     let is_bad = |machine: &Machine| machine.has_broken_promise() || machine.count(last, last + 1).down > 0;
-    slots.extend(board.serving(lease.serial).filter(|(_, machine, _)| is_bad(machine)).map(|(index, _, _)| index));
+    slots.extend(
+        board.serving(lease.serial).filter(|(_, machine, _)| is_bad(machine)).map(|(index, _, _)| index),
+    );
     slots
 }
 
@@ -267,9 +269,10 @@ pub fn moment(model: &Model, edge: Edge, pick: Pick) -> Option<i64> {
         }
         Edge::TimelockEnds => model.market.pending.as_ref().map(|(_, effective_at)| *effective_at),
         Edge::SeatIsIdle => {
-            let seats = model.boards.iter().flat_map(|(index, board)| {
-                board.seats.iter().flatten().map(|seat| (*index, seat.clone()))
-            });
+            let seats = model
+                .boards
+                .iter()
+                .flat_map(|(index, board)| board.seats.iter().flatten().map(|seat| (*index, seat.clone())));
             let idle = |(board, seat)| match pick % 4 {
                 0 => model.lost_from(board, &seat),
                 _ => model.idle_from(board, &seat),

@@ -157,8 +157,7 @@ fn seating() -> impl Strategy<Value = Step> {
         (pick(), pick(), who(), prop::bool::weighted(0.3)).prop_map(|(board, seat, by, forfeit_fees)| {
             Step::LeaveSeat { board, seat, by, forfeit_fees }
         }),
-        (pick(), pick(), pick())
-            .prop_map(|(board, by, amount)| Step::FundKeepers { board, by, amount }),
+        (pick(), pick(), pick()).prop_map(|(board, by, amount)| Step::FundKeepers { board, by, amount }),
         (pick(), pick(), who(), who()).prop_map(|(board, seat, by, to)| Step::ClaimKeeperFees {
             board,
             seat,

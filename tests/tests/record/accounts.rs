@@ -23,9 +23,15 @@ fn attack_log_of_somebody_else() {
     let refuses = |name: &str, error: u32| {
         catalogue.refuses_signed(name, as_mallory(name), &[&catalogue.mallory], error);
     };
-    for name in
-        ["create_log", "set_log_operator", "open_lanes", "append_batches", "skip_receipts", "close_log", "give_notice"]
-    {
+    for name in [
+        "create_log",
+        "set_log_operator",
+        "open_lanes",
+        "append_batches",
+        "skip_receipts",
+        "close_log",
+        "give_notice",
+    ] {
         refuses(name, LeaseholdError::WrongAuthority.into());
     }
     refuses("top_up_lease", TOKEN_OWNER_MISMATCH);

@@ -6,12 +6,16 @@ use leasehold::{
     math::mmr::Range,
     state::{Receipt, Voucher},
 };
-use leasehold_client::{account::Account, address, instruction, record::{SignedReceipt, SignedVoucher}};
+use leasehold_client::{
+    account::Account,
+    address, instruction,
+    record::{SignedReceipt, SignedVoucher},
+};
 use leasehold_tests::*;
 use solana_signer::Signer;
 use solana_system_interface::instruction::transfer;
 
-use crate::{BOND, RECORD_ROUNDS, contradiction, prove, second_board, second_market};
+use crate::{BOND, RECORD_ROUNDS, contradiction, prove, replace, second_board, second_market};
 
 /// Invariant 13: a receipt of one market is refused in another, even with the same key and number.
 #[test]
@@ -108,12 +112,10 @@ fn attack_receipt_of_the_future_by_a_machine_that_leaves_the_lease() {
     let receipt = Receipt { end_ms, ..scene.world.receipt(1, 0, 0) };
     let receipt = SignedReceipt::sign(&node_key(0), receipt);
     scene.world.attest(&scene.keepers, |_| false);
-    let (board, key) = (scene.world.board(), buyer.pubkey());
-    let wallet = scene.world.market.payment_account(&key);
-    let replace = instruction::replace_node(&board, key, board.lease(1), wallet, 0, u64::MAX, None);
+    let replace = replace(&scene.world, &buyer, 0);
     scene.world.ok(&[replace], &[&buyer]);
     let gone = scene.world.slot(0);
-    assert_eq!((gone.lease, gone.bond), (0, BOND));
+    assert_eq!((gone.lease_until, gone.bond), (scene.world.round() + 1, BOND));
     // A later time counts as the time when the machine left.
     scene.world.go_to_round(gone.lease_until + RECORD_ROUNDS);
     let demand = scene.world.demand_instructions(&buyer, &receipt);

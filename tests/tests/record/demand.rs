@@ -20,7 +20,9 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 use crate::{
-    BOND, DEMAND_ROUNDS, DISPUTE_ROUNDS, RECORD_ROUNDS, close_rounds, contradiction, is_convicted, open_log, prove, retire, rival, second_board};
+    BOND, DEMAND_ROUNDS, DISPUTE_ROUNDS, RECORD_ROUNDS, close_rounds, contradiction, is_convicted, open_log,
+    prove, retire, rival, second_board,
+};
 
 /// A receipt that is not in the log, and somebody who may demand it from this round on.
 pub struct Case {

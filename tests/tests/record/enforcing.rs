@@ -12,7 +12,8 @@ use solana_signer::Signer;
 
 use crate::demand::{Case, WANTED};
 use crate::{
-    BOND, DEMAND_ROUNDS, DISPUTE_ROUNDS, close_rounds, contradiction, is_convicted, prove, retire, rival, second_board,
+    BOND, DEMAND_ROUNDS, DISPUTE_ROUNDS, close_rounds, contradiction, is_convicted, prove, retire, rival,
+    second_board,
 };
 
 #[test]
@@ -73,9 +74,9 @@ fn a_late_answer_counts_as_long_as_nobody_enforces() {
     case.scene.world.pass(5_000);
     let index = case.scene.seal(0, case.receipts.clone());
     let answer = case.scene.answer_instructions(&case.claimant, index, WANTED);
+    let enforce = case.enforce();
     case.ok(&answer);
     assert_eq!(case.scene.world.slot(0).bond, BOND);
-    let enforce = case.enforce();
     case.refuses(&[enforce], anchor_lang::error::ErrorCode::AccountNotInitialized);
     case.scene.assert_invariants();
 }
@@ -190,18 +191,19 @@ fn no_bond_leaves_while_it_can_be_lost() {
     case.scene.world.go_to_round(until + 1);
     close_rounds(&mut case.scene.world);
     case.scene.world.settle(&buyer, 1);
-    case.scene.world.fails(leave.clone(), &[&supplier], LeaseholdError::DisputesOpen);
+    // Machine 1 has no demand.
+    let other = retire(&case.scene.world, &case.scene.supplier, &[1]);
+    case.scene.world.fails(other.clone(), &[&supplier], LeaseholdError::DisputesOpen);
+    case.scene.world.fails(leave.clone(), &[&supplier], LeaseholdError::DemandsLeft);
     case.go_to_due(&demand);
-    case.scene.world.fails(leave.clone(), &[&supplier], LeaseholdError::DisputesOpen);
+    case.scene.world.fails(leave.clone(), &[&supplier], LeaseholdError::DemandsLeft);
     case.scene.world.go_to_round(until + DISPUTE_ROUNDS - 1);
-    case.scene.world.fails(leave.clone(), &[&supplier], LeaseholdError::DisputesOpen);
-    // The demand holds the bond until it ends.
-    case.scene.world.go_to_round(until + DISPUTE_ROUNDS + 1_000);
+    case.scene.world.fails(other.clone(), &[&supplier], LeaseholdError::DisputesOpen);
+    // The demand holds the bond until it ends, however long that takes.
+    case.scene.world.go_to_round(until + DISPUTE_ROUNDS + 100);
     case.scene.world.fails(leave.clone(), &[&supplier], LeaseholdError::DemandsLeft);
     let enforce = case.enforce();
     case.ok(&[enforce]);
-    // Machine 0 has no bond any more. Machine 1 has one, and no demand.
-    let other = retire(&case.scene.world, &case.scene.supplier, &[1]);
     case.scene.world.ok(&[leave, other], &[&supplier]);
     case.scene.assert_invariants();
 }

@@ -13,7 +13,7 @@ use leasehold_client::{
 use leasehold_tests::*;
 use solana_signer::Signer;
 
-use crate::{BOND, claim, close_rounds, contradiction, is_convicted, prove, retire, second_board};
+use crate::{BOND, claim, close_rounds, contradiction, is_convicted, prove, replace, retire, second_board};
 
 /// Two receipts of machine 0 with the same number.
 fn pair(scene: &Recording) -> [SignedReceipt; 2] {
@@ -233,12 +233,12 @@ fn a_barred_machine_can_only_leave() {
     scene.world.settle(&buyer, 1);
     assert!(is_convicted(&scene.world, 0));
 
-    let offer = Offer { slot: 0, price: USD, committed_until: scene.world.round() + 50 };
+    let offer = Offer { slot: 0, price: USD, committed_until: scene.world.round() + 50, bond: 0 };
     let reprice = instruction::reprice_machines(&board, key, vec![offer]);
     scene.world.fails(reprice, &[&wallet], LeaseholdError::MachineBarred);
-    let args = scene.world.lease_args(anything(), 1, 1);
+    let args = scene.world.lease_args(&buyer, anything(), 1, 1);
     let open = scene.world.open_instruction(&buyer, args);
-    scene.world.fails(open, &[&buyer], LeaseholdError::NotEnoughMachines);
+    scene.world.fails(open, &[&buyer], LeaseholdError::NotEnoughGpus);
     let leave = retire(&scene.world, &scene.supplier, &[0]);
     scene.world.fails(leave.clone(), &[&wallet], LeaseholdError::EarningsLeft);
     claim(&mut scene.world, &scene.supplier);
@@ -277,15 +277,12 @@ fn settle_lease_pays_a_barred_machine_for_the_rounds_before() {
 fn replace_node_replaces_a_barred_machine() {
     let mut scene = Recording::leased(3, 2, 20);
     scene.world.attest(&scene.keepers, |_| true);
-    let (board, key) = (scene.world.board(), scene.buyer.pubkey());
-    let wallet = scene.world.market.payment_account(&key);
-    let replace = instruction::replace_node(&board, key, board.lease(1), wallet, 0, u64::MAX, None);
     let buyer = scene.buyer.insecure_clone();
-    scene.world.fails(replace.clone(), &[&buyer], LeaseholdError::MachineNotDown);
     convict(&mut scene);
+    let replace = replace(&scene.world, &buyer, 0);
     scene.world.ok(&[replace], &[&buyer]);
     assert!(is_convicted(&scene.world, 0));
-    assert_eq!((scene.world.slot(0).lease, scene.world.slot(2).lease), (0, 1));
+    assert_eq!((scene.world.slot(0).lease_until, scene.world.slot(2).lease), (scene.world.round() + 1, 1));
     assert_eq!(scene.world.lease(1).slashed, BOND);
     scene.world.go_to_round(scene.world.lease(1).until + 2);
     close_rounds(&mut scene.world);

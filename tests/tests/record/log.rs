@@ -103,10 +103,7 @@ fn open_lanes_keeps_lanes_sorted_with_their_counters() {
     );
     assert_eq!([5, 9].map(|slot| scene.lane(slot)), before);
     assert_eq!((before[0].batches, before[0].next_seq), (1, 3));
-    assert_eq!(
-        scene.lane(7),
-        Lane { board: 0, slot: 7, ..bytemuck::Zeroable::zeroed() }
-    );
+    assert_eq!(scene.lane(7), Lane { board: 0, slot: 7, ..bytemuck::Zeroable::zeroed() });
     // The same slot of another board has a lane of its own.
     assert_eq!(scene.log_data().lane(1, 1).expect("a lane").batches, 0);
     scene.assert_invariants();

@@ -14,6 +14,7 @@ mod verify;
 
 use leasehold::{
     constants::{DEMAND_SECS, DISPUTE_SECS, RECORD_SECS},
+    instructions::ReplaceNodeArgs,
     state::{Receipt, SlotState},
 };
 use leasehold_client::{
@@ -22,6 +23,7 @@ use leasehold_client::{
 };
 use leasehold_tests::*;
 use solana_instruction::Instruction;
+use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
@@ -80,6 +82,14 @@ pub fn prove(world: &World, [one, other]: [&SignedReceipt; 2]) -> [Instruction; 
     let lease = world.lease_address(one.receipt.lease);
     let prove = instruction::prove_equivocation(&world.board(), lease, &one.receipt, &other.receipt);
     [signatures::of_both(one, other), prove]
+}
+
+/// Replaces a machine of lease 1.
+pub fn replace(world: &World, buyer: &Keypair, old_slot: u16) -> Instruction {
+    let (board, key, lease) = (world.board(), buyer.pubkey(), world.lease_address(1));
+    let wallet = world.market.payment_account(&key);
+    let args = ReplaceNodeArgs { old_slot, max_deposit: u64::MAX, contest: false, avoid: vec![], hint: None };
+    instruction::replace_node(&board, key, key, lease, wallet, args)
 }
 
 /// A different receipt of machine `number` with the same number as `signed`.

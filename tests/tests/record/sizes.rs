@@ -115,7 +115,13 @@ fn both_halves_of_an_answer_fit() {
         let path = vec![SumNode::default(); levels];
         packet::len(&buyer.pubkey(), &[instruction::answer_demand(buyer.pubkey(), demand, &account, path)])
     };
-    println!("show_batch: {} and {} bytes, answer_demand: {} and {}", show(20), show(23), answer(14), answer(16));
+    println!(
+        "show_batch: {} and {} bytes, answer_demand: {} and {}",
+        show(20),
+        show(23),
+        answer(14),
+        answer(16)
+    );
     assert!(show(20).max(answer(14)) <= PACKET_BYTES - WALLET_BYTES);
     assert!(show(23).max(answer(16)) <= PACKET_BYTES);
     assert_eq!(demand, address::demand(&scene.archive.batches[index].receipts[1].id()));

@@ -1,9 +1,6 @@
 //! Accounts and bonds of keepers.
 
-use leasehold::{
-    error::LeaseholdError,
-    state::{Params, StakeLedger},
-};
+use leasehold::{error::LeaseholdError, state::StakeLedger};
 use leasehold_client::instruction;
 use leasehold_tests::*;
 use solana_signer::Signer;
@@ -110,16 +107,4 @@ fn close_keeper_fails_when_it_has_seats_or_stake() {
     let request = instruction::request_unbond(&world.market, key, 1_000 * STAKE);
     world.ok(&[request], &[&keeper.wallet]);
     world.fails(close, &[&keeper.wallet], LeaseholdError::StakeLeft);
-}
-
-#[test]
-fn close_keeper_fails_when_a_seat_without_bond_is_left() {
-    let mut world = World::with(rules(), Params { keeper_bond: 0, ..params() });
-    let wallet = world.wallet();
-    let key = wallet.pubkey();
-    let register = instruction::register_keeper(&world.market, key);
-    let take = instruction::take_seat(&world.board(), key, 0);
-    world.ok(&[register, take], &[&wallet]);
-    let close = instruction::close_keeper(&world.market, key);
-    world.fails(close, &[&wallet], LeaseholdError::SeatsLeft);
 }

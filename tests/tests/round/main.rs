@@ -1,6 +1,7 @@
 //! Every instruction of keepers, seats and rounds: its success, and each of its refusals.
 
 mod keepers;
+mod pay;
 mod rounds;
 mod seats;
 
@@ -20,7 +21,7 @@ pub fn seat(world: &World, index: u8) -> Seat {
 }
 
 pub fn leave(world: &World, keeper: &KeeperActor) -> Instruction {
-    instruction::leave_seat(&world.board(), keeper.wallet.pubkey(), keeper.account, keeper.seat)
+    instruction::leave_seat(&world.board(), keeper.wallet.pubkey(), keeper.account, keeper.seat, false)
 }
 
 pub fn claim(world: &World, keeper: &KeeperActor) -> Instruction {
@@ -39,11 +40,10 @@ pub fn close(world: &World) -> Instruction {
     instruction::close_round(&world.board())
 }
 
-/// Three keepers who have earned fees from a lease of four machines.
+/// Three keepers who have earned the least fee out of a pool of one payment token.
 pub fn paid() -> Scene {
-    let mut scene = Scene::leased(4, 4, 4);
-    scene.world.attest(&scene.keepers, |_| true);
-    scene.world.settle(&scene.buyer, 1);
+    let mut scene = Scene::listed(4);
+    scene.world.fund_keepers(&scene.buyer, USD);
     scene.world.attest(&scene.keepers, |_| true);
     scene
 }

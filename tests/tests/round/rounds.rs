@@ -1,7 +1,12 @@
 //! Votes and the closing of rounds.
 
-use leasehold::error::LeaseholdError;
+use leasehold::{
+    error::LeaseholdError,
+    state::{Params, RoundRules, Verdict},
+};
+use leasehold_client::instruction;
 use leasehold_tests::*;
+use solana_signer::Signer;
 
 use crate::{close, leave, seat, vote};
 
@@ -171,7 +176,12 @@ fn close_round_gives_no_verdict_where_keepers_disagree_or_stay_away() {
     world.pass(300);
     world.ok(&[close], &[&buyer]);
     for slot in [0, 1] {
-        assert_eq!((world.slot(slot).lease_up, world.slot(slot).lease_down), (0, 0));
+        let slot = world.slot(slot);
+        assert_eq!((slot.lease_up, slot.lease_down, slot.lease_unseen), (0, 0, 1));
+        let verdicts = world.with_board(|board, _| {
+            [2, 1].map(|past| board.verdict(&slot, board.next_round - past).expect("remembered"))
+        });
+        assert_eq!(verdicts, [Verdict::Void, Verdict::Unseen]);
     }
     world.assert_invariants();
 }
@@ -185,11 +195,8 @@ fn close_round_steps_over_rounds_that_nobody_voted_on() {
     world.ok(core::slice::from_ref(&close), &[&buyer]);
     // The window of the last round is still open.
     assert_eq!(next_round(&world), running - 1);
-    assert_eq!(
-        world.with_board(|board, _| board.voted_rounds()),
-        0,
-        "all rounds in the history were skipped"
-    );
+    let known = world.with_board(|board, _| (board.quorate, board.votes));
+    assert_eq!(known, (0, [0; 64]), "all rounds in the history were skipped");
     assert_eq!((world.slot(0).lease_up, world.slot(0).lease_down), (1, 0));
     world.assert_invariants();
     world.fails(close, &[&buyer], LeaseholdError::NothingToClose);
@@ -208,30 +215,52 @@ fn close_round_fails_while_somebody_can_still_vote() {
     world.ok(&[close], &[&buyer]);
 }
 
+/// Up takes as many votes as can keep a machine from being down, down takes the threshold, and silence is neither.
 #[test]
-fn close_round_pays_keepers_only_where_a_quorum_voted_and_whatever_they_voted() {
-    let Scene { mut world, keepers, buyer, .. } = Scene::leased(4, 4, 100);
-    for _ in 0..20 {
-        world.attest(&keepers, |_| true);
-    }
-    world.settle(&buyer, 1);
-    let pool = world.with_board(|board, _| board.ledger.keeper_pool);
-    assert!(pool > 3 * params().keeper_fee);
-
+fn close_round_needs_fewer_votes_for_up_than_for_down() {
+    let rules = RoundRules { seats: 13, threshold: 9, ..rules() };
+    let mut world = World::with(rules, Params { up_votes: 5, ..params() });
+    let (supplier, keepers) = (world.supplier(), world.keepers(13));
+    world.list(&supplier, COMMITTED, &(0..5).map(machine).collect::<Vec<_>>());
     world.end_round();
-    world.vote(&keepers[0], |_| true);
+    world.end_round();
+    // Eleven vote. Machines 0 to 4 have 4, 5, 2, 3 and 0 votes of them.
+    for (voter, keeper) in (0..).zip(&keepers[..11]) {
+        world.vote(keeper, |machine| voter < [4, 5, 2, 3, 0][machine as usize]);
+    }
     world.pass(300);
     let close = close(&world);
-    world.ok(core::slice::from_ref(&close), &[&buyer]);
-    assert_eq!(seat(&world, 0).earned, 0, "one vote is no quorum");
+    world.ok(&[close], &[&keepers[0].wallet]);
+    let found: Vec<_> = (0..5).map(|slot| world.slot(slot)).map(|s| (s.up, s.down, s.unseen)).collect();
+    assert_eq!(found, [(0, 0, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 0)]);
+    world.assert_invariants();
+}
 
-    world.end_round();
-    world.vote(&keepers[0], |_| true);
-    world.vote(&keepers[1], |_| false);
-    world.pass(300);
-    world.ok(&[close], &[&buyer]);
-    let earned = [0, 1, 2].map(|index| seat(&world, index).earned);
-    assert_eq!(earned, [params().keeper_fee, params().keeper_fee, 0]);
-    assert_eq!(world.with_board(|board, _| board.ledger.keeper_pool), pool - 2 * params().keeper_fee);
+/// Whoever applies a new number of votes can't choose the verdict of a round that was voted on.
+#[test]
+fn close_round_counts_by_the_up_votes_that_the_last_closing_left() {
+    let rules = RoundRules { seats: 7, threshold: 5, ..rules() };
+    let mut world = World::with(rules, Params { up_votes: 3, ..params() });
+    let (supplier, keepers) = (world.supplier(), world.keepers(7));
+    world.list(&supplier, COMMITTED, &[machine(0)]);
+    let authority = world.authority.insecure_clone();
+    let next = Params { up_votes: 4, ..params() };
+    let propose = instruction::propose_params(&world.market, authority.pubkey(), Some(next));
+    world.ok(&[propose], &[&authority]);
+    world.pass(i64::from(TIMELOCK));
+    let apply = instruction::apply_params(&world.market);
+    for (round, up) in [(0, 1), (1, 1)] {
+        world.end_round();
+        for (voter, keeper) in (0..).zip(&keepers) {
+            world.vote(keeper, |_| voter < 3);
+        }
+        if round == 0 {
+            world.ok(core::slice::from_ref(&apply), &[&authority]);
+        }
+        let close = close(&world);
+        world.ok(&[close], &[&authority]);
+        assert_eq!(world.slot(0).up, up, "three votes are enough in the first round alone");
+    }
+    assert_eq!((world.slot(0).unseen, world.slot(0).down), (1, 0));
     world.assert_invariants();
 }

@@ -30,7 +30,7 @@ fn take_seat_and_leave_seat_ok() {
     world.assert_invariants();
 
     let account = world.market.keeper(&wallet.pubkey());
-    let leave = instruction::leave_seat(&world.board(), wallet.pubkey(), account, 2);
+    let leave = instruction::leave_seat(&world.board(), wallet.pubkey(), account, 2, false);
     world.ok(&[leave], &[&wallet]);
     assert!(seat(&world, 2).is_vacant());
     let found = keeper(&world, &wallet);
@@ -66,7 +66,7 @@ fn leave_seat_fails_when_the_seat_is_another_keepers_or_nobodys() {
     let mut world = World::new();
     let (first, second) = (world.keeper(0), world.keeper(1));
     let leave = |world: &World, seat| {
-        instruction::leave_seat(&world.board(), first.wallet.pubkey(), first.account, seat)
+        instruction::leave_seat(&world.board(), first.wallet.pubkey(), first.account, seat, false)
     };
     let vacant = leave(&world, 2);
     world.fails(vacant, &[&first.wallet], LeaseholdError::SeatVacant);
@@ -99,13 +99,54 @@ fn leave_seat_fails_when_its_fees_are_not_claimed() {
     world.assert_invariants();
 }
 
+/// For a keeper whose token account refuses what it is sent.
+#[test]
+fn leave_seat_ok_for_a_keeper_who_forfeits_its_fees_to_the_pool() {
+    let Scene { mut world, keepers, .. } = paid();
+    let (KeeperActor { wallet, account, .. }, board) = (&keepers[1], world.board());
+    let (earned, pool) = (seat(&world, 1).earned, world.with_board(|board, _| board.ledger.keeper_pool));
+    let leave = instruction::leave_seat(&board, wallet.pubkey(), *account, 1, true);
+    world.ok(&[leave], &[wallet]);
+    assert!(earned > 0 && seat(&world, 1).is_vacant());
+    let ledger = world.with_board(|board, _| board.ledger);
+    assert_eq!((ledger.keeper_pool, ledger.keeper_fees), (pool + earned, 2 * earned));
+    assert_eq!(keeper(&world, wallet).stake.free, 1_000 * STAKE);
+    world.assert_invariants();
+}
+
+/// Nobody else can give a keeper's fees away, but for one that is gone for 30 days.
+#[test]
+fn leave_seat_lets_anybody_vacate_a_seat_with_fees_after_30_days() {
+    let Scene { mut world, keepers, .. } = paid();
+    let (stranger, absent) = (world.wallet(), &keepers[2]);
+    let evict =
+        |forfeit| instruction::leave_seat(&world.board(), stranger.pubkey(), absent.account, 2, forfeit);
+    let evict = [evict(false), evict(true)];
+    let submitted = seat(&world, 2).last_round;
+    for gone in [IDLE + 1, 30 * IDLE] {
+        world.set_time(i64::from(submitted + 1) * 600 + gone);
+        for evict in &evict {
+            world.fails(evict.clone(), &[&stranger], LeaseholdError::FeesLeft);
+        }
+    }
+    world.pass(1);
+    let ledger = world.with_board(|board, _| board.ledger);
+    let [evict, _] = evict;
+    world.ok(&[evict], &[&stranger]);
+    let earned = params().keeper_fee;
+    let after = world.with_board(|board, _| board.ledger);
+    assert_eq!(after.keeper_pool - ledger.keeper_pool, earned);
+    assert_eq!(ledger.keeper_fees - after.keeper_fees, earned);
+    world.assert_invariants();
+}
+
 #[test]
 fn leave_seat_lets_anybody_vacate_a_seat_that_has_not_submitted_for_a_day() {
     let Scene { mut world, keepers, .. } = Scene::listed(1);
     let stranger = world.wallet();
     world.attest(&keepers, |_| true);
     let absent = &keepers[2];
-    let evict = instruction::leave_seat(&world.board(), stranger.pubkey(), absent.account, 2);
+    let evict = instruction::leave_seat(&world.board(), stranger.pubkey(), absent.account, 2, false);
     world.fails(evict.clone(), &[&stranger], LeaseholdError::SeatInUse);
     let submitted = seat(&world, 2).last_round;
     world.set_time(i64::from(submitted + 1) * 600 + IDLE);

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::root;
+use crate::{economics, root};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -63,6 +63,7 @@ fn part(words: &[&str]) -> Result<String> {
         ["instructions"] => interface::instructions(&interface::read()?),
         ["events"] => Ok(interface::events(&interface::read()?)),
         ["errors"] => Ok(interface::errors(&interface::read()?)),
+        ["economics", name] => economics::page::part(name).with_context(|| format!("economics {name}")),
         ["code", path, name] => {
             code::excerpt(&read(Path::new(path))?, name).with_context(|| (*path).to_owned())
         }
@@ -109,7 +110,7 @@ fn regenerate(text: &str, make: &dyn Fn(&[&str]) -> Result<String>) -> Result<St
 }
 
 /// A number with a comma between thousands.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     if number < 1_000 {
         number.to_string()
     } else {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use leasehold::state::{Board, ring_bit};
 use leasehold_client::{address, board::BoardView};
 use leasehold_operate::{
     amount::Money,
@@ -38,9 +39,18 @@ pub struct Shown {
     pub fees: Money,
     pub keeper_pool: Money,
     pub bonds: Money,
-    /// Slashed: the market's, and to be burned.
-    pub market_stake: Money,
-    pub to_burn: Money,
+    /// Slashed stake, and payments, that are to be burned.
+    pub slashed: Money,
+    pub burning: Money,
+    /// Seats that are held, and the votes against a machine that make it down: with fewer keepers nobody can be down.
+    pub keepers: u32,
+    pub threshold: u8,
+    /// Votes on the last closed round.
+    pub last_votes: u32,
+    /// The last quorate round of those that the board remembers, `None` if none was.
+    pub last_quorate: Option<u32>,
+    /// True if machines that were up in that round can be leased now.
+    pub seen: bool,
     pub seats: Vec<Seat>,
 }
 
@@ -88,10 +98,44 @@ impl Shown {
             fees: market.payment.money(ledger.fees),
             keeper_pool: market.payment.money(ledger.keeper_pool),
             bonds: market.stake.money(ledger.bonds),
-            market_stake: market.stake.money(ledger.market_stake),
-            to_burn: market.stake.money(ledger.to_burn),
+            slashed: market.stake.money(ledger.slashed),
+            burning: market.payment.money(ledger.burning),
+            keepers: header.taken_seats().count_ones(),
+            threshold: header.threshold,
+            last_votes: last_votes(header),
+            last_quorate: (header.quorate != 0).then_some(header.last_quorate),
+            seen: header.seen_round(now).is_some(),
             seats: seats.collect(),
         }
+    }
+}
+
+/// Votes on the last closed round.
+fn last_votes(header: &Board) -> u32 {
+    let last = header.next_round.checked_sub(1).and_then(|last| usize::try_from(ring_bit(last)).ok());
+    last.and_then(|last| header.votes.get(last)).map_or(0, |votes| votes.count_ones())
+}
+
+impl Shown {
+    /// What the board lacks.
+    fn warnings(&self) -> Vec<(&'static str, String)> {
+        let Shown { keepers, threshold, last_votes, .. } = self;
+        let mut warnings = Vec::new();
+        let needed = u32::from(*threshold);
+        if *keepers < needed || *last_votes < needed {
+            warnings.push((
+                "FEW VOTERS:",
+                format!(
+                    "{keepers} seats are held, {last_votes} voted on the last round, and it takes {threshold} votes to call \
+                     a machine down: nobody can be down with fewer"
+                ),
+            ));
+        }
+        if !self.seen {
+            let text = "keepers saw no machine lately: leases are opened with --allow-unseen only";
+            warnings.push(("UNSEEN:", text.to_owned()));
+        }
+        warnings
     }
 }
 
@@ -112,10 +156,10 @@ impl fmt::Display for Shown {
             ("Market's fees:", self.fees.to_string()),
             ("For keepers:", self.keeper_pool.to_string()),
             ("Bonds:", self.bonds.to_string()),
-            ("Slashed, for the market:", self.market_stake.to_string()),
-            ("Slashed, to be burned:", self.to_burn.to_string()),
+            ("Stake to be burned:", self.slashed.to_string()),
+            ("Payments to be burned:", self.burning.to_string()),
         ];
-        f.write_str(&labelled(lines))?;
+        f.write_str(&labelled(lines.into_iter().chain(self.warnings())))?;
         let mut table = Table::new(&[">SEAT", "KEEPER", ">VOTES", ">LAST ROUND"]);
         for seat in &self.seats {
             table.row(vec![

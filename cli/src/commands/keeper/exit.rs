@@ -43,7 +43,7 @@ fn plan(
     let next = |plan: Plan, next: &str| plan.fact("Then:", "then", next);
     let refused = require_closable(keeper).err().and_then(|error| Refusal::from(error).error());
     if matches!(refused, Some(LeaseholdError::SeatsLeft)) {
-        let plan = leave(market, keeper, boards, payments)?;
+        let plan = leave(market, keeper, boards, payments, false)?;
         return Ok(next(plan, "run it again to unbond the stake"));
     }
     if held.free > 0 {
@@ -72,19 +72,20 @@ fn plan(
     Ok(plan.step("close keeper", instructions))
 }
 
-/// Leaves the keeper's seat of every board that is given, after its fees are claimed.
+/// Leaves the keeper's seat of every board that is given, after its fees are claimed or, if `forfeit_fees`, without them.
 pub fn leave(
     market: &MarketView,
     keeper: &Keeper,
     boards: &[BoardView],
     payments: &Payee,
+    forfeit_fees: bool,
 ) -> Result<Plan, Failure> {
     let wallet = keeper.authority;
     let seats = boards.iter().filter_map(|view| Some((view.header, view.seat_of(&wallet)?)));
     let seats: Vec<_> = seats.collect();
     let mut plan = Plan::new("Leave a keeper's seats");
     let (mut prepared, mut fees, mut freed) = (Vec::new(), 0u64, 0u64);
-    if seats.iter().any(|(_, (_, seat))| due(seat.earned).is_ok()) {
+    if !forfeit_fees && seats.iter().any(|(_, (_, seat))| due(seat.earned).is_ok()) {
         plan = payments.prepare(plan, &mut prepared);
     }
     for (header, (number, seat)) in seats {
@@ -95,18 +96,23 @@ pub fn leave(
         let mut instructions = Vec::new();
         if let Ok(earned) = due(seat.earned) {
             fees = fees.saturating_add(earned);
-            instructions.clone_from(&prepared);
-            instructions.push(instruction::claim_keeper_fees(&board, wallet, payments.account, number));
+            if !forfeit_fees {
+                instructions.clone_from(&prepared);
+                instructions.push(instruction::claim_keeper_fees(&board, wallet, payments.account, number));
+            }
         }
         let account = market.reference.keeper(&wallet);
-        instructions.push(instruction::leave_seat(&board, wallet, account, number));
+        instructions.push(instruction::leave_seat(&board, wallet, account, number, forfeit_fees));
         plan = plan.step(format!("seat {number} of board {}", board.index), instructions);
     }
-    Ok(plan.money("Bonds freed:", "freed", market.stake.money(freed)).money(
-        "Fees paid out:",
-        "fees_paid_out",
-        market.payment.money(fees),
-    ))
+    let (plan, fees) =
+        (plan.money("Bonds freed:", "freed", market.stake.money(freed)), market.payment.money(fees));
+    Ok(if forfeit_fees {
+        let text = format!("{fees}, which go to the boards' keeper pools");
+        plan.money_as("Fees FORFEITED:", "fees_forfeited", text, fees)
+    } else {
+        plan.money("Fees paid out:", "fees_paid_out", fees)
+    })
 }
 
 #[cfg(test)]

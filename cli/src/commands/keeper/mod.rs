@@ -31,6 +31,8 @@ pub enum KeeperCommand {
     Seat(SeatArgs),
     /// Leaves the seat of a board after claiming its fees; its bond is free again.
     Leave(LeaveArgs),
+    /// Adds payments to a board's keeper pool, out of which votes are paid. Anybody may; it does not come back.
+    Fund(FundArgs),
     /// Pays out the fees of all seats to the keeper. Anybody may.
     Claim(ShowArgs),
     /// Leaves the market step by step: seats, stake, account. Each run takes the next step that is possible.
@@ -56,6 +58,19 @@ pub struct LeaveArgs {
     pub market: MarketArgs,
     /// Number of the board.
     pub board: u32,
+    /// Leave unclaimed fees to the board's keeper pool, if your token account can't receive them.
+    #[arg(long)]
+    pub forfeit_fees: bool,
+}
+
+#[derive(Args)]
+pub struct FundArgs {
+    #[command(flatten)]
+    pub market: MarketArgs,
+    /// Number of the board.
+    pub board: u32,
+    /// Amount in the market's payment mint.
+    pub amount: String,
 }
 
 #[derive(Args)]
@@ -84,6 +99,7 @@ pub async fn run(chain: &Chain, command: KeeperCommand) -> Result<(), Failure> {
         }
         KeeperCommand::Seat(args) => return seat::take(chain, args).await,
         KeeperCommand::Leave(args) => return seat::leave(chain, args).await,
+        KeeperCommand::Fund(args) => return seat::fund(chain, args).await,
         KeeperCommand::Claim(args) => return seat::claim(chain, args).await,
         KeeperCommand::Exit(args) => return exit::run(chain, args).await,
         KeeperCommand::Show(args) => return show::run(chain, args).await,

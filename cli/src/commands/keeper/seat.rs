@@ -2,6 +2,7 @@
 
 use leasehold::{
     error::LeaseholdError,
+    math::add,
     rules::{claim::due, seat::require_free},
     state::Keeper,
 };
@@ -11,7 +12,7 @@ use leasehold_operate::{
 };
 use solana_pubkey::Pubkey;
 
-use super::{LeaveArgs, SeatArgs, ShowArgs, account, exit};
+use super::{FundArgs, LeaveArgs, SeatArgs, ShowArgs, account, exit};
 use crate::bonds;
 
 pub async fn take(chain: &Chain, args: SeatArgs) -> Result<(), Failure> {
@@ -30,7 +31,11 @@ pub async fn leave(chain: &Chain, args: LeaveArgs) -> Result<(), Failure> {
         let advice = "see `leasehold keeper show`";
         return Err(Failure::Refused(format!("{wallet} has no seat of board {}: {advice}", args.board)));
     }
-    act(chain, exit::leave(&market, &keeper, &[view], &chain.payee(&market, wallet).await?)?).await
+    act(
+        chain,
+        exit::leave(&market, &keeper, &[view], &chain.payee(&market, wallet).await?, args.forfeit_fees)?,
+    )
+    .await
 }
 
 pub async fn claim(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
@@ -38,6 +43,33 @@ pub async fn claim(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
     let owner = chain.wallet_or(args.keeper)?;
     let boards = chain.boards(&args.market.id.0, None).await?;
     act(chain, plan_claim(&market, &boards, chain.wallet()?, &chain.payee(&market, owner).await?)?).await
+}
+
+pub async fn fund(chain: &Chain, args: FundArgs) -> Result<(), Failure> {
+    let (market, wallet) = (chain.market(args.market.id.0).await?, chain.wallet()?);
+    let board = chain.board(&market.reference.address, args.board).await?;
+    act(chain, plan_fund(&market, &board.view()?, wallet, &args.amount)?).await
+}
+
+/// Adds to a board's keeper pool.
+fn plan_fund(market: &MarketView, board: &BoardView, funder: Pubkey, amount: &str) -> Result<Plan, Failure> {
+    let money = market.payment.parse(amount)?;
+    if money.amount == 0 {
+        return Err(Refusal::from(LeaseholdError::AmountIsZero).into());
+    }
+    let index = board.header.index;
+    let pool = add(board.header.ledger.keeper_pool, money.amount).map_err(Refusal::from)?;
+    let wallet = market.reference.payment_account(&funder);
+    let fund = instruction::fund_keepers(&market.board(index), funder, wallet, money.amount);
+    Ok(Plan::new(format!("Fund the keepers of board {index}"))
+        .fact_as("Board:", "board", index, index)
+        .money("Pool then:", "pool", market.payment.money(pool))
+        .note(
+            "Returns:",
+            "it does not come back; what the pool holds beyond four weeks of the highest pay is burned",
+        )
+        .spend("keepers' pay", money, wallet)
+        .step("fund keepers", vec![fund]))
 }
 
 /// Takes the seat that was named, or the first that is vacant.

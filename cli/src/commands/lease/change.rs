@@ -1,6 +1,6 @@
 //! `leasehold lease extend`, `cancel`, `transfer` and `replace`: changes that a lease's owner may make.
 
-use leasehold::error::LeaseholdError;
+use leasehold::{error::LeaseholdError, rules::extend::Allowance, state::Lease};
 use leasehold_client::{
     error::Refusal,
     instruction,
@@ -12,26 +12,29 @@ use leasehold_operate::{
     chain::Chain,
     failure::Failure,
     plan::Plan,
+    table::{count, some_slots},
     time::{rfc3339, start_of},
 };
 use solana_pubkey::Pubkey;
 
 use super::{
-    ExtendArgs, ReplaceArgs, TransferArgs,
+    CancelArgs, ExtendArgs, ReplaceArgs, TransferArgs,
     leased::{Leased, plan_each, rounds},
-    selection::LeasesArgs,
+    leaving::{self, Departed},
 };
+use crate::burned;
 
 pub async fn extend(chain: &Chain, args: ExtendArgs) -> Result<(), Failure> {
     let (leased, now) = (args.lease.load(chain).await?, chain.fetch().now().await?);
     let rounds = args.length.rounds(leased.lease.terms.round_secs)?;
     let most = most(&leased, args.max_deposit.as_deref())?;
-    act(chain, plan_extension(&leased, now, chain.wallet()?, rounds, most)?).await
+    act(chain, plan_extension(&leased, now, chain.wallet()?, rounds, most, args.allow_leaving)?).await
 }
 
-pub async fn cancel(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
-    let (leases, now, owner) = (args.load(chain).await?, chain.fetch().now().await?, chain.wallet()?);
-    act(chain, plan_each(&leases, "Cancel", |leased| plan_cancellation(leased, now, owner))?).await
+pub async fn cancel(chain: &Chain, args: CancelArgs) -> Result<(), Failure> {
+    let CancelArgs { leases, contest } = args;
+    let (leases, now, owner) = (leases.load(chain).await?, chain.fetch().now().await?, chain.wallet()?);
+    act(chain, plan_each(&leases, "Cancel", |leased| plan_cancellation(leased, now, owner, &contest))?).await
 }
 
 pub async fn transfer(chain: &Chain, args: TransferArgs) -> Result<(), Failure> {
@@ -42,7 +45,8 @@ pub async fn transfer(chain: &Chain, args: TransferArgs) -> Result<(), Failure> 
 pub async fn replace(chain: &Chain, args: ReplaceArgs) -> Result<(), Failure> {
     let (leased, now) = (args.lease.load(chain).await?, chain.fetch().now().await?);
     let most = most(&leased, args.max_deposit.as_deref())?;
-    act(chain, plan_replacement(&leased, now, chain.wallet()?, args.slot, most)?).await
+    let wish = Wish { old: args.slot, avoid: &args.avoid, contest: args.contest };
+    act(chain, plan_replacement(&leased, now, chain.wallet()?, wish, most)?).await
 }
 
 /// The most that was allowed to be deposited.
@@ -67,57 +71,95 @@ fn plan_extension(
     owner: Pubkey,
     rounds: u32,
     most: Option<Money>,
+    allow_leaving: u32,
 ) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
     let Leased { lease, market, board, .. } = leased;
-    let Extension { until, deposit, .. } = extension(&market.account, &leased.view()?, now, lease, rounds)
-        .map_err(|refusal| match refusal.error() {
-            Some(LeaseholdError::LeaseLength) if rounds == 0 => {
-                Failure::rule(refusal, "extend by one round or more")
-            }
-            Some(LeaseholdError::LeaseLength) => {
-                let total = lease.terms.rounds.saturating_add(rounds);
-                let longest = market.account.params.max_rounds;
-                let values =
-                    format!("the lease would have {total} rounds in total, at most {longest} are allowed");
-                Failure::rule(refusal, values)
-            }
-            _ => refusal.into(),
-        })?;
-    let deposit = market.payment.money(deposit);
+    let extended = extension(&market.account, &leased.view()?, now, lease, rounds, allow_leaving);
+    let Extension { until, deposit, total, leaving, .. } =
+        extended.map_err(|refusal| refused_extension(leased, rounds, allow_leaving, refusal))?;
+    let [deposit, total] = [deposit, total].map(|amount| market.payment.money(amount));
     let most = limit("the extension", deposit, most)?;
     let wallet = market.reference.payment_account(&owner);
-    let extend = instruction::extend_lease(board, owner, leased.address, wallet, rounds, most.amount);
-    let end = rfc3339(start_of(lease.terms.round_secs, until));
-    Ok(Plan::new(format!("Extend {}", leased.name()))
+    let allowed = Allowance { max_deposit: most.amount, max_leaving: allow_leaving };
+    let extend = instruction::extend_lease(board, owner, owner, leased.address, wallet, rounds, allowed);
+    let mut plan = Plan::new(format!("Extend {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as("Rounds:", "rounds", format!("{rounds} more, to {}", until.saturating_sub(1)), rounds)
-        .fact("To:", "end", end)
+        .fact("To:", "end", rfc3339(start_of(&lease.terms, until)));
+    if !leaving.is_empty() {
+        let old_end = rfc3339(start_of(&lease.terms, lease.until));
+        let text = format!("{} ({}) at {old_end}", count(leaving.len(), "machine"), some_slots(&leaving));
+        plan = plan.fact_as("Leaving:", "leaving", text, leaving);
+    }
+    Ok(plan
         .money("Deposit now:", "deposit", deposit)
+        .money("Deposit in all:", "total", total)
         .spend("deposit", most, wallet)
         .step("extend lease", vec![extend]))
 }
 
-fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey) -> Result<Plan, Failure> {
+/// Refusal of an extension, with the values that broke the rule.
+fn refused_extension(leased: &Leased, rounds: u32, allow_leaving: u32, refusal: Refusal) -> Failure {
+    let Leased { lease, market, .. } = leased;
+    match refusal.error() {
+        Some(LeaseholdError::LeaseLength) if rounds == 0 => {
+            Failure::rule(refusal, "extend by one round or more")
+        }
+        Some(LeaseholdError::LeaseLength) => {
+            let total = lease.terms.rounds.saturating_add(rounds);
+            let longest = market.account.params.max_rounds;
+            let values =
+                format!("the lease would have {total} rounds in total, at most {longest} are allowed");
+            Failure::rule(refusal, values)
+        }
+        Some(LeaseholdError::MachineNotCommitted) => {
+            Failure::rule(refusal, format!("--allow-leaving {allow_leaving} lets {allow_leaving} leave"))
+        }
+        _ => refusal.into(),
+    }
+}
+
+fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey, contest: &[u16]) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
     let Leased { lease, market, board, .. } = leased;
-    let Cancellation { until, rest, refund, .. } =
-        cancellation(&leased.view()?, now, lease).map_err(|refusal| match refusal.error() {
-            Some(LeaseholdError::LeaseOver) => {
-                Failure::rule(refusal, format!("its last round is {}", lease.until.saturating_sub(1)))
-            }
-            _ => refusal.into(),
-        })?;
+    let cancelled = cancellation(&leased.view()?, now, lease, contest);
+    let cancelled = cancelled.map_err(|refusal| match refusal.error() {
+        Some(LeaseholdError::LeaseOver) => {
+            Failure::rule(refusal, format!("its last round is {}", lease.until.saturating_sub(1)))
+        }
+        Some(LeaseholdError::NotInLease) => {
+            Failure::rule(refusal, format!("--contest {}", some_slots(contest)))
+        }
+        _ => refusal.into(),
+    })?;
+    let Cancellation { until, rest, ref machines, ref settlement, ref burned, .. } = cancelled;
     let last = until.saturating_sub(1);
-    let owed = lease.remaining().map_err(Refusal::from)?.saturating_sub(refund);
-    let end = rfc3339(start_of(lease.terms.round_secs, until));
-    Ok(Plan::new(format!("Cancel {}", leased.name()))
+    let remaining = lease.remaining().map_err(Refusal::from)?;
+    let [total, refund, owed, paid, fee] = [
+        lease.deposit,
+        cancelled.refund(),
+        remaining.saturating_sub(cancelled.refund()),
+        settlement.payment.net,
+        settlement.payment.fee,
+    ]
+    .map(|amount| market.payment.money(amount));
+    let departed = machines.iter().map(|machine| Departed::new(leased, machine));
+    let departed = departed.collect::<Result<Vec<_>, _>>()?;
+    let plan = Plan::new(format!("Cancel {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as("Last round:", "last_round", format!("{last} ({} earlier than before)", rounds(rest)), last)
-        .fact("To:", "end", end)
-        .money("Back at least:", "refund_at_least", market.payment.money(refund))
-        .money("Owed at most:", "owed_at_most", market.payment.money(owed))
-        .step("cancel lease", vec![instruction::cancel_lease(board, owner, leased.address)]))
+        .fact("To:", "end", rfc3339(start_of(&lease.terms, until)))
+        .money("Deposit in all:", "total", total)
+        .money("Back at least:", "refund_at_least", refund)
+        .money("Owed at most:", "owed_at_most", owed)
+        .money("Machines are paid:", "paid_at_most", paid)
+        .money("Market's fee:", "fee_at_most", fee);
+    let plan = burned::shown(plan, market, burned)?;
+    let plan = plan.money("Machines lose:", "slashed", market.stake.money(settlement.slashed));
+    let plan = leaving::shown(plan, departed);
+    let cancel = instruction::cancel_lease(board, owner, leased.address, contest.to_vec());
+    Ok(plan.step("cancel lease", vec![cancel]))
 }
 
 fn plan_transfer(leased: &Leased, owner: Pubkey, new_owner: Pubkey) -> Result<Plan, Failure> {
@@ -143,35 +185,60 @@ fn plan_transfer(leased: &Leased, owner: Pubkey, new_owner: Pubkey) -> Result<Pl
         .step("transfer lease", vec![instruction::transfer_lease(owner, leased.address, new_owner)]))
 }
 
+/// The machine to replace, those not to take instead, and whether it is contested.
+#[derive(Clone, Copy, Debug)]
+struct Wish<'a> {
+    old: u16,
+    avoid: &'a [u16],
+    contest: bool,
+}
+
 fn plan_replacement(
     leased: &Leased,
     now: i64,
     owner: Pubkey,
-    old: u16,
+    wish: Wish,
     most: Option<Money>,
 ) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
-    let Leased { lease, market, board, .. } = leased;
-    let found = replacement(&leased.view()?, now, lease, old).map_err(|refusal| {
+    let Wish { old, avoid, contest } = wish;
+    let (Leased { lease, market, board, .. }, view) = (leased, leased.view()?);
+    let found = replacement(&view, now, lease, old, avoid, contest).map_err(|refusal| {
         let values = match refusal.error() {
-            Some(LeaseholdError::NotEnoughMachines) => {
-                "no idle machine of its board fits the lease until its end".to_owned()
+            Some(LeaseholdError::NotEnoughGpus) => {
+                "no idle machine of its board with as many GPUs fits the lease until its end".to_owned()
             }
             _ => format!("slot {old}"),
         };
         Failure::rule(refusal, values)
     })?;
     let wallet = market.reference.payment_account(&owner);
-    let (hint, deposit) = (Some(found.hint), market.payment.money(found.deposit));
+    let [deposit, total, refund, paid] =
+        [found.deposit, found.total, found.refund, found.old.outcome.payment.net]
+            .map(|amount| market.payment.money(amount));
     let most = limit("the replacement", deposit, most)?;
-    let replace = instruction::replace_node(board, owner, leased.address, wallet, old, most.amount, hint);
-    Ok(Plan::new(format!("Replace slot {old} in {}", leased.name()))
+    let args = found.args(most.amount);
+    let replace = instruction::replace_node(board, owner, owner, leased.address, wallet, args);
+    let price = view.slot(found.slot).map(|machine| market.payment.number(machine.price));
+    let new = format!("{} at {} per GPU and hour", found.slot, price.unwrap_or_default());
+    let mut plan = Plan::new(format!("Replace slot {old} in {}", leased.name()))
         .fact("Lease:", "lease", leased.address)
-        .fact_as("New slot:", "new_slot", found.slot, found.slot)
-        .money("Old one is paid:", "paid", market.payment.money(found.outcome.payment.net))
-        .money("Old one loses:", "slashed", market.stake.money(found.outcome.slash))
+        .fact_as("New slot:", "new_slot", new, found.slot)
+        .fact("From:", "start", rfc3339(start_of(&lease.terms, found.from)));
+    if !avoid.is_empty() {
+        plan = plan.fact_as("Not taken:", "avoid", some_slots(avoid), avoid.to_vec());
+    }
+    let plan = plan.money("Old one is paid:", "paid", paid);
+    let plan = burned::shown(plan, market, &found.old.outcome.burned)?
+        .money("Old one loses:", "slashed", market.stake.money(found.old.outcome.slash))
+        .money("Back at least:", "refund_at_least", refund)
         .money("Deposit now:", "deposit", deposit)
+        .money("Deposit in all:", "total", total);
+    let plan = leaving::shown(plan, vec![Departed::new(leased, &found.old)?]);
+    let replaced = lease.replaced.len();
+    Ok(plan
         .spend("deposit", most, wallet)
+        .grows(Lease::len(replaced), Lease::len(replaced.saturating_add(1)))
         .step("replace machine", vec![replace]))
 }
 
@@ -188,6 +255,11 @@ mod tests {
     /// Round 1,000 of 990 to 1,009 runs; two machines at 60 a round.
     const NOW: i64 = 600_000;
 
+    /// To replace that machine by any.
+    fn wish(old: u16) -> Wish<'static> {
+        Wish { old, avoid: &[], contest: false }
+    }
+
     fn only(plan: &Plan) -> &Instruction {
         let [step] = &plan.steps[..] else { panic!("{plan:?}") };
         let [instruction] = &step.instructions[..] else { panic!("{plan:?}") };
@@ -197,31 +269,31 @@ mod tests {
     #[test]
     fn an_extension_costs_what_was_quoted() {
         let mut leased = sample(1);
-        let plan = plan_extension(&leased, NOW, wallet(9), 10, None).unwrap();
+        let plan = plan_extension(&leased, NOW, wallet(9), 10, None, 0).unwrap();
         assert_eq!(plan.spends[0].money.amount, 2 * 10 * 60);
         assert!(only(&plan).data.starts_with(data::ExtendLease::DISCRIMINATOR));
-        assert_eq!(<(u32, u64)>::try_from_slice(&only(&plan).data[8..]).unwrap(), (10, 1_200));
+        assert_eq!(<(u32, u64, u32)>::try_from_slice(&only(&plan).data[8..]).unwrap(), (10, 1_200, 0));
         assert_eq!(plan.details()["rounds"], 10);
         for (owner, rounds, expected) in
             [(8, 10, "WrongAuthority"), (9, 0, "LeaseLength"), (9, 9_981, "LeaseLength")]
         {
             assert_eq!(
-                rule(plan_extension(&leased, NOW, wallet(owner), rounds, None).unwrap_err()),
+                rule(plan_extension(&leased, NOW, wallet(owner), rounds, None, 0).unwrap_err()),
                 expected
             );
         }
         assert_eq!(
-            rule(plan_extension(&leased, NOW, wallet(9), 2_000, None).unwrap_err()),
+            rule(plan_extension(&leased, NOW, wallet(9), 2_000, None, 0).unwrap_err()),
             "MachineNotCommitted"
         );
         leased.market.account.paused = true;
-        assert_eq!(rule(plan_extension(&leased, NOW, wallet(9), 1, None).unwrap_err()), "MarketPaused");
+        assert_eq!(rule(plan_extension(&leased, NOW, wallet(9), 1, None, 0).unwrap_err()), "MarketPaused");
     }
 
     #[test]
     fn a_cancellation_tells_what_it_costs() {
         let leased = sample(1);
-        let plan = plan_cancellation(&leased, NOW, wallet(9)).unwrap();
+        let plan = plan_cancellation(&leased, NOW, wallet(9), &[]).unwrap();
         assert_eq!(plan.details()["last_round"], 1_000);
         assert_eq!(plan.facts[1].text, "1000 (9 rounds earlier than before)");
         // Two machines at 360 an hour owe 11 rounds of ten minutes each, and 5 percent of the other nine: 270 seconds.
@@ -235,14 +307,14 @@ mod tests {
         let mut early = sample(1);
         (early.lease.paid, early.lease.fees) = (0, 0);
         change(&mut early.data.account, |_, slots| slots.iter_mut().for_each(|slot| slot.lease_settled = 0));
-        let early = plan_cancellation(&early, 985 * 600, wallet(9)).unwrap();
+        let early = plan_cancellation(&early, 985 * 600, wallet(9), &[]).unwrap();
         assert_eq!(early.details()["last_round"], 990);
         // 5 percent of nineteen rounds are 570 seconds.
         assert_eq!(early.details()["refund_at_least"]["amount"], (2 * (20 * 60 - 60 - 57)).to_string());
         assert!(only(&plan).data.starts_with(data::CancelLease::DISCRIMINATOR) && plan.spends.is_empty());
-        let over = plan_cancellation(&leased, 1_009 * 600, wallet(9)).unwrap_err();
+        let over = plan_cancellation(&leased, 1_009 * 600, wallet(9), &[]).unwrap_err();
         assert_eq!(rule(over), "LeaseOver");
-        assert_eq!(rule(plan_cancellation(&sample(2), NOW, wallet(9)).unwrap_err()), "LeaseNotOpen");
+        assert_eq!(rule(plan_cancellation(&sample(2), NOW, wallet(9), &[]).unwrap_err()), "LeaseNotOpen");
     }
 
     #[test]
@@ -260,20 +332,26 @@ mod tests {
     #[test]
     fn only_a_machine_that_is_down_is_replaced() {
         let mut leased = sample(1);
-        assert_eq!(rule(plan_replacement(&leased, NOW, wallet(9), 1, None).unwrap_err()), "MachineNotDown");
+        assert_eq!(
+            rule(plan_replacement(&leased, NOW, wallet(9), wish(1), None).unwrap_err()),
+            "MachineNotDown"
+        );
         change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
-        let refused = |slot| plan_replacement(&leased, NOW, wallet(9), slot, None).unwrap_err();
+        let refused = |slot| plan_replacement(&leased, NOW, wallet(9), wish(slot), None).unwrap_err();
         assert_eq!(rule(refused(3)), "NotInLease");
         assert_eq!(rule(refused(99)), "NoSuchSlot");
         assert!(refused(99).to_string().contains("slot 99"));
         // The reason to keep the old machine is reported first, whether or not another one is free.
         let mut alone = sample(1);
         change(&mut alone.data.account, |_, slots| slots[3].committed_until = 0);
-        assert_eq!(rule(plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err()), "MachineNotDown");
+        assert_eq!(
+            rule(plan_replacement(&alone, NOW, wallet(9), wish(1), None).unwrap_err()),
+            "MachineNotDown"
+        );
         change(&mut alone.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
-        let none = plan_replacement(&alone, NOW, wallet(9), 1, None).unwrap_err();
+        let none = plan_replacement(&alone, NOW, wallet(9), wish(1), None).unwrap_err();
         assert!(none.to_string().contains("no idle machine of its board"), "{none}");
-        let plan = plan_replacement(&leased, NOW, wallet(9), 1, None).unwrap();
+        let plan = plan_replacement(&leased, NOW, wallet(9), wish(1), None).unwrap();
         assert_eq!(plan.details()["new_slot"], 3);
         assert_eq!(plan.details()["slashed"]["amount"], "100");
         assert!(only(&plan).data.starts_with(data::ReplaceNode::DISCRIMINATOR));
@@ -282,15 +360,15 @@ mod tests {
     #[test]
     fn more_is_deposited_only_where_that_was_allowed() {
         let leased = sample(1);
-        let now = plan_extension(&leased, NOW, wallet(9), 10, None).unwrap();
+        let now = plan_extension(&leased, NOW, wallet(9), 10, None, 0).unwrap();
         let cost = now.spends[0].money;
         let more = leased.market.payment.money(cost.amount + 5);
-        let plan = plan_extension(&leased, NOW, wallet(9), 10, Some(more)).unwrap();
+        let plan = plan_extension(&leased, NOW, wallet(9), 10, Some(more), 0).unwrap();
         assert_eq!(plan.spends[0].money, more);
         assert_eq!(plan.details()["deposit"]["amount"], cost.amount.to_string());
         assert!(plan.steps[0].instructions[0].data.ends_with(&more.amount.to_le_bytes()));
         let less = leased.market.payment.money(cost.amount - 1);
-        let refused = plan_extension(&leased, NOW, wallet(9), 10, Some(less)).unwrap_err();
+        let refused = plan_extension(&leased, NOW, wallet(9), 10, Some(less), 0).unwrap_err();
         assert!(refused.code() == 3 && refused.to_string().contains("the extension costs"), "{refused}");
     }
 }

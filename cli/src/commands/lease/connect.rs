@@ -135,7 +135,7 @@ fn text(inventory: &Inventory, form: Form, login: &Login) -> Result<String, Fail
 /// Refuses a lease that has ended. Returns a note on one that does not run yet or ends soon.
 fn require_running(leased: &Leased, now: i64) -> Result<Option<String>, Failure> {
     let Leased { lease, .. } = leased;
-    let time = |round| start_of(lease.terms.round_secs, round);
+    let time = |round| start_of(&lease.terms, round);
     let (start, end) = (time(lease.from), time(lease.until));
     let refused = |why: String| Err(Failure::Refused(format!("{} {why}", leased.name())));
     match lease.state {

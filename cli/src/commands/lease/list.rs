@@ -2,8 +2,15 @@
 
 use std::fmt;
 
-use leasehold::state::{Lease, LeaseState};
-use leasehold_client::{board::BoardView, error::Refusal, quote::settlement};
+use leasehold::{
+    rules::settle::is_due,
+    state::{Lease, LeaseState},
+};
+use leasehold_client::{
+    board::BoardView,
+    error::Refusal,
+    quote::{settlement, standing},
+};
 use leasehold_operate::{
     amount::Money,
     chain::Chain,
@@ -41,15 +48,23 @@ pub struct Line {
     pub start: String,
     pub end: String,
     pub deposit: Money,
+    /// Number of GPUs asked for.
+    pub gpus: u32,
     /// To machines and for fees.
     pub spent: Money,
-    /// Earned by machines in closed rounds, fees included, and paid from escrow at settlement.
+    /// Burned so far.
+    pub burned: Money,
+    /// Earned by machines in closed rounds, fees included, and paid from escrow if it is settled now.
     pub owed: Money,
+    /// Earned, and kept until the ends of the machines: damages are taken out of it.
+    pub kept: Money,
+    /// Burned if it is settled as it stands.
+    pub burning: Money,
     /// The rest in escrow.
     pub left: Money,
-    /// To be claimed.
+    /// Back to its owner so far, and the part of it to be claimed.
+    pub refunded: Money,
     pub refund_due: Money,
-    pub compensation_due: Money,
     /// Number of its group.
     pub group: Option<String>,
 }
@@ -94,12 +109,10 @@ impl Line {
         board: &BoardView,
         lease: &Lease,
     ) -> Result<Self, Failure> {
-        let (payment, secs) = (market.payment, lease.terms.round_secs);
-        let owed = match lease.state {
-            LeaseState::Settled => 0,
-            _ => settlement(board, lease)?.payment.gross().map_err(Refusal::from)?,
-        };
+        let (payment, terms) = (market.payment, &lease.terms);
+        let Due { owed, kept, burning } = Due::of(board, lease)?;
         let escrow = lease.remaining().map_err(Refusal::from)?;
+        let left = escrow.saturating_sub(owed).saturating_sub(kept);
         Ok(Line {
             lease: address.to_string(),
             board: board.header.index,
@@ -108,16 +121,40 @@ impl Line {
             machines: lease.machines,
             from: lease.from,
             until: lease.until,
-            start: rfc3339(start_of(secs, lease.from)),
-            end: rfc3339(start_of(secs, lease.until)),
+            start: rfc3339(start_of(terms, lease.from)),
+            end: rfc3339(start_of(terms, lease.until)),
             deposit: payment.money(lease.deposit),
             spent: payment.money(lease.paid.saturating_add(lease.fees)),
+            gpus: lease.gpus,
+            burned: payment.money(lease.burned),
             owed: payment.money(owed),
-            left: payment.money(escrow.saturating_sub(owed)),
+            kept: payment.money(kept),
+            burning: payment.money(burning),
+            left: payment.money(left),
+            refunded: payment.money(lease.refunded),
             refund_due: payment.money(lease.refund_due),
-            compensation_due: market.stake.money(lease.compensation_due),
             group: lease.group.map(|group| group.to_string()),
         })
+    }
+}
+
+/// What a lease owes as it stands, in payment units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Due {
+    owed: u64,
+    kept: u64,
+    burning: u64,
+}
+
+impl Due {
+    fn of(board: &BoardView, lease: &Lease) -> Result<Self, Refusal> {
+        if lease.state == LeaseState::Settled {
+            return Ok(Due::default());
+        }
+        let (owed, standing) = (settlement(board, lease)?.payment.gross()?, standing(board, lease)?);
+        let runs = |slot: &u16| board.slot(*slot).is_some_and(|slot| !is_due(board.header, lease, slot));
+        let kept = standing.machines.iter().filter(|(slot, _)| runs(slot)).map(|(_, machine)| machine.kept);
+        Ok(Due { owed, kept: kept.fold(0, u64::saturating_add), burning: standing.burned.total()? })
     }
 }
 
@@ -130,14 +167,16 @@ impl fmt::Display for Leases {
         let mut table = Table::new(&[
             "LEASE",
             "STATE",
+            ">GPUS",
             ">MACHINES",
             "END",
             ">DEPOSIT",
             ">SPENT",
             ">OWED",
+            ">KEPT",
             ">LEFT",
+            ">BURNED",
             ">REFUND",
-            ">COMPENSATION",
             "GROUP",
         ]);
         let number = |money: &Money| money.token.number(money.amount);
@@ -145,14 +184,16 @@ impl fmt::Display for Leases {
             table.row(vec![
                 format!("{}:{}", line.board, line.serial),
                 line.state.to_owned(),
+                line.gpus.to_string(),
                 line.machines.to_string(),
                 line.end.clone(),
                 number(&line.deposit),
                 number(&line.spent),
                 number(&line.owed),
+                number(&line.kept),
                 number(&line.left),
+                number(&line.burned),
                 number(&line.refund_due),
-                number(&line.compensation_due),
                 line.group.clone().unwrap_or_default(),
             ]);
         }

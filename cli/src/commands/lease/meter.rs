@@ -6,7 +6,6 @@ mod spender;
 mod token;
 mod voucher;
 
-use anchor_lang::Space;
 use leasehold::state::Lease;
 use leasehold_client::{BoardRef, board::BoardView, instruction, quote::Quote, search::MeteredPick};
 use leasehold_operate::{
@@ -16,6 +15,7 @@ use leasehold_operate::{
     failure::Failure,
     market::MarketView,
     plan::Plan,
+    table::some_slots,
     text::print_stderr,
 };
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub use self::{
     token::{TokenArgs, run as token},
     voucher::{VoucherArgs, run as voucher},
 };
-use super::OpenArgs;
+use super::{OpenArgs, open::Name, open_group::number};
 use crate::{
     commands::quote::metered::{MeteredOffer, advised, find, read},
     criteria,
@@ -43,12 +43,13 @@ pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     };
     let (market, boards, now) = read(chain, &args.request).await?;
     let found = find(&market, &boards, now, &args.request, spender).map_err(advised)?;
-    let plan = chain.on_market(plan(&market, &found, chain.wallet()?, args.group));
+    let name = Name { nonce: args.nonce.unwrap_or_else(number), group: args.group };
+    let plan = chain.on_market(plan(&market, &found, chain.wallet()?, name)?);
     let Executed { mut outcome, failure } = execute(chain, &plan).await?;
     let opened = failure.is_none() && !chain.settings.dry_run;
     if opened {
         let board = market.board(found.board.header.index);
-        match got(chain, &board, &found).await {
+        match got(chain, &board, board.lease(&chain.wallet()?, name.nonce), &found).await {
             Ok(machine) => {
                 print_stderr(machine.text());
                 outcome.detail("machine", &machine);
@@ -65,6 +66,8 @@ pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
 /// The machine that a lease got.
 #[derive(Debug, Serialize)]
 struct Got {
+    /// Serial of the lease.
+    serial: u32,
     slot: u16,
     node_key: String,
     /// It is not the quoted one.
@@ -72,47 +75,64 @@ struct Got {
 }
 
 /// Reads the lease's machine once it is opened: the one that was quoted may have been taken meanwhile.
-async fn got(chain: &Chain, board: &BoardRef, found: &MeteredPick<'_>) -> Result<Got, Failure> {
-    let lease = board.lease(found.quote.serial);
+async fn got(
+    chain: &Chain,
+    board: &BoardRef,
+    address: Pubkey,
+    found: &MeteredPick<'_>,
+) -> Result<Got, Failure> {
     // The node may not show yet what it confirmed.
+    let lease = chain.lease(address).await?;
     let data = chain.fetch().board(board.address).await?;
-    let missing = || Failure::NotThere { what: "the machine of the lease".to_owned(), address: lease };
-    Got::new(&data.view()?, &found.quote).ok_or_else(missing)
+    let missing = || Failure::NotThere { what: "the machine of the lease".to_owned(), address };
+    Got::new(&data.view()?, lease.serial, &found.quote).ok_or_else(missing)
 }
 
 impl Got {
-    fn new(view: &BoardView, quote: &Quote) -> Option<Self> {
-        let (slot, machine) = view.leased(quote.serial).next()?;
+    fn new(view: &BoardView, serial: u32, quote: &Quote) -> Option<Self> {
+        let (slot, machine) = view.leased(serial).next()?;
         let node_key = Pubkey::new_from_array(machine.node_key).to_string();
-        Some(Got { slot, node_key, differs: quote.slots != [slot] })
+        Some(Got { serial, slot, node_key, differs: quote.slots != [slot] })
     }
 
     fn text(&self) -> String {
-        let Got { slot, node_key, differs } = self;
+        let Got { serial, slot, node_key, differs } = self;
         let warning = if *differs { ". It is NOT the quoted one: see `leasehold lease show`" } else { "" };
-        format!("The lease has the machine of slot {slot}, key {node_key}{warning}")
+        format!("Lease {serial} has the machine of slot {slot}, key {node_key}{warning}")
     }
 }
 
 /// Opens the lease that was quoted.
-fn plan(market: &MarketView, found: &MeteredPick, buyer: Pubkey, group: Option<u64>) -> Plan {
+fn plan(
+    market: &MarketView,
+    found: &MeteredPick,
+    buyer: Pubkey,
+    Name { nonce, group }: Name,
+) -> Result<Plan, Failure> {
     let quote = &found.quote;
-    let offer = MeteredOffer::new(market, found);
+    let offer = MeteredOffer::new(market, found)?;
     let board = market.board(offer.board);
     let wallet = market.reference.payment_account(&buyer);
-    let open = instruction::open_lease(&board, buyer, wallet, quote.args(quote.deposit, group));
+    let open = instruction::open_lease(&board, buyer, wallet, quote.args(nonce, buyer, quote.deposit, group));
     let spender = quote.meter.map(|meter| meter.spender).unwrap_or_default();
     let whose = if spender == buyer { " (this wallet's key)" } else { "" };
     let deposit: Money = offer.deposit;
-    let plan = Plan::new(format!("Open metered lease {}:{}", board.index, quote.serial))
-        .fact("Lease:", "lease", board.lease(quote.serial))
+    let least = offer.least_deposit.token.number(offer.least_deposit.amount);
+    let plan = Plan::new(format!("Open a metered lease on board {}", board.index))
+        .fact("Lease:", "lease", board.lease(&buyer, nonce))
+        .fact_as("Nonce:", "nonce", nonce, nonce.to_string())
         .fact_as(
             "Machine:",
             "slots",
             format!("{}, or another that fits", offer.machine()),
             quote.slots.clone(),
         );
-    criteria::shown(plan, market, &quote.criteria)
+    let plan = criteria::shown(plan, market, &quote.criteria);
+    let plan = match &quote.avoid[..] {
+        [] => plan,
+        avoid => plan.fact_as("Not taken:", "avoid", some_slots(avoid), avoid.to_vec()),
+    };
+    let plan = plan
         .fact_as(
             "Rounds:",
             "rounds",
@@ -122,17 +142,17 @@ fn plan(market: &MarketView, found: &MeteredPick, buyer: Pubkey, group: Option<u
         .fact("From:", "start", &offer.start)
         .fact("To:", "end", &offer.end)
         .fact_as("Spender:", "spender", format!("{spender}{whose}"), spender.to_string())
-        .fact_as("Notice:", "notice_rounds", offer.notice(), offer.notice_rounds)
-        .money("Deposit now:", "deposit", deposit)
+        .money_as("Deposit now:", "deposit", format!("{deposit}, {least} at least"), deposit)
         .money_as(
             "Refundable:",
             "refundable",
-            format!("{}, less what vouchers take", offer.refundable),
+            format!("{} if ended in its first round, less what vouchers take", offer.refundable),
             offer.refundable,
         )
-        .spend("deposit", deposit, wallet)
-        .creates(8 + Lease::INIT_SPACE)
-        .step("open lease", vec![open])
+        .money("Standby price:", "standby", offer.standby)
+        .money("Vouchers can take:", "voucher_limit", offer.voucher_limit);
+    let plan = offer.rules().into_iter().fold(plan, |plan, (label, text)| plan.note(label, text));
+    Ok(plan.spend("deposit", deposit, wallet).creates(Lease::len(0)).step("open lease", vec![open]))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod change;
 mod connect;
 mod group;
 mod leased;
+mod leaving;
 mod list;
 pub mod meter;
 mod open;
@@ -30,8 +31,7 @@ use leasehold_operate::{
 
 #[derive(Subcommand)]
 pub enum LeaseCommand {
-    /// Leases machines from the next round on. If no single board has enough, it opens leases on several boards, or
-    /// none at all.
+    /// Leases GPUs from the next round on. If no single board has enough, it opens leases on several boards, or none at all.
     Open(OpenArgs),
     /// Leases of a wallet, settled ones included until they are closed.
     List(ListArgs),
@@ -50,20 +50,30 @@ pub enum LeaseCommand {
     Connect(connect::ConnectArgs),
     /// Extends a lease at the prices it was opened with.
     Extend(ExtendArgs),
-    /// Cancels a lease: it ends with the running round, or with its first round if it has not begun. This costs the
-    /// price of one hour, or of 5 percent of the remaining time if that is less.
-    Cancel(LeasesArgs),
+    /// Cancels a lease: it ends with the running round, or with its first round if it has not begun.
+    ///
+    /// This costs 5 percent of the remaining time, an hour at most for a lease of up to six days, and up to a day for longer
+    /// ones. A machine that kept its promise is paid that; what others would have been paid is burned. A contested machine
+    /// loses up to its last two hours of pay, and its owner pays half as much again; all of that is burned.
+    Cancel(CancelArgs),
     /// Transfers a lease, with all that can still be claimed from it, to another wallet.
     Transfer(TransferArgs),
-    /// Replaces a machine that is down by the first that fits the lease's criteria.
+    /// Replaces a machine, up or down, by the first that fits the lease's criteria and has as many GPUs.
+    ///
+    /// The new machine's price is paid in; what the old one leaves of the deposit comes back when it is settled. If the old one
+    /// kept its promise, what the new one is cheaper by is burned, as far as cancelling would cost.
     Replace(ReplaceArgs),
     /// Pays the machines for their rounds, and refunds the rest once every round is closed. Anybody may; keepers do.
     Settle(LeasesArgs),
-    /// Pays out the refund and the owner's part of slashed stake to the owner. Anybody may.
+    /// Pays out the refund to the owner. Anybody may.
     Claim(ClaimArgs),
     /// Adds to the deposit of a metered lease. Anybody may.
     TopUp(TopUpArgs),
-    /// Ends a metered lease six rounds after the running one. Its owner or the machine's supplier may.
+    /// Ends a metered lease an hour after the running round. Its owner and the machine's supplier may.
+    ///
+    /// It ends with the running round if its supplier gives notice while vouchers are below the standby price. It also does,
+    /// and anybody may give notice, if less of the deposit is left than the standby price of the next hour. If its owner ends
+    /// it, the machine is paid for an hour at least.
     Notice(LeaseArgs),
     /// Prints a call token for the machine of a metered lease: the API key for OpenAI's clients.
     Token(TokenArgs),
@@ -72,7 +82,7 @@ pub enum LeaseCommand {
     /// A voucher is for the total since the lease began, and replaces all earlier ones. Whoever holds it can have the
     /// machine paid, up to the deposit. It can't be revoked.
     Voucher(VoucherArgs),
-    /// Closes a settled lease after its dispute window (144 rounds); its rent goes to the buyer. Anybody may.
+    /// Closes a settled lease after its dispute window of a day; its rent goes to the buyer. Anybody may.
     Close(LeasesArgs),
 }
 
@@ -83,6 +93,10 @@ pub struct OpenArgs {
     /// Most to deposit if the quoted machines are taken meanwhile [default: the quote's total]
     #[arg(long, value_name = "AMOUNT", conflicts_with = "metered")]
     pub max_deposit: Option<String>,
+    /// Number of the lease among this wallet's on its board: opening another with it fails, so that a command that is repeated
+    /// with it opens none twice [default: a random one]
+    #[arg(long, value_name = "NUMBER")]
+    pub nonce: Option<u64>,
     /// Number of the group of leases [default: a random one for leases on several boards]
     #[arg(long, value_name = "NUMBER")]
     pub group: Option<u64>,
@@ -115,6 +129,18 @@ pub struct ExtendArgs {
     /// Most to deposit if it costs more by then [default: what it costs now]
     #[arg(long, value_name = "AMOUNT")]
     pub max_deposit: Option<String>,
+    /// Number of machines that may leave at the old end, since they are not committed for so long or broke their promise.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub allow_leaving: u32,
+}
+
+#[derive(Args)]
+pub struct CancelArgs {
+    #[command(flatten)]
+    pub leases: LeasesArgs,
+    /// Slots of machines of the lease to contest: machines that did not let you in, or lacked what was listed.
+    #[arg(long, value_name = "SLOT", value_delimiter = ',', conflicts_with = "group")]
+    pub contest: Vec<u16>,
 }
 
 #[derive(Args)]
@@ -130,8 +156,14 @@ pub struct TransferArgs {
 pub struct ReplaceArgs {
     #[command(flatten)]
     pub lease: LeaseArgs,
-    /// Slot of the machine that is down.
+    /// Slot of the machine.
     pub slot: u16,
+    /// Contest the machine: it did not let you in, or lacked what was listed.
+    #[arg(long)]
+    pub contest: bool,
+    /// Slots of machines not to take, up to 16.
+    #[arg(long, value_name = "SLOT", value_delimiter = ',')]
+    pub avoid: Vec<u16>,
     /// Most to deposit if another machine is the first that fits by then [default: what it costs now]
     #[arg(long, value_name = "AMOUNT")]
     pub max_deposit: Option<String>,

@@ -12,9 +12,11 @@ use leasehold_operate::{
 };
 use solana_pubkey::Pubkey;
 
-use super::{OpenArgs, open_group};
+use super::{
+    OpenArgs,
+    open_group::{self, number},
+};
 use crate::{commands::quote::Offer, criteria, kinds};
-use anchor_lang::Space;
 
 pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     if args.request.meter.metered {
@@ -26,7 +28,16 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     let (now, buyer) = (chain.fetch().now().await?, chain.wallet()?);
     let allocation = pick(&market.account, &views, now, &args.request.request(&market)?)?;
     let most = args.max_deposit.as_deref().map(|most| market.payment.parse(most)).transpose()?;
-    act(chain, plan(&market, &allocation, buyer, most, args.group)?).await
+    let name = Name { nonce: args.nonce.unwrap_or_else(number), group: args.group };
+    act(chain, plan(&market, &allocation, buyer, most, name)?).await
+}
+
+/// How leases are named.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    /// Number of each lease among the buyer's on its board.
+    pub nonce: u64,
+    pub group: Option<u64>,
 }
 
 /// Opens the quoted leases, or others that cost at most `most`.
@@ -35,7 +46,7 @@ fn plan(
     allocation: &Allocation,
     buyer: Pubkey,
     most: Option<Money>,
-    group: Option<u64>,
+    name: Name,
 ) -> Result<Plan, Failure> {
     let most = most.unwrap_or(market.payment.money(allocation.deposit));
     if most.amount < allocation.deposit {
@@ -47,21 +58,28 @@ fn plan(
         )));
     }
     match &allocation.parts[..] {
-        [part] => Ok(plan_one(market, part, buyer, most, group)),
-        _ => open_group::plan(market, allocation, buyer, most, group),
+        [part] => plan_one(market, part, buyer, most, name),
+        _ => open_group::plan(market, allocation, buyer, most, name),
     }
 }
 
-fn plan_one(market: &MarketView, part: &Part, buyer: Pubkey, most: Money, group: Option<u64>) -> Plan {
+fn plan_one(
+    market: &MarketView,
+    part: &Part,
+    buyer: Pubkey,
+    most: Money,
+    Name { nonce, group }: Name,
+) -> Result<Plan, Failure> {
     let quote = &part.quote;
-    let offer = Offer::new(market, part);
+    let offer = Offer::new(market, part)?;
     let board = market.board(part.board);
-    let lease = board.lease(quote.serial);
+    let lease = board.lease(&buyer, nonce);
     let wallet = market.reference.payment_account(&buyer);
-    let open = instruction::open_lease(&board, buyer, wallet, quote.args(most.amount, group));
+    let open = instruction::open_lease(&board, buyer, wallet, quote.args(nonce, buyer, most.amount, group));
     let rounds = format!("{} to {}", quote.from, quote.until.saturating_sub(1));
-    let mut plan = Plan::new(format!("Open lease {}:{}", part.board, quote.serial))
-        .item("Lease:", "leases", lease, open_group::opened(market, part))
+    let mut plan = Plan::new(format!("Open a lease on board {}", part.board))
+        .item("Lease:", "leases", lease, open_group::opened(lease, nonce, &offer))
+        .note("GPUs:", offer.gpus)
         .note("Machines:", format!("{} ({})", quote.slots.len(), some_slots(&quote.slots)));
     for (label, text) in kinds::lines(&kinds::named(market, &part.kinds)) {
         plan = plan.note(label, text);
@@ -69,7 +87,8 @@ fn plan_one(market: &MarketView, part: &Part, buyer: Pubkey, most: Money, group:
     if let Some(group) = group {
         plan = plan.fact("Group:", "group", group);
     }
-    criteria::shown(plan, market, &quote.criteria)
+    let plan = criteria::shown(plan, market, &quote.criteria);
+    let plan = criteria::avoided(plan, std::slice::from_ref(part))
         .fact_as("Rounds:", "rounds", rounds, quote.rounds)
         .fact("From:", "start", &offer.start)
         .fact("To:", "end", &offer.end)
@@ -79,10 +98,9 @@ fn plan_one(market: &MarketView, part: &Part, buyer: Pubkey, most: Money, group:
             "refundable",
             format!("{} if cancelled in its first round", offer.refundable),
             offer.refundable,
-        )
-        .spend("deposit", most, wallet)
-        .creates(8 + Lease::INIT_SPACE)
-        .step("open lease", vec![open])
+        );
+    let plan = offer.rules().into_iter().fold(plan, |plan, (label, text)| plan.note(label, text));
+    Ok(plan.spend("deposit", most, wallet).creates(Lease::len(0)).step("open lease", vec![open]))
 }
 
 #[cfg(test)]
@@ -97,27 +115,31 @@ mod tests {
 
     use super::*;
 
+    fn name() -> Name {
+        Name { nonce: 77, group: Some(5) }
+    }
+
     fn opened(most: Option<u64>) -> Result<Plan, Failure> {
         let board = priced(0, &[720, 360, 360]);
         let part = pick(&view().account, &[board.view().unwrap()], NOW, &request(2)).unwrap();
-        plan(&view(), &part, wallet(9), most.map(|most| view().payment.money(most)), Some(5))
+        plan(&view(), &part, wallet(9), most.map(|most| view().payment.money(most)), name())
     }
 
     #[test]
     fn a_lease_is_opened_for_what_was_quoted() {
         let plan = opened(None).unwrap();
-        assert_eq!(plan.title, "Open lease 0:3");
+        assert_eq!(plan.title, "Open a lease on board 0");
         assert_eq!((plan.spends.len(), plan.spends[0].money.amount, plan.growths.len()), (1, 720, 1));
         let [step] = &plan.steps[..] else { panic!() };
         let [open] = &step.instructions[..] else { panic!() };
         assert!(open.data.starts_with(leasehold::instruction::OpenLease::DISCRIMINATOR));
         let args = OpenLeaseArgs::try_from_slice(&open.data[8..]).unwrap();
-        assert_eq!((args.serial, args.machines, args.rounds), (3, 2, 6));
+        assert_eq!((args.nonce, args.gpus, args.rounds, args.owner), (77, 2, 6, wallet(9)));
         assert_eq!((args.max_deposit, args.group), (720, Some(5)));
-        let lease = view().board(0).lease(3);
+        let lease = view().board(0).lease(&wallet(9), 77);
         assert!(open.accounts.iter().any(|meta| meta.pubkey == lease));
         let opened = &plan.details()["leases"][0];
-        assert_eq!((&opened["lease"], &opened["serial"]), (&lease.to_string().into(), &3.into()));
+        assert_eq!((&opened["lease"], &opened["nonce"]), (&lease.to_string().into(), &"77".into()));
         assert_eq!(opened["slots"], serde_json::json!([1, 2]));
         assert_eq!(plan.details()["group"], "5");
         let criteria = plan.facts.iter().find(|fact| fact.label == "Criteria:").unwrap();
@@ -130,9 +152,9 @@ mod tests {
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let allocation = pick(&view().account, &views, NOW, &request(2)).unwrap();
         let most = |most| Some(view().payment.money(most));
-        let plan = plan(&view(), &allocation, wallet(9), most(2_000), None).unwrap();
+        let plan = plan(&view(), &allocation, wallet(9), most(2_000), name()).unwrap();
         assert_eq!((plan.steps[0].instructions.len(), plan.spends[0].money.amount), (2, 2_000));
-        let refused = super::plan(&view(), &allocation, wallet(9), most(1_079), None).unwrap_err();
+        let refused = super::plan(&view(), &allocation, wallet(9), most(1_079), name()).unwrap_err();
         assert!(
             refused.to_string().contains("the leases cost 0.00108 now, more than --max-deposit 0.001079"),
             "{refused}"

@@ -24,8 +24,8 @@ use serde_json::Value;
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
+use super::open::Name;
 use crate::{commands::quote::Offer, criteria, kinds};
-use anchor_lang::Space;
 
 /// Upper bounds of the compute units that opening a lease by the hour takes on a board of 6,144 slots, with the
 /// hint of a quote: for each lease, and for each machine of it. `docs/bench.md` has 196,865 for 1,000 machines
@@ -52,17 +52,17 @@ pub fn plan(
     allocation: &Allocation,
     buyer: Pubkey,
     most: Money,
-    group: Option<u64>,
+    Name { nonce, group }: Name,
 ) -> Result<Plan, Failure> {
     let group = group.unwrap_or_else(number);
     let wallet = market.reference.payment_account(&buyer);
     let shares = shares(allocation, most.amount)?;
     let openings = allocation.parts.iter().zip(&shares).map(|(part, share)| {
         let board = market.board(part.board);
-        let lease = board.lease(part.quote.serial);
-        let args = part.quote.args(*share, Some(group));
+        let lease = board.lease(&buyer, nonce);
+        let args = part.quote.args(nonce, buyer, *share, Some(group));
         let open = instruction::open_lease(&board, buyer, wallet, args);
-        let cancel = instruction::cancel_lease(&board, buyer, lease);
+        let cancel = instruction::cancel_lease(&board, buyer, lease, vec![]);
         Opening { part, lease, open, cancel, share: *share }
     });
     let transactions = packed(&buyer, openings.collect());
@@ -72,10 +72,10 @@ pub fn plan(
         let transactions = count(transactions.len(), "transaction");
         return Err(Failure::Refused(format!(
             "it takes {transactions}, and leases of one round can't be cancelled if one fails: ask for two rounds or \
-             more, or for fewer machines"
+             more, or for fewer GPUs"
         )));
     }
-    let mut plan = summary(market, allocation, group);
+    let mut plan = summary(market, allocation, group, nonce, buyer)?;
     if !single {
         plan = undoing(plan, market, &transactions)?;
     }
@@ -93,7 +93,7 @@ pub fn plan(
             market: market.reference.address,
             deposit: market.payment.money(deposit),
         };
-        plan = openings.iter().fold(plan, |plan, _| plan.creates(8 + Lease::INIT_SPACE));
+        plan = openings.iter().fold(plan, |plan, _| plan.creates(Lease::len(0)));
         plan = plan
             .step(format!("open the {boards}"), openings.into_iter().map(|opening| opening.open).collect());
         if let Some(step) = plan.steps.last_mut().filter(|_| !single) {
@@ -119,20 +119,26 @@ fn undoing(plan: Plan, market: &MarketView, transactions: &[Vec<Opening>]) -> Re
 }
 
 /// Plan, still without steps, that lists the leases to open, for people and for programs.
-fn summary(market: &MarketView, allocation: &Allocation, group: u64) -> Plan {
-    let machines: usize = allocation.parts.iter().map(|part| part.quote.slots.len()).sum();
-    let boards = allocation.parts.len();
-    let title = format!("Open a group of {} on {boards} boards", count(machines, "machine"));
-    let mut plan = Plan::new(title).fact("Group:", "group", group);
+fn summary(
+    market: &MarketView,
+    allocation: &Allocation,
+    group: u64,
+    nonce: u64,
+    buyer: Pubkey,
+) -> Result<Plan, Failure> {
+    let (gpus, boards) = (gpus(allocation.gpus), allocation.parts.len());
+    let mut plan =
+        Plan::new(format!("Open leases of {gpus} on {boards} boards")).fact("Group:", "group", group);
     for part in &allocation.parts {
+        let (offer, lease) = (Offer::new(market, part)?, market.board(part.board).lease(&buyer, nonce));
         let text = format!(
-            "lease {}:{}, {} for {}",
+            "{lease} on board {}, {} in {} for {}",
             part.board,
-            part.quote.serial,
-            count(part.quote.slots.len(), "machine"),
+            self::gpus(offer.gpus),
+            count(offer.machines, "machine"),
             market.payment.number(part.quote.deposit),
         );
-        plan = plan.item("Part:", "leases", text, opened(market, part));
+        plan = plan.item("Lease:", "leases", text, opened(lease, nonce, &offer));
     }
     let kinds = merged(allocation.parts.iter().flat_map(|part| &part.kinds).copied());
     for (label, text) in kinds::lines(&kinds::named(market, &kinds)) {
@@ -140,36 +146,40 @@ fn summary(market: &MarketView, allocation: &Allocation, group: u64) -> Plan {
     }
     // They differ in their boards only.
     if let Some(part) = allocation.parts.first() {
-        let offer = Offer::new(market, part);
+        let offer = Offer::new(market, part)?;
         plan = criteria::shown(plan, market, &part.quote.criteria);
+        plan = criteria::avoided(plan, &allocation.parts);
         let rounds = format!("{} to {}", offer.from, offer.until.saturating_sub(1));
         plan =
             plan.fact_as("Rounds:", "rounds", rounds, part.quote.rounds).fact("From:", "start", offer.start);
         plan = plan.fact("To:", "end", offer.end);
     }
     let refundable = market.payment.money(allocation.refundable);
-    plan.money("Deposit now:", "deposit", market.payment.money(allocation.deposit)).money_as(
+    Ok(plan.money("Deposit now:", "deposit", market.payment.money(allocation.deposit)).money_as(
         "Refundable:",
         "refundable",
         format!("{refundable} if all are cancelled in their first round"),
         refundable,
-    )
+    ))
 }
 
-/// A lease that is opened, for programs: the offer with its address and serial.
-pub fn opened(market: &MarketView, part: &Part) -> Value {
-    let mut value = serde_json::to_value(Offer::new(market, part)).unwrap_or_default();
+fn gpus(number: u32) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), "GPU")
+}
+
+/// A lease that is opened, for programs: the offer with its address and nonce.
+pub fn opened(lease: Pubkey, nonce: u64, offer: &Offer) -> Value {
+    let mut value = serde_json::to_value(offer).unwrap_or_default();
     if let Value::Object(fields) = &mut value {
-        let lease = market.board(part.board).lease(part.quote.serial);
         fields.insert("lease".to_owned(), lease.to_string().into());
-        fields.insert("serial".to_owned(), part.quote.serial.into());
+        fields.insert("nonce".to_owned(), nonce.to_string().into());
     }
     value
 }
 
-/// A random group number, by which the plan recognises its own leases. It has 48 bits, since readers of JSON may have
-/// numbers of 53 bits only.
-fn number() -> u64 {
+/// A random number: the nonce of leases, which no other command of the buyer chooses, or that of their group. It has 48 bits,
+/// since readers of JSON may have numbers of 53 bits only.
+pub fn number() -> u64 {
     // Seeded by the system's random numbers.
     (RandomState::new().hash_one(()) >> 16).max(1)
 }

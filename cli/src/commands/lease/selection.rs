@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::Args;
-use leasehold_client::address;
+use leasehold_client::fetch::Fetched;
 use leasehold_operate::{
     chain::{Chain, MarketId},
     failure::Failure,
@@ -65,25 +65,26 @@ impl FromStr for LeaseId {
 }
 
 impl LeaseArgs {
-    pub fn address(&self) -> Result<Pubkey, Failure> {
+    /// Reads the lease, its board and its market.
+    pub async fn load(&self, chain: &Chain) -> Result<Leased, Failure> {
         match (self.id, self.market) {
-            (LeaseId::Address(address), _) => Ok(address),
+            (LeaseId::Address(address), _) => {
+                let lease = chain.lease(address).await?;
+                let data = chain.fetch().board(lease.board).await?;
+                let market = chain.market(data.view()?.header.market).await?;
+                Ok(Leased { address, lease, board: data.board_ref(&market.reference)?, data, market })
+            }
             (LeaseId::Numbers { board, serial }, Some(market)) => {
-                Ok(address::lease(&address::board(&market.0, board), serial.into()))
+                let market = chain.market(market.0).await?;
+                let board = market.board(board);
+                let Fetched { address, account: lease, .. } = chain.lease_of(&board, serial).await?;
+                let data = chain.fetch().board(board.address).await?;
+                Ok(Leased { address, lease, board, data, market })
             }
             (LeaseId::Numbers { .. }, None) => {
                 Err(Failure::Input("a lease named by numbers needs --market".to_owned()))
             }
         }
-    }
-
-    /// Reads the lease, its board and its market.
-    pub async fn load(&self, chain: &Chain) -> Result<Leased, Failure> {
-        let (address, fetch) = (self.address()?, chain.fetch());
-        let lease = chain.lease(address).await?;
-        let board = fetch.board(lease.board).await?;
-        let market = chain.market(board.view()?.header.market).await?;
-        Ok(Leased { address, lease, board: board.board_ref(&market.reference)?, data: board, market })
     }
 }
 
@@ -112,15 +113,10 @@ mod tests {
     use super::{super::leased::tests::sample, *};
 
     #[test]
-    fn a_lease_is_named_by_address_or_by_numbers_within_a_market() {
-        let lease = sample(1);
-        let numbers: LeaseId = "0:1".parse().unwrap();
-        let market = Some(MarketId(lease.market.reference.address));
-        assert_eq!(LeaseArgs { id: numbers, market }.address().unwrap(), lease.address);
-        let id: LeaseId = lease.address.to_string().parse().unwrap();
-        assert_eq!(LeaseArgs { id, market: None }.address().unwrap(), lease.address);
-        let nowhere = LeaseArgs { id: numbers, market: None }.address().unwrap_err();
-        assert!(nowhere.code() == 2 && nowhere.to_string().contains("--market"));
+    fn a_lease_is_named_by_address_or_by_numbers() {
+        let address = sample(1).address;
+        assert_eq!("0:1".parse(), Ok(LeaseId::Numbers { board: 0, serial: 1 }));
+        assert_eq!(address.to_string().parse(), Ok(LeaseId::Address(address)));
         for wrong in ["", "1", "0:", "0:1:2", "a:b"] {
             assert!(wrong.parse::<LeaseId>().is_err(), "{wrong}");
         }

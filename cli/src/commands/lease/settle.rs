@@ -2,15 +2,21 @@
 
 use leasehold::{
     error::LeaseholdError,
-    rules::{self, claim::due},
+    math::settlement::Burned,
+    rules::{self, claim::due, settle::is_due},
 };
-use leasehold_client::{error::Refusal, instruction, quote::settlement};
+use leasehold_client::{
+    error::Refusal,
+    instruction,
+    quote::{settlement, standing, sum as burns},
+};
 use leasehold_operate::{
     act::act,
     chain::Chain,
     failure::Failure,
     payee::{Payee, require_payee},
     plan::{Again, Plan},
+    table::count,
     time::{rfc3339, start_of},
 };
 use solana_pubkey::Pubkey;
@@ -20,17 +26,14 @@ use super::{
     leased::{Leased, plan_each},
     selection::LeasesArgs,
 };
+use crate::burned;
 
 /// Machines that one transaction settles finally at least, whatever they did: the program goes by compute
 /// units, and takes six transactions for 6,000 of which each lost stake (`docs/bench.md`).
 const AT_ONCE: u32 = 1_000;
 
 pub async fn settle(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
-    let (leases, caller) = (args.load(chain).await?, chain.wallet()?);
-    let Some(Leased { market, .. }) = leases.first() else { return Ok(()) };
-    let keeper = chain.fetch().keeper(&market.reference.address, &caller).await?;
-    let keeper = keeper.map(|keeper| keeper.address);
-    act(chain, plan_each(&leases, "Settle", |leased| plan_settlement(leased, caller, keeper))?).await
+    act(chain, plan_each(&args.load(chain).await?, "Settle", plan_settlement)?).await
 }
 
 pub async fn claim(chain: &Chain, args: ClaimArgs) -> Result<(), Failure> {
@@ -40,10 +43,8 @@ pub async fn claim(chain: &Chain, args: ClaimArgs) -> Result<(), Failure> {
     for leased in &leases {
         require_payee("lease", &leased.lease.owner, &owner, "owner")?;
     }
-    let payments = chain.payee(market, owner).await?;
-    let stake = chain.stake_payee(market, owner).await?;
-    act(chain, plan_each(&leases, "Claim from", |leased| plan_claim(leased, signer, &payments, &stake))?)
-        .await
+    let payee = chain.payee(market, owner).await?;
+    act(chain, plan_each(&leases, "Claim from", |leased| plan_claim(leased, signer, &payee))?).await
 }
 
 pub async fn close(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
@@ -51,63 +52,80 @@ pub async fn close(chain: &Chain, args: LeasesArgs) -> Result<(), Failure> {
     act(chain, plan_each(&leases, "Close", |leased| plan_closing(leased, now))?).await
 }
 
-fn plan_settlement(leased: &Leased, caller: Pubkey, keeper: Option<Pubkey>) -> Result<Plan, Failure> {
+fn plan_settlement(leased: &Leased) -> Result<Plan, Failure> {
     let Leased { lease, market, board, .. } = leased;
-    let sum = settlement(&leased.view()?, lease)?;
-    let settle = instruction::settle_lease(board, caller, leased.address, keeper);
+    let view = leased.view()?;
+    let sum = settlement(&view, lease)?;
+    let settle = instruction::settle_lease(board, leased.address);
     let how = if sum.is_final { "finally" } else { "for the rounds closed so far" };
-    let mut plan = Plan::new(format!("Settle {} {how}", leased.name()))
+    let money = |amount| market.payment.money(amount);
+    // Only machines whose rounds are all closed are settled for good.
+    let mut burned = Burned::default();
+    let mut kept = 0u64;
+    for (slot, machine) in standing(&view, lease)?.machines {
+        let is_due = view.slot(slot).is_some_and(|slot| is_due(view.header, lease, slot));
+        if is_due {
+            burned = burns(burned, machine.burned)?;
+        } else {
+            kept = kept.saturating_add(machine.kept);
+        }
+    }
+    let plan = Plan::new(format!("Settle {} {how}", leased.name()))
         .fact("Lease:", "lease", leased.address)
         .fact_as("Final:", "final", if sum.is_final { "yes" } else { "no" }, sum.is_final)
-        .money("Machines are paid:", "paid", market.payment.money(sum.payment.net))
-        .money("Market's fee:", "fee", market.payment.money(sum.payment.fee))
-        .money("Owner is refunded:", "refunded", market.payment.money(sum.refunded))
+        .fact_as(
+            "Settled for good:",
+            "machines",
+            count(usize::try_from(sum.machines).unwrap_or(usize::MAX), "machine"),
+            sum.machines,
+        )
+        .money("Machines are paid:", "paid", money(sum.payment.net))
+        .money_as(
+            "Kept:",
+            "kept",
+            format!("{} of the other machines' pay until their ends", money(kept)),
+            money(kept),
+        )
+        .money("Market's fee:", "fee", money(sum.payment.fee));
+    let mut plan = burned::shown(plan, market, &burned)?
+        .money("Owner is refunded:", "refunded", money(sum.refunded))
         .money("Machines lose:", "slashed", market.stake.money(sum.slashed))
         .step("settle lease", vec![settle]);
-    let left = lease.machines.saturating_sub(lease.settled);
-    let most = usize::try_from(left.div_ceil(AT_ONCE)).unwrap_or(usize::MAX);
+    let most = usize::try_from(lease.unsettled.div_ceil(AT_ONCE)).unwrap_or(usize::MAX);
     if sum.is_final && most > 1 {
         plan.steps.iter_mut().for_each(|step| step.again = Some(Again { lease: leased.address, most }));
     }
     Ok(plan)
 }
 
-fn plan_claim(leased: &Leased, signer: Pubkey, payments: &Payee, stake: &Payee) -> Result<Plan, Failure> {
+fn plan_claim(leased: &Leased, signer: Pubkey, payee: &Payee) -> Result<Plan, Failure> {
     let Leased { lease, market, board, address, .. } = leased;
-    let (refund, compensation) = (due(lease.refund_due), due(lease.compensation_due));
-    let mut plan = Plan::new(format!("Claim what {} owes its owner", leased.name()))
+    let refund = due(lease.refund_due).map_err(Refusal::from)?;
+    let plan = Plan::new(format!("Claim the refund of {}", leased.name()))
         .fact("Lease:", "lease", address)
         .fact("Paid to:", "owner", lease.owner)
-        .money("Refund:", "refund", market.payment.money(lease.refund_due))
-        .money("Compensation:", "compensation", market.stake.money(lease.compensation_due));
+        .money("Refund:", "refund", market.payment.money(refund));
     let mut instructions = Vec::new();
-    if refund.is_ok() {
-        plan = payments.prepare(plan, &mut instructions);
-        instructions.push(instruction::claim_refund(board, signer, *address, payments.account));
-    }
-    if compensation.is_ok() {
-        plan = stake.prepare(plan, &mut instructions);
-        instructions.push(instruction::claim_compensation(board, signer, *address, stake.account));
-    }
-    refund.or(compensation).map_err(Refusal::from)?;
+    let plan = payee.prepare(plan, &mut instructions);
+    instructions.push(instruction::claim_refund(board, signer, *address, payee.account));
     Ok(plan.step("claim", instructions))
 }
 
 fn plan_closing(leased: &Leased, now: i64) -> Result<Plan, Failure> {
     let Leased { lease, market, board, address, .. } = leased;
-    rules::lease::require_closable(leased.view()?.header, lease, now).map_err(|error| {
+    let view = leased.view()?;
+    rules::lease::require_closable(view.header, lease, now).map_err(|error| {
         let refusal = Refusal::from(error);
         let values = match refusal.error() {
             Some(LeaseholdError::LeaseNotSettled) => {
-                format!("{} of {} machines are settled", lease.settled, lease.machines)
+                format!("machines that are not settled: {}", lease.unsettled)
             }
             Some(LeaseholdError::DemandsLeft) => format!("demands: {}", lease.demands),
             Some(LeaseholdError::LeaseHoldsMoney) => {
-                let refund = market.payment.money(lease.refund_due);
-                format!("refund: {refund}, compensation: {}", market.stake.money(lease.compensation_due))
+                format!("refund: {}", market.payment.money(lease.refund_due))
             }
             Some(LeaseholdError::DisputesOpen) => {
-                let end = start_of(lease.terms.round_secs, rules::lease::undisputed_from(lease));
+                let end = start_of(&lease.terms, rules::lease::undisputed_from(view.header, lease));
                 format!("until {}", rfc3339(end))
             }
             _ => return refusal.into(),
@@ -154,10 +172,8 @@ mod tests {
     #[test]
     fn a_settlement_tells_who_gets_what() {
         let mut leased = sample(1);
-        let keeper = wallet(40);
-        let plan = plan_settlement(&leased, wallet(1), Some(keeper)).unwrap();
+        let plan = plan_settlement(&leased).unwrap();
         assert!(starts(&plan, &[data::SettleLease::DISCRIMINATOR]));
-        assert!(plan.steps[0].instructions[0].accounts.iter().any(|meta| meta.pubkey == keeper));
         assert_eq!(plan.details()["final"], false);
         // Slot 0 was up in 8 rounds and slot 1 in 10 at 60 each, 5 of each are paid; a tenth is the fee.
         assert_eq!(
@@ -165,39 +181,35 @@ mod tests {
             (&"432".into(), &"48".into())
         );
         change(&mut leased.data.account, |board, _| board.next_round = UNTIL);
-        let last = plan_settlement(&leased, wallet(1), None).unwrap();
+        let last = plan_settlement(&leased).unwrap();
         assert!(last.title.ends_with("finally") && last.details()["slashed"]["amount"] == "100");
         assert_eq!((last.steps[0].again, last.transactions()), (None, 1));
-        assert_eq!(rule(plan_settlement(&sample(2), wallet(1), None).unwrap_err()), "LeaseSettled");
+        assert_eq!(rule(plan_settlement(&sample(2)).unwrap_err()), "LeaseSettled");
     }
 
     #[test]
     fn thousands_of_machines_are_settled_by_as_many_transactions_as_that_takes() {
         let mut leased = sample(1);
-        leased.lease.machines = 6_000;
-        assert_eq!(plan_settlement(&leased, wallet(1), None).unwrap().steps[0].again, None, "in mid-term");
+        (leased.lease.machines, leased.lease.unsettled) = (6_000, 6_000);
+        assert_eq!(plan_settlement(&leased).unwrap().steps[0].again, None, "in mid-term");
         change(&mut leased.data.account, |board, _| board.next_round = UNTIL);
-        let plan = plan_settlement(&leased, wallet(1), None).unwrap();
+        let plan = plan_settlement(&leased).unwrap();
         assert_eq!(plan.steps[0].again, Some(Again { lease: leased.address, most: 6 }));
-        leased.lease.settled = 4_999;
-        assert_eq!(plan_settlement(&leased, wallet(1), None).unwrap().transactions(), 2);
+        leased.lease.unsettled = 1_001;
+        assert_eq!(plan_settlement(&leased).unwrap().transactions(), 2);
     }
 
     #[test]
     fn only_what_is_due_is_claimed() {
-        let mut leased = sample(2);
-        let both = plan_claim(&leased, wallet(1), &payee(true), &payee(true)).unwrap();
-        let (refund, compensation) =
-            (data::ClaimRefund::DISCRIMINATOR, data::ClaimCompensation::DISCRIMINATOR);
-        assert!(starts(&both, &[refund, compensation]));
-        assert_eq!(both.details()["refund"]["amount"], "40");
-        let created = plan_claim(&leased, wallet(1), &payee(false), &payee(true)).unwrap();
+        let leased = sample(2);
+        let plan = plan_claim(&leased, wallet(1), &payee(true)).unwrap();
+        let refund = data::ClaimRefund::DISCRIMINATOR;
+        assert!(starts(&plan, &[refund]) && plan.growths.is_empty());
+        assert_eq!(plan.details()["refund"]["amount"], "40");
+        let created = plan_claim(&leased, wallet(1), &payee(false)).unwrap();
         // An idempotent creation of an associated account is the byte 1.
-        assert!(starts(&created, &[&[1], refund, compensation]) && created.growths.len() == 1);
-        leased.lease.compensation_due = 0;
-        let one = plan_claim(&leased, wallet(1), &payee(true), &payee(false)).unwrap();
-        assert!(starts(&one, &[refund]) && one.growths.is_empty());
-        let nothing = plan_claim(&sample(1), wallet(1), &payee(true), &payee(true)).unwrap_err();
+        assert!(starts(&created, &[&[1], refund]) && created.growths.len() == 1);
+        let nothing = plan_claim(&sample(1), wallet(1), &payee(true)).unwrap_err();
         assert_eq!(rule(nothing), "NothingToWithdraw");
     }
 
@@ -207,7 +219,7 @@ mod tests {
         let later = i64::from(UNTIL + 144) * 600;
         assert_eq!(rule(plan_closing(&sample(1), later).unwrap_err()), "LeaseNotSettled");
         assert_eq!(rule(plan_closing(&leased, later).unwrap_err()), "LeaseHoldsMoney");
-        (leased.lease.refund_due, leased.lease.compensation_due) = (0, 0);
+        leased.lease.refund_due = 0;
         leased.lease.demands = 1;
         assert_eq!(rule(plan_closing(&leased, later).unwrap_err()), "DemandsLeft");
         leased.lease.demands = 0;

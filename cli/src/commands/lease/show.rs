@@ -3,10 +3,14 @@
 use std::fmt;
 
 use leasehold::{
-    rules::replace::require_replaceable,
-    state::{Meter, Slot},
+    math::settlement::Burned,
+    state::{LeaseState, Meter, Slot},
 };
-use leasehold_client::slash::{SlashCause, slash_report};
+use leasehold_client::{
+    meter::{self, MeterState},
+    quote::standing,
+    slash::{SlashCause, slash_report},
+};
 use leasehold_operate::{
     amount::Money,
     chain::Chain,
@@ -17,6 +21,7 @@ use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::{leased::Leased, list::Line, selection::LeaseArgs};
+use crate::burned::{self, NamedBurned};
 
 /// A lease and its machines.
 #[derive(Debug, Serialize)]
@@ -29,6 +34,11 @@ pub struct Shown {
     pub slashed: Money,
     /// Set if it is paid by use.
     pub meter: Option<Metered>,
+    /// What is burned if it is settled as it stands, by reason.
+    pub burns: NamedBurned,
+    /// The same in words.
+    #[serde(skip)]
+    burn_lines: Vec<String>,
     /// Empty once it is settled.
     pub nodes: Vec<Node>,
 }
@@ -42,6 +52,20 @@ pub struct Metered {
     pub seq: String,
     pub units: String,
     pub paid: Money,
+    /// Standing of the meter now, `None` once it is settled.
+    pub now: Option<MeterNow>,
+}
+
+/// A meter at a moment.
+#[derive(Debug, Serialize)]
+pub struct MeterNow {
+    /// Price per hour that the machine is paid for rounds up, besides vouchers.
+    pub standby: Money,
+    /// Most that vouchers can pay in all; the rest is reserved for the standby price until an hour from now.
+    pub voucher_limit: Money,
+    pub reserve: Money,
+    /// True if less is left than that, so that anybody may end the lease with the running round.
+    pub short: bool,
 }
 
 /// A machine of a lease.
@@ -50,29 +74,45 @@ pub struct Node {
     pub slot: u16,
     pub node_key: String,
     pub class: String,
-    /// For an hour.
+    pub gpus: u8,
+    /// Per GPU and hour, and per hour of the whole machine.
     pub price: Money,
+    pub hourly: Money,
     /// Closed rounds of the lease by verdict.
     pub up: u32,
     pub down: u32,
-    pub unknown: u32,
-    /// True if it can be replaced.
-    pub replaceable: bool,
+    pub unseen: u32,
+    pub void: u32,
+    /// True if it was down in the last closed round, or broke its promise for good.
+    pub failing: bool,
+    /// True if its owner left it, and if it contested it.
+    pub left: bool,
+    pub contested: bool,
+    /// Earned for rounds up, fees included, and the part that is kept until its end.
+    pub earned: Money,
+    pub kept: Money,
+    /// Burned because of it as it stands, by reason.
+    pub burns: NamedBurned,
     /// Rule that takes its bond as it stands, and how much of it.
     pub rule: &'static str,
     pub slash: Money,
-    /// Verdicts of the rounds that the board remembers, the oldest first: # up, x down, . unknown.
+    /// Verdicts of the rounds that the board remembers, the oldest first: # up, x down, o unseen, . void.
     pub history: String,
 }
 
 pub async fn run(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
-    chain.settings.output.print(&Shown::new(&args.load(chain).await?)?)
+    let (leased, now) = (args.load(chain).await?, chain.fetch().now().await?);
+    chain.settings.output.print(&Shown::new(&leased, now)?)
 }
 
 impl Shown {
-    pub fn new(leased: &Leased) -> Result<Self, Failure> {
+    pub fn new(leased: &Leased, now: i64) -> Result<Self, Failure> {
         let Leased { address, lease, market, .. } = leased;
         let view = leased.view()?;
+        let burned = match lease.state {
+            LeaseState::Settled => Burned::default(),
+            _ => standing(&view, lease)?.burned,
+        };
         let node = |(slot, machine)| Node::new(leased, slot, machine).transpose();
         Ok(Shown {
             lease: Line::new(market, *address, &view, lease)?,
@@ -80,20 +120,38 @@ impl Shown {
             owner: lease.owner.to_string(),
             buyer: lease.buyer.to_string(),
             slashed: market.stake.money(lease.slashed),
-            meter: lease.meter.as_ref().map(|meter| Metered::new(leased, meter)),
+            meter: lease.meter.as_ref().map(|meter| Metered::new(leased, meter, now)).transpose()?,
+            burns: NamedBurned::new(market, &burned)?,
+            burn_lines: burned::lines(market, &burned),
             nodes: view.leased(lease.serial).filter_map(node).collect::<Result<_, _>>()?,
         })
     }
 }
 
 impl Metered {
-    fn new(leased: &Leased, meter: &Meter) -> Self {
-        Metered {
+    fn new(leased: &Leased, meter: &Meter, now: i64) -> Result<Self, Failure> {
+        let Leased { lease, market, .. } = leased;
+        let money = |amount| market.payment.money(amount);
+        let now = match lease.state {
+            LeaseState::Settled => None,
+            _ => {
+                let MeterState { standby, limit, reserve, is_short, .. } =
+                    meter::state(&leased.view()?, lease, now)?;
+                Some(MeterNow {
+                    standby: money(standby),
+                    voucher_limit: money(limit),
+                    reserve: money(reserve),
+                    short: is_short,
+                })
+            }
+        };
+        Ok(Metered {
             spender: meter.spender.to_string(),
             seq: meter.seq.to_string(),
             units: meter.units.to_string(),
-            paid: leased.market.payment.money(leased.lease.paid.saturating_add(leased.lease.fees)),
-        }
+            paid: money(meter.paid),
+            now,
+        })
     }
 }
 
@@ -107,11 +165,19 @@ impl Node {
             slot,
             node_key: Pubkey::new_from_array(machine.node_key).to_string(),
             class: leased.market.class_name(machine.traits.class),
+            gpus: machine.traits.gpus,
             price: leased.market.payment.money(machine.price),
+            hourly: leased.market.payment.money(machine.hourly()),
             up: report.up,
             down: report.down,
-            unknown: report.unknown,
-            replaceable: require_replaceable(view.header, machine, &leased.lease).is_ok(),
+            unseen: report.unseen,
+            void: report.void,
+            failing: view.was_down(machine) || machine.has_broken_promise(),
+            left: machine.has(Slot::LEFT),
+            contested: machine.has(Slot::CONTESTED),
+            earned: leased.market.payment.money(report.earned),
+            kept: leased.market.payment.money(report.kept),
+            burns: NamedBurned::new(&leased.market, &report.burned)?,
             rule: match report.cause {
                 None => "kept",
                 Some(SlashCause::Downtime) => "downtime",
@@ -125,39 +191,72 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Whether its promise is kept, and whether it was left.
+    pub fn promise(&self) -> String {
+        let left = match (self.left, self.contested) {
+            (false, _) => "",
+            (true, false) => ", left",
+            (true, true) => ", left, contested",
+        };
+        format!("{}{left}", self.rule)
+    }
+}
+
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let lease = &self.lease;
+        let number = |money: &Money| money.token.number(money.amount);
         let lines = [
             ("Lease:", format!("{} ({}:{})", lease.lease, lease.board, lease.serial)),
             ("State:", lease.state.to_owned()),
             ("Owner:", self.owner.clone()),
             ("Rounds:", format!("{} to {}", lease.from, lease.until.saturating_sub(1))),
             ("Time:", format!("{} to {}", lease.start, lease.end)),
+            ("GPUs:", lease.gpus.to_string()),
             ("Machines:", lease.machines.to_string()),
             ("Deposit:", lease.deposit.to_string()),
-            ("Spent:", format!("{}, {} more owed", lease.spent, lease.owed.token.number(lease.owed.amount))),
+            ("Spent:", format!("{}, {} more owed", lease.spent, number(&lease.owed))),
+            ("Kept:", format!("{} of the machines' pay until their ends", lease.kept)),
             ("Left:", lease.left.to_string()),
-            ("Refund due:", lease.refund_due.to_string()),
-            ("Slashed:", self.slashed.to_string()),
-            ("Compensation due:", lease.compensation_due.to_string()),
+            ("Refunded:", format!("{}, {} of it to be claimed", lease.refunded, number(&lease.refund_due))),
+            ("Burned:", lease.burned.to_string()),
         ];
+        let burns = self.burn_lines.iter().map(|line| ("Burned at the end:", line.clone()));
+        let lines = lines.into_iter().chain(burns).chain([("Slashed:", self.slashed.to_string())]);
         let meter = self.meter.as_ref().map(|meter| {
-            let Metered { spender, seq, units, paid } = meter;
+            let Metered { spender, seq, units, paid, now } = meter;
             let paid = format!("{paid}, for {seq} receipts of {units} compute units");
-            [("Spender:", spender.clone()), ("Vouchers paid:", paid)]
+            let mut lines = vec![("Spender:", spender.clone()), ("Vouchers paid:", paid)];
+            if let Some(MeterNow { standby, voucher_limit, reserve, short }) = now {
+                let limit =
+                    format!("{} at most in all, {} is reserved", number(voucher_limit), number(reserve));
+                lines.push(("Standby:", format!("{standby} an hour for rounds up, besides vouchers")));
+                lines.push(("Vouchers:", limit));
+                if *short {
+                    let text =
+                        "less is left than an hour's standby price: anybody may end the lease, so top it up";
+                    lines.push(("SHORT:", text.to_owned()));
+                }
+            }
+            lines
         });
-        f.write_str(&labelled(lines.into_iter().chain(meter.into_iter().flatten())))?;
+        f.write_str(&labelled(lines.chain(meter.into_iter().flatten())))?;
         if self.nodes.is_empty() {
             return Ok(());
         }
         let mut table = Table::new(&[
             ">SLOT",
             "CLASS",
-            ">PRICE/H",
+            ">GPUS",
+            ">PRICE/GPU/H",
             ">UP",
             ">DOWN",
-            ">UNKNOWN",
+            ">UNSEEN",
+            ">VOID",
+            ">EARNED",
+            ">KEPT",
+            ">BURNED",
             "PROMISE",
             ">LOSES",
             "LAST ROUNDS",
@@ -166,11 +265,16 @@ impl fmt::Display for Shown {
             table.row(vec![
                 node.slot.to_string(),
                 node.class.clone(),
-                node.price.token.number(node.price.amount),
+                node.gpus.to_string(),
+                number(&node.price),
                 node.up.to_string(),
                 node.down.to_string(),
-                node.unknown.to_string(),
-                node.rule.to_owned(),
+                node.unseen.to_string(),
+                node.void.to_string(),
+                number(&node.earned),
+                number(&node.kept),
+                number(&node.burns.total),
+                node.promise(),
                 node.slash.token.number(node.slash.amount),
                 node.history.clone(),
             ]);
@@ -188,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_lease_shows_what_its_machines_did() {
-        let shown = Shown::new(&sample(1)).unwrap();
+        let shown = Shown::new(&sample(1), 600_000).unwrap();
         let text = shown.to_string();
         assert!(text.contains("Left:              0.00132 of "), "{text}");
         let rows: Vec<_> = text.lines().rev().take(2).collect();
@@ -208,19 +312,19 @@ mod tests {
 
     #[test]
     fn a_metered_lease_shows_its_meter() {
-        let shown = Shown::new(&metered()).unwrap();
+        let shown = Shown::new(&metered(), 600_000).unwrap();
         let text = shown.to_string();
         let mint = leasehold_operate::amount::short(&shown.lease.deposit.token.mint);
         let paid = format!("Vouchers paid:     0.0006 of {mint}, for 5 receipts of 250 compute units\n");
         assert!(text.contains(&paid), "{text}");
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["meter"]["seq"], &json["meter"]["paid"]["amount"]), (&"5".into(), &"600".into()));
-        assert!(serde_json::to_value(Shown::new(&sample(1)).unwrap()).unwrap()["meter"].is_null());
+        assert!(serde_json::to_value(Shown::new(&sample(1), 600_000).unwrap()).unwrap()["meter"].is_null());
     }
 
     #[test]
     fn a_settled_lease_has_let_its_machines_go() {
-        let shown = Shown::new(&sample(2)).unwrap();
+        let shown = Shown::new(&sample(2), 600_000).unwrap();
         assert!(shown.nodes.is_empty() && shown.lease.state == "settled");
         assert!(!shown.to_string().contains("SLOT"));
     }

@@ -70,13 +70,12 @@ async fn reload(chain: &Chain, leased: &Leased) -> Result<Leased, Failure> {
 impl Moment {
     fn new(leased: &Leased, now: i64) -> Result<Self, Failure> {
         let Leased { lease, market, .. } = leased;
-        let mut shown = Shown::new(leased)?;
+        let mut shown = Shown::new(leased, now)?;
         shown.nodes.sort_by_key(|node| {
-            (Reverse((node.replaceable, node.slash.amount, node.down, node.unknown)), node.slot)
+            (Reverse((node.failing, node.slash.amount, node.down, node.unseen)), node.slot)
         });
         let at_stake = shown.nodes.iter().fold(0u64, |sum, node| sum.saturating_add(node.slash.amount));
-        let secs_to =
-            |round| u64::try_from(start_of(lease.terms.round_secs, round).saturating_sub(now)).unwrap_or(0);
+        let secs_to = |round| u64::try_from(start_of(&lease.terms, round).saturating_sub(now)).unwrap_or(0);
         Ok(Moment {
             time: rfc3339(now),
             secs_to_start: secs_to(lease.from),
@@ -103,7 +102,7 @@ impl Moment {
     /// Machines that are down or have left, by slot.
     fn down(&self) -> Vec<u16> {
         let nodes = &self.facts.shown.nodes;
-        let mut slots: Vec<_> = nodes.iter().filter(|node| node.replaceable).map(|node| node.slot).collect();
+        let mut slots: Vec<_> = nodes.iter().filter(|node| node.failing).map(|node| node.slot).collect();
         slots.sort_unstable();
         slots
     }
@@ -136,12 +135,14 @@ impl live::Frame for Moment {
         let money = if self.settled() {
             [
                 ("Spent:", number(&lease.spent)),
+                ("Burned:", number(&lease.burned)),
                 ("Refund due:", lease.refund_due.to_string()),
                 ("Slashed:", slashed.to_string()),
             ]
         } else {
             [
                 ("Spent:", format!("{}, {} more owed", number(&lease.spent), number(&lease.owed))),
+                ("Kept:", lease.kept.to_string()),
                 ("Left:", lease.left.to_string()),
                 ("At stake:", at_stake.to_string()),
             ]
@@ -153,15 +154,15 @@ impl live::Frame for Moment {
         // An empty line and the table's head stand between.
         let room = size.rows.saturating_sub(head.lines().count() + 2);
         let (rows, left_out) = capped(nodes, room);
-        let mut table = Table::new(&[">SLOT", "CLASS", ">UP", ">DOWN", ">UNKNOWN", "PROMISE", ">LOSES"]);
+        let mut table = Table::new(&[">SLOT", "CLASS", ">UP", ">DOWN", ">UNSEEN", "PROMISE", ">LOSES"]);
         for node in rows {
             table.row(vec![
                 node.slot.to_string(),
                 node.class.clone(),
                 node.up.to_string(),
                 node.down.to_string(),
-                node.unknown.to_string(),
-                node.rule.to_owned(),
+                node.unseen.to_string(),
+                node.promise(),
                 number(&node.slash),
             ]);
         }
@@ -191,11 +192,11 @@ impl live::Frame for Moment {
             _ => format!(" (slots {})", named.join(", ")),
         };
         let sum = |rounds: fn(&Node) -> u32| nodes.iter().map(|node| u64::from(rounds(node))).sum::<u64>();
-        let [up, down, unknown] = [sum(|node| node.up), sum(|node| node.down), sum(|node| node.unknown)];
-        let (owed, left, at_stake) = (number(&lease.owed), number(&lease.left), number(at_stake));
+        let [up, down, unseen] = [sum(|node| node.up), sum(|node| node.down), sum(|node| node.unseen)];
+        let [owed, kept, left, at_stake] = [&lease.owed, &lease.kept, &lease.left, at_stake].map(number);
         format!(
-            "{start}{which}; rounds up {up}, down {down}, unknown {unknown}; spent {spent}, owed {owed}, left \
-             {left}; at stake {at_stake}"
+            "{start}{which}; rounds up {up}, down {down}, unseen {unseen}; spent {spent}, owed {owed}, kept {kept}, \
+             left {left}; at stake {at_stake}"
         )
     }
 

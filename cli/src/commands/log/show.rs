@@ -37,7 +37,7 @@ pub struct LaneLine {
     /// Number of the board.
     pub board: u32,
     pub slot: u16,
-    pub generation: u16,
+    pub generation: u32,
     /// Serial of the lease of its last batch, the number of the next receipt in that lease, and the time of the last
     /// one. `None` before the first batch.
     pub lease: Option<u32>,

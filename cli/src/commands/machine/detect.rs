@@ -46,7 +46,7 @@ pub struct DetectArgs {
     /// Address and UDP port at which it answers keepers: 203.0.113.7:7000.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = super::endpoint::parse)]
     pub endpoint: SocketAddr,
-    /// Price of an hour of the machine, in the market's payment mint.
+    /// Price per GPU and hour, in the market's payment mint.
     #[arg(long, value_name = "AMOUNT")]
     pub price: String,
     /// Allow metered leases too.
@@ -118,6 +118,9 @@ impl Detected {
             metered: args.metered,
             endpoint: args.endpoint,
             price: args.price.clone(),
+            bond: None,
+            profile: None,
+            turnaround: None,
         };
         // What `machine list` would refuse is refused now.
         entry.machine(market)?;

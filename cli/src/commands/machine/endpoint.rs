@@ -24,6 +24,17 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// The endpoint as the program takes it.
+pub fn packed(address: SocketAddr) -> Endpoint {
+    let ip = match address.ip() {
+        // The program refuses it.
+        ip if ip.is_unspecified() => Ipv6Addr::UNSPECIFIED,
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    Endpoint { ip: ip.octets(), port: address.port().to_le_bytes() }
+}
+
 /// The endpoint as a board has it.
 pub fn address(endpoint: &Endpoint) -> SocketAddr {
     SocketAddr::new(IpAddr::from(Ipv6Addr::from(endpoint.ip)).to_canonical(), endpoint.port())

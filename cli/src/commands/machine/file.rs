@@ -1,17 +1,11 @@
 //! The file of machines to list.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeSet, net::SocketAddr};
 
-use leasehold::{
-    instructions::Machine,
-    state::{Endpoint, Traits},
-};
+use leasehold::{constants::MAX_PROFILES, instructions::Machine, state::Traits};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use super::{key::node_key, rows::Row};
+use super::{endpoint::packed, key::node_key, rows::Row};
 use leasehold_client::search::Country;
 use leasehold_operate::{failure::Failure, market::MarketView, text::quoted};
 
@@ -33,8 +27,17 @@ pub struct Entry {
     /// Address and UDP port where it answers keepers.
     #[serde(deserialize_with = "super::endpoint::deserialize")]
     pub endpoint: SocketAddr,
-    /// Of a machine and hour.
+    /// Per GPU and hour.
     pub price: String,
+    /// Bond for each GPU, if it is more than the market's minimum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bond: Option<String>,
+    /// Number of its description among the supplier's profiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<u8>,
+    /// Minutes after a lease until it can be leased again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turnaround: Option<u8>,
 }
 
 /// Parses true and false, also as spreadsheets write them. Empty means false.
@@ -80,13 +83,17 @@ impl Entry {
         if price == 0 {
             return Err(input("the price is zero: give one"));
         }
+        let bond = self.bond.as_deref().map(|bond| market.stake.parse(bond)).transpose()?;
+        let bond = bond.map_or(0, |bond| bond.amount);
+        if price.checked_mul(self.gpus.into()).is_none() {
+            return Err(input("the price times the number of GPUs is too large: give a lower price"));
+        }
+        if self.profile.is_some_and(|profile| usize::from(profile) >= MAX_PROFILES) {
+            return Err(input("a supplier's profiles have the numbers 0 to 63: give one of them"));
+        }
         if self.gpus == 0 {
             return Err(input("it has no GPUs: give at least one"));
         }
-        let ip = match self.endpoint.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
         if self.endpoint.ip().is_unspecified() || self.endpoint.port() == 0 {
             return Err(input("the endpoint is unroutable: give the address and port at which it answers"));
         }
@@ -103,8 +110,11 @@ impl Entry {
                 region: self.region,
                 flags: if self.metered { Traits::METERED } else { 0 },
             },
-            endpoint: Endpoint { ip: ip.octets(), port: self.endpoint.port().to_le_bytes() },
+            endpoint: packed(self.endpoint),
             price,
+            bond,
+            profile: self.profile,
+            turnaround: self.turnaround.unwrap_or_default(),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use leasehold::{
     instructions::Machine,
     rules::machine::require_listing,
-    state::{StakeLedger, Traits, board_len},
+    state::{Board, StakeLedger, Traits, board_len},
 };
 use leasehold_client::{
     board::BoardView,
@@ -28,7 +28,7 @@ use serde_json::json;
 use solana_pubkey::Pubkey;
 
 use super::{
-    ListArgs,
+    ListArgs, differing,
     endpoint::{address, is_astray},
     file, rows,
 };
@@ -46,14 +46,15 @@ pub async fn run(chain: &Chain, args: ListArgs) -> Result<(), Failure> {
     let now = fetch.now().await?;
     let plan = plan(&market, &board.view()?, wallet, &supplier.stake, now, args.length, &machines)?;
     if plan.steps.is_empty() {
-        print_stderr("All machines are on the board already: change them by `leasehold machine reprice`");
+        print_stderr("All machines are on the board already, as the file has them");
         let outcome = Outcome::of_nothing(&chain.on_market(plan), chain.settings.dry_run);
         return chain.settings.output.print(&outcome);
     }
     act(chain, plan).await
 }
 
-/// Lists the machines that are not on the board yet. The plan is empty if all are.
+/// Lists the machines that are not on the board yet. The plan is empty if all are. Refuses those that are on the board with
+/// other values than the file's.
 fn plan(
     market: &MarketView,
     view: &BoardView,
@@ -65,6 +66,7 @@ fn plan(
 ) -> Result<Plan, Failure> {
     let supplier = market.reference.supplier(&authority);
     // Of a long list, a part may be there from a run that was broken off.
+    differing::refuse(market, view, supplier, machines)?;
     let there: BTreeSet<_> = view.of_supplier(supplier).map(|(_, slot)| slot.node_key).collect();
     let (there, machines): (Vec<_>, Vec<_>) =
         machines.iter().copied().partition(|machine| there.contains(&machine.node_key));
@@ -81,7 +83,7 @@ fn plan(
     require_listing(&market.account, machines.len()).map_err(Refusal::from)?;
     let (until, end) = commitment(market, view, now, length)?;
     let bonds = machines.iter().try_fold(Bonds::default(), |sum, machine| {
-        sum.and(Bonds::of_machine(&market.account, &machine.traits, 0)?)
+        sum.and(Bonds::of_machine(&market.account, &machine.traits, machine.bond, 0)?)
     })?;
     { *stake }.bond(bonds.now).map_err(|error| lacking(market, error, bonds.now, stake))?;
     let board = market.board(view.header.index);
@@ -114,7 +116,13 @@ fn listed(plan: Plan, market: &MarketView, machines: &[Machine]) -> Plan {
         let [low, high] = [low, high].map(|price| market.payment.money(price));
         let from = if low == high { String::new() } else { format!("{} to ", low.token.number(low.amount)) };
         let value = json!({ "lowest": low, "highest": high });
-        plan = plan.fact_as("Prices:", "prices", format!("{from}{high} for a machine and hour"), value);
+        plan = plan.fact_as("Prices:", "prices", format!("{from}{high} per GPU and hour"), value);
+        let hourly = machines.iter().map(|machine| machine.price.saturating_mul(machine.traits.gpus.into()));
+        let (hourly, gpus) = (
+            market.payment.money(hourly.fold(0, u64::saturating_add)),
+            machines.iter().map(|machine| usize::from(machine.traits.gpus)).sum::<usize>(),
+        );
+        plan = plan.fact_as("GPUs:", "gpus", gpus, gpus).money("All of them an hour:", "hourly", hourly);
     }
     let astray = machines.iter().map(|machine| address(&machine.endpoint)).filter(|at| is_astray(at.ip()));
     let astray: Vec<_> = astray.collect();
@@ -159,17 +167,17 @@ fn commitment(
     length: Length,
 ) -> Result<(u32, String), Failure> {
     let secs = view.header.round_secs;
-    let next = view.header.round_at(now).map_err(Refusal::from)?.saturating_add(1);
+    let next = view.header.round_after(now).map_err(Refusal::from)?;
     let until = next.saturating_add(length.rounds(secs)?);
     let most = market.account.params.max_rounds;
-    let refused = |error| out_of_range(secs, next, until, error);
+    let refused = |error| out_of_range(view.header, next, until, error);
     view.header.require_commitment(until, next, most).map_err(refused)?;
-    Ok((until, rfc3339(start_of(secs, until))))
+    Ok((until, rfc3339(start_of(view.header, until))))
 }
 
 /// Refusal of a commitment, with its rounds.
-pub fn out_of_range(round_secs: u32, next: u32, until: u32, error: impl Into<Refusal>) -> Failure {
-    let end = rfc3339(start_of(round_secs, until));
+pub fn out_of_range(board: &Board, next: u32, until: u32, error: impl Into<Refusal>) -> Failure {
+    let end = rfc3339(start_of(board, until));
     Failure::rule(error, format!("it would begin with round {next} and end before {until}, {end}"))
 }
 

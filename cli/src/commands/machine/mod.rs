@@ -2,14 +2,17 @@
 
 mod class;
 mod detect;
+mod differing;
 pub mod endpoint;
 mod file;
 mod gpus;
 mod key;
 mod list;
+mod moving;
 mod node_config;
 mod plan;
 mod prices;
+mod profile;
 mod reprice;
 mod rows;
 mod show;
@@ -29,7 +32,10 @@ use leasehold_operate::{
 };
 use solana_pubkey::Pubkey;
 
-use self::{detect::DetectArgs, reprice::RepriceArgs, rows::FileFormat, slots::Slots};
+use self::{
+    detect::DetectArgs, moving::MoveArgs, profile::ProfileCommand, reprice::RepriceArgs, rows::FileFormat,
+    slots::Slots,
+};
 
 #[derive(Subcommand)]
 pub enum MachineCommand {
@@ -48,19 +54,25 @@ pub enum MachineCommand {
     /// endpoint = "203.0.113.7:7000"
     /// price = "0.35"
     ///
-    /// Machines whose keys are on the board already stay as they are, so the same command continues an interrupted run.
+    /// The price is per GPU and hour. There may be bond, for each GPU, if it is more than the market's minimum; profile, the
+    /// number of a description of `machine profile`; and turnaround, the minutes after a lease until the next.
+    ///
+    /// Machines whose keys are on the board already stay as they are, so the same command continues an interrupted run. If one
+    /// of them differs from the file, nothing is listed and the command fails: `machine move` changes addresses, `machine
+    /// reprice` prices and bonds.
     #[command(verbatim_doc_comment)]
     List(ListArgs),
     /// Finds the GPUs of this computer by nvidia-smi, and prints the file for `machine list`.
     Detect(DetectArgs),
     /// Changes price and commitment of machines that are not leased, and refills their bonds.
     ///
-    /// A machine that is suspended because it lost part of its bond can then be leased again; pass its current price or
-    /// time if neither changes.
+    /// A machine that is suspended because it was withheld or lost part of its bond can then be leased again; pass its current
+    /// price or time if neither changes. Of a leased machine, the commitment can be shortened, to its lease's end at least:
+    /// the lease can't be extended beyond it then. A bound machine keeps its commitment, and its price can only fall.
     ///
     /// With --file, each machine has its own values. The file is TOML with a section for each machine, or CSV
     /// with the same names in its first line. A machine is named by its slot or its node_key; a
-    /// value that is left out is taken from --price and --for, or stays.
+    /// value that is left out is taken from --price, --for and --bond, or stays.
     ///
     /// [[machine]]
     /// slot = 7
@@ -68,7 +80,18 @@ pub enum MachineCommand {
     /// for = "30d"
     #[command(verbatim_doc_comment)]
     Reprice(RepriceArgs),
-    /// Retires machines that are not leased, after the dispute window (144 rounds) of their last lease; frees bonds.
+    /// Changes the address at which a machine answers, also while it is leased.
+    Move(MoveArgs),
+    /// Withholds machines that are neither leased nor bound from new leases, at once and whatever their commitment.
+    ///
+    /// `machine reprice` offers them again.
+    Withhold(SlotsArgs),
+    /// Descriptions of a supplier's machines, which machines name by number.
+    Profile {
+        #[command(subcommand)]
+        command: ProfileCommand,
+    },
+    /// Retires machines that are neither leased nor bound, after the dispute window of a day of their last lease; frees bonds.
     Retire(SlotsArgs),
     /// Forfeits machines: takes them out of their running leases. They lose their whole bonds.
     Forfeit(SlotsArgs),
@@ -142,7 +165,15 @@ pub async fn run(chain: &Chain, command: MachineCommand) -> Result<(), Failure> 
         MachineCommand::Detect(args) => return detect::run(chain, args).await,
         MachineCommand::Show(args) => return show::run(chain, args).await,
         MachineCommand::Reprice(args) => return reprice::run(chain, args).await,
+        MachineCommand::Move(args) => return moving::run(chain, args).await,
+        MachineCommand::Profile { command } => return profile::run(chain, command).await,
         MachineCommand::Watch(args) => return watch::run(chain, args).await,
+        MachineCommand::Withhold(args) => {
+            let (market, board) = load(chain, args.market, args.board).await?;
+            let (view, wallet, now) = (board.view()?, chain.wallet()?, chain.fetch().now().await?);
+            let slots = slots::numbers(&market, &view, wallet, &args.slots)?;
+            plan::withhold(&market, &view, wallet, now, &slots)?
+        }
         MachineCommand::Retire(args) => {
             let (market, board) = load(chain, args.market, args.board).await?;
             let (view, wallet, now) = (board.view()?, chain.wallet()?, chain.fetch().now().await?);

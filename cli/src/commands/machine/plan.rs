@@ -1,10 +1,11 @@
-//! Retiring machines and forfeiting their leases.
+//! Retiring, withholding and moving machines, and forfeiting their leases.
 
 use leasehold::{
     error::LeaseholdError,
+    instructions::Move,
     math::add,
-    rules::machine::{require_forfeitable, require_retirable},
-    state::{Slot, SlotState},
+    rules::machine::{self, require_forfeitable, require_retirable},
+    state::{Board, Slot, SlotState},
 };
 use leasehold_client::{board::BoardView, error::Refusal, listing};
 use leasehold_operate::{
@@ -12,8 +13,15 @@ use leasehold_operate::{
     market::MarketView,
     plan::Plan,
     table::{count, joined},
+    time::{rfc3339, start_of},
 };
+use serde_json::json;
 use solana_pubkey::Pubkey;
+
+use super::endpoint::address;
+
+/// Moves that are shown line by line.
+const MOVES_SHOWN: usize = 8;
 
 pub fn retire(
     market: &MarketView,
@@ -25,7 +33,8 @@ pub fn retire(
     let round = view.header.round_at(now).map_err(Refusal::from)?;
     let mut bonds = 0;
     for (index, slot) in machines(market, view, authority, slots)? {
-        require_retirable(view.header, slot, true, now, round).map_err(|error| refused(index, error))?;
+        require_retirable(view.header, slot, true, now, round)
+            .map_err(|error| refused_machine(view.header, index, slot, error))?;
         bonds = add(bonds, slot.bond).map_err(Refusal::from)?;
     }
     let board = market.board(view.header.index);
@@ -54,6 +63,73 @@ pub fn forfeit(
         .fact_as("Slots:", "slots", joined(slots), slots.to_vec())
         .money("Bonds LOST:", "lost", market.stake.money(bonds))
         .steps("forfeit machines", listing::forfeit(&board, authority, slots)))
+}
+
+/// Withholds machines from new leases.
+pub fn withhold(
+    market: &MarketView,
+    view: &BoardView,
+    authority: Pubkey,
+    now: i64,
+    slots: &[u16],
+) -> Result<Plan, Failure> {
+    let round = view.header.round_at(now).map_err(Refusal::from)?;
+    for (index, slot) in machines(market, view, authority, slots)? {
+        let mut trial = *slot;
+        machine::withhold(&mut trial, round)
+            .map_err(|error| refused_machine(view.header, index, slot, error))?;
+    }
+    let board = market.board(view.header.index);
+    Ok(Plan::new(format!("Withhold {} on board {}", count(slots.len(), "machine"), board.index))
+        .fact_as("Slots:", "slots", joined(slots), slots.to_vec())
+        .fact("Effect:", "effect", "none is leased until `leasehold machine reprice` offers it again")
+        .steps("withhold machines", listing::withhold(&board, authority, slots)))
+}
+
+/// Changes addresses of machines.
+pub fn relocate(
+    market: &MarketView,
+    view: &BoardView,
+    authority: Pubkey,
+    moves: &[Move],
+) -> Result<Plan, Failure> {
+    let slots: Vec<_> = moves.iter().map(|to| to.slot).collect();
+    let mut values = Vec::new();
+    let mut plan = Plan::default();
+    for ((index, slot), to) in machines(market, view, authority, &slots)?.into_iter().zip(moves) {
+        let mut trial = *slot;
+        machine::relocate(&mut trial, to.endpoint).map_err(|error| refused(index, error))?;
+        let [old, new] = [&slot.endpoint, &to.endpoint].map(address);
+        if values.len() < MOVES_SHOWN {
+            plan = plan.note("Slot:", format!("{index} from {old} to {new}"));
+        }
+        values.push(json!({ "slot": index, "from": old, "to": new }));
+    }
+    let left = values.len().saturating_sub(MOVES_SHOWN);
+    if left > 0 {
+        plan = plan.note("Slot:", format!("and {} more", count(left, "machine")));
+    }
+    let board = market.board(view.header.index);
+    plan.title = format!("Move {} of board {}", count(moves.len(), "machine"), board.index);
+    Ok(plan
+        .fact_as("Machines:", "moves", values.len(), values)
+        .steps("move machines", listing::relocate(&board, authority, moves)))
+}
+
+/// Until when a machine is bound, and why.
+pub fn bound(board: &Board, slot: &Slot) -> String {
+    format!("bound until {}: {BOUND}", rfc3339(start_of(board, slot.committed_until)))
+}
+
+/// Why a machine is bound.
+pub const BOUND: &str = "its last owner left early, and contested it or had seen it down";
+
+fn refused_machine(board: &Board, index: u16, slot: &Slot, error: impl Into<Refusal>) -> Failure {
+    let refusal = error.into();
+    if refusal == LeaseholdError::MachineBound.into() {
+        return Failure::rule(refusal, format!("slot {index}, {}", bound(board, slot)));
+    }
+    refused(index, refusal)
 }
 
 /// The slots, all of which must hold machines of the supplier.

@@ -12,9 +12,11 @@ use super::{key::node_key, rows::Row, slots::Keys};
 /// Default change of every machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// Payment units for an hour.
+    /// Payment units per GPU and hour.
     pub price: Option<u64>,
     pub length: Option<Length>,
+    /// Stake units to bond for each GPU, if that is more than the market's minimum and than what is bonded.
+    pub bond: Option<u64>,
 }
 
 /// Change of a machine.
@@ -31,13 +33,15 @@ pub struct Entry {
     slot: Option<u16>,
     /// In base58 or hex.
     node_key: Option<String>,
-    /// Of a machine and hour.
+    /// Per GPU and hour.
     price: Option<String>,
     #[serde(rename = "for")]
     length: Option<String>,
+    /// For each GPU.
+    bond: Option<String>,
 }
 
-/// Payment units that a machine costs an hour.
+/// Payment units per GPU and hour.
 pub fn price(market: &MarketView, text: &str) -> Result<u64, Failure> {
     match market.payment.parse(text)?.amount {
         0 => Err(Refusal::from(LeaseholdError::PriceIsZero).into()),
@@ -55,7 +59,7 @@ pub fn from_rows(
     let mut seen = BTreeSet::new();
     let change = |row: &Row<Entry>| {
         let wrong = |what: String| Failure::Input(format!("{}: {what}", row.place));
-        let Entry { slot, node_key, price: own, length } = &row.entry;
+        let Entry { slot, node_key, price: own, length, bond } = &row.entry;
         let slot = which(keys, *slot, node_key.as_deref()).map_err(wrong)?;
         if !seen.insert(slot) {
             return Err(wrong(format!("slot {slot} is in the file twice: leave one out")));
@@ -64,9 +68,12 @@ pub fn from_rows(
         let own = own.map_err(|error| wrong(error.to_string()))?;
         let length = length.as_deref().map(str::parse).transpose();
         let length = length.map_err(|error: &str| wrong(error.to_owned()))?;
-        let terms = Terms { price: own.or(all.price), length: length.or(all.length) };
+        let bond = bond.as_deref().map(|text| market.stake.parse(text)).transpose();
+        let bond = bond.map_err(|error| wrong(error.to_string()))?.map(|bond| bond.amount);
+        let terms =
+            Terms { price: own.or(all.price), length: length.or(all.length), bond: bond.or(all.bond) };
         if terms == Terms::default() {
-            return Err(wrong("nothing changes: give price, for or both".to_owned()));
+            return Err(wrong("nothing changes: give price, for or bond".to_owned()));
         }
         Ok(Change { slot, terms })
     };
@@ -135,9 +142,9 @@ mod tests {
              for = \"5r\"\n[[machine]]\nslot = 1\n"
         );
         let expected = [(0, 250_000, 1_006), (1, 1_000, 2_000), (2, 500_000, 2_000)]
-            .map(|(slot, price, until)| Offer { slot, price, committed_until: until });
+            .map(|(slot, price, until)| Offer { slot, price, committed_until: until, bond: 0 });
         for (file, format) in [(csv, FileFormat::Csv), (toml, FileFormat::Toml)] {
-            let plan = planned(&file, format, Terms { price: Some(1_000), length: None }).unwrap();
+            let plan = planned(&file, format, Terms { price: Some(1_000), ..Terms::default() }).unwrap();
             assert_eq!(offers(&plan), expected);
             let [slots, prices, promised, stays, ..] = plan.facts.as_slice() else { panic!() };
             assert_eq!(slots.text, "0-2");

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, ValueHint};
 use leasehold::{
-    error::LeaseholdError, instructions::Offer, rules::machine::require_offer, state::StakeLedger,
+    error::LeaseholdError,
+    instructions::Offer,
+    rules::machine::require_offer,
+    state::{Board, StakeLedger},
 };
 use leasehold_client::{
     board::BoardView,
@@ -27,7 +30,7 @@ use solana_pubkey::Pubkey;
 use super::{
     list::{lacking, out_of_range},
     load,
-    plan::{machines, refused},
+    plan::{bound, machines, refused},
     prices::{Change, Terms, from_rows, price},
     rows::{self, FileFormat},
     slots::{self, Keys, Slots},
@@ -44,12 +47,15 @@ pub struct RepriceArgs {
     /// Slots of the machines: numbers, or ranges such as 0-11; or the machines' node keys.
     #[arg(value_name = "SLOT|NODE_KEY", required_unless_present = "file", conflicts_with = "file")]
     pub slots: Vec<Slots>,
-    /// Price of a machine and hour, in the market's payment mint [default: unchanged]
+    /// Price per GPU and hour, in the market's payment mint [default: unchanged]
     #[arg(long, value_name = "AMOUNT")]
     pub price: Option<String>,
-    /// Commitment from the next round on [default: unchanged]
+    /// Commitment from the next round on; of a leased machine until its lease's end at least [default: unchanged]
     #[arg(long = "for", value_name = "LENGTH")]
     pub length: Option<Length>,
+    /// Bond for each GPU, in the market's stake mint, if it is more than the minimum and than what is bonded.
+    #[arg(long, value_name = "AMOUNT")]
+    pub bond: Option<String>,
     /// Machines with their prices, in TOML, or in CSV if it ends in .csv; - for standard input.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
@@ -63,7 +69,8 @@ pub async fn run(chain: &Chain, args: RepriceArgs) -> Result<(), Failure> {
     let (market, board) = load(chain, args.market, args.board).await?;
     let (view, wallet, now) = (board.view()?, chain.wallet()?, chain.fetch().now().await?);
     let price = args.price.as_deref().map(|text| price(&market, text)).transpose()?;
-    let terms = Terms { price, length: args.length };
+    let bond = args.bond.as_deref().map(|text| market.stake.parse(text)).transpose()?.map(|bond| bond.amount);
+    let terms = Terms { price, length: args.length, bond };
     let changes = match rows {
         Some(rows) => from_rows(&market, &Keys::new(&market, &view, wallet), terms, &rows)?,
         None => {
@@ -88,24 +95,26 @@ pub fn plan(
         return Err(Refusal::from(LeaseholdError::NoMachines).into());
     }
     if changes.iter().any(|change| change.terms == Terms::default()) {
-        return Err(Failure::Input("nothing changes: pass --price, --for or both".to_owned()));
+        return Err(Failure::Input("nothing changes: pass --price, --for or --bond".to_owned()));
     }
-    let (secs, next) =
-        (view.header.round_secs, view.header.round_at(now).map_err(Refusal::from)?.saturating_add(1));
+    let (secs, next) = (view.header.round_secs, view.header.round_after(now).map_err(Refusal::from)?);
     let slots: Vec<_> = changes.iter().map(|change| change.slot).collect();
     let (mut offers, mut missing) = (Vec::new(), Bonds::default());
     for ((index, slot), Change { terms, .. }) in
         machines(market, view, authority, &slots)?.into_iter().zip(changes)
     {
         let rounds = terms.length.map(|length| length.rounds(secs)).transpose()?;
-        let committed_until = rounds.map_or(slot.committed_until, |rounds| next.saturating_add(rounds));
-        let offer = Offer { slot: index, price: terms.price.unwrap_or(slot.price), committed_until };
+        let earliest = if slot.lease == 0 { 0 } else { slot.lease_until };
+        let committed_until =
+            rounds.map_or(slot.committed_until, |rounds| next.saturating_add(rounds).max(earliest));
+        let (price, bond) = (terms.price.unwrap_or(slot.price), terms.bond.unwrap_or_default());
+        let offer = Offer { slot: index, price, committed_until, bond };
         require_offer(&market.account, view.header, slot, &offer, next).map_err(|error| {
             let refusal = Refusal::from(error);
             match refusal.error() {
                 Some(LeaseholdError::CommitmentTooShort | LeaseholdError::CommitmentTooLong) => {
                     match rounds {
-                        Some(_) => out_of_range(secs, next, committed_until, refusal),
+                        Some(_) => out_of_range(view.header, next, committed_until, refusal),
                         // The program takes no price without a commitment, so one that is over has to be made anew.
                         None => Failure::rule(
                             refusal,
@@ -113,24 +122,36 @@ pub fn plan(
                         ),
                     }
                 }
+                Some(LeaseholdError::MachineBound) => {
+                    Failure::rule(refusal, format!("slot {index}, {}", bound(view.header, slot)))
+                }
+                Some(LeaseholdError::MachineLeased) => Failure::rule(
+                    refusal,
+                    format!(
+                        "slot {index}: until its lease ends, its commitment can only be shortened, by --for"
+                    ),
+                ),
                 _ => refused(index, refusal),
             }
         })?;
-        missing = missing.and(Bonds::of_machine(&market.account, &slot.traits, slot.bond)?)?;
+        // The bond of a leased machine stays as it is.
+        if slot.lease == 0 {
+            missing = missing.and(Bonds::of_machine(&market.account, &slot.traits, bond, slot.bond)?)?;
+        }
         offers.push(offer);
     }
     { *stake }.bond(missing.now).map_err(|error| lacking(market, error, missing.now, stake))?;
     let board = market.board(view.header.index);
     let plan = Plan::new(format!("Reprice {} on board {}", count(offers.len(), "machine"), board.index))
         .fact_as("Slots:", "slots", joined(&slots), slots);
-    let plan = shown(plan, market, view.header.round_secs, changes, &offers);
+    let plan = shown(plan, market, view.header, changes, &offers);
     let plan = bonds::shown(missing, plan, market, "Added to bonds:", "bonded");
     Ok(plan.steps("reprice machines", listing::reprice(&board, authority, &offers)))
 }
 
 /// Adds every price and commitment that is signed: new values as a range, and kept ones in full, since only the RPC
 /// node reported those.
-fn shown(plan: Plan, market: &MarketView, round_secs: u32, changes: &[Change], offers: &[Offer]) -> Plan {
+fn shown(plan: Plan, market: &MarketView, board: &Board, changes: &[Change], offers: &[Offer]) -> Plan {
     let (mut prices, mut ends) = (Vec::new(), Vec::new());
     let (mut old_prices, mut old_ends) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
     for (Change { slot, terms }, offer) in changes.iter().zip(offers) {
@@ -156,20 +177,21 @@ fn shown(plan: Plan, market: &MarketView, round_secs: u32, changes: &[Change], o
     if let Some((low, high)) = prices.iter().min().zip(prices.iter().max()) {
         let [low, high] = [*low, *high].map(|price| market.payment.money(price));
         plan = if low == high && prices.len() == all {
-            plan.money("Price:", "price", low)
+            plan.money_as("Price:", "price", format!("{low} per GPU and hour"), low)
         } else {
             let from = (low != high).then(|| format!("{} to ", low.token.number(low.amount)));
-            let text = format!("{}{high}{}", from.unwrap_or_default(), of(prices.len()));
+            let text = format!("{}{high} per GPU and hour{}", from.unwrap_or_default(), of(prices.len()));
             let value = json!({ "lowest": low, "highest": high, "machines": prices.len() });
             plan.fact_as("Prices:", "prices", text, value)
         };
     }
     for (price, slots) in old_prices {
         let price = market.payment.money(price);
-        let (text, value) = (stays(price.to_string(), &slots), json!({ "price": price, "slots": slots }));
+        let (text, value) =
+            (stays(format!("{price} per GPU and hour"), &slots), json!({ "price": price, "slots": slots }));
         plan = plan.item("Price:", "prices_kept", text, value);
     }
-    let end = |until: u32| format!("{} (round {until})", rfc3339(start_of(round_secs, until)));
+    let end = |until: u32| format!("{} (round {until})", rfc3339(start_of(board, until)));
     if let Some((first, last)) = ends.iter().min().zip(ends.iter().max()) {
         plan = if first == last && ends.len() == all {
             plan.fact_as("Committed until:", "committed_until", end(*last), *last)
@@ -210,7 +232,7 @@ pub mod tests {
     fn what_the_program_would_refuse_is_refused_at_once() {
         let data = board();
         let refused = |free: &StakeLedger, now, length| {
-            let changes = [Change { slot: 3, terms: Terms { price: Some(1), length } }];
+            let changes = [Change { slot: 3, terms: Terms { price: Some(1), length, bond: None } }];
             plan(&view(), &data.view().unwrap(), wallet(1), free, now, &changes).map_err(rule)
         };
         assert_eq!(refused(&free(59), NOW, None).unwrap_err(), "InsufficientStake");
@@ -231,7 +253,7 @@ pub mod tests {
                 (slot.price, slot.committed_until) = (price, until);
             }
         });
-        let with = |slot, price, length| Change { slot, terms: Terms { price, length } };
+        let with = |slot, price, length| Change { slot, terms: Terms { price, length, bond: None } };
         let five = Some(Length::Rounds(5));
         let changes = [with(0, None, five), with(1, None, five), with(2, None, five), with(3, Some(9), None)];
         let plan = plan(&view(), &data.view().unwrap(), wallet(1), &free(0), NOW, &changes).unwrap();
@@ -257,7 +279,7 @@ pub mod tests {
     #[test]
     fn a_bond_may_be_made_whole_by_announced_parameters() {
         let (data, market) = (board(), announcing(|params| params.bond_unit = 150));
-        let changes = [Change { slot: 3, terms: Terms { price: Some(1), length: None } }];
+        let changes = [Change { slot: 3, terms: Terms { price: Some(1), ..Terms::default() } }];
         let plan = |free| plan(&market, &data.view().unwrap(), wallet(1), &free, NOW, &changes);
         assert_eq!(plan(free(60)).unwrap().details()["bonded"]["amount"], "110");
         assert_eq!(rule(plan(free(59)).unwrap_err()), "InsufficientStake");
@@ -268,15 +290,15 @@ pub mod tests {
         let data = board();
         let view_of = data.view().unwrap();
         let reprice = |supplier, slots: &[u16], price, length| {
-            let terms = Terms { price, length };
+            let terms = Terms { price, length, bond: None };
             let changes: Vec<_> = slots.iter().map(|slot| Change { slot: *slot, terms }).collect();
             plan(&view(), &view_of, wallet(supplier), &free(60), NOW, &changes)
         };
         let plan = reprice(1, &[3], Some(500_000), None).unwrap();
-        assert_eq!(offers(&plan), [Offer { slot: 3, price: 500_000, committed_until: 2_000 }]);
+        assert_eq!(offers(&plan), [Offer { slot: 3, price: 500_000, committed_until: 2_000, bond: 0 }]);
         assert_eq!(plan.details()["bonded"]["amount"], "60");
         let longer = reprice(1, &[3], None, Some(Length::Rounds(5))).unwrap();
-        assert_eq!(offers(&longer), [Offer { slot: 3, price: 360, committed_until: 1_006 }]);
+        assert_eq!(offers(&longer), [Offer { slot: 3, price: 360, committed_until: 1_006, bond: 0 }]);
         assert_eq!(longer.details()["committed_until"], 1_006);
         let fact = |plan: &Plan, label| {
             plan.facts.iter().find(|fact| fact.label == label).map(|fact| fact.text.clone()).unwrap()

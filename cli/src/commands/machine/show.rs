@@ -18,7 +18,7 @@ use leasehold_operate::{
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
-use super::{OwnArgs, endpoint::address};
+use super::{OwnArgs, endpoint::address, plan::BOUND};
 
 #[derive(Args)]
 pub struct ShowArgs {
@@ -45,7 +45,7 @@ pub struct Line {
     pub round_secs: u32,
     pub slot: u16,
     /// How many machines the slot held before: answers to keepers name it.
-    pub generation: u16,
+    pub generation: u32,
     pub state: &'static str,
     /// Serial of the running lease.
     pub lease: Option<u32>,
@@ -59,18 +59,29 @@ pub struct Line {
     pub metered: bool,
     /// Address and UDP port that keepers probe.
     pub endpoint: SocketAddr,
+    /// Per GPU and hour, and per hour of the whole machine.
     pub price: Money,
+    pub hourly: Money,
     pub score: u16,
     /// First round that it isn't committed for, and when that begins.
     pub committed_until: u32,
     pub committed_to: String,
+    /// True if it is bound until then: it can't be withheld or retired, nor its price be raised.
+    pub bound: bool,
+    /// Number of its description among its supplier's profiles.
+    pub profile: Option<u8>,
+    /// Minutes after a lease until it can be leased again.
+    pub turnaround: u8,
+    /// Open demands for its receipts, which hold its bond.
+    pub demands: u16,
     pub bond: Money,
     /// Earned and not claimed.
     pub earnings: Money,
     /// Rounds since it was listed, by verdict.
     pub up: u32,
     pub down: u32,
-    /// Verdicts of the rounds that the board remembers, the oldest first: # up, x down, . unknown.
+    pub unseen: u32,
+    /// Verdicts of the rounds that the board remembers, the oldest first: # up, x down, o unseen, . void.
     pub history: String,
 }
 
@@ -148,13 +159,19 @@ impl Line {
             metered: slot.traits.flags & Traits::METERED != 0,
             endpoint: address(&slot.endpoint),
             price: market.payment.money(slot.price),
+            hourly: market.payment.money(slot.hourly()),
             score: slot.score,
             committed_until: slot.committed_until,
-            committed_to: rfc3339(start_of(board.header.round_secs, slot.committed_until)),
+            committed_to: rfc3339(start_of(board.header, slot.committed_until)),
+            bound: slot.is_bound(board.header.next_round),
+            profile: (slot.profile != Slot::NO_PROFILE).then_some(slot.profile),
+            turnaround: slot.turnaround,
+            demands: slot.demands,
             bond: market.stake.money(slot.bond),
             earnings: market.payment.money(slot.accrued),
             up: slot.up,
             down: slot.down,
+            unseen: slot.unseen,
             history: own.map(|slot| board.uptime_strip(slot)).unwrap_or_default(),
         }
     }
@@ -173,11 +190,12 @@ impl fmt::Display for Machines {
             ">LEASE",
             "CLASS",
             ">GPUS",
-            ">PRICE/H",
+            ">PRICE/GPU/H",
             ">BOND",
             ">EARNED",
             ">UP",
             ">DOWN",
+            ">UNSEEN",
             "COMMITTED UNTIL",
             "NODE KEY",
         ]);
@@ -196,11 +214,20 @@ impl fmt::Display for Machines {
                 number(&line.earnings),
                 line.up.to_string(),
                 line.down.to_string(),
+                line.unseen.to_string(),
                 line.committed_to.clone(),
                 line.node_key.clone(),
             ]);
         }
-        table.fmt(f)
+        table.fmt(f)?;
+        for line in self.machines.iter().filter(|line| line.bound) {
+            write!(
+                f,
+                "\nSlot {} of board {} is bound until {}: {BOUND}. It can't be withheld or retired, nor its price be raised.",
+                line.slot, line.board, line.committed_to
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -92,7 +92,8 @@ fn now(line: &Line) -> &'static str {
     match line.history.chars().last() {
         Some('#') => "up",
         Some('x') => "down",
-        _ => "unknown",
+        Some('o') => "unseen",
+        _ => "void",
     }
 }
 

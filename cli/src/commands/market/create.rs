@@ -22,8 +22,9 @@ pub async fn run(chain: &Chain, args: CreateArgs) -> Result<(), Failure> {
     let [payment, stake] = file.mints()?;
     let fetch = chain.fetch();
     refuse_taken(file.id, fetch.market(address::market(file.id)).await)?;
-    let (payments, stakes) = tokio::try_join!(fetch.mint(payment), fetch.mint(stake))?;
-    act(chain, plan(&file, &payments, &stakes, chain.wallet()?)?).await
+    let (payments, stakes, genesis) =
+        tokio::try_join!(fetch.mint(payment), fetch.mint(stake), fetch.genesis_hash())?;
+    act(chain, plan(&file, genesis, &payments, &stakes, chain.wallet()?)?).await
 }
 
 /// Refuses the number of a market that exists.

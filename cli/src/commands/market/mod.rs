@@ -24,9 +24,10 @@ pub enum MarketCommand {
     Pause(MarketArgs),
     /// Resumes a paused market.
     Resume(MarketArgs),
-    /// Proposes parameters, which can be applied after the market's timelock.
+    /// Proposes parameters, which can be applied after the market's timelock, for two weeks.
     ///
-    /// The file is TOML with the fields of `params` in `market show --output json`.
+    /// The file is TOML with the fields of `params` in `market show --output json`. Classes can be added at the end, and their
+    /// weights changed, but none can be removed or renamed.
     Propose(ProposeArgs),
     /// Applies proposed parameters. Anybody may.
     Apply(MarketArgs),
@@ -35,13 +36,13 @@ pub enum MarketCommand {
     /// Creates a market; the wallet becomes its authority.
     ///
     /// The file is TOML: id, payment_mint, stake_mint and timelock_secs, then a section [rules] with
-    /// round_secs, submit_secs, seats, threshold and abandon_rounds, and a section [params] as of
+    /// round_secs, submit_secs, seats, threshold, abandon_rounds and sla_bps, and a section [params] as of
     /// `market propose`. The boards that a file for `deploy` asks for are not created.
     Create(CreateArgs),
     /// Pays the market's fees to its authority. Anybody may.
     Withdraw(WithdrawArgs),
-    /// Burns the slashed stake that nobody gets. Anybody may.
-    Burn(BoardsArgs),
+    /// Burns slashed stake, and payments that nobody gets: damages, and what leaving and contesting cost. Anybody may.
+    Burn(BurnArgs),
     /// Closes a market without boards, suppliers and keepers.
     Close(MarketArgs),
 }
@@ -91,9 +92,16 @@ pub struct WithdrawArgs {
     #[arg(long, value_name = "WALLET")]
     #[arg(value_parser = parse_address)]
     pub authority: Option<Pubkey>,
-    /// Pay out the market's part of slashed stake instead.
+}
+
+#[derive(Args)]
+pub struct BurnArgs {
+    #[command(flatten)]
+    pub boards: BoardsArgs,
+    /// Burn the keeper pools, too, of boards that the keypair's wallet created and that have no machines and leases, so that
+    /// they can be closed.
     #[arg(long)]
-    pub stake: bool,
+    pub pool: bool,
 }
 
 #[derive(Args)]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use solana_hash::Hash;
 
 use leasehold_operate::{
     chain::{Chain, MarketArgs},
@@ -39,11 +40,18 @@ pub struct Shown {
     pub seats: u8,
     pub threshold: u8,
     pub abandon_rounds: u8,
+    pub sla_bps: u16,
+    /// True if its rounds are so short that it can only be a test.
+    pub test: bool,
+    /// Genesis hash of the cluster that its creator stated.
+    pub genesis: String,
     /// As a file for `market propose` has them.
     pub params: ParamsFile,
     pub pending_params: Option<ParamsFile>,
     /// When those can be applied.
     pub pending_from: Option<String>,
+    /// Until when.
+    pub pending_until: Option<String>,
 }
 
 pub async fn run(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
@@ -76,10 +84,14 @@ impl Shown {
             seats: rules.seats,
             threshold: rules.threshold,
             abandon_rounds: rules.abandon_rounds,
+            sla_bps: rules.sla_bps,
+            test: rules.is_test(),
+            genesis: Hash::new_from_array(account.genesis).to_string(),
             params: ParamsFile::of(market.payment, market.stake, &account.params),
             pending_params: pending
                 .map(|pending| ParamsFile::of(market.payment, market.stake, &pending.params)),
             pending_from: pending.map(|pending| rfc3339(pending.effective_at)),
+            pending_until: pending.map(|pending| rfc3339(pending.expires_at)),
         }
     }
 }
@@ -101,17 +113,24 @@ impl fmt::Display for Shown {
             ("Boards:", format!("{}, the next is {}", self.boards, self.next_board)),
             ("Suppliers and keepers:", self.members.to_string()),
             ("Rounds:", rounds),
-            ("Votes:", format!("{} of {} seats make a verdict", self.threshold, self.seats)),
-            ("Abandoned:", format!("after {} rounds down in a row", self.abandon_rounds)),
+            ("Votes:", format!("{} of {} seats call a machine down", self.threshold, self.seats)),
+            ("Abandoned:", format!("after {} rounds down of 64", self.abandon_rounds)),
+            ("SLA:", format!("up in {} bps of the rounds", self.sla_bps)),
             ("Timelock:", format!("{} seconds", self.timelock_secs)),
         ];
         if let Some(authority) = &self.pending_authority {
             lines.insert(3, ("Offered to:", authority.clone()));
         }
+        if self.test {
+            lines.insert(1, ("TEST MARKET:", "its rounds are shorter than a minute".to_owned()));
+        }
+        lines.push(("Genesis hash:", self.genesis.clone()));
         lines.extend(people(&self.params));
         f.write_str(&labelled(lines))?;
-        if let (Some(params), Some(from)) = (&self.pending_params, &self.pending_from) {
-            write!(f, "\n\nFrom {from}, once they are applied:\n{}", labelled(people(params)))?;
+        let pending =
+            self.pending_params.as_ref().zip(self.pending_from.as_ref()).zip(self.pending_until.as_ref());
+        if let Some(((params, from), until)) = pending {
+            write!(f, "\n\nIf they are applied from {from} to {until}:\n{}", labelled(people(params)))?;
         }
         Ok(())
     }
@@ -134,8 +153,8 @@ mod tests {
     fn a_market_shows_its_rules_and_what_will_change() {
         let mut market = view();
         let text = Shown::new(&market).to_string();
-        assert!(text.contains("Votes:") && text.contains("2 of 3 seats make a verdict"), "{text}");
-        assert!(text.contains("RTX 4090") && !text.contains("once they are applied"), "{text}");
+        assert!(text.contains("Votes:") && text.contains("2 of 3 seats call a machine down"), "{text}");
+        assert!(text.contains("RTX 4090") && !text.contains("If they are applied"), "{text}");
         let freeze = sample::wallet(7);
         assert!(text.contains(&format!(", 6 decimals, freeze authority {freeze}\n")), "{text}");
         assert!(text.contains(", 2 decimals, freeze authority none\n"), "{text}");
@@ -143,9 +162,14 @@ mod tests {
         assert_eq!(json["payment_freeze_authority"], freeze.to_string());
         assert_eq!(json["stake_freeze_authority"], serde_json::Value::Null);
         let params = Params { fee_bps: 77, ..market.account.params.clone() };
-        market.account.pending_params = Some(PendingParams { params, effective_at: 600_000 });
+        market.account.pending_params =
+            Some(PendingParams { params, effective_at: 600_000, expires_at: 600_060 });
         let shown = Shown::new(&market);
-        assert!(shown.to_string().contains("From 1970-01-07T22:40:00Z, once they are applied:"));
+        assert!(
+            shown
+                .to_string()
+                .contains("If they are applied from 1970-01-07T22:40:00Z to 1970-01-07T22:41:00Z:")
+        );
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["id"], &json["pending_params"]["fee_bps"]), (&"7".into(), &77.into()));
         assert_eq!(json["params"]["bond_unit"], "1");

@@ -1,4 +1,4 @@
-//! A market's fees and slashed stake, and closing the market.
+//! A market's fees, what is burned, and closing the market.
 
 use leasehold::{
     math::add,
@@ -18,7 +18,7 @@ use leasehold_operate::{
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
-use super::{BoardsArgs, WithdrawArgs};
+use super::{BurnArgs, WithdrawArgs};
 
 pub async fn withdraw(chain: &Chain, args: WithdrawArgs) -> Result<(), Failure> {
     let (market, signer) = (chain.market(args.boards.market.id.0).await?, chain.wallet()?);
@@ -26,19 +26,15 @@ pub async fn withdraw(chain: &Chain, args: WithdrawArgs) -> Result<(), Failure> 
     require_payee("market", &market.account.authority, &owner, "authority")?;
     let boards = chain.boards(&market.reference.address, args.boards.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    let plan = if args.stake {
-        plan_stake(&market, &views, signer, &chain.stake_payee(&market, owner).await?)
-    } else {
-        plan_fees(&market, &views, signer, &chain.payee(&market, owner).await?)
-    };
-    act(chain, plan?).await
+    act(chain, plan_fees(&market, &views, signer, &chain.payee(&market, owner).await?)?).await
 }
 
-pub async fn burn(chain: &Chain, args: BoardsArgs) -> Result<(), Failure> {
-    let market = chain.market(args.market.id.0).await?;
-    let boards = chain.boards(&market.reference.address, args.board).await?;
+pub async fn burn(chain: &Chain, args: BurnArgs) -> Result<(), Failure> {
+    let market = chain.market(args.boards.market.id.0).await?;
+    let boards = chain.boards(&market.reference.address, args.boards.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    act(chain, plan_burn(&market, &views)?).await
+    let creator = args.pool.then(|| chain.wallet()).transpose()?;
+    act(chain, plan_burn(&market, &views, creator)?).await
 }
 
 pub async fn close(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
@@ -52,31 +48,40 @@ fn plan_fees(
     signer: Pubkey,
     payee: &Payee,
 ) -> Result<Plan, Failure> {
-    let due = Due::of(market.payment, boards, rules::board::fees)?;
+    let due = Due::of(market.payment, boards, |board| Ok(board.ledger.fees))?;
     let plan = Plan::new(format!("Withdraw fees of market {}", market.account.id));
     pay(plan, &due, payee, |index| instruction::withdraw_fees(&market.board(index), signer, payee.account))
 }
 
-fn plan_stake(
-    market: &MarketView,
-    boards: &[BoardView],
-    signer: Pubkey,
-    payee: &Payee,
-) -> Result<Plan, Failure> {
-    let due = Due::of(market.stake, boards, |board| Ok(board.ledger.market_stake))?;
-    let plan = Plan::new(format!("Withdraw slashed stake of market {}", market.account.id));
-    pay(plan, &due, payee, |index| {
-        instruction::withdraw_market_stake(&market.board(index), signer, payee.account)
-    })
-}
-
-fn plan_burn(market: &MarketView, boards: &[BoardView]) -> Result<Plan, Failure> {
-    let due = Due::of(market.stake, boards, |board| Ok(board.ledger.to_burn))?;
-    let mut plan = Plan::new(format!("Burn slashed stake of market {}", market.account.id))
-        .money("Burned:", "amount", due.total);
-    for (index, money) in due.boards {
-        plan = plan
-            .step(format!("board {index}, {money}"), vec![instruction::burn_slashed(&market.board(index))]);
+/// Burns slashed stake, and the payments that are set aside for it. `creator`: burns the keeper pools of unused boards that
+/// this wallet created, too, so that they can be closed.
+fn plan_burn(market: &MarketView, boards: &[BoardView], creator: Option<Pubkey>) -> Result<Plan, Failure> {
+    let stake = Due::of(market.stake, boards, |board| Ok(board.ledger.slashed));
+    let closes = |board: &Board| creator.filter(|creator| board.creator == *creator);
+    let burnable = |board: &Board| rules::board::burnable(board, closes(board).is_some());
+    let payments = Due::of(market.payment, boards, burnable);
+    let nothing = match (&stake, &payments) {
+        (Err(refusal), Err(_)) => Some(*refusal),
+        _ => None,
+    };
+    if let Some(refusal) = nothing {
+        return Err(refusal.into());
+    }
+    let none = |token: Token| Due { boards: Vec::new(), total: token.money(0) };
+    let (stake, payments) =
+        (stake.unwrap_or_else(|_| none(market.stake)), payments.unwrap_or_else(|_| none(market.payment)));
+    let mut plan = Plan::new(format!("Burn what was slashed or set aside on market {}", market.account.id))
+        .money("Stake burned:", "stake", stake.total)
+        .money("Payments burned:", "payments", payments.total);
+    for (index, money) in stake.boards {
+        let burn = instruction::burn_slashed(&market.board(index));
+        plan = plan.step(format!("stake of board {index}, {money}"), vec![burn]);
+    }
+    for (index, money) in payments.boards {
+        let board = boards.iter().find(|board| board.header.index == index);
+        let creator = board.and_then(|board| closes(board.header));
+        let burn = instruction::burn_payments(&market.board(index), creator);
+        plan = plan.step(format!("payments of board {index}, {money}"), vec![burn]);
     }
     Ok(plan)
 }
@@ -159,7 +164,7 @@ mod tests {
         Payee { payer, owner, account, mint, token_program: Pubkey::default(), exists }
     }
 
-    /// Fees are 30, the keepers' pool is 22, the market's stake 2 and 2 are to be burned.
+    /// Fees are 30, the keepers' pool is 22; 10 of the stake and 4 of the payments are to be burned.
     fn board() -> BoardData {
         snapshot().boards.remove(0).data
     }
@@ -174,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn fees_go_to_the_authority_and_the_keepers_pool_with_the_last_machine() {
+    fn fees_go_to_the_authority_and_the_keepers_pool_never() {
         let mut board = board();
         let fees = data::WithdrawFees::DISCRIMINATOR;
         let plan = plan_fees(&view(), &[board.view().unwrap()], wallet(1), &payee(false)).unwrap();
@@ -182,20 +187,36 @@ mod tests {
         assert_eq!(plan.details()["authority"], wallet(AUTHORITY).to_string());
         change(&mut board, |board, _| (board.machines, board.leases) = (0, 0));
         let plan = plan_fees(&view(), &[board.view().unwrap()], wallet(1), &payee(true)).unwrap();
-        starts(&plan, "52", &[fees]);
-        change(&mut board, |board, _| (board.ledger.fees, board.ledger.keeper_pool) = (0, 0));
+        starts(&plan, "30", &[fees]);
+        change(&mut board, |board, _| board.ledger.fees = 0);
         let nothing = plan_fees(&view(), &[board.view().unwrap()], wallet(1), &payee(true)).unwrap_err();
         assert_eq!(nothing.code(), 3);
     }
 
     #[test]
-    fn slashed_stake_is_paid_to_the_market_or_burned() {
-        let board = board();
-        let views = [board.view().unwrap()];
-        let paid = plan_stake(&view(), &views, wallet(1), &payee(true)).unwrap();
-        starts(&paid, "2", &[data::WithdrawMarketStake::DISCRIMINATOR]);
-        starts(&plan_burn(&view(), &views).unwrap(), "2", &[data::BurnSlashed::DISCRIMINATOR]);
-        assert_eq!(plan_burn(&view(), &[]).unwrap_err().code(), 3);
+    fn slashed_stake_and_payments_are_burned_and_the_pool_of_an_unused_board() {
+        let mut board = board();
+        let burned = |board: &BoardData, creator| {
+            let plan = plan_burn(&view(), &[board.view().unwrap()], creator).unwrap();
+            let [stake, payments] = &plan.steps[..] else { panic!("{plan:?}") };
+            assert!(stake.instructions[0].data.starts_with(data::BurnSlashed::DISCRIMINATOR));
+            assert!(payments.instructions[0].data.starts_with(data::BurnPayments::DISCRIMINATOR));
+            let signed = payments.instructions[0].accounts.iter().any(|meta| meta.is_signer);
+            let amount = |name: &str| plan.details()[name]["amount"].as_str().unwrap().to_owned();
+            (amount("stake"), amount("payments"), signed)
+        };
+        assert_eq!(burned(&board, None), ("10".to_owned(), "4".to_owned(), false));
+        change(&mut board, |board, _| {
+            (board.machines, board.leases, board.creator) = (0, 0, wallet(8));
+        });
+        assert_eq!(burned(&board, None), ("10".to_owned(), "4".to_owned(), false));
+        assert_eq!(burned(&board, Some(wallet(8))), ("10".to_owned(), "26".to_owned(), true));
+        assert_eq!(
+            burned(&board, Some(wallet(7))),
+            ("10".to_owned(), "4".to_owned(), false),
+            "not its creator"
+        );
+        assert_eq!(plan_burn(&view(), &[], None).unwrap_err().code(), 3);
     }
 
     #[test]

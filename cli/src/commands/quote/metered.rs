@@ -2,10 +2,18 @@
 
 use std::fmt;
 
-use leasehold::{constants::NOTICE_ROUNDS, error::LeaseholdError, instructions::MeterArgs};
+use leasehold::{
+    constants::NOTICE_SECS,
+    error::LeaseholdError,
+    instructions::MeterArgs,
+    math::pricing::{gross, rate},
+    rules::open::least_deposit,
+    state::Slot,
+};
 use leasehold_client::{
     error::Refusal,
     fetch::{Fetched, FetchedBoard},
+    quote::refundable,
     search::{MeteredPick, pick_metered},
 };
 use leasehold_operate::{
@@ -25,9 +33,9 @@ pub async fn run(chain: &Chain, args: RequestArgs) -> Result<(), Failure> {
     let (market, boards, now) = read(chain, &args).await?;
     // Nobody signs anything yet.
     let found = find(&market, &boards, now, &args, Pubkey::default());
-    let lacking = Refusal::from(LeaseholdError::NotEnoughMachines);
+    let lacking = Refusal::from(LeaseholdError::NotEnoughGpus);
     let offer = match &found {
-        Ok(found) => Some(MeteredOffer::new(&market, found)),
+        Ok(found) => Some(MeteredOffer::new(&market, found)?),
         Err(error) if error.refusal() == Some(lacking) => None,
         Err(_) => return found.map(|_| ()),
     };
@@ -37,7 +45,7 @@ pub async fn run(chain: &Chain, args: RequestArgs) -> Result<(), Failure> {
 
 /// The failure, or what to try instead if no machine fits.
 pub fn advised(failure: Failure) -> Failure {
-    if failure.refusal() != Some(LeaseholdError::NotEnoughMachines.into()) {
+    if failure.refusal() != Some(LeaseholdError::NotEnoughGpus.into()) {
         return failure;
     }
     let advice = "ask for less time, widen the criteria, or try another board";
@@ -62,18 +70,20 @@ pub fn find<'a>(
     args: &RequestArgs,
     spender: Pubkey,
 ) -> Result<MeteredPick<'a>, Failure> {
-    if args.machines != 1 {
-        return Err(Failure::Input(
-            "a metered lease has one machine: leave out --machines, and open one lease for each".to_owned(),
-        ));
-    }
-    let criteria = args.criteria.criteria(market)?;
+    let mut criteria = args.criteria.criteria(market)?;
+    let gpus = u8::try_from(args.gpus).map_err(|_| {
+        Failure::Input(format!(
+            "a metered lease has one machine, of at most 255 GPUs, not {}: open one lease for each machine",
+            args.gpus
+        ))
+    })?;
+    criteria.min_gpus = criteria.min_gpus.max(gpus);
     let rounds = args.length.rounds(market.account.rules.round_secs)?;
     // Without --deposit clap refuses --metered.
     let deposit = market.payment.parse(args.meter.deposit.as_deref().unwrap_or("0"))?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
     let meter = MeterArgs { spender, deposit: deposit.amount };
-    Ok(pick_metered(&market.account, &views, now, &criteria, rounds, meter)?)
+    Ok(pick_metered(&market.account, &views, now, &criteria, rounds, &args.avoided()?, meter)?)
 }
 
 /// Machine that could be leased now, metered.
@@ -100,39 +110,46 @@ pub struct MeteredOffer {
     pub start: String,
     pub end: String,
     pub deposit: Money,
-    /// Part of it that comes back if no voucher is redeemed.
+    /// Part of it that comes back if notice is given in the first round and no voucher is redeemed.
     pub refundable: Money,
-    /// Rounds that the lease runs after the round in which notice is given.
-    pub notice_rounds: u32,
-    /// Length of a round in seconds.
-    pub round_secs: u32,
+    /// Price per hour that the machine is paid for rounds up, besides vouchers.
+    pub standby: Money,
+    /// Least deposit of a lease of this machine.
+    pub least_deposit: Money,
+    /// Most that vouchers can take at first: the rest is reserved for the standby price of an hour.
+    pub voucher_limit: Money,
+    /// Seconds that the lease runs after the round in which notice is given.
+    pub notice_secs: u32,
 }
 
 impl MeteredOffer {
-    pub fn new(market: &MarketView, found: &MeteredPick) -> Self {
+    pub fn new(market: &MarketView, found: &MeteredPick) -> Result<Self, Failure> {
         let MeteredPick { board, quote } = found;
-        let round_secs = board.header.round_secs;
+        let (terms, payment) = (&quote.terms, market.payment);
         let slot = quote.slots.first().copied().unwrap_or_default();
-        let machine = board.slot(slot);
-        let class = machine.map(|machine| market.class_name(machine.traits.class));
-        MeteredOffer {
+        let machine: &Slot = board.slot(slot).ok_or(Refusal::from(LeaseholdError::NoSuchSlot))?;
+        let standby = rate(machine.hourly(), terms.standby_bps).map_err(Refusal::from)?;
+        // As long as the lease could be ended: the running round, and an hour.
+        let hour = board.header.rounds_in(NOTICE_SECS).saturating_add(1).min(quote.rounds);
+        let reserve = gross(standby, terms.round_secs, hour).map_err(Refusal::from)?;
+        Ok(MeteredOffer {
             board: board.header.index,
             slot,
-            node_key: machine
-                .map(|machine| Pubkey::new_from_array(machine.node_key).to_string())
-                .unwrap_or_default(),
-            class: class.unwrap_or_default(),
-            gpus: machine.map(|machine| machine.traits.gpus).unwrap_or_default(),
+            node_key: Pubkey::new_from_array(machine.node_key).to_string(),
+            class: market.class_name(machine.traits.class),
+            gpus: machine.traits.gpus,
             rounds: quote.rounds,
             from: quote.from,
             until: quote.until,
-            start: rfc3339(start_of(round_secs, quote.from)),
-            end: rfc3339(start_of(round_secs, quote.until)),
-            deposit: market.payment.money(quote.deposit),
-            refundable: market.payment.money(quote.deposit),
-            notice_rounds: NOTICE_ROUNDS,
-            round_secs,
-        }
+            start: rfc3339(start_of(terms, quote.from)),
+            end: rfc3339(start_of(terms, quote.until)),
+            deposit: payment.money(quote.deposit),
+            refundable: payment.money(refundable(board, quote)?),
+            standby: payment.money(standby),
+            least_deposit: payment.money(least_deposit(machine, terms).map_err(Refusal::from)?),
+            voucher_limit: payment.money(quote.deposit.saturating_sub(reserve)),
+            notice_secs: NOTICE_SECS,
+        })
     }
 
     /// The machine in words.
@@ -141,27 +158,51 @@ impl MeteredOffer {
         format!("{} with {gpus} (slot {}, key {})", self.class, self.slot, self.node_key)
     }
 
-    /// The notice in words.
-    pub fn notice(&self) -> String {
-        let MeteredOffer { notice_rounds, round_secs, .. } = self;
-        format!("{notice_rounds} rounds of {round_secs} seconds, from either side")
+    /// How the lease is paid and how it ends, in words.
+    pub fn rules(&self) -> [(&'static str, String); 5] {
+        let number = |money: &Money| money.token.number(money.amount);
+        let standby = format!("{} an hour for rounds up, besides vouchers", self.standby);
+        let vouchers = format!(
+            "at most {} of the deposit now: an hour of standby price is reserved",
+            number(&self.voucher_limit)
+        );
+        let minutes = self.notice_secs / 60;
+        let ends = [
+            format!(
+                "{minutes} minutes after notice by its owner, who owes the machine an hour at least, or by the supplier"
+            ),
+            "with the running round by the supplier while vouchers are below the standby price".to_owned(),
+            "with the running round by anybody if less of the deposit is left than an hour's standby price"
+                .to_owned(),
+        ];
+        let [owner, supplier, anybody] = ends;
+        [
+            ("Standby:", standby),
+            ("Vouchers:", vouchers),
+            ("Ends:", owner),
+            ("Ends:", supplier),
+            ("Ends:", anybody),
+        ]
     }
 }
 
 impl fmt::Display for MeteredOffer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let last = self.until.saturating_sub(1);
+        let least = self.least_deposit.token.number(self.least_deposit.amount);
         let lines = [
             ("Board:", self.board.to_string()),
             ("Machine:", self.machine()),
             ("Rounds:", format!("{} ({} to {last})", self.rounds, self.from)),
             ("Time:", format!("{} to {}", self.start, self.end)),
-            ("Deposit:", self.deposit.to_string()),
-            ("Refundable:", format!("{}, less what vouchers take", self.refundable)),
-            ("Notice:", self.notice()),
+            ("Deposit:", format!("{}, {least} at least", self.deposit)),
+            (
+                "Refundable:",
+                format!("{} if ended in its first round, less what vouchers take", self.refundable),
+            ),
             ("Price:", "by use, set by the machine's node, not on the chain".to_owned()),
         ];
-        f.write_str(&labelled(lines))
+        f.write_str(&labelled(lines.into_iter().chain(self.rules())))
     }
 }
 
@@ -193,8 +234,9 @@ mod tests {
         let mut board = priced(0, &[1, 360]);
         change(&mut board, |_, slots| slots[1].traits.flags = Traits::METERED);
         let meter = MeterArgs { spender: wallet(5), deposit: 5_000 };
-        let found = pick_metered(&view().account, &[board.view().unwrap()], NOW, &ANY, 6, meter).unwrap();
-        let offer = Some(MeteredOffer::new(&view(), &found));
+        let found =
+            pick_metered(&view().account, &[board.view().unwrap()], NOW, &ANY, 6, &[], meter).unwrap();
+        let offer = Some(MeteredOffer::new(&view(), &found).unwrap());
         let quote = MeteredQuote { fits: true, offer };
         let mint = short(&view().payment.mint);
         let key = Pubkey::default();
@@ -213,7 +255,7 @@ mod tests {
         );
         let none = MeteredQuote { fits: false, offer: None };
         assert_eq!(none.to_string(), "No machine for a metered lease is available.");
-        let advice = advised(Refusal::from(LeaseholdError::NotEnoughMachines).into());
+        let advice = advised(Refusal::from(LeaseholdError::NotEnoughGpus).into());
         assert!(
             advice.code() == 3 && advice.to_string().starts_with("no metered machine fits: "),
             "{advice}"

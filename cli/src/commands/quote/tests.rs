@@ -8,7 +8,8 @@ use super::*;
 fn a_quote_tells_machines_total_and_what_can_come_back() {
     let board = priced(3, &[720, 360, 360]);
     let views = [board.view().unwrap()];
-    let quoted = Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(2)).unwrap()));
+    let quoted =
+        Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(2)).unwrap()).unwrap());
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
         "Board:       3\nMachines:    2 (slots 1, 2)\n\
@@ -34,7 +35,7 @@ fn machines_that_are_down_are_named_before_they_are_leased() {
         slots.iter_mut().for_each(|slot| slot.history_down = 1 << bit);
     });
     let quoted = pick(&view().account, &[board.view().unwrap()], NOW, &request(2)).unwrap();
-    let quoted = Quoted::new(Offers::new(&view(), &quoted));
+    let quoted = Quoted::new(Offers::new(&view(), &quoted).unwrap());
     let text = quoted.to_string();
     assert!(text.contains("\nDown:        2 of them were down in the last closed round\n"), "{text}");
     assert_eq!(serde_json::to_value(quoted).unwrap()["offers"][0]["down"], 2);
@@ -44,7 +45,8 @@ fn machines_that_are_down_are_named_before_they_are_leased() {
 fn a_quote_of_several_boards_has_a_line_for_each() {
     let boards = [priced(0, &[720]), priced(3, &[360, 360])];
     let views = boards.each_ref().map(|board| board.view().unwrap());
-    let quoted = Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(3)).unwrap()));
+    let quoted =
+        Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(3)).unwrap()).unwrap());
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
         "BOARD  MACHINES    TOTAL  REFUNDABLE\n{}0         1  0.00072     0.00057\n{}3         2  0.00072     \
@@ -67,7 +69,7 @@ fn fallback_offers_are_listed() {
     let board = priced(3, &[360, 360]);
     let views = [board.view().unwrap()];
     let found = fallbacks(&view().account, &views, NOW, &request(5));
-    let alternatives = found.iter().map(|found| Instead::new(&view(), found)).collect();
+    let alternatives = found.iter().map(|found| Instead::new(&view(), found).unwrap()).collect();
     let quoted = Quoted::instead(alternatives);
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(

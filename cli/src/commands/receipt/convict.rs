@@ -2,11 +2,16 @@
 
 use std::path::PathBuf;
 
+use super::{
+    demand::{accused, board_of},
+    parse, read,
+};
 use clap::{Args, ValueHint};
-use leasehold::{error::LeaseholdError, rules::dispute::contradict, state::Lease};
+use leasehold::{error::LeaseholdError, rules::dispute::Namesake, state::Lease};
 use leasehold_client::{
     BoardRef,
     board::BoardView,
+    fetch::Fetched,
     instruction,
     record::{SignedReceipt, signatures},
 };
@@ -17,16 +22,10 @@ use leasehold_operate::{
     market::MarketView,
     plan::Plan,
 };
-use solana_pubkey::Pubkey;
-
-use super::{
-    demand::{accused, board_of},
-    parse, read,
-};
 
 #[derive(Args)]
 pub struct ConvictArgs {
-    /// A receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 384 bytes.
+    /// A receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 392 bytes.
     #[arg(value_hint = ValueHint::FilePath)]
     pub one: PathBuf,
     /// Another of the same machine, lease and number. One of the two may be -, standard input.
@@ -42,42 +41,47 @@ pub async fn run(chain: &Chain, args: ConvictArgs) -> Result<(), Failure> {
     for signed in &pair {
         signed.verify()?;
     }
-    let (market, fetch, caller) = (chain.market(args.market.id.0).await?, chain.fetch(), chain.wallet()?);
+    let market = chain.market(args.market.id.0).await?;
     let board = board_of(&market, &pair[0])?;
-    let address = board.lease(u32::try_from(pair[0].receipt.lease).unwrap_or_default());
-    let (lease, data) = (chain.lease(address).await?, fetch.board(board.address).await?);
-    let keeper = fetch.keeper(&market.reference.address, &caller).await?.map(|keeper| keeper.address);
-    act(chain, plan(&market, &board, &data.view()?, &lease, &pair, caller, keeper)?).await
+    let lease = chain.lease_of(&board, pair[0].receipt.lease).await?;
+    let data = chain.fetch().board(board.address).await?;
+    act(chain, plan(&market, &board, &data.view()?, &lease, &pair)?).await
 }
 
 fn plan(
     market: &MarketView,
     board: &BoardRef,
     view: &BoardView,
-    lease: &Lease,
+    lease: &Fetched<Lease>,
     pair: &[SignedReceipt; 2],
-    caller: Pubkey,
-    keeper: Option<Pubkey>,
 ) -> Result<Plan, Failure> {
     let [one, other] = pair;
     let receipt = &one.receipt;
-    let machine = accused(board, view, lease, receipt)?;
-    accused(board, view, lease, &other.receipt)?;
+    let machine = accused(board, view, &lease.account, receipt)?;
+    accused(board, view, &lease.account, &other.receipt)?;
     let ids = pair.each_ref().map(|signed| hex::encode(signed.id()));
-    if !contradict(receipt, &other.receipt) {
-        let values = format!("{} with number {}, {} with {}", ids[0], receipt.seq, ids[1], other.receipt.seq);
-        return Err(Failure::rule(LeaseholdError::NoEquivocation, values));
+    let values = || format!("{} with number {}, {} with {}", ids[0], receipt.seq, ids[1], other.receipt.seq);
+    let namesake = Namesake::of(&other.receipt);
+    // The program knows the other one by what differs from this one.
+    if namesake.id(receipt) != other.id() {
+        return Err(Failure::rule(LeaseholdError::NoEquivocation, values()));
     }
-    let address = board.lease(lease.serial);
-    let prove = instruction::prove_equivocation(board, caller, address, keeper);
+    let contradicts = namesake.require_contradicting(receipt, &lease.account);
+    contradicts.map_err(|error| Failure::rule(error, values()))?;
+    let prove = instruction::prove_equivocation(board, lease.address, receipt, &other.receipt);
     Ok(Plan::new(format!(
         "Show two receipts that slot {} signed with the number {}",
         receipt.slot, receipt.seq
     ))
     .fact("One:", "one", &ids[0])
     .fact("Other:", "other", &ids[1])
-    .fact("Lease:", "lease", address)
-    .money("Machine loses:", "slashed", market.stake.money(machine.bond))
+    .fact("Lease:", "lease", lease.address)
+    .money_as(
+        "Machine loses:",
+        "slashed",
+        format!("{}, all of it burned", market.stake.money(machine.bond)),
+        market.stake.money(machine.bond),
+    )
     .step("prove equivocation", vec![signatures::of_both(one, other), prove]))
 }
 
@@ -103,8 +107,9 @@ mod tests {
             slots[0].node_key = pair[0].receipt.node_key;
             slots[0].state = state as u8;
         });
-        let (reference, lease) = (view().board(0), &board.leases[0].1);
-        plan(&view(), &reference, &board.data.view().unwrap(), lease, pair, wallet(5), Some(wallet(2)))
+        let (address, account) = board.leases.remove(0);
+        let lease = Fetched { address, lamports: 1, account };
+        plan(&view(), &view().board(0), &board.data.view().unwrap(), &lease, pair)
     }
 
     fn pair(change: impl FnOnce(&mut Receipt)) -> [SignedReceipt; 2] {
@@ -112,14 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn both_signatures_are_checked_before_the_bond_is_lost_and_a_keeper_is_named() {
+    fn both_signatures_are_checked_before_the_bond_is_lost() {
         let pair = pair(|receipt| receipt.price = 1);
         let plan = planned(&pair, SlotState::Leased).unwrap();
         let [step] = &plan.steps[..] else { panic!() };
         let [check, prove] = &step.instructions[..] else { panic!() };
         assert_eq!(*check, signatures::of_both(&pair[0], &pair[1]));
-        assert_eq!(prove.data, data::ProveEquivocation::DISCRIMINATOR);
-        assert!(prove.accounts.iter().any(|meta| meta.pubkey == wallet(2)));
+        assert!(prove.data.starts_with(data::ProveEquivocation::DISCRIMINATOR));
         assert!(bare_len(&wallet(5), &step.instructions) <= PACKET_BYTES);
         assert_eq!(plan.details()["slashed"]["amount"], "100");
         assert_eq!(plan.details()["other"], hex::encode(pair[1].id()));

@@ -13,12 +13,14 @@ use leasehold_client::{
     BoardRef, address,
     board::BoardView,
     error::Refusal,
+    fetch::Fetched,
     instruction,
     prove::ProveError,
     record::{SignedReceipt, cluster},
 };
 use leasehold_operate::{
     act::act,
+    amount::sol,
     chain::{Chain, MarketArgs},
     failure::Failure,
     market::MarketView,
@@ -31,7 +33,7 @@ use super::{parse, read};
 
 #[derive(Args)]
 pub struct DemandArgs {
-    /// The receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 384
+    /// The receipt: the JSON that the node's API returned, the header Leasehold-Receipt in base64, or its 392
     /// bytes; - for standard input.
     pub file: PathBuf,
     #[command(flatten)]
@@ -47,11 +49,10 @@ pub async fn run(chain: &Chain, args: DemandArgs) -> Result<(), Failure> {
     }
     let (market, fetch) = (chain.market(args.market.id.0).await?, chain.fetch());
     let board = board_of(&market, &signed)?;
-    let address = board.lease(u32::try_from(signed.receipt.lease).unwrap_or_default());
-    let lease = chain.lease(address).await?;
+    let lease = chain.lease_of(&board, signed.receipt.lease).await?;
     let made = address::demand(&signed.id());
     if let Some(demand) = fetch.demand(made).await? {
-        let due = rfc3339(start_of(lease.terms.round_secs, demand.account.due));
+        let due = rfc3339(demand.account.due);
         return Err(Failure::Refused(format!(
             "it is demanded already, at {made}: `leasehold receipt enforce` ends the demand from {due} on"
         )));
@@ -77,10 +78,10 @@ pub fn accused<'a>(
     receipt: &Receipt,
 ) -> Result<&'a Slot, Failure> {
     let Receipt { slot, node_key, .. } = *receipt;
-    dispute::accused(view.slots, lease, receipt).map_err(|error| {
+    dispute::accused(view.header, view.slots, lease, receipt).map_err(|error| {
         let refusal = Refusal::from(error);
         let values = match refusal.error() {
-            Some(LeaseholdError::WrongReceipt) => {
+            Some(LeaseholdError::OtherLease) => {
                 format!("lease {}, rounds {} to {}", lease.serial, lease.from, lease.until.saturating_sub(1))
             }
             _ => format!("slot {slot} on board {}, key {}", board.index, Pubkey::from(node_key)),
@@ -93,17 +94,17 @@ fn plan(
     market: &MarketView,
     board: &BoardRef,
     view: &BoardView,
-    lease: &Lease,
+    lease: &Fetched<Lease>,
     signed: &SignedReceipt,
     now: i64,
     claimant: Pubkey,
 ) -> Result<Plan, Failure> {
-    let receipt = &signed.receipt;
+    let (receipt, Fetched { address, account: lease, .. }) = (&signed.receipt, lease);
     let machine = accused(board, view, lease, receipt)?;
     let window = demand_window(view.header, lease, machine, receipt).map_err(Refusal::from)?;
     let due = window.due(view.header, now).map_err(|error| {
         let refusal = Refusal::from(error);
-        let time = |round| rfc3339(start_of(lease.terms.round_secs, round));
+        let time = |round| rfc3339(start_of(&lease.terms, round));
         match refusal.error() {
             Some(LeaseholdError::DemandTooEarly) => {
                 Failure::rule(refusal, format!("from {} on", time(window.first)))
@@ -115,21 +116,22 @@ fn plan(
             _ => refusal.into(),
         }
     })?;
-    let (id, address) = (signed.id(), board.lease(lease.serial));
-    let demand = instruction::demand_receipt(board, claimant, address, id);
-    let by = rfc3339(start_of(lease.terms.round_secs, due));
+    let id = signed.id();
+    let demand = instruction::demand_receipt(board, claimant, *address, receipt);
+    let fee = market.account.params.ask_fee;
     Ok(Plan::new(format!("Demand to be shown a receipt of slot {} in the log", receipt.slot))
         .fact("Receipt:", "id", hex::encode(id))
         .fact("Demand:", "demand", address::demand(&id))
         .fact("Lease:", "lease", address)
-        .fact_as("Answer due:", "due", format!("{by} (round {due})"), due)
+        .fact_as("Answer due:", "due", rfc3339(due), due)
         .money("Bond at stake:", "bond", market.stake.money(machine.bond))
-        .fact(
-            "Rent:",
-            "rent_goes_to",
-            "to whoever shows the receipt in the log; back to you if nobody does and \
-             it is enforced",
+        .fact_as(
+            "Fee:",
+            "ask_fee",
+            format!("{}, to whoever shows the receipt in the log, or enforces the demand", sol(fee)),
+            fee.to_string(),
         )
+        .fact("Rent:", "rent_goes_to", "back to you when the demand ends")
         .creates(8 + Demand::INIT_SPACE)
         .step("demand receipt", vec![signed.instruction(), demand]))
 }
@@ -174,8 +176,9 @@ pub mod tests {
             slots[0].state = state as u8;
         });
         let reference = board_of(&view(), signed)?;
-        let lease = &board.leases[0].1;
-        plan(&view(), &reference, &board.data.view().unwrap(), lease, signed, round * 600, wallet(5))
+        let (address, account) = board.leases.remove(0);
+        let lease = Fetched { address, lamports: 1, account };
+        plan(&view(), &reference, &board.data.view().unwrap(), &lease, signed, round * 600, wallet(5))
     }
 
     #[test]
@@ -185,7 +188,8 @@ pub mod tests {
         let [step] = &plan.steps[..] else { panic!() };
         let [check, demand] = &step.instructions[..] else { panic!() };
         assert_eq!(*check, signed.instruction());
-        assert_eq!(demand.data, [data::DemandReceipt::DISCRIMINATOR, &signed.id()].concat());
+        let expected = [data::DemandReceipt::DISCRIMINATOR, &signed.id(), signed.receipt.bytes()].concat();
+        assert_eq!(demand.data, expected);
         assert_eq!(plan.growths[0].to, 8 + Demand::INIT_SPACE);
         assert_eq!(
             (&plan.details()["due"], &plan.details()["bond"]["amount"]),

@@ -4,14 +4,9 @@ use std::str::FromStr;
 
 use clap::Args;
 use leasehold::{error::LeaseholdError, rules::dispute::enforcement, state::Demand};
-use leasehold_client::{BoardRef, address, board::BoardView, error::Refusal, fetch::Fetched, instruction};
+use leasehold_client::{address, board::BoardView, error::Refusal, fetch::Fetched, instruction};
 use leasehold_operate::{
-    act::act,
-    chain::Chain,
-    failure::Failure,
-    market::MarketView,
-    plan::Plan,
-    time::{rfc3339, start_of},
+    act::act, amount::sol, chain::Chain, failure::Failure, market::MarketView, plan::Plan, time::rfc3339,
 };
 use solana_pubkey::Pubkey;
 
@@ -46,36 +41,36 @@ pub async fn run(chain: &Chain, args: EnforceArgs) -> Result<(), Failure> {
     let demand = demand.ok_or_else(|| Failure::Refused(format!("the demand at {address} {missing}")))?;
     let data = fetch.board(demand.account.board).await?;
     let market = chain.market(data.view()?.header.market).await?;
-    let caller = chain.wallet()?;
-    let keeper = fetch.keeper(&market.reference.address, &caller).await?.map(|keeper| keeper.address);
-    let (board, now) = (data.board_ref(&market.reference)?, fetch.now().await?);
-    act(chain, plan(&market, &board, &data.view()?, &demand, now, caller, keeper)?).await
+    act(chain, plan(&market, &data.view()?, &demand, fetch.now().await?, chain.wallet()?)?).await
 }
 
 fn plan(
     market: &MarketView,
-    board: &BoardRef,
     view: &BoardView,
     demand: &Fetched<Demand>,
     now: i64,
     caller: Pubkey,
-    keeper: Option<Pubkey>,
 ) -> Result<Plan, Failure> {
-    let Demand { lease, claimant, due, slot, .. } = demand.account;
-    let machine = enforcement(view.header, view.slots, &demand.account, now).map_err(|error| {
+    let Demand { lease, claimant, due, slot, fee, .. } = demand.account;
+    let machine = enforcement(view.slots, &demand.account, now).map_err(|error| {
         let refusal = Refusal::from(error);
         if refusal != LeaseholdError::AnswerNotDue.into() {
             return Failure::from(refusal);
         }
-        let from = rfc3339(start_of(view.header.round_secs, due));
-        Failure::rule(refusal, format!("round {due}, {from}"))
+        Failure::rule(refusal, format!("that is {}", rfc3339(due)))
     })?;
     let bond = machine.map_or(0, |machine| machine.bond);
-    let enforce = instruction::enforce_demand(board, caller, claimant, lease, demand.address, keeper);
+    let enforce = instruction::enforce_demand(caller, demand.address, &demand.account);
     Ok(Plan::new(format!("Enforce a demand that slot {slot} did not answer"))
         .fact("Demand:", "demand", demand.address)
         .fact("Lease:", "lease", lease)
-        .money("Machine loses:", "slashed", market.stake.money(bond))
+        .money_as(
+            "Machine loses:",
+            "slashed",
+            format!("{}, all of it burned", market.stake.money(bond)),
+            market.stake.money(bond),
+        )
+        .fact_as("Fee to you:", "ask_fee", sol(fee), fee.to_string())
         .fact("Rent goes to:", "claimant", claimant)
         .step("enforce demand", vec![enforce]))
 }
@@ -97,27 +92,28 @@ mod tests {
             version: Demand::VERSION,
             bump: 255,
             claimant: wallet(5),
+            cluster: [0xc1; 8],
             board: board.address,
             lease: board.leases[0].0,
             supplier: view_of.slots[0].supplier,
+            node_key: view_of.slots[0].node_key,
             slot: 0,
             generation: 0,
             serial: 1,
             seq: 0,
             leaf: Default::default(),
-            due: 1_036,
+            due: 1_036 * 600,
+            fee: 1_000_000,
             shown: None,
         };
         let demand = Fetched { address: wallet(6), lamports: 1, account };
-        let plan = |demand: &Fetched<Demand>, now| {
-            super::plan(&view(), &view().board(0), &view_of, demand, now, wallet(1), Some(wallet(2)))
-        };
+        let plan = |demand: &Fetched<Demand>, now| super::plan(&view(), &view_of, demand, now, wallet(1));
         let early = plan(&demand, 1_036 * 600 - 1).unwrap_err();
-        assert!(early.code() == 3 && early.to_string().contains("round 1036"), "{early}");
+        assert!(early.code() == 3 && early.to_string().contains("that is 1970-01-08T04:40:00Z"), "{early}");
         let made = plan(&demand, 1_036 * 600).unwrap();
         let enforce = &made.steps[0].instructions[0];
         assert!(enforce.data.starts_with(data::EnforceDemand::DISCRIMINATOR));
-        for account in [wallet(5), wallet(2), wallet(6)] {
+        for account in [wallet(5), wallet(1), wallet(6)] {
             assert!(enforce.accounts.iter().any(|meta| meta.pubkey == account));
         }
         assert_eq!(made.details()["slashed"]["amount"], "100");

@@ -51,7 +51,7 @@ pub struct Machine {
     /// Number of the board in its market, `None` once the supplier has left.
     pub board_index: Option<u32>,
     pub slot: u16,
-    pub generation: u16,
+    pub generation: u32,
     /// Hardware class, as the market numbers it.
     pub class: u16,
 }
@@ -66,7 +66,8 @@ pub struct Supplier {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lease {
-    pub address: String,
+    /// `None` once the lease's account was closed.
+    pub address: Option<String>,
     pub serial: u32,
     pub buyer: String,
     /// Receipts of the machine in the lease before this one.
@@ -139,7 +140,7 @@ impl Found {
                 market: supplier.map(|supplier| supplier.market.to_string()),
             },
             lease: Lease {
-                address: context.lease_address.to_string(),
+                address: context.lease_address.map(|address| address.to_string()),
                 serial: header.lease,
                 buyer: key(receipt.buyer),
                 seq: receipt.seq.to_string(),
@@ -200,12 +201,13 @@ impl fmt::Display for Found {
         };
         let wallet = supplier.wallet.as_deref().unwrap_or("left the market");
         let tokens = format!("{} in, {} out", self.tokens_in, self.tokens_out);
+        let address = lease.address.as_deref().unwrap_or("closed");
         let lines = [
             ("Machine:", machine.node_key.clone()),
             ("Board:", board),
             ("Slot:", format!("{}, generation {}", machine.slot, machine.generation)),
             ("Supplier:", format!("{wallet} (account {})", supplier.account)),
-            ("Lease:", format!("{} ({}), receipt {}", lease.serial, lease.address, lease.seq)),
+            ("Lease:", format!("{} ({}), receipt {}", lease.serial, address, lease.seq)),
             ("Buyer:", lease.buyer.clone()),
             ("Model:", self.model.clone()),
             ("Units:", self.units.clone()),

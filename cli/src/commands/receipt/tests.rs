@@ -40,7 +40,7 @@ fn context() -> Context {
     Context {
         supplier: None,
         market: None,
-        lease_address: Pubkey::new_from_array([2; 32]),
+        lease_address: None,
         lease: None,
         decimals: Some(6),
         board_index: None,

@@ -20,8 +20,10 @@ pub async fn rent(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
 
 pub async fn close(chain: &Chain, args: MarketArgs) -> Result<(), Failure> {
     let (market, supplier) = found(chain, args).await?;
-    let log = chain.fetch().log(address::log(&supplier.address)).await?.is_some();
-    act(chain, plan_close(&market, &supplier, log)?).await
+    let fetch = chain.fetch();
+    let log = fetch.log(address::log(&supplier.address)).await?.is_some();
+    let profiles = fetch.profiles(&supplier.address).await?.is_some();
+    act(chain, plan_close(&market, &supplier, log, profiles)?).await
 }
 
 async fn found(chain: &Chain, args: MarketArgs) -> Result<(MarketView, Fetched<Supplier>), Failure> {
@@ -42,10 +44,15 @@ fn plan_rent(market: &MarketView, supplier: &Fetched<Supplier>, own: u64) -> Res
         .step("reclaim rent", vec![instruction::reclaim_rent(&market.reference, wallet)]))
 }
 
-/// `log`: true if the supplier has a compute log.
-fn plan_close(market: &MarketView, supplier: &Fetched<Supplier>, log: bool) -> Result<Plan, Failure> {
+/// `log`: true if the supplier has a compute log. Its `profiles`, if it has any, are closed too.
+fn plan_close(
+    market: &MarketView,
+    supplier: &Fetched<Supplier>,
+    log: bool,
+    profiles: bool,
+) -> Result<Plan, Failure> {
     let Supplier { authority: wallet, machines, stake, .. } = supplier.account;
-    rules::supplier::require_closable(&supplier.account, log).map_err(|error| {
+    rules::supplier::require_closable(&supplier.account, log, false).map_err(|error| {
         let refusal = Refusal::from(error);
         let values = match refusal.error() {
             Some(LeaseholdError::MachinesLeft) => format!("machines: {machines}"),
@@ -58,11 +65,16 @@ fn plan_close(market: &MarketView, supplier: &Fetched<Supplier>, log: bool) -> R
         };
         Failure::rule(refusal, values)
     })?;
+    let mut instructions = Vec::new();
+    if profiles {
+        instructions.push(instruction::close_profiles(&market.reference, wallet));
+    }
+    instructions.push(instruction::close_supplier(&market.reference, wallet));
     Ok(Plan::new("Close a supplier's account")
         .fact("Supplier:", "supplier", supplier.address)
         .fact_as("Paid out:", "lamports", sol(supplier.lamports), supplier.lamports.to_string())
         .fact("To:", "to", wallet)
-        .step("close supplier", vec![instruction::close_supplier(&market.reference, wallet)]))
+        .step("close supplier", instructions))
 }
 
 #[cfg(test)]
@@ -91,10 +103,13 @@ mod tests {
     #[test]
     fn a_supplier_closes_its_account_when_nothing_is_left() {
         let empty = StakeLedger::default();
-        let plan = plan_close(&view(), &supplier(0, empty), false).unwrap();
+        let plan = plan_close(&view(), &supplier(0, empty), false, false).unwrap();
         assert!(plan.steps[0].instructions[0].data.starts_with(data::CloseSupplier::DISCRIMINATOR));
+        let both = plan_close(&view(), &supplier(0, empty), false, true).unwrap();
+        assert!(both.steps[0].instructions[0].data.starts_with(data::CloseProfiles::DISCRIMINATOR));
+        assert_eq!(both.steps[0].instructions.len(), 2);
         let refused = |machines, stake, log| {
-            let failure = plan_close(&view(), &supplier(machines, stake), log).unwrap_err();
+            let failure = plan_close(&view(), &supplier(machines, stake), log, false).unwrap_err();
             assert_eq!(failure.code(), 3);
             failure.to_string()
         };

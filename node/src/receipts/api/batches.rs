@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// All receipts of a batch with their signatures, concatenated.
 pub(super) async fn leaves(
     State(api): State<Arc<Api>>,
-    path: Result<Path<(String, u16, u16, u32)>, PathRejection>,
+    path: Result<Path<(String, u16, u32, u32)>, PathRejection>,
 ) -> Result<impl IntoResponse, Refusal> {
     let Path((board, slot, generation, number)) = path?;
     let board = board.parse().map_err(|_| Refusal::malformed(format!("`{board}` is not an address")))?;

@@ -4,6 +4,7 @@
 
 mod batches;
 mod receipts;
+mod status;
 mod vouchers;
 
 use super::issuer::Issuer;
@@ -39,7 +40,8 @@ pub(crate) fn router(api: Arc<Api>, audience: Audience, proxy: Option<Arc<Proxy>
         .route("/v1/receipts/{id}", get(receipts::find))
         .route("/v1/batches/{board}/{slot}/{generation}/{number}", get(batches::leaves))
         .route("/v1/vouchers", post(vouchers::take))
-        .route("/v1/tabs/{slot}", get(vouchers::tab));
+        .route("/v1/tabs/{slot}", get(vouchers::tab))
+        .route("/v1/status", get(status::show));
     if audience == Audience::Local {
         router = router.route("/v1/receipts", post(receipts::report));
     }

@@ -16,6 +16,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use leasehold_daemon::unix_ms;
 use reqwest::Url;
 use serde_json::Value;
 use std::sync::Arc;
@@ -91,9 +92,22 @@ impl Proxy {
     async fn answer(&self, request: Request) -> Result<Response, Refusal> {
         // Decide by the path that is sent, not by the one that came.
         let url = url(&self.own.upstream, request.uri())?;
+        self.refuse_paused()?;
         match counted(url.path()).filter(|_| request.method() == Method::POST) {
             Some(kind) => self.count(request, url, kind).await,
             None => self.pass(request, url).await,
+        }
+    }
+
+    /// Refuses every request while the machine's tenant is paused. Answers under way go on: each was begun while the tenant
+    /// was served, ends within its token limit and gets its receipt.
+    fn refuse_paused(&self) -> Result<(), Refusal> {
+        let machine = self.issuer.machine(self.own.slot, self.own.board)?;
+        match self.issuer.lease(&machine, unix_ms()) {
+            Ok(lease) if lease.paused => {
+                Err(Refusal::Paused { slot: machine.slot, retry_secs: lease.round_secs })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -199,32 +199,31 @@ pub fn interim(service: &Service, terms: &Terms) -> Exact<Payment> {
 
 /// Payment for rounds up after the first `settled` of them, in mid-term or at the end of a machine that was up in every round
 /// agreed on.
-#[inline(always)]
 pub fn paid_between(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Exact<Payment> {
-    let secs = |rounds: u32| u64::from(terms.round_secs).wrapping_mul(u64::from(rounds));
-    if (price | secs(up)) >> 32 != 0 {
+    let time = secs(terms.round_secs, up);
+    if (price | time) >> 32 != 0 || (price.wrapping_mul(time) / HOUR) >> 48 != 0 {
         return paid_between_wide(price, settled, up, terms, is_last);
     }
-    let cost = |rounds: u32| price.wrapping_mul(secs(rounds)) / HOUR;
+    Ok(paid_narrow(price, settled, up, terms, is_last))
+}
+
+/// [`paid_between`] where the price and the time up have 32 bits each, and the amount 48: nothing can overflow.
+#[inline(always)]
+pub fn paid_narrow(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Payment {
+    let cost = |rounds: u32| price.wrapping_mul(secs(terms.round_secs, rounds)) / HOUR;
     let all = cost(up);
-    if all >> 48 != 0 {
-        return paid_between_wide(price, settled, up, terms, is_last);
-    }
-    // Nothing overflows from here on: amounts have 48 bits, rates 16, and the time above has shown that `settled` has no
-    // more than `up`.
     let part = |amount: u64, bps: u16| amount.wrapping_mul(u64::from(bps)) / WHOLE;
     let early = |up: u64| up.wrapping_sub(part(up, terms.hold_bps).max(up.min(price.wrapping_mul(2))));
     let owed = if is_last { all } else { early(all) };
     let before = if settled == 0 { 0 } else { early(cost(settled)) };
     let fee = part(owed, terms.fee_bps).wrapping_sub(part(before, terms.fee_bps));
-    Ok(Payment { net: owed.wrapping_sub(before).wrapping_sub(fee), fee })
+    Payment { net: owed.wrapping_sub(before).wrapping_sub(fee), fee }
 }
 
 /// [`paid_between`] for amounts beyond 48 bits.
 #[inline(never)]
 fn paid_between_wide(price: u64, settled: u32, up: u32, terms: &Terms, is_last: bool) -> Exact<Payment> {
-    let owed =
-        if is_last { gross(price, terms.round_secs, up)? } else { owed_before_end(price, up, terms)? };
+    let owed = if is_last { gross(price, terms.round_secs, up)? } else { owed_before_end(price, up, terms)? };
     Payment::difference(owed, owed_before_end(price, settled, terms)?, terms.fee_bps)
 }
 
@@ -265,22 +264,24 @@ pub fn last(service: &Service, terms: &Terms) -> Exact<Outcome> {
     })
 }
 
-/// Final outcome where `paid` payment units are paid already and no more than `most` can be paid in all: the deposit of a
-/// metered lease less what its vouchers took.
-pub fn last_within(service: &Service, terms: &Terms, paid: u64, most: u64) -> Exact<Outcome> {
-    let outcome = last(&Service { settled: 0, ..*service }, terms)?;
-    let owed = outcome.payment.gross()?.min(most).max(paid);
+/// Final outcome where no more than `most` payment units can be paid in all, and `before` of them were paid: of a metered
+/// lease, its deposit less what its vouchers took. What was paid can be less than settled rounds earned, since a short deposit
+/// may be topped up later.
+pub fn last_within(service: &Service, terms: &Terms, before: u64, most: u64) -> Exact<Outcome> {
+    let outcome = last(service, terms)?;
+    let earned = owed_before_end(service.price, service.settled, terms)?;
+    let owed = add(earned, outcome.payment.gross()?)?.min(most);
     let left = sub(most, owed)?;
     let damages = outcome.burned.damages.min(left);
     let exit = outcome.burned.exit.min(sub(left, damages)?);
     let burned = Burned { damages, exit, ..outcome.burned };
-    Ok(Outcome { payment: Payment::difference(owed, paid, terms.fee_bps)?, burned, ..outcome })
+    Ok(Outcome { payment: Payment::difference(owed, before, terms.fee_bps)?, burned, ..outcome })
 }
 
-/// As [`interim`], where `paid` payment units are paid already and no more than `most` can be paid in all.
-pub fn interim_within(service: &Service, terms: &Terms, paid: u64, most: u64) -> Exact<Payment> {
-    let owed = owed_before_end(service.price, service.up, terms)?.min(most).max(paid);
-    Payment::difference(owed, paid, terms.fee_bps)
+/// As [`interim`], of no more than `most` payment units in all, of which `before` were paid.
+pub fn interim_within(service: &Service, terms: &Terms, before: u64, most: u64) -> Exact<Payment> {
+    let owed = owed_before_end(service.price, service.up, terms)?.min(most);
+    Payment::difference(owed, before, terms.fee_bps)
 }
 
 /// Rounds down of a machine; one that was forfeited or barred was down in all rounds in which it was not up.

@@ -4,10 +4,7 @@ use anchor_lang::prelude::*;
 
 use crate::{
     error::LeaseholdError,
-    math::{
-        Exact, add, add32, mul_div_floor,
-        settlement::{self, Left, Service},
-    },
+    math::{Exact, add32, mul_div_floor, settlement},
     rules::lease::{self, left_until},
     state::{Board, Lease, LeaseState, Slot},
 };
@@ -105,29 +102,4 @@ fn leave(board: &Board, slots: &mut [Slot], lease: &Lease, running: u32) -> u32 
         last = last.max(slot.lease_until);
     }
     last
-}
-
-impl Cancellation {
-    /// Payment units that come back to the owner of the lease if every machine is up until its end and none is contested.
-    /// More comes back where one is not up.
-    pub fn refund(&self, lease: &Lease, slots: &[Slot]) -> Result<u64> {
-        let mut left = lease.remaining()?;
-        for slot in slots.iter().filter(|slot| slot.lease == lease.serial) {
-            let outcome = settlement::last(&self.service(lease, slot)?, &lease.terms)?;
-            left = left.saturating_sub(add(outcome.payment.gross()?, outcome.burned.total()?)?);
-        }
-        Ok(left)
-    }
-
-    /// Service of a machine of the lease once it is cancelled, if the machine is up in all rounds from now on.
-    pub fn service(&self, lease: &Lease, slot: &Slot) -> Result<Service> {
-        let service = lease.service(slot)?;
-        let until = left_until(self.running, slot);
-        if !slot.serves(lease.serial) || slot.lease_until <= until {
-            return Ok(service);
-        }
-        let rounds = until.saturating_sub(slot.lease_from);
-        let known = service.down.saturating_add(service.unseen);
-        Ok(Service { rounds, up: rounds.saturating_sub(known), left: Left::Cancelled, ..service })
-    }
 }

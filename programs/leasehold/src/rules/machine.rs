@@ -123,20 +123,21 @@ pub fn reprice(
     next_round: u32,
 ) -> Result<()> {
     require_offer(market, board, slot, offer, next_round)?;
-    let is_bound = slot.is_bound(next_round.saturating_sub(1));
+    let was_bound = slot.is_bound(next_round.saturating_sub(1));
     slot.price = offer.price;
     slot.committed_until = offer.committed_until;
     if slot.lease != 0 {
         return Ok(());
+    }
+    if !was_bound {
+        // Or the new commitment would bind it again.
+        slot.flags &= !Slot::BOUND;
     }
     let missing = bond(&market.params, &slot.traits, offer.bond)?.saturating_sub(slot.bond);
     supplier.stake.bond(missing)?;
     board.ledger.bonds = add(board.ledger.bonds, missing)?;
     slot.bond = add(slot.bond, missing)?;
     slot.state = SlotState::Idle as u8;
-    if !is_bound {
-        slot.flags &= !Slot::BOUND; // its new commitment binds nobody
-    }
     if slot.attested_from == Slot::UNATTESTED {
         slot.attested_from = next_round;
     }

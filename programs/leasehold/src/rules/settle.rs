@@ -11,7 +11,7 @@ use crate::{
     },
     rules::{
         SlotAccess,
-        index::ClassPay,
+        index::{ClassPay, Near},
         ledger::{book, book_burn, book_refund, book_slash},
     },
     state::{Board, Lease, LeaseState, Slot, SlotState},
@@ -38,14 +38,14 @@ pub struct Settlement {
 /// Upper bounds of the compute units that settling a machine takes: one that was up in every round agreed on and whose
 /// amounts are narrow, or one in mid-term; the same with wide amounts; any other.
 /// `settle_lease_sets_aside_as_many_units_as_a_machine_takes` measures them at their worst.
-const PLAIN_UNITS: u32 = 160;
+const PLAIN_UNITS: u32 = 130;
 const WIDE_UNITS: u32 = 700;
-const OTHER_UNITS: u32 = 2_200;
+const OTHER_UNITS: u32 = 1_400;
 /// Units that counting a machine for the price index adds if it is of another class than the lease's first, or its price is
 /// very high.
 const FAR_UNITS: u32 = 80;
 /// Compute units that one settlement may spend on machines, of the 1.4 million of a transaction.
-pub const BUDGET_UNITS: u32 = 1_050_000;
+pub const BUDGET_UNITS: u32 = 1_200_000;
 
 /// How a machine leaves its lease, if all its rounds are closed.
 #[inline(always)]
@@ -54,8 +54,8 @@ pub fn outcome(lease: &Lease, slot: &Slot) -> Exact<Outcome> {
     match &lease.meter {
         None => settlement::last(&service, &lease.terms),
         Some(meter) => {
-            let (paid, most) = lease.standby(meter)?;
-            settlement::last_within(&service, &lease.terms, paid, most)
+            let most = sub(lease.deposit, meter.paid)?;
+            settlement::last_within(&service, &lease.terms, lease.standby_paid()?, most)
         }
     }
 }
@@ -147,74 +147,112 @@ struct Pass<'a> {
 }
 
 /// Settles as many machines as the budget allows. Where that is not all of them, because thousands were down, the next
-/// settlement goes on. Apart from its caller, so that the loop has the registers.
-#[inline(never)]
+/// settlement goes on.
+#[inline(always)]
 fn walk<S: SlotAccess>(
     board: &Board,
     slots: impl IntoIterator<Item = S>,
     lease: &Lease,
-    mut budget: u32,
+    budget: u32,
 ) -> Exact<(Settlement, ClassPay)> {
-    let (serial, terms, hourly) = (lease.serial, lease.terms, lease.meter.is_none());
-    // Then what a machine earns takes less than 48 bits, if its price takes 32.
-    let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(terms.rounds));
-    let narrow = if secs < 1 << 27 { u64::from(u32::MAX) } else { 0 };
-    let (waits, next_round) = (lease.voucher_rounds(), board.next_round);
     let mut pass = Pass { board, lease, sum: Settlement::default(), index: ClassPay::new(board, lease) };
-    // The class of all machines, or else of the first.
-    let mut near = pass.index.near(lease.criteria.class);
-    for mut slot in slots.into_iter().filter(|slot| slot.lease == serial) {
-        let due = next_round >= slot.lease_until.saturating_add(waits);
-        if hourly && !due && slot.lease_settled == slot.lease_up {
-            continue; // nothing new: thousands of them leave room for those that are not paid yet
-        }
-        let plain = hourly && (!due || slot.served_all());
-        let units = match plain {
-            true if slot.hourly() <= narrow => PLAIN_UNITS,
-            true => WIDE_UNITS,
-            false => OTHER_UNITS,
-        };
-        let Some(left) = budget.checked_sub(units) else { break };
-        budget = left;
-        if !plain {
-            pass.other(slot, due)?;
-            continue;
-        }
-        if !near.count(&slot) {
-            if near.is_unset() {
-                near = pass.index.near(Some(slot.traits.class));
-            }
-            pass.index.count(&slot);
-            budget = budget.saturating_sub(FAR_UNITS);
-        }
-        let payment =
-            settlement::paid_between(slot.hourly(), slot.lease_settled, slot.lease_up, &terms, due)?;
-        let accrued = add(slot.accrued, payment.net)?;
-        slot.write(|slot| {
-            slot.accrued = accrued;
-            slot.lease_settled = slot.lease_up;
-            if due {
-                slot.release(SlotState::Idle);
-            }
-        });
-        pass.sum.payment = pass.sum.payment.plus(payment);
-        pass.sum.machines = pass.sum.machines.wrapping_add(u32::from(due));
+    if lease.meter.is_some() {
+        pass.metered(slots)?;
+    } else if is_over(board, lease) {
+        pass.hourly::<true, S>(slots, budget)?;
+    } else {
+        pass.hourly::<false, S>(slots, budget)?;
     }
-    pass.index.add(&near);
     Ok((pass.sum, pass.index))
 }
 
 impl Pass<'_> {
-    /// Settles a machine that was not up all the time, was left early or is metered. Apart from the loop, which it would
-    /// slow down.
+    /// Settles the machines of a lease by the hour. `OVER`: all its rounds are closed, so that every machine is settled for
+    /// good. Apart from its caller, so that the loop has the registers.
     #[inline(never)]
-    fn other<S: SlotAccess>(&mut self, mut slot: S, due: bool) -> Exact<()> {
-        if !due {
-            return self.metered(slot);
+    fn hourly<const OVER: bool, S: SlotAccess>(
+        &mut self,
+        slots: impl IntoIterator<Item = S>,
+        budget: u32,
+    ) -> Exact<()> {
+        let (serial, terms) = (self.lease.serial, self.lease.terms);
+        // Then what a machine earns takes less than 48 bits, if its price takes 32.
+        let secs = u64::from(terms.round_secs).wrapping_mul(u64::from(terms.rounds));
+        let narrow = if secs < 1 << 27 { u64::from(u32::MAX) } else { 0 };
+        let next_round = self.board.next_round;
+        // Plain machines are paid out of what is set aside here, so that the loop need not count.
+        let mut spare = budget.saturating_sub(self.lease.unsettled.saturating_mul(PLAIN_UNITS));
+        let (mut payment, mut machines) = (Payment::default(), 0u32);
+        // The class of all machines, or else of the first.
+        let mut near = self.index.near(self.lease.criteria.class);
+        for mut slot in slots.into_iter().filter(|slot| slot.lease == serial) {
+            if !OVER && slot.lease_settled == slot.lease_up && next_round < slot.lease_until {
+                continue; // nothing new: thousands of them leave room for those that are not paid yet
+            }
+            let plain = if OVER { slot.served_all() } else { next_round < slot.lease_until };
+            if !plain {
+                let Some(left) = spare.checked_sub(OTHER_UNITS) else { break };
+                spare = left;
+                self.other(slot)?;
+                continue;
+            }
+            let price = slot.hourly();
+            let paid = if price <= narrow {
+                settlement::paid_narrow(price, slot.lease_settled, slot.lease_up, &terms, OVER)
+            } else {
+                let Some(left) = spare.checked_sub(WIDE_UNITS) else { break };
+                spare = left;
+                settlement::paid_between(price, slot.lease_settled, slot.lease_up, &terms, OVER)?
+            };
+            if !near.count(&slot) {
+                let Some(left) = spare.checked_sub(FAR_UNITS) else { break };
+                spare = left;
+                self.count_far(&slot, &mut near);
+            }
+            let accrued = add(slot.accrued, paid.net)?;
+            slot.write(|slot| {
+                slot.accrued = accrued;
+                slot.lease_settled = slot.lease_up;
+                if OVER {
+                    slot.release(SlotState::Idle);
+                }
+            });
+            payment = payment.plus(paid);
+            machines = machines.wrapping_add(u32::from(OVER));
         }
-        if self.lease.meter.is_none() {
-            self.index.count(&slot);
+        self.index.add(&near);
+        self.sum.payment = self.sum.payment.plus(payment);
+        self.sum.machines = self.sum.machines.wrapping_add(machines);
+        Ok(())
+    }
+
+    /// Counts a machine for the price index that the loop can't count: one of another class, or with a very high price.
+    #[inline(never)]
+    fn count_far(&mut self, slot: &Slot, near: &mut Near) {
+        if near.is_unset() {
+            *near = self.index.near(Some(slot.traits.class));
         }
+        self.index.count(slot);
+    }
+
+    /// Settles the one machine of a metered lease.
+    fn metered<S: SlotAccess>(&mut self, slots: impl IntoIterator<Item = S>) -> Exact<()> {
+        let Some(slot) = slots.into_iter().find(|slot| slot.lease == self.lease.serial) else {
+            return Ok(());
+        };
+        if is_due(self.board, self.lease, &slot) { self.settle(slot) } else { self.standby(slot) }
+    }
+
+    /// Settles a machine for good that was not up all the time, or was left early. Apart from the loop, which it would slow
+    /// down.
+    #[inline(never)]
+    fn other<S: SlotAccess>(&mut self, slot: S) -> Exact<()> {
+        self.index.count(&slot);
+        self.settle(slot)
+    }
+
+    /// Settles a machine for good.
+    fn settle<S: SlotAccess>(&mut self, mut slot: S) -> Exact<()> {
         let Pass { board, lease, sum, .. } = self;
         let outcome = outcome(lease, &slot)?;
         let burned = outcome.burned.total()?;
@@ -232,7 +270,7 @@ impl Pass<'_> {
             } else if outcome.bound > 0 {
                 slot.bind(slot.lease_until.saturating_add(outcome.bound));
             }
-            slot.release(slot.state_after(outcome.slash > 0, slot.is_bound(next_round)));
+            slot.release(slot.state_after(outcome.slash > 0, slot.bond > 0 && slot.is_bound(next_round)));
         });
         sum.payment = sum.payment.plus(outcome.payment);
         sum.burned = add(sum.burned, burned)?;
@@ -243,11 +281,12 @@ impl Pass<'_> {
     }
 
     /// Pays the standby price of a metered machine in mid-term.
-    fn metered<S: SlotAccess>(&mut self, mut slot: S) -> Exact<()> {
+    fn standby<S: SlotAccess>(&mut self, mut slot: S) -> Exact<()> {
         let Some(meter) = &self.lease.meter else { return Ok(()) };
-        let (paid, most) = self.lease.standby(meter)?;
+        let most = sub(self.lease.deposit, meter.paid)?;
+        let before = self.lease.standby_paid()?;
         let service = self.lease.service(&slot)?;
-        let payment = settlement::interim_within(&service, &self.lease.terms, paid, most)?;
+        let payment = settlement::interim_within(&service, &self.lease.terms, before, most)?;
         let accrued = add(slot.accrued, payment.net)?;
         slot.write(|slot| {
             slot.accrued = accrued;
@@ -260,8 +299,7 @@ impl Pass<'_> {
 
 /// Payment units of a machine's deposit that come back to the owner who left it.
 fn leftover(lease: &Lease, slot: &Slot, outcome: &Outcome, burned: u64) -> Exact<u64> {
-    let before =
-        settlement::owed_before_end(slot.hourly(), slot.lease_settled, &lease.terms)?;
+    let before = settlement::owed_before_end(slot.hourly(), slot.lease_settled, &lease.terms)?;
     let spent = add(add(before, outcome.payment.gross()?)?, burned)?;
     sub(lease.deposit_of(slot, slot.lease_agreed)?, spent)
 }

@@ -113,17 +113,17 @@ impl Lease {
         [self.paid, self.fees, self.refunded, self.burned].into_iter().try_fold(self.deposit, sub)
     }
 
+    /// Payment units that its machines were paid but for vouchers, fees included.
+    pub fn standby_paid(&self) -> Exact<u64> {
+        let vouchers = self.meter.as_ref().map_or(0, |meter| meter.paid);
+        sub(add(self.paid, self.fees)?, vouchers)
+    }
+
     /// Payment units per hour that a machine of the lease is paid for rounds up: its price, or its standby price if the lease
     /// is metered.
     #[inline(always)]
     pub fn hourly(&self, slot: &Slot) -> Exact<u64> {
         if self.meter.is_some() { rate(slot.hourly(), self.terms.standby_bps) } else { Ok(slot.hourly()) }
-    }
-
-    /// Payment units that the machine of a metered lease got for being ready, and those that it can get for it in all:
-    /// everything but what vouchers took.
-    pub fn standby(&self, meter: &Meter) -> Exact<(u64, u64)> {
-        Ok((sub(add(self.paid, self.fees)?, meter.paid)?, sub(self.deposit, meter.paid)?))
     }
 
     /// Service of a machine in the lease.

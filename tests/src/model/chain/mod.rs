@@ -94,7 +94,10 @@ impl Chain {
             accounts,
             payer,
             stake_vault: market.stake_vault(),
-            node_keys: (0..NODE_KEYS).map(node_key).map(|key| (key.verifying_key().to_bytes(), key)).collect(),
+            node_keys: (0..NODE_KEYS)
+                .map(node_key)
+                .map(|key| (key.verifying_key().to_bytes(), key))
+                .collect(),
             boards: RefCell::default(),
             leases: RefCell::default(),
             before: None,

@@ -60,7 +60,8 @@ impl Chain {
             ..receipt::blank()
         };
         let key = self.node_keys.get(&machine.node_key).cloned().unwrap_or_else(|| node_key(0));
-        let both = [one, Receipt { response: [1; 32], ..one }].map(|receipt| SignedReceipt::sign(&key, receipt));
+        let both =
+            [one, Receipt { response: [1; 32], ..one }].map(|receipt| SignedReceipt::sign(&key, receipt));
         let [one, other] = &both;
         let prove =
             instruction::prove_equivocation(&board, self.lease_address(id), &one.receipt, &other.receipt);

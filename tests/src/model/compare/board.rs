@@ -155,7 +155,9 @@ fn slot(program: &impl Program, found: &Account, expected: &Slot, blame: u32) ->
 /// Flags of a slot. `blame`: rounds before its end in which a machine that was down is not blameless.
 fn flags(machine: &Machine, blame: u32) -> u8 {
     let bound = if machine.bound.is_some() { Account::BOUND } else { 0 };
-    let Some(Stint { from, until, abandoned, faded, left, contested, .. }) = machine.stint else { return bound };
+    let Some(Stint { from, until, abandoned, faded, left, contested, .. }) = machine.stint else {
+        return bound;
+    };
     let dark = machine.count(until.saturating_sub(blame).max(from), until).down > 0;
     let left_by = match left {
         None => 0,

@@ -20,11 +20,9 @@ pub fn compare(program: &impl Program, found: &Account, nonce: u64, expected: &L
     same!((found.burned, found.slashed), (expected.burned, expected.slashed), "burned and slashed");
     same!(found.demands, 0, "demands");
     let meter = found.meter.map(|meter| (meter.seq, meter.units, meter.paid, meter.owes_hour));
-    let expected_meter =
-        expected.meter.map(|meter| (meter.seq, meter.units, meter.paid, meter.owes_hour));
+    let expected_meter = expected.meter.map(|meter| (meter.seq, meter.units, meter.paid, meter.owes_hour));
     same!(meter, expected_meter, "meter");
-    let replaced: Vec<(u16, u32)> =
-        found.replaced.iter().map(|left| (left.slot, left.generation)).collect();
+    let replaced: Vec<(u16, u32)> = found.replaced.iter().map(|left| (left.slot, left.generation)).collect();
     same!(&replaced, &expected.replaced, "replaced machines");
     // Invariant 2.
     let remaining = found.deposit - found.paid - found.fees - found.refunded - found.burned;

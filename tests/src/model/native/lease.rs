@@ -8,10 +8,7 @@ use leasehold::{
     state::{Lease, LeaseState, Meter, Voucher, machine, machine_mut},
 };
 
-use super::{
-    Done, Failure, Home, Native, board_address, key, require, run::require_claim,
-    supplier_address,
-};
+use super::{Done, Failure, Home, Native, board_address, key, require, run::require_claim, supplier_address};
 use crate::model::{Action, LeaseId, Who, meter::receipts};
 
 impl Native {
@@ -25,7 +22,8 @@ impl Native {
                 let (Home { board, slots, .. }, lease) = self.lease_at_home(id)?;
                 require(lease.owner == key(by), WrongAuthority)?;
                 let allowed = Allowance { max_deposit, max_leaving };
-                let deposit = rules::extend::apply(&market, board, slots, lease, now, rounds, allowed)?.deposit;
+                let deposit =
+                    rules::extend::apply(&market, board, slots, lease, now, rounds, allowed)?.deposit;
                 self.take_payments(payer, id.board, deposit)?;
             }
             CancelLease { by, lease: id, ref contest } => {

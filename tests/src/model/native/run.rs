@@ -27,7 +27,8 @@ impl Native {
             ProposeParams { by, ref params } => {
                 let market = self.market_mut()?;
                 require(market.authority == key(by), WrongAuthority)?;
-                let proposal = |params: &leasehold::state::Params| rules::market::proposal(market, params.clone(), now);
+                let proposal =
+                    |params: &leasehold::state::Params| rules::market::proposal(market, params.clone(), now);
                 let pending: Option<PendingParams> = params.as_deref().map(proposal).transpose()?;
                 market.pending_params = pending;
             }
@@ -105,7 +106,11 @@ impl Native {
                 return Err(if known { NothingToWithdraw.into() } else { Failure::Missing });
             }
             CloseSupplier { by } => {
-                rules::supplier::require_closable(self.suppliers.get(&by).ok_or(Failure::Missing)?, false, false)?;
+                rules::supplier::require_closable(
+                    self.suppliers.get(&by).ok_or(Failure::Missing)?,
+                    false,
+                    false,
+                )?;
                 self.suppliers.remove(&by);
                 let market = self.market_mut()?;
                 market.members = sub32(market.members, 1)?;
@@ -122,7 +127,9 @@ impl Native {
             }
             MoveMachines { by, board, ref moves } => {
                 for at in moves {
-                    self.each_own(by, board, &[at.slot], |_, slot| rules::machine::relocate(slot, at.endpoint))?;
+                    self.each_own(by, board, &[at.slot], |_, slot| {
+                        rules::machine::relocate(slot, at.endpoint)
+                    })?;
                 }
                 require(!moves.is_empty(), NoMachines)?;
             }
@@ -271,7 +278,14 @@ impl Native {
         Ok(())
     }
 
-    fn list_machines(&mut self, by: Who, board: u32, until: u32, machines: &[Machine], former: &[Who]) -> Done {
+    fn list_machines(
+        &mut self,
+        by: Who,
+        board: u32,
+        until: u32,
+        machines: &[Machine],
+        former: &[Who],
+    ) -> Done {
         let now = self.now;
         let (market, boards, suppliers) = self.parts()?;
         let supplier = suppliers.get_mut(&by).ok_or(Failure::Missing)?;

@@ -72,7 +72,12 @@ impl Telling {
         let [framed, honest, peaceful] = &worths;
         for members in 1u32..1 << framed.len() {
             let sum = |worths: &[i128]| -> i128 {
-                worths.iter().enumerate().filter(|(who, _)| members >> who & 1 == 1).map(|(_, worth)| worth).sum()
+                worths
+                    .iter()
+                    .enumerate()
+                    .filter(|(who, _)| members >> who & 1 == 1)
+                    .map(|(_, worth)| worth)
+                    .sum()
             };
             let (gained, could_have) = (sum(framed), sum(honest).max(sum(peaceful)));
             if gained > could_have + allowed {
@@ -87,7 +92,9 @@ impl Telling {
         }
         let richer = |framed: Vec<u64>, honest: Vec<u64>, what: &str| {
             let who = framed.iter().zip(&honest).position(|(framed, honest)| framed > honest);
-            who.map_or(Ok(()), |who| Err(format!("{what} {who} ends with more: {framed:?}, honest {honest:?}")))
+            who.map_or(Ok(()), |who| {
+                Err(format!("{what} {who} ends with more: {framed:?}, honest {honest:?}"))
+            })
         };
         richer(self.framed.stakes(), self.honest.stakes(), "the stake of supplier")?;
         richer(self.framed.earned(), self.honest.earned(), "seat")
@@ -95,11 +102,11 @@ impl Telling {
 }
 
 fn play(name: u8, stories: impl Strategy<Value = Story>) {
-    let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 8_192, ..Config::default() };
+    let config =
+        Config { cases: CASES, failure_persistence: None, max_shrink_iters: 8_192, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[name; 32]);
-    let result = TestRunner::new_with_rng(config, rng).run(&stories, |story| {
-        Telling::begin(&story).tell(&story).check().map_err(TestCaseError::fail)
-    });
+    let result = TestRunner::new_with_rng(config, rng)
+        .run(&stories, |story| Telling::begin(&story).tell(&story).check().map_err(TestCaseError::fail));
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 

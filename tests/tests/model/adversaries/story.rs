@@ -119,9 +119,7 @@ impl Deed {
     pub fn action(&self, world: &World) -> Option<Action> {
         let buyer = |second: &bool| BUYERS[usize::from(*second)];
         Some(match self {
-            Deed::Open { buyer: second, gpus, rounds } => {
-                world.open(buyer(second), *gpus, *rounds, None)
-            }
+            Deed::Open { buyer: second, gpus, rounds } => world.open(buyer(second), *gpus, *rounds, None),
             Deed::OpenMetered { buyer: second, rounds, hours } => {
                 world.open(buyer(second), 1, *rounds, Some(*hours))
             }
@@ -149,7 +147,14 @@ impl Deed {
             Deed::Extend { lease, rounds } => {
                 let id = world.lease(*lease)?;
                 let (rounds, max_deposit) = (*rounds, u64::MAX);
-                Action::ExtendLease { by: id.buyer, payer: id.buyer, lease: id, rounds, max_deposit, max_leaving: 0 }
+                Action::ExtendLease {
+                    by: id.buyer,
+                    payer: id.buyer,
+                    lease: id,
+                    rounds,
+                    max_deposit,
+                    max_leaving: 0,
+                }
             }
             Deed::Notice { lease, by_owner } => {
                 let id = world.lease(*lease)?;

@@ -196,7 +196,8 @@ impl World {
     fn note_ends(&mut self, id: LeaseId) {
         let Some(lease) = self.native.leases.get(&id) else { return };
         let (next_round, owner) = (self.header().next_round, usize::from(id.buyer.0));
-        let due = |slot: &&Slot| slot.lease == lease.serial && next_round >= lease.settles_from(slot.lease_until);
+        let due =
+            |slot: &&Slot| slot.lease == lease.serial && next_round >= lease.settles_from(slot.lease_until);
         let terms = lease.terms;
         for (index, slot) in self.native.boards[&0].slots.iter().enumerate().filter(|(_, slot)| due(slot)) {
             let price = lease.hourly(slot).expect("fits");
@@ -279,10 +280,11 @@ impl World {
     /// Stake units of each supplier.
     pub fn stakes(&self) -> Vec<u64> {
         let slots = &self.native.boards[&0].slots;
-        SUPPLIERS.map(|who| {
-            let bonds = (0u16..).zip(slots).filter(|(index, _)| supplier_of(*index) == who);
-            self.native.suppliers[&who].stake.free + bonds.map(|(_, slot)| slot.bond).sum::<u64>()
-        })
-        .to_vec()
+        SUPPLIERS
+            .map(|who| {
+                let bonds = (0u16..).zip(slots).filter(|(index, _)| supplier_of(*index) == who);
+                self.native.suppliers[&who].stake.free + bonds.map(|(_, slot)| slot.bond).sum::<u64>()
+            })
+            .to_vec()
     }
 }

@@ -28,7 +28,7 @@ pub struct Host {
     pub address: IpAddr,
     /// UDP port that keepers probe.
     pub probe_port: u16,
-    /// Verdict of the last closed round: up, down or unknown.
+    /// Verdict of the last closed round: up, down, unseen or void.
     pub now: &'static str,
     /// Closed rounds of the lease in which it was up.
     pub rounds_up: u32,
@@ -53,7 +53,8 @@ impl Host {
             now: match last.and_then(|last| view.header.verdict(slot, last)) {
                 Some(Verdict::Up) => "up",
                 Some(Verdict::Down) => "down",
-                Some(Verdict::Unknown) | None => "unknown",
+                Some(Verdict::Unseen) => "unseen",
+                Some(Verdict::Void) | None => "void",
             },
             rounds_up: slot.lease_up,
         }

@@ -1,8 +1,15 @@
 //! `leasehold lease top-up` and `notice`.
 
 use clap::Args;
-use leasehold::{error::LeaseholdError, rules::meter, state::Lease};
-use leasehold_client::{error::Refusal, instruction};
+use leasehold::{
+    error::LeaseholdError,
+    rules::meter::{self, Ender, ender},
+};
+use leasehold_client::{
+    error::Refusal,
+    instruction,
+    quote::{Notice, notice as notice_of},
+};
 use leasehold_operate::{
     act::act,
     chain::Chain,
@@ -12,9 +19,12 @@ use leasehold_operate::{
 };
 use solana_pubkey::Pubkey;
 
-use crate::commands::lease::{
-    leased::{Leased, rounds},
-    selection::LeaseArgs,
+use crate::{
+    burned,
+    commands::lease::{
+        leased::{Leased, rounds},
+        selection::LeaseArgs,
+    },
 };
 
 #[derive(Args)]
@@ -52,30 +62,32 @@ fn plan_top_up(leased: &Leased, payer: Pubkey, amount: &str) -> Result<Plan, Fai
 
 fn plan_notice(leased: &Leased, now: i64, signer: Pubkey) -> Result<Plan, Failure> {
     let Leased { lease, market, board, address, .. } = leased;
-    let refuse = |error: LeaseholdError| Failure::from(Refusal::from(error));
     let view = leased.view()?;
-    let until = meter::notice(view.header, lease, now).map_err(|error| {
-        let refusal = Refusal::from(error);
-        if refusal != LeaseholdError::NoticeTooLate.into() {
-            return refusal.into();
-        }
-        Failure::rule(
-            refusal,
-            format!("it ends at {}", rfc3339(start_of(lease.terms.round_secs, lease.until))),
-        )
-    })?;
-    let last = until.saturating_sub(1);
-    let (_, machine) = view.leased(lease.serial).next().ok_or(refuse(LeaseholdError::NotInLease))?;
+    let (_, machine) = view.leased(lease.serial).next().ok_or(Refusal::from(LeaseholdError::NotInLease))?;
+    // A wallet that supplies the machine and owns the lease gives notice as the owner does, unless it is another's.
     let account = market.reference.supplier(&signer);
-    let supplier = (signer != lease.owner).then_some(account);
-    if !meter::may_give_notice(machine, supplier.is_none(), supplier) {
-        let text = format!("only its owner {} or the machine's supplier may", lease.owner);
-        return Err(Failure::Refused(format!("{}; {text}", refuse(LeaseholdError::WrongAuthority))));
-    }
-    let end = |round| rfc3339(start_of(lease.terms.round_secs, round));
-    let settles = Lease { until, ..lease.clone() }.settles_from();
-    let side = if supplier.is_some() { "the machine's supplier" } else { "its owner" };
-    Ok(Plan::new(format!("Give notice to {}", leased.name()))
+    let supplier = (signer != lease.owner && machine.supplier == account).then_some(account);
+    let ender = ender(lease, machine, &signer, supplier);
+    let end = |round| rfc3339(start_of(&lease.terms, round));
+    let given = notice_of(&view, now, lease, ender).map_err(|refusal| match refusal.error() {
+        Some(LeaseholdError::NoticeTooLate) => {
+            Failure::rule(refusal, format!("it ends at {}", end(lease.until)))
+        }
+        Some(LeaseholdError::StandbyCovered) => {
+            Failure::rule(refusal, format!("its owner is {}, and {signer} signs", lease.owner))
+        }
+        _ => refusal.into(),
+    })?;
+    let Notice { until, machine: left, settlement } = given;
+    let last = until.saturating_sub(1);
+    let settles = lease.settles_from(until);
+    let side = match ender {
+        Ender::Owner => "its owner",
+        Ender::Supplier => "the machine's supplier",
+        Ender::Anybody => "somebody else, since the deposit is short",
+    };
+    let exit = market.payment.money(left.exit);
+    let plan = Plan::new(format!("Give notice to {}", leased.name()))
         .fact("Lease:", "lease", address)
         .fact("Given by:", "side", side)
         .fact_as(
@@ -86,6 +98,22 @@ fn plan_notice(leased: &Leased, now: i64, signer: Pubkey) -> Result<Plan, Failur
         )
         .fact("To:", "end", end(until))
         .fact_as("Vouchers:", "vouchers_until", format!("redeemed until {}", end(settles)), end(settles))
+        .money_as("Owed for the hour:", "exit", format!("{exit} for the rest of its first hour"), exit)
+        .money_as(
+            "Machine is paid:",
+            "paid_at_most",
+            format!("{}, besides vouchers", market.payment.money(settlement.payment.net)),
+            market.payment.money(settlement.payment.net),
+        )
+        .money("Market's fee:", "fee_at_most", market.payment.money(settlement.payment.fee));
+    let back = market.payment.money(settlement.refunded);
+    Ok(burned::shown(plan, market, &left.outcome.burned)?
+        .money_as(
+            "Back at least:",
+            "refund_at_least",
+            format!("{back}, less what vouchers take until then"),
+            back,
+        )
         .step("give notice", vec![instruction::give_notice(board, signer, *address, supplier)]))
 }
 

@@ -32,7 +32,7 @@ pub struct Draft {
     /// Part of that price that earlier vouchers paid, and the part that this one adds.
     pub paid: Money,
     pub adds: Money,
-    /// Part of the deposit that is then left.
+    /// Part of the deposit that vouchers can take then.
     pub left: Money,
     #[serde(skip)]
     terms: VoucherTerms,
@@ -60,6 +60,7 @@ pub struct Said {
 /// the deposit.
 pub fn plan(
     leased: &Leased,
+    now: i64,
     tab: Option<&Tab>,
     price: Option<&str>,
     max: Option<&str>,
@@ -69,8 +70,9 @@ pub fn plan(
     let meter = require_payable(lease)?;
     let [price, max] = [price, max].map(|text| text.map(|text| payment.parse(text)).transpose());
     let [price, max] = [price?, max?].map(|money| money.map(|money| money.amount));
-    let terms = voucher_terms(address, lease, tab, price, max).map_err(|error| refusal(error, payment))?;
-    let VoucherTerms { seq, units, price, paid, adds, left } = terms;
+    let terms = voucher_terms(address, lease, &leased.view()?, now, tab, price, max)
+        .map_err(|error| refusal(error, payment))?;
+    let VoucherTerms { seq, units, price, paid, adds, left, slot: _ } = terms;
     Ok(Draft {
         lease: address.to_string(),
         spender: meter.spender.to_string(),
@@ -111,9 +113,11 @@ fn refusal(error: VoucherError, payment: Token) -> Failure {
             number(price),
             number(paid)
         ),
-        VoucherError::ExceedsDeposit { price, deposit } => format!(
-            "{} is more than the deposit of {}: top the lease up, or sign for a PRICE that it covers",
+        VoucherError::ExceedsDeposit { price, limit, deposit } => format!(
+            "{} is more than the {} that vouchers can take of the deposit of {}, since the rest is reserved for the standby \
+             price: top the lease up, or sign for a PRICE that it covers",
             number(price),
+            number(limit),
             number(deposit)
         ),
         VoucherError::ExceedsMax { adds, max } => {
@@ -128,9 +132,9 @@ fn text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Draft {
-    /// The voucher to sign. `cluster`: as vouchers name it.
-    pub fn unsigned(&self, leased: &Leased, cluster: [u8; 8]) -> Voucher {
-        self.terms.voucher(&leased.address, &leased.lease, cluster)
+    /// The voucher to sign. It names the board's cluster.
+    pub fn unsigned(&self, leased: &Leased) -> Result<Voucher, Failure> {
+        Ok(self.terms.voucher(&leased.address, &leased.lease, &leased.view()?)?)
     }
 
     /// Summary of the voucher to sign, with the most that it can cost. `genesis`: the cluster's, as vouchers name it.
@@ -152,7 +156,7 @@ impl Draft {
             ("Spender:", self.spender.clone()),
             ("Paid before:", self.paid.to_string()),
             ("Signed for:", format!("{} since the lease began{beside}", self.price)),
-            ("Left then:", format!("{} of the deposit", self.left)),
+            ("Left then:", format!("{} for vouchers, besides the standby price", self.left)),
             ("At most:", format!("{} (added by this voucher, final)", self.adds.full())),
         ];
         format!("Sign a voucher for {}\n{}", leased.name(), labelled(said.into_iter().chain(lines)))

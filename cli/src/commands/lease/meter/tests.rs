@@ -24,8 +24,9 @@ pub fn spender() -> SigningKey {
 pub fn metered() -> Leased {
     let mut leased = sample(1);
     let spender = Pubkey::new_from_array(spender().verifying_key().to_bytes());
-    leased.lease.meter = Some(Meter { spender, seq: 5, units: 250 });
-    leased.lease.machines = 1;
+    leased.lease.meter = Some(Meter { spender, seq: 5, units: 250, paid: 600, owes_hour: false });
+    (leased.lease.machines, leased.lease.unsettled) = (1, 1);
+    (leased.lease.paid, leased.lease.fees) = (540, 60);
     change(&mut leased.data.account, |_, slots| slots[1].lease = 0);
     leased
 }
@@ -44,38 +45,43 @@ fn meter(deposit: u64) -> MeterArgs {
 #[test]
 fn the_leased_machine_is_named_and_compared_with_the_quoted_one() {
     let boards = [board(0, &[800, 700])];
-    let quote = pick_metered(&view().account, &[boards[0].view().unwrap()], NOW, &ANY, 6, meter(5_000))
+    let quote = pick_metered(&view().account, &[boards[0].view().unwrap()], NOW, &ANY, 6, &[], meter(5_000))
         .unwrap()
         .quote;
     assert_eq!(quote.slots, [2]);
     for (slot, differs) in [(2, false), (1, true)] {
         let mut opened = boards[0].clone();
-        change(&mut opened, |_, slots| slots[usize::from(slot)].lease = quote.serial);
-        let got = Got::new(&opened.view().unwrap(), &quote).unwrap();
+        change(&mut opened, |_, slots| slots[usize::from(slot)].lease = 3);
+        let got = Got::new(&opened.view().unwrap(), 3, &quote).unwrap();
         assert_eq!((got.slot, got.differs, got.text().contains("NOT")), (slot, differs, differs));
     }
-    assert!(Got::new(&boards[0].view().unwrap(), &quote).is_none());
+    assert!(Got::new(&boards[0].view().unwrap(), 3, &quote).is_none());
 }
 
 #[test]
 fn a_metered_lease_is_opened_on_the_cheapest_machine_that_allows_it() {
     let boards = [board(0, &[900]), board(1, &[800, 700]), board(2, &[])];
     let views = boards.each_ref().map(|board| board.view().unwrap());
-    let found = pick_metered(&view().account, &views, NOW, &ANY, 6, meter(5_000)).unwrap();
-    let plan = plan(&view(), &found, wallet(9), Some(4));
-    assert_eq!(plan.title, "Open metered lease 1:3");
+    let found = pick_metered(&view().account, &views, NOW, &ANY, 6, &[], meter(5_000)).unwrap();
+    let plan = plan(&view(), &found, wallet(9), Name { nonce: 77, group: Some(4) }).unwrap();
+    assert_eq!(plan.title, "Open a metered lease on board 1");
     assert_eq!((plan.spends[0].money.amount, plan.growths.len()), (5_000, 1));
     let [step] = &plan.steps[..] else { panic!() };
     let [open] = &step.instructions[..] else { panic!() };
     assert!(open.data.starts_with(leasehold::instruction::OpenLease::DISCRIMINATOR));
     let args = OpenLeaseArgs::try_from_slice(&open.data[8..]).unwrap();
-    assert_eq!((args.machines, args.rounds, args.max_deposit, args.group), (1, 6, 5_000, Some(4)));
+    assert_eq!((args.gpus, args.rounds, args.max_deposit, args.group), (1, 6, 5_000, Some(4)));
     assert_eq!((args.meter, args.criteria.metered), (Some(meter(5_000)), true));
     let details = plan.details();
     assert_eq!((&details["slots"], &details["refundable"]["amount"]), (&vec![2].into(), &"5000".into()));
     let criteria = Criteria { class: Some(0), ..ANY };
-    let found = pick_metered(&view().account, &views, NOW, &criteria, 6, meter(5_000)).unwrap();
-    let classed = super::plan(&view(), &found, wallet(9), None);
-    assert_eq!(classed.facts[2].text, "RTX 4090 (number 0), the cheapest first");
-    assert_eq!((&details["spender"], &details["notice_rounds"]), (&wallet(5).to_string().into(), &6.into()));
+    let found = pick_metered(&view().account, &views, NOW, &criteria, 6, &[], meter(5_000)).unwrap();
+    let classed = super::plan(&view(), &found, wallet(9), Name { nonce: 78, group: None }).unwrap();
+    assert_eq!(classed.facts[3].text, "RTX 4090 (number 0), the cheapest first");
+    assert_eq!((&details["spender"], &details["nonce"]), (&wallet(5).to_string().into(), &"77".into()));
+    // A tenth of 700 an hour; seven rounds of it are reserved.
+    assert_eq!(
+        (&details["standby"]["amount"], &details["voucher_limit"]["amount"]),
+        (&"70".into(), &"4919".into())
+    );
 }

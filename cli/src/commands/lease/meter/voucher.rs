@@ -45,13 +45,20 @@ pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
         Some(node) => Some(tab(chain, node, &leased).await?),
         None => None,
     };
-    let mut draft = draft::plan(&leased, tab.as_ref(), args.price.as_deref(), args.max.as_deref())?;
+    let now = chain.fetch().now().await?;
+    let mut draft = draft::plan(&leased, now, tab.as_ref(), args.price.as_deref(), args.max.as_deref())?;
     let genesis = chain.fetch().genesis_hash().await?;
+    let voucher = draft.unsigned(&leased)?;
+    if voucher.cluster != cluster(&genesis) {
+        return Err(Failure::Refused(format!(
+            "the board is of another cluster than the RPC node's, whose genesis hash is {genesis}: nothing is signed"
+        )));
+    }
     print_stderr(draft.summary(&leased, &genesis.to_string()));
     let mut handed_in = Ok(());
     if !chain.settings.dry_run {
         confirm(&chain.settings)?;
-        let signed = SignedVoucher::sign(&key, draft.unsigned(&leased, cluster(&genesis)));
+        let signed = SignedVoucher::sign(&key, voucher);
         draft.voucher = Some(signed.to_base64());
         if let Some(node) = &node {
             print_stderr(format!("Sending it to {}", node.url()));

@@ -26,7 +26,7 @@ fn chosen(boards: &[BoardData], request: &Request) -> Allocation {
 fn opening(count: u32, most: Option<u64>, group: Option<u64>) -> Plan {
     let allocation = chosen(&boards(count), &request(count));
     let most = view().payment.money(most.unwrap_or(allocation.deposit));
-    plan(&view(), &allocation, wallet(9), most, group).unwrap()
+    plan(&view(), &allocation, wallet(9), most, Name { nonce: 77, group }).unwrap()
 }
 
 fn args(plan: &Plan) -> Vec<OpenLeaseArgs> {
@@ -41,21 +41,21 @@ fn args(plan: &Plan) -> Vec<OpenLeaseArgs> {
 #[test]
 fn parts_that_fit_are_opened_by_one_transaction() {
     let plan = opening(3, None, Some(5));
-    assert_eq!(plan.title, "Open a group of 3 machines on 3 boards");
+    assert_eq!(plan.title, "Open leases of 3 GPUs on 3 boards");
     assert_eq!((plan.steps.len(), plan.growths.len(), plan.is_undone()), (1, 3, false));
     assert_eq!(plan.steps[0].what, "open the leases on boards 0, 1, 2");
     let args = args(&plan);
-    assert!(args.iter().all(|args| args.group == Some(5) && args.machines == 1 && args.serial == 3));
+    assert!(args.iter().all(|args| args.group == Some(5) && args.gpus == 1 && args.nonce == 77));
     assert_eq!(args.iter().map(|args| args.max_deposit).collect::<Vec<_>>(), [360, 361, 362]);
     assert_eq!((plan.spends.len(), plan.spends[0].money.amount), (1, 360 + 361 + 362));
     let details = plan.details();
     assert_eq!((&details["group"], &details["deposit"]["amount"]), (&"5".into(), &"1083".into()));
-    let lease = view().board(1).lease(3).to_string();
+    let lease = view().board(1).lease(&wallet(9), 77).to_string();
     assert_eq!(
         (&details["leases"][1]["lease"], &details["leases"][1]["slots"][0]),
-        (&lease.into(), &0.into())
+        (&lease.clone().into(), &0.into())
     );
-    assert_eq!(plan.facts[2].text, "lease 1:3, 1 machine for 0.000361");
+    assert_eq!(plan.facts[2].text, format!("{lease} on board 1, 1 GPU in 1 machine for 0.000361"));
     assert!(plan.facts.iter().any(|fact| fact.text == "any class, the cheapest first"));
     assert_eq!(details["criteria"]["policy"], "cheapest");
 }
@@ -79,7 +79,7 @@ fn more_parts_than_fit_are_opened_by_several_and_undone_by_as_many() {
         }
         leases.extend(undo.leases.clone());
     }
-    let all: Vec<_> = (0..9).map(|index| view().board(index).lease(3)).collect();
+    let all: Vec<_> = (0..9).map(|index| view().board(index).lease(&wallet(9), 77)).collect();
     assert_eq!(leases, all, "each once");
     // Opening and cancelling may take 36 minutes of an hour's lease: four rounds of six, and 5 percent of two.
     assert_eq!(plan.steps.len(), 3);
@@ -114,7 +114,13 @@ fn a_group_gets_a_number_if_the_user_gives_no_number() {
 fn leases_of_one_round_are_opened_by_one_transaction_or_not_at_all() {
     let open = |count: u32| {
         let allocation = chosen(&boards(count), &Request { length: "1r".parse().unwrap(), ..request(count) });
-        plan(&view(), &allocation, wallet(9), view().payment.money(allocation.deposit), None)
+        plan(
+            &view(),
+            &allocation,
+            wallet(9),
+            view().payment.money(allocation.deposit),
+            Name { nonce: 77, group: None },
+        )
     };
     assert!(open(2).is_ok());
     let refused = open(9).unwrap_err();
@@ -155,7 +161,7 @@ fn parts_of_many_machines_have_transactions_of_their_own() {
         part.quote.slots = (0..6_000).collect();
     }
     let most = view().payment.money(allocation.deposit);
-    let plan = plan(&view(), &allocation, wallet(9), most, None).unwrap();
+    let plan = plan(&view(), &allocation, wallet(9), most, Name { nonce: 77, group: None }).unwrap();
     assert_eq!(plan.steps.iter().map(|step| step.instructions.len()).collect::<Vec<_>>(), [2, 1]);
 }
 

@@ -21,15 +21,13 @@ pub struct ProveEquivocation<'info> {
 }
 
 impl ProveEquivocation<'_> {
-    /// Refuses receipts that the key of the first did not sign both, or that do not contradict each other. Returns the id of
-    /// the second.
+    /// Refuses receipts that the key of the first did not sign both. Returns the id of the second.
     fn validate(&self, receipt: &Receipt, other: &Namesake) -> Result<[u8; 32]> {
         require!(receipt.is_well_formed(), LeaseholdError::ReceiptMalformed);
         let signed = signed(&self.instructions, 2, Receipt::MESSAGE_LEN)?;
         let id = other.id(receipt);
         let both = signed.message(0)? == receipt.message() && signed.message(1)? == Receipt::message_of(&id);
         require!(both && signed.key == receipt.node_key, LeaseholdError::WrongReceipt);
-        other.require_contradicting(receipt, &self.lease)?;
         Ok(id)
     }
 }
@@ -42,6 +40,7 @@ pub fn prove_equivocation(ctx: Context<ProveEquivocation>, receipt: Receipt, oth
     let ProveEquivocation { board, lease, .. } = &mut *ctx.accounts;
     let slashed = on_board(board, |board, slots| {
         rules::dispute::accused(board, slots, lease, &receipt)?;
+        other.require_contradicting(&receipt, lease)?;
         let machine = machine_mut(slots, receipt.slot)?;
         rules::dispute::convict(board, machine, lease)
     })?;

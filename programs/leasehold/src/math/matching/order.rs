@@ -176,7 +176,7 @@ impl<const N: usize> Sample<N> {
         let parts = u64::try_from(N).unwrap_or(u64::MAX);
         let variance = squares.saturating_sub(sum.wrapping_mul(sum).checked_div(parts).unwrap_or(0));
         let margin = variance.wrapping_mul(4).isqrt();
-        let reach = (self.len / 8).saturating_add(2);
+        let reach = self.len.checked_div(8).unwrap_or_default().saturating_add(2);
         let (mut window, mut sum) = (Window::ALL, 0u64);
         for (place, index) in self.in_order().enumerate() {
             let before = sum;

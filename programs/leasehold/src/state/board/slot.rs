@@ -212,7 +212,7 @@ impl Slot {
     }
 
     /// State of the machine after its lease: one that broke its promise for good or lost stake is suspended until it is
-    /// offered again, but a bound one is not, since that would withhold it. A barred one stays barred.
+    /// offered again, but a bound one that has a bond is not, since that would withhold it. A barred one stays barred.
     #[inline(always)]
     pub(crate) fn state_after(&self, slashed: bool, bound: bool) -> SlotState {
         match self.leaving() {

@@ -22,7 +22,7 @@ fn tab(price: u64) -> Tab {
 }
 
 fn refused(tab: Option<&Tab>, price: Option<&str>, max: Option<&str>) -> String {
-    let failure = plan(&metered(), tab, price, max).unwrap_err();
+    let failure = plan(&metered(), 600_000, tab, price, max).unwrap_err();
     assert_eq!(failure.code(), 3, "{failure}");
     failure.to_string()
 }
@@ -31,11 +31,11 @@ fn refused(tab: Option<&Tab>, price: Option<&str>, max: Option<&str>) -> String 
 fn what_the_node_says_is_signed_within_what_was_paid_and_deposited() {
     // 600 of 2,400 are paid.
     let leased = metered();
-    let mut draft = plan(&leased, Some(&tab(1_000)), None, Some("0.0004")).unwrap();
+    let mut draft = plan(&leased, 600_000, Some(&tab(1_000)), None, Some("0.0004")).unwrap();
     assert_eq!((draft.price.amount, draft.adds.amount, draft.left.amount), (1_000, 400, 1_400));
-    let voucher = draft.unsigned(&leased, [7; 8]);
+    let voucher = draft.unsigned(&leased).unwrap();
     assert_eq!((voucher.seq, voucher.units, voucher.price, voucher.from), (9, 450, 1_000, FROM));
-    assert_eq!((voucher.lease, voucher.cluster), (leased.address.to_bytes(), [7; 8]));
+    assert_eq!((voucher.lease, voucher.cluster), (leased.address.to_bytes(), [0xc1; 8]));
     let signed = SignedVoucher::sign(&spender(), voucher);
     signed.verify(&leased.meter().unwrap().spender).unwrap();
     draft.voucher = Some(signed.to_base64());
@@ -49,7 +49,7 @@ fn what_the_node_says_is_signed_within_what_was_paid_and_deposited() {
     assert!(summary.contains(&place), "{summary}");
     let most = format!("At most:       0.0004 of mint {mint} (added by this voucher, final)");
     assert!(summary.contains(&most), "{summary}");
-    assert!(plan(&leased, Some(&tab(2_400)), None, None).is_ok());
+    assert!(plan(&leased, 600_000, Some(&tab(2_400)), None, None).is_ok());
     for (price, expected) in [
         (600, "has a voucher for all that is owed, 0.0006"),
         (2_401, "0.002401 is more than the deposit of 0.0024"),
@@ -68,14 +68,14 @@ fn what_the_node_says_is_signed_within_what_was_paid_and_deposited() {
 
 #[test]
 fn a_price_of_ones_own_claims_no_more_receipts_than_it_covers() {
-    let own = |price| plan(&metered(), Some(&tab(1_000)), Some(price), None).unwrap();
+    let own = |price| plan(&metered(), 600_000, Some(&tab(1_000)), Some(price), None).unwrap();
     let less = own("0.0009");
     assert_eq!((less.seq, less.units, less.adds.amount), (5, 250, 300));
     assert!(less.summary(&metered(), "G").contains("began, less than the node asks\n"));
     let ahead = own("0.002");
     assert_eq!((ahead.seq, ahead.units, ahead.adds.amount), (9, 450, 1_400));
     assert!(ahead.summary(&metered(), "G").contains("began, more than the node asks\n"));
-    let alone = plan(&metered(), None, Some("0.0009"), None).unwrap();
+    let alone = plan(&metered(), 600_000, None, Some("0.0009"), None).unwrap();
     assert_eq!((alone.seq, alone.units), (5, 250));
     assert!(alone.tab.is_none() && !alone.summary(&metered(), "G").contains("The node says"));
     assert!(refused(None, Some("0.0006"), None).contains("paid before"));
@@ -86,12 +86,12 @@ fn a_price_of_ones_own_claims_no_more_receipts_than_it_covers() {
 fn nothing_is_signed_for_another_lease_or_one_that_takes_no_voucher() {
     let other = Tab { lease_address: Pubkey::default(), ..tab(1_000) };
     assert!(refused(Some(&other), None, None).contains("the use of another lease"));
-    assert_eq!(rule(plan(&sample(1), None, Some("1"), None).unwrap_err()), "LeaseNotMetered");
+    assert_eq!(rule(plan(&sample(1), 600_000, None, Some("1"), None).unwrap_err()), "LeaseNotMetered");
 }
 
 #[test]
 fn a_node_that_tells_of_a_lesser_voucher_is_not_said_to_have_this_one() {
-    let mut draft = plan(&metered(), Some(&tab(1_000)), None, None).unwrap();
+    let mut draft = plan(&metered(), 600_000, Some(&tab(1_000)), None, None).unwrap();
     draft.voucher = Some(String::new());
     draft.best = Some(Money { amount: 600, ..draft.price });
     let text = draft.to_string();
@@ -102,7 +102,7 @@ fn a_node_that_tells_of_a_lesser_voucher_is_not_said_to_have_this_one() {
 
 #[test]
 fn programs_read_the_numbers_as_text() {
-    let mut draft = plan(&metered(), Some(&tab(1_000)), None, None).unwrap();
+    let mut draft = plan(&metered(), 600_000, Some(&tab(1_000)), None, None).unwrap();
     let json = serde_json::to_value(&draft).unwrap();
     assert_eq!((&json["seq"], &json["tab"]["units"]), (&"9".into(), &"450".into()));
     assert_eq!((&json["adds"]["amount"], &json["voucher"]), (&"400".into(), &serde_json::Value::Null));

@@ -1,0 +1,94 @@
+//! Machines that their owner leaves early, as plans show them.
+
+use leasehold_client::quote::Departure;
+use leasehold_operate::{
+    amount::Money,
+    failure::Failure,
+    plan::Plan,
+    table::count,
+    time::{rfc3339, start_of},
+};
+use serde::Serialize;
+
+use super::leased::Leased;
+use crate::burned::NamedBurned;
+
+/// How a machine leaves a lease, if it is up in every round until then.
+#[derive(Debug, Serialize)]
+pub struct Departed {
+    pub slot: u16,
+    /// First round that it does not serve any more.
+    pub until: u32,
+    pub contested: bool,
+    /// Owed by the owner for leaving it: paid to a blameless machine that is not contested, else burned.
+    pub exit: Money,
+    /// To its supplier, and to market and keepers, besides what was paid already.
+    pub paid: Money,
+    pub fee: Money,
+    pub burned: NamedBurned,
+    /// Part of its bond that it loses.
+    pub slashed: Money,
+    /// Until when it is bound: it can't be withheld or retired, nor its price be raised. `None` if it is not.
+    pub bound_to: Option<String>,
+    /// Effect of contesting it, whether or not it is contested.
+    pub contest: Contested,
+}
+
+/// Effect of contesting a machine; all of it is burned.
+#[derive(Debug, Serialize)]
+pub struct Contested {
+    /// Part of its pay that the machine loses.
+    pub machine_loses: Money,
+    /// What its owner pays besides.
+    pub owner_pays: Money,
+}
+
+impl Departed {
+    pub fn new(leased: &Leased, departure: &Departure) -> Result<Self, Failure> {
+        let Leased { lease, market, .. } = leased;
+        let Departure { slot, until, contested, exit, outcome, contest } = *departure;
+        let bound_until = until.saturating_add(outcome.bound);
+        let bound_to = || rfc3339(start_of(&lease.terms, bound_until));
+        Ok(Departed {
+            slot,
+            until,
+            contested,
+            exit: market.payment.money(exit),
+            paid: market.payment.money(outcome.payment.net),
+            fee: market.payment.money(outcome.payment.fee),
+            burned: NamedBurned::new(market, &outcome.burned)?,
+            slashed: market.stake.money(outcome.slash),
+            bound_to: (outcome.bound > 0).then(bound_to),
+            contest: Contested {
+                machine_loses: market.payment.money(contest.machine_loses),
+                owner_pays: market.payment.money(contest.owner_pays),
+            },
+        })
+    }
+
+    fn contested(&self) -> String {
+        let Departed { slot, contest: Contested { machine_loses, owner_pays }, .. } = self;
+        format!(
+            "slot {slot} loses {machine_loses} of its pay, and you pay {owner_pays} besides; both are burned"
+        )
+    }
+}
+
+/// Adds the machines: those that are contested and those that stay bound by line, all of them for programs.
+pub fn shown(plan: Plan, machines: Vec<Departed>) -> Plan {
+    let mut plan = plan;
+    for machine in machines.iter().filter(|machine| machine.contested) {
+        plan = plan.note("Contested:", machine.contested());
+    }
+    let bound: Vec<_> = machines.iter().filter_map(|machine| machine.bound_to.as_ref()).collect();
+    if let Some(last) = bound.iter().max() {
+        let text = format!(
+            "{} to {last} at the latest, for the rest that was agreed on",
+            count(bound.len(), "machine")
+        );
+        plan = plan.note("Stay bound:", text);
+    }
+    let text = count(machines.len(), "machine");
+    let value = serde_json::to_value(machines).unwrap_or_default();
+    plan.fact_as("Leaving:", "machines", text, value)
+}
