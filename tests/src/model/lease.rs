@@ -121,7 +121,7 @@ impl Model {
             require(u128::from(meter.deposit) >= least, DepositTooSmall)?;
             deposit = meter.deposit.into();
         }
-        let deposit = self.pay_in(by, deposit, args.max_deposit)?;
+        let deposit = self.pay_in(by, board, deposit, args.max_deposit)?;
 
         let state = self.board_mut(board)?;
         let serial = state.next_serial;
@@ -157,10 +157,17 @@ impl Model {
         Ok(())
     }
 
-    /// Takes a deposit out of a wallet.
-    pub(super) fn pay_in(&mut self, by: Who, deposit: u128, most: u64) -> Result<u64, Vec<Refusal>> {
+    /// Takes a deposit for a lease on a board out of a wallet.
+    pub(super) fn pay_in(
+        &mut self,
+        by: Who,
+        board: u32,
+        deposit: u128,
+        most: u64,
+    ) -> Result<u64, Vec<Refusal>> {
         let mut rules = Rules::default();
-        rules.require(u64::try_from(deposit).is_ok(), MathOverflow);
+        let escrow = u128::from(self.board(board)?.escrow()) + deposit;
+        rules.require(u64::try_from(escrow).is_ok(), MathOverflow);
         rules.require(deposit <= u128::from(most), CostsTooMuch);
         rules.require_or(deposit <= u128::from(self.wallet(by).payments), Refusal::Tokens);
         rules.hold()?;
@@ -213,7 +220,7 @@ impl Model {
         let (staying, leaving, price) = self.extension(id, rounds);
         let allowed = leaving.len() <= max_leaving as usize && !staying.is_empty();
         require(allowed, MachineNotCommitted)?;
-        let deposit = self.pay_in(payer, price, most)?;
+        let deposit = self.pay_in(payer, id.board, price, most)?;
         let lease = self.lease_mut(id)?;
         lease.terms.rounds += rounds;
         lease.until = until;

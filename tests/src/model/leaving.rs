@@ -97,7 +97,7 @@ impl Model {
         let (old_price, new_price) = (old.hourly(), board.machine(new)?.hourly());
         let generation = board.slots[usize::from(slot)].generation;
         let cost = naive::cost_ceil(new_price, lease.secs(lease.until - from));
-        let deposit = self.pay_in(payer, cost, most)?;
+        let deposit = self.pay_in(payer, id.board, cost, most)?;
 
         let cheaper = u128::from(old_price.saturating_sub(new_price)) * 65_536 / u128::from(old_price);
         let cheaper = u16::try_from(cheaper).expect("the new one costs something");

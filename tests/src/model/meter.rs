@@ -26,7 +26,9 @@ impl Model {
         rules.require(lease.state == LeaseState::Open, LeaseNotOpen);
         rules.require(lease.meter.is_some(), LeaseNotMetered);
         rules.require(amount > 0, AmountIsZero);
-        rules.require(lease.deposit.checked_add(amount).is_some(), MathOverflow);
+        let escrow = self.board(id.board)?.escrow();
+        let fits = lease.deposit.max(escrow).checked_add(amount).is_some();
+        rules.require(fits, MathOverflow);
         rules.require_or(amount <= self.wallet(by).payments, Refusal::Tokens);
         rules.hold()?;
         self.wallet_mut(by).payments -= amount;

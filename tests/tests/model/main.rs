@@ -5,7 +5,7 @@
 //! and, for many more sequences, its rules called natively.
 //!
 //! Sequences are the same in every run. `LEASEHOLD_CASES` is their number in the virtual machine (1,024 by default; natively
-//! eight times as many), `LEASEHOLD_SEED` selects others.
+//! twice as many), `LEASEHOLD_SEED` selects others.
 //!
 //! - `steps`: the steps of a sequence; `strategies`: how often each step is drawn.
 //! - `perform`, `leasing`, `picks`, `voting`: the meaning of a step in the current state.
@@ -43,7 +43,7 @@ use play::Play;
 /// Number of markets, each with its own rules, which share the cases and run in parallel.
 const MARKETS: u32 = 4;
 /// Native sequences for each one in the virtual machine.
-const NATIVE: u32 = 8;
+const NATIVE: u32 = 2;
 /// Maximum number of steps of a sequence; some steps are several instructions.
 const STEPS: usize = 100;
 
