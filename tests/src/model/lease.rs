@@ -116,6 +116,8 @@ impl Model {
         let mut deposit = self.cost(board, &slots, args.rounds);
         if let Some(meter) = &args.meter {
             require(slots.len() == 1, MeteredMachines)?;
+            // Then its standby price fits, however long it runs.
+            require(deposit <= u128::from(u64::MAX), MathOverflow)?;
             let standby = naive::part(state.machine(slots[0])?.hourly(), params.standby_bps);
             let least = naive::cost_ceil(standby, round_secs.max(naive::HOUR).into());
             require(u128::from(meter.deposit) >= least, DepositTooSmall)?;
@@ -218,8 +220,15 @@ impl Model {
         rules.hold()?;
         let until = lease.until + rounds;
         let (staying, leaving, price) = self.extension(id, rounds);
+        let mut rules = Rules::default();
         let allowed = leaving.len() <= max_leaving as usize && !staying.is_empty();
-        require(allowed, MachineNotCommitted)?;
+        rules.require(allowed, MachineNotCommitted);
+        // Of a metered lease too, so that its standby price fits.
+        for (index, machine, stint) in self.boards[&id.board].serving(lease.serial) {
+            let whole = naive::cost_ceil(machine.hourly(), lease.secs(until - stint.from));
+            rules.require(!staying.contains(&index) || whole <= u128::from(u64::MAX), MathOverflow);
+        }
+        rules.hold()?;
         let deposit = self.pay_in(payer, id.board, price, most)?;
         let lease = self.lease_mut(id)?;
         lease.terms.rounds += rounds;

@@ -8,11 +8,11 @@ mod cases;
 mod stage;
 
 use leasehold::error::LeaseholdError;
-use leasehold::instructions::{MeterArgs, OpenLeaseArgs};
+use leasehold::instructions::{MeterArgs, OpenLeaseArgs, ReplaceNodeArgs};
 use leasehold::math::matching::{Criteria, CutOff};
 use leasehold::math::settlement::Payment;
-use leasehold::rules::open;
-use leasehold::state::{LeaseState, SlotState, split_mut};
+use leasehold::rules::{extend::Allowance, open};
+use leasehold::state::{Lease, LeaseState, Slot};
 use leasehold_client::error::{Refusal, from_code};
 use leasehold_client::{instruction, quote};
 use proptest::prelude::*;
@@ -87,41 +87,50 @@ fn open_lease_does_what_was_quoted() {
     let refusals = [
         MathOverflow,
         MarketPaused,
-        WrongSerial,
-        NoMachines,
+        NoGpus,
+        AvoidsTooMany,
         MeterMismatch,
         MeteredMachines,
-        AmountIsZero,
+        DepositTooSmall,
         LeaseLength,
-        NotEnoughMachines,
+        BoardUnseen,
+        NotEnoughGpus,
         CostsTooMuch,
     ];
     play_cases(&openings(), &refusals, |stage, case| {
-        // One of four leases is paid by use; one of those has no deposit.
+        // One of four leases is paid by use.
+        let deposit = u64::from(case.slot % 8) * 50_000;
         let meter = (case.slot % 4 == 0 || case.mistake == Some(Mistake::TwoMetered))
-            .then(|| MeterArgs { spender: stage.owner.pubkey(), deposit: u64::from(case.slot % 8) * 1_000 });
+            .then(|| MeterArgs { spender: stage.owner.pubkey(), deposit });
         let criteria = Criteria { metered: case.slot % 16 == 1, ..case.criteria };
         let data = stage.data();
-        let (view, now) = (data.view().expect("a board"), stage.world.now());
+        let (view, now, avoid) = (data.view().expect("a board"), stage.world.now(), case.avoided());
         let quoted = match meter {
-            None => quote::quote(&stage.market, &view, now, &criteria, case.count, case.more),
-            Some(meter) => quote::quote_metered(&stage.market, &view, now, &criteria, case.more, meter),
+            None => quote::quote(&stage.market, &view, now, &criteria, case.count, case.more, &avoid),
+            Some(meter) => {
+                quote::quote_metered(&stage.market, &view, now, &criteria, case.more, &avoid, meter)
+            }
         };
         let criteria = Criteria { metered: criteria.metered || meter.is_some(), ..criteria };
-        let machines = if meter.is_some() { 1 } else { case.count };
-        let mut args = stage.world.lease_args(criteria, machines, case.more);
-        args.meter = meter;
+        let gpus = if meter.is_some() { criteria.min_gpus.max(1).into() } else { case.count };
+        let mut args = stage.world.lease_args(&stage.owner, criteria, gpus, case.more);
+        (args.meter, args.avoid) = (meter, avoid);
         args.hint = match (case.hint, &quoted) {
             (0, Ok(quoted)) => Some(quoted.hint),
-            (1, _) => Some(CutOff { price: 350_003, score: 5_000 }),
+            (1, _) => Some(CutOff { price: 350_003, score: 5_000, slot: 3 }),
             _ => None,
         };
         let (board, owner, wallet) = (stage.world.board(), stage.owner.pubkey(), stage.wallet());
         if let Some(mistake) = case.mistake {
             // The client's quotes can't make these mistakes; the rule behind them refuses them.
             match mistake {
-                Mistake::Serial(above) => args.serial += above,
-                Mistake::TwoMetered => args.machines = 2,
+                Mistake::NoGpus => args.gpus = 0,
+                Mistake::TooManyAvoided => args.avoid = (0..17).collect(),
+                Mistake::NotMetered => {
+                    args.criteria.metered = false;
+                    args.meter = Some(MeterArgs { spender: owner, deposit });
+                }
+                Mistake::TwoMetered => args.gpus = 9,
                 Mistake::TooLittle => args.max_deposit = quoted.map_or(u64::MAX, |quoted| quoted.deposit - 1),
             }
             let quoted = open::quote(&stage.market, view.header, view.slots, now, &args);
@@ -131,8 +140,9 @@ fn open_lease_does_what_was_quoted() {
                 Err(code) => Ok(Some(code)),
             };
         }
+        let (nonce, serial) = (args.nonce, view.header.next_serial);
         let open = |max_deposit| {
-            instruction::open_lease(&board, owner, wallet, OpenLeaseArgs { max_deposit, ..args })
+            instruction::open_lease(&board, owner, wallet, OpenLeaseArgs { max_deposit, ..args.clone() })
         };
         let before = stage.tokens();
         let deposit = quoted.as_ref().ok().map(|quoted| quoted.deposit);
@@ -141,9 +151,10 @@ fn open_lease_does_what_was_quoted() {
             Ok(quoted) => quoted,
             Err(code) => return Ok(Some(code)),
         };
-        let lease = stage.world.lease(quoted.serial);
+        let lease: Lease = stage.world.account(&board.lease(&owner, nonce));
         prop_assert_eq!(before - stage.tokens(), quoted.deposit);
-        prop_assert_eq!((lease.deposit, lease.machines), (quoted.deposit, quoted.slots.len() as u32));
+        prop_assert_eq!((lease.serial, lease.deposit), (serial, quoted.deposit));
+        prop_assert_eq!((lease.machines, lease.gpus), (quoted.slots.len() as u32, quoted.gpus));
         prop_assert_eq!((lease.from, lease.until, lease.terms), (quoted.from, quoted.until, quoted.terms));
         let taken = stage.slots();
         let taken = (0..).zip(&taken).filter(|(_, slot)| slot.lease == lease.serial);
@@ -158,11 +169,15 @@ fn extend_lease_does_what_was_quoted() {
     let refusals = [MathOverflow, MarketPaused, LeaseNotOpen, LeaseOver, LeaseLength, MachineNotCommitted];
     play(&refusals, |stage, case| {
         let data = stage.data();
-        let (lease, address) = (stage.account(), stage.world.board().lease(stage.serial));
-        let view = data.view().expect("a board");
-        let quoted = quote::extension(&stage.market, &view, stage.world.now(), &lease, case.more);
+        let (lease, address) = (stage.account(), stage.address(stage.serial));
+        let (view, max_leaving) = (data.view().expect("a board"), case.max_leaving);
+        let quoted =
+            quote::extension(&stage.market, &view, stage.world.now(), &lease, case.more, max_leaving);
         let (board, owner, wallet) = (stage.world.board(), stage.owner.pubkey(), stage.wallet());
-        let extend = |most| instruction::extend_lease(&board, owner, address, wallet, case.more, most);
+        let extend = |max_deposit| {
+            let allowed = Allowance { max_deposit, max_leaving };
+            instruction::extend_lease(&board, owner, owner, address, wallet, case.more, allowed)
+        };
         let before = stage.tokens();
         let deposit = quoted.as_ref().ok().map(|quoted| quoted.deposit);
         let Some(played) = stage.deposit(deposit, extend)? else { return Ok(Some(MathOverflow.into())) };
@@ -174,8 +189,12 @@ fn extend_lease_does_what_was_quoted() {
         prop_assert_eq!(before - stage.tokens(), quoted.deposit);
         prop_assert_eq!((after.deposit, after.deposit - lease.deposit), (quoted.total, quoted.deposit));
         prop_assert_eq!((after.until, after.terms.rounds), (quoted.until, quoted.rounds));
-        let ends = stage.slots().into_iter().filter(|slot| slot.lease == after.serial);
-        prop_assert!(ends.into_iter().all(|slot| slot.lease_until == quoted.until));
+        prop_assert_eq!((lease.machines - after.machines) as usize, quoted.leaving.len());
+        let slots = stage.slots();
+        for (index, slot) in (0..).zip(&slots).filter(|(_, slot)| slot.serves(after.serial)) {
+            let until = if quoted.leaving.contains(&index) { lease.until } else { quoted.until };
+            prop_assert_eq!(slot.lease_until, until);
+        }
         Ok(None)
     });
 }
@@ -183,39 +202,40 @@ fn extend_lease_does_what_was_quoted() {
 #[test]
 fn cancel_lease_does_what_was_quoted() {
     use LeaseholdError::*;
-    play(&[LeaseNotOpen, LeaseMetered, LeaseOver], |stage, _| {
+    play(&[LeaseNotOpen, LeaseMetered, LeaseOver, NotInLease], |stage, case| {
         let data = stage.data();
         let lease = stage.account();
-        let quoted = quote::cancellation(&data.view().expect("a board"), stage.world.now(), &lease);
+        let contest = stage.contested(case);
+        let quoted =
+            quote::cancellation(&data.view().expect("a board"), stage.world.now(), &lease, &contest);
         let (board, owner, address) =
-            (stage.world.board(), stage.owner.pubkey(), stage.world.board().lease(stage.serial));
-        let played = stage.send(instruction::cancel_lease(&board, owner, address));
+            (stage.world.board(), stage.owner.pubkey(), stage.address(stage.serial));
+        let played = stage.send(instruction::cancel_lease(&board, owner, address, contest));
         let quoted = match agreed(quoted, played)? {
             Ok(quoted) => quoted,
             Err(code) => return Ok(Some(code)),
         };
         let after = stage.account();
-        prop_assert_eq!(after.state, LeaseState::Cancelled);
-        prop_assert_eq!((after.until, after.terms.cancel_secs), (quoted.until, quoted.cancel_secs));
-        prop_assert_eq!(lease.until - after.until, quoted.rest);
-
-        // Every machine is up until the end, and the lease is settled: the refund is the quoted one.
-        let mut data = stage.data();
-        let (header, slots) = split_mut(data.bytes_mut()).expect("a board");
-        header.next_round = after.until;
-        let mut machines = 0;
-        for slot in slots.iter_mut().filter(|slot| slot.lease == after.serial) {
-            machines += 1;
-            prop_assert_eq!(slot.lease_until, quoted.until);
-            (slot.state, slot.flags) = (SlotState::Leased as u8, 0);
-            (slot.lease_up, slot.lease_down) = (slot.lease_until - slot.lease_from, 0);
+        prop_assert_eq!((after.state, after.until), (LeaseState::Cancelled, quoted.until));
+        let slots = stage.slots();
+        for machine in &quoted.machines {
+            prop_assert_eq!(slots[usize::from(machine.slot)].lease_until, machine.until);
         }
-        stage.write_data(board.address, data.bytes().to_vec());
-        if machines == 0 {
+
+        // Every machine is up until the end, and the lease is settled: all comes as it was quoted.
+        stage.close_rounds(&after);
+        if lease.unsettled == 0 {
             return Ok(None);
         }
-        prop_assert_eq!(stage.send(instruction::settle_lease(&board, owner, address, None)), Ok(()));
-        prop_assert_eq!(stage.account().refund_due, quoted.refund);
+        let ledger = stage.ledger();
+        prop_assert_eq!(stage.send(instruction::settle_lease(&board, address)), Ok(()));
+        let (settled, found) = (stage.account(), stage.ledger());
+        prop_assert_eq!(settled.refunded - after.refunded, quoted.refund());
+        let payment = Payment { net: settled.paid - after.paid, fee: settled.fees - after.fees };
+        prop_assert_eq!(payment, quoted.settlement.payment);
+        let burned = quoted.burned.total().expect("fits");
+        prop_assert_eq!((settled.burned - after.burned, quoted.settlement.burned), (burned, burned));
+        prop_assert_eq!(found.slashed - ledger.slashed, quoted.settlement.slashed);
         Ok(None)
     });
 }
@@ -231,22 +251,26 @@ fn replace_node_does_what_was_quoted() {
         NoSuchSlot,
         SlotVacant,
         NotInLease,
-        MachineNotDown,
-        NotEnoughMachines,
+        BoardUnseen,
+        NotEnoughGpus,
     ];
     play(&refusals, |stage, case| {
-        let slot = case.replaced();
+        let (old_slot, avoid, contest) = (case.replaced(), case.avoided(), case.contest & 1 == 1);
         let data = stage.data();
-        let (lease, address) = (stage.account(), stage.world.board().lease(stage.serial));
-        let quoted = quote::replacement(&data.view().expect("a board"), stage.world.now(), &lease, slot);
+        let (lease, address) = (stage.account(), stage.address(stage.serial));
+        let view = data.view().expect("a board");
+        let quoted = quote::replacement(&view, stage.world.now(), &lease, old_slot, &avoid, contest);
         let hint = match (case.hint, &quoted) {
             (0, Ok(quoted)) => Some(quoted.hint),
-            (1, _) => Some(CutOff { price: 350_003, score: 5_000 }),
+            (1, _) => Some(CutOff { price: 350_003, score: 5_000, slot: 3 }),
             _ => None,
         };
         let (board, owner, wallet) = (stage.world.board(), stage.owner.pubkey(), stage.wallet());
-        let replace = |most| instruction::replace_node(&board, owner, address, wallet, slot, most, hint);
-        let (before, ledger) = (stage.tokens(), stage.ledger());
+        let replace = |max_deposit| {
+            let args = ReplaceNodeArgs { old_slot, max_deposit, contest, avoid: avoid.clone(), hint };
+            instruction::replace_node(&board, owner, owner, address, wallet, args)
+        };
+        let before = stage.tokens();
         let deposit = quoted.as_ref().ok().map(|quoted| quoted.deposit);
         let Some(played) = stage.deposit(deposit, replace)? else { return Ok(Some(MathOverflow.into())) };
         let quoted = match agreed(quoted, played)? {
@@ -254,18 +278,27 @@ fn replace_node_does_what_was_quoted() {
             Err(code) => return Ok(Some(code)),
         };
         let (after, slots) = (stage.account(), stage.slots());
-        let (old, new) = (slots[usize::from(slot)], slots[usize::from(quoted.slot)]);
-        prop_assert_eq!((old.lease, old.lease_until), (0, quoted.old_until));
+        let (old, new) = (slots[usize::from(old_slot)], slots[usize::from(quoted.slot)]);
+        prop_assert_eq!((old.lease, old.lease_until), (lease.serial, quoted.old.until));
+        prop_assert_eq!(old.has(Slot::CONTESTED), contest);
         prop_assert_eq!(
             (new.lease, new.lease_from, new.lease_until),
             (lease.serial, quoted.from, lease.until)
         );
-        let payment = Payment { net: after.paid - lease.paid, fee: after.fees - lease.fees };
-        prop_assert_eq!(payment, quoted.outcome.payment);
-        prop_assert_eq!(after.slashed - lease.slashed, quoted.outcome.slash);
-        prop_assert_eq!(ledger.bonds - stage.ledger().bonds, quoted.outcome.slash);
         prop_assert_eq!(before - stage.tokens(), quoted.deposit);
         prop_assert_eq!((after.deposit, after.deposit - lease.deposit), (quoted.total, quoted.deposit));
+        let left = after.replaced.last().map(|left| (left.slot, left.generation));
+        prop_assert_eq!(left, Some((old_slot, old.generation)));
+
+        // The old machine is up until its end, and settled alone: its refund is the quoted one.
+        stage.close_rounds_of(old_slot);
+        prop_assert_eq!(stage.send(instruction::settle_lease(&board, address)), Ok(()));
+        let (settled, slots) = (stage.account(), stage.slots());
+        let outcome = &quoted.old.outcome;
+        prop_assert_eq!(settled.refunded - after.refunded, quoted.refund);
+        prop_assert_eq!(settled.paid - after.paid, outcome.payment.net);
+        prop_assert_eq!(settled.burned - after.burned, outcome.burned.total().expect("fits"));
+        prop_assert_eq!(old.bond - slots[usize::from(old_slot)].bond, outcome.slash);
         Ok(None)
     });
 }
@@ -279,9 +312,8 @@ fn settle_lease_does_what_was_quoted() {
         let quoted = quote::settlement(&view, &lease);
         // So few machines take one transaction.
         prop_assert_eq!(quote::next_settlement(&view, &lease), quoted);
-        let (board, owner, address) =
-            (stage.world.board(), stage.owner.pubkey(), stage.world.board().lease(stage.serial));
-        let played = stage.send(instruction::settle_lease(&board, owner, address, None));
+        let (board, address) = (stage.world.board(), stage.address(stage.serial));
+        let played = stage.send(instruction::settle_lease(&board, address));
         let quoted = match agreed(quoted, played)? {
             Ok(quoted) => quoted,
             Err(code) => return Ok(Some(code)),
@@ -291,10 +323,11 @@ fn settle_lease_does_what_was_quoted() {
         prop_assert_eq!(payment, quoted.payment);
         prop_assert_eq!(stage.ledger().accrued - ledger.accrued, quoted.payment.net);
         prop_assert_eq!(after.refunded - lease.refunded, quoted.refunded);
+        prop_assert_eq!(after.burned - lease.burned, quoted.burned);
         prop_assert_eq!(after.slashed - lease.slashed, quoted.slashed);
         prop_assert_eq!(ledger.bonds - stage.ledger().bonds, quoted.slashed);
-        prop_assert_eq!(after.settled - lease.settled, quoted.machines);
-        let ends = quoted.is_final && after.settled == after.machines;
+        prop_assert_eq!(lease.unsettled - after.unsettled, quoted.machines);
+        let ends = quoted.is_final && after.unsettled == 0;
         prop_assert_eq!(after.state == LeaseState::Settled, ends);
         Ok(None)
     });

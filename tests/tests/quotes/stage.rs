@@ -1,7 +1,9 @@
 //! The compiled program on a board that is written anew for each case.
 
 use anchor_lang::{AccountSerialize, Space};
-use leasehold::state::{Board, Lease, LeaseState, Ledger, Market, SLOTS_OFFSET, Slot, board_len, split};
+use leasehold::state::{
+    Board, Lease, LeaseState, Ledger, Market, SLOTS_OFFSET, Slot, SlotState, board_len, split, split_mut,
+};
 use leasehold_client::board::BoardData;
 use leasehold_tests::{World, anything};
 use proptest::prelude::*;
@@ -22,6 +24,7 @@ pub struct Stage {
     pub serial: u32,
     pub market: Market,
     pub board: Board,
+    /// A lease without anything.
     pub lease: Lease,
 }
 
@@ -41,22 +44,25 @@ impl Stage {
             buyer: owner.pubkey(),
             owner: owner.pubkey(),
             criteria: anything(),
-            terms: market.params.terms(600, 1),
+            terms: market.params.terms(&board, 1),
             group: None,
+            nonce: 0,
+            gpus: 1,
             machines: 0,
-            settled: 0,
+            unsettled: 0,
             from: 0,
             until: 0,
             deposit: 0,
             paid: 0,
             fees: 0,
             refunded: 0,
+            burned: 0,
             refund_due: 0,
             slashed: 0,
-            compensation_due: 0,
             meter: None,
             demands: 0,
             reserved: [0; 7],
+            replaced: vec![],
         };
         Stage { world, owner, serial: 0, market, board, lease }
     }
@@ -67,21 +73,26 @@ impl Stage {
         let params = &mut self.market.params;
         self.market.paused = case.paused;
         (params.min_rounds, params.max_rounds) = (case.min_rounds.min(case.max_rounds), case.max_rounds);
-        (params.fee_bps, params.keeper_share_bps, params.sla_bps) =
-            (case.fee_bps, case.keeper_share_bps, case.sla_bps);
+        (params.fee_bps, params.keeper_share_bps) = (case.fee_bps, case.keeper_share_bps);
+        (params.hold_bps, params.standby_bps) = (case.hold_bps, case.standby_bps);
         params.slash_multiplier_bps = case.multiplier_bps;
-        self.lease = case.lease(&self.lease, &self.market, self.serial);
-        let slots = case.slots(&mut self.lease);
-        let header = case.header(&self.board, &slots, &self.lease);
+        let mut lease = case.lease(&self.lease, &self.board, &self.market, self.serial);
+        let slots = case.slots(&self.board, &mut lease);
+        let header = case.header(&self.board, &slots, &lease);
         self.write_board(&header, &slots);
         self.write(self.world.market.address, &self.market.clone(), 8 + Market::INIT_SPACE);
-        self.write(self.world.board().lease(self.serial), &self.lease.clone(), 8 + Lease::INIT_SPACE);
+        self.write(self.address(self.serial), &lease, Lease::len(lease.replaced.len()));
         // Nobody has more tokens than there are.
         let held = header.ledger.escrow + header.ledger.accrued;
         let (vault, wallet) = (self.world.board().payment_vault(), self.wallet());
         self.set_tokens(vault, held);
         self.set_tokens(wallet, u64::MAX - held);
         self.world.set_time(i64::from(case.round) * i64::from(case.round_secs) + i64::from(case.second));
+    }
+
+    /// Address of a lease by its nonce, which is its serial.
+    pub fn address(&self, serial: u32) -> Pubkey {
+        self.world.board().lease(&self.owner.pubkey(), serial.into())
     }
 
     pub fn wallet(&self) -> Pubkey {
@@ -121,7 +132,7 @@ impl Stage {
     }
 
     pub fn account(&self) -> Lease {
-        self.world.lease(self.serial)
+        self.world.account(&self.address(self.serial))
     }
 
     pub fn slots(&self) -> Vec<Slot> {
@@ -150,6 +161,46 @@ impl Stage {
 }
 
 impl Stage {
+    /// Machines of the lease that a case contests; rarely one that does not serve it.
+    pub fn contested(&self, case: &Case) -> Vec<u16> {
+        let slots = self.slots();
+        let serves = |slot: &u16| slots[usize::from(*slot)].serves(self.serial);
+        let named = (0..slots.len().min(8) as u16).filter(|slot| case.contest >> slot & 1 == 1);
+        if case.contest > 240 { named.collect() } else { named.filter(serves).collect() }
+    }
+
+    /// Closes the rounds of a machine: it is up in those that are not closed yet, as far as it gets verdicts.
+    fn close(slot: &mut Slot, next_round: u32) {
+        if slot.is(SlotState::Leased) {
+            slot.lease_up += slot.lease_until.saturating_sub(next_round.max(slot.lease_from));
+        }
+    }
+
+    /// Closes all rounds of a lease.
+    pub fn close_rounds(&mut self, lease: &Lease) {
+        let mut data = self.data();
+        let (header, slots) = split_mut(data.bytes_mut()).expect("a board");
+        for slot in slots.iter_mut().filter(|slot| slot.lease == lease.serial) {
+            Stage::close(slot, header.next_round);
+        }
+        header.next_round = header.next_round.max(lease.until);
+        self.write_data(self.world.board().address, data.bytes().to_vec());
+    }
+
+    /// Closes the rounds of one machine; all others of the lease leave it without a trace.
+    pub fn close_rounds_of(&mut self, index: u16) {
+        let serial = self.serial;
+        let mut data = self.data();
+        let (header, slots) = split_mut(data.bytes_mut()).expect("a board");
+        let until = slots[usize::from(index)].lease_until;
+        for (_, slot) in (0u16..).zip(&mut *slots).filter(|(place, _)| *place != index) {
+            slot.lease = if slot.lease == serial { serial + 1 } else { slot.lease };
+        }
+        Stage::close(&mut slots[usize::from(index)], header.next_round);
+        header.next_round = header.next_round.max(until);
+        self.write_data(self.world.board().address, data.bytes().to_vec());
+    }
+
     /// Sends what deposits tokens, for exactly the deposit that was quoted, after one unit less was refused. `None` if
     /// nobody has so many tokens: then the token program refuses, or a sum of deposits overflows.
     pub fn deposit(
