@@ -14,6 +14,7 @@ use leasehold::{
 use leasehold_client::{
     address,
     record::{Proof, SignedReceipt},
+    sample::{market, wallet},
 };
 use serde_json::{Value, json};
 use server::{Response, Server};
@@ -50,8 +51,9 @@ fn record() -> Record {
     Record { receipt, headers, proof: serde_json::from_value(proof).unwrap() }
 }
 
+/// The supplier that the vectors' receipts name.
 fn supplier() -> Pubkey {
-    Pubkey::new_from_array([1; 32])
+    market().supplier(&wallet(0))
 }
 
 impl Record {

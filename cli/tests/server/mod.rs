@@ -113,6 +113,8 @@ impl State {
                 let is_log = *self.log_address.get_or_insert_with(|| address.clone()) == address;
                 json!({ "context": { "slot": 1 }, "value": is_log.then(|| self.account()) })
             }
+            // No lease is left.
+            "getProgramAccounts" => json!([]),
             method => panic!("{method} is not served"),
         };
         json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })

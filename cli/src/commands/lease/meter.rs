@@ -26,7 +26,7 @@ pub use self::{
     token::{TokenArgs, run as token},
     voucher::{VoucherArgs, run as voucher},
 };
-use super::{OpenArgs, open::Name, open_group::number};
+use super::{OpenArgs, name::Name};
 use crate::{
     commands::quote::metered::{MeteredOffer, advised, find, read},
     criteria,
@@ -43,7 +43,7 @@ pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     };
     let (market, boards, now) = read(chain, &args.request).await?;
     let found = find(&market, &boards, now, &args.request, spender).map_err(advised)?;
-    let name = Name { nonce: args.nonce.unwrap_or_else(number), group: args.group };
+    let name = Name::new(&args);
     let plan = chain.on_market(plan(&market, &found, chain.wallet()?, name)?);
     let Executed { mut outcome, failure } = execute(chain, &plan).await?;
     let opened = failure.is_none() && !chain.settings.dry_run;

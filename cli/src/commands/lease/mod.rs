@@ -7,6 +7,7 @@ mod leased;
 mod leaving;
 mod list;
 pub mod meter;
+mod name;
 mod open;
 mod open_group;
 mod selection;

@@ -12,10 +12,7 @@ use leasehold_operate::{
 };
 use solana_pubkey::Pubkey;
 
-use super::{
-    OpenArgs,
-    open_group::{self, number},
-};
+use super::{OpenArgs, name::Name, open_group};
 use crate::{commands::quote::Offer, criteria, kinds};
 
 pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
@@ -28,16 +25,7 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     let (now, buyer) = (chain.fetch().now().await?, chain.wallet()?);
     let allocation = pick(&market.account, &views, now, &args.request.request(&market)?)?;
     let most = args.max_deposit.as_deref().map(|most| market.payment.parse(most)).transpose()?;
-    let name = Name { nonce: args.nonce.unwrap_or_else(number), group: args.group };
-    act(chain, plan(&market, &allocation, buyer, most, name)?).await
-}
-
-/// How leases are named.
-#[derive(Clone, Copy, Debug)]
-pub struct Name {
-    /// Number of each lease among the buyer's on its board.
-    pub nonce: u64,
-    pub group: Option<u64>,
+    act(chain, plan(&market, &allocation, buyer, most, Name::new(&args))?).await
 }
 
 /// Opens the quoted leases, or others that cost at most `most`.

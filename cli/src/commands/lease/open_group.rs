@@ -3,8 +3,6 @@
 //! As many as fit are opened by one transaction, which is all or nothing. If it takes several transactions and one
 //! fails, the leases of those before it are cancelled.
 
-use std::hash::{BuildHasher, RandomState};
-
 use leasehold::{error::LeaseholdError, math::mul_div_floor, state::Lease};
 use leasehold_client::{
     error::Refusal,
@@ -24,7 +22,7 @@ use serde_json::Value;
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
-use super::open::Name;
+use super::name::{Name, number};
 use crate::{commands::quote::Offer, criteria, kinds};
 
 /// Upper bounds of the compute units that opening a lease by the hour takes on a board of 6,144 slots, with the
@@ -175,13 +173,6 @@ pub fn opened(lease: Pubkey, nonce: u64, offer: &Offer) -> Value {
         fields.insert("nonce".to_owned(), nonce.to_string().into());
     }
     value
-}
-
-/// A random number: the nonce of leases, which no other command of the buyer chooses, or that of their group. It has 48 bits,
-/// since readers of JSON may have numbers of 53 bits only.
-pub fn number() -> u64 {
-    // Seeded by the system's random numbers.
-    (RandomState::new().hash_one(()) >> 16).max(1)
 }
 
 /// The most that each part may cost: its quote, and a share of the allowance beyond the total in proportion to its
