@@ -12,7 +12,7 @@ use leasehold_tests::{
 };
 
 use super::story::{MACHINES, SEATS, Story, bare, nth, supplier_of};
-use crate::{steps::Spec, voting::bitmap};
+use crate::{specs::Spec, voting::bitmap};
 
 /// What keepers see of a round, as sets of seats and machines.
 #[derive(Clone, Copy, Debug, Default)]
@@ -306,7 +306,7 @@ impl<P: Program> World<P> {
             .map(|who| {
                 let bonds = (0u16..).zip(&slots).filter(|(index, _)| supplier_of(*index) == who);
                 let free = self.program.supplier(who).map_or(0, |supplier| supplier.stake.free);
-            free + bonds.map(|(_, slot)| slot.bond).sum::<u64>()
+                free + bonds.map(|(_, slot)| slot.bond).sum::<u64>()
             })
             .to_vec()
     }
