@@ -144,6 +144,7 @@ mod tests {
             class: Some("rtx 4090".to_owned()),
             country: Some("de".parse().unwrap()),
             max_price: Some("0.00036".to_owned()),
+            min_bond: Some("1.5".to_owned()),
             best: true,
             min_gpus: 2,
             ..CriteriaArgs::default()
@@ -151,6 +152,7 @@ mod tests {
         let criteria = args.criteria(&view()).unwrap();
         assert_eq!((criteria.class, criteria.place), (Some(0), Place::Country(276)));
         assert_eq!((criteria.max_price, criteria.policy, criteria.min_gpus), (360, Policy::Best, 2));
+        assert_eq!((criteria.max_gpus, criteria.min_bond, criteria.allow_unseen), (255, 150, false));
         assert_eq!(CriteriaArgs::default().criteria(&view()).unwrap(), ANY);
         let fine = CriteriaArgs { max_price: Some("0.0000001".to_owned()), ..CriteriaArgs::default() };
         assert_eq!(fine.criteria(&view()).unwrap_err().code(), 2);
@@ -167,18 +169,23 @@ mod tests {
             place: Place::Country(276),
             min_score: 5_000,
             max_price: 360,
+            max_gpus: 8,
+            min_bond: 150,
+            allow_unseen: true,
             policy: Policy::Best,
             ..ANY
         };
-        let mint = short(&view().payment.mint);
+        let [mint, stake] = [view().payment, view().stake].map(|token| short(&token.mint));
         let expected = format!(
-            "RTX 4090 (number 0), 2 GPUs or more, speed 3 or more, in DE, score 5000 or more, \
-             0.00036 of {mint} an hour or less, the best first"
+            "RTX 4090 (number 0), 2 GPUs or more each, 8 GPUs or fewer each, speed 3 or more, in DE, score 5000 or more, \
+             0.00036 of {mint} per GPU and hour or less, bonds of 1.5 of {stake} per GPU or more, also machines that \
+             were NOT SEEN UP, the best first"
         );
         assert_eq!(text(&criteria), expected);
         let json = shown(Plan::default(), &view(), &criteria).details()["criteria"].clone();
         assert_eq!((&json["class_number"], &json["class"]), (&0.into(), &"RTX 4090".into()));
         assert_eq!((&json["max_price"]["amount"], &json["country"]), (&"360".into(), &"DE".into()));
+        assert_eq!((&json["min_bond"]["amount"], &json["allow_unseen"]), (&"150".into(), &true.into()));
         // The number is signed, so it is shown whatever name the RPC node gives for it.
         assert_eq!(text(&Criteria { class: Some(9), ..ANY }), "9 (number 9), the cheapest first");
         assert!(text(&Criteria { place: Place::Region(2), ..ANY }).contains("in region 2"));

@@ -127,7 +127,7 @@ mod tests {
         let last = NEXT_ROUND - 1;
         change(&mut board, |header, slots| {
             header.votes[leasehold::state::ring_bit(last) as usize] = 1;
-            slots[1].history_down = 1 << leasehold::state::ring_bit(last);
+            (slots[1].history_up, slots[1].history_down) = (0, 1 << leasehold::state::ring_bit(last));
             slots[3].traits.country = 840;
             slots[3].traits.gpus = 2;
         });

@@ -14,8 +14,10 @@ use std::{
 };
 
 use leasehold::{
+    error::LeaseholdError,
     instructions::Machine,
-    state::{Endpoint, Lease, LeaseState, Slot, SlotState, Traits},
+    math::matching::Criteria,
+    state::{Endpoint, Lease, LeaseState, Market, Slot, SlotState, Traits},
 };
 use leasehold_client::{
     BoardRef, MarketRef, fetch::Fetch, instruction, invariants, listing, probe::SigningKey, quote,
@@ -33,7 +35,9 @@ const ROUNDS: u32 = 4;
 const MACHINES: u16 = 40;
 /// Slots for which the node does not answer.
 const DARK: [u16; 2] = [7, 31];
-/// Seats, and equal votes that decide: without one keeper, one can still be missing.
+/// Number of the lease among those of its buyer.
+const NONCE: u64 = 7;
+/// Seats, and votes that decide: without one keeper, one can still be missing.
 const COMMITTEE: (u8, u8) = (5, 3);
 const PAYMENT: u64 = 1_000_000_000_000;
 /// Limit for whatever the test waits for; far more than a busy machine needs.
@@ -119,7 +123,7 @@ impl World {
     }
 
     async fn round(&self) -> u32 {
-        round_at(ROUND_SECS, self.network.time().await.expect("the time"))
+        round_at(ROUND_SECS, 0, self.network.time().await.expect("the time"))
     }
 
     async fn await_round(&self, round: u32) {
@@ -132,7 +136,7 @@ impl World {
     }
 
     async fn lease(&self, serial: u32) -> Lease {
-        let lease = self.fetch().lease(self.board().lease(serial)).await.expect("an answer");
+        let lease = self.fetch().lease_of(&self.board().address, serial).await.expect("an answer");
         lease.expect("the lease").account
     }
 
@@ -166,6 +170,9 @@ impl World {
                 port: port.to_le_bytes(),
             },
             price: 999_983 + 10_007 * u64::from(slot),
+            bond: 0,
+            profile: None,
+            turnaround: 0,
         };
         let machines: Vec<_> = (0..MACHINES).map(machine).collect();
         self.send(&supplier, instruction::register_supplier(&self.market, key)).await;
@@ -250,22 +257,56 @@ fn key_of(slot: u16) -> SigningKey {
     SigningKey::from_bytes(&seed)
 }
 
-/// Net payment, fee and slash of a machine, by the formulas of the design.
-fn due(slot: &Slot, bond: u64, lease: &Lease) -> (u64, u64, u64) {
-    let (up, down, rounds) = (u128::from(slot.lease_up), u128::from(slot.lease_down), u128::from(ROUNDS));
-    let (known, price) = (up + down, u128::from(slot.price) * u128::from(ROUND_SECS));
-    // A keeper on a busy machine may vote too late: unknown rounds count at the machine's own ratio.
-    let gross = match known {
-        0 => 0,
-        _ if 2 * known >= rounds => price * rounds * up / (known * 3_600),
-        _ => price * up / 3_600,
-    };
-    let fee = gross * u128::from(lease.terms.fee_bps) / 10_000;
-    let allowance = rounds * (10_000 - u128::from(lease.terms.sla_bps)) / 10_000;
-    let over = down.saturating_sub(allowance) * u128::from(lease.terms.slash_multiplier_bps);
-    let slash = u128::from(bond) * over / (rounds * 10_000);
+/// What a machine is paid, what of its pay is burned, and what it loses.
+struct Due {
+    net: u64,
+    fee: u64,
+    damages: u64,
+    slash: u64,
+}
+
+/// The formulas of the design, for a machine that stayed to the end.
+fn due(slot: &Slot, bond: u64, lease: &Lease) -> Due {
+    let [up, down, unseen] = [slot.lease_up, slot.lease_down, slot.lease_unseen].map(u128::from);
+    let (rounds, judged) = (u128::from(ROUNDS), up + down + unseen);
+    let gross = |rounds: u128| u128::from(slot.price) * u128::from(ROUND_SECS) * rounds / 3_600;
+    // Keepers on a busy machine may vote too late: void rounds count at the machine's own ratio.
+    let void = if up > 0 && 2 * judged >= rounds { (rounds - judged) * up / judged } else { 0 };
+    let allowed = (rounds * (10_000 - u128::from(lease.terms.sla_bps)) / 10_000).max(1);
+    let over = down.saturating_sub(allowed);
+    let damages = gross(over).min(gross(up) * u128::from(lease.terms.hold_bps) / 10_000);
+    let owed = gross(up + void) - damages;
+    let fee = owed * u128::from(lease.terms.fee_bps) / 10_000;
+    let three_days = u128::from(3 * 86_400 / ROUND_SECS);
+    let slash = u128::from(bond) * over * u128::from(lease.terms.slash_multiplier_bps);
+    let slash = slash / (rounds.max(three_days) * 10_000);
     let narrow = |amount: u128| u64::try_from(amount).expect("64 bits");
-    (narrow(gross - fee), narrow(fee), narrow(slash).min(bond))
+    Due {
+        net: narrow(owed - fee),
+        fee: narrow(fee),
+        damages: narrow(damages),
+        slash: narrow(slash).min(bond),
+    }
+}
+
+/// Waits until a round has shown which machines answer.
+async fn await_seen(world: &World, market: &Market) {
+    let lit = u32::from(MACHINES) - DARK.len() as u32;
+    let seen = async {
+        loop {
+            let board = world.fetch().board(world.board().address).await.expect("the board");
+            let now = world.network.time().await.expect("the time");
+            let quoted =
+                |gpus| quote::quote(market, &board.view().expect("a board"), now, &ANY, gpus, ROUNDS, &[]);
+            if quoted(lit).is_ok() {
+                // Nothing dark is sold.
+                assert_eq!(quoted(lit + 1).unwrap_err(), LeaseholdError::NotEnoughGpus.into());
+                return;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    timeout(TIMEOUT, seen).await.expect("a round shows which machines answer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -292,15 +333,20 @@ async fn a_lease_settles_exactly_though_a_keeper_is_killed() {
 
     let buyer = world.wallet().await;
     let key = buyer.pubkey();
+    let market = world.fetch().market(world.market.address).await.expect("the market").account;
+    await_seen(&world, &market).await;
     let board = world.fetch().board(world.board().address).await.expect("the board");
     let view = board.view().expect("a board");
     let now = world.network.time().await.expect("the time");
-    let market = world.fetch().market(world.market.address).await.expect("the market").account;
-    let quote = quote::quote(&market, &view, now, &ANY, MACHINES.into(), ROUNDS).expect("a quote");
+    // The buyer takes those that don't answer, too.
+    let criteria = Criteria { allow_unseen: true, ..ANY };
+    let quote = quote::quote(&market, &view, now, &criteria, MACHINES.into(), ROUNDS, &[]).expect("a quote");
     let wallet = world.market.payment_account(&key);
-    let open = instruction::open_lease(&world.board(), key, wallet, quote.args(quote.deposit, None));
-    world.send(&buyer, open).await;
-    let lease = world.lease(quote.serial).await;
+    let args = quote.args(NONCE, key, quote.deposit, None);
+    world.send(&buyer, instruction::open_lease(&world.board(), key, wallet, args)).await;
+    let address = world.board().lease(&key, NONCE);
+    let serial = world.fetch().lease(address).await.expect("an answer").expect("the lease").account.serial;
+    let lease = world.lease(serial).await;
     assert_eq!((lease.deposit, lease.machines), (quote.deposit, u32::from(MACHINES)));
     let bonds: Vec<_> = view.slots.iter().map(|slot| slot.bond).collect();
 
@@ -314,7 +360,7 @@ async fn a_lease_settles_exactly_though_a_keeper_is_killed() {
     let dead_seat = world.seat(&victim).await.0;
 
     let settled = async {
-        while world.lease(quote.serial).await.state != LeaseState::Settled {
+        while world.lease(serial).await.state != LeaseState::Settled {
             sleep(Duration::from_millis(300)).await;
         }
     };
@@ -324,50 +370,46 @@ async fn a_lease_settles_exactly_though_a_keeper_is_killed() {
     }
     node.end().await;
 
-    let lease = world.lease(quote.serial).await;
+    let lease = world.lease(serial).await;
     let fetched = world.fetch().board(world.board().address).await.expect("the board");
     let view = fetched.view().expect("a board");
     let votes = |round: u32| view.header.votes[round as usize % 64];
     for round in killed..lease.until {
         assert_eq!(votes(round) >> dead_seat & 1, 0, "a killed keeper voted on round {round}");
     }
+    // With three votes or more a round counts.
     let decided =
         (lease.from..lease.until).filter(|round| votes(*round).count_ones() >= u32::from(COMMITTEE.1));
     let decided = u32::try_from(decided.count()).expect("few rounds");
-    let (mut paid, mut fees, mut slashed) = (0, 0, 0);
+    let (mut paid, mut fees, mut burned, mut slashed) = (0, 0, 0, 0);
     for (index, slot) in view.machines() {
         let dark = DARK.contains(&index);
-        let (up, down) = (slot.lease_up, slot.lease_down);
+        let (up, down, unseen) = (slot.lease_up, slot.lease_down, slot.lease_unseen);
         if dark {
-            assert_eq!((up, down), (0, decided), "slot {index}");
+            assert_eq!((up, down, unseen), (0, decided, 0), "slot {index}");
         } else {
-            // A busy keeper may miss an answer; then the round is unknown for the machine, but never down.
-            assert!(
-                (1..=decided).contains(&up) && down == 0,
-                "slot {index}: {up} up, {down} down of {decided}"
-            );
+            // A busy keeper may miss an answer; then the machine is unseen in the round, but never down.
+            assert!(up > 0 && down == 0, "slot {index}: {up} up, {down} down of {decided}");
+            assert_eq!(up + unseen, decided, "slot {index}");
         }
         let bond = bonds[usize::from(index)];
-        let (net, fee, slash) = due(slot, bond, &lease);
+        let Due { net, fee, damages, slash } = due(slot, bond, &lease);
         assert_eq!((slot.accrued, slot.bond), (net, bond - slash), "slot {index}");
         assert_eq!(slot.is(SlotState::Suspended), dark, "slot {index}");
         paid += net;
         fees += fee;
+        burned += damages;
         slashed += slash;
     }
-    assert_eq!((lease.paid, lease.fees, lease.slashed), (paid, fees, slashed));
-    assert_eq!(lease.refunded, lease.deposit - paid - fees);
-    assert!(
-        paid > 0
-            && slashed > 0
-            && lease.compensation_due == lease.terms.split.of(slashed).expect("parts").buyer
-    );
+    assert_eq!((lease.paid, lease.fees, lease.burned, lease.slashed), (paid, fees, burned, slashed));
+    assert_eq!(lease.refunded, lease.deposit - paid - fees - burned);
+    // All that was slashed is burned.
+    assert!(paid > 0 && slashed > 0 && view.header.ledger.slashed == slashed);
 
     // Buyer and supplier claim.
-    let address = world.board().lease(quote.serial);
     world.send(&buyer, instruction::claim_refund(&world.board(), key, address, wallet)).await;
     let held = world.fetch().balance(wallet).await.expect("an answer");
-    assert_eq!(held, Some(PAYMENT - paid - fees));
+    assert_eq!(held, Some(PAYMENT - paid - fees - burned));
     let key = supplier.pubkey();
     let wallet = world.market.payment_account(&key);
     let account = world.market.supplier(&key);

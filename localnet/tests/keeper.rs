@@ -11,6 +11,7 @@ use std::{
 
 use leasehold::{
     instructions::Machine,
+    math::matching::Criteria,
     state::{Endpoint, LeaseState, SlotState, Traits},
 };
 use leasehold_client::{
@@ -37,6 +38,8 @@ use tokio::{
 };
 
 const ROUND_SECS: u32 = 10;
+/// Number of a lease among those of its buyer.
+const NONCE: u64 = 0;
 const MACHINES: u16 = 70;
 /// Machines that don't answer, on both sides of a word of the bitmap.
 const DARK: [u16; 2] = [3, 69];
@@ -87,7 +90,7 @@ impl World {
     }
 
     async fn round(&self) -> u32 {
-        round_at(ROUND_SECS, self.network.time().await.unwrap())
+        round_at(ROUND_SECS, 0, self.network.time().await.unwrap())
     }
 
     /// A supplier's machines, and the node that answers for all but those that are dark.
@@ -106,6 +109,9 @@ impl World {
                     port: port.to_le_bytes(),
                 },
                 price: 3_600_000,
+                bond: 0,
+                profile: None,
+                turnaround: 0,
             })
             .collect();
 
@@ -134,7 +140,8 @@ impl World {
             board: self.board().address,
             slot: slot.into(),
             generation: 0,
-            round_secs: Some(ROUND_SECS),
+            // Some tests move the network's time ahead of this host's.
+            round_secs: None,
             key: key(slot),
         };
         let lit = (0..MACHINES).filter(|slot| !DARK.contains(slot)).map(serve).collect();
@@ -142,18 +149,20 @@ impl World {
         node
     }
 
-    /// Leases everything for some rounds from the next on.
-    async fn lease(&self, rounds: u32) -> u32 {
+    /// Leases everything for some rounds from the next on, also what does not answer. Returns the lease's address.
+    async fn lease(&self, rounds: u32) -> Pubkey {
         let buyer = self.wallet().await;
         let board = self.fetch().board(self.board().address).await.unwrap();
         let now = self.network.time().await.unwrap();
         let market = self.fetch().market(self.market.address).await.unwrap().account;
-        let quote =
-            quote(&market, &board.view().unwrap(), now, &quote::ANY, MACHINES.into(), rounds).unwrap();
-        let wallet = self.market.payment_account(&buyer.pubkey());
-        let args = quote.args(u64::MAX, None);
-        self.send(&buyer, &[instruction::open_lease(&self.board(), buyer.pubkey(), wallet, args)]).await;
-        quote.serial
+        let criteria = Criteria { allow_unseen: true, ..quote::ANY };
+        let view = board.view().unwrap();
+        let quote = quote(&market, &view, now, &criteria, MACHINES.into(), rounds, &[]).unwrap();
+        let key = buyer.pubkey();
+        let args = quote.args(NONCE, key, u64::MAX, None);
+        let wallet = self.market.payment_account(&key);
+        self.send(&buyer, &[instruction::open_lease(&self.board(), key, wallet, args)]).await;
+        self.board().lease(&key, NONCE)
     }
 
     fn keeper(&self, wallet: Keypair, settings: Settings) -> Running {
@@ -209,7 +218,7 @@ async fn keepers_attest_and_settle_a_lease_by_themselves() {
     let world = World::new().await;
     let folder = tempfile::tempdir().unwrap();
     let wallets = [world.wallet().await, world.wallet().await, world.wallet().await];
-    let me = wallets[0].pubkey();
+    let (me, first) = (wallets[0].pubkey(), wallets[0].insecure_clone());
     // A proposal to take over the market, which nobody can refuse, must not stop a keeper.
     let authority = world.network.payer();
     let offer = instruction::propose_authority(&world.market, authority.pubkey(), Some(me));
@@ -221,9 +230,8 @@ async fn keepers_attest_and_settle_a_lease_by_themselves() {
         keepers.push(world.keeper(wallet, Settings { evidence, ..settings(world.market.address) }));
     }
     let _node = world.machines().await;
-    let serial = world.lease(2).await;
+    let lease = world.lease(2).await;
 
-    let lease = world.board().lease(serial);
     let settled = async {
         loop {
             let state = world.fetch().lease(lease).await.unwrap().unwrap().account.state;
@@ -256,9 +264,9 @@ async fn keepers_attest_and_settle_a_lease_by_themselves() {
     let report = invariants::check(&snapshot);
     assert!(report.is_ok(), "{report:#?}");
 
-    // The caller's part of the slash went to the keeper that settled.
-    let earned: u64 = snapshot.keepers.iter().map(|(_, keeper)| keeper.stake.free).sum();
-    assert_eq!(earned, lease.terms.split.of(lease.slashed).unwrap().caller);
+    // Nobody is paid out of a slash: all of it waits to be burned.
+    assert!(lease.slashed > 0 && board.header.ledger.slashed == lease.slashed);
+    assert!(snapshot.keepers.iter().all(|(_, keeper)| keeper.stake.free == 0));
 
     for steps in &reports {
         let failed: Vec<_> = steps.iter().filter(|step| step.outcome == Outcome::Failed).collect();
@@ -271,7 +279,7 @@ async fn keepers_attest_and_settle_a_lease_by_themselves() {
         assert!(paid.clone().count() >= 3 && paid.clone().all(|confirmation| confirmation.cu.is_some()));
     }
     let settled = reports.iter().flatten().filter(|step| step.task == Task::SettleLease);
-    assert_eq!(settled.filter(|step| step.outcome == Outcome::Done).count(), 1, "paid for once");
+    assert_eq!(settled.filter(|step| step.outcome == Outcome::Done).count(), 1, "settled once");
 
     // The evidence matches the vote.
     let (_, seat) = board.seat_of(&me).unwrap();
@@ -279,6 +287,28 @@ async fn keepers_attest_and_settle_a_lease_by_themselves() {
     let kept = evidence.load(&world.board().address, seat.last_round, &me).unwrap().unwrap();
     assert_eq!(kept.answers.len() as u64, lit);
     assert_eq!(pong_root(&kept.answers), seat.pong_root);
+
+    // A day later, a keeper burns what was slashed.
+    let supply =
+        async || world.network.rpc().get_token_supply(&world.market.stake_mint).await.unwrap().amount;
+    let before: u64 = supply().await.parse().unwrap();
+    let keeper = world.keeper(first, settings(world.market.address));
+    let burned = async {
+        loop {
+            world.network.advance(Duration::from_secs(86_400)).await.unwrap();
+            for _ in 0..20 {
+                let board = world.fetch().board(world.board().address).await.unwrap();
+                let ledger = board.view().unwrap().header.ledger;
+                if ledger.slashed == 0 && ledger.burning == 0 {
+                    return;
+                }
+                sleep(Duration::from_millis(200)).await;
+            }
+        }
+    };
+    timeout(Duration::from_secs(90), burned).await.expect("the keeper burns what was slashed");
+    keeper.stop().await;
+    assert_eq!(supply().await.parse::<u64>().unwrap(), before - lease.slashed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anchor_lang::Space;
 use clap::Parser;
-use leasehold::state::Market;
+use leasehold::{constants::TIMELOCK_SECS, state::Market};
 use leasehold_client::{address, fetch::Fetch};
 use leasehold_localnet::{Grant, Network, Options, Program, program};
 use leasehold_migrations::{Args, Report, State, deploy};
@@ -55,11 +55,10 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// Writes the example with this network's mints, market 5, a timelock of a minute, and `change`.
+    /// Writes the example with this network's mints, market 5, and `change`.
     fn file(&self, change: impl FnOnce(&mut toml::Table)) {
         let mut file: toml::Table = toml::from_str(EXAMPLE).expect("the example");
         file.insert("id".to_owned(), toml::Value::Integer(5));
-        file.insert("timelock_secs".to_owned(), toml::Value::Integer(60));
         for (name, mint) in
             [("payment_mint", self.network.payment_mint()), ("stake_mint", self.network.stake_mint())]
         {
@@ -186,7 +185,10 @@ async fn deploy_creates_a_market_once_and_changes_it_after_the_timelock() {
     assert_eq!(states(&replaced), [PROGRAM, MARKET_FOUND, ("parameters", State::Proposed), BOARDS]);
     assert!(replaced.to_string().contains("instead of those proposed before"), "{replaced}");
     assert_eq!(world.fee().await, 250);
-    world.network.advance(Duration::from_secs(61)).await.expect("a minute later");
+    let timelock = u64::from(*TIMELOCK_SECS.start());
+    world.network.advance(Duration::from_secs(timelock - 600)).await.expect("almost two days later");
+    world.deploys_nothing(&[PROGRAM, MARKET_FOUND, ("parameters", State::Waiting), BOARDS]).await;
+    world.network.advance(Duration::from_secs(600)).await.expect("two days later");
     // Anybody who names the authority may apply the proposed parameters.
     world.wallet("somebody").await;
     let refused = world.deploy_as("somebody", &[]).await.expect_err("a refusal");

@@ -2,7 +2,8 @@
 
 use anchor_lang::Space;
 use leasehold::state::{
-    Demand, Keeper, LANES_OFFSET, Lane, Lease, Market, SLOTS_OFFSET, Slot, Supplier, board_len,
+    Demand, Keeper, LANES_OFFSET, Lane, Lease, MachineId, Market, PriceIndex, Profile, Profiles, SLOTS_OFFSET, Slot,
+    Supplier, board_len,
 };
 
 /// With a comma between thousands.
@@ -28,9 +29,13 @@ fn documented_sizes_are_those_of_the_accounts() {
     size("Market", "market", grouped(8 + Market::INIT_SPACE));
     size("Supplier", "supplier", grouped(8 + Supplier::INIT_SPACE));
     size("Keeper", "keeper", grouped(8 + Keeper::INIT_SPACE));
-    size("Lease", "lease", grouped(8 + Lease::INIT_SPACE));
+    size("Lease", "lease", grouped(Lease::len(0)));
+    let replaced = format!("{} bytes more for each machine that was replaced", MachineId::INIT_SPACE);
+    assert!(text.contains(&replaced), "{replaced}");
+    size("PriceIndex", "index", grouped(PriceIndex::LEN));
     size("Demand", "demand", grouped(8 + Demand::INIT_SPACE));
     let each = |offset, each| format!("{} + {each} for each", grouped(offset));
+    size("Profiles", "profiles", each(Profiles::len(0), Profile::INIT_SPACE) + " profile");
     size("Board", "board", each(SLOTS_OFFSET, size_of::<Slot>()) + " slot");
     size("ComputeLog", "log", each(LANES_OFFSET, size_of::<Lane>()) + " lane");
     assert!(text.contains(&format!("a full one has {} bytes", grouped(board_len(6_144)))));

@@ -1,5 +1,5 @@
 //! Every error of the program is reached by a test, as the tests' sources show: by a call of `fails...(..)` or
-//! `refuses...(..)` that names the error. `cargo nextest run -p leasehold-tests --test error_table --no-capture` prints
+//! `refuses...(..)` that names the error, or whose last argument is an `error` of a table in the same test. `cargo nextest run -p leasehold-tests --test error_table --no-capture` prints
 //! the table of errors and tests.
 
 use std::{
@@ -63,7 +63,15 @@ fn enclosing_test(text: &str) -> Option<&str> {
     text[..at].ends_with("#[test]").then(|| name_at(&text[at + 4..]))
 }
 
-/// Calls of `fails...(..)` or `refuses...(..)` within tests: the test, and the arguments.
+/// The function that contains byte `at` of a source.
+fn function_at(source: &str, at: usize) -> &str {
+    let begin = source[..at].rfind("\nfn ").unwrap_or_default();
+    let end = source[at..].find("\n}\n").map_or(source.len(), |end| at + end);
+    &source[begin..end]
+}
+
+/// Calls of `fails...(..)` or `refuses...(..)` within tests: the test, and the text that names the errors, which is the whole
+/// test if they are in a table.
 fn refusals(source: &str) -> Vec<(&str, &str)> {
     let mut found = vec![];
     for name in ["fails", "refuses"] {
@@ -76,7 +84,9 @@ fn refusals(source: &str) -> Vec<(&str, &str)> {
                 continue;
             }
             if let Some(test) = enclosing_test(before) {
-                found.push((test, arguments(rest)));
+                let arguments = arguments(rest);
+                let in_table = arguments.trim_end().ends_with(" error");
+                found.push((test, if in_table { function_at(source, at) } else { arguments }));
             }
         }
     }

@@ -167,7 +167,7 @@ mod tests {
         let open = read(&dir, "leasehold-lease-open.1");
         let (_, options) = open.split_once(".SH OPTIONS").unwrap();
         let (own, global) = options.split_once(".SH \"GLOBAL OPTIONS\"").unwrap();
-        assert!(own.contains("--machines") && !own.contains("--keypair") && global.contains("--keypair"));
+        assert!(own.contains("--gpus") && !own.contains("--keypair") && global.contains("--keypair"));
         let list = read(&dir, "leasehold-machine-list.1");
         assert!(list.contains(".PP\n.nf\n[[machine]]\nnode_key = "), "{list}");
         assert!(read(&dir, "leasehold-machine-detect.1").contains("fBLEASEHOLD_NVIDIA_SMIfR\nUsed if"));

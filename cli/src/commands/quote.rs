@@ -217,17 +217,22 @@ impl fmt::Display for Offer {
 impl Offer {
     /// What is kept, burned and taken as fees, and why.
     pub fn rules(&self) -> [(&'static str, String); 3] {
-        let number = |money: &Money| money.token.number(money.amount);
-        let Offer { hold_bps, fee_bps, fee_at_most, damages_at_most, .. } = self;
-        let kept =
-            format!("{hold_bps} bps of each machine's pay, two hours of it at least, until the lease's end");
-        let damages = format!(
-            "of what is kept, the price of rounds down beyond a machine's allowance; {} at most in all",
-            number(damages_at_most)
-        );
-        let fee = format!("{fee_bps} bps of what machines are paid, {} at most", number(fee_at_most));
-        [("Kept:", kept), ("Burned:", damages), ("Fee:", fee)]
+        rules(self, &self.damages_at_most, &self.fee_at_most)
     }
+}
+
+/// What is kept, burned and taken as fees by the terms of a lease, and why, with the most that is burned and taken.
+fn rules(offer: &Offer, damages: &Money, fee: &Money) -> [(&'static str, String); 3] {
+    let number = |money: &Money| money.token.number(money.amount);
+    let Offer { hold_bps, fee_bps, .. } = offer;
+    let kept =
+        format!("{hold_bps} bps of each machine's pay, two hours of it at least, until the lease's end");
+    let damages = format!(
+        "of what is kept, the price of rounds down beyond a machine's allowance; {} at most in all",
+        number(damages)
+    );
+    let fee = format!("{fee_bps} bps of what machines are paid, {} at most", number(fee));
+    [("Kept:", kept), ("Burned:", damages), ("Fee:", fee)]
 }
 
 /// Change of the request, in words.
@@ -286,6 +291,12 @@ fn table(
     }
     lines.push(("Total:", total.to_string()));
     lines.push(("Refundable:", format!("{refundable} if all are cancelled in their first round")));
+    if let Some(offer) = offers.first() {
+        let sum = |of: fn(&Offer) -> u64| offers.iter().map(of).fold(0, u64::saturating_add);
+        let damages = total.token.money(sum(|offer| offer.damages_at_most.amount));
+        let fee = total.token.money(sum(|offer| offer.fee_at_most.amount));
+        lines.extend(rules(offer, &damages, &fee));
+    }
     write!(f, "{table}\n\n{}", labelled(lines))
 }
 

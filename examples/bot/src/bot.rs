@@ -32,15 +32,15 @@ use solana_transaction_status_client_types::UiTransactionEncoding;
 /// The program, with the buyer as payer.
 pub type Leasehold = Program<Arc<Keypair>>;
 
-/// Compute units for opening a lease of one machine: docs/bench.md has 552,006 for a full board without a good hint.
-const UNITS: u32 = 600_000;
+/// Compute units for opening a lease: on no board does it take more, see docs/bench.md.
+const UNITS: u32 = 1_200_000;
 
 /// The lease that the bot is to open.
 pub struct Order {
     /// Number of the market.
     pub market: u64,
     pub rounds: u32,
-    /// Most to pay for a machine and hour, in payment units.
+    /// Most to pay for a GPU and hour, in payment units.
     pub max_price: u64,
 }
 
@@ -48,6 +48,8 @@ pub struct Order {
 pub struct Offer {
     pub board: BoardRef,
     pub quote: Quote,
+    /// Number of the lease: this buyer has no other one of that number on the board.
+    pub nonce: u64,
 }
 
 impl Offer {
@@ -77,18 +79,29 @@ pub async fn cheapest(program: &Leasehold, order: &Order) -> Result<Option<Offer
     // guide:end
 
     // guide:begin quote
-    // A quote calls the program's own rules: machines and deposit are those of a lease opened on this state.
+    // A quote calls the program's own rules: machines and deposit are those of a lease opened on this state. What a buyer asks
+    // for is GPUs: here one or more, in one machine.
     let criteria = Criteria { max_price: order.max_price, ..quote::ANY };
+    // Any number that this buyer has not used on the board.
+    let nonce = now.unsigned_abs();
     let mut cheapest: Option<Offer> = None;
     for board in &boards {
-        let quote = match quote::quote(&account, &board.view()?, now, &criteria, 1, order.rounds) {
+        let quote = match quote::quote(&account, &board.view()?, now, &criteria, 1, order.rounds, &[]) {
             Ok(quote) => quote,
-            Err(refusal) if matches!(refusal.error(), Some(LeaseholdError::NotEnoughMachines)) => continue,
+            // No machine fits, or no round was voted on lately: nobody knows which machines are up.
+            Err(refusal)
+                if matches!(
+                    refusal.error(),
+                    Some(LeaseholdError::NotEnoughGpus | LeaseholdError::BoardUnseen)
+                ) =>
+            {
+                continue;
+            }
             // Any other refusal concerns the market or the order: it is paused, or the lease would be too long.
             Err(refusal) => return Err(refusal.into()),
         };
         if cheapest.as_ref().is_none_or(|offer| quote.deposit < offer.quote.deposit) {
-            cheapest = Some(Offer { board: board.board_ref(&market)?, quote });
+            cheapest = Some(Offer { board: board.board_ref(&market)?, quote, nonce });
         }
     }
     // guide:end
@@ -98,17 +111,17 @@ pub async fn cheapest(program: &Leasehold, order: &Order) -> Result<Option<Offer
 /// Opens the lease that an offer stands for, at no more than its price.
 pub async fn lease(program: &Leasehold, offer: &Offer) -> Result<Leased> {
     // guide:begin open
-    let Offer { board, quote } = offer;
+    let Offer { board, quote, nonce } = offer;
     let buyer = program.payer();
     let wallet = board.market.payment_account(&buyer);
-    let args = quote.args(quote.deposit, None);
+    let args = quote.args(*nonce, buyer, quote.deposit, None);
     let request = program
         .request()
         .instruction(ComputeBudgetInstruction::set_compute_unit_limit(UNITS))
         .instruction(instruction::open_lease(board, buyer, wallet, args));
     let signature = request.send().await.map_err(|error| anyhow!(sentence(&error)))?;
 
-    let address = board.lease(quote.serial);
+    let address = board.lease(&buyer, *nonce);
     let lease: Lease = program.account(address).await.context("the lease cannot be read")?;
     // guide:end
     Ok(Leased { address, lease, signature })

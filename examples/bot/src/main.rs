@@ -30,7 +30,7 @@ struct Args {
     /// Rounds to lease the machine for
     #[arg(long, default_value_t = 6)]
     rounds: u32,
-    /// Most to pay for a machine and hour, in base units of the payment mint
+    /// Most to pay for a GPU and hour, in base units of the payment mint
     #[arg(long, value_name = "UNITS")]
     max_price: u64,
 }

@@ -17,7 +17,7 @@ declare_id!("Ver1fierVer1fierVer1fierVer1fierVer1fierVer");
 pub mod verifier {
     use super::*;
 
-    /// Accepts an answer. `receipt` is the receipt's 320 bytes; the other arguments are the proof that an archive gives.
+    /// Accepts an answer. `receipt` is the receipt's 328 bytes; the other arguments are the proof that an archive gives.
     pub fn accept_answer(
         ctx: Context<AcceptAnswer>,
         receipt: Vec<u8>,
@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// 320 bytes of a receipt for 7 units at a price of 9.
+    /// 328 bytes of a receipt for 7 units at a price of 9.
     fn receipt() -> Receipt {
         let mut receipt: Receipt = bytemuck::Zeroable::zeroed();
         receipt.tag = Receipt::TAG;
@@ -94,6 +94,6 @@ mod tests {
     #[test]
     fn bytes_that_are_no_receipt_are_refused() {
         assert!(leaf(&receipt().bytes()[1..]).is_err());
-        assert!(leaf(&[0; 320]).is_err());
+        assert!(leaf(&[0; 328]).is_err());
     }
 }

@@ -2,8 +2,6 @@
 
 use std::process::Command;
 
-use leasehold_client::address;
-
 use crate::stage::{Stage, binary};
 
 fn run(stage: &Stage, name: &str, args: &[&str]) -> (bool, String) {
@@ -15,16 +13,27 @@ fn run(stage: &Stage, name: &str, args: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8(text).expect("text"))
 }
 
+/// Has a keeper see the machines of both boards once.
+async fn await_seen(stage: &Stage) {
+    stage.keep_on(&stage.market.board(1)).await;
+    stage.pass(1).await;
+    stage.vote(1, &[]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bot_leases_the_cheapest_machine_of_all_boards_within_its_limit() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
     stage.play("group/1-lists", "supplier");
-    let lease = |board: u32, serial| address::lease(&stage.market.board(board).address, serial);
+    await_seen(&stage).await;
 
     let (ok, text) = run(&stage, "buyer", &["--max-price", "299999"]);
     assert!(ok && text.contains("no machine is free for 299999 at most"), "{text}");
+    let lease = async |board: u32| {
+        let board = stage.market.board(board).address;
+        stage.fetch().lease_of(&board, 1).await.expect("an answer")
+    };
     for board in [0, 1] {
-        assert!(stage.fetch().lease(lease(board, 1)).await.expect("an answer").is_none());
+        assert!(lease(board).await.is_none());
     }
 
     let (ok, text) = run(&stage, "buyer", &["--max-price", "350000", "--rounds", "12"]);
@@ -32,7 +41,7 @@ async fn the_bot_leases_the_cheapest_machine_of_all_boards_within_its_limit() {
     // Two hours at 0.30.
     assert!(text.contains("cheapest: slot 0 of board 1 for 600000 in all"), "{text}");
     assert!(text.contains("event LeaseOpened: "), "{text}");
-    let opened = stage.fetch().lease(lease(1, 1)).await.expect("an answer").expect("the lease").account;
+    let opened = lease(1).await.expect("the lease").account;
     assert_eq!((opened.owner, opened.deposit), (stage.address("buyer"), 600_000));
     assert_eq!(opened.until - opened.from, 12);
 }
@@ -41,6 +50,9 @@ async fn the_bot_leases_the_cheapest_machine_of_all_boards_within_its_limit() {
 async fn the_bot_says_why_it_cannot_lease() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
     stage.play("group/1-lists", "supplier");
+    let (ok, text) = run(&stage, "buyer", &["--max-price", "350000"]);
+    assert!(ok && text.contains("no machine is free"), "nobody has seen them: {text}");
+    await_seen(&stage).await;
     let (ok, text) = run(&stage, "buyer", &["--market", "7", "--max-price", "350000"]);
     assert!(!ok && text.contains("the market cannot be read"), "{text}");
     let (ok, text) = run(&stage, "buyer", &["--rounds", "10001", "--max-price", "350000"]);

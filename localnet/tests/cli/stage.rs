@@ -34,7 +34,7 @@ pub struct Stage {
     pub network: Network,
     pub market: MarketRef,
     round_secs: u32,
-    /// Holds the board's only seat.
+    /// Holds the first seat of board 0, and of others that it was given.
     keeper: Arc<Keypair>,
     folder: tempfile::TempDir,
 }
@@ -123,6 +123,18 @@ impl Stage {
         .await;
     }
 
+    /// Has the keeper take the first seat of another board.
+    pub async fn keep_on(&self, board: &BoardRef) {
+        let (key, stake) = (self.keeper.pubkey(), 5_000_000_000_000);
+        self.network.fund(Grant { wallet: key, lamports: 0, payment: 0, stake }).await.expect("funding");
+        let tokens = self.market.stake_account(&key);
+        self.send(&[
+            instruction::deposit_bond(&self.market, key, tokens, stake),
+            instruction::take_seat(board, key, 0),
+        ])
+        .await;
+    }
+
     async fn send(&self, instructions: &[Instruction]) {
         let sender = self.network.sender().with_payer(self.keeper.clone());
         sender.send(instructions, &[]).await.expect("it takes effect");
@@ -136,12 +148,9 @@ impl Stage {
         Fetch::new(self.network.rpc())
     }
 
-    async fn data(&self) -> FetchedBoard {
-        self.fetch().board(self.board().address).await.expect("the board")
-    }
-
     pub async fn round(&self) -> u32 {
-        round_at(self.round_secs, self.network.time().await.expect("the time"))
+        // The rounds of board 0 begin with the Unix time.
+        round_at(self.round_secs, 0, self.network.time().await.expect("the time"))
     }
 
     /// Skips `rounds` rounds without votes.
@@ -150,23 +159,31 @@ impl Stage {
         set_clock(&self.network, start + WITHIN).await;
     }
 
-    /// Skips `rounds` rounds, and votes on each that all machines of board 0 were up except `down`. Other boards get no
-    /// votes.
+    /// Skips `rounds` rounds, and votes on each that all machines were up, except those of board 0 in the slots `down`; on the
+    /// boards where the keeper has a seat.
     pub async fn vote(&self, rounds: u32, down: &[u16]) {
         for _ in 0..rounds {
-            let ended = self.round().await;
             self.pass(1).await;
-            let board = self.data().await;
-            let header = board.view().expect("a board").header;
-            let close = instruction::close_round(&self.board());
-            if header.next_round < ended {
-                self.send(std::slice::from_ref(&close)).await;
+            for board in self.fetch().boards(&self.market.address).await.expect("the boards") {
+                self.vote_on(&board, down).await;
             }
-            let bits = bitmap(header.slots, |slot| !down.contains(&slot));
-            let key = self.keeper.pubkey();
-            let vote = instruction::submit_round(&self.board(), key, 0, ended, [0; 32], bits);
-            self.send(&[vote, close]).await;
         }
+    }
+
+    async fn vote_on(&self, fetched: &FetchedBoard, down: &[u16]) {
+        let (board, view) =
+            (fetched.board_ref(&self.market).expect("a board"), fetched.view().expect("a board"));
+        let key = self.keeper.pubkey();
+        let Some((seat, _)) = view.seat_of(&key) else { return };
+        let now = self.network.time().await.expect("the time");
+        let ended = view.header.round_at(now).expect("a round") - 1;
+        let close = instruction::close_round(&board);
+        if view.header.next_round < ended {
+            self.send(std::slice::from_ref(&close)).await;
+        }
+        let bits = bitmap(view.header.slots, |slot| board.index != 0 || !down.contains(&slot));
+        let vote = instruction::submit_round(&board, key, seat, ended, [0; 32], bits);
+        self.send(&[vote, close]).await;
     }
 
     /// Closes the rounds of a board without votes.

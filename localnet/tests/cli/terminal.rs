@@ -65,12 +65,14 @@ async fn nothing_is_signed_at_a_terminal_before_it_is_confirmed() {
 async fn lease_watch_redraws_until_ctrl_c() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
     stage.play("group/1-lists", "supplier");
+    stage.pass(1).await;
+    stage.vote(1, &[]).await;
     let run = |args: &str| {
         let mut command = Command::new(binary("leasehold"));
         let output = command.args(args.split_whitespace()).envs(stage.env("buyer")).output();
         assert!(output.expect("it runs").status.success(), "{args}");
     };
-    run("lease open --machines 2 --for 1h --board 0 --yes");
+    run("lease open --gpus 2 --for 1h --board 0 --yes");
     stage.pass(1).await;
     stage.vote(1, &[1]).await;
 

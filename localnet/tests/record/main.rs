@@ -64,6 +64,8 @@ async fn receipts_of_a_metered_lease_are_logged_paid_for_demanded_and_proved() {
 
     // A receipt is demanded; the node has lost the log's headers.
     node.stop().await;
+    // While the network's clock is this host's.
+    command_line::token(&world).await;
     world
         .network
         .advance(Duration::from_secs(u64::from(RECORD_SECS + 2 * ROUND_SECS)))
@@ -72,7 +74,6 @@ async fn receipts_of_a_metered_lease_are_logged_paid_for_demanded_and_proved() {
     let wanted = &signed[17];
     let (lease, id) = (world.lease_address(), wanted.id());
     command_line::demand(&world, wanted).await;
-    command_line::token(&world).await;
     assert_eq!(world.lease().await.demands, 1);
     let node = world.start("fresh.db").await;
     wait("the demand is answered", async || world.lease().await.demands == 0).await;

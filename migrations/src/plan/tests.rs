@@ -146,7 +146,7 @@ fn parameters_are_announced_then_waited_for_then_applied() {
     let proposed = by_authority(&changed(), |_| ());
     assert_eq!(states(&proposed), [UNCHANGED, ("parameters", State::Proposed, Some(0)), BOARDS]);
     sends(&proposed, &[data::ProposeParams::DISCRIMINATOR]);
-    let detail = "other bond_unit from 1970-01-01T00:02:40Z on: run it again after the timelock";
+    let detail = "other bond_unit from 1970-01-03T00:01:40Z on: run it again after the timelock";
     assert_eq!(proposed.findings[1].detail, detail);
     let details = proposed.plan.details();
     assert_eq!((&details["bond_unit"], &details["was"]["bond_unit"]), (&"2.5".into(), &"1".into()));

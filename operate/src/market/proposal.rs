@@ -103,10 +103,10 @@ mod tests {
         let file = ParamsFile { bond_unit: "2.5".to_owned(), ..same.clone() };
         let plan = plan_proposal(&market, wallet(AUTHORITY), 0, Some(&file)).unwrap();
         assert!(starts(&plan, data::ProposeParams::DISCRIMINATOR));
-        assert_eq!(plan.details()["effective_from"], "1970-01-01T00:01:00Z");
+        assert_eq!(plan.details()["effective_from"], "1970-01-03T00:00:00Z");
         let expected = "2.5 for a GPU of weight 10000 (was 1 for a GPU of weight 10000)";
         assert_eq!((plan.facts[3].text.as_str(), plan.facts[4].text.as_str()), ("bond_unit", expected));
-        assert_eq!(plan.details()["expires"], "1970-01-15T00:01:00Z", "two weeks later");
+        assert_eq!(plan.details()["expires"], "1970-01-17T00:00:00Z", "two weeks later");
         assert_eq!(plan.details()["bond_unit"], "2.5", "as the market shows it");
         assert_eq!(plan.details()["was"], serde_json::json!({ "bond_unit": "1" }));
         assert_eq!(plan.facts.len(), 5, "unchanged parameters are not repeated");

@@ -23,16 +23,11 @@ fn attack_claim_of_a_stranger() {
     let signer = stranger.pubkey();
     let (lease, account) = (world.lease_address(1), supplier.account);
     type Claim = Box<dyn Fn(Pubkey) -> Instruction>;
-    let claims: [(Pubkey, Pubkey, Claim); 6] = [
+    let claims: [(Pubkey, Pubkey, Claim); 4] = [
         (
             buyer.pubkey(),
             market.payment_mint,
             Box::new(move |wallet| instruction::claim_refund(&board, signer, lease, wallet)),
-        ),
-        (
-            buyer.pubkey(),
-            market.stake_mint,
-            Box::new(move |wallet| instruction::claim_compensation(&board, signer, lease, wallet)),
         ),
         (
             supplier.wallet.pubkey(),
@@ -48,11 +43,6 @@ fn attack_claim_of_a_stranger() {
             world.authority.pubkey(),
             market.payment_mint,
             Box::new(move |wallet| instruction::withdraw_fees(&board, signer, wallet)),
-        ),
-        (
-            world.authority.pubkey(),
-            market.stake_mint,
-            Box::new(move |wallet| instruction::withdraw_market_stake(&board, signer, wallet)),
         ),
     ];
     for (owner, mint, claim) in &claims {

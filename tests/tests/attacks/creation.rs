@@ -3,8 +3,8 @@
 use anchor_lang::error::ErrorCode;
 use leasehold::{
     constants::{
-        BOARD_SEED, DEMAND_SEED, KEEPER_SEED, LEASE_SEED, LOG_SEED, MARKET_SEED, PAYMENT_VAULT_SEED,
-        STAKE_VAULT_SEED, SUPPLIER_SEED,
+        BOARD_SEED, DEMAND_SEED, INDEX_SEED, KEEPER_SEED, LEASE_SEED, LOG_SEED, MARKET_SEED,
+        PAYMENT_VAULT_SEED, PROFILES_SEED, STAKE_VAULT_SEED, SUPPLIER_SEED,
     },
     state::{StakeLedger, Supplier},
 };
@@ -43,9 +43,12 @@ fn attack_non_canonical_bump() {
     refuses("register_supplier", &[SUPPLIER_SEED, market.as_ref(), supplier.as_ref()]);
     let keeper = signer("register_keeper");
     refuses("register_keeper", &[KEEPER_SEED, market.as_ref(), keeper.as_ref()]);
-    let serial = u64::from(catalogue.world.with_board(|board, _| board.next_serial));
-    let board = catalogue.world.board().address;
-    refuses("open_lease", &[LEASE_SEED, board.as_ref(), &serial.to_le_bytes()]);
+    let nonce = u64::from(catalogue.world.with_board(|board, _| board.next_serial));
+    let (board, buyer) = (catalogue.world.board().address, signer("open_lease"));
+    refuses("open_lease", &[LEASE_SEED, board.as_ref(), buyer.as_ref(), &nonce.to_le_bytes()]);
+    refuses("create_index", &[INDEX_SEED, board.as_ref(), &1u16.to_le_bytes()]);
+    let described = catalogue.supplier.account;
+    refuses("create_profiles", &[PROFILES_SEED, described.as_ref()]);
     let without_log = created("create_log", 1);
     refuses("create_log", &[LOG_SEED, without_log.as_ref()]);
     // A demand's address depends on the receipt's id, which is in the instruction's data.
@@ -64,6 +67,8 @@ fn attack_prefunded_address_stops_no_creation() {
             "register_keeper",
             "open_lease",
             "create_log",
+            "create_index",
+            "create_profiles",
         ];
         let mallory = catalogue.mallory.insecure_clone();
         for name in creating {
@@ -89,7 +94,7 @@ fn attack_front_running_of_market_creation() {
     let mallory = world.wallet();
     let market = world.market;
     let create = |market: &MarketRef, authority| {
-        instruction::create_market(market, authority, 86_400, rules(), params())
+        instruction::create_market(market, authority, GENESIS, TIMELOCK, rules(), params())
     };
     // Mallory sees the transaction in flight, and takes the number first.
     world.ok(&[create(&market, mallory.pubkey())], &[&mallory]);
@@ -146,31 +151,37 @@ fn attack_reviving_a_closed_lease() {
     let Scene { mut world, buyer, .. } = Scene::slashed();
     world.pay_owner(&buyer);
     world.end_disputes();
-    let (board, lease) = (world.board(), world.board().lease(1));
+    let (board, lease) = (world.board(), world.lease_address(1));
     let key = buyer.pubkey();
     let close = instruction::close_lease(&board, key, lease);
     let revive = transfer(&key, &lease, 10_000_000);
     world.ok(&[close.clone(), revive], &[&buyer]);
     assert_eq!(world.with_board(|board, _| board.leases), 0);
-    let settle = instruction::settle_lease(&board, key, lease, None);
+    let settle = instruction::settle_lease(&board, lease);
     let refund = instruction::claim_refund(&board, key, lease, world.market.payment_account(&key));
     for again in [close, settle, refund] {
         world.fails(again, &[&buyer], ErrorCode::AccountOwnedByWrongProgram);
     }
-    // A serial is never used twice.
-    let serial = world.lease_args(&buyer, anything(), 1, 1).serial;
-    assert_eq!(serial, 2);
+    // A serial is never used twice, though the address can be.
+    let args = leasehold::instructions::OpenLeaseArgs { nonce: 1, ..world.lease_args(&buyer, anything(), 1, 1) };
+    let again = world.open_instruction(&buyer, args);
+    world.ok(&[again], &[&buyer]);
+    assert_eq!((world.lease_address(2), world.lease(2).serial), (lease, 2));
     world.assert_invariants();
 }
 
 #[test]
-fn attack_front_running_of_a_lease_costs_one_attempt() {
+fn attack_front_running_of_a_lease_costs_no_attempt() {
     let Scene { mut world, buyer, .. } = Scene::listed(2);
     let rival = world.wallet();
     let args = world.lease_args(&buyer, anything(), 1, 1);
-    let (planned, first) = (world.open_instruction(&buyer, args), world.open_instruction(&rival, args));
+    let planned = world.open_instruction(&buyer, args);
+    // The rival leases first, under the same number: its address is another.
+    let args = world.lease_args(&rival, anything(), 1, 1);
+    let first = world.open_instruction(&rival, args);
     world.ok(&[first], &[&rival]);
-    world.fails(planned, &[&buyer], SYSTEM_ACCOUNT_IN_USE);
-    assert_eq!(world.open(&buyer, anything(), 1, 1), 2);
+    world.ok(&[planned], &[&buyer]);
+    assert_eq!((world.lease(1).buyer, world.lease(2).buyer), (rival.pubkey(), buyer.pubkey()));
+    assert_eq!((world.lease(1).nonce, world.lease(2).nonce), (1, 1));
     world.assert_invariants();
 }

@@ -34,7 +34,7 @@ fn refuses_mint(
         MarketRef::new(1, mint, market.stake_mint),
         MarketRef::new(1, market.payment_mint, mint).with_token_programs(spl_token_interface::ID, PROGRAM),
     ] {
-        let create = instruction::create_market(&market, authority.pubkey(), 86_400, rules(), params());
+        let create = instruction::create_market(&market, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
         world.fails(create, &[&authority], code);
     }
 }
@@ -162,17 +162,17 @@ fn attack_mint_with_an_extension_that_the_program_does_not_know() {
     });
     let (market, authority) = (world.market, world.authority.insecure_clone());
     let paid = MarketRef::new(1, mint, market.stake_mint);
-    let create = instruction::create_market(&paid, authority.pubkey(), 86_400, rules(), params());
+    let create = instruction::create_market(&paid, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
     world.fails(create, &[&authority], LeaseholdError::MintExtension);
     // For stake, creating the vault fails: Anchor does not know how large it must be.
     let staked = MarketRef::new(1, market.payment_mint, mint);
     let staked = staked.with_token_programs(spl_token_interface::ID, PROGRAM);
-    let create = instruction::create_market(&staked, authority.pubkey(), 86_400, rules(), params());
+    let create = instruction::create_market(&staked, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
     assert_eq!(world.instruction_error(create, &[&authority]), InstructionError::InvalidAccountData);
 }
 
 #[test]
-fn attack_mint_whose_slashed_stake_nobody_can_burn() {
+fn attack_mint_of_which_nobody_can_burn_any() {
     let mut world = World::without_market();
     // Wrapped lamports, as they are on every cluster.
     let native = spl_token_interface::native_mint::ID;
@@ -180,11 +180,11 @@ fn attack_mint_whose_slashed_stake_nobody_can_burn() {
     world.svm.set_account(native, classic).expect("lamports have a mint");
     let (market, authority) = (world.market, world.authority.insecure_clone());
     let staked = MarketRef::new(1, market.payment_mint, native);
-    let create = instruction::create_market(&staked, authority.pubkey(), 86_400, rules(), params());
-    world.fails(create, &[&authority], LeaseholdError::NativeStake);
+    let create = instruction::create_market(&staked, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
+    world.fails(create, &[&authority], LeaseholdError::NativeMint);
     let paid = MarketRef::new(1, native, market.stake_mint);
-    let create = instruction::create_market(&paid, authority.pubkey(), 86_400, rules(), params());
-    world.ok(&[create], &[&authority]);
+    let create = instruction::create_market(&paid, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
+    world.fails(create, &[&authority], LeaseholdError::NativeMint);
 }
 
 /// The one extension that is allowed, from deposit to the last claim.
@@ -220,12 +220,12 @@ fn metadata_is_allowed_and_leases_are_paid_in_such_a_mint() {
     }
     let close = instruction::close_lease(&board, buyer.pubkey(), world.lease_address(1));
     let key = authority.pubkey();
-    let (payments, stakes) = (market.payment_account(&key), market.stake_account(&key));
+    let payments = market.payment_account(&key);
     let fees = instruction::withdraw_fees(&board, key, payments);
-    let market_stake = instruction::withdraw_market_stake(&board, key, stakes);
-    world.ok(&[close, fees, market_stake], &[&authority]);
-    let close = instruction::close_board(&board, key, payments);
-    world.ok(&[instruction::burn_slashed(&board), close], &[&authority]);
+    world.ok(&[close, fees], &[&authority]);
+    let burns = [instruction::burn_slashed(&board), instruction::burn_payments(&board, Some(key))];
+    world.ok(&burns, &[&authority]);
+    world.ok(&[instruction::close_board(&board, key, payments)], &[&authority]);
     assert_eq!(world.tokens(&board.payment_vault()), 0);
     world.assert_invariants();
 }

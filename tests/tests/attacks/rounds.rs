@@ -13,43 +13,8 @@ fn close(world: &World) -> Instruction {
     instruction::close_round(&world.board())
 }
 
-fn settle(world: &World, caller: &KeeperActor) -> Instruction {
-    let board = world.board();
-    instruction::settle_lease(&board, world.lease_address(1))
-}
-
-/// With rounds of a day, a keeper that votes on each is silent for more than a day between two votes.
-#[test]
-fn attack_seat_of_a_keeper_that_votes_every_long_round() {
-    let daily = leasehold::state::RoundRules { round_secs: 86_400, submit_secs: 7_200, ..rules() };
-    let mut world = World::with(daily, params());
-    let (supplier, keepers, mallory) = (world.supplier(), world.keepers(3), world.wallet());
-    world.list(&supplier, 300, &[machine(0)]);
-    let expel = |world: &World, keeper: &KeeperActor| {
-        instruction::leave_seat(&world.board(), mallory.pubkey(), keeper.account, keeper.seat, false)
-    };
-    for _ in 0..4 {
-        let round = world.end_round();
-        for keeper in &keepers[1..] {
-            world.vote(keeper, |_| true);
-        }
-        // The last second of the window.
-        world.set_time(i64::from(round + 1) * 86_400 + 7_200);
-        let early = expel(&world, &keepers[0]);
-        world.fails(early, &[&mallory], LeaseholdError::SeatInUse);
-        world.vote(&keepers[0], |_| true);
-        world.ok(&[close(&world)], &[&mallory]);
-    }
-    // Others can vacate the seat only two rounds after its last vote.
-    let voted = world.with_board(|board, _| board.seats[0].last_round);
-    let over = i64::from(voted + 3) * 86_400;
-    world.set_time(over);
-    let early = expel(&world, &keepers[0]);
-    world.fails(early, &[&mallory], LeaseholdError::SeatInUse);
-    world.set_time(over + 1);
-    let late = expel(&world, &keepers[0]);
-    world.ok(&[late], &[&mallory]);
-    world.assert_invariants();
+fn settle(world: &World) -> Instruction {
+    instruction::settle_lease(&world.board(), world.lease_address(1))
 }
 
 #[test]
@@ -135,13 +100,14 @@ fn attack_settle_before_the_round_is_closed() {
     world.settle(&buyer, 1);
     let lease = world.lease(1);
     assert_eq!((lease.state, lease.refunded, lease.slashed), (LeaseState::Open, 0, 0));
-    assert_eq!(lease.paid + lease.fees, 58_333);
+    assert_eq!((lease.paid, lease.fees), (0, 0), "what its first hours earn is kept until the end");
     assert!(world.slot(0).is(SlotState::Leased));
     world.pass(300);
     let close = close(&world);
     world.ok(&[close], &[&buyer]);
     world.settle(&buyer, 1);
-    assert_eq!((world.lease(1).state, world.lease(1).slashed), (LeaseState::Settled, 100 * STAKE));
+    let lease = world.lease(1);
+    assert_eq!((lease.state, lease.paid + lease.fees), (LeaseState::Settled, 58_333));
     world.assert_invariants();
 }
 
@@ -331,20 +297,23 @@ fn attack_settle_long_after_the_history_is_gone() {
         world.assert_invariants();
         let lease = world.lease(1);
         assert_eq!(lease.state, LeaseState::Settled);
-        (lease.paid, lease.fees, lease.refunded, lease.slashed, [0, 1, 2].map(|slot| world.slot(slot).bond))
+        (lease.paid, lease.fees, lease.refunded, lease.slashed, lease.burned, [0, 1, 2].map(|slot| world.slot(slot).bond))
     };
     assert_eq!(outcome(true), outcome(false));
 }
 
 #[test]
 fn attack_settle_twice() {
-    let Scene { mut world, keepers, .. } = Scene::leased(1, 1, 2);
-    world.attest(&keepers, |_| true);
-    let settle = settle(&world, &keepers[0]);
+    let Scene { mut world, keepers, .. } = Scene::leased(1, 1, 14);
+    for _ in 0..13 {
+        world.attest(&keepers, |_| true);
+    }
+    let settle = settle(&world);
     world.ok(&[settle.clone(), settle.clone()], &[&keepers[0].wallet]);
-    assert_eq!(world.lease(1).paid + world.lease(1).fees, 58_333, "a round is paid once");
+    assert_eq!(world.lease(1).paid + world.lease(1).fees, 58_333, "but for two hours, a round is paid once");
     world.attest(&keepers, |_| true);
     world.ok(core::slice::from_ref(&settle), &[&keepers[0].wallet]);
+    assert_eq!(world.lease(1).paid + world.lease(1).fees, 816_666);
     world.fails(settle, &[&keepers[0].wallet], LeaseholdError::LeaseSettled);
     world.assert_invariants();
 }
@@ -352,12 +321,12 @@ fn attack_settle_twice() {
 #[test]
 fn attack_draining_of_the_keepers_pool() {
     // The largest fee for a vote that a market can set.
-    let mut world = World::with(rules(), Params { keeper_fee: u64::MAX, ..params() });
+    let mut world = World::with(rules(), Params { keeper_fee: u64::MAX, keeper_fee_max: u64::MAX, ..params() });
     let (supplier, keepers, buyer) = (world.supplier(), world.keepers(3), world.wallet());
     world.list(&supplier, COMMITTED, &[machine(0), machine(1)]);
     world.open(&buyer, anything(), 2, 20);
     world.end_round();
-    for _ in 0..2 {
+    for _ in 0..14 {
         world.attest(&keepers, |_| true);
     }
     world.settle(&buyer, 1);

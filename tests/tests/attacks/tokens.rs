@@ -8,7 +8,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 /// Instructions that move payment tokens between a wallet and a board's vault.
-const PAYMENTS: [&str; 8] = [
+const PAYMENTS: [&str; 9] = [
     "withdraw_fees",
     "claim_earnings",
     "claim_keeper_fees",
@@ -17,15 +17,14 @@ const PAYMENTS: [&str; 8] = [
     "replace_node",
     "top_up_lease",
     "claim_refund",
+    "fund_keepers",
 ];
 /// Instructions that move stake tokens between a wallet and the market's vault.
-const STAKES: [&str; 6] = [
-    "withdraw_market_stake",
+const STAKES: [&str; 4] = [
     "deposit_stake",
     "withdraw_stake",
     "deposit_bond",
     "withdraw_bond",
-    "claim_compensation",
 ];
 
 #[test]
@@ -42,6 +41,7 @@ fn attack_vault_swapped() {
         catalogue.refuses(name, &stake, LeaseholdError::WrongVault);
     }
     catalogue.refuses("burn_slashed", &stake, ErrorCode::ConstraintSeeds);
+    catalogue.refuses("burn_payments", swap(first, second), ErrorCode::ConstraintSeeds);
     let empty = catalogue.case("close_market").instruction.accounts[3].pubkey;
     catalogue.refuses("close_market", swap(empty, market.stake_vault()), LeaseholdError::WrongVault);
 }
@@ -75,10 +75,9 @@ fn attack_mint_swapped() {
 fn attack_token_program_swapped() {
     let catalogue = Catalogue::new();
     let swap = swap(spl_token_interface::ID, anchor_spl::token_2022::ID);
-    let ends = ["create_market", "close_market", "create_board", "close_board", "burn_slashed"];
-    // A replacement that needs no further deposit moves no tokens.
-    let payments = PAYMENTS.into_iter().filter(|name| *name != "replace_node");
-    for name in payments.chain(STAKES).chain(ends) {
+    let ends =
+        ["create_market", "close_market", "create_board", "close_board", "burn_slashed", "burn_payments"];
+    for name in PAYMENTS.into_iter().chain(STAKES).chain(ends) {
         let case = catalogue.case(name);
         let mut instruction = case.instruction.clone();
         swap(&mut instruction);

@@ -1,7 +1,8 @@
 //! Earnings and losses of machines.
 
 use leasehold::state::{LeaseState, SlotState};
-use leasehold_tests::Scene;
+use leasehold_client::instruction;
+use leasehold_tests::{COMMITTED, Scene, USD, signing_machine};
 use solana_signer::Signer;
 
 use crate::{BOND, attest, attest_each, attest_void, deposit, finish, gross, is_up, net, slashed};
@@ -185,6 +186,36 @@ fn rounds_before_and_after_a_lease_never_count_for_it() {
         // The machines were listed in the first round, so it has no verdict for them.
         assert_eq!((slot.up, slot.down), (3, 3));
     }
+    finish(scene, &[]);
+}
+
+/// Standby price, vouchers, damages and an early end; then everybody leaves.
+#[test]
+fn a_metered_lease_from_its_opening_until_everybody_has_left() {
+    let mut scene = Scene::listed(0);
+    scene.world.list(&scene.supplier, COMMITTED, &[signing_machine(0)]);
+    scene.world.open_metered(&scene.buyer, 50 * USD, 100);
+    scene.world.end_round();
+    for round in 0..20 {
+        attest(&mut scene, |_| ![2, 7, 11].contains(&round));
+        if round % 6 == 5 {
+            let redeem = scene.world.redeem_instructions(1, &scene.world.voucher(1, round * USD / 4));
+            scene.world.ok(&redeem, &[&scene.supplier.wallet]);
+            scene.world.settle(&scene.buyer, 1);
+        }
+    }
+    let (board, lease) = (scene.world.board(), scene.world.lease_address(1));
+    let notice = instruction::give_notice(&board, scene.buyer.pubkey(), lease, None);
+    scene.world.ok(&[notice], &[&scene.buyer]);
+    for _ in 0..9 {
+        attest(&mut scene, is_up);
+    }
+    scene.world.settle(&scene.buyer, 1);
+    // The running round and an hour more; 24 rounds up at a tenth of the price, less two of the three down: one of 27 is allowed.
+    let standby = |rounds: u64| crate::PRICE / 10 * 600 * rounds / 3_600;
+    let (lease, vouchers) = (scene.world.lease(1), 17 * USD / 4);
+    assert_eq!((lease.paid + lease.fees, lease.burned), (vouchers + standby(24) - standby(2), standby(2)));
+    assert_eq!(lease.refund_due, 50 * USD - vouchers - standby(24));
     finish(scene, &[]);
 }
 

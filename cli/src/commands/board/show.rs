@@ -186,7 +186,7 @@ mod tests {
         let shown = Shown::new(&view(), state.address, &state.data.view().unwrap(), 600_000);
         let text = shown.to_string();
         assert!(text.contains("1 idle, 2 leased, 0 suspended, 0 barred; 1 slots vacant"), "{text}");
-        assert!(text.contains("1000, closed up to 1000") && text.contains("0.0018 of "), "{text}");
+        assert!(text.contains("1000, closed up to 1000") && text.contains("0.0024 of "), "{text}");
         assert!(text.contains(&wallet(2).to_string()), "{text}");
         let last: Vec<_> = text.lines().last().unwrap().split_whitespace().collect();
         assert_eq!(last, ["2", "vacant", "0", "0"]);

@@ -245,7 +245,7 @@ fn plan_replacement(
 #[cfg(test)]
 mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
-    use leasehold::instruction as data;
+    use leasehold::{instruction as data, instructions::ReplaceNodeArgs};
     use leasehold_client::sample::{change, wallet};
     use leasehold_operate::sample::rule;
     use solana_instruction::Instruction;
@@ -296,8 +296,18 @@ mod tests {
         let plan = plan_cancellation(&leased, NOW, wallet(9), &[]).unwrap();
         assert_eq!(plan.details()["last_round"], 1_000);
         assert_eq!(plan.facts[1].text, "1000 (9 rounds earlier than before)");
-        // Two machines at 360 an hour owe 11 rounds of ten minutes each, and 5 percent of the other nine: 270 seconds.
-        let back = 2 * (20 * 60 - 11 * 60 - 27);
+        // Two machines at 60 a round serve 11 of 20. Slot 0 is up in 9 of them, and the price of its round down beyond the one
+        // that is allowed is burned. Slot 1 is paid 5 percent of the other nine besides: 270 seconds.
+        let back = 2 * 20 * 60 - 9 * 60 - (11 * 60 + 27);
+        assert_eq!(plan.details()["burned"]["damages"]["amount"], "60");
+        assert_eq!(plan.details()["burned"]["total"]["amount"], "60");
+        let machines = &plan.details()["machines"];
+        assert_eq!(
+            (&machines[0]["exit"]["amount"], &machines[1]["exit"]["amount"]),
+            (&"0".into(), &"27".into())
+        );
+        assert_eq!(machines[0]["bound_to"], "1970-01-08T00:20:00Z", "it was down in its last hour");
+        assert_eq!(machines[1]["bound_to"], serde_json::Value::Null);
         assert_eq!(plan.details()["refund_at_least"]["amount"], back.to_string());
         assert_eq!(
             plan.details()["owed_at_most"]["amount"],
@@ -305,8 +315,12 @@ mod tests {
         );
         // Before it begins, its first round is owed.
         let mut early = sample(1);
-        (early.lease.paid, early.lease.fees) = (0, 0);
-        change(&mut early.data.account, |_, slots| slots.iter_mut().for_each(|slot| slot.lease_settled = 0));
+        change(&mut early.data.account, |board, slots| {
+            board.next_round = 985;
+            for slot in slots {
+                (slot.lease_settled, slot.lease_up, slot.lease_down) = (0, 0, 0);
+            }
+        });
         let early = plan_cancellation(&early, 985 * 600, wallet(9), &[]).unwrap();
         assert_eq!(early.details()["last_round"], 990);
         // 5 percent of nineteen rounds are 570 seconds.
@@ -315,6 +329,36 @@ mod tests {
         let over = plan_cancellation(&leased, 1_009 * 600, wallet(9), &[]).unwrap_err();
         assert_eq!(rule(over), "LeaseOver");
         assert_eq!(rule(plan_cancellation(&sample(2), NOW, wallet(9), &[]).unwrap_err()), "LeaseNotOpen");
+    }
+
+    #[test]
+    fn a_contest_burns_the_last_two_hours_of_a_machine_and_half_as_much_of_its_owners_money() {
+        let leased = sample(1);
+        let plan = plan_cancellation(&leased, NOW, wallet(9), &[1]).unwrap();
+        // Slot 1 was up in 11 rounds; its pay for the nine that are left is burned out of the two hours that are kept.
+        let (lost, exit) = (9 * 60, 27);
+        let penalty = (lost + exit + 1) / 2;
+        let burned = plan.details()["burned"].clone();
+        let amounts = ["damages", "contested", "exit", "penalty"].map(|name| burned[name]["amount"].clone());
+        assert_eq!(amounts, [60, lost, exit, penalty].map(|amount| serde_json::json!(amount.to_string())));
+        let back = 2 * 20 * 60 - 9 * 60 - (11 * 60 + 27) - penalty;
+        assert_eq!(plan.details()["refund_at_least"]["amount"], back.to_string());
+        let contested = plan.facts.iter().find(|fact| fact.label == "Contested:").unwrap();
+        assert!(contested.text.starts_with("slot 1 loses 0.000511 of "), "after fees: {}", contested.text);
+        assert!(contested.text.contains("you pay 0.000284 of "), "{}", contested.text);
+        assert_eq!(plan.details()["machines"][1]["contested"], true);
+        assert_eq!(<Vec<u16>>::try_from_slice(&only(&plan).data[8..]).unwrap(), [1]);
+        assert_eq!(rule(plan_cancellation(&leased, NOW, wallet(9), &[3]).unwrap_err()), "NotInLease");
+    }
+
+    #[test]
+    fn machines_that_are_not_committed_leave_an_extension_if_their_owner_allows_it() {
+        let mut leased = sample(1);
+        change(&mut leased.data.account, |_, slots| slots[1].committed_until = 1_015);
+        let refused = plan_extension(&leased, NOW, wallet(9), 10, None, 0).unwrap_err();
+        assert!(refused.to_string().contains("--allow-leaving 0"), "{refused}");
+        let plan = plan_extension(&leased, NOW, wallet(9), 10, None, 1).unwrap();
+        assert_eq!((&plan.details()["leaving"], plan.spends[0].money.amount), (&serde_json::json!([1]), 600));
     }
 
     #[test]
@@ -330,31 +374,48 @@ mod tests {
     }
 
     #[test]
-    fn only_a_machine_that_is_down_is_replaced() {
-        let mut leased = sample(1);
-        assert_eq!(
-            rule(plan_replacement(&leased, NOW, wallet(9), wish(1), None).unwrap_err()),
-            "MachineNotDown"
-        );
-        change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
-        let refused = |slot| plan_replacement(&leased, NOW, wallet(9), wish(slot), None).unwrap_err();
-        assert_eq!(rule(refused(3)), "NotInLease");
-        assert_eq!(rule(refused(99)), "NoSuchSlot");
-        assert!(refused(99).to_string().contains("slot 99"));
-        // The reason to keep the old machine is reported first, whether or not another one is free.
-        let mut alone = sample(1);
-        change(&mut alone.data.account, |_, slots| slots[3].committed_until = 0);
-        assert_eq!(
-            rule(plan_replacement(&alone, NOW, wallet(9), wish(1), None).unwrap_err()),
-            "MachineNotDown"
-        );
-        change(&mut alone.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
-        let none = plan_replacement(&alone, NOW, wallet(9), wish(1), None).unwrap_err();
-        assert!(none.to_string().contains("no idle machine of its board"), "{none}");
+    fn a_machine_that_is_up_is_replaced_too_and_contested_if_that_is_said() {
+        let leased = sample(1);
         let plan = plan_replacement(&leased, NOW, wallet(9), wish(1), None).unwrap();
-        assert_eq!(plan.details()["new_slot"], 3);
+        let details = plan.details();
+        assert_eq!((&details["new_slot"], &details["deposit"]["amount"]), (&3.into(), &"540".into()));
+        // It is paid for 11 rounds less the fee; of its deposit, the other nine come back.
+        assert_eq!(
+            (&details["paid"]["amount"], &details["refund_at_least"]["amount"]),
+            (&"594".into(), &"540".into())
+        );
+        assert_eq!(details["burned"]["total"]["amount"], "0", "the new one costs as much");
+        let args = ReplaceNodeArgs::try_from_slice(&only(&plan).data[8..]).unwrap();
+        assert_eq!((args.old_slot, args.max_deposit, args.contest, args.avoid), (1, 540, false, vec![]));
+        assert_eq!((plan.growths[0].from, plan.growths[0].to), (Some(Lease::len(0)), Lease::len(1)));
+
+        let contest = Wish { contest: true, avoid: &[7], ..wish(1) };
+        let plan = plan_replacement(&leased, NOW, wallet(9), contest, None).unwrap();
+        let args = ReplaceNodeArgs::try_from_slice(&only(&plan).data[8..]).unwrap();
+        assert_eq!((args.contest, args.avoid), (true, vec![7]));
+        let burned = plan.details()["burned"].clone();
+        // A replacement that costs no less owes no exit: nine rounds of what is kept are lost, and half of that besides.
+        assert_eq!(
+            (&burned["contested"]["amount"], &burned["penalty"]["amount"]),
+            (&"540".into(), &"270".into())
+        );
+        assert_eq!(plan.details()["refund_at_least"]["amount"], (540 - 270).to_string());
+        assert!(plan.facts.iter().any(|fact| fact.text.starts_with("slot 1 loses ")));
+    }
+
+    #[test]
+    fn a_replacement_that_the_program_would_refuse_is_refused_with_its_slot() {
+        let mut leased = sample(1);
+        let refused =
+            |leased: &Leased, wish| plan_replacement(leased, NOW, wallet(9), wish, None).unwrap_err();
+        assert_eq!(rule(refused(&leased, wish(3))), "NotInLease");
+        assert_eq!(rule(refused(&leased, wish(99))), "NoSuchSlot");
+        assert!(refused(&leased, wish(99)).to_string().contains("slot 99"));
+        let none = refused(&leased, Wish { avoid: &[3], ..wish(1) });
+        assert!(none.to_string().contains("no idle machine of its board"), "{none}");
+        change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
+        let plan = plan_replacement(&leased, NOW, wallet(9), wish(1), None).unwrap();
         assert_eq!(plan.details()["slashed"]["amount"], "100");
-        assert!(only(&plan).data.starts_with(data::ReplaceNode::DISCRIMINATOR));
     }
 
     #[test]
@@ -366,7 +427,8 @@ mod tests {
         let plan = plan_extension(&leased, NOW, wallet(9), 10, Some(more), 0).unwrap();
         assert_eq!(plan.spends[0].money, more);
         assert_eq!(plan.details()["deposit"]["amount"], cost.amount.to_string());
-        assert!(plan.steps[0].instructions[0].data.ends_with(&more.amount.to_le_bytes()));
+        let data = &plan.steps[0].instructions[0].data;
+        assert_eq!(<(u32, u64, u32)>::try_from_slice(&data[8..]).unwrap(), (10, more.amount, 0));
         let less = leased.market.payment.money(cost.amount - 1);
         let refused = plan_extension(&leased, NOW, wallet(9), 10, Some(less), 0).unwrap_err();
         assert!(refused.code() == 3 && refused.to_string().contains("the extension costs"), "{refused}");

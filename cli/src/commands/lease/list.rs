@@ -214,16 +214,20 @@ mod tests {
         });
         let leases = Leases { owner: "Me".to_owned(), group: None, leases: lines.into() };
         let expected = "\
-LEASE  STATE    MACHINES  END                   DEPOSIT   SPENT     OWED     LEFT   REFUND  COMPENSATION  GROUP
-0:1    open            2  1970-01-08T00:20:00Z   0.0024  0.0006  0.00048  0.00132        0             0  5
-0:2    settled         1  1970-01-08T00:20:00Z   0.0001       0        0        0  0.00004          0.06";
+LEASE  STATE    GPUS  MACHINES  END                   DEPOSIT  SPENT  OWED     KEPT     LEFT  BURNED   REFUND  GROUP
+0:1    open        2         2  1970-01-08T00:20:00Z   0.0024      0     0  0.00108  0.00132       0        0  5
+0:2    settled     1         1  1970-01-08T00:20:00Z   0.0001      0     0        0        0       0  0.00004";
         assert_eq!(leases.to_string(), expected);
         let json = serde_json::to_value(&leases).unwrap();
         assert_eq!(
             (&json["leases"][0]["left"]["amount"], &json["leases"][1]["state"]),
             (&"1320".into(), &"settled".into())
         );
-        assert_eq!(json["leases"][1]["compensation_due"]["display"], "0.06");
+        // Of slot 0's two rounds down, one is allowed.
+        assert_eq!(
+            (&json["leases"][0]["kept"]["amount"], &json["leases"][0]["burning"]["amount"]),
+            (&"1080".into(), &"60".into())
+        );
         let none = |group| Leases { owner: "Me".to_owned(), group, leases: Vec::new() }.to_string();
         assert_eq!(none(None), "Me has no leases on this market.");
         assert_eq!(none(Some(7)), "Me has no leases of group 7 on this market.");

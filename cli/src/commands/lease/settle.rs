@@ -142,7 +142,7 @@ fn plan_closing(leased: &Leased, now: i64) -> Result<Plan, Failure> {
 mod tests {
     use anchor_lang::Discriminator;
     use leasehold::instruction as data;
-    use leasehold_client::sample::{UNTIL, change, wallet};
+    use leasehold_client::sample::{NEXT_ROUND, UNTIL, board_data, change, wallet};
     use leasehold_operate::sample::rule;
 
     use super::{super::leased::tests::sample, *};
@@ -175,28 +175,52 @@ mod tests {
         let plan = plan_settlement(&leased).unwrap();
         assert!(starts(&plan, &[data::SettleLease::DISCRIMINATOR]));
         assert_eq!(plan.details()["final"], false);
-        // Slot 0 was up in 8 rounds and slot 1 in 10 at 60 each, 5 of each are paid; a tenth is the fee.
+        // Slot 0 was up in 8 rounds and slot 1 in 10 at 60 each: two hours of it are kept.
         assert_eq!(
-            (&plan.details()["paid"]["amount"], &plan.details()["fee"]["amount"]),
-            (&"432".into(), &"48".into())
+            (&plan.details()["paid"]["amount"], &plan.details()["kept"]["amount"]),
+            (&"0".into(), &"1080".into())
         );
+        assert_eq!(plan.details()["machines"], 0);
         change(&mut leased.data.account, |board, _| board.next_round = UNTIL);
         let last = plan_settlement(&leased).unwrap();
-        assert!(last.title.ends_with("finally") && last.details()["slashed"]["amount"] == "100");
+        assert!(last.title.ends_with("finally"), "{}", last.title);
+        // The other ten rounds were void, of which each is paid its part: 8 of ten, and all ten.
+        let (details, [net, fee]) = (last.details(), [1_890, 210]);
+        assert_eq!((&details["machines"], &details["kept"]["amount"]), (&2.into(), &"0".into()));
+        assert_eq!(
+            (&details["paid"]["amount"], &details["fee"]["amount"]),
+            (&net.to_string().into(), &fee.to_string().into())
+        );
+        // The price of a round down beyond the allowance is burned out of slot 0's pay, and a part of its bond.
+        assert_eq!(
+            (&details["burned"]["damages"]["amount"], &details["slashed"]["amount"]),
+            (&"60".into(), &"2".into())
+        );
+        assert_eq!(details["refunded"]["amount"], (2_400 - net - fee - 60).to_string());
         assert_eq!((last.steps[0].again, last.transactions()), (None, 1));
         assert_eq!(rule(plan_settlement(&sample(2)).unwrap_err()), "LeaseSettled");
     }
 
     #[test]
     fn thousands_of_machines_are_settled_by_as_many_transactions_as_that_takes() {
-        let mut leased = sample(1);
-        (leased.lease.machines, leased.lease.unsettled) = (6_000, 6_000);
-        assert_eq!(plan_settlement(&leased).unwrap().steps[0].again, None, "in mid-term");
-        change(&mut leased.data.account, |board, _| board.next_round = UNTIL);
-        let plan = plan_settlement(&leased).unwrap();
-        assert_eq!(plan.steps[0].again, Some(Again { lease: leased.address, most: 6 }));
-        leased.lease.unsettled = 1_001;
-        assert_eq!(plan_settlement(&leased).unwrap().transactions(), 2);
+        let leased = |machines: u32, next_round| {
+            let mut leased = sample(1);
+            let (mut header, slot) = {
+                let view = leased.view().unwrap();
+                (*view.header, view.slots[1])
+            };
+            (header.slots, header.next_round) = (machines, next_round);
+            let slots = vec![slot; usize::try_from(machines).unwrap()];
+            leased.data.account = board_data(&header, &slots);
+            (leased.lease.machines, leased.lease.unsettled) = (machines, machines);
+            leased.lease.deposit = 1_200 * u64::from(machines);
+            leased
+        };
+        let (running, over) = (leased(6_000, NEXT_ROUND), leased(6_000, UNTIL));
+        assert_eq!(plan_settlement(&running).unwrap().steps[0].again, None, "in mid-term");
+        let plan = plan_settlement(&over).unwrap();
+        assert_eq!(plan.steps[0].again, Some(Again { lease: over.address, most: 6 }));
+        assert_eq!(plan_settlement(&leased(1_001, UNTIL)).unwrap().transactions(), 2);
     }
 
     #[test]

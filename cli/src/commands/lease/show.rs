@@ -294,18 +294,24 @@ mod tests {
     fn a_lease_shows_what_its_machines_did() {
         let shown = Shown::new(&sample(1), 600_000).unwrap();
         let text = shown.to_string();
-        assert!(text.contains("Left:              0.00132 of "), "{text}");
+        assert!(text.contains("Left:               0.00132 of "), "{text}");
+        let mint = leasehold_operate::amount::short(&shown.lease.deposit.token.mint);
+        let burned =
+            format!("Burned at the end:  0.00006 of {mint} of the machines' pay, for rounds down beyond ");
+        assert!(text.contains(&burned), "{text}");
         let rows: Vec<_> = text.lines().rev().take(2).collect();
         let strip = ".".repeat(54);
-        let slot_0 =
-            format!("   0  RTX 4090  0.00036   8     2        0  downtime      1  {strip}#x###x####");
-        let slot_1 =
-            format!("   1  RTX 4090  0.00036  10     0        0  kept          0  {strip}##########");
+        let slot_0 = format!(
+            "   0  RTX 4090     1      0.00036   8     2       0     0  0.00048  0.00048  0.00006  downtime   0.02  {strip}#x###x####"
+        );
+        let slot_1 = format!(
+            "   1  RTX 4090     1      0.00036  10     0       0     0   0.0006   0.0006        0  kept          0  {strip}##########"
+        );
         assert_eq!(rows, [slot_1, slot_0]);
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!(
             (&json["nodes"][0]["slash"]["amount"], &json["nodes"][0]["down"]),
-            (&"100".into(), &2.into())
+            (&"2".into(), &2.into())
         );
         assert_eq!((&json["serial"], &json["left"]["amount"]), (&1.into(), &"1320".into()));
     }
@@ -315,10 +321,16 @@ mod tests {
         let shown = Shown::new(&metered(), 600_000).unwrap();
         let text = shown.to_string();
         let mint = leasehold_operate::amount::short(&shown.lease.deposit.token.mint);
-        let paid = format!("Vouchers paid:     0.0006 of {mint}, for 5 receipts of 250 compute units\n");
+        let paid = format!("Vouchers paid:      0.0006 of {mint}, for 5 receipts of 250 compute units\n");
         assert!(text.contains(&paid), "{text}");
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["meter"]["seq"], &json["meter"]["paid"]["amount"]), (&"5".into(), &"600".into()));
+        let now = &json["meter"]["now"];
+        assert_eq!((&now["standby"]["amount"], &now["short"]), (&"36".into(), &false.into()));
+        assert_eq!(
+            (&now["voucher_limit"]["amount"], &now["reserve"]["amount"]),
+            (&"2298".into(), &"102".into())
+        );
         assert!(serde_json::to_value(Shown::new(&sample(1), 600_000).unwrap()).unwrap()["meter"].is_null());
     }
 

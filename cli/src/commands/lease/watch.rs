@@ -220,14 +220,17 @@ mod tests {
     #[test]
     fn a_log_tells_a_lease_in_a_line() {
         let line = Moment::new(&sample(1), NOW).unwrap().line();
-        // 18 rounds up at 60 each, 5 of each machine settled: 8 are still owed.
+        // 18 rounds up at 60 each, all of them kept.
         let expected = "1970-01-07T22:40:00Z lease 0:1 open, ends in 1 h 40 min: 2 machines; rounds up 18, \
-                        down 2, unknown 0; spent 0.0006, owed 0.00048, left 0.00132; at stake 1";
+                        down 2, unseen 0; spent 0, owed 0, kept 0.00108, left 0.00132; at stake 0.02";
         assert_eq!(line, expected);
         let mut leased = sample(1);
         change(&mut leased.data.account, |_, slots| slots[1].flags = Slot::ABANDONED);
         let line = Moment::new(&leased, NOW).unwrap().line();
-        assert!(line.contains(": 2 machines, 1 down (slot 1); ") && line.ends_with("at stake 2"), "{line}");
+        assert!(
+            line.contains(": 2 machines, 1 down (slot 1); ") && line.ends_with("at stake 1.02"),
+            "{line}"
+        );
     }
 
     #[test]
@@ -237,12 +240,12 @@ mod tests {
         let moment = Moment::new(&leased, NOW).unwrap();
         let text = moment.draw(WIDE);
         let rows: Vec<_> = text.lines().rev().take(2).map(str::trim_start).collect();
-        assert!(rows[1].starts_with("1  RTX 4090  10     0        0  abandoned      1  ....."), "{text}");
-        assert!(rows[0].starts_with("0  RTX 4090   8     2        0  downtime       1  ....."), "{text}");
+        assert!(rows[1].starts_with("1  RTX 4090  10     0       0  abandoned      1  ....."), "{text}");
+        assert!(rows[0].starts_with("0  RTX 4090   8     2       0  downtime    0.02  ....."), "{text}");
         assert!(rows[0].ends_with("#x###x####"));
-        let small = moment.draw(Size { rows: 10, columns: 80 });
-        assert_eq!((small.lines().count(), small.lines().last()), (10, Some("and 2 machines more")));
-        assert!(small.contains("Spent:     0.0006, 0.00048 more owed\n"), "{small}");
+        let small = moment.draw(Size { rows: 11, columns: 80 });
+        assert_eq!((small.lines().count(), small.lines().last()), (11, Some("and 2 machines more")));
+        assert!(small.contains("Spent:     0, 0 more owed\n"), "{small}");
     }
 
     #[test]
@@ -252,10 +255,10 @@ mod tests {
         assert_eq!(facts(&now), facts(&later));
         let json = serde_json::to_value(&later).unwrap();
         assert_eq!(
-            (&json["secs_to_end"], &json["secs_to_start"], &json["owed"]["amount"]),
-            (&5_995.into(), &0.into(), &"480".into())
+            (&json["secs_to_end"], &json["secs_to_start"], &json["kept"]["amount"]),
+            (&5_995.into(), &0.into(), &"1080".into())
         );
-        assert_eq!((&json["at_stake"]["amount"], &json["nodes"][0]["slot"]), (&"100".into(), &0.into()));
+        assert_eq!((&json["at_stake"]["amount"], &json["nodes"][0]["slot"]), (&"2".into(), &0.into()));
     }
 
     #[test]

@@ -216,7 +216,12 @@ mod tests {
         assert_eq!((fact("Classes:"), fact("Metered:")), ("40 RTX 4090 (number 0)".into(), "0 of 40".into()));
         let classes = json!([{ "class": "RTX 4090", "class_number": 0, "machines": 40 }]);
         assert_eq!(plan.details()["classes"], classes);
-        assert!(fact("Prices:").ends_with(" for a machine and hour"), "{}", fact("Prices:"));
+        assert!(fact("Prices:").ends_with(" per GPU and hour"), "{}", fact("Prices:"));
+        // 40 machines of two GPUs at 0.35 each.
+        assert_eq!(
+            (&plan.details()["gpus"], &plan.details()["hourly"]["amount"]),
+            (&80.into(), &"28000000".into())
+        );
         let keys = plan.details()["node_keys"].as_array().unwrap().clone();
         let [first, last] = [&keys[0], &keys[39]].map(|key| key.as_str().unwrap().to_owned());
         assert_eq!(fact("Node keys:"), format!("{first} to {last}, in the file's order"));
@@ -254,7 +259,9 @@ mod tests {
     fn a_list_that_was_broken_off_is_gone_on_with() {
         let mut board = snapshot().boards.remove(0).data;
         change(&mut board, |_, slots| {
-            slots[0].node_key = [1; 32];
+            let listed = machines(&section(1)).unwrap()[0];
+            (slots[0].node_key, slots[0].traits) = (listed.node_key, listed.traits);
+            (slots[0].price, slots[0].endpoint) = (listed.price, listed.endpoint);
             slots[2].node_key = [3; 32]; // vacant: what was there is gone
             slots[3].node_key = [2; 32]; // another supplier's
         });
@@ -277,6 +284,10 @@ mod tests {
         assert_eq!((&json["machines"], &json["there_already"]), (&0.into(), &1.into()));
         assert_eq!((&json["result"], &json["transactions"]), (&"done".into(), &json!([])));
         assert_eq!(rule(list(&market, &section(4)).unwrap_err()), "MarketPaused");
+        // One that differs is refused, whatever else is in the file.
+        let moved = section(1).replace(":7000", ":7001") + &section(4);
+        let moved = list(&view(), &moved).unwrap_err();
+        assert!(moved.code() == 3 && moved.to_string().contains("`leasehold machine move`"), "{moved}");
     }
 
     #[test]

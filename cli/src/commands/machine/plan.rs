@@ -203,6 +203,24 @@ pub mod tests {
     }
 
     #[test]
+    fn only_machines_that_are_neither_leased_nor_bound_are_withheld() {
+        let mut data = board();
+        let plan = withhold(&view(), &data.view().unwrap(), wallet(1), NOW, &[3]).unwrap();
+        assert!(plan.steps[0].instructions[0].data.starts_with(data::WithholdMachines::DISCRIMINATOR));
+        let leased = withhold(&view(), &data.view().unwrap(), wallet(0), NOW, &[0]).unwrap_err();
+        assert_eq!(rule(leased), "MachineLeased");
+        change(&mut data, |_, slots| slots[3].bind(1_500));
+        for refused in [
+            withhold(&view(), &data.view().unwrap(), wallet(1), NOW, &[3]),
+            retire(&view(), &data.view().unwrap(), wallet(1), NOW, &[3]),
+        ] {
+            let refused = refused.unwrap_err();
+            assert!(refused.to_string().contains("slot 3, bound until 1970-01-11T10:00:00Z: "), "{refused}");
+            assert_eq!(rule(refused), "MachineBound");
+        }
+    }
+
+    #[test]
     fn forfeiting_tells_what_is_lost() {
         let data = board();
         let plan = forfeit(&view(), &data.view().unwrap(), wallet(0), NOW, &[0, 1]).unwrap();

@@ -260,9 +260,9 @@ pub mod tests {
         let mint = leasehold_operate::amount::short(&view().payment.mint);
         let texts: Vec<_> = plan.facts[1..6].iter().map(|fact| fact.text.as_str()).collect();
         let expected = [
-            &format!("0.000009 of {mint} (1 machine)"),
-            &format!("0.000007 of {mint}, unchanged (slots 0, 2)"),
-            &format!("0.00036 of {mint}, unchanged (slot 1)"),
+            &format!("0.000009 of {mint} per GPU and hour (1 machine)"),
+            &format!("0.000007 of {mint} per GPU and hour, unchanged (slots 0, 2)"),
+            &format!("0.00036 of {mint} per GPU and hour, unchanged (slot 1)"),
             "1970-01-07T23:40:00Z (round 1006) (3 machines)",
             "1970-01-14T21:20:00Z (round 2000), unchanged (slot 3)",
         ];
@@ -274,6 +274,50 @@ pub mod tests {
         // Each offer is of a value that is shown for its slot.
         let signed: Vec<_> = offers(&plan).iter().map(|offer| (offer.price, offer.committed_until)).collect();
         assert_eq!(signed, [(7, 1_006), (360, 1_006), (7, 1_006), (9, 2_000)]);
+    }
+
+    #[test]
+    fn a_leased_machines_commitment_is_shortened_to_its_leases_end_and_nothing_else() {
+        let data = board();
+        let reprice = |terms| {
+            let changes = [Change { slot: 0, terms }];
+            plan(&view(), &data.view().unwrap(), wallet(0), &free(0), NOW, &changes)
+        };
+        let terms = Terms { length: Some(Length::Rounds(1)), ..Terms::default() };
+        let shorter = reprice(terms).unwrap();
+        // Its lease ends with round 1,009; its bond stays as it is.
+        assert_eq!(offers(&shorter), [Offer { slot: 0, price: 360, committed_until: 1_010, bond: 0 }]);
+        assert_eq!(shorter.details()["bonded"]["amount"], "0");
+        let longer = reprice(Terms { length: Some(Length::Rounds(2_000)), ..terms }).unwrap_err();
+        assert!(longer.to_string().contains("can only be shortened"), "{longer}");
+        assert_eq!(rule(longer), "MachineLeased");
+        assert_eq!(rule(reprice(Terms { price: Some(1), ..terms }).unwrap_err()), "MachineLeased");
+    }
+
+    #[test]
+    fn a_bound_machine_is_only_made_cheaper() {
+        let mut data = board();
+        change(&mut data, |_, slots| slots[3].bind(1_500));
+        let reprice = |price| {
+            let changes = [Change { slot: 3, terms: Terms { price: Some(price), ..Terms::default() } }];
+            plan(&view(), &data.view().unwrap(), wallet(1), &free(60), NOW, &changes)
+        };
+        assert!(reprice(359).is_ok());
+        let refused = reprice(361).unwrap_err();
+        assert!(
+            refused.to_string().contains("bound until 1970-01-11T10:00:00Z: its last owner"),
+            "{refused}"
+        );
+        assert_eq!(rule(refused), "MachineBound");
+    }
+
+    #[test]
+    fn more_is_bonded_than_the_minimum_if_that_is_asked_for() {
+        let data = board();
+        let changes = [Change { slot: 3, terms: Terms { bond: Some(150), ..Terms::default() } }];
+        let plan = plan(&view(), &data.view().unwrap(), wallet(1), &free(200), NOW, &changes).unwrap();
+        assert_eq!(offers(&plan)[0].bond, 150);
+        assert_eq!(plan.details()["bonded"]["amount"], "110");
     }
 
     #[test]
@@ -304,11 +348,11 @@ pub mod tests {
             plan.facts.iter().find(|fact| fact.label == label).map(|fact| fact.text.clone()).unwrap()
         };
         let mint = leasehold_operate::amount::short(&view().payment.mint);
-        assert_eq!(fact(&longer, "Price:"), format!("0.00036 of {mint}, unchanged"));
+        assert_eq!(fact(&longer, "Price:"), format!("0.00036 of {mint} per GPU and hour, unchanged"));
         assert_eq!(fact(&plan, "Committed until:"), "1970-01-14T21:20:00Z (round 2000), unchanged");
         assert_eq!(reprice(1, &[3], None, None).unwrap_err().code(), 2);
         assert_eq!(reprice(1, &[], Some(1), None).unwrap_err().code(), 3);
-        assert!(text(reprice(0, &[0], Some(1), None)).ends_with("(slot 0)"));
+        assert!(text(reprice(0, &[0], Some(1), None)).contains("(slot 0: until its lease ends"));
         assert!(text(reprice(1, &[3, 2], Some(1), None)).ends_with("(slot 2)"));
         assert!(text(reprice(1, &[9], Some(1), None)).ends_with("(slot 9)"));
         assert!(text(reprice(0, &[3], Some(1), None)).ends_with("(slot 3)"));

@@ -243,9 +243,9 @@ pub mod tests {
         let data = snapshot().boards.remove(0).data;
         let shown = Machines::new(&view(), &[data.view().unwrap()], &wallet(0));
         let expected = "\
-BOARD  SLOT  GEN  STATE   LEASE  CLASS     GPUS  PRICE/H  BOND   EARNED  UP  DOWN  COMMITTED UNTIL       NODE KEY
-    0     0    0  leased      1  RTX 4090     1  0.00036     1  0.00027   8     2  1970-01-14T21:20:00Z  KEY
-    0     1    0  leased      1  RTX 4090     1  0.00036     1  0.00027  10     0  1970-01-14T21:20:00Z  KEY";
+BOARD  SLOT  GEN  STATE   LEASE  CLASS     GPUS  PRICE/GPU/H  BOND   EARNED  UP  DOWN  UNSEEN  COMMITTED UNTIL       NODE KEY
+    0     0    0  leased      1  RTX 4090     1      0.00036     1  0.00027   8     2       0  1970-01-14T21:20:00Z  KEY
+    0     1    0  leased      1  RTX 4090     1      0.00036     1  0.00027  10     0       0  1970-01-14T21:20:00Z  KEY";
         let expected = expected.replace("  KEY\n", &format!("  {}\n", Pubkey::default()));
         let expected = expected.replace("  KEY", &format!("  {}", Pubkey::default()));
         assert_eq!(shown.to_string(), expected);
@@ -254,6 +254,12 @@ BOARD  SLOT  GEN  STATE   LEASE  CLASS     GPUS  PRICE/H  BOND   EARNED  UP  DOW
             (&json["machines"][0]["bond"]["amount"], &json["machines"][1]["lease"]),
             (&"100".into(), &1.into())
         );
+        let mut bound = data.clone();
+        change(&mut bound, |_, slots| slots[0].bind(2_000));
+        let shown = Machines::new(&view(), &[bound.view().unwrap()], &wallet(0));
+        let expected = "\nSlot 0 of board 0 is bound until 1970-01-14T21:20:00Z: its last owner left early";
+        assert!(shown.to_string().contains(expected), "{shown}");
+        assert_eq!(serde_json::to_value(&shown).unwrap()["machines"][0]["bound"], true);
         let none = Machines::new(&view(), &[], &wallet(5));
         assert!(none.to_string().ends_with("has no machines on this market."));
         let refused = none.require_some().unwrap_err();

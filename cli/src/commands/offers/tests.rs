@@ -35,10 +35,10 @@ fn found(length: &str, sort: Sort) -> Offers {
 #[test]
 fn machines_that_are_alike_stand_in_one_line() {
     let expected = "\
-CLASS     GPUS  SPEED  COUNTRY  REGION  PRICE/H  MACHINES  DOWN  SCORE  METERED
-RTX 4090     1      2  DE            1  0.00036         2     0   6000  no
-RTX 4090     1      2  US            1  0.00036         1     0   5000  no
-RTX 4090     8      9  DE            1        2         1     0   9000  no
+CLASS     GPUS  SPEED  COUNTRY  REGION  PRICE/GPU/H  PRICE/H  MACHINES  DOWN  SCORE  METERED
+RTX 4090     1      2  DE            1      0.00036  0.00036         2     0   6000  no
+RTX 4090     1      2  US            1      0.00036  0.00036         1     0   5000  no
+RTX 4090     8      9  DE            1            2       16         1     0   9000  no
 4 idle machines fit.";
     assert_eq!(found("1r", Sort::Price).to_string(), expected);
     let json = serde_json::to_value(found("1r", Sort::Price)).unwrap();
@@ -54,10 +54,12 @@ fn machines_that_do_not_answer_are_counted() {
     let mut data = board();
     change(&mut data, |header, slots| {
         let bit = ring_bit(header.next_round - 1);
-        header.votes[bit as usize] = 1;
-        slots[1].history_down = 1 << bit;
+        (slots[1].history_up, slots[1].history_down) = (0, 1 << bit);
     });
-    let found = offers(&view(), &[data.view().unwrap()], NOW, &ANY, None).unwrap();
+    let seen = offers(&view(), &[data.view().unwrap()], NOW, &ANY, None).unwrap();
+    assert_eq!(seen.machines, 3, "what was not up is not offered");
+    let any = Criteria { allow_unseen: true, ..ANY };
+    let found = offers(&view(), &[data.view().unwrap()], NOW, &any, None).unwrap();
     assert!(found.to_string().contains("0.00036         2     1   6000  no"), "{found}");
     assert_eq!(serde_json::to_value(found).unwrap()["offers"][0]["down"], 1);
 }

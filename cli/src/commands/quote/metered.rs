@@ -243,15 +243,21 @@ mod tests {
         let expected = format!(
             "Board:       0\nMachine:     RTX 4090 with 1 GPU (slot 1, key {key})\n\
              Rounds:      6 (1001 to 1006)\nTime:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
-             Deposit:     0.005 of {mint}\nRefundable:  0.005 of {mint}, less what vouchers take\n\
-             Notice:      6 rounds of 600 seconds, from either side\n\
-             Price:       by use, set by the machine's node, not on the chain"
+             Deposit:     0.005 of {mint}, 0.000036 at least\n\
+             Refundable:  0.004964 of {mint} if ended in its first round, less what vouchers take\n\
+             Price:       by use, set by the machine's node, not on the chain\n\
+             Standby:     0.000036 of {mint} an hour for rounds up, besides vouchers\n\
+             Vouchers:    at most 0.004964 of the deposit now: an hour of standby price is reserved\n\
+             Ends:        60 minutes after notice by its owner, who owes the machine an hour at least, or by the \
+             supplier\n\
+             Ends:        with the running round by the supplier while vouchers are below the standby price\n\
+             Ends:        with the running round by anybody if less of the deposit is left than an hour's standby price"
         );
         assert_eq!(quote.to_string(), expected);
         let json = serde_json::to_value(quote).unwrap();
         assert_eq!(
             (&json["offer"]["refundable"]["amount"], &json["offer"]["slot"]),
-            (&"5000".into(), &1.into())
+            (&"4964".into(), &1.into())
         );
         let none = MeteredQuote { fits: false, offer: None };
         assert_eq!(none.to_string(), "No machine for a metered lease is available.");

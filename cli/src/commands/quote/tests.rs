@@ -4,6 +4,15 @@ use leasehold_operate::sample::view;
 
 use super::*;
 
+/// What is kept, burned and taken as fees, with the most of the latter two.
+fn rules(damages: &str, fee: &str) -> String {
+    format!(
+        "Kept:        2000 bps of each machine's pay, two hours of it at least, until the lease's end\n\
+         Burned:      of what is kept, the price of rounds down beyond a machine's allowance; {damages} at most in \
+         all\nFee:         1000 bps of what machines are paid, {fee} at most"
+    )
+}
+
 #[test]
 fn a_quote_tells_machines_total_and_what_can_come_back() {
     let board = priced(3, &[720, 360, 360]);
@@ -12,10 +21,11 @@ fn a_quote_tells_machines_total_and_what_can_come_back() {
         Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(2)).unwrap()).unwrap());
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
-        "Board:       3\nMachines:    2 (slots 1, 2)\n\
-         Kind:        2 RTX 4090 with 1 GPU in DE at 0.00036 an hour each\nRounds:      6 (1001 to 1006)\n\
+        "Board:       3\nGPUs:        2\nMachines:    2 (slots 1, 2)\n\
+         Kind:        2 machines with 1 RTX 4090 in DE at 0.00036 per GPU and hour\nRounds:      6 (1001 to 1006)\n\
          Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\nTotal:       0.00072 of {mint}\n\
-         Refundable:  0.00057 of {mint} if cancelled in its first round"
+         Refundable:  0.00057 of {mint} if cancelled in its first round\n{}",
+        rules("0.000144", "0.000072")
     );
     assert_eq!(quoted.to_string(), expected);
     let json = serde_json::to_value(quoted).unwrap();
@@ -31,10 +41,12 @@ fn machines_that_are_down_are_named_before_they_are_leased() {
     let mut board = priced(3, &[360, 360]);
     change(&mut board, |header, slots| {
         let bit = ring_bit(header.next_round - 1);
-        header.votes[bit as usize] = 1;
-        slots.iter_mut().for_each(|slot| slot.history_down = 1 << bit);
+        slots.iter_mut().for_each(|slot| (slot.history_up, slot.history_down) = (0, 1 << bit));
     });
-    let quoted = pick(&view().account, &[board.view().unwrap()], NOW, &request(2)).unwrap();
+    let mut any = request(2);
+    assert!(pick(&view().account, &[board.view().unwrap()], NOW, &any).is_err(), "nothing dark is sold");
+    any.criteria.allow_unseen = true;
+    let quoted = pick(&view().account, &[board.view().unwrap()], NOW, &any).unwrap();
     let quoted = Quoted::new(Offers::new(&view(), &quoted).unwrap());
     let text = quoted.to_string();
     assert!(text.contains("\nDown:        2 of them were down in the last closed round\n"), "{text}");
@@ -49,14 +61,16 @@ fn a_quote_of_several_boards_has_a_line_for_each() {
         Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(3)).unwrap()).unwrap());
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
-        "BOARD  MACHINES    TOTAL  REFUNDABLE\n{}0         1  0.00072     0.00057\n{}3         2  0.00072     \
-         0.00057\n\nMachines:    3 on 2 boards\n\
-         Kind:        2 RTX 4090 with 1 GPU in DE at 0.00036 an hour each\n\
-         Kind:        1 RTX 4090 with 1 GPU in DE at 0.00072 an hour\nRounds:      6 (1001 to 1006)\n\
+        "BOARD  GPUS  MACHINES    TOTAL  REFUNDABLE\n{}0     1         1  0.00072     0.00057\n{}3     2         2  \
+         0.00072     0.00057\n\nGPUs:        3\nMachines:    3 on 2 boards\n\
+         Kind:        2 machines with 1 RTX 4090 in DE at 0.00036 per GPU and hour\n\
+         Kind:        1 machine with 1 RTX 4090 in DE at 0.00072 per GPU and hour\nRounds:      6 (1001 to 1006)\n\
          Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
          Total:       0.00144 of {mint}\n\
-         Refundable:  0.00114 of {mint} if cancelled in its first round",
-        "    ", "    ",
+         Refundable:  0.00114 of {mint} if all are cancelled in their first round\n{}",
+        "    ",
+        "    ",
+        rules("0.000288", "0.000144")
     );
     assert_eq!(quoted.to_string(), expected);
     let json = serde_json::to_value(quoted).unwrap();
@@ -73,13 +87,13 @@ fn fallback_offers_are_listed() {
     let quoted = Quoted::instead(alternatives);
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
-        "Not available. Fallback offers:\nfewer machines: 2 RTX 4090 in DE on board 3: 0.00072 of {mint}"
+        "Not available. Fallback offers:\n2 GPUs (--gpus 2): 2 RTX 4090 in DE on board 3: 0.00072 of {mint}"
     );
     assert_eq!(quoted.to_string(), expected);
     let json = serde_json::to_value(quoted).unwrap();
     assert_eq!(
         (&json["alternatives"][0]["instead"], &json["fits"]),
-        (&"fewer machines".into(), &false.into())
+        (&"2 GPUs (--gpus 2)".into(), &false.into())
     );
     let instead = &json["alternatives"][0];
     assert_eq!((&instead["machines"], &instead["offers"][0]["board"]), (&2.into(), &3.into()));

@@ -134,7 +134,7 @@ mod tests {
     fn receipts_of_others_convict_nobody() {
         let refused = |pair: &[SignedReceipt; 2], state| rule(planned(pair, state).unwrap_err());
         let leased = SlotState::Leased;
-        assert_eq!(refused(&pair(|receipt| receipt.lease = 2), leased), "WrongReceipt");
+        assert_eq!(refused(&pair(|receipt| receipt.lease = 2), leased), "OtherLease");
         let key = SigningKey::from_bytes(&[5; 32]);
         let mut foreign = pair(|_| {});
         let receipt = Receipt { node_key: key.verifying_key().to_bytes(), ..foreign[1].receipt };

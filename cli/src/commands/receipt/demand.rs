@@ -123,7 +123,7 @@ fn plan(
         .fact("Receipt:", "id", hex::encode(id))
         .fact("Demand:", "demand", address::demand(&id))
         .fact("Lease:", "lease", address)
-        .fact_as("Answer due:", "due", rfc3339(due), due)
+        .fact("Answer due:", "due", rfc3339(due))
         .money("Bond at stake:", "bond", market.stake.money(machine.bond))
         .fact_as(
             "Fee:",
@@ -142,7 +142,7 @@ pub mod tests {
     use leasehold::{instruction as data, state::SlotState};
     use leasehold_client::{
         probe::SigningKey,
-        record::receipt,
+        record::receipt::{self, prefix},
         sample::{change, snapshot, wallet},
     };
     use leasehold_operate::sample::{rule, view};
@@ -153,7 +153,9 @@ pub mod tests {
     pub fn signed(change: impl FnOnce(&mut leasehold::state::Receipt)) -> SignedReceipt {
         let key = SigningKey::from_bytes(&[4; 32]);
         let mut receipt = leasehold::state::Receipt {
+            cluster: [0xc1; 8],
             lease: 1,
+            supplier: prefix(&view().reference.supplier(&wallet(0))),
             node_key: key.verifying_key().to_bytes(),
             start_ms: 597_000_000,
             end_ms: 597_000_000,
@@ -193,19 +195,21 @@ pub mod tests {
         assert_eq!(plan.growths[0].to, 8 + Demand::INIT_SPACE);
         assert_eq!(
             (&plan.details()["due"], &plan.details()["bond"]["amount"]),
-            (&1_043.into(), &"100".into())
+            (&"1970-01-08T05:50:00Z".into(), &"100".into())
         );
-        assert!(plan.facts.iter().any(|fact| fact.text.contains("to whoever shows the receipt")));
+        assert!(plan.facts.iter().any(|fact| fact.text.contains("0.001 SOL, to whoever shows the receipt")));
     }
 
     #[test]
     fn receipts_of_others_are_not_demanded() {
         let leased = |signed: SignedReceipt| planned(&signed, SlotState::Leased).unwrap_err();
-        assert_eq!(rule(leased(signed(|receipt| receipt.generation = 1))), "WrongMachine");
+        assert_eq!(rule(leased(signed(|receipt| receipt.cluster = [0; 8]))), "OtherCluster");
+        assert_eq!(rule(leased(signed(|receipt| receipt.supplier = [0; 8]))), "OtherSupplier");
+        assert_eq!(rule(leased(signed(|receipt| receipt.generation = 1))), "OtherGeneration");
         assert_eq!(rule(leased(signed(|receipt| receipt.slot = 1))), "WrongMachine");
-        assert_eq!(rule(leased(signed(|receipt| receipt.lease = 2))), "WrongReceipt");
+        assert_eq!(rule(leased(signed(|receipt| receipt.lease = 2))), "OtherLease");
         let early = signed(|receipt| (receipt.start_ms, receipt.end_ms) = (1, 593_999_999));
-        assert_eq!(rule(leased(early)), "WrongReceipt");
+        assert_eq!(rule(leased(early)), "OtherLease");
         let elsewhere = leased(signed(|receipt| receipt.board = [0; 8]));
         assert!(elsewhere.code() == 3 && elsewhere.to_string().ends_with("check --market"), "{elsewhere}");
         let barred = planned(&signed(|_| {}), SlotState::Barred).unwrap_err();

@@ -76,7 +76,7 @@ fn a_report_names_machine_buyer_price_and_time() {
         ("Board:", key(0xb0).to_string()),
         ("Slot:", "17, generation 2".to_owned()),
         ("Supplier:", format!("left the market (account {})", key(1))),
-        ("Lease:", format!("5 ({}), receipt 100", key(2))),
+        ("Lease:", "5 (closed), receipt 100".to_owned()),
         ("Buyer:", key(0xb1).to_string()),
         ("Model:", "30".repeat(32)),
         ("Units:", "1000".to_owned()),

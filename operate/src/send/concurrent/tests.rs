@@ -73,7 +73,7 @@ async fn those_of_which_nothing_is_known_are_named_beside_what_was_refused() {
     for number in [41, 42] {
         assert!(text.contains(&Signature::from([number; 64]).to_string()), "{text}");
     }
-    assert!(text.contains("somebody has opened a lease since"), "{text}");
+    assert!(text.contains("Fewer GPUs fit than were asked for"), "{text}");
 }
 
 #[tokio::test]

@@ -253,14 +253,13 @@ impl Pass<'_> {
 
     /// Settles a machine for good.
     fn settle<S: SlotAccess>(&mut self, mut slot: S) -> Exact<()> {
-        let Pass { board, lease, sum, .. } = self;
+        let Pass { lease, sum, .. } = self;
         let outcome = outcome(lease, &slot)?;
         let burned = outcome.burned.total()?;
         let (accrued, bond) = slot.after(outcome.payment.net, outcome.slash)?;
         if slot.has(Slot::LEFT) && lease.meter.is_none() {
             sum.refunded = add(sum.refunded, leftover(lease, &slot, &outcome, burned)?)?;
         }
-        let next_round = board.next_round;
         slot.write(|slot| {
             slot.accrued = accrued;
             slot.bond = bond;
@@ -270,7 +269,7 @@ impl Pass<'_> {
             } else if outcome.bound > 0 {
                 slot.bind(slot.lease_until.saturating_add(outcome.bound));
             }
-            slot.release(slot.state_after(outcome.slash > 0, slot.bond > 0 && slot.is_bound(next_round)));
+            slot.release(slot.state_after(outcome.slash > 0, slot.bond > 0 && slot.has(Slot::BOUND)));
         });
         sum.payment = sum.payment.plus(outcome.payment);
         sum.burned = add(sum.burned, burned)?;

@@ -132,8 +132,8 @@ pub mod tests {
         };
         change(&mut leased.data.account, |board, _| board.next_round = 996);
         assert_eq!(now(&leased), "down", "in round 995");
-        change(&mut leased.data.account, |board, _| board.votes = [0; 64]);
-        assert_eq!(now(&leased), "unknown", "nobody voted");
+        change(&mut leased.data.account, |board, _| board.quorate = 0);
+        assert_eq!(now(&leased), "void", "too few voted");
     }
 
     #[test]

@@ -73,15 +73,15 @@ fn a_metered_lease_is_opened_on_the_cheapest_machine_that_allows_it() {
     assert_eq!((args.gpus, args.rounds, args.max_deposit, args.group), (1, 6, 5_000, Some(4)));
     assert_eq!((args.meter, args.criteria.metered), (Some(meter(5_000)), true));
     let details = plan.details();
-    assert_eq!((&details["slots"], &details["refundable"]["amount"]), (&vec![2].into(), &"5000".into()));
+    assert_eq!((&details["slots"], &details["refundable"]["amount"]), (&vec![2].into(), &"4930".into()));
     let criteria = Criteria { class: Some(0), ..ANY };
     let found = pick_metered(&view().account, &views, NOW, &criteria, 6, &[], meter(5_000)).unwrap();
     let classed = super::plan(&view(), &found, wallet(9), Name { nonce: 78, group: None }).unwrap();
     assert_eq!(classed.facts[3].text, "RTX 4090 (number 0), the cheapest first");
     assert_eq!((&details["spender"], &details["nonce"]), (&wallet(5).to_string().into(), &"77".into()));
-    // A tenth of 700 an hour; seven rounds of it are reserved.
+    // A tenth of 700 an hour, of which all six rounds are reserved.
     assert_eq!(
         (&details["standby"]["amount"], &details["voucher_limit"]["amount"]),
-        (&"70".into(), &"4919".into())
+        (&"70".into(), &"4930".into())
     );
 }
