@@ -2,8 +2,8 @@
 
 use anchor_lang::Space;
 use leasehold::state::{
-    Demand, Keeper, LANES_OFFSET, Lane, Lease, MachineId, Market, PriceIndex, Profile, Profiles, SLOTS_OFFSET, Slot,
-    Supplier, board_len,
+    Demand, Keeper, LANES_OFFSET, Lane, Lease, MachineId, Market, PriceIndex, Profile, Profiles,
+    SLOTS_OFFSET, Slot, Supplier, board_len,
 };
 
 /// With a comma between thousands.

@@ -37,7 +37,7 @@ fn lawful(params: &Params, market: &RoundRules, rules: &mut Rules) {
     rules.require((1_000..=100_000).contains(&params.slash_multiplier_bps), MultiplierOutOfRange);
     // u + k > n, and at most half of the seats.
     let least = (market.seats - market.threshold + 1).max(if market.seats >= 7 { 3 } else { 0 });
-    let most = (market.seats + 1) / 2;
+    let most = market.seats.div_ceil(2);
     rules.require((least..=most).contains(&params.up_votes), UpVotesOutOfRange);
     rules.require((1..=32).contains(&params.classes.len()), ClassesOutOfRange);
     let weighed = params.classes.iter().all(|class| (1..=10_000_000).contains(&class.weight_bps));

@@ -17,6 +17,7 @@ mod chain;
 pub mod compare;
 mod lease;
 mod leaving;
+mod listing;
 mod machine;
 mod market;
 pub mod meter;

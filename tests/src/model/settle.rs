@@ -178,8 +178,8 @@ impl Lease {
 }
 
 impl Machine {
-    /// Ends its stint. `next_round` is the first round that is not closed.
-    fn leave(&mut self, pay: Pay, reckoning: &Reckoning, next_round: u32) {
+    /// Ends its stint.
+    fn leave(&mut self, pay: Pay, reckoning: &Reckoning) {
         self.accrued += pay.net;
         self.bond -= reckoning.slash;
         let stint = self.stint.take().expect("leased");
@@ -196,8 +196,8 @@ impl Machine {
             self.committed_until = bound.until;
             self.bound = Some(bound);
         }
-        // A bound machine stays on the market, whatever is left of its bond.
-        let slashed = reckoning.slash > 0 && !self.is_bound(next_round);
+        // A bound machine stays on the market with what is left of its bond.
+        let slashed = reckoning.slash > 0 && (self.bond == 0 || self.bound.is_none());
         self.suspended = !self.barred && (gone || slashed);
     }
 }
@@ -240,7 +240,7 @@ impl Model {
             let before = lease.paid_before(machine, &stint);
             let pay = Pay::between(before, reckoning.owed.max(before), lease.terms.fee_bps);
             let deposit = naive::cost_ceil(machine.hourly(), lease.secs(stint.agreed - stint.from));
-            machine.leave(pay, &reckoning, next_round);
+            machine.leave(pay, &reckoning);
             board.book_pay(key, pay);
             let burned = naive::narrow(reckoning.burned());
             board.burning += burned;

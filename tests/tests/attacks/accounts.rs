@@ -46,8 +46,7 @@ fn attack_missing_signer() {
         let signers: std::collections::BTreeSet<Pubkey> = metas.map(|meta| meta.pubkey).collect();
         assert_eq!(signers.len(), case.signers.len(), "{}", case.name);
         for key in signers {
-            let others: Vec<_> =
-                case.signers.iter().filter(|signer| signer.pubkey() != key).collect();
+            let others: Vec<_> = case.signers.iter().filter(|signer| signer.pubkey() != key).collect();
             let unsign = |instruction: &mut Instruction| {
                 for meta in instruction.accounts.iter_mut().filter(|meta| meta.pubkey == key) {
                     meta.is_signer = false;
@@ -237,7 +236,8 @@ fn attack_board_of_another_market() {
     ] {
         refuses(name, LeaseholdError::WrongMarket.into());
     }
-    for name in ["cancel_lease", "replace_node", "settle_lease", "view_lease", "claim_refund", "close_lease"] {
+    for name in ["cancel_lease", "replace_node", "settle_lease", "view_lease", "claim_refund", "close_lease"]
+    {
         refuses(name, LeaseholdError::WrongBoard.into());
     }
     for name in ["claim_earnings", "claim_keeper_fees"] {
@@ -263,14 +263,9 @@ fn attack_another_board_of_the_market() {
     let catalogue = Catalogue::new();
     let (board, second) = (catalogue.world.board().address, catalogue.second.address);
     let refuses = |name: &str, error: LeaseholdError| catalogue.refuses(name, swap(board, second), error);
-    for name in [
-        "extend_lease",
-        "cancel_lease",
-        "replace_node",
-        "settle_lease",
-        "claim_refund",
-        "close_lease",
-    ] {
+    for name in
+        ["extend_lease", "cancel_lease", "replace_node", "settle_lease", "claim_refund", "close_lease"]
+    {
         refuses(name, LeaseholdError::WrongBoard);
     }
     for name in ["withdraw_fees", "claim_earnings", "claim_keeper_fees"] {

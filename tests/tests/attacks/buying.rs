@@ -62,7 +62,11 @@ fn attack_one_absurd_price_on_a_full_board() {
         (1..MAX_SLOTS as u16).map(|number| Machine { price: price(number), ..machine(number) }).collect();
     world.list(&mallory, COMMITTED, &[Machine { price: u64::MAX, ..machine(0) }]);
     world.list(&supplier, COMMITTED, &machines);
-    let hints = [None, Some(CutOff { price: 0, score: 0, slot: 0 }), Some(CutOff { price: u64::MAX, score: 0, slot: 0 })];
+    let hints = [
+        None,
+        Some(CutOff { price: 0, score: 0, slot: 0 }),
+        Some(CutOff { price: u64::MAX, score: 0, slot: 0 }),
+    ];
     for gpus in [1, 40, 1_000, 6_000] {
         let mut found = vec![];
         for hint in hints {
@@ -88,8 +92,9 @@ fn attack_one_absurd_price_on_a_full_board() {
 #[test]
 fn attack_hint_made_stale_by_one_reprice() {
     let mut scene = Scene::listed(0);
-    let machines: Vec<_> =
-        (0..200).map(|number| Machine { price: 100_000 + u64::from(number) * 7, ..machine(number) }).collect();
+    let machines: Vec<_> = (0..200)
+        .map(|number| Machine { price: 100_000 + u64::from(number) * 7, ..machine(number) })
+        .collect();
     scene.world.list(&scene.supplier, COMMITTED, &machines);
     let before = Before::new(&scene.world, &[&scene.buyer]);
     let hint = scene.world.hint(&anything(), 100, 6);

@@ -51,7 +51,8 @@ fn attack_nine_seats_of_a_new_board_take_bonds() {
     for lies in [1, 6] {
         let mut scene = committee(5, 5, 6);
         let (supplier, buyer) = (scene.supplier.wallet.insecure_clone(), scene.buyer.insecure_clone());
-        let keepers: Vec<_> = scene.keepers[..9].iter().map(|keeper| keeper.wallet.insecure_clone()).collect();
+        let keepers: Vec<_> =
+            scene.keepers[..9].iter().map(|keeper| keeper.wallet.insecure_clone()).collect();
         let mut wallets = vec![&supplier, &buyer];
         wallets.extend(&keepers);
         let before = Before::new(&scene.world, &wallets);
@@ -65,7 +66,11 @@ fn attack_nine_seats_of_a_new_board_take_bonds() {
         let (up, over) = (6 - lies, lies - 1);
         let lost = 5 * slashed(BOND, over);
         assert_eq!(found[0], (5 * net(gross(up)), less(lost)));
-        assert_eq!(found[1], ((deposit - 5 * gross(up)) as i64, 0), "the buyer gets what it did not have back");
+        assert_eq!(
+            found[1],
+            ((deposit - 5 * gross(up)) as i64, 0),
+            "the buyer gets what it did not have back"
+        );
         assert!(found[2..].iter().all(|gain| *gain == (0, 0)), "{found:?}");
         assert_eq!(scene.world.with_board(|board, _| board.ledger.slashed), lost);
     }

@@ -163,7 +163,8 @@ fn attack_reviving_a_closed_lease() {
         world.fails(again, &[&buyer], ErrorCode::AccountOwnedByWrongProgram);
     }
     // A serial is never used twice, though the address can be.
-    let args = leasehold::instructions::OpenLeaseArgs { nonce: 1, ..world.lease_args(&buyer, anything(), 1, 1) };
+    let args =
+        leasehold::instructions::OpenLeaseArgs { nonce: 1, ..world.lease_args(&buyer, anything(), 1, 1) };
     let again = world.open_instruction(&buyer, args);
     world.ok(&[again], &[&buyer]);
     assert_eq!((world.lease_address(2), world.lease(2).serial), (lease, 2));

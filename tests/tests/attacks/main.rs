@@ -57,8 +57,12 @@ fn wealth(world: &World, wallet: &Keypair) -> (u64, u64) {
         for (_, seat) in view.seats().filter(|(_, seat)| !seat.is_vacant() && seat.keeper == key) {
             payments += seat.earned;
         }
-        payments +=
-            board.leases.iter().filter(|(_, lease)| lease.owner == key).map(|(_, lease)| lease.refund_due).sum::<u64>();
+        payments += board
+            .leases
+            .iter()
+            .filter(|(_, lease)| lease.owner == key)
+            .map(|(_, lease)| lease.refund_due)
+            .sum::<u64>();
     }
     (payments, stake)
 }

@@ -34,7 +34,8 @@ fn refuses_mint(
         MarketRef::new(1, mint, market.stake_mint),
         MarketRef::new(1, market.payment_mint, mint).with_token_programs(spl_token_interface::ID, PROGRAM),
     ] {
-        let create = instruction::create_market(&market, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
+        let create =
+            instruction::create_market(&market, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
         world.fails(create, &[&authority], code);
     }
 }
@@ -167,7 +168,8 @@ fn attack_mint_with_an_extension_that_the_program_does_not_know() {
     // For stake, creating the vault fails: Anchor does not know how large it must be.
     let staked = MarketRef::new(1, market.payment_mint, mint);
     let staked = staked.with_token_programs(spl_token_interface::ID, PROGRAM);
-    let create = instruction::create_market(&staked, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
+    let create =
+        instruction::create_market(&staked, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
     assert_eq!(world.instruction_error(create, &[&authority]), InstructionError::InvalidAccountData);
 }
 
@@ -180,7 +182,8 @@ fn attack_mint_of_which_nobody_can_burn_any() {
     world.svm.set_account(native, classic).expect("lamports have a mint");
     let (market, authority) = (world.market, world.authority.insecure_clone());
     let staked = MarketRef::new(1, market.payment_mint, native);
-    let create = instruction::create_market(&staked, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
+    let create =
+        instruction::create_market(&staked, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());
     world.fails(create, &[&authority], LeaseholdError::NativeMint);
     let paid = MarketRef::new(1, native, market.stake_mint);
     let create = instruction::create_market(&paid, authority.pubkey(), GENESIS, TIMELOCK, rules(), params());

@@ -297,7 +297,14 @@ fn attack_settle_long_after_the_history_is_gone() {
         world.assert_invariants();
         let lease = world.lease(1);
         assert_eq!(lease.state, LeaseState::Settled);
-        (lease.paid, lease.fees, lease.refunded, lease.slashed, lease.burned, [0, 1, 2].map(|slot| world.slot(slot).bond))
+        (
+            lease.paid,
+            lease.fees,
+            lease.refunded,
+            lease.slashed,
+            lease.burned,
+            [0, 1, 2].map(|slot| world.slot(slot).bond),
+        )
     };
     assert_eq!(outcome(true), outcome(false));
 }
@@ -321,7 +328,8 @@ fn attack_settle_twice() {
 #[test]
 fn attack_draining_of_the_keepers_pool() {
     // The largest fee for a vote that a market can set.
-    let mut world = World::with(rules(), Params { keeper_fee: u64::MAX, keeper_fee_max: u64::MAX, ..params() });
+    let mut world =
+        World::with(rules(), Params { keeper_fee: u64::MAX, keeper_fee_max: u64::MAX, ..params() });
     let (supplier, keepers, buyer) = (world.supplier(), world.keepers(3), world.wallet());
     world.list(&supplier, COMMITTED, &[machine(0), machine(1)]);
     world.open(&buyer, anything(), 2, 20);

@@ -20,12 +20,7 @@ const PAYMENTS: [&str; 9] = [
     "fund_keepers",
 ];
 /// Instructions that move stake tokens between a wallet and the market's vault.
-const STAKES: [&str; 4] = [
-    "deposit_stake",
-    "withdraw_stake",
-    "deposit_bond",
-    "withdraw_bond",
-];
+const STAKES: [&str; 4] = ["deposit_stake", "withdraw_stake", "deposit_bond", "withdraw_bond"];
 
 #[test]
 fn attack_vault_swapped() {

@@ -8,7 +8,8 @@ use leasehold_tests::{
 
 use crate::{
     picks::{self, *},
-    steps::{Pick, Step, criteria},
+    specs::criteria,
+    steps::{Pick, Step},
 };
 
 impl Step {
@@ -162,7 +163,7 @@ fn open_metered(model: &Model, board: Pick, buyer: Pick, rounds: u8, deposit: Pi
     let board = board_of(model, board);
     let by = usually(buyer, &BUYERS);
     let mut args = args(model, board, by, 1, rounds_of(model, rounds));
-    args.criteria = Criteria { metered: true, allow_unseen: deposit % 5 == 0, ..criteria(0) };
+    args.criteria = Criteria { metered: true, allow_unseen: deposit.is_multiple_of(5), ..criteria(0) };
     let slots = model.choose(board, &Request::of(model, board, &args)).unwrap_or_default();
     let hourly =
         slots.first().map_or(0, |slot| model.boards[&board].machine(*slot).map_or(0, |m| m.hourly()));

@@ -7,7 +7,7 @@
 //! Sequences are the same in every run. `LEASEHOLD_CASES` is their number in the virtual machine (1,024 by default; natively
 //! twice as many), `LEASEHOLD_SEED` selects others.
 //!
-//! - `steps`: the steps of a sequence; `strategies`: how often each step is drawn.
+//! - `steps`: the steps of a sequence; `specs`: machines and criteria in them; `strategies`: how often each step is drawn.
 //! - `perform`, `leasing`, `picks`, `voting`: the meaning of a step in the current state.
 //! - `adversaries`: nobody gains by what is said of a machine (invariant 19).
 //! - `play`: sends to both and compares; `coverage` counts; `drain`: everybody leaves.
@@ -22,6 +22,7 @@ mod leasing;
 mod perform;
 mod picks;
 mod play;
+mod specs;
 mod steps;
 mod strategies;
 mod voting;

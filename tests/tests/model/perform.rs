@@ -9,7 +9,8 @@ use leasehold_tests::model::{Action, CAST, KEEPERS, Model, Program, SUPPLIERS, S
 use crate::{
     picks::{self, *},
     play::Play,
-    steps::{self, Holding, Step, price},
+    specs::{self, price},
+    steps::{Holding, Step},
     voting::{attest, vote},
 };
 
@@ -268,7 +269,7 @@ impl Step {
 fn offer(model: &Model, board: u32, slot: u16, new: u8, until: u32, bond: u8) -> Offer {
     let machine = model.boards.get(&board).and_then(|state| state.machine(slot).ok());
     let wanted = if new == 255 { 0 } else { price(new) };
-    let offer = Offer { slot, price: wanted, committed_until: until, bond: steps::bond(bond) };
+    let offer = Offer { slot, price: wanted, committed_until: until, bond: specs::bond(bond) };
     let Some(machine) = machine.filter(|_| new < 200) else { return offer };
     match machine.stint {
         Some(stint) => {

@@ -10,7 +10,10 @@ use leasehold_tests::model::{
 };
 use solana_pubkey::Pubkey;
 
-use crate::steps::{Edge, Holding, Pick, criteria};
+use crate::{
+    specs::criteria,
+    steps::{Edge, Holding, Pick},
+};
 
 /// The rightful wallet, or any other.
 pub fn someone(pick: Pick, right: Who) -> Who {

@@ -13,7 +13,7 @@ use leasehold_tests::{
 
 use crate::{
     coverage::{Coverage, error},
-    drain, picks, steps,
+    drain, picks, specs,
     steps::Step,
 };
 
@@ -66,7 +66,7 @@ impl<P: Program> Play<P> {
         for (number, by) in (0u8..).zip(SUPPLIERS) {
             self.must(Action::RegisterSupplier { by })?;
             self.must(Action::DepositStake { by, amount: 20_000 * STAKE })?;
-            let machines = (0..4).map(|index| steps::Spec::plain(4 * number + index).machine(None)).collect();
+            let machines = (0..4).map(|index| specs::Spec::plain(4 * number + index).machine(None)).collect();
             // For 40, 800 and 8,000 rounds.
             let until = self.model.round(0) + [40, 800, 8_000][usize::from(number)];
             self.must(Action::ListMachines { by, board: 0, until, machines, former: vec![] })?;

@@ -2,7 +2,10 @@
 
 use proptest::{collection::vec, option, prelude::*};
 
-use crate::steps::{Edge, Holding, Pick, Spec, Step};
+use crate::{
+    specs::Spec,
+    steps::{Edge, Holding, Pick, Step},
+};
 
 fn pick() -> impl Strategy<Value = Pick> {
     any::<u8>()

@@ -4,6 +4,7 @@
 //! Accounts are written directly, so that rare combinations of states occur. Every quote is tested twice: with fixed
 //! cases, which reach each refusal, and with cases that are new in every run.
 
+mod boards;
 mod cases;
 mod stage;
 
@@ -206,8 +207,7 @@ fn cancel_lease_does_what_was_quoted() {
         let data = stage.data();
         let lease = stage.account();
         let contest = stage.contested(case);
-        let quoted =
-            quote::cancellation(&data.view().expect("a board"), stage.world.now(), &lease, &contest);
+        let quoted = quote::cancellation(&data.view().expect("a board"), stage.world.now(), &lease, &contest);
         let (board, owner, address) =
             (stage.world.board(), stage.owner.pubkey(), stage.address(stage.serial));
         let played = stage.send(instruction::cancel_lease(&board, owner, address, contest));

@@ -1,6 +1,7 @@
 //! The program's rules on plain structs, without a virtual machine: what the handlers do, but for accounts, rent and
 //! signatures. Thousands of sequences a minute.
 
+mod board;
 mod lease;
 mod run;
 
@@ -47,6 +48,9 @@ impl Failure {
 }
 
 pub type Done<T = ()> = Result<T, Failure>;
+
+/// A market, its boards and its suppliers.
+type Parts<'a> = (&'a mut Market, &'a mut BTreeMap<u32, Home>, &'a mut BTreeMap<Who, Supplier>);
 
 /// A board and its payment vault.
 #[derive(Clone)]
@@ -123,7 +127,7 @@ impl Native {
     }
 
     /// The parts of the market that most instructions need at once.
-    fn parts(&mut self) -> Done<(&mut Market, &mut BTreeMap<u32, Home>, &mut BTreeMap<Who, Supplier>)> {
+    fn parts(&mut self) -> Done<Parts<'_>> {
         Ok((self.market.as_mut().ok_or(Failure::Missing)?, &mut self.boards, &mut self.suppliers))
     }
 

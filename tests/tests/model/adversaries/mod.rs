@@ -2,7 +2,7 @@
 //! because a machine was called down or unseen, but for what leaving a lease costs, which shrinks by a round for each one
 //! down beyond the allowance.
 //!
-//! A story is played three times, on the program's rules: as it happened, with the machines of some rounds drowned or slandered,
+//! A story is played three times: as it happened, with the machines of some rounds drowned or slandered,
 //! and as it happened without contests (an owner that contests never does better than one that does not, so a contest is no
 //! yardstick). An instruction takes place in all three or in none. In the end everything is settled, and each wallet is worth its
 //! tokens and claims, and to owners the rounds that they paid for, at their price.
@@ -10,27 +10,32 @@
 mod story;
 mod world;
 
+use leasehold_tests::{
+    PAYMENTS, STAKES, START,
+    model::{Chain, Native, Program},
+};
 use proptest::{
     prelude::*,
-    test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestCaseResult, TestRng, TestRunner},
 };
 
 use story::{Frame, Story};
 use world::{Verdicts, World};
 
-/// Stories; natively a few hundred take a second.
-const CASES: u32 = 3_000;
+/// Stories that are played natively, and on the compiled program.
+const NATIVE: u32 = 2_000;
+const COMPILED: u32 = 24;
 
 /// Three tellings of one story.
-struct Telling {
-    honest: World,
-    framed: World,
-    peaceful: World,
+struct Telling<P> {
+    honest: World<P>,
+    framed: World<P>,
+    peaceful: World<P>,
 }
 
-impl Telling {
-    fn begin(story: &Story) -> Self {
-        let honest = World::begin(story);
+impl<P: Program> Telling<P> {
+    fn begin(program: P, story: &Story) -> Self {
+        let honest = World::begin(program, story);
         Telling { framed: honest.fork(), peaceful: honest.fork(), honest }
     }
 
@@ -68,7 +73,7 @@ impl Telling {
     /// The first coalition that gains, if any.
     fn check(&self) -> Result<(), String> {
         let allowed = self.honest.exits_saved(&self.framed);
-        let worths = [&self.framed, &self.honest, &self.peaceful].map(World::worths);
+        let worths = [&self.framed, &self.honest, &self.peaceful].map(|world| world.worths());
         let [framed, honest, peaceful] = &worths;
         for members in 1u32..1 << framed.len() {
             let sum = |worths: &[i128]| -> i128 {
@@ -101,30 +106,45 @@ impl Telling {
     }
 }
 
-fn play(name: u8, stories: impl Strategy<Value = Story>) {
-    let config =
-        Config { cases: CASES, failure_persistence: None, max_shrink_iters: 8_192, ..Config::default() };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[name; 32]);
-    let result = TestRunner::new_with_rng(config, rng)
-        .run(&stories, |story| Telling::begin(&story).tell(&story).check().map_err(TestCaseError::fail));
+/// The program's rules, called natively.
+fn native(story: &Story) -> Native {
+    let (rules, params) = world::market(story);
+    Native::new(rules, params, START, (PAYMENTS, STAKES))
+}
+
+fn compiled(story: &Story) -> Chain {
+    let (rules, params) = world::market(story);
+    Chain::new(rules, params, false)
+}
+
+fn play(cases: u32, stories: impl Strategy<Value = Story>, check: impl Fn(Story) -> TestCaseResult) {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 8_192, ..Config::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[19; 32]);
+    let result = TestRunner::new_with_rng(config, rng).run(&stories, check);
     result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn nobody_gains<P: Program>(program: P, story: &Story) -> TestCaseResult {
+    Telling::begin(program, story).tell(story).check().map_err(TestCaseError::fail)
 }
 
 #[test]
 fn attack_nobody_gains_by_drowning_or_slandering_a_machine() {
-    play(1, story::stories(false));
+    play(NATIVE, story::stories(false), |story| nobody_gains(native(&story), &story));
+}
+
+#[test]
+fn attack_nobody_gains_by_drowning_or_slandering_a_machine_of_the_compiled_program() {
+    play(COMPILED, story::stories(false), |story| nobody_gains(compiled(&story), &story));
 }
 
 /// Fewer seats than it takes to call a machine down, with the absent, change no verdict and no balance.
 #[test]
 fn attack_too_few_keepers_change_nothing() {
-    let config = Config { cases: 500, failure_persistence: None, ..Config::default() };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[2; 32]);
-    let result = TestRunner::new_with_rng(config, rng).run(&story::stories(true), |story| {
-        let told = Telling::begin(&story).tell(&story);
+    play(NATIVE / 4, story::stories(true), |story| {
+        let told = Telling::begin(native(&story), &story).tell(&story);
         prop_assert_eq!(told.framed.worths(), told.honest.worths());
         prop_assert_eq!(told.framed.stakes(), told.honest.stakes());
         Ok(())
     });
-    result.unwrap_or_else(|error| panic!("{error}"));
 }

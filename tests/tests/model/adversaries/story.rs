@@ -1,6 +1,6 @@
 //! What happens in a story: who does what in which round, which machines are really down, and who is framed.
 
-use leasehold_tests::model::{Action, BUYERS, LeaseId, SUPPLIERS, Who};
+use leasehold_tests::model::{Action, BUYERS, LeaseId, Program, SUPPLIERS, Who};
 use proptest::{collection::vec, option, prelude::*};
 
 use super::world::World;
@@ -116,7 +116,7 @@ pub fn stories(lies_only: bool) -> impl Strategy<Value = Story> {
 
 impl Deed {
     /// The instruction, in the state of the honest telling. `None` if there is nothing that it could name.
-    pub fn action(&self, world: &World) -> Option<Action> {
+    pub fn action(&self, world: &World<impl Program>) -> Option<Action> {
         let buyer = |second: &bool| BUYERS[usize::from(*second)];
         Some(match self {
             Deed::Open { buyer: second, gpus, rounds } => world.open(buyer(second), *gpus, *rounds, None),

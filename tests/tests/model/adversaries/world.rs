@@ -1,18 +1,18 @@
-//! One telling of a story, on the program's rules.
+//! One telling of a story.
 
 use leasehold::{
     instructions::MeterArgs,
     math::matching::Criteria,
-    state::{LeaseState, Params, RoundRules, Slot, SlotState},
+    state::{Board, LeaseState, Params, RoundRules, Slot, SlotState},
 };
 use leasehold_tests::{
-    PAYMENTS, STAKE, STAKES, START,
-    model::{AUTHORITY, Action, BUYERS, KEEPERS, LeaseId, Native, Program, SUPPLIERS, Who, everybody, naive},
+    PAYMENTS, STAKE, START,
+    model::{AUTHORITY, Action, BUYERS, KEEPERS, LeaseId, Program, SUPPLIERS, Who, everybody, naive},
     params, public, spender,
 };
 
 use super::story::{MACHINES, SEATS, Story, bare, nth, supplier_of};
-use crate::{steps::Spec, voting::bitmap};
+use crate::{specs::Spec, voting::bitmap};
 
 /// What keepers see of a round, as sets of seats and machines.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,36 +43,41 @@ pub struct Ended {
     pub exit: u128,
 }
 
-#[derive(Clone)]
-pub struct World {
-    native: Native,
+pub struct World<P> {
+    program: P,
+    now: i64,
     leases: Vec<LeaseId>,
     /// Payment units that the rounds which owners paid for are worth to them.
     served: Vec<i128>,
     pub ended: Vec<Ended>,
 }
 
-impl World {
-    /// A market with a board, three suppliers with two machines each, and four keepers; two rounds are over.
-    pub fn begin(story: &Story) -> Self {
-        let rules = RoundRules {
-            round_secs: story.round_secs,
-            submit_secs: story.round_secs / 2,
-            seats: SEATS,
-            threshold: story.threshold,
-            abandon_rounds: 36,
-            sla_bps: story.sla_bps,
-        };
-        let params = Params {
-            up_votes: 2,
-            hold_bps: story.hold_bps,
-            fee_bps: story.fee_bps,
-            min_rounds: story.min_rounds,
-            max_rounds: 2_000,
-            ..params()
-        };
-        let native = Native::new(rules, params, START, (PAYMENTS, STAKES));
-        let mut world = World { native, leases: vec![], served: vec![0; everybody().count()], ended: vec![] };
+/// Rules and parameters of a story's market.
+pub fn market(story: &Story) -> (RoundRules, Params) {
+    let rules = RoundRules {
+        round_secs: story.round_secs,
+        submit_secs: story.round_secs / 2,
+        seats: SEATS,
+        threshold: story.threshold,
+        abandon_rounds: 36,
+        sla_bps: story.sla_bps,
+    };
+    let params = Params {
+        up_votes: 2,
+        hold_bps: story.hold_bps,
+        fee_bps: story.fee_bps,
+        min_rounds: story.min_rounds,
+        max_rounds: 2_000,
+        ..params()
+    };
+    (rules, params)
+}
+
+impl<P: Program> World<P> {
+    /// A board in a new market, three suppliers with two machines each, and four keepers; two rounds are over.
+    pub fn begin(program: P, story: &Story) -> Self {
+        let served = vec![0; everybody().count()];
+        let mut world = World { program, now: START, leases: vec![], served, ended: vec![] };
         world.must(Action::CreateBoard { by: AUTHORITY });
         for (number, by) in SUPPLIERS.into_iter().enumerate() {
             world.must(Action::RegisterSupplier { by });
@@ -98,7 +103,13 @@ impl World {
     }
 
     pub fn fork(&self) -> Self {
-        self.clone()
+        World {
+            program: self.program.fork(),
+            now: self.now,
+            leases: self.leases.clone(),
+            served: self.served.clone(),
+            ended: self.ended.clone(),
+        }
     }
 
     fn must(&mut self, action: Action) {
@@ -108,23 +119,32 @@ impl World {
 
     pub fn act(&mut self, action: &Action) -> Result<(), u32> {
         if let Action::SettleLease { lease } = action {
-            let before = self.clone();
+            let before = (self.served.clone(), self.ended.clone());
             self.note_ends(*lease);
-            return self.native.send(action).inspect_err(|_| *self = before);
+            return self.program.send(action).inspect_err(|_| (self.served, self.ended) = before);
         }
-        self.native.send(action)?;
+        self.program.send(action)?;
         if let Action::OpenLease { by, args, .. } = action {
             self.leases.push(LeaseId { board: 0, buyer: *by, nonce: args.nonce });
         }
         Ok(())
     }
 
-    fn header(&self) -> &leasehold::state::Board {
-        &self.native.boards[&0].board
+    fn header(&self) -> Box<Board> {
+        self.program.board(0).expect("the board").0
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        self.program.board(0).expect("the board").1
     }
 
     fn round(&self) -> u32 {
-        self.header().round_at(self.native.now).expect("in range")
+        self.header().round_at(self.now).expect("in range")
+    }
+
+    fn pass_to(&mut self, now: i64) {
+        self.now = now;
+        self.program.set_time(now);
     }
 
     pub fn lease(&self, pick: u8) -> Option<LeaseId> {
@@ -133,14 +153,14 @@ impl World {
 
     /// Machines that serve a lease.
     pub fn serving(&self, id: LeaseId) -> Vec<u16> {
-        let Some(lease) = self.native.leases.get(&id) else { return vec![] };
-        let slots = (0u16..).zip(&self.native.boards[&0].slots);
+        let Some(lease) = self.program.lease(id) else { return vec![] };
+        let slots = (0u16..).zip(self.slots());
         slots.filter(|(_, slot)| slot.serves(lease.serial)).map(|(index, _)| index).collect()
     }
 
     /// The lease of each machine.
     pub fn places(&self) -> Vec<u32> {
-        self.native.boards[&0].slots.iter().map(|slot| slot.lease).collect()
+        self.slots().iter().map(|slot| slot.lease).collect()
     }
 
     pub fn open(&self, by: Who, gpus: u32, rounds: u32, hours: Option<u64>) -> Action {
@@ -155,8 +175,8 @@ impl World {
     /// Ends the running round; keepers vote as they see it, and it is closed.
     pub fn end_round(&mut self, seen: &Verdicts) {
         let round = self.round();
-        self.native.set_time(self.header().round_end(round) + 1);
-        let slots = self.native.boards[&0].slots.len();
+        self.pass_to(self.header().round_end(round) + 1);
+        let slots = self.slots().len();
         let mut voters = (0..SEATS).filter(|seat| seen.absent >> seat & 1 == 0);
         let first = voters.next();
         for seat in first.into_iter().chain(voters) {
@@ -170,7 +190,7 @@ impl World {
             self.must(Action::SubmitRound { by, board: 0, seat, round, bitmap });
         }
         let submit_ends = self.header().round_end(round) + i64::from(self.header().submit_secs);
-        self.native.set_time(submit_ends + 1);
+        self.pass_to(submit_ends + 1);
         self.must(Action::CloseRound { board: 0 });
     }
 
@@ -179,14 +199,15 @@ impl World {
         for _ in 0..20 {
             self.end_round(&Verdicts::default());
         }
-        let ends = self.native.leases.values().map(|lease| lease.settles_from(lease.until));
+        let leases = self.leases.iter().filter_map(|id| self.program.lease(*id));
+        let ends = leases.map(|lease| lease.settles_from(lease.until));
         let last = ends.max().unwrap_or_default();
         if last > self.header().next_round {
-            self.native.set_time(self.header().round_end(last) + i64::from(self.header().round_secs));
+            self.pass_to(self.header().round_end(last) + i64::from(self.header().round_secs));
             self.must(Action::CloseRound { board: 0 });
         }
         for id in self.leases.clone() {
-            if self.native.leases[&id].state != LeaseState::Settled {
+            if self.program.lease(id).is_some_and(|lease| lease.state != LeaseState::Settled) {
                 self.must(Action::SettleLease { lease: id });
             }
         }
@@ -194,12 +215,12 @@ impl World {
 
     /// Records the machines that a settlement settles for good.
     fn note_ends(&mut self, id: LeaseId) {
-        let Some(lease) = self.native.leases.get(&id) else { return };
+        let Some(lease) = self.program.lease(id) else { return };
         let (next_round, owner) = (self.header().next_round, usize::from(id.buyer.0));
         let due =
             |slot: &&Slot| slot.lease == lease.serial && next_round >= lease.settles_from(slot.lease_until);
         let terms = lease.terms;
-        for (index, slot) in self.native.boards[&0].slots.iter().enumerate().filter(|(_, slot)| due(slot)) {
+        for (index, slot) in self.slots().iter().enumerate().filter(|(_, slot)| due(slot)) {
             let price = lease.hourly(slot).expect("fits");
             let secs = |rounds: u32| u128::from(terms.round_secs) * u128::from(rounds);
             let (served, agreed) = (slot.lease_until - slot.lease_from, slot.lease_agreed - slot.lease_from);
@@ -232,7 +253,7 @@ impl World {
     /// Payment units that owners saved by leaving framed machines: a round for each one down beyond the allowance, or all of
     /// it where a machine was never up. And those that a forfeiture, which the supplier itself signs, pays an owner for rounds
     /// in which the machine was framed before.
-    pub fn exits_saved(&self, framed: &World) -> i128 {
+    pub fn exits_saved(&self, framed: &World<P>) -> i128 {
         let same = |one: &Ended, other: &Ended| {
             (one.lease, one.slot, one.from) == (other.lease, other.slot, other.from)
         };
@@ -254,21 +275,22 @@ impl World {
     /// Payment units of each supplier, buyer, the authority, and of all keepers with their pool: tokens, claims, and the rounds
     /// that they paid for.
     pub fn worths(&self) -> Vec<i128> {
-        let home = &self.native.boards[&0];
+        let (header, slots) = (self.header(), self.slots());
         let tokens = |who: Who| {
-            i128::from(self.native.tokens(who).0) - i128::from(PAYMENTS) + self.served[usize::from(who.0)]
+            i128::from(self.program.tokens(who).0) - i128::from(PAYMENTS) + self.served[usize::from(who.0)]
         };
         let suppliers = SUPPLIERS.map(|who| {
-            let theirs = (0u16..).zip(&home.slots).filter(|(index, _)| supplier_of(*index) == who);
+            let theirs = (0u16..).zip(&slots).filter(|(index, _)| supplier_of(*index) == who);
             tokens(who) + theirs.map(|(_, slot)| i128::from(slot.accrued)).sum::<i128>()
         });
         let buyers = BUYERS.map(|who| {
-            let theirs = self.native.leases.iter().filter(|(id, _)| id.buyer == who);
-            tokens(who) + theirs.map(|(_, lease)| i128::from(lease.refund_due)).sum::<i128>()
+            let theirs = self.leases.iter().filter(|id| id.buyer == who);
+            let leases = theirs.filter_map(|id| self.program.lease(*id));
+            tokens(who) + leases.map(|lease| i128::from(lease.refund_due)).sum::<i128>()
         });
         let keepers = self.earned().iter().map(|earned| i128::from(*earned)).sum::<i128>();
-        let keepers = keepers + i128::from(home.board.ledger.keeper_pool);
-        let authority = tokens(AUTHORITY) + i128::from(home.board.ledger.fees);
+        let keepers = keepers + i128::from(header.ledger.keeper_pool);
+        let authority = tokens(AUTHORITY) + i128::from(header.ledger.fees);
         suppliers.into_iter().chain(buyers).chain([keepers, authority]).collect()
     }
 
@@ -279,11 +301,12 @@ impl World {
 
     /// Stake units of each supplier.
     pub fn stakes(&self) -> Vec<u64> {
-        let slots = &self.native.boards[&0].slots;
+        let slots = self.slots();
         SUPPLIERS
             .map(|who| {
-                let bonds = (0u16..).zip(slots).filter(|(index, _)| supplier_of(*index) == who);
-                self.native.suppliers[&who].stake.free + bonds.map(|(_, slot)| slot.bond).sum::<u64>()
+                let bonds = (0u16..).zip(&slots).filter(|(index, _)| supplier_of(*index) == who);
+                let free = self.program.supplier(who).map_or(0, |supplier| supplier.stake.free);
+                free + bonds.map(|(_, slot)| slot.bond).sum::<u64>()
             })
             .to_vec()
     }
