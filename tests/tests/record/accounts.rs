@@ -23,18 +23,13 @@ fn attack_log_of_somebody_else() {
     let refuses = |name: &str, error: u32| {
         catalogue.refuses_signed(name, as_mallory(name), &[&catalogue.mallory], error);
     };
-    for name in [
-        "create_log",
-        "set_log_operator",
-        "open_lanes",
-        "append_batches",
-        "skip_receipts",
-        "close_log",
-        "give_notice",
-    ] {
+    for name in
+        ["create_log", "set_log_operator", "open_lanes", "append_batches", "skip_receipts", "close_log"]
+    {
         refuses(name, LeaseholdError::WrongAuthority.into());
     }
     refuses("top_up_lease", TOKEN_OWNER_MISMATCH);
+    refuses("give_notice", LeaseholdError::StandbyCovered.into());
     // Anybody may demand, answer and enforce.
     for name in ["demand_receipt", "answer_demand", "enforce_demand"] {
         let mut instruction = catalogue.case(name).instruction.clone();
@@ -52,10 +47,12 @@ fn attack_log_of_somebody_else() {
 fn attack_log_instructions_on_another_board() {
     let catalogue = Catalogue::new();
     let board = catalogue.world.board().address;
-    for elsewhere in [catalogue.second.address, catalogue.other.address] {
-        for name in OF_A_LEASE {
-            catalogue.refuses(name, swap(board, elsewhere), LeaseholdError::WrongBoard);
-        }
+    for name in OF_A_LEASE {
+        catalogue.refuses(name, swap(board, catalogue.second.address), LeaseholdError::WrongBoard);
+        // It also takes the market, which is checked first.
+        let of_market = name == "demand_receipt";
+        let error = if of_market { LeaseholdError::WrongMarket } else { LeaseholdError::WrongBoard };
+        catalogue.refuses(name, swap(board, catalogue.other.address), error);
     }
     for name in ["open_lanes", "append_batches", "skip_receipts"] {
         catalogue.refuses(name, swap(board, catalogue.second.address), LeaseholdError::NoSuchSlot);
