@@ -21,7 +21,10 @@ use solana_rpc_client_api::{
     filter::{Memcmp, RpcFilterType},
 };
 
-use super::{DemandSnapshot, LeaseAccount, reader::BATCH};
+use super::{DemandSnapshot, LeaseAccount};
+
+/// The most accounts of one `getMultipleAccounts`.
+pub(super) const BATCH: usize = 100;
 
 /// Offset of the board's address in the account of a lease: after discriminator, version, bump and state.
 const LEASE_BOARD: usize = 11;

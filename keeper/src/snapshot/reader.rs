@@ -29,15 +29,13 @@ use tokio::time::timeout;
 
 use super::{
     BoardSnapshot, Fleet, Snapshot,
-    leases::{KnownLeases, demands, indexes},
+    leases::{BATCH, KnownLeases, demands, indexes},
     round_at,
 };
 use crate::clock::ClusterClock;
 
 /// Bytes of a token account that hold the amount.
 const TOKEN_AMOUNT: std::ops::Range<usize> = 64..72;
-/// The most accounts of one `getMultipleAccounts`.
-pub(super) const BATCH: usize = 100;
 /// Timeout of one poll.
 const POLL_TIMEOUT: Duration = Duration::from_secs(20);
 
