@@ -88,7 +88,9 @@ mod tests {
         let receipt = receipt();
         let leaf = leaf(receipt.bytes()).unwrap();
         assert_eq!((leaf.units, leaf.price), (7, 9));
-        assert_eq!(leaf.hash, digest(Domain::Receipt, &[receipt.bytes()]));
+        // The hash covers a hash of what follows the head of 130 bytes.
+        let (head, rest) = receipt.bytes().split_at(130);
+        assert_eq!(leaf.hash, digest(Domain::Receipt, &[head, &digest(Domain::ReceiptRest, &[rest])]));
     }
 
     #[test]
