@@ -137,6 +137,9 @@ async fn the_guides_for_suppliers_and_buyers() {
     configure(&stage, &guide);
     answers(&guide.beside());
 
+    // Nothing is leased before keepers have seen it up.
+    stage.pass(1).await;
+    stage.vote(1, &[]).await;
     let guide = guide.then("buyer");
     let [opens, runs, ends] = guide.blocks("console");
     guide.play(&stage, &opens, "buyer");
