@@ -106,7 +106,7 @@ mod tests {
     fn vacant_slots_are_cut_off_the_end() {
         let vacant = |supplier| {
             let mut slot = slot(supplier);
-            slot.vacate();
+            slot.vacate().unwrap();
             slot
         };
         let kept = board(&[vacant(0), slot(1)]);
