@@ -101,7 +101,7 @@ fn add_profiles_fails_when_an_entry_is_malformed() {
         (Profile { memory_gb: 0, ..profile(1) }, LeaseholdError::ProfileIncomplete),
         (Profile { disk_gb: 0, ..profile(1) }, LeaseholdError::ProfileIncomplete),
         (Profile { driver: [0xff; 16], ..profile(1) }, LeaseholdError::DriverMalformed),
-        (Profile { driver: driver("570\0133"), ..profile(1) }, LeaseholdError::DriverMalformed),
+        (Profile { driver: driver("570\x00133"), ..profile(1) }, LeaseholdError::DriverMalformed),
         (Profile { driver: driver("\x1b[2J"), ..profile(1) }, LeaseholdError::DriverMalformed),
         (Profile { reserved: [1; 32], ..profile(1) }, LeaseholdError::ReservedBits),
     ];

@@ -112,7 +112,7 @@ impl<'a> Design<'a> {
         let most = match self.service.left {
             Left::No | Left::Ended { owes_hour: false } => 0,
             Left::Cancelled => part,
-            Left::Replaced { cheaper_q16 } => part.min(secs(self.rest()) * u128::from(cheaper_q16) >> 16),
+            Left::Replaced { cheaper_q16 } => part.min((secs(self.rest()) * u128::from(cheaper_q16)) >> 16),
             Left::Ended { owes_hour: true } => 3_600u128.saturating_sub(secs(self.r)),
         };
         u128::from(self.service.price) * most.saturating_sub(secs(self.excess())) / 3_600

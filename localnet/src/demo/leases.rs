@@ -194,12 +194,12 @@ impl Order {
             let meter = MeterArgs { spender: self.buyer.pubkey(), deposit: METERED_DEPOSIT };
             return Ok(quote_metered(&market, view, now, &self.criteria, rounds, &[], meter)?);
         }
-        let quoted =
+        let mut quoted =
             (1..=self.gpus).rev().map(|gpus| quote(&market, view, now, &self.criteria, gpus, rounds, &[]));
         let too_many = |end: &Result<_, Refusal>| {
             end.as_ref().is_err_and(|refusal| *refusal == LeaseholdError::NotEnoughGpus.into())
         };
-        let quote = quoted.skip_while(too_many).next();
+        let quote = quoted.find(|end| !too_many(end));
         Ok(quote.with_context(|| format!("no machine fits \"{}\"", self.name))??)
     }
 }

@@ -122,7 +122,8 @@ pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     for (before, after) in [(&opened, &settled), (&settled, &claimed)] {
         checks.extend(check_progress(before, after));
     }
-    report::report(&stage, demo, &leases, &faults, &claimed, checks, burned, proved).await
+    let end = report::End { state: &claimed, invariants: checks, burned, receipt: proved };
+    report::report(&stage, demo, &leases, &faults, end).await
 }
 
 async fn snapshot(stage: &Stage) -> Result<Snapshot> {

@@ -75,18 +75,23 @@ fn counts<S: Serializer>(report: &invariants::Report, serializer: S) -> Result<S
     BTreeMap::from([("checked", report.checked), ("violated", violated)]).serialize(serializer)
 }
 
+/// What is left once everybody has claimed.
+pub(super) struct End<'a> {
+    pub state: &'a Snapshot,
+    pub invariants: invariants::Report,
+    pub burned: Burned,
+    pub receipt: Proved,
+}
+
 pub(super) async fn report(
     stage: &Stage,
     demo: &Demo,
     leases: &[Opened],
     faults: &Faults,
-    end: &Snapshot,
-    invariants: invariants::Report,
-    burned: Burned,
-    receipt: Proved,
+    End { state, invariants, burned, receipt }: End<'_>,
 ) -> Result<Report> {
     let mut verdicts = Verdicts::default();
-    for board in &end.boards {
+    for board in &state.boards {
         for slot in board.data.view()?.slots {
             verdicts.up += u64::from(slot.up);
             verdicts.down += u64::from(slot.down);
@@ -95,7 +100,7 @@ pub(super) async fn report(
     let mut reports = Vec::new();
     for lease in leases {
         let account = lease.read(stage).await?;
-        let board = end.boards.iter().find(|board| board.address == lease.board.address);
+        let board = state.boards.iter().find(|board| board.address == lease.board.address);
         let view = board.context("a board is gone")?.data.view()?;
         // A settled machine keeps the counters of its last lease.
         let stayed_up = |index: &&u16| {

@@ -70,8 +70,8 @@ fn attack_contest_as_extortion() {
         scene.world.settle(&buyer, 1);
         before.gains(&scene.world)
     };
-    let exit = 350_000 * 2_100 / 3_600;
-    let (lost, penalty) = (700_000 + exit, (700_000 + exit as u64).div_ceil(2));
+    let exit: u64 = 350_000 * 2_100 / 3_600;
+    let (lost, penalty) = (700_000 + exit, (700_000 + exit).div_ceil(2));
     assert_eq!(leave(&[]), [(net(gross(30) + exit), 0), (less(gross(30) + exit), 0)]);
     assert_eq!(leave(&[0]), [(net(gross(30) + exit - lost), 0), (less(gross(30) + exit + penalty), 0)]);
 }

@@ -113,13 +113,16 @@ fn prove_equivocation_fails_when_the_receipts_dont_contradict_each_other() {
     scene.assert_invariants();
 }
 
+/// A change of a receipt to one of another origin, and the error that names it.
+type Foreign = (fn(&mut Receipt), LeaseholdError);
+
 /// Both receipts of the same foreign origin.
 #[test]
 fn prove_equivocation_names_what_is_of_another() {
     let mut scene = Recording::leased(2, 2, 20);
     let buyer = scene.buyer.insecure_clone();
     let [one, other] = pair(&scene);
-    let foreign: [(fn(&mut Receipt), LeaseholdError); 7] = [
+    let foreign: [Foreign; 7] = [
         (|receipt| receipt.cluster = *b"mainnet!", LeaseholdError::OtherCluster),
         (|receipt| receipt.board = [1; 8], LeaseholdError::OtherBoard),
         (|receipt| receipt.lease = 2, LeaseholdError::OtherLease),
