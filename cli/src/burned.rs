@@ -31,21 +31,17 @@ impl NamedBurned {
     }
 }
 
-/// The amounts that are burned, each with its reason in a line; one line if nothing is.
-pub fn lines(market: &MarketView, burned: &Burned) -> Vec<String> {
-    let reasons = reasons(burned);
-    if reasons.is_empty() {
-        return vec!["nothing".to_owned()];
-    }
+/// The amounts that are burned, each with its reason in a line.
+pub fn reasoned(market: &MarketView, burned: &Burned) -> Vec<String> {
     let line = |(amount, reason)| format!("{} {reason}", market.payment.money(amount));
-    reasons.into_iter().map(line).collect()
+    reasons(burned).into_iter().map(line).collect()
 }
 
 /// Adds what is burned, and why.
 pub fn shown(plan: Plan, market: &MarketView, burned: &Burned) -> Result<Plan, Failure> {
     let value = serde_json::to_value(NamedBurned::new(market, burned)?).unwrap_or_default();
-    let mut lines = lines(market, burned).into_iter();
-    let first = lines.next().unwrap_or_default();
+    let mut lines = reasoned(market, burned).into_iter();
+    let first = lines.next().unwrap_or_else(|| "nothing".to_owned());
     let plan = plan.fact_as("Burned:", "burned", first, value);
     Ok(lines.fold(plan, |plan, line| plan.note("Burned:", line)))
 }

@@ -42,7 +42,7 @@ pub fn plan(
     let plan = Plan::new(format!("Create market {}", market.id))
         .fact("Market:", "market", market.address)
         .fact("Authority:", "authority", wallet)
-        .fact("Genesis hash of the cluster:", "genesis", genesis)
+        .fact("Genesis hash:", "genesis", genesis)
         .fact("Payments:", "payment_mint", payment.mint);
     let plan = freeze(plan, "payment_freeze_authority", payments).fact("Stake:", "stake_mint", stake.mint);
     let mut plan = fixed(freeze(plan, "stake_freeze_authority", stakes), file.timelock_secs, rules);

@@ -66,7 +66,8 @@ pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
 /// The machine that a lease got.
 #[derive(Debug, Serialize)]
 struct Got {
-    /// Serial of the lease.
+    /// Numbers of the board and of the lease.
+    board: u32,
     serial: u32,
     slot: u16,
     node_key: String,
@@ -92,13 +93,14 @@ impl Got {
     fn new(view: &BoardView, serial: u32, quote: &Quote) -> Option<Self> {
         let (slot, machine) = view.leased(serial).next()?;
         let node_key = Pubkey::new_from_array(machine.node_key).to_string();
-        Some(Got { serial, slot, node_key, differs: quote.slots != [slot] })
+        let board = view.header.index;
+        Some(Got { board, serial, slot, node_key, differs: quote.slots != [slot] })
     }
 
     fn text(&self) -> String {
-        let Got { serial, slot, node_key, differs } = self;
+        let Got { board, serial, slot, node_key, differs } = self;
         let warning = if *differs { ". It is NOT the quoted one: see `leasehold lease show`" } else { "" };
-        format!("Lease {serial} has the machine of slot {slot}, key {node_key}{warning}")
+        format!("Lease {board}:{serial} has the machine of slot {slot}, key {node_key}{warning}")
     }
 }
 

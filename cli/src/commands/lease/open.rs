@@ -2,14 +2,22 @@
 
 use leasehold::state::Lease;
 use leasehold_client::{
+    board::BoardView,
     fetch::Fetched,
     instruction,
     search::{Allocation, Part, pick},
 };
 use leasehold_operate::{
-    act::act, amount::Money, chain::Chain, failure::Failure, market::MarketView, plan::Plan,
-    table::some_slots,
+    act::{Executed, execute},
+    amount::Money,
+    chain::Chain,
+    failure::Failure,
+    market::MarketView,
+    plan::Plan,
+    table::{count, some_slots},
+    text::print_stderr,
 };
+use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::{OpenArgs, name::Name, open_group};
@@ -25,7 +33,77 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     let (now, buyer) = (chain.fetch().now().await?, chain.wallet()?);
     let allocation = pick(&market.account, &views, now, &args.request.request(&market)?)?;
     let most = args.max_deposit.as_deref().map(|most| market.payment.parse(most)).transpose()?;
-    act(chain, plan(&market, &allocation, buyer, most, Name::new(&args))?).await
+    let name = Name::new(&args);
+    let plan = chain.on_market(plan(&market, &allocation, buyer, most, name)?);
+    let Executed { mut outcome, failure } = execute(chain, &plan).await?;
+    if failure.is_none() && !chain.settings.dry_run {
+        match got(chain, &market, &allocation, name.nonce).await {
+            Ok(leases) => {
+                leases.iter().for_each(|got| print_stderr(got.text()));
+                outcome.detail("opened", &leases);
+            }
+            // They are open anyway.
+            Err(error) => print_stderr(format!(
+                "cannot read which machines were leased: {error}: see `leasehold lease list`"
+            )),
+        }
+    }
+    chain.settings.output.end(&outcome, failure)
+}
+
+/// A lease that was opened, and its machines.
+#[derive(Debug, Serialize)]
+struct Got {
+    lease: String,
+    board: u32,
+    serial: u32,
+    slots: Vec<u16>,
+    /// They are not the quoted ones.
+    differs: bool,
+}
+
+/// Reads the leases once they are opened: machines that were quoted may have been taken meanwhile.
+async fn got(
+    chain: &Chain,
+    market: &MarketView,
+    allocation: &Allocation,
+    nonce: u64,
+) -> Result<Vec<Got>, Failure> {
+    let (buyer, mut leases) = (chain.wallet()?, Vec::new());
+    for part in &allocation.parts {
+        let board = market.board(part.board);
+        let address = board.lease(&buyer, nonce);
+        let serial = chain.lease(address).await?.serial;
+        // The node may not show yet what it confirmed.
+        let data = chain.fetch().board(board.address).await?;
+        let got = Got::new(&data.view()?, address, serial, part);
+        leases.push(got.ok_or(Failure::NotThere { what: "the lease's machines".to_owned(), address })?);
+    }
+    Ok(leases)
+}
+
+impl Got {
+    /// `None` if the board does not have its machines.
+    fn new(view: &BoardView, lease: Pubkey, serial: u32, part: &Part) -> Option<Self> {
+        let slots: Vec<_> = view.leased(serial).map(|(slot, _)| slot).collect();
+        let mut quoted = part.quote.slots.clone();
+        quoted.sort_unstable();
+        let differs = slots != quoted;
+        (!slots.is_empty()).then(|| Got {
+            lease: lease.to_string(),
+            board: part.board,
+            serial,
+            slots,
+            differs,
+        })
+    }
+
+    fn text(&self) -> String {
+        let Got { board, serial, slots, differs, .. } = self;
+        let warning = if *differs { ", which are NOT the quoted ones" } else { "" };
+        let machines = count(slots.len(), "machine");
+        format!("Lease {board}:{serial} has {machines} ({}){warning}", some_slots(slots))
+    }
 }
 
 /// Opens the quoted leases, or others that cost at most `most`.
@@ -96,8 +174,9 @@ mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
     use leasehold::instructions::OpenLeaseArgs;
     use leasehold_client::{
+        board::BoardData,
         quote::ANY,
-        sample::{NOW, priced, request, wallet},
+        sample::{NOW, change, priced, request, wallet},
     };
     use leasehold_operate::sample::view;
 
@@ -132,6 +211,26 @@ mod tests {
         assert_eq!(plan.details()["group"], "5");
         let criteria = plan.facts.iter().find(|fact| fact.label == "Criteria:").unwrap();
         assert_eq!((criteria.text.as_str(), args.criteria), ("any class, the cheapest first", ANY));
+    }
+
+    #[test]
+    fn the_machines_that_a_lease_got_are_compared_with_the_quoted_ones() {
+        let mut board = priced(0, &[720, 360, 360]);
+        let found = pick(&view().account, &[board.view().unwrap()], NOW, &request(2)).unwrap();
+        let [part] = &found.parts[..] else { panic!() };
+        let got = |board: &BoardData| Got::new(&board.view().unwrap(), wallet(6), 4, part);
+        assert!(got(&board).is_none());
+        for (slots, differs, expected) in [
+            ([1, 2], false, "Lease 0:4 has 2 machines (slots 1, 2)"),
+            ([0, 1], true, "Lease 0:4 has 2 machines (slots 0, 1), which are NOT the quoted ones"),
+        ] {
+            change(&mut board, |_, all| {
+                all.iter_mut().for_each(|slot| slot.lease = 0);
+                slots.iter().for_each(|slot| all[*slot].lease = 4);
+            });
+            let got = got(&board).unwrap();
+            assert_eq!((got.differs, got.text().as_str()), (differs, expected));
+        }
     }
 
     #[test]

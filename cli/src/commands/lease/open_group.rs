@@ -26,11 +26,11 @@ use super::name::{Name, number};
 use crate::{commands::quote::Offer, criteria, kinds};
 
 /// Upper bounds of the compute units that opening a lease by the hour takes on a board of 6,144 slots, with the
-/// hint of a quote: for each lease, and for each machine of it. `docs/bench.md` has 196,865 for 1,000 machines
-/// that meet every bound, and 512,210 for 6,000, where these make 260,000 and 635,000. A board that changed
-/// since the quote can take more; then that transaction fails as a whole.
-const LEASE_UNITS: u32 = 185_000;
-const MACHINE_UNITS: u32 = 75;
+/// hint of a quote: for each lease, and for each machine of it. `docs/bench.md` has 243,845 for 1,000 machines
+/// that meet every bound, and 800,609 for 6,000, where these make 308,000 and 898,000. A board that changed
+/// since the quote can take more, and so can one whose prices are made to; then that transaction fails as a whole.
+const LEASE_UNITS: u32 = 190_000;
+const MACHINE_UNITS: u32 = 118;
 /// From here on, prices may take arithmetic of 128 bits, which those bounds do not cover.
 const WIDE_DEPOSIT: u64 = u64::MAX >> 13;
 

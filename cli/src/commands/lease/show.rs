@@ -122,7 +122,7 @@ impl Shown {
             slashed: market.stake.money(lease.slashed),
             meter: lease.meter.as_ref().map(|meter| Metered::new(leased, meter, now)).transpose()?,
             burns: NamedBurned::new(market, &burned)?,
-            burn_lines: burned::lines(market, &burned),
+            burn_lines: burned::reasoned(market, &burned),
             nodes: view.leased(lease.serial).filter_map(node).collect::<Result<_, _>>()?,
         })
     }
