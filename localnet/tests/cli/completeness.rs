@@ -68,7 +68,7 @@ fn note(transcript: &str, commands: &mut BTreeMap<String, Shown>) {
     while let Some(line) = lines.next() {
         let Some(line) = line.strip_prefix("$ leasehold ") else { continue };
         let words: Vec<_> = line.split_whitespace().collect();
-        let name = [2, 1].iter().filter_map(|count| Some(words.get(..*count)?.join(" ")));
+        let name = [3, 2, 1].iter().filter_map(|count| Some(words.get(..*count)?.join(" ")));
         let name = name.into_iter().find(|name| commands.contains_key(name));
         let shown = name.and_then(|name| commands.get_mut(&name)).expect("a command");
         let refused = lines.peek().is_some_and(|line| line.starts_with("? "));

@@ -22,8 +22,12 @@ async fn a_supplier_and_a_buyer_from_the_first_stake_to_the_last_claim() {
     let stage = Stage::new(&["supplier", "buyer", "friend"]).await;
     stage.play("supplier/1-registers", "supplier");
     stage.play("supplier/2-lists", "supplier");
+    stage.play("buyer/0-waits", "buyer");
+    stage.pass(1).await;
+    stage.vote(1, &[]).await;
     stage.play("buyer/1-asks", "buyer");
     stage.play("supplier/3-reprices", "supplier");
+    stage.play("supplier/3-moves", "supplier");
     stage.play("buyer/2-opens", "buyer");
     stage.pass(1).await;
     stage.vote(2, &[0]).await;
@@ -57,7 +61,7 @@ async fn a_market_is_created_paused_changed_and_handed_over() {
     stage.play("operator/1-market", "authority");
     stage.play("operator/2-strangers", "stranger");
     stage.play("operator/3-parameters", "authority");
-    stage.pass(1).await;
+    stage.pass(2 * DAY + 1).await;
     stage.play("operator/4-applies", "stranger");
     stage.play("operator/5-hands-over", "authority");
     stage.play("operator/6-takes-over", "buyer");
@@ -79,14 +83,15 @@ async fn a_keeper_registers_bonds_and_leaves() {
 async fn a_group_on_two_boards_is_opened_connected_to_and_ended_as_one() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
     stage.play("group/1-lists", "supplier");
+    stage.keep_on(&stage.market.board(1)).await;
+    stage.pass(1).await;
+    stage.vote(1, &[]).await;
     stage.play("group/2-opens", "buyer");
     stage.pass(1).await;
     stage.vote(1, &[]).await;
     stage.play("group/3-connects", "buyer");
     stage.play("group/4-ends", "buyer");
-    stage.vote(2, &[]).await;
-    stage.pass(1).await;
-    stage.close_rounds(&stage.market.board(1)).await;
+    stage.vote(3, &[]).await;
     stage.play("group/5-settles", "buyer");
     stage.play("group/6-reprices", "supplier");
 }
@@ -95,11 +100,15 @@ async fn a_group_on_two_boards_is_opened_connected_to_and_ended_as_one() {
 async fn a_metered_lease_is_paid_by_vouchers_and_the_rest_refunded() {
     let stage = Stage::new(&["supplier", "buyer"]).await;
     stage.play("metered/1-lists", "supplier");
+    stage.pass(1).await;
+    stage.vote(1, &[]).await;
     stage.play("metered/2-opens", "buyer");
     stage.pass(1).await;
+    stage.vote(1, &[]).await;
     stage.play("metered/3-pays", "buyer");
     stage.play("metered/4-ends", "buyer");
-    stage.pass(10).await;
+    stage.vote(8, &[]).await;
+    stage.pass(3).await;
     stage.close_rounds(&stage.board()).await;
     stage.play("metered/5-settles", "buyer");
     stage.pass(DAY).await;
