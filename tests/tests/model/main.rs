@@ -9,6 +9,7 @@
 //!
 //! - `steps`: the steps of a sequence; `specs`: machines and criteria in them; `strategies`: how often each step is drawn.
 //! - `perform`, `leasing`, `picks`, `voting`: the meaning of a step in the current state.
+//! - `corners`: states that random sequences hardly reach.
 //! - `adversaries`: nobody gains by what is said of a machine (invariant 19).
 //! - `play`: sends to both and compares; `coverage` counts; `drain`: everybody leaves.
 //!
@@ -16,6 +17,7 @@
 //! `coverage::KINDS`.
 
 mod adversaries;
+mod corners;
 mod coverage;
 mod drain;
 mod leasing;
