@@ -107,7 +107,8 @@ impl Fuzzer {
         let artifacts = self.folder("artifacts", target, false)?;
         let seeds = root().join("fuzz/corpus").join(target);
         let mut command = self.command(target, &artifacts);
-        command.arg(format!("-max_len={max_len}"));
+        // Longer inputs sooner than by default: a lease's life takes many actions.
+        command.arg(format!("-max_len={max_len}")).arg("-len_control=10");
         match arguments.runs {
             Some(runs) => {
                 let found = self.folder("smoke", target, true)?;
@@ -186,7 +187,19 @@ fn watch(command: &mut Command, shown: impl Fn(&str) -> bool) -> Result<Ended> {
 
 /// True for progress in large steps, results and failures; false for each new input and each added word of its dictionary.
 fn is_of_interest(line: &str) -> bool {
-    let noise = ["INFO: ", "\tNEW_FUNC", "###### ", "\"", "0x", "\\", "MS: ", "stat::", "NOTE: ", "      "];
+    let noise = [
+        "INFO: ",
+        "WARNING: Failed to find function",
+        "\tNEW_FUNC",
+        "###### ",
+        "\"",
+        "0x",
+        "\\",
+        "MS: ",
+        "stat::",
+        "NOTE: ",
+        "      ",
+    ];
     let each_input = line.starts_with('#')
         && [" NEW ", "\tNEW ", " REDUCE", "\tREDUCE"].iter().any(|word| line.contains(word));
     !line.is_empty() && !each_input && !noise.iter().any(|start| line.starts_with(start))
