@@ -10,8 +10,8 @@ pub const TRANSCRIPT: &str = "docs/guides/buyer.md";
 /// The commands that are drawn, in this order.
 const COMMANDS: [&str; 3] = [
     "leasehold offers",
-    "leasehold quote --machines 2 --for 10m",
-    "leasehold lease open --machines 2 --for 10m --yes",
+    "leasehold quote --gpus 3 --for 10m",
+    "leasehold lease open --gpus 3 --for 10m --yes",
 ];
 
 /// Pixels of a character and of a line, and around the text.
