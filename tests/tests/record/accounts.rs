@@ -2,6 +2,7 @@
 
 use leasehold::error::LeaseholdError;
 use leasehold_tests::*;
+use solana_instruction::Instruction;
 use solana_signer::Signer;
 
 /// Instructions that take both a board and a lease of it.
@@ -40,7 +41,13 @@ fn attack_log_of_somebody_else() {
     let claimant = catalogue.buyer.pubkey();
     // The demand's rent goes to whoever paid it.
     for name in ["answer_demand", "enforce_demand"] {
-        catalogue.refuses(name, swap(claimant, mallory), LeaseholdError::WrongClaimant);
+        let to_mallory = |instruction: &mut Instruction| {
+            let receivers = instruction.accounts.iter_mut().filter(|account| !account.is_signer);
+            receivers
+                .filter(|account| account.pubkey == claimant)
+                .for_each(|account| account.pubkey = mallory);
+        };
+        catalogue.refuses(name, to_mallory, LeaseholdError::WrongClaimant);
     }
 }
 
