@@ -30,13 +30,13 @@ async fn append_one(store: &Store, slot: u32, lease: &RunningLease, price: u64) 
 }
 
 #[tokio::test]
-async fn numbers_count_from_zero_for_each_machine_in_each_lease() {
+async fn numbers_count_from_zero_for_each_machine_through_all_its_leases() {
     let kept = kept().await;
     let (first, second) = (lease(1), lease(2));
     assert_eq!(append_one(&kept.store, 0, &first, 5).await.unwrap(), 0);
     assert_eq!(append_one(&kept.store, 0, &first, 6).await.unwrap(), 1);
     assert_eq!(append_one(&kept.store, 1, &first, 7).await.unwrap(), 0);
-    assert_eq!(append_one(&kept.store, 0, &second, 8).await.unwrap(), 0);
+    assert_eq!(append_one(&kept.store, 0, &second, 8).await.unwrap(), 2);
     let tab = kept.store.tab(&key(0), 1).await.unwrap().unwrap();
     assert_eq!((tab.seq, tab.price, tab.units, tab.sealed), (2, 11, 1_600, 0));
     assert!(kept.store.tab(&key(2), 1).await.unwrap().is_none());
@@ -72,8 +72,8 @@ async fn numbers_that_may_have_been_signed_are_left_out() {
 
     let meter = lease.meter.map(|meter| Meter { paid: 700, units: 30, ..meter });
     let lost = RunningLease { serial: 2, meter, numbers: Numbers { first: 50, limit: 90 }, ..lease };
-    assert_eq!(append_one(&kept.store, 0, &lost, 5).await.unwrap(), 50);
-    let tab = kept.store.tab(&key(0), 2).await.unwrap().unwrap();
+    assert_eq!(append_one(&kept.store, 1, &lost, 5).await.unwrap(), 50);
+    let tab = kept.store.tab(&key(1), 2).await.unwrap().unwrap();
     assert_eq!((tab.seq, tab.sealed, tab.price, tab.units), (51, 50, 705, 830));
     assert_eq!(tab.allowance(100, &lost.meter.unwrap()), 95);
     assert_eq!(tab.allowance(1_000, &lost.meter.unwrap()), 295);
@@ -143,10 +143,17 @@ async fn times_are_in_order_and_never_in_the_future() {
 #[tokio::test]
 async fn a_lease_that_another_followed_takes_no_more_receipts() {
     let kept = kept().await;
-    append_one(&kept.store, 0, &lease(5), 1).await.unwrap();
-    append_one(&kept.store, 0, &lease(6), 1).await.unwrap();
-    let refused = append_one(&kept.store, 0, &lease(5), 1).await.unwrap_err();
-    assert!(matches!(refused, StoreError::LeaseOver { lease: 5, newer: 6 }), "{refused}");
+    // By the rounds in which they are served: a machine may take over in a lease that is older than its last one.
+    let (first, next) = (lease(5), RunningLease { from: lease(3).from + 1, ..lease(3) });
+    assert_eq!(append_one(&kept.store, 0, &first, 1).await.unwrap(), 0);
+    assert_eq!(append_one(&kept.store, 0, &next, 1).await.unwrap(), 1, "its numbers run on");
+    let refused = append_one(&kept.store, 0, &first, 1).await.unwrap_err();
+    assert!(matches!(refused, StoreError::LeaseOver { lease: 5, newer: 3 }), "{refused}");
+    // What it signed in the first is sealed first.
+    for (lease, first_seq) in [(5, 0), (3, 1)] {
+        let batch = kept.store.seal(&key(0), "https://a", 10).await.unwrap().unwrap();
+        assert_eq!((batch.header.lease, batch.header.first_seq, batch.header.count), (lease, first_seq, 1));
+    }
     // Other machines of the lease are not concerned.
     append_one(&kept.store, 1, &lease(5), 1).await.unwrap();
 }

@@ -260,7 +260,14 @@ impl World {
 
 /// Replaces the machine of a slot at any price; neither contests it nor avoids a slot.
 pub fn replacement(old_slot: u16) -> ReplaceNodeArgs {
-    ReplaceNodeArgs { old_slot, max_deposit: u64::MAX, contest: false, avoid: vec![], hint: None }
+    ReplaceNodeArgs {
+        old_slot,
+        max_deposit: u64::MAX,
+        contest: false,
+        avoid: vec![],
+        min_bond: 0,
+        hint: None,
+    }
 }
 
 /// A keeper's vote on a round.

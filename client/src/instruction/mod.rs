@@ -147,7 +147,14 @@ mod tests {
         let lease = board.lease(&wallet(9), 1);
         let allowed = leasehold::rules::extend::Allowance { max_deposit: 5, max_leaving: 0 };
         let extend = extend_lease(&board, wallet(1), wallet(2), lease, wallet(3), 6, allowed);
-        let args = ReplaceNodeArgs { old_slot: 1, max_deposit: 5, contest: false, avoid: vec![], hint: None };
+        let args = ReplaceNodeArgs {
+            old_slot: 1,
+            max_deposit: 5,
+            contest: false,
+            avoid: vec![],
+            min_bond: 0,
+            hint: None,
+        };
         let replace = replace_node(&board, wallet(1), wallet(2), lease, wallet(3), args);
         for instruction in [extend, replace] {
             assert_eq!(signers(&instruction), [wallet(1), wallet(2)]);

@@ -150,6 +150,8 @@ pub struct Replacement {
     pub refund: u64,
     /// Slots that were not to be picked.
     pub avoid: Vec<u16>,
+    /// Least bond that was asked for, in stake units a GPU.
+    pub min_bond: u64,
 }
 
 impl Replacement {
@@ -160,29 +162,27 @@ impl Replacement {
             max_deposit,
             contest: self.old.contested,
             avoid: self.avoid.clone(),
+            min_bond: self.min_bond,
             hint: Some(self.hint),
         }
     }
 }
 
-/// Effect of replacing the machine of `old_slot` now, by none in the slots `avoid`, or the rule that forbids it. `contest`: the
-/// old machine is contested.
+/// Effect of replacing a machine now, or the rule that forbids it.
 pub fn replacement(
     board: &BoardView,
     now: i64,
     lease: &Lease,
-    old_slot: u16,
-    avoid: &[u16],
-    contest: bool,
+    wish: &replace::Wish,
 ) -> Result<Replacement, Refusal> {
+    let &replace::Wish { old_slot, avoid, min_bond, .. } = wish;
     let mut trial = Trial::new(board, lease);
-    let wish = replace::Wish { old_slot, avoid, hint: None, max_deposit: u64::MAX, contest };
-    let replaced = trial.apply(|board, slots, lease| replace::apply(board, slots, lease, &wish, now))?;
+    let replaced = trial.apply(|board, slots, lease| replace::apply(board, slots, lease, wish, now))?;
     trial.close_rounds();
     let old = trial.machines().find(|(index, _)| *index == old_slot);
     let (_, old) = old.ok_or(LeaseholdError::NotInLease)?;
     let old = Departure::new(trial.lease(), old_slot, old)?;
     let refund = trial.settlement_of(old_slot)?.refunded;
     let replace::Replacement { slot, hint, from, deposit, total, .. } = replaced;
-    Ok(Replacement { slot, hint, from, deposit, total, old, refund, avoid: avoid.to_vec() })
+    Ok(Replacement { slot, hint, from, deposit, total, old, refund, avoid: avoid.to_vec(), min_bond })
 }

@@ -1,6 +1,7 @@
 use leasehold::{
     error::LeaseholdError,
     math::settlement::Payment,
+    rules::replace::Wish,
     state::{LeaseState, Meter, Slot, SlotState, Traits, ring_bit},
 };
 
@@ -136,7 +137,7 @@ fn a_lease_by_use_pays_the_standby_price_besides_vouchers() {
     let (mut data, lease) = metered();
     let extended = extension(&market(), &data.view().unwrap(), NOW, &lease, 5, 0);
     assert_eq!(extended.unwrap().deposit, 0);
-    let replaced = replacement(&data.view().unwrap(), NOW, &lease, 1, &[], false);
+    let replaced = replacement(&data.view().unwrap(), NOW, &lease, &Wish::any(1));
     assert_eq!(replaced.unwrap_err(), LeaseholdError::LeaseMetered.into());
     assert_eq!(settlement(&data.view().unwrap(), &lease).unwrap().payment, Payment::default(), "kept");
     change(&mut data, |board, slots| {
@@ -206,7 +207,7 @@ fn machines_that_are_not_committed_leave_at_the_old_end_if_allowed() {
 fn a_replacement_is_paid_in_and_the_old_machines_rest_comes_back_later() {
     let (mut data, lease) = leased();
     let replace = |data: &BoardData, slot, avoid: &[u16], contest| {
-        replacement(&data.view().unwrap(), NOW, &lease, slot, avoid, contest)
+        replacement(&data.view().unwrap(), NOW, &lease, &Wish { avoid, contest, ..Wish::any(slot) })
     };
     let refused = |data: &BoardData, slot, avoid: &[u16]| replace(data, slot, avoid, false).unwrap_err();
     assert_eq!(refused(&data, 3, &[]), LeaseholdError::NotInLease.into());

@@ -41,7 +41,7 @@ pub struct Proof {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
     pub id: [u8; 32],
-    /// Number of the receipt in its lease.
+    /// Number of the receipt among its machine's.
     pub seq: u64,
     pub header: BatchHeader,
     /// Account of the log's supplier.

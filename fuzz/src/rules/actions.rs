@@ -469,10 +469,10 @@ impl World {
     fn replace(&mut self, input: &mut Input) -> Done {
         let index = self.lease(input)?;
         let (old_slot, contest) = (self.slot(input), input.bool());
-        let wish = Wish { old_slot, avoid: &[], hint: None, max_deposit: u64::MAX, contest };
+        let wish = Wish { contest, ..Wish::any(old_slot) };
         let World { board, slots, leases, now, payments, .. } = &mut *self;
         let lease = &mut leases[index];
-        let quote = rules::replace::quote(board, slots, lease, *now, old_slot, &[], None);
+        let quote = rules::replace::quote(board, slots, lease, &wish, *now);
         payments.require(quote.as_ref().map_or(0, |replacement| replacement.deposit))?;
         let replaced = rules::replace::apply(board, slots, lease, &wish, *now);
         agree(&quote, &replaced);

@@ -2,6 +2,7 @@
 //! that, they say, never let them in.
 
 use anyhow::{Context, Result};
+use leasehold::rules::replace::Wish;
 use leasehold_client::{
     instruction,
     quote::{self, reasons},
@@ -32,7 +33,8 @@ async fn replace(stage: &Stage, lease: &mut Opened, faults: &Faults, kept: Place
     };
     // A large machine may be without a substitute.
     let quotes = lease.slots.iter().filter(stays);
-    let mut quotes = quotes.map(|slot| quote::replacement(&view, now, &account, *slot, &[], true));
+    let contest = |slot: u16| Wish { contest: true, ..Wish::any(slot) };
+    let mut quotes = quotes.map(|slot| quote::replacement(&view, now, &account, &contest(*slot)));
     let first = quotes.next().context("every machine of the large lease fails")?;
     let replacement = first.or_else(|refusal| quotes.find_map(Result::ok).ok_or(refusal))?;
 

@@ -36,16 +36,18 @@ pub fn standing(
     created_ms: u64,
     least: Option<u64>,
 ) -> Standing {
-    let next = lane.map_or(0, |lane| lane.next_seq_in(lease.generation, lease.serial));
+    let lane_of = lane.filter(|lane| lane.generation == lease.generation);
+    let next = lane_of.map_or(0, |lane| lane.next_seq);
     let limit = next.saturating_add(SKIP);
     let has_all = match tab {
         Some(tab) => tab.seq >= next,
         // Nothing was signed before the lease began.
-        None => next == 0 && created_ms.saturating_add(CLOCK_SKEW_MS) <= lease.start_ms(lease.from),
+        None => {
+            let is_logged = lane_of.is_some_and(|lane| lane.lease == lease.serial);
+            !is_logged && created_ms.saturating_add(CLOCK_SKEW_MS) <= lease.start_ms(lease.from)
+        }
     };
-    if has_all {
-        Standing::Signs(Numbers { first: 0, limit })
-    } else if least.is_some_and(|least| next >= least) {
+    if has_all || least.is_some_and(|least| next >= least) {
         Standing::Signs(Numbers { first: next, limit })
     } else if lane.is_some() {
         Standing::Skips(least.unwrap_or(limit))
@@ -267,12 +269,14 @@ mod tests {
         let at = |lane: Option<&Lane>, tab: Option<&Tab>, created_ms| {
             standing(lane, tab, &metered_lease(), created_ms, None)
         };
-        assert_eq!(at(Some(&lane(20)), Some(&tab(20)), AFTER), signs(0, 20 + SKIP));
-        assert_eq!(at(Some(&lane(20)), Some(&tab(35)), AFTER), signs(0, 20 + SKIP));
+        assert_eq!(at(Some(&lane(20)), Some(&tab(20)), AFTER), signs(20, 20 + SKIP));
+        assert_eq!(at(Some(&lane(20)), Some(&tab(35)), AFTER), signs(20, 20 + SKIP));
         // A lease of which the log has nothing, with a lane or without.
         let other = Lane { lease: 4, ..lane(20) };
-        assert_eq!(at(Some(&other), None, BEFORE), signs(0, SKIP));
-        assert_eq!(at(Some(&other), Some(&tab(3)), AFTER), signs(0, SKIP));
+        assert_eq!(at(Some(&other), None, BEFORE), signs(20, 20 + SKIP), "numbers run on");
+        assert_eq!(at(Some(&other), Some(&tab(23)), AFTER), signs(20, 20 + SKIP));
+        let of_another = Lane { generation: 9, ..lane(20) };
+        assert_eq!(at(Some(&of_another), None, BEFORE), signs(0, SKIP));
         assert_eq!(at(None, Some(&tab(3)), AFTER), signs(0, SKIP));
         assert_eq!(at(None, None, BEFORE), signs(0, SKIP));
     }
@@ -286,10 +290,10 @@ mod tests {
         assert_eq!(at(Some(&lane(20)), Some(&tab(19)), BEFORE, None), Standing::Skips(20 + SKIP));
         assert_eq!(at(Some(&lane(20)), None, BEFORE, None), Standing::Skips(20 + SKIP));
         let other = Lane { lease: 4, ..lane(20) };
-        assert_eq!(at(Some(&other), None, AFTER, None), Standing::Skips(SKIP));
+        assert_eq!(at(Some(&other), None, AFTER, None), Standing::Skips(20 + SKIP));
         let begins = metered_lease().start_ms(ROUND);
-        assert_eq!(at(Some(&other), None, begins - CLOCK_SKEW_MS, None), signs(0, SKIP));
-        assert_eq!(at(Some(&other), None, begins - CLOCK_SKEW_MS + 1, None), Standing::Skips(SKIP));
+        assert_eq!(at(Some(&other), None, begins - CLOCK_SKEW_MS, None), signs(20, 20 + SKIP));
+        assert_eq!(at(Some(&other), None, begins - CLOCK_SKEW_MS + 1, None), Standing::Skips(20 + SKIP));
         assert_eq!(at(None, None, AFTER, None), Standing::NoLane);
         // Batches of the lost database may be appended after the loss was seen.
         let least = Some(20 + SKIP);
@@ -298,7 +302,7 @@ mod tests {
         assert_eq!(at(Some(&skipped), None, AFTER, least), signs(30 + SKIP, 30 + 2 * SKIP));
         assert_eq!(at(Some(&skipped), Some(&tab(19)), AFTER, least), signs(30 + SKIP, 30 + 2 * SKIP));
         // Once it has signed there.
-        assert_eq!(at(Some(&skipped), Some(&tab(31 + SKIP)), AFTER, None), signs(0, 30 + 2 * SKIP));
+        assert_eq!(at(Some(&skipped), Some(&tab(31 + SKIP)), AFTER, None), signs(30 + SKIP, 30 + 2 * SKIP));
     }
 
     #[tokio::test]
@@ -309,7 +313,7 @@ mod tests {
         // The lane says that receipt 20 is next: fifteen are known to nobody but their callers.
         let mut numbering = Numbering::default();
         let standings = numbering.standings(&lost, &view()).await.unwrap();
-        assert_eq!(standings[&PLACE], signs(0, 20 + SKIP));
+        assert_eq!(standings[&PLACE], signs(20, 20 + SKIP));
 
         let empty = Store::open(&folder.path().join("new.db")).await.unwrap();
         let standings = numbering.standings(&empty, &view()).await.unwrap();
@@ -326,7 +330,10 @@ mod tests {
         // They are sealed as any others.
         let batch = empty.seal(&machine_key(&PLACE, &lease), "http://node", 10).await.unwrap().unwrap();
         assert_eq!((batch.header.first_seq, batch.header.count), (20 + SKIP, 2));
-        assert_eq!(numbering.standings(&empty, &skipped).await.unwrap()[&PLACE], signs(0, 20 + 2 * SKIP));
+        assert_eq!(
+            numbering.standings(&empty, &skipped).await.unwrap()[&PLACE],
+            signs(20 + SKIP, 20 + 2 * SKIP)
+        );
     }
 
     #[tokio::test]

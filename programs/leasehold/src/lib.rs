@@ -355,7 +355,7 @@ pub mod leasehold {
     }
 
     /// Ends a metered lease an hour after the running round. Its owner and the machine's supplier may, and anybody if the
-    /// deposit does not cover the next hour's standby price: then with the running round.
+    /// deposit does not cover the next hour's standby price: then with the running round, and the first hour at the earliest.
     pub fn give_notice(ctx: Context<GiveNotice>) -> Result<()> {
         instructions::give_notice(ctx)
     }
@@ -381,7 +381,7 @@ pub mod leasehold {
         instructions::append_batches(ctx, source, batches)
     }
 
-    /// Leaves out the next 2^20 numbers of a machine's receipts in the lease that it serves. A node that lost its database
+    /// Leaves out the next 2^20 numbers of a machine's receipts, in the lease that it serves. A node that lost its database
     /// calls it, and goes on from the lane's new number: it can't sign one of those again that it signed before.
     pub fn skip_receipts(ctx: Context<SkipReceipts>, slot: u16, lease: u32) -> Result<()> {
         instructions::skip_receipts(ctx, slot, lease)

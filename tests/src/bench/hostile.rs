@@ -11,7 +11,7 @@ use solana_keypair::Keypair;
 use solana_signer::Signer;
 
 use super::{Table, figure, transaction};
-use crate::{World, anything, hostile::hostile, machine};
+use crate::{World, anything, hostile::hostile, machine, replacement};
 
 /// GPUs that are asked for.
 const GPUS: [u32; 4] = [1, 40, 1_000, 6_000];
@@ -47,13 +47,7 @@ pub fn measure(table: &mut Table, slots: u16) {
                 }
             }
             for (hint, suffix) in hints() {
-                let args = ReplaceNodeArgs {
-                    old_slot: replaced,
-                    max_deposit: u64::MAX,
-                    contest: false,
-                    avoid: vec![],
-                    hint,
-                };
+                let args = ReplaceNodeArgs { hint, ..replacement(replaced) };
                 let (key, lease) = (buyer.pubkey(), world.lease_address(leased));
                 let wallet = world.market.payment_account(&key);
                 let replace = instruction::replace_node(&world.board(), key, key, lease, wallet, args);

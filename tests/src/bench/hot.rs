@@ -3,7 +3,7 @@
 use leasehold::{
     instructions::{Machine, OpenLeaseArgs},
     math::matching::{Criteria, Place},
-    rules::extend::Allowance,
+    rules::{extend::Allowance, replace::Wish},
     state::{LeaseState, Params, RoundRules, Traits},
 };
 use leasehold_client::{board::BoardView, instruction, quote};
@@ -257,7 +257,8 @@ impl<'a> Term<'a> {
         let mut leased = view.leased(self.serial).map(|(slot, _)| slot);
         let weak = leased.find(|slot| is_weak(u32::from(*slot))).expect("a machine of the lease is down");
         let lease = self.world.lease(self.serial);
-        let quote = quote::replacement(&view, self.world.now(), &lease, weak, &[], true);
+        let quote =
+            quote::replacement(&view, self.world.now(), &lease, &Wish { contest: true, ..Wish::any(weak) });
         let quote = quote.expect("another machine fits");
         let (owner, wallet) = self.owner();
         let board = self.world.board();

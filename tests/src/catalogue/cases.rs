@@ -141,8 +141,14 @@ impl Catalogue {
         let heir = self.heir.pubkey();
         self.add("transfer_lease", instruction::transfer_lease(key, running, heir), &owner);
         let hint = self.world.hint(&anything(), 1, 1);
-        let args =
-            ReplaceNodeArgs { old_slot: DOWN, max_deposit: u64::MAX, contest: false, avoid: vec![], hint };
+        let args = ReplaceNodeArgs {
+            old_slot: DOWN,
+            max_deposit: u64::MAX,
+            contest: false,
+            avoid: vec![],
+            min_bond: 0,
+            hint,
+        };
         let replace = instruction::replace_node(board, key, key, running, payments, args);
         self.add("replace_node", replace, &owner);
         self.add_for_anybody("settle_lease", instruction::settle_lease(board, running));

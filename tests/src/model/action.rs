@@ -1,8 +1,7 @@
 //! Every instruction, with the wallets and accounts it names.
 
 use leasehold::{
-    instructions::{Machine, Move, Offer, OpenLeaseArgs},
-    math::matching::CutOff,
+    instructions::{Machine, Move, Offer, OpenLeaseArgs, ReplaceNodeArgs},
     state::Params,
 };
 
@@ -210,11 +209,7 @@ pub enum Action {
         by: Who,
         payer: Who,
         lease: LeaseId,
-        slot: u16,
-        max_deposit: u64,
-        contest: bool,
-        avoid: Vec<u16>,
-        hint: Option<CutOff>,
+        args: ReplaceNodeArgs,
     },
     TopUpLease {
         by: Who,

@@ -1,6 +1,6 @@
 //! Leaving machines early: cancelling, replacing, and the end of a metered lease.
 
-use leasehold::{error::LeaseholdError::*, state::LeaseState};
+use leasehold::{error::LeaseholdError::*, instructions::ReplaceNodeArgs, state::LeaseState};
 
 use super::{LeaseId, Left, Model, Outcome, Request, Rules, Stint, Who, naive, require};
 
@@ -57,25 +57,22 @@ impl Model {
     }
 
     /// The slot that takes over from another one, if one fits.
-    pub fn replacement(&self, id: LeaseId, slot: u16, avoid: &[u16]) -> Option<u16> {
+    pub fn replacement(&self, id: LeaseId, slot: u16, avoid: &[u16], min_bond: u64) -> Option<u16> {
         let lease = self.lease(id).ok()?;
         let board = self.board(id.board).ok()?;
         let old = board.machine(slot).ok()?;
-        let request = Request::to_replace(self, id.board, lease, old, avoid);
+        let request = Request::to_replace(self, id.board, lease, old, avoid, min_bond);
         self.choose(id.board, &request).ok()?.first().copied()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the arguments of the instruction")]
     pub(super) fn replace_node(
         &mut self,
         by: Who,
         payer: Who,
         id: LeaseId,
-        slot: u16,
-        most: u64,
-        contest: bool,
-        avoid: &[u16],
+        args: &ReplaceNodeArgs,
     ) -> Outcome {
+        let &ReplaceNodeArgs { old_slot: slot, max_deposit: most, contest, ref avoid, min_bond, .. } = args;
         let lease = self.lease(id)?.clone();
         let running = self.round(id.board);
         let from = running + 1;
@@ -92,7 +89,7 @@ impl Model {
         let stint = stint.expect("checked");
         let old_until = left_until(running, &stint);
         require(old_until < stint.agreed && from < lease.until, LeaseOver)?;
-        let request = Request::to_replace(self, id.board, &lease, old, avoid);
+        let request = Request::to_replace(self, id.board, &lease, old, avoid, min_bond);
         let new = self.choose(id.board, &request)?[0];
         let (old_price, new_price) = (old.hourly(), board.machine(new)?.hourly());
         let generation = board.slots[usize::from(slot)].generation;
@@ -107,6 +104,8 @@ impl Model {
         }
         self.board_mut(id.board)?.machine_mut(new).begin(lease.serial, from, lease.until);
         let lease = self.lease_mut(id)?;
+        // Machines that leave before the lease's end are not counted.
+        lease.machines += u32::from(stint.until < lease.until);
         lease.deposit += deposit;
         lease.replaced.push((slot, generation));
         // The lease's account grows; its rent goes to the buyer, whoever paid.
@@ -140,7 +139,9 @@ impl Model {
         let is_short = u128::from(lease.deposit - meter.paid) < self.reserve(id, slot);
         let at_once = is_unused || is_short;
         let until = if at_once {
-            left_until(running, &stint)
+            let first_hour = stint.from + naive::rounds_in(lease.terms.round_secs, naive::HOUR);
+            let anybody = !is_supplier && by != lease.owner;
+            left_until(running, &stint).max(if anybody { first_hour } else { 0 })
         } else {
             running + 1 + naive::rounds_in(lease.terms.round_secs, naive::HOUR)
         };

@@ -179,9 +179,7 @@ impl Model {
             }
             CancelLease { by, lease, contest } => self.cancel_lease(*by, *lease, contest),
             TransferLease { by, lease, to } => self.transfer_lease(*by, *lease, *to),
-            ReplaceNode { by, payer, lease, slot, max_deposit, contest, avoid, .. } => {
-                self.replace_node(*by, *payer, *lease, *slot, *max_deposit, *contest, avoid)
-            }
+            ReplaceNode { by, payer, lease, args } => self.replace_node(*by, *payer, *lease, args),
             TopUpLease { by, lease, amount } => self.top_up_lease(*by, *lease, *amount),
             GiveNotice { by, lease, supplier } => self.give_notice(*by, *lease, *supplier),
             RedeemVoucher { lease, slot, price } => self.redeem_voucher(*lease, *slot, *price),

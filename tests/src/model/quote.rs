@@ -26,15 +26,23 @@ impl Request {
     }
 
     /// One machine with at least as many GPUs as the old one.
-    pub fn to_replace(model: &Model, board: u32, lease: &Lease, old: &Machine, avoid: &[u16]) -> Self {
+    pub fn to_replace(
+        model: &Model,
+        board: u32,
+        lease: &Lease,
+        old: &Machine,
+        avoid: &[u16],
+        min_bond: u64,
+    ) -> Self {
         let state = &model.boards[&board];
         let left = |(slot, generation): &&(u16, u32)| {
             state.slots.get(usize::from(*slot)).is_some_and(|slot| slot.generation == *generation)
         };
         let left = lease.replaced.iter().filter(left).map(|(slot, _)| *slot);
         let min_gpus = lease.criteria.min_gpus.max(old.traits.gpus);
+        let min_bond = lease.criteria.min_bond.max(min_bond);
         Request {
-            criteria: Criteria { min_gpus, ..lease.criteria },
+            criteria: Criteria { min_gpus, min_bond, ..lease.criteria },
             gpus: old.traits.gpus.into(),
             from: model.round(board) + 1,
             until: lease.until,

@@ -133,7 +133,9 @@ impl Recording {
 
     /// The next `count` receipts of a machine in a lease, all signed now.
     pub fn receipts(&self, serial: u32, slot: u16, count: u64) -> Vec<SignedReceipt> {
-        let first = self.lane(slot).next_seq_in(self.world.slot(slot).generation, serial);
+        let mut lane = self.lane(slot);
+        lane.adopt(&self.world.slot(slot));
+        let first = lane.next_seq;
         (first..first + count).map(|seq| self.world.signed(serial, slot, seq)).collect()
     }
 

@@ -7,7 +7,7 @@ use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
-use spl_token_interface::instruction::transfer;
+use spl_token_interface::instruction::{AuthorityType, set_authority, transfer};
 
 /// Sends unasked tokens to a vault.
 fn dust(world: &mut World, from: Pubkey, vault: Pubkey, owner: &Keypair, amount: u64) {
@@ -57,6 +57,27 @@ fn attack_claim_of_a_stranger() {
         world.ok(&[claim(token_account(owner))], &[&stranger]);
         assert!(world.tokens(&token_account(owner)) > before);
     }
+    world.assert_invariants();
+}
+
+/// Whoever once got a wallet's token account by a signature must not have strangers' claims sent there for ever.
+#[test]
+fn attack_claim_to_an_associated_account_that_belongs_to_somebody_else() {
+    let Scene { mut world, buyer, .. } = Scene::slashed();
+    let (board, due, mallory) = (world.board(), world.lease(1).refund_due, world.wallet());
+    let wallet = world.market.payment_account(&buyer.pubkey());
+    let (owner, token) = (AuthorityType::AccountOwner, spl_token_interface::ID);
+    let give = set_authority(&token, &wallet, Some(&mallory.pubkey()), owner, &buyer.pubkey(), &[]);
+    world.ok(&[give.expect("valid")], &[&buyer]);
+    let before = world.tokens(&wallet);
+    let steal = instruction::claim_refund(&board, mallory.pubkey(), world.lease_address(1), wallet);
+    world.fails(steal, &[&mallory], LeaseholdError::WrongDestination);
+    assert_eq!((world.lease(1).refund_due, world.tokens(&wallet)), (due, before));
+    // The owner has it sent elsewhere.
+    let aside = world.token_account(&world.market.payment_mint.clone(), &buyer.pubkey());
+    let claim = instruction::claim_refund(&board, buyer.pubkey(), world.lease_address(1), aside);
+    world.ok(&[claim], &[&buyer]);
+    assert_eq!(world.tokens(&aside), due);
     world.assert_invariants();
 }
 

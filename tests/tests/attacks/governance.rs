@@ -92,18 +92,18 @@ fn attack_deposit_that_blocks_a_machine_for_weeks() {
     scene.world.open_metered(&mallory, 35_000, params().max_rounds);
     scene.world.end_round();
     scene.world.attest(&scene.keepers, |_| true);
-    // The deposit does not cover the next hour: anybody, the supplier too, ends the lease with the running round.
+    // The deposit does not cover the next hour: anybody ends the lease with its first hour.
     let (board, lease) = (scene.world.board(), scene.world.lease_address(1));
     let notice = instruction::give_notice(&board, supplier.pubkey(), lease, None);
     scene.world.ok(&[notice], &[&supplier]);
-    for _ in 0..3 {
+    assert_eq!(scene.world.lease(1).until, scene.world.lease(1).from + 6);
+    for _ in 0..7 {
         scene.world.attest(&scene.keepers, |_| true);
     }
     scene.world.settle(&supplier, 1);
     assert!(scene.world.slot(0).is(SlotState::Idle));
-    // Whoever opened it pays for the hour.
-    let paid = 35_000 * 1_200 / 3_600 + 35_000 * 2_400 / 3_600;
-    assert_eq!(before.gains(&scene.world), [(net(paid), 0), (less(paid), 0)]);
+    // Whoever opened it pays for the hour, and the machine serves it.
+    assert_eq!(before.gains(&scene.world), [(net(35_000), 0), (less(35_000), 0)]);
 }
 
 /// However large the deposit: while no voucher comes, the supplier ends the lease with the running round.

@@ -2,8 +2,9 @@
 
 use leasehold::{
     error::LeaseholdError,
-    instructions::{Machine, ReplaceNodeArgs},
+    instructions::{Machine, Offer, ReplaceNodeArgs},
     math::matching::Criteria,
+    rules::extend::Allowance,
     state::{LeaseState, MachineId, Slot, SlotState},
 };
 use leasehold_client::instruction;
@@ -156,6 +157,39 @@ fn replace_node_picks_no_slot_that_is_to_be_avoided() {
     let two = world.replace_instruction(&buyer, 1, two);
     world.ok(&[two], &[&buyer]);
     assert_eq!(leased(&world, 1), [0, 3]);
+    world.assert_invariants();
+}
+
+#[test]
+fn replace_node_picks_no_machine_with_a_lower_bond_than_asked_for() {
+    let Scene { mut world, supplier, buyer, .. } = Scene::leased(3, 1, 9);
+    let least = |min_bond| ReplaceNodeArgs { min_bond, ..replacement(0) };
+    let more = world.replace_instruction(&buyer, 1, least(100 * STAKE + 1));
+    world.fails(more.clone(), &[&buyer], LeaseholdError::NotEnoughGpus);
+    let Slot { price, committed_until, .. } = world.slot(2);
+    let offers = vec![Offer { slot: 2, price, committed_until, bond: 100 * STAKE + 1 }];
+    let (board, key) = (world.board(), supplier.wallet.pubkey());
+    world.ok(&[instruction::reprice_machines(&board, key, offers)], &[&supplier.wallet]);
+    world.ok(&[more], &[&buyer]);
+    assert_eq!(leased(&world, 1), [0, 2]);
+    world.assert_invariants();
+}
+
+/// One that an extension left at its old end isn't counted; the one that takes over stays to the new end.
+#[test]
+fn replace_node_counts_the_machine_that_takes_over_from_one_that_would_leave() {
+    let Scene { mut world, supplier, buyer, .. } = Scene::listed(1);
+    world.list(&supplier, 3, &[machine(1)]);
+    world.open(&buyer, anything(), 2, 3);
+    world.end_round();
+    let allowed = Allowance { max_deposit: u64::MAX, max_leaving: 1 };
+    let extend = world.extend_instruction(&buyer, 1, 2, allowed);
+    world.ok(&[extend], &[&buyer]);
+    assert_eq!(world.lease(1).machines, 1);
+    world.list(&supplier, COMMITTED, &[machine(2)]);
+    let replace = replace(&world, &buyer, 1, u64::MAX);
+    world.ok(&[replace], &[&buyer]);
+    assert_eq!((world.lease(1).machines, world.slot(2).lease_until), (2, world.lease(1).until));
     world.assert_invariants();
 }
 

@@ -3,6 +3,7 @@
 use leasehold::{
     error::LeaseholdError,
     instructions::{Offer, ReplaceNodeArgs},
+    rules::replace::Wish,
     state::{LeaseState, RoundRules, Slot, SlotState},
 };
 use leasehold_client::{board::BoardData, instruction, quote};
@@ -15,8 +16,8 @@ use crate::{BOND, PRICE, attest, deposit, finish, gross, is_up, net};
 fn replace(scene: &mut Scene, slot: u16, contest: bool) -> u64 {
     let data = BoardData::new(&scene.world.data(&scene.world.board().address)).expect("a board");
     let (view, lease) = (data.view().expect("a board"), scene.world.lease(1));
-    let quote =
-        quote::replacement(&view, scene.world.now(), &lease, slot, &[], contest).expect("a replacement");
+    let quote = quote::replacement(&view, scene.world.now(), &lease, &Wish { contest, ..Wish::any(slot) })
+        .expect("a replacement");
     let before = scene.world.payments_of(&scene.buyer.pubkey());
     let replace = scene.world.replace_instruction(&scene.buyer, 1, quote.args(quote.deposit));
     scene.world.ok(&[replace], &[&scene.buyer]);

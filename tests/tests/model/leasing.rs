@@ -1,6 +1,10 @@
 //! Steps about leases.
 
-use leasehold::{instructions::MeterArgs, math::matching::Criteria, state::LeaseState};
+use leasehold::{
+    instructions::{MeterArgs, ReplaceNodeArgs},
+    math::matching::Criteria,
+    state::LeaseState,
+};
 use leasehold_tests::{
     model::{Action, BUYERS, CAST, Lease, LeaseId, Model, Request, Who, naive},
     public, spender,
@@ -8,7 +12,7 @@ use leasehold_tests::{
 
 use crate::{
     picks::{self, *},
-    specs::criteria,
+    specs::{BOND, criteria},
     steps::{Pick, Step},
 };
 
@@ -46,13 +50,18 @@ impl Step {
                 let (id, owner) = lease_of(model, *lease, |_, _| true);
                 Action::TransferLease { by: someone(*by, owner), lease: id, to: Who(to % CAST) }
             }
-            Step::Replace { lease, by, slot, limit, hint, avoid, contest } => {
+            Step::Replace { lease, by, slot, limit, hint, avoid, bond, contest } => {
                 let (id, owner) = lease_of(model, *lease, |id, lease| {
                     is_open(id, lease) && lease.meter.is_none() && !replaceable(model, id).is_empty()
                 });
                 let slot = one_to_replace(model, id, *slot);
                 let avoid = picks::avoid(*avoid);
-                let new = model.replacement(id, slot, &avoid);
+                let min_bond = match bond % 16 {
+                    0 => BOND,
+                    1 => BOND + 1,
+                    _ => 0,
+                };
+                let new = model.replacement(id, slot, &avoid, min_bond);
                 let rounds =
                     model.lease(id).map_or(0, |lease| lease.until.saturating_sub(model.round(id.board) + 1));
                 let cost = new.map_or(0, |new| model.cost(id.board, &[new], rounds));
@@ -61,11 +70,14 @@ impl Step {
                     by,
                     payer: if limit % 8 == 1 { Who(limit % CAST) } else { by },
                     lease: id,
-                    slot,
-                    max_deposit: picks::limit(cost, *limit),
-                    contest: *contest,
-                    avoid,
-                    hint: picks::hint(model, id.board, new, *hint),
+                    args: ReplaceNodeArgs {
+                        old_slot: slot,
+                        max_deposit: picks::limit(cost, *limit),
+                        contest: *contest,
+                        avoid,
+                        min_bond,
+                        hint: picks::hint(model, id.board, new, *hint),
+                    },
                 }
             }
             Step::TopUp { lease, by, amount } => {

@@ -216,6 +216,7 @@ pub enum Step {
         limit: Pick,
         hint: Pick,
         avoid: Pick,
+        bond: Pick,
         contest: bool,
     },
     TopUp {

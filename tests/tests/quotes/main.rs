@@ -12,7 +12,7 @@ use leasehold::error::LeaseholdError;
 use leasehold::instructions::{MeterArgs, OpenLeaseArgs, ReplaceNodeArgs};
 use leasehold::math::matching::{Criteria, CutOff};
 use leasehold::math::settlement::Payment;
-use leasehold::rules::{extend::Allowance, open};
+use leasehold::rules::{extend::Allowance, open, replace::Wish};
 use leasehold::state::{Lease, LeaseState, Slot};
 use leasehold_client::error::{Refusal, from_code};
 use leasehold_client::{instruction, quote};
@@ -259,7 +259,9 @@ fn replace_node_does_what_was_quoted() {
         let data = stage.data();
         let (lease, address) = (stage.account(), stage.address(stage.serial));
         let view = data.view().expect("a board");
-        let quoted = quote::replacement(&view, stage.world.now(), &lease, old_slot, &avoid, contest);
+        let min_bond = u64::from(case.contest >> 1 & 1) * 100_001;
+        let wish = Wish { avoid: &avoid, min_bond, contest, ..Wish::any(old_slot) };
+        let quoted = quote::replacement(&view, stage.world.now(), &lease, &wish);
         let hint = match (case.hint, &quoted) {
             (0, Ok(quoted)) => Some(quoted.hint),
             (1, _) => Some(CutOff { price: 350_003, score: 5_000, slot: 3 }),
@@ -267,7 +269,8 @@ fn replace_node_does_what_was_quoted() {
         };
         let (board, owner, wallet) = (stage.world.board(), stage.owner.pubkey(), stage.wallet());
         let replace = |max_deposit| {
-            let args = ReplaceNodeArgs { old_slot, max_deposit, contest, avoid: avoid.clone(), hint };
+            let args =
+                ReplaceNodeArgs { old_slot, max_deposit, contest, avoid: avoid.clone(), min_bond, hint };
             instruction::replace_node(&board, owner, owner, address, wallet, args)
         };
         let before = stage.tokens();

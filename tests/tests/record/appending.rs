@@ -183,17 +183,14 @@ fn append_batches_fails_when_times_overlap_run_backwards_or_lie_ahead() {
 }
 
 #[test]
-fn append_batches_fails_when_the_machine_was_not_in_the_lease() {
+fn append_batches_takes_receipts_of_an_earlier_lease_and_no_number_twice() {
     let mut scene = Recording::leased(3, 1, 2);
     let buyer = scene.buyer.insecure_clone();
     refuses(&mut scene, |batch| batch.lease = 0, LeaseholdError::NoSuchLease);
     refuses(&mut scene, |batch| batch.lease = 2, LeaseholdError::NoSuchLease);
-    // A lease of another machine.
     assert_eq!(scene.world.open(&buyer, anything(), 1, 50), 2);
-    refuses(&mut scene, |batch| batch.lease = 2, LeaseholdError::NoSuchLease);
-
-    // After a batch of a later lease, no batch of an earlier one is accepted.
     scene.seal_next(0, 2);
+    let late = scene.receipts(1, 0, 1);
     scene.world.go_to_round(scene.world.lease(1).until + 2);
     close_rounds(&mut scene.world);
     scene.world.settle(&buyer, 1);
@@ -201,16 +198,16 @@ fn append_batches_fails_when_the_machine_was_not_in_the_lease() {
     assert_eq!(scene.world.open(&buyer, anything(), 1, 50), 3);
     assert_eq!(scene.world.slot(0).lease, 3);
     scene.world.end_round();
-    let late = scene.receipts(1, 0, 1);
-    assert_eq!(late[0].receipt.seq, 2);
+    scene.seal(0, late.clone());
     let receipts = scene.receipts(3, 0, 2);
     scene.seal(0, receipts);
-    assert_eq!(scene.archive.batches[1].header.first_seq, 0, "numbers start at zero in each lease");
-    assert_eq!(scene.archive.batches[1].header.number, 1);
-    let closed = Batch { number: 2, ..scene.batch(0, &late) };
-    let append = scene.append_instruction(vec![closed]);
+    let headers: Vec<_> = scene.archive.batches.iter().map(|batch| batch.header).collect();
+    let found = headers.iter().map(|header| (header.lease, header.number, header.first_seq));
+    assert_eq!(found.collect::<Vec<_>>(), [(1, 0, 0), (1, 1, 2), (3, 2, 3)], "numbers run on");
+    let again = Batch { number: 3, ..scene.batch(0, &late) };
+    let append = scene.append_instruction(vec![again]);
     let operator = scene.operator.insecure_clone();
-    scene.world.fails(append, &[&operator], LeaseholdError::BatchOutOfOrder);
+    scene.world.fails(append, &[&operator], LeaseholdError::NumberTaken);
     scene.assert_invariants();
 }
 

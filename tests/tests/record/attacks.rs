@@ -2,7 +2,7 @@
 
 use leasehold::{
     error::LeaseholdError,
-    instructions::BatchProof,
+    instructions::{Batch, BatchProof},
     math::mmr::Range,
     state::{Receipt, Voucher},
 };
@@ -63,8 +63,7 @@ fn attack_demand_answered_by_a_batch_of_another_board() {
     let demand = scene.world.demand(&buyer, &receipts[1]);
 
     let begin = u64::from(scene.world.round()) * 600_000;
-    let batch =
-        leasehold::instructions::Batch { first_ms: begin, last_ms: begin, ..scene.batch(0, &receipts) };
+    let batch = Batch { first_ms: begin, last_ms: begin, ..scene.batch(0, &receipts) };
     let append = instruction::append_batches(&second, key, account, SOURCE, vec![batch]);
     let meta = scene.world.ok(&[append], &[&scene.supplier.wallet]);
     let header = match &events(&meta)[..] {
@@ -99,6 +98,42 @@ fn attack_receipt_or_voucher_of_another_cluster() {
     let voucher = Voucher { cluster: *b"mainnet!", ..scene.world.unsigned_voucher(metered, USD) };
     let redeem = scene.world.redeem_instructions(metered, &SignedVoucher::sign(&spender(), voucher));
     scene.world.fails_last(&redeem, &[&buyer], LeaseholdError::WrongVoucher);
+    scene.assert_invariants();
+}
+
+/// Before a machine has appended the last receipts of a lease, it is put into an older one: the log must take them all the
+/// same, or they would cost its bond.
+#[test]
+fn attack_machine_put_into_an_older_lease_before_its_last_batch() {
+    let mut scene = Recording::leased(2, 1, 100);
+    let (buyer, mallory) = (scene.buyer.insecure_clone(), scene.world.wallet());
+    scene.world.open(&mallory, anything(), 1, 3);
+    scene.world.end_round();
+    let last = scene.receipts(2, 1, 3);
+    for _ in 0..3 {
+        scene.world.attest(&scene.keepers, |_| true);
+    }
+    scene.world.settle(&buyer, 2);
+    let replace = replace(&scene.world, &buyer, 0);
+    scene.world.ok(&[replace], &[&buyer]);
+    assert_eq!(scene.world.slot(1).lease, 1);
+
+    scene.world.go_to_round(scene.world.round() + RECORD_ROUNDS + 1);
+    let demand = scene.world.demand(&mallory, &last[0]);
+    let batch = scene.seal(1, last);
+    let answer = scene.answer_instructions(&scene.supplier.wallet, batch, 0);
+    scene.world.ok(&answer, &[&scene.supplier.wallet]);
+    assert!(scene.world.svm.get_account(&demand).is_none_or(|account| account.lamports == 0));
+    // It goes on in the older lease, and no number comes twice, whichever lease a batch names.
+    let next = scene.receipts(1, 1, 2);
+    assert_eq!(next[0].receipt.seq, 3);
+    scene.seal(1, next);
+    for (lease, first_seq) in [(1, 0), (1, 4), (2, 0), (2, 4)] {
+        let again = Batch { lease, first_seq, ..scene.batch(1, &scene.receipts(1, 1, 1)) };
+        let again = scene.append_instruction(vec![again]);
+        scene.world.fails(again, &[&scene.operator.insecure_clone()], LeaseholdError::NumberTaken);
+    }
+    assert_eq!(scene.world.slot(1).bond, BOND);
     scene.assert_invariants();
 }
 

@@ -14,7 +14,6 @@ mod verify;
 
 use leasehold::{
     constants::{DEMAND_SECS, DISPUTE_SECS, RECORD_SECS},
-    instructions::ReplaceNodeArgs,
     state::{Receipt, SlotState},
 };
 use leasehold_client::{
@@ -88,8 +87,7 @@ pub fn prove(world: &World, [one, other]: [&SignedReceipt; 2]) -> [Instruction; 
 pub fn replace(world: &World, buyer: &Keypair, old_slot: u16) -> Instruction {
     let (board, key, lease) = (world.board(), buyer.pubkey(), world.lease_address(1));
     let wallet = world.market.payment_account(&key);
-    let args = ReplaceNodeArgs { old_slot, max_deposit: u64::MAX, contest: false, avoid: vec![], hint: None };
-    instruction::replace_node(&board, key, key, lease, wallet, args)
+    instruction::replace_node(&board, key, key, lease, wallet, replacement(old_slot))
 }
 
 /// A different receipt of machine `number` with the same number as `signed`.

@@ -255,7 +255,7 @@ impl World {
 
     /// Replaces a machine. Returns the slot of the new one.
     pub fn replace(&mut self, lease: usize, old_slot: u16, contest: bool) -> Acted<u16> {
-        let wish = replace::Wish { old_slot, avoid: &[], hint: None, max_deposit: u64::MAX, contest };
+        let wish = replace::Wish { contest, ..replace::Wish::any(old_slot) };
         let World { board, slots, leases, now, .. } = self;
         let replacement = replace::apply(board, slots, &mut leases[lease], &wish, *now)?;
         self.computed[usize::from(replacement.slot)] = 0;

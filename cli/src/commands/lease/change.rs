@@ -1,6 +1,10 @@
 //! `leasehold lease extend`, `cancel`, `transfer` and `replace`: changes that a lease's owner may make.
 
-use leasehold::{error::LeaseholdError, rules::extend::Allowance, state::Lease};
+use leasehold::{
+    error::LeaseholdError,
+    rules::{extend::Allowance, replace::Wish},
+    state::Lease,
+};
 use leasehold_client::{
     error::Refusal,
     instruction,
@@ -45,7 +49,13 @@ pub async fn transfer(chain: &Chain, args: TransferArgs) -> Result<(), Failure> 
 pub async fn replace(chain: &Chain, args: ReplaceArgs) -> Result<(), Failure> {
     let (leased, now) = (args.lease.load(chain).await?, chain.fetch().now().await?);
     let most = most(&leased, args.max_deposit.as_deref())?;
-    let wish = Wish { old: args.slot, avoid: &args.avoid, contest: args.contest };
+    let min_bond = args.min_bond.as_deref().map(|bond| leased.market.stake.parse(bond)).transpose()?;
+    let wish = Wish {
+        avoid: &args.avoid,
+        min_bond: min_bond.map_or(0, |bond| bond.amount),
+        contest: args.contest,
+        ..Wish::any(args.slot)
+    };
     act(chain, plan_replacement(&leased, now, chain.wallet()?, wish, most)?).await
 }
 
@@ -185,14 +195,6 @@ fn plan_transfer(leased: &Leased, owner: Pubkey, new_owner: Pubkey) -> Result<Pl
         .step("transfer lease", vec![instruction::transfer_lease(owner, leased.address, new_owner)]))
 }
 
-/// The machine to replace, those not to take instead, and whether it is contested.
-#[derive(Clone, Copy, Debug)]
-struct Wish<'a> {
-    old: u16,
-    avoid: &'a [u16],
-    contest: bool,
-}
-
 fn plan_replacement(
     leased: &Leased,
     now: i64,
@@ -201,9 +203,9 @@ fn plan_replacement(
     most: Option<Money>,
 ) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
-    let Wish { old, avoid, contest } = wish;
+    let Wish { old_slot: old, avoid, .. } = wish;
     let (Leased { lease, market, board, .. }, view) = (leased, leased.view()?);
-    let found = replacement(&view, now, lease, old, avoid, contest).map_err(|refusal| {
+    let found = replacement(&view, now, lease, &wish).map_err(|refusal| {
         let values = match refusal.error() {
             Some(LeaseholdError::NotEnoughGpus) => {
                 "no idle machine of its board with as many GPUs fits the lease until its end".to_owned()
@@ -257,7 +259,7 @@ mod tests {
 
     /// To replace that machine by any.
     fn wish(old: u16) -> Wish<'static> {
-        Wish { old, avoid: &[], contest: false }
+        Wish::any(old)
     }
 
     fn only(plan: &Plan) -> &Instruction {
@@ -389,10 +391,10 @@ mod tests {
         assert_eq!((args.old_slot, args.max_deposit, args.contest, args.avoid), (1, 540, false, vec![]));
         assert_eq!((plan.growths[0].from, plan.growths[0].to), (Some(Lease::len(0)), Lease::len(1)));
 
-        let contest = Wish { contest: true, avoid: &[7], ..wish(1) };
+        let contest = Wish { contest: true, avoid: &[7], min_bond: 50, ..wish(1) };
         let plan = plan_replacement(&leased, NOW, wallet(9), contest, None).unwrap();
         let args = ReplaceNodeArgs::try_from_slice(&only(&plan).data[8..]).unwrap();
-        assert_eq!((args.contest, args.avoid), (true, vec![7]));
+        assert_eq!((args.contest, args.avoid, args.min_bond), (true, vec![7], 50));
         let burned = plan.details()["burned"].clone();
         // A replacement that costs no less owes no exit: nine rounds of what is kept are lost, and half of that besides.
         assert_eq!(
@@ -411,6 +413,8 @@ mod tests {
         assert_eq!(rule(refused(&leased, wish(3))), "NotInLease");
         assert_eq!(rule(refused(&leased, wish(99))), "NoSuchSlot");
         assert!(refused(&leased, wish(99)).to_string().contains("slot 99"));
+        let richer = refused(&leased, Wish { min_bond: u64::MAX, ..wish(1) });
+        assert!(richer.to_string().contains("no idle machine of its board"), "{richer}");
         let none = refused(&leased, Wish { avoid: &[3], ..wish(1) });
         assert!(none.to_string().contains("no idle machine of its board"), "{none}");
         change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);

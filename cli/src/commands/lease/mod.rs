@@ -165,6 +165,9 @@ pub struct ReplaceArgs {
     /// Slots of machines not to take, up to 16.
     #[arg(long, value_name = "SLOT", value_delimiter = ',')]
     pub avoid: Vec<u16>,
+    /// Least bond of the new machine for each GPU, in stake tokens [default: the lease's]
+    #[arg(long, value_name = "AMOUNT")]
+    pub min_bond: Option<String>,
     /// Most to deposit if another machine is the first that fits by then [default: what it costs now]
     #[arg(long, value_name = "AMOUNT")]
     pub max_deposit: Option<String>,

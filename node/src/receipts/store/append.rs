@@ -77,14 +77,15 @@ impl Appending {
         };
         let index = match newest.map(|index| (index, &self.tabs[index].tab)) {
             Some((index, tab)) if tab.lease == lease.serial => index,
-            // Its batches could not be appended once the newer lease has one.
-            Some((_, tab)) if tab.lease > lease.serial => {
+            // The machine serves another lease by now.
+            Some((_, tab)) if tab.from > lease.from => {
                 return Err(StoreError::LeaseOver { lease: lease.serial, newer: tab.lease });
             }
             before => {
-                let last_ms = before.map_or(0, |(_, tab)| tab.last_ms);
+                // A machine's numbers and times run on through all its leases.
+                let (seq, last_ms) = before.map_or((0, 0), |(_, tab)| (tab.seq, tab.last_ms));
                 let signed_price = rows::signed_price(connection, &lease.address, lease.from).await?;
-                let tab = Tab { last_ms, signed_price, ..blank(machine, lease) };
+                let tab = Tab { seq, sealed: seq, last_ms, signed_price, ..blank(machine, lease) };
                 self.tabs.push(Open { id: None, tab });
                 self.tabs.len() - 1
             }
@@ -100,7 +101,7 @@ impl Appending {
             ids.push(match id {
                 Some(id) => rows::update_tab(connection, *id, tab).await.map(|()| *id)?,
                 // Opened for a receipt that was then refused.
-                None if tab.seq == 0 => 0,
+                None if tab.seq == tab.sealed => 0,
                 None => rows::insert_tab(connection, tab).await?,
             });
         }

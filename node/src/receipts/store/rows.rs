@@ -71,12 +71,12 @@ pub(super) fn batch(row: &SqliteRow) -> Result<SealedBatch, StoreError> {
     Ok(SealedBatch { key: BatchKey::of(&header), header, source: row.try_get("source")?, log_index })
 }
 
-/// The machine's tab of its newest lease.
+/// The machine's tab of its last lease.
 pub(super) async fn newest_tab(
     connection: &mut SqliteConnection,
     machine: &MachineKey,
 ) -> Result<Option<(i64, Tab)>, StoreError> {
-    const WHERE: &str = "WHERE board = ? AND slot = ? AND generation = ? ORDER BY tabs.lease DESC LIMIT 1";
+    const WHERE: &str = "WHERE board = ? AND slot = ? AND generation = ? ORDER BY tabs.id DESC LIMIT 1";
     let row = sqlx::query(&[TAB, WHERE].concat())
         .bind(machine.board.as_array().as_slice())
         .bind(machine.slot)

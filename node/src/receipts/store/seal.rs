@@ -11,7 +11,7 @@ use sqlx::{Row, SqliteConnection};
 impl Store {
     /// Receipts that are in no batch yet, by machine and lease in order.
     pub async fn unsealed(&self) -> Result<Vec<Unsealed>, StoreError> {
-        let query = [rows::TAB, "WHERE sealed < seq ORDER BY board, slot, generation, tabs.lease"].concat();
+        let query = [rows::TAB, "WHERE sealed < seq ORDER BY board, slot, generation, tabs.id"].concat();
         let found = sqlx::query(&query).fetch_all(&self.readers).await?;
         let mut all = Vec::with_capacity(found.len());
         for row in &found {
@@ -49,7 +49,7 @@ impl Store {
         least: u32,
     ) -> Result<Option<SealedBatch>, StoreError> {
         const OLDEST: &str = "WHERE board = ? AND slot = ? AND generation = ? AND sealed < seq \
-            ORDER BY tabs.lease LIMIT 1";
+            ORDER BY tabs.id LIMIT 1";
         let row = sqlx::query(&[rows::TAB, OLDEST].concat())
             .bind(machine.board.as_array().as_slice())
             .bind(machine.slot)

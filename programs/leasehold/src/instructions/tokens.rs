@@ -50,7 +50,8 @@ impl<'info> Tokens<'info> {
         Ok(())
     }
 
-    /// The owner is paid where it says; anybody else may only have the owner's associated account paid.
+    /// The owner is paid where it says; anybody else may only have the owner's associated account paid, as long as it is the
+    /// owner's: who was given it by a signature (`SetAuthority`) must not have all later income sent there.
     pub fn validate_claim(&self, signer: &Pubkey, owner: &Pubkey) -> Result<()> {
         if signer == owner {
             return Ok(());
@@ -58,6 +59,7 @@ impl<'info> Tokens<'info> {
         let account =
             get_associated_token_address_with_program_id(owner, &self.mint.key(), self.token_program.key);
         require_keys_eq!(self.wallet.key(), account, LeaseholdError::WrongDestination);
+        require_keys_eq!(self.wallet.owner, *owner, LeaseholdError::WrongDestination);
         Ok(())
     }
 

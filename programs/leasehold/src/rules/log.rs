@@ -45,8 +45,8 @@ pub fn lane_mut(lanes: &mut [Lane], board: u32, slot: u16) -> Result<&mut Lane> 
     lanes.get_mut(place).ok_or_else(|| LeaseholdError::NoLane.into())
 }
 
-/// Leaves out the next numbers of the lease that a machine serves: its node lost its database, and does not know which of
-/// them it has signed. Returns the number from which it can go on. `lane` is the machine's.
+/// Leaves out the next numbers of a machine in the lease that it serves: its node lost its database, and does not know which
+/// of them it has signed. Returns the number from which it can go on. `lane` is the machine's.
 pub fn skip(slot: &Slot, lane: &mut Lane, lease: u32) -> Result<u64> {
     require!(lease != 0 && slot.lease == lease, LeaseholdError::NotInLease);
     lane.adopt(slot);

@@ -122,7 +122,9 @@ pub fn ender(lease: &Lease, machine: &Slot, signer: &Pubkey, supplier: Option<Pu
 /// Where a metered lease would end, exclusive, if it were ended at Unix time `now`: an hour after the running round.
 ///
 /// With the running round, and the machine's first at the earliest, if its deposit does not cover the next hour's standby
-/// price; then anybody may. And if its supplier ends it while vouchers have paid less than the standby price did.
+/// price. Then anybody may, with the machine's first hour at the earliest: so nobody is paid for the rest of an hour that it
+/// did not serve because a stranger, or another wallet of its supplier, ended it. And if its supplier ends it while vouchers have
+/// paid less than the standby price did.
 ///
 /// # Errors
 /// `StandbyCovered` to anybody else, `NoticeTooLate`, `LeaseNotOpen`, `LeaseNotMetered`.
@@ -137,7 +139,9 @@ pub fn notice(board: &Board, lease: &Lease, machine: &Slot, ender: Ender, now: i
     let at_once = at_once || is_short(board, lease, machine, now)?;
     require!(at_once || ender != Ender::Anybody, LeaseholdError::StandbyCovered);
     let until = if at_once {
-        left_until(running, machine)
+        let first_hour = add32(machine.lease_from, board.rounds_in(NOTICE_SECS))?;
+        let least = if ender == Ender::Anybody { first_hour } else { 0 };
+        left_until(running, machine).max(least)
     } else {
         add32(board.round_after(now)?, board.rounds_in(NOTICE_SECS))?
     };

@@ -6,7 +6,7 @@ use crate::{
     error::LeaseholdError,
     math::{
         add, add32,
-        matching::{self, CutOff, Request},
+        matching::{self, Criteria, CutOff, Request},
         mul_div_floor,
     },
     rules::lease::{leave, left_until},
@@ -38,17 +38,10 @@ pub fn require_replaceable(slot: &Slot, lease: &Lease, running: u32) -> Result<(
     Ok(())
 }
 
-/// How the machine of `old_slot` would be replaced at Unix time `now`. The machines that the lease replaced before, and
-/// those of `avoid`, are not picked.
-pub fn quote(
-    board: &Board,
-    slots: &[Slot],
-    lease: &Lease,
-    now: i64,
-    old_slot: u16,
-    avoid: &[u16],
-    hint: Option<CutOff>,
-) -> Result<Replacement> {
+/// How the machine would be replaced at Unix time `now`, whatever it costs. The machines that the lease replaced before are
+/// not picked.
+pub fn quote(board: &Board, slots: &[Slot], lease: &Lease, wish: &Wish, now: i64) -> Result<Replacement> {
+    let &Wish { old_slot, avoid, min_bond, hint, .. } = wish;
     lease.require_open()?;
     lease.require_hourly()?;
     require!(avoid.len() <= crate::constants::MAX_AVOID, LeaseholdError::AvoidsTooMany);
@@ -59,8 +52,9 @@ pub fn quote(
     require!(from < lease.until, LeaseholdError::LeaseOver);
     let avoided: Vec<u16> = avoid.iter().copied().chain(left_before(slots, lease)).collect();
     // The old machine is leased, so it can't replace itself.
+    let criteria = Criteria { min_bond: min_bond.max(lease.criteria.min_bond), ..lease.criteria };
     let request = Request {
-        criteria: &lease.criteria,
+        criteria: &criteria,
         gpus: u32::from(old.traits.gpus),
         from,
         until: lease.until,
@@ -104,11 +98,20 @@ pub struct Wish<'a> {
     pub old_slot: u16,
     /// Slots that are not picked.
     pub avoid: &'a [u16],
+    /// Least bond for each GPU in stake units, beside the least that the lease asks for.
+    pub min_bond: u64,
     pub hint: Option<CutOff>,
     /// Most payment units to pay in.
     pub max_deposit: u64,
     /// True if the old machine is contested.
     pub contest: bool,
+}
+
+impl Wish<'_> {
+    /// To replace that machine by any, whatever it costs.
+    pub fn any(old_slot: u16) -> Self {
+        Self { old_slot, avoid: &[], min_bond: 0, hint: None, max_deposit: u64::MAX, contest: false }
+    }
 }
 
 /// Leaves the old machine with the running round, and puts the lease on the new one from the next round on.
@@ -119,10 +122,14 @@ pub fn apply(
     wish: &Wish,
     now: i64,
 ) -> Result<Replacement> {
-    let replacement = quote(board, slots, lease, now, wish.old_slot, wish.avoid, wish.hint)?;
+    let replacement = quote(board, slots, lease, wish, now)?;
     let Replacement { slot, from, old_until, cheaper_q16, deposit, total, .. } = replacement;
     require!(deposit <= wish.max_deposit, LeaseholdError::CostsTooMuch);
     let old = slots.get_mut(usize::from(wish.old_slot)).ok_or(LeaseholdError::NoSuchSlot)?;
+    // One that would have left at an earlier end isn't counted any more; the new one stays.
+    if old.lease_until < lease.until {
+        lease.machines = add32(lease.machines, 1)?;
+    }
     let contested = if wish.contest { Slot::CONTESTED } else { 0 };
     leave(board, old, old_until, Slot::REPLACED | contested);
     old.cheaper_q16 = cheaper_q16;

@@ -46,11 +46,11 @@ pub struct Lane {
     pub board: u32,
     /// Generation of the machine that appended or skipped last.
     pub generation: u32,
-    /// Lease in which it did.
+    /// Lease in which it did last.
     pub lease: u32,
     /// Number of its batches.
     pub batches: u32,
-    /// Least number that its next receipt in that lease can have.
+    /// Least number that its next receipt can have, in whichever lease.
     pub next_seq: u64,
     /// `last_ms` of its last batch.
     pub last_ms: u64,
@@ -75,14 +75,9 @@ impl Lane {
         }
     }
 
-    /// Least number that the next receipt of the machine of that generation can have in a lease.
-    pub fn next_seq_in(&self, generation: u32, lease: u32) -> u64 {
-        if (self.generation, self.lease) == (generation, lease) { self.next_seq } else { 0 }
-    }
-
-    /// Leaves out the next [`SKIP`] numbers of a lease. Returns the least one that is left.
+    /// Leaves out the next [`SKIP`] numbers, in a lease. Returns the least one that is left.
     pub fn skip(&mut self, lease: u32) -> Result<u64> {
-        self.next_seq = add(self.next_seq_in(self.generation, lease), SKIP)?;
+        self.next_seq = add(self.next_seq, SKIP)?;
         self.lease = lease;
         Ok(self.next_seq)
     }

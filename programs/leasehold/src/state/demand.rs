@@ -26,7 +26,7 @@ pub struct Demand {
     pub generation: u32,
     /// Serial of the lease.
     pub serial: u32,
-    /// Number of the receipt in the lease, and its leaf.
+    /// Number of the receipt, and its leaf.
     pub seq: u64,
     pub leaf: SumNode,
     /// Unix seconds from which it can be enforced.

@@ -11,7 +11,7 @@ pub struct Keeper {
     pub bump: u8,
     pub market: Pubkey,
     pub authority: Pubkey,
-    /// Free stake, to which the caller's part of slashes that this keeper settles is added.
+    /// Stake units that are not bonded to a seat.
     pub stake: StakeLedger,
     /// Stake units bonded to its seats.
     pub locked: u64,

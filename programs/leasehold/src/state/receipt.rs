@@ -33,7 +33,7 @@ pub struct Receipt {
     pub node_key: [u8; 32],
     /// First 8 bytes of the address of its supplier's account.
     pub supplier: [u8; 8],
-    /// Number of the receipt: no other one of this machine in this lease has it.
+    /// Number of the receipt: no other one of this machine has it. Numbers run on through all leases of a machine.
     pub seq: u64,
     /// Unix milliseconds in which it was signed.
     pub end_ms: u64,

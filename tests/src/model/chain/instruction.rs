@@ -1,9 +1,6 @@
 //! An action as the program's instructions.
 
-use leasehold::{
-    instructions::{OpenLeaseArgs, ReplaceNodeArgs},
-    rules::extend::Allowance,
-};
+use leasehold::{instructions::OpenLeaseArgs, rules::extend::Allowance};
 use leasehold_client::instruction;
 use solana_instruction::Instruction;
 
@@ -132,15 +129,8 @@ impl Chain {
                 instruction::cancel_lease(&board(&id.board), key(by), lease(id), contest.clone())
             }
             TransferLease { by, lease: id, to } => instruction::transfer_lease(key(by), lease(id), key(to)),
-            ReplaceNode { by, payer, lease: id, slot, max_deposit, contest, avoid, hint } => {
-                let args = ReplaceNodeArgs {
-                    old_slot: *slot,
-                    max_deposit: *max_deposit,
-                    contest: *contest,
-                    avoid: avoid.clone(),
-                    hint: *hint,
-                };
-                let board = board(&id.board);
+            ReplaceNode { by, payer, lease: id, args } => {
+                let (board, args) = (board(&id.board), args.clone());
                 instruction::replace_node(&board, key(by), key(payer), lease(id), payments(payer), args)
             }
             TopUpLease { by, lease: id, amount } => {

@@ -2,7 +2,7 @@
 
 use leasehold::{
     error::LeaseholdError::*,
-    instructions::OpenLeaseArgs,
+    instructions::{OpenLeaseArgs, ReplaceNodeArgs},
     math::{sub, sub32},
     rules::{self, claim::due, extend::Allowance, open::Opening, replace::Wish},
     state::{Lease, LeaseState, Meter, Voucher, machine, machine_mut},
@@ -37,10 +37,11 @@ impl Native {
                 lease.require_hourly()?;
                 lease.owner = key(to);
             }
-            ReplaceNode { by, payer, lease: id, slot, max_deposit, contest, ref avoid, hint } => {
+            ReplaceNode { by, payer, lease: id, ref args } => {
                 let (Home { board, slots, .. }, lease) = self.lease_at_home(id)?;
                 require(lease.owner == key(by), WrongAuthority)?;
-                let wish = Wish { old_slot: slot, avoid, hint, max_deposit, contest };
+                let &ReplaceNodeArgs { old_slot, max_deposit, contest, ref avoid, min_bond, hint } = args;
+                let wish = Wish { old_slot, avoid, min_bond, hint, max_deposit, contest };
                 let deposit = rules::replace::apply(board, slots, lease, &wish, now)?.deposit;
                 self.take_payments(payer, id.board, deposit)?;
             }

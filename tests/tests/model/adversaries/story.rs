@@ -1,6 +1,8 @@
 //! What happens in a story: who does what in which round, which machines are really down, and who is framed.
 
+use leasehold::instructions::ReplaceNodeArgs;
 use leasehold_tests::model::{Action, BUYERS, LeaseId, Program, SUPPLIERS, Who};
+use leasehold_tests::replacement;
 use proptest::{collection::vec, option, prelude::*};
 
 use super::world::World;
@@ -133,16 +135,8 @@ impl Deed {
                 let serving = world.serving(id);
                 let slot = *serving.get(usize::from(*slot) % serving.len().max(1))?;
                 let avoid = (0..MACHINES as u16).filter(|slot| avoid >> slot & 1 == 1).collect();
-                Action::ReplaceNode {
-                    by: id.buyer,
-                    payer: id.buyer,
-                    lease: id,
-                    slot,
-                    max_deposit: u64::MAX,
-                    contest: *contest,
-                    avoid,
-                    hint: None,
-                }
+                let args = ReplaceNodeArgs { contest: *contest, avoid, ..replacement(slot) };
+                Action::ReplaceNode { by: id.buyer, payer: id.buyer, lease: id, args }
             }
             Deed::Extend { lease, rounds } => {
                 let id = world.lease(*lease)?;
@@ -182,8 +176,8 @@ impl Deed {
     pub fn without_contest(&self, action: &Action) -> Action {
         match action.clone() {
             Action::CancelLease { by, lease, .. } => Action::CancelLease { by, lease, contest: vec![] },
-            Action::ReplaceNode { by, payer, lease, slot, max_deposit, avoid, hint, .. } => {
-                Action::ReplaceNode { by, payer, lease, slot, max_deposit, contest: false, avoid, hint }
+            Action::ReplaceNode { by, payer, lease, args } => {
+                Action::ReplaceNode { by, payer, lease, args: ReplaceNodeArgs { contest: false, ..args } }
             }
             other => other,
         }

@@ -22,8 +22,8 @@ pub struct GiveNotice<'info> {
 }
 
 /// Ends a metered lease an hour after the running round. Its owner and the machine's supplier may; the supplier with the
-/// running round if vouchers have paid less than the standby price. Anybody may, with the running round, if the deposit does
-/// not cover the next hour's standby price.
+/// running round if vouchers have paid less than the standby price. Anybody may if the deposit does not cover the next hour's
+/// standby price: with the running round, and the machine's first hour at the earliest.
 pub fn give_notice(ctx: Context<GiveNotice>) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;
     let GiveNotice { signer, board, lease, supplier, .. } = &mut *ctx.accounts;

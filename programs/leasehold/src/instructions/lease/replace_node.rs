@@ -22,6 +22,8 @@ pub struct ReplaceNodeArgs {
     pub contest: bool,
     /// Slots that are not picked, 16 at most.
     pub avoid: Vec<u16>,
+    /// Least bond of the new machine for each GPU in stake units, beside the least that the lease asks for.
+    pub min_bond: u64,
     /// Cut-off of a quote: saves compute units, never changes the result.
     pub hint: Option<CutOff>,
 }
@@ -62,8 +64,8 @@ pub fn replace_node(ctx: Context<ReplaceNode>, args: ReplaceNodeArgs) -> Result<
     refuse_stray(ctx.remaining_accounts)?;
     ctx.accounts.validate()?;
     let ReplaceNode { payer, board, lease, tokens, .. } = &mut *ctx.accounts;
-    let ReplaceNodeArgs { old_slot, max_deposit, contest, avoid, hint } = args;
-    let wish = Wish { old_slot, avoid: &avoid, hint, max_deposit, contest };
+    let ReplaceNodeArgs { old_slot, max_deposit, contest, avoid, min_bond, hint } = args;
+    let wish = Wish { old_slot, avoid: &avoid, min_bond, hint, max_deposit, contest };
     let now = now()?;
     let Replacement { slot: new_slot, from, deposit, .. } =
         on_board(board, |board, slots| rules::replace::apply(board, slots, lease, &wish, now))?;

@@ -68,7 +68,7 @@ pub fn append_batches(ctx: Context<AppendBatches>, source: String, batches: Vec<
             let slot = rules::log::own_machine(slots, batch.slot, &supplier.key())?;
             let lane = rules::log::lane_mut(lanes, board.index, batch.slot)?;
             lane.adopt(slot);
-            rules::batch::follows(board, slot, lane, batch, latest)?;
+            rules::batch::follows(board, lane, batch, latest)?;
             let header = batch.header(*board_info.key, slot.node_key, slot.generation, hash);
             lane.advance(&header)?;
             log.append(&header)?;

@@ -25,7 +25,7 @@ impl SkipReceipts<'_> {
     }
 }
 
-/// Leaves out the next 2^20 numbers of a machine's receipts in the lease that it serves. A node that lost its database
+/// Leaves out the next 2^20 numbers of a machine's receipts, in the lease that it serves. A node that lost its database
 /// calls it, and goes on from the lane's new number: it can't sign one of those again that it signed before.
 pub fn skip_receipts(ctx: Context<SkipReceipts>, slot: u16, lease: u32) -> Result<()> {
     refuse_stray(ctx.remaining_accounts)?;

@@ -27,7 +27,7 @@ impl BatchProof {
 /// Return data of `verify_receipt`.
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifiedReceipt {
-    /// Number of the receipt in its lease.
+    /// Number of the receipt among its machine's.
     pub seq: u64,
     pub header: BatchHeader,
     /// Sums over all receipts of the batch before it.
