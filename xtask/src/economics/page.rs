@@ -25,6 +25,7 @@ pub fn part(name: &str) -> Result<String> {
     let report = report.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
     match name {
         "parameters" => Ok(parameters(report)),
+        "summary" => Ok(summary(report)),
         "open" => Ok(open(report)),
         "hedge" => Ok(hedge(report)),
         "honest" => Ok(honest(&report.honest)),
@@ -34,7 +35,8 @@ pub fn part(name: &str) -> Result<String> {
             if attacks.is_empty() {
                 bail!("no attacks of {group}");
             }
-            Ok(attacks_table(attacks))
+            let is_refused = |attack: &Attack| matches!(attack.claim, Claim::Refused(_));
+            Ok(if attacks.iter().all(is_refused) { refused_table(attacks) } else { attacks_table(attacks) })
         }
     }
 }
@@ -63,8 +65,11 @@ fn result(attack: &Attack) -> String {
             format!("{}: {why}", if holds { "loses here, but not closed" } else { "**not closed**" })
         }
         (_, false) => "**wins, though claimed to lose**".to_owned(),
+        (Claim::Loses, true) if attack.cost == Money::ZERO => "gains nothing".to_owned(),
         (Claim::Loses, true) => "loses".to_owned(),
+        (Claim::Refused(by), true) => format!("refused: {by}"),
         (Claim::Concedes(_, _), true) if attack.yields <= attack.cost => "loses".to_owned(),
+        (Claim::Destroys(_), true) if attack.damage == Money::ZERO => "gains and destroys nothing".to_owned(),
         (Claim::Concedes(most, why), true) => format!("at most {}: {why}", amount(*most)),
         (Claim::Harms(most, why), true) => {
             format!("gains nothing, destroys at most {}: {why}", amount(*most))
@@ -84,6 +89,60 @@ fn attacks_table(attacks: &[Attack]) -> String {
         text += &format!("| {name} | {plan} | {cost} | {yields} | {damage} | {} |\n", result(attack));
     }
     text
+}
+
+/// Attacks that cost, yield and destroy nothing.
+fn refused_table(attacks: &[Attack]) -> String {
+    let mut text = String::from("| attack | what it does | result |\n|---|---|---|\n");
+    for attack in attacks {
+        text += &format!("| {} | {} | {} |\n", attack.name, attack.plan, result(attack));
+    }
+    text
+}
+
+/// How many attacks of each group lose, are worth something that is conceded, or are not closed.
+fn summary(report: &Report) -> String {
+    let mut text = String::from(
+        "| who attacks | attacks | lose, or are refused | gain something bounded | the most of it | not closed |\n|---|--:|--:|--:|--:|--:|\n",
+    );
+    for (group, attacks) in &report.groups {
+        let gains = |attack: &&Attack| attack.yields > attack.cost;
+        let is_open = |attack: &&Attack| matches!(attack.claim, Claim::Open(_));
+        let (open, gaining): (Vec<_>, Vec<_>) = attacks.iter().filter(gains).partition(is_open);
+        let most = gaining.iter().map(|attack| attack.yields - attack.cost).max().unwrap_or_default();
+        let lose = attacks.len() - open.len() - gaining.len();
+        let title = title(group);
+        text += &format!(
+            "| [{title}](#{}) | {} | {lose} | {} | {} | {} |\n",
+            anchor(title),
+            attacks.len(),
+            gaining.len(),
+            amount(most),
+            open.len()
+        );
+    }
+    text
+}
+
+/// The heading of a group in the document.
+fn title(group: &str) -> &str {
+    match group {
+        "keepers" => "Keepers",
+        "flooders" => "Buyers who drown machines",
+        "buyers" => "Other buyers",
+        "fakes" => "Keys without GPUs and false listings",
+        "suppliers" => "Suppliers who leave or go dark",
+        "bidders" => "Bidders",
+        "traders" => "Traders and the authority",
+        "refused" => "What the program refuses",
+        "random" => "Random adversaries",
+        other => other,
+    }
+}
+
+/// The anchor that a heading has in the document.
+fn anchor(title: &str) -> String {
+    title.to_lowercase().replace(' ', "-")
 }
 
 fn open(report: &Report) -> String {
@@ -210,6 +269,15 @@ mod tests {
     fn amounts_have_as_many_digits_as_are_read() {
         let shown = [0, 12_300, 2_800_000, 2_400_000_000, -406_000_000].map(|units| amount(Money(units)));
         assert_eq!(shown, ["0", "0.0123", "2.80", "2,400", "-406"]);
+    }
+
+    #[test]
+    fn every_group_has_a_heading_and_a_table() {
+        let text = std::fs::read_to_string(crate::root().join("docs/economics.md")).unwrap();
+        for (group, _) in super::super::attacks::run(&super::super::example(), SEED) {
+            assert!(text.contains(&format!("\n### {}\n", title(group))), "{group}");
+            assert!(text.contains(&format!("economics {group} -->")), "{group}");
+        }
     }
 
     #[test]

@@ -9,11 +9,11 @@ use leasehold::{
     constants::WORDS,
     instructions::{MeterArgs, Offer, OpenLeaseArgs},
     math::{
-        matching::{Criteria, Place, Policy},
+        matching::{Criteria, CutOff, Place, Policy},
         pricing, settlement,
     },
     rules::{
-        cancel, extend, machine, meter, open, replace, round,
+        cancel, claim, extend, machine, meter, open, replace, round,
         seat::{self, Leaver},
         settle,
     },
@@ -194,18 +194,7 @@ impl World {
     /// Leases GPUs of a class from the next round on. Returns the lease's place in `leases`.
     pub fn open(&mut self, owner: Wallet, request: &Ask) -> Acted<usize> {
         let nonce = self.leases.len() as u64;
-        let args = OpenLeaseArgs {
-            nonce,
-            owner: owner.key(),
-            criteria: request.criteria,
-            gpus: request.gpus,
-            rounds: request.rounds,
-            max_deposit: u64::MAX,
-            group: None,
-            hint: None,
-            meter: request.meter.map(|deposit| MeterArgs { spender: owner.key(), deposit }),
-            avoid: request.avoid.clone(),
-        };
+        let args = request.args(owner, nonce);
         let opening = open::apply(&self.market, &mut self.board, &mut self.slots, self.now, &args)?;
         for slot in opening.selection.slots() {
             self.computed[slot] = 0;
@@ -247,6 +236,13 @@ impl World {
             replaced: Vec::new(),
         });
         Ok(self.leases.len() - 1)
+    }
+
+    /// Deposit of a lease that would be opened now with that hint, and the hint that its quote gives.
+    pub fn quote(&self, owner: Wallet, request: &Ask, hint: Option<CutOff>) -> Acted<(u64, CutOff)> {
+        let args = OpenLeaseArgs { hint, ..request.args(owner, self.leases.len() as u64) };
+        let opening = open::quote(&self.market, &self.board, &self.slots, self.now, &args)?;
+        Ok((opening.deposit, opening.selection.cut_off))
     }
 
     pub fn cancel(&mut self, lease: usize, contest: &[u16]) -> Acted<()> {
@@ -435,6 +431,26 @@ impl World {
         self.book(Wallet::Stranger, -Money::from(amount));
     }
 
+    /// Claims what a machine has earned, for its supplier.
+    pub fn claim(&mut self, slot: u16) -> Acted<()> {
+        let slot = &mut self.slots[usize::from(slot)];
+        let amount = claim::due(slot.accrued)?;
+        slot.accrued = 0;
+        self.board.ledger.accrued -= amount;
+        let supplier = wallet_of(&slot.supplier);
+        self.book(supplier, Money::from(amount));
+        Ok(())
+    }
+
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// Lets the running round pass, but for its last second.
+    pub fn skip_to_last_second(&mut self) {
+        self.now = self.board.round_end(self.round).saturating_sub(1);
+    }
+
     /// Vacates a keeper's seat that was idle for a day.
     pub fn vacate(&mut self, index: u8) -> Acted<()> {
         let leaver = Leaver::Anybody { now: self.now };
@@ -495,6 +511,21 @@ impl Ask {
             allow_unseen: false,
         };
         Ask { criteria, gpus, rounds, meter: None, avoid: Vec::new() }
+    }
+
+    fn args(&self, owner: Wallet, nonce: u64) -> OpenLeaseArgs {
+        OpenLeaseArgs {
+            nonce,
+            owner: owner.key(),
+            criteria: self.criteria,
+            gpus: self.gpus,
+            rounds: self.rounds,
+            max_deposit: u64::MAX,
+            group: None,
+            hint: None,
+            meter: self.meter.map(|deposit| MeterArgs { spender: owner.key(), deposit }),
+            avoid: self.avoid.clone(),
+        }
     }
 
     pub fn in_region(self, region: u8) -> Self {

@@ -1,255 +1,47 @@
-//! Attacks of buyers: drowning machines, leaving and contesting, blocking.
+//! Attacks of buyers: hoping for faults, leaving and contesting, blocking.
 
 use leasehold::{
     constants::VOUCHER_SECS,
-    math::settlement,
+    error::LeaseholdError,
     rules::{meter::Ender, open::least_deposit},
     state::SlotState,
 };
 
-use super::{
-    Attack, Claim, Compared, GPUS, MACHINE, Scene,
-    keepers::{PAUSE, PAUSE_ROUNDS},
-};
+use super::{Attack, Claim, Compared, GPUS, MACHINE, Scene, flooders::Exit, is_refused};
 use crate::economics::{
     count,
     money::Money,
     random::Random,
-    world::{Listing, Wallet, World},
+    world::{Wallet, World},
 };
 
-const BUYER: &[Wallet] = &[Wallet::Buyer];
-const SUPPLIERS: &[Wallet] = &[Wallet::Supplier, Wallet::Rival];
+pub const BUYER: &[Wallet] = &[Wallet::Buyer];
+pub const SUPPLIERS: &[Wallet] = &[Wallet::Supplier, Wallet::Rival];
 
 pub fn run(scene: &Scene, seed: u64) -> Vec<Attack> {
     let one = scene.market.params.min_rounds.max(1);
-    let pause = || Claim::Concedes(scene.worth(PAUSE_ROUNDS), PAUSE);
-    let mut attacks = vec![
-        flood(scene, "flooder: a lease of one round", one, |_| true, pause()),
-        flood(scene, "flooder: a lease of an hour", scene.hours(1), |_| true, pause()),
-        flood(scene, "flooder: a lease of a day", scene.days(1), |_| true, pause()),
-        flood(
-            scene,
-            "flooder: every other round of a day",
-            scene.days(1),
-            |round| round % 2 == 0,
-            Claim::Open("a node pauses only after two rounds in a row in which its machine was not up"),
-        ),
-        flood_the_tail(scene),
-    ];
-    attacks.extend([
-        leave_drowned(scene, "flooder: the first round, then cancel", 1, 1, Exit::Cancel, Some(NEVER_UP)),
-        leave_drowned(scene, "flooder: the last round, then cancel", scene.hours(12), 1, Exit::Cancel, None),
-        leave_drowned(
-            scene,
-            "flooder: eight hours, then cancel",
-            scene.hours(12),
-            scene.hours(8),
-            Exit::Cancel,
-            None,
-        ),
-        leave_drowned(
-            scene,
-            "flooder: until it is abandoned, then cancel",
-            scene.hours(12),
-            scene.hours(9),
-            Exit::Cancel,
-            Some("nothing is owed for leaving a machine that was abandoned"),
-        ),
-        leave_drowned(
-            scene,
-            "flooder: one round, then a cheaper machine",
-            scene.hours(1),
-            1,
-            Exit::Cheaper,
-            None,
-        ),
-        leave_drowned(
-            scene,
-            "flooder: two rounds, then a cheaper machine",
-            scene.hours(1),
-            2,
-            Exit::Cheaper,
-            None,
-        ),
-    ]);
-    attacks.push(metered_hour_drowned(scene));
-    attacks.push(lottery(scene, "lottery buyer: leases of one round", one, seed));
-    attacks.push(lottery(scene, "lottery buyer: leases of an hour", scene.hours(1), seed));
-    attacks.extend([metered(scene, false), metered(scene, true), blocking_deposit(scene)]);
-    attacks.extend([
-        contest(scene, "contesting liar: cancels a week's lease after 12 hours", 7, Exit::Cancel),
-        contest(scene, "contesting liar: cancels the longest lease after 12 hours", 60, Exit::Cancel),
-        contest(scene, "contesting liar: replaces a machine after 12 hours", 7, Exit::Dearer),
+    vec![
+        lottery(scene, "lottery buyer: leases of one round", one, seed),
+        lottery(scene, "lottery buyer: leases of an hour", scene.hours(1), seed),
+        metered(scene, false),
+        metered(scene, true),
+        blocking_deposit(scene),
+        contest(scene, "a week's lease cancelled after 12 hours", 7, Exit::Cancel),
+        contest(scene, "the longest lease cancelled after 12 hours", 60, Exit::Cancel),
+        contest(scene, "a machine replaced after 12 hours", 7, Exit::Replace),
         contest_at_the_end(scene),
-    ]);
-    attacks.extend([open_and_cancel(scene), one_round_leases(scene, one)]);
-    attacks
+        open_and_cancel(scene),
+        one_round_leases(scene, one),
+    ]
 }
 
-/// A buyer drowns the machine it leases, while its job computes on until the node pauses it.
-fn flood(scene: &Scene, name: &str, rounds: u32, drowned: impl Fn(u32) -> bool, claim: Claim) -> Attack {
-    let run = |floods: bool| {
-        let mut world = scene.world();
-        world.open(Wallet::Buyer, &scene.ask(rounds)).expect("a machine is free");
-        world.up(1);
-        for round in 0..rounds {
-            world.verdicts(|slot| slot != MACHINE || !floods || !drowned(round));
-        }
-        let computed = world.computed[usize::from(MACHINE)];
-        (world.finish(), computed)
-    };
-    let ((honest, _), (attacked, computed)) = (run(false), run(true));
-    let net = attacked.paid(Wallet::Buyer) + scene.worth(computed);
-    Attack {
-        name: name.to_owned(),
-        plan: format!(
-            "drowns the machine in a lease of {}, and computes on in {computed} of them",
-            count(rounds, "round")
-        ),
-        cost: (-net).positive(),
-        yields: net.positive(),
-        damage: (honest.wealth(SUPPLIERS) - attacked.wealth(SUPPLIERS)).positive(),
-        claim,
-    }
-}
-
-/// A buyer whose job is done drowns the rest of a day's lease instead of cancelling it.
-fn flood_the_tail(scene: &Scene) -> Attack {
-    let (rounds, done) = (scene.days(1), scene.hours(20));
-    let run = |floods: bool| {
-        let mut world = scene.world();
-        let lease = world.open(Wallet::Buyer, &scene.ask(rounds)).expect("a machine is free");
-        world.up(1 + done);
-        if floods {
-            world.down(MACHINE, rounds - done);
-        } else {
-            world.cancel(lease, &[]).expect("a lease that runs");
-            world.up(rounds - done);
-        }
-        world.finish()
-    };
-    let (honest, attacked) = (run(false), run(true));
-    let most = scene.worth(scene.hours(4)).scale(0.05) + scene.worth(1);
-    Compared {
-        name: "flooder: the tail of a lease".to_owned(),
-        plan: format!(
-            "job done after 20 hours of a day's lease: drowns the last {} rounds instead of cancelling",
-            rounds - done
-        ),
-        coalition: BUYER,
-        others: SUPPLIERS,
-        honest: &honest,
-        attacked: &attacked,
-        plus: Money::ZERO,
-        claim: Claim::Concedes(most, "what leaving costs, and the round that cancelling would still serve"),
-    }
-    .attack()
-}
-
-/// How an owner leaves.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Exit {
-    Cancel,
-    /// Replaces the machine by one that costs less, or more.
-    Cheaper,
-    Dearer,
-}
-
-const NEVER_UP: &str = "nothing is owed for leaving a machine that was never up";
-
-/// A buyer of a long lease drowns rounds before it leaves, so that leaving costs less: by a round for each, and by all of it
-/// if `free` says why.
-fn leave_drowned(
-    scene: &Scene,
-    name: &str,
-    served: u32,
-    drowned: u32,
-    exit: Exit,
-    free: Option<&'static str>,
-) -> Attack {
-    let rounds = scene.days(30);
-    let rest = rounds - served;
-    let exit_secs = settlement::exit_at_most(scene.market.rules.round_secs, rounds, rest);
-    let claim = match free {
-        Some(why) => Claim::Concedes(scene.worth(drowned) + scene.worth_of_secs(exit_secs), why),
-        None => {
-            let why = "the rounds it drowned, and as many of what leaving costs";
-            Claim::Concedes(scene.worth(2 * drowned), why)
-        }
-    };
-    let run = |floods: bool| {
-        let mut world = scene.world();
-        let lease = world.open(Wallet::Buyer, &scene.ask(rounds)).expect("a machine is free");
-        if exit == Exit::Cheaper {
-            world.list(Listing { price: scene.price / 2, ..scene.listing(Wallet::Rival) });
-        }
-        world.up(1 + served - drowned.min(served));
-        // Leaves in the last of the rounds that it drowns.
-        for _ in 1..drowned {
-            world.verdicts(|slot| slot != MACHINE || !floods);
-        }
-        match exit {
-            Exit::Cancel => world.cancel(lease, &[]).expect("a lease that runs"),
-            Exit::Cheaper | Exit::Dearer => {
-                world.replace(lease, MACHINE, false).expect("another machine is free");
-            }
-        }
-        world.verdicts(|slot| slot != MACHINE || !floods);
-        world.up(if exit == Exit::Cancel { 1 } else { rounds });
-        world.finish()
-    };
-    let (honest, attacked) = (run(false), run(true));
-    Compared {
-        name: name.to_owned(),
-        plan: format!(
-            "drowns {} of a lease of {rounds}, then leaves; against leaving as it is",
-            count(drowned, "round")
-        ),
-        coalition: BUYER,
-        others: SUPPLIERS,
-        honest: &honest,
-        attacked: &attacked,
-        plus: Money::ZERO,
-        claim,
-    }
-    .attack()
-}
-
-/// The owner of a metered lease lets it run short and ends it at once, having drowned its only round.
-fn metered_hour_drowned(scene: &Scene) -> Attack {
-    let run = |floods: bool| {
-        let mut world = scene.world();
-        let deposit = metered_deposit(&world);
-        let ask = scene.ask(scene.days(1)).metered(deposit);
-        let lease = world.open(Wallet::Buyer, &ask).expect("a machine is free");
-        world.up(2);
-        world.verdicts(|slot| slot != MACHINE || !floods);
-        world.end_metered(lease, Ender::Owner).expect("a lease that runs short");
-        world.up(world_hours(&world, 3));
-        world.finish()
-    };
-    let (honest, attacked) = (run(false), run(true));
-    Compared {
-        name: "flooder: a metered lease's last round".to_owned(),
-        plan: "ends a metered lease within its first hour, having drowned a round, so as not to owe the hour"
-            .to_owned(),
-        coalition: BUYER,
-        others: SUPPLIERS,
-        honest: &honest,
-        attacked: &attacked,
-        plus: Money::ZERO,
-        claim: Claim::Concedes(scene.worth(1), "the price of the round it drowned"),
-    }
-    .attack()
-}
-
-fn world_hours(world: &World, hours: u32) -> u32 {
+/// Rounds of so many hours.
+pub fn world_hours(world: &World, hours: u32) -> u32 {
     world.rounds(hours * 3_600)
 }
 
 /// The least deposit of a metered lease of the machine.
-fn metered_deposit(world: &World) -> u64 {
+pub fn metered_deposit(world: &World) -> u64 {
     let terms = world.market.params.terms(&world.board, 1);
     least_deposit(world.slot(MACHINE), &terms).expect("a price that fits")
 }
@@ -292,6 +84,8 @@ fn lottery(scene: &Scene, name: &str, rounds: u32, seed: u64) -> Attack {
 fn metered(scene: &Scene, ends: bool) -> Attack {
     let mut world = scene.world();
     let deposit = metered_deposit(&world);
+    let one_unit = world.open(Wallet::Buyer, &scene.ask(scene.days(7)).metered(1));
+    assert!(is_refused(one_unit, LeaseholdError::DepositTooSmall), "a deposit covers the first hour");
     let lease =
         world.open(Wallet::Buyer, &scene.ask(scene.days(7)).metered(deposit)).expect("a machine is free");
     let began = world.round;
@@ -313,14 +107,20 @@ fn metered(scene: &Scene, ends: bool) -> Attack {
     let blocked = until_idle(&mut world, lease, began);
     let paid = world.finish().paid(Wallet::Buyer);
     let (name, how) = if ends {
-        ("metered griefer, whose supplier ends the lease", "the supplier ends it in its first round")
+        (
+            "metered griefer: a metered lease of one unit (its supplier ends it)",
+            "the supplier ends it in its first round",
+        )
     } else {
-        ("metered griefer, whom nobody stops", "anybody ends it once the deposit runs short")
+        (
+            "metered griefer: a metered lease of one unit (anybody ends it)",
+            "anybody ends it once the deposit runs short",
+        )
     };
     Attack {
         name: name.to_owned(),
         plan: format!(
-            "a metered lease that is not used takes a machine off the market for {blocked} rounds; {how}"
+            "with the least deposit, since one unit is refused, takes a machine off the market for {blocked} rounds; {how}"
         ),
         cost: -paid,
         yields: Money::ZERO,
@@ -348,7 +148,7 @@ fn blocking_deposit(scene: &Scene) -> Attack {
     let blocked = until_idle(&mut world, lease, began);
     let paid = world.finish().paid(Wallet::Buyer);
     Attack {
-        name: "metered griefer: a deposit for weeks".to_owned(),
+        name: "metered griefer: a deposit that blocks for weeks".to_owned(),
         plan: format!(
             "a metered lease of 28 days blocks a machine for {blocked} rounds, since its supplier ends it"
         ),
@@ -370,7 +170,7 @@ fn until_idle(world: &mut World, lease: usize, began: u32) -> u32 {
 }
 
 /// An owner contests a machine that served it well, against leaving it without a contest.
-fn contest(scene: &Scene, name: &str, days: u32, exit: Exit) -> Attack {
+fn contest(scene: &Scene, how: &str, days: u32, exit: Exit) -> Attack {
     let rounds = scene.days(days);
     let run = |contests: bool| {
         let mut world = scene.world();
@@ -379,7 +179,7 @@ fn contest(scene: &Scene, name: &str, days: u32, exit: Exit) -> Attack {
         let contested: &[u16] = if contests { &[MACHINE] } else { &[] };
         match exit {
             Exit::Cancel => world.cancel(lease, contested).expect("a lease that runs"),
-            Exit::Cheaper | Exit::Dearer => {
+            Exit::Replace => {
                 world.replace(lease, MACHINE, contests).expect("another machine is free");
             }
         }
@@ -388,7 +188,7 @@ fn contest(scene: &Scene, name: &str, days: u32, exit: Exit) -> Attack {
     };
     let (honest, attacked) = (run(false), run(true));
     Compared {
-        name: name.to_owned(),
+        name: format!("contesting liar: contest as extortion ({how})"),
         plan: format!(
             "contests a machine that served it, in a lease of {rounds} rounds; as a threat it costs as much"
         ),
@@ -424,7 +224,7 @@ fn contest_at_the_end(scene: &Scene) -> Attack {
     let saved = scene.worth(rest);
     let cost = honest.paid(Wallet::Buyer) - attacked.paid(Wallet::Buyer) + saved;
     Attack {
-        name: "contesting liar: at the end of a lease".to_owned(),
+        name: "contesting liar: contest as extortion (at the end of a lease)".to_owned(),
         plan: format!("cancels and contests with {} left of {rounds}", count(rest, "round")),
         cost: cost.positive(),
         yields: (-cost).positive(),

@@ -16,15 +16,21 @@ pub fn run(scene: &Scene) -> Vec<Attack> {
     let rules = &scene.market.rules;
     let (n, k, u) = (rules.seats, rules.threshold, scene.market.params.up_votes);
     let veto = n - k + 1;
-    let mut attacks: Vec<_> = [("u - 1", u - 1), ("u", u), ("k - 1", k - 1)]
-        .map(|(name, seats)| hold_back(scene, name, seats, 0))
-        .into();
+    let mut attacks = vec![
+        hold_back(scene, "u - 1 seats hold back their ups", u - 1, 0),
+        hold_back(scene, "five seats that veto (u seats hold back their ups)", u, 0),
+        hold_back(scene, "k - 1 seats hold back their ups", k - 1, 0),
+    ];
     // As many absent as make up what the seats lack.
     let absent = (n - u + 1).saturating_sub(k - 1);
     if absent > 0 {
-        attacks.push(hold_back(scene, "k - 1", k - 1, absent));
+        attacks.push(hold_back(scene, "k - 1 seats hold back their ups", k - 1, absent));
     }
-    attacks.push(hold_back(scene, "k", k, 0));
+    attacks.push(hold_back(scene, "k seats hold back their ups", k, 0));
+    if k + 1 < n {
+        attacks.push(hold_back(scene, "k + 1 seats hold back their ups", k + 1, 0));
+    }
+    attacks.extend([hold_back(scene, "all seats hold back their ups", n, 0), seize(scene)]);
     attacks.extend([
         call_up(scene, "u - 1", u - 1, 0, None, Claim::Loses),
         call_up(scene, "u - 1", u - 1, 1, None, Claim::Loses),
@@ -32,13 +38,15 @@ pub fn run(scene: &Scene) -> Vec<Attack> {
     let noticed = scene.hours(6);
     let kept = scene.worth(noticed - scene.hours(2));
     let why = "what a key without a GPU earns: the owner's contest takes its last two hours";
-    attacks.push(call_up(scene, "u", u.max(veto), 0, Some(noticed), Claim::Concedes(kept, why)));
+    let claim = || Claim::Concedes(kept, why);
+    attacks.push(call_up(scene, "u", u.max(veto), 0, Some(noticed), claim()));
+    attacks.push(call_up(scene, "k", k, 0, Some(noticed), claim()));
     attacks.extend([lazy(scene, u), knock_out(scene, false), knock_out(scene, true)]);
     attacks
 }
 
 /// Seats withhold their ups from a machine that a friend leases for a day.
-fn hold_back(scene: &Scene, threshold: &str, seats: u8, absent: u8) -> Attack {
+fn hold_back(scene: &Scene, name: &str, seats: u8, absent: u8) -> Attack {
     let n = scene.market.rules.seats;
     let decides = seats + absent > n - scene.market.params.up_votes;
     let claim = if decides { Claim::Concedes(scene.worth(PAUSE_ROUNDS), PAUSE) } else { Claim::Loses };
@@ -65,12 +73,46 @@ fn hold_back(scene: &Scene, threshold: &str, seats: u8, absent: u8) -> Attack {
         more => format!(", {more} honest keepers absent"),
     };
     Attack {
-        name: format!("keepers: {threshold} seats hold back their ups{with}"),
+        name: format!("keepers: {name}{with}"),
         plan: format!("{seats} of {n} seats see nothing of a machine that a friend leases for a day{with}"),
         cost: (-net).positive(),
         yields: net.positive(),
         damage: honest.wealth(&others) - attacked.wealth(&others),
         claim,
+    }
+}
+
+/// Seats of a new board call every machine down that is leased, until each is abandoned. They have no friend in it.
+fn seize(scene: &Scene) -> Attack {
+    let (n, k) = (scene.market.rules.seats, scene.market.rules.threshold);
+    let rounds = scene.days(7);
+    let run = |attacks: bool| {
+        let mut world = scene.world();
+        let mut ask = scene.ask(rounds);
+        ask.gpus *= 2;
+        world.open(Wallet::Buyer, &ask).expect("both machines are free");
+        world.up(1);
+        for _ in 0..rounds {
+            world.vote(|seat, _| Some(!attacks || seat >= k));
+        }
+        world.finish()
+    };
+    let (honest, attacked) = (run(false), run(true));
+    let ours: Vec<Wallet> = (0..k).map(Wallet::Keeper).collect();
+    let others = [Wallet::Supplier, Wallet::Rival];
+    let gain = attacked.wealth(&ours) - honest.wealth(&ours);
+    let bonds = honest.slashed - attacked.slashed;
+    assert!(bonds < 0, "bonds are burned");
+    Attack {
+        name: "keepers: nine seats of a new board (k seats call all machines down)".to_owned(),
+        plan: format!(
+            "{k} of {n} seats have every leased bond burned ({:.0} tokens); none of it is anybody's",
+            Money::of_stake(-bonds).tokens()
+        ),
+        cost: (-gain).positive(),
+        yields: gain.positive(),
+        damage: honest.wealth(&others) - attacked.wealth(&others),
+        claim: Claim::Loses,
     }
 }
 
@@ -132,7 +174,7 @@ fn lazy(scene: &Scene, seats: u8) -> Attack {
     };
     let damage = -run(seats).paid(Wallet::Buyer) + run(seats - 1).paid(Wallet::Buyer);
     Attack {
-        name: "keepers: lazy or copying".to_owned(),
+        name: "keepers: lazy ones, or a keeper that copies".to_owned(),
         plan: format!(
             "{seats} of {n} keepers vote without probing for a day, while a leased machine is dark"
         ),
@@ -173,11 +215,11 @@ fn knock_out(scene: &Scene, long: bool) -> Attack {
     let theirs = honest.wealth(&others);
     let (name, plan) = if long {
         (
-            "keepers: knock others out of a poor board",
+            "keepers who knock keepers out (of a board whose pool is short)",
             "until their seats are vacated, while the pool is short",
         )
     } else {
-        ("keepers: knock others out", "for a week, while the pool is full")
+        ("keepers who knock keepers out", "for a week, while the pool is full")
     };
     Attack {
         name: name.to_owned(),

@@ -1,16 +1,21 @@
 //! Attacks, each by name: what it costs, what it yields and what it destroys, as the program's rules have it.
 
+mod bidders;
 mod buyers;
+mod fakes;
+mod flooders;
 mod keepers;
+mod record;
+mod refused;
 mod suppliers;
 mod traders;
 
-use leasehold::state::Market;
+use leasehold::{error::LeaseholdError, state::Market};
 use serde::Serialize;
 
 use super::{
     money::Money,
-    world::{Ask, Books, Listing, Wallet, World, usual_class},
+    world::{Acted, Ask, Books, Listing, Wallet, World, usual_class},
 };
 
 /// What the design claims of an attack.
@@ -24,6 +29,8 @@ pub enum Claim {
     Destroys(u32),
     /// It yields nothing, and destroys at most so much each time: why.
     Harms(Money, &'static str),
+    /// It can't be done: what refuses it.
+    Refused(&'static str),
     /// Nothing is claimed: it is not closed, and why.
     Open(&'static str),
 }
@@ -50,6 +57,7 @@ impl Attack {
             Claim::Loses | Claim::Open(_) => gain <= Money::ZERO,
             Claim::Concedes(most, _) => gain <= most,
             Claim::Harms(most, _) => gain <= Money::ZERO && self.damage <= most,
+            Claim::Refused(_) => gain <= Money::ZERO && self.damage <= Money::ZERO,
             Claim::Destroys(times) => {
                 gain <= Money::ZERO && self.damage.0 <= self.cost.0 * i128::from(times) + 1
             }
@@ -67,6 +75,7 @@ impl Attack {
             Claim::Concedes(most, why) => ("concedes", Some(*why), Some(*most)),
             Claim::Destroys(_) => ("yields nothing", None, None),
             Claim::Harms(most, why) => ("yields nothing", Some(*why), Some(*most)),
+            Claim::Refused(why) => ("refused", Some(*why), None),
             Claim::Open(why) => ("open", Some(*why), None),
         };
         let Attack { name, plan, cost, yields, damage, .. } = self;
@@ -95,7 +104,7 @@ pub struct Row<'a> {
     pub damage: Money,
     pub holds: bool,
     pub claim: &'static str,
-    /// What is gained, or destroyed if nothing is gained, at most, and why; or why nothing is claimed.
+    /// What is gained, or destroyed if nothing is gained, at most, and why; or what refuses it, or why nothing is claimed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,13 +112,17 @@ pub struct Row<'a> {
 }
 
 /// Runs all of them, by who attacks.
-pub fn run(market: &Market, seed: u64) -> [(&'static str, Vec<Attack>); 4] {
+pub fn run(market: &Market, seed: u64) -> Vec<(&'static str, Vec<Attack>)> {
     let scene = Scene::new(market);
-    [
+    vec![
         ("keepers", keepers::run(&scene)),
+        ("flooders", flooders::run(&scene)),
         ("buyers", buyers::run(&scene, seed)),
+        ("fakes", fakes::run(&scene)),
         ("suppliers", suppliers::run(&scene)),
+        ("bidders", bidders::run(&scene)),
         ("traders", traders::run(&scene)),
+        ("refused", refused::run(&scene)),
     ]
 }
 
@@ -182,6 +195,12 @@ impl<'a> Scene<'a> {
         Money::of_time(self.price * u64::from(GPUS), secs)
     }
 
+    /// The same, less the market's fee.
+    pub fn net(&self, rounds: u32) -> Money {
+        let whole = self.worth(rounds);
+        whole - Money(whole.0 * i128::from(self.market.params.fee_bps) / 10_000)
+    }
+
     /// The same of [`OTHER`].
     fn worth_of_other(&self, rounds: u32) -> Money {
         self.worth_at(self.other_price(), rounds)
@@ -218,6 +237,38 @@ impl Compared<'_> {
             yields: gain.positive() + plus,
             damage: (-change(others)).positive(),
             claim,
+        }
+    }
+}
+
+/// True if the program refuses it by that rule.
+fn is_refused<T>(acted: Acted<T>, rule: LeaseholdError) -> bool {
+    acted.err().is_some_and(|error| error == rule.into())
+}
+
+/// An attack that can't be done.
+struct Barred {
+    name: &'static str,
+    plan: &'static str,
+    /// What refuses it.
+    by: &'static str,
+    /// True if it was refused, each way that was tried.
+    refused: bool,
+    /// What it would be worth: its yield, and the damage, if it is not refused.
+    prize: Money,
+}
+
+impl Barred {
+    fn attack(self) -> Attack {
+        let Barred { name, plan, by, refused, prize } = self;
+        let won = if refused { Money::ZERO } else { prize };
+        Attack {
+            name: name.to_owned(),
+            plan: plan.to_owned(),
+            cost: Money::ZERO,
+            yields: won,
+            damage: won,
+            claim: Claim::Refused(by),
         }
     }
 }

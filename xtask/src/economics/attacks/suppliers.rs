@@ -1,9 +1,9 @@
-//! Attacks of suppliers: keys without GPUs, leaving a lease for a better price, baits, slashing oneself.
+//! Attacks of suppliers: leaving a lease for a better price, going dark, slashing oneself.
 
-use super::{Attack, Claim, GPUS, MACHINE, OTHER, Scene};
+use super::{Attack, Claim, MACHINE, Scene, record};
 use crate::economics::{
     money::Money,
-    world::{Ask, Listing, Wallet, World},
+    world::{Wallet, World},
 };
 
 /// Rounds of the last 64 in which a machine may be dark without being abandoned.
@@ -12,33 +12,7 @@ fn dark_of_64(scene: &Scene) -> u32 {
 }
 
 pub fn run(scene: &Scene) -> Vec<Attack> {
-    let mut attacks = vec![
-        fake(
-            scene,
-            "fake: replaced and contested in its first round",
-            30,
-            1,
-            Answer::Replace { contest: true },
-        ),
-        fake(
-            scene,
-            "fake: cancelled and contested in its first round",
-            30,
-            1,
-            Answer::Cancel { contest: true },
-        ),
-        fake(
-            scene,
-            "fake: settles each round, contested after 12 hours",
-            30,
-            scene.hours(12),
-            Answer::Replace { contest: true },
-        ),
-        fake(scene, "fake: replaced without a contest", 30, 1, Answer::Replace { contest: false }),
-        fake(scene, "fake: left without a contest", 30, 1, Answer::Cancel { contest: false }),
-        picked_again(scene),
-        listed_twice(scene),
-    ];
+    let mut attacks = Vec::new();
     for (times, percent) in [("1.2", 120), ("1.5", 150), ("2", 200), ("3", 300)] {
         attacks.push(desert(
             scene,
@@ -64,7 +38,7 @@ pub fn run(scene: &Scene) -> Vec<Attack> {
         desert(scene, "deserter, 20 days left, spot x 2: goes dark".into(), 200, 30, 10, Way::Dark),
         desert(
             scene,
-            "deserter, 20 days left, spot x 2: pardoned by its replacer".into(),
+            "deserter, 20 days left, spot x 2: a deserter whom its replacer pardons".into(),
             200,
             30,
             10,
@@ -80,7 +54,7 @@ pub fn run(scene: &Scene) -> Vec<Attack> {
         ),
         desert(
             scene,
-            "deserter, two days left, spot x 2: pardoned by its replacer".into(),
+            "deserter, two days left, spot x 2: a deserter whom its replacer pardons".into(),
             200,
             7,
             5,
@@ -90,126 +64,14 @@ pub fn run(scene: &Scene) -> Vec<Attack> {
         forfeit_at_the_end(scene),
     ]);
     attacks.extend([slash_oneself(scene), escape_bound(scene)]);
-    attacks.extend(baits(scene));
+    attacks.extend([
+        few_voters(scene),
+        halt(scene, 4),
+        halt(scene, 13),
+        claims(scene),
+        record::bond_that_leaves(scene),
+    ]);
     attacks
-}
-
-/// What the buyer of a key without a GPU does about it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Replace { contest: bool },
-    Cancel { contest: bool },
-}
-
-/// A key without a GPU answers every probe until its buyer leaves it.
-fn fake(scene: &Scene, name: &str, days: u32, served: u32, answer: Answer) -> Attack {
-    let rounds = scene.days(days);
-    let mut world = scene.world();
-    let bond = world.slot(MACHINE).bond;
-    let lease = world.open(Wallet::Buyer, &scene.ask(rounds)).expect("a machine is free");
-    for _ in 0..served {
-        world.up(1);
-        world.settle(lease);
-    }
-    let new = match answer {
-        Answer::Replace { contest } => {
-            Some(world.replace(lease, MACHINE, contest).expect("another machine is free"))
-        }
-        Answer::Cancel { contest } => {
-            let contested: &[u16] = if contest { &[MACHINE] } else { &[] };
-            world.cancel(lease, contested).expect("a lease that runs");
-            None
-        }
-    };
-    world.up(1);
-    if let Some(new) = new {
-        assert_eq!(new, OTHER);
-        world.up(rounds);
-    }
-    let books = world.finish();
-    let earned = books.paid(Wallet::Supplier);
-    // What another machine served the buyer.
-    let other = new.map_or(Money::ZERO, |_| scene.worth_of_other(rounds - served));
-    let lost = Money::of_stake(i128::from(bond) - books.bond(Wallet::Supplier));
-    let (claim, how) = match answer {
-        Answer::Replace { contest: true } | Answer::Cancel { contest: true } => {
-            let kept = scene.worth(served.saturating_sub(scene.hours(2)));
-            (Claim::Concedes(kept, "what it earned more than two hours before it was contested"), "contested")
-        }
-        Answer::Replace { contest: false } => (
-            Claim::Concedes(scene.worth(served), "the rounds until its owner left, who did not contest it"),
-            "not contested",
-        ),
-        Answer::Cancel { contest: false } => {
-            (Claim::Open("an owner who does not contest pays what leaving costs"), "not contested")
-        }
-    };
-    Attack {
-        name: name.to_owned(),
-        plan: format!("a key without a GPU is leased for {rounds} rounds and left after {served}, {how}"),
-        cost: lost,
-        yields: earned,
-        damage: -books.paid(Wallet::Buyer) - other,
-        claim,
-    }
-}
-
-/// The same fake stays the cheapest machine: who replaced it, and who avoids it, does not get it again.
-fn picked_again(scene: &Scene) -> Attack {
-    let mut world = scene.world();
-    world.list(Listing { price: scene.price * 2, ..scene.listing(Wallet::Rival) });
-    world.up(2);
-    let rounds = scene.hours(6);
-    let lease = world.open(Wallet::Buyer, &scene.ask(rounds)).expect("a machine is free");
-    world.up(1);
-    let first = world.replace(lease, MACHINE, true).expect("another machine is free");
-    world.up(2);
-    world.settle(lease);
-    let second = world.replace(lease, first, false).expect("a third machine is free");
-    let again = u32::from(second == MACHINE);
-    world.up(2);
-    world.settle(lease);
-    // It is offered again, as cheap as before, once it is not bound any more.
-    world
-        .reprice(MACHINE, scene.price, scene.market.params.max_rounds)
-        .expect("an idle machine can be offered");
-    world.up(1);
-    let ask = Ask { avoid: vec![MACHINE], ..scene.ask(rounds) };
-    world.open(Wallet::Buyer, &ask).expect("a machine is free");
-    let again = again + u32::from(world.slot(MACHINE).lease != 0);
-    Attack {
-        name: "fake: picked again".to_owned(),
-        plan: format!(
-            "the fake is still the cheapest: taken again {again} times by a buyer who replaced or avoids it"
-        ),
-        cost: Money::ZERO,
-        yields: scene.worth(rounds * again),
-        damage: scene.worth(rounds * again),
-        claim: Claim::Loses,
-    }
-}
-
-/// One computer on two slots: keepers vote up only the lowest slot of a key.
-fn listed_twice(scene: &Scene) -> Attack {
-    let mut world = World::new(scene.market);
-    let [first, second] = [0, 1].map(|_| world.list(scene.listing(Wallet::Supplier)));
-    let rounds = scene.hours(6);
-    for _ in 0..2 {
-        world.down(second, 1);
-    }
-    world.open(Wallet::Buyer, &scene.ask(rounds)).expect("a machine is free");
-    let taken = world.open(Wallet::Buyer, &scene.ask(rounds)).is_ok();
-    assert!(world.slot(first).lease != 0);
-    let yields = if taken { scene.worth(rounds) } else { Money::ZERO };
-    Attack {
-        name: "fake: one computer listed twice".to_owned(),
-        plan: "keepers vote up the lowest slot of a key, so the second was never seen up and fits no request"
-            .to_owned(),
-        cost: Money::ZERO,
-        yields,
-        damage: yields,
-        claim: Claim::Loses,
-    }
 }
 
 /// How a supplier leaves a lease.
@@ -349,7 +211,8 @@ fn dark_within_allowance(scene: &Scene) -> Attack {
     // What leaving would have paid a blameless machine is burned.
     let paid = attacked.paid(Wallet::Supplier);
     Attack {
-        name: "goes dark within its allowance until its owner pays it for leaving".to_owned(),
+        name: "supplier: a machine that goes dark within its allowance until the buyer pays it for leaving"
+            .to_owned(),
         plan: format!("sells {allowed} of {rounds} rounds elsewhere at twice its price; its owner cancels"),
         cost: lost + scene.worth(allowed),
         yields: scene.worth(allowed * 2) + (paid - served).positive(),
@@ -369,7 +232,7 @@ fn forfeit_at_the_end(scene: &Scene) -> Attack {
     let lost = Money::of_stake(honest.bond(Wallet::Supplier) - attacked.bond(Wallet::Supplier));
     let forgone = honest.paid(Wallet::Supplier) - attacked.paid(Wallet::Supplier);
     Attack {
-        name: "forfeits to keep what was held back".to_owned(),
+        name: "supplier: forfeiting to keep the hold-back".to_owned(),
         plan: "forfeits with two rounds of a week left, and sells them at three times the price".to_owned(),
         cost: lost + forgone,
         yields: scene.worth(2 * 3),
@@ -395,7 +258,7 @@ fn slash_oneself(scene: &Scene) -> Attack {
     let both = [Wallet::Supplier, Wallet::Buyer];
     let change = attacked.wealth(&both) - honest.wealth(&both);
     Attack {
-        name: "slashes itself".to_owned(),
+        name: "supplier: slashes itself".to_owned(),
         plan: "a supplier leases its own machine and forfeits it".to_owned(),
         cost: (-change).positive(),
         yields: change.positive(),
@@ -410,16 +273,15 @@ fn escape_bound(scene: &Scene) -> Attack {
     let before = world.slot(MACHINE).bond;
     let lease = world.open(Wallet::Buyer, &scene.ask(scene.days(30))).expect("a machine is free");
     world.up(1 + scene.days(7));
-    world.down(MACHINE, 1);
-    world.replace(lease, MACHINE, false).expect("another machine is free");
-    world.up(1);
-    world.settle(lease);
+    replaced(&mut world, lease);
     let allowed = {
         let (board, rules) = (&world.board, &world.market.rules);
         leasehold::math::slashing::abandon_allowance(0, board.round_secs, rules.sla_bps)
     };
-    world.down(MACHINE, allowed);
-    assert!(world.slot(MACHINE).is_bound(world.round) && world.slot(MACHINE).bond == before);
+    // One round more would be too many, both of the week and of the last 64, of which it was down in two already.
+    world.down(MACHINE, allowed.max(dark_of_64(scene).saturating_sub(2)));
+    assert!(world.slot(MACHINE).is_bound(world.round), "it was up for a week");
+    assert_eq!(world.slot(MACHINE).bond, before, "it is not abandoned yet");
     let mut ask = scene.ask(scene.market.params.min_rounds);
     ask.criteria.allow_unseen = true;
     let own = world.open(Wallet::Buyer, &ask).expect("the machine is free");
@@ -439,60 +301,100 @@ fn escape_bound(scene: &Scene) -> Attack {
     }
 }
 
-/// Baits for the order in which machines are taken. Each yields what the buyer pays above the cheapest honest offer.
-fn baits(scene: &Scene) -> Vec<Attack> {
-    let rounds = scene.days(1);
-    let per_gpu = |gpus: u8, price: u64| Listing { gpus, price, ..scene.listing(Wallet::Supplier) };
-    let absurd = u64::MAX / 4;
-    let cases: [(&str, &str, Listing, bool); 4] = [
-        (
-            "bidder: a bait of 255 GPUs",
-            "255 GPUs at a unit below the market",
-            per_gpu(255, scene.price - 1),
-            false,
-        ),
-        (
-            "bidder: a bait of 255 GPUs, any size allowed",
-            "the same, to a buyer that takes machines of any size",
-            per_gpu(255, scene.price - 1),
-            true,
-        ),
-        (
-            "bidder: one absurd price",
-            "one GPU at an absurd price beside honest machines",
-            per_gpu(1, absurd),
-            false,
-        ),
-        (
-            "bidder: a bait of one GPU less",
-            "a machine of one GPU less at a unit below the market",
-            per_gpu(GPUS - 1, scene.price - 1),
-            false,
-        ),
-    ];
-    let run = |(name, plan, bait, any): (&str, &str, Listing, bool)| {
-        let mut world = World::new(scene.market);
-        world.list(bait);
-        for _ in 0..3 {
-            world.list(scene.listing(Wallet::Rival));
+/// Fewer than k keepers vote for a day, in which a leased machine is sold elsewhere at twice its price.
+fn few_voters(scene: &Scene) -> Attack {
+    let voters = scene.market.rules.threshold - 1;
+    let (rounds, dark) = (scene.days(7), scene.days(1));
+    let honest = play(scene, rounds, |world, _| world.up(rounds));
+    let attacked = play(scene, rounds, |world, _| {
+        for _ in 0..dark {
+            world.vote(|seat, slot| (seat < voters).then_some(slot != MACHINE));
         }
-        world.up(2);
-        let mut ask = scene.ask(rounds);
-        if any {
-            ask.criteria.max_gpus = u8::MAX;
-        }
-        let lease = world.open(Wallet::Buyer, &ask).expect("machines are free");
-        let overpaid = Money::from(world.leases[lease].deposit) - scene.worth(rounds);
-        Attack {
-            name: name.to_owned(),
-            plan: plan.to_owned(),
-            cost: Money::ZERO,
-            yields: overpaid.positive(),
-            damage: overpaid.positive(),
-            claim: Claim::Loses,
-        }
+    });
+    let change = attacked.wealth(&[Wallet::Supplier]) - honest.wealth(&[Wallet::Supplier]);
+    Attack {
+        name: "supplier: darkness on a board with few voters".to_owned(),
+        plan: format!(
+            "sells a day of a week's lease elsewhere at twice its price while {voters} of {} keepers vote: it is not paid, and not slashed",
+            scene.market.rules.seats
+        ),
+        cost: (-change).positive(),
+        yields: scene.worth(dark).scale(2.0),
+        damage: Money::ZERO,
+        claim: Claim::Open(
+            "where fewer keepers vote than can call a machine down, none is: such a board is shown as one",
+        ),
+    }
+}
+
+/// Solana halts in a day's lease: nobody can vote. The machine may be dark in the meantime; its tenant may compute on.
+fn halt(scene: &Scene, hours: u32) -> Attack {
+    let (rounds, halted) = (scene.days(1), scene.hours(hours));
+    let run = |halts: bool| {
+        play(scene, rounds, |world, _| {
+            world.up(scene.hours(5));
+            for _ in 0..halted {
+                world.vote(|_, _| (!halts).then_some(true));
+            }
+        })
     };
-    cases.into_iter().map(run).collect()
+    let (honest, attacked) = (run(false), run(true));
+    assert_eq!(honest.bond(Wallet::Supplier), attacked.bond(Wallet::Supplier), "void rounds slash nobody");
+    let saved = attacked.paid(Wallet::Buyer) - honest.paid(Wallet::Buyer);
+    let is_paid = saved < scene.worth(halted);
+    let (who, most, why) = if is_paid {
+        (
+            "machine that is dark in it is paid",
+            scene.net(halted),
+            "void rounds are paid in proportion to the others",
+        )
+    } else {
+        (
+            "tenant that computes on in it pays nothing",
+            scene.worth(halted),
+            "void rounds are not paid where the others are less than half of the lease",
+        )
+    };
+    let pay = attacked.paid(Wallet::Supplier) - (honest.paid(Wallet::Supplier) - scene.net(halted));
+    let (yields, damage) = if is_paid { (pay, scene.worth(halted)) } else { (saved, scene.net(halted)) };
+    Attack {
+        name: format!("a halt of Solana ({hours} hours of a day)"),
+        plan: format!("nobody can vote in {halted} rounds, which slash nobody; a {who}"),
+        cost: Money::ZERO,
+        yields,
+        damage,
+        claim: Claim::Concedes(most, why),
+    }
+}
+
+/// A stranger forces a claim after each round, against one at the end.
+fn claims(scene: &Scene) -> Attack {
+    let rounds = scene.days(1);
+    let run = |forces: bool| {
+        let mut world = scene.world();
+        let lease = world.open(Wallet::Buyer, &scene.ask(rounds)).expect("a machine is free");
+        world.up(1);
+        for _ in 0..rounds {
+            world.up(1);
+            world.settle(lease);
+            if forces {
+                // Refused where nothing is due.
+                let _ = world.claim(MACHINE);
+            }
+        }
+        world.finish()
+    };
+    let (honest, attacked) = (run(false), run(true));
+    let supplier = [Wallet::Supplier];
+    let lost = honest.wealth(&supplier) - attacked.wealth(&supplier);
+    Attack {
+        name: "stranger: claims forced by strangers".to_owned(),
+        plan: "has a machine's pay claimed after each round: it goes to the supplier's own account (`attack_claim_of_a_stranger`), and is as much".to_owned(),
+        cost: Money::ZERO,
+        yields: Money::ZERO,
+        damage: Money(lost.0.abs()),
+        claim: Claim::Destroys(1),
+    }
 }
 
 #[cfg(test)]

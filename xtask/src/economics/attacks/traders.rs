@@ -80,7 +80,7 @@ fn move_index(scene: &Scene) -> Attack {
     let percent = (moved / honest - 1.0) * 100.0;
     assert!(percent <= 10.01 && books.paid(Wallet::Supplier) == washed - fee, "{percent} {books:?}");
     Attack {
-        name: "wash trader: moves the price index".to_owned(),
+        name: "wash trader: the index moved by washing".to_owned(),
         plan: format!(
             "a tenth of a day's volume of ten machines, washed at ten times the price, moves the index by {percent:.1} percent"
         ),
@@ -107,7 +107,7 @@ fn hold_up_extension(scene: &Scene) -> Attack {
     let yields = if held_up { scene.worth(rounds) } else { Money::ZERO };
     assert!(world.slot(short).lease != 0);
     Attack {
-        name: "one supplier holds up an extension".to_owned(),
+        name: "supplier: one supplier that holds up an extension".to_owned(),
         plan:
             "one of two machines is not committed for the extension: its owner lets it leave at the old end"
                 .to_owned(),
@@ -144,7 +144,7 @@ fn raise_bonds(scene: &Scene) -> Attack {
         .expect("a machine that was never leased retires");
     let lost = i128::from(bond) - i128::from(supplier.stake.free);
     Attack {
-        name: "authority: raises the bond".to_owned(),
+        name: "authority: a raised bond that traps idle machines".to_owned(),
         plan: "ten times the bond, after the timelock: an idle machine is withheld and retires with its bond"
             .to_owned(),
         cost: Money::ZERO,
