@@ -21,7 +21,10 @@ use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::{OpenArgs, name::Name, open_group};
-use crate::{commands::quote::Offer, criteria, kinds};
+use crate::{
+    commands::quote::{Offer, advised},
+    criteria, kinds,
+};
 
 pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     if args.request.meter.metered {
@@ -31,9 +34,13 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     let boards = chain.boards(&args.request.market.id.0, args.request.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
     let (now, buyer) = (chain.fetch().now().await?, chain.wallet()?);
-    let allocation = pick(&market.account, &views, now, &args.request.request(&market)?)?;
+    let allocation = pick(&market.account, &views, now, &args.request.request(&market)?).map_err(advised)?;
     let most = args.max_deposit.as_deref().map(|most| market.payment.parse(most)).transpose()?;
     let name = Name::new(&args);
+    if args.nonce.is_some() {
+        let boards = allocation.parts.iter().map(|part| part.board);
+        require_unused(chain, &market, boards, buyer, name.nonce).await?;
+    }
     let plan = chain.on_market(plan(&market, &allocation, buyer, most, name)?);
     let Executed { mut outcome, failure } = execute(chain, &plan).await?;
     if failure.is_none() && !chain.settings.dry_run {
@@ -49,6 +56,27 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
         }
     }
     chain.settings.output.end(&outcome, failure)
+}
+
+/// Refuses a nonce by which the buyer has a lease on one of the boards, before anything is asked or sent.
+pub async fn require_unused(
+    chain: &Chain,
+    market: &MarketView,
+    boards: impl Iterator<Item = u32>,
+    buyer: Pubkey,
+    nonce: u64,
+) -> Result<(), Failure> {
+    for board in boards {
+        let lease = chain.fetch().lease(market.board(board).lease(&buyer, nonce)).await?;
+        if let Some(lease) = lease {
+            let name = format!("{board}:{}", lease.account.serial);
+            return Err(Failure::Refused(format!(
+                "{buyer} has opened lease {name} with nonce {nonce}: see `leasehold lease show {name}`, or choose \
+                 another --nonce"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A lease that was opened, and its machines.
@@ -145,6 +173,7 @@ fn plan_one(
     let rounds = format!("{} to {}", quote.from, quote.until.saturating_sub(1));
     let mut plan = Plan::new(format!("Open a lease on board {}", part.board))
         .item("Lease:", "leases", lease, open_group::opened(lease, nonce, &offer))
+        .note("Nonce:", nonce)
         .note("GPUs:", offer.gpus)
         .note("Machines:", format!("{} ({})", quote.slots.len(), some_slots(&quote.slots)));
     for (label, text) in kinds::lines(&kinds::named(market, &part.kinds)) {

@@ -76,7 +76,7 @@ pub fn refuse(
     ];
     let needed = advice.iter().filter(|(remedy, _)| all().any(|difference| difference.remedy == *remedy));
     let advice: Vec<_> = needed.map(|(_, text)| *text).collect();
-    Err(Failure::Refused(format!("{machines} on board {board}. {}. {}", lines.join("; "), advice.join("; "))))
+    Err(Failure::Refused(format!("{machines} on board {board} ({}): {}", lines.join("; "), advice.join("; "))))
 }
 
 /// Values of a machine that differ from the file's.

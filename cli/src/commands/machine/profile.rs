@@ -94,7 +94,15 @@ pub struct Entry {
 #[derive(Debug, Serialize)]
 struct Listed {
     supplier: String,
-    profiles: Vec<Entry>,
+    profiles: Vec<Numbered>,
+}
+
+/// A profile with the number by which machines name it.
+#[derive(Debug, Serialize)]
+struct Numbered {
+    number: usize,
+    #[serde(flatten)]
+    entry: Entry,
 }
 
 const KINDS: [(&str, ProfileKind); 3] =
@@ -122,7 +130,8 @@ pub async fn run(chain: &Chain, command: ProfileCommand) -> Result<(), Failure> 
             let market = chain.market(args.market.id.0).await?;
             let there = chain.fetch().profiles(&market.reference.supplier(&wallet)).await?;
             let entries = there.map(|there| there.account.entries).unwrap_or_default();
-            let profiles = entries.iter().map(Entry::of).collect();
+            let entries = entries.iter().map(Entry::of).enumerate();
+            let profiles = entries.map(|(number, entry)| Numbered { number, entry }).collect();
             chain.settings.output.print(&Listed { supplier: wallet.to_string(), profiles })
         }
     }
@@ -164,12 +173,13 @@ fn plan(
         Some(_) => plan.grows(Profiles::len(first), size),
         None => plan.creates(size),
     };
+    let parts = added.len().div_ceil(AT_ONCE);
     for (part, entries) in added.chunks(AT_ONCE).enumerate() {
         let mut instructions = vec![instruction::add_profiles(reference, wallet, entries.to_vec())];
         if part == 0 && there.is_none() {
             instructions.insert(0, instruction::create_profiles(reference, wallet));
         }
-        let what = format!("add profiles, part {}", part.saturating_add(1));
+        let what = format!("add profiles, part {} of {parts}", part.saturating_add(1));
         // Their order gives them their numbers.
         plan = if part == 0 { plan.step(what, instructions) } else { plan.step_after(what, instructions) };
     }
@@ -225,11 +235,11 @@ impl Entry {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Entry { kind, interconnect, vram_mb, cores, memory_gb, disk_gb, driver } = self;
-        let driver = driver.as_deref().unwrap_or("none");
+        let driver = driver.as_ref().map(|driver| format!(", driver {driver}")).unwrap_or_default();
         write!(
             f,
             "{kind}, {vram_mb} MB per GPU, interconnect {interconnect}, {cores} cores, {memory_gb} GB memory, {disk_gb} GB \
-             disk, driver {driver}"
+             disk{driver}"
         )
     }
 }
@@ -249,7 +259,7 @@ impl fmt::Display for Listed {
             ">DISK GB",
             "DRIVER",
         ]);
-        for (number, entry) in self.profiles.iter().enumerate() {
+        for Numbered { number, entry } in &self.profiles {
             table.row(vec![
                 number.to_string(),
                 entry.kind.clone(),
