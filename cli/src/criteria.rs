@@ -198,7 +198,9 @@ mod tests {
         assert_eq!((&json["class_number"], &json["class"]), (&0.into(), &"RTX 4090".into()));
         assert_eq!((&json["max_price"]["amount"], &json["country"]), (&"360".into(), &"DE".into()));
         assert_eq!((&json["min_bond"]["amount"], &json["allow_unseen"]), (&"150".into(), &true.into()));
-        for (min_gpus, max_gpus, expected) in [(0, 1, "1 GPU"), (0, 2, "at most 2 GPUs"), (4, 255, "at least 4 GPUs")] {
+        for (min_gpus, max_gpus, expected) in
+            [(0, 1, "1 GPU"), (0, 2, "at most 2 GPUs"), (4, 255, "at least 4 GPUs")]
+        {
             let text = text(&Criteria { min_gpus, max_gpus, ..ANY });
             assert_eq!(text, format!("any class, {expected} each, the cheapest first"));
         }

@@ -248,7 +248,8 @@ pub fn rules_of(offers: &[Offer]) -> Vec<(&'static str, String)> {
 fn rules(offer: &Offer, damages: &Money, fee: &Money) -> [(&'static str, String); 3] {
     let number = |money: &Money| money.token.number(money.amount);
     let Offer { hold_bps, fee_bps, .. } = offer;
-    let held = format!("{} of each machine's pay, two hours of it at least, until it leaves", percent(*hold_bps));
+    let held =
+        format!("{} of each machine's pay, two hours of it at least, until it leaves", percent(*hold_bps));
     let damages = format!(
         "of what is held back, the price of rounds down beyond a machine's allowance; {} at most in all",
         number(damages)

@@ -12,9 +12,10 @@ use solana_pubkey::Pubkey;
 
 use super::{file::MarketFile, params::Line};
 use crate::{
-    amount::Token,
+    amount::{Token, percent},
     failure::Failure,
     plan::{Plan, VAULT},
+    table::count,
 };
 
 /// Creates the market, without boards, on the cluster with that genesis hash.
@@ -127,7 +128,7 @@ mod tests {
             ["600 seconds, votes within 300 seconds after the end (can't be changed)"]
         );
         assert_eq!(text("Votes:"), ["2 of 3 votes call a machine down (can't be changed)"]);
-        assert_eq!(text("Abandoned:"), ["after 4 rounds down of 64 (can't be changed)"]);
+        assert_eq!(text("Abandoned:"), ["down in 4 of its last 64 rounds (can't be changed)"]);
         assert_eq!(text("Timelock:"), ["172800 seconds (can't be changed)"]);
         assert_eq!(text("Freeze authority:"), [wallet(7).to_string(), "none".to_owned()]);
         let details = plan.details();

@@ -159,11 +159,19 @@ impl ParamsFile {
                 format!("{}, of which keepers get {}", percent(*fee_bps), percent(*keeper_share_bps)),
                 json!({ "fee_bps": fee_bps, "keeper_share_bps": keeper_share_bps }),
             ),
-            line("Votes for up:", "up_votes", format!("{up_votes} {} a machine up", if *up_votes == 1 { "makes" } else { "make" }), json!(up_votes)),
+            line(
+                "Votes for up:",
+                "up_votes",
+                format!("{up_votes} {} a machine up", if *up_votes == 1 { "makes" } else { "make" }),
+                json!(up_votes),
+            ),
             line(
                 "Held back:",
                 "hold_bps",
-                format!("{} of a machine's pay, two hours of it at least, until it leaves its lease", percent(*hold_bps)),
+                format!(
+                    "{} of a machine's pay, two hours of it at least, until it leaves its lease",
+                    percent(*hold_bps)
+                ),
                 json!(hold_bps),
             ),
             line(

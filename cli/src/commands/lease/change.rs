@@ -435,7 +435,10 @@ mod tests {
         assert!(refused(&leased, wish(99)).to_string().contains("slot 99"));
         let none = refused(&leased, Wish { avoid: &[3], ..wish(1) });
         assert!(none.to_string().starts_with("no idle machine of its board"), "{none}");
-        assert!(none.to_string().ends_with(": leave out --avoid, or cancel the lease and open another"), "{none}");
+        assert!(
+            none.to_string().ends_with(": leave out --avoid, or cancel the lease and open another"),
+            "{none}"
+        );
         change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
         let plan = plan_replacement(&leased, NOW, wallet(9), wish(1), None).unwrap();
         assert_eq!(plan.details()["slashed"]["amount"], "100");

@@ -71,7 +71,8 @@ impl Departed {
         let Departed { slot, contest: Contested { machine_loses, owner_pays }, .. } = self;
         let pay = self.burned.contested.amount;
         let exit = machine_loses.token.number(machine_loses.amount.saturating_sub(pay));
-        let of_it = if machine_loses.amount > pay { format!(", {exit} of it for leaving") } else { String::new() };
+        let of_it =
+            if machine_loses.amount > pay { format!(", {exit} of it for leaving") } else { String::new() };
         format!(
             "slot {slot} loses {machine_loses} of its pay{of_it}, and you pay half as much, {owner_pays}; both are burned"
         )
@@ -88,7 +89,9 @@ pub fn owed(plan: Plan, market: &MarketView, machines: &[Departed]) -> Plan {
         _ if exit.amount == 0 => "nothing".to_owned(),
         0 => format!("{exit}, paid to the machines"),
         all if all == exit.amount => format!("{exit}, burned"),
-        some => format!("{exit}, paid to the machines but for {}, which are burned", market.payment.number(some)),
+        some => {
+            format!("{exit}, paid to the machines but for {}, which are burned", market.payment.number(some))
+        }
     };
     plan.money_as("For leaving:", "exit", text, exit)
 }

@@ -228,9 +228,9 @@ mod tests {
         });
         let leases = Leases { owner: "Me".to_owned(), group: None, leases: lines.into() };
         let expected = "\
-LEASE  STATE    GPUS  MACHINES  END                   DEPOSIT  SPENT  OWED     KEPT     LEFT  BURNED   REFUND  GROUP
-0:1    open        2         2  1970-01-08T00:20:00Z   0.0024      0     0  0.00108  0.00132       0        0  5
-0:2    settled     1         1  1970-01-08T00:20:00Z   0.0001      0     0        0        0       0  0.00004";
+LEASE  STATE           GPUS  MACHINES  END                   DEPOSIT  SPENT  OWED     HELD     LEFT  BURNED   REFUND  GROUP
+0:1    open               2         2  1970-01-08T00:20:00Z   0.0024      0     0  0.00108  0.00132       0        0  5
+0:2    settled  1 asked for         1  1970-01-08T00:20:00Z   0.0001      0     0        0        0       0  0.00004";
         assert_eq!(leases.to_string(), expected);
         let json = serde_json::to_value(&leases).unwrap();
         assert_eq!(

@@ -23,7 +23,10 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use super::name::{Name, number};
-use crate::{commands::quote::{Offer, rules_of}, criteria, kinds};
+use crate::{
+    commands::quote::{Offer, rules_of},
+    criteria, kinds,
+};
 
 /// Upper bounds of the compute units that opening a lease by the hour takes on a board of 6,144 slots, with the
 /// hint of a quote: for each lease, and for each machine of it. `docs/bench.md` has 243,845 for 1,000 machines

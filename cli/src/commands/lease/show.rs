@@ -360,7 +360,10 @@ mod tests {
             (&"2".into(), &2.into())
         );
         assert_eq!((&json["serial"], &json["left"]["amount"]), (&1.into(), &"1320".into()));
-        assert_eq!((&json["gpus"], &json["gpus_asked"], &json["leaving"]), (&2.into(), &2.into(), &Value::Null));
+        assert_eq!(
+            (&json["gpus"], &json["gpus_asked"], &json["leaving"]),
+            (&2.into(), &2.into(), &Value::Null)
+        );
     }
 
     #[test]

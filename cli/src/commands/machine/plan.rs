@@ -61,7 +61,9 @@ pub fn forfeit(
         bonds = add(bonds, slot.bond).map_err(Refusal::from)?;
         let lease = leases.iter().find(|lease| lease.account.serial == slot.lease);
         let lease = lease.ok_or_else(|| {
-            Failure::Input(format!("the lease of slot {index} was not found: try again, or with another --url"))
+            Failure::Input(format!(
+                "the lease of slot {index} was not found: try again, or with another --url"
+            ))
         })?;
         pay = add(pay, forfeited_pay(&lease.account, &trial)?).map_err(Refusal::from)?;
     }

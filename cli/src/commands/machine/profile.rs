@@ -98,11 +98,16 @@ struct Listed {
 }
 
 /// A profile with the number by which machines name it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 struct Numbered {
     number: usize,
     #[serde(flatten)]
     entry: Entry,
+}
+
+fn numbered(entries: &[Profile]) -> Vec<Numbered> {
+    let entries = entries.iter().map(Entry::of).enumerate();
+    entries.map(|(number, entry)| Numbered { number, entry }).collect()
 }
 
 const KINDS: [(&str, ProfileKind); 3] =
@@ -130,8 +135,7 @@ pub async fn run(chain: &Chain, command: ProfileCommand) -> Result<(), Failure> 
             let market = chain.market(args.market.id.0).await?;
             let there = chain.fetch().profiles(&market.reference.supplier(&wallet)).await?;
             let entries = there.map(|there| there.account.entries).unwrap_or_default();
-            let entries = entries.iter().map(Entry::of).enumerate();
-            let profiles = entries.map(|(number, entry)| Numbered { number, entry }).collect();
+            let profiles = numbered(&entries);
             chain.settings.output.print(&Listed { supplier: wallet.to_string(), profiles })
         }
     }
@@ -334,13 +338,15 @@ mod tests {
 
     #[test]
     fn profiles_are_listed_by_number() {
-        let profiles = there(1).entries.iter().map(Entry::of).collect();
+        let profiles = numbered(&there(1).entries);
         let listed = Listed { supplier: "Me".to_owned(), profiles };
         let expected = "\
 NUMBER  KIND  VRAM MB  INTERCONNECT  CORES  MEMORY GB  DISK GB  DRIVER
      0  vm      81559  nvswitch        192       2048    15000  570.86.15";
         assert_eq!(listed.to_string(), expected);
-        assert_eq!(listed.profiles, [entry()]);
+        assert_eq!(listed.profiles, [Numbered { number: 0, entry: entry() }]);
+        let json = serde_json::to_value(&listed).unwrap();
+        assert_eq!((&json["profiles"][0]["number"], &json["profiles"][0]["kind"]), (&0.into(), &"vm".into()));
         let none = Listed { supplier: "Me".to_owned(), profiles: vec![] };
         assert_eq!(none.to_string(), "Me has no profiles on this market.");
     }

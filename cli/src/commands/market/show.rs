@@ -135,7 +135,11 @@ impl fmt::Display for Shown {
         let pending =
             self.pending_params.as_ref().zip(self.pending_from.as_ref()).zip(self.pending_until.as_ref());
         if let Some(((params, from), until)) = pending {
-            write!(f, "\n\nProposed; can be applied from {from} until {until}:\n{}", labelled(people(params)))?;
+            write!(
+                f,
+                "\n\nProposed; can be applied from {from} until {until}:\n{}",
+                labelled(people(params))
+            )?;
         }
         Ok(())
     }

@@ -61,7 +61,11 @@ fn plan_burn(market: &MarketView, boards: &[BoardView], creator: Option<Pubkey>)
     let burnable = |board: &Board| rules::board::burnable(board, closes(board).is_some());
     let payments = Due::of(market.payment, boards, burnable);
     if stake.is_err() && payments.is_err() {
-        let pool = if creator.is_some() { "" } else { ", or pass --pool as the creator of boards that are not used any more" };
+        let pool = if creator.is_some() {
+            ""
+        } else {
+            ", or pass --pool as the creator of boards that are not used any more"
+        };
         let text = "nothing to burn: no stake was slashed and no payments are set aside";
         return Err(Failure::Refused(format!("{text}: try again after the next settlement{pool}")));
     }
@@ -71,7 +75,8 @@ fn plan_burn(market: &MarketView, boards: &[BoardView], creator: Option<Pubkey>)
     let pool = |index: u32| {
         let board = boards.iter().find(|board| board.header.index == index).map(|board| board.header);
         // What is burned besides what is set aside.
-        let pool = |board: &Board| Ok::<_, anchor_lang::error::Error>(sub(burnable(board)?, board.ledger.burning)?);
+        let pool =
+            |board: &Board| Ok::<_, anchor_lang::error::Error>(sub(burnable(board)?, board.ledger.burning)?);
         board.map_or(Ok(0), pool).map_err(Refusal::from)
     };
     let mut plan = Plan::new(format!("Burn what was slashed or set aside on market {}", market.account.id))
@@ -80,7 +85,10 @@ fn plan_burn(market: &MarketView, boards: &[BoardView], creator: Option<Pubkey>)
     for (index, _) in &payments.boards {
         let pool = pool(*index)?;
         if pool > 0 {
-            let text = format!("{} of the payments are the keepers' pool of board {index}", market.payment.number(pool));
+            let text = format!(
+                "{} of the payments are the keepers' pool of board {index}",
+                market.payment.number(pool)
+            );
             plan = plan.note("Pool:", text);
         }
     }
@@ -151,7 +159,8 @@ fn plan_close(market: &MarketView, wallet: Pubkey, payee: &Payee) -> Result<Plan
         .fact("Rent goes to:", "rent_to", wallet);
     let mut instructions = Vec::new();
     let created = if payee.exists { "" } else { ", which is created" };
-    let account = format!("{}{created}: stake that somebody sent to the vault unasked goes there", payee.account);
+    let account =
+        format!("{}{created}: stake that somebody sent to the vault unasked goes there", payee.account);
     let plan = plan.fact_as("Account:", "account", account, payee.account.to_string());
     let plan = payee.prepare(plan, &mut instructions);
     instructions.push(instruction::close_market(&market.reference, wallet, payee.account));

@@ -3,12 +3,8 @@
 use std::fmt;
 
 use leasehold::{
-    constants::NOTICE_SECS,
-    error::LeaseholdError,
-    instructions::MeterArgs,
-    math::pricing::rate,
-    rules::open::least_deposit,
-    state::Slot,
+    constants::NOTICE_SECS, error::LeaseholdError, instructions::MeterArgs, math::pricing::rate,
+    rules::open::least_deposit, state::Slot,
 };
 use leasehold_client::{
     error::Refusal,
@@ -83,7 +79,8 @@ pub fn find<'a>(
     let deposit = market.payment.parse(args.meter.deposit.as_deref().unwrap_or("0"))?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
     let meter = MeterArgs { spender, deposit: deposit.amount };
-    pick_metered(&market.account, &views, now, &criteria, rounds, &args.avoided()?, meter).map_err(super::advised)
+    pick_metered(&market.account, &views, now, &criteria, rounds, &args.avoided()?, meter)
+        .map_err(super::advised)
 }
 
 /// What is reserved of the deposit of a metered lease.
@@ -175,7 +172,10 @@ impl MeteredOffer {
 
     /// The market's fee and how the lease ends, in words.
     pub fn rules(&self) -> [(&'static str, String); 4] {
-        let fee = format!("{} of the standby price and of vouchers, out of the machine's pay", percent(self.fee_bps));
+        let fee = format!(
+            "{} of the standby price and of vouchers, out of the machine's pay",
+            percent(self.fee_bps)
+        );
         let ends = [
             "an hour after the round in which owner or supplier gives notice; an owner pays for an hour at least"
                 .to_owned(),
@@ -184,12 +184,7 @@ impl MeteredOffer {
                 .to_owned(),
         ];
         let [owner, supplier, anybody] = ends;
-        [
-            ("Market's fee:", fee),
-            ("Ends:", owner),
-            ("Ends:", supplier),
-            ("Ends:", anybody),
-        ]
+        [("Market's fee:", fee), ("Ends:", owner), ("Ends:", supplier), ("Ends:", anybody)]
     }
 }
 

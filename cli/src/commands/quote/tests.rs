@@ -49,7 +49,7 @@ fn machines_that_are_down_are_named_before_they_are_leased() {
     let quoted = pick(&view().account, &[board.view().unwrap()], NOW, &any).unwrap();
     let quoted = Quoted::new(Offers::new(&view(), &quoted).unwrap());
     let text = quoted.to_string();
-    assert!(text.contains("\nDown:        2 of them were down in the last closed round\n"), "{text}");
+    assert!(text.contains("\nDown:          2 of them were down in the last closed round\n"), "{text}");
     assert_eq!(serde_json::to_value(quoted).unwrap()["offers"][0]["down"], 2);
 }
 
