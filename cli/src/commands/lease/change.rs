@@ -120,8 +120,8 @@ fn refused_extension(leased: &Leased, rounds: u32, allow_leaving: u32, refusal: 
     }
 }
 
-/// What quotes of leaving suppose of rounds that are not closed yet.
-const SUPPOSED: &str = "machines are up until they leave; one that is not is paid less, and loses more";
+/// What plans of leaving assume of rounds that are not closed yet.
+const ASSUMED: &str = "every machine is up until it leaves; one that is not is paid less, and loses more";
 
 fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey, contest: &[u16]) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
@@ -159,7 +159,7 @@ fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey, contest: &[u16]) 
     let plan = leaving::owed(plan, market, &departed)
         .money_as("Machines are paid:", "paid_at_most", format!("{paid} at most, after the fee"), paid)
         .money_as("Market's fee:", "fee_at_most", format!("{fee} at most"), fee);
-    let plan = burned::shown(plan, market, burned)?.note("Supposed:", SUPPOSED);
+    let plan = burned::shown(plan, market, burned)?.note("Assuming:", ASSUMED);
     let plan = plan.money("Machines lose:", "slashed", market.stake.money(settlement.slashed));
     let plan = leaving::shown(plan, departed);
     let cancel = instruction::cancel_lease(board, owner, leased.address, contest.to_vec());
@@ -237,7 +237,7 @@ fn plan_replacement(
         .money_as("Old one is paid:", "paid_at_most", format!("{paid} at most, after the fee"), paid)
         .money_as("Market's fee:", "fee_at_most", format!("{fee} at most"), fee);
     let plan = burned::shown(plan, market, &found.old.outcome.burned)?
-        .note("Supposed:", SUPPOSED)
+        .note("Assuming:", ASSUMED)
         .money("Old one loses:", "slashed", market.stake.money(found.old.outcome.slash))
         .money("Back at least:", "refund_at_least", refund)
         .money("Deposit now:", "deposit", deposit)
@@ -361,8 +361,8 @@ mod tests {
         let contested = plan.facts.iter().find(|fact| fact.label == "Contested:").unwrap();
         let mint = leasehold_operate::amount::short(&leased.market.payment.mint);
         let expected = format!(
-            "slot 1 loses 0.000567 of {mint} of its pay, 0.000027 of it for leaving, and you pay half as much, 0.000284 of \
-             {mint}; both are burned"
+            "slot 1 loses 0.000567 of {mint}, namely 0.00054 of its pay and 0.000027 for leaving; you pay half as much, \
+             0.000284; all of it is burned"
         );
         assert_eq!(contested.text, expected);
         let owed = plan.facts.iter().find(|fact| fact.label == "For leaving:").unwrap();

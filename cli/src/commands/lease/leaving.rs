@@ -69,13 +69,16 @@ impl Departed {
 
     fn contested(&self) -> String {
         let Departed { slot, contest: Contested { machine_loses, owner_pays }, .. } = self;
+        let number = |amount| machine_loses.token.number(amount);
         let pay = self.burned.contested.amount;
-        let exit = machine_loses.token.number(machine_loses.amount.saturating_sub(pay));
-        let of_it =
-            if machine_loses.amount > pay { format!(", {exit} of it for leaving") } else { String::new() };
-        format!(
-            "slot {slot} loses {machine_loses} of its pay{of_it}, and you pay half as much, {owner_pays}; both are burned"
-        )
+        let lost = match machine_loses.amount.saturating_sub(pay) {
+            0 => format!("{machine_loses} of its pay"),
+            exit => {
+                format!("{machine_loses}, namely {} of its pay and {} for leaving", number(pay), number(exit))
+            }
+        };
+        let owner_pays = number(owner_pays.amount);
+        format!("slot {slot} loses {lost}; you pay half as much, {owner_pays}; all of it is burned")
     }
 }
 

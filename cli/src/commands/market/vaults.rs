@@ -66,7 +66,7 @@ fn plan_burn(market: &MarketView, boards: &[BoardView], creator: Option<Pubkey>)
         } else {
             ", or pass --pool as the creator of boards that are not used any more"
         };
-        let text = "nothing to burn: no stake was slashed and no payments are set aside";
+        let text = "no stake is slashed and no payments are set aside, so there is nothing to burn";
         return Err(Failure::Refused(format!("{text}: try again after the next settlement{pool}")));
     }
     let none = |token: Token| Due { boards: Vec::new(), total: token.money(0) };
@@ -247,7 +247,10 @@ mod tests {
         let pool = "0.000022 of the payments are the keepers' pool of board 0".to_owned();
         assert_eq!((told(Some(wallet(8))), told(None)), ((Some(pool), true), (None, false)));
         let nothing = plan_burn(&view(), &[], None).unwrap_err();
-        assert!(nothing.code() == 3 && nothing.to_string().starts_with("nothing to burn: "), "{nothing}");
+        assert!(
+            nothing.code() == 3 && nothing.to_string().contains(", so there is nothing to burn: "),
+            "{nothing}"
+        );
     }
 
     #[test]
