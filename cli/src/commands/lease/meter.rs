@@ -26,7 +26,10 @@ pub use self::{
     token::{TokenArgs, run as token},
     voucher::{VoucherArgs, run as voucher},
 };
-use super::{OpenArgs, name::Name, open::require_unused};
+use super::{
+    OpenArgs,
+    name::{Name, require_unused},
+};
 use crate::{
     commands::quote::metered::{MeteredOffer, advised, find, read},
     criteria,

@@ -20,7 +20,11 @@ use leasehold_operate::{
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
-use super::{OpenArgs, name::Name, open_group};
+use super::{
+    OpenArgs,
+    name::{Name, require_unused},
+    open_group,
+};
 use crate::{
     commands::quote::{Offer, advised},
     criteria, kinds,
@@ -56,27 +60,6 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
         }
     }
     chain.settings.output.end(&outcome, failure)
-}
-
-/// Refuses a nonce by which the buyer has a lease on one of the boards, before anything is asked or sent.
-pub async fn require_unused(
-    chain: &Chain,
-    market: &MarketView,
-    boards: impl Iterator<Item = u32>,
-    buyer: Pubkey,
-    nonce: u64,
-) -> Result<(), Failure> {
-    for board in boards {
-        let lease = chain.fetch().lease(market.board(board).lease(&buyer, nonce)).await?;
-        if let Some(lease) = lease {
-            let name = format!("{board}:{}", lease.account.serial);
-            return Err(Failure::Refused(format!(
-                "{buyer} has opened lease {name} with nonce {nonce}: see `leasehold lease show {name}`, or choose \
-                 another --nonce"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// A lease that was opened, and its machines.
