@@ -91,8 +91,7 @@ pub fn shown(plan: Plan, market: &MarketView, criteria: &Criteria) -> Plan {
     };
     let parts = [
         Some(class.map_or("any class".to_owned(), |class| market.class_in_full(class))),
-        (min_gpus > 0).then(|| format!("{} or more each", count(min_gpus.into(), "GPU"))),
-        (max_gpus != ANY.max_gpus).then(|| format!("{} or fewer each", count(max_gpus.into(), "GPU"))),
+        gpus_each(min_gpus, max_gpus),
         (min_speed > 0).then(|| format!("speed {min_speed} or more")),
         country.map(|code| format!("in {}", Country(code))),
         region.map(|region| format!("in region {region}")),
@@ -118,6 +117,19 @@ pub fn shown(plan: Plan, market: &MarketView, criteria: &Criteria) -> Plan {
         "policy": name,
     });
     plan.fact_as("Criteria:", "criteria", text, value)
+}
+
+/// How many GPUs a machine must have, `None` if any number does.
+fn gpus_each(min: u8, max: u8) -> Option<String> {
+    let gpus = |number: u8| count(number.into(), "GPU");
+    // Every machine has one.
+    match (min.max(1), max) {
+        (1, max) if max == ANY.max_gpus => None,
+        (min, max) if max == ANY.max_gpus => Some(format!("at least {} each", gpus(min))),
+        (min, max) if min == max => Some(format!("{} each", gpus(max))),
+        (1, max) => Some(format!("at most {} each", gpus(max))),
+        (min, max) => Some(format!("{min} to {} each", gpus(max))),
+    }
 }
 
 /// Adds the machines that are not taken, if any are named.
@@ -177,7 +189,7 @@ mod tests {
         };
         let [mint, stake] = [view().payment, view().stake].map(|token| short(&token.mint));
         let expected = format!(
-            "RTX 4090 (number 0), 2 GPUs or more each, 8 GPUs or fewer each, speed 3 or more, in DE, score 5000 or more, \
+            "RTX 4090 (number 0), 2 to 8 GPUs each, speed 3 or more, in DE, score 5000 or more, \
              0.00036 of {mint} per GPU and hour or less, bonds of 1.5 of {stake} per GPU or more, also machines that \
              were NOT SEEN UP, the best first"
         );
@@ -186,6 +198,12 @@ mod tests {
         assert_eq!((&json["class_number"], &json["class"]), (&0.into(), &"RTX 4090".into()));
         assert_eq!((&json["max_price"]["amount"], &json["country"]), (&"360".into(), &"DE".into()));
         assert_eq!((&json["min_bond"]["amount"], &json["allow_unseen"]), (&"150".into(), &true.into()));
+        for (min_gpus, max_gpus, expected) in
+            [(0, 1, "1 GPU"), (0, 2, "at most 2 GPUs"), (4, 255, "at least 4 GPUs")]
+        {
+            let text = text(&Criteria { min_gpus, max_gpus, ..ANY });
+            assert_eq!(text, format!("any class, {expected} each, the cheapest first"));
+        }
         // The number is signed, so it is shown whatever name the RPC node gives for it.
         assert_eq!(text(&Criteria { class: Some(9), ..ANY }), "9 (number 9), the cheapest first");
         assert!(text(&Criteria { place: Place::Region(2), ..ANY }).contains("in region 2"));

@@ -14,8 +14,8 @@ use leasehold::{
         pricing::rate,
         settlement::{self, Burned, Left, Service, Terms},
     },
-    rules::{extend, open, settle},
-    state::{Lease, Market, Slot},
+    rules::{extend, meter, open, settle},
+    state::{Lease, LeaseState, Market, Meter, Slot, SlotState},
 };
 use solana_pubkey::Pubkey;
 
@@ -191,6 +191,61 @@ impl Moment {
         let request = matching::Request { criteria, gpus: 1, from, until, round_secs, seen, avoid: &[] };
         matching::select(std::slice::from_ref(slot), &request, None).is_ok()
     }
+}
+
+/// Payment units that vouchers can take of a metered lease that is opened at Unix time `now`, before its first round; 0 if it
+/// would be paid by the hour.
+pub fn voucher_limit(board: &BoardView, quote: &Quote, now: i64) -> Result<u64, Refusal> {
+    let machine = quote.slots.first().and_then(|slot| board.slot(*slot));
+    let (Some(machine), Some(args)) = (machine, quote.meter) else { return Ok(0) };
+    let (mut machine, lease) = (*machine, opened(board, quote, args));
+    machine.begin_lease(lease.serial, lease.from, lease.until);
+    Ok(meter::voucher_limit(board.header, &lease, &machine, now)?)
+}
+
+/// A metered lease as the program opens it; by nobody, since its meter does not depend on that.
+fn opened(board: &BoardView, quote: &Quote, args: MeterArgs) -> Lease {
+    let machines = quote.selection.machines;
+    Lease {
+        version: Lease::VERSION,
+        bump: 0,
+        state: LeaseState::Open,
+        board: Pubkey::default(),
+        serial: board.header.next_serial,
+        nonce: 0,
+        buyer: Pubkey::default(),
+        owner: Pubkey::default(),
+        criteria: quote.criteria,
+        terms: quote.terms,
+        group: None,
+        gpus: quote.gpus,
+        machines,
+        unsettled: machines,
+        from: quote.from,
+        until: quote.until,
+        deposit: quote.deposit,
+        paid: 0,
+        fees: 0,
+        refunded: 0,
+        burned: 0,
+        refund_due: 0,
+        slashed: 0,
+        meter: Some(Meter { spender: args.spender, seq: 0, units: 0, paid: 0, owes_hour: false }),
+        demands: 0,
+        reserved: [0; 7],
+        replaced: Vec::new(),
+    }
+}
+
+/// Payment units of a machine's pay that come back to the lease's owner if all its rounds are closed, because its supplier
+/// forfeited it: what another would lose as damages.
+pub fn forfeited_pay(lease: &Lease, slot: &Slot) -> Result<u64, Refusal> {
+    if !slot.is(SlotState::Suspended) {
+        return Ok(0);
+    }
+    // One that is barred loses as much; it is burned.
+    let barred = Slot { state: SlotState::Barred as u8, ..*slot };
+    Ok(settle::outcome(lease, &barred)?.burned.damages)
 }
 
 /// Payment units that the owner gets back if it changes its mind in the first round of a lease, the machines having served

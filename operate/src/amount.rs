@@ -16,6 +16,11 @@ pub fn decimal(base_units: u64, decimals: u8) -> String {
     }
 }
 
+/// Basis points in words: "2.5 percent".
+pub fn percent(bps: impl Into<u64>) -> String {
+    format!("{} percent", decimal(bps.into(), 2))
+}
+
 /// Base units of a decimal number: digits, at most one point, and no more decimals than the mint has.
 pub fn parse(text: &str, decimals: u8) -> Result<u64, AmountError> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

@@ -67,6 +67,8 @@ pub struct Offers {
     pub paused: bool,
     /// Number of machines in all lines, also if fewer lines are printed.
     pub machines: u32,
+    /// Machines that would fit, too, if those were allowed that were not seen up lately.
+    pub unseen: u32,
     pub offers: Vec<Line>,
 }
 
@@ -119,10 +121,15 @@ pub fn offers(
 ) -> Result<Offers, Failure> {
     let length = length.unwrap_or(Length::Rounds(market.account.params.min_rounds));
     require_length(market, length)?;
-    let mut lines = BTreeMap::<_, Line>::new();
+    let any = Criteria { allow_unseen: true, ..*criteria };
+    let (mut lines, mut all) = (BTreeMap::<_, Line>::new(), 0u32);
     for board in boards {
         let moment = Moment::new(board, now, length.rounds(board.header.round_secs)?)?;
-        for (_, slot) in board.indexed().filter(|(_, slot)| moment.fits(slot, criteria)) {
+        for (_, slot) in board.indexed().filter(|(_, slot)| moment.fits(slot, &any)) {
+            all = all.saturating_add(1);
+            if !moment.fits(slot, criteria) {
+                continue;
+            }
             let Traits { class, gpus, speed, country, region, flags } = slot.traits;
             let key = (slot.price, class, gpus, speed, country, region, flags);
             let line = lines.entry(key).or_insert_with(|| Line {
@@ -151,7 +158,8 @@ pub fn offers(
     let offers: Vec<_> = lines.into_values().collect();
     let machines = offers.iter().fold(0u32, |sum, line| sum.saturating_add(line.machines));
     let paused = market.account.paused;
-    Ok(Offers { market: market.reference.address.to_string(), paused, machines, offers })
+    let unseen = all.saturating_sub(machines);
+    Ok(Offers { market: market.reference.address.to_string(), paused, machines, unseen, offers })
 }
 
 /// Refuses a length that the market does not allow, whether or not it is paused.
@@ -182,7 +190,12 @@ impl Offers {
 impl fmt::Display for Offers {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.offers.is_empty() {
-            return f.write_str("No idle machine fits.");
+            f.write_str("No idle machine fits")?;
+            return match self.unseen {
+                0 => f.write_str("."),
+                1 => f.write_str(": 1 would, but was not seen up lately (--allow-unseen)."),
+                more => write!(f, ": {more} would, but were not seen up lately (--allow-unseen)."),
+            };
         }
         let mut table = Table::new(&[
             "CLASS",
@@ -213,7 +226,12 @@ impl fmt::Display for Offers {
             ]);
         }
         let fit = if self.machines == 1 { "machine fits" } else { "machines fit" };
-        write!(f, "{table}\n{} idle {fit}.", self.machines)
+        write!(f, "{table}\n{} idle {fit}", self.machines)?;
+        match self.unseen {
+            0 => f.write_str("."),
+            1 => f.write_str("; 1 more was not seen up lately (--allow-unseen)."),
+            more => write!(f, "; {more} more were not seen up lately (--allow-unseen)."),
+        }
     }
 }
 

@@ -4,14 +4,17 @@ pub mod metered;
 
 use std::fmt;
 
-use leasehold::math::{matching::Place, pricing::rate};
+use leasehold::{
+    error::LeaseholdError,
+    math::{matching::Place, pricing::rate},
+};
 use leasehold_client::{
     error::Refusal,
     fetch::Fetched,
     search::{Allocation, Change, Country, Fallback, Part, SearchError, fallbacks, merged, pick},
 };
 use leasehold_operate::{
-    amount::Money,
+    amount::{Money, percent},
     chain::Chain,
     failure::Failure,
     market::MarketView,
@@ -76,7 +79,7 @@ pub struct Offer {
     pub total: Money,
     /// Part of it that comes back if the lease is cancelled in its first round.
     pub refundable: Money,
-    /// Part of the machines' pay that is kept until the end of the lease, in basis points, and the market's fee on it.
+    /// Part of the machines' pay that is held back until each leaves, in basis points, and the market's fee on it.
     pub hold_bps: u16,
     pub fee_bps: u16,
     /// Most that the fee can be.
@@ -118,8 +121,17 @@ pub async fn run(chain: &Chain, args: RequestArgs) -> Result<(), Failure> {
             chain.settings.output.print(&Quoted::instead(instead))?;
             Err(error.into())
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(advised(error)),
     }
+}
+
+/// The failure of a search, with what to do about it on the command line.
+pub fn advised(error: SearchError) -> Failure {
+    if error.refusal() == Some(LeaseholdError::BoardUnseen.into()) {
+        let advice = "wait for the next round, or pass --allow-unseen";
+        return Failure::Refused(format!("no machine was seen up lately: {advice}"));
+    }
+    error.into()
 }
 
 impl Offers {
@@ -215,24 +227,35 @@ impl fmt::Display for Offer {
 }
 
 impl Offer {
-    /// What is kept, burned and taken as fees, and why.
+    /// What is held back, burned and taken as fees, and why.
     pub fn rules(&self) -> [(&'static str, String); 3] {
         rules(self, &self.damages_at_most, &self.fee_at_most)
     }
 }
 
-/// What is kept, burned and taken as fees by the terms of a lease, and why, with the most that is burned and taken.
+/// What is held back, burned and taken as fees by the terms of leases on several boards.
+pub fn rules_of(offers: &[Offer]) -> Vec<(&'static str, String)> {
+    let Some(offer) = offers.first() else { return Vec::new() };
+    let sum = |of: fn(&Offer) -> Money| {
+        let amounts = offers.iter().map(|offer| of(offer).amount);
+        offer.total.token.money(amounts.fold(0, u64::saturating_add))
+    };
+    // The terms are the market's, the same on each board.
+    rules(offer, &sum(|offer| offer.damages_at_most), &sum(|offer| offer.fee_at_most)).into()
+}
+
+/// What is held back, burned and taken as fees by the terms of a lease, and why, with the most that is burned and taken.
 fn rules(offer: &Offer, damages: &Money, fee: &Money) -> [(&'static str, String); 3] {
     let number = |money: &Money| money.token.number(money.amount);
     let Offer { hold_bps, fee_bps, .. } = offer;
-    let kept =
-        format!("{hold_bps} bps of each machine's pay, two hours of it at least, until the lease's end");
+    let held =
+        format!("{} of each machine's pay, two hours of it at least, until it leaves", percent(*hold_bps));
     let damages = format!(
-        "of what is kept, the price of rounds down beyond a machine's allowance; {} at most in all",
+        "of what is held back, the price of rounds down beyond a machine's allowance; {} at most in all",
         number(damages)
     );
-    let fee = format!("{fee_bps} bps of what machines are paid, {} at most", number(fee));
-    [("Kept:", kept), ("Burned:", damages), ("Fee:", fee)]
+    let fee = format!("{}, out of the machines' pay; {} at most", percent(*fee_bps), number(fee));
+    [("Held back:", held), ("Burned:", damages), ("Market's fee:", fee)]
 }
 
 /// Change of the request, in words.
@@ -251,9 +274,9 @@ fn changed(market: &MarketView, change: Change) -> String {
         }
         Change::MinGpus(gpus) => format!("at least {} each (--min-gpus {gpus})", count(gpus.into(), "GPU")),
         Change::MaxGpus(gpus) => format!("at most {} each (--max-gpus {gpus})", count(gpus.into(), "GPU")),
-        Change::MinBond(bond) => {
-            let bond = market.stake.number(bond);
-            format!("bonds of at least {bond} per GPU (--min-bond {bond})")
+        Change::MinBond(least) => {
+            let bond = market.stake.number(least);
+            format!("bonds of at least {} per GPU (--min-bond {bond})", market.stake.money(least))
         }
         Change::Unseen => "machines that were not seen up lately (--allow-unseen)".to_owned(),
         Change::MinSpeed(speed) => format!("speed {speed} or more (--min-speed {speed})"),
@@ -269,12 +292,14 @@ fn table(
     total: &Money,
     refundable: &Money,
 ) -> fmt::Result {
-    let mut table = Table::new(&[">BOARD", ">GPUS", ">MACHINES", ">TOTAL", ">REFUNDABLE"]);
+    let mut table = Table::new(&[">BOARD", ">GPUS", ">MACHINES", "FROM", "TO", ">TOTAL", ">REFUNDABLE"]);
     for offer in offers {
         table.row(vec![
             offer.board.to_string(),
             offer.gpus.to_string(),
             offer.machines.to_string(),
+            offer.start.clone(),
+            offer.end.clone(),
             offer.total.token.number(offer.total.amount),
             offer.refundable.token.number(offer.refundable.amount),
         ]);
@@ -285,18 +310,11 @@ fn table(
         vec![("GPUs:", gpus.to_string()), ("Machines:", format!("{machines} on {} boards", offers.len()))];
     lines.extend(kinds::lines(kinds));
     if let Some(offer) = offers.first() {
-        let last = offer.until.saturating_sub(1);
-        lines.push(("Rounds:", format!("{} ({} to {last})", offer.rounds, offer.from)));
-        lines.push(("Time:", format!("{} to {}", offer.start, offer.end)));
+        lines.push(("Rounds:", offer.rounds.to_string()));
     }
     lines.push(("Total:", total.to_string()));
     lines.push(("Refundable:", format!("{refundable} if all are cancelled in their first round")));
-    if let Some(offer) = offers.first() {
-        let sum = |of: fn(&Offer) -> u64| offers.iter().map(of).fold(0, u64::saturating_add);
-        let damages = total.token.money(sum(|offer| offer.damages_at_most.amount));
-        let fee = total.token.money(sum(|offer| offer.fee_at_most.amount));
-        lines.extend(rules(offer, &damages, &fee));
-    }
+    lines.extend(rules_of(offers));
     write!(f, "{table}\n\n{}", labelled(lines))
 }
 

@@ -7,12 +7,13 @@ use leasehold::{
         matching::CutOff,
         pricing::Span,
         settlement::{self, Burned, Outcome},
+        sub,
     },
     rules::{cancel, meter, replace, settle},
     state::{Lease, Slot},
 };
 
-use super::{Settlement, sum, trial::Trial};
+use super::{Settlement, sum as burns, trial::Trial};
 use crate::{board::BoardView, error::Refusal};
 
 /// How a machine leaves a lease that its owner leaves early, if it is up in every round until then that is not closed yet.
@@ -35,9 +36,10 @@ pub struct Departure {
 /// Effect of contesting a machine when it is left, in payment units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contest {
-    /// Part of its pay that the machine loses, after fees; all of it is burned.
+    /// What the machine loses, fees included: a part of its pay, and what its owner owes for leaving it, if it would be paid
+    /// that. All of it is burned.
     pub machine_loses: u64,
-    /// What its owner pays besides; burned, too.
+    /// What its owner pays besides: half of that, rounded up; burned, too.
     pub owner_pays: u64,
 }
 
@@ -57,7 +59,7 @@ impl Departure {
             exit: Span::of_secs(exit_secs).cost_floor(service.price)?,
             outcome: if service.contested { with } else { without },
             contest: Contest {
-                machine_loses: without.payment.net.saturating_sub(with.payment.net),
+                machine_loses: sub(without.payment.gross()?, with.payment.gross()?)?,
                 owner_pays: with.burned.penalty,
             },
         })
@@ -106,7 +108,7 @@ pub fn cancellation(
     let machines = machines.collect::<Result<Vec<_>, _>>()?;
     let all = trial.machines().map(|(_, slot)| Ok(settle::outcome(trial.lease(), slot)?.burned));
     let burned =
-        all.into_iter().try_fold(Burned::default(), |all, one: Result<_, Refusal>| sum(all, one?))?;
+        all.into_iter().try_fold(Burned::default(), |all, one: Result<_, Refusal>| burns(all, one?))?;
     let cancel::Cancellation { until, rest, exit_secs, .. } = cancelled;
     Ok(Cancellation { until, rest, exit_secs, machines, settlement: trial.settlement()?, burned })
 }

@@ -114,6 +114,8 @@ fn a_quote_by_use_picks_a_machine_that_allows_it_for_the_deposit_named() {
     assert_eq!((found.slots.as_slice(), found.deposit), (&[2][..], 7_000));
     let args = found.args(1, wallet(0), 7_000, None);
     assert!(args.criteria.metered && args.meter == Some(meter) && args.gpus == 1);
+    // As long as it could run if notice is given before it begins: an hour at a tenth of 40.
+    assert_eq!(voucher_limit(&data.view().unwrap(), &found, NOW).unwrap(), 7_000 - 4);
     // Notice in its first round ends it an hour after that: seven rounds at a tenth of 40 an hour.
     assert_eq!(refundable(&data.view().unwrap(), &found).unwrap(), 7_000 - 4);
     let large = of(&data, &Criteria { min_gpus: 2, ..ANY }, meter).unwrap();
@@ -222,7 +224,7 @@ fn a_replacement_is_paid_in_and_the_old_machines_rest_comes_back_later() {
     assert_eq!((found.old.exit, found.old.outcome.burned), (0, Burned::default()));
     // Contested, it loses all of its first two hours, but no more than the rest costs; the owner pays half of that.
     let contested = replace(&data, 1, &[], true).unwrap();
-    assert_eq!(contested.old.contest, Contest { machine_loses: 486, owner_pays: 270 });
+    assert_eq!(contested.old.contest, Contest { machine_loses: 540, owner_pays: 270 });
     assert_eq!(contested.old.outcome.burned, Burned { contested: 540, penalty: 270, ..Burned::default() });
     assert_eq!(contested.refund, 540 - 270);
     assert_eq!((found.old.contest, found.old.contested), (contested.old.contest, false));
@@ -257,7 +259,7 @@ fn cancelling_shows_what_each_machine_and_its_owner_lose() {
     assert_eq!(contest, up.contest, "quoted before");
     // Its last two hours, at most what the rest costs, and the 27; the owner pays half of both.
     assert_eq!((outcome.burned.contested, outcome.burned.exit, outcome.burned.penalty), (540, 27, 284));
-    assert_eq!(contest.owner_pays, 284);
+    assert_eq!((contest.machine_loses, contest.owner_pays), (540 + 27, 284));
     assert_eq!(contested.refund(), found.refund() - 284);
     assert_eq!(outcome.bound, 9);
     assert_eq!(cancel(&[3]).unwrap_err(), LeaseholdError::NotInLease.into());

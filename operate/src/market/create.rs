@@ -12,9 +12,10 @@ use solana_pubkey::Pubkey;
 
 use super::{file::MarketFile, params::Line};
 use crate::{
-    amount::Token,
+    amount::{Token, percent},
     failure::Failure,
     plan::{Plan, VAULT},
+    table::count,
 };
 
 /// Creates the market, without boards, on the cluster with that genesis hash.
@@ -59,6 +60,20 @@ fn freeze(plan: Plan, name: &'static str, mint: &MintInfo) -> Plan {
     plan.fact_as("Freeze authority:", name, text, authority)
 }
 
+/// Votes that it takes, in words.
+pub fn votes(threshold: u8, seats: u8) -> String {
+    format!("{threshold} of {} {} a machine down", count(seats.into(), "vote"), calls(threshold))
+}
+
+fn calls(votes: u8) -> &'static str {
+    if votes == 1 { "calls" } else { "call" }
+}
+
+/// When a machine has abandoned its lease, in words.
+pub fn abandoned(rounds: u8) -> String {
+    format!("down in {rounds} of its last 64 rounds")
+}
+
 /// Adds timelock and rules, which can't be changed later.
 fn fixed(plan: Plan, timelock_secs: u32, rules: RoundRules) -> Plan {
     let RoundRules { round_secs, submit_secs, seats, threshold, abandon_rounds, sla_bps } = rules;
@@ -73,9 +88,9 @@ fn fixed(plan: Plan, timelock_secs: u32, rules: RoundRules) -> Plan {
     let rounds =
         format!("{round_secs} seconds, votes within {submit_secs} seconds after the end (can't be changed)");
     plan.fact_as("Rounds:", "rules", rounds, value)
-        .note("Votes:", format!("{threshold} of {seats} seats call a machine down (can't be changed)"))
-        .note("Abandoned:", format!("after {abandon_rounds} rounds down of 64 (can't be changed)"))
-        .note("SLA:", format!("up in {sla_bps} bps of the rounds (can't be changed)"))
+        .note("Votes:", format!("{} (can't be changed)", votes(threshold, seats)))
+        .note("Abandoned:", format!("{} (can't be changed)", abandoned(abandon_rounds)))
+        .note("SLA:", format!("up in {} of the rounds (can't be changed)", percent(sla_bps)))
         .fact_as(
             "Timelock:",
             "timelock_secs",
@@ -112,8 +127,8 @@ mod tests {
             text("Rounds:"),
             ["600 seconds, votes within 300 seconds after the end (can't be changed)"]
         );
-        assert_eq!(text("Votes:"), ["2 of 3 seats call a machine down (can't be changed)"]);
-        assert_eq!(text("Abandoned:"), ["after 4 rounds down of 64 (can't be changed)"]);
+        assert_eq!(text("Votes:"), ["2 of 3 votes call a machine down (can't be changed)"]);
+        assert_eq!(text("Abandoned:"), ["down in 4 of its last 64 rounds (can't be changed)"]);
         assert_eq!(text("Timelock:"), ["172800 seconds (can't be changed)"]);
         assert_eq!(text("Freeze authority:"), [wallet(7).to_string(), "none".to_owned()]);
         let details = plan.details();

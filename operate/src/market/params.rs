@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::view::{is_of_names, name};
-use crate::{amount::Token, failure::Failure, text::line};
+use crate::{
+    amount::{Token, percent, sol},
+    failure::Failure,
+    text::line,
+};
 
 /// Parameters in TOML and JSON: amounts with the decimals of their mints, rates in basis points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +138,7 @@ impl ParamsFile {
             line(
                 "Demand:",
                 "ask_fee",
-                format!("{} lamports for demanding a receipt", self.ask_fee),
+                format!("{} for demanding a receipt", sol(self.ask_fee)),
                 json!(self.ask_fee),
             ),
             line(
@@ -152,26 +156,34 @@ impl ParamsFile {
             line(
                 "Fee:",
                 "market_fee",
-                format!("{fee_bps} bps, of which keepers get {keeper_share_bps} bps"),
+                format!("{}, of which keepers get {}", percent(*fee_bps), percent(*keeper_share_bps)),
                 json!({ "fee_bps": fee_bps, "keeper_share_bps": keeper_share_bps }),
             ),
-            line("Votes for up:", "up_votes", format!("{up_votes} make a machine up"), json!(up_votes)),
             line(
-                "Kept:",
+                "Votes for up:",
+                "up_votes",
+                format!("{up_votes} {} a machine up", if *up_votes == 1 { "makes" } else { "make" }),
+                json!(up_votes),
+            ),
+            line(
+                "Held back:",
                 "hold_bps",
-                format!("{hold_bps} bps of a machine's pay until the end of its lease"),
+                format!(
+                    "{} of a machine's pay, two hours of it at least, until it leaves its lease",
+                    percent(*hold_bps)
+                ),
                 json!(hold_bps),
             ),
             line(
                 "Standby:",
                 "standby_bps",
-                format!("{standby_bps} bps of the hourly price in a metered lease"),
+                format!("{} of the hourly price in a metered lease", percent(*standby_bps)),
                 json!(standby_bps),
             ),
             line(
                 "Slash:",
                 "slash_multiplier_bps",
-                format!("{} bps of the bond for being down all the time", self.slash_multiplier_bps),
+                format!("{} of the bond for being down all the time", percent(self.slash_multiplier_bps)),
                 json!(self.slash_multiplier_bps),
             ),
             line("Classes:", "classes", classes, json!(self.classes)),

@@ -147,7 +147,9 @@ mod tests {
         let plan = plan_application(&market, 60).unwrap();
         let kept = &plan.facts[2].text;
         assert!(
-            kept.starts_with("3000 bps of a machine's pay until the end of its lease (was 2000 "),
+            kept.starts_with(
+                "30 percent of a machine's pay, two hours of it at least, until it leaves its lease (was 20 "
+            ),
             "{kept}"
         );
         assert_eq!(

@@ -9,7 +9,7 @@ use leasehold_operate::{
     chain::Chain,
     failure::Failure,
     market::MarketView,
-    table::{Table, labelled},
+    table::{Table, count, labelled},
 };
 use serde::Serialize;
 use solana_pubkey::Pubkey;
@@ -116,18 +116,28 @@ fn last_votes(header: &Board) -> u32 {
     last.and_then(|last| header.votes.get(last)).map_or(0, |votes| votes.count_ones())
 }
 
+fn votes(number: u32) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), "vote")
+}
+
 impl Shown {
     /// What the board lacks.
     fn warnings(&self) -> Vec<(&'static str, String)> {
         let Shown { keepers, threshold, last_votes, .. } = self;
         let mut warnings = Vec::new();
+        // Nobody misses votes on machines that are not there.
+        if self.slots == self.vacant {
+            return warnings;
+        }
         let needed = u32::from(*threshold);
         if *keepers < needed || *last_votes < needed {
             warnings.push((
                 "FEW VOTERS:",
                 format!(
-                    "{keepers} seats are held, {last_votes} voted on the last round, and it takes {threshold} votes to call \
-                     a machine down: nobody can be down with fewer"
+                    "no machine can be called down: that takes {}; {} held, and the last closed round had {}",
+                    votes(needed),
+                    if *keepers == 1 { "1 seat is".to_owned() } else { format!("{keepers} seats are") },
+                    votes(*last_votes),
                 ),
             ));
         }
@@ -144,7 +154,8 @@ impl fmt::Display for Shown {
         let Shown { idle, leased, suspended, barred, vacant, .. } = self;
         let round = self.round.map_or_else(|| "-".to_owned(), |round| round.to_string());
         let machines = format!(
-            "{idle} idle, {leased} leased, {suspended} suspended, {barred} barred; {vacant} slots vacant"
+            "{idle} idle, {leased} leased, {suspended} suspended, {barred} barred; {} vacant",
+            count(usize::try_from(*vacant).unwrap_or(usize::MAX), "slot")
         );
         let lines = [
             ("Board:", format!("{} ({})", self.index, self.address)),
@@ -181,11 +192,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_board_that_lacks_voters_says_so_if_it_has_machines() {
+        let state = snapshot().boards.remove(0);
+        let mut shown = Shown::new(&view(), state.address, &state.data.view().unwrap(), 600_000);
+        (shown.keepers, shown.last_votes, shown.threshold) = (1, 0, 2);
+        let text = shown.to_string();
+        let expected = "FEW VOTERS:             no machine can be called down: that takes 2 votes; 1 seat is held, and the last \
+                        closed round had 0 votes\n";
+        assert!(text.contains(expected), "{text}");
+        (shown.slots, shown.vacant, shown.seen) = (4, 4, false);
+        let text = shown.to_string();
+        assert!(!text.contains("FEW VOTERS") && !text.contains("UNSEEN"), "{text}");
+    }
+
+    #[test]
     fn a_board_shows_machines_money_and_seats() {
         let state = snapshot().boards.remove(0);
         let shown = Shown::new(&view(), state.address, &state.data.view().unwrap(), 600_000);
         let text = shown.to_string();
-        assert!(text.contains("1 idle, 2 leased, 0 suspended, 0 barred; 1 slots vacant"), "{text}");
+        assert!(text.contains("1 idle, 2 leased, 0 suspended, 0 barred; 1 slot vacant"), "{text}");
         assert!(text.contains("1000, closed up to 1000") && text.contains("0.0024 of "), "{text}");
         assert!(text.contains(&wallet(2).to_string()), "{text}");
         let last: Vec<_> = text.lines().last().unwrap().split_whitespace().collect();

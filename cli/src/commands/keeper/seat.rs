@@ -64,10 +64,7 @@ fn plan_fund(market: &MarketView, board: &BoardView, funder: Pubkey, amount: &st
     Ok(Plan::new(format!("Fund the keepers of board {index}"))
         .fact_as("Board:", "board", index, index)
         .money("Pool then:", "pool", market.payment.money(pool))
-        .note(
-            "Returns:",
-            "it does not come back; what the pool holds beyond four weeks of the highest pay is burned",
-        )
+        .note("Refundable:", "no; what the pool holds beyond four weeks of the highest pay is burned")
         .spend("keepers' pay", money, wallet)
         .step("fund keepers", vec![fund]))
 }

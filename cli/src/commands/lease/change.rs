@@ -130,6 +130,9 @@ fn refused_extension(leased: &Leased, rounds: u32, allow_leaving: u32, refusal: 
     }
 }
 
+/// What plans of leaving assume of rounds that are not closed yet.
+const ASSUMED: &str = "every machine is up until it leaves; one that is not is paid less, and loses more";
+
 fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey, contest: &[u16]) -> Result<Plan, Failure> {
     leased.require_owner(&owner)?;
     let Leased { lease, market, board, .. } = leased;
@@ -162,10 +165,11 @@ fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey, contest: &[u16]) 
         .fact("To:", "end", rfc3339(start_of(&lease.terms, until)))
         .money("Deposit in all:", "total", total)
         .money("Back at least:", "refund_at_least", refund)
-        .money("Owed at most:", "owed_at_most", owed)
-        .money("Machines are paid:", "paid_at_most", paid)
-        .money("Market's fee:", "fee_at_most", fee);
-    let plan = burned::shown(plan, market, burned)?;
+        .money("Owed at most:", "owed_at_most", owed);
+    let plan = leaving::owed(plan, market, &departed)
+        .money_as("Machines are paid:", "paid_at_most", format!("{paid} at most, after the fee"), paid)
+        .money_as("Market's fee:", "fee_at_most", format!("{fee} at most"), fee);
+    let plan = burned::shown(plan, market, burned)?.note("Assuming:", ASSUMED);
     let plan = plan.money("Machines lose:", "slashed", market.stake.money(settlement.slashed));
     let plan = leaving::shown(plan, departed);
     let cancel = instruction::cancel_lease(board, owner, leased.address, contest.to_vec());
@@ -206,17 +210,23 @@ fn plan_replacement(
     let Wish { old_slot: old, avoid, .. } = wish;
     let (Leased { lease, market, board, .. }, view) = (leased, leased.view()?);
     let found = replacement(&view, now, lease, &wish).map_err(|refusal| {
-        let values = match refusal.error() {
-            Some(LeaseholdError::NotEnoughGpus) => {
-                "no idle machine of its board with as many GPUs fits the lease until its end".to_owned()
-            }
-            _ => format!("slot {old}"),
-        };
-        Failure::rule(refusal, values)
+        if refusal == LeaseholdError::NotEnoughGpus.into() {
+            let asked = [(!avoid.is_empty(), "--avoid"), (wish.min_bond > 0, "--min-bond")];
+            let asked: Vec<_> = asked.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect();
+            let without = if asked.is_empty() {
+                String::new()
+            } else {
+                format!("leave out {}, or ", asked.join(" and "))
+            };
+            let text = "no idle machine of its board with as many GPUs fits the lease until its end";
+            return Failure::Refused(format!("{text}: {without}cancel the lease and open another"));
+        }
+        Failure::rule(refusal, format!("slot {old}"))
     })?;
     let wallet = market.reference.payment_account(&owner);
-    let [deposit, total, refund, paid] =
-        [found.deposit, found.total, found.refund, found.old.outcome.payment.net]
+    let payment = found.old.outcome.payment;
+    let [deposit, total, refund, paid, fee] =
+        [found.deposit, found.total, found.refund, payment.net, payment.fee]
             .map(|amount| market.payment.money(amount));
     let most = limit("the replacement", deposit, most)?;
     let args = found.args(most.amount);
@@ -230,13 +240,17 @@ fn plan_replacement(
     if !avoid.is_empty() {
         plan = plan.fact_as("Not taken:", "avoid", some_slots(avoid), avoid.to_vec());
     }
-    let plan = plan.money("Old one is paid:", "paid", paid);
+    let departed = vec![Departed::new(leased, &found.old)?];
+    let plan = leaving::owed(plan, market, &departed)
+        .money_as("Old one is paid:", "paid_at_most", format!("{paid} at most, after the fee"), paid)
+        .money_as("Market's fee:", "fee_at_most", format!("{fee} at most"), fee);
     let plan = burned::shown(plan, market, &found.old.outcome.burned)?
+        .note("Assuming:", ASSUMED)
         .money("Old one loses:", "slashed", market.stake.money(found.old.outcome.slash))
         .money("Back at least:", "refund_at_least", refund)
         .money("Deposit now:", "deposit", deposit)
         .money("Deposit in all:", "total", total);
-    let plan = leaving::shown(plan, vec![Departed::new(leased, &found.old)?]);
+    let plan = leaving::shown(plan, departed);
     let replaced = lease.replaced.len();
     Ok(plan
         .spend("deposit", most, wallet)
@@ -303,6 +317,13 @@ mod tests {
         let back = 2 * 20 * 60 - 9 * 60 - (11 * 60 + 27);
         assert_eq!(plan.details()["burned"]["damages"]["amount"], "60");
         assert_eq!(plan.details()["burned"]["total"]["amount"], "60");
+        let owed = plan.facts.iter().find(|fact| fact.label == "For leaving:").unwrap();
+        assert!(owed.text.ends_with(", paid to the machines") && plan.details()["exit"]["amount"] == "27");
+        let bound = plan.facts.iter().find(|fact| fact.label == "Bound:").unwrap();
+        assert_eq!(
+            bound.text,
+            "slot 0 can't be withheld, retired or made dearer until 1970-01-08T00:20:00Z at the latest"
+        );
         let machines = &plan.details()["machines"];
         assert_eq!(
             (&machines[0]["exit"]["amount"], &machines[1]["exit"]["amount"]),
@@ -346,8 +367,14 @@ mod tests {
         let back = 2 * 20 * 60 - 9 * 60 - (11 * 60 + 27) - penalty;
         assert_eq!(plan.details()["refund_at_least"]["amount"], back.to_string());
         let contested = plan.facts.iter().find(|fact| fact.label == "Contested:").unwrap();
-        assert!(contested.text.starts_with("slot 1 loses 0.000511 of "), "after fees: {}", contested.text);
-        assert!(contested.text.contains("you pay 0.000284 of "), "{}", contested.text);
+        let mint = leasehold_operate::amount::short(&leased.market.payment.mint);
+        let expected = format!(
+            "slot 1 loses 0.000567 of {mint}, namely 0.00054 of its pay and 0.000027 for leaving; you pay half as much, \
+             0.000284; all of it is burned"
+        );
+        assert_eq!(contested.text, expected);
+        let owed = plan.facts.iter().find(|fact| fact.label == "For leaving:").unwrap();
+        assert_eq!(owed.text, format!("0.000027 of {mint}, burned"));
         assert_eq!(plan.details()["machines"][1]["contested"], true);
         assert_eq!(<Vec<u16>>::try_from_slice(&only(&plan).data[8..]).unwrap(), [1]);
         assert_eq!(rule(plan_cancellation(&leased, NOW, wallet(9), &[3]).unwrap_err()), "NotInLease");
@@ -383,9 +410,10 @@ mod tests {
         assert_eq!((&details["new_slot"], &details["deposit"]["amount"]), (&3.into(), &"540".into()));
         // It is paid for 11 rounds less the fee; of its deposit, the other nine come back.
         assert_eq!(
-            (&details["paid"]["amount"], &details["refund_at_least"]["amount"]),
+            (&details["paid_at_most"]["amount"], &details["refund_at_least"]["amount"]),
             (&"594".into(), &"540".into())
         );
+        assert_eq!(details["fee_at_most"]["amount"], "66");
         assert_eq!(details["burned"]["total"]["amount"], "0", "the new one costs as much");
         let args = ReplaceNodeArgs::try_from_slice(&only(&plan).data[8..]).unwrap();
         assert_eq!((args.old_slot, args.max_deposit, args.contest, args.avoid), (1, 540, false, vec![]));
@@ -416,7 +444,11 @@ mod tests {
         let richer = refused(&leased, Wish { min_bond: u64::MAX, ..wish(1) });
         assert!(richer.to_string().contains("no idle machine of its board"), "{richer}");
         let none = refused(&leased, Wish { avoid: &[3], ..wish(1) });
-        assert!(none.to_string().contains("no idle machine of its board"), "{none}");
+        assert!(none.to_string().starts_with("no idle machine of its board"), "{none}");
+        assert!(
+            none.to_string().ends_with(": leave out --avoid, or cancel the lease and open another"),
+            "{none}"
+        );
         change(&mut leased.data.account, |_, slots| slots[1].flags = leasehold::state::Slot::ABANDONED);
         let plan = plan_replacement(&leased, NOW, wallet(9), wish(1), None).unwrap();
         assert_eq!(plan.details()["slashed"]["amount"], "100");

@@ -4,8 +4,9 @@ use leasehold_client::quote::Departure;
 use leasehold_operate::{
     amount::Money,
     failure::Failure,
+    market::MarketView,
     plan::Plan,
-    table::count,
+    table::{count, some_slots},
     time::{rfc3339, start_of},
 };
 use serde::Serialize;
@@ -37,7 +38,7 @@ pub struct Departed {
 /// Effect of contesting a machine; all of it is burned.
 #[derive(Debug, Serialize)]
 pub struct Contested {
-    /// Part of its pay that the machine loses.
+    /// What the machine loses, fees included: a part of its pay, and what is owed to it for leaving.
     pub machine_loses: Money,
     /// What its owner pays besides.
     pub owner_pays: Money,
@@ -68,10 +69,34 @@ impl Departed {
 
     fn contested(&self) -> String {
         let Departed { slot, contest: Contested { machine_loses, owner_pays }, .. } = self;
-        format!(
-            "slot {slot} loses {machine_loses} of its pay, and you pay {owner_pays} besides; both are burned"
-        )
+        let number = |amount| machine_loses.token.number(amount);
+        let pay = self.burned.contested.amount;
+        let lost = match machine_loses.amount.saturating_sub(pay) {
+            0 => format!("{machine_loses} of its pay"),
+            exit => {
+                format!("{machine_loses}, namely {} of its pay and {} for leaving", number(pay), number(exit))
+            }
+        };
+        let owner_pays = number(owner_pays.amount);
+        format!("slot {slot} loses {lost}; you pay half as much, {owner_pays}; all of it is burned")
     }
+}
+
+/// Adds what is owed for leaving, and who gets it.
+pub fn owed(plan: Plan, market: &MarketView, machines: &[Departed]) -> Plan {
+    let sum = |of: fn(&Departed) -> &Money| {
+        market.payment.money(machines.iter().map(|machine| of(machine).amount).fold(0, u64::saturating_add))
+    };
+    let (exit, burned) = (sum(|machine| &machine.exit), sum(|machine| &machine.burned.exit));
+    let text = match burned.amount {
+        _ if exit.amount == 0 => "nothing".to_owned(),
+        0 => format!("{exit}, paid to the machines"),
+        all if all == exit.amount => format!("{exit}, burned"),
+        some => {
+            format!("{exit}, paid to the machines but for {}, which are burned", market.payment.number(some))
+        }
+    };
+    plan.money_as("For leaving:", "exit", text, exit)
 }
 
 /// Adds the machines: those that are contested and those that stay bound by line, all of them for programs.
@@ -80,13 +105,14 @@ pub fn shown(plan: Plan, machines: Vec<Departed>) -> Plan {
     for machine in machines.iter().filter(|machine| machine.contested) {
         plan = plan.note("Contested:", machine.contested());
     }
-    let bound: Vec<_> = machines.iter().filter_map(|machine| machine.bound_to.as_ref()).collect();
-    if let Some(last) = bound.iter().max() {
+    let bound = || machines.iter().filter(|machine| machine.bound_to.is_some());
+    if let Some(last) = bound().filter_map(|machine| machine.bound_to.as_ref()).max() {
+        let slots: Vec<_> = bound().map(|machine| machine.slot).collect();
         let text = format!(
-            "{} to {last} at the latest, for the rest that was agreed on",
-            count(bound.len(), "machine")
+            "{} can't be withheld, retired or made dearer until {last} at the latest",
+            some_slots(&slots)
         );
-        plan = plan.note("Stay bound:", text);
+        plan = plan.note("Bound:", text);
     }
     let text = count(machines.len(), "machine");
     let value = serde_json::to_value(machines).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use leasehold::{
     rules::settle::is_due,
-    state::{Lease, LeaseState},
+    state::{Lease, LeaseState, Slot},
 };
 use leasehold_client::{
     board::BoardView,
@@ -48,8 +48,9 @@ pub struct Line {
     pub start: String,
     pub end: String,
     pub deposit: Money,
-    /// Number of GPUs asked for.
-    pub gpus: u32,
+    /// GPUs of the machines that serve it, `None` once it is settled: they have left it.
+    pub gpus: Option<u32>,
+    pub gpus_asked: u32,
     /// To machines and for fees.
     pub spent: Money,
     /// Burned so far.
@@ -102,7 +103,19 @@ pub fn state(lease: &Lease) -> &'static str {
     }
 }
 
+/// GPUs of the machines that serve a lease, or served it to its end.
+fn gpus(board: &BoardView, lease: &Lease) -> u32 {
+    let stays = |slot: &Slot| slot.lease_until == lease.until;
+    let gpus = board.leased(lease.serial).filter(|(_, slot)| stays(slot));
+    gpus.map(|(_, slot)| u32::from(slot.traits.gpus)).fold(0, u32::saturating_add)
+}
+
 impl Line {
+    /// Its GPUs in words.
+    pub fn gpus(&self) -> String {
+        self.gpus.map_or_else(|| format!("{} asked for", self.gpus_asked), |gpus| gpus.to_string())
+    }
+
     pub fn new(
         market: &MarketView,
         address: Pubkey,
@@ -125,7 +138,8 @@ impl Line {
             end: rfc3339(start_of(terms, lease.until)),
             deposit: payment.money(lease.deposit),
             spent: payment.money(lease.paid.saturating_add(lease.fees)),
-            gpus: lease.gpus,
+            gpus: (lease.state != LeaseState::Settled).then(|| gpus(board, lease)),
+            gpus_asked: lease.gpus,
             burned: payment.money(lease.burned),
             owed: payment.money(owed),
             kept: payment.money(kept),
@@ -173,7 +187,7 @@ impl fmt::Display for Leases {
             ">DEPOSIT",
             ">SPENT",
             ">OWED",
-            ">KEPT",
+            ">HELD",
             ">LEFT",
             ">BURNED",
             ">REFUND",
@@ -184,7 +198,7 @@ impl fmt::Display for Leases {
             table.row(vec![
                 format!("{}:{}", line.board, line.serial),
                 line.state.to_owned(),
-                line.gpus.to_string(),
+                line.gpus(),
                 line.machines.to_string(),
                 line.end.clone(),
                 number(&line.deposit),
@@ -214,9 +228,9 @@ mod tests {
         });
         let leases = Leases { owner: "Me".to_owned(), group: None, leases: lines.into() };
         let expected = "\
-LEASE  STATE    GPUS  MACHINES  END                   DEPOSIT  SPENT  OWED     KEPT     LEFT  BURNED   REFUND  GROUP
-0:1    open        2         2  1970-01-08T00:20:00Z   0.0024      0     0  0.00108  0.00132       0        0  5
-0:2    settled     1         1  1970-01-08T00:20:00Z   0.0001      0     0        0        0       0  0.00004";
+LEASE  STATE           GPUS  MACHINES  END                   DEPOSIT  SPENT  OWED     HELD     LEFT  BURNED   REFUND  GROUP
+0:1    open               2         2  1970-01-08T00:20:00Z   0.0024      0     0  0.00108  0.00132       0        0  5
+0:2    settled  1 asked for         1  1970-01-08T00:20:00Z   0.0001      0     0        0        0       0  0.00004";
         assert_eq!(leases.to_string(), expected);
         let json = serde_json::to_value(&leases).unwrap();
         assert_eq!(

@@ -26,7 +26,10 @@ pub use self::{
     token::{TokenArgs, run as token},
     voucher::{VoucherArgs, run as voucher},
 };
-use super::{OpenArgs, name::Name};
+use super::{
+    OpenArgs,
+    name::{Name, require_unused},
+};
 use crate::{
     commands::quote::metered::{MeteredOffer, advised, find, read},
     criteria,
@@ -44,7 +47,11 @@ pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     let (market, boards, now) = read(chain, &args.request).await?;
     let found = find(&market, &boards, now, &args.request, spender).map_err(advised)?;
     let name = Name::new(&args);
-    let plan = chain.on_market(plan(&market, &found, chain.wallet()?, name)?);
+    if args.nonce.is_some() {
+        let board = std::iter::once(found.board.header.index);
+        require_unused(chain, &market, board, chain.wallet()?, name.nonce).await?;
+    }
+    let plan = chain.on_market(plan(&market, &found, now, chain.wallet()?, name)?);
     let Executed { mut outcome, failure } = execute(chain, &plan).await?;
     let opened = failure.is_none() && !chain.settings.dry_run;
     if opened {
@@ -108,11 +115,12 @@ impl Got {
 fn plan(
     market: &MarketView,
     found: &MeteredPick,
+    now: i64,
     buyer: Pubkey,
     Name { nonce, group }: Name,
 ) -> Result<Plan, Failure> {
     let quote = &found.quote;
-    let offer = MeteredOffer::new(market, found)?;
+    let offer = MeteredOffer::new(market, found, now)?;
     let board = market.board(offer.board);
     let wallet = market.reference.payment_account(&buyer);
     let open = instruction::open_lease(&board, buyer, wallet, quote.args(nonce, buyer, quote.deposit, group));
@@ -151,8 +159,8 @@ fn plan(
             format!("{} if ended in its first round, less what vouchers take", offer.refundable),
             offer.refundable,
         )
-        .money("Standby price:", "standby", offer.standby)
-        .money("Vouchers can take:", "voucher_limit", offer.voucher_limit);
+        .money_as("Standby:", "standby", offer.standby(), offer.standby)
+        .money_as("Vouchers:", "voucher_limit", offer.vouchers(), offer.voucher_limit);
     let plan = offer.rules().into_iter().fold(plan, |plan, (label, text)| plan.note(label, text));
     Ok(plan.spend("deposit", deposit, wallet).creates(Lease::len(0)).step("open lease", vec![open]))
 }

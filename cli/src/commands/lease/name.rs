@@ -2,6 +2,9 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use leasehold_operate::{chain::Chain, failure::Failure, market::MarketView};
+use solana_pubkey::Pubkey;
+
 use super::OpenArgs;
 
 /// How new leases are named.
@@ -18,6 +21,27 @@ impl Name {
     pub fn new(args: &OpenArgs) -> Self {
         Name { nonce: args.nonce.unwrap_or_else(number), group: args.group }
     }
+}
+
+/// Refuses a nonce by which the buyer has a lease on one of the boards, before anything is asked or sent.
+pub async fn require_unused(
+    chain: &Chain,
+    market: &MarketView,
+    boards: impl Iterator<Item = u32>,
+    buyer: Pubkey,
+    nonce: u64,
+) -> Result<(), Failure> {
+    for board in boards {
+        let lease = chain.fetch().lease(market.board(board).lease(&buyer, nonce)).await?;
+        if let Some(lease) = lease {
+            let name = format!("{board}:{}", lease.account.serial);
+            return Err(Failure::Refused(format!(
+                "{buyer} has opened lease {name} with nonce {nonce}: see `leasehold lease show {name}`, or choose \
+                 another --nonce"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A random number: the nonce of leases, which no other command of the buyer chooses, or that of their group. It has 48 bits,

@@ -20,8 +20,15 @@ use leasehold_operate::{
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
-use super::{OpenArgs, name::Name, open_group};
-use crate::{commands::quote::Offer, criteria, kinds};
+use super::{
+    OpenArgs,
+    name::{Name, require_unused},
+    open_group,
+};
+use crate::{
+    commands::quote::{Offer, advised},
+    criteria, kinds,
+};
 
 pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     if args.request.meter.metered {
@@ -31,9 +38,13 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
     let boards = chain.boards(&args.request.market.id.0, args.request.board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
     let (now, buyer) = (chain.fetch().now().await?, chain.wallet()?);
-    let allocation = pick(&market.account, &views, now, &args.request.request(&market)?)?;
+    let allocation = pick(&market.account, &views, now, &args.request.request(&market)?).map_err(advised)?;
     let most = args.max_deposit.as_deref().map(|most| market.payment.parse(most)).transpose()?;
     let name = Name::new(&args);
+    if args.nonce.is_some() {
+        let boards = allocation.parts.iter().map(|part| part.board);
+        require_unused(chain, &market, boards, buyer, name.nonce).await?;
+    }
     let plan = chain.on_market(plan(&market, &allocation, buyer, most, name)?);
     let Executed { mut outcome, failure } = execute(chain, &plan).await?;
     if failure.is_none() && !chain.settings.dry_run {
@@ -145,6 +156,7 @@ fn plan_one(
     let rounds = format!("{} to {}", quote.from, quote.until.saturating_sub(1));
     let mut plan = Plan::new(format!("Open a lease on board {}", part.board))
         .item("Lease:", "leases", lease, open_group::opened(lease, nonce, &offer))
+        .note("Nonce:", nonce)
         .note("GPUs:", offer.gpus)
         .note("Machines:", format!("{} ({})", quote.slots.len(), some_slots(&quote.slots)));
     for (label, text) in kinds::lines(&kinds::named(market, &part.kinds)) {

@@ -23,7 +23,10 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use super::name::{Name, number};
-use crate::{commands::quote::Offer, criteria, kinds};
+use crate::{
+    commands::quote::{Offer, rules_of},
+    criteria, kinds,
+};
 
 /// Upper bounds of the compute units that opening a lease by the hour takes on a board of 6,144 slots, with the
 /// hint of a quote: for each lease, and for each machine of it. `docs/bench.md` has 243,845 for 1,000 machines
@@ -125,40 +128,42 @@ fn summary(
     buyer: Pubkey,
 ) -> Result<Plan, Failure> {
     let (gpus, boards) = (gpus(allocation.gpus), allocation.parts.len());
-    let mut plan =
-        Plan::new(format!("Open leases of {gpus} on {boards} boards")).fact("Group:", "group", group);
-    for part in &allocation.parts {
-        let (offer, lease) = (Offer::new(market, part)?, market.board(part.board).lease(&buyer, nonce));
+    let offers = allocation.parts.iter().map(|part| Offer::new(market, part));
+    let offers = offers.collect::<Result<Vec<_>, _>>()?;
+    let mut plan = Plan::new(format!("Open leases of {gpus} on {boards} boards"))
+        .fact("Group:", "group", group)
+        .note("Nonce:", nonce);
+    for offer in &offers {
+        let lease = market.board(offer.board).lease(&buyer, nonce);
         let text = format!(
-            "{lease} on board {}, {} in {} for {}",
-            part.board,
+            "{lease} on board {}, {} in {} for {} from {} to {}",
+            offer.board,
             self::gpus(offer.gpus),
             count(offer.machines, "machine"),
-            market.payment.number(part.quote.deposit),
+            market.payment.number(offer.total.amount),
+            offer.start,
+            offer.end,
         );
-        plan = plan.item("Lease:", "leases", text, opened(lease, nonce, &offer));
+        plan = plan.item("Lease:", "leases", text, opened(lease, nonce, offer));
     }
     let kinds = merged(allocation.parts.iter().flat_map(|part| &part.kinds).copied());
     for (label, text) in kinds::lines(&kinds::named(market, &kinds)) {
         plan = plan.note(label, text);
     }
-    // They differ in their boards only.
+    // They have the same criteria and length. Boards begin their rounds at different times.
     if let Some(part) = allocation.parts.first() {
-        let offer = Offer::new(market, part)?;
         plan = criteria::shown(plan, market, &part.quote.criteria);
         plan = criteria::avoided(plan, &allocation.parts);
-        let rounds = format!("{} to {}", offer.from, offer.until.saturating_sub(1));
-        plan =
-            plan.fact_as("Rounds:", "rounds", rounds, part.quote.rounds).fact("From:", "start", offer.start);
-        plan = plan.fact("To:", "end", offer.end);
+        plan = plan.fact_as("Rounds:", "rounds", part.quote.rounds, part.quote.rounds);
     }
     let refundable = market.payment.money(allocation.refundable);
-    Ok(plan.money("Deposit now:", "deposit", market.payment.money(allocation.deposit)).money_as(
+    let plan = plan.money("Deposit now:", "deposit", market.payment.money(allocation.deposit)).money_as(
         "Refundable:",
         "refundable",
         format!("{refundable} if all are cancelled in their first round"),
         refundable,
-    ))
+    );
+    Ok(rules_of(&offers).into_iter().fold(plan, |plan, (label, text)| plan.note(label, text)))
 }
 
 fn gpus(number: u32) -> String {

@@ -8,7 +8,7 @@ use leasehold::{
 use leasehold_client::{
     error::Refusal,
     instruction,
-    quote::{settlement, standing, sum as burns},
+    quote::{forfeited_pay, settlement, standing, sum as burns},
 };
 use leasehold_operate::{
     act::act,
@@ -61,11 +61,12 @@ fn plan_settlement(leased: &Leased) -> Result<Plan, Failure> {
     let money = |amount| market.payment.money(amount);
     // Only machines whose rounds are all closed are settled for good.
     let mut burned = Burned::default();
-    let mut kept = 0u64;
+    let (mut kept, mut forfeited) = (0u64, 0u64);
     for (slot, machine) in standing(&view, lease)?.machines {
-        let is_due = view.slot(slot).is_some_and(|slot| is_due(view.header, lease, slot));
-        if is_due {
+        let due = view.slot(slot).filter(|slot| is_due(view.header, lease, slot));
+        if let Some(slot) = due {
             burned = burns(burned, machine.burned)?;
+            forfeited = forfeited.saturating_add(forfeited_pay(lease, slot)?);
         } else {
             kept = kept.saturating_add(machine.kept);
         }
@@ -84,10 +85,15 @@ fn plan_settlement(leased: &Leased) -> Result<Plan, Failure> {
     let plan = if sum.is_final {
         plan
     } else {
-        let text = format!("{} of the other machines' pay until their ends", money(kept));
-        plan.money_as("Kept:", "kept", text, money(kept))
+        let text = format!("{} of the other machines' pay, until each leaves", money(kept));
+        plan.money_as("Held back:", "kept", text, money(kept))
     };
-    let mut plan = burned::shown(plan, market, &burned)?
+    let mut plan = burned::shown(plan, market, &burned)?;
+    if forfeited > 0 {
+        let text = format!("{} of the pay of machines that their supplier forfeited", money(forfeited));
+        plan = plan.money_as("Back to the owner:", "forfeited_pay", text, money(forfeited));
+    }
+    let mut plan = plan
         .money("Owner is refunded:", "refunded", money(sum.refunded))
         .money("Machines lose:", "slashed", market.stake.money(sum.slashed))
         .step("settle lease", vec![settle]);
@@ -141,7 +147,7 @@ fn plan_closing(leased: &Leased, now: i64) -> Result<Plan, Failure> {
 #[cfg(test)]
 mod tests {
     use anchor_lang::Discriminator;
-    use leasehold::instruction as data;
+    use leasehold::{instruction as data, state::SlotState};
     use leasehold_client::sample::{NEXT_ROUND, UNTIL, board_data, change, wallet};
     use leasehold_operate::sample::rule;
 
@@ -198,6 +204,16 @@ mod tests {
         );
         assert_eq!(details["refunded"]["amount"], (2_400 - net - fee - 60).to_string());
         assert_eq!((last.steps[0].again, last.transactions()), (None, 1));
+        assert!(!details.contains_key("forfeited_pay"));
+        // Forfeited, it is down in twelve of twenty rounds: a fifth of its pay is less than their price.
+        change(&mut leased.data.account, |_, slots| slots[0].state = SlotState::Suspended as u8);
+        let forfeited = plan_settlement(&leased).unwrap();
+        let details = forfeited.details();
+        assert_eq!(
+            (&details["forfeited_pay"]["amount"], &details["burned"]["total"]["amount"]),
+            (&"96".into(), &"0".into())
+        );
+        assert_eq!(details["refunded"]["amount"], (2_400 - (480 - 96) - 1_200).to_string());
         assert_eq!(rule(plan_settlement(&sample(2)).unwrap_err()), "LeaseSettled");
     }
 

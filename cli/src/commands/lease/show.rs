@@ -16,12 +16,16 @@ use leasehold_operate::{
     chain::Chain,
     failure::Failure,
     table::{Table, labelled},
+    time::{rfc3339, start_of},
 };
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::{leased::Leased, list::Line, selection::LeaseArgs};
-use crate::burned::{self, NamedBurned};
+use crate::{
+    burned::{self, NamedBurned},
+    commands::quote::metered::RESERVED,
+};
 
 /// A lease and its machines.
 #[derive(Debug, Serialize)]
@@ -32,6 +36,8 @@ pub struct Shown {
     pub owner: String,
     pub buyer: String,
     pub slashed: Money,
+    /// Machines that leave it before its end, or left it and are not settled yet.
+    pub leaving: Option<Leavers>,
     /// Set if it is paid by use.
     pub meter: Option<Metered>,
     /// What is burned if it is settled as it stands, by reason.
@@ -41,6 +47,17 @@ pub struct Shown {
     burn_lines: Vec<String>,
     /// Empty once it is settled.
     pub nodes: Vec<Node>,
+}
+
+/// Machines that leave a lease before its end.
+#[derive(Debug, Serialize)]
+pub struct Leavers {
+    pub machines: usize,
+    /// When the last of them leaves.
+    pub by: String,
+    /// True if all of them have left.
+    #[serde(skip)]
+    gone: bool,
 }
 
 /// Meter of a lease, and the use that vouchers have paid for.
@@ -120,11 +137,36 @@ impl Shown {
             owner: lease.owner.to_string(),
             buyer: lease.buyer.to_string(),
             slashed: market.stake.money(lease.slashed),
+            leaving: Leavers::new(leased, now)?,
             meter: lease.meter.as_ref().map(|meter| Metered::new(leased, meter, now)).transpose()?,
             burns: NamedBurned::new(market, &burned)?,
             burn_lines: burned::reasoned(market, &burned),
             nodes: view.leased(lease.serial).filter_map(node).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl Leavers {
+    /// `None` if no machine leaves early.
+    fn new(leased: &Leased, now: i64) -> Result<Option<Self>, Failure> {
+        let (lease, view) = (&leased.lease, leased.view()?);
+        let ends = view.leased(lease.serial).map(|(_, slot)| slot.lease_until);
+        let ends: Vec<_> = ends.filter(|until| *until < lease.until).collect();
+        let Some(last) = ends.iter().max() else { return Ok(None) };
+        let by = start_of(&lease.terms, *last);
+        Ok(Some(Leavers { machines: ends.len(), by: rfc3339(by), gone: by <= now }))
+    }
+}
+
+impl fmt::Display for Leavers {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Leavers { machines, by, gone } = self;
+        let leave = match (machines, gone) {
+            (_, true) => "left",
+            (1, false) => "leaves",
+            _ => "leave",
+        };
+        write!(f, "{machines} that {leave} by {by}")
     }
 }
 
@@ -207,17 +249,18 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let lease = &self.lease;
         let number = |money: &Money| money.token.number(money.amount);
+        let leaving = self.leaving.as_ref().map(|leaving| format!(", and {leaving}")).unwrap_or_default();
         let lines = [
             ("Lease:", format!("{} ({}:{})", lease.lease, lease.board, lease.serial)),
             ("State:", lease.state.to_owned()),
             ("Owner:", self.owner.clone()),
             ("Rounds:", format!("{} to {}", lease.from, lease.until.saturating_sub(1))),
             ("Time:", format!("{} to {}", lease.start, lease.end)),
-            ("GPUs:", lease.gpus.to_string()),
-            ("Machines:", lease.machines.to_string()),
+            ("GPUs:", lease.gpus()),
+            ("Machines:", format!("{}{leaving}", lease.machines)),
             ("Deposit:", lease.deposit.to_string()),
             ("Spent:", format!("{}, {} more owed", lease.spent, number(&lease.owed))),
-            ("Kept:", format!("{} of the machines' pay until their ends", lease.kept)),
+            ("Held back:", format!("{} of the machines' pay, until each leaves", lease.kept)),
             ("Left:", lease.left.to_string()),
             ("Refunded:", format!("{}, {} of it to be claimed", lease.refunded, number(&lease.refund_due))),
             ("Burned:", lease.burned.to_string()),
@@ -226,11 +269,11 @@ impl fmt::Display for Shown {
         let lines = lines.into_iter().chain(burns).chain([("Slashed:", self.slashed.to_string())]);
         let meter = self.meter.as_ref().map(|meter| {
             let Metered { spender, seq, units, paid, now } = meter;
-            let paid = format!("{paid}, for {seq} receipts of {units} compute units");
+            let paid = format!("{paid}, for {seq} receipts of {units} units of use");
             let mut lines = vec![("Spender:", spender.clone()), ("Vouchers paid:", paid)];
             if let Some(MeterNow { standby, voucher_limit, reserve, short }) = now {
-                let limit =
-                    format!("{} at most in all, {} is reserved", number(voucher_limit), number(reserve));
+                let (limit, reserve) = (number(voucher_limit), number(reserve));
+                let limit = format!("{limit} at most in all; {reserve} is reserved: {RESERVED}");
                 lines.push(("Standby:", format!("{standby} an hour for rounds up, besides vouchers")));
                 lines.push(("Vouchers:", limit));
                 if *short {
@@ -255,7 +298,7 @@ impl fmt::Display for Shown {
             ">UNSEEN",
             ">VOID",
             ">EARNED",
-            ">KEPT",
+            ">HELD",
             ">BURNED",
             "PROMISE",
             ">LOSES",
@@ -285,6 +328,9 @@ impl fmt::Display for Shown {
 
 #[cfg(test)]
 mod tests {
+    use leasehold_client::sample::change;
+    use serde_json::Value;
+
     use super::{
         super::{leased::tests::sample, meter::tests::metered},
         *,
@@ -314,6 +360,33 @@ mod tests {
             (&"2".into(), &2.into())
         );
         assert_eq!((&json["serial"], &json["left"]["amount"]), (&1.into(), &"1320".into()));
+        assert_eq!(
+            (&json["gpus"], &json["gpus_asked"], &json["leaving"]),
+            (&2.into(), &2.into(), &Value::Null)
+        );
+    }
+
+    #[test]
+    fn gpus_are_those_of_the_machines_whatever_was_asked_for() {
+        let mut leased = sample(1);
+        change(&mut leased.data.account, |_, slots| slots[1].traits.gpus = 8);
+        let shown = Shown::new(&leased, 600_000).unwrap();
+        assert_eq!((shown.lease.gpus, shown.lease.gpus_asked), (Some(9), 2));
+        let settled = Shown::new(&sample(2), 600_000).unwrap();
+        assert!(settled.to_string().contains("GPUs:       1 asked for\n"), "{settled}");
+        assert_eq!(serde_json::to_value(settled).unwrap()["gpus"], Value::Null);
+    }
+
+    #[test]
+    fn a_machine_that_leaves_early_is_counted_apart() {
+        let mut leased = sample(1);
+        change(&mut leased.data.account, |_, slots| slots[1].lease_until = 1_005);
+        let told = |now| Shown::new(&leased, now).unwrap().to_string();
+        let machines = "Machines:           2, and 1 that";
+        let text = told(600_000);
+        assert!(text.contains(&format!("{machines} leaves by 1970-01-07T23:30:00Z\n")), "{text}");
+        assert!(text.contains("GPUs:               1\n"), "{text}");
+        assert!(told(1_005 * 600).contains(&format!("{machines} left by ")));
     }
 
     #[test]
@@ -321,7 +394,7 @@ mod tests {
         let shown = Shown::new(&metered(), 600_000).unwrap();
         let text = shown.to_string();
         let mint = leasehold_operate::amount::short(&shown.lease.deposit.token.mint);
-        let paid = format!("Vouchers paid:      0.0006 of {mint}, for 5 receipts of 250 compute units\n");
+        let paid = format!("Vouchers paid:      0.0006 of {mint}, for 5 receipts of 250 units of use\n");
         assert!(text.contains(&paid), "{text}");
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["meter"]["seq"], &json["meter"]["paid"]["amount"]), (&"5".into(), &"600".into()));

@@ -142,7 +142,7 @@ impl live::Frame for Moment {
         } else {
             [
                 ("Spent:", format!("{}, {} more owed", number(&lease.spent), number(&lease.owed))),
-                ("Kept:", lease.kept.to_string()),
+                ("Held back:", lease.kept.to_string()),
                 ("Left:", lease.left.to_string()),
                 ("At stake:", at_stake.to_string()),
             ]
@@ -195,7 +195,7 @@ impl live::Frame for Moment {
         let [up, down, unseen] = [sum(|node| node.up), sum(|node| node.down), sum(|node| node.unseen)];
         let [owed, kept, left, at_stake] = [&lease.owed, &lease.kept, &lease.left, at_stake].map(number);
         format!(
-            "{start}{which}; rounds up {up}, down {down}, unseen {unseen}; spent {spent}, owed {owed}, kept {kept}, \
+            "{start}{which}; rounds up {up}, down {down}, unseen {unseen}; spent {spent}, owed {owed}, held back {kept}, \
              left {left}; at stake {at_stake}"
         )
     }
@@ -222,7 +222,7 @@ mod tests {
         let line = Moment::new(&sample(1), NOW).unwrap().line();
         // 18 rounds up at 60 each, all of them kept.
         let expected = "1970-01-07T22:40:00Z lease 0:1 open, ends in 1 h 40 min: 2 machines; rounds up 18, \
-                        down 2, unseen 0; spent 0, owed 0, kept 0.00108, left 0.00132; at stake 0.02";
+                        down 2, unseen 0; spent 0, owed 0, held back 0.00108, left 0.00132; at stake 0.02";
         assert_eq!(line, expected);
         let mut leased = sample(1);
         change(&mut leased.data.account, |_, slots| slots[1].flags = Slot::ABANDONED);
@@ -245,7 +245,7 @@ mod tests {
         assert!(rows[0].ends_with("#x###x####"));
         let small = moment.draw(Size { rows: 11, columns: 80 });
         assert_eq!((small.lines().count(), small.lines().last()), (11, Some("and 2 machines more")));
-        assert!(small.contains("Spent:     0, 0 more owed\n"), "{small}");
+        assert!(small.contains("Spent:      0, 0 more owed\n"), "{small}");
     }
 
     #[test]

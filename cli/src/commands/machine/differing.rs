@@ -76,7 +76,11 @@ pub fn refuse(
     ];
     let needed = advice.iter().filter(|(remedy, _)| all().any(|difference| difference.remedy == *remedy));
     let advice: Vec<_> = needed.map(|(_, text)| *text).collect();
-    Err(Failure::Refused(format!("{machines} on board {board}. {}. {}", lines.join("; "), advice.join("; "))))
+    Err(Failure::Refused(format!(
+        "{machines} on board {board} ({}): {}",
+        lines.join("; "),
+        advice.join("; ")
+    )))
 }
 
 /// Values of a machine that differ from the file's.
@@ -167,9 +171,9 @@ mod tests {
     #[test]
     fn each_difference_is_named_with_what_changes_it() {
         let moved = refused(|slot| slot.endpoint.port = [1, 0]).unwrap_err();
-        let expected = "slot 0: endpoint is 203.0.113.7:1 on the board, 203.0.113.7:7000 in the file. \
+        let expected = "(slot 0: endpoint is 203.0.113.7:1 on the board, 203.0.113.7:7000 in the file): \
                         `leasehold machine move` changes addresses";
-        assert_eq!(moved, format!("1 machine of the file differs on board 0. {expected}"));
+        assert_eq!(moved, format!("1 machine of the file differs on board 0 {expected}"));
         let price = refused(|slot| slot.price = 1).unwrap_err();
         assert!(price.contains("price is 0.000001 on the board, 0.35 in the file"), "{price}");
         assert!(price.ends_with("changes prices and adds to bonds"), "{price}");

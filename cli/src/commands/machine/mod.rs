@@ -184,7 +184,8 @@ pub async fn run(chain: &Chain, command: MachineCommand) -> Result<(), Failure> 
             let (market, board) = load(chain, args.market, args.board).await?;
             let (view, wallet, now) = (board.view()?, chain.wallet()?, chain.fetch().now().await?);
             let slots = slots::numbers(&market, &view, wallet, &args.slots)?;
-            plan::forfeit(&market, &view, wallet, now, &slots)?
+            let leases = chain.fetch().leases(&market.board(args.board).address).await?;
+            plan::forfeit(&market, &view, wallet, now, &leases, &slots)?
         }
     };
     act(chain, plan).await

@@ -4,10 +4,10 @@ use leasehold::{
     error::LeaseholdError,
     instructions::Move,
     math::add,
-    rules::machine::{self, require_forfeitable, require_retirable},
-    state::{Board, Slot, SlotState},
+    rules::machine::{self, require_retirable},
+    state::{Board, Lease, Slot, SlotState},
 };
-use leasehold_client::{board::BoardView, error::Refusal, listing};
+use leasehold_client::{board::BoardView, error::Refusal, fetch::Fetched, listing, quote::forfeited_pay};
 use leasehold_operate::{
     failure::Failure,
     market::MarketView,
@@ -50,18 +50,29 @@ pub fn forfeit(
     view: &BoardView,
     authority: Pubkey,
     now: i64,
+    leases: &[Fetched<Lease>],
     slots: &[u16],
 ) -> Result<Plan, Failure> {
     let round = view.header.round_at(now).map_err(Refusal::from)?;
-    let mut bonds = 0;
+    let (mut bonds, mut pay) = (0, 0);
     for (index, slot) in machines(market, view, authority, slots)? {
-        require_forfeitable(slot, round).map_err(|error| refused(index, error))?;
+        let mut trial = *slot;
+        machine::forfeit(&mut trial, round).map_err(|error| refused(index, error))?;
         bonds = add(bonds, slot.bond).map_err(Refusal::from)?;
+        let lease = leases.iter().find(|lease| lease.account.serial == slot.lease);
+        let lease = lease.ok_or_else(|| {
+            Failure::Input(format!(
+                "the lease of slot {index} was not found: try again, or with another --url"
+            ))
+        })?;
+        pay = add(pay, forfeited_pay(&lease.account, &trial)?).map_err(Refusal::from)?;
     }
+    let pay = market.payment.money(pay);
     let board = market.board(view.header.index);
     Ok(Plan::new(format!("Forfeit {} of board {}", count(slots.len(), "machine"), board.index))
         .fact_as("Slots:", "slots", joined(slots), slots.to_vec())
         .money("Bonds LOST:", "lost", market.stake.money(bonds))
+        .money_as("Pay LOST:", "pay_lost", format!("{pay}, which goes back to the owners of the leases"), pay)
         .steps("forfeit machines", listing::forfeit(&board, authority, slots)))
 }
 
@@ -79,10 +90,12 @@ pub fn withhold(
         machine::withhold(&mut trial, round)
             .map_err(|error| refused_machine(view.header, index, slot, error))?;
     }
+    let them = if slots.len() == 1 { "it" } else { "them" };
+    let effect = format!("not offered to buyers until `leasehold machine reprice` offers {them} again");
     let board = market.board(view.header.index);
     Ok(Plan::new(format!("Withhold {} on board {}", count(slots.len(), "machine"), board.index))
         .fact_as("Slots:", "slots", joined(slots), slots.to_vec())
-        .fact("Effect:", "effect", "none is leased until `leasehold machine reprice` offers it again")
+        .fact("Effect:", "effect", effect)
         .steps("withhold machines", listing::withhold(&board, authority, slots)))
 }
 
@@ -179,6 +192,11 @@ pub mod tests {
         data
     }
 
+    fn leases() -> Vec<Fetched<Lease>> {
+        let leases = snapshot().boards.remove(0).leases.into_iter();
+        leases.map(|(address, account)| Fetched { address, lamports: 1, account }).collect()
+    }
+
     pub fn text(result: Result<Plan, Failure>) -> String {
         let failure = result.unwrap_err();
         assert_eq!(failure.code(), 3, "{failure}");
@@ -222,15 +240,20 @@ pub mod tests {
 
     #[test]
     fn forfeiting_tells_what_is_lost() {
-        let data = board();
-        let plan = forfeit(&view(), &data.view().unwrap(), wallet(0), NOW, &[0, 1]).unwrap();
+        let (data, leases) = (board(), leases());
+        let forfeit = |wallet, now, slots: &[u16]| {
+            super::forfeit(&view(), &data.view().unwrap(), wallet, now, &leases, slots)
+        };
+        let plan = forfeit(wallet(0), NOW, &[0, 1]).unwrap();
+        // A fifth of eight rounds at 60, and of ten.
+        assert_eq!(plan.details()["pay_lost"]["amount"], (96 + 120).to_string());
         assert!(plan.steps[0].instructions[0].data.starts_with(data::ForfeitMachines::DISCRIMINATOR));
         assert_eq!((&plan.details()["lost"]["amount"], plan.facts[0].text.as_str()), (&"200".into(), "0, 1"));
         assert_eq!(plan.title, "Forfeit 2 machines of board 0");
-        assert!(text(forfeit(&view(), &data.view().unwrap(), wallet(1), NOW, &[3])).ends_with("(slot 3)"));
+        assert!(text(forfeit(wallet(1), NOW, &[3])).ends_with("(slot 3)"));
         let last = i64::from(UNTIL - 1) * 600;
-        assert!(forfeit(&view(), &data.view().unwrap(), wallet(0), last, &[0]).is_ok());
-        let over = forfeit(&view(), &data.view().unwrap(), wallet(0), last + 600, &[0]).unwrap_err();
+        assert!(forfeit(wallet(0), last, &[0]).is_ok());
+        let over = forfeit(wallet(0), last + 600, &[0]).unwrap_err();
         assert_eq!(rule(over), "MachineNotLeased");
     }
 }

@@ -94,7 +94,20 @@ pub struct Entry {
 #[derive(Debug, Serialize)]
 struct Listed {
     supplier: String,
-    profiles: Vec<Entry>,
+    profiles: Vec<Numbered>,
+}
+
+/// A profile with the number by which machines name it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Numbered {
+    number: usize,
+    #[serde(flatten)]
+    entry: Entry,
+}
+
+fn numbered(entries: &[Profile]) -> Vec<Numbered> {
+    let entries = entries.iter().map(Entry::of).enumerate();
+    entries.map(|(number, entry)| Numbered { number, entry }).collect()
 }
 
 const KINDS: [(&str, ProfileKind); 3] =
@@ -122,7 +135,7 @@ pub async fn run(chain: &Chain, command: ProfileCommand) -> Result<(), Failure> 
             let market = chain.market(args.market.id.0).await?;
             let there = chain.fetch().profiles(&market.reference.supplier(&wallet)).await?;
             let entries = there.map(|there| there.account.entries).unwrap_or_default();
-            let profiles = entries.iter().map(Entry::of).collect();
+            let profiles = numbered(&entries);
             chain.settings.output.print(&Listed { supplier: wallet.to_string(), profiles })
         }
     }
@@ -164,12 +177,13 @@ fn plan(
         Some(_) => plan.grows(Profiles::len(first), size),
         None => plan.creates(size),
     };
+    let parts = added.len().div_ceil(AT_ONCE);
     for (part, entries) in added.chunks(AT_ONCE).enumerate() {
         let mut instructions = vec![instruction::add_profiles(reference, wallet, entries.to_vec())];
         if part == 0 && there.is_none() {
             instructions.insert(0, instruction::create_profiles(reference, wallet));
         }
-        let what = format!("add profiles, part {}", part.saturating_add(1));
+        let what = format!("add profiles, part {} of {parts}", part.saturating_add(1));
         // Their order gives them their numbers.
         plan = if part == 0 { plan.step(what, instructions) } else { plan.step_after(what, instructions) };
     }
@@ -225,11 +239,11 @@ impl Entry {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Entry { kind, interconnect, vram_mb, cores, memory_gb, disk_gb, driver } = self;
-        let driver = driver.as_deref().unwrap_or("none");
+        let driver = driver.as_ref().map(|driver| format!(", driver {driver}")).unwrap_or_default();
         write!(
             f,
             "{kind}, {vram_mb} MB per GPU, interconnect {interconnect}, {cores} cores, {memory_gb} GB memory, {disk_gb} GB \
-             disk, driver {driver}"
+             disk{driver}"
         )
     }
 }
@@ -249,7 +263,7 @@ impl fmt::Display for Listed {
             ">DISK GB",
             "DRIVER",
         ]);
-        for (number, entry) in self.profiles.iter().enumerate() {
+        for Numbered { number, entry } in &self.profiles {
             table.row(vec![
                 number.to_string(),
                 entry.kind.clone(),
@@ -324,13 +338,15 @@ mod tests {
 
     #[test]
     fn profiles_are_listed_by_number() {
-        let profiles = there(1).entries.iter().map(Entry::of).collect();
+        let profiles = numbered(&there(1).entries);
         let listed = Listed { supplier: "Me".to_owned(), profiles };
         let expected = "\
 NUMBER  KIND  VRAM MB  INTERCONNECT  CORES  MEMORY GB  DISK GB  DRIVER
      0  vm      81559  nvswitch        192       2048    15000  570.86.15";
         assert_eq!(listed.to_string(), expected);
-        assert_eq!(listed.profiles, [entry()]);
+        assert_eq!(listed.profiles, [Numbered { number: 0, entry: entry() }]);
+        let json = serde_json::to_value(&listed).unwrap();
+        assert_eq!((&json["profiles"][0]["number"], &json["profiles"][0]["kind"]), (&0.into(), &"vm".into()));
         let none = Listed { supplier: "Me".to_owned(), profiles: vec![] };
         assert_eq!(none.to_string(), "Me has no profiles on this market.");
     }

@@ -6,9 +6,14 @@ use serde::Serialize;
 use solana_hash::Hash;
 
 use leasehold_operate::{
+    amount::percent,
     chain::{Chain, MarketArgs},
     failure::Failure,
-    market::{MarketView, params::ParamsFile},
+    market::{
+        MarketView,
+        create::{abandoned, votes},
+        params::ParamsFile,
+    },
     table::labelled,
     time::rfc3339,
 };
@@ -113,9 +118,9 @@ impl fmt::Display for Shown {
             ("Boards:", format!("{}, the next is {}", self.boards, self.next_board)),
             ("Suppliers and keepers:", self.members.to_string()),
             ("Rounds:", rounds),
-            ("Votes:", format!("{} of {} seats call a machine down", self.threshold, self.seats)),
-            ("Abandoned:", format!("after {} rounds down of 64", self.abandon_rounds)),
-            ("SLA:", format!("up in {} bps of the rounds", self.sla_bps)),
+            ("Votes:", votes(self.threshold, self.seats)),
+            ("Abandoned:", abandoned(self.abandon_rounds)),
+            ("SLA:", format!("up in {} of the rounds", percent(self.sla_bps))),
             ("Timelock:", format!("{} seconds", self.timelock_secs)),
         ];
         if let Some(authority) = &self.pending_authority {
@@ -130,7 +135,11 @@ impl fmt::Display for Shown {
         let pending =
             self.pending_params.as_ref().zip(self.pending_from.as_ref()).zip(self.pending_until.as_ref());
         if let Some(((params, from), until)) = pending {
-            write!(f, "\n\nIf they are applied from {from} to {until}:\n{}", labelled(people(params)))?;
+            write!(
+                f,
+                "\n\nProposed; can be applied from {from} until {until}:\n{}",
+                labelled(people(params))
+            )?;
         }
         Ok(())
     }
@@ -153,8 +162,8 @@ mod tests {
     fn a_market_shows_its_rules_and_what_will_change() {
         let mut market = view();
         let text = Shown::new(&market).to_string();
-        assert!(text.contains("Votes:") && text.contains("2 of 3 seats call a machine down"), "{text}");
-        assert!(text.contains("RTX 4090") && !text.contains("If they are applied"), "{text}");
+        assert!(text.contains("Votes:") && text.contains("2 of 3 votes call a machine down"), "{text}");
+        assert!(text.contains("RTX 4090") && !text.contains("Proposed; "), "{text}");
         let freeze = sample::wallet(7);
         assert!(text.contains(&format!(", 6 decimals, freeze authority {freeze}\n")), "{text}");
         assert!(text.contains(", 2 decimals, freeze authority none\n"), "{text}");
@@ -168,7 +177,7 @@ mod tests {
         assert!(
             shown
                 .to_string()
-                .contains("If they are applied from 1970-01-07T22:40:00Z to 1970-01-07T22:41:00Z:")
+                .contains("Proposed; can be applied from 1970-01-07T22:40:00Z until 1970-01-07T22:41:00Z:")
         );
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["id"], &json["pending_params"]["fee_bps"]), (&"7".into(), &77.into()));

@@ -1,7 +1,7 @@
 //! A market's fees, what is burned, and closing the market.
 
 use leasehold::{
-    math::add,
+    math::{add, sub},
     rules::{self, claim},
     state::Board,
 };
@@ -60,19 +60,38 @@ fn plan_burn(market: &MarketView, boards: &[BoardView], creator: Option<Pubkey>)
     let closes = |board: &Board| creator.filter(|creator| board.creator == *creator);
     let burnable = |board: &Board| rules::board::burnable(board, closes(board).is_some());
     let payments = Due::of(market.payment, boards, burnable);
-    let nothing = match (&stake, &payments) {
-        (Err(refusal), Err(_)) => Some(*refusal),
-        _ => None,
-    };
-    if let Some(refusal) = nothing {
-        return Err(refusal.into());
+    if stake.is_err() && payments.is_err() {
+        let pool = if creator.is_some() {
+            ""
+        } else {
+            ", or pass --pool as the creator of boards that are not used any more"
+        };
+        let text = "no stake is slashed and no payments are set aside, so there is nothing to burn";
+        return Err(Failure::Refused(format!("{text}: try again after the next settlement{pool}")));
     }
     let none = |token: Token| Due { boards: Vec::new(), total: token.money(0) };
     let (stake, payments) =
         (stake.unwrap_or_else(|_| none(market.stake)), payments.unwrap_or_else(|_| none(market.payment)));
+    let pool = |index: u32| {
+        let board = boards.iter().find(|board| board.header.index == index).map(|board| board.header);
+        // What is burned besides what is set aside.
+        let pool =
+            |board: &Board| Ok::<_, anchor_lang::error::Error>(sub(burnable(board)?, board.ledger.burning)?);
+        board.map_or(Ok(0), pool).map_err(Refusal::from)
+    };
     let mut plan = Plan::new(format!("Burn what was slashed or set aside on market {}", market.account.id))
         .money("Stake burned:", "stake", stake.total)
         .money("Payments burned:", "payments", payments.total);
+    for (index, _) in &payments.boards {
+        let pool = pool(*index)?;
+        if pool > 0 {
+            let text = format!(
+                "{} of the payments are the keepers' pool of board {index}",
+                market.payment.number(pool)
+            );
+            plan = plan.note("Pool:", text);
+        }
+    }
     for (index, money) in stake.boards {
         let burn = instruction::burn_slashed(&market.board(index));
         plan = plan.step(format!("stake of board {index}, {money}"), vec![burn]);
@@ -81,7 +100,8 @@ fn plan_burn(market: &MarketView, boards: &[BoardView], creator: Option<Pubkey>)
         let board = boards.iter().find(|board| board.header.index == index);
         let creator = board.and_then(|board| closes(board.header));
         let burn = instruction::burn_payments(&market.board(index), creator);
-        plan = plan.step(format!("payments of board {index}, {money}"), vec![burn]);
+        let what = if pool(index)? > 0 { "payments and keepers' pool" } else { "payments" };
+        plan = plan.step(format!("{what} of board {index}, {money}"), vec![burn]);
     }
     Ok(plan)
 }
@@ -138,7 +158,10 @@ fn plan_close(market: &MarketView, wallet: Pubkey, payee: &Payee) -> Result<Plan
         .fact("Market:", "market", market.reference.address)
         .fact("Rent goes to:", "rent_to", wallet);
     let mut instructions = Vec::new();
-    // Stake that somebody sent to the vault unasked goes there.
+    let created = if payee.exists { "" } else { ", which is created" };
+    let account =
+        format!("{}{created}: stake that somebody sent to the vault unasked goes there", payee.account);
+    let plan = plan.fact_as("Account:", "account", account, payee.account.to_string());
     let plan = payee.prepare(plan, &mut instructions);
     instructions.push(instruction::close_market(&market.reference, wallet, payee.account));
     Ok(plan.step("close market", instructions))
@@ -216,7 +239,18 @@ mod tests {
             ("10".to_owned(), "4".to_owned(), false),
             "not its creator"
         );
-        assert_eq!(plan_burn(&view(), &[], None).unwrap_err().code(), 3);
+        let told = |creator| {
+            let plan = plan_burn(&view(), &[board.view().unwrap()], creator).unwrap();
+            let pool = plan.facts.iter().find(|fact| fact.label == "Pool:").map(|fact| fact.text.clone());
+            (pool, plan.steps[1].what.starts_with("payments and keepers' pool of board 0, "))
+        };
+        let pool = "0.000022 of the payments are the keepers' pool of board 0".to_owned();
+        assert_eq!((told(Some(wallet(8))), told(None)), ((Some(pool), true), (None, false)));
+        let nothing = plan_burn(&view(), &[], None).unwrap_err();
+        assert!(
+            nothing.code() == 3 && nothing.to_string().contains(", so there is nothing to burn: "),
+            "{nothing}"
+        );
     }
 
     #[test]
@@ -227,6 +261,8 @@ mod tests {
         (market.account.boards, market.account.members) = (0, 0);
         assert_eq!(plan_close(&market, wallet(1), &payee(true)).unwrap_err().code(), 3);
         let plan = plan_close(&market, wallet(AUTHORITY), &payee(false)).unwrap();
+        let account = plan.facts.iter().find(|fact| fact.label == "Account:").unwrap();
+        assert!(account.text.contains(", which is created: stake that "), "{}", account.text);
         assert_eq!((plan.steps[0].instructions.len(), plan.growths.len()), (2, 1));
         assert!(plan.steps[0].instructions[1].data.starts_with(data::CloseMarket::DISCRIMINATOR));
     }

@@ -57,7 +57,14 @@ fn machines_that_do_not_answer_are_counted() {
         (slots[1].history_up, slots[1].history_down) = (0, 1 << bit);
     });
     let seen = offers(&view(), &[data.view().unwrap()], NOW, &ANY, None).unwrap();
-    assert_eq!(seen.machines, 3, "what was not up is not offered");
+    assert_eq!((seen.machines, seen.unseen), (3, 1), "what was not up is not offered");
+    let told = "3 idle machines fit; 1 more was not seen up lately (--allow-unseen).";
+    assert!(seen.to_string().ends_with(told), "{seen}");
+    change(&mut data, |header, _| header.quorate = 0);
+    let none = offers(&view(), &[data.view().unwrap()], NOW, &ANY, None).unwrap();
+    let told = "No idle machine fits: 4 would, but were not seen up lately (--allow-unseen).";
+    assert_eq!(none.to_string(), told);
+    change(&mut data, |header, _| header.quorate = u64::MAX);
     let any = Criteria { allow_unseen: true, ..ANY };
     let found = offers(&view(), &[data.view().unwrap()], NOW, &any, None).unwrap();
     assert!(found.to_string().contains("0.00036         2     1   6000  no"), "{found}");

@@ -3,21 +3,17 @@
 use std::fmt;
 
 use leasehold::{
-    constants::NOTICE_SECS,
-    error::LeaseholdError,
-    instructions::MeterArgs,
-    math::pricing::{gross, rate},
-    rules::open::least_deposit,
-    state::Slot,
+    constants::NOTICE_SECS, error::LeaseholdError, instructions::MeterArgs, math::pricing::rate,
+    rules::open::least_deposit, state::Slot,
 };
 use leasehold_client::{
     error::Refusal,
     fetch::{Fetched, FetchedBoard},
-    quote::refundable,
+    quote::{refundable, voucher_limit},
     search::{MeteredPick, pick_metered},
 };
 use leasehold_operate::{
-    amount::Money,
+    amount::{Money, percent},
     chain::Chain,
     failure::Failure,
     market::MarketView,
@@ -35,7 +31,7 @@ pub async fn run(chain: &Chain, args: RequestArgs) -> Result<(), Failure> {
     let found = find(&market, &boards, now, &args, Pubkey::default());
     let lacking = Refusal::from(LeaseholdError::NotEnoughGpus);
     let offer = match &found {
-        Ok(found) => Some(MeteredOffer::new(&market, found)?),
+        Ok(found) => Some(MeteredOffer::new(&market, found, now)?),
         Err(error) if error.refusal() == Some(lacking) => None,
         Err(_) => return found.map(|_| ()),
     };
@@ -83,8 +79,12 @@ pub fn find<'a>(
     let deposit = market.payment.parse(args.meter.deposit.as_deref().unwrap_or("0"))?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
     let meter = MeterArgs { spender, deposit: deposit.amount };
-    Ok(pick_metered(&market.account, &views, now, &criteria, rounds, &args.avoided()?, meter)?)
+    pick_metered(&market.account, &views, now, &criteria, rounds, &args.avoided()?, meter)
+        .map_err(super::advised)
 }
+
+/// What is reserved of the deposit of a metered lease.
+pub const RESERVED: &str = "the standby price until an hour after the running round";
 
 /// Machine that could be leased now, metered.
 #[derive(Debug, Serialize)]
@@ -116,22 +116,22 @@ pub struct MeteredOffer {
     pub standby: Money,
     /// Least deposit of a lease of this machine.
     pub least_deposit: Money,
-    /// Most that vouchers can take at first: the rest is reserved for the standby price of an hour.
+    /// Most that vouchers can take at first: the rest is reserved for the standby price until an hour after the running round.
     pub voucher_limit: Money,
+    /// The market's fee on all that the machine is paid, in basis points.
+    pub fee_bps: u16,
     /// Seconds that the lease runs after the round in which notice is given.
     pub notice_secs: u32,
 }
 
 impl MeteredOffer {
-    pub fn new(market: &MarketView, found: &MeteredPick) -> Result<Self, Failure> {
+    /// As of Unix time `now`.
+    pub fn new(market: &MarketView, found: &MeteredPick, now: i64) -> Result<Self, Failure> {
         let MeteredPick { board, quote } = found;
         let (terms, payment) = (&quote.terms, market.payment);
         let slot = quote.slots.first().copied().unwrap_or_default();
         let machine: &Slot = board.slot(slot).ok_or(Refusal::from(LeaseholdError::NoSuchSlot))?;
         let standby = rate(machine.hourly(), terms.standby_bps).map_err(Refusal::from)?;
-        // As long as the lease could be ended: the running round, and an hour.
-        let hour = board.header.rounds_in(NOTICE_SECS).saturating_add(1).min(quote.rounds);
-        let reserve = gross(standby, terms.round_secs, hour).map_err(Refusal::from)?;
         Ok(MeteredOffer {
             board: board.header.index,
             slot,
@@ -147,7 +147,8 @@ impl MeteredOffer {
             refundable: payment.money(refundable(board, quote)?),
             standby: payment.money(standby),
             least_deposit: payment.money(least_deposit(machine, terms).map_err(Refusal::from)?),
-            voucher_limit: payment.money(quote.deposit.saturating_sub(reserve)),
+            voucher_limit: payment.money(voucher_limit(board, quote, now)?),
+            fee_bps: terms.fee_bps,
             notice_secs: NOTICE_SECS,
         })
     }
@@ -158,31 +159,32 @@ impl MeteredOffer {
         format!("{} with {gpus} (slot {}, key {})", self.class, self.slot, self.node_key)
     }
 
-    /// How the lease is paid and how it ends, in words.
-    pub fn rules(&self) -> [(&'static str, String); 5] {
-        let number = |money: &Money| money.token.number(money.amount);
-        let standby = format!("{} an hour for rounds up, besides vouchers", self.standby);
-        let vouchers = format!(
-            "at most {} of the deposit now: an hour of standby price is reserved",
-            number(&self.voucher_limit)
+    /// The standby price in words.
+    pub fn standby(&self) -> String {
+        format!("{} an hour for rounds up, besides vouchers", self.standby)
+    }
+
+    /// What vouchers can take, in words.
+    pub fn vouchers(&self) -> String {
+        let limit = self.voucher_limit.token.number(self.voucher_limit.amount);
+        format!("at most {limit} of the deposit now; reserved: {RESERVED}")
+    }
+
+    /// The market's fee and how the lease ends, in words.
+    pub fn rules(&self) -> [(&'static str, String); 4] {
+        let fee = format!(
+            "{} of the standby price and of vouchers, out of the machine's pay",
+            percent(self.fee_bps)
         );
-        let minutes = self.notice_secs / 60;
         let ends = [
-            format!(
-                "{minutes} minutes after notice by its owner, who owes the machine an hour at least, or by the supplier"
-            ),
+            "an hour after the round in which owner or supplier gives notice; an owner pays for an hour at least"
+                .to_owned(),
             "with the running round by the supplier while vouchers are below the standby price".to_owned(),
             "with the running round by anybody if less of the deposit is left than an hour's standby price"
                 .to_owned(),
         ];
         let [owner, supplier, anybody] = ends;
-        [
-            ("Standby:", standby),
-            ("Vouchers:", vouchers),
-            ("Ends:", owner),
-            ("Ends:", supplier),
-            ("Ends:", anybody),
-        ]
+        [("Market's fee:", fee), ("Ends:", owner), ("Ends:", supplier), ("Ends:", anybody)]
     }
 }
 
@@ -201,6 +203,8 @@ impl fmt::Display for MeteredOffer {
                 format!("{} if ended in its first round, less what vouchers take", self.refundable),
             ),
             ("Price:", "by use, set by the machine's node, not on the chain".to_owned()),
+            ("Standby:", self.standby()),
+            ("Vouchers:", self.vouchers()),
         ];
         f.write_str(&labelled(lines.into_iter().chain(self.rules())))
     }
@@ -236,22 +240,24 @@ mod tests {
         let meter = MeterArgs { spender: wallet(5), deposit: 5_000 };
         let found =
             pick_metered(&view().account, &[board.view().unwrap()], NOW, &ANY, 6, &[], meter).unwrap();
-        let offer = Some(MeteredOffer::new(&view(), &found).unwrap());
+        let offer = Some(MeteredOffer::new(&view(), &found, NOW).unwrap());
         let quote = MeteredQuote { fits: true, offer };
         let mint = short(&view().payment.mint);
         let key = Pubkey::default();
         let expected = format!(
-            "Board:       0\nMachine:     RTX 4090 with 1 GPU (slot 1, key {key})\n\
-             Rounds:      6 (1001 to 1006)\nTime:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
-             Deposit:     0.005 of {mint}, 0.000036 at least\n\
-             Refundable:  0.004964 of {mint} if ended in its first round, less what vouchers take\n\
-             Price:       by use, set by the machine's node, not on the chain\n\
-             Standby:     0.000036 of {mint} an hour for rounds up, besides vouchers\n\
-             Vouchers:    at most 0.004964 of the deposit now: an hour of standby price is reserved\n\
-             Ends:        60 minutes after notice by its owner, who owes the machine an hour at least, or by the \
-             supplier\n\
-             Ends:        with the running round by the supplier while vouchers are below the standby price\n\
-             Ends:        with the running round by anybody if less of the deposit is left than an hour's standby price"
+            "Board:         0\nMachine:       RTX 4090 with 1 GPU (slot 1, key {key})\n\
+             Rounds:        6 (1001 to 1006)\nTime:          1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
+             Deposit:       0.005 of {mint}, 0.000036 at least\n\
+             Refundable:    0.004964 of {mint} if ended in its first round, less what vouchers take\n\
+             Price:         by use, set by the machine's node, not on the chain\n\
+             Standby:       0.000036 of {mint} an hour for rounds up, besides vouchers\n\
+             Vouchers:      at most 0.004964 of the deposit now; reserved: the standby price until an hour after the \
+             running round\n\
+             Market's fee:  10 percent of the standby price and of vouchers, out of the machine's pay\n\
+             Ends:          an hour after the round in which owner or supplier gives notice; an owner pays for an hour at \
+             least\n\
+             Ends:          with the running round by the supplier while vouchers are below the standby price\n\
+             Ends:          with the running round by anybody if less of the deposit is left than an hour's standby price"
         );
         assert_eq!(quote.to_string(), expected);
         let json = serde_json::to_value(quote).unwrap();

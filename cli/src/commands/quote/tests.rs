@@ -4,12 +4,12 @@ use leasehold_operate::sample::view;
 
 use super::*;
 
-/// What is kept, burned and taken as fees, with the most of the latter two.
+/// What is held back, burned and taken as fees, with the most of the latter two.
 fn rules(damages: &str, fee: &str) -> String {
     format!(
-        "Kept:        2000 bps of each machine's pay, two hours of it at least, until the lease's end\n\
-         Burned:      of what is kept, the price of rounds down beyond a machine's allowance; {damages} at most in \
-         all\nFee:         1000 bps of what machines are paid, {fee} at most"
+        "Held back:     20 percent of each machine's pay, two hours of it at least, until it leaves\n\
+         Burned:        of what is held back, the price of rounds down beyond a machine's allowance; {damages} at most in \
+         all\nMarket's fee:  10 percent, out of the machines' pay; {fee} at most"
     )
 }
 
@@ -21,10 +21,10 @@ fn a_quote_tells_machines_total_and_what_can_come_back() {
         Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(2)).unwrap()).unwrap());
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
-        "Board:       3\nGPUs:        2\nMachines:    2 (slots 1, 2)\n\
-         Kind:        2 machines with 1 RTX 4090 in DE at 0.00036 per GPU and hour\nRounds:      6 (1001 to 1006)\n\
-         Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\nTotal:       0.00072 of {mint}\n\
-         Refundable:  0.00057 of {mint} if cancelled in its first round\n{}",
+        "Board:         3\nGPUs:          2\nMachines:      2 (slots 1, 2)\n\
+         Kind:          2 machines with 1 RTX 4090 in DE at 0.00036 per GPU and hour\nRounds:        6 (1001 to 1006)\n\
+         Time:          1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\nTotal:         0.00072 of {mint}\n\
+         Refundable:    0.00057 of {mint} if cancelled in its first round\n{}",
         rules("0.000144", "0.000072")
     );
     assert_eq!(quoted.to_string(), expected);
@@ -49,9 +49,12 @@ fn machines_that_are_down_are_named_before_they_are_leased() {
     let quoted = pick(&view().account, &[board.view().unwrap()], NOW, &any).unwrap();
     let quoted = Quoted::new(Offers::new(&view(), &quoted).unwrap());
     let text = quoted.to_string();
-    assert!(text.contains("\nDown:        2 of them were down in the last closed round\n"), "{text}");
+    assert!(text.contains("\nDown:          2 of them were down in the last closed round\n"), "{text}");
     assert_eq!(serde_json::to_value(quoted).unwrap()["offers"][0]["down"], 2);
 }
+
+/// Of the leases that are quoted.
+const TERM: &str = "1970-01-07T22:50:00Z  1970-01-07T23:50:00Z";
 
 #[test]
 fn a_quote_of_several_boards_has_a_line_for_each() {
@@ -61,13 +64,12 @@ fn a_quote_of_several_boards_has_a_line_for_each() {
         Quoted::new(Offers::new(&view(), &pick(&view().account, &views, NOW, &request(3)).unwrap()).unwrap());
     let mint = leasehold_operate::amount::short(&view().payment.mint);
     let expected = format!(
-        "BOARD  GPUS  MACHINES    TOTAL  REFUNDABLE\n{}0     1         1  0.00072     0.00057\n{}3     2         2  \
-         0.00072     0.00057\n\nGPUs:        3\nMachines:    3 on 2 boards\n\
-         Kind:        2 machines with 1 RTX 4090 in DE at 0.00036 per GPU and hour\n\
-         Kind:        1 machine with 1 RTX 4090 in DE at 0.00072 per GPU and hour\nRounds:      6 (1001 to 1006)\n\
-         Time:        1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z\n\
-         Total:       0.00144 of {mint}\n\
-         Refundable:  0.00114 of {mint} if all are cancelled in their first round\n{}",
+        "BOARD  GPUS  MACHINES  FROM                  TO                      TOTAL  REFUNDABLE\n\
+         {}0     1         1  {TERM}  0.00072     0.00057\n{}3     2         2  {TERM}  0.00072     0.00057\n\nGPUs:          3\nMachines:      3 on 2 boards\n\
+         Kind:          2 machines with 1 RTX 4090 in DE at 0.00036 per GPU and hour\n\
+         Kind:          1 machine with 1 RTX 4090 in DE at 0.00072 per GPU and hour\nRounds:        6\n\
+         Total:         0.00144 of {mint}\n\
+         Refundable:    0.00114 of {mint} if all are cancelled in their first round\n{}",
         "    ",
         "    ",
         rules("0.000288", "0.000144")

@@ -55,7 +55,12 @@ fn parts_that_fit_are_opened_by_one_transaction() {
         (&details["leases"][1]["lease"], &details["leases"][1]["slots"][0]),
         (&lease.clone().into(), &0.into())
     );
-    assert_eq!(plan.facts[2].text, format!("{lease} on board 1, 1 GPU in 1 machine for 0.000361"));
+    let term = "from 1970-01-07T22:50:00Z to 1970-01-07T23:50:00Z";
+    assert_eq!(plan.facts[3].text, format!("{lease} on board 1, 1 GPU in 1 machine for 0.000361 {term}"));
+    let text = |label| plan.facts.iter().find(|fact| fact.label == label).unwrap().text.as_str();
+    // A tenth of each deposit, rounded down.
+    assert_eq!(text("Market's fee:"), "10 percent, out of the machines' pay; 0.000108 at most");
+    assert!(text("Held back:").starts_with("20 percent of each machine's pay"));
     assert!(plan.facts.iter().any(|fact| fact.text == "any class, the cheapest first"));
     assert_eq!(details["criteria"]["policy"], "cheapest");
 }
