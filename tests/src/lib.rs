@@ -3,7 +3,8 @@
 //! This library holds the code that tests share:
 //!
 //! - [`world`], [`mints`]: a market in a virtual machine; [`actors`]: suppliers, keepers, buyers; [`scene`]: common
-//!   starting points; [`wind_up`]: everybody leaves; [`assertions`]: refusals and invariants.
+//!   starting points; [`wind_up`]: everybody leaves; [`assertions`]: refusals and invariants;
+//!   [`wealth`]: what attacks bring.
 //! - [`record`]: receipts, vouchers, demands and logs.
 //! - [`catalogue`]: one successful call of every instruction, for tests about all of them.
 //! - [`model`]: the whole program once more, as plain Rust; [`bench`]: the measurements of `cargo xtask bench`.
@@ -31,6 +32,7 @@ pub mod mints;
 pub mod model;
 pub mod record;
 pub mod scene;
+pub mod wealth;
 pub mod wind_up;
 pub mod world;
 
@@ -39,4 +41,5 @@ pub use assertions::*;
 pub use catalogue::*;
 pub use record::*;
 pub use scene::*;
+pub use wealth::*;
 pub use world::*;

@@ -272,10 +272,44 @@ fn the_first_day_is_recorded_twelve_hours_after_the_creation_at_the_earliest() {
     assert_eq!(record(&mut scene, 0).day, DAY);
 }
 
+/// Lease 1 as in [`leased_at`], and lease 2 of two GPUs at another price, whose supplier is its owner.
+fn washed_at(price: u64, wash: u64) -> (Scene, SupplierActor) {
+    let mut scene = leased_at(&[price]);
+    let mallory = scene.world.supplier();
+    let traits = Traits { gpus: 2, ..machine(1).traits };
+    scene.world.list(&mallory, COMMITTED, &[Machine { traits, price: wash, ..machine(1) }]);
+    scene.world.open(&mallory.wallet, Criteria { min_gpus: 2, ..anything() }, 2, 864);
+    scene.world.end_round();
+    (scene, mallory)
+}
+
+/// Both leases, which were open `before`, are left and settled. Asserts that the honest supplier has what its buyer paid, less the fee, and that the
+/// washer has lost the fee on all that it paid.
+fn wash_costs_its_fee(scene: &mut Scene, mallory: &SupplierActor, before: &Before, up: [u64; 2]) {
+    let buyer = scene.buyer.insecure_clone();
+    for (owner, serial) in [(&buyer, 1), (&mallory.wallet, 2)] {
+        let cancel = scene.world.cancel_instruction(owner, serial, &[]);
+        scene.world.ok(&[cancel], &[owner]);
+    }
+    serve(scene, 1, &[1, 2]);
+    // What leaving costs is an hour's price: the rest of six days is long.
+    let [honest, washed] = [(0, 1), (1, 2)].map(|(slot, gpus)| {
+        let hourly = scene.world.slot(slot).price * gpus;
+        hourly * 600 * up[usize::from(slot)] / 3_600 + hourly
+    });
+    let fee = |gross: u64| gross * 300 / 10_000;
+    // Both owners had paid their deposits before.
+    let [deposit, wash] = [1, 2].map(|serial| scene.world.lease(serial).deposit);
+    let left = [honest - fee(honest), deposit - honest, wash - fee(washed)];
+    assert_eq!(before.gains(&scene.world), left.map(|units| (units as i64, 0)));
+}
+
 /// A supplier leases its own machine at a hundred times the price.
 #[test]
 fn attack_wash_trades_double_the_index_at_most() {
-    let mut scene = leased_at(&[400_000, 40_000_000]);
+    let (mut scene, mallory) = washed_at(400_000, 40_000_000);
+    let (supplier, buyer) = (scene.supplier.wallet.insecure_clone(), scene.buyer.insecure_clone());
+    let before = Before::new(&scene.world, &[&supplier, &buyer, &mallory.wallet]);
     create(&mut scene, 0);
     serve(&mut scene, 20, &[1]);
     go_to(&mut scene, 1, 0);
@@ -297,12 +331,15 @@ fn attack_wash_trades_double_the_index_at_most() {
     go_to(&mut scene, 3, 0);
     let paid = 2 * 400_000 + 2 * 1_600_000;
     assert_eq!(record(&mut scene, 0).index, paid / 4);
+    wash_costs_its_fee(&mut scene, &mallory, &before, [23, 23]);
 }
 
 /// Half of an odd index is rounded up, so that it falls by half at most.
 #[test]
 fn attack_wash_trades_halve_the_index_at_most() {
-    let mut scene = leased_at(&[400_001, 1]);
+    let (mut scene, mallory) = washed_at(400_001, 1);
+    let (supplier, buyer) = (scene.supplier.wallet.insecure_clone(), scene.buyer.insecure_clone());
+    let before = Before::new(&scene.world, &[&supplier, &buyer, &mallory.wallet]);
     create(&mut scene, 0);
     serve(&mut scene, 20, &[1]);
     go_to(&mut scene, 1, 0);
@@ -310,6 +347,7 @@ fn attack_wash_trades_halve_the_index_at_most() {
     serve(&mut scene, 1, &[2]);
     go_to(&mut scene, 2, 0);
     assert_eq!(record(&mut scene, 0).index, 200_001);
+    wash_costs_its_fee(&mut scene, &mallory, &before, [22, 22]);
 }
 
 /// However long nobody recorded: the bounds stay those of the last day.

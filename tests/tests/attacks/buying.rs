@@ -5,7 +5,7 @@ use leasehold::{
     error::LeaseholdError,
     instructions::{Machine, Offer, OpenLeaseArgs, ReplaceNodeArgs},
     math::matching::{Criteria, CutOff},
-    state::Params,
+    state::{LeaseState, Params},
 };
 use leasehold_client::{
     instruction,
@@ -17,7 +17,7 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use crate::{Before, gross, less};
+use crate::{Before, gross, less, net};
 
 /// Slots of a lease.
 fn leased(world: &World, serial: u32) -> Vec<u16> {
@@ -62,6 +62,8 @@ fn attack_one_absurd_price_on_a_full_board() {
         (1..MAX_SLOTS as u16).map(|number| Machine { price: price(number), ..machine(number) }).collect();
     world.list(&mallory, COMMITTED, &[Machine { price: u64::MAX, ..machine(0) }]);
     world.list(&supplier, COMMITTED, &machines);
+    let keepers = world.keepers(3);
+    let before = Before::new(&world, &[&mallory.wallet, &supplier.wallet, &buyer]);
     let hints = [
         None,
         Some(CutOff { price: 0, score: 0, slot: 0 }),
@@ -82,6 +84,20 @@ fn attack_one_absurd_price_on_a_full_board() {
             let replace = world.replace_instruction(&buyer, 1, args);
             let units = world.ok(&[replace], &[&buyer]).compute_units_consumed;
             assert!(units <= 1_200_000, "{units} units for a replacement");
+            for _ in 0..6 {
+                world.attest(&keepers, |_| true);
+            }
+            // Each machine serves an hour, but for the one that is replaced and leaves after the first of six rounds.
+            let price = |slot: u16| world.slot(slot).price;
+            let stays = found[found.len() - 1].iter().filter(|slot| **slot != old_slot);
+            let new = leased(&world, 1).into_iter().find(|slot| !found[found.len() - 1].contains(slot));
+            let parts = [price(old_slot) * 600 / 3_600, price(new.expect("a machine")) * 3_000 / 3_600];
+            let paid: Vec<u64> = stays.map(|slot| price(*slot)).chain(parts).collect();
+            while world.lease(1).state != LeaseState::Settled {
+                world.settle(&buyer, 1);
+            }
+            let earned = paid.iter().map(|gross| net(*gross)).sum();
+            assert_eq!(before.gains(&world), [(0, 0), (earned, 0), (less(paid.iter().sum()), 0)]);
         }
         assert!(found.iter().all(|slots| *slots == found[0]), "the hint changes nothing else");
         assert_eq!((found[0].len(), found[0].contains(&0)), (gpus as usize, false));

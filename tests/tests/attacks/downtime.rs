@@ -3,11 +3,10 @@
 use leasehold::{
     error::LeaseholdError,
     instructions::{Machine, MeterArgs, Offer, OpenLeaseArgs},
-    state::Slot,
+    state::{Slot, SlotState},
 };
 use leasehold_client::instruction;
 use leasehold_tests::*;
-use solana_keypair::Keypair;
 use solana_signer::Signer;
 
 use crate::{BOND, Before, gross, less, net, slashed};
@@ -184,14 +183,14 @@ fn attack_deserter_whom_its_replacer_pardons() {
     }
     let replace = scene.world.replace_instruction(&buyer, 1, replacement(0));
     scene.world.ok(&[replace], &[&buyer]);
-    for _ in 0..4 {
+    for _ in 0..29 {
         scene.world.attest(&scene.keepers, |machine| machine == 1);
     }
     scene.world.settle(&buyer, 1);
-    // Two rounds down are one too many: its price. Then three more, and four in all of the last 64: the bond.
-    let [found, _] = before.gains(&scene.world)[..] else { panic!("two wallets") };
-    let interim = gross(3).saturating_sub(700_000);
-    assert_eq!(found, (net(gross(20) - gross(1)) + interim as i64, less(BOND)));
+    // Two rounds down are one too many: its price, which is burned. Then more, until four are down of the last 64: the bond.
+    // The other machine serves the last 28 rounds. The buyer pays for rounds in which it was served, no more.
+    let earned = net(gross(20) - gross(1)) + net(gross(28));
+    assert_eq!(before.gains(&scene.world), [(earned, less(BOND)), (less(gross(20) + gross(28)), 0)]);
     assert!(scene.world.slot(0).bond == 0 && !scene.world.slot(0).has(Slot::BOUND));
 }
 
@@ -220,18 +219,52 @@ fn attack_forfeiting_to_keep_the_hold_back() {
     scene.world.assert_invariants();
 }
 
+/// Halfway through a lease, others pay twice the price: its supplier forfeits the machine, and lists the same GPU under another
+/// key. What it gains by that is the buyers' new price; what it loses is a fifth of what it earned, and the bond.
+#[test]
+fn attack_deserter_who_forfeits_when_the_open_market_pays_more() {
+    let play = |deserts: bool| {
+        let mut scene = Scene::listed(1);
+        let second = scene.world.wallet();
+        let (supplier, buyer) = (scene.supplier.wallet.insecure_clone(), scene.buyer.insecure_clone());
+        let before = Before::new(&scene.world, &[&supplier, &buyer, &second]);
+        scene = scene.leasing(1, 100);
+        for _ in 0..50 {
+            scene.world.attest(&scene.keepers, |_| true);
+        }
+        if deserts {
+            scene.world.forfeit(&scene.supplier, &[0]);
+            scene.world.list(&scene.supplier, COMMITTED, &[Machine { price: 700_000, ..machine(1) }]);
+            assert_eq!(scene.world.open(&second, anything(), 1, 49), 2);
+        }
+        for _ in 50..100 {
+            scene.world.attest(&scene.keepers, |machine| !deserts || machine == 1);
+        }
+        scene.world.settle(&buyer, 1);
+        if deserts {
+            scene.world.settle(&buyer, 2);
+            assert!(scene.world.slot(0).bond == 0 && scene.world.slot(0).is(SlotState::Suspended));
+        }
+        before.gains(&scene.world)
+    };
+    assert_eq!(play(false), [(net(gross(100)), 0), (less(gross(100)), 0), (0, 0)]);
+    let (kept, sold) = (gross(50) - gross(50) / 5, 2 * gross(49));
+    let expected = [(net(kept) + net(sold), less(BOND)), (less(kept), 0), (less(sold), 0)];
+    assert_eq!(play(true), expected);
+}
+
 /// A machine that joins for the last rounds is judged on the market's shortest lease: flooding it costs its supplier no bond.
 #[test]
 fn attack_replacement_flooded_in_the_few_rounds_that_it_serves() {
     let mut scene = Scene::under(rules(), leasehold::state::Params { min_rounds: 144, ..params() }, 1);
     let newcomer = scene.world.supplier();
     scene.world.list(&newcomer, COMMITTED, &[Machine { price: 350_000, ..machine(1) }]);
-    let buyer: Keypair = scene.buyer.insecure_clone();
+    let (supplier, buyer) = (scene.supplier.wallet.insecure_clone(), scene.buyer.insecure_clone());
+    let before = Before::new(&scene.world, &[&supplier, &newcomer.wallet, &buyer]);
     scene = scene.leasing(1, 144);
     for _ in 0..134 {
         scene.world.attest(&scene.keepers, |_| true);
     }
-    let before = Before::new(&scene.world, &[&newcomer.wallet]);
     let replace = scene.world.replace_instruction(&buyer, 1, replacement(0));
     scene.world.ok(&[replace], &[&buyer]);
     scene.world.attest(&scene.keepers, |_| true);
@@ -241,5 +274,6 @@ fn attack_replacement_flooded_in_the_few_rounds_that_it_serves() {
     }
     scene.world.settle(&buyer, 1);
     assert_eq!(scene.world.slot(1).lease_down, 7);
-    assert_eq!(before.gains(&scene.world), [(net(gross(2)), 0)]);
+    let expected = [(net(gross(135)), 0), (net(gross(2)), 0), (less(gross(135) + gross(2)), 0)];
+    assert_eq!(before.gains(&scene.world), expected);
 }

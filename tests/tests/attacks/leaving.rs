@@ -107,7 +107,10 @@ fn attack_contest_settled_around() {
 /// Nobody can contest at the end of a lease.
 #[test]
 fn attack_contest_in_the_last_round() {
-    let mut scene = Scene::leased(2, 1, 10);
+    let mut scene = Scene::listed(2);
+    let (supplier, buyer) = (scene.supplier.wallet.insecure_clone(), scene.buyer.insecure_clone());
+    let before = Before::new(&scene.world, &[&supplier, &buyer]);
+    scene = scene.leasing(1, 10);
     for _ in 0..9 {
         scene.world.attest(&scene.keepers, |_| true);
     }
@@ -116,10 +119,9 @@ fn attack_contest_in_the_last_round() {
     let contest = ReplaceNodeArgs { contest: true, ..replacement(0) };
     let replace = scene.world.replace_instruction(&scene.buyer, 1, contest);
     scene.world.fails(replace, &[&scene.buyer], LeaseholdError::LeaseOver);
-    let before = Before::new(&scene.world, &[&scene.supplier.wallet]);
     scene.world.attest(&scene.keepers, |_| true);
     scene.world.settle(&scene.buyer, 1);
-    assert_eq!(before.gains(&scene.world), [(net(gross(10)), 0)]);
+    assert_eq!(before.gains(&scene.world), [(net(gross(10)), 0), (less(gross(10)), 0)]);
 }
 
 /// Leaving by replacing each machine and cancelling at once is not free: the new machines serve their first round.

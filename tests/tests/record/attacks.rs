@@ -85,6 +85,8 @@ fn attack_receipt_or_voucher_of_another_cluster() {
     let mut scene = Recording::leased(2, 1, 100);
     let buyer = scene.buyer.insecure_clone();
     let metered = scene.world.open_metered(&buyer, 100 * USD, 50);
+    let supplier = scene.supplier.wallet.insecure_clone();
+    let before = Before::new(&scene.world, &[&supplier, &buyer]);
     let one = scene.world.signed(1, 0, 3);
     let abroad = |signed: &SignedReceipt| {
         SignedReceipt::sign(&node_key(0), Receipt { cluster: *b"mainnet!", ..signed.receipt })
@@ -98,6 +100,7 @@ fn attack_receipt_or_voucher_of_another_cluster() {
     let voucher = Voucher { cluster: *b"mainnet!", ..scene.world.unsigned_voucher(metered, USD) };
     let redeem = scene.world.redeem_instructions(metered, &SignedVoucher::sign(&spender(), voucher));
     scene.world.fails_last(&redeem, &[&buyer], LeaseholdError::WrongVoucher);
+    assert_eq!(before.gains(&scene.world), [(0, 0); 2]);
     scene.assert_invariants();
 }
 

@@ -1,7 +1,7 @@
 //! One telling of a story.
 
 use leasehold::{
-    instructions::MeterArgs,
+    instructions::{Machine, MeterArgs, OpenLeaseArgs},
     math::matching::Criteria,
     state::{Board, LeaseState, Params, RoundRules, Slot, SlotState},
 };
@@ -11,7 +11,7 @@ use leasehold_tests::{
     params, public, spender,
 };
 
-use super::story::{MACHINES, SEATS, Story, bare, nth, supplier_of};
+use super::story::{HOUR, MACHINES, SEATS, Story, bare, nth, supplier_of};
 use crate::{specs::Spec, voting::bitmap};
 
 /// What keepers see of a round, as sets of seats and machines.
@@ -47,9 +47,20 @@ pub struct World<P> {
     program: P,
     now: i64,
     leases: Vec<LeaseId>,
-    /// Payment units that the rounds which owners paid for are worth to them.
+    /// Payment units that the rounds and vouchers which owners paid for are worth to them.
     served: Vec<i128>,
     pub ended: Vec<Ended>,
+    /// Who gave a lease to whom. Its price is not on the chain, so what one of the two gains the other may have paid for.
+    pub given: Vec<[Who; 2]>,
+}
+
+/// What is in the keepers' pool at first: enough for every round of a story, and too little for more than the least pay.
+const POOL: u64 = 6_000_000;
+
+/// A machine with one GPU that may have metered leases.
+fn listed(number: u8, price: u64, slot: Option<u16>) -> Machine {
+    let spec = Spec { metered: true, gpus: 1, ..Spec::plain(number) };
+    Machine { price, ..spec.machine(slot) }
 }
 
 /// Rules and parameters of a story's market.
@@ -77,16 +88,14 @@ impl<P: Program> World<P> {
     /// A board in a new market, three suppliers with two machines each, and four keepers; two rounds are over.
     pub fn begin(program: P, story: &Story) -> Self {
         let served = vec![0; everybody().count()];
-        let mut world = World { program, now: START, leases: vec![], served, ended: vec![] };
+        let mut world = World { program, now: START, leases: vec![], served, ended: vec![], given: vec![] };
         world.must(Action::CreateBoard { by: AUTHORITY });
         for (number, by) in SUPPLIERS.into_iter().enumerate() {
             world.must(Action::RegisterSupplier { by });
             world.must(Action::DepositStake { by, amount: 20_000 * STAKE });
-            let machines = (2 * number..2 * number + 2).map(|index| {
-                let spec = Spec { metered: true, gpus: 1, ..Spec::plain(index as u8) };
-                leasehold::instructions::Machine { price: story.prices[index], ..spec.machine(None) }
-            });
-            let machines = machines.collect();
+            let machines = (2 * number..2 * number + 2)
+                .map(|index| listed(index as u8, story.prices[index], None))
+                .collect();
             let until = world.round() + 4_000;
             world.must(Action::ListMachines { by, board: 0, until, machines, former: vec![] });
         }
@@ -95,7 +104,7 @@ impl<P: Program> World<P> {
             world.must(Action::DepositBond { by, amount: 3_000 * STAKE });
             world.must(Action::TakeSeat { by, board: 0, seat });
         }
-        world.must(Action::FundKeepers { by: AUTHORITY, board: 0, amount: 1_000_000 });
+        world.must(Action::FundKeepers { by: AUTHORITY, board: 0, amount: POOL });
         for _ in 0..2 {
             world.end_round(&Verdicts::default());
         }
@@ -109,6 +118,7 @@ impl<P: Program> World<P> {
             leases: self.leases.clone(),
             served: self.served.clone(),
             ended: self.ended.clone(),
+            given: self.given.clone(),
         }
     }
 
@@ -123,9 +133,22 @@ impl<P: Program> World<P> {
             self.note_ends(*lease);
             return self.program.send(action).inspect_err(|_| (self.served, self.ended) = before);
         }
+        let paid = |program: &P, id: &LeaseId| program.lease(*id).and_then(|lease| Some(lease.meter?.paid));
+        if let Action::RedeemVoucher { lease, .. } = action {
+            let before = paid(&self.program, lease);
+            self.program.send(action)?;
+            // A voucher is signed for what was served, and what it does not pay was not.
+            let served = paid(&self.program, lease).zip(before).map(|(after, before)| after - before);
+            let owner = self.owner(*lease).expect("one of all");
+            self.served[usize::from(owner.0)] += i128::from(served.expect("a metered lease"));
+            return Ok(());
+        }
         self.program.send(action)?;
         if let Action::OpenLease { by, args, .. } = action {
             self.leases.push(LeaseId { board: 0, buyer: *by, nonce: args.nonce });
+        }
+        if let Action::TransferLease { by, to, .. } = action {
+            self.given.push([*by, *to]);
         }
         Ok(())
     }
@@ -138,7 +161,7 @@ impl<P: Program> World<P> {
         self.program.board(0).expect("the board").1
     }
 
-    fn round(&self) -> u32 {
+    pub fn round(&self) -> u32 {
         self.header().round_at(self.now).expect("in range")
     }
 
@@ -164,12 +187,48 @@ impl<P: Program> World<P> {
     }
 
     pub fn open(&self, by: Who, gpus: u32, rounds: u32, hours: Option<u64>) -> Action {
-        let mut args = bare(self.leases.len() as u64, gpus, rounds);
+        self.open_avoiding(by, gpus, rounds, hours, vec![])
+    }
+
+    pub fn open_avoiding(
+        &self,
+        by: Who,
+        gpus: u32,
+        rounds: u32,
+        hours: Option<u64>,
+        avoid: Vec<u16>,
+    ) -> Action {
+        let mut args = OpenLeaseArgs { avoid, ..bare(self.leases.len() as u64, gpus, rounds) };
         if let Some(hours) = hours {
             args.criteria = Criteria { metered: true, ..args.criteria };
-            args.meter = Some(MeterArgs { spender: public(&spender()), deposit: hours * 35_100 });
+            args.meter = Some(MeterArgs { spender: public(&spender()), deposit: hours * HOUR });
         }
         Action::OpenLease { by, owner: by, board: 0, args: Box::new(args) }
+    }
+
+    /// Who owns a lease.
+    pub fn owner(&self, id: LeaseId) -> Option<Who> {
+        let owner = self.program.lease(id)?.owner;
+        everybody().find(|who| self.program.key(*who) == owner)
+    }
+
+    /// The machine in a slot; `None` if the board does not have the slot, or the slot is vacant.
+    pub fn machine(&self, slot: u16) -> Option<Slot> {
+        let machine = self.slots().get(usize::from(slot)).copied();
+        machine.filter(|slot| !slot.is(SlotState::Vacant))
+    }
+
+    /// Lists a machine in a slot that it left, or in the next one if the board was cut there. `None` if there is no such slot.
+    pub fn relist(&self, slot: u16, price: u64) -> Option<Action> {
+        let slots = self.slots();
+        let place = match slots.get(usize::from(slot)) {
+            Some(left) if left.is(SlotState::Vacant) => Some(slot),
+            None if slots.len() == usize::from(slot) => None,
+            _ => return None,
+        };
+        let machines = vec![listed(slot as u8 + MACHINES as u8, price, place)];
+        let (by, until) = (supplier_of(slot), self.round() + 2_000);
+        Some(Action::ListMachines { by, board: 0, until, machines, former: vec![] })
     }
 
     /// Ends the running round; keepers vote as they see it, and it is closed.
@@ -216,7 +275,8 @@ impl<P: Program> World<P> {
     /// Records the machines that a settlement settles for good.
     fn note_ends(&mut self, id: LeaseId) {
         let Some(lease) = self.program.lease(id) else { return };
-        let (next_round, owner) = (self.header().next_round, usize::from(id.buyer.0));
+        let (next_round, owner) =
+            (self.header().next_round, usize::from(self.owner(id).expect("one of all").0));
         let due =
             |slot: &&Slot| slot.lease == lease.serial && next_round >= lease.settles_from(slot.lease_until);
         let terms = lease.terms;
@@ -272,24 +332,24 @@ impl<P: Program> World<P> {
         saved.sum::<u128>() as i128
     }
 
-    /// Payment units of each supplier, buyer, the authority, and of all keepers with their pool: tokens, claims, and the rounds
-    /// that they paid for.
+    /// Payment units of each supplier, buyer, of all keepers, and the authority: tokens, claims, and the rounds that they paid
+    /// for. What is in the keepers' pool is nobody's yet: a round without enough votes leaves it there.
     pub fn worths(&self) -> Vec<i128> {
         let (header, slots) = (self.header(), self.slots());
+        let owned: Vec<_> = self.leases.iter().filter_map(|id| self.program.lease(*id)).collect();
         let tokens = |who: Who| {
-            i128::from(self.program.tokens(who).0) - i128::from(PAYMENTS) + self.served[usize::from(who.0)]
+            let key = self.program.key(who);
+            let theirs = owned.iter().filter(|lease| lease.owner == key);
+            let refunds = theirs.map(|lease| i128::from(lease.refund_due)).sum::<i128>();
+            let tokens = i128::from(self.program.tokens(who).0) - i128::from(PAYMENTS);
+            tokens + refunds + self.served[usize::from(who.0)]
         };
         let suppliers = SUPPLIERS.map(|who| {
             let theirs = (0u16..).zip(&slots).filter(|(index, _)| supplier_of(*index) == who);
             tokens(who) + theirs.map(|(_, slot)| i128::from(slot.accrued)).sum::<i128>()
         });
-        let buyers = BUYERS.map(|who| {
-            let theirs = self.leases.iter().filter(|id| id.buyer == who);
-            let leases = theirs.filter_map(|id| self.program.lease(*id));
-            tokens(who) + leases.map(|lease| i128::from(lease.refund_due)).sum::<i128>()
-        });
+        let buyers = BUYERS.map(tokens);
         let keepers = self.earned().iter().map(|earned| i128::from(*earned)).sum::<i128>();
-        let keepers = keepers + i128::from(header.ledger.keeper_pool);
         let authority = tokens(AUTHORITY) + i128::from(header.ledger.fees);
         suppliers.into_iter().chain(buyers).chain([keepers, authority]).collect()
     }
