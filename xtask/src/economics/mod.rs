@@ -207,18 +207,6 @@ mod tests {
         assert!(names.is_sorted_by(|one, next| one < next), "a name is given twice: {names:#?}");
     }
 
-    /// `docs/threats.md` has the names of rows, or their beginnings, in italics.
-    #[test]
-    fn rows_that_the_threats_name_exist() {
-        let text = std::fs::read_to_string(root().join("docs/threats.md")).unwrap();
-        let attacks = named();
-        let rows = text.lines().filter(|line| line.starts_with('|'));
-        let italics = rows.flat_map(|line| line.split('*').skip(1).step_by(2)).filter(|name| *name != "hold");
-        let missing: Vec<_> =
-            italics.filter(|name| !attacks.iter().any(|attack| attack.name.starts_with(name))).collect();
-        assert!(missing.is_empty(), "{missing:#?}");
-    }
-
     /// A bond of a five-hundredth is worth less than what a machine earns elsewhere in two days.
     #[test]
     fn an_attack_that_wins_though_it_is_claimed_to_lose_is_named_by_the_error() {

@@ -55,7 +55,7 @@ impl<const BEST: bool> View<'_, BEST> {
         let mut window = self.sample(&open, true).tail(self.slots, Self::POLICY, spare);
         loop {
             list.clear();
-            self.scan::<true>(&open, window, room, list);
+            self.scan::<true>(&mut open, window, room, list);
             spare = self.trim_list(taken, list, spare);
             if spare == 0 || window.low == Key::FIRST {
                 return spare;

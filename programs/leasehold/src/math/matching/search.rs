@@ -8,8 +8,9 @@ use crate::{
     state::Slot,
 };
 
-/// Scans of the board for one search, before the last that lists all that is left. More than two are rare.
-const MAX_SCANS: u32 = 4;
+/// Scans of the board for one search, before the last that lists all that is left. More are rare, and dear where sampling
+/// misleads: machines of many GPUs among those of one.
+const MAX_SCANS: u32 = 2;
 
 /// A board as one request sees it.
 ///
@@ -59,9 +60,9 @@ impl<const BEST: bool> View<'_, BEST> {
             scans = scans.wrapping_add(1);
             inside.clear();
             let (below, listed) = if total.is_some() {
-                self.scan::<true>(&open, window, &mut before, &mut inside)
+                self.scan::<true>(&mut open, window, &mut before, &mut inside)
             } else {
-                self.scan::<false>(&open, window, &mut before, &mut inside)
+                self.scan::<false>(&mut open, window, &mut before, &mut inside)
             };
             if needed <= below {
                 core::mem::swap(&mut open, &mut before);
@@ -112,11 +113,12 @@ impl<const BEST: bool> View<'_, BEST> {
     }
 
     /// Sets in `before` the fitting machines among `open` that come before the window, and lists those in it. Returns the
-    /// GPUs of both. `KNOWN`: all of those among `open` are known to fit.
+    /// GPUs of both. `KNOWN`: all of those among `open` are known to fit; else those that turn out not to are cleared there, so
+    /// that each machine is checked once.
     #[inline(never)]
     pub fn scan<const KNOWN: bool>(
         &self,
-        open: &[u64],
+        open: &mut [u64],
         window: Window,
         before: &mut [u64],
         inside: &mut Vec<u16>,
@@ -133,10 +135,11 @@ impl<const BEST: bool> View<'_, BEST> {
                     // Most machines come later in order: that is checked first.
                     if key.major <= high.major
                         && (key.major != high.major || !high.precedes(&key))
-                        && open & bit != 0
-                        && (KNOWN || filter.fits(slot))
+                        && *open & bit != 0
                     {
-                        if key.precedes(&low) {
+                        if !KNOWN && !filter.fits(slot) {
+                            *open &= !bit;
+                        } else if key.precedes(&low) {
                             word |= bit;
                             below = below.wrapping_add(gpus(slot));
                         } else {
