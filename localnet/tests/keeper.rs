@@ -383,6 +383,7 @@ impl Process {
         let mut child = Command::new(binary("leasehold-keeper"))
             .args(["--rpc", rpc, "--market", &market.to_string()])
             .args(["--keypair", keypair.to_str().unwrap(), "--log", "warn"])
+            .args(["--state", folder.join("state").to_str().unwrap()])
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,6 +1,6 @@
 //! A board and a keeper, as simple as a test allows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytemuck::Zeroable;
 use leasehold::{
@@ -211,14 +211,7 @@ pub fn demand(due: i64) -> DemandSnapshot {
 }
 
 pub fn report(round: u32, targets: u64) -> ProbeReport {
-    ProbeReport {
-        round,
-        answers: BTreeMap::new(),
-        repeated: vec![],
-        refused: vec![],
-        unsent: vec![],
-        stats: ProbeStats { targets, ..ProbeStats::default() },
-    }
+    ProbeReport { round, stats: ProbeStats { targets, ..ProbeStats::default() }, ..ProbeReport::default() }
 }
 
 pub fn in_words(action: &Action) -> String {
