@@ -30,7 +30,7 @@ use solana_signer::Signer;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tracing::{Instrument, info, warn};
 
@@ -104,14 +104,13 @@ pub struct Keeper {
     other_keys: HashSet<(Pubkey, u32)>,
     /// Length of the market's rounds; 0 before the first poll.
     round_secs: u32,
-    /// Since when the chain can't be read; `None` if it can.
-    unread_since: Option<Instant>,
+    /// `None` if the chain can be read.
+    unread: Option<look::Unread>,
 }
 
 /// An operation that may fail repeatedly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Operation {
-    Poll,
     Evidence,
     /// Probing a board.
     Probe(Pubkey),
@@ -163,7 +162,7 @@ impl Keeper {
             held: HashMap::new(),
             other_keys: HashSet::new(),
             round_secs: 0,
-            unread_since: None,
+            unread: None,
         })
     }
 

@@ -272,5 +272,5 @@ fn metrics(text: &str) -> Result<SocketAddr, SettingsError> {
 
 fn url(text: &str) -> Result<Url, SettingsError> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.ok_or_else(|| SettingsError::Rpc)
+    url.ok_or(SettingsError::Rpc)
 }

@@ -60,8 +60,10 @@ impl Standing {
     }
 
     /// Rounds whose votes are over and that were not looked at, if the votes on a round end at `closes`.
-    fn over(&mut self, running: u32, now: i64, closes: impl Fn(u32) -> i64) -> Vec<u32> {
-        let next = self.next.get_or_insert(running);
+    fn over(&mut self, running: u32, seat: &Seat, now: i64, closes: impl Fn(u32) -> i64) -> Vec<u32> {
+        // A seat that was just taken has not missed the round in which that was.
+        let is_new = seat.submissions == 0 && seat.last_round == running;
+        let next = self.next.get_or_insert(running.saturating_add(is_new.into()));
         let mut rounds = Vec::new();
         while *next < running && closes(*next) < now {
             rounds.push(*next);
@@ -97,7 +99,7 @@ impl Standings {
         let standing = self.0.entry(header.index).or_default();
         standing.observe(header, seat, params);
         let running = header.round_at(now).unwrap_or_default();
-        let over = standing.over(running, now, closes);
+        let over = standing.over(running, seat, now, closes);
         let unvoted = over.into_iter().filter(|round| !has_voted(header, index, seat, *round));
         let missed: Vec<_> = unvoted.filter_map(|round| Some((round, reason(round)?))).collect();
         for (_, reason) in &missed {

@@ -259,6 +259,6 @@ fn a_keeper_that_runs_once_fails_if_the_rpc_node_does_not_answer() {
     );
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("leasehold-keeper: the RPC node does not answer: "), "{said}");
+    assert!(said.starts_with("leasehold-keeper: the RPC node did not answer: "), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 }

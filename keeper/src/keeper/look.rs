@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leasehold::state::Seat;
 use leasehold_client::rounds::window;
+use leasehold_daemon::backoff::pause;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -17,13 +18,27 @@ use crate::{
 /// Polls in each round at least.
 const POLLS_PER_ROUND: u32 = 20;
 
+/// While the chain can't be read, the log says so this often.
+const REMINDER: Duration = Duration::from_secs(30);
+
+/// Polls that failed in a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unread {
+    since: Instant,
+    /// When the log said so last.
+    said: Option<Instant>,
+    failures: u32,
+}
+
 impl Keeper {
     /// Notes a poll that succeeded.
     pub(super) fn note_read(&mut self) {
-        if let Some(since) = self.unread_since.take() {
-            info!("the chain can be read again, after {} s", since.elapsed().as_secs());
+        if let Some(Unread { since, failures, .. }) = self.unread.take() {
+            info!(
+                "the chain can be read again, after {failures} failures in {} s",
+                since.elapsed().as_secs()
+            );
         }
-        self.failures.reset(&Operation::Poll);
         // A node that is cut off from the cluster answers, too, but its clock stands still.
         if self.reader.has_advanced() {
             self.tools.prober.hearing().note();
@@ -33,8 +48,17 @@ impl Keeper {
     /// Notes a poll that failed. Returns the pause before the next.
     pub(super) fn note_unread(&mut self, error: &ReadError) -> Duration {
         self.metrics.poll_failed();
-        self.unread_since.get_or_insert_with(Instant::now);
-        self.failures.fail(Operation::Poll, error).min(self.reader.limits().pause)
+        let now = Instant::now();
+        let unread = self.unread.get_or_insert(Unread { since: now, said: None, failures: 0 });
+        unread.failures = unread.failures.saturating_add(1);
+        if unread.said.is_none_or(|said| said.elapsed() >= REMINDER) {
+            unread.said = Some(now);
+            match unread.since.elapsed().as_secs() {
+                0 => warn!("{error}"),
+                secs => warn!("{error} ({} times in {secs} s)", unread.failures),
+            }
+        }
+        pause(unread.failures).min(self.reader.limits().pause)
     }
 
     /// Notes how a board stands on which this keeper holds a seat, and logs the rounds that it missed.
@@ -46,7 +70,11 @@ impl Keeper {
                 None => (answers.report.stats.targets > 0).then_some(NOT_SENT),
             },
             // Machines are judged from some round on: where there are none now, there were none.
-            None => board.fleet.as_ref().is_none_or(|fleet| !fleet.targets.is_empty()).then_some(NOT_PROBED),
+            None => {
+                let none = header.machines == 0
+                    || board.fleet.as_ref().is_some_and(|fleet| fleet.targets.is_empty());
+                (!none).then_some(NOT_PROBED)
+            }
         };
         let now = snapshot.now_ms.div_euclid(1_000);
         let closes = |round| window(header, round).closes;

@@ -28,8 +28,8 @@ pub enum Fault {
     )]
     CutOff { machines: usize },
     #[error(
-        "this host could not send to {machines} machines to which it could send before, or was never seen to fail: check \
-         its network and its routes"
+        "this host could not send to {machines} machines: check its network and its routes, for IPv6 too. If it can send to \
+         others, these count as down from the next round on"
     )]
     Unsent { machines: usize },
     #[error("this host slept, or its clock was set, for {} s of the round", secs.as_secs())]

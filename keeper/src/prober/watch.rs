@@ -78,9 +78,10 @@ impl Watch {
             .filter(|(index, _)| !answered(*index))
             .map(|(_, (probe, asked))| (probe.endpoint.ip(), *asked))
             .collect();
-        // Known from the rounds before this one.
-        let unsent =
-            silent.iter().filter(|(ip, asked)| asked.failed > 0 && !hearing.is_unsendable(*ip)).count();
+        // Where some could be sent to, those to which none could in the rounds before count as down.
+        let nobody_asked = machines().all(|(_, (_, asked))| asked.sent == 0);
+        let is_new = |ip: IpAddr| nobody_asked || !hearing.is_unsendable(ip);
+        let unsent = silent.iter().filter(|(ip, asked)| asked.failed > 0 && is_new(*ip)).count();
         let tried = machines().filter(|(_, (_, asked))| asked.sent > 0 || asked.failed > 0);
         hearing.note_sends(tried.map(|(_, (probe, asked))| (probe.endpoint.ip(), asked.sent > 0)));
         // Whoever answered was up, however the host was.
@@ -250,5 +251,10 @@ mod tests {
         round.watch.asked[3] = Asked { sent: 0, failed: 3, span: None };
         assert_eq!(round.judge(), Some(Fault::Unsent { machines: 1 }));
         assert_eq!(round.judge(), None, "the next round");
+        // Who could ask nobody says nothing, however long that lasts.
+        let mut round = Round::new(1, &[0]).await;
+        round.watch.asked[0] = Asked { sent: 0, failed: 3, span: None };
+        assert_eq!(round.judge(), Some(Fault::Unsent { machines: 1 }));
+        assert_eq!(round.judge(), Some(Fault::Unsent { machines: 1 }));
     }
 }

@@ -30,7 +30,26 @@ impl Limits {
     /// Limits for these boards; `None` if there are none.
     pub fn of<'a>(boards: impl Iterator<Item = &'a BoardSnapshot>) -> Option<Self> {
         let window = boards.map(|board| board.header.submit_secs.min(board.header.round_secs)).min()?;
-        let window = Duration::from_secs(window.into());
-        Some(Self { read: (window / 4).clamp(SHORTEST, LONGEST), pause: window / 4 })
+        Some(Self::within(window))
+    }
+
+    /// Limits for a window of so many seconds.
+    fn within(window: u32) -> Self {
+        let pause = Duration::from_secs(window.into()) / 4;
+        Self { read: pause.clamp(SHORTEST, LONGEST), pause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_pause_for_a_quarter_of_the_window_at_most() {
+        for (window, read, pause) in [(5, 4.0, 1.25), (60, 15.0, 15.0), (300, 20.0, 75.0)] {
+            let limits = Limits::within(window);
+            assert_eq!((limits.read.as_secs_f64(), limits.pause.as_secs_f64()), (read, pause));
+        }
+        assert_eq!(Limits::of(std::iter::empty()), None);
     }
 }

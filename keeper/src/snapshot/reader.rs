@@ -5,17 +5,17 @@
 //! which may have made a lease due; while the keeper pool is low, also when somebody was paid. They are read beside the
 //! polls, see [`super::slots`], together with the accounts of leases and demands that they name, see [`super::leases`].
 
+mod headers;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use anchor_lang::Discriminator;
-use futures::future::join_all;
-use leasehold::state::{Board, Keeper, Market, Params, SLOTS_OFFSET, split};
+use leasehold::state::{Keeper, Market, Params};
 use leasehold_client::{
-    BoardRef, MarketRef,
+    MarketRef,
     account::{DecodeError, Stored},
     clock,
     fetch::{Fetch, FetchError},
@@ -31,7 +31,6 @@ use solana_rpc_client_api::{
     request::RpcError as Answer,
 };
 use tokio::time::timeout;
-use tracing::info;
 
 use super::{
     BoardSnapshot, FleetKey, Limits, Snapshot,
@@ -42,10 +41,6 @@ use crate::clock::ClusterClock;
 
 /// Bytes of a token account that hold the amount.
 const TOKEN_AMOUNT: std::ops::Range<usize> = 64..72;
-/// Codes of RPC nodes that are behind or limit the rate of requests.
-const BUSY: [i64; 3] = [-32_005, -32_429, 429];
-/// Batches of headers that are read at a time.
-const BATCHES: usize = 4;
 
 /// Why the chain could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +53,8 @@ pub enum ReadError {
     Mints(FetchError),
     #[error("the RPC node did not return the cluster's clock: check --rpc")]
     NoClock,
-    #[error("the RPC node does not answer: {0}")]
-    Rpc(#[from] Box<RpcError>),
+    #[error(transparent)]
+    Rpc(FetchError),
     #[error("the RPC node took longer than {} s to answer: try another --rpc", _0.as_secs_f32())]
     Slow(Duration),
     #[error(
@@ -86,7 +81,7 @@ impl ReadError {
 
 impl From<RpcError> for ReadError {
     fn from(error: RpcError) -> Self {
-        Self::Rpc(Box::new(error))
+        Self::Rpc(error.into())
     }
 }
 
@@ -243,9 +238,8 @@ impl Reader {
             }
             // A provider may have switched the method off.
             Err(error) if matches!(error.kind(), ErrorKind::RpcError(Answer::RpcResponseError { .. })) => {
-                let line = format!(
-                    "cannot check the cluster, since the RPC node does not tell its genesis hash: {error}"
-                );
+                let error = FetchError::from(error);
+                let line = format!("cannot check which cluster this is by getGenesisHash: {error}");
                 self.failures.fail(Trouble::Genesis, &line);
                 self.cluster_checked = true;
                 Ok(())
@@ -262,7 +256,7 @@ impl Reader {
         let reference = Fetch::new(&self.rpc).market_ref(self.market).await.map_err(|error| match error {
             FetchError::Missing { address } if address == self.market => ReadError::NoMarket(address),
             FetchError::Decode { address, error } => ReadError::Decode { address, error },
-            FetchError::Rpc(error) => ReadError::Rpc(error),
+            error @ FetchError::Rpc(_) => ReadError::Rpc(error),
             error => ReadError::Mints(error),
         })?;
         self.reference = Some(reference);
@@ -311,96 +305,6 @@ impl Reader {
         })
     }
 
-    /// The headers of all boards that exist.
-    async fn headers(&mut self, snapshot: &mut Snapshot) -> Result<Vec<BoardSnapshot>, ReadError> {
-        let wanted = |index: &u32| self.boards.as_ref().is_none_or(|boards| boards.contains(index));
-        let boards: Vec<_> = (0..snapshot.next_board)
-            .filter(wanted)
-            .map(|index| match self.addresses.get(&index) {
-                Some(address) => BoardRef { address: *address, index, market: snapshot.market },
-                None => snapshot.market.board(index),
-            })
-            .collect();
-        self.addresses.extend(boards.iter().map(|board| (board.index, board.address)));
-        let mut batches = Vec::new();
-        for some in boards.chunks(self.batch.saturating_mul(BATCHES)) {
-            let read = some.chunks(self.batch).map(|batch| self.header_accounts(batch));
-            batches.extend(join_all(read).await);
-        }
-        let mut headers = Vec::with_capacity(boards.len());
-        let (mut failed, mut read) = (None, batches.is_empty());
-        for (batch, accounts) in batches {
-            match accounts {
-                Ok(accounts) => {
-                    read = true;
-                    for (board, account) in batch.iter().zip(accounts) {
-                        headers.extend(self.header(board, account, &mut snapshot.missing));
-                    }
-                }
-                Err(error) => failed = Some((batch, error)),
-            }
-        }
-        let Some((batch, error)) = failed else {
-            self.failures.reset(&Trouble::Headers);
-            return Ok(headers);
-        };
-        self.ask_for_fewer(&error);
-        if !read {
-            return Err(error);
-        }
-        let [from, until] = [batch.first(), batch.last()].map(|board| board.map_or(0, |board| board.index));
-        let line = format!("the headers of boards {from} to {until} can't be read: {error}");
-        self.failures.fail(Trouble::Headers, &line);
-        Ok(headers)
-    }
-
-    async fn header_accounts<'a>(
-        &self,
-        batch: &'a [BoardRef],
-    ) -> (&'a [BoardRef], Result<Vec<Option<UiAccount>>, ReadError>) {
-        let addresses: Vec<_> = batch.iter().map(|board| board.address).collect();
-        (batch, self.accounts(&addresses, Some(SLOTS_OFFSET)).await)
-    }
-
-    /// Asks for fewer accounts at a time after an answer that refuses a request.
-    fn ask_for_fewer(&mut self, error: &ReadError) {
-        let ReadError::Rpc(error) = error else { return };
-        let refused = match error.kind() {
-            ErrorKind::RpcError(Answer::RpcResponseError { code, .. }) => !BUSY.contains(code),
-            ErrorKind::Reqwest(error) => {
-                error.status().is_some_and(|status| [400, 413].contains(&status.as_u16()))
-            }
-            _ => false,
-        };
-        if refused && self.batch > 1 {
-            self.batch = self.batch.div_ceil(2);
-            info!("the RPC node refused to read many accounts at once: {} at a time from now on", self.batch);
-        }
-    }
-
-    /// The header in an account; `None` if the board was closed or has another layout.
-    fn header(
-        &mut self,
-        board: &BoardRef,
-        account: Option<UiAccount>,
-        missing: &mut Vec<u32>,
-    ) -> Option<BoardSnapshot> {
-        // A board that was closed leaves nothing behind.
-        let Some(account) = account else {
-            missing.extend(self.boards.is_some().then_some(board.index));
-            return None;
-        };
-        let header = header(&account);
-        if header.is_none() {
-            let line = format!(
-                "board {} ({}) has a layout that this keeper does not know: update the keeper",
-                board.index, board.address
-            );
-            self.failures.fail(Trouble::Layout(board.address), &line);
-        }
-        Some(BoardSnapshot { board: *board, header: header?, fleet: None })
-    }
-
     /// Adds the slots of the boards that the keeper works on, as far as they were read, and has the others read.
     fn add_fleets(&mut self, boards: &mut [BoardSnapshot], params: &Params, now_ms: i64) {
         let now = now_ms.div_euclid(1_000);
@@ -447,13 +351,6 @@ fn data(account: &UiAccount) -> Option<Vec<u8>> {
 fn decode<T: Stored>(address: Pubkey, account: &UiAccount) -> Result<T, ReadError> {
     let data = data(account).unwrap_or_default();
     <T as Stored>::decode(&data).map_err(|error| ReadError::Decode { address, error })
-}
-
-/// A board's header, from an account that is cut off after it.
-fn header(account: &UiAccount) -> Option<Box<Board>> {
-    let data = data(account).filter(|data| data.starts_with(Board::DISCRIMINATOR))?;
-    let (header, _) = split(&data).ok()?;
-    (header.version == Board::VERSION).then(|| Box::new(*header))
 }
 
 fn u64_at(account: &UiAccount, place: std::ops::Range<usize>) -> Option<u64> {

@@ -11,7 +11,7 @@ use leasehold_client::MarketRef;
 use leasehold_keeper::{
     memory::Memory,
     planner::{Action, Plan, Policy, plan, shared_chores},
-    prober::{ProbeReport, ProbeStats, Target},
+    prober::{Fault, ProbeReport, ProbeStats, Target},
     snapshot::{BoardSnapshot, DemandSnapshot, Fleet, LeaseSnapshot, Snapshot},
 };
 use solana_pubkey::Pubkey;
@@ -127,6 +127,12 @@ impl Scene {
         let (board, now) = (self.board(), self.snapshot.now_ms);
         // An empty report of no targets counts as fit; a vote's bits are the prober's matter.
         self.memory.keep(board, report(round, 0), now);
+    }
+
+    /// The keeper has probed a round, but not as it should.
+    pub fn faulty(&mut self, round: u32, fault: Fault) {
+        let (board, now) = (self.board(), self.snapshot.now_ms);
+        self.memory.keep(board, ProbeReport { fault: Some(fault), ..report(round, 5) }, now);
     }
 
     /// The keeper has probed a round and heard nobody.
