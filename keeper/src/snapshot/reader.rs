@@ -5,18 +5,21 @@
 //! which may have made a lease due; while the keeper pool is low, also when somebody was paid. They are read beside the
 //! polls, see [`super::slots`], together with the accounts of leases and demands that they name, see [`super::leases`].
 
+mod error;
 mod headers;
+
+pub use error::ReadError;
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use leasehold::state::{Keeper, Market, Params};
 use leasehold_client::{
     MarketRef,
-    account::{DecodeError, Stored},
+    account::Stored,
     clock,
     fetch::{Fetch, FetchError},
 };
@@ -26,9 +29,7 @@ use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::{
-    client_error::{Error as RpcError, ErrorKind},
-    config::RpcAccountInfoConfig,
-    request::RpcError as Answer,
+    client_error::ErrorKind, config::RpcAccountInfoConfig, request::RpcError as Answer,
 };
 use tokio::time::timeout;
 
@@ -41,49 +42,6 @@ use crate::clock::ClusterClock;
 
 /// Bytes of a token account that hold the amount.
 const TOKEN_AMOUNT: std::ops::Range<usize> = 64..72;
-
-/// Why the chain could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    #[error("there is no market at {0} on this cluster: check --market and --rpc")]
-    NoMarket(Pubkey),
-    #[error("{address}: {error}")]
-    Decode { address: Pubkey, error: DecodeError },
-    #[error("the market's mints can't be read: {0}")]
-    Mints(FetchError),
-    #[error("the RPC node did not return the cluster's clock: check --rpc")]
-    NoClock,
-    #[error(transparent)]
-    Rpc(FetchError),
-    #[error("the RPC node took longer than {} s to answer: try another --rpc", _0.as_secs_f32())]
-    Slow(Duration),
-    #[error(
-        "the market is of the cluster with genesis hash {market}, and the RPC node is of {node}: check --rpc"
-    )]
-    OtherCluster { market: Hash, node: Hash },
-    #[error(
-        "the RPC node was of the cluster with genesis hash {before}, and is of {now} now: check --rpc, and start again"
-    )]
-    ClusterChanged { before: Hash, now: Hash },
-}
-
-impl ReadError {
-    /// True if no later poll can succeed. `known`: the market was read before; an RPC node that does not find it any more
-    /// lags behind.
-    pub fn is_final(&self, known: bool) -> bool {
-        match self {
-            Self::OtherCluster { .. } | Self::ClusterChanged { .. } => true,
-            Self::NoMarket(_) | Self::Decode { .. } => !known,
-            _ => false,
-        }
-    }
-}
-
-impl From<RpcError> for ReadError {
-    fn from(error: RpcError) -> Self {
-        Self::Rpc(error.into())
-    }
-}
 
 /// Reads snapshots for one keeper.
 pub struct Reader {
