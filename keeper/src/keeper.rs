@@ -217,9 +217,20 @@ impl Keeper {
         let mut work = Work::default();
         let (steps, mut failed) = (plan.actions.len(), 0usize);
         self.begin(plan.actions, &mut work);
-        while let Some((id, finished)) = work.next().await {
-            let outcome = self.end(id, finished, &mut work).await;
-            failed += usize::from(outcome == Outcome::Failed);
+        self.tools.prober.hearing().expect_every(self.poll);
+        while work.len() > 0 {
+            tokio::select! {
+                biased;
+                Some((id, finished)) = work.next() => {
+                    let outcome = self.end(id, finished, &mut work).await;
+                    failed += usize::from(outcome == Outcome::Failed);
+                }
+                // Shows that this host is not cut off, and what time it is.
+                () = sleep(self.poll) => match self.reader.read().await {
+                    Ok(_) => self.note_read(),
+                    Err(error) => drop(self.note_unread(&error)),
+                },
+            }
         }
         if failed > 0 { Err(KeeperError::Steps { failed, steps }) } else { Ok(()) }
     }

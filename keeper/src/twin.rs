@@ -14,7 +14,8 @@ pub struct Votes(HashMap<Pubkey, Board>);
 
 #[derive(Debug)]
 struct Board {
-    /// The round that ran when this process saw the board first. Votes on it and on later rounds were sent while it ran.
+    /// The round after the one that ran when this process saw the board first. Votes on it and on later rounds were sent while
+    /// this process ran, even if its RPC node lagged at first.
     since: u32,
     /// Roots of the answers behind the votes, by round.
     sent: BTreeMap<u32, [u8; 32]>,
@@ -33,8 +34,9 @@ impl Votes {
     /// The round of a vote in this keeper's seat that another process has sent, if there is one. `running`: the round that
     /// runs.
     pub fn foreign(&mut self, board: Pubkey, running: u32, seat: &Seat) -> Option<u32> {
-        let seen = self.0.entry(board).or_insert(Board { since: running, sent: BTreeMap::new() });
-        seen.since = seen.since.min(running);
+        let next = running.saturating_add(1);
+        let seen = self.0.entry(board).or_insert(Board { since: next, sent: BTreeMap::new() });
+        seen.since = seen.since.min(next);
         let round = seat.last_round;
         let is_vote = seat.submissions > 0 && round >= seen.since;
         (is_vote && seen.sent.get(&round) != Some(&seat.pong_root)).then_some(round)
@@ -53,10 +55,11 @@ mod tests {
     fn only_votes_on_rounds_of_this_processs_time_must_be_its_own() {
         let (mut votes, board) = (Votes::default(), Pubkey::new_from_array([7; 32]));
         assert_eq!(votes.foreign(board, 100, &seat(99, 1)), None, "of the process before");
-        votes.note(board, 100, [2; 32]);
-        assert_eq!(votes.foreign(board, 101, &seat(100, 2)), None);
-        assert_eq!(votes.foreign(board, 101, &seat(100, 3)), Some(100), "the other was faster");
-        assert_eq!(votes.foreign(board, 102, &seat(101, 3)), Some(101), "nothing was sent");
+        assert_eq!(votes.foreign(board, 101, &seat(100, 1)), None, "of the process before, shown late");
+        votes.note(board, 101, [2; 32]);
+        assert_eq!(votes.foreign(board, 102, &seat(101, 2)), None);
+        assert_eq!(votes.foreign(board, 102, &seat(101, 3)), Some(101), "the other was faster");
+        assert_eq!(votes.foreign(board, 103, &seat(102, 3)), Some(102), "nothing was sent");
         let taken = Seat { submissions: 0, ..seat(102, 0) };
         assert_eq!(
             votes.foreign(board, 103, &taken),

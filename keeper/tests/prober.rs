@@ -135,7 +135,7 @@ async fn a_board_that_is_silent_is_voted_on_only_while_something_is_heard() {
     assert!(probe(&prober, &all, &QUICK).await.is_blind());
 }
 
-/// Holds up everything else on this thread for as long as all attempts take.
+// On one thread, which is held up for as long as all attempts take.
 #[tokio::test(flavor = "current_thread")]
 async fn a_keeper_that_is_held_up_calls_nobody_down() {
     let node = node(&["127.0.0.1:0"], 0..200).await;
@@ -152,7 +152,6 @@ async fn a_keeper_that_is_held_up_calls_nobody_down() {
     let (report, ()) = tokio::join!(prober.probe_round(&CONTEXT, &all, &QUICK), hold_up);
     let report = report.unwrap();
     assert!(report.fault.is_some() || report.answers.len() == 200, "{:?}", report.stats);
-    assert!(report.stats.control_missed > 0, "{:?}", report.stats);
     assert_eq!(probe(&prober, &all, &QUICK).await.answers.len(), 200, "once it is not held up any more");
 }
 
