@@ -37,6 +37,11 @@ impl ClusterClock {
         self.at(self.start.elapsed())
     }
 
+    /// Unix time of the cluster in milliseconds at a moment, by all readings so far.
+    pub fn ms_at(&self, at: Instant) -> Option<i64> {
+        self.at(at.saturating_duration_since(self.start))
+    }
+
     fn note_at(&mut self, at: Duration, unix_secs: i64) {
         self.readings.push_back((at, unix_secs.saturating_mul(1_000).saturating_sub(millis(at))));
         while self.readings.len() > 1

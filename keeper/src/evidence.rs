@@ -4,14 +4,15 @@
 //! [`leasehold_client::probe`]). They are the leaves of the tree whose root the vote carries.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use leasehold_client::probe::{SIGNED_PONG_LEN, SignedPong};
 use solana_pubkey::Pubkey;
 
-use crate::prober::{ProbeReport, ProbeStats};
+use crate::prober::ProbeReport;
 
 const EXTENSION: &str = "pongs";
 /// Rounds that are kept at least: the one that runs and the one that is voted on.
@@ -51,7 +52,10 @@ impl Evidence {
         }
         let path = file(&folder, report.round);
         let partial = path.with_extension("partial");
-        fs::write(&partial, bytes)?;
+        let mut opened = File::create(&partial)?;
+        opened.write_all(&bytes)?;
+        // A vote is sent once its answers are kept.
+        opened.sync_all()?;
         fs::rename(&partial, &path)?;
 
         let mut rounds = self.rounds_of(board)?;
@@ -74,14 +78,7 @@ impl Evidence {
             Err(error) => return Err(error),
         };
         let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-        let mut report = ProbeReport {
-            round,
-            answers: Default::default(),
-            repeated: Vec::new(),
-            refused: Vec::new(),
-            unsent: Vec::new(),
-            stats: ProbeStats::default(),
-        };
+        let mut report = ProbeReport { round, ..ProbeReport::default() };
         for record in bytes.chunks(SIGNED_PONG_LEN) {
             let answer = SignedPong::decode(record).map_err(|error| invalid(&error.to_string()))?;
             let challenge = &answer.challenge;
@@ -117,6 +114,7 @@ mod tests {
     use leasehold_client::probe::Challenge;
 
     use super::*;
+    use crate::prober::ProbeStats;
 
     fn report(board: Pubkey, keeper: Pubkey, round: u32, slots: &[u32]) -> ProbeReport {
         let answer = |slot: &u32| {
@@ -136,10 +134,8 @@ mod tests {
         ProbeReport {
             round,
             answers: slots.iter().map(answer).collect(),
-            repeated: vec![],
-            refused: vec![],
-            unsent: vec![],
             stats: ProbeStats { targets: slots.len() as u64, ..ProbeStats::default() },
+            ..ProbeReport::default()
         }
     }
 

@@ -1,6 +1,7 @@
 //! The keeper's loop: poll, plan, act.
 
 mod answers;
+mod look;
 mod work;
 
 pub use work::Report;
@@ -37,18 +38,18 @@ use crate::{
     evidence::Evidence,
     memory::{Chore, Memory},
     metrics::{Metrics, Outcome},
-    planner::{Advice, Plan, Policy, plan, shared_chores},
+    planner::{Advice, Policy},
     prober::Prober,
-    settings::Settings,
-    snapshot::{ReadError, Reader, Snapshot},
+    settings::{EvidenceSettings, Settings},
+    snapshot::{ReadError, Reader},
+    state::{State, StateError},
     tasks::Tools,
+    twin::Votes,
 };
 use work::Work;
 
 /// Shortest time between two polls.
 const MIN_PAUSE: Duration = Duration::from_millis(250);
-/// Polls in each round at least.
-const POLLS_PER_ROUND: u32 = 20;
 /// How long a keeper that stops waits for the transactions under way.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest time for probing with `--once`.
@@ -64,6 +65,13 @@ pub enum KeeperError {
     #[error("cannot save evidence in {folder} ({source}): check --evidence and who may write there")]
     Evidence { folder: PathBuf, source: io::Error },
     #[error(transparent)]
+    State(#[from] StateError),
+    #[error(
+        "another process votes with the key {key}: board {board} has a vote on round {round} that this process did not \
+         send. It stops, since two of them would only get in each other's way: stop the other one as well, and start one again"
+    )]
+    Twin { key: Pubkey, board: u32, round: u32 },
+    #[error(transparent)]
     Metrics(#[from] MetricsError),
     #[error("{failed} of {steps} steps failed: see the log")]
     Steps { failed: usize, steps: usize },
@@ -77,7 +85,11 @@ pub struct Keeper {
     reader: Reader,
     memory: Memory,
     tools: Tools,
+    /// Keeps answers until they are voted on, or for longer.
     evidence: Option<Evidence>,
+    /// Locked while the keeper lives.
+    _state: Option<State>,
+    votes: Votes,
     metrics: Arc<Metrics>,
     metrics_server: Option<Server>,
     reports: Option<mpsc::UnboundedSender<Report>>,
@@ -86,14 +98,19 @@ pub struct Keeper {
     advised: HashSet<Advice>,
     /// Seats at the last poll, by board.
     seats: HashMap<Pubkey, u8>,
+    /// Seats that anybody held at the last poll, by board.
+    held: HashMap<Pubkey, u32>,
+    /// Machines that answered with another key in the last round of their board: board and slot.
+    other_keys: HashSet<(Pubkey, u32)>,
     /// Length of the market's rounds; 0 before the first poll.
     round_secs: u32,
+    /// `None` if the chain can be read.
+    unread: Option<look::Unread>,
 }
 
 /// An operation that may fail repeatedly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Operation {
-    Poll,
     Evidence,
     /// Probing a board.
     Probe(Pubkey),
@@ -101,13 +118,16 @@ enum Operation {
 }
 
 impl Keeper {
-    /// A keeper with its own keypair. Opens the evidence folder and the port for metrics; sends no RPC request yet.
+    /// A keeper with its own keypair. Opens the folders for state and evidence and the port for metrics; sends no RPC request
+    /// yet.
     ///
     /// # Errors
-    /// [`KeeperError::Evidence`] and [`KeeperError::Metrics`].
+    /// [`KeeperError::State`], [`KeeperError::Evidence`] and [`KeeperError::Metrics`].
     pub fn new(settings: Settings, keypair: Keypair, rpc: Arc<RpcClient>) -> Result<Self, KeeperError> {
         let me = keypair.pubkey();
-        let evidence = settings.evidence.map(|evidence| {
+        let state = settings.state.map(|folder| State::open(&folder, &me)).transpose()?;
+        let kept = state.as_ref().map(|state| EvidenceSettings { folder: state.answers(), secs: 0 });
+        let evidence = settings.evidence.or(kept).map(|evidence| {
             Evidence::new(evidence.folder.clone(), evidence.secs)
                 .map_err(|source| KeeperError::Evidence { folder: evidence.folder, source })
         });
@@ -131,13 +151,18 @@ impl Keeper {
             memory: Memory::default(),
             tools: Tools { me, sender, prober },
             evidence: evidence.transpose()?,
+            _state: state,
+            votes: Votes::default(),
             metrics,
             metrics_server,
             reports: None,
             failures: Backoffs::default(),
             advised: HashSet::new(),
             seats: HashMap::new(),
+            held: HashMap::new(),
+            other_keys: HashSet::new(),
             round_secs: 0,
+            unread: None,
         })
     }
 
@@ -166,8 +191,8 @@ impl Keeper {
     /// Runs until `shutdown` is ready, then waits for the transactions under way.
     ///
     /// # Errors
-    /// [`KeeperError::Read`] if the first answer of the RPC node says that there is no such market, and
-    /// [`KeeperError::MarketAuthority`].
+    /// [`KeeperError::Read`] if the first answer of the RPC node says that there is no such market, or if the node is of
+    /// another cluster; [`KeeperError::MarketAuthority`] and [`KeeperError::Twin`].
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), KeeperError> {
         let span = tracing::info_span!("keeper", key = %Short(self.me));
         self.run_loop(shutdown).instrument(span).await
@@ -187,14 +212,25 @@ impl Keeper {
     }
 
     async fn run_once(&mut self) -> Result<(), KeeperError> {
-        let snapshot = self.reader.read().await?;
+        let snapshot = self.reader.read_all().await?;
         let plan = self.plan(&snapshot).await?;
         let mut work = Work::default();
         let (steps, mut failed) = (plan.actions.len(), 0usize);
         self.begin(plan.actions, &mut work);
-        while let Some((id, finished)) = work.next().await {
-            let outcome = self.end(id, finished, &mut work).await;
-            failed += usize::from(outcome == Outcome::Failed);
+        self.tools.prober.hearing().expect_every(self.poll);
+        while work.len() > 0 {
+            tokio::select! {
+                biased;
+                Some((id, finished)) = work.next() => {
+                    let outcome = self.end(id, finished, &mut work).await;
+                    failed += usize::from(outcome == Outcome::Failed);
+                }
+                // Shows that this host is not cut off, and what time it is.
+                () = sleep(self.poll) => match self.reader.read().await {
+                    Ok(_) => self.note_read(),
+                    Err(error) => drop(self.note_unread(&error)),
+                },
+            }
         }
         if failed > 0 { Err(KeeperError::Steps { failed, steps }) } else { Ok(()) }
     }
@@ -203,7 +239,7 @@ impl Keeper {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut work = Work::default();
         let _metrics = self.serve_metrics();
-        let mut known = false;
+        let (mut known, mut end) = (false, Ok(()));
         loop {
             let polled = tokio::select! {
                 biased;
@@ -213,20 +249,23 @@ impl Keeper {
             let wait = match polled {
                 Ok(snapshot) => {
                     known = true;
-                    self.failures.reset(&Operation::Poll);
-                    let plan = self.plan(&snapshot).await?;
+                    self.note_read();
+                    let plan = match self.plan(&snapshot).await {
+                        Ok(plan) => plan,
+                        Err(error) => {
+                            end = Err(error);
+                            break;
+                        }
+                    };
                     let wait = self.wait(&snapshot, &plan);
                     self.begin(plan.actions, &mut work);
                     wait
                 }
-                // Once the market was read, an RPC node that does not find it lags behind.
-                Err(error @ (ReadError::NoMarket(_) | ReadError::Decode { .. })) if !known => {
-                    return Err(error.into());
+                Err(error) if error.is_final(known) => {
+                    end = Err(error.into());
+                    break;
                 }
-                Err(error) => {
-                    self.metrics.poll_failed();
-                    self.failures.fail(Operation::Poll, &error)
-                }
+                Err(error) => self.note_unread(&error),
             };
             tokio::select! {
                 biased;
@@ -238,6 +277,8 @@ impl Keeper {
                         self.end(id, finished, &mut work).await;
                     }
                 }
+                // The slots of other boards may arrive meanwhile.
+                () = async { self.reader.arrived().await; sleep(MIN_PAUSE).await } => {}
                 () = sleep(wait) => {}
             }
         }
@@ -251,51 +292,7 @@ impl Keeper {
         if timeout(SHUTDOWN_TIMEOUT, last).await.is_err() {
             warn!("stopping before the last transactions are confirmed");
         }
-        Ok(())
-    }
-
-    /// Plans from a snapshot and logs advice for the operator.
-    async fn plan(&mut self, snapshot: &Snapshot) -> Result<Plan, KeeperError> {
-        if snapshot.authority == self.me {
-            return Err(KeeperError::MarketAuthority { key: self.me });
-        }
-        self.round_secs = snapshot.round_secs;
-        self.note_seats(snapshot).await;
-        self.metrics.polled(self.seats.len(), snapshot.lamports, snapshot.now_ms);
-        for board in &snapshot.boards {
-            if let Some((index, seat)) = board.view().seat_of(&self.me) {
-                self.metrics.pay().observe(&board.header, index, seat, &snapshot.params);
-            }
-        }
-        self.memory.observe(snapshot.now_ms, shared_chores(snapshot, &self.policy));
-        let memory = &self.memory;
-        self.failures.retain(|operation| match operation {
-            Operation::Chore(chore) => memory.knows(chore),
-            _ => true,
-        });
-        let plan = plan(snapshot, &self.memory, &self.policy);
-        for advice in &plan.advice {
-            if !self.advised.contains(advice) {
-                warn!("{advice}");
-            }
-        }
-        self.advised = plan.advice.iter().cloned().collect();
-        Ok(plan)
-    }
-
-    /// How long until the next poll.
-    fn wait(&self, snapshot: &Snapshot, plan: &Plan) -> Duration {
-        let rounds = snapshot
-            .boards
-            .iter()
-            .filter(|board| self.policy.crank || self.seats.contains_key(&board.board.address));
-        let shortest = rounds.map(|board| board.header.round_secs).min();
-        let poll = shortest
-            .map_or(self.poll, |secs| self.poll.min(Duration::from_secs(secs.into()) / POLLS_PER_ROUND));
-        let now_ms = self.reader.now_ms().unwrap_or(snapshot.now_ms);
-        let due =
-            plan.wake_ms.map(|wake| Duration::from_millis(wake.saturating_sub(now_ms).max(0).unsigned_abs()));
-        due.map_or(poll, |due| poll.min(due)).max(MIN_PAUSE)
+        end
     }
 
     /// Serves metrics until the returned set is dropped.

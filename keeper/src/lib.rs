@@ -15,7 +15,10 @@ pub mod planner;
 pub mod prober;
 pub mod settings;
 pub mod snapshot;
+mod standing;
+mod state;
 pub mod tasks;
+mod twin;
 
 pub use clock::ClusterClock;
 pub use evidence::Evidence;
@@ -23,3 +26,5 @@ pub use keeper::{Keeper, KeeperError, Report};
 pub use metrics::{Metrics, Outcome};
 pub use pay::{Pay, SeatPay};
 pub use settings::{Args, Config, EvidenceSettings, Settings, SettingsError};
+pub use standing::{Standing, Standings};
+pub use state::{State, StateError, default_folder};

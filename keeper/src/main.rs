@@ -3,7 +3,10 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
-use leasehold_daemon::{exit_code, logging, signals::Shutdown};
+use leasehold_daemon::{
+    exit_code, logging,
+    signals::{Reload, Shutdown},
+};
 use leasehold_keeper::{Args, Config, Keeper};
 use solana_commitment_config::CommitmentConfig;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -20,6 +23,7 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<()> {
     logging::init(args.filter()?);
     let mut shutdown = Shutdown::install()?;
+    ignore_hangups(Reload::install()?);
     let config = Config::new(&args)?;
     let commitment = CommitmentConfig::confirmed();
     let rpc = RpcClient::new_with_timeout_and_commitment(config.rpc.to_string(), RPC_TIMEOUT, commitment);
@@ -35,4 +39,16 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     info!("stopped");
     Ok(())
+}
+
+/// SIGHUP would end the process: a terminal that is closed sends it, and so does whoever takes it for a reload.
+fn ignore_hangups(mut hangup: Reload) {
+    tokio::spawn(async move {
+        loop {
+            hangup.requested().await;
+            info!(
+                "SIGHUP is ignored: there is nothing to reload. To change settings, start the keeper again"
+            );
+        }
+    });
 }

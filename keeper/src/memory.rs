@@ -2,13 +2,18 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fmt,
     sync::Arc,
+    time::Duration,
 };
 
 use leasehold_daemon::backoff::pause;
 use solana_pubkey::Pubkey;
 
-use crate::{clock::millis, prober::ProbeReport};
+use crate::{
+    clock::millis,
+    prober::{Fault, ProbeReport},
+};
 
 /// If no machine answers a round, the keeper votes them down only if it had an answer within this time; else its own
 /// network may have failed. Six hours.
@@ -65,12 +70,47 @@ pub enum Chore {
     },
 }
 
+impl Chore {
+    pub fn board(&self) -> &Pubkey {
+        match self {
+            Self::TakeSeat { board }
+            | Self::ProbeRound { board, .. }
+            | Self::SubmitRound { board, .. }
+            | Self::CloseRound { board, .. }
+            | Self::SettleLease { board, .. }
+            | Self::GiveNotice { board, .. }
+            | Self::EnforceDemand { board, .. }
+            | Self::RecordDay { board, .. }
+            | Self::BurnPayments { board }
+            | Self::BurnSlashed { board }
+            | Self::ClaimKeeperFees { board } => board,
+        }
+    }
+}
+
+/// What of the board the chore works on, as logs name it: "lease 7", "round 2900000".
+impl fmt::Display for Chore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TakeSeat { board } => write!(f, "seat of {board}"),
+            Self::ProbeRound { round, .. } | Self::SubmitRound { round, .. } => write!(f, "round {round}"),
+            Self::CloseRound { next_round, .. } => write!(f, "from round {next_round} on"),
+            Self::SettleLease { serial, .. } | Self::GiveNotice { serial, .. } => write!(f, "lease {serial}"),
+            Self::EnforceDemand { demand, .. } => write!(f, "demand {demand}"),
+            Self::RecordDay { class, .. } => write!(f, "class {class}"),
+            Self::BurnPayments { board } | Self::BurnSlashed { board } | Self::ClaimKeeperFees { board } => {
+                write!(f, "{board}")
+            }
+        }
+    }
+}
+
 /// The answers of a round, and whether they are fit for a vote.
 #[derive(Clone, Debug)]
 pub struct Answers {
     pub report: ProbeReport,
-    /// False if no machine answered and the likelier cause is this keeper's own network.
-    pub fit: bool,
+    /// Why they are not fit for a vote; `None` if they are.
+    pub fault: Option<Fault>,
 }
 
 /// See the module.
@@ -142,23 +182,24 @@ impl Memory {
         self.pauses.insert(*chore, Pause { failures: 0, until_ms: now_ms.saturating_add(millis(pause(2))) });
     }
 
-    /// Notes that a chore failed. Returns how many times in a row.
-    pub fn fail(&mut self, chore: &Chore, now_ms: i64) -> u32 {
+    /// Notes that a chore failed, which is tried again after `longest` at the latest. Returns how many times in a row.
+    pub fn fail(&mut self, chore: &Chore, now_ms: i64, longest: Duration) -> u32 {
         self.under_way.remove(chore);
         let failures = self.pauses.get(chore).map_or(0, |pause| pause.failures).saturating_add(1);
-        let until_ms = now_ms.saturating_add(millis(pause(failures)));
+        let until_ms = now_ms.saturating_add(millis(pause(failures).min(longest)));
         self.pauses.insert(*chore, Pause { failures, until_ms });
         failures
     }
 
-    /// Stores and returns the answers of a round. They are not fit for a vote if no machine answered for
-    /// hours: the vote would call every machine down, and the truth is unknown.
+    /// Stores and returns the answers of a round. Besides the prober's own reasons, they are not fit for a vote if no machine
+    /// answered for hours: the vote would call every machine down, and the truth is unknown.
     pub fn keep(&mut self, board: Pubkey, report: ProbeReport, now_ms: i64) -> Arc<Answers> {
         if !report.answers.is_empty() {
             self.heard_ms = self.heard_ms.max(Some(now_ms));
         }
         let hears = self.heard_ms.is_some_and(|heard| now_ms.saturating_sub(heard) <= HEARING_MS);
-        let answers = Arc::new(Answers { fit: hears || !report.is_blind(), report });
+        let deaf = (report.is_blind() && !hears).then_some(Fault::Deaf);
+        let answers = Arc::new(Answers { fault: report.fault.or(deaf), report });
         let kept = self.answers.entry(board).or_default();
         kept.insert(answers.report.round, Arc::clone(&answers));
         while kept.len() > ROUNDS {

@@ -10,7 +10,7 @@ use std::{
 
 use leasehold_daemon::metrics::{Kind, write_head, write_metric};
 
-use crate::{pay::Pay, prober::ProbeReport, tasks::Task};
+use crate::{pay::Pay, prober::ProbeReport, standing::Standings, tasks::Task};
 
 /// Outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,10 @@ pub struct Metrics {
     fees: AtomicU64,
     cluster_ms: AtomicI64,
     repeated: AtomicU64,
+    control_attempts: AtomicU64,
+    control_missed: AtomicU64,
     pay: Mutex<Pay>,
+    standings: Mutex<Standings>,
 }
 
 impl Metrics {
@@ -65,7 +68,10 @@ impl Metrics {
         self.failed_polls.load(Relaxed)
     }
 
-    pub(crate) fn probed(&self, report: &ProbeReport) {
+    pub(crate) fn probed(&self, board: u32, report: &ProbeReport) {
+        self.control_attempts.fetch_add(report.stats.control_attempts, Relaxed);
+        self.control_missed.fetch_add(report.stats.control_missed, Relaxed);
+        self.standings().probed(board, report);
         self.probed.fetch_add(report.stats.targets, Relaxed);
         self.answered.fetch_add(report.answers.len() as u64, Relaxed);
         self.repeated.fetch_add(report.repeated.len() as u64, Relaxed);
@@ -82,6 +88,11 @@ impl Metrics {
     pub fn pay(&self) -> MutexGuard<'_, Pay> {
         // A panic elsewhere leaves it at an earlier poll at worst.
         self.pay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the boards stand on which the keeper holds seats.
+    pub fn standings(&self) -> MutexGuard<'_, Standings> {
+        self.standings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn poll_failed(&self) {
@@ -106,6 +117,18 @@ impl fmt::Display for Metrics {
                 "Slots that answered with the key of a lower slot, which get no vote.",
                 &self.repeated,
             ),
+            (
+                "control_attempts_total",
+                Kind::Counter,
+                "Challenges that the prober sent to itself.",
+                &self.control_attempts,
+            ),
+            (
+                "control_missed_total",
+                Kind::Counter,
+                "Of these, not answered in time: this host is too busy.",
+                &self.control_missed,
+            ),
             ("fees_lamports_total", Kind::Counter, "Transaction fees paid, in lamports.", &self.fees),
             ("seats", Kind::Gauge, "Seats that the keeper holds.", &self.seats),
             ("wallet_lamports", Kind::Gauge, "Lamports of the keeper's wallet.", &self.lamports),
@@ -117,7 +140,7 @@ impl fmt::Display for Metrics {
         let help = "The cluster's Unix time at the last poll.";
         let name = "leasehold_keeper_cluster_time_seconds";
         write_metric(f, name, Kind::Gauge, help, format_args!("{seconds:.3}"))?;
-        write!(f, "{}", self.pay())?;
+        write!(f, "{}{}", self.pay(), self.standings())?;
         let name = "leasehold_keeper_steps_total";
         write_head(f, name, Kind::Counter, "Steps, by outcome.")?;
         for task in Task::ALL {

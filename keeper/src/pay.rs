@@ -85,12 +85,12 @@ impl fmt::Display for Pay {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use leasehold::state::HardwareClass;
 
     use super::*;
 
-    fn params() -> Params {
+    pub fn params() -> Params {
         Params {
             bond_unit: 1,
             keeper_bond: 1,

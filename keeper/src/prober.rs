@@ -6,21 +6,30 @@
 //! round find a closed port. Nothing that a machine sends ends the round: a datagram that is not a valid answer of that
 //! machine to that challenge, from the address that was probed, is counted and dropped.
 //!
+//! A round that could not be probed as it should be has a [`Fault`], and no vote: see [`watch`].
+//!
 //! Of the slots that answered with one key, the lowest counts: one computer that is listed many times is up once. Slots
 //! that did not answer play no part in that, so nobody puts a machine out by listing its key or its address elsewhere.
 
 mod challenges;
+mod controls;
 mod endpoint;
+mod fault;
+mod hearing;
 mod receive;
 mod report;
 mod round;
 mod schedule;
+mod watch;
 
+pub use fault::Fault;
+pub use hearing::Hearing;
 pub use report::{ProbeReport, ProbeStats, Submission};
 
 use leasehold_client::probe::{ProbeError, Pubkey, SigningKey};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The board and round to probe.
@@ -73,6 +82,12 @@ impl ProbeTiming {
             deadline: available,
         }
     }
+
+    /// Timeout of an attempt, counted from 1.
+    fn timeout_of(&self, attempt: u32) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(16);
+        self.attempt_timeout.saturating_mul(2u32.saturating_pow(doublings))
+    }
 }
 
 /// Limits of a prober.
@@ -98,6 +113,8 @@ pub enum ProberError {
         "cannot open a UDP socket for {family} ({source}): check this host's network and its limit of open files"
     )]
     Socket { family: &'static str, source: std::io::Error },
+    #[error("cannot open a UDP socket on a loopback address ({0}): check this host's network")]
+    Control(std::io::Error),
     #[error("slot {0} is given twice among the machines to probe")]
     SameSlot(u32),
     #[error("cannot sign challenges: {0}")]
@@ -111,12 +128,18 @@ pub enum ProberError {
 pub struct Prober {
     keeper: SigningKey,
     config: ProberConfig,
+    hearing: Arc<Hearing>,
 }
 
 impl Prober {
     /// A prober that signs with the keeper's key.
     pub fn new(keeper: SigningKey, config: ProberConfig) -> Self {
-        Self { keeper, config }
+        Self { keeper, config, hearing: Arc::default() }
+    }
+
+    /// What was heard from outside, for the keeper to add what its RPC node says.
+    pub fn hearing(&self) -> &Hearing {
+        &self.hearing
     }
 
     /// Probes `targets` and returns their answers, once each has answered or used up its attempts, or at the deadline.

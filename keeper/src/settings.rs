@@ -21,7 +21,7 @@ use solana_pubkey::Pubkey;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use crate::prober::ProberConfig;
+use crate::{prober::ProberConfig, state::default_folder};
 
 /// Default of --evidence-hours: the dispute window.
 const EVIDENCE_HOURS: u32 = DISPUTE_SECS / 3_600;
@@ -29,7 +29,7 @@ const EVIDENCE_HOURS: u32 = DISPUTE_SECS / 3_600;
 /// Probes the machines of a market's boards, votes on their uptime, closes rounds, settles leases, enforces demands and burns
 /// what is to be burned.
 ///
-/// SIGTERM and SIGINT stop the keeper after the transactions under way. Every flag can be given as an
+/// SIGTERM and SIGINT stop the keeper after the transactions under way; SIGHUP does nothing. Every flag can be given as an
 /// environment variable instead.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "leasehold-keeper", version)]
@@ -58,8 +58,12 @@ pub struct Args {
     /// Claim a seat's fees once they reach this many base units of the payment mint [default: never]
     #[arg(long, value_name = "AMOUNT", env = "LEASEHOLD_KEEPER_CLAIM_FEES")]
     pub claim_fees: Option<String>,
-    /// Save the signed answers behind the votes in this folder, so that they can be shown later and a vote survives a
-    /// restart [default: in memory, until they are voted on]
+    /// Folder for what must survive a restart: a lock, and the answers that are not voted on yet [default:
+    /// ~/.local/state/leasehold/keeper, or where $STATE_DIRECTORY and $XDG_STATE_HOME say]
+    #[arg(long, value_name = "FOLDER", env = "LEASEHOLD_KEEPER_STATE")]
+    pub state: Option<PathBuf>,
+    /// Save the signed answers behind the votes in this folder as well, so that they can be shown later [default: in --state,
+    /// until they are voted on]
     #[arg(long, value_name = "FOLDER", env = "LEASEHOLD_KEEPER_EVIDENCE")]
     pub evidence: Option<PathBuf>,
     /// Hours for which answers are kept in --evidence; two rounds at least.
@@ -80,8 +84,7 @@ pub struct Args {
     /// Loopback address on which Prometheus finds /metrics [default: none]
     #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_KEEPER_METRICS")]
     pub metrics: Option<String>,
-    /// Poll, plan and act once, then exit, with code 1 if a step failed. To vote, run it with --evidence both during a
-    /// round and after it.
+    /// Poll, plan and act once, then exit, with code 1 if a step failed. To vote, run it both during a round and after it.
     #[arg(long, env = "LEASEHOLD_KEEPER_ONCE")]
     pub once: bool,
     /// Log level: error, warn, info, debug or trace; or a filter such as leasehold_keeper=debug.
@@ -104,7 +107,9 @@ pub struct Settings {
     pub crank: bool,
     /// Claim a seat's fees once they reach this many payment units; `None`: never.
     pub claim_fees: Option<u64>,
-    /// `None`: answers are kept in memory.
+    /// Folder for what must survive a restart; `None`: in memory.
+    pub state: Option<PathBuf>,
+    /// `None`: answers are kept in `state`, until they are voted on.
     pub evidence: Option<EvidenceSettings>,
     pub prober: ProberConfig,
     /// Longest time between two polls of the chain.
@@ -125,6 +130,7 @@ impl Settings {
             bond: false,
             crank: false,
             claim_fees: None,
+            state: None,
             evidence: None,
             prober: ProberConfig::default(),
             poll: Duration::from_secs(5),
@@ -162,8 +168,13 @@ pub enum SettingsError {
     NoMarket,
     #[error("--market {0} is neither the number nor the address of a market")]
     Market(String),
-    #[error("--rpc {0} is not an http or https URL: give one such as https://api.devnet.solana.com")]
-    Rpc(String),
+    // Without the value, which may hold a key.
+    #[error("--rpc is not an http or https URL: give one such as https://api.devnet.solana.com")]
+    Rpc,
+    #[error(
+        "there is no folder for what must survive a restart, since neither $HOME nor $STATE_DIRECTORY is set: give one with --state"
+    )]
+    NoState,
     #[error("--board {0} is not a board's number: boards are numbered from 0")]
     Board(String),
     #[error("--bond bonds stake for a seat: give it together with --take-seat")]
@@ -219,6 +230,7 @@ impl Args {
             bond: self.bond,
             crank: self.crank,
             claim_fees: self.claim_fees.as_ref().map(fees).transpose()?,
+            state: Some(self.state.clone().or_else(default_folder).ok_or(SettingsError::NoState)?),
             evidence: self.evidence.clone().map(|folder| EvidenceSettings { folder, secs: hours * 3_600 }),
             prober: ProberConfig { max_in_flight: in_flight, allow_private: self.allow_private },
             poll: Duration::from_secs_f64(poll),
@@ -260,5 +272,5 @@ fn metrics(text: &str) -> Result<SocketAddr, SettingsError> {
 
 fn url(text: &str) -> Result<Url, SettingsError> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.ok_or_else(|| SettingsError::Rpc(text.to_owned()))
+    url.ok_or(SettingsError::Rpc)
 }

@@ -2,9 +2,12 @@
 
 mod fleet;
 mod leases;
+mod limits;
 mod reader;
+mod slots;
 
 pub use fleet::{DemandSnapshot, Fleet, LeaseAccount, LeaseSnapshot};
+pub use limits::Limits;
 pub use reader::{ReadError, Reader};
 
 use std::sync::Arc;
@@ -86,4 +89,23 @@ impl BoardSnapshot {
 /// The round that runs on a board at Unix time `now`; 0 before the first.
 pub(crate) fn round_at(board: &Board, now: i64) -> u32 {
     board.round_at(now).unwrap_or_default()
+}
+
+/// A board's slots are read again when this changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FleetKey {
+    round: u32,
+    /// First round not closed, and serial of the next lease; `None` while there are no leases.
+    leases: Option<(u32, u32)>,
+    /// Payment units that machines earned and did not claim; `None` unless running leases are settled.
+    accrued: Option<u64>,
+}
+
+impl FleetKey {
+    /// `is_poor`: running leases are settled to fill the keeper pool.
+    fn of(header: &Board, round: u32, is_poor: bool) -> Self {
+        let leases = (header.leases > 0).then_some((header.next_round, header.next_serial));
+        let accrued = is_poor.then_some(header.ledger.accrued).filter(|_| leases.is_some());
+        Self { round, leases, accrued }
+    }
 }

@@ -12,6 +12,8 @@ mod settle_lease;
 mod submit_round;
 mod take_seat;
 
+use std::time::{Duration, Instant};
+
 use anchor_lang::error::ErrorCode;
 use leasehold::error::LeaseholdError;
 use leasehold_client::{
@@ -20,6 +22,7 @@ use leasehold_client::{
 };
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
+use tokio::time::timeout;
 
 use crate::{
     memory::Chore,
@@ -79,8 +82,8 @@ impl Task {
 /// How a step ended.
 #[derive(Debug)]
 pub enum End {
-    /// The machines were probed.
-    Probed(ProbeReport),
+    /// The machines were probed. With the moment at which that ended, and the Unix second at which the round did.
+    Probed { report: Box<ProbeReport>, at: Instant, ends: i64 },
     /// The transaction took effect.
     Sent(Confirmation),
     /// Another keeper was faster, or the time for it was over: nothing is left to do.
@@ -120,9 +123,17 @@ struct Step {
 /// Executes a step. Dropping the future aborts a round of probes; a transaction that was sent may still take effect.
 pub async fn run(action: Action, tools: Tools) -> Finished {
     let (chore, board) = (action.chore(), *action.board());
+    let patience = match &action {
+        Action::SubmitRound { patience, .. } => *patience,
+        _ => Duration::MAX,
+    };
     let step = match action {
-        Action::ProbeRound { round, cluster, targets, time, .. } => {
-            let end = probe_round::run(&tools, &board, round, cluster, &targets, time).await;
+        Action::ProbeRound { round, cluster, targets, time, ends, .. } => {
+            let probed = probe_round::run(&tools, &board, round, cluster, &targets, time).await;
+            let end = match probed {
+                Ok(report) => End::Probed { report: Box::new(report), at: Instant::now(), ends },
+                Err(error) => End::Failed(error.to_string()),
+            };
             let text = format!("probed the {} machines of round {round}", targets.len());
             return Finished { chore, task: Task::ProbeRound, board, text, end };
         }
@@ -143,7 +154,14 @@ pub async fn run(action: Action, tools: Tools) -> Finished {
         Action::BurnSlashed { amount, .. } => burn_slashed::step(&board, amount),
         Action::ClaimKeeperFees { seat, .. } => claim_keeper_fees::step(&board, tools.me, seat),
     };
-    let end = match tools.sender.send(&step.instructions, &[]).await {
+    let sent = match timeout(patience, tools.sender.send(&step.instructions, &[])).await {
+        Ok(sent) => sent,
+        Err(_) => {
+            let reason = format!("the RPC node did not confirm it in {} s", patience.as_secs());
+            return Finished { chore, task: step.task, board, text: step.text, end: End::Failed(reason) };
+        }
+    };
+    let end = match sent {
         Ok(receipt) => End::Sent(receipt),
         Err(error) if error.code().is_some_and(|code| step.overtaken.contains(&code)) => {
             End::Overtaken(error.explain())

@@ -15,7 +15,7 @@ fn listing(slot: u32, of: u32, endpoint: SocketAddr) -> Target {
 
 /// Slots that a vote on ten slots calls up.
 async fn up(targets: &[Target]) -> Vec<u32> {
-    let report = prober(7).probe_round(&CONTEXT, targets, &QUICK).await.unwrap();
+    let report = probe(&prober(7), targets, &QUICK).await;
     let bitmap = report.submission(10).bitmap;
     (0..10).filter(|slot| bitmap[(slot / 8) as usize] >> (slot % 8) & 1 == 1).collect()
 }
@@ -57,7 +57,7 @@ async fn a_rivals_endpoint_taken_puts_nobody_out() {
 
     // Thousands of them, all of whose challenges reach the victim before its own.
     let flood: Vec<_> = (1_000..3_000).map(|slot| target(slot, victim.local_addr())).collect();
-    prober(7).probe_round(&CONTEXT, &flood, &QUICK).await.unwrap();
+    probe(&prober(7), &flood, &QUICK).await;
     assert_eq!(victim.count(Outcome::RateLimited), 0, "strangers' slots use up nothing");
     assert_eq!(up(&all).await, [5]);
 }
@@ -71,7 +71,7 @@ async fn one_computer_listed_many_times_is_up_once() {
     let endpoint = computer.local_addr();
     let mut all: Vec<_> = (1..9).map(|slot| listing(slot, 4, endpoint)).collect();
     assert_eq!(up(&all).await, [1]);
-    let report = prober(7).probe_round(&CONTEXT, &all, &QUICK).await.unwrap();
+    let report = probe(&prober(7), &all, &QUICK).await;
     assert_eq!(report.repeated, [2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(report.answers.len(), 1, "only what is voted up is evidence");
 

@@ -7,6 +7,7 @@ use leasehold_client::probe::{Challenge, Pong, SignedChallenge};
 use leasehold_keeper::prober::{ProbeReport, Target};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::UdpSocket;
 
@@ -38,7 +39,7 @@ async fn round_with(bad: SocketAddr) -> ProbeReport {
     let node = node(&["127.0.0.1:0"], 1..21).await;
     let mut all: Vec<Target> = targets(1..21, node.local_addr());
     all.push(target(0, bad));
-    let report = prober(7).probe_round(&CONTEXT, &all, &QUICK).await.unwrap();
+    let report = probe(&prober(7), &all, &QUICK).await;
     for slot in 1..21 {
         assert!(report.answers.contains_key(&slot), "good machine {slot} has lost its bit");
     }
@@ -139,16 +140,35 @@ async fn a_valid_answer_after_wrong_ones_counts() {
 
 #[tokio::test]
 async fn an_answer_later_than_its_attempt_counts_but_not_after_the_round() {
-    let late = |millis| {
-        serve(move |socket, challenge, from| async move {
-            tokio::time::sleep(Duration::from_millis(millis)).await;
-            send(&socket, &challenge.answer(&key(0)).encode(), from).await;
-        })
-    };
-    // The first attempt's answer comes during the second.
-    let report = round_with(late(350).await).await;
+    // It answers the first attempt when the second comes.
+    let waiting = Arc::new(AtomicBool::new(false));
+    let bad = serve(move |socket, challenge, from| {
+        let was_waiting = waiting.fetch_xor(true, Relaxed);
+        async move {
+            if was_waiting {
+                send(&socket, &challenge.answer(&key(0)).encode(), from).await;
+            }
+        }
+    });
+    let report = round_with(bad.await).await;
     assert!(report.answers.contains_key(&0));
     assert!(report.stats.sent >= 22);
-    let report = round_with(late(3000).await).await;
+    let bad = serve(|socket, challenge, from| async move {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        send(&socket, &challenge.answer(&key(0)).encode(), from).await;
+    });
+    let report = round_with(bad.await).await;
     assert!(!report.answers.contains_key(&0));
+}
+
+#[tokio::test]
+async fn an_answer_with_another_key_is_told_from_silence() {
+    let bad = serve(|socket, challenge, from| async move {
+        send(&socket, &challenge.answer(&key(1_000)).encode(), from).await;
+    });
+    let report = round_with(bad.await).await;
+    assert_eq!(report.other_key.iter().map(|target| target.slot).collect::<Vec<_>>(), [0]);
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let report = round_with(silent.local_addr().unwrap()).await;
+    assert!(report.other_key.is_empty() && !report.answers.contains_key(&0));
 }

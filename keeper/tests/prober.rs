@@ -24,7 +24,7 @@ async fn machines_on_ipv4_and_ipv6_are_proven_up_and_paused_ones_are_not() {
     for slot in [3, 55, 99] {
         assert!(node.pause_machine(&CONTEXT.board, slot));
     }
-    let report = prober(7).probe_round(&CONTEXT, &all, &QUICK).await.unwrap();
+    let report = probe(&prober(7), &all, &QUICK).await;
 
     let silent: HashSet<u32> = (0..100).filter(|slot| !report.answers.contains_key(slot)).collect();
     assert_eq!(silent, HashSet::from([3, 55, 99]));
@@ -58,10 +58,10 @@ async fn an_address_of_another_machine_or_generation_proves_nothing() {
     let mut all = targets(0..10, node.local_addr());
     all[2].generation = 2;
     all[5].node_key = public(&key(6));
-    let report = prober(7).probe_round(&CONTEXT, &all, &QUICK).await.unwrap();
+    let report = probe(&prober(7), &all, &QUICK).await;
     assert_eq!(report.submission(10).bitmap, [0b1101_1011, 0b11]);
     assert!((1..=4).contains(&report.stats.bad_signature));
-    assert!((1..=3).contains(&node.count(Outcome::UnknownMachine)));
+    assert!(node.count(Outcome::UnknownMachine) >= 1);
 }
 
 #[test]
@@ -101,7 +101,7 @@ async fn endpoints_that_are_no_machines_are_not_sent_to() {
         target(1, "255.255.255.255:9".parse().unwrap()),
         target(2, "127.0.0.1:0".parse().unwrap()),
     ];
-    let report = prober(7).probe_round(&CONTEXT, &all, &QUICK).await.unwrap();
+    let report = probe(&prober(7), &all, &QUICK).await;
     assert_eq!(report.refused, [1, 2]);
     assert_eq!(report.submission(3).bitmap, [0b001]);
 }
@@ -110,19 +110,49 @@ async fn endpoints_that_are_no_machines_are_not_sent_to() {
 async fn a_silent_board_ends_when_its_attempts_do_and_at_the_deadline() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let all = targets(0..50, silent.local_addr().unwrap());
-    let start = Instant::now();
-    let report = prober(7).probe_round(&CONTEXT, &all, &QUICK).await.unwrap();
+    // It does not wait for its deadline, however far that is.
+    let (start, hour) = (Instant::now(), ProbeTiming { deadline: Duration::from_secs(3_600), ..QUICK });
+    let report = prober(7).probe_round(&CONTEXT, &all, &hour).await.unwrap();
     assert!(report.is_blind());
     assert_eq!(report.stats.sent, 150);
     // 0.1 s window, then 0.2 + 0.4 + 0.8 s.
     assert!(start.elapsed() > Duration::from_millis(1300));
-    assert!(start.elapsed() < Duration::from_secs(8), "it does not wait for its deadline");
 
-    let start = Instant::now();
+    // The third attempt would be 0.6 s after the first.
     let timing = ProbeTiming { deadline: Duration::from_millis(300), ..QUICK };
     let report = prober(7).probe_round(&CONTEXT, &all, &timing).await.unwrap();
-    assert!(report.answers.is_empty());
-    assert!((300..1300).contains(&start.elapsed().as_millis()));
+    assert!(report.answers.is_empty() && report.stats.sent <= 100);
+}
+
+#[tokio::test]
+async fn a_board_that_is_silent_is_voted_on_only_while_something_is_heard() {
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let all = targets(0..5, silent.local_addr().unwrap());
+    let prober = prober(7);
+    let report = prober.probe_round(&CONTEXT, &all, &QUICK).await.unwrap();
+    assert!(report.is_blind() && report.fault.is_some());
+    // The RPC node answers meanwhile, as it does when only the board is dark.
+    assert!(probe(&prober, &all, &QUICK).await.is_blind());
+}
+
+// On one thread, which is held up for as long as all attempts take.
+#[tokio::test(flavor = "current_thread")]
+async fn a_keeper_that_is_held_up_calls_nobody_down() {
+    let node = node(&["127.0.0.1:0"], 0..200).await;
+    let dark = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut all = targets(0..200, node.local_addr());
+    all.push(target(200, dark.local_addr().unwrap()));
+    let hold_up = async {
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            std::thread::sleep(Duration::from_millis(900));
+        }
+    };
+    let prober = prober(7);
+    let (report, ()) = tokio::join!(prober.probe_round(&CONTEXT, &all, &QUICK), hold_up);
+    let report = report.unwrap();
+    assert!(report.fault.is_some() || report.answers.len() == 200, "{:?}", report.stats);
+    assert_eq!(probe(&prober, &all, &QUICK).await.answers.len(), 200, "once it is not held up any more");
 }
 
 #[tokio::test]
@@ -134,7 +164,7 @@ async fn a_round_can_be_given_up_half_way() {
     let given_up =
         tokio::time::timeout(Duration::from_millis(100), prober.probe_round(&CONTEXT, &all, &slow));
     assert!(given_up.await.is_err());
-    let report = prober.probe_round(&CONTEXT, &all, &QUICK).await.unwrap();
+    let report = probe(&prober, &all, &QUICK).await;
     assert_eq!(report.answers.len(), 50);
 }
 
@@ -153,7 +183,7 @@ async fn few_in_flight_at_a_time_still_reach_everybody() {
         deadline: Duration::from_secs(30),
         ..QUICK
     };
-    let report = prober.probe_round(&CONTEXT, &all, &timing).await.unwrap();
+    let report = probe(&prober, &all, &timing).await;
     assert_eq!(report.answers.len(), 160);
     assert!(report.answers.keys().all(|slot| slot % 5 != 0));
 }
@@ -210,7 +240,7 @@ async fn retries_make_up_for_lost_packets() {
         attempt_timeout: Duration::from_millis(2),
         deadline: Duration::from_secs(30),
     };
-    let report = prober(7).probe_round(&CONTEXT, &all, &timing).await.unwrap();
+    let report = probe(&prober(7), &all, &timing).await;
     assert_eq!(report.answers.len(), 300);
     assert!(relay.dropped.load(Relaxed) >= 100);
     assert!(report.stats.sent > 300);

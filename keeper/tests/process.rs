@@ -19,6 +19,8 @@ fn a_keeper_whose_rpc_node_is_silent_stops_on_sigterm() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_leasehold-keeper"))
         .args(["--rpc", &rpc, "--market=1", "--log=warn", "--keypair"])
         .arg(&keypair)
+        .arg("--state")
+        .arg(folder.path().join("state"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -77,6 +77,7 @@ fn every_flag_has_its_effect() {
             "--bond",
             "--crank",
             "--claim-fees=5000",
+            "--state=kept",
             "--evidence=pongs",
             "--evidence-hours=12",
             "--allow-private",
@@ -93,6 +94,7 @@ fn every_flag_has_its_effect() {
     assert_eq!(settings.boards, Some([1, 2, 3].into()));
     assert!(settings.take_seat && settings.bond && settings.crank && settings.prober.allow_private);
     assert_eq!(settings.claim_fees, Some(5_000));
+    assert_eq!(settings.state, Some("kept".into()));
     assert_eq!(settings.evidence, Some(EvidenceSettings { folder: "pongs".into(), secs: 12 * 3_600 }));
     assert_eq!(settings.prober.max_in_flight, 64);
     assert_eq!(settings.poll, Duration::from_millis(500));
@@ -152,11 +154,11 @@ fn every_bad_flag_gets_its_sentence() {
     for (flags, sentence) in [
         (
             &["--rpc=localhost"][..],
-            "--rpc localhost is not an http or https URL: give one such as https://api.devnet.solana.com",
+            "--rpc is not an http or https URL: give one such as https://api.devnet.solana.com",
         ),
         (
             &["--rpc=ftp://host"],
-            "--rpc ftp://host is not an http or https URL: give one such as https://api.devnet.solana.com",
+            "--rpc is not an http or https URL: give one such as https://api.devnet.solana.com",
         ),
         (&["--board=first"], "--board first is not a board's number: boards are numbered from 0"),
         (&["--board=1,-1"], "--board -1 is not a board's number: boards are numbered from 0"),
@@ -250,12 +252,13 @@ fn a_keeper_that_runs_once_fails_if_the_rpc_node_does_not_answer() {
     // A port that was free a moment ago.
     let port: SocketAddr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (file, rpc) = (home.file(), format!("http://{port}"));
+    let state = home.folder.path().join("state");
     let output = process(
         &["--once", "--market=7", "--keypair", file.to_str().unwrap(), "--rpc", &rpc, "--log=off"],
-        &[],
+        &[("LEASEHOLD_KEEPER_STATE", state.to_str().unwrap())],
     );
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("leasehold-keeper: the RPC node does not answer: "), "{said}");
+    assert!(said.starts_with("leasehold-keeper: the RPC node did not answer: "), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 }

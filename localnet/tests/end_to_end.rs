@@ -216,6 +216,8 @@ impl World {
         let mut args =
             vec!["--rpc", self.network.rpc_url(), "--market", market.as_str(), "--keypair", keypair];
         args.extend(flags);
+        let state = self.folder.path().join("state");
+        args.extend(["--state", state.to_str().expect("a path")]);
         let process = Process::start(binary, &args).await;
         assert_eq!(process.line, format!("keeper {}", wallet.pubkey()));
         process

@@ -1,14 +1,18 @@
 //! Seats, and the answers gathered for their votes.
 
-use std::{collections::HashMap, io};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
 
-use leasehold_client::BoardRef;
+use leasehold_client::{BoardRef, probe::cluster};
+use solana_pubkey::Pubkey;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use super::{Keeper, Operation};
 use crate::{
-    prober::ProbeReport,
+    prober::{ProbeReport, Target},
     snapshot::{BoardSnapshot, Snapshot},
 };
 
@@ -19,9 +23,18 @@ impl Keeper {
         for board in &snapshot.boards {
             let address = board.board.address;
             let before = self.seats.remove(&address);
+            let held = board.header.taken_seats().count_ones();
+            let changed = self.held.insert(address, held).is_some_and(|before| before != held);
+            if changed && board.seat_of(&self.me).is_some() {
+                info!("board {}: {}", board.board.index, quorum(board, snapshot));
+            }
             match (before, board.seat_of(&self.me)) {
                 (None, Some(seat)) => {
-                    info!("this keeper holds seat {seat} of board {}", board.board.index);
+                    info!(
+                        "this keeper holds seat {seat} of board {}: {}",
+                        board.board.index,
+                        quorum(board, snapshot)
+                    );
                     self.load_answers(board, snapshot.now_ms).await;
                     seats.insert(address, seat);
                 }
@@ -44,6 +57,7 @@ impl Keeper {
             let evidence = evidence.clone();
             let read = spawn_blocking(move || evidence.load(&address, round, &me)).await;
             match read.map_err(io::Error::other).flatten() {
+                Ok(Some(report)) if !is_of(&report, cluster(&board.header.genesis)) => {}
                 Ok(Some(report)) => {
                     info!(
                         "board {}: found {} answers of round {round}",
@@ -54,7 +68,7 @@ impl Keeper {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    warn!("cannot load the evidence of round {round}: {error}");
+                    warn!("board {}: cannot load the answers of round {round}: {error}", board.board.index);
                 }
             }
         }
@@ -62,17 +76,13 @@ impl Keeper {
 
     /// Stores the answers of a round, for the vote and as evidence.
     pub(super) async fn keep(&mut self, board: BoardRef, report: ProbeReport, now_ms: i64) {
-        self.metrics.probed(&report);
+        self.metrics.probed(board.index, &report);
         let operation = Operation::Probe(board.address);
         let unsent = report.unsent.len();
         let answers = self.memory.keep(board.address, report, now_ms);
-        if !answers.fit {
-            let line = format!(
-                "board {}: no machine has answered for hours, or since this keeper started, so it does not vote: check \
-                 that this host can send and receive UDP",
-                board.index
-            );
-            self.failures.fail(operation, &line);
+        self.note_other_keys(board, &answers.report);
+        if let Some(fault) = &answers.fault {
+            warn!("board {}: no vote on round {}: {fault}", board.index, answers.report.round);
             return;
         }
         if unsent > 0 {
@@ -86,14 +96,54 @@ impl Keeper {
             self.failures.reset(&operation);
         }
         let Some(evidence) = self.evidence.clone() else { return };
-        let round_secs = self.round_secs;
+        let (round_secs, round) = (self.round_secs, answers.report.round);
         let saved = spawn_blocking(move || evidence.save(&board.address, round_secs, &answers.report)).await;
         match saved.map_err(io::Error::other).flatten() {
             Ok(()) => self.failures.reset(&Operation::Evidence),
             Err(error) => {
-                let line = format!("cannot save the evidence of this round: {error}");
+                let line =
+                    format!("board {}: cannot save the answers of round {round}: {error}", board.index);
                 self.failures.fail(Operation::Evidence, &line);
             }
         }
     }
+
+    /// Logs machines that answer with another key than their slot's: something runs there, and it is not the machine. Each is
+    /// logged once while that lasts.
+    fn note_other_keys(&mut self, board: BoardRef, report: &ProbeReport) {
+        let other: HashSet<(Pubkey, u32)> =
+            report.other_key.iter().map(|target| (board.address, target.slot)).collect();
+        for Target { slot, generation, node_key, endpoint } in &report.other_key {
+            if !self.other_keys.contains(&(board.address, *slot)) {
+                warn!(
+                    "board {}: the machine in slot {slot} (generation {generation}) answers from {endpoint} with another key than \
+                     {node_key}: it counts as down",
+                    board.index
+                );
+            }
+        }
+        self.other_keys.retain(|(address, _)| *address != board.address);
+        self.other_keys.extend(other);
+    }
+}
+
+/// How many seats of a board are held, and what that is enough for.
+fn quorum(board: &BoardSnapshot, snapshot: &Snapshot) -> String {
+    let header = &board.header;
+    let held = header.taken_seats().count_ones();
+    let (up, down) = (u32::from(snapshot.params.up_votes), u32::from(header.threshold));
+    let short = match held {
+        held if held < up => ". Until more are held, all rounds are void and no vote is paid",
+        held if held < down => ". Until more are held, no machine can be called down",
+        _ => "",
+    };
+    format!(
+        "{held} of {} seats are held; a machine is up by {up} votes and down by {down}{short}",
+        header.seat_count
+    )
+}
+
+/// True if answers are to challenges of that cluster. A local network that begins anew has the same addresses.
+fn is_of(report: &ProbeReport, cluster: [u8; 4]) -> bool {
+    report.answers.values().all(|answer| answer.challenge.cluster == cluster)
 }

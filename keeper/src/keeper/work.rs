@@ -1,6 +1,6 @@
 //! Steps under way, and their outcomes.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use leasehold_client::sender::Confirmation;
 use solana_pubkey::Pubkey;
@@ -12,6 +12,7 @@ use crate::{
     memory::Chore,
     metrics::Outcome,
     planner::Action,
+    prober::Fault,
     tasks::{self, End, Finished, Task},
 };
 
@@ -82,6 +83,10 @@ impl Keeper {
         for action in actions {
             let chore = action.chore();
             self.memory.begin(chore);
+            if let Action::SubmitRound { board, round, slots, answers, .. } = &action {
+                let root = answers.report.submission(*slots).pong_root;
+                self.votes.note(board.address, *round, root);
+            }
             let tools = self.tools.clone();
             let set = if matches!(action, Action::ProbeRound { .. }) {
                 &mut work.probes
@@ -101,15 +106,18 @@ impl Keeper {
         work: &mut Work,
     ) -> Outcome {
         let chore = work.chores.remove(&id);
+        let longest = self.reader.limits().pause;
         let now_ms = self.reader.now_ms().unwrap_or_default();
         let finished = match finished {
             Ok(finished) => finished,
             Err(error) => {
                 // A panic: the other steps go on.
                 if let Some(chore) = chore {
-                    self.memory.fail(&chore, now_ms);
-                    self.failures
-                        .fail(Operation::Chore(chore), &format!("a step failed with a bug: {error}"));
+                    self.memory.fail(&chore, now_ms, longest);
+                    self.failures.fail(
+                        Operation::Chore(chore),
+                        &format!("a step ({chore}) failed with a bug: {error}"),
+                    );
                 }
                 return Outcome::Failed;
             }
@@ -119,11 +127,11 @@ impl Keeper {
         let outcome = match &end {
             End::Failed(_) => Outcome::Failed,
             End::Overtaken(_) => Outcome::Overtaken,
-            End::Probed(_) | End::Sent(_) => Outcome::Done,
+            End::Probed { .. } | End::Sent(_) => Outcome::Done,
         };
         self.metrics.step(task, outcome);
         match outcome {
-            Outcome::Failed => drop(self.memory.fail(&chore, now_ms)),
+            Outcome::Failed => drop(self.memory.fail(&chore, now_ms, longest)),
             _ => {
                 self.memory.end(&chore, now_ms);
                 self.failures.reset(&operation);
@@ -134,14 +142,20 @@ impl Keeper {
         }
         let mut confirmation = None;
         let text = match end {
-            End::Probed(report) => {
+            End::Probed { mut report, at, ends } => {
                 let (answered, repeated) = (report.answers.len(), report.repeated.len());
                 let text = match repeated {
                     0 => format!("{text}: {answered} answered"),
                     _ => format!("{text}: {answered} answered, {repeated} more with the key of a lower slot"),
                 };
                 info!("board {}: {text}", board.index);
-                self.keep(board, report, now_ms).await;
+                // The clock is known better than when the round began.
+                let late = self.reader.ms_at(at).unwrap_or(now_ms).saturating_sub(ends.saturating_mul(1_000));
+                if late > 0 && !report.is_complete() {
+                    let late = Duration::from_millis(late.unsigned_abs());
+                    report.fault.get_or_insert(Fault::Over { late });
+                }
+                self.keep(board, *report, now_ms).await;
                 text
             }
             End::Sent(sent) => {
@@ -151,11 +165,11 @@ impl Keeper {
                 text
             }
             End::Overtaken(reason) => {
-                debug!("board {}: {} is not needed any more: {reason}", board.index, task.name());
+                debug!("board {}: {} ({chore}) is not needed any more: {reason}", board.index, task.name());
                 reason
             }
             End::Failed(reason) => {
-                let line = format!("board {}: {} failed: {reason}", board.index, task.name());
+                let line = format!("board {}: {} ({chore}) failed: {reason}", board.index, task.name());
                 self.failures.fail(operation, &line);
                 reason
             }

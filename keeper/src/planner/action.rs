@@ -30,6 +30,8 @@ pub enum Action {
         targets: Arc<[Target]>,
         /// Time until the answers must be there.
         time: Duration,
+        /// Unix second at which the round is over.
+        ends: i64,
     },
     SubmitRound {
         board: BoardRef,
@@ -38,6 +40,8 @@ pub enum Action {
         /// Slots that the vote covers.
         slots: u32,
         answers: Arc<Answers>,
+        /// Time after which the vote is given up and sent again: a quarter of its window, unless that is very short.
+        patience: Duration,
     },
     CloseRound {
         board: BoardRef,

@@ -9,11 +9,14 @@ use leasehold::{
 };
 use leasehold_client::{
     probe::cluster,
-    rounds::{self, Ballot},
+    rounds::{self, Ballot, Window},
 };
 
 use super::{Action, Planner, leases::waits_for};
 use crate::{memory::Answers, prober::ProbeReport, snapshot::BoardSnapshot};
+
+/// A vote is given at least so long to be confirmed, however short its window is.
+const LEAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// True if rounds can and should be closed at Unix time `now`. Votes are counted as soon as possible; rounds without
 /// votes are skipped only when a lease waits for that, or the whole history is out of date.
@@ -36,12 +39,15 @@ impl Planner<'_> {
         let answers = match self.memory.answers(&board.board.address, round) {
             Some(answers) => Arc::clone(answers),
             None if self.policy.probe && self.has_nobody_to_judge(board) && self.is_overdue(header, seat) => {
-                Arc::new(Answers { report: ProbeReport { round, ..ProbeReport::default() }, fit: true })
+                Arc::new(Answers { report: ProbeReport { round, ..ProbeReport::default() }, fault: None })
             }
             None => return,
         };
-        if answers.fit {
-            self.propose(Action::SubmitRound { board: board.board, seat, round, slots, answers });
+        if answers.fault.is_none() {
+            let Window { opens, closes, .. } = rounds::window(header, round);
+            let secs = u64::try_from(closes.saturating_sub(opens)).unwrap_or_default();
+            let patience = (Duration::from_secs(secs) / 4).max(LEAST_PATIENCE);
+            self.propose(Action::SubmitRound { board: board.board, seat, round, slots, answers, patience });
         }
     }
 
@@ -81,6 +87,7 @@ impl Planner<'_> {
                 cluster: cluster(&header.genesis),
                 targets: Arc::clone(&fleet.targets),
                 time: Duration::from_millis(time_ms.unsigned_abs()).min(self.policy.probe_for),
+                ends: header.round_end(round),
             });
         }
     }

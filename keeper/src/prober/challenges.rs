@@ -12,6 +12,8 @@ pub(super) struct Probe {
     pub(super) endpoint: SocketAddr,
     pub(super) challenge: Challenge,
     pub(super) datagram: [u8; CHALLENGE_LEN],
+    /// True for a machine of this process.
+    pub(super) is_control: bool,
 }
 
 #[derive(Debug, Default)]
@@ -24,16 +26,19 @@ pub(super) struct Challenges {
 }
 
 impl Challenges {
-    /// Signs a challenge with a random seed for each target: about 20 µs each.
+    /// Signs a challenge with a random seed for each target and each control: about 20 µs each.
     pub(super) fn new(
         keeper: &SigningKey,
         config: &ProberConfig,
         context: &RoundContext,
         targets: &[Target],
+        controls: &[Target],
     ) -> Result<Self, ProbeError> {
         let mut challenges = Self::default();
-        for target in targets {
-            let Some(endpoint) = endpoint::probeable(target.endpoint, config.allow_private) else {
+        let controls = controls.iter().map(|target| (target, true));
+        for (target, is_control) in targets.iter().map(|target| (target, false)).chain(controls) {
+            let Some(endpoint) = endpoint::probeable(target.endpoint, config.allow_private || is_control)
+            else {
                 challenges.refused.push(target.slot);
                 continue;
             };
@@ -50,7 +55,8 @@ impl Challenges {
             };
             let datagram = challenge.sign(keeper)?;
             challenges.by_hash.insert(challenge.hash(), challenges.probes.len());
-            challenges.probes.push(Probe { node_key: target.node_key, endpoint, challenge, datagram });
+            let node_key = target.node_key;
+            challenges.probes.push(Probe { node_key, endpoint, challenge, datagram, is_control });
         }
         Ok(challenges)
     }

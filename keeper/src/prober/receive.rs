@@ -1,7 +1,9 @@
 //! Turns datagrams into verified answers: a task for each socket drops datagrams that can't be answers, one thread
 //! verifies signatures.
 
+use super::Target;
 use super::challenges::Challenges;
+use super::hearing::Hearing;
 use super::report::Counters;
 use leasehold_client::probe::{PONG_LEN, Pong, SignedPong};
 use std::collections::BTreeMap;
@@ -10,11 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 /// Answers of one machine whose signatures are verified: several, so that a corrupted answer does no harm; few, so that
 /// no machine blocks the thread.
 const MAX_CLAIMS: u8 = 4;
+/// At the end of a round, datagrams are read until none has come for this time, but no more than so many.
+const REST: Duration = Duration::from_millis(5);
+const MAX_REST: usize = 1 << 14;
 
 /// State shared by the round's tasks.
 #[derive(Debug)]
@@ -50,6 +56,20 @@ impl Shared {
         claims.passed.load(Relaxed) > claims.refuted.load(Relaxed)
     }
 
+    /// Machines whose answers all had a signature by another key. `answered`: by position of the probe.
+    pub(super) fn other_key(&self, answered: impl Fn(usize) -> bool) -> Vec<Target> {
+        let probes = self.challenges.probes.iter().zip(&self.claims).enumerate();
+        probes
+            .filter(|(index, (_, claims))| claims.refuted.load(Relaxed) > 0 && !answered(*index))
+            .map(|(_, (probe, _))| Target {
+                slot: probe.challenge.slot,
+                generation: probe.challenge.generation,
+                node_key: probe.node_key,
+                endpoint: probe.endpoint,
+            })
+            .collect()
+    }
+
     /// The possible answer in a datagram; `None` if it answers no challenge of this round.
     fn claim(&self, datagram: &[u8], source: SocketAddr) -> Option<Claim> {
         let counters = &self.counters;
@@ -76,14 +96,36 @@ impl Shared {
     }
 }
 
-/// Receives until it is aborted.
-pub(super) async fn receive(socket: Arc<UdpSocket>, shared: Arc<Shared>, claims: mpsc::Sender<Claim>) {
+/// Receives until `stop` changes, and then what has come before that.
+pub(super) async fn receive(
+    socket: Arc<UdpSocket>,
+    shared: Arc<Shared>,
+    claims: mpsc::Sender<Claim>,
+    mut stop: watch::Receiver<bool>,
+) {
     // One byte more than an answer, so that a longer datagram is recognised.
     let mut buffer = [0; PONG_LEN + 1];
-    loop {
-        match socket.recv_from(&mut buffer).await {
+    let mut rest = MAX_REST;
+    while rest > 0 {
+        let is_over = *stop.borrow();
+        let received = if is_over {
+            rest = rest.saturating_sub(1);
+            match timeout(REST, socket.recv_from(&mut buffer)).await {
+                Ok(received) => received,
+                Err(_) => return,
+            }
+        } else {
+            tokio::select! {
+                received = socket.recv_from(&mut buffer) => received,
+                // An error means that the round was dropped.
+                Ok(()) = stop.changed() => continue,
+                else => return,
+            }
+        };
+        match received {
             Ok((length, source)) => {
-                if let Some(claim) = shared.claim(&buffer[..length], source)
+                let claim = buffer.get(..length).and_then(|datagram| shared.claim(datagram, source));
+                if let Some(claim) = claim
                     && claims.send(claim).await.is_err()
                 {
                     return;
@@ -102,6 +144,7 @@ pub(super) fn verify(
     shared: &Shared,
     mut claims: mpsc::Receiver<Claim>,
     answered: &mpsc::UnboundedSender<usize>,
+    hearing: &Hearing,
 ) -> BTreeMap<u32, SignedPong> {
     let mut answers = BTreeMap::new();
     while let Some((index, pong)) = claims.blocking_recv() {
@@ -114,6 +157,9 @@ pub(super) fn verify(
         match SignedPong::new(&probe.challenge, &pong, &probe.node_key) {
             Ok(answer) => {
                 answers.insert(slot, answer);
+                if !probe.is_control {
+                    hearing.note();
+                }
                 shared.claims[index].passed.store(MAX_CLAIMS, Relaxed);
                 // An error means that the schedule has ended; the answer counts all the same.
                 let _ = answered.send(index);

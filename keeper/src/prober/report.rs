@@ -1,5 +1,6 @@
 //! The result of a round of probes.
 
+use super::{Fault, Target};
 use leasehold_client::probe::{Pubkey, SignedPong, pong_root};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,6 +24,9 @@ pub struct ProbeStats {
     pub surplus: u64,
     /// Answers with a signature that isn't the machine's.
     pub bad_signature: u64,
+    /// Challenges sent to this host's own [controls](super::Fault::Busy), and those that were not answered in time.
+    pub control_attempts: u64,
+    pub control_missed: u64,
 }
 
 /// [`ProbeStats`] while the round is under way.
@@ -48,6 +52,7 @@ impl Counters {
             wrong_source: self.wrong_source.load(Relaxed),
             surplus: self.surplus.load(Relaxed),
             bad_signature: self.bad_signature.load(Relaxed),
+            ..ProbeStats::default()
         }
     }
 }
@@ -65,6 +70,10 @@ pub struct ProbeReport {
     pub refused: Vec<u32>,
     /// Slots to which this host could send no challenge, for instance because it has no IPv6.
     pub unsent: Vec<u32>,
+    /// Machines that answered with another key than their slot's, and never with that.
+    pub other_key: Vec<Target>,
+    /// Why the silence of machines says nothing about them; `None` if the round can be voted on.
+    pub fault: Option<Fault>,
     pub stats: ProbeStats,
 }
 
@@ -103,6 +112,12 @@ impl ProbeReport {
         });
     }
 
+    /// True if every machine that was asked has answered.
+    pub fn is_complete(&self) -> bool {
+        let heard = self.answers.len().saturating_add(self.repeated.len());
+        heard.saturating_add(self.refused.len()) as u64 >= self.stats.targets
+    }
+
     /// True if there were machines to probe and no machine answered. This keeper's own network is the likelier cause
     /// then.
     pub fn is_blind(&self) -> bool {
@@ -134,10 +149,8 @@ mod tests {
         ProbeReport {
             round: 1,
             answers: slots.iter().map(answer).collect(),
-            repeated: vec![],
-            refused: vec![],
-            unsent: vec![],
             stats: ProbeStats { targets: 9, ..ProbeStats::default() },
+            ..ProbeReport::default()
         }
     }
 

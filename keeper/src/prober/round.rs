@@ -1,8 +1,10 @@
 //! One round of one board, from the challenges to the report.
 
 use super::challenges::Challenges;
+use super::controls::Controls;
 use super::receive::{Shared, receive, verify};
 use super::schedule::Schedule;
+use super::watch::Watch;
 use super::{ProbeReport, ProbeTiming, Prober, ProberError, RoundContext, Target};
 use leasehold_client::probe::Pubkey;
 use rand::Rng;
@@ -13,7 +15,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
@@ -31,9 +33,15 @@ pub(super) async fn run(
     timing: &ProbeTiming,
 ) -> Result<ProbeReport, ProberError> {
     let start = Instant::now();
+    let controls = match targets {
+        [] => None,
+        some => Some(Controls::start(some.len()).await.map_err(ProberError::Control)?),
+    };
     let challenges = {
         let (prober, context, targets) = (prober.clone(), *context, targets.to_vec());
-        spawn_blocking(move || Challenges::new(&prober.keeper, &prober.config, &context, &targets)).await??
+        let controls = controls.iter().flat_map(|controls| controls.targets.clone()).collect::<Vec<_>>();
+        let sign = move || Challenges::new(&prober.keeper, &prober.config, &context, &targets, &controls);
+        spawn_blocking(sign).await??
     };
     let shared = Arc::new(Shared::new(challenges));
     let sockets = Sockets::open(&shared)?;
@@ -41,18 +49,19 @@ pub(super) async fn run(
     let (claim, claims) = mpsc::channel(CLAIMS);
     let (answer, mut answered) = mpsc::unbounded_channel();
     let verifier = {
-        let shared = shared.clone();
-        spawn_blocking(move || verify(&shared, claims, &answer))
+        let (shared, hearing) = (shared.clone(), prober.hearing.clone());
+        spawn_blocking(move || verify(&shared, claims, &answer, &hearing))
     };
     // If this future is dropped, the set aborts the receivers, and that ends the verifier.
     let mut receivers = JoinSet::new();
+    let (stop, stopped) = watch::channel(false);
     for socket in sockets.all() {
-        receivers.spawn(receive(socket.clone(), shared.clone(), claim.clone()));
+        receivers.spawn(receive(socket.clone(), shared.clone(), claim.clone(), stopped.clone()));
     }
     drop(claim);
 
     let probes = &shared.challenges.probes;
-    let mut reached = vec![false; probes.len()];
+    let mut watch = Watch::new(start, probes.len());
     let offsets: Vec<_> =
         probes.iter().map(|_| rand::rng().random_range(std::time::Duration::ZERO..=timing.window)).collect();
     let mut schedule = Schedule::new(start, &offsets, timing, prober.config.max_in_flight);
@@ -65,12 +74,14 @@ pub(super) async fn run(
         if now >= deadline {
             break;
         }
+        watch.look(now, schedule.wake());
         let mut sent = 0;
         while sent < BURST
             && let Some(index) = schedule.next(now)
         {
             if !shared.is_waiting(index) {
-                reached[index] |= sockets.send(&shared, index).await;
+                let sent = sockets.send(&shared, index).await;
+                watch.sent(index, Instant::now(), sent);
             }
             sent += 1;
         }
@@ -87,22 +98,33 @@ pub(super) async fn run(
             () = sleep_until(wake) => {}
         }
     }
-    receivers.shutdown().await;
-    let answers = verifier.await?;
+    // What came while this task was held up is read before anybody counts as silent.
+    stop.send_replace(true);
+    while receivers.join_next().await.is_some() {}
+    let mut answers = verifier.await?;
 
-    let unreached = |(index, probe): (usize, &super::challenges::Probe)| {
-        (!reached[index]).then_some(probe.challenge.slot)
-    };
+    let mut stats = shared.counters.stats(targets.len());
+    let slots: Vec<_> = probes.iter().map(|probe| probe.challenge.slot).collect();
+    let answered = |index: usize| slots.get(index).is_some_and(|slot| answers.contains_key(slot));
+    let fault = watch.judge(probes, answered, timing, &prober.hearing, &mut stats);
+    let other_key = shared.other_key(answered);
+    let machines = probes.iter().enumerate().filter(|(_, probe)| !probe.is_control);
+    let unsent = machines.clone().filter(|(index, _)| watch.is_unsent(*index));
+    let unsent = unsent.map(|(_, probe)| probe.challenge.slot).collect();
+    let keys: HashMap<u32, Pubkey> =
+        machines.map(|(_, probe)| (probe.challenge.slot, probe.node_key)).collect();
+    answers.retain(|slot, _| keys.contains_key(slot));
+    let refused = shared.challenges.refused.clone();
     let mut report = ProbeReport {
         round: context.round,
         answers,
         repeated: Vec::new(),
-        refused: shared.challenges.refused.clone(),
-        unsent: probes.iter().enumerate().filter_map(unreached).collect(),
-        stats: shared.counters.stats(targets.len()),
+        refused,
+        unsent,
+        other_key,
+        fault,
+        stats,
     };
-    let keys: HashMap<u32, Pubkey> =
-        probes.iter().map(|probe| (probe.challenge.slot, probe.node_key)).collect();
     // Every answer is one to a probe.
     report.count_keys_once(|slot| keys.get(&slot).copied().unwrap_or_default());
     Ok(report)
@@ -147,7 +169,7 @@ impl Sockets {
             None => false,
         };
         let counter = if sent { &shared.counters.sent } else { &shared.counters.send_failed };
-        counter.fetch_add(1, Relaxed);
+        counter.fetch_add(u64::from(!probe.is_control), Relaxed);
         sent
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use leasehold_client::BoardRef;
 
-use super::{End, Tools};
-use crate::prober::{ProbeTiming, RoundContext, Target};
+use super::Tools;
+use crate::prober::{ProbeReport, ProbeTiming, ProberError, RoundContext, Target};
 
 /// Time for retries at the end of a round.
 const RETRIES: Duration = Duration::from_secs(30);
@@ -17,13 +17,10 @@ pub(super) async fn run(
     cluster: [u8; 4],
     targets: &[Target],
     time: Duration,
-) -> End {
+) -> Result<ProbeReport, ProberError> {
     let (market, board) = (board.market.address, board.address);
     let context = RoundContext { program: leasehold::ID, market, board, round, cluster };
-    match tools.prober.probe_round(&context, targets, &timing(time)).await {
-        Ok(report) => End::Probed(report),
-        Err(error) => End::Failed(error.to_string()),
-    }
+    tools.prober.probe_round(&context, targets, &timing(time)).await
 }
 
 /// First attempts are sent at random times: in a long round until half a minute before its end, so that no machine knows

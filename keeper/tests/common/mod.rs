@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use leasehold_client::probe::{Pubkey, SigningKey};
-use leasehold_keeper::prober::{ProbeTiming, Prober, ProberConfig, RoundContext, Target};
+use leasehold_keeper::prober::{ProbeReport, ProbeTiming, Prober, ProberConfig, RoundContext, Target};
 use leasehold_node::{Machine, Node, NodeConfig, Serving};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -30,6 +30,19 @@ pub fn prober(n: u8) -> Prober {
 
 pub fn prober_of(n: u8, config: ProberConfig) -> Prober {
     Prober::new(SigningKey::from_bytes(&[n; 32]), config)
+}
+
+/// Probes until the round can be voted on: on a busy host that may take several. The RPC node answers meanwhile.
+pub async fn probe(prober: &Prober, targets: &[Target], timing: &ProbeTiming) -> ProbeReport {
+    prober.hearing().expect_every(Duration::from_secs(7_200));
+    loop {
+        prober.hearing().note();
+        let report = prober.probe_round(&CONTEXT, targets, timing).await.unwrap();
+        match report.fault {
+            Some(fault) => println!("not voted on: {fault}"),
+            None => return report,
+        }
+    }
 }
 
 pub fn key(slot: u32) -> SigningKey {

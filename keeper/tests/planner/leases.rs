@@ -136,7 +136,7 @@ fn a_failure_is_tried_again_after_a_growing_pause() {
         assert_eq!(scene.steps(), ["settle 3"]);
         scene.memory.begin(chore);
         let now = scene.snapshot.now_ms;
-        assert_eq!(scene.memory.fail(&chore, now), failures);
+        assert_eq!(scene.memory.fail(&chore, now, std::time::Duration::from_secs(60)), failures);
         scene.snapshot.now_ms += pause_ms - 1;
         let plan = scene.plan();
         assert!(plan.actions.is_empty());

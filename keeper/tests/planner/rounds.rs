@@ -5,6 +5,7 @@ use std::time::Duration;
 use leasehold_keeper::{
     memory::Chore,
     planner::{Action, Policy},
+    prober::Fault,
 };
 
 use crate::scene::{ROUND, ROUND_SECS, SUBMIT_SECS, Scene, begin};
@@ -102,6 +103,31 @@ fn a_keeper_that_hears_nobody_does_not_call_everybody_down() {
     scene.policy.probe = false;
     scene.deaf(ROUND - 1);
     assert_eq!(scene.steps(), [""; 0]);
+}
+
+#[test]
+fn a_round_that_was_not_probed_as_it_should_be_is_not_voted_on() {
+    let mut scene = Scene::new();
+    scene.policy.probe = false;
+    scene.faulty(ROUND - 1, Fault::Busy { missed: 3, attempts: 18 });
+    assert_eq!(scene.steps(), [""; 0]);
+    scene.at(begin(ROUND + 1));
+    scene.probed(ROUND);
+    assert_eq!(scene.steps(), [format!("submit {ROUND} from 0 on 9")], "the next one is");
+}
+
+#[test]
+fn a_vote_that_failed_is_tried_again_while_its_window_is_open() {
+    let mut scene = vote_scene();
+    let chore = scene.plan().actions[0].chore();
+    let quarter = Duration::from_secs(u64::from(SUBMIT_SECS) / 4);
+    for _ in 0..20 {
+        scene.memory.begin(chore);
+        let now = scene.snapshot.now_ms;
+        scene.memory.fail(&chore, now, quarter);
+    }
+    scene.at(begin(ROUND) + i64::from(SUBMIT_SECS) / 4);
+    assert_eq!(scene.steps(), vote());
 }
 
 /// A board without machines. The keeper voted on a round so many before the one that ended last.

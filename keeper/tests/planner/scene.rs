@@ -1,6 +1,6 @@
 //! A board and a keeper, as simple as a test allows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytemuck::Zeroable;
 use leasehold::{
@@ -11,7 +11,7 @@ use leasehold_client::MarketRef;
 use leasehold_keeper::{
     memory::Memory,
     planner::{Action, Plan, Policy, plan, shared_chores},
-    prober::{ProbeReport, ProbeStats, Target},
+    prober::{Fault, ProbeReport, ProbeStats, Target},
     snapshot::{BoardSnapshot, DemandSnapshot, Fleet, LeaseSnapshot, Snapshot},
 };
 use solana_pubkey::Pubkey;
@@ -129,6 +129,12 @@ impl Scene {
         self.memory.keep(board, report(round, 0), now);
     }
 
+    /// The keeper has probed a round, but not as it should.
+    pub fn faulty(&mut self, round: u32, fault: Fault) {
+        let (board, now) = (self.board(), self.snapshot.now_ms);
+        self.memory.keep(board, ProbeReport { fault: Some(fault), ..report(round, 5) }, now);
+    }
+
     /// The keeper has probed a round and heard nobody.
     pub fn deaf(&mut self, round: u32) {
         let (board, now) = (self.board(), self.snapshot.now_ms);
@@ -211,14 +217,7 @@ pub fn demand(due: i64) -> DemandSnapshot {
 }
 
 pub fn report(round: u32, targets: u64) -> ProbeReport {
-    ProbeReport {
-        round,
-        answers: BTreeMap::new(),
-        repeated: vec![],
-        refused: vec![],
-        unsent: vec![],
-        stats: ProbeStats { targets, ..ProbeStats::default() },
-    }
+    ProbeReport { round, stats: ProbeStats { targets, ..ProbeStats::default() }, ..ProbeReport::default() }
 }
 
 pub fn in_words(action: &Action) -> String {

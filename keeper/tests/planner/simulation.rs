@@ -229,7 +229,7 @@ fn land(world: &mut World, memories: &mut [Memory], under_way: &mut UnderWay) ->
             None
         }
         Err(rule) => {
-            memory.fail(&chore, now);
+            memory.fail(&chore, now, std::time::Duration::from_secs(60));
             Some(format!("keeper {keeper} at {now}: {action:?}: {rule}"))
         }
     }
