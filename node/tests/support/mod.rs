@@ -10,7 +10,7 @@ use leasehold_client::record::{
 };
 use leasehold_node::leases::{Leases, Meter, Numbers, RunningLease};
 use leasehold_node::receipts::settings::DEFAULT_MAX_TOKENS;
-use leasehold_node::receipts::store::{MachineKey, NewReceipt, Work};
+use leasehold_node::receipts::store::{MachineKey, NewReceipt, PARTS, Work};
 use leasehold_node::receipts::{Model, ProxySettings, Receipts, Settings};
 use leasehold_node::{Feed, Machine, Serving};
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ pub fn work(price: u64) -> Work {
         units: 800,
         tokens_in: 10,
         tokens_out: 20,
-        price,
+        price: u128::from(price) * u128::from(PARTS),
         start_ms: now,
         end_ms: now,
     }
@@ -141,6 +141,7 @@ pub fn settings(folder: &Path) -> Settings {
         public: Some("127.0.0.1:0".parse().unwrap()),
         source: "https://node.example".into(),
         exposure_limit: 100,
+        exposure_per_spender: 800,
         leases: None,
         models: [("tiny".to_owned(), Arc::new(model))].into(),
         proxy: None,
@@ -193,7 +194,7 @@ pub async fn read(response: reqwest::Response) -> (u16, Value) {
 
 pub fn of(leases: &[(u16, RunningLease)]) -> Leases {
     let entries = leases.iter().map(|(slot, lease)| ((BOARD, *slot), Some(lease.clone())));
-    Leases { machines: entries.collect() }
+    Leases { machines: entries.collect(), ..Leases::default() }
 }
 
 /// A report of an answer, as the inference server sends it.

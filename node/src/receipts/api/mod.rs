@@ -11,19 +11,36 @@ use super::issuer::Issuer;
 use super::proxy::{self, Proxy};
 use super::refusal::Refusal;
 use super::settings::Settings;
+use super::store::Store;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use leasehold_daemon::http::Quota;
 use std::sync::Arc;
 
 /// Size limit of requests in bytes: reports and vouchers have a few hundred.
 const BODY_LIMIT: usize = 16 << 10;
+
+/// Downloads of batches at a time: in all, and by one caller.
+const DOWNLOADS: usize = 16;
+const DOWNLOADS_EACH: usize = 4;
 
 /// State shared by the handlers.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) settings: Arc<Settings>,
+    /// The database for strangers.
+    pub(crate) store: Store,
+    /// Downloads of batches under way.
+    pub(crate) downloads: Arc<Quota>,
+}
+
+impl Api {
+    pub(crate) fn new(issuer: Arc<Issuer>, settings: Arc<Settings>) -> Arc<Self> {
+        let store = issuer.store.for_strangers();
+        Arc::new(Self { issuer, settings, store, downloads: Quota::new(DOWNLOADS, DOWNLOADS_EACH) })
+    }
 }
 
 /// Clients that can reach a listener.
