@@ -91,7 +91,8 @@ impl Server {
         let router = Router::new().route("/metrics", get(metrics)).fallback(other);
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => {
-                let gate = Gate::new("metrics", Limits { connections: 64, requests: 16, ..Limits::default() });
+                let gate =
+                    Gate::new("metrics", Limits { connections: 64, requests: 16, ..Limits::default() });
                 let (_stop, never) = watch::channel(false);
                 serve(listener, router, gate, never).await;
             }

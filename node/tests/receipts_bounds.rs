@@ -1,5 +1,6 @@
 //! The receipts' service against many and slow strangers, over real sockets.
 
+mod common;
 mod support;
 
 use leasehold_client::record::SignedReceipt;
@@ -57,6 +58,13 @@ async fn readers_who_do_not_read_hold_up_nothing() {
     let refused = readers.iter().filter(|(_, head)| head.starts_with("HTTP/1.1 503 ")).count();
     assert_eq!((served, refused), (DOWNLOADS, 2 * DOWNLOADS), "downloads at a time are bounded");
 
+    // Probes are answered meanwhile.
+    let node = common::node(&["127.0.0.1:0"], common::serving(0..1)).await;
+    let asker = common::Asker::new("127.0.0.1:0", node.local_addr()).await;
+    for _ in 0..50 {
+        asker.send(&common::datagram(&common::challenge(0))).await;
+        assert!(asker.receive(PATIENCE).await.is_some());
+    }
     // They hold none of the database's connections: more receipts are signed than there are connections, vouchers are
     // taken, and receipts are found and proved, both for strangers and for answers to demands.
     let lease = metered(1, 100_000);
@@ -100,7 +108,8 @@ async fn a_download_in_pieces_is_the_batch() {
     let response = service.http.get(service.public(&path)).send().await.unwrap();
     assert_eq!(response.headers()["content-length"], (BATCH * SignedReceipt::LEN).to_string());
     let bytes = response.bytes().await.unwrap();
-    let seqs = bytes.chunks(SignedReceipt::LEN).map(|bytes| SignedReceipt::from_bytes(bytes).unwrap().receipt.seq);
+    let seqs =
+        bytes.chunks(SignedReceipt::LEN).map(|bytes| SignedReceipt::from_bytes(bytes).unwrap().receipt.seq);
     assert!(seqs.eq(0..BATCH as u64));
     let text = service.receipts.metrics().to_string();
     assert!(text.contains("leasehold_node_public_http_refused_total{reason=\"memory\"} 0"), "{text}");
@@ -130,7 +139,11 @@ async fn what_is_not_signed_is_refused_with_its_reason() {
     assert_eq!(service.post(&url, &report(0, 10)).await.0, 200);
     for reason in [Unsigned::NoLog, Unsigned::NoLane, Unsigned::Lost { least: 1_048_576 }] {
         let unsigned = [((BOARD, 0), reason)].into();
-        service.feed.set_leases(Leases { machines: [((BOARD, 0), None)].into(), unsigned, credit_until: None });
+        service.feed.set_leases(Leases {
+            machines: [((BOARD, 0), None)].into(),
+            unsigned,
+            credit_until: None,
+        });
         let (status, answer) = service.post(&url, &report(0, 10)).await;
         assert_eq!(status, 503);
         let sentence = answer["error"].as_str().unwrap();
@@ -155,7 +168,10 @@ async fn a_node_that_stops_waits_for_nobody_for_long() {
     let (_folder, service, path) = service().await;
     let reader = slow_reader(&service, &path).await;
     let mut sender = TcpStream::connect(service.receipts.local_addr()).await.unwrap();
-    sender.write_all(b"POST /v1/receipts HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
+    sender
+        .write_all(b"POST /v1/receipts HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\n{")
+        .await
+        .unwrap();
     let mut head = TcpStream::connect(service.receipts.local_addr()).await.unwrap();
     head.write_all(b"GET /v1/status HT").await.unwrap();
     timeout(Duration::from_secs(10), service.receipts.shutdown()).await.expect("it does not stop in time");

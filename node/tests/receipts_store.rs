@@ -323,15 +323,15 @@ async fn what_is_less_than_a_unit_is_carried_to_the_next_receipt() {
     let (mut owed, mut billed) = ([0u128; 3], [0u64; 3]);
     for turn in 0..500u128 {
         let parts = [123_457, 999_999, 1_000_001 + turn * 7];
-        let group = vec![
-            small(0, &first, parts[0]),
-            small(1, &second, parts[1]),
-            small(2, &third, parts[2]),
-        ];
+        let group = vec![small(0, &first, parts[0]), small(1, &second, parts[1]), small(2, &third, parts[2])];
         for (place, signed) in kept.store.append(group).await.unwrap().iter().enumerate() {
             owed[place] += parts[place];
             billed[place] += signed.receipt.price;
-            assert_eq!(u128::from(billed[place]), owed[place] / u128::from(PARTS), "to the unit, at any time");
+            assert_eq!(
+                u128::from(billed[place]),
+                owed[place] / u128::from(PARTS),
+                "to the unit, at any time"
+            );
         }
         if turn % 125 == 60 {
             kept.store.close().await;

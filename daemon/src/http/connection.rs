@@ -70,8 +70,7 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let (Some(share), Some(body)) = (gate.request(peer), gate.body(peer)) else { return Ok(busy()) };
     let received = Received::new(body);
-    let mut request =
-        request.map(|body| Body::new(Bounded::new(body, Arc::clone(&gate), received.clone())));
+    let mut request = request.map(|body| Body::new(Bounded::new(body, Arc::clone(&gate), received.clone())));
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(received.clone());
     let response = router.oneshot(request).await?;

@@ -34,10 +34,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1_024,
-            connections_each: 64,
+            connections: 768,
+            connections_each: 192,
             requests: 512,
-            requests_each: 32,
+            requests_each: 128,
             body_bytes: 256 << 20,
             body_bytes_each: 80 << 20,
             head: Duration::from_secs(30),

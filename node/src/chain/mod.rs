@@ -8,11 +8,11 @@
 pub mod answer;
 pub mod headers;
 pub mod post;
+mod prune;
 pub mod redeem;
 #[cfg(test)]
 mod sample;
 pub mod seal;
-mod prune;
 mod settings;
 pub mod signable;
 mod tools;

@@ -322,7 +322,8 @@ mod tests {
     #[test]
     fn what_is_not_worth_its_fee_waits_for_the_end_and_is_redeemed_then() {
         let (view, lease) = (view(), metered());
-        let leased = Leased { board: &view.boards[&BOARD].header, lease: &lease, machine: &view.slots[&PLACE] };
+        let leased =
+            Leased { board: &view.boards[&BOARD].header, lease: &lease, machine: &view.slots[&PLACE] };
         let at = |price, now, since: Option<u64>| {
             let terms = Terms { least: 50, ..TERMS };
             decide(&voucher(price), Some(leased), now, since.map(Duration::from_secs), terms)

@@ -8,8 +8,9 @@ use crate::leases::{Leases, LeasesReceiver, Numbers, Place, RunningLease, Unsign
 use crate::receipts::store::{MachineKey, Store, StoreError, Tab};
 use leasehold::constants::CLOCK_SKEW_MS;
 use leasehold::state::{Lane, SKIP};
-use leasehold_client::instruction;
+use leasehold_client::{fetch::Fetch, instruction};
 use leasehold_daemon::backoff::Backoff;
+use solana_pubkey::Pubkey;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,14 +105,34 @@ struct Numbering {
     gaps: HashMap<(MachineKey, u32), Gap>,
     /// Reasons that were logged.
     logged: HashMap<(MachineKey, u32), Unsigned>,
+    /// The supplier's authority, which may append like the log's operator.
+    authority: Option<Pubkey>,
 }
 
 impl Numbering {
-    /// What each machine may sign.
+    /// Why no batch of any machine could be appended; `None` if they can.
+    async fn obstacle(&mut self, tools: &Tools, view: &View) -> Option<Unsigned> {
+        let Some((log, _)) = view.log.as_ref().and_then(|log| log.view().ok()) else {
+            return Some(Unsigned::NoLog);
+        };
+        if log.operator == tools.operator {
+            return None;
+        }
+        if self.authority.is_none() {
+            match Fetch::new(&tools.rpc).supplier_at(tools.supplier).await {
+                Ok(supplier) => self.authority = supplier.map(|supplier| supplier.account.authority),
+                Err(error) => warn!("the supplier's authority could not be read: {error}"),
+            }
+        }
+        (self.authority != Some(tools.operator)).then_some(Unsigned::NotOperator)
+    }
+
+    /// What each machine may sign. `obstacle`: see [`Numbering::obstacle`].
     async fn standings(
         &mut self,
         store: &Store,
         view: &View,
+        obstacle: Option<Unsigned>,
     ) -> Result<HashMap<Place, Standing>, StoreError> {
         let mut standings = HashMap::new();
         for (place, lease) in &view.leases.machines {
@@ -124,9 +145,9 @@ impl Numbering {
                 created_ms: store.created_ms(),
             };
             let (lane, least) = (view.lane(*place), self.gaps.get(&key).map(|gap| gap.least));
-            let standing = match view.log {
-                None => Standing::Nothing(Unsigned::NoLog),
-                Some(_) => standing(lane.as_ref(), known, lease, least),
+            let standing = match obstacle {
+                Some(reason) => Standing::Nothing(reason),
+                None => standing(lane.as_ref(), known, lease, least),
             };
             if let Standing::Nothing(reason) = standing {
                 if let Unsigned::Lost { least } = reason {
@@ -214,13 +235,17 @@ pub(super) async fn run(
         let mut wait = None;
         let view = views.borrow_and_update().clone();
         if let Some(view) = view {
+            let obstacle = numbering.obstacle(&tools, &view).await;
             // A database that can't be read says nothing: nothing is signed.
-            let standings = numbering.standings(&tools.store, &view).await.unwrap_or_else(|error| {
-                error!("{error}");
-                HashMap::new()
-            });
+            let standings =
+                numbering.standings(&tools.store, &view, obstacle).await.unwrap_or_else(|error| {
+                    error!("{error}");
+                    HashMap::new()
+                });
             // Read after the database, so that a lease withdrawn meanwhile is not published again.
-            tools.metrics.unsigned(standings.values().filter(|one| matches!(one, Standing::Nothing(_))).count());
+            tools
+                .metrics
+                .unsigned(standings.values().filter(|one| matches!(one, Standing::Nothing(_))).count());
             let signable = Arc::new(signable(&view, &leases.borrow_and_update(), &standings, tools.credit));
             is_silent &= signable.is_silent();
             published.send_if_modified(|published| {
@@ -316,7 +341,11 @@ mod tests {
         let numbers = Numbers { first: 7, limit: 9 };
         let expected = RunningLease { numbers, ..metered_lease() };
         assert_eq!(found(&running, Standing::Signs(numbers)), Some(expected));
-        assert_eq!(found(&running, Standing::Nothing(Unsigned::Lost { least: 5 })), None, "no number is signed twice");
+        assert_eq!(
+            found(&running, Standing::Nothing(Unsigned::Lost { least: 5 })),
+            None,
+            "no number is signed twice"
+        );
         let paused = RunningLease { paused: true, ..metered_lease() };
         let paused_now = Leases { machines: [(PLACE, Some(paused.clone()))].into(), ..Leases::default() };
         let expected = RunningLease { numbers, ..paused };
@@ -325,7 +354,11 @@ mod tests {
         let withdrawn = Leases { machines: [(PLACE, None)].into(), ..Leases::default() };
         assert_eq!(found(&withdrawn, Standing::Signs(numbers)), None);
         assert_eq!(found(&Leases::default(), Standing::Signs(numbers)), None);
-        assert_eq!(signable(&view, &running, &HashMap::new(), CREDIT).machines[&PLACE], None, "it was not checked");
+        assert_eq!(
+            signable(&view, &running, &HashMap::new(), CREDIT).machines[&PLACE],
+            None,
+            "it was not checked"
+        );
     }
 
     #[test]
@@ -392,9 +425,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store_with(&folder.path().join("receipts.db"), &machine(), &metered_lease(), 35).await;
         let mut numbering = Numbering::default();
-        for (log, reason) in [(None, Unsigned::NoLog), (Some(super::super::sample::log(&[])), Unsigned::NoLane)] {
-            let view = View { log, ..view() };
-            let standings = numbering.standings(&store, &view).await.unwrap();
+        let without_lane = View { log: Some(super::super::sample::log(&[])), ..view() };
+        for (view, obstacle, reason) in [
+            (view(), Some(Unsigned::NoLog), Unsigned::NoLog),
+            (view(), Some(Unsigned::NotOperator), Unsigned::NotOperator),
+            (without_lane, None, Unsigned::NoLane),
+        ] {
+            let standings = numbering.standings(&store, &view, obstacle).await.unwrap();
             let published = signable(&view, &view.leases, &standings, CREDIT);
             assert_eq!(published.machines[&PLACE], None);
             assert_eq!(published.unsigned, [(PLACE, reason)].into());
@@ -421,18 +458,18 @@ mod tests {
         let lost = store_with(&folder.path().join("lost.db"), &machine, &lease, 35).await;
         // The lane says that receipt 20 is next: fifteen are known to nobody but their callers.
         let mut numbering = Numbering::default();
-        let standings = numbering.standings(&lost, &view()).await.unwrap();
+        let standings = numbering.standings(&lost, &view(), None).await.unwrap();
         assert_eq!(standings[&PLACE], signs(0, 20 + SKIP));
 
         let empty = Store::open(&folder.path().join("new.db")).await.unwrap();
-        let standings = numbering.standings(&empty, &view()).await.unwrap();
+        let standings = numbering.standings(&empty, &view(), None).await.unwrap();
         let published = signable(&view(), &view().leases, &standings, CREDIT);
         assert_eq!(published.machines[&PLACE], None, "nothing is signed until the log has skipped them");
         assert_eq!(published.unsigned[&PLACE], Unsigned::Lost { least: 20 + SKIP });
         assert_eq!(standings[&PLACE], Standing::Nothing(Unsigned::Lost { least: 20 + SKIP }));
         let mut skipped = view();
         skipped.log = Some(super::super::sample::log(&[lane(20 + SKIP)]));
-        let standings = numbering.standings(&empty, &skipped).await.unwrap();
+        let standings = numbering.standings(&empty, &skipped, None).await.unwrap();
         let published = signable(&skipped, &skipped.leases, &standings, CREDIT);
         assert_eq!(published.unsigned, HashMap::new());
         let lease = Arc::new(published.machines[&PLACE].clone().unwrap());
@@ -443,7 +480,10 @@ mod tests {
         // They are sealed as any others.
         let batch = empty.seal(&machine_key(&PLACE, &lease), "http://node", 10).await.unwrap().unwrap();
         assert_eq!((batch.header.first_seq, batch.header.count), (20 + SKIP, 2));
-        assert_eq!(numbering.standings(&empty, &skipped).await.unwrap()[&PLACE], signs(0, 20 + 2 * SKIP));
+        assert_eq!(
+            numbering.standings(&empty, &skipped, None).await.unwrap()[&PLACE],
+            signs(0, 20 + 2 * SKIP)
+        );
     }
 
     #[tokio::test]

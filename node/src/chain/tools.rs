@@ -12,8 +12,8 @@ use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Resources shared by the tasks.
@@ -99,8 +99,18 @@ impl fmt::Display for Metrics {
             ("demands_answered_total", Kind::Counter, "Demands answered.", &self.answered),
             ("sends_failed_total", Kind::Counter, "Transactions that failed.", &self.sends_failed),
             ("batches_waiting", Kind::Gauge, "Sealed batches that are not in the log.", &self.waiting),
-            ("receipts_deleted_total", Kind::Counter, "Receipts deleted that nobody can dispute.", &self.pruned),
-            ("leases_unsigned", Kind::Gauge, "Leases in which nothing is signed; the log says why.", &self.unsigned),
+            (
+                "receipts_deleted_total",
+                Kind::Counter,
+                "Receipts deleted that nobody can dispute.",
+                &self.pruned,
+            ),
+            (
+                "leases_unsigned",
+                Kind::Gauge,
+                "Leases in which nothing is signed; the log says why.",
+                &self.unsigned,
+            ),
             ("batches_late", Kind::Gauge, "Waiting batches whose receipts can be demanded soon.", &self.late),
         ];
         for (name, kind, help, count) in counts {

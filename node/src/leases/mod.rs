@@ -50,8 +50,14 @@ pub struct Leases {
 /// Why nothing is signed for a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unsigned {
-    #[error("the supplier has no log in which receipts could be proved: create one with `leasehold log create`")]
+    #[error(
+        "the supplier has no log in which receipts could be proved: create one with `leasehold log create`"
+    )]
     NoLog,
+    #[error(
+        "`operator` in [chain] of the node is not the log's operator: run `leasehold log operator ADDRESS` as the supplier"
+    )]
+    NotOperator,
     #[error("the supplier's log has no lane for the slot: open one with `leasehold log lanes`")]
     NoLane,
     #[error(

@@ -125,7 +125,8 @@ impl Issuer {
         let exposed = price.saturating_sub(credit.signed.saturating_sub(others.lease));
         if exposed > 0 {
             let debt = self.store.debt(&meter.spender, unix_ms(), (&key, lease.serial)).await?;
-            let unsigned = [debt, credit.debt, others.spender, exposed].into_iter().fold(0, u64::saturating_add);
+            let unsigned =
+                [debt, credit.debt, others.spender, exposed].into_iter().fold(0, u64::saturating_add);
             if unsigned > exposure.spender {
                 return Err(Refusal::SpenderExhausted);
             }
@@ -211,4 +212,130 @@ fn release(sums: &mut HashMap<Pubkey, u64>, key: &Pubkey, amount: u64) {
 // A panic elsewhere leaves the sums intact: each change is one assignment.
 fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
     held.lock().unwrap_or_else(|error| error.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::leases::Leases;
+    use crate::leases::sample::{lease, machine};
+    use crate::receipts::signer::PARTS;
+    use sqlx::{Connection, SqliteConnection};
+    use tokio::sync::watch;
+
+    const EXPOSURE: Exposure = Exposure { lease: 100, spender: 250 };
+
+    /// A metered lease on the machine in that slot; all have one spender.
+    fn leased(slot: u16) -> (Arc<Machine>, RunningLease) {
+        let meter =
+            Some(Meter { spender: Pubkey::new_from_array([9; 32]), deposit: 10_000, paid: 0, units: 0 });
+        let address = Pubkey::new_from_array([slot as u8; 32]);
+        let machine = Machine { slot: slot.into(), ..machine() };
+        (Arc::new(machine), RunningLease { meter, address, ..lease(5) })
+    }
+
+    struct Issuing {
+        issuer: Issuer,
+        leases: watch::Sender<Arc<Leases>>,
+        path: std::path::PathBuf,
+        _folder: tempfile::TempDir,
+    }
+
+    async fn issuing() -> Issuing {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("receipts.db");
+        let store = Store::open(&path).await.unwrap();
+        let leases = watch::Sender::<Arc<Leases>>::default();
+        let machines = watch::Sender::<Arc<Vec<Arc<Machine>>>>::default();
+        let issuer = Issuer::new(store, leases.subscribe(), machines.subscribe(), EXPOSURE);
+        Issuing { issuer, leases, path, _folder: folder }
+    }
+
+    fn work(price: u64) -> Work {
+        let price = u128::from(price) * u128::from(PARTS);
+        let (start_ms, end_ms) = (unix_ms(), unix_ms());
+        let [model, request, response] = [[1; 32], [2; 32], [3; 32]];
+        Work { model, request, response, units: 1, tokens_in: 1, tokens_out: 1, price, start_ms, end_ms }
+    }
+
+    impl Issuing {
+        async fn hold(&self, slot: u16, price: u64) -> Result<Option<Hold>, Refusal> {
+            let (machine, lease) = leased(slot);
+            self.issuer.hold(&machine, &lease, price).await
+        }
+
+        async fn bill(&self, slot: u16, price: u64) {
+            let (machine, lease) = leased(slot);
+            self.issuer.issue(machine, lease.into(), work(price), false).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_under_way_of_all_leases_of_a_spender_stay_within_its_limit() {
+        let issuing = issuing().await;
+        let first = issuing.hold(1, 100).await.unwrap();
+        let _second = issuing.hold(2, 100).await.unwrap();
+        assert!(matches!(issuing.hold(3, 51).await, Err(Refusal::SpenderExhausted)));
+        let third = issuing.hold(3, 50).await.unwrap();
+        assert!(
+            matches!(issuing.hold(4, 1).await, Err(Refusal::SpenderExhausted)),
+            "a refused hold counts not"
+        );
+        // What was used counts as what is held did.
+        issuing.bill(1, 60).await;
+        drop((first, third));
+        assert!(matches!(issuing.hold(4, 91).await, Err(Refusal::SpenderExhausted)));
+        drop(issuing.hold(4, 90).await.unwrap());
+        // What is signed for exposes nobody, used or not.
+        issuing.issuer.store.put_voucher(voucher(&leased(4).1, 5_000)).await.unwrap();
+        let _fourth = issuing.hold(4, 5_000).await.unwrap();
+        assert!(matches!(issuing.hold(4, 91).await, Err(Refusal::SpenderExhausted)));
+        issuing.hold(4, 90).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_given_on_credit_while_the_chain_is_silent() {
+        let issuing = issuing().await;
+        let silent = Leases { credit_until: Some(tokio::time::Instant::now()), ..Leases::default() };
+        issuing.leases.send_replace(silent.into());
+        assert!(matches!(issuing.hold(1, 1).await, Err(Refusal::Silent)));
+        issuing.issuer.store.put_voucher(voucher(&leased(1).1, 70)).await.unwrap();
+        let held = issuing.hold(1, 70).await.unwrap();
+        assert!(matches!(issuing.hold(1, 1).await, Err(Refusal::Silent)));
+        drop(held);
+        issuing.leases.send_replace(Arc::default());
+        issuing.hold(1, 170).await.unwrap();
+    }
+
+    /// Or whoever fills the disk computes for nothing: what is served could not be billed.
+    #[tokio::test]
+    async fn no_answer_is_begun_that_could_not_be_signed_for() {
+        let issuing = issuing().await;
+        issuing.bill(1, 1).await;
+        let mut other =
+            SqliteConnection::connect(&format!("sqlite://{}", issuing.path.display())).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        let (machine, lease) = leased(1);
+        issuing.issuer.issue(machine, lease.into(), work(1), false).await.unwrap_err();
+        let refused = issuing.hold(1, 1).await.unwrap_err();
+        assert!(refused.status().is_server_error(), "{refused}");
+        sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+        issuing.hold(1, 1).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn sums_that_do_not_fit_are_released_as_they_were_added() {
+        let issuing = issuing().await;
+        let _held = issuing.hold(1, 100).await.unwrap();
+        assert!(issuing.hold(1, u64::MAX).await.is_err());
+        assert!(matches!(issuing.hold(1, 1).await, Err(Refusal::Exhausted)), "the first is still held");
+    }
+
+    fn voucher(lease: &RunningLease, price: u64) -> leasehold_client::record::SignedVoucher {
+        let key = leasehold_client::probe::SigningKey::from_bytes(&[1; 32]);
+        let blank = leasehold_client::record::voucher::blank();
+        let voucher =
+            leasehold::state::Voucher { lease: lease.address.to_bytes(), from: lease.from, price, ..blank };
+        leasehold_client::record::SignedVoucher::sign(&key, voucher)
+    }
 }

@@ -16,7 +16,7 @@ use leasehold_node::{Feed, Machine, Serving};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub const BOARD: Pubkey = Pubkey::new_from_array([3; 32]);
@@ -57,7 +57,9 @@ pub fn address(serial: u32) -> Pubkey {
 
 /// A lease by the hour that runs now.
 pub fn lease(serial: u32) -> RunningLease {
-    let round = (now_ms() / 1_000) as u32 / ROUND_SECS;
+    // The same whenever a test asks.
+    static ROUND: OnceLock<u32> = OnceLock::new();
+    let round = *ROUND.get_or_init(|| (now_ms() / 1_000) as u32 / ROUND_SECS);
     RunningLease {
         serial,
         address: address(serial),

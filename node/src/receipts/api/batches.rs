@@ -39,7 +39,8 @@ pub(super) async fn leaves(
     }
     let share = api.downloads.take(peer.0, 1).ok_or(Refusal::Busy)?;
     let length = u64::from(place.count) * SignedReceipt::LEN as u64;
-    let headers = [(CONTENT_TYPE, "application/octet-stream".to_owned()), (CONTENT_LENGTH, length.to_string())];
+    let headers =
+        [(CONTENT_TYPE, "application/octet-stream".to_owned()), (CONTENT_LENGTH, length.to_string())];
     Ok((headers, Body::from_stream(download(api.store.clone(), place, share))))
 }
 

@@ -82,9 +82,11 @@ impl Appending {
         let open = |row: &i64| self.tabs.iter().any(|open| open.id == Some(*row));
         let stored = self.debts.get(&meter.spender).into_iter().flatten();
         let stored = stored.filter(|(row, _)| !open(row)).map(|(_, debt)| *debt);
-        let tabs = self.tabs.iter().enumerate().filter(|(index, open)| {
-            *index != own && open.tab.spender == Some(meter.spender)
-        });
+        let tabs = self
+            .tabs
+            .iter()
+            .enumerate()
+            .filter(|(index, open)| *index != own && open.tab.spender == Some(meter.spender));
         let tabs = tabs.map(|(index, open)| drafts.get(&index).unwrap_or(&open.tab).debt(0));
         Ok(stored.chain(tabs).fold(0, u64::saturating_add))
     }

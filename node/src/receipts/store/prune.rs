@@ -20,7 +20,8 @@ impl Store {
         let query = [rows::TAB, "WHERE ended_ms IS NULL"].concat();
         let found = sqlx::query(&query).fetch_all(&self.readers).await?;
         let tabs = found.iter().map(rows::tab);
-        tabs.map(|tab| tab.map(|(id, tab)| RunningTab { id, machine: tab.machine, lease: tab.lease })).collect()
+        tabs.map(|tab| tab.map(|(id, tab)| RunningTab { id, machine: tab.machine, lease: tab.lease }))
+            .collect()
     }
 
     /// Notes that the leases of these tabs were over at that time in Unix milliseconds. A receipt that is signed later

@@ -74,7 +74,12 @@ impl Store {
 
     /// Receipts of a batch with their signatures, concatenated: `count` from place `first` on. Nothing of the database is
     /// held between two calls.
-    pub async fn batch_bytes(&self, place: &BatchPlace, first: u32, count: u32) -> Result<Vec<u8>, StoreError> {
+    pub async fn batch_bytes(
+        &self,
+        place: &BatchPlace,
+        first: u32,
+        count: u32,
+    ) -> Result<Vec<u8>, StoreError> {
         let count = count.min(place.count.saturating_sub(first));
         let receipts = self.range(place.tab, place.first_seq.saturating_add(first.into()), count).await?;
         // They were deleted meanwhile.
@@ -152,8 +157,7 @@ impl Store {
         let mut leaves = Vec::new();
         for first in (0..place.count).step_by(PIECE) {
             let count = place.count.saturating_sub(first).min(PIECE as u32);
-            let receipts =
-                self.range(place.tab, place.first_seq.saturating_add(first.into()), count).await?;
+            let receipts = self.range(place.tab, place.first_seq.saturating_add(first.into()), count).await?;
             leaves.extend(receipts.iter().map(|signed| signed.receipt.leaf()));
         }
         Ok(Some(leaves))
