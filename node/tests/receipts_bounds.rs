@@ -174,6 +174,6 @@ async fn a_node_that_stops_waits_for_nobody_for_long() {
         .unwrap();
     let mut head = TcpStream::connect(service.receipts.local_addr()).await.unwrap();
     head.write_all(b"GET /v1/status HT").await.unwrap();
-    timeout(Duration::from_secs(10), service.receipts.shutdown()).await.expect("it does not stop in time");
+    timeout(PATIENCE, service.receipts.shutdown()).await.expect("it does not stop");
     drop((reader, sender, head));
 }

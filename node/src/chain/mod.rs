@@ -123,6 +123,7 @@ impl Chain {
         let last = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(SHUTDOWN_TIMEOUT, last).await.is_err() {
             warn!("stopping before the last transactions are confirmed");
+            self.tasks.shutdown().await;
         }
         self.headers.close().await;
     }

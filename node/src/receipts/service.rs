@@ -26,6 +26,12 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long it waits for the database to be closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
+// With the other services, which stop at the same time, a node stops within ten seconds.
+const _: () = assert!(DRAIN_TIMEOUT.as_secs() + FLUSH_TIMEOUT.as_secs() + CLOSE_TIMEOUT.as_secs() < 10);
+
+/// Connections and requests at a time on the local address: callers are programs on this host.
+const LOCAL: usize = 2_048;
+
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptsError {
@@ -98,7 +104,7 @@ impl Receipts {
         };
         let store = Store::open(&settings.database).await?;
         let exposure = Exposure { lease: settings.exposure_limit, spender: settings.exposure_per_spender };
-        let issuer = Arc::new(Issuer::new(store.clone(), leases, machines, exposure));
+        let issuer = Arc::new(Issuer::new(store.for_strangers(), leases, machines, exposure));
         let settings = Arc::new(settings);
         let (stop, stopped) = watch::channel(false);
         let (deadline, at_deadline) = watch::channel(false);
@@ -117,15 +123,17 @@ impl Receipts {
         let api = Api::new(issuer, settings);
         let threads = Threads::start()?;
         let (mut servers, mut gates) = (JoinSet::new(), Vec::new());
-        let mut spawn = |name, listener, router| {
-            let gate = Gate::new(name, Limits::default());
+        let mut spawn = |name, limits, listener, router| {
+            let gate = Gate::new(name, limits);
             gates.push(gate.clone());
             servers.spawn_on(serve(listener, router, gate, stopped.clone()), &threads.handle());
         };
         let router = api::router(api.clone(), Audience::Local, proxy.clone());
-        spawn("leasehold_node_local_http", local_listener, router);
+        let limits = Limits { connections: LOCAL, requests: LOCAL, ..Limits::default() };
+        spawn("leasehold_node_local_http", limits, local_listener, router);
         let public = public_listener.map(|(listener, address)| {
-            spawn("leasehold_node_public_http", listener, api::router(api, Audience::Public, proxy));
+            let router = api::router(api, Audience::Public, proxy);
+            spawn("leasehold_node_public_http", Limits::default(), listener, router);
             address
         });
         Ok(Self { store, local, public, gates, stop, deadline, alive, servers, _threads: threads })

@@ -33,7 +33,8 @@ pub(super) async fn leaves(
     let Path((board, slot, generation, number)) = path?;
     let board = board.parse().map_err(|_| Refusal::malformed(format!("`{board}` is not an address")))?;
     let key = BatchKey { machine: MachineKey { board, slot, generation }, number };
-    let place = api.store.batch_place(&key).await?.ok_or(Refusal::NotFound("there is no such batch"))?;
+    let place =
+        api.issuer.store.batch_place(&key).await?.ok_or(Refusal::NotFound("there is no such batch"))?;
     if place.is_pruned {
         return Err(StoreError::Pruned.into());
     }
@@ -41,7 +42,7 @@ pub(super) async fn leaves(
     let length = u64::from(place.count) * SignedReceipt::LEN as u64;
     let headers =
         [(CONTENT_TYPE, "application/octet-stream".to_owned()), (CONTENT_LENGTH, length.to_string())];
-    Ok((headers, Body::from_stream(download(api.store.clone(), place, share))))
+    Ok((headers, Body::from_stream(download(api.issuer.store.clone(), place, share))))
 }
 
 /// The receipts, a piece at a time. Whoever is too slow gives up the share, so that others get their turn.

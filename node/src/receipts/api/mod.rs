@@ -11,7 +11,6 @@ use super::issuer::Issuer;
 use super::proxy::{self, Proxy};
 use super::refusal::Refusal;
 use super::settings::Settings;
-use super::store::Store;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
@@ -30,16 +29,13 @@ const DOWNLOADS_EACH: usize = 4;
 pub(crate) struct Api {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) settings: Arc<Settings>,
-    /// The database for strangers.
-    pub(crate) store: Store,
     /// Downloads of batches under way.
     pub(crate) downloads: Arc<Quota>,
 }
 
 impl Api {
     pub(crate) fn new(issuer: Arc<Issuer>, settings: Arc<Settings>) -> Arc<Self> {
-        let store = issuer.store.for_strangers();
-        Arc::new(Self { issuer, settings, store, downloads: Quota::new(DOWNLOADS, DOWNLOADS_EACH) })
+        Arc::new(Self { issuer, settings, downloads: Quota::new(DOWNLOADS, DOWNLOADS_EACH) })
     }
 }
 

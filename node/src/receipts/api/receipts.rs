@@ -50,7 +50,7 @@ pub(super) async fn find(
     Path(id): Path<String>,
 ) -> Result<Json<StoredReceipt>, Refusal> {
     let hash: [u8; 32] = hex::decode(&id).map_err(Refusal::malformed)?;
-    let store = &api.store;
+    let store = &api.issuer.store;
     let kept = store.receipt(&hash).await?.ok_or(Refusal::NotFound("no receipt has this id"))?;
     let path = match &kept.batch {
         Some((key, place)) => store.path(key, *place).await?.unwrap_or_default(),

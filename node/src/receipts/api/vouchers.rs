@@ -42,10 +42,10 @@ pub(super) async fn take(
 /// Stores the voucher if it is better than the lease's best one, and returns the best. Others need not wait for the disk.
 async fn better(api: &Api, signed: SignedVoucher) -> Result<Voucher, Refusal> {
     let lease = Pubkey::new_from_array(signed.voucher.lease);
-    let known = api.store.best_voucher(&lease, signed.voucher.from).await?;
+    let known = api.issuer.store.best_voucher(&lease, signed.voucher.from).await?;
     match known.filter(|known| known.voucher.price >= signed.voucher.price) {
         Some(known) => Ok(known.voucher),
-        None => Ok(api.store.put_voucher(signed).await?.voucher),
+        None => Ok(api.issuer.store.put_voucher(signed).await?.voucher),
     }
 }
 
@@ -87,7 +87,7 @@ async fn terms(api: &Api, lease: &Pubkey) -> Result<Option<Terms>, Refusal> {
             supplier: Some(prefix(&running.supplier)),
         }));
     }
-    let Some(tab) = api.store.tab_at(lease).await? else { return Ok(None) };
+    let Some(tab) = api.issuer.store.tab_at(lease).await? else { return Ok(None) };
     Ok(tab.spender.map(|spender| Terms {
         from: tab.from,
         cluster: tab.cluster,
@@ -134,7 +134,7 @@ pub(super) async fn tab(
         None => Some(issuer.lease(&machine, unix_ms())?),
     };
     let serial = running.as_ref().map(|lease| lease.serial).or(which.lease).unwrap_or_default();
-    let tab = api.store.tab(&key, serial).await?;
+    let tab = api.issuer.store.tab(&key, serial).await?;
     let json = match (tab, running) {
         (Some(tab), running) => Tab {
             lease: serial,
@@ -148,7 +148,7 @@ pub(super) async fn tab(
         },
         // Nothing was used yet; the buyer may sign in advance.
         (None, Some(lease)) => {
-            let voucher = api.store.best_voucher(&lease.address, lease.from).await?;
+            let voucher = api.issuer.store.best_voucher(&lease.address, lease.from).await?;
             Tab {
                 lease: serial,
                 lease_address: lease.address,

@@ -8,6 +8,7 @@ use leasehold_client::record::SignedReceipt;
 use leasehold_daemon::unix_ms;
 use sqlx::{QueryBuilder, SqliteConnection};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Receipts in one statement: each statement is a trip to the database's thread.
 const ROWS: usize = 64;
@@ -75,13 +76,15 @@ impl Appending {
         drafts: &HashMap<usize, Tab>,
     ) -> Result<u64, StoreError> {
         let (Some(_), Some(meter)) = (new.limit, new.lease.meter) else { return Ok(0) };
-        if !self.debts.contains_key(&meter.spender) {
-            let since = unix_ms().saturating_sub(HOUR_MS);
-            self.debts.insert(meter.spender, rows::debts(connection, &meter.spender, since).await?);
-        }
+        let stored = match self.debts.entry(meter.spender) {
+            Entry::Occupied(stored) => stored.into_mut(),
+            Entry::Vacant(place) => {
+                let since = unix_ms().saturating_sub(HOUR_MS);
+                place.insert(rows::debts(connection, &meter.spender, since).await?)
+            }
+        };
         let open = |row: &i64| self.tabs.iter().any(|open| open.id == Some(*row));
-        let stored = self.debts.get(&meter.spender).into_iter().flatten();
-        let stored = stored.filter(|(row, _)| !open(row)).map(|(_, debt)| *debt);
+        let stored = stored.iter().filter(|(row, _)| !open(row)).map(|(_, debt)| *debt);
         let tabs = self
             .tabs
             .iter()

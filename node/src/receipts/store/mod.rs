@@ -45,9 +45,9 @@ use tokio::task::JoinHandle;
 
 /// Requests that are queued for the writer.
 const QUEUE: usize = 4_096;
-/// Connections for reading, each with a thread: for the node's own tasks, and for strangers.
+/// Connections for reading, each with a thread: for the tasks that send to the chain, and for requests.
 const READERS: u32 = 4;
-const STRANGERS: u32 = 2;
+const STRANGERS: u32 = 4;
 
 type Trees = VecDeque<(BatchKey, Arc<SumTree>)>;
 
@@ -126,8 +126,8 @@ impl Store {
         self.ask(|reply| Job::Append(receipts, reply)).await
     }
 
-    /// The same database for whoever asks by HTTP: with other connections and another cache, so that no reading of theirs
-    /// delays the node's own.
+    /// The same database for requests by HTTP: with other connections and another cache, so that no reading of theirs delays
+    /// the tasks that send to the chain.
     pub fn for_strangers(&self) -> Self {
         let Strangers { readers, trees } = self.strangers.clone();
         Self { readers, trees, ..self.clone() }
