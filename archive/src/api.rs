@@ -4,23 +4,34 @@ use crate::Shared;
 use crate::db::DbError;
 use crate::headers::Placed;
 use crate::leaves::{LeavesState, Located, Totals};
-use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header::CONTENT_TYPE};
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use futures::{Stream, stream};
 use leasehold::math::sum_tree::{SumNode, SumTree};
 use leasehold_client::record::{Proof, SignedReceipt, receipt::parse_hash};
 use leasehold_client::wire::{ArchiveHealth, BatchId, ErrorBody, StoredReceipt};
+use leasehold_daemon::http::{Peer, Quota, Share};
 use leasehold_daemon::unix_secs;
 use serde::Deserialize;
 use solana_pubkey::Pubkey;
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::Semaphore;
 use tracing::error;
 
 /// Batches whose trees are cached: full ones have 30 megabytes each.
 const TREES: usize = 8;
+/// Downloads at a time, in all and by one caller: full batches have 26 megabytes each.
+const DOWNLOADS: usize = 8;
+const DOWNLOADS_EACH: usize = 2;
+/// Bytes of a download that are sent at a time.
+const PIECE: usize = 64 << 10;
 /// Seconds without a successful poll after which the archive reports itself unhealthy.
 const UNHEALTHY_AFTER: i64 = 300;
 
@@ -28,6 +39,10 @@ const UNHEALTHY_AFTER: i64 = 300;
 pub(super) struct Api {
     shared: Arc<Shared>,
     trees: Mutex<Trees>,
+    /// To make one tree at a time: a batch and its tree take up to 60 megabytes meanwhile.
+    making: Semaphore,
+    /// Downloads under way, each with a batch in memory.
+    downloads: Arc<Quota>,
 }
 
 /// Batches by log and place, the last used first.
@@ -43,6 +58,7 @@ struct Batch {
 enum Refusal {
     Malformed(String),
     NotFound(String),
+    Busy,
     Failed(DbError),
 }
 
@@ -57,6 +73,10 @@ impl IntoResponse for Refusal {
         let (status, sentence) = match self {
             Refusal::Malformed(sentence) => (StatusCode::BAD_REQUEST, sentence),
             Refusal::NotFound(sentence) => (StatusCode::NOT_FOUND, sentence),
+            Refusal::Busy => {
+                let sentence = "as many downloads are under way as the archive allows: try again later";
+                (StatusCode::SERVICE_UNAVAILABLE, sentence.to_owned())
+            }
             Refusal::Failed(failure) => {
                 error!("{failure}");
                 (StatusCode::INTERNAL_SERVER_ERROR, "the archive's database failed: try again".to_owned())
@@ -73,7 +93,12 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/batches/{board}/{slot}/{generation}/{number}", get(leaves))
         .route("/v1/healthz", get(health))
         .fallback(async || Refusal::NotFound("there is nothing at this path".to_owned()))
-        .with_state(Arc::new(Api { shared, trees: Mutex::default() }))
+        .with_state(Arc::new(Api {
+            shared,
+            trees: Mutex::default(),
+            making: Semaphore::new(1),
+            downloads: Quota::new(DOWNLOADS, DOWNLOADS_EACH),
+        }))
 }
 
 #[derive(Deserialize)]
@@ -123,14 +148,20 @@ async fn receipt(
 
 async fn leaves(
     State(api): State<Arc<Api>>,
+    Extension(peer): Extension<Peer>,
     Path((board, slot, generation, number)): Path<(String, u16, u32, u32)>,
 ) -> Result<impl IntoResponse, Refusal> {
     let board = board.parse().map_err(|_| Refusal::Malformed(format!("`{board}` is not an address")))?;
     let db = &api.shared.db;
     let none = || Refusal::NotFound("there is no such batch".to_owned());
     let Placed { log, index, .. } = db.find(&board, slot, generation, number).await?.ok_or_else(none)?;
+    let share = api.downloads.take(peer.0, 1).ok_or(Refusal::Busy)?;
     if let Some(bytes) = db.leaves(&log, index).await? {
-        return Ok(([(CONTENT_TYPE, "application/octet-stream")], bytes));
+        let headers = [
+            (CONTENT_TYPE, "application/octet-stream".to_owned()),
+            (CONTENT_LENGTH, bytes.len().to_string()),
+        ];
+        return Ok((headers, Body::from_stream(download(bytes.into(), share))));
     }
     let (state, reason) = db.state(&log, index).await?.ok_or_else(none)?;
     let sentence = match state {
@@ -141,6 +172,14 @@ async fn leaves(
         Some(reason) => format!("{sentence}: {reason}"),
         None => sentence.to_owned(),
     }))
+}
+
+/// The bytes in pieces. The share is given back once the last of them is sent, or the caller has gone.
+fn download(bytes: Bytes, share: Share) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    stream::unfold((bytes, share), |(mut bytes, share)| async move {
+        let piece = bytes.split_to(bytes.len().min(PIECE));
+        (!piece.is_empty()).then_some((Ok(piece), (bytes, share)))
+    })
 }
 
 async fn health(State(api): State<Arc<Api>>) -> Result<(StatusCode, Json<ArchiveHealth>), Refusal> {
@@ -177,8 +216,14 @@ impl Api {
 
     async fn batch(&self, log: Pubkey, index: u64) -> Result<Arc<Batch>, Refusal> {
         let key = (log, index);
-        if let Some((_, batch)) = self.trees().iter().find(|(kept, _)| *kept == key) {
-            return Ok(Arc::clone(batch));
+        let kept = || self.trees().iter().find(|(kept, _)| *kept == key).map(|(_, batch)| Arc::clone(batch));
+        if let Some(batch) = kept() {
+            return Ok(batch);
+        }
+        // It is never closed, so that this can't fail.
+        let _turn = self.making.acquire().await;
+        if let Some(batch) = kept() {
+            return Ok(batch);
         }
         let gone = || Refusal::NotFound("the receipt is no longer in the log".to_owned());
         let signed = self.shared.db.leaves(&log, index).await?.ok_or_else(gone)?;

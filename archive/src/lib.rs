@@ -31,7 +31,7 @@ pub use leaves::{LeavesState, Located, MissingLeaves, Totals};
 
 use fetch::fetch_leaves;
 use follow::Follower;
-use leasehold_daemon::http::{ListenError, listen, serve};
+use leasehold_daemon::http::{Gate, Limits, ListenError, listen, serve};
 use leasehold_daemon::metrics::{MetricsError, Page, Server};
 use metrics::Metrics;
 use solana_commitment_config::CommitmentConfig;
@@ -138,7 +138,9 @@ impl Archive {
         let follower = Follower { rpc, logs, poll, shared: Arc::clone(&shared) };
         tasks.spawn(follower.run(stopped.clone()));
         tasks.spawn(fetch_leaves(Arc::clone(&shared), downloader, poll, stopped.clone()));
-        tasks.spawn(async move { serve("the archive", listener, api::router(shared), stopped).await });
+        let gate = Gate::new("leasehold_archive_http", Limits::default());
+        page.add(gate.clone());
+        tasks.spawn(async move { serve(listener, api::router(shared), gate, stopped).await });
         let metrics = metrics.map(|server| {
             let address = server.local_addr();
             metrics_server.spawn(server.run());

@@ -1,5 +1,6 @@
 //! The metrics page: Prometheus' text format over HTTP, on a loopback address.
 
+use crate::http::{Gate, Limits, serve};
 use axum::Router;
 use axum::http::{StatusCode, header::CONTENT_TYPE};
 use axum::routing::get;
@@ -7,6 +8,7 @@ use std::fmt::{self, Display, Write};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch;
 
 /// Why metrics are not served.
 #[derive(Debug, thiserror::Error)]
@@ -87,12 +89,14 @@ impl Server {
         let metrics = async move || ([(CONTENT_TYPE, "text/plain; version=0.0.4")], page.to_string());
         let other = async || (StatusCode::NOT_FOUND, "ask for /metrics\n");
         let router = Router::new().route("/metrics", get(metrics)).fallback(other);
-        let served = match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => axum::serve(listener, router).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = served {
-            tracing::error!("metrics are not served: {error}");
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => {
+                let gate =
+                    Gate::new("metrics", Limits { connections: 64, requests: 16, ..Limits::default() });
+                let (_stop, never) = watch::channel(false);
+                serve(listener, router, gate, never).await;
+            }
+            Err(error) => tracing::error!("metrics are not served: {error}"),
         }
     }
 }

@@ -129,6 +129,7 @@ impl Services {
         let Some(settings) = receipts else { return Ok(Self { leases, receipts: None, chain: None }) };
         let source = settings.source.clone();
         let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await?;
+        node.add_metrics(receipts.metrics());
         println!("receipts on http://{}", receipts.local_addr());
         if let Some(address) = receipts.public_addr() {
             println!("receipts for everybody on http://{address}");
@@ -145,16 +146,19 @@ impl Services {
         Ok(Self { leases, receipts: Some(receipts), chain })
     }
 
-    /// Stops each service before those that it uses.
+    /// Stops all services at once, each within some seconds, and closes their database in the end.
     async fn shutdown(self) {
-        if let Some(chain) = self.chain {
-            chain.shutdown().await;
-        }
-        if let Some(receipts) = self.receipts {
-            receipts.shutdown().await;
-        }
-        if let Some(leases) = self.leases {
-            leases.shutdown().await;
+        let Self { leases, mut receipts, chain } = self;
+        let chain = async { futures::future::OptionFuture::from(chain.map(Chain::shutdown)).await };
+        let leases = async { futures::future::OptionFuture::from(leases.map(LeaseWatch::shutdown)).await };
+        let finish = async {
+            if let Some(receipts) = &mut receipts {
+                receipts.finish().await;
+            }
+        };
+        tokio::join!(chain, finish, leases);
+        if let Some(receipts) = receipts {
+            receipts.close().await;
         }
     }
 }

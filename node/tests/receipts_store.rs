@@ -3,7 +3,7 @@
 mod support;
 
 use leasehold_node::leases::{Meter, Numbers, RunningLease};
-use leasehold_node::receipts::store::{BatchKey, BatchState, NewReceipt};
+use leasehold_node::receipts::store::{BatchKey, BatchState, Exposure, NewReceipt, PARTS};
 use leasehold_node::receipts::{Store, StoreError};
 use proptest::prelude::*;
 use sqlx::{Connection, SqliteConnection};
@@ -102,7 +102,7 @@ async fn a_receipt_says_what_was_reported_and_is_found_by_its_id() {
     assert_eq!((receipt.buyer, receipt.mint), (lease.buyer.to_bytes(), lease.mint.to_bytes()));
     assert_eq!((receipt.cluster, receipt.class), (CLUSTER, 2));
     assert_eq!((receipt.model, receipt.request, receipt.response), (work.model, work.request, work.response));
-    assert_eq!((receipt.units, receipt.price), (work.units, work.price));
+    assert_eq!((receipt.units, receipt.price), (work.units, 15));
     assert_eq!((receipt.tokens_in, receipt.tokens_out), (10, 20));
     assert_eq!((receipt.start_ms, receipt.end_ms), (work.start_ms, work.end_ms));
     let found = kept.store.receipt(&signed.id()).await.unwrap().unwrap();
@@ -114,7 +114,8 @@ async fn a_receipt_says_what_was_reported_and_is_found_by_its_id() {
 async fn a_call_is_kept_whole_or_not_at_all() {
     let kept = kept().await;
     let lease = metered(1, 1_000);
-    let limited = |price| NewReceipt { limit: Some(10), ..new(0, &lease, price) };
+    let exposure = Exposure { lease: 10, spender: 100 };
+    let limited = |price| NewReceipt { limit: Some(exposure), ..new(0, &lease, price) };
     let refused = kept.store.append(vec![limited(6), limited(5)]).await.unwrap_err();
     assert!(matches!(refused, StoreError::Exposure { asked: 5, left: 4 }), "{refused}");
     assert!(kept.store.tab(&key(0), 1).await.unwrap().is_none());
@@ -265,7 +266,7 @@ async fn a_database_of_a_newer_program_is_left_alone() {
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
     sqlx::query("INSERT INTO schema_version VALUES (1000)").execute(&mut connection).await.unwrap();
     let refused = Store::open(&kept.path).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Newer { found: 1000, known: 1 }), "{refused}");
+    assert!(matches!(refused, StoreError::Newer { found: 1000, known: 2 }), "{refused}");
     let refused = Store::open(&kept.path.join("no/folder.db")).await.unwrap_err();
     assert!(refused.to_string().contains("check the path"), "{refused}");
 }
@@ -311,4 +312,192 @@ proptest! {
             assert_eq!(kept.store.tab(&key(0), 1).await.unwrap().unwrap().signed_price, best);
         });
     }
+}
+
+/// A receipt of a lease whose work costs that many millionths of a payment unit.
+fn small(slot: u32, lease: &RunningLease, parts: u128) -> NewReceipt {
+    let mut receipt = new(slot, lease, 0);
+    receipt.work.price = parts;
+    receipt
+}
+
+/// 500 answers of a tenth of a unit or so cost what their sum costs, of each machine and lease for itself, wherever the node
+/// is restarted.
+#[tokio::test]
+async fn what_is_less_than_a_unit_is_carried_to_the_next_receipt() {
+    let mut kept = kept().await;
+    let (first, second, third) = (metered(1, 1_000), metered(2, 1_000), metered(3, 1_000));
+    let (mut owed, mut billed) = ([0u128; 3], [0u64; 3]);
+    for turn in 0..500u128 {
+        let parts = [123_457, 999_999, 1_000_001 + turn * 7];
+        let group = vec![small(0, &first, parts[0]), small(1, &second, parts[1]), small(2, &third, parts[2])];
+        for (place, signed) in kept.store.append(group).await.unwrap().iter().enumerate() {
+            owed[place] += parts[place];
+            billed[place] += signed.receipt.price;
+            assert_eq!(
+                u128::from(billed[place]),
+                owed[place] / u128::from(PARTS),
+                "to the unit, at any time"
+            );
+        }
+        if turn % 125 == 60 {
+            kept.store.close().await;
+            kept.store = Store::open(&kept.path).await.unwrap();
+        }
+    }
+    assert_eq!(billed, [61, 499, 500]);
+    for (slot, lease) in [(0, 1), (1, 2), (2, 3)] {
+        let tab = kept.store.tab(&key(slot), lease).await.unwrap().unwrap();
+        let place = slot as usize;
+        assert_eq!(u128::from(tab.price) * u128::from(PARTS) + u128::from(tab.rest), owed[place]);
+    }
+    // The next lease of a machine begins at zero.
+    let next = kept.store.append(vec![small(1, &metered(9, 1_000), 999_999)]).await.unwrap();
+    assert_eq!(next[0].receipt.price, 0);
+}
+
+#[tokio::test]
+async fn the_rest_of_a_refused_receipt_is_not_carried() {
+    let kept = kept().await;
+    let lease = metered(1, 1_000);
+    let exposure = Exposure { lease: 1, spender: 100 };
+    let limited = |parts| NewReceipt { limit: Some(exposure), ..small(0, &lease, parts) };
+    kept.store.append(vec![limited(900_000)]).await.unwrap();
+    let refused = kept.store.append(vec![limited(1_200_000)]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Exposure { asked: 2, left: 1 }), "{refused}");
+    let price = kept.store.append(vec![limited(100_000)]).await.unwrap()[0].receipt.price;
+    assert_eq!(price, 1);
+}
+
+/// A spender with many leases, each within its limit, owes no more than the spender's limit, whoever restarts.
+#[tokio::test]
+async fn all_leases_of_a_spender_share_one_limit() {
+    let mut kept = kept().await;
+    let exposure = Exposure { lease: 100, spender: 250 };
+    let of = |slot: u32, price| {
+        let lease = RunningLease { address: address(slot), ..metered(slot + 1, 10_000) };
+        NewReceipt { limit: Some(exposure), ..new(slot, &lease, price) }
+    };
+    // Also within one group.
+    kept.store.append(vec![of(0, 100), of(1, 100)]).await.unwrap();
+    kept.store.close().await;
+    kept.store = Store::open(&kept.path).await.unwrap();
+    let refused = kept.store.append(vec![of(2, 40), of(3, 11)]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::SpenderExposure { asked: 11, left: 10 }), "{refused}");
+    kept.store.append(vec![of(2, 40)]).await.unwrap();
+    let debt = kept.store.debt(&spender_key(), now_ms(), (&key(9), 9)).await.unwrap();
+    assert_eq!(debt, 240);
+    assert_eq!(kept.store.debt(&spender_key(), now_ms(), (&key(2), 3)).await.unwrap(), 200);
+    // Another spender is not concerned, and what is signed for exposes nobody.
+    let mut other = of(4, 100);
+    let mut lease = (*other.lease).clone();
+    lease.meter = lease.meter.map(|meter| Meter { spender: address(77), ..meter });
+    other.lease = lease.into();
+    kept.store.append(vec![other]).await.unwrap();
+    let paid = signed_voucher(&of(3, 0).lease, 60);
+    kept.store.put_voucher(paid).await.unwrap();
+    kept.store.append(vec![of(3, 60)]).await.unwrap();
+    let refused = kept.store.append(vec![of(3, 11)]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::SpenderExposure { left: 10, .. }), "{refused}");
+    // An hour later it counts no more.
+    assert_eq!(kept.store.debt(&spender_key(), now_ms() + 3_700_000, (&key(9), 9)).await.unwrap(), 0);
+}
+
+fn spender_key() -> leasehold_client::probe::Pubkey {
+    metered(1, 1).meter.unwrap().spender
+}
+
+#[tokio::test]
+async fn receipts_are_deleted_once_their_lease_cannot_be_disputed_and_in_small_steps() {
+    let kept = kept().await;
+    let batch_of = async |lease: &RunningLease, count: u64| {
+        let receipts = (0..count).map(|_| new(0, lease, 1)).collect();
+        let signed = kept.store.append(receipts).await.unwrap();
+        (kept.store.seal(&key(0), "https://a", 100).await.unwrap().unwrap(), signed)
+    };
+    let (old, signed) = batch_of(&lease(1), 25).await;
+    let (unposted, kept_too) = batch_of(&lease(1), 3).await;
+    let (newer, newest) = batch_of(&lease(2), 5).await;
+    for (batch, index) in [(&old, 0), (&newer, 2)] {
+        kept.store.mark_posted(batch.key, index).await.unwrap();
+    }
+    let tabs = kept.store.running_tabs().await.unwrap();
+    assert_eq!(tabs.iter().map(|tab| tab.lease).collect::<Vec<_>>(), [1, 2]);
+    kept.store.mark_ended(vec![tabs[0].id], 1_000).await.unwrap();
+    assert_eq!(kept.store.running_tabs().await.unwrap(), [tabs[1]]);
+
+    assert_eq!(kept.store.prune(1_000, 10).await.unwrap(), 0, "not yet");
+    let place = kept.store.batch_place(&old.key).await.unwrap().unwrap();
+    let mut steps = Vec::new();
+    loop {
+        match kept.store.prune(1_001, 10).await.unwrap() {
+            0 => break,
+            deleted => steps.push(deleted),
+        }
+    }
+    assert_eq!(steps, [10, 10, 5], "each step is bounded");
+    for receipt in &signed {
+        assert!(kept.store.receipt(&receipt.id()).await.unwrap().is_none());
+    }
+    // What is not in the log, or of a lease that runs, stays.
+    for receipt in kept_too.iter().chain(&newest) {
+        assert!(kept.store.receipt(&receipt.id()).await.unwrap().is_some());
+    }
+    let gone = kept.store.batch_bytes(&place, 0, 5).await.unwrap_err();
+    assert!(matches!(gone, StoreError::Pruned) && gone.is_refusal(), "{gone}");
+    assert!(kept.store.batch_place(&old.key).await.unwrap().unwrap().is_pruned);
+    // Numbers go on: nothing is sealed or signed twice.
+    assert_eq!(kept.store.batch(&old.key).await.unwrap().unwrap().header, old.header);
+    assert_eq!(kept.store.next_number(&key(0)).await.unwrap(), newer.key.number + 1);
+    kept.store.mark_posted(unposted.key, 1).await.unwrap();
+    assert_eq!(kept.store.prune(1_001, 10).await.unwrap(), 3);
+    // A lease that was taken for over and signs again is not.
+    kept.store.mark_ended(vec![tabs[1].id], 1_000).await.unwrap();
+    append_one(&kept.store, 0, &lease(2), 1).await.unwrap();
+    assert_eq!(kept.store.running_tabs().await.unwrap(), [tabs[1]]);
+    assert_eq!(kept.store.prune(1_001, 10).await.unwrap(), 0);
+}
+
+/// A disk that is full, or a database that another program has locked: nothing more is begun, and it goes on by itself.
+#[tokio::test]
+async fn a_database_that_cannot_be_written_is_noticed_and_goes_on_when_it_can() {
+    let kept = kept().await;
+    append_one(&kept.store, 0, &lease(1), 1).await.unwrap();
+    kept.store.check().await.unwrap();
+    let url = format!("sqlite://{}", kept.path.display());
+    let mut other = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let failed = append_one(&kept.store, 0, &lease(1), 1).await.unwrap_err();
+    assert!(!failed.is_refusal(), "{failed}");
+    assert!(!kept.store.check().await.unwrap_err().is_refusal());
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    kept.store.check().await.unwrap();
+    assert_eq!(append_one(&kept.store, 0, &lease(1), 1).await.unwrap(), 1, "no number was used up");
+}
+
+/// The database of the last version has no remainders.
+#[tokio::test]
+async fn a_database_of_the_first_schema_is_migrated() {
+    let kept = kept().await;
+    append_one(&kept.store, 0, &lease(1), 7).await.unwrap();
+    kept.store.close().await;
+    let url = format!("sqlite://{}", kept.path.display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    for step in [
+        "DROP INDEX tabs_spender",
+        "DROP INDEX tabs_running",
+        "DROP INDEX batches_kept",
+        "ALTER TABLE tabs DROP COLUMN rest",
+        "ALTER TABLE tabs DROP COLUMN paid",
+        "ALTER TABLE tabs DROP COLUMN ended_ms",
+        "ALTER TABLE batches DROP COLUMN pruned",
+        "UPDATE schema_version SET version = 1",
+    ] {
+        sqlx::query(step).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+    let store = Store::open(&kept.path).await.unwrap();
+    let tab = store.tab(&key(0), 1).await.unwrap().unwrap();
+    assert_eq!((tab.seq, tab.price, tab.rest), (1, 7, 0));
+    assert_eq!(append_one(&store, 0, &lease(1), 1).await.unwrap(), 1);
 }

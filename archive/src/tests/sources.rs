@@ -9,10 +9,12 @@ use axum::extract::State;
 use axum::routing::get;
 use leasehold::state::ComputeLog;
 use leasehold_client::record::{Proof, SignedReceipt};
+use leasehold_daemon::http::{Gate, Limits, serve};
 use leasehold_daemon::unix_secs;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// A log's account with these batches.
 fn account(headers: &[BatchHeader]) -> Vec<u8> {
@@ -41,7 +43,11 @@ async fn serve_source(source: Source) -> String {
 async fn serve_router(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let (gate, (stop, stopped)) = (Gate::new("test", Limits::default()), watch::channel(false));
+    tokio::spawn(async move {
+        serve(listener, router, gate, stopped).await;
+        drop(stop);
+    });
     url
 }
 

@@ -144,6 +144,7 @@ impl Inference {
             public: Some(public),
             source: source.clone(),
             exposure_limit: 0,
+            exposure_per_spender: 0,
             leases: None,
             models: [("demo".to_owned(), Arc::new(model))].into(),
             proxy: Some(ProxySettings {
@@ -168,6 +169,8 @@ impl Inference {
                 // All receipts go into one batch, which is sealed at the end of the lease.
                 batch: Duration::from_secs(3_600),
                 redeem: Duration::from_secs(u64::from(stage.round_secs)),
+                redeem_least: 1,
+                keep: Duration::MAX,
             },
             priority_fee: 0,
         };

@@ -22,7 +22,7 @@ use leasehold_node::{
     leases::{LeaseWatch, WatchSettings},
     receipts::{
         Receipts, Settings,
-        store::{NewReceipt, Work},
+        store::{NewReceipt, PARTS, Work},
     },
 };
 use solana_instruction::Instruction;
@@ -186,6 +186,7 @@ impl World {
             public: Some(self.public),
             source: source.clone(),
             exposure_limit: DEPOSIT,
+            exposure_per_spender: DEPOSIT,
             leases: None,
             models: Default::default(),
             proxy: None,
@@ -202,6 +203,8 @@ impl World {
                 headers: at(headers),
                 batch: Duration::from_secs(2),
                 redeem: Duration::from_secs(1),
+                redeem_least: 1,
+                keep: Duration::MAX,
             },
             priority_fee: 0,
         };
@@ -262,7 +265,7 @@ impl Node {
                 units: 50,
                 tokens_in: 10,
                 tokens_out: 20,
-                price: PRICE,
+                price: u128::from(PRICE) * u128::from(PARTS),
                 start_ms: end_ms - 5,
                 end_ms,
             };

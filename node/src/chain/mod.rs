@@ -1,5 +1,5 @@
 //! Tasks that bring a node's receipts to the chain: they seal receipts into batches, append the batches to the
-//! supplier's log, redeem vouchers and answer demands.
+//! supplier's log, redeem vouchers, answer demands, and delete receipts that nobody can dispute any more.
 //!
 //! [`LeaseWatch`] reads the chain. The tasks plan from its views and from the database, in functions without a network,
 //! and send. Nothing of importance is kept in memory: progress is read from the chain and the database. A failed call
@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod headers;
 pub mod post;
+mod prune;
 pub mod redeem;
 #[cfg(test)]
 mod sample;
@@ -35,7 +36,10 @@ use tools::Tools;
 use tracing::warn;
 
 /// How long a node that stops waits for the transactions under way.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(7);
+/// Metered leases get no credit if the chain was not read for so long, or for so many polls if that is longer.
+const SILENT: Duration = Duration::from_secs(120);
+const SILENT_POLLS: u32 = 4;
 
 /// Why the tasks do not start.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +97,7 @@ impl Chain {
             store,
             headers: headers::OwnLog::new(log, headers.clone()),
             metrics: Arc::clone(&metrics),
+            credit: SILENT.max(watched.poll.saturating_mul(SILENT_POLLS)),
             poll_now: leases.poll_now(),
         });
         let (stop, stopped) = watch::channel(false);
@@ -102,6 +107,7 @@ impl Chain {
         tasks.spawn(seal::run(tools.clone(), leases.leases(), views(), stopped.clone()));
         tasks.spawn(post::run(tools.clone(), views(), stopped.clone()));
         tasks.spawn(redeem::run(tools.clone(), views(), stopped.clone()));
+        tasks.spawn(prune::run(tools.clone(), views(), stopped.clone()));
         tasks.spawn(answer::run(tools, stopped));
         Ok(Self { metrics, headers, stop, tasks })
     }
@@ -117,6 +123,7 @@ impl Chain {
         let last = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(SHUTDOWN_TIMEOUT, last).await.is_err() {
             warn!("stopping before the last transactions are confirmed");
+            self.tasks.shutdown().await;
         }
         self.headers.close().await;
     }

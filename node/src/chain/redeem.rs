@@ -37,13 +37,13 @@ pub struct Leased<'a> {
 }
 
 /// Decides about the best voucher of a lease at Unix second `now`. `since`: time since the last redemption in this lease,
-/// `None` if there was none. `every`: time between two redemptions.
+/// `None` if there was none. A payment of less than `terms.least` waits until the lease ends, since its fee may exceed it.
 pub fn decide(
     voucher: &Voucher,
     leased: Option<Leased<'_>>,
     now: i64,
     since: Option<Duration>,
-    every: Duration,
+    terms: Terms,
 ) -> Decision {
     // The lease was looked up by the address that the voucher names, the machine by its slot.
     let address = Pubkey::new_from_array(voucher.lease);
@@ -55,24 +55,45 @@ pub fn decide(
         return Decision::Forget;
     };
     // An empty deposit may still be topped up.
-    let Some(paid) = paid(board, lease, machine, voucher.price, now) else { return Decision::Wait };
+    let Some((paid, adds)) = paid(board, lease, machine, voucher.price, now) else { return Decision::Wait };
     let closing = now >= board.round_end(lease.until.saturating_sub(2)).saturating_sub(NOTICE_SECS.into());
     // From its last round on, the lease may be settled before the next redemption.
     let ending = now >= board.round_end(lease.until.saturating_sub(2));
-    let pause = match (ending, closing) {
-        (true, _) => Duration::ZERO,
-        (false, true) => every.min(Duration::from_secs(u64::from(board.round_secs)) / 2),
-        (false, false) => every,
+    let over = now >= board.round_end(lease.until.saturating_sub(1));
+    let half_round = Duration::from_secs(u64::from(board.round_secs)) / 2;
+    let pause = match (over, ending, closing) {
+        _ if adds < terms.least => match (over, ending) {
+            // The buyer must not make the node spend more on fees than it gets.
+            (true, _) => LAST.min(half_round),
+            (false, true) => half_round,
+            (false, false) => return Decision::Wait,
+        },
+        (_, true, _) => Duration::ZERO,
+        (_, false, true) => terms.every.min(half_round),
+        (_, false, false) => terms.every,
     };
     if since.is_none_or(|since| since >= pause) { Decision::Redeem { paid } } else { Decision::Wait }
 }
 
-/// Payment units that vouchers have paid in all once one for `price` is redeemed; `None` if it adds nothing now.
-fn paid(board: &Board, lease: &Lease, machine: &Slot, price: u64, now: i64) -> Option<u64> {
+/// Payment units that vouchers have paid in all once one for `price` is redeemed, and what it adds; `None` if it adds
+/// nothing now.
+fn paid(board: &Board, lease: &Lease, machine: &Slot, price: u64, now: i64) -> Option<(u64, u64)> {
     let before = meter::payable(lease).ok()?.paid;
     let adds = meter::payment(board, lease, machine, price, now).ok()?.gross().ok()?;
-    before.checked_add(adds)
+    Some((before.checked_add(adds)?, adds))
 }
+
+/// When vouchers are redeemed.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Time between two redemptions in one lease.
+    pub every: Duration,
+    /// Payment units that are worth a transaction.
+    pub least: u64,
+}
+
+/// Time between two redemptions of little, after the end of a lease: some fit into the time until it can be settled.
+const LAST: Duration = Duration::from_secs(60);
 
 /// How long the account of a lease must be missing to count as closed: RPC nodes may lag behind.
 const GONE_AFTER: Duration = Duration::from_secs(600);
@@ -148,7 +169,8 @@ impl Redeemer {
             };
             let since = self.redeemed.get(&address).map(Instant::elapsed);
             let leased = Leased { board: &board.header, lease, machine };
-            match decide(voucher, Some(leased), view.now, since, tools.settings.redeem) {
+            let terms = Terms { every: tools.settings.redeem, least: tools.settings.redeem_least };
+            match decide(voucher, Some(leased), view.now, since, terms) {
                 Decision::Wait => {}
                 Decision::Forget => self.forget(tools, due).await?,
                 Decision::Redeem { paid } => {
@@ -216,7 +238,7 @@ mod tests {
     use leasehold::state::LeaseState;
     use leasehold_client::record::{receipt::prefix, voucher::blank};
 
-    const EVERY: Duration = Duration::from_secs(3_600);
+    const TERMS: Terms = Terms { every: Duration::from_secs(3_600), least: 0 };
 
     /// A voucher of the sample's lease. Its address is not the sample's: the lease is looked up by it.
     fn voucher(price: u64) -> Voucher {
@@ -236,7 +258,7 @@ mod tests {
     fn decided(voucher: &Voucher, lease: &Lease, now: i64, since: Option<u64>) -> Decision {
         let view = view();
         let leased = Leased { board: &view.boards[&BOARD].header, lease, machine: &view.slots[&PLACE] };
-        decide(voucher, Some(leased), now, since.map(Duration::from_secs), EVERY)
+        decide(voucher, Some(leased), now, since.map(Duration::from_secs), TERMS)
     }
 
     fn at(lease: &Lease, price: u64, now: i64, since: Option<u64>) -> Decision {
@@ -269,7 +291,7 @@ mod tests {
         (machine.price, machine.traits.gpus) = (180, 2);
         let leased =
             Leased { board: &view.boards[&BOARD].header, lease: &lease, machine: &view.slots[&PLACE] };
-        let decision = decide(&voucher(5_000), Some(leased), now, None, EVERY);
+        let decision = decide(&voucher(5_000), Some(leased), now, None, TERMS);
         assert_eq!(decision, Decision::Redeem { paid: 1_000 - 102 });
     }
 
@@ -298,9 +320,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_worth_its_fee_waits_for_the_end_and_is_redeemed_then() {
+        let (view, lease) = (view(), metered());
+        let leased =
+            Leased { board: &view.boards[&BOARD].header, lease: &lease, machine: &view.slots[&PLACE] };
+        let at = |price, now, since: Option<u64>| {
+            let terms = Terms { least: 50, ..TERMS };
+            decide(&voucher(price), Some(leased), now, since.map(Duration::from_secs), terms)
+        };
+        let (now, until) = (1_010 * 600, i64::from(lease.until) * 600);
+        assert_eq!(at(149, now, None), Decision::Wait, "it adds 49");
+        assert_eq!(at(150, now, None), Decision::Redeem { paid: 150 });
+        assert_eq!(at(149, until - 601, None), Decision::Wait);
+        // The last round, and after it: always, but not for each answer.
+        let redeem = Decision::Redeem { paid: 149 };
+        assert_eq!((at(149, until - 600, None), at(149, until - 600, Some(299))), (redeem, Decision::Wait));
+        assert_eq!((at(149, until, Some(59)), at(149, until, Some(60))), (Decision::Wait, redeem));
+        assert_eq!(at(101, until + 1_000, Some(60)), Decision::Redeem { paid: 101 }, "however little it is");
+        assert_eq!(at(150, until - 600, Some(0)), Decision::Redeem { paid: 150 });
+    }
+
+    #[test]
     fn vouchers_of_closed_leases_and_other_machines_are_forgotten() {
         let now = 1_010 * 600;
-        assert_eq!(decide(&voucher(500), None, now, None, EVERY), Decision::Forget);
+        assert_eq!(decide(&voucher(500), None, now, None, TERMS), Decision::Forget);
         let settled = Lease { state: LeaseState::Settled, ..metered() };
         assert_eq!(at(&settled, 500, now, None), Decision::Forget);
         let other = Lease { from: 1_001, ..metered() };

@@ -3,7 +3,7 @@
 use crate::leases::RunningLease;
 pub use crate::leases::sample::*;
 use crate::machines::Machine;
-use crate::receipts::store::{BatchKey, MachineKey, NewReceipt, SealedBatch, Store, Work};
+use crate::receipts::store::{BatchKey, MachineKey, NewReceipt, PARTS, SealedBatch, Store, Work};
 use leasehold::math::sum_tree::SumNode;
 use leasehold::state::BatchHeader;
 use std::path::Path;
@@ -50,7 +50,7 @@ pub fn new_receipt(machine: &Arc<Machine>, lease: &Arc<RunningLease>) -> NewRece
         units: 1,
         tokens_in: 1,
         tokens_out: 1,
-        price: 1,
+        price: PARTS.into(),
         start_ms: 1,
         end_ms: 2,
     };

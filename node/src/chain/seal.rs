@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn leases(running: Option<RunningLease>) -> Leases {
-        Leases { machines: [(PLACE, running)].into() }
+        Leases { machines: [(PLACE, running)].into(), ..Leases::default() }
     }
 
     #[test]

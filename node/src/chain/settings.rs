@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const HOUR: NonZeroU32 = NonZeroU32::new(3_600).unwrap();
+const DAY: Duration = Duration::from_secs(86_400);
 const POLL: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
 /// The section `[chain]`.
@@ -33,6 +34,10 @@ pub struct RecordSettings {
     pub batch: Duration,
     /// Time between two redemptions of vouchers in one lease.
     pub redeem: Duration,
+    /// Payment units for which a transaction is worth its fee: vouchers for less wait until the lease ends.
+    pub redeem_least: u64,
+    /// Time for which receipts are kept after the last moment at which they can be disputed.
+    pub keep: Duration,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +55,10 @@ struct Section {
     headers: Option<PathBuf>,
     batch_secs: Option<NonZeroU32>,
     redeem_secs: Option<NonZeroU32>,
+    #[serde(default = "redeem_least")]
+    redeem_least: u64,
+    #[serde(default = "keep_days")]
+    keep_days: u32,
     poll_secs: Option<NonZeroU32>,
     #[serde(default)]
     priority_fee: u64,
@@ -81,9 +90,20 @@ pub fn load(path: &Path) -> Result<Option<ChainSettings>, ConfigError> {
             headers: folder.join(section.headers.unwrap_or_else(|| "log.db".into())),
             batch: secs(section.batch_secs, HOUR),
             redeem: secs(section.redeem_secs, HOUR),
+            redeem_least: section.redeem_least,
+            keep: DAY.saturating_mul(section.keep_days),
         },
         priority_fee: section.priority_fee,
     }))
+}
+
+/// A cent of a mint with six decimals, which is some times the fee.
+fn redeem_least() -> u64 {
+    10_000
+}
+
+fn keep_days() -> u32 {
+    7
 }
 
 fn is_http(url: &str) -> bool {
@@ -122,9 +142,12 @@ mod tests {
             [settings.records.batch, settings.records.redeem, settings.watch.poll].map(|span| span.as_secs())
         };
         assert_eq!(secs(&settings), [3_600, 3_600, 5]);
+        assert_eq!((settings.records.redeem_least, settings.records.keep), (10_000, 7 * DAY));
         assert!(settings.records.headers.ends_with("log.db") && settings.records.headers.is_absolute());
         let other = loaded(&section("batch_secs = 60\nredeem_secs = 9\npoll_secs = 1\n")).unwrap().unwrap();
         assert_eq!(secs(&other), [60, 9, 1]);
+        let kept = loaded(&section("redeem_least = 5\nkeep_days = 0\n")).unwrap().unwrap().records;
+        assert_eq!((kept.redeem_least, kept.keep), (5, Duration::ZERO));
         let watching = section("").replace("operator = \"operator.json\"\n", "");
         assert_eq!(loaded(&watching).unwrap().unwrap().operator, None);
     }

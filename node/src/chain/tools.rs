@@ -13,6 +13,7 @@ use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Resources shared by the tasks.
@@ -32,6 +33,8 @@ pub(super) struct Tools {
     /// Headers of the supplier's log.
     pub headers: OwnLog,
     pub metrics: Arc<Metrics>,
+    /// Time after a view in which metered leases get credit beyond what is signed.
+    pub credit: Duration,
     /// Asks the lease watch to poll without delay.
     pub poll_now: Arc<Notify>,
 }
@@ -47,9 +50,20 @@ pub struct Metrics {
     redeemed: AtomicU64,
     answered: AtomicU64,
     sends_failed: AtomicU64,
+    /// Leases in which nothing is signed.
+    unsigned: AtomicU64,
+    pruned: AtomicU64,
 }
 
 impl Metrics {
+    pub(super) fn unsigned(&self, leases: usize) {
+        self.unsigned.store(leases as u64, Relaxed);
+    }
+
+    pub(super) fn pruned(&self, receipts: u64) {
+        self.pruned.fetch_add(receipts, Relaxed);
+    }
+
     pub(super) fn sealed(&self) {
         self.sealed.fetch_add(1, Relaxed);
     }
@@ -85,6 +99,18 @@ impl fmt::Display for Metrics {
             ("demands_answered_total", Kind::Counter, "Demands answered.", &self.answered),
             ("sends_failed_total", Kind::Counter, "Transactions that failed.", &self.sends_failed),
             ("batches_waiting", Kind::Gauge, "Sealed batches that are not in the log.", &self.waiting),
+            (
+                "receipts_deleted_total",
+                Kind::Counter,
+                "Receipts deleted that nobody can dispute.",
+                &self.pruned,
+            ),
+            (
+                "leases_unsigned",
+                Kind::Gauge,
+                "Leases in which nothing is signed; the log says why.",
+                &self.unsigned,
+            ),
             ("batches_late", Kind::Gauge, "Waiting batches whose receipts can be demanded soon.", &self.late),
         ];
         for (name, kind, help, count) in counts {

@@ -71,7 +71,8 @@ pub(super) mod tests {
         let meter =
             Some(Meter { spender: Pubkey::new_from_array([0x59; 32]), deposit: 1_000, paid: 0, units: 0 });
         let metered = RunningLease { meter, ..lease(5) };
-        Leases { machines: [(PLACE, Some(metered)), ((PLACE.0, 4), Some(lease(6)))].into() }
+        let machines = [(PLACE, Some(metered)), ((PLACE.0, 4), Some(lease(6)))].into();
+        Leases { machines, ..Leases::default() }
     }
 
     #[test]

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch as channel;
+use tokio::time::Instant;
 
 /// A machine's place: board, and index of the slot on it.
 pub type Place = (Pubkey, u16);
@@ -40,6 +41,33 @@ pub type LeasesReceiver = channel::Receiver<Arc<Leases>>;
 pub struct Leases {
     /// `None`: the machine is known and serves no lease.
     pub machines: HashMap<Place, Option<RunningLease>>,
+    /// Machines for which nothing is signed although they may serve a lease.
+    pub unsigned: HashMap<Place, Unsigned>,
+    /// When metered leases get no more credit beyond what is signed, unless the chain is read again; `None`: never.
+    pub credit_until: Option<Instant>,
+}
+
+/// Why nothing is signed for a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Unsigned {
+    #[error(
+        "the supplier has no log in which receipts could be proved: create one with `leasehold log create`"
+    )]
+    NoLog,
+    #[error(
+        "`operator` in [chain] of the node is not the log's operator: run `leasehold log operator ADDRESS` as the supplier"
+    )]
+    NotOperator,
+    #[error("the supplier's log has no lane for the slot: open one with `leasehold log lanes`")]
+    NoLane,
+    #[error(
+        "the node's database lacks receipts that it signed in this lease: nothing is signed until the log has skipped \
+         their numbers, up to {least}"
+    )]
+    Lost {
+        /// The least number that was signed by nobody.
+        least: u64,
+    },
 }
 
 /// A lease on one machine.
@@ -148,6 +176,11 @@ impl Leases {
     pub fn at(&self, address: &Pubkey) -> Option<(Place, &RunningLease)> {
         let leases = self.machines.iter().filter_map(|(place, lease)| Some((*place, lease.as_ref()?)));
         leases.into_iter().find(|(_, lease)| lease.address == *address)
+    }
+
+    /// True if the chain was not read for so long that metered leases get no credit.
+    pub fn is_silent(&self) -> bool {
+        self.credit_until.is_some_and(|end| end <= Instant::now())
     }
 
     /// Machines that serve a lease.

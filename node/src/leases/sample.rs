@@ -140,7 +140,7 @@ pub fn view() -> View {
         slots: [(PLACE, slot)].into(),
         addresses: [((BOARD, 5), address(5))].into(),
         accounts: [(address(5), metered())].into(),
-        leases: Leases { machines: [(PLACE, Some(metered_lease()))].into() },
+        leases: Leases { machines: [(PLACE, Some(metered_lease()))].into(), ..Leases::default() },
     }
 }
 

@@ -11,9 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Timeout of one RPC request.
 const RPC_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long the poll under way is waited for at the end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where leases are read from.
 #[derive(Clone, Debug)]
@@ -94,9 +98,11 @@ impl LeaseWatch {
         &self.metrics
     }
 
-    /// Stops after the poll under way.
+    /// Stops after the poll under way, if that ends soon.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
-        while self.task.join_next().await.is_some() {}
+        let last = async { while self.task.join_next().await.is_some() {} };
+        // A poll changes nothing: it may be cut off.
+        let _ = timeout(SHUTDOWN_TIMEOUT, last).await;
     }
 }

@@ -59,13 +59,14 @@ pub async fn run(folder: &Path, receipts: u64, clients: u32) -> anyhow::Result<F
     let feed = Feed::new(&Serving { machines: vec![machine], keepers: None });
     let lease = lease();
     let serial = lease.serial;
-    feed.set_leases(Leases { machines: HashMap::from([((BOARD, 0), Some(lease))]) });
+    feed.set_leases(Leases { machines: HashMap::from([((BOARD, 0), Some(lease))]), ..Leases::default() });
     let settings = Settings {
         database: folder.join("receipts.db"),
         listen: SocketAddr::new(DEFAULT_LISTEN.ip(), 0),
         public: None,
         source: "http://localhost".into(),
         exposure_limit: 0,
+        exposure_per_spender: 0,
         leases: None,
         models: HashMap::new(),
         proxy: None,

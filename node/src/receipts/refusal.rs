@@ -1,12 +1,14 @@
 //! Refusals of requests, with their HTTP status.
 
 use super::store::StoreError;
+use crate::leases::Unsigned;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use leasehold_client::wire::ErrorBody;
+use leasehold_daemon::http::body_refusal;
 use serde_json::json;
 use tracing::error;
 
@@ -29,6 +31,20 @@ pub enum Refusal {
          ask for fewer tokens"
     )]
     Exhausted,
+    #[error(
+        "this request may cost more than the leases of this spender may still use in this hour: send vouchers for what \
+         they have used, or ask for fewer tokens"
+    )]
+    SpenderExhausted,
+    #[error(
+        "the node can't read the chain, and gives no credit until it can: send a voucher that covers this request, or try \
+         again later"
+    )]
+    Silent,
+    #[error("nothing is signed for slot {slot}: {reason}")]
+    Unsigned { slot: u32, reason: Unsigned },
+    #[error("as many downloads are under way as the node allows: try again later")]
+    Busy,
     #[error("{0}")]
     Caller(&'static str),
     #[error("{1}")]
@@ -55,8 +71,14 @@ impl Refusal {
             Self::SeveralMachines => StatusCode::BAD_REQUEST,
             Self::Caller(_) => StatusCode::UNAUTHORIZED,
             Self::NoLease(_) | Self::Store(StoreError::LeaseOver { .. }) => StatusCode::CONFLICT,
-            Self::Exhausted | Self::Store(StoreError::Exposure { .. }) => StatusCode::PAYMENT_REQUIRED,
-            Self::Paused { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Exhausted
+            | Self::SpenderExhausted
+            | Self::Silent
+            | Self::Store(StoreError::Exposure { .. } | StoreError::SpenderExposure { .. }) => {
+                StatusCode::PAYMENT_REQUIRED
+            }
+            Self::Paused { .. } | Self::Unsigned { .. } | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(StoreError::Pruned) => StatusCode::GONE,
             Self::Request(status, _) => *status,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
             Self::Store(StoreError::NumbersUsedUp { .. }) => StatusCode::SERVICE_UNAVAILABLE,
@@ -90,8 +112,14 @@ impl Refusal {
     }
 
     fn log(&self) {
-        // A pause is logged when it begins.
-        let is_expected = matches!(self, Self::Paused { .. });
+        // These are logged when they begin, or are the caller's doing.
+        let is_expected = matches!(
+            self,
+            Self::Paused { .. }
+                | Self::Unsigned { .. }
+                | Self::Busy
+                | Self::Request(StatusCode::SERVICE_UNAVAILABLE, _)
+        );
         if self.status().is_server_error() && !is_expected {
             error!("a request failed: {self}");
         }
@@ -109,6 +137,9 @@ macro_rules! rejected {
     ($($rejection:ty),*) => {$(
         impl From<$rejection> for Refusal {
             fn from(rejection: $rejection) -> Self {
+                if let Some(refused) = body_refusal(&rejection) {
+                    return Self::Request(refused.status(), refused.to_string());
+                }
                 Self::Request(rejection.status(), rejection.body_text())
             }
         }

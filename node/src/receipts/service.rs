@@ -4,22 +4,33 @@ use super::api::{self, Api, Audience};
 use super::issuer::Issuer;
 use super::proxy::{self, Proxy};
 use super::settings::Settings;
-use super::store::{Store, StoreError};
+use super::store::{Exposure, Store, StoreError};
 use crate::leases::LeasesReceiver;
 use crate::machines::MachinesReceiver;
-use leasehold_daemon::http::{ListenError, listen, serve};
+use leasehold_daemon::http::{Gate, Limits, ListenError, listen, serve};
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::warn;
 
-/// How long a node that stops waits for requests under way; streams are cut off then.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a node that stops waits for requests under way; streams are cut off then, and signed for as far as they went.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it waits after that for the last receipts to be stored.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long it waits for the database to be closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+// With the other services, which stop at the same time, a node stops within ten seconds.
+const _: () = assert!(DRAIN_TIMEOUT.as_secs() + FLUSH_TIMEOUT.as_secs() + CLOSE_TIMEOUT.as_secs() < 10);
+
+/// Connections and requests at a time on the local address: callers are programs on this host.
+const LOCAL: usize = 2_048;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +41,8 @@ pub enum ReceiptsError {
     Listen(#[from] ListenError),
     #[error("cannot make an HTTP client for the inference server: {0}")]
     Client(#[from] reqwest::Error),
+    #[error("cannot start the threads of the HTTP servers: {0}")]
+    Threads(#[from] io::Error),
 }
 
 /// Receipts of a running node.
@@ -38,11 +51,39 @@ pub struct Receipts {
     store: Store,
     local: SocketAddr,
     public: Option<SocketAddr>,
+    gates: Vec<Arc<Gate>>,
     stop: watch::Sender<bool>,
     deadline: watch::Sender<bool>,
     /// Ends once nothing is left that may store a receipt.
     alive: mpsc::Receiver<()>,
     servers: JoinSet<()>,
+    _threads: Threads,
+}
+
+/// Threads for requests alone, so that nothing that callers do delays answers to probes or what is sent to the chain.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start() -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(cores.max(2)).thread_name("receipts").enable_all();
+        Ok(Self(Some(builder.build()?)))
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // A runtime must not be awaited by another's thread.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Receipts {
@@ -55,24 +96,15 @@ impl Receipts {
         machines: MachinesReceiver,
         leases: LeasesReceiver,
     ) -> Result<Self, ReceiptsError> {
-        if !settings.listen.ip().to_canonical().is_loopback() {
-            let address = settings.listen;
-            warn!(%address, "anybody who can reach this address can have receipts signed: use a loopback address or a firewall");
-        }
-        if let (Some(address), Some(_)) = (settings.public, &settings.proxy) {
-            warn!(
-                %address,
-                "anybody who can reach this address can use machines that are leased by the hour: put a proxy with \
-                 client certificates in front"
-            );
-        }
+        warn_of_exposed_addresses(&settings);
         let (local_listener, local) = listen(settings.listen).await?;
         let public_listener = match settings.public {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
         let store = Store::open(&settings.database).await?;
-        let issuer = Arc::new(Issuer::new(store.clone(), leases, machines, settings.exposure_limit));
+        let exposure = Exposure { lease: settings.exposure_limit, spender: settings.exposure_per_spender };
+        let issuer = Arc::new(Issuer::new(store.for_strangers(), leases, machines, exposure));
         let settings = Arc::new(settings);
         let (stop, stopped) = watch::channel(false);
         let (deadline, at_deadline) = watch::channel(false);
@@ -88,17 +120,23 @@ impl Receipts {
             })),
             None => None,
         };
-        let api = Arc::new(Api { issuer, settings });
-        let mut servers = JoinSet::new();
+        let api = Api::new(issuer, settings);
+        let threads = Threads::start()?;
+        let (mut servers, mut gates) = (JoinSet::new(), Vec::new());
+        let mut spawn = |name, limits, listener, router| {
+            let gate = Gate::new(name, limits);
+            gates.push(gate.clone());
+            servers.spawn_on(serve(listener, router, gate, stopped.clone()), &threads.handle());
+        };
         let router = api::router(api.clone(), Audience::Local, proxy.clone());
-        let stop_local = stopped.clone();
-        servers.spawn(async move { serve("receipts", local_listener, router, stop_local).await });
+        let limits = Limits { connections: LOCAL, requests: LOCAL, ..Limits::default() };
+        spawn("leasehold_node_local_http", limits, local_listener, router);
         let public = public_listener.map(|(listener, address)| {
             let router = api::router(api, Audience::Public, proxy);
-            servers.spawn(async move { serve("receipts", listener, router, stopped).await });
+            spawn("leasehold_node_public_http", Limits::default(), listener, router);
             address
         });
-        Ok(Self { store, local, public, stop, deadline, alive, servers })
+        Ok(Self { store, local, public, gates, stop, deadline, alive, servers, _threads: threads })
     }
 
     /// Address of the API for programs on this host.
@@ -116,8 +154,19 @@ impl Receipts {
         &self.store
     }
 
+    /// What the HTTP servers have in use, and how much they refused, as Prometheus text.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::new(Metrics(self.gates.clone()))
+    }
+
     /// Takes no more requests, finishes those under way and closes the database.
     pub async fn shutdown(mut self) {
+        self.finish().await;
+        self.close().await;
+    }
+
+    /// Takes no more requests and finishes those under way: within [`DRAIN_TIMEOUT`] and [`FLUSH_TIMEOUT`].
+    pub async fn finish(&mut self) {
         self.stop.send_replace(true);
         let finished = timeout(DRAIN_TIMEOUT, self.drain()).await.is_ok();
         self.deadline.send_replace(true);
@@ -125,12 +174,42 @@ impl Receipts {
             warn!("some requests were cut off");
         }
         self.servers.shutdown().await;
-        self.store.close().await;
+    }
+
+    /// Closes the database.
+    pub async fn close(self) {
+        if timeout(CLOSE_TIMEOUT, self.store.close()).await.is_err() {
+            warn!("the receipts' database is still busy: what it was asked to write last may be missing");
+        }
     }
 
     async fn drain(&mut self) {
         while self.servers.join_next().await.is_some() {}
         // A server does not wait for streams whose clients have disconnected.
         while self.alive.recv().await.is_some() {}
+    }
+}
+
+fn warn_of_exposed_addresses(settings: &Settings) {
+    if !settings.listen.ip().to_canonical().is_loopback() {
+        let address = settings.listen;
+        warn!(%address, "anybody who can reach this address can have receipts signed: use a loopback address or a firewall");
+    }
+    if let (Some(address), Some(_)) = (settings.public, &settings.proxy) {
+        warn!(
+            %address,
+            "anybody who can reach this address can use machines that are leased by the hour: put a proxy with \
+             client certificates in front"
+        );
+    }
+}
+
+/// Metrics of the HTTP servers.
+#[derive(Debug)]
+pub struct Metrics(Vec<Arc<Gate>>);
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|gate| gate.fmt(f))
     }
 }

@@ -20,6 +20,9 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4
 /// Default token limit of an answer whose request sets no limit.
 pub const DEFAULT_MAX_TOKENS: NonZeroU32 = NonZeroU32::new(1_024).unwrap();
 
+/// Default of `exposure_per_spender`, in exposure limits.
+pub const LEASES_PER_SPENDER: u64 = 8;
+
 /// Why the section is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -48,6 +51,7 @@ pub(crate) struct Section {
     source: String,
     #[serde(default)]
     exposure_limit: u64,
+    exposure_per_spender: Option<u64>,
     leases: Option<PathBuf>,
     upstream: Option<String>,
     slot: Option<u32>,
@@ -87,6 +91,8 @@ pub struct Settings {
     pub source: String,
     /// The most payment units that a metered lease may use before its buyer signs for them.
     pub exposure_limit: u64,
+    /// The most that all metered leases of one spender may use in an hour before anybody signs for it.
+    pub exposure_per_spender: u64,
     /// File with the leases; `None` if they are read from the chain.
     pub leases: Option<PathBuf>,
     /// Models by the names in requests.
@@ -153,6 +159,9 @@ impl Settings {
             public: section.public,
             source,
             exposure_limit: section.exposure_limit,
+            exposure_per_spender: section
+                .exposure_per_spender
+                .unwrap_or(section.exposure_limit.saturating_mul(LEASES_PER_SPENDER)),
             leases: section.leases.map(|path| folder.join(path)),
             models,
             proxy: upstream.map(|upstream| ProxySettings { upstream, slot, board, gpus, max_tokens }),
@@ -187,7 +196,7 @@ pub fn read_leases(path: &Path) -> Result<Leases, SettingsError> {
     let entries: Vec<LeaseEntry> = serde_json::from_slice(&read(path)?)
         .map_err(|source| SettingsError::Leases { path: path.to_owned(), source })?;
     let machines = entries.into_iter().map(|entry| ((entry.board, entry.slot), entry.lease)).collect();
-    Ok(Leases { machines })
+    Ok(Leases { machines, ..Leases::default() })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SettingsError> {

@@ -8,6 +8,9 @@ use leasehold_client::record::receipt::{blank, prefix};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+/// Parts of a payment unit: prices are for a million tokens.
+pub const PARTS: u32 = 1_000_000;
+
 /// One answer, as the inference server or the proxy reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
@@ -20,8 +23,8 @@ pub struct Work {
     pub units: u64,
     pub tokens_in: u32,
     pub tokens_out: u32,
-    /// Payment units.
-    pub price: u64,
+    /// Price in [`PARTS`] of payment units. The receipt's is in whole units, and the rest is carried to the lease's next.
+    pub price: u128,
     /// Begin and end of the work in Unix milliseconds.
     pub start_ms: u64,
     pub end_ms: u64,
@@ -35,13 +38,14 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Signs the receipt with number `seq` of the machine in the lease.
+    /// Signs the receipt with number `seq` of the machine in the lease, for `price` payment units.
     pub(crate) fn sign(
         &self,
         machine: &Machine,
         lease: &RunningLease,
         seq: u64,
         work: &Work,
+        price: u64,
     ) -> SignedReceipt {
         let receipt = Receipt {
             cluster: lease.cluster,
@@ -58,7 +62,7 @@ impl Signer {
             units: work.units,
             tokens_in: work.tokens_in,
             tokens_out: work.tokens_out,
-            price: work.price,
+            price,
             mint: lease.mint.to_bytes(),
             start_ms: work.start_ms,
             end_ms: work.end_ms,

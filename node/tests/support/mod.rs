@@ -10,13 +10,13 @@ use leasehold_client::record::{
 };
 use leasehold_node::leases::{Leases, Meter, Numbers, RunningLease};
 use leasehold_node::receipts::settings::DEFAULT_MAX_TOKENS;
-use leasehold_node::receipts::store::{MachineKey, NewReceipt, Work};
+use leasehold_node::receipts::store::{MachineKey, NewReceipt, PARTS, Work};
 use leasehold_node::receipts::{Model, ProxySettings, Receipts, Settings};
 use leasehold_node::{Feed, Machine, Serving};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub const BOARD: Pubkey = Pubkey::new_from_array([3; 32]);
@@ -57,7 +57,9 @@ pub fn address(serial: u32) -> Pubkey {
 
 /// A lease by the hour that runs now.
 pub fn lease(serial: u32) -> RunningLease {
-    let round = (now_ms() / 1_000) as u32 / ROUND_SECS;
+    // The same whenever a test asks.
+    static ROUND: OnceLock<u32> = OnceLock::new();
+    let round = *ROUND.get_or_init(|| (now_ms() / 1_000) as u32 / ROUND_SECS);
     RunningLease {
         serial,
         address: address(serial),
@@ -96,7 +98,7 @@ pub fn work(price: u64) -> Work {
         units: 800,
         tokens_in: 10,
         tokens_out: 20,
-        price,
+        price: u128::from(price) * u128::from(PARTS),
         start_ms: now,
         end_ms: now,
     }
@@ -141,6 +143,7 @@ pub fn settings(folder: &Path) -> Settings {
         public: Some("127.0.0.1:0".parse().unwrap()),
         source: "https://node.example".into(),
         exposure_limit: 100,
+        exposure_per_spender: 800,
         leases: None,
         models: [("tiny".to_owned(), Arc::new(model))].into(),
         proxy: None,
@@ -193,7 +196,7 @@ pub async fn read(response: reqwest::Response) -> (u16, Value) {
 
 pub fn of(leases: &[(u16, RunningLease)]) -> Leases {
     let entries = leases.iter().map(|(slot, lease)| ((BOARD, *slot), Some(lease.clone())));
-    Leases { machines: entries.collect() }
+    Leases { machines: entries.collect(), ..Leases::default() }
 }
 
 /// A report of an answer, as the inference server sends it.

@@ -14,16 +14,29 @@ use super::settings::Settings;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use leasehold_daemon::http::Quota;
 use std::sync::Arc;
 
 /// Size limit of requests in bytes: reports and vouchers have a few hundred.
 const BODY_LIMIT: usize = 16 << 10;
+
+/// Downloads of batches at a time: in all, and by one caller.
+const DOWNLOADS: usize = 16;
+const DOWNLOADS_EACH: usize = 4;
 
 /// State shared by the handlers.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) settings: Arc<Settings>,
+    /// Downloads of batches under way.
+    pub(crate) downloads: Arc<Quota>,
+}
+
+impl Api {
+    pub(crate) fn new(issuer: Arc<Issuer>, settings: Arc<Settings>) -> Arc<Self> {
+        Arc::new(Self { issuer, settings, downloads: Quota::new(DOWNLOADS, DOWNLOADS_EACH) })
+    }
 }
 
 /// Clients that can reach a listener.

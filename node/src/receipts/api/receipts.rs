@@ -2,7 +2,7 @@
 
 use super::Api;
 use crate::receipts::refusal::Refusal;
-use crate::receipts::store::{BatchKey, Work};
+use crate::receipts::store::{BatchKey, PARTS, Work};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
@@ -26,6 +26,7 @@ pub(super) async fn report(
     // An answer belongs to the lease in which it was begun.
     let lease = api.issuer.lease(&machine, report.start_ms)?;
     let wire::Work { request, response, units, tokens_in, tokens_out, price, start_ms, end_ms, .. } = report;
+    let price = u128::from(price).saturating_mul(PARTS.into());
     let work = Work { model, request, response, units, tokens_in, tokens_out, price, start_ms, end_ms };
     let serial = lease.serial;
     let signed = api.issuer.issue(machine, lease, work, true).await?;

@@ -29,7 +29,7 @@ pub(super) async fn take(
         return Err(Refusal::UnknownLease);
     }
     signed.verify(&terms.spender).map_err(malformed)?;
-    let best = api.issuer.store.put_voucher(signed).await?.voucher;
+    let best = better(&api, signed).await?;
     Ok(Json(BestVoucher {
         lease_address: lease,
         from: best.from,
@@ -37,6 +37,16 @@ pub(super) async fn take(
         units: best.units,
         price: best.price,
     }))
+}
+
+/// Stores the voucher if it is better than the lease's best one, and returns the best. Others need not wait for the disk.
+async fn better(api: &Api, signed: SignedVoucher) -> Result<Voucher, Refusal> {
+    let lease = Pubkey::new_from_array(signed.voucher.lease);
+    let known = api.issuer.store.best_voucher(&lease, signed.voucher.from).await?;
+    match known.filter(|known| known.voucher.price >= signed.voucher.price) {
+        Some(known) => Ok(known.voucher),
+        None => Ok(api.issuer.store.put_voucher(signed).await?.voucher),
+    }
 }
 
 struct Terms {
@@ -124,7 +134,7 @@ pub(super) async fn tab(
         None => Some(issuer.lease(&machine, unix_ms())?),
     };
     let serial = running.as_ref().map(|lease| lease.serial).or(which.lease).unwrap_or_default();
-    let tab = issuer.store.tab(&key, serial).await?;
+    let tab = api.issuer.store.tab(&key, serial).await?;
     let json = match (tab, running) {
         (Some(tab), running) => Tab {
             lease: serial,
@@ -134,11 +144,11 @@ pub(super) async fn tab(
             units: tab.units,
             price: tab.price,
             signed_price: running.as_ref().map_or(0, paid).max(tab.signed_price),
-            limit: issuer.limit,
+            limit: issuer.limit.lease,
         },
         // Nothing was used yet; the buyer may sign in advance.
         (None, Some(lease)) => {
-            let voucher = issuer.store.best_voucher(&lease.address, lease.from).await?;
+            let voucher = api.issuer.store.best_voucher(&lease.address, lease.from).await?;
             Tab {
                 lease: serial,
                 lease_address: lease.address,
@@ -147,7 +157,7 @@ pub(super) async fn tab(
                 units: lease.meter.map_or(0, |meter| meter.units),
                 price: paid(&lease),
                 signed_price: voucher.map_or(0, |signed| signed.voucher.price).max(paid(&lease)),
-                limit: issuer.limit,
+                limit: issuer.limit.lease,
             }
         }
         (None, None) => return Err(Refusal::NotFound("this machine served no such lease")),

@@ -117,7 +117,7 @@ impl Answer {
             tokens_in: count.tokens_in,
             tokens_out: count.tokens_out,
             // A lease by the hour has paid for all that its machines do.
-            price: if self.lease.meter.is_some() { count.price(model) } else { 0 },
+            price: if self.lease.meter.is_some() { count.parts(model) } else { 0 },
             start_ms: self.start_ms,
             end_ms: unix_ms().max(self.start_ms),
         };

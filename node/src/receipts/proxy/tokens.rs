@@ -40,18 +40,13 @@ impl Count {
         if self.exact { "usage" } else { "estimate" }
     }
 
-    /// Price in payment units, rounded down, in favour of the buyer.
-    pub fn price(&self, model: &Model) -> u64 {
-        u64::try_from(self.parts(model) / MILLION).unwrap_or(u64::MAX)
-    }
-
     /// Payment units to hold: rounded up, and at least 1.
     pub fn price_at_most(&self, model: &Model) -> u64 {
         u64::try_from(self.parts(model).div_ceil(MILLION)).unwrap_or(u64::MAX).max(1)
     }
 
-    /// Millionths of payment units.
-    fn parts(&self, model: &Model) -> u128 {
+    /// Price in millionths of payment units.
+    pub fn parts(&self, model: &Model) -> u128 {
         let part = |tokens: u32, price: u64| u128::from(tokens) * u128::from(price);
         part(self.tokens_in, model.price_in).saturating_add(part(self.tokens_out, model.price_out))
     }
@@ -158,14 +153,12 @@ mod tests {
     const MODEL: Model = Model { id: [0; 32], price_in: 150_000, price_out: 600_000 };
 
     #[test]
-    fn a_price_is_rounded_down_once() {
+    fn a_price_is_exact() {
         let count = |tokens_in, tokens_out| Count { tokens_in, tokens_out, exact: true };
-        assert_eq!(count(1_000_000, 1_000_000).price(&MODEL), 750_000);
-        assert_eq!(count(1, 1).price(&MODEL), 0);
-        // 0.9 and 0.6, 1.5 together.
-        assert_eq!(count(6, 1).price(&MODEL), 1);
+        assert_eq!(count(1_000_000, 1_000_000).parts(&MODEL), 750_000 * MILLION);
+        assert_eq!(count(1, 1).parts(&MODEL), 750_000);
         let dear = Model { price_in: u64::MAX, price_out: u64::MAX, ..MODEL };
-        assert_eq!(count(u32::MAX, u32::MAX).price(&dear), u64::MAX);
+        assert_eq!(count(u32::MAX, u32::MAX).parts(&dear), 2 * u128::from(u32::MAX) * u128::from(u64::MAX));
     }
 
     #[test]

@@ -2,16 +2,20 @@
 
 use super::{MachineKey, NewReceipt, StoreError, Tab, rows};
 use crate::leases::{Numbers, RunningLease};
-use crate::receipts::signer::Signer;
+use crate::receipts::signer::{PARTS, Signer};
+use leasehold_client::probe::Pubkey;
 use leasehold_client::record::SignedReceipt;
 use leasehold_daemon::unix_ms;
 use sqlx::{QueryBuilder, SqliteConnection};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Receipts in one statement: each statement is a trip to the database's thread.
 const ROWS: usize = 64;
 /// Allowed difference of this host's clock from the inference server's, in milliseconds.
 const SKEW_MS: u64 = 1_000;
+/// Time for which a spender's debts count.
+pub(super) const HOUR_MS: u64 = 3_600_000;
 
 /// A tab with the receipts of this group.
 struct Open {
@@ -33,6 +37,8 @@ pub(super) struct Appending {
     /// Each machine's tab of its newest lease.
     newest: HashMap<MachineKey, usize>,
     rows: Vec<Row>,
+    /// What nobody had signed for when this group began, by spender and row of the tab.
+    debts: HashMap<Pubkey, Vec<(i64, u64)>>,
 }
 
 impl Appending {
@@ -48,8 +54,9 @@ impl Appending {
         let mut fresh = Vec::with_capacity(receipts.len());
         for new in receipts {
             let index = self.open(connection, &new).await?;
+            let others = self.debt_of_others(connection, &new, index, &drafts).await?;
             let tab = drafts.entry(index).or_insert_with(|| self.tabs[index].tab.clone());
-            let signed = next(tab, &new, signer)?;
+            let signed = next(tab, &new, others, signer)?;
             fresh.push(Row { tab: index, signed });
         }
         for (index, tab) in drafts {
@@ -58,6 +65,33 @@ impl Appending {
         let answer = fresh.iter().map(|row| row.signed).collect();
         self.rows.append(&mut fresh);
         Ok(answer)
+    }
+
+    /// Payment units of the spender's other leases that nobody has signed for; 0 if the receipt's price is not limited.
+    async fn debt_of_others(
+        &mut self,
+        connection: &mut SqliteConnection,
+        new: &NewReceipt,
+        own: usize,
+        drafts: &HashMap<usize, Tab>,
+    ) -> Result<u64, StoreError> {
+        let (Some(_), Some(meter)) = (new.limit, new.lease.meter) else { return Ok(0) };
+        let stored = match self.debts.entry(meter.spender) {
+            Entry::Occupied(stored) => stored.into_mut(),
+            Entry::Vacant(place) => {
+                let since = unix_ms().saturating_sub(HOUR_MS);
+                place.insert(rows::debts(connection, &meter.spender, since).await?)
+            }
+        };
+        let open = |row: &i64| self.tabs.iter().any(|open| open.id == Some(*row));
+        let stored = stored.iter().filter(|(row, _)| !open(row)).map(|(_, debt)| *debt);
+        let tabs = self
+            .tabs
+            .iter()
+            .enumerate()
+            .filter(|(index, open)| *index != own && open.tab.spender == Some(meter.spender));
+        let tabs = tabs.map(|(index, open)| drafts.get(&index).unwrap_or(&open.tab).debt(0));
+        Ok(stored.chain(tabs).fold(0, u64::saturating_add))
     }
 
     /// Index of the tab that a receipt belongs to.
@@ -133,14 +167,16 @@ fn blank(machine: MachineKey, lease: &RunningLease) -> Tab {
         seq: 0,
         units,
         price,
+        rest: 0,
+        paid: price,
         sealed: 0,
         last_ms: 0,
         signed_price: 0,
     }
 }
 
-/// Adds a receipt to the tab and signs it.
-fn next(tab: &mut Tab, new: &NewReceipt, signer: &Signer) -> Result<SignedReceipt, StoreError> {
+/// Adds a receipt to the tab and signs it. `others`: see [`Appending::debt_of_others`].
+fn next(tab: &mut Tab, new: &NewReceipt, others: u64, signer: &Signer) -> Result<SignedReceipt, StoreError> {
     let mut work = new.work;
     if work.start_ms > work.end_ms {
         return Err(StoreError::Times { start: work.start_ms, end: work.end_ms });
@@ -150,17 +186,25 @@ fn next(tab: &mut Tab, new: &NewReceipt, signer: &Signer) -> Result<SignedReceip
     if ahead > SKEW_MS {
         return Err(StoreError::Future(ahead));
     }
+    let (asked, rest) = whole(work.price.checked_add(tab.rest.into()).ok_or(StoreError::Overflow)?)?;
     if let (Some(limit), Some(meter)) = (new.limit, &new.lease.meter) {
-        let left = tab.allowance(limit, meter);
-        if work.price > left {
-            return Err(StoreError::Exposure { asked: work.price, left });
+        let left = tab.allowance(limit.lease, meter);
+        if asked > left {
+            return Err(StoreError::Exposure { asked, left });
+        }
+        let unsigned = tab.debt(meter.paid).saturating_add(others);
+        let left = limit.spender.saturating_sub(unsigned);
+        // What is signed for exposes nobody.
+        let signed = tab.allowance(0, meter);
+        if asked.saturating_sub(signed) > left {
+            return Err(StoreError::SpenderExposure { asked, left: left.saturating_add(signed) });
         }
     }
     // SQLite has no larger numbers than 2^63 - 1.
     let sum = |sum: u64, more: u64| {
         sum.checked_add(more).filter(|sum| i64::try_from(*sum).is_ok()).ok_or(StoreError::Overflow)
     };
-    let (units, price) = (sum(tab.units, work.units)?, sum(tab.price, work.price)?);
+    let (units, price) = (sum(tab.units, work.units)?, sum(tab.price, asked)?);
     let Numbers { first, limit } = new.lease.numbers;
     if tab.seq < first {
         // What is in no batch yet is in one of the database that was lost, or can't be in any more.
@@ -172,6 +216,13 @@ fn next(tab: &mut Tab, new: &NewReceipt, signer: &Signer) -> Result<SignedReceip
     }
     tab.seq = sum(seq, 1)?;
     work.end_ms = work.end_ms.max(tab.last_ms);
-    (tab.units, tab.price, tab.last_ms) = (units, price, work.end_ms);
-    Ok(signer.sign(&new.machine, &new.lease, seq, &work))
+    (tab.units, tab.price, tab.rest, tab.last_ms) = (units, price, rest, work.end_ms);
+    Ok(signer.sign(&new.machine, &new.lease, seq, &work, asked))
+}
+
+/// Whole payment units, and the millionths that are left.
+fn whole(parts: u128) -> Result<(u64, u32), StoreError> {
+    let units = u64::try_from(parts / u128::from(PARTS)).map_err(|_| StoreError::Overflow)?;
+    let rest = u32::try_from(parts % u128::from(PARTS)).map_err(|_| StoreError::Overflow)?;
+    Ok((units, rest))
 }

@@ -36,11 +36,18 @@ pub enum StoreError {
     )]
     Exposure { asked: u64, left: u64 },
     #[error(
+        "{asked} payment units are more than the {left} that leases of this spender may still use in this hour: send \
+         vouchers for what they have used"
+    )]
+    SpenderExposure { asked: u64, left: u64 },
+    #[error(
         "no number below {limit} is left until the log has more of the lease's receipts: see why batches are not appended"
     )]
     NumbersUsedUp { limit: u64 },
     #[error("units or price of the lease would exceed 2^63: send smaller amounts")]
     Overflow,
+    #[error("its receipts were deleted: nobody can dispute them any more; ask an archive")]
+    Pruned,
     #[error("another batch was sealed meanwhile: try again")]
     SealedMeanwhile,
     #[error("there is no batch {} of slot {} of board {}", .0.number, .0.machine.slot, .0.machine.board)]

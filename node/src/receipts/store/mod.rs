@@ -8,11 +8,13 @@
 //!
 //! [`Store::unsealed`] lists receipts to seal, [`Store::seal`] makes a batch of them, [`Store::batches`] lists the batches
 //! to append, in order, and [`Store::mark_posted`] notes their places in the log. [`Store::best_voucher`],
-//! [`Store::vouchers_due`] and [`Store::mark_redeemed`] deal with vouchers. All of them may be repeated.
+//! [`Store::vouchers_due`] and [`Store::mark_redeemed`] deal with vouchers, [`Store::mark_ended`] and [`Store::prune`] with
+//! receipts that nobody can dispute any more. All of them may be repeated.
 
 mod append;
 mod error;
 mod job;
+mod prune;
 mod read;
 mod rows;
 mod schema;
@@ -21,9 +23,11 @@ mod types;
 mod vouchers;
 mod writer;
 
-pub use crate::receipts::signer::Work;
+pub use crate::receipts::signer::{PARTS, Work};
 pub use error::StoreError;
-pub use types::{BatchKey, BatchState, Kept, MachineKey, NewReceipt, SealedBatch, Tab, Unsealed};
+pub use prune::RunningTab;
+pub use read::BatchPlace;
+pub use types::{BatchKey, BatchState, Exposure, Kept, MachineKey, NewReceipt, SealedBatch, Tab, Unsealed};
 pub use vouchers::DueVoucher;
 
 use crate::receipts::signer::Signer;
@@ -34,16 +38,40 @@ use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{ConnectOptions, SqlitePool};
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Requests that are queued for the writer.
 const QUEUE: usize = 4_096;
-/// Connections for reading.
+/// Connections for reading, each with a thread: for the tasks that send to the chain, and for requests.
 const READERS: u32 = 4;
+const STRANGERS: u32 = 4;
 
 type Trees = VecDeque<(BatchKey, Arc<SumTree>)>;
+
+/// Trees of batches.
+#[derive(Debug)]
+struct Cache {
+    /// Those that were used last.
+    kept: Mutex<Trees>,
+    /// To make one at a time.
+    making: Semaphore,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), making: Semaphore::new(1) }
+    }
+}
+
+/// What strangers read with.
+#[derive(Clone, Debug)]
+struct Strangers {
+    readers: SqlitePool,
+    trees: Arc<Cache>,
+}
 
 /// Handle of the database; clones share it. The writer ends when [`Store::close`] is called, or with the
 /// last clone.
@@ -51,9 +79,12 @@ type Trees = VecDeque<(BatchKey, Arc<SumTree>)>;
 pub struct Store {
     jobs: mpsc::Sender<Job>,
     readers: SqlitePool,
+    /// Other connections than `readers`.
+    strangers: Strangers,
     signer: Arc<Signer>,
-    /// The trees that were used last.
-    trees: Arc<Mutex<Trees>>,
+    trees: Arc<Cache>,
+    /// True if the last group of requests could not be written.
+    failing: Arc<AtomicBool>,
     writer: Arc<Mutex<Option<JoinHandle<()>>>>,
     /// Unix milliseconds at which the database was created.
     created_ms: u64,
@@ -71,12 +102,16 @@ impl Store {
         schema::migrate(&mut connection).await?;
         let created_ms = schema::created_ms(&mut connection).await?;
         let readers = SqlitePoolOptions::new().max_connections(READERS);
-        let readers = readers.connect_with(options.read_only(true)).await.map_err(unopened)?;
+        let readers = readers.connect_with(options.clone().read_only(true)).await.map_err(unopened)?;
+        let strangers = SqlitePoolOptions::new().max_connections(STRANGERS);
+        let strangers = strangers.connect_with(options.read_only(true)).await.map_err(unopened)?;
+        let strangers = Strangers { readers: strangers, trees: Arc::default() };
         let signer = Arc::new(Signer::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = tokio::spawn(writer::run(connection, queue, signer.clone()));
+        let failing = Arc::<AtomicBool>::default();
+        let writer = tokio::spawn(writer::run(connection, queue, signer.clone(), failing.clone()));
         let writer = Arc::new(Mutex::new(Some(writer)));
-        Ok(Self { jobs, readers, signer, trees: Arc::default(), writer, created_ms })
+        Ok(Self { jobs, readers, strangers, signer, trees: Arc::default(), failing, writer, created_ms })
     }
 
     /// Numbers, signs and stores receipts, all of them or no receipt. They are on the disk when this returns.
@@ -89,6 +124,21 @@ impl Store {
     /// [`StoreError::NumbersUsedUp`], [`StoreError::Overflow`], [`StoreError::NoSuchSlot`], or the database's.
     pub async fn append(&self, receipts: Vec<NewReceipt>) -> Result<Vec<SignedReceipt>, StoreError> {
         self.ask(|reply| Job::Append(receipts, reply)).await
+    }
+
+    /// The same database for requests by HTTP: with other connections and another cache, so that no reading of theirs delays
+    /// the tasks that send to the chain.
+    pub fn for_strangers(&self) -> Self {
+        let Strangers { readers, trees } = self.strangers.clone();
+        Self { readers, trees, ..self.clone() }
+    }
+
+    /// Tries to write if the last attempt failed: work whose receipt could not be stored is not begun.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        if self.failing.load(Relaxed) { self.ask(Job::Check).await } else { Ok(()) }
     }
 
     /// Unix milliseconds at which the database was created: it has all receipts of every lease that began later.
@@ -110,6 +160,7 @@ impl Store {
             let _ = writer.await;
         }
         self.readers.close().await;
+        self.strangers.readers.close().await;
     }
 
     async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {

@@ -1,5 +1,6 @@
 //! Reads receipts, batches and paths.
 
+use super::append::HOUR_MS;
 use super::{BatchKey, Kept, MachineKey, SealedBatch, Store, StoreError, Tab, rows};
 use leasehold::math::sum_tree::{SumNode, SumTree};
 use leasehold_client::probe::Pubkey;
@@ -9,6 +10,20 @@ use std::sync::Arc;
 
 /// Trees that are cached: those of full batches have six megabytes each.
 const TREES: usize = 4;
+/// Receipts that are read at a time where their number is large.
+const PIECE: usize = 1_024;
+
+/// Where the receipts of a batch are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPlace {
+    /// Row of their tab.
+    tab: i64,
+    first_seq: u64,
+    /// How many they are.
+    pub count: u32,
+    /// True if some of them were deleted, since nobody can dispute them any more.
+    pub is_pruned: bool,
+}
 
 impl Store {
     /// The receipt with that id.
@@ -40,11 +55,38 @@ impl Store {
 
     /// The receipts of a batch, in order; `None` if there is no such batch.
     pub async fn batch_receipts(&self, key: &BatchKey) -> Result<Option<Vec<SignedReceipt>>, StoreError> {
-        let Some(row) = self.batch_row(key, "SELECT tab, first_seq, count FROM batches ").await? else {
-            return Ok(None);
-        };
-        let (first_seq, count) = (rows::number(&row, "first_seq")?, rows::number(&row, "count")?);
-        self.range(row.try_get("tab")?, first_seq, count).await.map(Some)
+        let Some(place) = self.batch_place(key).await? else { return Ok(None) };
+        self.range(place.tab, place.first_seq, place.count).await.map(Some)
+    }
+
+    /// Where the receipts of a batch are; `None` if there is no such batch.
+    pub async fn batch_place(&self, key: &BatchKey) -> Result<Option<BatchPlace>, StoreError> {
+        let row = self.batch_row(key, "SELECT tab, first_seq, count, pruned FROM batches ").await?;
+        let Some(row) = row else { return Ok(None) };
+        let pruned: u32 = rows::number(&row, "pruned")?;
+        Ok(Some(BatchPlace {
+            tab: row.try_get("tab")?,
+            first_seq: rows::number(&row, "first_seq")?,
+            count: rows::number(&row, "count")?,
+            is_pruned: pruned > 0,
+        }))
+    }
+
+    /// Receipts of a batch with their signatures, concatenated: `count` from place `first` on. Nothing of the database is
+    /// held between two calls.
+    pub async fn batch_bytes(
+        &self,
+        place: &BatchPlace,
+        first: u32,
+        count: u32,
+    ) -> Result<Vec<u8>, StoreError> {
+        let count = count.min(place.count.saturating_sub(first));
+        let receipts = self.range(place.tab, place.first_seq.saturating_add(first.into()), count).await?;
+        // They were deleted meanwhile.
+        if receipts.len() != usize::try_from(count).unwrap_or(usize::MAX) {
+            return Err(StoreError::Pruned);
+        }
+        Ok(receipts.iter().flat_map(SignedReceipt::to_bytes).collect())
     }
 
     /// Merkle path from the receipt at a place of a batch to the batch's root, lowest node first; `None` if there is none.
@@ -53,19 +95,41 @@ impl Store {
         if let Some(tree) = self.kept_tree(key) {
             return Ok(tree.path(place));
         }
-        let Some(receipts) = self.batch_receipts(key).await? else { return Ok(None) };
-        let leaves = receipts.iter().map(|signed| signed.receipt.leaf()).collect::<Vec<_>>();
+        let _turn = self.trees.making.acquire().await.map_err(|_| StoreError::Closed)?;
+        // Another caller may have made it meanwhile.
+        if let Some(tree) = self.kept_tree(key) {
+            return Ok(tree.path(place));
+        }
+        let Some(leaves) = self.leaves(key).await? else { return Ok(None) };
         let tree = tokio::task::spawn_blocking(move || SumTree::new(leaves)).await;
         let tree = Arc::new(tree.map_err(|_| StoreError::Closed)?.map_err(|_| StoreError::Overflow)?);
         let path = tree.path(place);
-        let mut trees = self.trees.lock().unwrap_or_else(|error| error.into_inner());
+        let mut trees = self.trees.kept.lock().unwrap_or_else(|error| error.into_inner());
         trees.truncate(TREES - 1);
         trees.push_front((*key, tree));
         Ok(path)
     }
 
+    /// Payment units for which nobody has signed in a spender's leases that were used in the hour before that time in Unix
+    /// milliseconds. `except`: not in this lease of this machine.
+    pub async fn debt(
+        &self,
+        spender: &Pubkey,
+        now_ms: u64,
+        except: (&MachineKey, u32),
+    ) -> Result<u64, StoreError> {
+        let all = rows::debts(&self.readers, spender, now_ms.saturating_sub(HOUR_MS)).await?;
+        let own = self.tab_row(except.0, except.1).await?.map(|(row, _)| row);
+        let others = all.iter().filter(|(row, _)| Some(*row) != own);
+        Ok(others.fold(0, |sum: u64, (_, debt)| sum.saturating_add(*debt)))
+    }
+
     /// The tab of a machine in a lease.
     pub async fn tab(&self, machine: &MachineKey, lease: u32) -> Result<Option<Tab>, StoreError> {
+        Ok(self.tab_row(machine, lease).await?.map(|(_, tab)| tab))
+    }
+
+    async fn tab_row(&self, machine: &MachineKey, lease: u32) -> Result<Option<(i64, Tab)>, StoreError> {
         let query =
             [rows::TAB, "WHERE board = ? AND slot = ? AND generation = ? AND tabs.lease = ?"].concat();
         let row = sqlx::query(&query)
@@ -75,7 +139,7 @@ impl Store {
             .bind(lease)
             .fetch_optional(&self.readers)
             .await?;
-        Ok(row.as_ref().map(rows::tab).transpose()?.map(|(_, tab)| tab))
+        row.as_ref().map(rows::tab).transpose()
     }
 
     /// The tab of the metered lease at that address, which has only one machine. If several leases have had the address:
@@ -85,6 +149,18 @@ impl Store {
         let row =
             sqlx::query(&query).bind(address.as_array().as_slice()).fetch_optional(&self.readers).await?;
         Ok(row.as_ref().map(rows::tab).transpose()?.map(|(_, tab)| tab))
+    }
+
+    /// Leaves of a batch's tree; `None` if there is no such batch.
+    async fn leaves(&self, key: &BatchKey) -> Result<Option<Vec<SumNode>>, StoreError> {
+        let Some(place) = self.batch_place(key).await? else { return Ok(None) };
+        let mut leaves = Vec::new();
+        for first in (0..place.count).step_by(PIECE) {
+            let count = place.count.saturating_sub(first).min(PIECE as u32);
+            let receipts = self.range(place.tab, place.first_seq.saturating_add(first.into()), count).await?;
+            leaves.extend(receipts.iter().map(|signed| signed.receipt.leaf()));
+        }
+        Ok(Some(leaves))
     }
 
     /// Receipts of a tab by number.
@@ -119,7 +195,7 @@ impl Store {
     }
 
     fn kept_tree(&self, key: &BatchKey) -> Option<Arc<SumTree>> {
-        let trees = self.trees.lock().unwrap_or_else(|error| error.into_inner());
+        let trees = self.trees.kept.lock().unwrap_or_else(|error| error.into_inner());
         trees.iter().find(|(kept, _)| kept == key).map(|(_, tree)| tree.clone())
     }
 }

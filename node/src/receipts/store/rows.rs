@@ -9,7 +9,7 @@ use sqlx::{Row, SqliteConnection, SqliteExecutor};
 
 /// The columns that [`tab`] reads.
 pub(super) const TAB: &str = "SELECT tabs.id, board, slot, generation, tabs.lease, address, \
-    tabs.first_round, cluster, spender, seq, units, tabs.price, sealed, last_ms, \
+    tabs.first_round, cluster, spender, seq, units, tabs.price, rest, paid, sealed, last_ms, \
     vouchers.price AS signed_price FROM tabs \
     LEFT JOIN vouchers ON vouchers.lease = tabs.address AND vouchers.first_round = tabs.first_round ";
 
@@ -57,6 +57,8 @@ pub(super) fn tab(row: &SqliteRow) -> Result<(i64, Tab), StoreError> {
         seq: number(row, "seq")?,
         units: number(row, "units")?,
         price: number(row, "price")?,
+        rest: number(row, "rest")?,
+        paid: number(row, "paid")?,
         sealed: number(row, "sealed")?,
         last_ms: number(row, "last_ms")?,
         signed_price: optional(row, "signed_price", number)?.unwrap_or(0),
@@ -100,16 +102,36 @@ pub(super) async fn signed_price(
     row.as_ref().map_or(Ok(0), |row| number(row, "price"))
 }
 
+/// A spender's tabs that were used since that time in Unix milliseconds: their row, and the payment units that nobody has
+/// signed for.
+pub(super) async fn debts(
+    connection: impl SqliteExecutor<'_>,
+    spender: &Pubkey,
+    since_ms: u64,
+) -> Result<Vec<(i64, u64)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT tabs.id, max(tabs.price - max(coalesce(vouchers.price, 0), paid), 0) AS debt FROM tabs \
+         LEFT JOIN vouchers ON vouchers.lease = tabs.address AND vouchers.first_round = tabs.first_round \
+         WHERE spender = ? AND last_ms >= ?",
+    )
+    .bind(spender.as_array().as_slice())
+    .bind(i64::try_from(since_ms).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get("id")?, number(row, "debt")?))).collect()
+}
+
 /// Updates a tab's counters.
 pub(super) async fn update_tab(
     connection: &mut SqliteConnection,
     id: i64,
     tab: &Tab,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE tabs SET seq = ?, units = ?, price = ?, sealed = ?, last_ms = ? WHERE id = ?")
+    sqlx::query("UPDATE tabs SET seq = ?, units = ?, price = ?, rest = ?, sealed = ?, last_ms = ?, ended_ms = NULL WHERE id = ?")
         .bind(tab.seq as i64)
         .bind(tab.units as i64)
         .bind(tab.price as i64)
+        .bind(tab.rest)
         .bind(tab.sealed as i64)
         .bind(tab.last_ms as i64)
         .bind(id)
@@ -122,7 +144,7 @@ pub(super) async fn update_tab(
 pub(super) async fn insert_tab(connection: &mut SqliteConnection, tab: &Tab) -> Result<i64, StoreError> {
     let inserted = sqlx::query(
         "INSERT INTO tabs (board, slot, generation, lease, address, first_round, cluster, spender, seq, \
-         units, price, sealed, last_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         units, price, rest, paid, sealed, last_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(tab.machine.board.as_array().as_slice())
     .bind(tab.machine.slot)
@@ -135,6 +157,8 @@ pub(super) async fn insert_tab(connection: &mut SqliteConnection, tab: &Tab) -> 
     .bind(tab.seq as i64)
     .bind(tab.units as i64)
     .bind(tab.price as i64)
+    .bind(tab.rest)
+    .bind(tab.paid as i64)
     .bind(tab.sealed as i64)
     .bind(tab.last_ms as i64)
     .execute(connection)

@@ -71,6 +71,17 @@ const STEPS: &[&str] = &["
         redeemed INTEGER NOT NULL,
         PRIMARY KEY (lease, first_round)
     ) STRICT, WITHOUT ROWID;
+", "
+    -- rest: millionths of a payment unit that are in no receipt yet. paid: what vouchers had paid before the first receipt.
+    -- ended_ms: when the machine was seen to serve the lease no more.
+    ALTER TABLE tabs ADD COLUMN rest INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tabs ADD COLUMN paid INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tabs ADD COLUMN ended_ms INTEGER;
+    CREATE INDEX tabs_spender ON tabs (spender, last_ms) WHERE spender IS NOT NULL;
+    CREATE INDEX tabs_running ON tabs (id) WHERE ended_ms IS NULL;
+    -- pruned: receipts that were deleted, from the first on.
+    ALTER TABLE batches ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX batches_kept ON batches (tab) WHERE log_index IS NOT NULL AND pruned < count;
 "];
 
 /// A receipt that was returned must survive a loss of power, so that each commit is flushed to the disk.
@@ -101,6 +112,12 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
         sqlx::query("INSERT INTO schema_version VALUES (?)").bind(known).execute(&mut *transaction).await?;
     }
     Ok(transaction.commit().await?)
+}
+
+/// Writes what is there already.
+pub(super) async fn touch(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query("UPDATE origin SET created_ms = created_ms").execute(connection).await?;
+    Ok(())
 }
 
 /// When the database was created, in Unix milliseconds.

@@ -29,9 +29,17 @@ pub struct NewReceipt {
     pub machine: Arc<Machine>,
     pub lease: Arc<RunningLease>,
     pub work: Work,
-    /// Exposure limit of a metered lease in payment units: the receipt is refused beyond it. `None` for an answer that the
-    /// caller has already.
-    pub limit: Option<u64>,
+    /// The receipt of a metered lease is refused beyond this exposure. `None` for an answer that the caller has already.
+    pub limit: Option<Exposure>,
+}
+
+/// The most payment units that may be used before anybody has signed for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    /// By one lease.
+    pub lease: u64,
+    /// By all leases of one spender that were used in the last hour.
+    pub spender: u64,
 }
 
 /// Totals of a machine's receipts in a lease so far, and the amount that the buyer signed.
@@ -51,6 +59,10 @@ pub struct Tab {
     /// Compute units and payment units of the receipts so far; of those of a lost database, what vouchers have paid.
     pub units: u64,
     pub price: u64,
+    /// Millionths of a payment unit of these receipts' work that are in none of their prices.
+    pub rest: u32,
+    /// Payment units that vouchers had paid before the first receipt: for those of a lost database.
+    pub paid: u64,
     /// Number of the first receipt that is in no batch.
     pub sealed: u64,
     /// `end_ms` of the last one.
@@ -119,5 +131,10 @@ impl Tab {
     pub fn allowance(&self, limit: u64, meter: &Meter) -> u64 {
         let signed = self.signed_price.max(meter.paid);
         signed.saturating_add(limit).min(meter.deposit).saturating_sub(self.price)
+    }
+
+    /// Payment units that nobody has signed for.
+    pub fn debt(&self, paid: u64) -> u64 {
+        self.price.saturating_sub(self.signed_price.max(self.paid).max(paid))
     }
 }

@@ -2,10 +2,11 @@
 
 use super::append::Appending;
 use super::job::{Job, Reply};
-use super::{StoreError, seal, vouchers};
+use super::{StoreError, prune, schema, seal, vouchers};
 use crate::receipts::signer::Signer;
 use sqlx::{Connection, SqliteConnection, SqliteTransaction};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::sync::mpsc;
 use tracing::error;
 
@@ -19,6 +20,7 @@ pub(super) async fn run(
     mut connection: SqliteConnection,
     mut queue: mpsc::Receiver<Job>,
     signer: Arc<Signer>,
+    failing: Arc<AtomicBool>,
 ) {
     let mut jobs = Vec::with_capacity(GROUP);
     let mut open = true;
@@ -32,6 +34,7 @@ pub(super) async fn run(
         if let Err(error) = &written {
             error!(%error, "a group of requests was not written");
         }
+        failing.store(written.is_err(), Relaxed);
         // Jobs that were not reached: dropping their replies tells their callers.
         open &= !left.any(|job| matches!(job, Job::Close));
         for answer in answers {
@@ -84,6 +87,13 @@ async fn write_other(
         Job::Redeemed { lease, from, price, reply } => {
             settle(vouchers::mark_redeemed(connection, &lease, from, price).await, reply, answers)
         }
+        Job::Ended(tabs, at_ms, reply) => {
+            settle(prune::mark_ended(connection, &tabs, at_ms).await, reply, answers)
+        }
+        Job::Prune { ended_before_ms, most, reply } => {
+            settle(prune::delete(connection, ended_before_ms, most).await, reply, answers)
+        }
+        Job::Check(reply) => settle(schema::touch(connection).await, reply, answers),
         // Handled by the caller.
         Job::Append(..) | Job::Close => Ok(()),
     }
