@@ -140,7 +140,8 @@ fn strict() -> Setting {
         up_votes: 2,
         ..params()
     };
-    Setting { number: 2, rules, params, pays_in_2022: false, never: &[] }
+    // The fee is the keepers', unless parameters change and what was set aside by then is left.
+    Setting { number: 2, rules, params, pays_in_2022: false, never: &["WithdrawFees"] }
 }
 
 /// One keeper decides, every round down is allowed, no fee, bonds of fractions, the longest rounds.
