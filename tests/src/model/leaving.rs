@@ -38,6 +38,11 @@ impl Model {
         rules.require(lease.until > next, LeaseOver);
         let serves = |slot: &u16| serving.iter().any(|(index, _)| index == slot);
         rules.require(contest.iter().all(serves), NotInLease);
+        let is_left = |slot: &u16| {
+            let stint = serving.iter().find(|(index, _)| index == slot).map(|(_, stint)| stint);
+            stint.is_none_or(|stint| left_until(running, stint) < stint.until)
+        };
+        rules.require(contest.iter().all(is_left), LeaseOver);
         rules.hold()?;
         let mut until = next;
         for (index, stint) in serving {

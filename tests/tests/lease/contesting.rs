@@ -1,6 +1,10 @@
 //! Contesting machines when leaving them: what is burned, of the machine's money and of the owner's.
 
-use leasehold::state::{Slot, SlotState};
+use leasehold::{
+    error::LeaseholdError,
+    rules::extend::Allowance,
+    state::{Slot, SlotState},
+};
 use leasehold_tests::*;
 
 use crate::{cost, gross};
@@ -68,6 +72,29 @@ fn cancel_lease_burns_no_more_of_a_contested_machine_than_the_rest_of_the_lease(
     assert_eq!((lease.paid + lease.fees, lease.burned), (gross(98) - lost, lost + exit + penalty));
     // Bound for the two rounds that were left.
     assert_eq!(world.slot(0).committed_until, lease.until + 2);
+    world.assert_invariants();
+}
+
+/// Nor can a machine be contested that leaves no earlier than was agreed: one that takes over in the last round, or that an
+/// extension left at its old end.
+#[test]
+fn cancel_lease_fails_to_contest_a_machine_that_it_does_not_leave_early() {
+    let Scene { mut world, supplier, keepers, buyer } = Scene::listed(3);
+    world.list(&supplier, 3, &[machine(3)]);
+    world.open(&buyer, anything(), 4, 3);
+    world.end_round();
+    let allowed = Allowance { max_deposit: u64::MAX, max_leaving: 1 };
+    let extend = world.extend_instruction(&buyer, 1, 9, allowed);
+    world.ok(&[extend], &[&buyer]);
+    for _ in 0..2 {
+        world.attest(&keepers, |_| true);
+    }
+    assert_eq!(world.slot(3).lease_until, world.round() + 1);
+    let contested = world.cancel_instruction(&buyer, 1, &[0, 3]);
+    world.fails(contested, &[&buyer], LeaseholdError::LeaseOver);
+    assert!(!world.slot(0).has(Slot::CONTESTED));
+    let others = world.cancel_instruction(&buyer, 1, &[0]);
+    world.ok(&[others], &[&buyer]);
     world.assert_invariants();
 }
 

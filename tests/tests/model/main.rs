@@ -140,7 +140,9 @@ fn strict() -> Setting {
         up_votes: 2,
         ..params()
     };
-    Setting { number: 2, rules, params, pays_in_2022: false, never: &[] }
+    // The fee is the keepers', unless parameters change and what was set aside by then is left. A lease is over before a notice
+    // takes effect, unless its supplier gives it before a voucher was redeemed.
+    Setting { number: 2, rules, params, pays_in_2022: false, never: &["WithdrawFees", "GiveNotice"] }
 }
 
 /// One keeper decides, every round down is allowed, no fee, bonds of fractions, the longest rounds.

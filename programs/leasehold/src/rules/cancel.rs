@@ -62,7 +62,8 @@ pub fn cost_at_most(deposit: u64, round_secs: u32, rounds: u32, served: u32, exi
 /// Ends the lease early and contests some of its machines. It is settled as any other.
 ///
 /// # Errors
-/// `NotInLease` if a contested slot does not serve the lease, `LeaseNotOpen`, `LeaseMetered`, `LeaseOver`.
+/// `NotInLease` if a contested slot does not serve the lease, `LeaseOver` if it would not be left early; `LeaseNotOpen`,
+/// `LeaseMetered`.
 pub fn apply(
     board: &Board,
     slots: &mut [Slot],
@@ -71,7 +72,7 @@ pub fn apply(
     now: i64,
 ) -> Result<Cancellation> {
     let cancellation = leavable(board, lease, now)?;
-    require_contestable(slots, lease, contest)?;
+    require_contestable(slots, lease, contest, cancellation.running)?;
     let until = leave(board, &mut *slots, lease, cancellation.running);
     for index in contest {
         if let Some(slot) = slots.get_mut(usize::from(*index)) {
@@ -83,10 +84,14 @@ pub fn apply(
     Ok(Cancellation { until: lease.until, ..cancellation })
 }
 
-/// Refuses to contest a machine that does not serve the lease.
-pub fn require_contestable(slots: &[Slot], lease: &Lease, contest: &[u16]) -> Result<()> {
-    let serves = |index: &u16| slots.get(usize::from(*index)).is_some_and(|slot| slot.serves(lease.serial));
-    require!(contest.iter().all(serves), LeaseholdError::NotInLease);
+/// Refuses to contest a machine that does not serve the lease, or that would not serve it beyond round `running` and its own
+/// first: it is not left early.
+pub fn require_contestable(slots: &[Slot], lease: &Lease, contest: &[u16], running: u32) -> Result<()> {
+    for index in contest {
+        let slot = slots.get(usize::from(*index)).filter(|slot| slot.serves(lease.serial));
+        let slot = slot.ok_or(LeaseholdError::NotInLease)?;
+        require!(left_until(running, slot) < slot.lease_until, LeaseholdError::LeaseOver);
+    }
     Ok(())
 }
 
