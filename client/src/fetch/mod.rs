@@ -3,6 +3,7 @@
 //! Boards are found by their numbers, everything else by `getProgramAccounts` with filters.
 
 mod lookup_table;
+mod parts;
 mod record;
 mod snapshot;
 mod token;
@@ -24,7 +25,10 @@ use solana_rpc_client_api::{
     response::Response,
 };
 
-pub use self::token::MintInfo;
+pub use self::{
+    parts::{AsOf, Head},
+    token::MintInfo,
+};
 use crate::{
     account::{DecodeError, Stored, price_index},
     address,
@@ -61,6 +65,11 @@ pub enum FetchError {
     Clock,
     #[error("the market changed each time it was read: try again while it is quieter")]
     Busy,
+    #[error(
+        "the RPC node gave an older state of {address} than a moment before: it is several servers behind one address, \
+         some of which lag; try again, or use another RPC node"
+    )]
+    Behind { address: Pubkey },
 }
 
 impl From<RpcError> for FetchError {
@@ -228,12 +237,7 @@ impl<'a> Fetch<'a> {
         let asked = json!([address.to_string(), config]);
         let response: Response<Option<UiAccount>> = self.rpc.send(RpcRequest::GetAccountInfo, asked).await?;
         let Some(account) = response.value else { return Ok(None) };
-        let (owner, data) = (account.owner.parse(), account.data.decode());
-        let (Ok(owner), Some(data)) = (owner, data) else {
-            let text = format!("the account {address} came in a form that can't be read");
-            return Err(RpcError::from(ErrorKind::Custom(text)).into());
-        };
-        let raw = Raw { address, owner, lamports: account.lamports, data };
+        let raw = Raw::read(address, account)?;
         Ok(Some(raw).filter(Raw::is_created))
     }
 
@@ -291,6 +295,15 @@ struct Raw {
 }
 
 impl Raw {
+    fn read(address: Pubkey, account: UiAccount) -> Result<Self, FetchError> {
+        let (owner, data) = (account.owner.parse(), account.data.decode());
+        let (Ok(owner), Some(data)) = (owner, data) else {
+            let text = format!("the account {address} came in a form that can't be read");
+            return Err(RpcError::from(ErrorKind::Custom(text)).into());
+        };
+        Ok(Raw { address, owner, lamports: account.lamports, data })
+    }
+
     /// True if the account holds more than lamports. Anybody can send lamports to the address of a closed board or of a
     /// future lease, which the program can still create.
     fn is_created(&self) -> bool {
