@@ -5,6 +5,7 @@ use crate::{DbError, Shared};
 use leasehold::math::mmr;
 use leasehold_client::fetch::{Fetch, FetchError};
 use leasehold_client::record::LogData;
+use leasehold_client::rpc::{ClusterError, ClusterGuard, OtherCluster};
 use leasehold_daemon::backoff::{Backoff, Backoffs};
 use leasehold_daemon::unix_secs;
 use solana_pubkey::Pubkey;
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Follows the named logs, or all logs of the program.
 pub(super) struct Follower {
@@ -21,6 +22,8 @@ pub(super) struct Follower {
     pub logs: Option<Vec<Pubkey>>,
     pub poll: Duration,
     pub shared: Arc<Shared>,
+    /// Set if the RPC node is of another cluster than before.
+    pub failed: watch::Sender<Option<OtherCluster>>,
 }
 
 /// Why a poll failed.
@@ -28,6 +31,8 @@ pub(super) struct Follower {
 enum PollError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -38,6 +43,7 @@ struct Followed {
     /// Roots of logs that the database has.
     roots: HashMap<Pubkey, [u8; 32]>,
     failures: Backoffs<Pubkey>,
+    cluster: ClusterGuard,
 }
 
 impl Follower {
@@ -55,8 +61,14 @@ impl Follower {
                     backoff.reset();
                     self.poll
                 }
+                Err(PollError::Cluster(ClusterError::Other(other))) => {
+                    error!("{other}");
+                    self.failed.send_replace(Some(other));
+                    return;
+                }
                 Err(error) => {
                     self.shared.metrics.poll_failed();
+                    followed.cluster.doubt();
                     backoff.fail(&error)
                 }
             };
@@ -70,6 +82,7 @@ impl Follower {
 
     /// Brings every log up to date. A log that fails does not keep the others waiting.
     async fn poll(&self, followed: &mut Followed) -> Result<(), PollError> {
+        followed.cluster.confirm(&self.rpc).await?;
         for (address, log) in self.logs().await? {
             match self.follow(&address, &log, followed).await {
                 Ok(()) => followed.failures.reset(&address),

@@ -31,12 +31,12 @@ pub use leaves::{LeavesState, Located, MissingLeaves, Totals};
 
 use fetch::fetch_leaves;
 use follow::Follower;
+use leasehold_client::rpc::{CallTimeout, OtherCluster, connect};
 use leasehold_daemon::http::{ListenError, listen, serve};
 use leasehold_daemon::metrics::{MetricsError, Page, Server};
 use metrics::Metrics;
 use solana_commitment_config::CommitmentConfig;
 use solana_pubkey::Pubkey;
-use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -54,10 +54,10 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, clap::Args)]
 pub struct ArchiveSettings {
     /// URL of an RPC node that keeps all transactions.
-    #[arg(long, value_name = "URL", env = "LEASEHOLD_ARCHIVE_RPC")]
+    #[arg(long, value_name = "URL", env = "LEASEHOLD_ARCHIVE_RPC", hide_env_values = true)]
     pub rpc: String,
     /// Database: sqlite:PATH, or postgres://USER:PASSWORD@HOST/NAME.
-    #[arg(long, value_name = "URL", env = "LEASEHOLD_ARCHIVE_DB")]
+    #[arg(long, value_name = "URL", env = "LEASEHOLD_ARCHIVE_DB", hide_env_values = true)]
     pub db: String,
     /// TCP address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_ARCHIVE_LISTEN", default_value = "127.0.0.1:8473")]
@@ -82,8 +82,11 @@ pub struct ArchiveSettings {
 pub enum ArchiveError {
     #[error(transparent)]
     Db(#[from] DbError),
-    #[error("--rpc {0} is not an http or https URL: give one such as https://api.devnet.solana.com")]
-    Rpc(String),
+    // The URL may hold a key.
+    #[error("--rpc is not an http or https URL: give one such as https://api.devnet.solana.com")]
+    Rpc,
+    #[error(transparent)]
+    OtherCluster(#[from] OtherCluster),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -106,6 +109,7 @@ pub struct Archive {
     address: SocketAddr,
     metrics: Option<SocketAddr>,
     stop: watch::Sender<bool>,
+    failure: watch::Receiver<Option<OtherCluster>>,
     tasks: JoinSet<()>,
     /// Aborted with the archive, for it has no end of its own.
     metrics_server: JoinSet<()>,
@@ -119,7 +123,7 @@ impl Archive {
     pub async fn start(settings: ArchiveSettings) -> Result<Self, ArchiveError> {
         let ArchiveSettings { rpc, db, listen: address, logs, allow_private, poll, metrics } = settings;
         if !reqwest::Url::parse(&rpc).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
-            return Err(ArchiveError::Rpc(rpc));
+            return Err(ArchiveError::Rpc);
         }
         let downloader = Downloader::new(allow_private)?;
         let (listener, address) = listen(address).await?;
@@ -130,12 +134,13 @@ impl Archive {
         page.add(counted.clone());
         let shared = Arc::new(Shared { db: db.clone(), metrics: counted, new_batches: Notify::new() });
         let commitment = CommitmentConfig::confirmed();
-        let rpc = RpcClient::new_with_timeout_and_commitment(rpc, RPC_TIMEOUT, commitment);
+        let rpc = connect(&rpc, CallTimeout::new(RPC_TIMEOUT), commitment);
         let poll = Duration::from_secs(poll.get().into());
         let logs = (!logs.is_empty()).then_some(logs);
         let (stop, stopped) = watch::channel(false);
         let (mut tasks, mut metrics_server) = (JoinSet::new(), JoinSet::new());
-        let follower = Follower { rpc, logs, poll, shared: Arc::clone(&shared) };
+        let (failed, failure) = watch::channel(None);
+        let follower = Follower { rpc, logs, poll, shared: Arc::clone(&shared), failed };
         tasks.spawn(follower.run(stopped.clone()));
         tasks.spawn(fetch_leaves(Arc::clone(&shared), downloader, poll, stopped.clone()));
         tasks.spawn(async move { serve("the archive", listener, api::router(shared), stopped).await });
@@ -144,7 +149,7 @@ impl Archive {
             metrics_server.spawn(server.run());
             address
         });
-        Ok(Self { db, address, metrics, stop, tasks, metrics_server })
+        Ok(Self { db, address, metrics, stop, failure, tasks, metrics_server })
     }
 
     /// The address on which it serves proofs.
@@ -155,6 +160,15 @@ impl Archive {
     /// The address of the metrics; `None` if they are not served.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics
+    }
+
+    /// Waits until the RPC node is found to be of another cluster than before: no log is followed any more then.
+    pub async fn failed(&self) -> OtherCluster {
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await.ok().and_then(|found| *found) {
+            Some(other) => other,
+            None => std::future::pending().await,
+        }
     }
 
     /// Finishes the requests under way, then stops.

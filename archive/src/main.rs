@@ -34,8 +34,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(address) = archive.metrics_addr() {
         println!("metrics on http://{address}/metrics");
     }
-    shutdown.requested().await;
+    let end = tokio::select! {
+        () = shutdown.requested() => Ok(()),
+        other = archive.failed() => Err(other.into()),
+    };
     archive.shutdown().await;
     info!("stopped");
-    Ok(())
+    end
 }

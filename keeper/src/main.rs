@@ -3,10 +3,10 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
+use leasehold_client::rpc::{CallTimeout, connect};
 use leasehold_daemon::{exit_code, logging, signals::Shutdown};
 use leasehold_keeper::{Args, Config, Keeper};
 use solana_commitment_config::CommitmentConfig;
-use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use tracing::info;
 
 /// Timeout of one RPC request.
@@ -22,7 +22,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::install()?;
     let config = Config::new(&args)?;
     let commitment = CommitmentConfig::confirmed();
-    let rpc = RpcClient::new_with_timeout_and_commitment(config.rpc.to_string(), RPC_TIMEOUT, commitment);
+    let rpc = connect(config.rpc.as_str(), CallTimeout::new(RPC_TIMEOUT), commitment);
     let keeper = Keeper::new(config.settings, config.keypair, Arc::new(rpc))?;
     println!("keeper {}", keeper.address());
     if let Some(address) = keeper.metrics_addr() {

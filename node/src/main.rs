@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use leasehold_client::probe::Pubkey;
+use leasehold_client::rpc::OtherCluster;
 use leasehold_daemon::signals::{Reload, Shutdown};
 use leasehold_daemon::{exit_code, logging};
 use leasehold_node::chain::{self, Chain, ChainSettings};
@@ -79,20 +80,23 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     info!(machines = node.machines(), "answering probes");
     let services = Services::start(receipts, chain, &feed, &node).await?;
-    loop {
+    let failed = services.failed();
+    tokio::pin!(failed);
+    let end = loop {
         tokio::select! {
-            () = shutdown.requested() => break,
+            () = shutdown.requested() => break Ok(()),
+            other = &mut failed => break Err(other.into()),
             () = reload.requested() => match reload_config(&args, &node, &feed) {
                 Ok(()) => info!(machines = node.machines(), "configuration reloaded"),
                 // A mistake in the file must not take the machines down.
                 Err(error) => error!("the configuration was not reloaded: {error:#}"),
             },
         }
-    }
+    };
     services.shutdown().await;
     node.shutdown().await;
     info!("stopped");
-    Ok(())
+    end
 }
 
 /// Services that run beside the node's answers to probes.
@@ -143,6 +147,17 @@ impl Services {
             _ => None,
         };
         Ok(Self { leases, receipts: Some(receipts), chain })
+    }
+
+    /// Waits until a service finds that it must not go on.
+    fn failed(&self) -> impl Future<Output = OtherCluster> + use<> {
+        let failed = self.leases.as_ref().map(LeaseWatch::failed);
+        async move {
+            match failed {
+                Some(failed) => failed.await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Stops each service before those that it uses.

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use leasehold_client::keypair::{self, KeypairError};
+use leasehold_client::{
+    keypair::{self, KeypairError},
+    rpc::{CallTimeout, connect},
+};
 use serde::Deserialize;
 use solana_commitment_config::CommitmentConfig;
 use solana_keypair::Keypair;
@@ -131,7 +134,7 @@ impl Settings {
 
     /// A connection to the RPC node.
     pub fn rpc(&self) -> RpcClient {
-        RpcClient::new_with_timeout_and_commitment(self.url.to_string(), TIMEOUT, self.commitment)
+        connect(self.url.as_str(), CallTimeout::new(TIMEOUT), self.commitment)
     }
 
     /// The wallet that signs and pays.

@@ -34,7 +34,7 @@ use crate::{
     address,
     board::{BoardData, BoardView},
     clock,
-    error::reason,
+    error::failure,
     market::{BoardRef, MarketRef},
 };
 
@@ -51,7 +51,7 @@ const BOARDS_AT_ONCE: usize = 4;
 /// Why an account could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error("the RPC node did not answer: {}", reason(_0))]
+    #[error("{}", failure(_0))]
     Rpc(#[from] Box<RpcError>),
     #[error("{address} does not exist: check the address and the cluster")]
     Missing { address: Pubkey },

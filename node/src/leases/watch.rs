@@ -2,13 +2,14 @@
 
 use super::pauses::{self, Pauses};
 use super::view::{Reader, View};
+use super::service::RPC_TIMEOUT;
 use super::{Leases, Meter, Metrics, Numbers, Place, RunningLease, expiry};
 use crate::machines::{Machine, MachinesReceiver};
 use crate::probes::Probes;
 use leasehold::rules::meter;
 use leasehold::state::SlotState;
-use leasehold_client::fetch::{Fetch, FetchError};
 use leasehold_client::record;
+use leasehold_client::rpc::{CallTimeout, ClusterError, ClusterGuard, OtherCluster};
 use leasehold_daemon::backoff::Backoff;
 use leasehold_daemon::unix_secs;
 use solana_pubkey::Pubkey;
@@ -22,6 +23,8 @@ use tracing::{error, info};
 
 /// Timeout of one poll.
 const POLL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Shortest timeout of one RPC request: a quarter of a round, if that is longer.
+const MIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Polls in each round at least.
 const POLLS_PER_ROUND: u32 = 10;
 /// Longest age of a view whose slots did not change: the header and the lease's deposit may have.
@@ -134,16 +137,25 @@ fn age(view: &View, poll: Duration) -> Duration {
     pause(view, VIEW_AGE).max(pause(view, poll))
 }
 
+/// The shortest round of the boards.
+fn shortest_round(view: &View) -> Option<Duration> {
+    let secs = view.boards.values().map(|board| board.header.round_secs).min()?;
+    Some(Duration::from_secs(secs.into()))
+}
+
 /// How long until the next poll: boards with short rounds are polled more often.
 fn pause(view: &View, poll: Duration) -> Duration {
-    let shortest = view.boards.values().map(|board| board.header.round_secs).min();
-    let pause = shortest.map_or(poll, |secs| poll.min(Duration::from_secs(secs.into()) / POLLS_PER_ROUND));
+    let pause = shortest_round(view).map_or(poll, |round| poll.min(round / POLLS_PER_ROUND));
     pause.max(MIN_PAUSE)
 }
 
 /// The task behind a [`LeaseWatch`](super::LeaseWatch).
 pub(super) struct Watcher {
     pub rpc: Arc<RpcClient>,
+    /// That of the RPC client.
+    pub timeout: CallTimeout,
+    /// Set if the RPC node is of another cluster than before.
+    pub failed: watch::Sender<Option<OtherCluster>>,
     pub supplier: Pubkey,
     pub poll: Duration,
     pub machines: MachinesReceiver,
@@ -170,7 +182,7 @@ impl Watcher {
 
     async fn poll_until(mut self, pauses: &Pauses, mut stop: watch::Receiver<bool>) {
         let (mut reader, mut backoff, mut logged) = (Reader::default(), Backoff::default(), HashMap::new());
-        let (mut cluster, mut whole) = (None, true);
+        let (mut cluster, mut whole) = (ClusterGuard::default(), true);
         loop {
             let polled = tokio::select! {
                 biased;
@@ -198,12 +210,22 @@ impl Watcher {
                     );
                     logged = not_serving;
                     let wait = pause(&view, self.poll);
+                    if let Some(round) = shortest_round(&view) {
+                        backoff.set_window(round);
+                        self.timeout.set((round / 4).clamp(MIN_TIMEOUT, RPC_TIMEOUT));
+                    }
                     pauses.observe(&mut view, unix_secs());
                     self.publish(view);
                     wait
                 }
-                Ok(Err(error)) => {
+                Ok(Err(ClusterError::Other(other))) => {
+                    error!("{other}");
+                    self.failed.send_replace(Some(other));
+                    return;
+                }
+                Ok(Err(ClusterError::Fetch(error))) => {
                     self.metrics.poll_failed();
+                    cluster.doubt();
                     backoff.fail(&error)
                 }
                 Err(_) => {
@@ -232,9 +254,9 @@ impl Watcher {
     async fn poll(
         &mut self,
         reader: &mut Reader,
-        cluster: &mut Option<[u8; 8]>,
+        cluster: &mut ClusterGuard,
         whole: bool,
-    ) -> Result<Option<(View, HashMap<Place, NotServing>)>, FetchError> {
+    ) -> Result<Option<(View, HashMap<Place, NotServing>)>, ClusterError> {
         let machines = self.machines.borrow_and_update().clone();
         let last = self.last().filter(|_| !whole);
         let recent = last.filter(|view| view.begun.is_some_and(|begun| begun.elapsed() < age(view, self.poll)));
@@ -243,10 +265,7 @@ impl Watcher {
         {
             return Ok(None);
         }
-        let cluster = match *cluster {
-            Some(cluster) => cluster,
-            None => *cluster.insert(record::cluster(&Fetch::new(&self.rpc).genesis_hash().await?)),
-        };
+        let cluster = record::cluster(&cluster.confirm(&self.rpc).await?);
         let mut view = reader.read(&self.rpc, &self.supplier, &machines).await?;
         let (leases, not_serving) = leases(&view, &machines, cluster, &self.supplier);
         view.leases = leases;
@@ -346,6 +365,8 @@ mod tests {
         let (_configuration, machines) = watch::channel(Arc::new(vec![Arc::new(machine())]));
         let watcher = Watcher {
             rpc: Arc::new(unreachable_rpc()),
+            timeout: CallTimeout::new(RPC_TIMEOUT),
+            failed: watch::channel(None).0,
             supplier: SUPPLIER,
             poll: Duration::from_secs(5),
             machines,
