@@ -1,7 +1,7 @@
 //! Backoff after failures: pauses that double, and log lines that become rare.
 
 use std::collections::HashMap;
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
@@ -54,11 +54,15 @@ impl Backoff {
     /// Counts a failure and returns the pause before the next attempt. Logs the first, second, fourth, eighth...
     /// failure in a row.
     pub fn fail(&mut self, error: &dyn Display) -> Duration {
+        self.fail_of(None, error)
+    }
+
+    fn fail_of(&mut self, key: Option<&str>, error: &dyn Display) -> Duration {
         self.failures = self.failures.saturating_add(1);
         if self.failures.is_power_of_two() {
             match self.failures {
-                1 => tracing::warn!("{error}"),
-                times => tracing::warn!(times, "{error} ({times} times in a row)"),
+                1 => tracing::warn!(key, "{error}"),
+                times => tracing::warn!(key, times, "{error} ({times} times in a row)"),
             }
         }
         let since = self.row.take().map_or_else(Instant::now, |(since, _)| since);
@@ -68,9 +72,13 @@ impl Backoff {
 
     /// Notes a success. Logs it if it ends a row of failures.
     pub fn reset(&mut self) {
+        self.reset_of(None);
+    }
+
+    fn reset_of(&mut self, key: Option<&str>) {
         if let Some((since, error)) = self.row.take() {
             let (times, secs) = (self.failures, since.elapsed().as_secs());
-            tracing::info!(times, secs, "over after {times} failures in a row, {secs} s: {error}");
+            tracing::info!(key, times, secs, "over after {times} failures in a row, {secs} s: {error}");
         }
         self.failures = 0;
     }
@@ -101,13 +109,13 @@ impl<K> Backoffs<K> {
     }
 }
 
-impl<K: Eq + Hash> Backoffs<K> {
-    /// Counts a failure of an operation and returns the pause before its next attempt.
+impl<K: Eq + Hash + Debug> Backoffs<K> {
+    /// Counts a failure of an operation and returns the pause before its next attempt. Log lines have its key.
     pub fn fail(&mut self, key: K, error: &dyn Display) -> Duration {
-        let now = Instant::now();
+        let (now, name) = (Instant::now(), format!("{key:?}"));
         let (backoff, until) = self.failed.entry(key).or_insert_with(|| (Backoff::default(), now));
         backoff.set_window(self.window);
-        let pause = backoff.fail(error);
+        let pause = backoff.fail_of(Some(&name), error);
         *until = now + pause;
         pause
     }
@@ -115,7 +123,7 @@ impl<K: Eq + Hash> Backoffs<K> {
     /// Notes a success.
     pub fn reset(&mut self, key: &K) {
         if let Some((mut backoff, _)) = self.failed.remove(key) {
-            backoff.reset();
+            backoff.reset_of(Some(&format!("{key:?}")));
         }
     }
 

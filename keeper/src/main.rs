@@ -2,9 +2,8 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use clap::Parser;
 use leasehold_client::rpc::{CallTimeout, connect};
-use leasehold_daemon::{exit_code, logging, signals::Shutdown};
+use leasehold_daemon::{exit_code, logging, parse, signals::Shutdown};
 use leasehold_keeper::{Args, Config, Keeper};
 use solana_commitment_config::CommitmentConfig;
 use tracing::info;
@@ -14,11 +13,11 @@ const RPC_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit_code("leasehold-keeper", run(Args::parse()).await)
+    exit_code("leasehold-keeper", run(parse::<Args>()).await)
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    logging::init(args.filter()?);
+    logging::init(args.filter()?, args.log_format);
     let mut shutdown = Shutdown::install()?;
     let config = Config::new(&args)?;
     let commitment = CommitmentConfig::confirmed();

@@ -12,7 +12,7 @@ use leasehold_client::{
     sender::{Price, SenderOptions},
 };
 use leasehold_daemon::{
-    logging::{self, FilterError},
+    logging::{self, FilterError, LogFormat},
     metrics::{MetricsError, check_loopback},
     secrets::read_keypair,
 };
@@ -29,13 +29,14 @@ const EVIDENCE_HOURS: u32 = DISPUTE_SECS / 3_600;
 /// Probes the machines of a market's boards, votes on their uptime, closes rounds, settles leases, enforces demands and burns
 /// what is to be burned.
 ///
-/// SIGTERM and SIGINT stop the keeper after the transactions under way. Every flag can be given as an
+/// SIGTERM and SIGINT stop the keeper after the transactions under way; SIGHUP is ignored. Every flag can be given as an
 /// environment variable instead.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "leasehold-keeper", version)]
 pub struct Args {
     /// URL of an RPC node.
-    #[arg(long, value_name = "URL", env = "LEASEHOLD_KEEPER_RPC", default_value = "http://127.0.0.1:8899")]
+    #[arg(long, value_name = "URL", env = "LEASEHOLD_KEEPER_RPC", hide_env_values = true)]
+    #[arg(default_value = "http://127.0.0.1:8899")]
     pub rpc: String,
     /// The keeper's own keypair file, as solana-keygen writes it; never that of a market's authority.
     #[arg(long, value_name = "FILE", env = "LEASEHOLD_KEEPER_KEYPAIR")]
@@ -87,6 +88,9 @@ pub struct Args {
     /// Log level: error, warn, info, debug or trace; or a filter such as leasehold_keeper=debug.
     #[arg(long, value_name = "FILTER", env = "LEASEHOLD_KEEPER_LOG", default_value = "info")]
     pub log: String,
+    /// Form of log lines: text, or JSON with one object a line.
+    #[arg(long, value_name = "FORMAT", env = "LEASEHOLD_KEEPER_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
 }
 
 /// Settings of a keeper.
@@ -162,8 +166,9 @@ pub enum SettingsError {
     NoMarket,
     #[error("--market {0} is neither the number nor the address of a market")]
     Market(String),
-    #[error("--rpc {0} is not an http or https URL: give one such as https://api.devnet.solana.com")]
-    Rpc(String),
+    // The URL may hold a key.
+    #[error("--rpc is not an http or https URL: give one such as https://api.devnet.solana.com")]
+    Rpc,
     #[error("--board {0} is not a board's number: boards are numbered from 0")]
     Board(String),
     #[error("--bond bonds stake for a seat: give it together with --take-seat")]
@@ -260,5 +265,5 @@ fn metrics(text: &str) -> Result<SocketAddr, SettingsError> {
 
 fn url(text: &str) -> Result<Url, SettingsError> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.ok_or_else(|| SettingsError::Rpc(text.to_owned()))
+    url.ok_or(SettingsError::Rpc)
 }
