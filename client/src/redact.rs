@@ -51,7 +51,7 @@ fn next_url(text: &str) -> Option<(&str, &str)> {
 
 /// Bytes of the URL that a text begins with.
 fn length(text: &str) -> usize {
-    let ends = |character: char| character.is_whitespace() || "\"'`<>()[]{},;\\".contains(character);
+    let ends = |character: char| character.is_whitespace() || character.is_control() || "\"'`<>()[]{},;\\".contains(character);
     // An address of IPv6 stands in brackets.
     let host = text.find("://").map_or(0, |place| place.saturating_add(3));
     let bracketed = text.get(host..).is_some_and(|host| host.starts_with('['));

@@ -52,21 +52,23 @@ impl Backoff {
     }
 
     /// Counts a failure and returns the pause before the next attempt. Logs the first, second, fourth, eighth...
-    /// failure in a row.
+    /// failure in a row, and each that differs from the one before.
     pub fn fail(&mut self, error: &dyn Display) -> Duration {
         self.fail_of(None, error)
     }
 
     fn fail_of(&mut self, key: Option<&str>, error: &dyn Display) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        if self.failures.is_power_of_two() {
+        let text = error.to_string();
+        let is_other = self.row.as_ref().is_none_or(|(_, last)| *last != text);
+        if is_other || self.failures.is_power_of_two() {
             match self.failures {
                 1 => tracing::warn!(key, "{error}"),
                 times => tracing::warn!(key, times, "{error} ({times} times in a row)"),
             }
         }
         let since = self.row.take().map_or_else(Instant::now, |(since, _)| since);
-        self.row = Some((since, error.to_string()));
+        self.row = Some((since, text));
         pause_within(self.failures, self.window)
     }
 

@@ -197,7 +197,11 @@ impl<'a> Fetch<'a> {
     /// Every board of a market, by index.
     pub async fn boards(&self, market: &Pubkey) -> Result<Vec<FetchedBoard>, FetchError> {
         let next = self.market(*market).await?.account.next_board;
-        let addresses = (0..next).map(|index| address::board(market, index)).collect::<Vec<_>>();
+        self.boards_at((0..next).map(|index| address::board(market, index)).collect()).await
+    }
+
+    /// The boards at these addresses that exist, in their order.
+    pub async fn boards_at(&self, addresses: Vec<Pubkey>) -> Result<Vec<FetchedBoard>, FetchError> {
         let boards = stream::iter(addresses).map(|address| self.try_board(address)).buffered(BOARDS_AT_ONCE);
         // Indices of closed boards are not used again.
         boards.try_filter_map(|board| async move { Ok(board) }).try_collect().await

@@ -4,8 +4,10 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    process::{Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::{Duration, Instant},
 };
 
 use anchor_lang::AccountSerialize;
@@ -252,4 +254,64 @@ fn matches(data: &[u8], filter: &Value) -> bool {
     let offset = memcmp["offset"].as_u64().and_then(|offset| usize::try_from(offset).ok()).unwrap();
     let bytes = bs58::decode(memcmp["bytes"].as_str().unwrap()).into_vec().unwrap();
     data.get(offset..).is_some_and(|data| data.starts_with(&bytes))
+}
+
+/// In every part of [`RpcServer::secret_url`] that may hold a key.
+pub const SECRET: &str = "k3yThatNobodyPrints";
+
+impl RpcServer {
+    /// The URL with a key in its user name, path and query.
+    pub fn secret_url(&self) -> String {
+        let host = self.url.trim_start_matches("http://");
+        format!("http://{SECRET}:{SECRET}@{host}/v2/{SECRET}?api-key={SECRET}")
+    }
+
+    /// Answers the first requests in the ways in which providers fail, one after the other, with URLs in their texts.
+    /// Requests that follow a redirect would come to `elsewhere`.
+    pub fn misbehave(&self, elsewhere: &str) {
+        let text = format!("see https://provider.example/{SECRET}: upgrade");
+        let forbidden = Reply { status: "403 Forbidden".to_owned(), ..Reply::error(-32_000, &text) };
+        let redirect = Reply {
+            headers: format!("location: {elsewhere}/{SECRET}\r\n"),
+            ..Reply::status("307 Temporary Redirect")
+        };
+        let often = Reply { headers: "retry-after: 0\r\n".to_owned(), ..Reply::status("429 Too Many Requests") };
+        let page = Reply { body: format!("<a href=\"https://provider.example/{SECRET}\">"), ..Reply::status("200 OK") };
+        let broken = Reply { body: text, ..Reply::status("500 Internal Server Error") };
+        let mut replies = vec![broken, page, redirect, forbidden, often];
+        let mut off = Some(Reply::error(-32_601, "Method not found"));
+        self.hook(move |method, _| match method {
+            "getProgramAccounts" => off.take(),
+            _ => replies.pop(),
+        });
+    }
+
+    /// Runs a daemon until it made so many calls, once more so many after SIGHUP, and then stops it by SIGTERM. Returns its exit
+    /// code, and all that it wrote.
+    pub fn run(&self, command: &mut Command, calls: usize) -> (Option<i32>, String) {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let outputs: [Box<dyn Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        let outputs = outputs.map(|mut output| {
+            thread::spawn(move || {
+                let mut bytes = Vec::new();
+                output.read_to_end(&mut bytes).unwrap();
+                String::from_utf8_lossy(&bytes).into_owned()
+            })
+        });
+        let id = child.id().to_string();
+        for signal in ["-HUP", "-TERM"] {
+            let (mut made, since) = (0, Instant::now());
+            while made < calls && since.elapsed() < Duration::from_secs(120) {
+                if child.try_wait().unwrap().is_some() {
+                    break;
+                }
+                made += self.take().len();
+                thread::sleep(Duration::from_millis(20));
+            }
+            let _ = Command::new("kill").args([signal, &id]).status().unwrap();
+        }
+        let code = child.wait().unwrap().code();
+        (code, outputs.map(|output| output.join().unwrap()).concat())
+    }
 }
