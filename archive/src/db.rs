@@ -62,6 +62,10 @@ const STEPS: &[&[&str]] = &[&[
         PRIMARY KEY (id, log, batch)
     )",
     "CREATE INDEX receipts_batch ON receipts (log, batch)",
+], &[
+    // stored: bytes of the log's receipts.
+    "ALTER TABLE logs ADD COLUMN stored BIGINT NOT NULL DEFAULT 0",
+    "UPDATE logs SET stored = coalesce((SELECT sum(length(signed)) FROM leaves WHERE leaves.log = logs.id), 0)",
 ]];
 
 /// Why the database failed.

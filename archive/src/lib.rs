@@ -29,7 +29,7 @@ pub use download::{DownloadError, Downloader};
 pub use headers::{Known, Placed};
 pub use leaves::{LeavesState, Located, MissingLeaves, Totals};
 
-use fetch::fetch_leaves;
+use fetch::{Room, Told, fetch_leaves};
 use follow::Follower;
 use leasehold_client::rpc::{CallTimeout, OtherCluster, connect};
 use leasehold_daemon::http::{ListenError, listen, serve};
@@ -72,6 +72,12 @@ pub struct ArchiveSettings {
     /// Seconds between two polls of the logs.
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_ARCHIVE_POLL", default_value = "10")]
     pub poll: NonZeroU32,
+    /// Most gibibytes of receipts to keep of one log; a gibibyte holds 2.7 million receipts. More are not downloaded.
+    #[arg(long, value_name = "N", env = "LEASEHOLD_ARCHIVE_MAX_LOG_GIB", default_value = "16")]
+    pub max_log_gib: NonZeroU32,
+    /// Most gibibytes of receipts to keep in all.
+    #[arg(long, value_name = "N", env = "LEASEHOLD_ARCHIVE_MAX_GIB", default_value = "256")]
+    pub max_gib: NonZeroU32,
     /// Loopback address on which Prometheus finds /metrics [default: none]
     #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_ARCHIVE_METRICS")]
     pub metrics: Option<SocketAddr>,
@@ -101,6 +107,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     /// Notified when there are new batches.
     new_batches: Notify,
+    room: Room,
+    told: Told,
 }
 
 /// A running archive. Dropping it stops it at once; [`Archive::shutdown`] lets it finish requests under way.
@@ -121,7 +129,9 @@ impl Archive {
     /// # Errors
     /// Any [`ArchiveError`]; nothing is left running then.
     pub async fn start(settings: ArchiveSettings) -> Result<Self, ArchiveError> {
-        let ArchiveSettings { rpc, db, listen: address, logs, allow_private, poll, metrics } = settings;
+        let ArchiveSettings { rpc, db, listen: address, logs, allow_private, poll, metrics, .. } = settings;
+        let bytes = |gib: NonZeroU32| u64::from(gib.get()) << 30;
+        let room = Room { each: bytes(settings.max_log_gib), in_all: bytes(settings.max_gib) };
         if !reqwest::Url::parse(&rpc).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
             return Err(ArchiveError::Rpc);
         }
@@ -132,7 +142,14 @@ impl Archive {
         let db = Db::open(&db).await?;
         let counted = Arc::<Metrics>::default();
         page.add(counted.clone());
-        let shared = Arc::new(Shared { db: db.clone(), metrics: counted, new_batches: Notify::new() });
+        let shared = Shared {
+            db: db.clone(),
+            metrics: counted,
+            new_batches: Notify::new(),
+            room,
+            told: Told::default(),
+        };
+        let shared = Arc::new(shared);
         let commitment = CommitmentConfig::confirmed();
         let rpc = connect(&rpc, CallTimeout::new(RPC_TIMEOUT), commitment);
         let poll = Duration::from_secs(poll.get().into());

@@ -1,11 +1,13 @@
 //! The archive on a database: SQLite always, and Postgres if `LEASEHOLD_TEST_POSTGRES` has the URL of a server on which
 //! schemas can be created.
 
+mod bounds;
 mod logs;
 mod sources;
 
 use super::*;
 use crate::sample::{batch, receipts};
+use crate::leaves::Failure;
 use leasehold::state::BatchHeader;
 use leasehold_client::address;
 use leasehold_client::history::{AppendedBatches, LogTransaction};

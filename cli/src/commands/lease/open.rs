@@ -192,6 +192,7 @@ mod tests {
     };
     use leasehold_operate::sample::view;
 
+    use leasehold_client::search::pick;
     use super::*;
 
     fn name() -> Name {
