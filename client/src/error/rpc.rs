@@ -31,6 +31,9 @@ pub(crate) fn reason(error: &RpcError) -> String {
     {
         return printable(message);
     }
+    if let ErrorKind::Custom(text) = error.kind() {
+        return redact::text(text);
+    }
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

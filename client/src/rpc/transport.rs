@@ -185,8 +185,22 @@ fn retry_after(response: &Response) -> Option<Duration> {
     text.trim().parse().ok().map(Duration::from_secs)
 }
 
+/// The failure, with no more of the URL than the host.
 fn unreachable(error: reqwest::Error) -> Error {
-    ErrorKind::Reqwest(error.without_url()).into()
+    let mut host = error.url().cloned();
+    if let Some(url) = &mut host {
+        url.set_path("");
+        url.set_query(None);
+        url.set_fragment(None);
+        // Fails only for URLs without a host.
+        let _ = url.set_username("").and_then(|()| url.set_password(None));
+    }
+    let error = error.without_url();
+    let error = match host {
+        Some(host) => error.with_url(host),
+        None => error,
+    };
+    ErrorKind::Reqwest(error).into()
 }
 
 fn failed(text: String) -> Error {
