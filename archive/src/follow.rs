@@ -112,7 +112,8 @@ impl Follower {
                 }
                 Err(_) => {
                     let secs = FOLLOW_TIMEOUT.as_secs();
-                    let error = format!("log {address}: not followed to its end within {secs} s: going on later");
+                    let error =
+                        format!("log {address}: not followed to its end within {secs} s: going on later");
                     followed.failures.fail(address, &error);
                 }
             }

@@ -50,8 +50,10 @@ fn whole(server: &RpcServer) -> Vec<u32> {
     let boards: Vec<Pubkey> = (0..4).map(|index| market().board(index).address).collect();
     let asked = server.take();
     let asked = asked.iter().filter(|asked| asked.slice().is_none()).filter_map(|asked| asked.address());
-    let mut read: Vec<u32> =
-        asked.filter_map(|address| boards.iter().position(|board| *board == address)).map(|at| at as u32).collect();
+    let mut read: Vec<u32> = asked
+        .filter_map(|address| boards.iter().position(|board| *board == address))
+        .map(|at| at as u32)
+        .collect();
     read.sort_unstable();
     read
 }

@@ -110,10 +110,16 @@ fn a_provider_that_switches_searches_off_does_not_keep_a_receipt_from_being_prov
     let json = json(&found);
     assert_eq!((found.status.code(), &json["verified"]), (Some(0), &Value::Bool(true)), "{json:#}");
     let lease = &json["steps"][4]["detail"];
-    assert!(lease.as_str().unwrap().contains("NOT looked up, since the RPC node does not serve getProgramAccounts"));
+    assert!(
+        lease
+            .as_str()
+            .unwrap()
+            .contains("NOT looked up, since the RPC node does not serve getProgramAccounts")
+    );
     assert_eq!(json["lease"]["looked_up"], false);
     // Where the search is needed, the method is named, with what to do.
-    let args = ["lease", "list", "--market", "7", "--owner", "11111111111111111111111111111112", "-u", &server.url];
+    let args =
+        ["lease", "list", "--market", "7", "--owner", "11111111111111111111111111111112", "-u", &server.url];
     let listed = Command::new(env!("CARGO_BIN_EXE_leasehold")).args(args).output().unwrap();
     let error = String::from_utf8(listed.stderr).unwrap();
     assert_eq!(listed.status.code(), Some(2), "{error}");

@@ -260,10 +260,16 @@ mod tests {
         let data = snapshot().boards.remove(0).data;
         let whole = data.view().unwrap().header;
         let read = header(&data.bytes()[..HEAD_LEN]).unwrap();
-        assert_eq!((read.market, read.next_round, read.quorate), (whole.market, whole.next_round, whole.quorate));
+        assert_eq!(
+            (read.market, read.next_round, read.quorate),
+            (whole.market, whole.next_round, whole.quorate)
+        );
         assert_eq!((read.seats, read.round_secs), (whole.seats, whole.round_secs));
         assert_eq!(read.tally, bytemuck::Zeroable::zeroed());
-        assert_eq!(header(&data.bytes()[..HEAD_LEN - 1]).unwrap_err(), DecodeError::Malformed { kind: "board" });
+        assert_eq!(
+            header(&data.bytes()[..HEAD_LEN - 1]).unwrap_err(),
+            DecodeError::Malformed { kind: "board" }
+        );
         assert_eq!(header(&[0; HEAD_LEN]).unwrap_err(), DecodeError::Kind { expected: "board" });
     }
 

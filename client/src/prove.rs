@@ -10,8 +10,8 @@ use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 
 use crate::{
-    error::is_switched_off,
     address,
+    error::is_switched_off,
     fetch::{Fetch, FetchError, Fetched},
     http::{ArchiveClient, ArchiveError},
     record::{LogData, Proof, RecordError, SignedReceipt, Verified, cluster},

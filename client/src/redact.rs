@@ -51,14 +51,14 @@ fn next_url(text: &str) -> Option<(&str, &str)> {
 
 /// Bytes of the URL that a text begins with.
 fn length(text: &str) -> usize {
-    let ends = |character: char| character.is_whitespace() || character.is_control() || "\"'`<>()[]{},;\\".contains(character);
+    let ends = |character: char| {
+        character.is_whitespace() || character.is_control() || "\"'`<>()[]{},;\\".contains(character)
+    };
     // An address of IPv6 stands in brackets.
     let host = text.find("://").map_or(0, |place| place.saturating_add(3));
     let bracketed = text.get(host..).is_some_and(|host| host.starts_with('['));
     let from = if bracketed { text.find(']').map_or(host, |end| end.saturating_add(1)) } else { host };
-    text.get(from..)
-        .and_then(|text| text.find(ends))
-        .map_or(text.len(), |end| from.saturating_add(end))
+    text.get(from..).and_then(|text| text.find(ends)).map_or(text.len(), |end| from.saturating_add(end))
 }
 
 #[cfg(test)]
@@ -77,7 +77,10 @@ mod tests {
             ("the node at http://127.0.0.1:1: check", "the node at http://127.0.0.1:1: check"),
             ("http://", "<URL>"),
             ("https://a.example/#key", "https://a.example/<...>"),
-            ("wss://a.example/key and htps://a.example/key", "wss://a.example/<...> and htps://a.example/<...>"),
+            (
+                "wss://a.example/key and htps://a.example/key",
+                "wss://a.example/<...> and htps://a.example/<...>",
+            ),
             ("{\"url\":\"postgres://u:key@db/name\"}", "{\"url\":\"postgres://db/<...>\"}"),
             ("\\\"https://a.example/key\\\"", "\\\"https://a.example/<...>\\\""),
             ("rpc=https://a.example?api-key=key,x", "rpc=https://a.example/<...>,x"),

@@ -40,7 +40,10 @@ async fn a_call_ends_within_its_timeout_which_can_be_changed() {
     let timeout = CallTimeout::new(Duration::from_millis(10));
     let rpc = client(&format!("http://{}/{SECRET}", silent.local_addr().unwrap()), &timeout);
     let (error, _) = failure(&rpc).await;
-    assert_eq!(error, "the RPC node did not answer: getAccountInfo was not answered within 0.01 s: timed out");
+    assert_eq!(
+        error,
+        "the RPC node did not answer: getAccountInfo was not answered within 0.01 s: timed out"
+    );
     timeout.set(Duration::from_millis(20));
     assert!(failure(&rpc).await.0.contains("within 0.02 s"));
     assert_eq!(rpc.url(), format!("http://{}/<...>", silent.local_addr().unwrap()));
@@ -89,8 +92,14 @@ async fn a_method_that_is_switched_off_is_named_with_what_to_do() {
     for reply in [
         Reply::error(-32_601, "Method not found"),
         Reply::error(-32_010, "excluded from account secondary indexes; this RPC method unavailable for key"),
-        Reply::error(-32_600, "getProgramAccounts is not available on the Free tier - https://p.example/upgrade"),
-        Reply { status: "403 Forbidden".to_owned(), ..Reply::error(-32_000, "method getProgramAccounts is disabled") },
+        Reply::error(
+            -32_600,
+            "getProgramAccounts is not available on the Free tier - https://p.example/upgrade",
+        ),
+        Reply {
+            status: "403 Forbidden".to_owned(),
+            ..Reply::error(-32_000, "method getProgramAccounts is disabled")
+        },
     ] {
         let server = server();
         server.hook(move |_, _| Some(reply.clone()));

@@ -31,7 +31,9 @@ pub enum ConfigError {
     #[error(transparent)]
     Keypair(#[from] KeypairError),
     // The URL may hold a key.
-    #[error("{path}: `rpc` in [chain] is not an http or https URL: give one such as https://api.devnet.solana.com")]
+    #[error(
+        "{path}: `rpc` in [chain] is not an http or https URL: give one such as https://api.devnet.solana.com"
+    )]
     Rpc { path: PathBuf },
     #[error("{path}: {source}")]
     Receipts { path: PathBuf, source: SettingsError },

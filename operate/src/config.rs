@@ -63,7 +63,8 @@ impl File {
         };
         match std::fs::read_to_string(&path) {
             // Some editors put it at the beginning.
-            Ok(text) => File::parse(text.trim_start_matches('\u{feff}')).map_err(|error| ConfigError::Malformed { path, error }),
+            Ok(text) => File::parse(text.trim_start_matches('\u{feff}'))
+                .map_err(|error| ConfigError::Malformed { path, error }),
             Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(File::default()),
             Err(error) => Err(ConfigError::Unreadable { path, error }),
         }
@@ -171,10 +172,14 @@ fn keypair_file(named: &Path, home: Option<&Path>) -> Result<PathBuf, ConfigErro
     let refuse = |what| Err(ConfigError::Signer { name: name.to_owned(), what });
     let scheme = name.split_once(':').map(|(scheme, _)| scheme);
     match (name, scheme) {
-        ("ASK", _) | (_, Some("prompt")) => refuse("a seed phrase to be asked for, which this program does not do"),
+        ("ASK", _) | (_, Some("prompt")) => {
+            refuse("a seed phrase to be asked for, which this program does not do")
+        }
         ("-", _) | (_, Some("stdin")) => refuse("standard input, from which this program reads no keypair"),
         (_, Some("usb")) => refuse("a hardware wallet, which this program does not support"),
-        (_, Some("pubkey" | "presigner")) => refuse("a signer of offline signing, which this program does not support"),
+        (_, Some("pubkey" | "presigner")) => {
+            refuse("a signer of offline signing, which this program does not support")
+        }
         _ if name.parse::<Pubkey>().is_ok() => refuse("an address, which can't sign"),
         _ => {
             let path = name.strip_prefix("file://").or(name.strip_prefix("file:")).unwrap_or(name);
@@ -264,7 +269,8 @@ mod tests {
             assert_eq!(settings.commitment, CommitmentConfig::confirmed(), "{file}");
             assert_eq!(settings.keypair.unwrap(), Path::new("/home/a/.config/solana/id.json"), "{file}");
         }
-        for (old, now) in [("recent", CommitmentConfig::processed()), ("max", CommitmentConfig::finalized())] {
+        for (old, now) in [("recent", CommitmentConfig::processed()), ("max", CommitmentConfig::finalized())]
+        {
             assert_eq!(resolve("", &format!("commitment: {old}")).unwrap().commitment, now);
         }
         let dir = tempfile::tempdir().unwrap();

@@ -6,8 +6,8 @@ mod logs;
 mod sources;
 
 use super::*;
-use crate::sample::{batch, receipts};
 use crate::leaves::Failure;
+use crate::sample::{batch, receipts};
 use leasehold::state::BatchHeader;
 use leasehold_client::address;
 use leasehold_client::history::{AppendedBatches, LogTransaction};

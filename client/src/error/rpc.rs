@@ -3,7 +3,8 @@
 use solana_rpc_client_api::{
     client_error::{Error as RpcError, ErrorKind},
     custom_error::{
-        JSON_RPC_SERVER_ERROR_KEY_EXCLUDED_FROM_SECONDARY_INDEX, JSON_RPC_SERVER_ERROR_TRANSACTION_HISTORY_NOT_AVAILABLE,
+        JSON_RPC_SERVER_ERROR_KEY_EXCLUDED_FROM_SECONDARY_INDEX,
+        JSON_RPC_SERVER_ERROR_TRANSACTION_HISTORY_NOT_AVAILABLE,
     },
     request::{RpcError as Answer, RpcRequest},
 };
@@ -19,7 +20,9 @@ const MAX_SENTENCE: usize = 200;
 /// Connection refused". A method that providers switch off is named, with what to do.
 pub fn failure(error: &RpcError) -> String {
     match error.request().filter(|_| is_switched_off(error)) {
-        Some(method) => format!("the RPC node does not serve {method} ({}): {}", reason(error), advice(method)),
+        Some(method) => {
+            format!("the RPC node does not serve {method} ({}): {}", reason(error), advice(method))
+        }
         None => format!("the RPC node did not answer: {}", reason(error)),
     }
 }
@@ -46,15 +49,26 @@ pub(crate) fn reason(error: &RpcError) -> String {
 /// True if an RPC node does not serve the method, whatever it is asked: providers switch off those that cost much, or all
 /// but a few for a key.
 pub fn is_switched_off(error: &RpcError) -> bool {
-    let ErrorKind::RpcError(Answer::RpcResponseError { code, message, .. }) = error.kind() else { return false };
+    let ErrorKind::RpcError(Answer::RpcResponseError { code, message, .. }) = error.kind() else {
+        return false;
+    };
     let of_code = [
         METHOD_NOT_FOUND,
         JSON_RPC_SERVER_ERROR_KEY_EXCLUDED_FROM_SECONDARY_INDEX,
         JSON_RPC_SERVER_ERROR_TRANSACTION_HISTORY_NOT_AVAILABLE,
     ];
     let message = message.to_ascii_lowercase();
-    let of_words = ["not available", "unavailable", "not supported", "unsupported", "not allowed", "not enabled", "disabled"];
-    let of_method = error.request().is_some_and(|method| message.contains(&method.to_string().to_ascii_lowercase()));
+    let of_words = [
+        "not available",
+        "unavailable",
+        "not supported",
+        "unsupported",
+        "not allowed",
+        "not enabled",
+        "disabled",
+    ];
+    let of_method =
+        error.request().is_some_and(|method| message.contains(&method.to_string().to_ascii_lowercase()));
     of_code.contains(code)
         || message.contains("method not found")
         || (of_words.iter().any(|words| message.contains(words)) && (of_method || message.contains("method")))
@@ -65,7 +79,9 @@ fn advice(method: &RpcRequest) -> &'static str {
         RpcRequest::GetSignaturesForAddress | RpcRequest::GetTransaction => {
             "use an RPC node that serves it and keeps all transactions"
         }
-        RpcRequest::SimulateTransaction => "use an RPC node that serves it, since compute units are set by it",
+        RpcRequest::SimulateTransaction => {
+            "use an RPC node that serves it, since compute units are set by it"
+        }
         RpcRequest::GetProgramAccounts => {
             "use an RPC node that serves it, of your own or of a plan that includes it; leases, suppliers and logs are found \
              by it"

@@ -107,12 +107,19 @@ impl Fetch<'_> {
         let next = self.market(*market).await?.account.next_board;
         let addresses: Vec<_> = (0..next).map(|index| address::board(market, index)).collect();
         let heads = self.heads(&addresses, HEAD_LEN).await?.value;
-        heads.into_iter().flatten().map(Raw::from).filter(Raw::is_created).map(|raw| raw.check(header(&raw.data))).collect()
+        heads
+            .into_iter()
+            .flatten()
+            .map(Raw::from)
+            .filter(Raw::is_created)
+            .map(|raw| raw.check(header(&raw.data)))
+            .collect()
     }
 
     /// Bytes of a board's slots.
     async fn span(&self, board: Pubkey, span: Range<u16>) -> Result<AsOf<Vec<u8>>, FetchError> {
-        let at = |number: u16| SLOTS_OFFSET.saturating_add(usize::from(number).saturating_mul(size_of::<Slot>()));
+        let at =
+            |number: u16| SLOTS_OFFSET.saturating_add(usize::from(number).saturating_mul(size_of::<Slot>()));
         let asked = json!([board.to_string(), self.part(at(span.start)..at(span.end))]);
         let answer: Response<Option<UiAccount>> = self.rpc.send(RpcRequest::GetAccountInfo, asked).await?;
         let account = answer.value.ok_or(FetchError::Missing { address: board })?;
@@ -174,6 +181,8 @@ mod tests {
         assert_eq!(spans(&[6_143, 0]), [0..1, 6_143..6_144]);
         let scattered: Vec<u16> = (0..300).map(|place| place * 20).collect();
         let spans = spans(&scattered);
-        assert!(spans.len() <= SPANS && scattered.iter().all(|slot| spans.iter().any(|span| span.contains(slot))));
+        assert!(
+            spans.len() <= SPANS && scattered.iter().all(|slot| spans.iter().any(|span| span.contains(slot)))
+        );
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     future::Future,
-    sync::{Mutex, PoisonError, atomic::{AtomicU64, Ordering::Relaxed}},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -152,10 +155,14 @@ async fn answer(method: &str, mut response: Response) -> Result<Value> {
         (Err(_), _) if status.is_success() => {
             Err(failed("its answer is not JSON: check that the URL is an RPC node's".to_owned()))
         }
-        _ if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::GONE].contains(&status) => Err(failed(format!(
-            "it refuses {method} with status {status}: check the key in its URL, and whether it serves {method}"
+        _ if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::GONE].contains(&status) => {
+            Err(failed(format!(
+                "it refuses {method} with status {status}: check the key in its URL, and whether it serves {method}"
+            )))
+        }
+        _ => Err(failed(format!(
+            "it answers {method} with status {status}: try again, or use another RPC node"
         ))),
-        _ => Err(failed(format!("it answers {method} with status {status}: try again, or use another RPC node"))),
     }
 }
 

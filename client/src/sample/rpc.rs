@@ -126,7 +126,11 @@ impl RpcServer {
     /// Unix time of the clock.
     pub fn set_now(&self, now: i64) {
         let data = [[0u8; 8]; 4].concat();
-        self.set(clock::ADDRESS, anchor_lang::system_program::ID, [data, now.to_le_bytes().to_vec()].concat());
+        self.set(
+            clock::ADDRESS,
+            anchor_lang::system_program::ID,
+            [data, now.to_le_bytes().to_vec()].concat(),
+        );
     }
 
     pub fn set_genesis(&self, genesis: [u8; 32]) {
@@ -231,7 +235,8 @@ impl State {
     /// An account as an RPC node gives it.
     fn account(&self, address: &Pubkey, config: &Value) -> Value {
         let Some((owner, data)) = self.accounts.get(address) else { return Value::Null };
-        let at = |name: &str| config["dataSlice"][name].as_u64().and_then(|bytes| usize::try_from(bytes).ok());
+        let at =
+            |name: &str| config["dataSlice"][name].as_u64().and_then(|bytes| usize::try_from(bytes).ok());
         let start = at("offset").unwrap_or(0).min(data.len());
         let end = at("length").map_or(data.len(), |length| (start + length).min(data.len()));
         let (part, encoding) = match config["encoding"].as_str() {
@@ -275,8 +280,12 @@ impl RpcServer {
             headers: format!("location: {elsewhere}/{SECRET}\r\n"),
             ..Reply::status("307 Temporary Redirect")
         };
-        let often = Reply { headers: "retry-after: 0\r\n".to_owned(), ..Reply::status("429 Too Many Requests") };
-        let page = Reply { body: format!("<a href=\"https://provider.example/{SECRET}\">"), ..Reply::status("200 OK") };
+        let often =
+            Reply { headers: "retry-after: 0\r\n".to_owned(), ..Reply::status("429 Too Many Requests") };
+        let page = Reply {
+            body: format!("<a href=\"https://provider.example/{SECRET}\">"),
+            ..Reply::status("200 OK")
+        };
         let broken = Reply { body: text, ..Reply::status("500 Internal Server Error") };
         let mut replies = vec![broken, page, redirect, forbidden, often];
         let mut off = Some(Reply::error(-32_601, "Method not found"));

@@ -156,7 +156,9 @@ impl Reader {
         for (board, numbers) in places(machines) {
             let AsOf { slot, value } = fetch.slots(board, numbers.iter().copied()).await?;
             let is_older = self.read_at.get(&board).is_some_and(|read_at| slot < *read_at);
-            if !is_older && numbers.iter().any(|number| value.get(number) != view.slots.get(&(board, *number))) {
+            if !is_older
+                && numbers.iter().any(|number| value.get(number) != view.slots.get(&(board, *number)))
+            {
                 return Ok(false);
             }
         }

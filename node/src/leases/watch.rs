@@ -1,8 +1,8 @@
 //! Polls the chain and works out which lease each machine serves.
 
 use super::pauses::{self, Pauses};
-use super::view::{Reader, View};
 use super::service::RPC_TIMEOUT;
+use super::view::{Reader, View};
 use super::{Leases, Meter, Metrics, Numbers, Place, RunningLease, expiry};
 use crate::machines::{Machine, MachinesReceiver};
 use crate::probes::Probes;
@@ -259,7 +259,8 @@ impl Watcher {
     ) -> Result<Option<(View, HashMap<Place, NotServing>)>, ClusterError> {
         let machines = self.machines.borrow_and_update().clone();
         let last = self.last().filter(|_| !whole);
-        let recent = last.filter(|view| view.begun.is_some_and(|begun| begun.elapsed() < age(view, self.poll)));
+        let recent =
+            last.filter(|view| view.begun.is_some_and(|begun| begun.elapsed() < age(view, self.poll)));
         if let Some(last) = recent
             && reader.is_unchanged(&self.rpc, &last, &machines).await?
         {

@@ -192,8 +192,8 @@ mod tests {
     };
     use leasehold_operate::sample::view;
 
-    use leasehold_client::search::pick;
     use super::*;
+    use leasehold_client::search::pick;
 
     fn name() -> Name {
         Name { nonce: 77, group: Some(5) }

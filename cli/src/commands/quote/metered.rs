@@ -3,7 +3,10 @@
 use std::fmt;
 
 use leasehold::{
-    constants::NOTICE_SECS, error::LeaseholdError, instructions::MeterArgs, math::pricing::rate,
+    constants::NOTICE_SECS,
+    error::LeaseholdError,
+    instructions::MeterArgs,
+    math::pricing::rate,
     rules::open::least_deposit,
     state::{Board, Slot},
 };
