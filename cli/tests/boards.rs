@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use leasehold::state::Slot;
 use leasehold_client::{
     invariants::{BoardState, Snapshot},
-    sample::{NOW, board_data, change, market, rpc::RpcServer, slot, snapshot},
+    sample::{NOW, board_data, change, market, rpc::RpcServer, slot, snapshot, wallet},
 };
 use solana_pubkey::Pubkey;
 
@@ -68,6 +68,8 @@ fn boards_that_can_have_no_machine_are_not_read() {
         ("quote --gpus 1 --for 6r --board 3", &[3]),
         // Machines that were not seen are counted.
         ("offers", &[0, 1, 3]),
+        // Seats are in the header.
+        (&format!("keeper show --keeper {}", wallet(2)), &[]),
     ] {
         let output = leasehold(&server, args);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -152,11 +152,11 @@ fn every_bad_flag_gets_its_sentence() {
     for (flags, sentence) in [
         (
             &["--rpc=localhost"][..],
-            "--rpc localhost is not an http or https URL: give one such as https://api.devnet.solana.com",
+            "--rpc is not an http or https URL: give one such as https://api.devnet.solana.com",
         ),
         (
             &["--rpc=ftp://host"],
-            "--rpc ftp://host is not an http or https URL: give one such as https://api.devnet.solana.com",
+            "--rpc is not an http or https URL: give one such as https://api.devnet.solana.com",
         ),
         (&["--board=first"], "--board first is not a board's number: boards are numbered from 0"),
         (&["--board=1,-1"], "--board -1 is not a board's number: boards are numbered from 0"),

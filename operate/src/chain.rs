@@ -119,6 +119,11 @@ impl Chain {
         Ok(vec![self.board(market, index).await?])
     }
 
+    /// Headers of a market's boards, by number, without the votes of the running round.
+    pub async fn headers(&self, market: &Pubkey) -> Result<Vec<Fetched<Box<Board>>>, Failure> {
+        Ok(with_spinner("Reading boards", self.fetch().headers(market)).await?)
+    }
+
     /// A market's boards whose headers pass, by number, and how many do not. Those are not read further.
     pub async fn boards_where(
         &self,

@@ -108,6 +108,12 @@ impl RpcServer {
             (mint_data[44], mint_data[45]) = (6, 1); // decimals, initialized
             server.set(mint, anchor_spl::token::ID, mint_data);
         }
+        for (address, supplier) in &snapshot.suppliers {
+            server.set(*address, leasehold::ID, data(supplier));
+        }
+        for (address, keeper) in &snapshot.keepers {
+            server.set(*address, leasehold::ID, data(keeper));
+        }
         for board in &snapshot.boards {
             server.set(board.address, leasehold::ID, board.data.bytes().to_vec());
             for (address, lease) in &board.leases {

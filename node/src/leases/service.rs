@@ -1,6 +1,6 @@
 //! The lease watch as a service that starts and stops.
 
-use super::watch::Watcher;
+use super::watch::{RPC_TIMEOUT, Watcher};
 use super::{Leases, LeasesReceiver, Metrics, ViewReceiver};
 use crate::machines::MachinesReceiver;
 use crate::probes::Probes;
@@ -12,9 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-
-/// Timeout of one RPC request, but for boards with short rounds.
-pub(super) const RPC_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where leases are read from.
 #[derive(Clone, Debug)]

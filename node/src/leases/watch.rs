@@ -1,7 +1,6 @@
 //! Polls the chain and works out which lease each machine serves.
 
 use super::pauses::{self, Pauses};
-use super::service::RPC_TIMEOUT;
 use super::view::{Reader, View};
 use super::{Leases, Meter, Metrics, Numbers, Place, RunningLease, expiry};
 use crate::machines::{Machine, MachinesReceiver};
@@ -23,6 +22,8 @@ use tracing::{error, info};
 
 /// Timeout of one poll.
 const POLL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout of one RPC request, but for boards with short rounds.
+pub(super) const RPC_TIMEOUT: Duration = Duration::from_secs(15);
 /// Shortest timeout of one RPC request: a quarter of a round, if that is longer.
 const MIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Polls in each round at least.
