@@ -56,7 +56,7 @@ async fn a_pause_that_is_asked_for_is_kept_if_there_is_time() {
         headers: format!("retry-after: {after}\r\n"),
         ..Reply::status("429 Too Many Requests")
     };
-    let mut replies = vec![often("3600"), often("0"), often("0")];
+    let mut replies = vec![often(&u64::MAX.to_string()), often("3600"), often("0"), often("0")];
     server.hook(move |_, _| replies.pop());
     let timeout = CallTimeout::new(PATIENCE);
     let rpc = client(&server.url, &timeout);
@@ -65,6 +65,8 @@ async fn a_pause_that_is_asked_for_is_kept_if_there_is_time() {
     assert!(error.contains("refuses more requests for 3600 s (status 429): ask less often"), "{error}");
     assert!(begun.elapsed() < PATIENCE, "nobody waits for an hour");
     assert_eq!(server.take().len(), 3);
+    timeout.set(Duration::MAX);
+    assert!(failure(&rpc).await.0.contains("status 429"), "nor for ever");
     assert!(Fetch::new(&rpc).market(snapshot().address).await.is_ok());
 }
 

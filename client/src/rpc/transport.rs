@@ -65,7 +65,7 @@ impl Transport {
     }
 
     /// Calls until the RPC node answers otherwise than that it was asked too often, or there is no time left.
-    async fn call(&self, method: &str, body: String, until: Instant) -> Result<Value> {
+    async fn call(&self, method: &str, body: String, until: Option<Instant>) -> Result<Value> {
         let client = self.client.as_ref().ok_or_else(|| failed("no HTTP client can be made".to_owned()))?;
         let mut pause = RATE_PAUSE;
         loop {
@@ -75,7 +75,8 @@ impl Transport {
                 return answer(method, response).await;
             }
             let wait = retry_after(&response).unwrap_or(pause);
-            if Instant::now() + wait >= until {
+            let awake = Instant::now().checked_add(wait);
+            if awake.is_none() || until.is_some_and(|until| awake >= Some(until)) {
                 let secs = wait.as_secs_f32().ceil();
                 return Err(failed(format!(
                     "it refuses more requests for {secs} s (status 429): ask less often, or use an RPC node with a \
@@ -107,14 +108,15 @@ impl RpcSender for Transport {
         let (begun, limit) = (Instant::now(), self.timeout.get());
         let method = request.to_string();
         let body = request.build_request_json(self.next_id.fetch_add(1, Relaxed), params).to_string();
-        let call = timeout(limit, self.call(&method, body, begun + limit));
+        let call = timeout(limit, self.call(&method, body, begun.checked_add(limit)));
         let answered = self.observed(&method, call).await.unwrap_or_else(|_| {
             Err(failed(format!("{method} was not answered within {} s: timed out", limit.as_secs_f32())))
         });
         let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
         stats.request_count = stats.request_count.saturating_add(1);
         stats.elapsed_time = stats.elapsed_time.saturating_add(begun.elapsed());
-        if answered.is_ok() {
+        let refused = |error: &Error| matches!(error.kind(), ErrorKind::RpcError(_));
+        if answered.as_ref().err().is_none_or(refused) {
             self.waiting.end(&self.name);
         }
         answered
