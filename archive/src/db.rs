@@ -12,25 +12,26 @@ const CONNECTIONS: u32 = 8;
 
 /// Statements of each schema version; the version of a database is the number of steps it has taken. `BYTES` stands
 /// for the database's own name of a byte string.
-const STEPS: &[&[&str]] = &[&[
-    // followed: the transaction after which to go on.
-    "CREATE TABLE logs (
+const STEPS: &[&[&str]] = &[
+    &[
+        // followed: the transaction after which to go on.
+        "CREATE TABLE logs (
         id BIGINT NOT NULL PRIMARY KEY,
         address BYTES NOT NULL UNIQUE,
         followed TEXT,
         batches BIGINT NOT NULL
     )",
-    // Complete nodes of the logs' ranges: the leaf `place` has height 0.
-    "CREATE TABLE nodes (
+        // Complete nodes of the logs' ranges: the leaf `place` has height 0.
+        "CREATE TABLE nodes (
         log BIGINT NOT NULL,
         height BIGINT NOT NULL,
         place BIGINT NOT NULL,
         hash BYTES NOT NULL,
         PRIMARY KEY (log, height, place)
     )",
-    // state: 0 receipts missing, 1 stored, 2 the source gave others. trouble: why the last download failed.
-    // next_try: Unix seconds.
-    "CREATE TABLE batches (
+        // state: 0 receipts missing, 1 stored, 2 the source gave others. trouble: why the last download failed.
+        // next_try: Unix seconds.
+        "CREATE TABLE batches (
         log BIGINT NOT NULL,
         place BIGINT NOT NULL,
         board BYTES NOT NULL,
@@ -45,24 +46,30 @@ const STEPS: &[&[&str]] = &[&[
         trouble TEXT,
         PRIMARY KEY (log, place)
     )",
-    "CREATE INDEX batches_key ON batches (board, slot, generation, number)",
-    "CREATE INDEX batches_wanted ON batches (next_try) WHERE state <> 1",
-    // signed: all receipts of a batch with their signatures, 392 bytes each.
-    "CREATE TABLE leaves (
+        "CREATE INDEX batches_key ON batches (board, slot, generation, number)",
+        "CREATE INDEX batches_wanted ON batches (next_try) WHERE state <> 1",
+        // signed: all receipts of a batch with their signatures, 392 bytes each.
+        "CREATE TABLE leaves (
         log BIGINT NOT NULL,
         place BIGINT NOT NULL,
         signed BYTES NOT NULL,
         PRIMARY KEY (log, place)
     )",
-    "CREATE TABLE receipts (
+        "CREATE TABLE receipts (
         id BYTES NOT NULL,
         log BIGINT NOT NULL,
         batch BIGINT NOT NULL,
         place BIGINT NOT NULL,
         PRIMARY KEY (id, log, batch)
     )",
-    "CREATE INDEX receipts_batch ON receipts (log, batch)",
-]];
+        "CREATE INDEX receipts_batch ON receipts (log, batch)",
+    ],
+    &[
+        // stored: bytes of the log's receipts.
+        "ALTER TABLE logs ADD COLUMN stored BIGINT NOT NULL DEFAULT 0",
+        "UPDATE logs SET stored = coalesce((SELECT sum(length(signed)) FROM leaves WHERE leaves.log = logs.id), 0)",
+    ],
+];
 
 /// Why the database failed.
 #[derive(Debug, thiserror::Error)]

@@ -2,18 +2,26 @@
 
 use crate::sync::{LogHead, SyncError, compare, sync};
 use crate::{DbError, Shared};
+use futures::{StreamExt, stream};
 use leasehold::math::mmr;
 use leasehold_client::fetch::{Fetch, FetchError};
 use leasehold_client::record::LogData;
+use leasehold_client::rpc::{ClusterError, ClusterGuard, OtherCluster};
 use leasehold_daemon::backoff::{Backoff, Backoffs};
 use leasehold_daemon::unix_secs;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+/// Longest time that one log is followed in one poll. What was read until then stays.
+const FOLLOW_TIMEOUT: Duration = Duration::from_secs(60);
+/// Logs that are followed at a time.
+const LOGS_AT_ONCE: usize = 8;
 
 /// Follows the named logs, or all logs of the program.
 pub(super) struct Follower {
@@ -21,6 +29,8 @@ pub(super) struct Follower {
     pub logs: Option<Vec<Pubkey>>,
     pub poll: Duration,
     pub shared: Arc<Shared>,
+    /// Set if the RPC node is of another cluster than before.
+    pub failed: watch::Sender<Option<OtherCluster>>,
 }
 
 /// Why a poll failed.
@@ -28,6 +38,8 @@ pub(super) struct Follower {
 enum PollError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -38,6 +50,9 @@ struct Followed {
     /// Roots of logs that the database has.
     roots: HashMap<Pubkey, [u8; 32]>,
     failures: Backoffs<Pubkey>,
+    /// Named logs that were told not to exist.
+    missing: HashSet<Pubkey>,
+    cluster: ClusterGuard,
 }
 
 impl Follower {
@@ -55,8 +70,14 @@ impl Follower {
                     backoff.reset();
                     self.poll
                 }
+                Err(PollError::Cluster(ClusterError::Other(other))) => {
+                    error!("{other}");
+                    self.failed.send_replace(Some(other));
+                    return;
+                }
                 Err(error) => {
                     self.shared.metrics.poll_failed();
+                    followed.cluster.doubt();
                     backoff.fail(&error)
                 }
             };
@@ -68,14 +89,32 @@ impl Follower {
         }
     }
 
-    /// Brings every log up to date. A log that fails does not keep the others waiting.
+    /// Brings every log up to date. A log that fails or takes long does not keep the others waiting.
     async fn poll(&self, followed: &mut Followed) -> Result<(), PollError> {
-        for (address, log) in self.logs().await? {
-            match self.follow(&address, &log, followed).await {
-                Ok(()) => followed.failures.reset(&address),
-                Err(error) => {
-                    // The next poll is the next attempt, whatever the backoff's pause is.
+        followed.cluster.confirm(&self.rpc).await?;
+        let logs = self.logs(&mut followed.missing).await?;
+        let due = logs.iter().filter(|(address, _)| !followed.failures.is_paused(address));
+        let calls: Vec<_> = due
+            .map(|(address, log)| async {
+                let follow = self.follow(address, log, followed.roots.get(address));
+                (*address, timeout(FOLLOW_TIMEOUT, follow).await)
+            })
+            .collect();
+        let ends: Vec<_> = stream::iter(calls).buffer_unordered(LOGS_AT_ONCE).collect().await;
+        for (address, end) in ends {
+            match end {
+                Ok(Ok(root)) => {
+                    followed.failures.reset(&address);
+                    followed.roots.extend(root.map(|root| (address, root)));
+                }
+                Ok(Err(error)) => {
                     followed.failures.fail(address, &format!("log {address}: {error}"));
+                }
+                Err(_) => {
+                    let secs = FOLLOW_TIMEOUT.as_secs();
+                    let error =
+                        format!("log {address}: not followed to its end within {secs} s: going on later");
+                    followed.failures.fail(address, &error);
                 }
             }
         }
@@ -84,7 +123,7 @@ impl Follower {
         Ok(())
     }
 
-    async fn logs(&self) -> Result<Vec<(Pubkey, LogData)>, FetchError> {
+    async fn logs(&self, missing: &mut HashSet<Pubkey>) -> Result<Vec<(Pubkey, LogData)>, FetchError> {
         let fetch = Fetch::new(&self.rpc);
         let Some(named) = &self.logs else {
             let all = fetch.logs().await?;
@@ -93,25 +132,33 @@ impl Follower {
         let mut logs = Vec::new();
         for address in named {
             match fetch.log(*address).await? {
-                Some(log) => logs.push((*address, log.account)),
-                None => warn!(log = %address, "there is no such log: check --log-address and --rpc"),
+                Some(log) => {
+                    if missing.remove(address) {
+                        info!(log = %address, "the log exists now");
+                    }
+                    logs.push((*address, log.account));
+                }
+                None if missing.insert(*address) => {
+                    warn!(log = %address, "there is no such log yet: check --log-address and --rpc");
+                }
+                None => {}
             }
         }
         Ok(logs)
     }
 
-    /// Reads the new batches of a log and compares the log with its account.
+    /// Reads the new batches of a log and compares the log with its account. Returns its root, if it is not the last one.
     async fn follow(
         &self,
         address: &Pubkey,
         log: &LogData,
-        followed: &mut Followed,
-    ) -> Result<(), SyncError> {
+        last: Option<&[u8; 32]>,
+    ) -> Result<Option<[u8; 32]>, SyncError> {
         let db = &self.shared.db;
-        let Ok((log, _)) = log.view() else { return Ok(()) };
+        let Ok((log, _)) = log.view() else { return Ok(None) };
         let head @ (batches, root): LogHead = (log.batches, mmr::root(&log.peaks, log.batches));
-        if batches == 0 || followed.roots.get(address) == Some(&root) {
-            return Ok(());
+        if batches == 0 || last == Some(&root) {
+            return Ok(None);
         }
         if db.root(address, batches).await? != Some(root) {
             sync(&self.rpc, db, address).await?;
@@ -119,7 +166,6 @@ impl Follower {
             self.shared.new_batches.notify_one();
         }
         info!(log = %address, batches, "log followed");
-        followed.roots.insert(*address, root);
-        Ok(())
+        Ok(Some(root))
     }
 }

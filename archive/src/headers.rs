@@ -185,6 +185,9 @@ impl Write<'_> {
             let delete = sqlx::query(statement).bind(log).bind(int(place)?);
             delete.execute(&mut *self.transaction).await?;
         }
+        let count = "UPDATE logs SET stored = \
+            coalesce((SELECT sum(length(signed)) FROM leaves WHERE leaves.log = logs.id), 0) WHERE id = $1";
+        sqlx::query(count).bind(log).execute(&mut *self.transaction).await?;
         let delete = "DELETE FROM nodes WHERE log = $1 AND height = $2 AND place >= $3";
         for height in 0..MAX_PEAKS {
             let delete = sqlx::query(delete).bind(log).bind(int(height as u64)?).bind(int(place >> height)?);

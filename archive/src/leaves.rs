@@ -1,6 +1,6 @@
 //! Receipts of batches in the database: stored once they match the log, found by their ids.
 
-use crate::db::{Db, DbError, int, number};
+use crate::db::{Db, DbError, bytes, int, number};
 use crate::headers::{Placed, header, placed};
 use leasehold::state::BatchHeader;
 use solana_pubkey::Pubkey;
@@ -14,6 +14,11 @@ const ROWS: usize = 4_000;
 pub struct MissingLeaves {
     pub(super) log: i64,
     pub(super) index: u64,
+    /// Address of the log.
+    pub address: Pubkey,
+    /// Bytes of receipts that are stored of this log, and of all.
+    pub stored: u64,
+    pub stored_in_all: u64,
     pub header: BatchHeader,
     /// URL that its supplier named for its receipts.
     pub source: String,
@@ -31,7 +36,7 @@ pub enum LeavesState {
 }
 
 /// Why a download failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failure {
     /// The source does not answer: its other batches wait as well.
     Unreachable,
@@ -39,6 +44,8 @@ pub enum Failure {
     NotServed,
     /// The source gave other receipts than the log has.
     Mismatch,
+    /// The archive keeps no more receipts.
+    Full,
 }
 
 /// A receipt: the batch it is in, and its place there.
@@ -61,15 +68,22 @@ pub struct Totals {
 
 impl Db {
     /// Batches whose receipts are due to be downloaded at Unix second `now`, those that waited longest first; `most`
-    /// of them at most.
-    pub async fn missing(&self, now: i64, most: u32) -> Result<Vec<MissingLeaves>, DbError> {
-        let query = "SELECT log, place, header, source, tries FROM batches WHERE state <> 1 AND next_try <= $1 \
-            ORDER BY next_try, log, place LIMIT $2";
-        let query = sqlx::query(query).bind(now).bind(i64::from(most));
+    /// of them at most, and `each` of one log, so that none keeps the others waiting.
+    pub async fn missing(&self, now: i64, most: u32, each: u32) -> Result<Vec<MissingLeaves>, DbError> {
+        let query = "SELECT address, log, place, header, source, tries, stored, \
+            (SELECT CAST(sum(stored) AS BIGINT) FROM logs) AS in_all FROM ( \
+                SELECT *, row_number() OVER (PARTITION BY log ORDER BY next_try, place) AS turn \
+                FROM batches WHERE state <> 1 AND next_try <= $1 \
+            ) AS due JOIN logs ON logs.id = due.log \
+            WHERE turn <= $3 ORDER BY next_try, log, place LIMIT $2";
+        let query = sqlx::query(query).bind(now).bind(i64::from(most)).bind(i64::from(each));
         let missing = |row: &sqlx::any::AnyRow| {
             Ok(MissingLeaves {
                 log: row.try_get("log")?,
                 index: number(row, "place")?,
+                address: Pubkey::new_from_array(bytes(row, "address")?),
+                stored: number(row, "stored")?,
+                stored_in_all: number(row, "in_all")?,
                 header: header(row)?,
                 source: row.try_get("source")?,
                 tries: number(row, "tries")?,
@@ -98,6 +112,8 @@ impl Db {
         let insert = "INSERT INTO leaves (log, place, signed) VALUES ($1, $2, $3)";
         let insert = sqlx::query(insert).bind(batch.log).bind(index).bind(signed.to_vec());
         insert.execute(&mut *write.transaction).await?;
+        let count = sqlx::query("UPDATE logs SET stored = stored + $1 WHERE id = $2");
+        count.bind(int(signed.len() as u64)?).bind(batch.log).execute(&mut *write.transaction).await?;
         for (chunk, ids) in ids.chunks(ROWS).enumerate() {
             let rows: Vec<_> = (1..).step_by(4).map(row).take(ids.len()).collect();
             let insert = format!("INSERT INTO receipts (id, log, batch, place) VALUES {}", rows.join(", "));

@@ -29,14 +29,14 @@ pub use download::{DownloadError, Downloader};
 pub use headers::{Known, Placed};
 pub use leaves::{LeavesState, Located, MissingLeaves, Totals};
 
-use fetch::fetch_leaves;
+use fetch::{Room, Told, fetch_leaves};
 use follow::Follower;
+use leasehold_client::rpc::{CallTimeout, OtherCluster, connect};
 use leasehold_daemon::http::{Gate, Limits, ListenError, listen, serve};
 use leasehold_daemon::metrics::{MetricsError, Page, Server};
 use metrics::Metrics;
 use solana_commitment_config::CommitmentConfig;
 use solana_pubkey::Pubkey;
-use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -54,10 +54,10 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, clap::Args)]
 pub struct ArchiveSettings {
     /// URL of an RPC node that keeps all transactions.
-    #[arg(long, value_name = "URL", env = "LEASEHOLD_ARCHIVE_RPC")]
+    #[arg(long, value_name = "URL", env = "LEASEHOLD_ARCHIVE_RPC", hide_env_values = true)]
     pub rpc: String,
     /// Database: sqlite:PATH, or postgres://USER:PASSWORD@HOST/NAME.
-    #[arg(long, value_name = "URL", env = "LEASEHOLD_ARCHIVE_DB")]
+    #[arg(long, value_name = "URL", env = "LEASEHOLD_ARCHIVE_DB", hide_env_values = true)]
     pub db: String,
     /// TCP address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_ARCHIVE_LISTEN", default_value = "127.0.0.1:8473")]
@@ -72,6 +72,12 @@ pub struct ArchiveSettings {
     /// Seconds between two polls of the logs.
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_ARCHIVE_POLL", default_value = "10")]
     pub poll: NonZeroU32,
+    /// Most gibibytes of receipts to keep of one log; a gibibyte holds 2.7 million receipts. More are not downloaded.
+    #[arg(long, value_name = "N", env = "LEASEHOLD_ARCHIVE_MAX_LOG_GIB", default_value = "16")]
+    pub max_log_gib: NonZeroU32,
+    /// Most gibibytes of receipts to keep in all.
+    #[arg(long, value_name = "N", env = "LEASEHOLD_ARCHIVE_MAX_GIB", default_value = "256")]
+    pub max_gib: NonZeroU32,
     /// Loopback address on which Prometheus finds /metrics [default: none]
     #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_ARCHIVE_METRICS")]
     pub metrics: Option<SocketAddr>,
@@ -82,8 +88,11 @@ pub struct ArchiveSettings {
 pub enum ArchiveError {
     #[error(transparent)]
     Db(#[from] DbError),
-    #[error("--rpc {0} is not an http or https URL: give one such as https://api.devnet.solana.com")]
-    Rpc(String),
+    // The URL may hold a key.
+    #[error("--rpc is not an http or https URL: give one such as https://api.devnet.solana.com")]
+    Rpc,
+    #[error(transparent)]
+    OtherCluster(#[from] OtherCluster),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -98,6 +107,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     /// Notified when there are new batches.
     new_batches: Notify,
+    room: Room,
+    told: Told,
 }
 
 /// A running archive. Dropping it stops it at once; [`Archive::shutdown`] lets it finish requests under way.
@@ -106,6 +117,7 @@ pub struct Archive {
     address: SocketAddr,
     metrics: Option<SocketAddr>,
     stop: watch::Sender<bool>,
+    failure: watch::Receiver<Option<OtherCluster>>,
     tasks: JoinSet<()>,
     /// Aborted with the archive, for it has no end of its own.
     metrics_server: JoinSet<()>,
@@ -117,9 +129,11 @@ impl Archive {
     /// # Errors
     /// Any [`ArchiveError`]; nothing is left running then.
     pub async fn start(settings: ArchiveSettings) -> Result<Self, ArchiveError> {
-        let ArchiveSettings { rpc, db, listen: address, logs, allow_private, poll, metrics } = settings;
+        let ArchiveSettings { rpc, db, listen: address, logs, allow_private, poll, metrics, .. } = settings;
+        let bytes = |gib: NonZeroU32| u64::from(gib.get()) << 30;
+        let room = Room { each: bytes(settings.max_log_gib), in_all: bytes(settings.max_gib) };
         if !reqwest::Url::parse(&rpc).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
-            return Err(ArchiveError::Rpc(rpc));
+            return Err(ArchiveError::Rpc);
         }
         let downloader = Downloader::new(allow_private)?;
         let (listener, address) = listen(address).await?;
@@ -128,14 +142,22 @@ impl Archive {
         let db = Db::open(&db).await?;
         let counted = Arc::<Metrics>::default();
         page.add(counted.clone());
-        let shared = Arc::new(Shared { db: db.clone(), metrics: counted, new_batches: Notify::new() });
+        let shared = Shared {
+            db: db.clone(),
+            metrics: counted,
+            new_batches: Notify::new(),
+            room,
+            told: Told::default(),
+        };
+        let shared = Arc::new(shared);
         let commitment = CommitmentConfig::confirmed();
-        let rpc = RpcClient::new_with_timeout_and_commitment(rpc, RPC_TIMEOUT, commitment);
+        let rpc = connect(&rpc, CallTimeout::new(RPC_TIMEOUT), commitment);
         let poll = Duration::from_secs(poll.get().into());
         let logs = (!logs.is_empty()).then_some(logs);
         let (stop, stopped) = watch::channel(false);
         let (mut tasks, mut metrics_server) = (JoinSet::new(), JoinSet::new());
-        let follower = Follower { rpc, logs, poll, shared: Arc::clone(&shared) };
+        let (failed, failure) = watch::channel(None);
+        let follower = Follower { rpc, logs, poll, shared: Arc::clone(&shared), failed };
         tasks.spawn(follower.run(stopped.clone()));
         tasks.spawn(fetch_leaves(Arc::clone(&shared), downloader, poll, stopped.clone()));
         let gate = Gate::new("leasehold_archive_http", Limits::default());
@@ -146,7 +168,7 @@ impl Archive {
             metrics_server.spawn(server.run());
             address
         });
-        Ok(Self { db, address, metrics, stop, tasks, metrics_server })
+        Ok(Self { db, address, metrics, stop, failure, tasks, metrics_server })
     }
 
     /// The address on which it serves proofs.
@@ -157,6 +179,15 @@ impl Archive {
     /// The address of the metrics; `None` if they are not served.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics
+    }
+
+    /// Waits until the RPC node is found to be of another cluster than before: no log is followed any more then.
+    pub async fn failed(&self) -> OtherCluster {
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await.ok().and_then(|found| *found) {
+            Some(other) => other,
+            None => std::future::pending().await,
+        }
     }
 
     /// Finishes the requests under way, then stops.

@@ -66,7 +66,7 @@ async fn an_archive_answers_while_the_rpc_node_does_not() {
 #[test]
 fn a_wrong_flag_is_one_sentence_and_exit_code_1() {
     let refused = |rpc, db| refusal(&["--rpc", rpc, "--db", db, "--listen", "127.0.0.1:0"]);
-    assert!(refused("localhost", "sqlite::memory:").contains("--rpc localhost is not an http or https URL"));
+    assert!(refused("localhost", "sqlite::memory:").contains("--rpc is not an http or https URL"));
     assert!(refused(NOWHERE, "mysql://host/name").contains("give sqlite:PATH or postgres://"));
     assert!(refused(NOWHERE, "sqlite:/does/not/exist").contains("the database cannot be opened"));
 }

@@ -1,6 +1,7 @@
 //! The commands of `leasehold`, grouped by object as the program's instructions are.
 
 pub mod args;
+mod boards;
 mod bonds;
 mod burned;
 pub mod commands;

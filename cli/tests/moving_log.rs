@@ -103,6 +103,29 @@ fn a_receipt_is_proved_by_the_log_alone() {
 }
 
 #[test]
+fn a_provider_that_switches_searches_off_does_not_keep_a_receipt_from_being_proved() {
+    let record = record();
+    let server = Server::start(record.account(7), [0xc1; 32], vec![record.answer(7)]).without_searches();
+    let found = find(&server, &record);
+    let json = json(&found);
+    assert_eq!((found.status.code(), &json["verified"]), (Some(0), &Value::Bool(true)), "{json:#}");
+    let lease = &json["steps"][4]["detail"];
+    assert!(
+        lease
+            .as_str()
+            .unwrap()
+            .contains("NOT looked up, since the RPC node does not serve getProgramAccounts")
+    );
+    assert_eq!(json["lease"]["looked_up"], false);
+    // Where the search is needed, the method is named, with what to do.
+    let args =
+        ["lease", "list", "--market", "7", "--owner", "11111111111111111111111111111112", "-u", &server.url];
+    let listed = Command::new(env!("CARGO_BIN_EXE_leasehold")).args(args).output().unwrap();
+    let error = String::from_utf8(listed.stderr).unwrap();
+    assert_eq!(listed.status.code(), Some(2), "{error}");
+}
+
+#[test]
 fn an_archive_that_lags_behind_is_asked_again_for_the_log_as_it_is() {
     let record = record();
     let answers = vec![record.answer(7), Response::refused("409 Conflict"), record.answer(8)];

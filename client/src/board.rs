@@ -11,6 +11,26 @@ use crate::decode::{DecodeError, check_version};
 
 const KIND: &str = "board";
 
+/// Bytes of a board's account up to the votes of the running round: what most of those who watch a board need of its header.
+pub const HEAD_LEN: usize = 8 + std::mem::offset_of!(Board, tally);
+
+/// The header from the first [`HEAD_LEN`] bytes of a board's account or more; `tally`, `sums` and what follows them are zero.
+///
+/// # Errors
+/// [`DecodeError`] if the bytes are not those of a board.
+pub fn header(data: &[u8]) -> Result<Box<Board>, DecodeError> {
+    if !data.starts_with(Board::DISCRIMINATOR) {
+        return Err(DecodeError::Kind { expected: KIND });
+    }
+    let head = data.get(8..HEAD_LEN).ok_or(DecodeError::Malformed { kind: KIND })?;
+    let mut header: Box<Board> = Box::new(bytemuck::Zeroable::zeroed());
+    for (byte, read) in bytemuck::bytes_of_mut(&mut *header).iter_mut().zip(head) {
+        *byte = *read;
+    }
+    check_version(KIND, header.version, Board::VERSION)?;
+    Ok(header)
+}
+
 /// A board's account, borrowed: nothing is copied.
 #[derive(Clone, Copy, Debug)]
 pub struct BoardView<'a> {
@@ -233,6 +253,24 @@ mod tests {
         change(&mut newer, |board, _| board.version = 9);
         let version = DecodeError::Version { kind: "board", version: 9, known: Board::VERSION };
         assert_eq!(newer.view().unwrap_err(), version);
+    }
+
+    #[test]
+    fn a_header_is_read_from_an_accounts_first_bytes() {
+        let data = snapshot().boards.remove(0).data;
+        let whole = data.view().unwrap().header;
+        let read = header(&data.bytes()[..HEAD_LEN]).unwrap();
+        assert_eq!(
+            (read.market, read.next_round, read.quorate),
+            (whole.market, whole.next_round, whole.quorate)
+        );
+        assert_eq!((read.seats, read.round_secs), (whole.seats, whole.round_secs));
+        assert_eq!(read.tally, bytemuck::Zeroable::zeroed());
+        assert_eq!(
+            header(&data.bytes()[..HEAD_LEN - 1]).unwrap_err(),
+            DecodeError::Malformed { kind: "board" }
+        );
+        assert_eq!(header(&[0; HEAD_LEN]).unwrap_err(), DecodeError::Kind { expected: "board" });
     }
 
     #[test]

@@ -16,7 +16,7 @@ use solana_transaction_status_client_types::{
 };
 
 use crate::{
-    error::reason,
+    error::failure,
     event::{self, Event},
 };
 
@@ -49,7 +49,7 @@ pub struct LogTransaction {
 /// Why the history of a log could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    #[error("the RPC node did not return the log's transactions: {}", reason(_0))]
+    #[error("the log's transactions could not be read: {}", failure(_0))]
     Rpc(Box<RpcError>),
     #[error("the RPC node returned transaction {0} without its inner instructions: use another RPC node")]
     Unreadable(Signature),

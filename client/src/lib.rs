@@ -2,7 +2,7 @@
 //!
 //! The default features have no network, no threads and no async runtime: the crate compiles to
 //! `wasm32-unknown-unknown`, so a web page computes the same quote as the program. Feature `rpc` adds modules that
-//! talk to others: reading accounts (`fetch`), sending transactions (`sender`), the history of compute logs
+//! talk to others: connections to RPC nodes (`rpc`), reading accounts (`fetch`), sending transactions (`sender`), the history of compute logs
 //! (`history`), HTTP clients of nodes and archives (`http`), and proving receipts (`prove`).
 
 pub mod account;
@@ -32,7 +32,11 @@ pub mod probe;
 pub mod prove;
 pub mod quote;
 pub mod record;
+#[cfg(feature = "rpc")]
+pub mod redact;
 pub mod rounds;
+#[cfg(feature = "rpc")]
+pub mod rpc;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
 pub mod search;

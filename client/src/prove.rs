@@ -11,6 +11,7 @@ use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 
 use crate::{
     address,
+    error::is_switched_off,
     fetch::{Fetch, FetchError, Fetched},
     http::{ArchiveClient, ArchiveError},
     record::{LogData, Proof, RecordError, SignedReceipt, Verified, cluster},
@@ -164,8 +165,10 @@ pub struct Context {
     /// `None` once the supplier has left the market; its log stays.
     pub supplier: Option<Fetched<Supplier>>,
     pub market: Option<Market>,
-    /// `None` once the lease's account was closed.
+    /// `None` once the lease's account was closed, or if it was not looked for.
     pub lease_address: Option<Pubkey>,
+    /// True if the RPC node does not serve the search for the lease: what the receipt says of it is not checked.
+    pub lease_unread: bool,
     pub lease: Option<Lease>,
     /// Decimals of the mint that the receipt is billed in; `None` if there is no such mint.
     pub decimals: Option<u8>,
@@ -284,9 +287,10 @@ impl Context {
         let mint = Pubkey::new_from_array(signed.receipt.mint);
         let (supplier, lease, decimals) = tokio::try_join!(
             fetch.supplier_at(verified.supplier),
-            fetch.lease_of(&board, verified.header.lease),
+            lease_of(fetch, &board, verified.header.lease),
             decimals(fetch, mint)
         )?;
+        let (lease, lease_unread) = lease;
         let market = match &supplier {
             Some(supplier) => Some(fetch.market(supplier.account.market).await?),
             None => None,
@@ -300,6 +304,7 @@ impl Context {
             market: market.map(|market| market.account),
             lease_address: lease.as_ref().map(|lease| lease.address),
             lease: lease.map(|lease| lease.account),
+            lease_unread,
             decimals,
         })
     }
@@ -335,6 +340,12 @@ impl Context {
                 return Err(ProveError::OtherBuyer { named, buyer: lease.buyer });
             }
             steps.pass(format!("lease {} was opened by {}, who is billed", lease.serial, lease.buyer));
+        } else if self.lease_unread {
+            steps.pass(format!(
+                "the log holds it under lease {}, which was NOT looked up, since the RPC node does not serve \
+                 getProgramAccounts: its buyer is as the machine says",
+                receipt.lease
+            ));
         } else {
             steps.pass(format!(
                 "the log holds it under lease {}, whose account is closed: its buyer is as the machine says",
@@ -342,6 +353,19 @@ impl Context {
             ));
         }
         Ok(())
+    }
+}
+
+/// A lease, and whether the RPC node does not serve the search for it. The proof holds without: the lease's account can be
+/// closed at any time after its end.
+async fn lease_of(
+    fetch: &Fetch<'_>,
+    board: &Pubkey,
+    serial: u32,
+) -> Result<(Option<Fetched<Lease>>, bool), FetchError> {
+    match fetch.lease_of(board, serial).await {
+        Err(FetchError::Rpc(error)) if is_switched_off(&error) => Ok((None, true)),
+        lease => Ok((lease?, false)),
     }
 }
 

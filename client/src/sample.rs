@@ -1,5 +1,8 @@
 //! A small market with consistent accounts, for unit tests.
 
+#[cfg(all(feature = "rpc", feature = "sample"))]
+pub mod rpc;
+
 use anchor_lang::Discriminator;
 use bytemuck::Zeroable;
 use leasehold::{

@@ -1,10 +1,11 @@
 //! The metrics page: Prometheus' text format over HTTP, on a loopback address.
 
+pub use crate::exposition::{Kind, write_head, write_metric};
 use crate::http::{Gate, Limits, serve};
 use axum::Router;
 use axum::http::{StatusCode, header::CONTENT_TYPE};
 use axum::routing::get;
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -99,40 +100,6 @@ impl Server {
             Err(error) => tracing::error!("metrics are not served: {error}"),
         }
     }
-}
-
-/// Kind of a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Counter,
-    Gauge,
-}
-
-/// Writes the two comments that stand before a metric's samples.
-///
-/// # Errors
-/// The writer's.
-pub fn write_head(f: &mut impl Write, name: &str, kind: Kind, help: &str) -> fmt::Result {
-    let kind = match kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-    };
-    write!(f, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
-}
-
-/// Writes a metric with one sample and no labels.
-///
-/// # Errors
-/// The writer's.
-pub fn write_metric(
-    f: &mut impl Write,
-    name: &str,
-    kind: Kind,
-    help: &str,
-    value: impl Display,
-) -> fmt::Result {
-    write_head(f, name, kind, help)?;
-    writeln!(f, "{name} {value}")
 }
 
 #[cfg(test)]

@@ -2,14 +2,10 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use clap::Parser;
-use leasehold_daemon::{
-    exit_code, logging,
-    signals::{Reload, Shutdown},
-};
+use leasehold_client::rpc::{CallTimeout, connect};
+use leasehold_daemon::{exit_code, logging, parse, signals::Shutdown};
 use leasehold_keeper::{Args, Config, Keeper};
 use solana_commitment_config::CommitmentConfig;
-use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use tracing::info;
 
 /// Timeout of one RPC request.
@@ -17,16 +13,15 @@ const RPC_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit_code("leasehold-keeper", run(Args::parse()).await)
+    exit_code("leasehold-keeper", run(parse::<Args>()).await)
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    logging::init(args.filter()?);
+    logging::init(args.filter()?, args.log_format);
     let mut shutdown = Shutdown::install()?;
-    ignore_hangups(Reload::install()?);
     let config = Config::new(&args)?;
     let commitment = CommitmentConfig::confirmed();
-    let rpc = RpcClient::new_with_timeout_and_commitment(config.rpc.to_string(), RPC_TIMEOUT, commitment);
+    let rpc = connect(config.rpc.as_str(), CallTimeout::new(RPC_TIMEOUT), commitment);
     let keeper = Keeper::new(config.settings, config.keypair, Arc::new(rpc))?;
     println!("keeper {}", keeper.address());
     if let Some(address) = keeper.metrics_addr() {
@@ -39,16 +34,4 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     info!("stopped");
     Ok(())
-}
-
-/// SIGHUP would end the process: a terminal that is closed sends it, and so does whoever takes it for a reload.
-fn ignore_hangups(mut hangup: Reload) {
-    tokio::spawn(async move {
-        loop {
-            hangup.requested().await;
-            info!(
-                "SIGHUP is ignored: there is nothing to reload. To change settings, start the keeper again"
-            );
-        }
-    });
 }

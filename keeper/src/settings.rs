@@ -12,7 +12,7 @@ use leasehold_client::{
     sender::{Price, SenderOptions},
 };
 use leasehold_daemon::{
-    logging::{self, FilterError},
+    logging::{self, FilterError, LogFormat},
     metrics::{MetricsError, check_loopback},
     secrets::read_keypair,
 };
@@ -35,7 +35,8 @@ const EVIDENCE_HOURS: u32 = DISPUTE_SECS / 3_600;
 #[command(name = "leasehold-keeper", version)]
 pub struct Args {
     /// URL of an RPC node.
-    #[arg(long, value_name = "URL", env = "LEASEHOLD_KEEPER_RPC", default_value = "http://127.0.0.1:8899")]
+    #[arg(long, value_name = "URL", env = "LEASEHOLD_KEEPER_RPC", hide_env_values = true)]
+    #[arg(default_value = "http://127.0.0.1:8899")]
     pub rpc: String,
     /// The keeper's own keypair file, as solana-keygen writes it; never that of a market's authority.
     #[arg(long, value_name = "FILE", env = "LEASEHOLD_KEEPER_KEYPAIR")]
@@ -90,6 +91,9 @@ pub struct Args {
     /// Log level: error, warn, info, debug or trace; or a filter such as leasehold_keeper=debug.
     #[arg(long, value_name = "FILTER", env = "LEASEHOLD_KEEPER_LOG", default_value = "info")]
     pub log: String,
+    /// Form of log lines: text, or JSON with one object a line.
+    #[arg(long, value_name = "FORMAT", env = "LEASEHOLD_KEEPER_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
 }
 
 /// Settings of a keeper.

@@ -30,8 +30,11 @@ pub enum ConfigError {
     RoundSecs { path: PathBuf },
     #[error(transparent)]
     Keypair(#[from] KeypairError),
-    #[error("{path}: `rpc` in [chain] is \"{url}\": give a URL such as https://api.devnet.solana.com")]
-    Rpc { path: PathBuf, url: String },
+    // The URL may hold a key.
+    #[error(
+        "{path}: `rpc` in [chain] is not an http or https URL: give one such as https://api.devnet.solana.com"
+    )]
+    Rpc { path: PathBuf },
     #[error("{path}: {source}")]
     Receipts { path: PathBuf, source: SettingsError },
     #[error("{path} has no [receipts], which --upstream needs: add it, with the database of the receipts")]

@@ -2,8 +2,10 @@
 
 use clap::Parser;
 use leasehold_client::probe::Pubkey;
-use leasehold_daemon::signals::{Reload, Shutdown};
-use leasehold_daemon::{exit_code, logging};
+use leasehold_client::rpc::OtherCluster;
+use leasehold_daemon::logging::LogFormat;
+use leasehold_daemon::signals::Shutdown;
+use leasehold_daemon::{exit_code, logging, parse};
 use leasehold_node::chain::{self, Chain, ChainSettings};
 use leasehold_node::leases::LeaseWatch;
 use leasehold_node::receipts::{Receipts, Settings, read_leases};
@@ -41,11 +43,14 @@ struct Args {
     #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_NODE_METRICS")]
     metrics: Option<SocketAddr>,
     /// Proxy for the inference server with OpenAI's API at this URL; overrides `upstream` of the file.
-    #[arg(long, value_name = "URL", env = "LEASEHOLD_NODE_UPSTREAM")]
+    #[arg(long, value_name = "URL", env = "LEASEHOLD_NODE_UPSTREAM", hide_env_values = true)]
     upstream: Option<String>,
     /// Log level: error, warn, info, debug or trace; or a filter such as leasehold_node=debug.
     #[arg(long, value_name = "FILTER", env = "LEASEHOLD_NODE_LOG", default_value = "info")]
     log: String,
+    /// Form of log lines: text, or JSON with one object a line.
+    #[arg(long, value_name = "FORMAT", env = "LEASEHOLD_NODE_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
 }
 
 impl Args {
@@ -60,12 +65,12 @@ impl Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit_code("leasehold-node", run(Args::parse()).await)
+    exit_code("leasehold-node", run(parse::<Args>()).await)
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    logging::init(logging::filter(&args.log)?);
-    let (mut shutdown, mut reload) = (Shutdown::install()?, Reload::install()?);
+    logging::init(logging::filter(&args.log)?, args.log_format);
+    let (mut shutdown, mut reload) = Shutdown::with_reload()?;
     let Config { serving, receipts } = args.load()?;
     let chain = chain::load(&args.config)?;
     let feed = Feed::new(&serving);
@@ -79,20 +84,23 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     info!(machines = node.machines(), "answering probes");
     let services = Services::start(receipts, chain, &feed, &node).await?;
-    loop {
+    let failed = services.failed();
+    tokio::pin!(failed);
+    let end = loop {
         tokio::select! {
-            () = shutdown.requested() => break,
+            () = shutdown.requested() => break Ok(()),
+            other = &mut failed => break Err(other.into()),
             () = reload.requested() => match reload_config(&args, &node, &feed) {
                 Ok(()) => info!(machines = node.machines(), "configuration reloaded"),
                 // A mistake in the file must not take the machines down.
                 Err(error) => error!("the configuration was not reloaded: {error:#}"),
             },
         }
-    }
+    };
     services.shutdown().await;
     node.shutdown().await;
     info!("stopped");
-    Ok(())
+    end
 }
 
 /// Services that run beside the node's answers to probes.
@@ -144,6 +152,17 @@ impl Services {
             _ => None,
         };
         Ok(Self { leases, receipts: Some(receipts), chain })
+    }
+
+    /// Waits until a service finds that it must not go on.
+    fn failed(&self) -> impl Future<Output = OtherCluster> + use<> {
+        let failed = self.leases.as_ref().map(LeaseWatch::failed);
+        async move {
+            match failed {
+                Some(failed) => failed.await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Stops all services at once, each within some seconds, and closes their database in the end.

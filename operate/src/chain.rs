@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use leasehold::state::Lease;
+use leasehold::state::{Board, Lease};
 use leasehold_client::{
     BoardRef, MarketRef, address,
     fetch::{Fetch, FetchError, Fetched, FetchedBoard},
@@ -117,6 +117,27 @@ impl Chain {
             return Ok(with_spinner("Reading boards", self.fetch().boards(market)).await?);
         };
         Ok(vec![self.board(market, index).await?])
+    }
+
+    /// Headers of a market's boards, by number, without the votes of the running round.
+    pub async fn headers(&self, market: &Pubkey) -> Result<Vec<Fetched<Box<Board>>>, Failure> {
+        Ok(with_spinner("Reading boards", self.fetch().headers(market)).await?)
+    }
+
+    /// A market's boards whose headers pass, by number, and how many do not. Those are not read further.
+    pub async fn boards_where(
+        &self,
+        market: &Pubkey,
+        wanted: impl Fn(&Board) -> bool,
+    ) -> Result<(Vec<FetchedBoard>, usize), Failure> {
+        let read = async {
+            let headers = self.fetch().headers(market).await?;
+            let wanted = headers.iter().filter(|header| wanted(&header.account)).map(|header| header.address);
+            let boards = self.fetch().boards_at(wanted.collect()).await?;
+            let left_out = headers.len().saturating_sub(boards.len());
+            Ok::<_, FetchError>((boards, left_out))
+        };
+        Ok(with_spinner("Reading boards", read).await?)
     }
 
     /// The market's board with that number.

@@ -7,10 +7,14 @@ use std::{
     time::Duration,
 };
 
-use leasehold_client::keypair::{self, KeypairError};
+use leasehold_client::{
+    keypair::{self, KeypairError},
+    rpc::{CallTimeout, connect},
+};
 use serde::Deserialize;
 use solana_commitment_config::CommitmentConfig;
 use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use url::Url;
 
@@ -35,17 +39,20 @@ pub enum ConfigError {
     Malformed { path: PathBuf, error: String },
     #[error("{0}; name another one with --keypair, or write one with `solana-keygen new`")]
     Keypair(#[from] KeypairError),
+    #[error("the keypair is \"{name}\", {what}: name a file with --keypair, as solana-keygen writes it")]
+    Signer { name: String, what: &'static str },
     #[error("no home folder to look for a keypair in: name a file with --keypair")]
     NoHome,
 }
 
-/// The fields that matter here of the file that `solana config` writes.
+/// The fields that matter here of the file that `solana config` writes. Others are ignored, and what is empty counts as left
+/// out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct File {
-    pub json_rpc_url: String,
-    pub keypair_path: String,
-    pub commitment: String,
+    json_rpc_url: Option<String>,
+    keypair_path: Option<String>,
+    commitment: Option<String>,
 }
 
 impl File {
@@ -55,7 +62,9 @@ impl File {
             return Ok(File::default());
         };
         match std::fs::read_to_string(&path) {
-            Ok(text) => File::parse(&text).map_err(|error| ConfigError::Malformed { path, error }),
+            // Some editors put it at the beginning.
+            Ok(text) => File::parse(text.trim_start_matches('\u{feff}'))
+                .map_err(|error| ConfigError::Malformed { path, error }),
             Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(File::default()),
             Err(error) => Err(ConfigError::Unreadable { path, error }),
         }
@@ -65,7 +74,9 @@ impl File {
         if text.trim().is_empty() {
             return Ok(File::default());
         }
-        serde_yaml::from_str(text).map_err(|error| mistake(&error.to_string()))
+        // A file with nothing but comments is `null`.
+        let file = serde_yaml::from_str::<Option<File>>(text).map_err(|error| mistake(&error.to_string()))?;
+        Ok(file.unwrap_or_default())
     }
 }
 
@@ -97,7 +108,9 @@ impl Settings {
 
     /// Flags and environment come first, then the file, then defaults.
     fn resolve(global: &Global, file: &File, home: Option<&Path>) -> Result<Self, String> {
-        let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let given = |text: &Option<String>| {
+            text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
         let url = match (&global.url, given(&file.json_rpc_url)) {
             (Some(url), _) => url.clone(),
             (None, url) => parse_url(url.as_deref().unwrap_or("mainnet-beta"))
@@ -105,7 +118,7 @@ impl Settings {
         };
         let commitment = match (global.commitment, given(&file.commitment)) {
             (Some(commitment), _) => commitment,
-            (None, Some(commitment)) => commitment.parse().map_err(|_| {
+            (None, Some(commitment)) => current(&commitment).parse().map_err(|_| {
                 mistake(&format!(
                     "commitment: unknown level {commitment:?}: give processed, confirmed or finalized"
                 ))
@@ -131,13 +144,52 @@ impl Settings {
 
     /// A connection to the RPC node.
     pub fn rpc(&self) -> RpcClient {
-        RpcClient::new_with_timeout_and_commitment(self.url.to_string(), TIMEOUT, self.commitment)
+        connect(self.url.as_str(), CallTimeout::new(TIMEOUT), self.commitment)
     }
 
     /// The wallet that signs and pays.
     pub fn wallet(&self) -> Result<Arc<Keypair>, ConfigError> {
         let path = self.keypair.as_deref().ok_or(ConfigError::NoHome)?;
-        Ok(Arc::new(keypair::read(path)?))
+        let path = keypair_file(path, std::env::home_dir().as_deref())?;
+        Ok(Arc::new(keypair::read(&path)?))
+    }
+}
+
+/// Today's name of a commitment level: files that old versions of Solana's tools wrote have others.
+fn current(commitment: &str) -> &str {
+    match commitment {
+        "recent" => "processed",
+        "single" | "singleGossip" => "confirmed",
+        "root" | "max" => "finalized",
+        current => current,
+    }
+}
+
+/// The file of a keypair as Solana's tools name it: a path, which may begin with `~` or `file:`. A relative one is from the
+/// current folder, as with them. Their other signers are refused.
+fn keypair_file(named: &Path, home: Option<&Path>) -> Result<PathBuf, ConfigError> {
+    let Some(name) = named.to_str() else { return Ok(named.to_owned()) };
+    let refuse = |what| Err(ConfigError::Signer { name: name.to_owned(), what });
+    let scheme = name.split_once(':').map(|(scheme, _)| scheme);
+    match (name, scheme) {
+        ("ASK", _) | (_, Some("prompt")) => {
+            refuse("a seed phrase to be asked for, which this program does not do")
+        }
+        ("-", _) | (_, Some("stdin")) => refuse("standard input, from which this program reads no keypair"),
+        (_, Some("usb")) => refuse("a hardware wallet, which this program does not support"),
+        (_, Some("pubkey" | "presigner")) => {
+            refuse("a signer of offline signing, which this program does not support")
+        }
+        _ if name.parse::<Pubkey>().is_ok() => refuse("an address, which can't sign"),
+        _ => {
+            let path = name.strip_prefix("file://").or(name.strip_prefix("file:")).unwrap_or(name);
+            match (path.strip_prefix('~').map(|rest| (rest, rest.strip_prefix('/'))), home) {
+                (Some(("", _)), _) => refuse("a folder"),
+                (Some((_, Some(below))), Some(home)) => Ok(home.join(below)),
+                (Some((_, Some(_))), None) => Err(ConfigError::NoHome),
+                _ => Ok(path.into()),
+            }
+        }
     }
 }
 
@@ -200,6 +252,74 @@ mod tests {
     }
 
     #[test]
+    fn files_are_read_as_people_have_them() {
+        let mainnet = "https://api.mainnet-beta.solana.com/";
+        let devnet = "https://api.devnet.solana.com/";
+        for (file, url) in [
+            ("# nothing but a comment\n", mainnet),
+            ("---\n", mainnet),
+            ("json_rpc_url: ''\nwebsocket_url: ''\nkeypair_path: ''\ncommitment: ''\n", mainnet),
+            ("json_rpc_url: ~\nkeypair_path: ~\ncommitment: null\n", mainnet),
+            ("json_rpc_url: devnet\nunknown: [1, {a: b}]\n", devnet),
+            ("json_rpc_url: 'd'\r\ncommitment: confirmed\r\n", devnet),
+            ("json_rpc_url: \" devnet \"\n", devnet),
+        ] {
+            let settings = resolve("", file).unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert_eq!(settings.url.as_str(), url, "{file}");
+            assert_eq!(settings.commitment, CommitmentConfig::confirmed(), "{file}");
+            assert_eq!(settings.keypair.unwrap(), Path::new("/home/a/.config/solana/id.json"), "{file}");
+        }
+        for (old, now) in [("recent", CommitmentConfig::processed()), ("max", CommitmentConfig::finalized())]
+        {
+            assert_eq!(resolve("", &format!("commitment: {old}")).unwrap().commitment, now);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.yml");
+        std::fs::write(&path, "\u{feff}json_rpc_url: devnet\n").unwrap();
+        assert_eq!(File::read(Some(&path), None).unwrap().json_rpc_url.unwrap(), "devnet");
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        for unreadable in [path.as_path(), dir.path()] {
+            let error = File::read(Some(unreadable), None).unwrap_err().to_string();
+            assert!(error.ends_with("check --config"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_keypairs_path_is_that_of_solanas_tools_and_other_signers_are_refused_in_a_sentence() {
+        let home = Path::new("/home/a");
+        let file = |name: &str| keypair_file(Path::new(name), Some(home));
+        for (name, path) in [
+            ("/a/id.json", "/a/id.json"),
+            ("id.json", "id.json"),
+            ("./my keys/id.json", "./my keys/id.json"),
+            ("~/id.json", "/home/a/id.json"),
+            ("file:~/id.json", "/home/a/id.json"),
+            ("file:///a/id.json", "/a/id.json"),
+            ("file:id.json", "id.json"),
+        ] {
+            assert_eq!(file(name).unwrap(), Path::new(path), "{name}");
+        }
+        for (name, what) in [
+            ("usb://ledger", "a hardware wallet"),
+            ("usb://trezor?key=0/1", "a hardware wallet"),
+            ("ASK", "a seed phrase"),
+            ("prompt:", "a seed phrase"),
+            ("prompt://?full-path=m/44/501", "a seed phrase"),
+            ("stdin:", "standard input"),
+            ("-", "standard input"),
+            ("11111111111111111111111111111112", "an address"),
+            ("~", "a folder"),
+        ] {
+            let error = file(name).unwrap_err().to_string();
+            assert!(error.contains(what) && error.contains("name a file with --keypair"), "{error}");
+        }
+        assert!(matches!(keypair_file(Path::new("~/id.json"), None), Err(ConfigError::NoHome)));
+        // A command that signs nothing does not mind.
+        let settings = resolve("", "keypair_path: usb://ledger\n").unwrap();
+        assert!(matches!(settings.wallet(), Err(ConfigError::Signer { .. })));
+    }
+
+    #[test]
     fn only_a_file_that_was_named_must_exist() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(File::read(None, Some(dir.path())).unwrap(), File::default());
@@ -208,7 +328,7 @@ mod tests {
         let path = dir.path().join(CONFIG_FILE);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, FILE).unwrap();
-        assert_eq!(File::read(None, Some(dir.path())).unwrap().json_rpc_url, "http://127.0.0.1:1");
+        assert_eq!(File::read(None, Some(dir.path())).unwrap().json_rpc_url.unwrap(), "http://127.0.0.1:1");
         std::fs::write(&path, "[").unwrap();
         let broken = File::read(None, Some(dir.path())).unwrap_err();
         assert!(broken.to_string().contains("solana config set"), "{broken}");

@@ -7,8 +7,10 @@ mod mistake;
 
 use std::io::{self, Write};
 
+use leasehold_client::redact;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
-use url::Url;
+
+pub use leasehold_client::redact::url;
 
 pub use self::mistake::{mistake, quoted, toml_mistake};
 
@@ -57,52 +59,7 @@ pub fn escaped(json: &str) -> String {
 
 /// Sanitises a sentence for people, with URLs as by [`url`].
 pub fn shown(text: &str) -> String {
-    let text = clean(text);
-    let (mut shown, mut rest) = (String::with_capacity(text.len()), text.as_str());
-    let start = |text: &str| ["http://", "https://"].iter().filter_map(|scheme| text.find(scheme)).min();
-    while let Some(place) = start(rest) {
-        let (before, found) = rest.split_at(place);
-        let ends = |character: char| character.is_whitespace() || "\"'`<>()[]{},;".contains(character);
-        // An address of IPv6 stands in brackets.
-        let bracketed = ["http://[", "https://["].iter().any(|start| found.starts_with(start));
-        let from = found.find(']').filter(|_| bracketed).map_or(0, |place| place.saturating_add(1));
-        let end = found
-            .get(from..)
-            .and_then(|text| text.find(ends))
-            .map_or(found.len(), |end| from.saturating_add(end));
-        let (text, after) = found.split_at(end);
-        shown.push_str(before);
-        let plain = text.trim_end_matches([':', '.']);
-        match Url::parse(plain) {
-            Ok(parsed) if url(&parsed) == parsed.as_str() => shown.push_str(text),
-            Ok(parsed) => {
-                shown.push_str(&url(&parsed));
-                shown.push_str(text.get(plain.len()..).unwrap_or_default());
-            }
-            // It may hold a key.
-            Err(_) => shown.push_str("<URL>"),
-        }
-        rest = after;
-    }
-    shown.push_str(rest);
-    shown
-}
-
-/// A URL without the parts that may hold a key: RPC providers put keys in user names, paths and queries.
-pub fn url(url: &Url) -> String {
-    let plain = url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    match url.host_str() {
-        _ if plain => url.to_string(),
-        Some(host) => {
-            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            format!("{}://{host}{port}/<...>", url.scheme())
-        }
-        None => "<URL>".to_owned(),
-    }
+    redact::text(&clean(text))
 }
 
 /// Prints a line on standard error, and ignores failures to write.
@@ -132,23 +89,5 @@ mod tests {
         let escaped = escaped(&json);
         assert!(escaped.contains("a\\u009bb\\u202ec\\udb40\\udc01d") && escaped.contains('\n'), "{escaped}");
         assert_eq!(serde_json::from_str::<[String; 1]>(&escaped).unwrap(), [text]);
-    }
-
-    #[test]
-    fn keys_in_urls_are_not_repeated() {
-        for (text, expected) in [
-            ("for url (https://a.example/v2/key?x=1)", "for url (https://a.example/<...>)"),
-            ("see https://user:pw@a.example:8443: no", "see https://a.example:8443/<...>: no"),
-            (
-                "http://127.0.0.1:8899/ and http://[::1]:8899/key.",
-                "http://127.0.0.1:8899/ and http://[::1]:8899/<...>.",
-            ),
-            ("the node at http://127.0.0.1:1: check", "the node at http://127.0.0.1:1: check"),
-            ("http://", "<URL>"),
-            ("https://a.example/#key", "https://a.example/<...>"),
-            ("none", "none"),
-        ] {
-            assert_eq!(shown(text), expected);
-        }
     }
 }

@@ -56,7 +56,7 @@ async fn a_log_is_followed_from_where_it_ended_and_never_with_a_gap() {
         db.follow_again(&log()).await.unwrap();
         assert_eq!(db.known(&log()).await.unwrap().unwrap().followed, None);
         // Batches that are the same stay, with their receipts.
-        let missing = db.missing(0, 1).await.unwrap().remove(0);
+        let missing = db.missing(0, 1, 1).await.unwrap().remove(0);
         assert!(db.store_leaves(&missing, b"receipts", &[[1; 32]]).await.unwrap());
         db.append(&log(), &followed(1, 0, "http://node", &headers[..4])).await.unwrap();
         assert_eq!(db.leaves(&log(), 0).await.unwrap().as_deref(), Some(&b"receipts"[..]));
@@ -70,7 +70,7 @@ async fn batches_of_a_dropped_fork_are_deleted() {
         let db = Db::open(&database.url).await.unwrap();
         let headers = headers(7);
         db.append(&log(), &followed(1, 0, "http://node", &headers[..7])).await.unwrap();
-        for missing in db.missing(0, 7).await.unwrap() {
+        for missing in db.missing(0, 7, 7).await.unwrap() {
             let id = [missing.header.number as u8; 32];
             assert!(db.store_leaves(&missing, b"receipts", &[id]).await.unwrap());
         }
@@ -96,7 +96,7 @@ async fn a_database_of_a_newer_program_is_refused() {
         let db = Db::open(&database.url).await.unwrap();
         sqlx::query("INSERT INTO schema_version VALUES (99)").execute(&db.pool).await.unwrap();
         let refused = Db::open(&database.url).await.unwrap_err();
-        assert!(matches!(refused, DbError::Newer { found: 99, known: 1 }), "{refused}");
+        assert!(matches!(refused, DbError::Newer { found: 99, known: 2 }), "{refused}");
     }
     let refused = Db::open("mysql://somewhere").await.unwrap_err();
     assert!(refused.to_string().contains("give sqlite:PATH or postgres://"), "{refused}");

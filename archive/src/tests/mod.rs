@@ -1,10 +1,12 @@
 //! The archive on a database: SQLite always, and Postgres if `LEASEHOLD_TEST_POSTGRES` has the URL of a server on which
 //! schemas can be created.
 
+mod bounds;
 mod logs;
 mod sources;
 
 use super::*;
+use crate::leaves::Failure;
 use crate::sample::{batch, receipts};
 use leasehold::state::BatchHeader;
 use leasehold_client::address;

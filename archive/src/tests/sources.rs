@@ -27,10 +27,10 @@ fn account(headers: &[BatchHeader]) -> Vec<u8> {
 }
 
 /// Bytes that a source serves, by number of the batch.
-type Source = Arc<Mutex<HashMap<u32, Vec<u8>>>>;
+pub type Source = Arc<Mutex<HashMap<u32, Vec<u8>>>>;
 
 /// Serves batches as a node does. Returns its URL.
-async fn serve_source(source: Source) -> String {
+pub async fn serve_source(source: Source) -> String {
     type Key = (String, u16, u32, u32);
     let give = async |State(source): State<Source>, axum::extract::Path(key): axum::extract::Path<Key>| {
         let given = source.lock().unwrap().get(&key.3).cloned();
@@ -61,7 +61,9 @@ async fn archive(database: &TestDb) -> (Shared, Vec<Vec<SignedReceipt>>, Vec<Bat
     let url = serve_source(Arc::clone(&source)).await;
     let db = Db::open(&database.url).await.unwrap();
     db.append(&log(), &followed(1, 0, &url, &headers)).await.unwrap();
-    let shared = Shared { db, metrics: Arc::default(), new_batches: Notify::new() };
+    let room = Room { each: u64::MAX, in_all: u64::MAX };
+    let shared =
+        Shared { db, metrics: Arc::default(), new_batches: Notify::new(), room, told: Told::default() };
     (shared, batches, headers, source)
 }
 
@@ -77,7 +79,8 @@ async fn only_receipts_of_the_log_are_stored_and_failures_are_noted() {
         sqlx::query("UPDATE batches SET next_try = 0").execute(&db.pool).await.unwrap();
 
         let downloader = Downloader::new(true).unwrap();
-        assert_eq!(fetch_due(&shared, &downloader).await.unwrap(), 3);
+        assert_eq!(fetch_due(&shared, &downloader).await.unwrap(), 2, "of one log at a time");
+        assert_eq!(fetch_due(&shared, &downloader).await.unwrap(), 1);
         assert_eq!(fetch_due(&shared, &downloader).await.unwrap(), 0, "they wait for another try");
         let states = async || {
             let mut states = Vec::new();
@@ -98,7 +101,7 @@ async fn only_receipts_of_the_log_are_stored_and_failures_are_noted() {
         for receipt in batches[1].iter().chain(&batches[2]) {
             assert_eq!(db.receipt(&receipt.id()).await.unwrap(), None);
         }
-        assert_eq!(db.missing(unix_secs() + 86_400, 9).await.unwrap().len(), 2);
+        assert_eq!(db.missing(unix_secs() + 86_400, 9, 9).await.unwrap().len(), 2);
 
         // Sources may give the right receipts later.
         source.lock().unwrap().extend([(1, signed(&batches[1])), (2, signed(&batches[2]))]);
@@ -181,6 +184,8 @@ async fn an_archive_without_an_rpc_node_reports_itself_unhealthy_and_stops_on_re
             allow_private: true,
             poll: std::num::NonZeroU32::MIN,
             metrics: Some("127.0.0.1:0".parse().unwrap()),
+            max_log_gib: std::num::NonZeroU32::MIN,
+            max_gib: std::num::NonZeroU32::MIN,
         };
         let archive = Archive::start(settings.clone()).await.unwrap();
         let answer = reqwest::get(format!("http://{}/v1/healthz", archive.local_addr())).await.unwrap();

@@ -98,7 +98,8 @@ pub struct Line {
 
 pub async fn run(chain: &Chain, args: OffersArgs) -> Result<(), Failure> {
     let market = chain.market(args.market.id.0).await?;
-    let boards = chain.boards(&args.market.id.0, None).await?;
+    // Machines of boards that were not seen are counted.
+    let (boards, _) = chain.boards_where(&args.market.id.0, |header| header.machines > 0).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
     let criteria = args.criteria.criteria(&market)?;
     let now = chain.fetch().now().await?;

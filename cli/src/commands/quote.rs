@@ -11,7 +11,7 @@ use leasehold::{
 use leasehold_client::{
     error::Refusal,
     fetch::Fetched,
-    search::{Allocation, Change, Country, Fallback, Part, SearchError, fallbacks, merged, pick},
+    search::{Allocation, Change, Country, Fallback, Part, SearchError, fallbacks, merged},
 };
 use leasehold_operate::{
     amount::{Money, percent},
@@ -24,6 +24,7 @@ use leasehold_operate::{
 use serde::Serialize;
 
 use crate::{
+    boards::allocate,
     kinds::{self, NamedKind, named},
     request::RequestArgs,
 };
@@ -109,12 +110,12 @@ pub async fn run(chain: &Chain, args: RequestArgs) -> Result<(), Failure> {
         return metered::run(chain, args).await;
     }
     let market = chain.market(args.market.id.0).await?;
-    let boards = chain.boards(&args.market.id.0, args.board).await?;
-    let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
     let (request, now) = (args.request(&market)?, chain.fetch().now().await?);
-    match pick(&market.account, &views, now, &request) {
+    let (boards, found) = allocate(chain, &market, args.board, now, &request).await?;
+    match found {
         Ok(allocation) => chain.settings.output.print(&Quoted::new(Offers::new(&market, &allocation)?)),
         Err(error @ SearchError::NotEnoughGpus { .. }) => {
+            let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
             let found = fallbacks(&market.account, &views, now, &request);
             let instead = found.iter().map(|fallback| Instead::new(&market, fallback));
             let instead = instead.collect::<Result<_, _>>()?;

@@ -39,6 +39,8 @@ struct State {
     log: Vec<u8>,
     log_address: Option<String>,
     genesis: String,
+    /// False if the RPC node's provider switched `getProgramAccounts` off.
+    searches: bool,
     /// Answers that the archive will give, the next one first, and the paths that it was asked for.
     answers: Vec<Response>,
     asked: Vec<String>,
@@ -49,7 +51,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let genesis = Pubkey::new_from_array(genesis).to_string();
-        let state = State { log, log_address: None, genesis, answers, asked: Vec::new() };
+        let state = State { log, log_address: None, genesis, searches: true, answers, asked: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         let shared = state.clone();
         thread::spawn(move || {
@@ -58,6 +60,12 @@ impl Server {
             }
         });
         Server { url, state }
+    }
+
+    /// Switches `getProgramAccounts` off.
+    pub fn without_searches(self) -> Self {
+        self.state.lock().unwrap().searches = false;
+        self
     }
 
     /// Questions to the archive, in their order.
@@ -112,6 +120,10 @@ impl State {
                 // The log is the first account that is read.
                 let is_log = *self.log_address.get_or_insert_with(|| address.clone()) == address;
                 json!({ "context": { "slot": 1 }, "value": is_log.then(|| self.account()) })
+            }
+            "getProgramAccounts" if !self.searches => {
+                let error = json!({ "code": -32_601, "message": "Method not found" });
+                return json!({ "jsonrpc": "2.0", "id": request["id"], "error": error });
             }
             // No lease is left.
             "getProgramAccounts" => json!([]),

@@ -18,6 +18,8 @@ use solana_transaction_error::TransactionError;
 pub use advice::{advice, every};
 #[cfg(feature = "rpc")]
 pub(crate) use rpc::reason;
+#[cfg(feature = "rpc")]
+pub use rpc::{failure, is_switched_off};
 
 /// An error of the program's own functions when the client calls them: the same the program would return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Boards are found by their numbers, everything else by `getProgramAccounts` with filters.
 
 mod lookup_table;
+mod parts;
 mod record;
 mod snapshot;
 mod token;
@@ -24,13 +25,16 @@ use solana_rpc_client_api::{
     response::Response,
 };
 
-pub use self::token::MintInfo;
+pub use self::{
+    parts::{AsOf, Head},
+    token::MintInfo,
+};
 use crate::{
     account::{DecodeError, Stored, price_index},
     address,
     board::{BoardData, BoardView},
     clock,
-    error::reason,
+    error::failure,
     market::{BoardRef, MarketRef},
 };
 
@@ -47,7 +51,7 @@ const BOARDS_AT_ONCE: usize = 4;
 /// Why an account could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error("the RPC node did not answer: {}", reason(_0))]
+    #[error("{}", failure(_0))]
     Rpc(#[from] Box<RpcError>),
     #[error("{address} does not exist: check the address and the cluster")]
     Missing { address: Pubkey },
@@ -61,6 +65,11 @@ pub enum FetchError {
     Clock,
     #[error("the market changed each time it was read: try again while it is quieter")]
     Busy,
+    #[error(
+        "the RPC node gave an older state of {address} than a moment before: it is several servers behind one address, \
+         some of which lag; try again, or use another RPC node"
+    )]
+    Behind { address: Pubkey },
 }
 
 impl From<RpcError> for FetchError {
@@ -188,7 +197,11 @@ impl<'a> Fetch<'a> {
     /// Every board of a market, by index.
     pub async fn boards(&self, market: &Pubkey) -> Result<Vec<FetchedBoard>, FetchError> {
         let next = self.market(*market).await?.account.next_board;
-        let addresses = (0..next).map(|index| address::board(market, index)).collect::<Vec<_>>();
+        self.boards_at((0..next).map(|index| address::board(market, index)).collect()).await
+    }
+
+    /// The boards at these addresses that exist, in their order.
+    pub async fn boards_at(&self, addresses: Vec<Pubkey>) -> Result<Vec<FetchedBoard>, FetchError> {
         let boards = stream::iter(addresses).map(|address| self.try_board(address)).buffered(BOARDS_AT_ONCE);
         // Indices of closed boards are not used again.
         boards.try_filter_map(|board| async move { Ok(board) }).try_collect().await
@@ -228,12 +241,7 @@ impl<'a> Fetch<'a> {
         let asked = json!([address.to_string(), config]);
         let response: Response<Option<UiAccount>> = self.rpc.send(RpcRequest::GetAccountInfo, asked).await?;
         let Some(account) = response.value else { return Ok(None) };
-        let (owner, data) = (account.owner.parse(), account.data.decode());
-        let (Ok(owner), Some(data)) = (owner, data) else {
-            let text = format!("the account {address} came in a form that can't be read");
-            return Err(RpcError::from(ErrorKind::Custom(text)).into());
-        };
-        let raw = Raw { address, owner, lamports: account.lamports, data };
+        let raw = Raw::read(address, account)?;
         Ok(Some(raw).filter(Raw::is_created))
     }
 
@@ -291,6 +299,15 @@ struct Raw {
 }
 
 impl Raw {
+    fn read(address: Pubkey, account: UiAccount) -> Result<Self, FetchError> {
+        let (owner, data) = (account.owner.parse(), account.data.decode());
+        let (Ok(owner), Some(data)) = (owner, data) else {
+            let text = format!("the account {address} came in a form that can't be read");
+            return Err(RpcError::from(ErrorKind::Custom(text)).into());
+        };
+        Ok(Raw { address, owner, lamports: account.lamports, data })
+    }
+
     /// True if the account holds more than lamports. Anybody can send lamports to the address of a closed board or of a
     /// future lease, which the program can still create.
     fn is_created(&self) -> bool {

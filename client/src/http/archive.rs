@@ -1,13 +1,17 @@
 use reqwest::{Client, StatusCode, Url};
 
 use super::{HttpError, ask, below, client, parse, refusal};
-use crate::record::Proof;
+use crate::{record::Proof, redact};
 
 /// Why an archive gave no proof.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     #[error("the archive at {url} can't be reached ({error}): check the archive's URL")]
-    Unreachable { url: Url, error: String },
+    Unreachable {
+        /// Without the parts that may hold a key.
+        url: String,
+        error: String,
+    },
     #[error(
         "the archive does not know receipt {id}: a receipt must be in the log within 12 rounds of its answer (2 h with \
          rounds of 10 minutes), so try again later, or ask another archive"
@@ -39,7 +43,7 @@ impl ArchiveClient {
     pub fn new(url: Url) -> Result<Self, ArchiveError> {
         match client() {
             Ok(client) => Ok(ArchiveClient { url, client }),
-            Err(error) => Err(failed(url, error)),
+            Err(error) => Err(failed(&url, error)),
         }
     }
 
@@ -54,7 +58,7 @@ impl ArchiveClient {
             url.query_pairs_mut().append_pair("batches", &batches.to_string());
         }
         let answer = ask(self.client.get(url)).await;
-        let (status, body) = answer.map_err(|error| failed(self.url.clone(), error))?;
+        let (status, body) = answer.map_err(|error| failed(&self.url, error))?;
         match (status, batches) {
             (StatusCode::OK, _) => parse(&body).map_err(|error| ArchiveError::Malformed { error }),
             (StatusCode::NOT_FOUND, None) => Err(ArchiveError::Unknown { id }),
@@ -64,9 +68,9 @@ impl ArchiveClient {
     }
 }
 
-fn failed(url: Url, error: HttpError) -> ArchiveError {
+fn failed(url: &Url, error: HttpError) -> ArchiveError {
     match error {
-        HttpError::Unreachable(error) => ArchiveError::Unreachable { url, error },
+        HttpError::Unreachable(error) => ArchiveError::Unreachable { url: redact::url(url), error },
         HttpError::TooLarge => ArchiveError::TooLarge,
     }
 }

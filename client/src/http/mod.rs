@@ -13,7 +13,7 @@ pub use self::{
     archive::{ArchiveClient, ArchiveError},
     node::{NodeClient, NodeError},
 };
-use crate::wire::ErrorBody;
+use crate::{redact, wire::ErrorBody};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer that is read, in bytes: a proof takes a few thousand.
@@ -87,7 +87,7 @@ fn unreachable(error: reqwest::Error) -> HttpError {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    HttpError::Unreachable(printable(&cause.to_string()))
+    HttpError::Unreachable(printable(&redact::text(&cause.to_string())))
 }
 
 #[cfg(test)]

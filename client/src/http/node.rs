@@ -5,6 +5,7 @@ use solana_pubkey::Pubkey;
 use super::{HttpError, ask, below, client, parse, read, refusal, unreachable};
 use crate::{
     record::SignedVoucher,
+    redact,
     wire::{BestVoucher, Tab, VoucherOffer},
 };
 
@@ -12,7 +13,11 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     #[error("the node at {url} can't be reached ({error}): check the node's URL")]
-    Unreachable { url: Url, error: String },
+    Unreachable {
+        /// Without the parts that may hold a key.
+        url: String,
+        error: String,
+    },
     #[error(
         "the node refused with status {status} ({sentence}): check the node's URL, and ask the machine's supplier"
     )]
@@ -48,7 +53,7 @@ impl NodeClient {
     pub fn new(url: Url) -> Result<Self, NodeError> {
         match client() {
             Ok(client) => Ok(NodeClient { url, client }),
-            Err(error) => Err(failed(url, error)),
+            Err(error) => Err(failed(&url, error)),
         }
     }
 
@@ -68,7 +73,7 @@ impl NodeClient {
             url.query_pairs_mut().append_pair("lease", &serial.to_string());
         }
         let answer = ask(self.client.get(url)).await;
-        let (status, body) = answer.map_err(|error| failed(self.url.clone(), error))?;
+        let (status, body) = answer.map_err(|error| failed(&self.url, error))?;
         accepted(status, &body)
     }
 
@@ -82,12 +87,12 @@ impl NodeClient {
         let offer = VoucherOffer { voucher: signed.to_base64() };
         let response = self.client.post(url.clone()).json(&offer).send().await;
         let best = match response {
-            Ok(response) => read(response).await.map_err(|error| failed(self.url.clone(), error)),
+            Ok(response) => read(response).await.map_err(|error| failed(&self.url, error)),
             // No connection to the node itself: nobody has the voucher.
             Err(error) if error.is_connect() && error.url().is_none_or(|at| *at == url) => {
-                return Err(failed(self.url.clone(), unreachable(error)));
+                return Err(failed(&self.url, unreachable(error)));
             }
-            Err(error) => Err(failed(self.url.clone(), unreachable(error))),
+            Err(error) => Err(failed(&self.url, unreachable(error))),
         };
         let best = best.and_then(|(status, body)| accepted::<BestVoucher>(status, &body));
         let best = best.and_then(|best| {
@@ -107,9 +112,9 @@ fn accepted<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, N
     parse(body).map_err(|error| NodeError::Malformed { error })
 }
 
-fn failed(url: Url, error: HttpError) -> NodeError {
+fn failed(url: &Url, error: HttpError) -> NodeError {
     match error {
-        HttpError::Unreachable(error) => NodeError::Unreachable { url, error },
+        HttpError::Unreachable(error) => NodeError::Unreachable { url: redact::url(url), error },
         HttpError::TooLarge => NodeError::TooLarge,
     }
 }

@@ -10,7 +10,10 @@ use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 
 use super::{SendError, Sender, order::Order};
-use crate::packet::{self, MAX_UNITS, PACKET_BYTES};
+use crate::{
+    error::{failure, is_switched_off},
+    packet::{self, MAX_UNITS, PACKET_BYTES},
+};
 
 /// Price of a requested compute unit, on top of the fee for signatures.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +46,14 @@ impl Sender {
         let units = match order.units {
             Some(units) => units,
             None => {
-                let used = self.used_units(order, price).await?;
+                let used = match self.used_units(order, price).await {
+                    // Without a simulation a failure happens on the chain and costs its fee.
+                    Err(SendError::Rpc(error)) if is_switched_off(&error) => {
+                        tracing::debug!("{}: requesting all compute units instead", failure(&error));
+                        u64::from(MAX_UNITS)
+                    }
+                    used => used?,
+                };
                 let wanted = used.saturating_mul(100 + u64::from(headroom)).div_ceil(100);
                 u32::try_from(wanted).unwrap_or(MAX_UNITS).min(MAX_UNITS)
             }
@@ -87,7 +97,13 @@ impl Sender {
         accounts.sort_unstable();
         accounts.dedup();
         accounts.truncate(MAX_PRICED_ACCOUNTS);
-        let recent = self.rpc.get_recent_prioritization_fees(&accounts).await?;
+        let recent = match self.rpc.get_recent_prioritization_fees(&accounts).await {
+            Err(error) if is_switched_off(&error) => {
+                tracing::debug!("{}: paying the highest price that is allowed instead", failure(&error));
+                return Ok(at_most);
+            }
+            recent => recent?,
+        };
         let mut fees = recent.iter().map(|block| block.prioritization_fee).collect::<Vec<_>>();
         fees.sort_unstable();
         let quartile = fees.get(fees.len() * 3 / 4).copied().unwrap_or_default();

@@ -13,6 +13,8 @@ use solana_signature::Signature;
 use solana_transaction_error::TransactionError;
 use tokio::{sync::oneshot, time::sleep};
 
+use crate::error::reason;
+
 /// The most signatures `getSignatureStatuses` takes.
 const BATCH: usize = 256;
 
@@ -83,7 +85,7 @@ impl Confirmer {
             for batch in signatures.chunks(BATCH) {
                 // A failed poll is repeated after the pause; each waiting task has its own deadline.
                 if let Err(error) = self.poll_batch(batch).await {
-                    tracing::debug!("cannot read transaction statuses: {error}");
+                    tracing::debug!("cannot read transaction statuses: {}", reason(&error));
                 }
             }
         }

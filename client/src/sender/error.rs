@@ -7,7 +7,7 @@ use solana_signature::Signature;
 use solana_signer::SignerError;
 use solana_transaction_error::TransactionError;
 
-use crate::error::{ProgramFailure, explain, explain_transaction, reason};
+use crate::error::{ProgramFailure, explain, explain_transaction, failure};
 
 /// Why a transaction did not take effect, or is not known to have taken effect.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ pub enum SendError {
     #[error("the transaction could not be signed: {0}")]
     Signing(SignerError),
     /// The RPC node was not reached, or refused a request, before anything was broadcast.
-    #[error("the RPC node did not answer: {}", reason(_0))]
+    #[error("{}", failure(_0))]
     Rpc(RpcError),
 }
 

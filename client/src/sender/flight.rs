@@ -28,7 +28,10 @@ use super::{
     error::is_unreachable,
     order::Order,
 };
-use crate::packet;
+use crate::{
+    error::{is_switched_off, reason},
+    packet,
+};
 
 /// How many times a finished transaction is looked up before its cost is reported as `None`.
 const LOOKUPS: u32 = 5;
@@ -133,7 +136,7 @@ impl Sender {
             flight.sent = true;
             return Ok(());
         };
-        tracing::debug!("the RPC node did not accept transaction {}: {error}", flight.signature);
+        tracing::debug!("the RPC node did not accept transaction {}: {}", flight.signature, reason(&error));
         if flight.sent {
             // A node that already has the transaction may refuse it the second time.
             return Ok(());
@@ -156,8 +159,9 @@ impl Sender {
         for _ in 0..LOOKUPS {
             match self.rpc.get_transaction_with_config(&signature, config).await {
                 Ok(found) => return found.transaction.meta.map(Record),
+                Err(error) if is_switched_off(&error) => return None,
                 // RPC nodes write their history a little after they confirm.
-                Err(error) => tracing::debug!("no record of transaction {signature} yet: {error}"),
+                Err(error) => tracing::debug!("no record of transaction {signature} yet: {}", reason(&error)),
             }
             sleep(self.options.poll).await;
         }

@@ -1,7 +1,7 @@
 //! Limits of a server, what is in use of them, and how many were refused.
 
 use super::quota::{Caller, Quota, Share};
-use crate::metrics::{Kind, write_head};
+use crate::exposition::{Kind, write_head};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;

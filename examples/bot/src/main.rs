@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use anchor_client::{Client, Cluster, CommitmentConfig};
 use anyhow::Result;
 use clap::Parser;
-use leasehold_client::keypair;
+use leasehold_client::{keypair, redact};
 
 use crate::bot::Order;
 
@@ -40,7 +40,8 @@ async fn main() -> ExitCode {
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // The URL in an error may hold a key.
+            eprintln!("error: {}", redact::text(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

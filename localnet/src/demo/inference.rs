@@ -186,6 +186,8 @@ impl Inference {
             allow_private: true,
             poll: NonZeroU32::MIN,
             metrics: None,
+            max_log_gib: NonZeroU32::MIN,
+            max_gib: NonZeroU32::MIN,
         })
         .await?;
         Ok(Self {

@@ -89,6 +89,8 @@ async fn receipts_of_a_metered_lease_are_logged_paid_for_demanded_and_proved() {
         allow_private: true,
         poll: std::num::NonZeroU32::MIN,
         metrics: None,
+        max_log_gib: std::num::NonZeroU32::MIN,
+        max_gib: std::num::NonZeroU32::MIN,
     });
     let archive = archive.await.expect("an archive");
     let account = world.network.rpc().get_account_data(&world.log()).await.expect("the log");

@@ -1,10 +1,11 @@
 //! The lease watch as a service that starts and stops.
 
-use super::watch::Watcher;
+use super::watch::{RPC_TIMEOUT, Watcher};
 use super::{Leases, LeasesReceiver, Metrics, ViewReceiver};
 use crate::machines::MachinesReceiver;
 use crate::probes::Probes;
 use leasehold_client::probe::Pubkey;
+use leasehold_client::rpc::{CallTimeout, OtherCluster, connect};
 use solana_commitment_config::CommitmentConfig;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use std::sync::Arc;
@@ -12,9 +13,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-
-/// Timeout of one RPC request.
-const RPC_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long the poll under way is waited for at the end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,6 +35,7 @@ pub struct LeaseWatch {
     leases: LeasesReceiver,
     poll_now: Arc<Notify>,
     metrics: Arc<Metrics>,
+    failure: watch::Receiver<Option<OtherCluster>>,
     stop: watch::Sender<bool>,
     task: JoinSet<()>,
 }
@@ -52,13 +51,17 @@ impl LeaseWatch {
     ) -> Self {
         let WatchSettings { rpc, supplier, poll } = settings;
         let commitment = CommitmentConfig::confirmed();
-        let rpc = Arc::new(RpcClient::new_with_timeout_and_commitment(rpc, RPC_TIMEOUT, commitment));
+        let timeout = CallTimeout::new(RPC_TIMEOUT);
+        let rpc = Arc::new(connect(&rpc, timeout.clone(), commitment));
         let (poll_now, metrics) = (Arc::<Notify>::default(), Arc::<Metrics>::default());
         let (stop, stopped) = watch::channel(false);
         let (views, received) = watch::channel(None);
+        let (failed, failure) = watch::channel(None);
         let subscribed = leases.subscribe();
         let watcher = Watcher {
             rpc: rpc.clone(),
+            timeout,
+            failed,
             supplier,
             poll,
             machines,
@@ -70,7 +73,7 @@ impl LeaseWatch {
         };
         let mut task = JoinSet::new();
         task.spawn(watcher.run(stopped));
-        Self { rpc, views: received, leases: subscribed, poll_now, metrics, stop, task }
+        Self { rpc, views: received, leases: subscribed, poll_now, metrics, failure, stop, task }
     }
 
     /// The RPC node that is polled.
@@ -96,6 +99,18 @@ impl LeaseWatch {
     /// Counters of the lease watch.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Waits until the RPC node is found to be of another cluster than before: nothing is read any more then.
+    pub fn failed(&self) -> impl Future<Output = OtherCluster> + use<> {
+        let mut failure = self.failure.clone();
+        async move {
+            let found = failure.wait_for(Option::is_some).await.ok().and_then(|found| *found);
+            match found {
+                Some(other) => other,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Stops after the poll under way, if that ends soon.

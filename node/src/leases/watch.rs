@@ -7,8 +7,8 @@ use crate::machines::{Machine, MachinesReceiver};
 use crate::probes::Probes;
 use leasehold::rules::meter;
 use leasehold::state::SlotState;
-use leasehold_client::fetch::{Fetch, FetchError};
 use leasehold_client::record;
+use leasehold_client::rpc::{CallTimeout, ClusterError, ClusterGuard, OtherCluster};
 use leasehold_daemon::backoff::Backoff;
 use leasehold_daemon::unix_secs;
 use solana_pubkey::Pubkey;
@@ -22,8 +22,14 @@ use tracing::{error, info};
 
 /// Timeout of one poll.
 const POLL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout of one RPC request, but for boards with short rounds.
+pub(super) const RPC_TIMEOUT: Duration = Duration::from_secs(15);
+/// Shortest timeout of one RPC request: a quarter of a round, if that is longer.
+const MIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Polls in each round at least.
 const POLLS_PER_ROUND: u32 = 10;
+/// Longest age of a view whose slots did not change: the header and the lease's deposit may have.
+const VIEW_AGE: Duration = Duration::from_secs(60);
 /// Shortest time between two polls.
 const MIN_PAUSE: Duration = Duration::from_millis(250);
 
@@ -126,16 +132,31 @@ fn running(
     }))
 }
 
+/// How long a view is taken as it was read, if the slots of the machines did not change since. It is read ten times in a
+/// round, like slots of boards with short rounds.
+fn age(view: &View, poll: Duration) -> Duration {
+    pause(view, VIEW_AGE).max(pause(view, poll))
+}
+
+/// The shortest round of the boards.
+fn shortest_round(view: &View) -> Option<Duration> {
+    let secs = view.boards.values().map(|board| board.header.round_secs).min()?;
+    Some(Duration::from_secs(secs.into()))
+}
+
 /// How long until the next poll: boards with short rounds are polled more often.
 fn pause(view: &View, poll: Duration) -> Duration {
-    let shortest = view.boards.values().map(|board| board.header.round_secs).min();
-    let pause = shortest.map_or(poll, |secs| poll.min(Duration::from_secs(secs.into()) / POLLS_PER_ROUND));
+    let pause = shortest_round(view).map_or(poll, |round| poll.min(round / POLLS_PER_ROUND));
     pause.max(MIN_PAUSE)
 }
 
 /// The task behind a [`LeaseWatch`](super::LeaseWatch).
 pub(super) struct Watcher {
     pub rpc: Arc<RpcClient>,
+    /// That of the RPC client.
+    pub timeout: CallTimeout,
+    /// Set if the RPC node is of another cluster than before.
+    pub failed: watch::Sender<Option<OtherCluster>>,
     pub supplier: Pubkey,
     pub poll: Duration,
     pub machines: MachinesReceiver,
@@ -162,15 +183,20 @@ impl Watcher {
 
     async fn poll_until(mut self, pauses: &Pauses, mut stop: watch::Receiver<bool>) {
         let (mut reader, mut backoff, mut logged) = (Reader::default(), Backoff::default(), HashMap::new());
-        let mut cluster = None;
+        let (mut cluster, mut whole) = (ClusterGuard::default(), true);
         loop {
             let polled = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                polled = tokio::time::timeout(POLL_TIMEOUT, self.poll(&mut reader, &mut cluster)) => polled,
+                polled = tokio::time::timeout(POLL_TIMEOUT, self.poll(&mut reader, &mut cluster, whole)) => polled,
             };
+            whole = !matches!(polled, Ok(Ok(_)));
             let wait = match polled {
-                Ok(Ok((mut view, not_serving))) => {
+                Ok(Ok(None)) => {
+                    backoff.reset();
+                    self.last().map_or(self.poll, |view| pause(&view, self.poll))
+                }
+                Ok(Ok(Some((mut view, not_serving)))) => {
                     backoff.reset();
                     for ((board, slot), reason) in
                         not_serving.iter().filter(|(place, reason)| logged.get(*place) != Some(*reason))
@@ -185,12 +211,22 @@ impl Watcher {
                     );
                     logged = not_serving;
                     let wait = pause(&view, self.poll);
+                    if let Some(round) = shortest_round(&view) {
+                        backoff.set_window(round);
+                        self.timeout.set((round / 4).clamp(MIN_TIMEOUT, RPC_TIMEOUT));
+                    }
                     pauses.observe(&mut view, unix_secs());
                     self.publish(view);
                     wait
                 }
-                Ok(Err(error)) => {
+                Ok(Err(ClusterError::Other(other))) => {
+                    error!("{other}");
+                    self.failed.send_replace(Some(other));
+                    return;
+                }
+                Ok(Err(ClusterError::Fetch(error))) => {
                     self.metrics.poll_failed();
+                    cluster.doubt();
                     backoff.fail(&error)
                 }
                 Err(_) => {
@@ -205,27 +241,41 @@ impl Watcher {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
                 // A transaction was sent, or the configuration was reloaded.
-                () = self.poll_now.notified() => {}
-                Ok(()) = self.machines.changed() => {}
+                () = self.poll_now.notified() => {
+                    reader.forget_log();
+                    whole = true;
+                }
+                Ok(()) = self.machines.changed() => whole = true,
                 () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
+    /// Reads a view, if `whole` or if the last one is old or its slots changed; else `None`.
     async fn poll(
         &mut self,
         reader: &mut Reader,
-        cluster: &mut Option<[u8; 8]>,
-    ) -> Result<(View, HashMap<Place, NotServing>), FetchError> {
-        let cluster = match *cluster {
-            Some(cluster) => cluster,
-            None => *cluster.insert(record::cluster(&Fetch::new(&self.rpc).genesis_hash().await?)),
-        };
+        cluster: &mut ClusterGuard,
+        whole: bool,
+    ) -> Result<Option<(View, HashMap<Place, NotServing>)>, ClusterError> {
         let machines = self.machines.borrow_and_update().clone();
+        let last = self.last().filter(|_| !whole);
+        let recent =
+            last.filter(|view| view.begun.is_some_and(|begun| begun.elapsed() < age(view, self.poll)));
+        if let Some(last) = recent
+            && reader.is_unchanged(&self.rpc, &last, &machines).await?
+        {
+            return Ok(None);
+        }
+        let cluster = record::cluster(&cluster.confirm(&self.rpc).await?);
         let mut view = reader.read(&self.rpc, &self.supplier, &machines).await?;
         let (leases, not_serving) = leases(&view, &machines, cluster, &self.supplier);
         view.leases = leases;
-        Ok((view, not_serving))
+        Ok(Some((view, not_serving)))
+    }
+
+    fn last(&self) -> Option<Arc<View>> {
+        self.views.borrow().clone()
     }
 
     /// Publishes the leases before the view: `chain::signable` relies on this order.
@@ -302,6 +352,10 @@ mod tests {
         view.boards.values_mut().for_each(|board| Arc::make_mut(&mut board.header).round_secs = 10);
         assert_eq!(pause(&view, Duration::from_secs(5)), Duration::from_secs(1));
         assert_eq!(pause(&View::default(), Duration::ZERO), MIN_PAUSE);
+        assert_eq!(age(&view, Duration::from_secs(5)), Duration::from_secs(1));
+        view.boards.values_mut().for_each(|board| Arc::make_mut(&mut board.header).round_secs = 600);
+        assert_eq!(age(&view, Duration::from_secs(5)), VIEW_AGE);
+        assert_eq!(age(&view, Duration::from_secs(90)), Duration::from_secs(60));
     }
 
     #[tokio::test(start_paused = true)]
@@ -313,6 +367,8 @@ mod tests {
         let (_configuration, machines) = watch::channel(Arc::new(vec![Arc::new(machine())]));
         let watcher = Watcher {
             rpc: Arc::new(unreachable_rpc()),
+            timeout: CallTimeout::new(RPC_TIMEOUT),
+            failed: watch::channel(None).0,
             supplier: SUPPLIER,
             poll: Duration::from_secs(5),
             machines,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use leasehold::state::Keeper;
-use leasehold_client::{board::BoardView, fetch::Fetched};
+use leasehold_client::board::BoardView;
 use leasehold_operate::{
     amount::Money,
     chain::Chain,
@@ -47,8 +47,9 @@ pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
     let wallet = chain.wallet_or(args.keeper)?;
     let market = chain.market(args.market.id.0).await?;
     let keeper = account(chain, &market.reference.address, &wallet).await?;
-    let boards = chain.boards(&args.market.id.0, None).await?;
-    let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
+    let headers = chain.headers(&args.market.id.0).await?;
+    let views: Vec<_> =
+        headers.iter().map(|header| BoardView { header: &header.account, slots: &[] }).collect();
     chain.settings.output.print(&Shown::new(&market, &keeper, &views))
 }
 

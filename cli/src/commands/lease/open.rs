@@ -3,9 +3,8 @@
 use leasehold::state::Lease;
 use leasehold_client::{
     board::BoardView,
-    fetch::Fetched,
     instruction,
-    search::{Allocation, Part, pick},
+    search::{Allocation, Part},
 };
 use leasehold_operate::{
     act::{Executed, execute},
@@ -26,6 +25,7 @@ use super::{
     open_group,
 };
 use crate::{
+    boards::allocate,
     commands::quote::{Offer, advised},
     criteria, kinds,
 };
@@ -35,10 +35,10 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
         return super::meter::open(chain, args).await;
     }
     let market = chain.market(args.request.market.id.0).await?;
-    let boards = chain.boards(&args.request.market.id.0, args.request.board).await?;
-    let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
     let (now, buyer) = (chain.fetch().now().await?, chain.wallet()?);
-    let allocation = pick(&market.account, &views, now, &args.request.request(&market)?).map_err(advised)?;
+    let request = args.request.request(&market)?;
+    let (_, found) = allocate(chain, &market, args.request.board, now, &request).await?;
+    let allocation = found.map_err(advised)?;
     let most = args.max_deposit.as_deref().map(|most| market.payment.parse(most)).transpose()?;
     let name = Name::new(&args);
     if args.nonce.is_some() {
@@ -193,6 +193,7 @@ mod tests {
     use leasehold_operate::sample::view;
 
     use super::*;
+    use leasehold_client::search::pick;
 
     fn name() -> Name {
         Name { nonce: 77, group: Some(5) }

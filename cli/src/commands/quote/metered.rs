@@ -3,8 +3,12 @@
 use std::fmt;
 
 use leasehold::{
-    constants::NOTICE_SECS, error::LeaseholdError, instructions::MeterArgs, math::pricing::rate,
-    rules::open::least_deposit, state::Slot,
+    constants::NOTICE_SECS,
+    error::LeaseholdError,
+    instructions::MeterArgs,
+    math::pricing::rate,
+    rules::open::least_deposit,
+    state::{Board, Slot},
 };
 use leasehold_client::{
     error::Refusal,
@@ -23,7 +27,10 @@ use leasehold_operate::{
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
-use crate::request::RequestArgs;
+use crate::{
+    boards::{may_fit, search},
+    request::RequestArgs,
+};
 
 pub async fn run(chain: &Chain, args: RequestArgs) -> Result<(), Failure> {
     let (market, boards, now) = read(chain, &args).await?;
@@ -54,8 +61,11 @@ pub async fn read(
     args: &RequestArgs,
 ) -> Result<(MarketView, Vec<FetchedBoard>, i64), Failure> {
     let market = chain.market(args.market.id.0).await?;
-    let boards = chain.boards(&args.market.id.0, args.board).await?;
-    Ok((market, boards, chain.fetch().now().await?))
+    let (now, criteria) = (chain.fetch().now().await?, args.criteria.criteria(&market)?);
+    let may_fit = |header: &Board| may_fit(header, &criteria, now);
+    let find = |boards: &[FetchedBoard]| find(&market, boards, now, args, Pubkey::default()).map(|_| ());
+    let (boards, _) = search(chain, &args.market.id.0, args.board, may_fit, find).await?;
+    Ok((market, boards, now))
 }
 
 /// The machine that a lease would get.

@@ -3,6 +3,7 @@ use leasehold_client::sample::{NOW, change, priced, request};
 use leasehold_operate::sample::view;
 
 use super::*;
+use leasehold_client::search::pick;
 
 /// What is held back, burned and taken as fees, with the most of the latter two.
 fn rules(damages: &str, fee: &str) -> String {

@@ -66,8 +66,10 @@ pub struct Supplier {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lease {
-    /// `None` once the lease's account was closed.
+    /// `None` once the lease's account was closed, or if it was not looked up.
     pub address: Option<String>,
+    /// False if the RPC node does not serve the search for the lease.
+    pub looked_up: bool,
     pub serial: u32,
     pub buyer: String,
     /// Receipts of the machine in the lease before this one.
@@ -141,6 +143,7 @@ impl Found {
             },
             lease: Lease {
                 address: context.lease_address.map(|address| address.to_string()),
+                looked_up: !context.lease_unread,
                 serial: header.lease,
                 buyer: key(receipt.buyer),
                 seq: receipt.seq.to_string(),
@@ -201,7 +204,8 @@ impl fmt::Display for Found {
         };
         let wallet = supplier.wallet.as_deref().unwrap_or("left the market");
         let tokens = format!("{} in, {} out", self.tokens_in, self.tokens_out);
-        let address = lease.address.as_deref().unwrap_or("closed");
+        let gone = if lease.looked_up { "closed" } else { "not looked up" };
+        let address = lease.address.as_deref().unwrap_or(gone);
         let lines = [
             ("Machine:", machine.node_key.clone()),
             ("Board:", board),

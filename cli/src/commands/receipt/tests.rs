@@ -41,6 +41,7 @@ fn context() -> Context {
         supplier: None,
         market: None,
         lease_address: None,
+        lease_unread: false,
         lease: None,
         decimals: Some(6),
         board_index: None,

@@ -1,0 +1,83 @@
+//! Whoever waits for an RPC node says so, once, and when it is over.
+
+use leasehold_client::rpc::{CallTimeout, connect};
+use solana_commitment_config::CommitmentConfig;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Lines {
+    fn with(&self, text: &str) -> usize {
+        let written = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        written.lines().filter(|line| line.contains(text)).count()
+    }
+}
+
+/// Reads a request, and answers it with a genesis hash.
+fn answer(stream: TcpStream) {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut length) = (String::new(), 0);
+    while reader.read_line(&mut line).unwrap() > 2 {
+        if let Some(text) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = text.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    reader.read_exact(&mut vec![0; length]).unwrap();
+    let body = r#"{"jsonrpc":"2.0","id":1,"result":"11111111111111111111111111111111"}"#;
+    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    reader.get_mut().write_all((head + body).as_bytes()).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_and_recovery_are_told_once_each() {
+    let lines = Lines::default();
+    let logged = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(logged);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/k3y", listener.local_addr().unwrap());
+    let timeout = CallTimeout::new(Duration::from_secs(15));
+    let rpc = connect(&url, timeout.clone(), CommitmentConfig::confirmed());
+    for _ in 0..3 {
+        assert!(rpc.get_genesis_hash().await.is_err());
+    }
+    assert_eq!(lines.with("waiting for the RPC node: no answer for 5 s"), 1);
+    assert_eq!(lines.with("answers again"), 0);
+
+    tokio::time::resume();
+    timeout.set(Duration::from_secs(60));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Those of the calls that ended may be closed.
+            std::thread::spawn(move || answer(stream.unwrap()));
+        }
+    });
+    for _ in 0..2 {
+        assert!(rpc.get_genesis_hash().await.is_ok());
+    }
+    assert_eq!((lines.with("answers again"), lines.with("k3y")), (1, 0));
+}
