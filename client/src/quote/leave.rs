@@ -36,10 +36,10 @@ pub struct Departure {
 /// Effect of contesting a machine when it is left, in payment units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contest {
-    /// What the machine loses, fees included: a part of its pay, and what its owner owes for leaving it, if it would be paid
-    /// that. All of it is burned.
+    /// Payment units that the machine loses, before the market's fee: pay that is contested, and `exit` if it would get that.
+    /// All of it is burned.
     pub machine_loses: u64,
-    /// What its owner pays besides: half of that, rounded up; burned, too.
+    /// Payment units that its owner pays besides: half of that, rounded up; burned, too.
     pub owner_pays: u64,
 }
 

@@ -118,14 +118,14 @@ pub struct RunningLease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Numbers {
-    /// The least: lower ones may have been signed by a database that was lost.
+    /// The least: the log has taken lower ones, in whichever lease, or a database that was lost may have signed them.
     pub first: u64,
     /// The first that is too high. A number below it can't be signed again after a loss, see [`SKIP`].
     pub limit: u64,
 }
 
 impl Default for Numbers {
-    /// Those of a lease of which the log has nothing.
+    /// Those of a machine of which the log has nothing.
     fn default() -> Self {
         Numbers { first: 0, limit: SKIP }
     }

@@ -130,7 +130,7 @@ fn refused_extension(leased: &Leased, rounds: u32, allow_leaving: u32, refusal: 
     }
 }
 
-/// What plans of leaving assume of rounds that are not closed yet.
+/// Plans to cancel or replace count the rounds that are not closed yet in this way.
 const ASSUMED: &str = "every machine is up until it leaves; one that is not is paid less, and loses more";
 
 fn plan_cancellation(leased: &Leased, now: i64, owner: Pubkey, contest: &[u16]) -> Result<Plan, Failure> {

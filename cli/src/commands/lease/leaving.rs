@@ -38,7 +38,7 @@ pub struct Departed {
 /// Effect of contesting a machine; all of it is burned.
 #[derive(Debug, Serialize)]
 pub struct Contested {
-    /// What the machine loses, fees included: a part of its pay, and what is owed to it for leaving.
+    /// Payment that the machine loses, before the market's fee: pay that is contested, and `exit` if it would get that.
     pub machine_loses: Money,
     /// What its owner pays besides.
     pub owner_pays: Money,
