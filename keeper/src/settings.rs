@@ -220,7 +220,11 @@ impl Args {
             crank: self.crank,
             claim_fees: self.claim_fees.as_ref().map(fees).transpose()?,
             evidence: self.evidence.clone().map(|folder| EvidenceSettings { folder, secs: hours * 3_600 }),
-            prober: ProberConfig { max_in_flight: in_flight, allow_private: self.allow_private },
+            prober: ProberConfig {
+                max_in_flight: in_flight,
+                allow_private: self.allow_private,
+                ..ProberConfig::default()
+            },
             poll: Duration::from_secs_f64(poll),
             sender: SenderOptions {
                 price: if price == 0 { Price::Fixed(0) } else { Price::Recent { at_most: price } },

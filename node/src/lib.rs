@@ -2,7 +2,8 @@
 //!
 //! A [`Node`] answers a datagram only if it is a well-formed challenge (see [`leasehold_client::probe`]) for one of its
 //! machines (same program, market, board, slot and generation) and signed by the keeper that it names. Everything
-//! else is counted in the metrics and gets no answer. Nor is a challenge answered for a slot in which, by the board, there is
+//! else is counted in the metrics and gets no answer; what a keeper asks and the configuration or this host's clock does
+//! not fit is told in the log. Nor is a challenge answered for a slot in which, by the board, there is
 //! another machine or another supplier's. An answer is shorter than its challenge, so a forged source
 //! address gains nothing.
 //!
@@ -15,9 +16,11 @@ mod counters;
 mod feed;
 mod limiter;
 mod machines;
+mod misfit;
 mod node;
 mod probes;
 mod responder;
+mod sockets;
 
 pub mod chain;
 pub mod leases;

@@ -69,7 +69,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let Config { serving, receipts } = args.load()?;
     let chain = chain::load(&args.config)?;
     let feed = Feed::new(&serving);
-    let config = NodeConfig { listen: args.listen.clone(), serving, rate: args.rate, metrics: args.metrics };
+    let (listen, rate, metrics) = (args.listen.clone(), args.rate, args.metrics);
+    let config = NodeConfig { listen, serving, rate, metrics, ..NodeConfig::default() };
     let node = Node::bind(config).await?;
     for address in node.local_addrs() {
         println!("listening on {address}");
