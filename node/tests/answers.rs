@@ -21,7 +21,7 @@ async fn answers_over_ipv4_and_ipv6() {
     let [v4, v6] = node.local_addrs() else { panic!("two addresses") };
     assert!(Asker::new("127.0.0.1:0", *v4).await.is_answered(&challenge(0)).await);
     assert!(Asker::new("[::1]:0", *v6).await.is_answered(&challenge(1)).await);
-    assert_eq!(node.count(Outcome::Answered), 2);
+    until(|| node.count(Outcome::Answered) == 2).await;
     node.shutdown().await;
 }
 
@@ -344,7 +344,7 @@ async fn metrics_are_served_on_loopback_only() {
     let asker = Asker::new("127.0.0.1:0", node.local_addr()).await;
     assert!(asker.is_answered(&challenge(0)).await);
     asker.send(b"noise").await;
-    until(|| node.count(Outcome::Malformed) == 1).await;
+    until(|| node.count(Outcome::Malformed) == 1 && node.count(Outcome::Answered) == 1).await;
     let get = async |path: &str| {
         let mut client = TcpStream::connect(node.metrics_addr().unwrap()).await.unwrap();
         client

@@ -150,7 +150,10 @@ impl Socket {
 
 /// `[::]` takes IPv4 too, unless an IPv4 address with its port is listened on as well.
 fn is_only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
-    let own_ipv4 = all.iter().any(|other| other.is_ipv4() && other.port() == address.port());
+    // Port 0 stands for another port each time.
+    let shares =
+        |other: &SocketAddr| other.is_ipv4() && other.port() == address.port() && address.port() != 0;
+    let own_ipv4 = all.iter().any(shares);
     own_ipv4 || address.ip() != Ipv6Addr::UNSPECIFIED
 }
 
