@@ -9,7 +9,8 @@
 //!
 //! [`leases`] follows which lease runs on each machine, and when its tenant is paused. [`receipts`] signs and stores a receipt for each answer of the
 //! inference server. [`chain`] appends batches of receipts to the supplier's log, redeems vouchers and answers demands;
-//! the headers of that log, of all its machines, are rebuilt from the log's events.
+//! the headers of that log, of all its machines, are rebuilt from the log's events. [`check`] tries machines before they
+//! are bonded.
 
 mod config;
 mod counters;
@@ -23,6 +24,7 @@ mod responder;
 mod sockets;
 
 pub mod chain;
+pub mod check;
 pub mod leases;
 pub mod receipts;
 
