@@ -20,6 +20,14 @@ const CARDS: &str = "\
 NVIDIA GeForce RTX 4090, GPU-1b724e78-eef5-4163-d43c-e4da15d41176, 24564 MiB, [N/A]
 NVIDIA GeForce RTX 4090, GPU-04d3b6e7-9a1c-5d0e-8f27-6b1a90c3d2f4, 24564 MiB, [N/A]
 ";
+/// Two cards, and one that fell off its bus.
+const LOST: &str = "\
+NVIDIA GeForce RTX 4090, GPU-1b724e78-eef5-4163-d43c-e4da15d41176, 24564, [N/A]
+Unable to determine the device handle for GPU 0000:41:00.0: GPU is lost.  Reboot the system to recover this GPU
+NVIDIA GeForce RTX 4090, GPU-04d3b6e7-9a1c-5d0e-8f27-6b1a90c3d2f4, 24564, [N/A]
+";
+/// A card with twice the memory that its model is made with.
+const MODIFIED: &str = "NVIDIA GeForce RTX 4090, GPU-1b724e78-eef5-4163-d43c-e4da15d41176, 49140, [N/A]";
 const NO_DRIVER: &str = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure \
                          that the latest NVIDIA driver is installed and running.";
 const KEY: &str = "11111111111111111111111111111112";
@@ -86,7 +94,7 @@ fn nvidia_smi(dir: &Path, answer: &str, code: i32) -> PathBuf {
     let path = dir.join("nvidia-smi");
     let script = format!(
         "#!/bin/sh\n\
-         if [ \"$*\" != '--query-gpu=name,uuid,memory.total,mig.mode.current --format=csv,noheader' ]; then\n\
+         if [ \"$*\" != '--query-gpu=name,uuid,memory.total,mig.mode.current --format=csv,noheader,nounits' ]; then\n\
          echo 'Invalid combination of input arguments. Please run nvidia-smi -h for help.'; exit 1\n\
          fi\n\
          cat <<'END'\n{}\nEND\n\
@@ -178,11 +186,30 @@ fn a_damaged_inforom_is_no_harm() {
 }
 
 #[test]
+fn a_gpu_that_fell_off_its_bus_is_left_out_on_demand() {
+    let machine = Machine::new(LOST, 15);
+    let found = machine.detect(&["--node-key", KEY, "--skip-broken"]);
+    assert!(found.status.success() && text(&found.stdout).contains("gpus = 2"), "{}", text(&found.stderr));
+    assert!(
+        text(&found.stderr).contains("WARNING: left out: Unable to determine"),
+        "{}",
+        text(&found.stderr)
+    );
+}
+
+#[test]
 fn errors_of_detect_name_the_remedy() {
     let h100 = "NVIDIA H100 80GB HBM3, GPU-8c35f4c9-4dff-c9a2-866f-afb5d82e1dd7, 81559 MiB, Disabled";
     for (answer, code, more, expected) in [
-        (NO_DRIVER, 9, &["--node-key", KEY][..], "failed (exit status: 9) and said \"NVIDIA-SMI has failed"),
-        ("No devices were found", 0, &["--node-key", KEY], "\"No devices were found\": check the driver"),
+        (NO_DRIVER, 9, &["--node-key", KEY][..], "(exit status: 9) and said \"NVIDIA-SMI has failed"),
+        (
+            "No devices were found",
+            6,
+            &["--node-key", KEY],
+            "\"No devices were found\": no GPU answers its driver",
+        ),
+        (LOST, 15, &["--node-key", KEY], "pass --skip-broken to list the other 2 GPUs without"),
+        (MODIFIED, 0, &["--node-key", KEY], "reports 49140 MiB, and this model is made with 24 GB"),
         (h100, 0, &["--node-key", KEY], "no class of the market has the name of NVIDIA H100 80GB HBM3"),
         (CARDS, 0, &["--node-key", KEY, "--nvidia-smi", "/no/such/program"], "install NVIDIA's driver, name"),
         (CARDS, 0, &["--node-key", KEY, "--class", "H100"], "unknown class"),

@@ -2,8 +2,9 @@
 //!
 //! The default features have no network, no threads and no async runtime: the crate compiles to
 //! `wasm32-unknown-unknown`, so a web page computes the same quote as the program. Feature `rpc` adds modules that
-//! talk to others: connections to RPC nodes (`rpc`), reading accounts (`fetch`), sending transactions (`sender`), the history of compute logs
-//! (`history`), HTTP clients of nodes and archives (`http`), and proving receipts (`prove`).
+//! talk to others: connections to RPC nodes (`rpc`), reading accounts (`fetch`), sending transactions (`sender`), the
+//! history of compute logs (`history`), HTTP clients of nodes and archives (`http`), proving receipts (`prove`), and
+//! asking nvidia-smi (`gpu`).
 
 pub mod account;
 pub mod address;
@@ -14,6 +15,7 @@ pub mod error;
 pub mod event;
 #[cfg(feature = "rpc")]
 pub mod fetch;
+pub mod gpu;
 #[cfg(feature = "rpc")]
 pub mod history;
 #[cfg(feature = "rpc")]

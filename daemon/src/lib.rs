@@ -1,5 +1,5 @@
-//! Code shared by the daemons (keeper, node and archive): log set-up, signals, key files, HTTP servers, the metrics
-//! page, backoff.
+//! Code shared by the daemons (keeper, node and archive): log set-up, signals, key files, HTTP servers, UDP sockets,
+//! the metrics page, backoff.
 
 pub mod backoff;
 mod exposition;
@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod secrets;
 pub mod signals;
 mod time;
+pub mod udp;
 
 pub use time::{unix_ms, unix_secs};
 

@@ -1,7 +1,7 @@
 //! Probes the machines of a board: sends each a challenge and collects the signed answers.
 //!
 //! [`Prober::probe_round`] is one round of one board: first attempts at random times in a window, a limit of open
-//! challenges, retries with growing timeouts, a deadline. It opens one socket for each address family and tells answers
+//! challenges in all and for each address, retries with growing timeouts, a deadline. It opens one socket for each address family and tells answers
 //! apart by the hash of their challenge, so that thousands of machines take two file descriptors, and answers after the
 //! round find a closed port. Nothing that a machine sends ends the round: a datagram that is not a valid answer of that
 //! machine to that challenge, from the address that was probed, is counted and dropped.
@@ -16,6 +16,7 @@ mod controls;
 mod endpoint;
 mod fault;
 mod hearing;
+mod lanes;
 mod receive;
 mod report;
 mod round;
@@ -95,6 +96,10 @@ impl ProbeTiming {
 pub struct ProberConfig {
     /// Challenges under way at a time, for each board.
     pub max_in_flight: usize,
+    /// Challenges under way at a time for one IP address, over all boards, and a few more for each board.
+    pub max_in_flight_per_address: usize,
+    /// A challenge without an answer takes room at its address for this time at most.
+    pub settle: Duration,
     /// Probe private, loopback and other non-public addresses too. For test networks: elsewhere a supplier could make
     /// every keeper send packets into the keeper's own network.
     pub allow_private: bool,
@@ -102,7 +107,12 @@ pub struct ProberConfig {
 
 impl Default for ProberConfig {
     fn default() -> Self {
-        Self { max_in_flight: 2_048, allow_private: false }
+        Self {
+            max_in_flight: 2_048,
+            max_in_flight_per_address: 256,
+            settle: Duration::from_millis(250),
+            allow_private: false,
+        }
     }
 }
 
@@ -129,12 +139,13 @@ pub struct Prober {
     keeper: SigningKey,
     config: ProberConfig,
     hearing: Arc<Hearing>,
+    flights: lanes::Flights,
 }
 
 impl Prober {
     /// A prober that signs with the keeper's key.
     pub fn new(keeper: SigningKey, config: ProberConfig) -> Self {
-        Self { keeper, config, hearing: Arc::default() }
+        Self { keeper, config, hearing: Arc::default(), flights: lanes::Flights::default() }
     }
 
     /// What was heard from outside, for the keeper to add what its RPC node says.

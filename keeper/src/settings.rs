@@ -236,7 +236,11 @@ impl Args {
             claim_fees: self.claim_fees.as_ref().map(fees).transpose()?,
             state: Some(self.state.clone().or_else(default_folder).ok_or(SettingsError::NoState)?),
             evidence: self.evidence.clone().map(|folder| EvidenceSettings { folder, secs: hours * 3_600 }),
-            prober: ProberConfig { max_in_flight: in_flight, allow_private: self.allow_private },
+            prober: ProberConfig {
+                max_in_flight: in_flight,
+                allow_private: self.allow_private,
+                ..ProberConfig::default()
+            },
             poll: Duration::from_secs_f64(poll),
             sender: SenderOptions {
                 price: if price == 0 { Price::Fixed(0) } else { Price::Recent { at_most: price } },

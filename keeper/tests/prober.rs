@@ -177,7 +177,8 @@ async fn few_in_flight_at_a_time_still_reach_everybody() {
     for target in all.iter_mut().filter(|target| target.slot % 5 == 0) {
         target.endpoint = dead.local_addr().unwrap();
     }
-    let prober = prober_of(7, ProberConfig { max_in_flight: 8, allow_private: true });
+    let config = ProberConfig { max_in_flight: 8, allow_private: true, ..ProberConfig::default() };
+    let prober = prober_of(7, config);
     let timing = ProbeTiming {
         attempt_timeout: Duration::from_millis(100),
         deadline: Duration::from_secs(30),

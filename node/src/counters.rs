@@ -20,6 +20,8 @@ pub enum Outcome {
     OtherRound,
     /// Beyond the rate limit of its source.
     RateLimited,
+    /// Received while too many others waited to be verified.
+    Overloaded,
     /// Without a valid signature of the keeper that it names.
     BadSignature,
     /// Answered, but the answer could not be sent.
@@ -28,7 +30,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Outcome; 10] = [
+    pub const ALL: [Outcome; 11] = [
         Outcome::Answered,
         Outcome::Malformed,
         Outcome::UnknownMachine,
@@ -37,6 +39,7 @@ impl Outcome {
         Outcome::KeeperNotAllowed,
         Outcome::OtherRound,
         Outcome::RateLimited,
+        Outcome::Overloaded,
         Outcome::BadSignature,
         Outcome::SendFailed,
     ];
@@ -52,6 +55,7 @@ impl Outcome {
             Outcome::KeeperNotAllowed => "keeper_not_allowed",
             Outcome::OtherRound => "other_round",
             Outcome::RateLimited => "rate_limited",
+            Outcome::Overloaded => "overloaded",
             Outcome::BadSignature => "bad_signature",
             Outcome::SendFailed => "send_failed",
         }
@@ -59,14 +63,26 @@ impl Outcome {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Counters([AtomicU64; Outcome::ALL.len()]);
+pub(crate) struct Counters {
+    outcomes: [AtomicU64; Outcome::ALL.len()],
+    receive_errors: AtomicU64,
+}
 
 impl Counters {
     pub(crate) fn count(&self, outcome: Outcome) {
-        self.0[outcome as usize].fetch_add(1, Relaxed);
+        self.outcomes[outcome as usize].fetch_add(1, Relaxed);
     }
 
     pub(crate) fn get(&self, outcome: Outcome) -> u64 {
-        self.0[outcome as usize].load(Relaxed)
+        self.outcomes[outcome as usize].load(Relaxed)
+    }
+
+    /// Counts a call to the kernel that failed to receive.
+    pub(crate) fn count_receive_error(&self) {
+        self.receive_errors.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn receive_errors(&self) -> u64 {
+        self.receive_errors.load(Relaxed)
     }
 }

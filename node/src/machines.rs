@@ -1,5 +1,6 @@
 //! The machines of a node.
 
+use crate::misfit::Misfit;
 use leasehold_client::probe::{Challenge, Pubkey, SigningKey};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -31,20 +32,25 @@ impl Machine {
         Some((self.board, u16::try_from(self.slot).ok()?))
     }
 
-    /// True if the challenge is for this machine: same program, market and generation.
-    fn is_addressed_by(&self, challenge: &Challenge) -> bool {
-        self.program == challenge.program
-            && self.market == challenge.market
-            && self.generation == challenge.generation
+    /// In what the challenge and this machine differ, but for the round: program, market and generation.
+    fn misfit(&self, challenge: &Challenge) -> Option<Misfit> {
+        if self.program != challenge.program {
+            Some(Misfit::Program { own: self.program })
+        } else if self.market != challenge.market {
+            Some(Misfit::Market { own: self.market })
+        } else {
+            let own = self.generation;
+            (own != challenge.generation).then_some(Misfit::Generation { own })
+        }
     }
 
-    /// True if the challenge's round is the one at `unix_time` (seconds), or next to it. The second at which the board's
-    /// rounds begin is not known here, so that this is one of two rounds.
-    pub(crate) fn is_current(&self, challenge: &Challenge, unix_time: u64) -> bool {
-        let Some(now) = self.round_secs.and_then(|secs| unix_time.checked_div(secs.into())) else {
-            return true;
-        };
-        (now.saturating_sub(2)..=now.saturating_add(1)).contains(&u64::from(challenge.round))
+    /// Set if the challenge's round is neither the one at `unix_secs` nor next to it. The second at which the board's
+    /// rounds begin is not known here, so that the round is one of two.
+    pub(crate) fn round_misfit(&self, challenge: &Challenge, unix_secs: u64) -> Option<Misfit> {
+        let round_secs = self.round_secs?;
+        let own = unix_secs.checked_div(round_secs.into())?;
+        let near = own.saturating_sub(2)..=own.saturating_add(1);
+        (!near.contains(&u64::from(challenge.round))).then_some(Misfit::Round { own, round_secs, unix_secs })
     }
 }
 
@@ -60,6 +66,7 @@ pub struct Serving {
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
     machines: HashMap<(Pubkey, u32), Machine>,
+    boards: HashSet<Pubkey>,
     keepers: Option<HashSet<Pubkey>>,
     /// Machines under maintenance, which don't answer. Kept when the machines are replaced, so that a reload of the
     /// configuration doesn't end a maintenance.
@@ -69,7 +76,8 @@ pub(crate) struct Fleet {
 /// Why no machine answers.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Absent {
-    Unknown,
+    /// With the difference, if the board is one of this node's.
+    Unknown(Option<Misfit>),
     Paused,
     Keeper,
 }
@@ -91,6 +99,7 @@ impl Fleet {
                 return Err(SameMachine { board: place.0, slot: place.1 });
             }
         }
+        self.boards.extend(fresh.keys().map(|(board, _)| *board));
         self.machines.extend(fresh);
         Ok(())
     }
@@ -119,8 +128,12 @@ impl Fleet {
     /// The machine that the challenge addresses, if it answers this keeper.
     pub(crate) fn find(&self, challenge: &Challenge) -> Result<&Machine, Absent> {
         let place = (challenge.board, challenge.slot);
-        let machine = self.machines.get(&place).filter(|machine| machine.is_addressed_by(challenge));
-        let machine = machine.ok_or(Absent::Unknown)?;
+        let Some(machine) = self.machines.get(&place) else {
+            return Err(Absent::Unknown(self.boards.contains(&challenge.board).then_some(Misfit::Slot)));
+        };
+        if let Some(misfit) = machine.misfit(challenge) {
+            return Err(Absent::Unknown(Some(misfit)));
+        }
         if self.paused.contains(&place) {
             return Err(Absent::Paused);
         }

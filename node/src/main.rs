@@ -1,18 +1,23 @@
 //! `leasehold-node`: see [`leasehold_node`].
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 use leasehold_client::probe::Pubkey;
 use leasehold_client::rpc::OtherCluster;
 use leasehold_daemon::logging::LogFormat;
 use leasehold_daemon::signals::Shutdown;
 use leasehold_daemon::{exit_code, logging, parse};
 use leasehold_node::chain::{self, Chain, ChainSettings};
+use leasehold_node::check::{self, CheckOptions};
 use leasehold_node::leases::LeaseWatch;
 use leasehold_node::receipts::{Receipts, Settings, read_leases};
 use leasehold_node::{Config, Feed, Node, NodeConfig, load_config};
+use std::fs::{File, TryLockError};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing::{error, info};
 
@@ -24,12 +29,14 @@ use tracing::{error, info};
 #[derive(Parser)]
 #[command(name = "leasehold-node", version)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// TOML file with the machines, their keys, and the sections [receipts] and [chain].
-    #[arg(long, value_name = "FILE", env = "LEASEHOLD_NODE_CONFIG")]
-    config: PathBuf,
-    /// UDP address to listen on; may be given several times. [::] takes IPv4 as well. On a host with several addresses
-    /// give the address that is listed on the board, so that answers leave from it.
-    #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_NODE_LISTEN", value_delimiter = ',')]
+    #[arg(long, global = true, value_name = "FILE", env = "LEASEHOLD_NODE_CONFIG")]
+    config: Option<PathBuf>,
+    /// UDP address to listen on; may be given several times, as for machines that are listed with ports of their own. [::]
+    /// takes IPv4 as well. Answers leave from the address that was asked.
+    #[arg(long, global = true, value_name = "IP:PORT", env = "LEASEHOLD_NODE_LISTEN", value_delimiter = ',')]
     #[arg(default_values_t = NodeConfig::default().listen)]
     listen: Vec<SocketAddr>,
     /// Answer only this keeper; may be given several times; overrides `keepers` of the file.
@@ -46,16 +53,60 @@ struct Args {
     #[arg(long, value_name = "URL", env = "LEASEHOLD_NODE_UPSTREAM", hide_env_values = true)]
     upstream: Option<String>,
     /// Log level: error, warn, info, debug or trace; or a filter such as leasehold_node=debug.
-    #[arg(long, value_name = "FILTER", env = "LEASEHOLD_NODE_LOG", default_value = "info")]
+    #[arg(long, global = true, value_name = "FILTER", env = "LEASEHOLD_NODE_LOG", default_value = "info")]
     log: String,
     /// Form of log lines: text, or JSON with one object a line.
-    #[arg(long, value_name = "FORMAT", env = "LEASEHOLD_NODE_LOG_FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "LEASEHOLD_NODE_LOG_FORMAT",
+        default_value = "text"
+    )]
     log_format: LogFormat,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Tries the machines as a keeper would, before they are bonded or while the node runs, and prints a table.
+    ///
+    /// Sends real challenges to the machines' public endpoints, and looks at keys, clock, board, RPC node, ports, buffers,
+    /// files, receipts and GPUs. Fails if something keeps the machines from working. Signs nothing that counts.
+    Check(Check),
+}
+
+#[derive(clap::Args)]
+struct Check {
+    /// Keypair file of a machine that is not listed yet, instead of the configuration's machines; may be given several
+    /// times.
+    #[arg(long, value_name = "FILE")]
+    keypair: Vec<PathBuf>,
+    /// Public address at which keepers will ask the machines; may be given several times [default: as listed on the board]
+    #[arg(long, value_name = "IP:PORT", value_delimiter = ',')]
+    endpoint: Vec<SocketAddr>,
+    /// URL of an RPC node, besides that of [chain]; may be given several times.
+    #[arg(long, value_name = "URL")]
+    rpc: Vec<String>,
+    /// The program nvidia-smi, of NVIDIA's driver.
+    #[arg(long, env = "LEASEHOLD_NVIDIA_SMI", value_name = "FILE", default_value = "nvidia-smi")]
+    nvidia_smi: PathBuf,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
 impl Args {
+    /// Path of the configuration, without which the process ends.
+    fn config(&self) -> &Path {
+        let missing = || -> ! {
+            let text = "--config FILE is missing: name the configuration, as node/example.toml shows it";
+            Args::command().error(ErrorKind::MissingRequiredArgument, text).exit()
+        };
+        self.config.as_deref().unwrap_or_else(|| missing())
+    }
+
     fn load(&self) -> anyhow::Result<Config> {
-        let mut config = load_config(&self.config, self.upstream.as_deref())?;
+        let mut config = load_config(self.config(), self.upstream.as_deref())?;
         if !self.keepers.is_empty() {
             config.serving.keepers = Some(self.keepers.clone());
         }
@@ -65,32 +116,70 @@ impl Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit_code("leasehold-node", run(parse::<Args>()).await)
+    let args = parse::<Args>();
+    match &args.command {
+        Some(Command::Check(check)) => try_machines(&args, check).await,
+        None => exit_code("leasehold-node", run(args).await),
+    }
+}
+
+async fn try_machines(args: &Args, check: &Check) -> ExitCode {
+    let options = CheckOptions {
+        config: if check.keypair.is_empty() { Some(args.config().to_owned()) } else { args.config.clone() },
+        listen: args.listen.clone(),
+        keypairs: check.keypair.clone(),
+        endpoints: check.endpoint.clone(),
+        rpcs: check.rpc.clone(),
+        nvidia_smi: check.nvidia_smi.clone(),
+    };
+    let report = check::run(&options).await;
+    let text = if check.json {
+        serde_json::to_string_pretty(&report).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))
+    } else {
+        report.to_string()
+    };
+    print(format_args!("{text}"));
+    if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints a line. Nothing that happens to whoever reads it ends the node.
+fn print(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
     logging::init(logging::filter(&args.log)?, args.log_format);
     let (mut shutdown, mut reload) = Shutdown::with_reload()?;
     let Config { serving, receipts } = args.load()?;
-    let chain = chain::load(&args.config)?;
+    let mut lock = ConfigLock::take(args.config())?;
+    let chain = chain::load(args.config())?;
     let feed = Feed::new(&serving);
-    let config = NodeConfig { listen: args.listen.clone(), serving, rate: args.rate, metrics: args.metrics };
+    let (listen, rate, metrics) = (args.listen.clone(), args.rate, args.metrics);
+    let config = NodeConfig { listen, serving, rate, metrics, ..NodeConfig::default() };
     let node = Node::bind(config).await?;
     for address in node.local_addrs() {
-        println!("listening on {address}");
+        print(format_args!("listening on {address}"));
     }
     if let Some(address) = node.metrics_addr() {
-        println!("metrics on http://{address}/metrics");
+        print(format_args!("metrics on http://{address}/metrics"));
     }
     info!(machines = node.machines(), "answering probes");
-    let services = Services::start(receipts, chain, &feed, &node).await?;
+    // Whatever takes long at the start, a signal is obeyed.
+    let services = tokio::select! {
+        biased;
+        () = shutdown.requested() => {
+            node.shutdown().await;
+            return Ok(());
+        }
+        services = Services::start(receipts, chain, &feed, &node) => services?,
+    };
     let failed = services.failed();
     tokio::pin!(failed);
     let end = loop {
         tokio::select! {
             () = shutdown.requested() => break Ok(()),
             other = &mut failed => break Err(other.into()),
-            () = reload.requested() => match reload_config(&args, &node, &feed) {
+            () = reload.requested() => match reload_config(&args, &node, &feed, &mut lock) {
                 Ok(()) => info!(machines = node.machines(), "configuration reloaded"),
                 // A mistake in the file must not take the machines down.
                 Err(error) => error!("the configuration was not reloaded: {error:#}"),
@@ -138,9 +227,9 @@ impl Services {
         let source = settings.source.clone();
         let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await?;
         node.add_metrics(receipts.metrics());
-        println!("receipts on http://{}", receipts.local_addr());
+        print(format_args!("receipts on http://{}", receipts.local_addr()));
         if let Some(address) = receipts.public_addr() {
-            println!("receipts for everybody on http://{address}");
+            print(format_args!("receipts for everybody on http://{address}"));
         }
         let chain = match (chain, &leases) {
             (Some(settings), Some(leases)) => {
@@ -182,7 +271,36 @@ impl Services {
     }
 }
 
-fn reload_config(args: &Args, node: &Node, feed: &Feed) -> anyhow::Result<()> {
+/// Held on the configuration file while the node runs.
+struct ConfigLock(File);
+
+impl ConfigLock {
+    /// Refuses a file that another node has: two that sign with one key may number two receipts alike.
+    fn take(path: &Path) -> anyhow::Result<Self> {
+        let file = File::open(path)?;
+        anyhow::ensure!(
+            !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
+            "another leasehold-node runs with {}: stop it first, since two nodes with one key may number two receipts \
+             alike, which costs the bond",
+            path.display()
+        );
+        // File systems without locks are no reason not to run.
+        Ok(Self(file))
+    }
+
+    /// Takes over to the file that is there now: editors write a new one.
+    fn renew(&mut self, path: &Path) -> anyhow::Result<()> {
+        let there = File::open(path)?.metadata()?;
+        let held = self.0.metadata()?;
+        if (there.dev(), there.ino()) != (held.dev(), held.ino()) {
+            *self = Self::take(path)?;
+        }
+        Ok(())
+    }
+}
+
+fn reload_config(args: &Args, node: &Node, feed: &Feed, lock: &mut ConfigLock) -> anyhow::Result<()> {
+    lock.renew(args.config())?;
     let Config { serving, receipts } = args.load()?;
     let leases = receipts.and_then(|settings| settings.leases);
     let leases = leases.map(|path| read_leases(&path)).transpose()?;

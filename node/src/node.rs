@@ -4,24 +4,20 @@ use crate::counters::Outcome;
 use crate::machines::{Machine, SameMachine, Serving};
 use crate::probes::Probes;
 use crate::responder::Responder;
-use leasehold_client::probe::{CHALLENGE_LEN, Pubkey};
+use crate::sockets::{Refused, Sockets, Stats};
+use leasehold_client::probe::Pubkey;
 use leasehold_daemon::metrics::{Kind, MetricsError, Page, Server, write_head, write_metric};
-use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt::{self, Display};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::UdpSocket;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::warn;
 
 /// Default UDP port.
 pub const DEFAULT_PORT: u16 = 8470;
 
-/// Size of the receive buffer in bytes: some 5,000 challenges. The kernel may grant less.
+/// Size of a receive buffer in bytes: some 10,000 challenges.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Settings of a node.
@@ -34,6 +30,8 @@ pub struct NodeConfig {
     /// Rate limit: challenges per second that are verified for one source address, twice that in a burst. `None`: 1,000
     /// and two for each machine.
     pub rate: Option<NonZeroU32>,
+    /// Size of each socket's receive buffer in bytes. The kernel may grant less, which is told in the log.
+    pub receive_buffer: usize,
     /// Loopback address of the metrics page; `None`: no metrics.
     pub metrics: Option<SocketAddr>,
 }
@@ -44,6 +42,7 @@ impl Default for NodeConfig {
             listen: vec![SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), DEFAULT_PORT)],
             serving: Serving::default(),
             rate: None,
+            receive_buffer: RECEIVE_BUFFER,
             metrics: None,
         }
     }
@@ -54,7 +53,7 @@ impl Default for NodeConfig {
 pub enum NodeError {
     #[error("there is no address to listen on: give at least one with --listen")]
     NoAddress,
-    #[error("cannot listen on UDP {address} ({source}): choose another address or port")]
+    #[error("cannot listen on UDP {address} ({source}): {}", advice(.source))]
     Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -62,15 +61,34 @@ pub enum NodeError {
     SameMachine(#[from] SameMachine),
 }
 
+impl From<Refused> for NodeError {
+    fn from(Refused { address, source }: Refused) -> Self {
+        Self::Listen { address, source }
+    }
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another process, perhaps a second node, listens there; stop it, or choose another address or port"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this host has no such address, or not yet; choose another address, or [::] for all of them"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "choose another address or port: those below 1024 need a privilege"
+        }
+        _ => "choose another address or port",
+    }
+}
+
 /// A running node. Dropping it stops it at once; [`Node::shutdown`] finishes the answers under way.
 #[derive(Debug)]
 pub struct Node {
     responder: Arc<Responder>,
-    addresses: Vec<SocketAddr>,
+    sockets: Sockets,
     metrics: Option<SocketAddr>,
     page: Page,
-    stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
     metrics_server: JoinSet<()>,
 }
 
@@ -81,25 +99,12 @@ impl Node {
     /// Any [`NodeError`]; nothing is left running then.
     pub async fn bind(config: NodeConfig) -> Result<Self, NodeError> {
         let responder = Arc::new(Responder::new(config.serving, config.rate)?);
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        let mut addresses = Vec::new();
-        // Verifying takes longer than receiving: several tasks of one socket keep several cores busy.
-        let tasks_per_socket = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
-        for &address in &config.listen {
-            let opened = open(address, &config.listen).and_then(|socket| Ok((socket.local_addr()?, socket)));
-            let (local, socket) = opened.map_err(|source| NodeError::Listen { address, source })?;
-            let socket = Arc::new(socket);
-            for _ in 0..tasks_per_socket {
-                tasks.spawn(answer(socket.clone(), responder.clone(), stopped.clone()));
-            }
-            addresses.push(local);
-        }
-        if addresses.is_empty() {
+        if config.listen.is_empty() {
             return Err(NodeError::NoAddress);
         }
+        let sockets = Sockets::open(&config.listen, config.receive_buffer, &responder)?;
         let (page, mut metrics_server) = (Page::default(), JoinSet::new());
-        page.add(Arc::new(NodeMetrics(responder.clone())));
+        page.add(Arc::new(NodeMetrics(responder.clone(), sockets.stats.clone())));
         let metrics = match config.metrics {
             Some(address) => {
                 let server = Server::bind(address, page.clone())?;
@@ -109,17 +114,17 @@ impl Node {
             }
             None => None,
         };
-        Ok(Self { responder, addresses, metrics, page, stop, tasks, metrics_server })
+        Ok(Self { responder, sockets, metrics, page, metrics_server })
     }
 
     /// The first address that the node listens on.
     pub fn local_addr(&self) -> SocketAddr {
-        self.addresses[0]
+        self.sockets.addresses[0]
     }
 
     /// Every address that the node listens on, in the order they were given.
     pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses
+        &self.sockets.addresses
     }
 
     /// Address of the metrics page; `None` if there is none.
@@ -169,6 +174,11 @@ impl Node {
         self.responder.counters.get(outcome)
     }
 
+    /// Datagrams that the kernel dropped because a receive buffer was full. `None` if the system doesn't say.
+    pub fn dropped(&self) -> Option<u64> {
+        self.sockets.stats.dropped()
+    }
+
     /// What the answers to probes share with a [`LeaseWatch`](crate::leases::LeaseWatch).
     pub fn probes(&self) -> &Arc<Probes> {
         &self.responder.probes
@@ -176,57 +186,13 @@ impl Node {
 
     /// Finishes the answers under way, then stops.
     pub async fn shutdown(mut self) {
-        self.stop.send_replace(true);
-        while self.tasks.join_next().await.is_some() {}
+        self.sockets.shutdown().await;
         self.metrics_server.shutdown().await;
     }
 }
 
-fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        let own_ipv4 = all.iter().any(|other| other.is_ipv4() && other.port() == address.port());
-        socket.set_only_v6(own_ipv4 || address.ip() != Ipv6Addr::UNSPECIFIED)?;
-    }
-    if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
-        warn!(%address, %error, "cannot enlarge the receive buffer: bursts of challenges may be lost");
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
-}
-
-async fn answer(socket: Arc<UdpSocket>, responder: Arc<Responder>, mut stop: watch::Receiver<bool>) {
-    // One byte more than a challenge, so that a longer datagram is recognised.
-    let mut buffer = [0; CHALLENGE_LEN + 1];
-    loop {
-        let received = tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => return,
-            received = socket.recv_from(&mut buffer) => received,
-        };
-        let (length, source) = match received {
-            Ok(received) => received,
-            Err(error) => {
-                // No datagram makes this permanent; the pause keeps the loop from spinning.
-                warn!(%error, "receiving a datagram failed");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            }
-        };
-        let outcome = match responder.respond(&buffer[..length], source.ip()) {
-            Ok(pong) => match socket.send_to(&pong, source).await {
-                Ok(_) => Outcome::Answered,
-                Err(_) => Outcome::SendFailed,
-            },
-            Err(ignored) => ignored,
-        };
-        responder.counters.count(outcome);
-    }
-}
-
 /// The node's own part of the metrics page.
-struct NodeMetrics(Arc<Responder>);
+struct NodeMetrics(Arc<Responder>, Stats);
 
 impl Display for NodeMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -240,6 +206,13 @@ impl Display for NodeMetrics {
         for outcome in Outcome::ALL {
             writeln!(f, "{name}{{outcome=\"{}\"}} {}", outcome.name(), self.0.counters.get(outcome))?;
         }
-        Ok(())
+        let help = "Calls to the kernel that failed to receive.";
+        let errors = self.0.counters.receive_errors();
+        write_metric(f, "leasehold_node_receive_errors_total", Kind::Counter, help, errors)?;
+        let help = "Bytes of the smallest receive buffer, as the kernel grants them.";
+        write_metric(f, "leasehold_node_receive_buffer_bytes", Kind::Gauge, help, self.1.buffer.granted)?;
+        let Some(dropped) = self.1.dropped() else { return Ok(()) };
+        let help = "Datagrams that the kernel dropped because a receive buffer was full.";
+        write_metric(f, "leasehold_node_datagrams_dropped_total", Kind::Counter, help, dropped)
     }
 }

@@ -51,6 +51,11 @@ impl Probes {
         inner.seats.insert(board, keepers);
     }
 
+    /// True if the keeper holds a seat of the board; `None` if the seats are not known.
+    pub(crate) fn holds_seat(&self, board: &Pubkey, keeper: &Pubkey) -> Option<bool> {
+        Some(self.lock().seats.get(board)?.contains(keeper))
+    }
+
     /// Sets the places where, by the board, there is another machine than the configured one, or another supplier's. The node
     /// does not answer for them.
     pub fn set_strangers(&self, places: impl IntoIterator<Item = Place>) {

@@ -1,11 +1,12 @@
-//! Decides about one datagram. Cheap checks come first, the signature last: it costs a hundred times as much as all
+//! Decides about one datagram, in two steps. Cheap checks come first, the signature last: it costs a hundred times as much as all
 //! others.
 
 use crate::counters::{Counters, Outcome};
 use crate::limiter::Limiter;
 use crate::machines::{Absent, Fleet, Machine, SameMachine, Serving};
+use crate::misfit::{Misfit, Notices};
 use crate::probes::Probes;
-use leasehold_client::probe::{PONG_LEN, Pubkey, SignedChallenge};
+use leasehold_client::probe::{Challenge, PONG_LEN, Pubkey, SignedChallenge};
 use leasehold_daemon::unix_ms;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -17,6 +18,13 @@ use std::time::Instant;
 /// little cost. A thousand verifications take a twentieth of a core.
 const BASE_RATE: u32 = 1_000;
 
+/// A challenge that may get an answer, or a line in the log, if its keeper signed it.
+#[derive(Debug)]
+pub(crate) struct Screened {
+    signed: SignedChallenge,
+    misfit: Option<(Outcome, Misfit)>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Responder {
     fleet: RwLock<Fleet>,
@@ -25,6 +33,7 @@ pub(crate) struct Responder {
     fixed_rate: Option<NonZeroU32>,
     pub(crate) counters: Counters,
     pub(crate) probes: Arc<Probes>,
+    notices: Notices,
 }
 
 impl Responder {
@@ -35,6 +44,7 @@ impl Responder {
             fixed_rate,
             counters: Counters::default(),
             probes: Arc::default(),
+            notices: Notices::default(),
         };
         responder.replace(serving)?;
         Ok(responder)
@@ -44,6 +54,7 @@ impl Responder {
         let mut fleet = self.write();
         fleet.replace(serving)?;
         self.set_rate(&fleet);
+        self.notices.forget();
         Ok(())
     }
 
@@ -64,29 +75,58 @@ impl Responder {
         (fleet.len(), fleet.paused())
     }
 
-    /// The answer to a datagram, or the reason why it gets no answer.
-    pub(crate) fn respond(&self, datagram: &[u8], source: IpAddr) -> Result<[u8; PONG_LEN], Outcome> {
+    /// Decides about a datagram without cryptography: what may get an answer, or the reason why it gets none.
+    pub(crate) fn screen(&self, datagram: &[u8], source: IpAddr) -> Result<Screened, Outcome> {
         let signed = SignedChallenge::decode(datagram).map_err(|_| Outcome::Malformed)?;
+        let (now, challenge) = (Instant::now(), &signed.challenge);
+        let misfit = match self.check(challenge) {
+            Ok(()) => None,
+            Err((outcome, Some(misfit))) if self.notices.is_due(&misfit, challenge, now) => {
+                Some((outcome, misfit))
+            }
+            Err((outcome, _)) => return Err(outcome),
+        };
+        if !self.limiter.admit(source, now) {
+            return Err(misfit.map_or(Outcome::RateLimited, |(outcome, _)| outcome));
+        }
+        Ok(Screened { signed, misfit })
+    }
+
+    fn check(&self, challenge: &Challenge) -> Result<(), (Outcome, Option<Misfit>)> {
         let fleet = self.read();
-        let machine = fleet.find(&signed.challenge).map_err(|absent| match absent {
-            Absent::Unknown => Outcome::UnknownMachine,
-            Absent::Paused => Outcome::Paused,
-            Absent::Keeper => Outcome::KeeperNotAllowed,
+        let machine = fleet.find(challenge).map_err(|absent| match absent {
+            Absent::Unknown(misfit) => (Outcome::UnknownMachine, misfit),
+            Absent::Paused => (Outcome::Paused, None),
+            Absent::Keeper => (Outcome::KeeperNotAllowed, Some(Misfit::Keeper)),
         })?;
-        let place = (machine.board, machine.slot);
-        if self.probes.is_stranger(&place) {
-            return Err(Outcome::OtherMachine);
+        if self.probes.is_stranger(&(machine.board, machine.slot)) {
+            return Err((Outcome::OtherMachine, None));
         }
-        let unix_time = unix_ms() / 1_000;
-        if !machine.is_current(&signed.challenge, unix_time) {
-            return Err(Outcome::OtherRound);
+        match machine.round_misfit(challenge, unix_ms() / 1_000) {
+            Some(misfit) => Err((Outcome::OtherRound, Some(misfit))),
+            None => Ok(()),
         }
-        if !self.limiter.admit(source, Instant::now()) {
-            return Err(Outcome::RateLimited);
+    }
+
+    /// The answer to a challenge that was screened, or the reason why it gets none.
+    pub(crate) fn answer(&self, screened: &Screened) -> Result<[u8; PONG_LEN], Outcome> {
+        let Screened { signed, misfit } = screened;
+        let challenge = &signed.challenge;
+        let verified = signed.verify();
+        if let Some((outcome, misfit)) = misfit {
+            // Anybody can sign a challenge. Where the seats are known, the others don't matter.
+            let matters = self.probes.holds_seat(&challenge.board, &challenge.keeper).unwrap_or(true);
+            if verified.is_ok() && matters {
+                self.notices.tell(misfit, challenge, Instant::now());
+            }
+            return Err(*outcome);
         }
-        signed.verify().map_err(|_| Outcome::BadSignature)?;
-        self.probes.note(place, signed.challenge.keeper, signed.challenge.round);
-        Ok(signed.challenge.answer(&machine.key).encode())
+        verified.map_err(|_| Outcome::BadSignature)?;
+        // The machines may have changed since.
+        let fleet = self.read();
+        let machine = fleet.find(challenge).map_err(|_| Outcome::UnknownMachine)?;
+        self.probes.note((machine.board, machine.slot), challenge.keeper, challenge.round);
+        Ok(challenge.answer(&machine.key).encode())
     }
 
     /// Each keeper sends a challenge for every machine, and several keepers may share an address.

@@ -3,13 +3,17 @@
 mod common;
 
 use common::*;
-use leasehold_client::probe::{Challenge, PONG_LEN, Pong, SignedPong};
+use leasehold_client::probe::{CHALLENGE_LEN, Challenge, PONG_LEN, Pong, SignedPong};
 use leasehold_daemon::metrics::MetricsError;
 use leasehold_node::{Machine, Node, NodeConfig, NodeError, Outcome, SameMachine, Serving};
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn answers_over_ipv4_and_ipv6() {
@@ -17,7 +21,7 @@ async fn answers_over_ipv4_and_ipv6() {
     let [v4, v6] = node.local_addrs() else { panic!("two addresses") };
     assert!(Asker::new("127.0.0.1:0", *v4).await.is_answered(&challenge(0)).await);
     assert!(Asker::new("[::1]:0", *v6).await.is_answered(&challenge(1)).await);
-    assert_eq!(node.count(Outcome::Answered), 2);
+    until(|| node.count(Outcome::Answered) == 2).await;
     node.shutdown().await;
 }
 
@@ -37,6 +41,64 @@ async fn both_wildcards_share_a_port() {
     assert!(Asker::new("127.0.0.1:0", ([127, 0, 0, 1], port).into()).await.is_answered(&challenge(0)).await);
     node.shutdown().await;
     assert!(UdpSocket::bind(format!("[::]:{port}")).await.is_ok(), "the port is free after a shutdown");
+}
+
+#[tokio::test]
+async fn answers_leave_from_the_address_that_was_asked() {
+    let node = node(&["0.0.0.0:0", "[::]:0"], serving(0..1)).await;
+    let [v4, v6] = node.local_addrs() else { panic!("two addresses") };
+    // By its routes, Linux would answer from 127.0.0.1. [::] takes IPv4 too, as its port is its own.
+    let asked = [("127.0.0.2", v4), ("127.0.0.1", v4), ("127.1.2.3", v6), ("127.0.0.1", v6), ("::1", v6)];
+    for (address, socket) in asked {
+        let to = SocketAddr::new(address.parse().unwrap(), socket.port());
+        let from = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let asker = Asker::new(from, to).await;
+        asker.send(&datagram(&challenge(0))).await;
+        let mut buffer = [0; 256];
+        let (length, source) = timeout(PATIENCE, asker.socket.recv_from(&mut buffer)).await.unwrap().unwrap();
+        assert_eq!((length, source), (PONG_LEN, to));
+    }
+}
+
+#[tokio::test]
+async fn datagrams_that_the_kernel_joins_are_answered_one_by_one() {
+    let node = node(&["127.0.0.1:0"], serving(0..40)).await;
+    let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let state = quinn_udp::UdpSocketState::new((&sender).into()).unwrap();
+    let challenges: Vec<_> = (0..40).flat_map(|slot| datagram(&challenge(slot))).collect();
+    let joined = state.max_gso_segments().min(40);
+    for contents in challenges.chunks(joined * CHALLENGE_LEN) {
+        let transmit = quinn_udp::Transmit {
+            destination: node.local_addr(),
+            ecn: None,
+            contents,
+            segment_size: Some(CHALLENGE_LEN),
+            src_ip: None,
+        };
+        state.try_send((&sender).into(), &transmit).unwrap();
+    }
+    until(|| node.count(Outcome::Answered) == 40).await;
+}
+
+#[tokio::test]
+async fn challenges_are_answered_while_the_rest_of_the_process_is_busy() {
+    let node = node(&["127.0.0.1:0"], serving(0..1)).await;
+    let asker = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    asker.set_read_timeout(Some(PATIENCE)).unwrap();
+    asker.send_to(&datagram(&challenge(0)), node.local_addr()).unwrap();
+    // Blocks the only thread of this runtime.
+    assert_eq!(asker.recv(&mut [0; 256]).unwrap(), PONG_LEN);
+}
+
+#[tokio::test]
+async fn keepers_that_have_gone_do_no_harm_to_others() {
+    let node = node(&["127.0.0.1:0"], serving(0..1)).await;
+    for gone in 1..=20 {
+        // The answer finds a closed port, of which an ICMP message tells the node.
+        Asker::new("127.0.0.1:0", node.local_addr()).await.send(&datagram(&challenge(0))).await;
+        until(|| node.count(Outcome::Answered) + node.count(Outcome::SendFailed) == gone).await;
+    }
+    assert!(Asker::new("127.0.0.1:0", node.local_addr()).await.is_answered(&challenge(0)).await);
 }
 
 #[tokio::test]
@@ -154,7 +216,7 @@ async fn a_source_is_limited_and_others_are_not() {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         serving: serving(0..1),
         rate: Some(5.try_into().unwrap()),
-        metrics: None,
+        ..NodeConfig::default()
     };
     let node = Node::bind(config).await.unwrap();
     let asker = Asker::new("127.0.0.1:0", node.local_addr()).await;
@@ -273,8 +335,8 @@ async fn metrics_are_served_on_loopback_only() {
     let config = |metrics: &str| NodeConfig {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         serving: serving(0..2),
-        rate: None,
         metrics: Some(metrics.parse().unwrap()),
+        ..NodeConfig::default()
     };
     let public = Node::bind(config("0.0.0.0:0")).await;
     assert!(matches!(public, Err(NodeError::Metrics(MetricsError::NotLoopback(_)))));
@@ -282,7 +344,7 @@ async fn metrics_are_served_on_loopback_only() {
     let asker = Asker::new("127.0.0.1:0", node.local_addr()).await;
     assert!(asker.is_answered(&challenge(0)).await);
     asker.send(b"noise").await;
-    until(|| node.count(Outcome::Malformed) == 1).await;
+    until(|| node.count(Outcome::Malformed) == 1 && node.count(Outcome::Answered) == 1).await;
     let get = async |path: &str| {
         let mut client = TcpStream::connect(node.metrics_addr().unwrap()).await.unwrap();
         client
@@ -301,9 +363,14 @@ async fn metrics_are_served_on_loopback_only() {
         "leasehold_node_datagrams_total{outcome=\"answered\"} 1",
         "leasehold_node_datagrams_total{outcome=\"malformed\"} 1",
         "leasehold_node_datagrams_total{outcome=\"bad_signature\"} 0",
+        "leasehold_node_datagrams_total{outcome=\"overloaded\"} 0",
+        "leasehold_node_receive_errors_total 0",
     ] {
         assert!(text.lines().any(|there| there == line), "{line} is missing in\n{text}");
     }
+    assert!(text.contains("\nleasehold_node_receive_buffer_bytes "), "{text}");
+    let dropped = text.contains("\nleasehold_node_datagrams_dropped_total 0\n");
+    assert_eq!(dropped, node.dropped().is_some(), "{text}");
     assert!(get("/").await.starts_with("HTTP/1.1 404"));
 }
 
@@ -313,7 +380,11 @@ async fn an_address_in_use_is_named() {
     let listen = vec![taken.local_addr().unwrap()];
     let refused = Node::bind(NodeConfig { listen, ..NodeConfig::default() }).await.unwrap_err();
     assert!(matches!(refused, NodeError::Listen { .. }));
-    assert!(refused.to_string().contains("choose another address or port"));
+    assert!(refused.to_string().contains("another process, perhaps a second node, listens there"));
+    // An address of documentation, which no host has.
+    let listen = vec!["192.0.2.1:0".parse().unwrap()];
+    let absent = Node::bind(NodeConfig { listen, ..NodeConfig::default() }).await.unwrap_err();
+    assert!(absent.to_string().contains("this host has no such address, or not yet"), "{absent}");
     let nowhere = Node::bind(NodeConfig { listen: vec![], ..NodeConfig::default() }).await;
     assert!(matches!(nowhere, Err(NodeError::NoAddress)));
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use leasehold_client::probe::Challenge;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,12 +24,16 @@ impl Drop for Daemon {
 
 impl Daemon {
     fn start(config: &Path, flags: &[&str]) -> (Self, SocketAddr) {
+        Self::start_with_log(config, flags, Stdio::null())
+    }
+
+    fn start_with_log(config: &Path, flags: &[&str], log: Stdio) -> (Self, SocketAddr) {
         let mut child = Command::new(BINARY)
             .args(["--listen", "127.0.0.1:0"])
             .args(flags)
             .env("LEASEHOLD_NODE_CONFIG", config)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -97,6 +102,92 @@ async fn sighup_reloads_and_sigterm_stops() {
 
     daemon.signal("TERM");
     assert_eq!(daemon.exit_code(), Some(0));
+}
+
+#[tokio::test]
+async fn sighup_never_ends_the_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("node.toml");
+    write_config(&config, 0..1);
+    let (mut daemon, address) = Daemon::start(&config, &[]);
+    // Whoever read the first lines has gone, as a terminal that was closed.
+    drop(daemon.0.stdout.take());
+    for _ in 0..50 {
+        daemon.signal("HUP");
+    }
+    assert!(Asker::new("127.0.0.1:0", address).await.is_answered(&challenge(0)).await);
+    daemon.signal("TERM");
+    // Too late for a reload, and no reason to die of it.
+    while daemon.0.try_wait().unwrap().is_none() {
+        daemon.signal("HUP");
+    }
+    assert_eq!(daemon.exit_code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_told_once_and_by_keepers_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, log) = (folder.path().join("node.toml"), folder.path().join("node.log"));
+    write_config(&config, 0..2);
+    let (mut daemon, address) =
+        Daemon::start_with_log(&config, &[], std::fs::File::create(&log).unwrap().into());
+    let asker = Asker::new("127.0.0.1:0", address).await;
+    let listed_anew = |slot| Challenge { generation: 2, ..challenge(slot) };
+    let mut forged = datagram(&listed_anew(1));
+    forged[255] ^= 1;
+    for _ in 0..5 {
+        asker.send(&forged).await;
+        asker.send(&datagram(&listed_anew(0))).await;
+        asker.send(&datagram(&Challenge { market: BOARD, ..challenge(0) })).await;
+    }
+    // Whatever was received before this is worked off before the node stops.
+    assert!(asker.is_answered(&challenge(0)).await);
+    daemon.signal("TERM");
+    assert_eq!(daemon.exit_code(), Some(0));
+    let log = std::fs::read_to_string(log).unwrap();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("no answer to keeper")).collect();
+    let keeper = public(&keeper()).to_string();
+    let generation = told.iter().filter(|line| {
+        line.contains(&format!("generation 2 of slot 0 of board {BOARD}"))
+            && line.contains("`generation = 1`")
+    });
+    assert_eq!((told.len(), generation.count()), (2, 1), "{log}");
+    assert!(told.iter().all(|line| line.contains(&keeper)), "{log}");
+}
+
+#[tokio::test]
+async fn a_second_node_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("node.toml");
+    write_config(&config, 0..1);
+    let (daemon, address) = Daemon::start(&config, &[]);
+    let refusal = |config: &Path, listen: &str| {
+        let output = Command::new(BINARY)
+            .args(["--config", config.to_str().unwrap(), "--listen", listen])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap().lines().last().unwrap().to_owned()
+    };
+    let same = refusal(&config, "127.0.0.1:0");
+    assert!(same.contains("another leasehold-node runs with") && same.contains("stop it first"), "{same}");
+    let copy = folder.path().join("copy.toml");
+    std::fs::copy(&config, &copy).unwrap();
+    let address = refusal(&copy, &address.to_string());
+    assert!(address.contains("another process, perhaps a second node, listens there"), "{address}");
+
+    // An editor writes a new file, which is the node's from the next reload on.
+    let edited = folder.path().join("edited.toml");
+    std::fs::copy(&config, &edited).unwrap();
+    std::fs::rename(&edited, &config).unwrap();
+    daemon.signal("HUP");
+    let file = std::fs::File::open(&config).unwrap();
+    until(|| {
+        let free = file.try_lock().is_ok();
+        file.unlock().unwrap();
+        !free
+    })
+    .await;
 }
 
 #[tokio::test]

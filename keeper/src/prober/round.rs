@@ -1,14 +1,15 @@
 //! One round of one board, from the challenges to the report.
 
-use super::challenges::Challenges;
+use super::challenges::{Challenges, Probe};
 use super::controls::Controls;
+use super::lanes::Lanes;
 use super::receive::{Shared, receive, verify};
 use super::schedule::Schedule;
 use super::watch::Watch;
 use super::{ProbeReport, ProbeTiming, Prober, ProberError, RoundContext, Target};
 use leasehold_client::probe::Pubkey;
+use leasehold_daemon::udp;
 use rand::Rng;
-use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Answers that wait for the verifier; more wait in the sockets' buffers.
 const CLAIMS: usize = 1_024;
-/// Size of the receive buffer in bytes: some 5,000 answers. The kernel may grant less.
+/// Size of the receive buffer in bytes: some 10,000 answers. The kernel may grant less.
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Datagrams sent before answers are handled again.
 const BURST: usize = 32;
@@ -64,7 +65,13 @@ pub(super) async fn run(
     let mut watch = Watch::new(start, probes.len());
     let offsets: Vec<_> =
         probes.iter().map(|_| rand::rng().random_range(std::time::Duration::ZERO..=timing.window)).collect();
-    let mut schedule = Schedule::new(start, &offsets, timing, prober.config.max_in_flight);
+    // Controls wait for nobody: they are to tell how busy this process is.
+    let address = |probe: &Probe| (!probe.is_control).then(|| probe.endpoint.ip());
+    let addresses: Vec<_> = probes.iter().map(address).collect();
+    let lanes = Lanes::new(&prober.flights, &addresses, &prober.config);
+    // What this host has no room for would be lost.
+    let max_in_flight = prober.config.max_in_flight.min(sockets.room);
+    let mut schedule = Schedule::new(start, &offsets, timing, max_in_flight, lanes);
     let deadline = start + timing.deadline;
     loop {
         while let Ok(index) = answered.try_recv() {
@@ -134,13 +141,19 @@ pub(super) async fn run(
 struct Sockets {
     v4: Option<Arc<UdpSocket>>,
     v6: Option<Arc<UdpSocket>>,
+    /// Answers that may wait at a time.
+    room: usize,
 }
 
 impl Sockets {
     fn open(shared: &Shared) -> Result<Self, ProberError> {
         let wanted = |v6: bool| shared.challenges.probes.iter().any(|probe| probe.endpoint.is_ipv6() == v6);
-        let open = |family, address| match bind(address) {
-            Ok(socket) => Ok(Some(Arc::new(socket))),
+        let mut room = usize::MAX;
+        let mut open = |family, address| match bind(address) {
+            Ok((socket, waiting)) => {
+                room = room.min(waiting);
+                Ok(Some(Arc::new(socket)))
+            }
             Err(source) => Err(ProberError::Socket { family, source }),
         };
         let v4 = if wanted(false) { open("IPv4", (Ipv4Addr::UNSPECIFIED, 0).into())? } else { None };
@@ -153,7 +166,7 @@ impl Sockets {
         } else {
             None
         };
-        Ok(Self { v4, v6 })
+        Ok(Self { v4, v6, room })
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<UdpSocket>> {
@@ -174,15 +187,8 @@ impl Sockets {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
-        tracing::warn!(%error, "cannot enlarge the receive buffer: bursts of answers may be lost");
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
+/// A socket, and the answers that may wait in it and before the verifier.
+fn bind(address: SocketAddr) -> io::Result<(UdpSocket, usize)> {
+    let bound = udp::bind(address, true, RECEIVE_BUFFER)?;
+    Ok((UdpSocket::from_std(bound.socket)?, bound.buffer.datagrams().saturating_add(CLAIMS)))
 }

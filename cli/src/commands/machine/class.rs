@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::gpus::Gpu;
+use leasehold_client::gpu::{Gpu, made_with};
 use leasehold_operate::{
     failure::Failure,
     market::{MarketView, name},
@@ -31,13 +31,41 @@ pub fn choose(gpus: &[Gpu], market: &MarketView, wanted: Option<&str>) -> Result
             (*class, gpus.to_vec())
         }
     };
-    match chosen.iter().find(|gpu| gpu.mig) {
-        Some(gpu) => Err(Failure::Input(format!(
+    chosen.iter().try_for_each(check_whole)?;
+    if wanted.is_none() {
+        chosen.iter().try_for_each(|gpu| check_memory(gpu, &market.class_name(class)))?;
+    }
+    Ok((class, chosen))
+}
+
+fn check_whole(gpu: &Gpu) -> Result<(), Failure> {
+    if gpu.mig {
+        return Err(Failure::Input(format!(
             "{} ({}) is split by MIG, and whole GPUs are leased: end that by `nvidia-smi -mig 0 -i {1}`",
             gpu.name, gpu.uuid
-        ))),
-        None => Ok((class, chosen)),
+        )));
     }
+    if gpu.is_virtual() {
+        return Err(Failure::Input(format!(
+            "{} ({}) is a part of a GPU, passed on by a hypervisor, and whole GPUs are leased: run this on the \
+             hypervisor's host, or pass the whole GPU on",
+            gpu.name, gpu.uuid
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a modified card, unless the class says how much memory it has: buyers expect the model as it is sold.
+fn check_memory(gpu: &Gpu, class: &str) -> Result<(), Failure> {
+    let Some((mib, made)) = gpu.memory_mib.zip(made_with(gpu)) else { return Ok(()) };
+    if class.to_ascii_lowercase().contains("gb") {
+        return Ok(());
+    }
+    Err(Failure::Input(format!(
+        "{} ({}) reports {mib} MiB, and this model is made with {made} GB: it is a modified card; if buyers of class \
+         {class} may get it, pass --class \"{class}\"",
+        gpu.name, gpu.uuid
+    )))
 }
 
 /// The GPUs of a class. If no GPU here has the name of a class of the market, and all are alike, the supplier's choice
@@ -93,89 +121,8 @@ fn best(gpu: &Gpu, market: &MarketView) -> Result<u16, Failure> {
 
 /// Classes that a GPU fits, with how much each says besides the model.
 fn candidates(gpu: &Gpu, market: &MarketView) -> Vec<(u16, usize)> {
-    let words = Words::of(&gpu.name);
-    let classes = (0..).zip(&market.account.params.classes);
-    classes
-        .filter_map(|(class, of)| Some((class, words.fit(&Words::of(&name(of)), gpu.memory_mib)?)))
-        .collect()
-}
-
-/// Words that are not said of every GPU of a model, or that no two models differ by.
-const PLAIN: [&str; 11] = [
-    "nvidia",
-    "geforce",
-    "tesla",
-    "rtx",
-    "gtx",
-    "gpu",
-    "generation",
-    "blackwell",
-    "server",
-    "workstation",
-    "edition",
-];
-
-/// How a GPU is mounted, and its kind of memory: sxm4, pcie, hbm3.
-const BUILDS: [&str; 4] = ["sxm", "pcie", "nvl", "hbm"];
-
-/// The words of a GPU's or a class's name.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Words {
-    /// Part that sets it apart: 4090, 4070tisuper, a100, 6000ada. It must be equal: neither a 4090 D nor the 4090 of a
-    /// laptop is a 4090.
-    model: String,
-    /// GB.
-    memory: Option<u64>,
-    builds: Vec<String>,
-}
-
-impl Words {
-    fn of(name: &str) -> Self {
-        let lower = name.to_ascii_lowercase();
-        let mut words = Words::default();
-        let mut parts =
-            lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()).peekable();
-        while let Some(part) = parts.next() {
-            let unit = |part: &str| matches!(part, "gb" | "gib" | "g");
-            let digits = part.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-            let apart = digits == part && parts.peek().is_some_and(|next| unit(next));
-            let is_size = apart || unit(part.strip_prefix(digits).unwrap_or_default());
-            if is_size && let Ok(memory) = digits.parse() {
-                words.memory = Some(memory);
-                if apart {
-                    parts.next();
-                }
-                continue;
-            }
-            if BUILDS.iter().any(|build| part.starts_with(build)) {
-                words.builds.push(part.to_owned());
-            } else if !PLAIN.contains(&part) {
-                words.model.push_str(part);
-            }
-        }
-        // Written as one word: RTX4090.
-        let model =
-            ["rtx", "gtx"].iter().find_map(|plain| words.model.strip_prefix(plain)).map(str::to_owned);
-        Words { model: model.unwrap_or(words.model), ..words }
-    }
-
-    /// How much a class says of this GPU besides its model, if it fits.
-    fn fit(&self, class: &Words, memory_mib: Option<u64>) -> Option<usize> {
-        let built = |build: &String| self.builds.iter().any(|own| own.starts_with(build.as_str()));
-        let remembers = class.memory.is_none_or(|memory| {
-            self.memory == Some(memory) || memory_mib.is_some_and(|found| is_about(found, memory))
-        });
-        let fits = !class.model.is_empty() && self.model == class.model;
-        let fits = fits && remembers && class.builds.iter().all(built);
-        fits.then(|| class.builds.len().saturating_add(usize::from(class.memory.is_some())))
-    }
-}
-
-/// True if a GPU that is sold with so many GB may report so many MiB. The driver and error correction reserve up to 7
-/// percent (a T4 of 16 GB has 15,360 MiB, an L40S of 48 GB 46,068).
-fn is_about(mib: u64, gb: u64) -> bool {
-    let full = gb.saturating_mul(1_024);
-    (full.saturating_mul(92) / 100..=full.saturating_mul(101) / 100).contains(&mib)
+    let names: Vec<_> = market.account.params.classes.iter().map(name).collect();
+    leasehold_client::gpu::candidates(gpu, &names)
 }
 
 #[cfg(test)]
@@ -288,5 +235,26 @@ pub mod tests {
         let split = Gpu { mig: true, ..gpu("NVIDIA A100-SXM4-80GB", 81_920) };
         let error = choose(&[split], &market, None).unwrap_err().to_string();
         assert!(error.contains("split by MIG") && error.ends_with("`nvidia-smi -mig 0 -i GPU-1`"), "{error}");
+    }
+
+    #[test]
+    fn a_part_of_a_gpu_is_refused() {
+        let market = market(&["A40"]);
+        let error = choose(&[gpu("NVIDIA A40-48Q", 49_152)], &market, Some("A40")).unwrap_err().to_string();
+        assert!(error.contains("is a part of a GPU"), "{error}");
+    }
+
+    #[test]
+    fn a_modified_card_is_refused_unless_the_supplier_insists_or_the_class_says_its_memory() {
+        // A 4090 with 48 GB, as it reports itself.
+        let modified = [gpu("NVIDIA GeForce RTX 4090", 49_140)];
+        let plain = market(&["RTX 4090"]);
+        let error = choose(&modified, &plain, None).unwrap_err().to_string();
+        assert!(error.contains("49140 MiB, and this model is made with 24 GB"), "{error}");
+        assert_eq!(choose(&modified, &plain, Some("RTX 4090")).unwrap().0, 0);
+        let sized = market(&["RTX 4090 24GB", "RTX 4090 48GB"]);
+        assert_eq!(choose(&modified, &sized, None).unwrap().0, 1);
+        assert!(choose(&modified, &sized, Some("RTX 4090 24GB")).is_err(), "48 GB are not 24");
+        assert_eq!(choose(&[gpu("NVIDIA GeForce RTX 4090", 24_564)], &sized, None).unwrap().0, 0);
     }
 }

@@ -1,32 +1,22 @@
 //! `leasehold machine detect`.
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueHint};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
-use tokio::{process::Command, time::timeout};
 
-use super::{
-    class,
-    file::Entry,
-    gpus::{self, Gpu},
-    key::KeyArgs,
-    rows::Sections,
+use super::{class, file::Entry, key::KeyArgs, rows::Sections};
+use leasehold_client::{
+    gpu::{self, Answer, Gpu, GpuError},
+    search::Country,
 };
-use leasehold_client::search::Country;
 use leasehold_operate::{
     chain::{Chain, MarketArgs},
     failure::Failure,
     market::MarketView,
     text::print_stderr,
 };
-
-/// How long nvidia-smi may take. Without its daemon it first wakes every GPU, for seconds each.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A damaged inforom, of which nvidia-smi warns with this exit code after it has answered.
-const DAMAGED_INFOROM: i32 = 14;
 
 #[derive(Args)]
 pub struct DetectArgs {
@@ -43,7 +33,8 @@ pub struct DetectArgs {
     /// Region it stands in, as the market numbers it.
     #[arg(long, value_name = "NUMBER")]
     pub region: u8,
-    /// Address and UDP port at which it answers keepers: 203.0.113.7:7000.
+    /// Address and UDP port at which it answers keepers: 203.0.113.7:7000. Several machines may share an address; each
+    /// has a port.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = super::endpoint::parse)]
     pub endpoint: SocketAddr,
     /// Price per GPU and hour, in the market's payment mint.
@@ -59,9 +50,12 @@ pub struct DetectArgs {
     #[arg(long, env = "LEASEHOLD_NVIDIA_SMI", value_name = "FILE", default_value = "nvidia-smi")]
     #[arg(value_hint = ValueHint::ExecutablePath)]
     pub nvidia_smi: PathBuf,
+    /// Leave out GPUs that don't work, instead of failing.
+    #[arg(long)]
+    pub skip_broken: bool,
 }
 
-/// A machine that is ready to be listed, and the GPUs that it was made of.
+/// Machines that are ready to be listed, and the GPUs that they were made of.
 #[derive(Debug, Serialize)]
 struct Detected {
     #[serde(flatten)]
@@ -70,61 +64,84 @@ struct Detected {
 }
 
 pub async fn run(chain: &Chain, args: DetectArgs) -> Result<(), Failure> {
-    let key = args.key.read()?;
-    let gpus = gpus::parse(&ask(&args.nvidia_smi).await?)?;
+    let keys = args.key.read()?;
+    print_stderr(format!("Asking {} for GPUs", args.nvidia_smi.display()));
+    let answer = gpu::ask(&args.nvidia_smi).await.map_err(|error| match error {
+        GpuError::NotFound(_) => Failure::Input(format!(
+            "{error}, name the program with --nvidia-smi, or write the file by hand as `leasehold machine list --help` \
+             shows it"
+        )),
+        error => Failure::Input(error.to_string()),
+    })?;
+    let gpus = working(answer, args.skip_broken)?;
     let market = chain.market(args.market.id.0).await?;
-    chain.settings.output.print(&Detected::new(&args, key, &gpus, &market)?)
+    chain.settings.output.print(&Detected::new(&args, &keys, &gpus, &market)?)
 }
 
-/// Answer of nvidia-smi.
-async fn ask(program: &PathBuf) -> Result<String, Failure> {
-    print_stderr(format!("Asking {} for GPUs", program.display()));
-    let wrong = |what: String| Failure::Input(format!("{} {what}", program.display()));
-    let mut command = Command::new(program);
-    let answer = command.args(gpus::QUERY).stdin(Stdio::null()).kill_on_drop(true).output();
-    let answer = timeout(PATIENCE, answer).await;
-    let answer = answer.map_err(|_| wrong("does not answer: check for a GPU that hangs".to_owned()))?;
-    let answer = answer.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => wrong(
-            "not found: install NVIDIA's driver, name the program with --nvidia-smi, or write the file by \
-             hand as `leasehold machine list --help` shows it"
-                .to_owned(),
-        ),
-        _ => wrong(format!("can't be started: {error}")),
-    })?;
-    let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-    if answer.status.success() || answer.status.code() == Some(DAMAGED_INFOROM) {
-        return Ok(text);
+/// The GPUs that work.
+fn working(answer: Answer, skip_broken: bool) -> Result<Vec<Gpu>, Failure> {
+    let Answer { gpus, broken, notes } = answer;
+    for note in notes {
+        print_stderr(format!("nvidia-smi says: {note}"));
     }
-    // It tells of some mistakes on one stream, and of some on the other.
-    let told = text + &String::from_utf8_lossy(&answer.stderr);
-    let told = told.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("nothing");
-    let told: String = told.chars().filter(|character| !character.is_control()).collect();
-    Err(wrong(format!("failed ({}) and said {told:?}: repair NVIDIA's driver", answer.status)))
+    match broken.first() {
+        Some(first) if !skip_broken => Err(Failure::Input(format!(
+            "a GPU here doesn't work: nvidia-smi says {first:?}; repair it (a reboot may help), or pass --skip-broken \
+             to list {} without",
+            if gpus.len() == 1 {
+                "the other GPU".to_owned()
+            } else {
+                format!("the other {} GPUs", gpus.len())
+            }
+        ))),
+        _ => {
+            for line in broken {
+                print_stderr(format!("WARNING: left out: {line}"));
+            }
+            Ok(gpus)
+        }
+    }
 }
 
 impl Detected {
-    fn new(args: &DetectArgs, key: [u8; 32], gpus: &[Gpu], market: &MarketView) -> Result<Self, Failure> {
+    /// Splits the GPUs evenly into a machine for each key, with ports one after the other.
+    fn new(args: &DetectArgs, keys: &[[u8; 32]], gpus: &[Gpu], market: &MarketView) -> Result<Self, Failure> {
         let (class, gpus) = class::choose(gpus, market, args.class.as_deref())?;
-        let count = u8::try_from(gpus.len());
-        let count = count.map_err(|_| Failure::Input("a machine has 255 GPUs at most".to_owned()))?;
-        let entry = Entry {
-            node_key: Pubkey::new_from_array(key).to_string(),
-            class: market.class_name(class),
-            gpus: count,
-            speed: args.speed,
-            country: args.country.to_string(),
-            region: args.region,
-            metered: args.metered,
-            endpoint: args.endpoint,
-            price: args.price.clone(),
-            bond: None,
-            profile: None,
-            turnaround: None,
+        let wrong = |what: String| Err(Failure::Input(what));
+        let (count, of) = (gpus.len(), keys.len());
+        let each = count.checked_div(of).filter(|each| *each > 0 && each.saturating_mul(of) == count);
+        let Some(each) = each else {
+            return wrong(format!("{count} GPUs can't be split evenly into {of} machines: give fewer keys"));
         };
-        // What `machine list` would refuse is refused now.
-        entry.machine(market)?;
-        Ok(Detected { file: Sections { machines: vec![entry] }, gpus })
+        let Ok(each) = u8::try_from(each) else {
+            return wrong(format!("a machine has 255 GPUs at most, not {each}: give more keys"));
+        };
+        let mut machines = Vec::with_capacity(of);
+        for (offset, key) in (0..).zip(keys) {
+            let mut endpoint = args.endpoint;
+            let Some(port) = endpoint.port().checked_add(offset) else {
+                return wrong(format!("{endpoint} has no {of} ports from its own on: give a lower one"));
+            };
+            endpoint.set_port(port);
+            let entry = Entry {
+                node_key: Pubkey::new_from_array(*key).to_string(),
+                class: market.class_name(class),
+                gpus: each,
+                speed: args.speed,
+                country: args.country.to_string(),
+                region: args.region,
+                metered: args.metered,
+                endpoint,
+                price: args.price.clone(),
+                bond: None,
+                profile: None,
+                turnaround: None,
+            };
+            // What `machine list` would refuse is refused now.
+            entry.machine(market)?;
+            machines.push(entry);
+        }
+        Ok(Detected { file: Sections { machines }, gpus })
     }
 }
 
@@ -153,7 +170,7 @@ mod tests {
     fn args() -> DetectArgs {
         DetectArgs {
             market: MarketArgs { id: MarketId(Pubkey::default()) },
-            key: KeyArgs { node_key: None, node_key_file: None },
+            key: KeyArgs { node_key: vec![], node_key_file: vec![] },
             speed: 3,
             country: "DE".parse().unwrap(),
             region: 1,
@@ -162,18 +179,19 @@ mod tests {
             metered: true,
             class: None,
             nvidia_smi: PathBuf::from("nvidia-smi"),
+            skip_broken: false,
         }
     }
 
     fn gpus() -> Vec<Gpu> {
         let line = "NVIDIA GeForce RTX 4090, GPU-1b724e78-eef5-4163-d43c-e4da15d41176, 24564 MiB, [N/A]\n";
-        gpus::parse(&line.repeat(2)).unwrap()
+        gpu::parse(&line.repeat(2)).gpus
     }
 
     #[test]
     fn what_is_printed_can_be_listed() {
         let market = market(&["RTX 4090"]);
-        let detected = Detected::new(&args(), [4; 32], &gpus(), &market).unwrap();
+        let detected = Detected::new(&args(), &[[4; 32]], &gpus(), &market).unwrap();
         let text = detected.to_string();
         assert!(text.starts_with("# NVIDIA GeForce RTX 4090, 24564 MiB, GPU-1b724e78"), "{text}");
         let machines = file::machines(&parse(&text, FileFormat::Toml).unwrap(), &market).unwrap();
@@ -191,7 +209,7 @@ mod tests {
     fn what_could_not_be_listed_is_refused() {
         let market = market(&["RTX 4090"]);
         let refused = |args: DetectArgs, gpus: &[Gpu]| {
-            Detected::new(&args, [4; 32], gpus, &market).unwrap_err().to_string()
+            Detected::new(&args, &[[4; 32]], gpus, &market).unwrap_err().to_string()
         };
         let free = refused(DetectArgs { price: "0".to_owned(), ..args() }, &gpus());
         assert!(free.contains("the price is zero"), "{free}");
@@ -199,5 +217,32 @@ mod tests {
         assert!(nowhere.contains("the endpoint is unroutable"), "{nowhere}");
         let many = refused(args(), &vec![gpus()[0].clone(); 256]);
         assert!(many.contains("255 GPUs at most"), "{many}");
+    }
+
+    #[test]
+    fn several_keys_make_several_machines_behind_one_address() {
+        let market = market(&["RTX 4090"]);
+        let args = DetectArgs { endpoint: "203.0.113.7:7000".parse().unwrap(), ..args() };
+        let detected = Detected::new(&args, &[[4; 32], [5; 32]], &gpus(), &market).unwrap();
+        let text = detected.to_string();
+        let machines = file::machines(&parse(&text, FileFormat::Toml).unwrap(), &market).unwrap();
+        assert_eq!(machines.iter().map(|machine| machine.node_key).collect::<Vec<_>>(), [[4; 32], [5; 32]]);
+        assert!(machines.iter().all(|machine| machine.traits.gpus == 1));
+        let ports: Vec<_> = machines.iter().map(|machine| machine.endpoint.port()).collect();
+        assert_eq!(ports, [7_000, 7_001], "{text}");
+
+        let uneven = Detected::new(&args, &[[4; 32], [5; 32], [6; 32]], &gpus(), &market).unwrap_err();
+        assert!(uneven.to_string().contains("2 GPUs can't be split evenly into 3 machines"), "{uneven}");
+        let last = DetectArgs { endpoint: "203.0.113.7:65535".parse().unwrap(), ..args };
+        let beyond = Detected::new(&last, &[[4; 32], [5; 32]], &gpus(), &market).unwrap_err();
+        assert!(beyond.to_string().contains("give a lower one"), "{beyond}");
+    }
+
+    #[test]
+    fn a_gpu_that_does_not_work_is_left_out_on_demand_only() {
+        let answer = || Answer { gpus: gpus(), broken: vec!["GPU is lost".to_owned()], notes: vec![] };
+        let refused = working(answer(), false).unwrap_err().to_string();
+        assert!(refused.contains("\"GPU is lost\"") && refused.contains("the other 2 GPUs"), "{refused}");
+        assert_eq!(working(answer(), true).unwrap(), gpus());
     }
 }

@@ -5,7 +5,6 @@ mod detect;
 mod differing;
 pub mod endpoint;
 mod file;
-mod gpus;
 mod key;
 mod list;
 mod moving;
@@ -63,6 +62,9 @@ pub enum MachineCommand {
     #[command(verbatim_doc_comment)]
     List(ListArgs),
     /// Finds the GPUs of this computer by nvidia-smi, and prints the file for `machine list`.
+    ///
+    /// With one key, they are one machine. With several, they are split evenly into as many machines, which answer at
+    /// ports one after the other, beginning with that of --endpoint.
     Detect(DetectArgs),
     /// Changes price and commitment of machines that are not leased, and refills their bonds.
     ///
