@@ -9,10 +9,7 @@ use leasehold::{
     rules::{
         self, dispute::Namesake, extend::Allowance, meter::Ender, replace::Wish, round::Closing, seat::Leaver,
     },
-    state::{
-        Demand, Endpoint, Lease, LeaseState, Meter, Receipt, Slot, SlotState, Traits, Voucher, machine,
-        machine_mut,
-    },
+    state::{Demand, Endpoint, LeaseState, Receipt, Slot, SlotState, Traits, Voucher, machine, machine_mut},
 };
 
 use super::world::{LEASES, SLOTS, SUPPLIERS, World, owner, supplier_address};
@@ -412,6 +409,7 @@ impl World {
             hint: None,
             meter: metered.then_some(meter),
             avoid: if kind & 16 == 0 { Vec::new() } else { vec![self.slot(input)] },
+            access: None,
         };
         let World { market, board, slots, now, payments, .. } = &mut *self;
         let quote = rules::open::quote(market, board, slots, *now, &args);
@@ -434,7 +432,7 @@ impl World {
         let hinted = rules::open::quote(&self.market, &unopened, &before, self.now, &hinted);
         let same = hinted.is_ok_and(|hinted| hinted.selection.words == opening.selection.words);
         assert!(same, "invariant 12: a hint changed the machines: {hint:?}");
-        self.leases.push(lease(&opening, &args, self.address));
+        self.leases.push(opening.lease(&args, self.address, args.owner, 0));
         self.pay_in(opening.deposit)
     }
 
@@ -721,40 +719,5 @@ impl World {
         agree(&quote, &recorded);
         recorded?;
         Ok(())
-    }
-}
-
-/// The account of a lease that was opened.
-fn lease(opening: &rules::open::Opening, args: &OpenLeaseArgs, board: solana_pubkey::Pubkey) -> Lease {
-    let meter =
-        |meter: MeterArgs| Meter { spender: meter.spender, seq: 0, units: 0, paid: 0, owes_hour: false };
-    Lease {
-        version: Lease::VERSION,
-        bump: 0,
-        state: LeaseState::Open,
-        board,
-        serial: opening.serial,
-        nonce: args.nonce,
-        buyer: args.owner,
-        owner: args.owner,
-        criteria: args.criteria,
-        terms: opening.terms,
-        group: args.group,
-        gpus: args.gpus,
-        machines: opening.selection.machines,
-        unsettled: opening.selection.machines,
-        from: opening.from,
-        until: opening.until,
-        deposit: opening.deposit,
-        paid: 0,
-        fees: 0,
-        refunded: 0,
-        burned: 0,
-        refund_due: 0,
-        slashed: 0,
-        meter: args.meter.map(meter),
-        demands: 0,
-        reserved: [0; 7],
-        replaced: Vec::new(),
     }
 }
