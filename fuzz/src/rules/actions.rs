@@ -11,6 +11,7 @@ use leasehold::{
     },
     state::{Demand, Endpoint, LeaseState, Receipt, Slot, SlotState, Traits, Voucher, machine, machine_mut},
 };
+use solana_pubkey::Pubkey;
 
 use super::world::{LEASES, SLOTS, SUPPLIERS, World, owner, supplier_address};
 use crate::input::Input;
@@ -57,7 +58,11 @@ impl World {
     }
 
     fn attempt(&mut self, input: &mut Input) -> Done {
-        match input.u8() % 32 {
+        let action = input.u8();
+        match action % 32 {
+            // Of a byte's last values, so that inputs of the corpus that don't name them mean what they did.
+            _ if action == u8::MAX => self.set_access(input)?,
+            _ if action == u8::MAX - 1 => self.transfer(input)?,
             0 => self.pass(input.pick(&[60, 600, 3_600, 10_000, 50_000, 90_000, 700_000, 3_000_000])),
             1..=5 => self.rounds(input),
             6 | 7 => self.list(input)?,
@@ -478,6 +483,18 @@ impl World {
         let (old, new) = (slots[usize::from(old_slot)], slots[usize::from(replacement.slot)]);
         assert!(new.traits.gpus >= old.traits.gpus, "invariant 12: fewer GPUs than before");
         self.pay_in(replacement.deposit)
+    }
+
+    fn transfer(&mut self, input: &mut Input) -> Done {
+        let index = self.lease(input)?;
+        let owner = Pubkey::new_from_array([input.u8(); 32]);
+        Ok(rules::access::transfer(&mut self.leases[index], owner)?)
+    }
+
+    fn set_access(&mut self, input: &mut Input) -> Done {
+        let (index, key, wipe) = (self.lease(input)?, input.u8(), input.bool());
+        let access = (key > 0).then_some([key; 32]);
+        Ok(rules::access::set(&mut self.leases[index], access, wipe, self.now)?)
     }
 
     /// Settles one lease, or those that can be.

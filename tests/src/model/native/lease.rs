@@ -36,6 +36,11 @@ impl Native {
                 require(lease.owner == key(by), WrongAuthority)?;
                 rules::access::transfer(lease, key(to))?;
             }
+            SetAccess { by, lease: id, access, wipe } => {
+                let (_, lease) = self.lease_at_home(id)?;
+                require(lease.owner == key(by), WrongAuthority)?;
+                rules::access::set(lease, access, wipe, now)?;
+            }
             ReplaceNode { by, payer, lease: id, ref args } => {
                 let (Home { board, slots, .. }, lease) = self.lease_at_home(id)?;
                 require(lease.owner == key(by), WrongAuthority)?;
