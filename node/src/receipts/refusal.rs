@@ -39,6 +39,10 @@ pub enum Refusal {
     UnknownLease,
     #[error("the inference server does not answer: {0}")]
     Upstream(String),
+    #[error("{0}")]
+    Late(String),
+    #[error("the node has as many requests under way as it takes: try again in a second")]
+    Busy,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -59,6 +63,8 @@ impl Refusal {
             Self::Paused { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Request(status, _) => *status,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+            Self::Late(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(StoreError::NumbersUsedUp { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) if error.is_refusal() => StatusCode::BAD_REQUEST,
             Self::Store(StoreError::Closed) => StatusCode::SERVICE_UNAVAILABLE,
@@ -74,6 +80,8 @@ impl Refusal {
             StatusCode::PAYMENT_REQUIRED => ("insufficient_quota", "exposure_limit"),
             StatusCode::CONFLICT => ("invalid_request_error", "no_lease"),
             StatusCode::NOT_FOUND => ("invalid_request_error", "not_found"),
+            StatusCode::METHOD_NOT_ALLOWED => ("invalid_request_error", "wrong_method"),
+            StatusCode::PAYLOAD_TOO_LARGE => ("invalid_request_error", "too_large"),
             status if status.is_client_error() => ("invalid_request_error", "malformed"),
             _ => ("server_error", "unavailable"),
         };
@@ -83,15 +91,20 @@ impl Refusal {
         if let Self::Caller(_) = self {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Self::Paused { retry_secs, .. } = self {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_secs));
+        let retry_secs = match self {
+            Self::Paused { retry_secs, .. } => Some(*retry_secs),
+            Self::Busy => Some(1),
+            _ => None,
+        };
+        if let Some(secs) = retry_secs {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
         }
         response
     }
 
     fn log(&self) {
-        // A pause is logged when it begins.
-        let is_expected = matches!(self, Self::Paused { .. });
+        // A pause is logged when it begins; callers cause the others.
+        let is_expected = matches!(self, Self::Paused { .. } | Self::Busy);
         if self.status().is_server_error() && !is_expected {
             error!("a request failed: {self}");
         }

@@ -4,15 +4,19 @@ use crate::leases::{Leases, RunningLease};
 use leasehold::constants::MAX_SOURCE;
 use leasehold_client::probe::Pubkey;
 use leasehold_client::text;
+use leasehold_daemon::secrets::warn_if_exposed;
 use reqwest::Url;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Default TCP address of the API.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8471);
@@ -35,6 +39,8 @@ pub enum SettingsError {
     SameModel(String),
     #[error("the proxy needs at least one [[receipts.model]]: add each model with name and manifest")]
     NoModel,
+    #[error("{0} has no API key in its first line: write the inference server's key there, without spaces")]
+    Key(PathBuf),
 }
 
 /// The section as it is written.
@@ -50,6 +56,28 @@ pub(crate) struct Section {
     exposure_limit: u64,
     leases: Option<PathBuf>,
     upstream: Option<String>,
+    upstream_key: Option<PathBuf>,
+    #[serde(default)]
+    unknown_fields: UnknownFields,
+    media_tokens: Option<NonZeroU32>,
+    #[serde(default = "default_template_tokens")]
+    template_tokens: u32,
+    #[serde(default = "default_request_mib")]
+    request_mib: NonZeroU32,
+    #[serde(default = "default_answer_mib")]
+    answer_mib: NonZeroU32,
+    #[serde(default = "default_memory_mib")]
+    memory_mib: NonZeroU32,
+    #[serde(default = "default_requests")]
+    requests: NonZeroU32,
+    #[serde(default = "default_connect_secs")]
+    connect_secs: NonZeroU32,
+    #[serde(default = "default_head_secs")]
+    head_secs: NonZeroU32,
+    #[serde(default = "default_idle_secs")]
+    idle_secs: NonZeroU32,
+    #[serde(default = "default_answer_secs")]
+    answer_secs: NonZeroU32,
     slot: Option<u32>,
     #[serde(default, deserialize_with = "board")]
     board: Option<Pubkey>,
@@ -106,6 +134,99 @@ pub struct ProxySettings {
     pub gpus: u32,
     /// Token limit written into requests without a limit, under a metered lease.
     pub max_tokens: NonZeroU32,
+    /// The inference server's own API key; `None` if it asks for none.
+    pub upstream_key: Option<Secret>,
+    /// What becomes of fields under a metered lease that the proxy does not know.
+    pub unknown_fields: UnknownFields,
+    /// Tokens that a picture or a sound counts for; `None` if a metered lease takes none.
+    pub media_tokens: Option<NonZeroU32>,
+    /// The most tokens that the inference server adds to a request, by its chat template.
+    pub template_tokens: u32,
+    /// Most bytes of a request, and of an answer in one piece.
+    pub request_bytes: usize,
+    pub answer_bytes: usize,
+    /// Most bytes of requests and answers under way, and most requests. One caller may have half of either.
+    pub memory: usize,
+    pub requests: usize,
+    pub patience: Patience,
+}
+
+/// How long the proxy waits for the inference server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the begin of an answer.
+    pub head: Duration,
+    /// Between two pieces of an answer, and for a caller that takes none.
+    pub idle: Duration,
+    /// For the whole answer.
+    pub whole: Duration,
+}
+
+/// What becomes of unknown fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownFields {
+    /// The request is refused.
+    #[default]
+    Refuse,
+    /// They are left out.
+    Drop,
+}
+
+/// A text that is in no log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Patience {
+    /// When an answer that begins now must have ended.
+    pub(crate) fn end(&self) -> Instant {
+        Instant::now() + self.whole
+    }
+}
+
+impl ProxySettings {
+    /// The defaults, for an inference server at that URL.
+    pub fn new(upstream: Url) -> Self {
+        Self {
+            upstream,
+            slot: None,
+            board: None,
+            gpus: one(),
+            max_tokens: DEFAULT_MAX_TOKENS,
+            upstream_key: None,
+            unknown_fields: UnknownFields::default(),
+            media_tokens: None,
+            template_tokens: default_template_tokens(),
+            request_bytes: mib(default_request_mib()),
+            answer_bytes: mib(default_answer_mib()),
+            memory: mib(default_memory_mib()),
+            requests: count(default_requests()),
+            patience: Patience {
+                connect: secs(default_connect_secs()),
+                head: secs(default_head_secs()),
+                idle: secs(default_idle_secs()),
+                whole: secs(default_answer_secs()),
+            },
+        }
+    }
 }
 
 /// A model of the inference server.
@@ -146,7 +267,7 @@ impl Settings {
         if upstream.is_some() && models.is_empty() {
             return Err(SettingsError::NoModel);
         }
-        let Section { slot, board, gpus, max_tokens, .. } = section;
+        let upstream_key = section.upstream_key.as_ref().map(|path| secret(&folder.join(path))).transpose()?;
         Ok(Self {
             database: folder.join(section.database),
             listen: section.listen,
@@ -155,7 +276,27 @@ impl Settings {
             exposure_limit: section.exposure_limit,
             leases: section.leases.map(|path| folder.join(path)),
             models,
-            proxy: upstream.map(|upstream| ProxySettings { upstream, slot, board, gpus, max_tokens }),
+            proxy: upstream.map(|upstream| ProxySettings {
+                upstream,
+                slot: section.slot,
+                board: section.board,
+                gpus: section.gpus,
+                max_tokens: section.max_tokens,
+                upstream_key,
+                unknown_fields: section.unknown_fields,
+                media_tokens: section.media_tokens,
+                template_tokens: section.template_tokens,
+                request_bytes: mib(section.request_mib),
+                answer_bytes: mib(section.answer_mib),
+                memory: mib(section.memory_mib),
+                requests: count(section.requests),
+                patience: Patience {
+                    connect: secs(section.connect_secs),
+                    head: secs(section.head_secs),
+                    idle: secs(section.idle_secs),
+                    whole: secs(section.answer_secs),
+                },
+            }),
         })
     }
 
@@ -214,4 +355,51 @@ fn default_max_tokens() -> NonZeroU32 {
 
 fn one() -> u32 {
     1
+}
+
+/// More than the templates of common models add.
+fn default_template_tokens() -> u32 {
+    256
+}
+
+macro_rules! defaults {
+    ($($name:ident = $value:literal),* $(,)?) => {$(
+        fn $name() -> NonZeroU32 {
+            const { NonZeroU32::new($value).unwrap() }
+        }
+    )*};
+}
+
+defaults! {
+    default_request_mib = 32,
+    default_answer_mib = 64,
+    default_memory_mib = 512,
+    default_requests = 256,
+    default_connect_secs = 5,
+    default_head_secs = 600,
+    default_idle_secs = 120,
+    default_answer_secs = 3_600,
+}
+
+fn mib(mib: NonZeroU32) -> usize {
+    count(mib).saturating_mul(1 << 20)
+}
+
+fn count(count: NonZeroU32) -> usize {
+    usize::try_from(count.get()).unwrap_or(usize::MAX)
+}
+
+fn secs(secs: NonZeroU32) -> Duration {
+    Duration::from_secs(secs.get().into())
+}
+
+/// A key in the first line of a file.
+fn secret(path: &Path) -> Result<Secret, SettingsError> {
+    let text = String::from_utf8(read(path)?).unwrap_or_default();
+    let key = text.lines().next().unwrap_or_default().trim();
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(SettingsError::Key(path.to_owned()));
+    }
+    warn_if_exposed(path);
+    Ok(Secret(key.to_owned()))
 }
