@@ -300,7 +300,8 @@ async fn ask(client: &reqwest::Client, url: &str, token: &str, number: u32) -> R
         "model": "demo",
         "messages": [{ "role": "user", "content": format!("what is {number} times two?") }],
     });
-    let answer = client.post(url).bearer_auth(token).json(&body).send().await.context("the node does not answer")?;
+    let answer =
+        client.post(url).bearer_auth(token).json(&body).send().await.context("the node does not answer")?;
     if answer.status() == reqwest::StatusCode::CONFLICT {
         return Ok(None);
     }

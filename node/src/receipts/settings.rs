@@ -267,7 +267,8 @@ impl Settings {
         if upstream.is_some() && models.is_empty() {
             return Err(SettingsError::NoModel);
         }
-        let upstream_key = section.upstream_key.as_ref().map(|path| secret(&folder.join(path))).transpose()?;
+        let upstream_key =
+            section.upstream_key.as_ref().map(|path| secret(&folder.join(path))).transpose()?;
         Ok(Self {
             database: folder.join(section.database),
             listen: section.listen,

@@ -64,7 +64,8 @@ async fn refuses(proxied: &Proxied, keys: &[(String, &str)]) {
 
 /// Sends a request as it is written. Returns the status.
 async fn raw(proxied: &Proxied, head: &str) -> u16 {
-    let mut socket = tokio::net::TcpStream::connect(proxied.service.receipts.public_addr().unwrap()).await.unwrap();
+    let mut socket =
+        tokio::net::TcpStream::connect(proxied.service.receipts.public_addr().unwrap()).await.unwrap();
     let body = asked(false).to_string();
     let rest = format!(
         "host: x\r\nconnection: close\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{body}",
@@ -112,7 +113,10 @@ async fn nothing_but_listed_requests_reaches_the_server_of_a_metered_lease() {
     }
     assert_eq!(proxied.upstream.count(), 0);
     let (_, answer) = read(proxied.post("/v1/messages").json(&asked(false)).send().await.unwrap()).await;
-    assert_eq!((&answer["error"]["code"], &answer["error"]["type"]), (&json!("not_found"), &json!("invalid_request_error")));
+    assert_eq!(
+        (&answer["error"]["code"], &answer["error"]["type"]),
+        (&json!("not_found"), &json!("invalid_request_error"))
+    );
     assert!(answer["error"]["message"].as_str().unwrap().contains("/v1/chat/completions"), "{answer}");
 }
 
@@ -149,18 +153,32 @@ async fn the_node_itself_lists_its_models() {
 
 #[tokio::test]
 async fn the_server_sees_nothing_of_the_callers_head() {
-    for (lease, path) in [(metered(1, 1_000), "/v1/chat/completions"), (lease(1), "/v1/chat/completions"), (lease(1), "/v1/echo")] {
+    for (lease, path) in [
+        (metered(1, 1_000), "/v1/chat/completions"),
+        (lease(1), "/v1/chat/completions"),
+        (lease(1), "/v1/echo"),
+    ] {
         let key = Some(Secret::new("sk-upstream".into()));
-        let proxied = Proxied::with(lease, LIMIT, |settings| ProxySettings { upstream_key: key, ..settings }).await;
+        let proxied =
+            Proxied::with(lease, LIMIT, |settings| ProxySettings { upstream_key: key, ..settings }).await;
         let mut request = proxied.post(path).json(&asked(false)).header("cookie", "a=b").header("x-own", "1");
-        for name in ["forwarded", "x-forwarded-for", "x-real-ip", "x-api-key", "x-data-parallel-rank", "te", "upgrade"] {
+        for name in [
+            "forwarded",
+            "x-forwarded-for",
+            "x-real-ip",
+            "x-api-key",
+            "x-data-parallel-rank",
+            "te",
+            "upgrade",
+        ] {
             request = request.header(name, "trailers");
         }
         // A second key doesn't pass either.
         request = request.header("authorization", "Bearer sk-123");
         request.send().await.unwrap();
         let (_, _, headers, _) = proxied.upstream.last();
-        let mut names: Vec<_> = headers.keys().map(|name| name.as_str()).filter(|name| *name != "accept-encoding").collect();
+        let mut names: Vec<_> =
+            headers.keys().map(|name| name.as_str()).filter(|name| *name != "accept-encoding").collect();
         names.retain(|name| !matches!(*name, "content-length" | "transfer-encoding"));
         names.sort();
         assert_eq!(names, ["accept", "authorization", "content-type", "host"], "{path}");
@@ -181,16 +199,36 @@ async fn a_lease_by_the_hour_uses_all_of_its_server_and_nothing_beside_it() {
         ProxySettings { upstream: base, ..settings }
     };
     let proxied = Proxied::with(lease.clone(), LIMIT, upstream).await;
-    proxied.upstream.play(Script::raw(&[("x-upstream", "yes"), ("content-language", "eo")], &["any", "thing"]).status(418));
-    let put = proxied.service.http.put(proxied.service.public("/v1/echo?x=%20y")).bearer_auth(&proxied.api_key);
+    proxied.upstream.play(
+        Script::raw(&[("x-upstream", "yes"), ("content-language", "eo")], &["any", "thing"]).status(418),
+    );
+    let put =
+        proxied.service.http.put(proxied.service.public("/v1/echo?x=%20y")).bearer_auth(&proxied.api_key);
     let response = put.body("anything").send().await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["content-language"]), (418, &"eo".parse().unwrap()));
-    assert!(!response.headers().contains_key("x-upstream") && !response.headers().contains_key("leasehold-receipt"));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-language"]),
+        (418, &"eo".parse().unwrap())
+    );
+    assert!(
+        !response.headers().contains_key("x-upstream")
+            && !response.headers().contains_key("leasehold-receipt")
+    );
     assert_eq!(response.text().await.unwrap(), "anything");
     let (method, path, _, body) = proxied.upstream.last();
-    assert_eq!((method.as_str(), path.as_str(), body.as_ref()), ("PUT", "/base/v1/echo?x=%20y", &b"anything"[..]));
+    assert_eq!(
+        (method.as_str(), path.as_str(), body.as_ref()),
+        ("PUT", "/base/v1/echo?x=%20y", &b"anything"[..])
+    );
     let seen = proxied.upstream.count();
-    for path in ["/..", "/../admin", "/%2e%2e/admin", "/v1/..%2f..%2fadmin", "/v1\\..\\..\\admin", "/v1/.%2E/x", "/v1/%5c../x"] {
+    for path in [
+        "/..",
+        "/../admin",
+        "/%2e%2e/admin",
+        "/v1/..%2f..%2fadmin",
+        "/v1\\..\\..\\admin",
+        "/v1/.%2E/x",
+        "/v1/%5c../x",
+    ] {
         assert_eq!(raw(&proxied, &["GET ", path].concat()).await, 400, "{path}");
     }
     assert_eq!(raw(&proxied, "TRACE /v1/echo").await, 405);
@@ -213,7 +251,10 @@ async fn a_lease_by_the_hour_pays_nothing_more() {
     }
     // A stream is counted too.
     let stream = proxied.chat(&asked(true)).send().await.unwrap().text().await.unwrap();
-    assert_eq!((split(&stream).0.receipt.tokens_out, split(&stream).3), (6, ": leasehold-counted usage\n\ndata: [DONE]\n\n"));
+    assert_eq!(
+        (split(&stream).0.receipt.tokens_out, split(&stream).3),
+        (6, ": leasehold-counted usage\n\ndata: [DONE]\n\n")
+    );
     assert!(!stream.contains("usage\":"), "{stream}");
 }
 

@@ -77,8 +77,7 @@ async fn a_client_that_asks_for_the_usage_gets_it() {
 async fn without_usage_tokens_are_estimated_and_that_is_said() {
     let proxied = Proxied::start(metered(1, 1_000)).await;
     proxied.upstream.play(Script { usage: None, ..Script::default() });
-    let stream =
-        proxied.chat(&asked(true)).send().await.unwrap().text().await.unwrap();
+    let stream = proxied.chat(&asked(true)).send().await.unwrap().text().await.unwrap();
     let (signed, _, _, rest) = split(&stream);
     assert!(rest.starts_with(": leasehold-counted estimate\n\n"));
     let request = asked(true).to_string().len().div_ceil(4) as u32;
@@ -159,4 +158,3 @@ async fn many_requests_at_once_stay_within_the_limit() {
     proxied.pay(&metered(1, 1_000), 23).await;
     assert_eq!(proxied.chat(&asked(false)).send().await.unwrap().status(), 200);
 }
-

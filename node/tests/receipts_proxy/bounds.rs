@@ -43,7 +43,9 @@ async fn a_hung_server_does_not_lock_a_lease_out() {
     let proxied = with(|patience| patience.whole = SHORT).await;
     ends(&proxied, Script::json(part).hangs(Hangs::AfterPieces), false, "has not ended").await;
     // A stream's request is billed, so the buyer signs.
-    for set in [|patience: &mut Patience| patience.idle = SHORT, |patience: &mut Patience| patience.whole = SHORT] {
+    for set in
+        [|patience: &mut Patience| patience.idle = SHORT, |patience: &mut Patience| patience.whole = SHORT]
+    {
         let proxied = with(set).await;
         proxied.pay(&metered(1, 1_000), 500).await;
         ends(&proxied, Script::stream(&[": begun\n\n"]).hangs(Hangs::AfterPieces), true, "").await;

@@ -39,7 +39,10 @@ async fn what_a_request_may_cost_is_not_its_callers_to_choose() {
     }
     let prompts = r#"{"max_tokens":6,"prompt":["a","b","c","d","e","f","g","h"]}"#;
     assert_eq!(ask(&proxied, "/v1/completions", prompts).await.0, 402);
-    assert_eq!(ask(&proxied, "/v1/completions", r#"{"max_tokens":6,"prompt":"a","best_of":20}"#).await.0, 402);
+    assert_eq!(
+        ask(&proxied, "/v1/completions", r#"{"max_tokens":6,"prompt":"a","best_of":20}"#).await.0,
+        402
+    );
     assert_eq!(proxied.upstream.count(), 0);
     // A buyer that signs ahead may use more; the inference server gets the limit.
     proxied.pay(&lease, 9_000).await;
@@ -58,7 +61,8 @@ async fn the_limit_has_the_one_name_that_every_server_knows() {
     ] {
         assert_eq!(ask(&proxied, CHAT, chat(more)).await.2, Some(chat(r#""max_tokens":7"#)), "{more}");
     }
-    let (status, message, sent) = ask(&proxied, CHAT, chat(r#""max_tokens":6,"max_completion_tokens":7"#)).await;
+    let (status, message, sent) =
+        ask(&proxied, CHAT, chat(r#""max_tokens":6,"max_completion_tokens":7"#)).await;
     assert!((status, sent.is_none()) == (400, true) && message.contains("differ"), "{message}");
     let response = |limit: &str| format!(r#"{{"input":"Hi"{limit},"store":false}}"#);
     let sent = ask(&proxied, "/v1/responses", response("")).await.2.unwrap();
@@ -71,7 +75,9 @@ async fn the_limit_has_the_one_name_that_every_server_knows() {
 async fn values_that_servers_read_in_different_ways_are_refused() {
     let proxied = Proxied::generous(|settings| settings).await;
     let mut cases = Vec::new();
-    for value in ["0", "-1", "-0", "1.0", "1e2", "\"100\"", "true", "[]", "{}", "2147483648", "99999999999999999999"] {
+    for value in
+        ["0", "-1", "-0", "1.0", "1e2", "\"100\"", "true", "[]", "{}", "2147483648", "99999999999999999999"]
+    {
         for name in ["max_tokens", "max_completion_tokens", "n"] {
             cases.push((CHAT, chat(&format!("\"{name}\":{value}"))));
         }
@@ -155,13 +161,51 @@ async fn unknown_fields_are_refused_or_left_out() {
     let dropping =
         Proxied::generous(|settings| ProxySettings { unknown_fields: UnknownFields::Drop, ..settings }).await;
     for name in [
-        "n_predict", "n_cmpl", "num_predict", "options", "MAX_TOKENS", "Max_Tokens", "max_new_tokens", "best_of",
-        "use_beam_search", "prompt_logprobs", "echo", "chat_template", "documents", "api_base", "base_url",
-        "fallbacks", "mock_response", "lora", "adapter_id", "id_slot", "truncate_prompt_tokens", "audio", "modalities",
-        "mm_processor_kwargs", "media_io_kwargs", "kv_transfer_params", "vllm_xargs", "web_search_options",
-        "prediction", "_debug_render_only", "priority", "request_id", "add_generation_prompt",
-        "continue_final_message", "t_max_predict_ms", "samplers", "keep_alive", "input", "prompt", "extra_body",
-        "max_output_tokens", "response_fields", "custom_params", "session_params", "\\ud800",
+        "n_predict",
+        "n_cmpl",
+        "num_predict",
+        "options",
+        "MAX_TOKENS",
+        "Max_Tokens",
+        "max_new_tokens",
+        "best_of",
+        "use_beam_search",
+        "prompt_logprobs",
+        "echo",
+        "chat_template",
+        "documents",
+        "api_base",
+        "base_url",
+        "fallbacks",
+        "mock_response",
+        "lora",
+        "adapter_id",
+        "id_slot",
+        "truncate_prompt_tokens",
+        "audio",
+        "modalities",
+        "mm_processor_kwargs",
+        "media_io_kwargs",
+        "kv_transfer_params",
+        "vllm_xargs",
+        "web_search_options",
+        "prediction",
+        "_debug_render_only",
+        "priority",
+        "request_id",
+        "add_generation_prompt",
+        "continue_final_message",
+        "t_max_predict_ms",
+        "samplers",
+        "keep_alive",
+        "input",
+        "prompt",
+        "extra_body",
+        "max_output_tokens",
+        "response_fields",
+        "custom_params",
+        "session_params",
+        "\\ud800",
     ] {
         let body = chat(&format!(r#""max_tokens":6,"{name}":7,"seed":1"#));
         let (status, message, sent) = ask(&refusing, CHAT, body.clone()).await;
@@ -177,6 +221,7 @@ async fn unknown_fields_are_refused_or_left_out() {
 #[tokio::test]
 async fn bytes_stay_as_they_came() {
     let proxied = Proxied::generous(|settings| settings).await;
+    proxied.upstream.play(Script::json("{}"));
     let deep = ["[".repeat(5_000), "]".repeat(5_000)].concat();
     for body in [
         // The order of a schema's keys changes what a model answers.
@@ -192,8 +237,9 @@ async fn bytes_stay_as_they_came() {
         let (status, message, sent) = ask(&proxied, CHAT, body.clone()).await;
         assert_eq!((status, sent), (200, Some(body)), "{message}");
     }
-    for body in [r#"{"prompt":[1,2,3],"max_tokens":6}"#, r#"{"prompt":[[1],[2]],"suffix":"x","max_tokens":6}"#] {
-        proxied.upstream.play(Script::json("{}"));
+    for body in
+        [r#"{"prompt":[1,2,3],"max_tokens":6}"#, r#"{"prompt":[[1],[2]],"suffix":"x","max_tokens":6}"#]
+    {
         assert_eq!(ask(&proxied, "/v1/completions", body).await.2, Some(body.to_owned()));
     }
     // Under a lease by the hour nothing is changed but the demand for the usage.
@@ -209,7 +255,10 @@ async fn media_pass_only_in_the_request_and_only_if_they_are_counted() {
     let flat = r#"[{"type":"image_url","image_url":"data:image/png;base64,AAAA"}]"#;
     let sound = r#"[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]"#;
     let none = Proxied::generous(|settings| settings).await;
-    let some = Proxied::generous(|settings| ProxySettings { media_tokens: Some(1_000.try_into().unwrap()), ..settings });
+    let some = Proxied::generous(|settings| ProxySettings {
+        media_tokens: Some(1_000.try_into().unwrap()),
+        ..settings
+    });
     let some = some.await;
     for parts in [picture, flat, sound] {
         let (status, message, sent) = ask(&none, CHAT, content(parts)).await;

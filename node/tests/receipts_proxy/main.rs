@@ -8,6 +8,7 @@ mod answers;
 mod bills;
 mod bounds;
 mod fields;
+mod real;
 
 use futures::StreamExt;
 use leasehold_client::probe::{Pubkey, SigningKey};

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod answers;
+pub mod model;
 pub mod upstream;
 
 use leasehold_client::probe::{Pubkey, SigningKey};
@@ -159,6 +160,12 @@ pub fn proxy_settings(upstream: SocketAddr) -> ProxySettings {
     ProxySettings { gpus: 8, template_tokens: 0, ..ProxySettings::new(upstream) }
 }
 
+/// A client that takes answers as they come.
+pub fn client() -> reqwest::Client {
+    let client = reqwest::Client::builder().no_proxy();
+    client.no_gzip().no_brotli().no_deflate().no_zstd().build().unwrap()
+}
+
 /// A running service, and the feed of its leases.
 pub struct Service {
     pub receipts: Receipts,
@@ -173,7 +180,7 @@ impl Service {
         let feed = Feed::new(&Serving { machines, keepers: None });
         feed.set_leases(of(leases));
         let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await.unwrap();
-        Self { receipts, feed, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { receipts, feed, http: client() }
     }
 
     pub fn url(&self, path: &str) -> String {

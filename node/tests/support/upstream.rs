@@ -182,9 +182,11 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         "/v1/chat/completions" => chat(script, &serde_json::from_slice(&body).unwrap(), open).await,
         "/v1/embeddings" => {
             let usage = json!({"prompt_tokens": 9, "total_tokens": 9});
-            axum::Json(json!({"object": "list", "data": [{"embedding": [0.5]}], "usage": usage})).into_response()
+            axum::Json(json!({"object": "list", "data": [{"embedding": [0.5]}], "usage": usage}))
+                .into_response()
         }
-        "/v1/echo" => (StatusCode::IM_A_TEAPOT, [("content-language", "eo"), ("x-upstream", "yes")], body).into_response(),
+        "/v1/echo" => (StatusCode::IM_A_TEAPOT, [("content-language", "eo"), ("x-upstream", "yes")], body)
+            .into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -243,9 +245,10 @@ async fn chat(script: Script, asked: &Value, open: Open) -> Response {
         Ok::<_, Infallible>(event)
     });
     let failing = futures::stream::iter(cut.then(|| std::io::Error::other("cut off")));
-    let body = paced.map(|event| Ok(event.unwrap())).chain(failing.map(Err::<String, _>)).inspect(move |_| {
-        let _ = &open;
-    });
+    let body =
+        paced.map(|event| Ok(event.unwrap())).chain(failing.map(Err::<String, _>)).inspect(move |_| {
+            let _ = &open;
+        });
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(body)).into_response()
 }
 

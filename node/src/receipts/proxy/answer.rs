@@ -98,7 +98,9 @@ impl Answer {
 
     /// True if an answer has far more tokens than its request allows.
     pub(super) fn is_beyond_bound(&self, tally: &Tally) -> bool {
-        self.bound.is_some_and(|bound| tally.tokens_out() > bound.tokens_out.saturating_mul(2).saturating_add(SLACK))
+        self.bound.is_some_and(|bound| {
+            tally.tokens_out() > bound.tokens_out.saturating_mul(2).saturating_add(SLACK)
+        })
     }
 
     /// Signs the receipt of an answer whose caller has gone. Nobody waits for it.

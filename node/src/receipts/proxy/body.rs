@@ -133,7 +133,14 @@ mod tests {
             let mut name = ModelName::default();
             assert_eq!(text.bytes().find_map(|byte| name.find(&[byte])).as_deref(), Some("a\"b"));
         }
-        for text in ["", "{", r#"{"model":"#, r#"{"model":["a"],"b":"c"}"#, r#"{"model":1,"a":"b"}"#, r#"["model","a"]"#] {
+        for text in [
+            "",
+            "{",
+            r#"{"model":"#,
+            r#"{"model":["a"],"b":"c"}"#,
+            r#"{"model":1,"a":"b"}"#,
+            r#"["model","a"]"#,
+        ] {
             assert_eq!(found(text), None, "{text}");
         }
     }

@@ -9,6 +9,8 @@ pub(super) struct Events {
     buffer: Vec<u8>,
     /// Bytes of the buffer that are known to hold no end of an event.
     searched: usize,
+    /// True if a part of the event has passed already.
+    is_long: bool,
 }
 
 /// A piece of the stream.
@@ -29,7 +31,10 @@ impl Events {
     pub(super) fn next(&mut self) -> Option<Piece> {
         let end = match event_end(&self.buffer, self.searched) {
             Some(end) => end,
-            None if self.buffer.len() > EVENT_LIMIT => return Some(Piece::Part(self.rest())),
+            None if self.buffer.len() > EVENT_LIMIT => {
+                self.is_long = true;
+                return Some(Piece::Part(self.rest()));
+            }
             None => {
                 // The end may begin within the last three bytes.
                 self.searched = self.buffer.len().saturating_sub(3);
@@ -38,7 +43,8 @@ impl Events {
         };
         self.searched = 0;
         let rest = self.buffer.split_off(end);
-        Some(Piece::Event(std::mem::replace(&mut self.buffer, rest)))
+        let bytes = std::mem::replace(&mut self.buffer, rest);
+        Some(if std::mem::take(&mut self.is_long) { Piece::Part(bytes) } else { Piece::Event(bytes) })
     }
 
     /// The remaining bytes, at the end of the stream.
@@ -56,7 +62,9 @@ fn event_end(bytes: &[u8], from: usize) -> Option<usize> {
         _ => None,
     };
     // Only at the end of a line: the LF of a CR LF is none by itself.
-    let begins = |at: &usize| !(bytes.get(*at) == Some(&b'\n') && at.checked_sub(1).and_then(|at| bytes.get(at)) == Some(&b'\r'));
+    let begins = |at: &usize| {
+        !(bytes.get(*at) == Some(&b'\n') && at.checked_sub(1).and_then(|at| bytes.get(at)) == Some(&b'\r'))
+    };
     (from..bytes.len()).filter(begins).find_map(|at| line_end(line_end(at)?))
 }
 
@@ -108,7 +116,7 @@ mod tests {
         events.push(b"xx");
         assert_eq!(events.next(), Some(Piece::Part(vec![b'x'; EVENT_LIMIT + 2])));
         events.push(b"\n\ndata: 1\n\n");
-        assert_eq!(events.next(), Some(Piece::Event(b"\n\n".to_vec())));
+        assert_eq!(events.next(), Some(Piece::Part(b"\n\n".to_vec())));
         assert_eq!(events.next(), Some(Piece::Event(b"data: 1\n\n".to_vec())));
     }
 }

@@ -64,7 +64,9 @@ pub(super) fn to_return(headers: &HeaderMap) -> HeaderMap {
 }
 
 fn kept(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
-    let of_name = |name: &HeaderName| headers.get_all(name).iter().map(|value| (name.clone(), value.clone())).collect::<Vec<_>>();
+    let of_name = |name: &HeaderName| {
+        headers.get_all(name).iter().map(|value| (name.clone(), value.clone())).collect::<Vec<_>>()
+    };
     names.iter().flat_map(of_name).collect()
 }
 

@@ -83,6 +83,11 @@ impl Proxy {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(own.patience.connect)
+            // Whatever other crates make of reqwest: what is passed is what came.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
             .build()?;
         let memory = Memory::new(own.memory, own.requests);
         Ok(Self { issuer, settings, own, client, deadline, alive, memory, refuses_usage: false.into() })
@@ -101,7 +106,8 @@ impl Proxy {
     fn models(&self) -> Response {
         let mut names: Vec<_> = self.settings.models.keys().collect();
         names.sort();
-        let model = |name: &&String| json!({"id": name, "object": "model", "created": 0, "owned_by": "leasehold"});
+        let model =
+            |name: &&String| json!({"id": name, "object": "model", "created": 0, "owned_by": "leasehold"});
         let models: Vec<_> = names.iter().map(model).collect();
         Json(json!({"object": "list", "data": models})).into_response()
     }
@@ -116,7 +122,12 @@ impl Proxy {
     }
 
     /// Passes a request, and signs a receipt for the answer.
-    async fn count(self: &Arc<Self>, request: Request, kind: Kind, mut answer: Answer) -> Result<Response, Refusal> {
+    async fn count(
+        self: &Arc<Self>,
+        request: Request,
+        kind: Kind,
+        mut answer: Answer,
+    ) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
         let limit = self.own.request_bytes;
         let body = body::receive(&parts.headers, body, &mut answer.place, &self.settings, limit).await?;
@@ -143,7 +154,13 @@ impl Proxy {
 
     /// Waits for the answer and signs its receipt. If the caller leaves, the inference server is told, and what was served
     /// until then is billed.
-    async fn finish(self: Arc<Self>, mut answer: Answer, kind: Kind, asked: Asked, gone: Gone) -> Result<Response, Refusal> {
+    async fn finish(
+        self: Arc<Self>,
+        mut answer: Answer,
+        kind: Kind,
+        asked: Asked,
+        gone: Gone,
+    ) -> Result<Response, Refusal> {
         let mut received = Vec::new();
         let mut deadline = self.deadline.clone();
         let outcome = tokio::select! {
@@ -197,7 +214,10 @@ impl Proxy {
         let (status, kept) = (head.response.status(), headers::to_return(headers));
         while let Some(piece) = forward::piece(&mut head.response, &self.own.patience, head.end).await? {
             if received.len().saturating_add(piece.len()) > self.own.answer_bytes {
-                return Err(Refusal::Upstream(format!("its answer has more than {} bytes", self.own.answer_bytes)));
+                return Err(Refusal::Upstream(format!(
+                    "its answer has more than {} bytes",
+                    self.own.answer_bytes
+                )));
             }
             answer.place.grow(piece.len())?;
             received.extend_from_slice(&piece);

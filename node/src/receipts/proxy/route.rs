@@ -62,7 +62,8 @@ pub(super) fn counted(upstream: &Url, kind: Kind) -> Result<Url, Refusal> {
 
 /// The URL of a path and query below the inference server's. Refuses paths that servers read in several ways.
 fn below(upstream: &Url, uri: &Uri) -> Result<Url, Refusal> {
-    let refused = || Refusal::malformed("the path must have no dot segments, backslashes or escaped separators");
+    let refused =
+        || Refusal::malformed("the path must have no dot segments, backslashes or escaped separators");
     let path = uri.path();
     if !path.starts_with('/') || !is_plain(path) {
         return Err(refused());
@@ -118,11 +119,30 @@ mod tests {
         assert_eq!(route(&Method::GET, MODELS, true), Ok(Route::Models));
         assert_eq!(route(&Method::POST, MODELS, true), Err(405));
         for path in [
-            "/", "/v1/messages", "/completion", "/infill", "/api/chat", "/api/generate", "/v1/rerank", "/tokenize",
-            "/v1/audio/speech", "/v1/load_lora_adapter", "/sleep", "/metrics", "/v1/models/x", "/chat/completions",
-            "/v1/chat/completions/", "/v1/chat/%63ompletions", "/V1/Chat/Completions", "/v1/chat\\completions",
-            "/v1/chat/completions/.", "/v1/chat/completions;x=1", "//v1/embeddings", "/v1/../v1/completions",
-            "/v1/chat/completions%2Fx%2F..", "/v1/chat/completions/x",
+            "/",
+            "/v1/messages",
+            "/completion",
+            "/infill",
+            "/api/chat",
+            "/api/generate",
+            "/v1/rerank",
+            "/tokenize",
+            "/v1/audio/speech",
+            "/v1/load_lora_adapter",
+            "/sleep",
+            "/metrics",
+            "/v1/models/x",
+            "/chat/completions",
+            "/v1/chat/completions/",
+            "/v1/chat/%63ompletions",
+            "/V1/Chat/Completions",
+            "/v1/chat\\completions",
+            "/v1/chat/completions/.",
+            "/v1/chat/completions;x=1",
+            "//v1/embeddings",
+            "/v1/../v1/completions",
+            "/v1/chat/completions%2Fx%2F..",
+            "/v1/chat/completions/x",
         ] {
             for method in [Method::POST, Method::GET] {
                 assert_eq!(route(&method, path, true), Err(404), "{method} {path}");
@@ -137,8 +157,19 @@ mod tests {
             assert_eq!(url.as_str(), ["http://127.0.0.1:8000/base", path].concat());
         }
         for path in [
-            "/../admin", "/v1/..", "/./x", "/v1/%2e%2E/x", "/v1/.%2e", "/v1/..%2fx", "/v1/%2Fx", "/v1\\..\\x",
-            "/v1/%5c..%5cx", "/v1/%252e%252e/x", "/v1/..;/x", "/v1/%00", "/v1/%0a",
+            "/../admin",
+            "/v1/..",
+            "/./x",
+            "/v1/%2e%2E/x",
+            "/v1/.%2e",
+            "/v1/..%2fx",
+            "/v1/%2Fx",
+            "/v1\\..\\x",
+            "/v1/%5c..%5cx",
+            "/v1/%252e%252e/x",
+            "/v1/..;/x",
+            "/v1/%00",
+            "/v1/%0a",
         ] {
             assert_eq!(route(&Method::GET, path, false), Err(400), "{path}");
         }

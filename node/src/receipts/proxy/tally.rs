@@ -125,7 +125,8 @@ impl Tally {
         let has_choices = parsed.choices.is_some_and(|choices| !is_empty(choices));
         let is_usage_alone =
             parsed.usage.is_some() && !has_choices && parsed.error.is_none() && kind.is_empty();
-        let is_last = matches!(kind.as_str(), "response.completed" | "response.incomplete" | "response.failed");
+        let is_last =
+            matches!(kind.as_str(), "response.completed" | "response.incomplete" | "response.failed");
         Event { is_usage_alone, is_last }
     }
 
@@ -144,7 +145,8 @@ impl Tally {
             self.tokens_out = self.tokens_out.max(output.or(rest));
         }
         self.failed |= body.error.is_some();
-        let choices = body.choices.map(|choices| (choices, serde_json::from_str::<Vec<Choice>>(choices.get())));
+        let choices =
+            body.choices.map(|choices| (choices, serde_json::from_str::<Vec<Choice>>(choices.get())));
         match choices {
             Some((_, Ok(choices))) => choices.iter().for_each(|choice| self.said(choice.text_bytes())),
             Some((unreadable, Err(_))) => self.said(unreadable.get().len()),
@@ -211,7 +213,8 @@ fn strings(value: &Value) -> usize {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(strings).sum(),
         Value::Object(fields) => {
-            let texts = fields.iter().filter(|(name, _)| !NAMES.contains(&name.as_str()) && *name != "logprobs");
+            let texts =
+                fields.iter().filter(|(name, _)| !NAMES.contains(&name.as_str()) && *name != "logprobs");
             texts.map(|(_, value)| strings(value)).sum()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,

@@ -93,7 +93,8 @@ impl Contents {
     }
 
     fn medium(&mut self, url: Option<Result<String, Refusal>>, kind: &str) -> Result<(), Refusal> {
-        let url = url.ok_or_else(|| Refusal::malformed(format!("a part of type `{kind}` needs its URL")))??;
+        let url =
+            url.ok_or_else(|| Refusal::malformed(format!("a part of type `{kind}` needs its URL")))??;
         if !url.starts_with("data:") {
             return Err(Refusal::malformed(
                 "a metered lease takes no media by URL, since nobody counts what is fetched: send a data: URL",
@@ -126,7 +127,11 @@ impl Contents {
             Some("message") => self.message(&item),
             Some("function_call") => Ok(()),
             Some("reasoning") => {
-                only(&item, &["content", "encrypted_content", "id", "status", "summary", "type"], "reasoning")?;
+                only(
+                    &item,
+                    &["content", "encrypted_content", "id", "status", "summary", "type"],
+                    "reasoning",
+                )?;
                 item.get("content").map_or(Ok(()), |content| self.content(content))
             }
             Some("function_call_output") => item.get("output").map_or(Ok(()), |output| self.content(output)),
@@ -169,7 +174,9 @@ pub(super) fn tools(text: &str) -> Result<(), Refusal> {
 /// The number of prompts, or of texts to embed: a text, texts, the tokens of one, or those of several.
 pub(super) fn texts(name: &str, text: &str) -> Result<u32, Refusal> {
     let refused = || {
-        Refusal::malformed(format!("`{name}` must be a text, an array of texts, tokens, or an array of arrays of tokens"))
+        Refusal::malformed(format!(
+            "`{name}` must be a text, an array of texts, tokens, or an array of arrays of tokens"
+        ))
     };
     if text.starts_with('"') {
         return Ok(1);
@@ -215,17 +222,20 @@ pub(super) fn template_options(text: &str) -> Result<(), Refusal> {
 }
 
 pub(super) fn object<'a>(text: &'a str, what: &str) -> Result<Object<'a>, Refusal> {
-    Object::parse(text).map_err(|error| Refusal::malformed(format!("{what} is not a valid JSON object: {error}")))
+    Object::parse(text)
+        .map_err(|error| Refusal::malformed(format!("{what} is not a valid JSON object: {error}")))
 }
 
 /// Refuses an object with other fields. `null` is no value anywhere.
 fn only(object: &Object, names: &[&str], what: &str) -> Result<(), Refusal> {
-    let other = object.fields.iter().find(|field| !names.contains(&field.name.as_str()) && field.value != "null");
+    let other =
+        object.fields.iter().find(|field| !names.contains(&field.name.as_str()) && field.value != "null");
     match other {
         None => Ok(()),
-        Some(other) => {
-            Err(Refusal::malformed(format!("a metered lease takes no field `{}` in {what}: leave it out", other.name)))
-        }
+        Some(other) => Err(Refusal::malformed(format!(
+            "a metered lease takes no field `{}` in {what}: leave it out",
+            other.name
+        ))),
     }
 }
 

@@ -41,8 +41,8 @@ pub(super) enum Rule {
 }
 
 use Rule::{
-    Answers, Bool, Drop, Int, Items, Least, Limit, Messages, Model, Only, Pass, Prompt, StreamOptions, TemplateOptions,
-    Texts, Tools,
+    Answers, Bool, Drop, Int, Items, Least, Limit, Messages, Model, Only, Pass, Prompt, StreamOptions,
+    TemplateOptions, Texts, Tools,
 };
 
 /// The most probabilities that OpenAI's API returns for each token.

@@ -75,22 +75,34 @@ impl<'a> Object<'a> {
             Edit::Remove => None,
         };
         let begin = self.text.find('{').map_or(0, |brace| brace.saturating_add(1));
-        let mut members: Vec<String> = Vec::with_capacity(self.fields.len().saturating_add(edits.len()));
+        let lead = piece(begin..self.fields.first().map_or(begin, |field| field.key_at));
+        let mut written = [piece(0..begin), lead].concat();
+        let mut last: Option<usize> = None;
         for (index, field) in self.fields.iter().enumerate().filter(|(_, field)| kept(field)) {
-            let before = match index.checked_sub(1).and_then(|before| self.fields.get(before)) {
-                // Spaces and a comma.
-                Some(before) => piece(before.value_at.end..field.key_at).replacen(',', "", 1),
-                None => piece(begin..field.key_at).to_owned(),
-            };
-            let key = piece(field.key_at..field.value_at.start);
+            let before = index.checked_sub(1).and_then(|before| self.fields.get(before));
+            match (last, before) {
+                (None, _) => {}
+                // As they were one after the other, with spaces and comma.
+                (Some(last), Some(before)) if last.saturating_add(1) == index => {
+                    written.push_str(piece(before.value_at.end..field.key_at));
+                }
+                _ => written.push(','),
+            }
+            written.push_str(piece(field.key_at..field.value_at.start));
             let value = edits.get(field.name.as_str()).and_then(set);
-            members.push([&before, key, value.as_deref().unwrap_or(field.value)].concat());
+            written.push_str(value.as_deref().unwrap_or(field.value));
+            last = Some(index);
         }
         let mut new: Vec<_> = edits.iter().filter(|(name, _)| self.get(name).is_none()).collect();
         new.sort_by_key(|(name, _)| name.as_str());
-        members.extend(new.into_iter().filter_map(|(name, edit)| Some(format!("\"{name}\":{}", set(edit)?))));
+        let mut is_first = last.is_none();
+        for (name, value) in new.into_iter().filter_map(|(name, edit)| Some((name, set(edit)?))) {
+            let comma = if std::mem::take(&mut is_first) { "" } else { "," };
+            written.push_str(&format!("{comma}\"{name}\":{value}"));
+        }
         let end = self.fields.last().map_or(begin, |field| field.value_at.end);
-        [piece(0..begin), &members.join(","), piece(end..self.text.len())].concat()
+        written.push_str(piece(end..self.text.len()));
+        written
     }
 }
 
@@ -188,12 +200,20 @@ mod tests {
         let written = |edits: &Edits| Object::parse(text).unwrap().write(edits);
         assert_eq!(written(&set(&[("b", "[5]")])), r#"{ "a": 1, "b" :[5] ,"c":3 }"#);
         assert_eq!(written(&set(&[("e", "5"), ("d", "4")])), r#"{ "a": 1, "b" :2 ,"c":3,"d":4,"e":5 }"#);
-        for names in [&["a"][..], &["b"], &["c"], &["a", "b"], &["a", "c"], &["b", "c"], &["a", "b", "c"], &["x"]] {
+        for names in
+            [&["a"][..], &["b"], &["c"], &["a", "b"], &["a", "c"], &["b", "c"], &["a", "b", "c"], &["x"]]
+        {
             let mut edits: Edits = names.iter().map(|name| ((*name).to_owned(), Edit::Remove)).collect();
             let left = ["a", "b", "c"].into_iter().filter(|name| !names.contains(name));
             let mut left: Vec<_> = left.collect();
             let read = |text: &str| {
-                serde_json::from_str::<serde_json::Value>(text).unwrap().as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+                serde_json::from_str::<serde_json::Value>(text)
+                    .unwrap()
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .cloned()
+                    .collect::<Vec<_>>()
             };
             assert_eq!(read(&written(&edits)), left, "{}", written(&edits));
             edits.extend(set(&[("d", "4")]));

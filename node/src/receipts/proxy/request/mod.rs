@@ -42,7 +42,8 @@ impl Asked {
     pub fn metered(kind: Kind, body: Bytes, own: &ProxySettings) -> Result<Self, Refusal> {
         let object = object(&body)?;
         let contents = Contents { allowed: own.media_tokens, media: Media::default() };
-        let mut reader = Reader { kind, own, contents, edits: Edits::new(), limit: None, least: 0, answers: 1, texts: 1 };
+        let mut reader =
+            Reader { kind, own, contents, edits: Edits::new(), limit: None, least: 0, answers: 1, texts: 1 };
         for field in &object.fields {
             reader.field(&field.name, field.value)?;
         }
@@ -115,7 +116,9 @@ fn has_stream_options(kind: Kind) -> bool {
 pub(super) fn model(body: &[u8]) -> Result<Option<String>, Refusal> {
     match object(body)?.get("model") {
         None | Some("null") => Ok(None),
-        Some(name) => json::string(name).map(Some).ok_or_else(|| Refusal::malformed("`model` must be a text")),
+        Some(name) => {
+            json::string(name).map(Some).ok_or_else(|| Refusal::malformed("`model` must be a text"))
+        }
     }
 }
 
@@ -175,8 +178,12 @@ impl Reader<'_> {
                 Ok(())
             }
             Rule::Only(right) if is_null || value == right => Ok(()),
-            Rule::Only("null") => Err(Refusal::malformed(format!("a metered lease takes no `{name}`: leave it out"))),
-            Rule::Only(right) => Err(Refusal::malformed(format!("under a metered lease `{name}` must be {right}"))),
+            Rule::Only("null") => {
+                Err(Refusal::malformed(format!("a metered lease takes no `{name}`: leave it out")))
+            }
+            Rule::Only(right) => {
+                Err(Refusal::malformed(format!("under a metered lease `{name}` must be {right}")))
+            }
             Rule::Model if is_null || value.starts_with('"') => Ok(()),
             Rule::Model => Err(Refusal::malformed("`model` must be a text")),
             Rule::Messages => self.contents.messages(value),
@@ -250,7 +257,8 @@ fn integer(name: &str, value: &str, least: u64, most: u64) -> Result<Option<u64>
         return Ok(None);
     }
     let number = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse::<u64>().ok()).flatten();
-    number.filter(|number| (least..=most).contains(number)).map(Some).ok_or_else(|| {
-        Refusal::malformed(format!("`{name}` must be a whole number from {least} to {most}"))
-    })
+    number
+        .filter(|number| (least..=most).contains(number))
+        .map(Some)
+        .ok_or_else(|| Refusal::malformed(format!("`{name}` must be a whole number from {least} to {most}")))
 }
