@@ -1,22 +1,28 @@
 //! The section `[receipts]` of the configuration file.
 
+mod proxy;
+
+pub use proxy::{Patience, ProxySettings, Secret, UnknownFields};
+
 use crate::leases::{Leases, RunningLease};
 use leasehold::constants::MAX_SOURCE;
 use leasehold_client::probe::Pubkey;
 use leasehold_client::text;
 use leasehold_daemon::secrets::warn_if_exposed;
+use proxy::{
+    count, default_answer_mib, default_answer_secs, default_connect_secs, default_head_secs,
+    default_idle_secs, default_memory_mib, default_request_mib, default_requests, default_template_tokens,
+    mib, secs,
+};
 use reqwest::Url;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::fmt;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// Default TCP address of the API.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8471);
@@ -120,113 +126,6 @@ pub struct Settings {
     /// Models by the names in requests.
     pub models: HashMap<String, Arc<Model>>,
     pub proxy: Option<ProxySettings>,
-}
-
-/// The inference server behind the proxy.
-#[derive(Clone, Debug)]
-pub struct ProxySettings {
-    /// Base URL of the inference server.
-    pub upstream: Url,
-    /// The machine that it runs on; `None` if there is only one.
-    pub slot: Option<u32>,
-    pub board: Option<Pubkey>,
-    /// GPUs that work on each answer: compute units are milliseconds times this.
-    pub gpus: u32,
-    /// Token limit written into requests without a limit, under a metered lease.
-    pub max_tokens: NonZeroU32,
-    /// The inference server's own API key; `None` if it asks for none.
-    pub upstream_key: Option<Secret>,
-    /// What becomes of fields under a metered lease that the proxy does not know.
-    pub unknown_fields: UnknownFields,
-    /// Tokens that a picture or a sound counts for; `None` if a metered lease takes none.
-    pub media_tokens: Option<NonZeroU32>,
-    /// The most tokens that the inference server adds to a request, by its chat template.
-    pub template_tokens: u32,
-    /// Most bytes of a request, and of an answer in one piece.
-    pub request_bytes: usize,
-    pub answer_bytes: usize,
-    /// Most bytes of requests and answers under way, and most requests. One caller may have half of either.
-    pub memory: usize,
-    pub requests: usize,
-    pub patience: Patience,
-}
-
-/// How long the proxy waits for the inference server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// For a connection.
-    pub connect: Duration,
-    /// For the begin of an answer.
-    pub head: Duration,
-    /// Between two pieces of an answer, and for a caller that takes none.
-    pub idle: Duration,
-    /// For the whole answer.
-    pub whole: Duration,
-}
-
-/// What becomes of unknown fields.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UnknownFields {
-    /// The request is refused.
-    #[default]
-    Refuse,
-    /// They are left out.
-    Drop,
-}
-
-/// A text that is in no log.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
-impl Patience {
-    /// When an answer that begins now must have ended.
-    pub(crate) fn end(&self) -> Instant {
-        Instant::now() + self.whole
-    }
-}
-
-impl ProxySettings {
-    /// The defaults, for an inference server at that URL.
-    pub fn new(upstream: Url) -> Self {
-        Self {
-            upstream,
-            slot: None,
-            board: None,
-            gpus: one(),
-            max_tokens: DEFAULT_MAX_TOKENS,
-            upstream_key: None,
-            unknown_fields: UnknownFields::default(),
-            media_tokens: None,
-            template_tokens: default_template_tokens(),
-            request_bytes: mib(default_request_mib()),
-            answer_bytes: mib(default_answer_mib()),
-            memory: mib(default_memory_mib()),
-            requests: count(default_requests()),
-            patience: Patience {
-                connect: secs(default_connect_secs()),
-                head: secs(default_head_secs()),
-                idle: secs(default_idle_secs()),
-                whole: secs(default_answer_secs()),
-            },
-        }
-    }
 }
 
 /// A model of the inference server.
@@ -358,42 +257,6 @@ fn one() -> u32 {
     1
 }
 
-/// More than the templates of common models add.
-fn default_template_tokens() -> u32 {
-    256
-}
-
-macro_rules! defaults {
-    ($($name:ident = $value:literal),* $(,)?) => {$(
-        fn $name() -> NonZeroU32 {
-            const { NonZeroU32::new($value).unwrap() }
-        }
-    )*};
-}
-
-defaults! {
-    default_request_mib = 32,
-    default_answer_mib = 64,
-    default_memory_mib = 512,
-    default_requests = 256,
-    default_connect_secs = 5,
-    default_head_secs = 600,
-    default_idle_secs = 120,
-    default_answer_secs = 3_600,
-}
-
-fn mib(mib: NonZeroU32) -> usize {
-    count(mib).saturating_mul(1 << 20)
-}
-
-fn count(count: NonZeroU32) -> usize {
-    usize::try_from(count.get()).unwrap_or(usize::MAX)
-}
-
-fn secs(secs: NonZeroU32) -> Duration {
-    Duration::from_secs(secs.get().into())
-}
-
 /// A key in the first line of a file.
 fn secret(path: &Path) -> Result<Secret, SettingsError> {
     let text = String::from_utf8(read(path)?).unwrap_or_default();
@@ -402,5 +265,5 @@ fn secret(path: &Path) -> Result<Secret, SettingsError> {
         return Err(SettingsError::Key(path.to_owned()));
     }
     warn_if_exposed(path);
-    Ok(Secret(key.to_owned()))
+    Ok(Secret::new(key.to_owned()))
 }

@@ -124,10 +124,10 @@ impl Relay {
 
     /// The end of the stream, with bytes that no empty line ends.
     async fn ended(&mut self, rest: Vec<u8>) -> (Vec<u8>, Option<io::Error>) {
-        if let Some(data) = events::data(&rest) {
-            if is_done(&data) || self.tally.event(&data).is_last {
-                return (rest, None);
-            }
+        if let Some(data) = events::data(&rest)
+            && (is_done(&data) || self.tally.event(&data).is_last)
+        {
+            return (rest, None);
         }
         self.pass(rest).await;
         (Vec::new(), None)
