@@ -1,7 +1,7 @@
 //! `cargo xtask inference`: the inference server that the node's proxy is tested with.
 //!
-//! llama-cpp-python comes as source: pip compiles it, with a compiler that builds in a minute rather than code that runs fast,
-//! and keeps the result in its cache for other checkouts.
+//! llama-cpp-python comes as source. pip compiles it, for some minutes, and keeps the result in its cache for other
+//! checkouts.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,9 +14,8 @@ use crate::{execute, root};
 pub const VARIABLE: &str = "LEASEHOLD_TEST_LLAMA";
 
 const PACKAGE: &str = "llama-cpp-python[server]==0.3.36";
-/// Without optimisation: the model of the tests has two layers.
-const CMAKE: &str = "-DCMAKE_C_FLAGS_RELEASE=-O0 -DCMAKE_CXX_FLAGS_RELEASE=-O0 -DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF \
-                     -DGGML_OPENMP=OFF";
+/// For any processor, so that the result can be kept; without pictures, threads of OpenMP and downloads, which no test needs.
+const CMAKE: &str = "-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DLLAMA_CURL=OFF";
 
 /// Installs the server unless it is there.
 pub fn install() -> Result<()> {

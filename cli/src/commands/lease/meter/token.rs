@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(refused(&leased, i64::from(UNTIL) * 600), "LeaseOver");
         let hourly = sample(1);
         let (issued, _) = plan(&hourly, 600_000, Length::Secs(60)).unwrap();
-        assert!(issued.summary(&hourly).contains(&format!("Owner:    {}", hourly.lease.owner)));
+        assert!(issued.summary(&hourly).contains(&format!("Owner:   {}", hourly.lease.owner)));
         assert_eq!(plan(&leased, 600_000, Length::Secs(0)).unwrap_err().code(), 2);
         leased.lease.state = LeaseState::Cancelled;
         assert!(plan(&leased, 600_000, Length::Secs(60)).is_ok(), "it runs on after notice");
