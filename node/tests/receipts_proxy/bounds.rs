@@ -146,6 +146,8 @@ async fn requests_under_way_and_answers_are_bounded() {
     proxied.upstream.play(Script::json("x".repeat(1_001)));
     let (status, answer) = read(proxied.chat(&asked(false)).send().await.unwrap()).await;
     assert!(status == 502 && answer.to_string().contains("more than 1000 bytes"), "{answer}");
+    // Its caller has asked for it.
+    proxied.receipts(3).await;
 }
 
 #[tokio::test]

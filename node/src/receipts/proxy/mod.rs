@@ -171,16 +171,19 @@ impl Proxy {
             }
             _ = gone => None,
         };
+        let outcome = outcome.unwrap_or_else(|| {
+            Outcome::Cut(Refusal::Request(StatusCode::REQUEST_TIMEOUT, "the caller has gone".into()))
+        });
         match outcome {
-            None => {
+            Outcome::Cut(refusal) => {
                 answer.sign_unsent(&received, &Tally::of_part(received.len()), &asked).await;
-                Err(Refusal::Request(StatusCode::REQUEST_TIMEOUT, "the caller has gone".into()))
+                Err(refusal)
             }
-            Some(Outcome::Refused(head)) => {
+            Outcome::Refused(head) => {
                 Ok(forward::handed_back(head.response, head.read, self.own.patience, answer.place))
             }
-            Some(Outcome::Stream(head)) => Ok(stream::relay(&self, answer, asked, head)),
-            Some(Outcome::Whole(status, mut kept)) => {
+            Outcome::Stream(head) => Ok(stream::relay(&self, answer, asked, head)),
+            Outcome::Whole(status, mut kept) => {
                 let readable = !kept.contains_key(header::CONTENT_ENCODING);
                 let tally = Tally::of_whole(kind, &received, readable);
                 if let Some(count) = tally.count(&asked) {
@@ -214,12 +217,12 @@ impl Proxy {
         let (status, kept) = (head.response.status(), headers::to_return(headers));
         while let Some(piece) = forward::piece(&mut head.response, &self.own.patience, head.end).await? {
             if received.len().saturating_add(piece.len()) > self.own.answer_bytes {
-                return Err(Refusal::Upstream(format!(
-                    "its answer has more than {} bytes",
-                    self.own.answer_bytes
-                )));
+                let sentence = format!("its answer has more than {} bytes", self.own.answer_bytes);
+                return Ok(Outcome::Cut(Refusal::Upstream(sentence)));
             }
-            answer.place.grow(piece.len())?;
+            if let Err(refusal) = answer.place.grow(piece.len()) {
+                return Ok(Outcome::Cut(refusal));
+            }
             received.extend_from_slice(&piece);
         }
         Ok(Outcome::Whole(status, kept))
@@ -231,6 +234,8 @@ enum Outcome {
     /// An error, which nobody pays for.
     Refused(Head),
     Stream(Head),
+    /// Something that the caller does not get, and has had computed: it left, or asked for more than fits.
+    Cut(Refusal),
     /// An answer in one piece, and its headers.
     Whole(StatusCode, HeaderMap),
 }
