@@ -53,7 +53,12 @@ impl Proxied {
         let upstream = Upstream::start().await;
         let proxy = Some(set(proxy_settings(upstream.address)));
         let api_key = api_key(&lease);
-        let settings = Settings { proxy, exposure_limit, ..settings(folder.path()) };
+        let settings = Settings {
+            proxy,
+            exposure_limit,
+            exposure_per_spender: exposure_limit,
+            ..settings(folder.path())
+        };
         let service = Service::start(settings, &[(0, lease)]).await;
         Self { _folder: folder, upstream, service, api_key }
     }

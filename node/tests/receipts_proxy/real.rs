@@ -99,8 +99,12 @@ impl Node {
         let folder = tempfile::tempdir().unwrap();
         let proxy =
             ProxySettings { upstream_key: Some(Secret::new(KEY.into())), ..proxy_settings(llama.address) };
-        let settings =
-            Settings { proxy: Some(set(proxy)), exposure_limit: 1 << 39, ..settings(folder.path()) };
+        let settings = Settings {
+            proxy: Some(set(proxy)),
+            exposure_limit: 1 << 39,
+            exposure_per_spender: 1 << 39,
+            ..settings(folder.path())
+        };
         let api_key = api_key(&lease);
         Self { service: Service::start(settings, &[(0, lease)]).await, api_key, _folder: folder }
     }
