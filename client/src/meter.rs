@@ -25,13 +25,17 @@ pub struct TokenTerms {
     pub is_cut: bool,
 }
 
+/// Who signs the call tokens of a lease: the spender if it is metered, else its owner.
+pub fn caller(lease: &Lease) -> Pubkey {
+    lease.meter.as_ref().map_or(lease.owner, |meter| meter.spender)
+}
+
 /// Terms of a call token for the lease at `address` that is valid for `secs` seconds from `now`, at most until the
 /// lease's end. A lease after notice still runs.
 ///
 /// # Errors
-/// `LeaseNotMetered`, or `LeaseOver`.
+/// `LeaseOver`.
 pub fn call_token(address: Pubkey, lease: &Lease, now: i64, secs: u64) -> Result<TokenTerms, Refusal> {
-    require_meter(lease)?;
     let end = round::start(lease.terms.round_secs, lease.terms.phase_secs, lease.until);
     if lease.state == LeaseState::Settled || now >= end {
         return Err(LeaseholdError::LeaseOver.into());
@@ -273,15 +277,22 @@ mod tests {
     }
 
     #[test]
-    fn no_call_token_is_made_for_a_lease_that_is_over_or_paid_by_the_hour() {
+    fn no_call_token_is_made_for_a_lease_that_is_over() {
         let refused = |lease: &Lease, now| call_token(address(), lease, now, 60).unwrap_err();
         let mut lease = metered();
         assert_eq!(refused(&lease, i64::from(UNTIL) * 600), LeaseholdError::LeaseOver.into());
-        assert_eq!(refused(&sample::lease(1), 600_000), LeaseholdError::LeaseNotMetered.into());
         lease.state = LeaseState::Cancelled;
         assert!(call_token(address(), &lease, 600_000, 60).is_ok(), "it still runs after notice");
         lease.state = LeaseState::Settled;
         assert_eq!(refused(&lease, 600_000), LeaseholdError::LeaseOver.into());
+    }
+
+    #[test]
+    fn the_owner_calls_a_lease_by_the_hour_and_the_spender_a_metered_one() {
+        let (hourly, metered) = (sample::lease(1), metered());
+        assert_eq!(caller(&hourly), hourly.owner);
+        assert_eq!(caller(&metered), metered.meter.unwrap().spender);
+        assert!(call_token(address(), &hourly, 600_000, 60).is_ok());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The configuration file: its fields, and the error for each mistake.
 
 use leasehold_client::probe::{Pubkey, SigningKey};
-use leasehold_node::receipts::settings::{DEFAULT_LISTEN, DEFAULT_MAX_TOKENS};
+use leasehold_node::receipts::ProxySettings;
+use leasehold_node::receipts::settings::{DEFAULT_LISTEN, DEFAULT_MAX_TOKENS, Secret};
 use leasehold_node::{ConfigError, Serving, load, load_config};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -39,6 +40,7 @@ fn the_examples_section_on_receipts_is_valid() {
     let settings: Vec<_> = lines.take_while(|line| *line != "[chain]").filter(is_setting).collect();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("llama-3.1-8b.json"), "{}").unwrap();
+    std::fs::write(folder.path().join("upstream.key"), "sk-123\n").unwrap();
     let path = folder.path().join("node.toml");
     std::fs::write(&path, format!("[receipts]\n{}\n", settings.join("\n"))).unwrap();
     let settings = load_config(&path, None).unwrap().receipts.unwrap();
@@ -49,6 +51,23 @@ fn the_examples_section_on_receipts_is_valid() {
     assert_eq!(settings.listen, DEFAULT_LISTEN);
     let proxy = settings.proxy.unwrap();
     assert_eq!((proxy.gpus, proxy.max_tokens), (8, DEFAULT_MAX_TOKENS));
+    let key = Some(Secret::new("sk-123".into()));
+    assert_eq!((&proxy.upstream_key, proxy.media_tokens.map(|each| each.get())), (&key, Some(1_000)));
+    // The others are the defaults, which the example names.
+    let default = ProxySettings::new(proxy.upstream.clone());
+    assert_eq!(proxy.patience, default.patience);
+    let limits =
+        |of: &ProxySettings| (of.request_bytes, of.answer_bytes, of.memory, of.requests, of.template_tokens);
+    assert_eq!(limits(&proxy), limits(&default));
+    assert_eq!(proxy.unknown_fields, default.unknown_fields);
+    // The key is in no log.
+    assert!(!format!("{proxy:?}").contains("sk-123"));
+    for key in ["", "\n", "two words", "\u{e9}"] {
+        std::fs::write(folder.path().join("upstream.key"), key).unwrap();
+        let refused = load_config(&path, None).unwrap_err().to_string();
+        assert!(refused.contains("upstream.key has no API key in its first line"), "{refused}");
+    }
+    std::fs::write(folder.path().join("upstream.key"), "sk-123").unwrap();
     // The flag overrides the file.
     let settings = load_config(&path, Some("http://127.0.0.1:9")).unwrap().receipts.unwrap();
     assert_eq!(settings.proxy.unwrap().upstream.as_str(), "http://127.0.0.1:9/");

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use support::upstream::{Upstream, WORDS};
+use support::upstream::{Script, Upstream, WORDS};
 use support::*;
 use tokio::sync::mpsc;
 
@@ -152,11 +152,12 @@ async fn sigterm_lets_answers_under_way_come_to_their_end() {
     let folder = tempfile::tempdir().unwrap();
     write_leases(folder.path(), &[(0, metered(1, 1_000))]);
     let upstream = Upstream::start().await;
+    upstream.play(Script { pace: Duration::from_millis(150), ..Script::default() });
     let mut daemon = Daemon::start(folder.path(), &["--upstream", &format!("http://{}", upstream.address)]);
     let messages = json!([{"role": "user", "content": "Hi"}]);
     let body = json!({"model": "tiny", "stream": true, "max_tokens": 6, "messages": messages});
     let url = format!("{}/v1/chat/completions", daemon.public);
-    let request = http().post(&url).bearer_auth(api_key(&metered(1, 1_000))).header("x-pace", "150");
+    let request = http().post(&url).bearer_auth(api_key(&metered(1, 1_000)));
     let response = request.json(&body).send().await.unwrap();
     assert_eq!(response.status(), 200);
     daemon.signal("TERM");
@@ -198,32 +199,6 @@ async fn sighup_reads_the_leases_again() {
     assert_eq!(status().await, 200);
     daemon.signal("INT");
     assert!(daemon.ended().await.success());
-}
-
-#[test]
-fn a_public_proxy_is_warned_of() {
-    let folder = tempfile::tempdir().unwrap();
-    write_leases(folder.path(), &[]);
-    let config = write_config(folder.path());
-    // The log until it listens.
-    let said = || {
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold-node"));
-        command
-            .args(["--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1", "--config"])
-            .arg(&config);
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let listens = lines.any(|line| line.starts_with("receipts on "));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(listens);
-        std::fs::read_to_string(folder.path().join("log")).unwrap()
-    };
-    assert!(said().contains("leased by the hour"), "{}", said());
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("public = \"127.0.0.1:0\"\n", "")).unwrap();
-    assert!(!said().contains("leased by the hour"));
 }
 
 #[test]

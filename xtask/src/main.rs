@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask build | idl | docs | economics | test | bench | fuzz | wasm | ci`. Each command is the `run` of one module.
+//! The project's tasks: `cargo xtask build | idl | docs | economics | test | inference | bench | fuzz | wasm | ci`. Each command is the `run` of one module.
 
 mod build;
 mod ci;
@@ -8,6 +8,7 @@ mod economics;
 mod frames;
 mod fuzz;
 mod idl;
+mod inference;
 mod source;
 mod wasm;
 
@@ -40,6 +41,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Install the inference server that the proxy is tested with into target/inference
+    Inference,
     /// Measure compute units, bytes and accounts of every instruction
     Bench {
         /// Passed on to the benchmark: --json, --check, --write
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Task::Docs(arguments) => docs::run(&arguments),
         Task::Economics(arguments) => economics::run(&arguments),
         Task::Test { arguments } => test(&arguments),
+        Task::Inference => inference::install(),
         Task::Bench { arguments } => bench(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Wasm => wasm::run(),
@@ -76,6 +80,9 @@ fn main() -> ExitCode {
 }
 
 fn test(arguments: &[String]) -> Result<()> {
+    if std::env::var_os(inference::VARIABLE).is_none() {
+        inference::install()?;
+    }
     let has_nextest = cargo()
         .args(["nextest", "--version"])
         .stdout(Stdio::null())

@@ -1,6 +1,7 @@
 //! Quotas: how much of something may be in use in all, and by one caller.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,35 +20,35 @@ impl Caller {
 }
 
 /// Amounts in use.
-#[derive(Debug, Default)]
-struct Used {
+#[derive(Debug)]
+struct Used<K> {
     all: usize,
-    callers: HashMap<Caller, usize>,
+    callers: HashMap<K, usize>,
 }
 
 /// A quota in all and for each caller.
 #[derive(Debug)]
-pub struct Quota {
+pub struct Quota<K = Caller> {
     all: usize,
     each: usize,
-    used: Mutex<Used>,
+    used: Mutex<Used<K>>,
 }
 
 /// An amount in use; given back when it is dropped.
 #[derive(Debug)]
-pub struct Share {
-    quota: Arc<Quota>,
-    caller: Option<Caller>,
+pub struct Share<K: Copy + Eq + Hash = Caller> {
+    quota: Arc<Quota<K>>,
+    caller: Option<K>,
     amount: usize,
 }
 
-impl Quota {
+impl<K: Copy + Eq + Hash> Quota<K> {
     pub fn new(all: usize, each: usize) -> Arc<Self> {
-        Arc::new(Self { all, each, used: Mutex::default() })
+        Arc::new(Self { all, each, used: Mutex::new(Used { all: 0, callers: HashMap::new() }) })
     }
 
     /// Takes an amount; `None` if that is more than is left. Only the quota in all applies to caller `None`.
-    pub fn take(self: &Arc<Self>, caller: Option<Caller>, amount: usize) -> Option<Share> {
+    pub fn take(self: &Arc<Self>, caller: Option<K>, amount: usize) -> Option<Share<K>> {
         let mut share = Share { quota: Arc::clone(self), caller, amount: 0 };
         share.grow(amount).then_some(share)
     }
@@ -58,12 +59,12 @@ impl Quota {
     }
 
     // A panic elsewhere leaves the sums intact.
-    fn lock(&self) -> MutexGuard<'_, Used> {
+    fn lock(&self) -> MutexGuard<'_, Used<K>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Share {
+impl<K: Copy + Eq + Hash> Share<K> {
     /// Takes more; false if that is more than is left, and then the share stays as it was.
     pub fn grow(&mut self, more: usize) -> bool {
         let mut used = self.quota.lock();
@@ -84,19 +85,25 @@ impl Share {
         self.amount = self.amount.saturating_add(more);
         true
     }
-}
 
-impl Drop for Share {
-    fn drop(&mut self) {
+    /// Gives all of it back.
+    pub fn clear(&mut self) {
+        let amount = std::mem::take(&mut self.amount);
         let mut used = self.quota.lock();
-        used.all = used.all.saturating_sub(self.amount);
+        used.all = used.all.saturating_sub(amount);
         let Some(caller) = self.caller else { return };
         if let Some(own) = used.callers.get_mut(&caller) {
-            *own = own.saturating_sub(self.amount);
+            *own = own.saturating_sub(amount);
             if *own == 0 {
                 used.callers.remove(&caller);
             }
         }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Drop for Share<K> {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

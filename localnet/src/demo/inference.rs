@@ -16,14 +16,16 @@ use leasehold_client::{
     address,
     http::ArchiveClient,
     instruction,
+    meter::call_token,
     probe::SigningKey,
     prove::{Prover, Steps},
+    record::SignedCall,
 };
 use leasehold_node::{
     Feed, Machine, Serving,
     chain::{Chain, ChainSettings, RecordSettings},
     leases::{LeaseWatch, WatchSettings},
-    receipts::{Model, ProxySettings, Receipts, Settings, settings::DEFAULT_MAX_TOKENS},
+    receipts::{Model, ProxySettings, Receipts, Settings},
 };
 use rand::{Rng, rngs::StdRng};
 use serde::Serialize;
@@ -84,6 +86,8 @@ pub struct Inference {
     chain: Chain,
     archive: Archive,
     id: Option<[u8; 32]>,
+    /// With which the lease's owner calls the machine.
+    token: String,
     // Dropped last: the databases are in it.
     _folder: TempDir,
 }
@@ -103,10 +107,10 @@ impl Inference {
         // Leases may begin in two different rounds; one that begins last runs to the end of the demo.
         let first = leases.iter().filter(runs).map(|lease| lease.begins).max();
         let last = leases.iter().filter(runs).filter(|lease| Some(lease.begins) == first);
-        let places = last.flat_map(|lease| lease.slots.iter().map(|slot| (lease.board, *slot)));
-        let (board, slot) = places
+        let places = last.flat_map(|lease| lease.slots.iter().map(move |slot| (lease.board, *slot, lease)));
+        let (board, slot, lease) = places
             .into_iter()
-            .find(|(board, slot)| stays(&(board.address, *slot)))
+            .find(|(board, slot, _)| stays(&(board.address, *slot)))
             .context("every leased machine fails; give a smaller --down")?;
         let machine = machines
             .into_iter()
@@ -123,7 +127,8 @@ impl Inference {
         stage.send("create_log", &by(wallet, vec![create])).await?;
         let lanes = instruction::open_lanes(&board, wallet.pubkey(), account, vec![slot]);
         stage.send("open_lanes", &by(wallet, vec![lanes])).await?;
-        Self::start(stage, machine, operator, account).await
+        let token = token(stage, lease).await?;
+        Self::start(stage, machine, operator, account, token).await
     }
 
     async fn start(
@@ -131,6 +136,7 @@ impl Inference {
         machine: Machine,
         operator: Arc<Keypair>,
         supplier: Pubkey,
+        token: String,
     ) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot create a folder for databases")?;
         let (server, upstream) = inference_server().await?;
@@ -147,13 +153,9 @@ impl Inference {
             exposure_per_spender: 0,
             leases: None,
             models: [("demo".to_owned(), Arc::new(model))].into(),
-            proxy: Some(ProxySettings {
-                upstream: format!("http://{upstream}").parse().context("an address makes a URL")?,
-                slot: None,
-                board: None,
-                gpus: 1,
-                max_tokens: DEFAULT_MAX_TOKENS,
-            }),
+            proxy: Some(ProxySettings::new(
+                format!("http://{upstream}").parse().context("an address makes a URL")?,
+            )),
         };
         let feed = Feed::new(&Serving { machines: vec![machine.clone()], keepers: None });
         let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await?;
@@ -200,6 +202,7 @@ impl Inference {
             chain,
             archive,
             id: None,
+            token,
             _folder: folder,
         })
     }
@@ -216,9 +219,9 @@ impl Inference {
         self.await_lease(stage, &client, &url).await?;
         let bar = stage.progress.begin("a leased machine answers", ANSWERS.into());
         let answers = stream::iter(0..ANSWERS).map(|number| {
-            let (client, url, bar) = (&client, &url, &bar);
+            let (client, url, token, bar) = (&client, &url, &self.token, &bar);
             async move {
-                let id = ask(client, url, number)
+                let id = ask(client, url, token, number)
                     .await?
                     .context("the lease is over; give longer rounds with --round-secs")?;
                 bar.advance();
@@ -236,7 +239,7 @@ impl Inference {
     /// Waits until the node serves the lease.
     async fn await_lease(&self, stage: &Stage, client: &reqwest::Client, url: &str) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(u64::from(2 * stage.round_secs) + 30);
-        while ask(client, url, 0).await?.is_none() {
+        while ask(client, url, &self.token, 0).await?.is_none() {
             if Instant::now() > deadline {
                 bail!("the node did not see the lease of slot {} in time", self.machine.slot);
             }
@@ -287,13 +290,23 @@ impl Inference {
     }
 }
 
+/// The token with which a lease's owner calls its machines, as `leasehold lease token` makes it.
+async fn token(stage: &Stage, lease: &Opened) -> Result<String> {
+    let account = stage.fetch().lease(lease.address).await?.context("the lease is gone")?.account;
+    let now = stage.fetch().now().await?;
+    let terms = call_token(lease.address, &account, now, u64::MAX)?;
+    let key = SigningKey::from_bytes(lease.buyer.secret_bytes());
+    Ok(SignedCall::sign(&key, terms.token).encode())
+}
+
 /// Sends one request. Returns the id of the inference; `None` if the lease has not begun.
-async fn ask(client: &reqwest::Client, url: &str, number: u32) -> Result<Option<String>> {
+async fn ask(client: &reqwest::Client, url: &str, token: &str, number: u32) -> Result<Option<String>> {
     let body = json!({
         "model": "demo",
         "messages": [{ "role": "user", "content": format!("what is {number} times two?") }],
     });
-    let answer = client.post(url).json(&body).send().await.context("the node does not answer")?;
+    let answer =
+        client.post(url).bearer_auth(token).json(&body).send().await.context("the node does not answer")?;
     if answer.status() == reqwest::StatusCode::CONFLICT {
         return Ok(None);
     }

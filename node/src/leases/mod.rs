@@ -82,6 +82,9 @@ pub struct RunningLease {
     /// Wallet that opened the lease; receipts bill it.
     #[serde(with = "text::key")]
     pub buyer: Pubkey,
+    /// Wallet that owns the lease now: under a lease by the hour it signs call tokens.
+    #[serde(with = "text::key")]
+    pub owner: Pubkey,
     /// Account of the machine's supplier.
     #[serde(with = "text::key")]
     pub supplier: Pubkey,
@@ -93,7 +96,9 @@ pub struct RunningLease {
     pub cluster: [u8; 8],
     /// Hardware class of the machine.
     pub class: u16,
-    /// First round of the lease on this machine.
+    /// First round of the lease.
+    pub begins: u32,
+    /// First round of the lease on this machine: a later one if it replaced another.
     pub from: u32,
     /// First round after the lease.
     pub until: u32,
@@ -148,6 +153,11 @@ pub struct Meter {
 }
 
 impl RunningLease {
+    /// Key that signs the lease's call tokens: the spender if it is metered, else its owner.
+    pub fn caller(&self) -> &Pubkey {
+        self.meter.as_ref().map_or(&self.owner, |meter| &meter.spender)
+    }
+
     /// Unix millisecond at which a round begins.
     pub fn start_ms(&self, round: u32) -> u64 {
         round::start(self.round_secs, self.phase_secs, round).unsigned_abs().saturating_mul(1_000)

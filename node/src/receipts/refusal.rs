@@ -44,7 +44,7 @@ pub enum Refusal {
     #[error("nothing is signed for slot {slot}: {reason}")]
     Unsigned { slot: u32, reason: Unsigned },
     #[error("as many downloads are under way as the node allows: try again later")]
-    Busy,
+    Downloads,
     #[error("{0}")]
     Caller(&'static str),
     #[error("{1}")]
@@ -55,6 +55,10 @@ pub enum Refusal {
     UnknownLease,
     #[error("the inference server does not answer: {0}")]
     Upstream(String),
+    #[error("{0}")]
+    Late(String),
+    #[error("the node has as many requests under way as it takes: try again in a second")]
+    Busy,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -77,10 +81,13 @@ impl Refusal {
             | Self::Store(StoreError::Exposure { .. } | StoreError::SpenderExposure { .. }) => {
                 StatusCode::PAYMENT_REQUIRED
             }
-            Self::Paused { .. } | Self::Unsigned { .. } | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Paused { .. } | Self::Unsigned { .. } | Self::Downloads | Self::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Store(StoreError::Pruned) => StatusCode::GONE,
             Self::Request(status, _) => *status,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+            Self::Late(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Store(StoreError::NumbersUsedUp { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) if error.is_refusal() => StatusCode::BAD_REQUEST,
             Self::Store(StoreError::Closed) => StatusCode::SERVICE_UNAVAILABLE,
@@ -96,6 +103,8 @@ impl Refusal {
             StatusCode::PAYMENT_REQUIRED => ("insufficient_quota", "exposure_limit"),
             StatusCode::CONFLICT => ("invalid_request_error", "no_lease"),
             StatusCode::NOT_FOUND => ("invalid_request_error", "not_found"),
+            StatusCode::METHOD_NOT_ALLOWED => ("invalid_request_error", "wrong_method"),
+            StatusCode::PAYLOAD_TOO_LARGE => ("invalid_request_error", "too_large"),
             status if status.is_client_error() => ("invalid_request_error", "malformed"),
             _ => ("server_error", "unavailable"),
         };
@@ -105,8 +114,13 @@ impl Refusal {
         if let Self::Caller(_) = self {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Self::Paused { retry_secs, .. } = self {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_secs));
+        let retry_secs = match self {
+            Self::Paused { retry_secs, .. } => Some(*retry_secs),
+            Self::Busy => Some(1),
+            _ => None,
+        };
+        if let Some(secs) = retry_secs {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
         }
         response
     }
@@ -117,6 +131,7 @@ impl Refusal {
             self,
             Self::Paused { .. }
                 | Self::Unsigned { .. }
+                | Self::Downloads
                 | Self::Busy
                 | Self::Request(StatusCode::SERVICE_UNAVAILABLE, _)
         );

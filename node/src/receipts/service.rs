@@ -2,7 +2,7 @@
 
 use super::api::{self, Api, Audience};
 use super::issuer::Issuer;
-use super::proxy::{self, Proxy};
+use super::proxy::Proxy;
 use super::settings::Settings;
 use super::store::{Exposure, Store, StoreError};
 use crate::leases::LeasesReceiver;
@@ -96,7 +96,7 @@ impl Receipts {
         machines: MachinesReceiver,
         leases: LeasesReceiver,
     ) -> Result<Self, ReceiptsError> {
-        warn_of_exposed_addresses(&settings);
+        warn_of_exposed_address(&settings);
         let (local_listener, local) = listen(settings.listen).await?;
         let public_listener = match settings.public {
             Some(address) => Some(listen(address).await?),
@@ -110,14 +110,10 @@ impl Receipts {
         let (deadline, at_deadline) = watch::channel(false);
         let (alive_sender, alive) = mpsc::channel(1);
         let proxy = match settings.proxy.clone() {
-            Some(own) => Some(Arc::new(Proxy {
-                issuer: issuer.clone(),
-                settings: settings.clone(),
-                own,
-                client: proxy::client()?,
-                deadline: at_deadline,
-                alive: alive_sender,
-            })),
+            Some(own) => {
+                let proxy = Proxy::new(issuer.clone(), settings.clone(), own, at_deadline, alive_sender)?;
+                Some(Arc::new(proxy))
+            }
             None => None,
         };
         let api = Api::new(issuer, settings);
@@ -190,17 +186,10 @@ impl Receipts {
     }
 }
 
-fn warn_of_exposed_addresses(settings: &Settings) {
+fn warn_of_exposed_address(settings: &Settings) {
     if !settings.listen.ip().to_canonical().is_loopback() {
         let address = settings.listen;
         warn!(%address, "anybody who can reach this address can have receipts signed: use a loopback address or a firewall");
-    }
-    if let (Some(address), Some(_)) = (settings.public, &settings.proxy) {
-        warn!(
-            %address,
-            "anybody who can reach this address can use machines that are leased by the hour: put a proxy with \
-             client certificates in front"
-        );
     }
 }
 

@@ -1,9 +1,19 @@
 //! The section `[receipts]` of the configuration file.
 
+mod proxy;
+
+pub use proxy::{Patience, ProxySettings, Secret, UnknownFields};
+
 use crate::leases::{Leases, RunningLease};
 use leasehold::constants::MAX_SOURCE;
 use leasehold_client::probe::Pubkey;
 use leasehold_client::text;
+use leasehold_daemon::secrets::warn_if_exposed;
+use proxy::{
+    count, default_answer_mib, default_answer_secs, default_connect_secs, default_head_secs,
+    default_idle_secs, default_memory_mib, default_request_mib, default_requests, default_template_tokens,
+    mib, secs,
+};
 use reqwest::Url;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -38,6 +48,8 @@ pub enum SettingsError {
     SameModel(String),
     #[error("the proxy needs at least one [[receipts.model]]: add each model with name and manifest")]
     NoModel,
+    #[error("{0} has no API key in its first line: write the inference server's key there, without spaces")]
+    Key(PathBuf),
 }
 
 /// The section as it is written.
@@ -54,6 +66,28 @@ pub(crate) struct Section {
     exposure_per_spender: Option<u64>,
     leases: Option<PathBuf>,
     upstream: Option<String>,
+    upstream_key: Option<PathBuf>,
+    #[serde(default)]
+    unknown_fields: UnknownFields,
+    media_tokens: Option<NonZeroU32>,
+    #[serde(default = "default_template_tokens")]
+    template_tokens: u32,
+    #[serde(default = "default_request_mib")]
+    request_mib: NonZeroU32,
+    #[serde(default = "default_answer_mib")]
+    answer_mib: NonZeroU32,
+    #[serde(default = "default_memory_mib")]
+    memory_mib: NonZeroU32,
+    #[serde(default = "default_requests")]
+    requests: NonZeroU32,
+    #[serde(default = "default_connect_secs")]
+    connect_secs: NonZeroU32,
+    #[serde(default = "default_head_secs")]
+    head_secs: NonZeroU32,
+    #[serde(default = "default_idle_secs")]
+    idle_secs: NonZeroU32,
+    #[serde(default = "default_answer_secs")]
+    answer_secs: NonZeroU32,
     slot: Option<u32>,
     #[serde(default, deserialize_with = "board")]
     board: Option<Pubkey>,
@@ -100,20 +134,6 @@ pub struct Settings {
     pub proxy: Option<ProxySettings>,
 }
 
-/// The inference server behind the proxy.
-#[derive(Clone, Debug)]
-pub struct ProxySettings {
-    /// Base URL of the inference server.
-    pub upstream: Url,
-    /// The machine that it runs on; `None` if there is only one.
-    pub slot: Option<u32>,
-    pub board: Option<Pubkey>,
-    /// GPUs that work on each answer: compute units are milliseconds times this.
-    pub gpus: u32,
-    /// Token limit written into requests without a limit, under a metered lease.
-    pub max_tokens: NonZeroU32,
-}
-
 /// A model of the inference server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Model {
@@ -152,7 +172,8 @@ impl Settings {
         if upstream.is_some() && models.is_empty() {
             return Err(SettingsError::NoModel);
         }
-        let Section { slot, board, gpus, max_tokens, .. } = section;
+        let upstream_key =
+            section.upstream_key.as_ref().map(|path| secret(&folder.join(path))).transpose()?;
         Ok(Self {
             database: folder.join(section.database),
             listen: section.listen,
@@ -164,7 +185,27 @@ impl Settings {
                 .unwrap_or(section.exposure_limit.saturating_mul(LEASES_PER_SPENDER)),
             leases: section.leases.map(|path| folder.join(path)),
             models,
-            proxy: upstream.map(|upstream| ProxySettings { upstream, slot, board, gpus, max_tokens }),
+            proxy: upstream.map(|upstream| ProxySettings {
+                upstream,
+                slot: section.slot,
+                board: section.board,
+                gpus: section.gpus,
+                max_tokens: section.max_tokens,
+                upstream_key,
+                unknown_fields: section.unknown_fields,
+                media_tokens: section.media_tokens,
+                template_tokens: section.template_tokens,
+                request_bytes: mib(section.request_mib),
+                answer_bytes: mib(section.answer_mib),
+                memory: mib(section.memory_mib),
+                requests: count(section.requests),
+                patience: Patience {
+                    connect: secs(section.connect_secs),
+                    head: secs(section.head_secs),
+                    idle: secs(section.idle_secs),
+                    whole: secs(section.answer_secs),
+                },
+            }),
         })
     }
 
@@ -223,4 +264,15 @@ fn default_max_tokens() -> NonZeroU32 {
 
 fn one() -> u32 {
     1
+}
+
+/// A key in the first line of a file.
+fn secret(path: &Path) -> Result<Secret, SettingsError> {
+    let text = String::from_utf8(read(path)?).unwrap_or_default();
+    let key = text.lines().next().unwrap_or_default().trim();
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(SettingsError::Key(path.to_owned()));
+    }
+    warn_if_exposed(path);
+    Ok(Secret::new(key.to_owned()))
 }

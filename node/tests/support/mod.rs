@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod answers;
+pub mod model;
 pub mod upstream;
 
 use leasehold_client::probe::{Pubkey, SigningKey};
@@ -9,7 +10,6 @@ use leasehold_client::record::{
     CallToken, SignedCall, SignedReceipt, SignedVoucher, receipt::prefix, voucher,
 };
 use leasehold_node::leases::{Leases, Meter, Numbers, RunningLease};
-use leasehold_node::receipts::settings::DEFAULT_MAX_TOKENS;
 use leasehold_node::receipts::store::{MachineKey, NewReceipt, PARTS, Work};
 use leasehold_node::receipts::{Model, ProxySettings, Receipts, Settings};
 use leasehold_node::{Feed, Machine, Serving};
@@ -64,10 +64,12 @@ pub fn lease(serial: u32) -> RunningLease {
         serial,
         address: address(serial),
         buyer: Pubkey::new_from_array([5; 32]),
+        owner: Pubkey::new_from_array(owner().verifying_key().to_bytes()),
         supplier: SUPPLIER,
         mint: Pubkey::new_from_array([6; 32]),
         cluster: CLUSTER,
         class: 2,
+        begins: round - 1,
         from: round - 1,
         until: round + 100,
         round_secs: ROUND_SECS,
@@ -77,6 +79,11 @@ pub fn lease(serial: u32) -> RunningLease {
         numbers: Numbers::default(),
         paused: false,
     }
+}
+
+/// Owner of every lease.
+pub fn owner() -> SigningKey {
+    SigningKey::from_bytes(&[13; 32])
 }
 
 pub fn spender() -> SigningKey {
@@ -125,14 +132,15 @@ pub fn signed_voucher(lease: &RunningLease, price: u64) -> SignedVoucher {
     SignedVoucher::sign(&spender(), voucher)
 }
 
-/// A token to call a metered lease with, good for a minute.
+/// A token to call a lease with, good for a minute.
 pub fn call_token(lease: &RunningLease) -> CallToken {
-    CallToken { lease: lease.address, from: lease.from, expiry: now_ms() / 1_000 + 60 }
+    CallToken { lease: lease.address, from: lease.begins, expiry: now_ms() / 1_000 + 60 }
 }
 
-/// That token of the lease's spender, as a client sends it.
+/// That token of the lease's spender or owner, as a client sends it.
 pub fn api_key(lease: &RunningLease) -> String {
-    SignedCall::sign(&spender(), call_token(lease)).encode()
+    let key = if lease.meter.is_some() { spender() } else { owner() };
+    SignedCall::sign(&key, call_token(lease)).encode()
 }
 
 pub fn settings(folder: &Path) -> Settings {
@@ -152,7 +160,13 @@ pub fn settings(folder: &Path) -> Settings {
 
 pub fn proxy_settings(upstream: SocketAddr) -> ProxySettings {
     let upstream = format!("http://{upstream}").parse().unwrap();
-    ProxySettings { upstream, slot: None, board: None, gpus: 8, max_tokens: DEFAULT_MAX_TOKENS }
+    ProxySettings { gpus: 8, template_tokens: 0, ..ProxySettings::new(upstream) }
+}
+
+/// A client that takes answers as they come.
+pub fn client() -> reqwest::Client {
+    let client = reqwest::Client::builder().no_proxy();
+    client.no_gzip().no_brotli().no_deflate().no_zstd().build().unwrap()
 }
 
 /// A running service, and the feed of its leases.
@@ -169,7 +183,7 @@ impl Service {
         let feed = Feed::new(&Serving { machines, keepers: None });
         feed.set_leases(of(leases));
         let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await.unwrap();
-        Self { receipts, feed, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { receipts, feed, http: client() }
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -132,7 +132,11 @@ fn open_lease_does_what_was_quoted() {
                     args.meter = Some(MeterArgs { spender: owner, deposit });
                 }
                 Mistake::TwoMetered => args.gpus = 9,
-                Mistake::TooLittle => args.max_deposit = quoted.map_or(u64::MAX, |quoted| quoted.deposit - 1),
+                Mistake::TooLittle => {
+                    let too_little = quoted.map_or(Some(u64::MAX), |quoted| quoted.deposit.checked_sub(1));
+                    args.max_deposit =
+                        too_little.ok_or_else(|| TestCaseError::reject("nothing is less than no deposit"))?;
+                }
             }
             let quoted = open::quote(&stage.market, view.header, view.slots, now, &args);
             let played = stage.send(instruction::open_lease(&board, owner, wallet, args));

@@ -38,7 +38,7 @@ pub(super) async fn leaves(
     if place.is_pruned {
         return Err(StoreError::Pruned.into());
     }
-    let share = api.downloads.take(peer.0, 1).ok_or(Refusal::Busy)?;
+    let share = api.downloads.take(peer.0, 1).ok_or(Refusal::Downloads)?;
     let length = u64::from(place.count) * SignedReceipt::LEN as u64;
     let headers =
         [(CONTENT_TYPE, "application/octet-stream".to_owned()), (CONTENT_LENGTH, length.to_string())];

@@ -1,22 +1,25 @@
 //! One answer, from the request to its receipt.
 
 use super::headers::Signed;
-use super::tokens::{self, Count};
-use super::{Kind, Proxy, caller};
+use super::memory::Place;
+use super::request::Asked;
+use super::tally::Tally;
+use super::tokens::Count;
+use super::{Proxy, caller};
 use crate::leases::RunningLease;
 use crate::machines::Machine;
 use crate::receipts::issuer::{Hold, Issuer};
 use crate::receipts::refusal::Refusal;
 use crate::receipts::settings::Model;
 use crate::receipts::store::Work;
-use axum::body::Bytes;
-use axum::http::HeaderMap;
+use axum::extract::Request;
 use leasehold_client::record::salted;
+use leasehold_daemon::http::Received;
 use leasehold_daemon::unix_ms;
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
+use tracing::warn;
 
 /// Allowance for chunks of a stream that are counted as tokens but aren't tokens, such as names of tools.
 const SLACK: u32 = 16;
@@ -32,23 +35,30 @@ pub(super) struct Answer {
     /// Random, so that nobody can guess a short text from its hash.
     pub(super) salt: [u8; 32],
     request: [u8; 32],
-    pub(super) request_len: usize,
+    /// Its place among the requests under way.
+    pub(super) place: Place,
+    /// Room for the request's body, by the server's own limits.
+    _received: Option<Received>,
     start_ms: u64,
     /// Start of the work by a clock that is never set.
     started: Instant,
     hold: Option<Hold>,
-    /// Tokens of the answer for which credit is held.
-    held_out: Option<u32>,
+    /// The most tokens that it may cost.
+    bound: Option<Count>,
     _alive: mpsc::Sender<()>,
 }
 
 impl Answer {
-    /// Begins an answer; refuses it if no lease runs or the caller may not use it.
-    pub(super) fn begin(proxy: &Proxy, headers: &HeaderMap) -> Result<Self, Refusal> {
+    /// Begins an answer; refuses it if no lease runs, its tenant is paused or the caller may not use it. An answer that was
+    /// begun before a pause ends within its token limit and gets its receipt.
+    pub(super) fn begin(proxy: &Proxy, request: &Request) -> Result<Self, Refusal> {
         let start_ms = unix_ms();
         let machine = proxy.issuer.machine(proxy.own.slot, proxy.own.board)?;
         let lease = proxy.issuer.lease(&machine, start_ms)?;
-        caller::admit(headers, &lease, start_ms)?;
+        if lease.paused {
+            return Err(Refusal::Paused { slot: machine.slot, retry_secs: lease.round_secs });
+        }
+        let caller = caller::admit(request.headers(), &lease, start_ms)?;
         Ok(Self {
             issuer: proxy.issuer.clone(),
             machine,
@@ -57,52 +67,53 @@ impl Answer {
             gpus: proxy.own.gpus,
             salt: rand::random(),
             request: [0; 32],
-            request_len: 0,
+            place: proxy.memory.place(caller)?,
+            _received: request.extensions().get().cloned(),
             start_ms,
             started: Instant::now(),
             hold: None,
-            held_out: None,
+            bound: None,
             _alive: proxy.alive.clone(),
         })
     }
 
-    /// Under a metered lease: writes a token limit into the request if it has none, and refuses it beyond the exposure
-    /// limit. Under any: refuses it if no numbers are left. Returns true if the request must be sent as it was parsed here.
-    pub(super) async fn ask(
+    /// True if the lease is paid by use.
+    pub(super) fn is_metered(&self) -> bool {
+        self.lease.meter.is_some()
+    }
+
+    /// Holds credit for the most that the answer can cost; refuses it beyond the exposure limit, or if no numbers are left.
+    pub(super) async fn hold(
         &mut self,
         proxy: &Proxy,
         model: Arc<Model>,
-        kind: Kind,
-        body: &Bytes,
-        asked: &mut Value,
-    ) -> Result<bool, Refusal> {
+        body: &[u8],
+        asked: &Asked,
+    ) -> Result<(), Refusal> {
         self.request = salted(&self.salt, body);
-        self.request_len = body.len();
-        let mut price = 0;
-        if self.lease.meter.is_some() {
-            let bound = tokens::bound(asked, body.len(), kind, proxy.own.max_tokens)?;
-            price = bound.price_at_most(&model);
-            self.held_out = Some(bound.tokens_out);
-        }
+        self.bound = asked.bound;
+        let price = self.bound.map_or(0, |bound| bound.price_at_most(&model));
         self.hold = proxy.issuer.hold(&self.machine, &self.lease, price).await?;
         self.model = Some(model);
         // The work begins now: until here the caller was sending.
         (self.start_ms, self.started) = (unix_ms().max(self.start_ms), Instant::now());
-        Ok(self.held_out.is_some())
+        Ok(())
     }
 
-    /// True if an answer with that many tokens is far beyond the limit of its request.
-    pub(super) fn is_beyond_hold(&self, tokens_out: u32) -> bool {
-        self.held_out.is_some_and(|held| tokens_out > held.saturating_mul(2).saturating_add(SLACK))
+    /// True if an answer has far more tokens than its request allows.
+    pub(super) fn is_beyond_bound(&self, tally: &Tally) -> bool {
+        self.bound.is_some_and(|bound| {
+            tally.tokens_out() > bound.tokens_out.saturating_mul(2).saturating_add(SLACK)
+        })
     }
 
-    /// Signs the receipt of an answer that came in one piece.
-    pub(super) async fn sign_whole(self, body: &Bytes) -> Result<Signed, Refusal> {
-        let json: Value = serde_json::from_slice(body).unwrap_or_default();
-        let count = Count::of_usage(&json)
-            .unwrap_or_else(|| Count::guess(self.request_len, tokens::answer_text(&json)));
-        let response = salted(&self.salt, body);
-        self.sign(response, count).await
+    /// Signs the receipt of an answer whose caller has gone. Nobody waits for it.
+    pub(super) async fn sign_unsent(self, part: &[u8], tally: &Tally, asked: &Asked) {
+        let Some(count) = tally.count(asked) else { return };
+        let response = salted(&self.salt, part);
+        if let Err(refusal) = self.sign(response, count).await {
+            warn!("an answer whose caller has gone has no receipt: {refusal}");
+        }
     }
 
     /// Signs the receipt of an answer. The work is done, so the exposure limit does not apply any more.

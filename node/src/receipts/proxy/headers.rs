@@ -1,6 +1,5 @@
 //! Headers that pass, and headers that are added.
 
-use super::caller;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use leasehold_client::record::SignedReceipt;
 
@@ -10,56 +9,65 @@ pub(crate) const RECEIPT: HeaderName = HeaderName::from_static("leasehold-receip
 pub(crate) const SALT: HeaderName = HeaderName::from_static("leasehold-salt");
 /// Id of the inference.
 pub(crate) const ID: HeaderName = HeaderName::from_static("leasehold-id");
-/// How tokens were counted: `usage` or `estimate`.
+/// How tokens were counted: `usage`, `estimate` or `bounded`.
 pub(crate) const COUNTED: HeaderName = HeaderName::from_static("leasehold-counted");
 
-/// Headers of one connection, which must not be passed on (RFC 9110, section 7.6.1), and the host.
-const OF_CONNECTION: [HeaderName; 9] = [
-    header::CONNECTION,
-    header::HOST,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
+/// Headers of a request that pass uncounted. Others may mean something to the inference server that nobody here knows,
+/// or name who called it.
+const ASKED: [HeaderName; 9] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::ACCEPT_LANGUAGE,
+    header::CONTENT_TYPE,
+    header::IF_MODIFIED_SINCE,
+    header::IF_NONE_MATCH,
+    header::RANGE,
+    header::USER_AGENT,
+    HeaderName::from_static("x-request-id"),
+];
+/// Headers of an answer that pass.
+const ANSWERED: [HeaderName; 13] = [
+    header::ACCEPT_RANGES,
+    header::CACHE_CONTROL,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::RETRY_AFTER,
+    header::VARY,
+    HeaderName::from_static("openai-processing-ms"),
+    HeaderName::from_static("x-request-id"),
 ];
 
-/// Headers of a body that is passed unchanged.
+/// Headers of a request that is not counted.
 pub(super) fn to_pass(headers: &HeaderMap) -> HeaderMap {
-    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let named: Vec<_> = named.flat_map(|names| names.split(',')).map(str::trim).collect();
-    let mut kept = headers.clone();
-    for name in named {
-        kept.remove(name);
-    }
-    for name in OF_CONNECTION {
-        kept.remove(name);
-    }
-    // Anybody who sees a call token can use it.
-    if caller::token(&kept).is_some() {
-        kept.remove(header::AUTHORIZATION);
-    }
-    kept
+    kept(headers, &ASKED)
 }
 
-/// Headers of a request that is parsed here, like its answer: nothing is compressed.
-pub(super) fn to_count(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = to_pass(headers);
-    kept.remove(header::CONTENT_LENGTH);
-    kept.remove(header::ACCEPT_ENCODING);
-    kept
+/// Headers of a request that is counted. None of them is the caller's: the body says everything.
+pub(super) fn to_count() -> HeaderMap {
+    let values = [
+        (header::ACCEPT, "application/json, text/event-stream"),
+        // What is compressed can't be counted.
+        (header::ACCEPT_ENCODING, "identity"),
+        (header::CONTENT_TYPE, "application/json"),
+    ];
+    values.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect()
 }
 
-/// Headers of an answer to which the receipt is added.
+/// Headers of an answer.
 pub(super) fn to_return(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = to_pass(headers);
-    kept.remove(header::CONTENT_LENGTH);
-    for name in [RECEIPT, SALT, ID, COUNTED] {
-        kept.remove(name);
-    }
-    kept
+    kept(headers, &ANSWERED)
+}
+
+fn kept(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+    let of_name = |name: &HeaderName| {
+        headers.get_all(name).iter().map(|value| (name.clone(), value.clone())).collect::<Vec<_>>()
+    };
+    names.iter().flat_map(of_name).collect()
 }
 
 /// A receipt for the caller.

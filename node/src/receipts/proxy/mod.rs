@@ -1,243 +1,241 @@
 //! Proxy for an inference server with OpenAI's API: counts tokens and signs a receipt for each answer. Clients see no
 //! difference but four headers, or one comment at the end of a stream.
+//!
+//! Nothing is computed uncounted: every request needs a call token, and under a metered lease only listed requests pass,
+//! with fields that the server reads as they were read here.
 
 mod answer;
+mod body;
 mod caller;
 mod events;
+mod forward;
 mod headers;
+mod memory;
+mod request;
+mod route;
 mod stream;
+mod tally;
 pub mod tokens;
 
 use super::issuer::Issuer;
 use super::refusal::Refusal;
-use super::settings::{ProxySettings, Settings};
+use super::settings::{Model, ProxySettings, Settings};
 use answer::Answer;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use leasehold_daemon::unix_ms;
-use reqwest::Url;
-use serde_json::Value;
+use forward::Head;
+use leasehold_client::record::salted;
+use memory::Memory;
+use request::Asked;
+use route::Route;
+use serde_json::json;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use std::sync::atomic::AtomicBool;
+use tally::Tally;
+use tokio::sync::{mpsc, oneshot, watch};
 
-/// Size limit of requests in bytes: they may hold pictures and long texts.
-const REQUEST_LIMIT: usize = 64 << 20;
-/// Kinds of requests that are billed; all others pass.
+/// Kinds of requests that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Chats and completions.
-    Text,
+    Chat,
+    Completion,
     Embeddings,
+    Responses,
 }
 
 /// A proxy for one inference server.
 #[derive(Debug)]
 pub(crate) struct Proxy {
-    pub(crate) issuer: Arc<Issuer>,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) own: ProxySettings,
-    pub(crate) client: reqwest::Client,
+    issuer: Arc<Issuer>,
+    settings: Arc<Settings>,
+    own: ProxySettings,
+    client: reqwest::Client,
     /// True once answers under way must end.
-    pub(crate) deadline: watch::Receiver<bool>,
+    deadline: watch::Receiver<bool>,
     /// Held until the receipt is stored.
-    pub(crate) alive: mpsc::Sender<()>,
+    alive: mpsc::Sender<()>,
+    memory: Memory,
+    /// True once the inference server has refused to send the usage of a stream.
+    refuses_usage: AtomicBool,
 }
 
-/// Redirects are passed to the client, and a server on this host needs no proxy from the environment.
-pub(crate) fn client() -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()
-}
+/// Resolves if the caller has gone, since its handler is dropped then.
+type Gone = oneshot::Receiver<()>;
 
 pub(crate) async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     proxy.answer(request).await.unwrap_or_else(|refusal| refusal.openai())
 }
 
-/// The inference server's URL for a request.
-fn url(upstream: &Url, uri: &Uri) -> Result<Url, Refusal> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let url = path.starts_with('/').then(|| [upstream.as_str().trim_end_matches('/'), path].concat());
-    url.and_then(|url| url.parse().ok()).ok_or_else(|| Refusal::malformed("the path is not valid in a URL"))
-}
-
-/// Kind of a request for a path, in any spelling that a server may accept; `None` if it is not billed.
-fn counted(path: &str) -> Option<Kind> {
-    let mut plain = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = (*first == b'%').then(|| tail.get(..2)).flatten();
-        let byte =
-            escaped.and_then(|digits| hex::decode(digits).ok()).and_then(|bytes| bytes.first().copied());
-        rest = if byte.is_some() { tail.get(2..).unwrap_or(&[]) } else { tail };
-        plain.push(byte.unwrap_or(*first).to_ascii_lowercase());
-    }
-    let mut segments: Vec<&[u8]> = Vec::new();
-    for segment in plain.split(|byte| matches!(byte, b'/' | b'\\')) {
-        // Some servers treat the text after a semicolon as parameters of the segment.
-        match segment.split(|byte| *byte == b';').next().unwrap_or_default() {
-            b"" | b"." => {}
-            b".." => drop(segments.pop()),
-            segment => segments.push(segment),
-        }
-    }
-    match segments.last() {
-        Some(&b"completions") => Some(Kind::Text),
-        Some(&b"embeddings") => Some(Kind::Embeddings),
-        _ => None,
-    }
-}
-
 impl Proxy {
-    async fn answer(&self, request: Request) -> Result<Response, Refusal> {
-        // Decide by the path that is sent, not by the one that came.
-        let url = url(&self.own.upstream, request.uri())?;
-        self.refuse_paused()?;
-        match counted(url.path()).filter(|_| request.method() == Method::POST) {
-            Some(kind) => self.count(request, url, kind).await,
-            None => self.pass(request, url).await,
+    /// # Errors
+    /// If the system's TLS can't be set up.
+    pub(crate) fn new(
+        issuer: Arc<Issuer>,
+        settings: Arc<Settings>,
+        own: ProxySettings,
+        deadline: watch::Receiver<bool>,
+        alive: mpsc::Sender<()>,
+    ) -> reqwest::Result<Self> {
+        // Redirects are passed to the client, and a server on this host needs no proxy from the environment.
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(own.patience.connect)
+            // Whatever other crates make of reqwest: what is passed is what came.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
+            .build()?;
+        let memory = Memory::new(own.memory, own.requests);
+        Ok(Self { issuer, settings, own, client, deadline, alive, memory, refuses_usage: false.into() })
+    }
+
+    async fn answer(self: &Arc<Self>, request: Request) -> Result<Response, Refusal> {
+        let answer = Answer::begin(self, &request)?;
+        match route::find(request.method(), request.uri(), answer.is_metered(), &self.own.upstream)? {
+            Route::Counted(kind) => self.count(request, kind, answer).await,
+            Route::Models => Ok(self.models()),
+            Route::Uncounted(url) => self.pass(request, url, answer).await,
         }
     }
 
-    /// Refuses every request while the machine's tenant is paused. Answers under way go on: each was begun while the tenant
-    /// was served, ends within its token limit and gets its receipt.
-    fn refuse_paused(&self) -> Result<(), Refusal> {
-        let machine = self.issuer.machine(self.own.slot, self.own.board)?;
-        match self.issuer.lease(&machine, unix_ms()) {
-            Ok(lease) if lease.paused => {
-                Err(Refusal::Paused { slot: machine.slot, retry_secs: lease.round_secs })
-            }
-            _ => Ok(()),
-        }
+    /// The models that the node offers, as OpenAI's API lists them.
+    fn models(&self) -> Response {
+        let mut names: Vec<_> = self.settings.models.keys().collect();
+        names.sort();
+        let model =
+            |name: &&String| json!({"id": name, "object": "model", "created": 0, "owned_by": "leasehold"});
+        let models: Vec<_> = names.iter().map(model).collect();
+        Json(json!({"object": "list", "data": models})).into_response()
     }
 
-    /// Passes a request unchanged.
-    async fn pass(&self, request: Request, url: Url) -> Result<Response, Refusal> {
+    /// Passes a request under a lease by the hour.
+    async fn pass(&self, request: Request, url: reqwest::Url, answer: Answer) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
         let forward = self.client.request(parts.method, url).headers(headers::to_pass(&parts.headers));
         let body = reqwest::Body::wrap_stream(body.into_data_stream());
-        Ok(handed_back(forward.body(body).send().await.map_err(upstream)?))
+        let response = forward::head(self, forward.body(body)).await?;
+        Ok(forward::handed_back(response, None, self.own.patience, answer.place))
     }
 
-    /// Passes a request if there is a lease to bill, and signs a receipt for the answer.
-    async fn count(&self, request: Request, url: Url, kind: Kind) -> Result<Response, Refusal> {
+    /// Passes a request, and signs a receipt for the answer.
+    async fn count(
+        self: &Arc<Self>,
+        request: Request,
+        kind: Kind,
+        mut answer: Answer,
+    ) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
-        let mut answer = Answer::begin(self, &parts.headers)?;
-        let body = to_bytes(body, REQUEST_LIMIT).await.map_err(|_| {
-            Refusal::Request(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("a request has {REQUEST_LIMIT} bytes at most"),
-            )
-        })?;
-        let mut asked: Value =
-            serde_json::from_slice(&body).map_err(|_| Refusal::malformed("the request is not JSON"))?;
-        let name = asked.get("model").and_then(Value::as_str);
-        let model =
-            self.settings.model(name).ok_or(Refusal::NotFound("this node does not offer the model"))?;
-        let metered = answer.ask(self, model, kind, &body, &mut asked).await?;
-
-        let strip_usage = tokens::ask_for_usage(&mut asked);
-        // The server must read the same fields as this proxy, even if one is there twice.
-        let body = if metered || strip_usage { Bytes::from(asked.to_string()) } else { body };
-        let forward = self.client.post(url).headers(headers::to_count(&parts.headers)).body(body);
-        // In a task of its own, so that an answer gets its receipt even if the client disconnects.
-        let task = tokio::spawn(finish(answer, forward, strip_usage, self.deadline.clone()));
+        let limit = self.own.request_bytes;
+        let body = body::receive(&parts.headers, body, &mut answer.place, &self.settings, limit).await?;
+        let model = self.model(&body)?;
+        let asked = match answer.is_metered() {
+            true => Asked::metered(kind, body.clone(), &self.own)?,
+            false => Asked::hourly(kind, body.clone())?,
+        };
+        answer.hold(self, model, &body, &asked).await?;
+        drop(body);
+        // In a task of its own, so that it gets its receipt even if the caller leaves.
+        let (here, gone) = oneshot::channel();
+        let task = tokio::spawn(self.clone().finish(answer, kind, asked, gone));
         let lost = |_| Refusal::Request(StatusCode::INTERNAL_SERVER_ERROR, "the answer was lost".into());
-        task.await.map_err(lost)?
+        let response = task.await.map_err(lost)?;
+        drop(here);
+        response
     }
-}
 
-/// Waits for the answer and signs its receipt.
-async fn finish(
-    answer: Answer,
-    forward: reqwest::RequestBuilder,
-    strip_usage: bool,
-    mut deadline: watch::Receiver<bool>,
-) -> Result<Response, Refusal> {
-    let response = until(&mut deadline, forward.send()).await?;
-    if !response.status().is_success() {
-        return Ok(handed_back(response));
+    fn model(&self, body: &[u8]) -> Result<Arc<Model>, Refusal> {
+        let name = request::model(body)?;
+        self.settings.model(name.as_deref()).ok_or(Refusal::NotFound("this node does not offer the model"))
     }
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-        return Ok(stream::relay(answer, response, strip_usage, deadline));
-    }
-    let (status, mut kept) = (response.status(), headers::to_return(response.headers()));
-    let body = until(&mut deadline, response.bytes()).await?;
-    let signed = answer.sign_whole(&body).await?;
-    signed.write(&mut kept);
-    Ok((status, kept, body).into_response())
-}
 
-/// Waits for the inference server, or until the node must stop.
-async fn until<T>(
-    deadline: &mut watch::Receiver<bool>,
-    sent: impl Future<Output = reqwest::Result<T>>,
-) -> Result<T, Refusal> {
-    tokio::select! {
-        sent = sent => sent.map_err(upstream),
-        // A dropped sender sets no deadline.
-        Ok(_) = deadline.wait_for(|now| *now) => {
-            Err(Refusal::Request(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping".into()))
+    /// Waits for the answer and signs its receipt. If the caller leaves, the inference server is told, and what was served
+    /// until then is billed.
+    async fn finish(
+        self: Arc<Self>,
+        mut answer: Answer,
+        kind: Kind,
+        asked: Asked,
+        gone: Gone,
+    ) -> Result<Response, Refusal> {
+        let mut received = Vec::new();
+        let mut deadline = self.deadline.clone();
+        let outcome = tokio::select! {
+            outcome = self.receive(&mut answer, kind, &asked, &mut received) => Some(outcome?),
+            // A dropped sender sets no deadline.
+            Ok(_) = deadline.wait_for(|now| *now) => {
+                return Err(Refusal::Request(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping".into()));
+            }
+            _ = gone => None,
+        };
+        let outcome = outcome.unwrap_or_else(|| {
+            Outcome::Cut(Refusal::Request(StatusCode::REQUEST_TIMEOUT, "the caller has gone".into()))
+        });
+        match outcome {
+            Outcome::Cut(refusal) => {
+                answer.sign_unsent(&received, &Tally::of_part(received.len()), &asked).await;
+                Err(refusal)
+            }
+            Outcome::Refused(head) => {
+                Ok(forward::handed_back(head.response, head.read, self.own.patience, answer.place))
+            }
+            Outcome::Stream(head) => Ok(stream::relay(&self, answer, asked, head)),
+            Outcome::Whole(status, mut kept) => {
+                let readable = !kept.contains_key(header::CONTENT_ENCODING);
+                let tally = Tally::of_whole(kind, &received, readable);
+                if let Some(count) = tally.count(&asked) {
+                    let response = salted(&answer.salt, &received);
+                    answer.sign(response, count).await?.write(&mut kept);
+                }
+                Ok((status, kept, received).into_response())
+            }
         }
     }
-}
 
-fn upstream(error: reqwest::Error) -> Refusal {
-    // Without the URL, which is internal.
-    Refusal::Upstream(error.without_url().to_string())
-}
-
-/// Passes the inference server's response unchanged.
-fn handed_back(response: reqwest::Response) -> Response {
-    let (status, kept) = (response.status(), headers::to_pass(response.headers()));
-    (status, kept, Body::from_stream(response.bytes_stream())).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Kind, counted, url};
-
-    /// Kind of a request for that path, by the URL that it is sent to.
-    fn of_request(path: &str) -> Option<Kind> {
-        let upstream = "http://127.0.0.1:8000/base/".parse().unwrap();
-        counted(url(&upstream, &path.parse().unwrap()).unwrap().path())
-    }
-
-    #[test]
-    fn every_spelling_of_a_billed_path_is_billed() {
-        for path in [
-            "/v1/chat/completions",
-            "/v1/completions/",
-            "/v1/chat/%63ompletions",
-            "/v1/chat%2Fcompletions",
-            "/V1/Chat/Completions",
-            "/v1/chat\\completions",
-            "/v1/chat%5Ccompletions",
-            "/v1/chat/completions/.",
-            "/v1/chat/completions/./?x=/models",
-            "/v1/chat/completions/%2e",
-            "/v1/chat/completions/x/..",
-            "/v1/chat/completions/x/%2E.",
-            "/v1/chat/completions%2Fx%2F..",
-            "/v1/chat/completions\\x\\..\\",
-            "/v1/chat/completions;x=1",
-        ] {
-            assert_eq!(of_request(path), Some(Kind::Text), "{path}");
+    /// Waits for the head of the answer, and for all of it unless it is a stream.
+    async fn receive(
+        &self,
+        answer: &mut Answer,
+        kind: Kind,
+        asked: &Asked,
+        received: &mut Vec<u8>,
+    ) -> Result<Outcome, Refusal> {
+        let mut head = forward::counted(self, kind, asked).await?;
+        // The request is not needed any more.
+        answer.place.clear();
+        if !head.response.status().is_success() {
+            return Ok(Outcome::Refused(head));
         }
-        assert_eq!(of_request("//v1//embeddings"), Some(Kind::Embeddings));
-        for path in [
-            "/v1/models",
-            "/v1/chat/completions/x",
-            "/v1/chat/completions/..",
-            "/v1/chat/completion",
-            "/v1/models?x=/completions",
-            "/%",
-            "/%6",
-            "/",
-        ] {
-            assert_eq!(of_request(path), None, "{path}");
+        let headers = head.response.headers();
+        let content = headers.get(header::CONTENT_TYPE).and_then(|content| content.to_str().ok());
+        if content.is_some_and(|content| content.starts_with("text/event-stream")) {
+            return Ok(Outcome::Stream(head));
         }
-        assert!(url(&"http://127.0.0.1".parse().unwrap(), &"*".parse().unwrap()).is_err());
+        let (status, kept) = (head.response.status(), headers::to_return(headers));
+        while let Some(piece) = forward::piece(&mut head.response, &self.own.patience, head.end).await? {
+            if received.len().saturating_add(piece.len()) > self.own.answer_bytes {
+                let sentence = format!("its answer has more than {} bytes", self.own.answer_bytes);
+                return Ok(Outcome::Cut(Refusal::Upstream(sentence)));
+            }
+            if let Err(refusal) = answer.place.grow(piece.len()) {
+                return Ok(Outcome::Cut(refusal));
+            }
+            received.extend_from_slice(&piece);
+        }
+        Ok(Outcome::Whole(status, kept))
     }
+}
+
+/// What the inference server answers.
+enum Outcome {
+    /// An error, which nobody pays for.
+    Refused(Head),
+    Stream(Head),
+    /// Something that the caller does not get, and has had computed: it left, or asked for more than fits.
+    Cut(Refusal),
+    /// An answer in one piece, and its headers.
+    Whole(StatusCode, HeaderMap),
 }

@@ -13,24 +13,24 @@ use crate::commands::lease::leased::Leased;
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct SpenderArgs {
-    /// Keypair of the lease's spender, as solana-keygen writes it [default: the keypair that --keypair names]
+    /// Keypair of the lease's spender (of its owner, under a lease by the hour), as solana-keygen writes it [default: the keypair that --keypair names]
     #[arg(long, value_name = "FILE")]
     pub spender_keypair: Option<PathBuf>,
 }
 
 impl SpenderArgs {
-    /// The key, which must be the one that the lease names.
-    pub fn key(&self, settings: &Settings, spender: &Pubkey) -> Result<SigningKey, Failure> {
+    /// The key, which must be the one that the lease names as its `role`.
+    pub fn key(&self, settings: &Settings, role: &str, signer: &Pubkey) -> Result<SigningKey, Failure> {
         let keypair = match &self.spender_keypair {
             Some(path) => keypair::read(path).map(Arc::new).map_err(|error| {
                 Failure::Input(format!("{error}; name the spender's with --spender-keypair"))
             })?,
             None => settings.wallet()?,
         };
-        if keypair.pubkey() != *spender {
+        if keypair.pubkey() != *signer {
             let found = keypair.pubkey();
             return Err(Failure::Refused(format!(
-                "the lease's spender is {spender}, but the keypair is of {found}: name the spender's with \
+                "the lease's {role} is {signer}, but the keypair is of {found}: name the {role}'s with \
                  --spender-keypair"
             )));
         }
@@ -70,13 +70,13 @@ mod tests {
         let settings = Settings::load(&Cli::try_parse_from(args).unwrap().global).unwrap();
         let named = SpenderArgs { spender_keypair: Some(dir.path().join("spender")) };
         let public = |key: SigningKey| Pubkey::new_from_array(key.verifying_key().to_bytes());
-        assert_eq!(public(named.key(&settings, &spender).unwrap()), spender);
-        assert_eq!(public(SpenderArgs::default().key(&settings, &wallet).unwrap()), wallet);
-        let other = SpenderArgs::default().key(&settings, &spender).unwrap_err();
+        assert_eq!(public(named.key(&settings, "spender", &spender).unwrap()), spender);
+        assert_eq!(public(SpenderArgs::default().key(&settings, "spender", &wallet).unwrap()), wallet);
+        let other = SpenderArgs::default().key(&settings, "spender", &spender).unwrap_err();
         assert_eq!(other.code(), 3);
         assert!(other.to_string().contains(&wallet.to_string()), "{other}");
         let missing = SpenderArgs { spender_keypair: Some(dir.path().join("none")) };
-        let missing = missing.key(&settings, &spender).unwrap_err();
+        let missing = missing.key(&settings, "spender", &spender).unwrap_err();
         assert!(missing.code() == 2 && missing.to_string().ends_with("with --spender-keypair"), "{missing}");
     }
 }

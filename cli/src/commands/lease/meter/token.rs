@@ -1,4 +1,4 @@
-//! `leasehold lease token`: the API key with which a client of OpenAI's API calls the machine of a metered lease.
+//! `leasehold lease token`: the API key with which a client of OpenAI's API calls the machines of a lease.
 
 use std::{
     fmt,
@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use leasehold_client::{
-    meter::{TokenTerms, call_token},
+    meter::{TokenTerms, call_token, caller},
     probe::SigningKey,
     record::{CallToken, SignedCall},
     search::Length,
@@ -45,7 +45,8 @@ pub struct Issued {
     /// The API key, `None` if it is not signed.
     pub token: Option<String>,
     pub lease: String,
-    pub spender: String,
+    /// Who signs it: the spender of a metered lease, or the owner of one by the hour.
+    pub signer: String,
     /// From when the machine can be called with it: the begin of the lease.
     pub start: String,
     /// When it expires, and the same in Unix seconds.
@@ -59,13 +60,18 @@ pub async fn run(chain: &Chain, args: TokenArgs) -> Result<(), Failure> {
     let (leased, now) = (args.lease.load(chain).await?, chain.fetch().now().await?);
     require_clock(now, local()?)?;
     let (mut issued, token) = plan(&leased, now, args.valid)?;
-    let key = args.spender.key(&chain.settings, &leased.meter()?.spender)?;
+    let key = args.spender.key(&chain.settings, role(&leased), &caller(&leased.lease))?;
     print_stderr(issued.summary(&leased));
     if !chain.settings.dry_run {
         confirm(&chain.settings)?;
         issued.sign(&key, token);
     }
     chain.settings.output.print(&issued)
+}
+
+/// What the one is who signs call tokens.
+fn role(leased: &Leased) -> &'static str {
+    if leased.lease.meter.is_some() { "spender" } else { "owner" }
 }
 
 /// Unix seconds of this machine.
@@ -105,7 +111,7 @@ fn plan(leased: &Leased, now: i64, valid: Length) -> Result<(Issued, CallToken),
     let issued = Issued {
         token: None,
         lease: address.to_string(),
-        spender: leased.meter()?.spender.to_string(),
+        signer: caller(lease).to_string(),
         start: rfc3339(start_of(&lease.terms, lease.from)),
         expires: rfc3339(i64::try_from(token.expiry).unwrap_or(i64::MAX)),
         expiry: token.expiry,
@@ -120,15 +126,16 @@ impl Issued {
     }
 
     fn summary(&self, leased: &Leased) -> String {
+        let signer = if leased.lease.meter.is_some() { "Spender:" } else { "Owner:" };
         let cut = if self.cut { ", the lease's end" } else { "" };
         let lines = [
             ("Market:", leased.market.name()),
             ("Lease:", self.lease.clone()),
-            ("Spender:", self.spender.clone()),
+            (signer, self.signer.clone()),
             ("Good:", format!("from {} to {}{cut}", self.start, self.expires)),
         ];
         format!(
-            "Sign a call token for {}. Whoever has it can use the machine at the cost of the lease: show it over \
+            "Sign a call token for {}. Whoever has it can use the lease's machines at its cost: show it over \
              TLS only.\n{}",
             leased.name(),
             labelled(lines)
@@ -187,7 +194,9 @@ mod tests {
         let refused = |leased: &Leased, now| rule(plan(leased, now, Length::Secs(60)).unwrap_err());
         let mut leased = metered();
         assert_eq!(refused(&leased, i64::from(UNTIL) * 600), "LeaseOver");
-        assert_eq!(refused(&sample(1), 600_000), "LeaseNotMetered");
+        let hourly = sample(1);
+        let (issued, _) = plan(&hourly, 600_000, Length::Secs(60)).unwrap();
+        assert!(issued.summary(&hourly).contains(&format!("Owner:   {}", hourly.lease.owner)));
         assert_eq!(plan(&leased, 600_000, Length::Secs(0)).unwrap_err().code(), 2);
         leased.lease.state = LeaseState::Cancelled;
         assert!(plan(&leased, 600_000, Length::Secs(60)).is_ok(), "it runs on after notice");

@@ -39,7 +39,7 @@ pub struct VoucherArgs {
 pub async fn run(chain: &Chain, args: VoucherArgs) -> Result<(), Failure> {
     require_bound(&args, chain.settings.yes)?;
     let leased = args.lease.load(chain).await?;
-    let key = args.spender.key(&chain.settings, &require_payable(&leased.lease)?.spender)?;
+    let key = args.spender.key(&chain.settings, "spender", &require_payable(&leased.lease)?.spender)?;
     let node = args.node.map(NodeClient::new).transpose()?;
     let tab = match &node {
         Some(node) => Some(tab(chain, node, &leased).await?),
