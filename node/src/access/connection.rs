@@ -52,7 +52,7 @@ impl Connection {
     }
 
     /// Waits until it is cut. For one task.
-    pub async fn is_cut(&self) {
+    pub async fn until_cut(&self) {
         self.cut.notified().await;
     }
 
@@ -129,12 +129,7 @@ impl Connections {
     }
 
     /// Lists a connection that has not logged in. Another one may have to give way to it.
-    pub fn enter(
-        self: &Arc<Self>,
-        machine: MachineKey,
-        peer: SocketAddr,
-        socket: TcpStream,
-    ) -> Entered {
+    pub fn enter(self: &Arc<Self>, machine: MachineKey, peer: SocketAddr, socket: TcpStream) -> Entered {
         let id = self.next.fetch_add(1, Relaxed);
         let (state, cut) = (Mutex::default(), Notify::new());
         let connection = Arc::new(Connection { id, machine, peer, socket, state, cut });
