@@ -6,6 +6,7 @@
 
 use super::MachineKey;
 use super::settings::Bounds;
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -86,7 +87,10 @@ impl Waiting {
         if self.count <= self.bounds.in_all {
             return None;
         }
-        let (machine, waiters) = self.machines.iter().max_by_key(|(_, waiters)| waiters.len())?;
+        // Of machines with as many, the one whose oldest connection is the oldest.
+        let crowded =
+            |waiters: &VecDeque<Waiter>| (waiters.len(), waiters.front().map(|first| Reverse(first.id)));
+        let (machine, waiters) = self.machines.iter().max_by_key(|(_, waiters)| crowded(waiters))?;
         let leaves = oldest(waiters, largest(waiters)?)?;
         (leaves != newcomer).then_some((*machine, leaves))
     }
