@@ -27,8 +27,9 @@ use tracing::{debug, info, warn};
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The most bytes of a line that are looked at.
 const LINE: usize = 1_024;
-/// Calls to read what an `sshd` that has ended left in the pipe.
-const READS_AT_END: usize = 64;
+/// Bytes of standard error that are read: `sshd` writes some hundreds before a login, and a tenant who writes there itself
+/// must not keep the node busy.
+const ERRORS: usize = 64 << 10;
 
 /// Serves a connection to its end.
 pub(super) async fn serve(
@@ -48,7 +49,10 @@ pub(super) async fn serve(
     let listed = list(&child, leftovers);
     match &listed {
         Ok(_) => follow(entered, &mut child, login_by).await,
-        Err(error) => failed(connection, error),
+        Err(error) => {
+            warn!(machine = %connection.machine, %error, "cannot list a session, which a crash would leave open: see to the disk");
+            connection.cut(Outcome::Failed);
+        }
     }
     connection.ended(&mut child).await;
     drop(listed);
@@ -90,10 +94,11 @@ fn spawn(stream: TcpStream, command: &[String], folder: &Path) -> io::Result<Chi
 /// Follows an `sshd` until its caller has logged in, or it has ended or been cut.
 async fn follow(entered: &Entered, child: &mut Child, login_by: Instant) {
     let connection = &*entered.connection;
-    let mut errors = Errors { pipe: child.stderr.take(), line: Vec::new() };
+    let mut errors = Errors { pipe: child.stderr.take(), line: Vec::new(), length: 0 };
     loop {
         tokio::select! {
             biased;
+            () = sleep_until(login_by) => return connection.cut(Outcome::TimedOut),
             has_logged_in = errors.read(connection) => {
                 if has_logged_in {
                     info!(machine = %connection.machine, peer = %connection.peer, "logged in");
@@ -103,15 +108,12 @@ async fn follow(entered: &Entered, child: &mut Child, login_by: Instant) {
                 }
             }
             () = connection.ended(child) => break,
-            () = sleep_until(login_by) => return connection.cut(Outcome::TimedOut),
         }
     }
     // A session may be over before its login was read.
-    for _ in 0..READS_AT_END {
-        match errors.read(connection).now_or_never() {
-            Some(true) => return entered.log_in(),
-            Some(false) => {}
-            None => return,
+    while let Some(has_logged_in) = errors.read(connection).now_or_never() {
+        if has_logged_in {
+            return entered.log_in();
         }
     }
 }
@@ -120,6 +122,8 @@ async fn follow(entered: &Entered, child: &mut Child, login_by: Instant) {
 struct Errors {
     pipe: Option<ChildStderr>,
     line: Vec<u8>,
+    /// Bytes so far.
+    length: usize,
 }
 
 impl Errors {
@@ -128,7 +132,8 @@ impl Errors {
         let Some(pipe) = &mut self.pipe else { return std::future::pending().await };
         let mut buffer = [0; LINE];
         let length = pipe.read(&mut buffer).await.unwrap_or(0);
-        if length == 0 {
+        self.length = self.length.saturating_add(length);
+        if length == 0 || self.length > ERRORS {
             self.pipe = None;
         }
         let mut has_logged_in = false;

@@ -1,8 +1,8 @@
 //! TCP sockets on the machines' endpoints.
 
 use super::MachineKey;
-use super::door::Shared;
 use super::settings::DoorMachine;
+use super::shared::Shared;
 use crate::sockets::is_only_v6;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;

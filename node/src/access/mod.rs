@@ -25,6 +25,7 @@ mod leftovers;
 mod listen;
 mod metrics;
 mod settings;
+mod shared;
 mod waiting;
 
 pub use door::Door;

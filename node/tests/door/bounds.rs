@@ -1,8 +1,9 @@
 //! Connections that have not logged in.
 
 use crate::stage::{Host, LEASE, Stage, ends, tenant, until};
-use leasehold_node::access::{Bounds, Outcome};
+use leasehold_node::access::{Bounds, Entry, Outcome};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -47,6 +48,21 @@ async fn whoever_does_not_log_in_in_time_is_cut_off_and_a_session_is_not() {
     let metrics = stage.door.metrics();
     // sshd's own LoginGraceTime may be the first.
     until(|| metrics.count(Outcome::TimedOut) + metrics.count(Outcome::NoLogin) == 2).await;
+}
+
+#[tokio::test]
+async fn attack_a_tenant_who_writes_where_sshd_reports_logins_does_not_keep_the_node_busy() {
+    let bounds = Bounds { login: Duration::from_secs(1), ..Bounds::default() };
+    let stage = Stage::with(&[(1, "127.0.0.1:0")], bounds).await;
+    let mut writes = tenant(1, LEASE, 0, &stage.files.key("ed25519").await);
+    writes.entry = Entry::Exec(["sh", "-c", "exec yes >&2"].map(str::to_owned).into());
+    stage.door.admit(writes).unwrap();
+    let mut caller = TcpStream::connect(stage.address(1)).await.unwrap();
+    caller.write_all(b"SSH-2.0-x\r\n").await.unwrap();
+    ends(&mut caller).await;
+    let metrics = stage.door.metrics();
+    // The pipe is closed once enough was read, which ends this writer; one that bears it is ended by its time.
+    until(|| metrics.count(Outcome::NoLogin) + metrics.count(Outcome::TimedOut) == 1).await;
 }
 
 #[tokio::test]
