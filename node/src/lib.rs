@@ -10,7 +10,7 @@
 //! [`leases`] follows which lease runs on each machine, and when its tenant is paused. [`receipts`] signs and stores a receipt for each answer of the
 //! inference server. [`chain`] appends batches of receipts to the supplier's log, redeems vouchers and answers demands;
 //! the headers of that log, of all its machines, are rebuilt from the log's events. [`check`] tries machines before they
-//! are bonded.
+//! are bonded. [`access`] lets tenants in by SSH.
 
 mod config;
 mod counters;
@@ -23,6 +23,7 @@ mod probes;
 mod responder;
 mod sockets;
 
+pub mod access;
 pub mod chain;
 pub mod check;
 pub mod leases;

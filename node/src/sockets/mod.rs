@@ -149,7 +149,7 @@ impl Socket {
 }
 
 /// `[::]` takes IPv4 too, unless an IPv4 address with its port is listened on as well.
-fn is_only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
+pub(crate) fn is_only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
     // Port 0 stands for another port each time.
     let shares =
         |other: &SocketAddr| other.is_ipv4() && other.port() == address.port() && address.port() != 0;
