@@ -129,12 +129,7 @@ impl Connections {
     }
 
     /// Lists a connection that has not logged in. Another one may have to give way to it.
-    pub fn enter(
-        self: &Arc<Self>,
-        machine: MachineKey,
-        peer: SocketAddr,
-        socket: TcpStream,
-    ) -> Entered {
+    pub fn enter(self: &Arc<Self>, machine: MachineKey, peer: SocketAddr, socket: TcpStream) -> Entered {
         let id = self.next.fetch_add(1, Relaxed);
         let (state, cut) = (Mutex::default(), Notify::new());
         let connection = Arc::new(Connection { id, machine, peer, socket, state, cut });

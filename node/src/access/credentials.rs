@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn the_certificate_names_the_alias_and_ends_with_the_lease() {
         let node_key = SigningKey::from_bytes(&[5; 32]);
-        let made = Credentials::new(&node_key, &machine(), "lease-1-2-0-slot7-abcdefgh", 10_000, 20_000).unwrap();
+        let made =
+            Credentials::new(&node_key, &machine(), "lease-1-2-0-slot7-abcdefgh", 10_000, 20_000).unwrap();
         let Credentials { certificate, .. } = &made;
         assert_eq!(certificate.cert_type(), CertType::Host);
         assert_eq!(certificate.valid_principals(), ["lease-1-2-0-slot7-abcdefgh"]);

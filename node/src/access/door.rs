@@ -177,6 +177,11 @@ impl Door {
         }
     }
 
+    /// Path of the folder of a lease on a machine, whether it is there or not.
+    pub fn folder(&self, machine: &MachineKey, lease: &Pubkey) -> PathBuf {
+        self.shared.folders.path(machine, lease)
+    }
+
     /// Removes the folder of a lease that is over, with its host key. Shuts the machine if the lease is let in. Idempotent.
     ///
     /// # Errors
@@ -275,7 +280,9 @@ impl Shared {
             return None;
         };
         let socket = std::os::fd::AsFd::as_fd(&stream).try_clone_to_owned();
-        let Ok(socket) = socket.inspect_err(|error| warn!(%error, %machine, "cannot serve an SSH connection")) else {
+        let Ok(socket) =
+            socket.inspect_err(|error| warn!(%error, %machine, "cannot serve an SSH connection"))
+        else {
             self.metrics.ended(Outcome::Failed);
             return None;
         };

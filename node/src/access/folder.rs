@@ -67,7 +67,8 @@ impl Folders {
     /// Not hard-linked, so that only this folder must be seen in the tenant's namespaces.
     fn copy_command(&self, folder: &Path) -> Result<(), DoorError> {
         let source = &self.key_command;
-        let program = fs::read(source).map_err(|error| DoorError::Write { path: source.clone(), source: error })?;
+        let program =
+            fs::read(source).map_err(|error| DoorError::Write { path: source.clone(), source: error })?;
         let copy = folder.join(KEY_COMMAND);
         // A program that runs can't be written to, and need not be.
         if fs::read(&copy).is_ok_and(|old| old == program) {

@@ -32,7 +32,9 @@ impl Leftovers {
             let path = entry?.path();
             if let Some(leader) = listed(&path) {
                 match kill_process_group(leader, Signal::KILL) {
-                    Ok(()) => info!(group = leader.as_raw_nonzero(), "cut a session that an earlier node left"),
+                    Ok(()) => {
+                        info!(group = leader.as_raw_nonzero(), "cut a session that an earlier node left")
+                    }
                     Err(error) => warn!(%error, "cannot cut a session that an earlier node left"),
                 }
             }
@@ -81,7 +83,8 @@ mod tests {
     fn the_next_start_kills_what_is_listed_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let list = Leftovers::open(folder.path().to_owned()).unwrap();
-        let ((mut left, leader), (mut done, done_leader), (mut other, other_pid)) = (process(), process(), process());
+        let ((mut left, leader), (mut done, done_leader), (mut other, other_pid)) =
+            (process(), process(), process());
         // A crash drops nothing.
         std::mem::forget(list.list(leader).unwrap());
         drop(list.list(done_leader).unwrap());

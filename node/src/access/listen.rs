@@ -1,8 +1,8 @@
 //! TCP sockets on the machines' endpoints.
 
+use super::MachineKey;
 use super::door::Shared;
 use super::settings::DoorMachine;
-use super::MachineKey;
 use crate::sockets::is_only_v6;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -25,9 +25,8 @@ pub(super) type Bound = (MachineKey, TcpListener);
 /// Listens on every address of every machine.
 pub(super) fn bind(machines: &[DoorMachine]) -> io::Result<Vec<Bound>> {
     let all: Vec<SocketAddr> = machines.iter().flat_map(|machine| &machine.listen).copied().collect();
-    let addresses = machines.iter().flat_map(|machine| {
-        machine.listen.iter().map(|address| (machine.machine, *address))
-    });
+    let addresses =
+        machines.iter().flat_map(|machine| machine.listen.iter().map(|address| (machine.machine, *address)));
     addresses
         .map(|(machine, address)| {
             let listener = listener(address, &all).map_err(|source| refused(machine, address, &source))?;
@@ -65,11 +64,7 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Accepts connections until `stop` is true, then waits for those that are open.
-pub(super) async fn accept(
-    (machine, listener): Bound,
-    shared: Arc<Shared>,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(super) async fn accept((machine, listener): Bound, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

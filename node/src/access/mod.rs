@@ -80,9 +80,13 @@ pub enum Entry {
 pub enum DoorError {
     #[error("{0} is not a machine of this node: add it to the configuration")]
     UnknownMachine(MachineKey),
-    #[error("{machine}: the lease ended at {valid_until} (Unix seconds), by this host's clock: check the clock")]
+    #[error(
+        "{machine}: the lease ended at {valid_until} (Unix seconds), by this host's clock: check the clock"
+    )]
     Ended { machine: MachineKey, valid_until: u64 },
-    #[error("{machine}: the command that enters the tenant's namespaces is empty: the begin hook must print it")]
+    #[error(
+        "{machine}: the command that enters the tenant's namespaces is empty: the begin hook must print it"
+    )]
     NoCommand { machine: MachineKey },
     #[error("cannot write {path} ({source}): check the folder's disk and permissions")]
     Write { path: PathBuf, source: io::Error },

@@ -85,7 +85,9 @@ pub enum AssignError {
     Shared(MachineKey, MachineKey, SocketAddr),
     #[error("{0} is listed with port {port}, at which this node does not listen: add --listen [::]:{port}", port = .1.port())]
     NoListener(MachineKey, SocketAddr),
-    #[error("{0} is not listed with an address yet: list it first, or leave one machine in the configuration")]
+    #[error(
+        "{0} is not listed with an address yet: list it first, or leave one machine in the configuration"
+    )]
     NoEndpoint(MachineKey),
 }
 

@@ -1,16 +1,16 @@
-//! The door as tenancies see it.
+//! The door as tenancies see it: tests put a recorder in its place.
 
+use crate::access::{Door, MachineKey, Tenant};
 use leasehold_client::probe::Pubkey;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Lets tenants in and shuts them out.
+/// Lets tenants in and shuts them out. Errors are sentences for the log.
 pub trait Doors: Send + Sync + 'static {
     /// Makes the folder that the tenant's `sshd` reads, before the begin hook runs. Lets nobody in. Returns its path, which
     /// stays for the whole lease.
     ///
     /// # Errors
-    /// A sentence for the log.
+    /// If it can't be written.
     fn prepare(&self, tenant: &Tenant) -> Result<PathBuf, String>;
 
     /// Path of that folder, whether it is there or not.
@@ -19,42 +19,39 @@ pub trait Doors: Send + Sync + 'static {
     /// Removes that folder.
     ///
     /// # Errors
-    /// A sentence for the log.
+    /// If it can't be removed.
     fn forget(&self, machine: &MachineKey, lease: &Pubkey) -> Result<(), String>;
 
     /// Lets a tenant into its machine. One that is let in already is replaced: if the epoch or the key differs its sessions
     /// are cut, if only the lease ends later nobody is.
     ///
     /// # Errors
-    /// A sentence for the log; then nobody else is let in than before.
+    /// If it can't be let in.
     fn admit(&self, tenant: Tenant) -> Result<(), String>;
 
     /// Lets nobody in and cuts all sessions of the machine.
     fn shut(&self, machine: &MachineKey);
 }
 
-/// A machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MachineKey {
-    pub board: Pubkey,
-    pub slot: u16,
-}
+impl Doors for Door {
+    fn prepare(&self, tenant: &Tenant) -> Result<PathBuf, String> {
+        let Tenant { machine, lease, alias, access, valid_until, .. } = tenant;
+        Door::prepare(self, machine, lease, alias, access, *valid_until).map_err(|error| error.to_string())
+    }
 
-/// Whom a machine lets in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tenant {
-    pub machine: MachineKey,
-    pub lease: Pubkey,
-    pub alias: String,
-    pub access: [u8; 32],
-    /// Unix second at which the lease ends.
-    pub valid_until: u64,
-    pub entry: Entry,
-}
+    fn folder(&self, machine: &MachineKey, lease: &Pubkey) -> PathBuf {
+        Door::folder(self, machine, lease)
+    }
 
-/// How its sessions get in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
-    Exec(Vec<String>),
-    Forward(SocketAddr),
+    fn forget(&self, machine: &MachineKey, lease: &Pubkey) -> Result<(), String> {
+        Door::forget(self, machine, lease).map_err(|error| error.to_string())
+    }
+
+    fn admit(&self, tenant: Tenant) -> Result<(), String> {
+        Door::admit(self, tenant).map_err(|error| error.to_string())
+    }
+
+    fn shut(&self, machine: &MachineKey) {
+        Door::shut(self, machine);
+    }
 }

@@ -1,16 +1,17 @@
 //! Takes a planner's steps on this host: hooks and control groups.
 
-use super::alias::host_alias;
 use super::cgroup;
-use super::doors::{Doors, Entry, MachineKey, Tenant};
+use super::doors::Doors;
 use super::hook::{self, Printed, Variables};
 use super::metrics::{Hook, Metrics};
 use super::plan::{Action, Pass};
 use super::record::{Room, RoomDoor, Tenancy};
 use super::settings::AccessSettings;
 use super::sight::Lease;
+use crate::access::{Entry, MachineKey, Tenant};
+use leasehold_client::access::host_alias;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tracing::info;
 
@@ -155,9 +156,4 @@ fn tenant(machine: MachineKey, pass: &Pass) -> Tenant {
             RoomDoor::Forward(address) => Entry::Forward(*address),
         },
     }
-}
-
-/// Path of the folder of tenants' keys below the state's.
-pub fn door_folder(settings: &AccessSettings) -> PathBuf {
-    settings.state.join("doors")
 }

@@ -3,9 +3,8 @@
 //!
 //! Besides its usual polls it looks shortly before and after the edge of each round: leases begin and end there.
 
-use super::alias::access;
 use super::metrics::Metrics;
-use super::sight::{Finalized, Lease, LeaseId};
+use super::sight::{Access, Finalized, Lease, LeaseId};
 use crate::leases::{Place, ViewReceiver};
 use crate::machines::{Machine, MachinesReceiver};
 use leasehold::math::settlement::Leaving;
@@ -266,13 +265,12 @@ fn lease(rounds: &Rounds, slot: &Slot, address: Pubkey, account: &Account) -> Op
         return None;
     }
     let start = |round| round::start(rounds.round_secs, rounds.phase_secs, round);
-    let (access, access_epoch, data_epoch) = access(account);
     Some(Lease {
         id: LeaseId { address, serial: slot.lease },
         board: rounds.index,
-        access,
-        access_epoch,
-        data_epoch,
+        access: account.access.map(Access),
+        access_epoch: account.access_epoch,
+        data_epoch: account.data_epoch,
         begins: start(slot.lease_from),
         ends: start(slot.lease_until),
     })

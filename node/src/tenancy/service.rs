@@ -4,7 +4,7 @@
 //! are worked on in tasks of their own, one at a time for each machine, so that no machine waits for another's.
 
 use super::clock::ClusterClock;
-use super::doors::{Doors, MachineKey};
+use super::doors::Doors;
 use super::host::{Host, boot};
 use super::metrics::{Metrics, State};
 use super::plan::{self, Action, Look, Plan, Runtime};
@@ -12,6 +12,7 @@ use super::poll::{Awaited, Poller, Reading};
 use super::record::{Record, Records, Room, Stage};
 use super::settings::AccessSettings;
 use super::sight::Sight;
+use crate::access::MachineKey;
 use crate::leases::{LeaseWatch, LeasesReceiver, Place};
 use crate::machines::MachinesReceiver;
 use crate::probes::Probes;

@@ -15,7 +15,10 @@ async fn attack_a_former_owner_s_key_and_session_end_with_the_epoch() {
     session.is_cut().await;
     let host = Host::new(1, LEASE, 1);
     assert!(!stage.ssh(&former, host.clone()).gets_in().await, "the former key is refused");
-    assert!(!stage.ssh(&key, Host::new(1, LEASE, 0)).gets_in().await, "the host's certificate is the new epoch's");
+    assert!(
+        !stage.ssh(&key, Host::new(1, LEASE, 0)).gets_in().await,
+        "the host's certificate is the new epoch's"
+    );
     assert!(stage.ssh(&key, host).gets_in().await);
     assert_eq!(stage.door.metrics().count(Outcome::Cut), 1);
 }
@@ -58,7 +61,8 @@ async fn an_extension_renews_the_certificate_and_cuts_nobody() {
     let mut session = stage.ssh(&key, host.clone()).session().await;
     stage.door.admit(extended.clone()).unwrap();
     assert!(session.echoes().await);
-    let certificate = Certificate::from_openssh(&read(&folder.join("ssh_host_ed25519_key-cert.pub"))).unwrap();
+    let certificate =
+        Certificate::from_openssh(&read(&folder.join("ssh_host_ed25519_key-cert.pub"))).unwrap();
     assert_eq!(certificate.valid_before(), extended.valid_until);
     assert!(stage.ssh(&key, host).gets_in().await);
     assert_eq!(stage.door.metrics().count(Outcome::Cut), 0);
@@ -108,7 +112,8 @@ async fn a_lease_that_is_forgotten_leaves_no_key() {
     let stage = Stage::new().await;
     let key = stage.files.key("ed25519").await;
     let tenant = tenant(1, LEASE, 0, &key);
-    let folder = stage.door.prepare(&machine(1), &LEASE, &tenant.alias, &key.hash, tenant.valid_until).unwrap();
+    let folder =
+        stage.door.prepare(&machine(1), &LEASE, &tenant.alias, &key.hash, tenant.valid_until).unwrap();
     stage.door.admit(tenant).unwrap();
     let session = stage.ssh(&key, Host::new(1, LEASE, 0)).session().await;
     stage.door.forget(&machine(1), &LEASE).unwrap();

@@ -21,7 +21,9 @@ impl VirtualMachine {
         let config = folder.join("sshd_config.vm");
         // No socket reaches the node from there, and the listener is sshd's own.
         let text = fs::read_to_string(folder.join("sshd_config")).unwrap();
-        let text = text.replace("keys.sock", "access").replace("LoginGraceTime 20", &format!("LoginGraceTime {grace}"));
+        let text = text
+            .replace("keys.sock", "access")
+            .replace("LoginGraceTime 20", &format!("LoginGraceTime {grace}"));
         fs::write(&config, format!("{text}MaxStartups 1000\nListenAddress {address}\n")).unwrap();
         let Entry::Exec(enter) = crate::stage::in_mount_namespace() else { unreachable!() };
         let mut command = Command::new(&enter[0]);
@@ -64,7 +66,8 @@ async fn sessions_are_forwarded_to_a_virtual_machine_and_cut_with_the_lease() {
 async fn attack_idle_connections_do_not_keep_a_tenant_out_of_its_virtual_machine() {
     let stage = Stage::new().await;
     let key = stage.files.key("ed25519").await;
-    let folder = stage.door.prepare(&machine(1), &LEASE, &alias(1, &LEASE, 0), &key.hash, now() + 3600).unwrap();
+    let folder =
+        stage.door.prepare(&machine(1), &LEASE, &alias(1, &LEASE, 0), &key.hash, now() + 3600).unwrap();
     let vm = VirtualMachine::start(&folder, 20).await;
     stage.door.admit(Tenant { entry: Entry::Forward(vm.address), ..tenant(1, LEASE, 0, &key) }).unwrap();
     let mut idle = Vec::new();

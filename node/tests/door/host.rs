@@ -43,10 +43,8 @@ async fn an_expired_certificate_is_refused() {
     let stage = Stage::new().await;
     let key = stage.files.key("ed25519").await;
     stage.door.admit(tenant(1, LEASE, 0, &key)).unwrap();
-    let folder = stage
-        .door
-        .prepare(&machine(1), &LEASE, &alias(1, &LEASE, 0), &key.hash, now() + 3600)
-        .unwrap();
+    let folder =
+        stage.door.prepare(&machine(1), &LEASE, &alias(1, &LEASE, 0), &key.hash, now() + 3600).unwrap();
     // Put there by hand: the Door lets nobody in by then.
     let host_key = PrivateKey::read_openssh_file(&folder.join("ssh_host_ed25519_key")).unwrap();
     let public = host_key.public_key().key_data().clone();
@@ -66,9 +64,9 @@ async fn the_host_key_is_another_for_each_lease_machine_and_epoch_and_never_the_
     let mut seen = Vec::new();
     for (slot, lease, epoch) in [(1, LEASE, 0), (2, LEASE, 0), (1, OTHER_LEASE, 0), (1, LEASE, 1)] {
         let alias = alias(slot, &lease, epoch);
-        let folder =
-            stage.door.prepare(&machine(slot), &lease, &alias, &key.hash, now() + 3600).unwrap();
-        let certificate = Certificate::from_openssh(&read(&folder.join("ssh_host_ed25519_key-cert.pub"))).unwrap();
+        let folder = stage.door.prepare(&machine(slot), &lease, &alias, &key.hash, now() + 3600).unwrap();
+        let certificate =
+            Certificate::from_openssh(&read(&folder.join("ssh_host_ed25519_key-cert.pub"))).unwrap();
         assert_eq!(certificate.valid_principals(), [alias]);
         assert_ne!(certificate.public_key(), certificate.signature_key());
         seen.push(certificate.public_key().clone());

@@ -28,7 +28,8 @@ fn hash(key: &str) -> ([u8; 32], String) {
 async fn the_command_asks_the_door_or_reads_a_file() {
     let stage = Stage::new().await;
     let (access, fingerprint) = hash(KEY);
-    let folder = stage.door.prepare(&machine(1), &LEASE, &alias(1, &LEASE, 0), &access, now() + 3600).unwrap();
+    let folder =
+        stage.door.prepare(&machine(1), &LEASE, &alias(1, &LEASE, 0), &access, now() + 3600).unwrap();
     let mut let_in = tenant(1, LEASE, 0, &stage.files.key("ed25519").await);
     let_in.access = access;
     stage.door.admit(let_in).unwrap();
@@ -39,7 +40,11 @@ async fn the_command_asks_the_door_or_reads_a_file() {
         assert_eq!(ask(&folder.join(source), &hash(&other).1, &other).await, (true, String::new()));
     }
     stage.door.shut(&machine(1));
-    assert_eq!(ask(&folder.join("keys.sock"), &fingerprint, KEY).await, (false, String::new()), "no answer is a no");
+    assert_eq!(
+        ask(&folder.join("keys.sock"), &fingerprint, KEY).await,
+        (false, String::new()),
+        "no answer is a no"
+    );
 }
 
 #[tokio::test]
@@ -49,7 +54,11 @@ async fn the_command_hashes_the_key_itself() {
     let (access, fingerprint) = hash(KEY);
     fs::write(&file, hex::encode(access)).unwrap();
     let other = KEY.replace("HR4f", "HR4e");
-    assert_eq!(ask(&file, &fingerprint, &other).await, (false, String::new()), "another key by the tenant's name");
+    assert_eq!(
+        ask(&file, &fingerprint, &other).await,
+        (false, String::new()),
+        "another key by the tenant's name"
+    );
     assert_eq!(ask(&file, &fingerprint, "no base64").await, (false, String::new()));
     fs::write(&file, "short").unwrap();
     assert_eq!(ask(&file, &fingerprint, KEY).await, (false, String::new()));

@@ -1,6 +1,8 @@
 //! Who gets in.
 
-use crate::stage::{Files, Host, Key, LEASE, OTHER_LEASE, Ssh, Stage, alias, in_network_namespace, machine, tenant};
+use crate::stage::{
+    Files, Host, Key, LEASE, OTHER_LEASE, Ssh, Stage, alias, in_network_namespace, machine, tenant,
+};
 use leasehold_node::access::{Bounds, Door, DoorError, Entry, Outcome};
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{LineEnding, PrivateKey};
@@ -15,7 +17,10 @@ async fn tenants_log_in_with_keys_of_every_kind() {
         stage.door.admit(tenant(1, LEASE, 0, &key)).unwrap();
         let output = stage.ssh(&key, Host::new(1, LEASE, 0)).run("id -u; echo $SSH_CONNECTION").await;
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.starts_with("0\n127.0.0.1 "), "{kind}: the tenant is root and sshd sees its address: {text}");
+        assert!(
+            text.starts_with("0\n127.0.0.1 "),
+            "{kind}: the tenant is root and sshd sees its address: {text}"
+        );
     }
     assert_eq!(stage.door.metrics().logins(), 3);
 }

@@ -57,7 +57,8 @@ async fn a_node_that_crashed_cuts_its_sessions_when_it_starts_again_and_keeps_it
     let (mut node, mut session) = node_with_session(&files, &key).await;
     node.kill().await.unwrap();
     assert!(session.echoes().await, "sshd outlives a crash");
-    let host_key = std::fs::read(files.path("door").join(format!("slot1-{LEASE}/ssh_host_ed25519_key"))).unwrap();
+    let host_key =
+        std::fs::read(files.path("door").join(format!("slot1-{LEASE}/ssh_host_ed25519_key"))).unwrap();
     let door = Door::bind(files.settings(&[(1, "127.0.0.1:0")], Bounds::default())).await.unwrap();
     session.is_cut().await;
     door.admit(tenant(1, LEASE, 0, &key)).unwrap();

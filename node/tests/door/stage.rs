@@ -228,7 +228,12 @@ impl Ssh {
 
     /// Sends bytes to the machine's sftp and returns the answer's first ones.
     pub async fn sftp(mut self, bytes: &[u8]) -> Vec<u8> {
-        self.command.arg("-s").arg(self.address.ip().to_string()).arg("sftp").stdin(Stdio::piped()).stdout(Stdio::piped());
+        self.command
+            .arg("-s")
+            .arg(self.address.ip().to_string())
+            .arg("sftp")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut client = self.command.spawn().unwrap();
         let mut input = client.stdin.take().unwrap();
         input.write_all(bytes).await.unwrap();
@@ -248,7 +253,12 @@ impl Ssh {
 
     /// Opens a session that echoes lines.
     pub async fn session(mut self) -> Session {
-        self.command.arg(self.address.ip().to_string()).arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        self.command
+            .arg(self.address.ip().to_string())
+            .arg("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut client = self.command.spawn().unwrap();
         let (input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
         let mut session = Session { client, input, output: BufReader::new(output) };
