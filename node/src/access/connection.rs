@@ -52,7 +52,7 @@ impl Connection {
     }
 
     /// Waits until it is cut. For one task.
-    pub async fn is_cut(&self) {
+    pub async fn until_cut(&self) {
         self.cut.notified().await;
     }
 

@@ -45,11 +45,13 @@ pub(super) async fn serve(
         Some(Ok(child)) => child,
         Some(Err(error)) => return failed(connection, &error),
     };
-    match list(&child, leftovers) {
-        Ok(_listed) => follow(entered, &mut child, login_by).await,
-        Err(error) => failed(connection, &error),
+    let listed = list(&child, leftovers);
+    match &listed {
+        Ok(_) => follow(entered, &mut child, login_by).await,
+        Err(error) => failed(connection, error),
     }
     connection.ended(&mut child).await;
+    drop(listed);
 }
 
 fn list(child: &Child, leftovers: &Leftovers) -> io::Result<Listed> {
@@ -85,7 +87,7 @@ fn spawn(stream: TcpStream, command: &[String], folder: &Path) -> io::Result<Chi
         .spawn()
 }
 
-/// Follows an `sshd` until it ends, or gives up its caller.
+/// Follows an `sshd` until its caller has logged in, or it has ended or been cut.
 async fn follow(entered: &Entered, child: &mut Child, login_by: Instant) {
     let connection = &*entered.connection;
     let mut errors = Errors { pipe: child.stderr.take(), line: Vec::new() };

@@ -52,7 +52,7 @@ pub(super) async fn serve(entered: &Entered, mut stream: TcpStream, to: SocketAd
         tokio::select! {
             // An error means that one of the two has gone.
             _ = &mut copy => return,
-            () = connection.is_cut() => return,
+            () = connection.until_cut() => return,
             () = sleep_until(session), if !is_session => {
                 is_session = true;
                 entered.log_in();

@@ -1,6 +1,6 @@
 //! Clients refuse a host that is another.
 
-use crate::stage::{Host, LEASE, OTHER_LEASE, Stage, alias, machine, node_key, now, read, tenant};
+use crate::stage::{Host, LEASE, OTHER_LEASE, Stage, alias, machine, node_key, now, read, tenant, until};
 use ssh_key::certificate::{Builder, CertType};
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{Certificate, PrivateKey};
@@ -35,6 +35,7 @@ async fn attack_a_host_that_is_another_machine_s_or_lease_s_is_refused() {
         assert!(text.contains("Host key verification failed"), "{text}");
     }
     assert!(stage.ssh(&key, own).gets_in().await);
+    until(|| stage.door.metrics().waiting() == 0).await;
     assert_eq!(stage.door.metrics().logins(), 1);
 }
 

@@ -60,7 +60,7 @@ async fn a_node_that_crashed_cuts_its_sessions_when_it_starts_again_and_keeps_it
     let host_key =
         std::fs::read(files.path("door").join(format!("slot1-{LEASE}/ssh_host_ed25519_key"))).unwrap();
     let door = Door::bind(files.settings(&[(1, "127.0.0.1:0")], Bounds::default())).await.unwrap();
-    session.is_cut().await;
+    session.gets_cut().await;
     door.admit(tenant(1, LEASE, 0, &key)).unwrap();
     let kept = std::fs::read(files.path("door").join(format!("slot1-{LEASE}/ssh_host_ed25519_key"))).unwrap();
     assert!(host_key == kept);
@@ -80,7 +80,7 @@ async fn a_node_that_stops_cuts_its_sessions() {
     let session = ssh().session().await;
     let metrics = door.metrics().clone();
     limited(door.shutdown()).await;
-    session.is_cut().await;
+    session.gets_cut().await;
     assert_eq!(metrics.sessions(), 0);
     let sessions = std::fs::read_dir(files.path("door").join("sessions")).unwrap();
     assert_eq!(sessions.count(), 0, "nothing is left for the next start");
@@ -92,6 +92,6 @@ async fn a_node_that_stops_cuts_its_sessions() {
     let session = Ssh::new(&files, &key, address, Host::new(1, LEASE, 0)).session().await;
     let metrics = door.metrics().clone();
     drop(door);
-    session.is_cut().await;
+    session.gets_cut().await;
     until(|| metrics.sessions() == 0).await;
 }

@@ -12,6 +12,7 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -87,7 +88,11 @@ pub struct Files {
 
 impl Files {
     pub fn new() -> Self {
-        assert!(rustix::process::geteuid().is_root(), "these tests enter namespaces: run them as root");
+        let is_root = rustix::process::geteuid().is_root();
+        assert!(
+            is_root,
+            "these tests enter namespaces: run them as root, or leave them out with -E 'not binary(door)'"
+        );
         // Shown if the test fails: what sshd says.
         let log = tracing_subscriber::fmt().with_test_writer().with_env_filter("leasehold_node=debug");
         let _ = log.try_init();
@@ -217,7 +222,7 @@ impl Ssh {
 
     /// Logs in by another name.
     pub fn user(mut self, name: &str) -> Self {
-        self.command.arg("-o").arg(format!("User={name}"));
+        self.command.args(["-l", name]);
         self
     }
 
@@ -295,17 +300,18 @@ impl Session {
     }
 
     /// Waits until it is cut.
-    pub async fn is_cut(mut self) {
+    pub async fn gets_cut(mut self) {
         let status = limited(self.client.wait()).await.unwrap();
         assert_eq!(status.code(), Some(255), "ssh reports a lost connection");
     }
 }
 
 /// Reads to the end of a connection that the Door is to end.
-pub async fn ends(stream: &mut tokio::net::TcpStream) {
+pub async fn ends(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     // A reset ends it too.
     let _ = limited(stream.read_to_end(&mut all)).await;
+    all
 }
 
 pub fn read(path: &Path) -> String {
