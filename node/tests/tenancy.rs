@@ -73,9 +73,11 @@ impl Chain {
         self.server.set(*address, leasehold::ID, data(lease));
     }
 
-    /// The cluster's clock shows the end of so many rounds of the lease.
+    /// The cluster's clock shows the end of so many rounds of the lease. Some hundred Solana slots pass.
     fn set_clock(&self, rounds: u32) {
-        self.server.set_now(i64::from(self.from + rounds) * i64::from(ROUND));
+        for _ in 0..300 {
+            self.server.set_now(i64::from(self.from + rounds) * i64::from(ROUND));
+        }
     }
 
     /// Whether the RPC node says what is finalized.
@@ -332,13 +334,13 @@ async fn a_tenant_gets_in_when_its_machine_is_prepared_and_nothing_is_left_after
     drop(node);
     scene.works_on().await;
     let node = Daemon::start(&scene);
-    session.is_cut().await;
+    session.gets_cut().await;
     let session = scene.session(&node, 0).await;
     assert_eq!(scene.hooks().len(), 1);
 
     // Another key, or the same one in another epoch, cuts the session; the job goes on.
     scene.chain.set_lease(|lease| lease.access_epoch = 1);
-    session.is_cut().await;
+    session.gets_cut().await;
     let mut session = scene.session(&node, 1).await;
     assert!(!scene.ssh(&node, 0).gets_in().await, "the former epoch's host key is gone");
     assert!(session.echoes().await);
@@ -348,7 +350,7 @@ async fn a_tenant_gets_in_when_its_machine_is_prepared_and_nothing_is_left_after
     scene.chain.set_finalizes(false);
     scene.chain.set_end(2);
     scene.chain.set_clock(2);
-    session.is_cut().await;
+    session.gets_cut().await;
     until(|| scene.group.is_frozen()).await;
     let count = scene.count();
     assert!(!scene.ssh(&node, 1).gets_in().await);
@@ -361,7 +363,7 @@ async fn a_tenant_gets_in_when_its_machine_is_prepared_and_nothing_is_left_after
 
     // The end, finalized: all is killed before the end hook, which runs once.
     scene.chain.set_clock(50);
-    session.is_cut().await;
+    session.gets_cut().await;
     until(|| scene.group.is_frozen()).await;
     assert_eq!(scene.hooks().len(), 1);
     scene.chain.set_finalizes(true);

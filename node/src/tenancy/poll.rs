@@ -61,6 +61,15 @@ struct Rounds {
 
 type Boards = HashMap<Pubkey, Rounds>;
 
+/// What is kept from one poll to the next.
+#[derive(Default)]
+struct Memory {
+    /// Addresses of leases by board and serial, which does not tell them.
+    known: HashMap<(Pubkey, u32), Pubkey>,
+    /// Failures to read what is finalized.
+    finalized: Backoff,
+}
+
 /// Polls the chain.
 pub struct Poller {
     pub rpc: Arc<RpcClient>,
@@ -78,7 +87,7 @@ pub struct Poller {
 impl Poller {
     /// Polls until it is dropped.
     pub async fn run(mut self) {
-        let (mut known, mut backoff) = (HashMap::new(), Backoff::default());
+        let (mut memory, mut backoff) = (Memory::default(), Backoff::default());
         loop {
             let boards = self.boards();
             if boards.is_empty() {
@@ -88,7 +97,7 @@ impl Poller {
                 }
                 continue;
             }
-            let wait = match timeout(POLL_TIMEOUT, self.read(&boards, &mut known)).await {
+            let wait = match timeout(POLL_TIMEOUT, self.read(&boards, &mut memory)).await {
                 Ok(Ok(reading)) => {
                     backoff.reset();
                     let wait = pause(&boards, self.poll, reading.now, reading.asked.elapsed());
@@ -125,16 +134,12 @@ impl Poller {
         view.boards.iter().map(|(address, known)| (*address, rounds(known))).collect()
     }
 
-    async fn read(
-        &mut self,
-        boards: &Boards,
-        known: &mut HashMap<(Pubkey, u32), Pubkey>,
-    ) -> Result<Reading, FetchError> {
+    async fn read(&mut self, boards: &Boards, memory: &mut Memory) -> Result<Reading, FetchError> {
         let asked = Instant::now();
         let machines = self.machines.borrow_and_update().clone();
         let awaited = self.awaited.borrow_and_update().clone();
         let fetch = Fetch::new(&self.rpc);
-        let addresses: Vec<_> = known.values().copied().collect();
+        let addresses: Vec<_> = memory.known.values().copied().collect();
         let (slot, now, accounts) = accounts(&fetch, &addresses).await?;
         let places = places(machines.iter().filter_map(|machine| machine.place()), boards);
         let slots = slots(&fetch, &places, slot).await?;
@@ -144,14 +149,26 @@ impl Poller {
             let Some(place) = machine.place().filter(|place| boards.contains_key(&place.0)) else { continue };
             let slot = slots.get(&place).filter(|slot| is_served(slot, machine, &self.supplier));
             let lease = match slot {
-                Some(slot) => self.lease(&fetch, place, slot, boards, known, &mut found, &accounts).await?,
+                Some(slot) => {
+                    self.lease(&fetch, place, slot, boards, &memory.known, &mut found, &accounts).await?
+                }
                 None => None,
             };
             reading.machines.insert(place, lease);
         }
-        *known = found;
+        memory.known = found;
         if !awaited.is_empty() {
-            reading.finalized = self.finalized(&machines, &awaited, boards).await?;
+            // Only wipes wait for it: what is confirmed counts without it.
+            match self.finalized(&machines, &awaited, boards).await {
+                Ok(finalized) => {
+                    memory.finalized.reset();
+                    reading.finalized = finalized;
+                }
+                Err(error) => {
+                    self.metrics.poll_failed();
+                    memory.finalized.fail(&error);
+                }
+            }
         }
         Ok(reading)
     }

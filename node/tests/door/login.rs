@@ -1,12 +1,8 @@
 //! Who gets in.
 
 use crate::stage::{
-<<<<<<< HEAD
-    Files, Host, Key, LEASE, OTHER_LEASE, Ssh, Stage, alias, in_network_namespace, machine, tenant,
-=======
     Files, Host, Key, LEASE, OTHER_LEASE, Ssh, Stage, alias, ends, in_network_namespace, machine, tenant,
     until,
->>>>>>> twelve-door
 };
 use leasehold_node::access::{Bounds, Door, DoorError, Entry, Outcome};
 use ssh_key::private::{Ed25519Keypair, KeypairData};
