@@ -127,10 +127,11 @@ impl Drop for Group {
 
 /// A folder with the node's configuration and its hooks.
 struct Scene {
+    /// First, so that nothing writes any more when the folder is removed.
+    group: Group,
     files: Files,
     key: Key,
     chain: Chain,
-    group: Group,
 }
 
 impl Scene {
@@ -139,7 +140,7 @@ impl Scene {
         let files = Files::new();
         let key = files.key("ed25519").await;
         let chain = Chain::new(&key);
-        let scene = Scene { files, key, chain, group };
+        let scene = Scene { group, files, key, chain };
         scene.write_hooks();
         scene.write_config();
         Some(scene)
