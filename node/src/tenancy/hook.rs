@@ -21,6 +21,8 @@ use tokio::time::timeout;
 const OUTPUT: usize = 16 * 1_024;
 /// Lines of output that an error shows, from the end.
 const LINES: usize = 20;
+/// Prefix of variables that the node itself reads.
+const OWN: &[u8] = b"LEASEHOLD_NODE_";
 /// How long output is waited for after the hook has ended: what it started in the background may hold it open.
 const REST: Duration = Duration::from_millis(500);
 
@@ -63,6 +65,10 @@ pub async fn run(program: &Path, variables: &Variables, limit: Duration) -> Resu
     let start = |source| HookError::Start { program: program.to_owned(), source };
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    // The node's own settings may hold keys of URLs.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(OWN)) {
+        command.env_remove(name);
+    }
     command.envs(variables.iter().map(|(name, value)| (format!("LEASEHOLD_{name}"), value)));
     let mut child = command.spawn().map_err(start)?;
     let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));

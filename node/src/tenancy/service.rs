@@ -124,7 +124,11 @@ impl Tenancies {
         tasks.spawn(async move {
             tokio::select! {
                 () = keeper.run(readings, stopped) => {}
-                () = poller.run() => {}
+                // Without readings the clock goes on, and tenants are shut out at their end.
+                () = async {
+                    poller.run().await;
+                    std::future::pending().await
+                } => {}
             }
         });
         Ok(Self { metrics, stop, tasks })
