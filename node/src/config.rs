@@ -2,6 +2,7 @@
 
 use crate::machines::{Machine, Serving};
 use crate::receipts::settings::{Section, Settings, SettingsError};
+use crate::tenancy::AccessError;
 use leasehold_client::keypair::KeypairError;
 use leasehold_client::probe::{Pubkey, SigningKey};
 use leasehold_daemon::secrets;
@@ -37,11 +38,13 @@ pub enum ConfigError {
     Rpc { path: PathBuf },
     #[error("{path}: {source}")]
     Receipts { path: PathBuf, source: SettingsError },
+    #[error("{path}: {source}")]
+    Access { path: PathBuf, source: AccessError },
     #[error("{path} has no [receipts], which --upstream needs: add it, with the database of the receipts")]
     NoReceipts { path: PathBuf },
 }
 
-/// A configuration file, but for its section `[chain]`.
+/// A configuration file, but for its sections `[chain]` and `[access]`.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub serving: Serving,
@@ -67,6 +70,9 @@ struct File {
     /// Read by module `chain`.
     #[serde(default, rename = "chain")]
     _chain: IgnoredAny,
+    /// Read by module `tenancy`.
+    #[serde(default, rename = "access")]
+    _access: IgnoredAny,
 }
 
 /// A machine; fields that are left out are those at the top of the file.

@@ -14,6 +14,8 @@ pub enum Outcome {
     OtherMachine,
     /// For a machine under maintenance.
     Paused,
+    /// For a machine whose begin hook has not succeeded for its lease.
+    Unprepared,
     /// From a keeper that is not on the allow-list.
     KeeperNotAllowed,
     /// For a round too far from this host's clock.
@@ -30,12 +32,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Outcome; 11] = [
+    pub const ALL: [Outcome; 12] = [
         Outcome::Answered,
         Outcome::Malformed,
         Outcome::UnknownMachine,
         Outcome::OtherMachine,
         Outcome::Paused,
+        Outcome::Unprepared,
         Outcome::KeeperNotAllowed,
         Outcome::OtherRound,
         Outcome::RateLimited,
@@ -52,6 +55,7 @@ impl Outcome {
             Outcome::UnknownMachine => "unknown_machine",
             Outcome::OtherMachine => "other_machine",
             Outcome::Paused => "paused",
+            Outcome::Unprepared => "unprepared",
             Outcome::KeeperNotAllowed => "keeper_not_allowed",
             Outcome::OtherRound => "other_round",
             Outcome::RateLimited => "rate_limited",

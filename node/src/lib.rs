@@ -28,6 +28,7 @@ pub mod chain;
 pub mod check;
 pub mod leases;
 pub mod receipts;
+pub mod tenancy;
 
 pub use config::{Config, ConfigError, load, load_config};
 pub use counters::Outcome;

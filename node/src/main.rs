@@ -1,17 +1,19 @@
 //! `leasehold-node`: see [`leasehold_node`].
 
+mod services;
+
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use leasehold_client::probe::Pubkey;
-use leasehold_client::rpc::OtherCluster;
 use leasehold_daemon::logging::LogFormat;
 use leasehold_daemon::signals::Shutdown;
 use leasehold_daemon::{exit_code, logging, parse};
-use leasehold_node::chain::{self, Chain, ChainSettings};
+use leasehold_node::chain;
 use leasehold_node::check::{self, CheckOptions};
-use leasehold_node::leases::LeaseWatch;
-use leasehold_node::receipts::{Receipts, Settings, read_leases};
+use leasehold_node::receipts::read_leases;
+use leasehold_node::tenancy;
 use leasehold_node::{Config, Feed, Node, NodeConfig, load_config};
+use services::{Parts, Services};
 use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -22,16 +24,16 @@ use std::process::ExitCode;
 use tracing::{error, info};
 
 /// Answers the keepers' probes for one machine or for thousands, signs receipts for their work and appends them to the
-/// supplier's log.
+/// supplier's log, and lets tenants into their machines.
 ///
-/// SIGHUP reloads machines, keepers and leases; the rest of [receipts] and [chain] is read at the start only. SIGTERM
+/// SIGHUP reloads machines, keepers and leases; the rest of [receipts], [chain] and [access] is read at the start only. SIGTERM
 /// and SIGINT stop the node after the answers under way.
 #[derive(Parser)]
 #[command(name = "leasehold-node", version)]
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// TOML file with the machines, their keys, and the sections [receipts] and [chain].
+    /// TOML file with the machines, their keys, and the sections [receipts], [chain] and [access].
     #[arg(long, global = true, value_name = "FILE", env = "LEASEHOLD_NODE_CONFIG")]
     config: Option<PathBuf>,
     /// UDP address to listen on; may be given several times, as for machines that are listed with ports of their own. [::]
@@ -153,9 +155,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let Config { serving, receipts } = args.load()?;
     let mut lock = ConfigLock::take(args.config())?;
     let chain = chain::load(args.config())?;
+    let access = tenancy::load(args.config(), &serving, chain.is_some())?;
     let feed = Feed::new(&serving);
     let (listen, rate, metrics) = (args.listen.clone(), args.rate, args.metrics);
-    let config = NodeConfig { listen, serving, rate, metrics, ..NodeConfig::default() };
+    let guarded = access.is_some();
+    let config = NodeConfig { listen, serving, rate, metrics, guarded, ..NodeConfig::default() };
     let node = Node::bind(config).await?;
     for address in node.local_addrs() {
         print(format_args!("listening on {address}"));
@@ -171,7 +175,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
             node.shutdown().await;
             return Ok(());
         }
-        services = Services::start(receipts, chain, &feed, &node) => services?,
+        services = Services::start(Parts { receipts, chain, access }, &feed, &node) => services?,
     };
     let failed = services.failed();
     tokio::pin!(failed);
@@ -190,85 +194,6 @@ async fn run(args: Args) -> anyhow::Result<()> {
     node.shutdown().await;
     info!("stopped");
     end
-}
-
-/// Services that run beside the node's answers to probes.
-struct Services {
-    leases: Option<LeaseWatch>,
-    receipts: Option<Receipts>,
-    chain: Option<Chain>,
-}
-
-impl Services {
-    async fn start(
-        receipts: Option<Settings>,
-        chain: Option<ChainSettings>,
-        feed: &Feed,
-        node: &Node,
-    ) -> anyhow::Result<Self> {
-        if let Some(path) = receipts.as_ref().and_then(|settings| settings.leases.as_ref()) {
-            anyhow::ensure!(
-                chain.is_none(),
-                "leases are read from the chain: remove `leases` from [receipts], or remove [chain]"
-            );
-            feed.set_leases(read_leases(path)?);
-        }
-        let leases = chain.as_ref().map(|chain| {
-            let watch = LeaseWatch::start(
-                chain.watch.clone(),
-                feed.machines(),
-                feed.leases_sender(),
-                node.probes().clone(),
-            );
-            node.add_metrics(watch.metrics().clone());
-            watch
-        });
-        let Some(settings) = receipts else { return Ok(Self { leases, receipts: None, chain: None }) };
-        let source = settings.source.clone();
-        let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await?;
-        node.add_metrics(receipts.metrics());
-        print(format_args!("receipts on http://{}", receipts.local_addr()));
-        if let Some(address) = receipts.public_addr() {
-            print(format_args!("receipts for everybody on http://{address}"));
-        }
-        let chain = match (chain, &leases) {
-            (Some(settings), Some(leases)) => {
-                let (signable, store) = (feed.signable_sender(), receipts.store().clone());
-                let chain = Chain::start(settings, source, leases, signable, store).await?;
-                node.add_metrics(chain.metrics().clone());
-                Some(chain)
-            }
-            _ => None,
-        };
-        Ok(Self { leases, receipts: Some(receipts), chain })
-    }
-
-    /// Waits until a service finds that it must not go on.
-    fn failed(&self) -> impl Future<Output = OtherCluster> + use<> {
-        let failed = self.leases.as_ref().map(LeaseWatch::failed);
-        async move {
-            match failed {
-                Some(failed) => failed.await,
-                None => std::future::pending().await,
-            }
-        }
-    }
-
-    /// Stops all services at once, each within some seconds, and closes their database in the end.
-    async fn shutdown(self) {
-        let Self { leases, mut receipts, chain } = self;
-        let chain = async { futures::future::OptionFuture::from(chain.map(Chain::shutdown)).await };
-        let leases = async { futures::future::OptionFuture::from(leases.map(LeaseWatch::shutdown)).await };
-        let finish = async {
-            if let Some(receipts) = &mut receipts {
-                receipts.finish().await;
-            }
-        };
-        tokio::join!(chain, finish, leases);
-        if let Some(receipts) = receipts {
-            receipts.close().await;
-        }
-    }
 }
 
 /// Held on the configuration file while the node runs.

@@ -34,6 +34,8 @@ pub struct NodeConfig {
     pub receive_buffer: usize,
     /// Loopback address of the metrics page; `None`: no metrics.
     pub metrics: Option<SocketAddr>,
+    /// True if tenancies are followed: no machine answers before [`Tenancies`](crate::tenancy::Tenancies) say so.
+    pub guarded: bool,
 }
 
 impl Default for NodeConfig {
@@ -44,6 +46,7 @@ impl Default for NodeConfig {
             rate: None,
             receive_buffer: RECEIVE_BUFFER,
             metrics: None,
+            guarded: false,
         }
     }
 }
@@ -98,7 +101,8 @@ impl Node {
     /// # Errors
     /// Any [`NodeError`]; nothing is left running then.
     pub async fn bind(config: NodeConfig) -> Result<Self, NodeError> {
-        let responder = Arc::new(Responder::new(config.serving, config.rate)?);
+        let probes = if config.guarded { Probes::guarded() } else { Probes::default() };
+        let responder = Arc::new(Responder::new(config.serving, config.rate, probes)?);
         if config.listen.is_empty() {
             return Err(NodeError::NoAddress);
         }

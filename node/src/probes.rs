@@ -22,6 +22,8 @@ struct Inner {
     /// Places whose machine is not the configured one, or another supplier's.
     strangers: HashSet<Place>,
     heard: HashMap<Place, HashMap<Pubkey, Recent>>,
+    /// Places that may answer; `None`: all of them, since no tenancies are followed.
+    ready: Option<HashSet<Place>>,
 }
 
 /// The last rounds in which a keeper was heard. Each keeper has its own, so that none can push out another's.
@@ -41,6 +43,21 @@ impl Recent {
 }
 
 impl Probes {
+    /// For a node that follows tenancies: no machine answers before [`Probes::set_ready`] names it.
+    pub(crate) fn guarded() -> Self {
+        Self(Mutex::new(Inner { ready: Some(HashSet::new()), ..Inner::default() }))
+    }
+
+    /// Sets the machines that answer: those that serve no lease, or are prepared for theirs.
+    pub(crate) fn set_ready(&self, places: impl IntoIterator<Item = Place>) {
+        self.lock().ready = Some(places.into_iter().collect());
+    }
+
+    /// True if the machine may answer, as far as its tenancy goes.
+    pub(crate) fn is_ready(&self, place: &Place) -> bool {
+        self.lock().ready.as_ref().is_none_or(|ready| ready.contains(place))
+    }
+
     /// Sets the wallets that hold seats of a board. Only they count as heard: anybody can sign a challenge.
     pub fn set_seats(&self, board: Pubkey, keepers: impl IntoIterator<Item = Pubkey>) {
         let keepers: HashSet<_> = keepers.into_iter().collect();
@@ -113,6 +130,17 @@ mod tests {
         assert_eq!(probes.heard(&(BOARD, 4), 5), 0, "each machine hears for itself");
         probes.set_seats(BOARD, [keeper(1)]);
         assert_eq!(probes.heard(&PLACE, 5), 1, "whoever lost its seat does not count");
+    }
+
+    #[test]
+    fn a_node_with_tenancies_answers_for_the_machines_that_are_named() {
+        assert!(Probes::default().is_ready(&PLACE));
+        let probes = Probes::guarded();
+        assert!(!probes.is_ready(&PLACE));
+        probes.set_ready([PLACE]);
+        assert!(probes.is_ready(&PLACE) && !probes.is_ready(&(BOARD, 4)));
+        probes.set_ready([]);
+        assert!(!probes.is_ready(&PLACE));
     }
 
     #[test]

@@ -37,13 +37,17 @@ pub(crate) struct Responder {
 }
 
 impl Responder {
-    pub(crate) fn new(serving: Serving, fixed_rate: Option<NonZeroU32>) -> Result<Self, SameMachine> {
+    pub(crate) fn new(
+        serving: Serving,
+        fixed_rate: Option<NonZeroU32>,
+        probes: Probes,
+    ) -> Result<Self, SameMachine> {
         let responder = Self {
             fleet: RwLock::default(),
             limiter: Limiter::new(fixed_rate.unwrap_or(NonZeroU32::MIN)),
             fixed_rate,
             counters: Counters::default(),
-            probes: Arc::default(),
+            probes: Arc::new(probes),
             notices: Notices::default(),
         };
         responder.replace(serving)?;
@@ -102,6 +106,9 @@ impl Responder {
         if self.probes.is_stranger(&(machine.board, machine.slot)) {
             return Err((Outcome::OtherMachine, None));
         }
+        if !self.probes.is_ready(&(machine.board, machine.slot)) {
+            return Err((Outcome::Unprepared, None));
+        }
         match machine.round_misfit(challenge, unix_ms() / 1_000) {
             Some(misfit) => Err((Outcome::OtherRound, Some(misfit))),
             None => Ok(()),
@@ -125,6 +132,9 @@ impl Responder {
         // The machines may have changed since.
         let fleet = self.read();
         let machine = fleet.find(challenge).map_err(|_| Outcome::UnknownMachine)?;
+        if !self.probes.is_ready(&(machine.board, machine.slot)) {
+            return Err(Outcome::Unprepared);
+        }
         self.probes.note((machine.board, machine.slot), challenge.keeper, challenge.round);
         Ok(challenge.answer(&machine.key).encode())
     }
