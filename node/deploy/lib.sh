@@ -17,7 +17,7 @@ load_settings() {
   STATE=/var/lib/leasehold/tenants RUN=/run/leasehold/tenants
   TENANT_NET=10.213 NAMESERVERS="9.9.9.9 1.1.1.1" ALLOW="" BLOCK_TCP="25"
   CPUS="" MEMORY="" DISK=100G PIDS=32768 SHM=8G
-  IMAGE="" DEVICES="nvidia.com/gpu=all" GPU_RESET=try ULIMITS="memlock=-1:-1 nofile=1048576:1048576" UID_BASE=1879048192
+  IMAGE_STORE=/var/lib/containers/storage IMAGE="" DEVICES="nvidia.com/gpu=all" GPU_RESET=try ULIMITS="memlock=-1:-1 nofile=1048576:1048576" UID_BASE=1879048192
   DISK_IMAGE="" KERNEL="" INITRD="" APPEND="root=/dev/vda rw" PCI="" HUGEPAGES=yes ACCEL=kvm VM_USER=leasehold-vm
   INSTALL="" WIPE=""
   if [ -e "$file" ]; then

@@ -8,7 +8,7 @@ run_podman() {
   if has_systemd; then manager=systemd; fi
   podman --log-level error --runtime crun --cgroup-manager "$manager" \
     --root "$FOLDER/disk/storage" --runroot "$FOLDER/disk/run" --tmpdir "$RUN_FOLDER/libpod" \
-    --storage-driver overlay --storage-opt additionalimagestore=/var/lib/containers/storage "$@" 8>&- 9>&-
+    --storage-driver overlay --storage-opt additionalimagestore="$IMAGE_STORE" "$@" 8>&- 9>&-
 }
 
 # Names of the machine's GPUs for podman, one a line: those of the node's configuration, or DEVICES of profile.conf.
