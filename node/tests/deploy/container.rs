@@ -14,10 +14,20 @@ const BOARD: &str = "GsbwXfJraMomNxBcjYLcG3mxkBUiyWXAB32fGbSMQRdW";
 const FIRST: &str = "HZXanqqq1jH8VTNXM8jQkF5dLwtit8C71nWbon5X6ynP";
 const SECOND: &str = "6RMFE6YZrWrv2oWdm1npQKzkPPNac8C9H43MK1rQyp2z";
 
-/// A supplier's host with an image.
+/// A server that ends with the test, however that ends.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A supplier's host with an image, and a server on the other host.
 struct Supplier {
     host: Host,
-    sshd: Child,
+    _neighbour: Server,
 }
 
 impl Drop for Supplier {
@@ -25,8 +35,6 @@ impl Drop for Supplier {
         for lease in [FIRST, SECOND] {
             let _ = self.hook("end", lease, 0).output();
         }
-        let _ = self.sshd.kill();
-        let _ = self.sshd.wait();
     }
 }
 
@@ -54,8 +62,8 @@ impl Supplier {
         run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key));
         fs::create_dir_all("/run/sshd").unwrap();
         let mut server = host.beside("/usr/sbin/sshd");
-        let sshd = server.args(["-D", "-p", "80", "-f", "/dev/null", "-h"]).arg(&key).spawn().unwrap();
-        Self { host, sshd }
+        let neighbour = server.args(["-D", "-p", "80", "-f", "/dev/null", "-h"]).arg(&key).spawn().unwrap();
+        Self { host, _neighbour: Server(neighbour) }
     }
 
     /// The folder of a lease, as the node writes it, with the key of its tenant beside.
@@ -190,16 +198,12 @@ fn a_tenant_has_its_container_and_the_internet_and_the_next_finds_nothing() {
         assert_eq!(ssh(&reaches(address, CLOSED)).trim(), "", "{address} is closed");
     }
     let mut own = supplier.host.command("/usr/sbin/sshd");
-    let mut own = own
-        .args(["-D", "-p", "80", "-f", "/dev/null", "-h"])
-        .arg(supplier.host.path("neighbour"))
-        .spawn()
-        .unwrap();
+    let own = own.args(["-D", "-p", "80", "-f", "/dev/null", "-h"]).arg(supplier.host.path("neighbour"));
+    let own = Server(own.spawn().unwrap());
     for address in [OWN[0], OWN[1], "10.213.0.1", "127.0.0.1"] {
         assert_eq!(ssh(&reaches(address, CLOSED)).trim(), "", "the host's {address} is closed");
     }
-    own.kill().unwrap();
-    own.wait().unwrap();
+    drop(own);
 
     // A full disk is the tenant's own.
     let full = ssh(
@@ -215,7 +219,10 @@ fn a_tenant_has_its_container_and_the_internet_and_the_next_finds_nothing() {
 
     supplier.lease(SECOND);
     let next = supplier.begin(SECOND, 0);
-    assert_eq!(supplier.ssh(&next, SECOND, "ls -A /root; cat /proc/[0-9]*/cmdline | grep -c 8639[9]; true"), "0\n");
+    assert_eq!(
+        supplier.ssh(&next, SECOND, "ls -A /root; cat /proc/[0-9]*/cmdline | grep -c 8639[9]; true"),
+        "0\n"
+    );
     // What is late for the first lease leaves the second alone.
     run(&mut supplier.hook("end", FIRST, 0));
     assert_eq!(supplier.ssh(&next, SECOND, "id -u"), "0\n");
