@@ -73,7 +73,7 @@ enum Command {
     /// Tries the machines as a keeper would, before they are bonded or while the node runs, and prints a table.
     ///
     /// Sends real challenges to the machines' public endpoints, and looks at keys, clock, board, RPC node, ports, buffers,
-    /// files, receipts and GPUs. Fails if something keeps the machines from working. Signs nothing that counts.
+    /// files, receipts, GPUs, and at what letting tenants in needs. Fails if something keeps the machines from working. Signs nothing that counts.
     Check(Check),
 }
 
@@ -92,6 +92,15 @@ struct Check {
     /// The program nvidia-smi, of NVIDIA's driver.
     #[arg(long, env = "LEASEHOLD_NVIDIA_SMI", value_name = "FILE", default_value = "nvidia-smi")]
     nvidia_smi: PathBuf,
+    /// Profile of the tenants' machines: vm, container, metal, or a folder with its scripts [default: that of [access]]
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<PathBuf>,
+    /// The program nvidia-ctk, of NVIDIA's container toolkit.
+    #[arg(long, value_name = "FILE", default_value = "nvidia-ctk")]
+    nvidia_ctk: PathBuf,
+    /// This host's own sshd.
+    #[arg(long, value_name = "FILE", default_value = "/usr/sbin/sshd")]
+    sshd: PathBuf,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -133,6 +142,9 @@ async fn try_machines(args: &Args, check: &Check) -> ExitCode {
         endpoints: check.endpoint.clone(),
         rpcs: check.rpc.clone(),
         nvidia_smi: check.nvidia_smi.clone(),
+        profile: check.profile.clone(),
+        nvidia_ctk: check.nvidia_ctk.clone(),
+        sshd: check.sshd.clone(),
     };
     let report = check::run(&options).await;
     let text = if check.json {

@@ -56,6 +56,9 @@ fn options() -> CheckOptions {
         endpoints: vec![],
         rpcs: vec![],
         nvidia_smi: "/does/not/exist".into(),
+        profile: None,
+        nvidia_ctk: "/does/not/exist".into(),
+        sshd: "/does/not/exist".into(),
     }
 }
 
@@ -264,4 +267,56 @@ async fn rpc_nodes_of_two_clusters_and_a_clock_far_off_are_errors() {
     let found = |part: &str| errors.iter().any(|row| row.found.contains(part));
     assert!(found("are of different clusters") && found("that is 10 rounds of 600 s"), "{report}");
     assert!(found("http://127.0.0.1:1: ") && !report.to_string().contains("secret-key"), "{report}");
+}
+
+/// A program that prints a text.
+fn program(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\ncat <<'END'\n{text}\nEND\n")).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn what_letting_tenants_in_needs_is_looked_at() {
+    let (_folder, path) = keypair(&key());
+    let folder = tempfile::tempdir().unwrap();
+    let profile = folder.path().join("container");
+    std::fs::create_dir(&profile).unwrap();
+    program(&profile, "check", "ok\tpodman is there\nerror\tno image\tpull one\nnonsense");
+    let nvidia_ctk = program(folder.path(), "nvidia-ctk", "NVIDIA Container Toolkit CLI version 1.17.7");
+    let listen = free();
+    let sshd = program(folder.path(), "sshd", &format!("port {}\npasswordauthentication yes", listen.port()));
+    let all = CheckOptions {
+        keypairs: vec![path.clone()],
+        listen: vec![listen],
+        profile: Some(profile.clone()),
+        nvidia_ctk,
+        sshd,
+        ..options()
+    };
+    let report = check::run(&all).await;
+    let has = |status: Status, check: &str, found: &str| {
+        let mut rows = report.rows.iter();
+        assert!(
+            rows.any(|row| row.status == status && row.check == check && row.found.contains(found)),
+            "{status} {check} {found} in\n{report}"
+        );
+    };
+    has(Status::Ok, "profile", "podman is there");
+    has(Status::Error, "profile", "no image");
+    has(Status::Error, "profile", "unreadable row: nonsense");
+    has(Status::Error, "toolkit", "1.17.7 is older than 1.17.8");
+    has(Status::Error, "sshd", "at which tenants are let in");
+    has(Status::Warning, "sshd", "takes passwords");
+    has(Status::Ok, "ssh port", "come in here");
+
+    std::fs::write(profile.join("check"), "#!/bin/sh\necho broken >&2; exit 1\n").unwrap();
+    let report = check::run(&CheckOptions { profile: Some(profile), ..all.clone() }).await;
+    assert!(report.rows.iter().any(|row| row.found.ends_with("failed: broken")), "{report}");
+    let report = check::run(&CheckOptions { profile: Some("vm".into()), ..all.clone() }).await;
+    let missing = "cannot run /usr/lib/leasehold/profiles/vm/check";
+    assert!(report.rows.iter().any(|row| row.found.starts_with(missing)), "{report}");
+    let report = check::run(&CheckOptions { profile: None, ..all }).await;
+    assert!(row(&report, "access").1.starts_with("tenants are not let in"), "{report}");
 }

@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask build | idl | docs | economics | test | inference | bench | fuzz | wasm | ci`. Each command is the `run` of one module.
+//! The project's tasks: `cargo xtask build | idl | docs | economics | test | inference | bench | fuzz | package | wasm | ci`. Each command is the `run` of one module.
 
 mod build;
 mod ci;
@@ -9,6 +9,7 @@ mod frames;
 mod fuzz;
 mod idl;
 mod inference;
+mod package;
 mod source;
 mod wasm;
 
@@ -51,6 +52,8 @@ enum Task {
     },
     /// Look for inputs that break the program's rules, its arithmetic or its decoders (libFuzzer)
     Fuzz(fuzz::Arguments),
+    /// Build the Debian package of the node
+    Package(package::Arguments),
     /// Compile the client to WebAssembly, without its network features
     Wasm,
     /// Run everything that CI runs, in the same order, and print how long each step took
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Inference => inference::install(),
         Task::Bench { arguments } => bench(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Package(arguments) => package::run(&arguments),
         Task::Wasm => wasm::run(),
         Task::Ci => ci::run(),
     };

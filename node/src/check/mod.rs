@@ -2,6 +2,7 @@
 //!
 //! Each part adds rows to a [`Report`]: what was found, and what to do about it.
 
+mod access;
 mod board;
 mod chain;
 mod files;
@@ -34,6 +35,11 @@ pub struct CheckOptions {
     /// RPC nodes besides that of the configuration.
     pub rpcs: Vec<String>,
     pub nvidia_smi: PathBuf,
+    /// Profile by which tenants get their machines: its folder, or the name of one of the package's. Without it, that of the
+    /// configuration's section `[access]`.
+    pub profile: Option<PathBuf>,
+    pub nvidia_ctk: PathBuf,
+    pub sshd: PathBuf,
 }
 
 /// What the parts look at.
@@ -60,6 +66,7 @@ pub async fn run(options: &CheckOptions) -> Report {
     };
     sockets::check(options, &subject, &listed, &mut report).await;
     gpus::check(&options.nvidia_smi, &listed, &mut report).await;
+    access::check(options, &mut report).await;
     report
 }
 

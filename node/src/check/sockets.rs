@@ -1,5 +1,6 @@
 //! Ports, buffers, and challenges to the machines' own endpoints.
 
+use super::access::{Access, tcp};
 use super::board::Listed;
 use super::probe::{self, Heard};
 use super::report::some_of;
@@ -49,6 +50,10 @@ pub(super) async fn check(options: &CheckOptions, subject: &Subject, listed: &Li
     };
     check_buffer(wanted, report);
     let asked = asked(options, subject, listed, node.as_ref());
+    if Access::of(options).is_some() {
+        let endpoints = asked.iter().map(|(_, endpoint)| *endpoint).collect();
+        tcp::check(node.as_ref().map_or(&options.listen, |node| node.local_addrs()), endpoints, report).await;
+    }
     if node.is_none() && subject.keepers.is_some() {
         report.warning(
             "probe",
