@@ -10,7 +10,7 @@ mod json;
 use super::Kind;
 use super::tokens::{self, Count, Source};
 use crate::receipts::refusal::Refusal;
-use crate::receipts::settings::{ProxySettings, UnknownFields};
+use crate::receipts::settings::{MOST_TOKENS, ProxySettings, UnknownFields};
 use axum::body::Bytes;
 use content::{Contents, Media};
 use fields::Rule;
@@ -18,8 +18,7 @@ use json::{Edit, Edits, Object};
 
 /// The most answers to one prompt.
 const ANSWERS: u64 = 128;
-/// The largest limit: servers with smaller numbers would take a larger one for none.
-const LIMIT: u64 = i32::MAX as u64;
+const LIMIT: u64 = MOST_TOKENS;
 /// Tokens that mark begin and end of a text.
 const MARKS: u32 = 2;
 const OPTIONS: &str = "stream_options";
