@@ -4,7 +4,8 @@ use super::append::Appending;
 use super::job::{Job, Reply};
 use super::{StoreError, prune, schema, seal, vouchers};
 use crate::receipts::signer::Signer;
-use sqlx::{Connection, SqliteConnection, SqliteTransaction};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection, SqliteTransaction};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::sync::mpsc;
@@ -17,22 +18,25 @@ const GROUP: usize = 512;
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 pub(super) async fn run(
-    mut connection: SqliteConnection,
+    connection: SqliteConnection,
+    options: SqliteConnectOptions,
     mut queue: mpsc::Receiver<Job>,
     signer: Arc<Signer>,
     failing: Arc<AtomicBool>,
 ) {
     let mut jobs = Vec::with_capacity(GROUP);
-    let mut open = true;
+    let (mut connection, mut open) = (Some(connection), true);
     while open && queue.recv_many(&mut jobs, GROUP).await > 0 {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut left = jobs.drain(..);
-        let written = match connection.begin_with("BEGIN IMMEDIATE").await {
+        let written = match connected(&mut connection, &options).await {
             Ok(transaction) => write(transaction, &mut left, &mut answers, &mut open, &signer).await,
             Err(error) => Err(error.into()),
         };
         if let Err(error) = &written {
             error!(%error, "a group of requests was not written");
+            // If the disk is full, SQLite ends the transaction by itself, and this connection would begin no other.
+            connection = None;
         }
         failing.store(written.is_err(), Relaxed);
         // Jobs that were not reached: dropping their replies tells their callers.
@@ -41,9 +45,23 @@ pub(super) async fn run(
             answer(written.clone());
         }
     }
-    if let Err(error) = connection.close().await {
+    if let Some(connection) = connection
+        && let Err(error) = connection.close().await
+    {
         error!(%error, "closing the receipts' database failed");
     }
+}
+
+/// A transaction on the connection, or on a new one if there is none.
+async fn connected<'a>(
+    connection: &'a mut Option<SqliteConnection>,
+    options: &SqliteConnectOptions,
+) -> sqlx::Result<SqliteTransaction<'a>> {
+    let connection = match connection.take() {
+        Some(kept) => connection.insert(kept),
+        None => connection.insert(options.connect().await?),
+    };
+    connection.begin_with("BEGIN IMMEDIATE").await
 }
 
 /// Writes one group. Only refusals are answered here: they change nothing in the database.
