@@ -368,6 +368,15 @@ async fn a_server_that_refuses_stream_options_is_asked_again_without_them() {
     own["stream_options"] = json!({"include_usage": true});
     let (status, answer) = read(proxied.chat(&own).send().await.unwrap()).await;
     assert!(status == 400 && answer.to_string().contains("stream_options"), "{answer}");
+    // A refusal that only names the word, as some repeat a field's value, changes nothing for others.
+    let proxied = Proxied::generous(|settings| settings).await;
+    proxied.upstream.play(Script::json(r#"{"error":"unknown tool_choice: stream_options"}"#).status(400));
+    let mut named = asked(true);
+    named["tool_choice"] = "stream_options".into();
+    assert_eq!(proxied.chat(&named).send().await.unwrap().status(), 400);
+    proxied.upstream.play(Script::default());
+    let stream = proxied.chat(&asked(true)).send().await.unwrap().text().await.unwrap();
+    assert!(split(&stream).3.starts_with(": leasehold-counted usage\n"), "{stream}");
     // Other refusals are passed on.
     let proxied = Proxied::generous(|settings| settings).await;
     proxied.upstream.play(Script::json(r#"{"error":"temperature"}"#).status(422));
