@@ -516,6 +516,13 @@ async fn the_database_is_written_again_once_the_disk_has_room() {
         append_one(&kept.store, 0, &lease, 5).await.unwrap_err();
     }
     sqlx::query("DROP TRIGGER full").execute(&mut other).await.unwrap();
+    // There must be room for receipts, not for a changed row alone.
+    let room = kept.path.with_file_name("receipts.db-room");
+    std::fs::create_dir(&room).unwrap();
+    kept.store.check().await.unwrap_err();
+    std::fs::remove_dir(&room).unwrap();
+    kept.store.check().await.unwrap();
+    assert!(!room.exists());
     assert_eq!(append_one(&kept.store, 0, &lease, 5).await.unwrap(), 1);
     kept.store.put_voucher(signed_voucher(&lease, 10)).await.unwrap();
     kept.store.check().await.unwrap();
