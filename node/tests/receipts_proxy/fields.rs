@@ -310,3 +310,21 @@ async fn media_pass_only_in_the_request_and_only_if_they_are_counted() {
     let signed = receipt_in(&response);
     assert!((1_000..1_100).contains(&signed.receipt.tokens_in), "{}", signed.receipt.tokens_in);
 }
+
+/// Or a request of 32 MiB has an answer of many more.
+#[tokio::test]
+async fn what_is_refused_is_not_repeated_at_length() {
+    let proxied = Proxied::generous(|settings| settings).await;
+    let long = "\\u0001é".repeat(1 << 18);
+    for body in [
+        format!(r#"{{"messages":"{long}"}}"#),
+        format!(r#"{{"messages":[{{"role":"user","{long}":1}}]}}"#),
+        format!(r#"{{"messages":[{{"role":"user","content":[{{"type":"{long}"}}]}}]}}"#),
+        format!(r#"{{"{long}":1,"{long}":1}}"#),
+        format!(r#"{{"{long}":1}}"#),
+    ] {
+        let (status, answer, sent) = ask(&proxied, CHAT, body).await;
+        assert_eq!((status, sent), (400, None));
+        assert!(answer.len() < 4_000, "{} bytes", answer.len());
+    }
+}
