@@ -187,3 +187,39 @@ pub(crate) fn bytes<const N: usize>(row: &AnyRow, column: &str) -> Result<[u8; N
     let bytes: Vec<u8> = row.try_get(column)?;
     bytes.try_into().map_err(|_| DbError::Malformed("bytes of a wrong length"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full disk makes SQLite roll a transaction back by itself, as this trigger does.
+    #[tokio::test]
+    async fn the_database_is_written_again_once_the_disk_has_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("archive.db");
+        let db = Db::open_file(&path).await.unwrap();
+        let write = async |statement: &'static str| {
+            let mut write = db.write().await?;
+            sqlx::query(statement).execute(&mut *write.transaction).await?;
+            write.commit().await
+        };
+        write("CREATE TABLE t (a INT)").await.unwrap();
+        write(
+            "CREATE TRIGGER full BEFORE INSERT ON t BEGIN SELECT RAISE (ROLLBACK, 'the disk is full'); END",
+        )
+        .await
+        .unwrap();
+        // On every connection of the pool.
+        for _ in 0..2 * CONNECTIONS {
+            write("INSERT INTO t VALUES (1)").await.unwrap_err();
+        }
+        write("DROP TRIGGER full").await.unwrap();
+        for _ in 0..2 * CONNECTIONS {
+            write("INSERT INTO t VALUES (2)").await.unwrap();
+        }
+        db.close().await;
+        let db = Db::open_file(&path).await.unwrap();
+        let row = sqlx::query("SELECT count(*) FROM t").fetch_one(&db.pool).await.unwrap();
+        assert_eq!(row.try_get::<i64, _>(0).unwrap(), i64::from(2 * CONNECTIONS));
+    }
+}

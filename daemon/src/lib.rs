@@ -15,7 +15,7 @@ pub use time::{unix_ms, unix_secs};
 
 use clap::Parser;
 use leasehold_client::redact;
-use std::fmt::Display;
+use std::error::Error;
 use std::process::ExitCode;
 
 /// Parses the command line. A wrong one ends the process with an error that repeats no key of a URL.
@@ -32,13 +32,46 @@ pub fn parse<T: Parser>() -> T {
 }
 
 /// Exit code of a program that ended so. Prints an error as one line, `PROGRAM: SENTENCE`, without keys of URLs.
-pub fn exit_code<E: Display>(program: &str, end: Result<(), E>) -> ExitCode {
+pub fn exit_code<E: AsRef<dyn Error>>(program: &str, end: Result<(), E>) -> ExitCode {
     match end {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // With its causes, if it is one of `anyhow`.
-            eprintln!("{}", redact::text(&format!("{program}: {error:#}")));
+            eprintln!("{}", redact::text(&format!("{program}: {}", sentence(error.as_ref()))));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// An error with its causes in one sentence. What it says of a cause itself is not said again.
+pub fn sentence(error: &(dyn Error + 'static)) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !sentence.contains(&text) {
+            sentence = format!("{sentence}: {text}");
+        }
+        cause = error.source();
+    }
+    sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Outer {
+        #[error("cannot read x ({0}): check it")]
+        Says(#[source] std::io::Error),
+        #[error("cannot read x")]
+        Silent(#[source] std::io::Error),
+    }
+
+    #[test]
+    fn no_cause_is_said_twice() {
+        let cause = || std::io::Error::other("it is gone");
+        assert_eq!(sentence(&Outer::Says(cause())), "cannot read x (it is gone): check it");
+        assert_eq!(sentence(&Outer::Silent(cause())), "cannot read x: it is gone");
     }
 }

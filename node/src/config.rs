@@ -1,8 +1,11 @@
 //! The configuration file: machines, their keys, and how receipts are kept.
 
 use crate::machines::{Machine, Serving};
+use crate::mistake::mistake;
+use crate::receipts::ProxySettings;
 use crate::receipts::settings::{Section, Settings, SettingsError};
 use crate::tenancy::AccessError;
+use leasehold::constants::MAX_SLOTS;
 use leasehold_client::keypair::KeypairError;
 use leasehold_client::probe::{Pubkey, SigningKey};
 use leasehold_daemon::secrets;
@@ -17,8 +20,8 @@ use std::path::{Path, PathBuf};
 pub enum ConfigError {
     #[error("cannot read {path} ({source}): check the path and who may read it")]
     Read { path: PathBuf, source: io::Error },
-    #[error("{path} is not a valid configuration: {source}")]
-    Syntax { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{path} is not a valid configuration: {mistake}")]
+    Syntax { path: PathBuf, mistake: String },
     #[error(
         "{path}: the machine in slot {slot} has no {field}: add it to the machine, or at the top for all machines"
     )]
@@ -27,6 +30,12 @@ pub enum ConfigError {
         "{path}: the machine in slot {slot} needs either `keypair` (a file) or `seed` (64 hexadecimal digits)"
     )]
     Key { path: PathBuf, slot: u32 },
+    #[error("{path}: slot {slot} is out of range (0 to {})", MAX_SLOTS.saturating_sub(1))]
+    Slot { path: PathBuf, slot: u32 },
+    #[error(
+        "{path}: the proxy's machine is {place}, and {found}: correct `slot` and `board` in [receipts], or the [[machine]]"
+    )]
+    ProxyMachine { path: PathBuf, place: String, found: &'static str },
     #[error("{path}: round_secs must be at least 1")]
     RoundSecs { path: PathBuf },
     #[error(transparent)]
@@ -106,20 +115,46 @@ pub fn load(path: &Path) -> Result<Serving, ConfigError> {
 /// Any [`ConfigError`].
 pub fn load_config(path: &Path, upstream: Option<&str>) -> Result<Config, ConfigError> {
     let text = read(path)?;
-    let file: File = toml::from_str(&text)
-        .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+    let file: File = toml::from_str(&text).map_err(|error| syntax(path, &error, &text))?;
     if file.machines.iter().any(|entry| entry.seed.is_some()) {
         secrets::warn_if_exposed(path);
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    let machines =
-        file.machines.iter().map(|entry| machine(path, folder, &file, entry)).collect::<Result<_, _>>()?;
+    let machines = file.machines.iter().map(|entry| machine(path, folder, &file, entry));
+    let machines = machines.collect::<Result<Vec<_>, _>>()?;
     if upstream.is_some() && file.receipts.is_none() {
         return Err(ConfigError::NoReceipts { path: path.to_owned() });
     }
     let receipts = file.receipts.map(|section| Settings::resolve(section, folder, upstream)).transpose();
     let receipts = receipts.map_err(|source| ConfigError::Receipts { path: path.to_owned(), source })?;
+    if let Some(proxy) = receipts.as_ref().and_then(|settings| settings.proxy.as_ref()) {
+        has_machine(path, proxy, &machines)?;
+    }
     Ok(Config { serving: Serving { machines, keepers: file.keepers }, receipts })
+}
+
+pub(crate) fn syntax(path: &Path, error: &toml::de::Error, text: &str) -> ConfigError {
+    ConfigError::Syntax { path: path.to_owned(), mistake: mistake(error, text) }
+}
+
+/// Refuses a proxy whose machine is not one of these. Without any machine all of them are still to be added.
+fn has_machine(path: &Path, proxy: &ProxySettings, machines: &[Machine]) -> Result<(), ConfigError> {
+    let fits = machines.iter().filter(|machine| {
+        proxy.slot.is_none_or(|slot| machine.slot == slot)
+            && proxy.board.is_none_or(|board| machine.board == board)
+    });
+    let found = match fits.count() {
+        0 if !machines.is_empty() => "the file has no such machine",
+        0 | 1 => return Ok(()),
+        _ => "the file has several such machines",
+    };
+    let place = match (proxy.slot, proxy.board) {
+        (Some(slot), Some(board)) => format!("in slot {slot} of board {board}"),
+        (Some(slot), None) => format!("in slot {slot}"),
+        (None, Some(board)) => format!("on board {board}"),
+        (None, None) => "not named".to_owned(),
+    };
+    Err(ConfigError::ProxyMachine { path: path.to_owned(), place, found })
 }
 
 fn machine(path: &Path, folder: &Path, file: &File, entry: &Entry) -> Result<Machine, ConfigError> {
@@ -135,6 +170,9 @@ fn machine(path: &Path, folder: &Path, file: &File, entry: &Entry) -> Result<Mac
         }
         _ => return Err(ConfigError::Key { path: path.to_owned(), slot }),
     };
+    if usize::try_from(slot).is_ok_and(|slot| slot >= MAX_SLOTS) {
+        return Err(ConfigError::Slot { path: path.to_owned(), slot });
+    }
     let round_secs = entry.round_secs.or(file.round_secs);
     if round_secs == Some(0) {
         return Err(ConfigError::RoundSecs { path: path.to_owned() });

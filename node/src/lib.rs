@@ -18,6 +18,7 @@ mod feed;
 mod limiter;
 mod machines;
 mod misfit;
+mod mistake;
 mod node;
 mod probes;
 mod responder;

@@ -2,12 +2,13 @@
 
 mod services;
 
+use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use leasehold_client::probe::Pubkey;
 use leasehold_daemon::logging::LogFormat;
 use leasehold_daemon::signals::Shutdown;
-use leasehold_daemon::{exit_code, logging, parse};
+use leasehold_daemon::{exit_code, logging, parse, sentence};
 use leasehold_node::chain;
 use leasehold_node::check::{self, CheckOptions};
 use leasehold_node::receipts::read_leases;
@@ -21,7 +22,7 @@ use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Answers the keepers' probes for one machine or for thousands, signs receipts for their work and appends them to the
 /// supplier's log, and lets tenants into their machines.
@@ -198,7 +199,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
             () = reload.requested() => match reload_config(&args, &node, &feed, &mut lock) {
                 Ok(()) => info!(machines = node.machines(), "configuration reloaded"),
                 // A mistake in the file must not take the machines down.
-                Err(error) => error!("the configuration was not reloaded: {error:#}"),
+                Err(error) => error!("the configuration was not reloaded: {}", sentence(error.as_ref())),
             },
         }
     };
@@ -214,7 +215,7 @@ struct ConfigLock(File);
 impl ConfigLock {
     /// Refuses a file that another node has: two that sign with one key may number two receipts alike.
     fn take(path: &Path) -> anyhow::Result<Self> {
-        let file = File::open(path)?;
+        let file = open(path)?;
         anyhow::ensure!(
             !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
             "another leasehold-node runs with {}: stop it first, since two nodes with one key may number two receipts \
@@ -227,13 +228,18 @@ impl ConfigLock {
 
     /// Takes over to the file that is there now: editors write a new one.
     fn renew(&mut self, path: &Path) -> anyhow::Result<()> {
-        let there = File::open(path)?.metadata()?;
+        let there = open(path)?.metadata()?;
         let held = self.0.metadata()?;
         if (there.dev(), there.ino()) != (held.dev(), held.ino()) {
             *self = Self::take(path)?;
         }
         Ok(())
     }
+}
+
+fn open(path: &Path) -> anyhow::Result<File> {
+    File::open(path)
+        .with_context(|| format!("cannot open {}: check the path and who may read it", path.display()))
 }
 
 fn reload_config(args: &Args, node: &Node, feed: &Feed, lock: &mut ConfigLock) -> anyhow::Result<()> {

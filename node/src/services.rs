@@ -10,6 +10,7 @@ use leasehold_node::tenancy::{AccessSettings, Context, Tenancies};
 use leasehold_node::{Feed, Node};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use tracing::warn;
 
 /// Services that run beside the node's answers to probes.
 pub struct Services {
@@ -39,6 +40,11 @@ impl Services {
                 "leases are read from the chain: remove `leases` from [receipts], or remove [chain]"
             );
             feed.set_leases(read_leases(path)?);
+        } else if receipts.is_some() && chain.is_none() {
+            warn!(
+                "no lease will be known, and nothing is signed: give `leases` in [receipts], or a section [chain] from which \
+                 they are read"
+            );
         }
         let leases = chain.as_ref().map(|chain| {
             let watch = LeaseWatch::start(

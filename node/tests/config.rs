@@ -2,7 +2,7 @@
 
 use leasehold_client::probe::{Pubkey, SigningKey};
 use leasehold_node::receipts::ProxySettings;
-use leasehold_node::receipts::settings::{DEFAULT_LISTEN, DEFAULT_MAX_TOKENS, Secret};
+use leasehold_node::receipts::settings::{DEFAULT_LISTEN, DEFAULT_MAX_TOKENS, Secret, read_leases};
 use leasehold_node::{ConfigError, Serving, load, load_config};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -129,4 +129,85 @@ fn every_mistake_is_named() {
     assert!(refusal("keepers = [\"0\"]").contains("`0` is not an address in base58"));
     assert!(refusal("borad = \"x\"").contains("unknown field `borad`"));
     assert!(refusal("[[machine]]\nslot = -1\ngeneration = 1").contains("invalid value"));
+}
+
+/// Text of a section with a proxy.
+fn proxied(more: &str) -> String {
+    let receipts = "[receipts]\ndatabase = \"receipts.db\"\nsource = \"https://node.example\"\n";
+    let model = "[[receipts.model]]\nname = \"tiny\"\nmanifest = \"tiny.json\"\n";
+    let upstream = if more.contains("upstream") { "" } else { "upstream = \"http://127.0.0.1:8000\"\n" };
+    format!("{TOP}[[machine]]\nslot = 3\ngeneration = 1\n{SEED}{receipts}{upstream}{more}\n{model}")
+}
+
+fn receipts(text: &str) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.toml");
+    std::fs::write(folder.path().join("tiny.json"), "{}").unwrap();
+    std::fs::write(&path, text).unwrap();
+    load_config(&path, None).map(|_| ()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn settings_that_would_refuse_every_request_are_refused_at_the_start() {
+    for right in ["", "slot = 3", "request_mib = 80\nmemory_mib = 160", "max_tokens = 2147483647"] {
+        assert_eq!(receipts(&proxied(right)), Ok(()), "{right}");
+    }
+    for (wrong, sentences) in [
+        (
+            "upstream = \"http://127.0.0.1:8000/v1\"",
+            ["`upstream` is \"http://127.0.0.1:8000/v1\"", "leave out /v1"],
+        ),
+        ("upstream = \"http://127.0.0.1:8000/v1/\"", ["`upstream`", "leave out /v1"]),
+        ("upstream = \"http://127.0.0.1:8000/#v1\"", ["`upstream` is", "query or fragment"]),
+        ("gpus = 0", ["`gpus` is 0", "nonzero"]),
+        ("max_tokens = 3000000000", ["`max_tokens` is 3000000000", "at most 2147483647"]),
+        ("request_mib = 81\nmemory_mib = 900", ["`request_mib` is 81", "80 MiB"]),
+        ("memory_mib = 100", ["`memory_mib` is 100", "`answer_mib` is 64"]),
+        ("answer_mib = 1\nmemory_mib = 63", ["`memory_mib` is 63", "`request_mib` is 32"]),
+        ("slot = 5", ["is in slot 5", "no such machine"]),
+        ("board = \"11111111111111111111111111111115\"", ["on board 1111", "no such machine"]),
+    ] {
+        let refused = receipts(&proxied(wrong)).unwrap_err();
+        assert!(sentences.iter().all(|sentence| refused.contains(sentence)), "{refused}");
+    }
+    let two = proxied("")
+        .replace("[receipts]", &format!("[[machine]]\nslot = 4\ngeneration = 1\n{SEED}[receipts]"));
+    let refused = receipts(&two).unwrap_err();
+    assert!(refused.contains("not named") && refused.contains("several such machines"), "{refused}");
+    let refused = receipts(&proxied("").replace("https://node", "https://me:secret@node")).unwrap_err();
+    assert!(refused.contains("`source`") && !refused.contains("secret"), "{refused}");
+    let refused = refusal(&format!("{TOP}[[machine]]\nslot = 6144\ngeneration = 1\n{SEED}"));
+    assert!(refused.contains("slot 6144 is out of range (0 to 6143)"), "{refused}");
+}
+
+/// The parser's own errors repeat the line, which may be a machine's key.
+#[test]
+fn a_mistake_is_one_line_with_field_and_value_and_no_secret() {
+    let machine = "[[machine]]\nslot = 3\ngeneration = 1\n";
+    let secret = "0909090909090909";
+    for seed in [
+        format!("seed = \"{secret}"),
+        format!("seed = {secret}"),
+        format!("seed = 9{secret}"),
+        format!("seed = [\"{secret}\"]"),
+    ] {
+        let refused = refusal(&format!("{TOP}{machine}{seed}\n"));
+        assert!(refused.contains("line 7") && !refused.contains("0909"), "{refused}");
+    }
+    let refused = receipts(&proxied("exposure_limit = -5")).unwrap_err();
+    assert!(refused.contains("line 12: `exposure_limit` is -5: invalid value"), "{refused}");
+    let refused = receipts(&proxied("listen = \"localhost:1\"")).unwrap_err();
+    assert!(refused.contains("`listen` is \"localhost:1\": invalid socket address"), "{refused}");
+    assert!(!refused.contains('\n'), "{refused}");
+}
+
+#[test]
+fn a_list_of_leases_has_each_slot_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leases.json");
+    let entry = "{\"board\": \"11111111111111111111111111111114\", \"slot\": 3, \"lease\": null}";
+    std::fs::write(&path, format!("[{entry}]")).unwrap();
+    assert_eq!(read_leases(&path).unwrap().machines.len(), 1);
+    std::fs::write(&path, format!("[{entry}, {entry}]")).unwrap();
+    assert!(read_leases(&path).unwrap_err().to_string().contains("slot 3 of a board twice"));
 }

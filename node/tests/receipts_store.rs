@@ -501,3 +501,29 @@ async fn a_database_of_the_first_schema_is_migrated() {
     assert_eq!((tab.seq, tab.price, tab.rest), (1, 7, 0));
     assert_eq!(append_one(&store, 0, &lease(1), 1).await.unwrap(), 1);
 }
+
+/// A full disk makes SQLite roll a transaction back by itself, as this trigger does.
+#[tokio::test]
+async fn the_database_is_written_again_once_the_disk_has_room() {
+    let kept = kept().await;
+    let lease = metered(1, 1_000);
+    append_one(&kept.store, 0, &lease, 5).await.unwrap();
+    let url = format!("sqlite://{}", kept.path.display());
+    let mut other = SqliteConnection::connect(&url).await.unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON receipts BEGIN SELECT RAISE (ROLLBACK, 'the disk is full'); END";
+    sqlx::query(full).execute(&mut other).await.unwrap();
+    for _ in 0..3 {
+        append_one(&kept.store, 0, &lease, 5).await.unwrap_err();
+    }
+    sqlx::query("DROP TRIGGER full").execute(&mut other).await.unwrap();
+    // There must be room for receipts, not for a changed row alone.
+    let room = kept.path.with_file_name("receipts.db-room");
+    std::fs::create_dir(&room).unwrap();
+    kept.store.check().await.unwrap_err();
+    std::fs::remove_dir(&room).unwrap();
+    kept.store.check().await.unwrap();
+    assert!(!room.exists());
+    assert_eq!(append_one(&kept.store, 0, &lease, 5).await.unwrap(), 1);
+    kept.store.put_voucher(signed_voucher(&lease, 10)).await.unwrap();
+    kept.store.check().await.unwrap();
+}

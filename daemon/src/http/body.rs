@@ -8,7 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::error::Error;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -57,7 +57,16 @@ impl Received {
     }
 
     fn grow(&self, more: usize) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).grow(more)
+        self.share().grow(more)
+    }
+
+    /// Gives the room back: what has arrived is not kept any more.
+    pub fn clear(&self) {
+        self.share().clear();
+    }
+
+    fn share(&self) -> MutexGuard<'_, Share> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The section `[chain]` of the configuration file.
 
-use crate::config::{ConfigError, read, signing_key};
+use crate::config::{ConfigError, read, signing_key, syntax};
 use crate::leases::WatchSettings;
 use leasehold_client::probe::{Pubkey, SigningKey};
 use leasehold_client::text;
@@ -69,8 +69,8 @@ struct Section {
 /// # Errors
 /// Any [`ConfigError`].
 pub fn load(path: &Path) -> Result<Option<ChainSettings>, ConfigError> {
-    let syntax = |source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) };
-    let file: File = toml::from_str(&read(path)?).map_err(syntax)?;
+    let text = read(path)?;
+    let file: File = toml::from_str(&text).map_err(|error| syntax(path, &error, &text))?;
     let Some(section) = file.chain else { return Ok(None) };
     let folder = path.parent().unwrap_or(Path::new(""));
     if !is_http(&section.rpc) {

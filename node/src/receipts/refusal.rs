@@ -12,6 +12,9 @@ use leasehold_daemon::http::body_refusal;
 use serde_json::json;
 use tracing::error;
 
+/// Longest sentence about a malformed request, in characters.
+const SENTENCE: usize = 400;
+
 /// Why a request is refused. Sent as `{"error": "..."}`, or by the proxy in OpenAI's form.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {
@@ -64,9 +67,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// A malformed request.
+    /// A malformed request. What the sentence repeats of it is cut.
     pub(crate) fn malformed(sentence: impl Into<String>) -> Self {
-        Self::Request(StatusCode::BAD_REQUEST, sentence.into())
+        let mut sentence = sentence.into();
+        if let Some((end, _)) = sentence.char_indices().nth(SENTENCE) {
+            sentence.truncate(end);
+            sentence.push_str("...");
+        }
+        Self::Request(StatusCode::BAD_REQUEST, sentence)
     }
 
     pub(crate) fn status(&self) -> StatusCode {

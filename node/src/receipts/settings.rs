@@ -8,6 +8,7 @@ use crate::leases::{Leases, RunningLease};
 use leasehold::constants::MAX_SOURCE;
 use leasehold_client::probe::Pubkey;
 use leasehold_client::text;
+use leasehold_daemon::http::Limits;
 use leasehold_daemon::secrets::warn_if_exposed;
 use proxy::{
     count, default_answer_mib, default_answer_secs, default_connect_secs, default_head_secs,
@@ -30,6 +31,9 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4
 /// Default token limit of an answer whose request sets no limit.
 pub const DEFAULT_MAX_TOKENS: NonZeroU32 = NonZeroU32::new(1_024).unwrap();
 
+/// The largest token limit: servers with smaller numbers would take a larger one for none.
+pub(crate) const MOST_TOKENS: u64 = i32::MAX as u64;
+
 /// Default of `exposure_per_spender`, in exposure limits.
 pub const LEASES_PER_SPENDER: u64 = 8;
 
@@ -40,8 +44,14 @@ pub enum SettingsError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path} is not a valid list of leases: {source}")]
     Leases { path: PathBuf, source: serde_json::Error },
-    #[error("`{field}` is \"{url}\", which is not an http or https URL without a query: correct {field}")]
+    #[error(
+        "`{field}` is \"{url}\", which is not an http or https URL without a query or fragment: correct {field}"
+    )]
     Url { field: &'static str, url: String },
+    #[error("`{field}` is {value}: {advice}")]
+    Value { field: &'static str, value: String, advice: String },
+    #[error("{path} has slot {slot} of a board twice: remove one of the two")]
+    SameSlot { path: PathBuf, slot: u16 },
     #[error("`source` has {0} bytes, and the log takes {MAX_SOURCE} at most: use a shorter URL")]
     LongSource(usize),
     #[error("model `{0}` is given twice: remove one of them")]
@@ -92,7 +102,7 @@ pub(crate) struct Section {
     #[serde(default, deserialize_with = "board")]
     board: Option<Pubkey>,
     #[serde(default = "one")]
-    gpus: u32,
+    gpus: NonZeroU32,
     #[serde(default = "default_max_tokens")]
     max_tokens: NonZeroU32,
     #[serde(default)]
@@ -134,6 +144,35 @@ pub struct Settings {
     pub proxy: Option<ProxySettings>,
 }
 
+impl Section {
+    /// Refuses bounds that contradict each other: requests that seem to be allowed would never be served.
+    fn check_bounds(&self) -> Result<(), SettingsError> {
+        if u64::from(self.max_tokens.get()) > MOST_TOKENS {
+            let advice = format!("give at most {MOST_TOKENS}");
+            return Err(wrong("max_tokens", self.max_tokens.to_string(), advice));
+        }
+        let most = Limits::default().body_bytes_each >> 20;
+        if mib(self.request_mib) >> 20 > most {
+            let advice = format!("one address may send {most} MiB at a time: give at most that");
+            return Err(wrong("request_mib", self.request_mib.to_string(), advice));
+        }
+        for (field, bound) in [("request_mib", self.request_mib), ("answer_mib", self.answer_mib)] {
+            if mib(bound).saturating_mul(2) > mib(self.memory_mib) {
+                let advice = format!(
+                    "one caller may have half of it, and `{field}` is {bound}: give at least twice that, or a smaller \
+                     `{field}`"
+                );
+                return Err(wrong("memory_mib", self.memory_mib.to_string(), advice));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wrong(field: &'static str, value: String, advice: impl Into<String>) -> SettingsError {
+    SettingsError::Value { field, value, advice: advice.into() }
+}
+
 /// A model of the inference server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Model {
@@ -151,12 +190,17 @@ impl Settings {
         folder: &Path,
         upstream: Option<&str>,
     ) -> Result<Self, SettingsError> {
-        let source = url("source", &section.source)?.as_str().trim_end_matches('/').to_owned();
+        let source = url("source", &section.source)?;
+        if !source.username().is_empty() || source.password().is_some() {
+            let value = "a URL with a name or password".to_owned();
+            return Err(wrong("source", value, "everybody reads it in the log: leave them out"));
+        }
+        let source = source.as_str().trim_end_matches('/').to_owned();
         if source.len() > MAX_SOURCE {
             return Err(SettingsError::LongSource(source.len()));
         }
         let mut models = HashMap::new();
-        for entry in section.models {
+        for entry in &section.models {
             let manifest = read(&folder.join(&entry.manifest))?;
             let model = Model {
                 id: Sha256::digest(manifest).into(),
@@ -164,13 +208,23 @@ impl Settings {
                 price_out: entry.price_out.unwrap_or(section.price_out),
             };
             if models.insert(entry.name.clone(), Arc::new(model)).is_some() {
-                return Err(SettingsError::SameModel(entry.name));
+                return Err(SettingsError::SameModel(entry.name.clone()));
             }
         }
         let upstream =
             upstream.or(section.upstream.as_deref()).map(|text| url("upstream", text)).transpose()?;
+        if let Some(url) = upstream.as_ref().filter(|url| url.path().trim_end_matches('/').ends_with("/v1")) {
+            return Err(wrong(
+                "upstream",
+                format!("{:?}", url.as_str()),
+                "leave out /v1, which the proxy adds",
+            ));
+        }
         if upstream.is_some() && models.is_empty() {
             return Err(SettingsError::NoModel);
+        }
+        if upstream.is_some() {
+            section.check_bounds()?;
         }
         let upstream_key =
             section.upstream_key.as_ref().map(|path| secret(&folder.join(path))).transpose()?;
@@ -189,7 +243,7 @@ impl Settings {
                 upstream,
                 slot: section.slot,
                 board: section.board,
-                gpus: section.gpus,
+                gpus: section.gpus.get(),
                 max_tokens: section.max_tokens,
                 upstream_key,
                 unknown_fields: section.unknown_fields,
@@ -236,7 +290,12 @@ struct LeaseEntry {
 pub fn read_leases(path: &Path) -> Result<Leases, SettingsError> {
     let entries: Vec<LeaseEntry> = serde_json::from_slice(&read(path)?)
         .map_err(|source| SettingsError::Leases { path: path.to_owned(), source })?;
-    let machines = entries.into_iter().map(|entry| ((entry.board, entry.slot), entry.lease)).collect();
+    let mut machines = HashMap::new();
+    for LeaseEntry { board, slot, lease } in entries {
+        if machines.insert((board, slot), lease).is_some() {
+            return Err(SettingsError::SameSlot { path: path.to_owned(), slot });
+        }
+    }
     Ok(Leases { machines, ..Leases::default() })
 }
 
@@ -246,7 +305,9 @@ fn read(path: &Path) -> Result<Vec<u8>, SettingsError> {
 
 fn url(field: &'static str, text: &str) -> Result<Url, SettingsError> {
     let parsed = text.parse::<Url>().ok();
-    let parsed = parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
+    let parsed = parsed.filter(|url| {
+        matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none()
+    });
     parsed.ok_or_else(|| SettingsError::Url { field, url: text.to_owned() })
 }
 
@@ -262,8 +323,8 @@ fn default_max_tokens() -> NonZeroU32 {
     DEFAULT_MAX_TOKENS
 }
 
-fn one() -> u32 {
-    1
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
 }
 
 /// A key in the first line of a file.

@@ -162,6 +162,120 @@ async fn a_stream_is_billed_by_its_usage_or_by_what_it_said() {
     assert!(!stream.contains("leasehold-receipt"));
 }
 
+/// Or a caller that takes several answers at once, and leaves before the sum, pays for one of them.
+#[tokio::test]
+async fn counts_that_come_before_the_end_are_not_those_of_the_whole_answer() {
+    let proxied = Proxied::generous(|settings| settings).await;
+    let counted = |index: u32, tokens_in: u32, tokens_out: u32| {
+        let usage = json!({"prompt_tokens": tokens_in, "completion_tokens": tokens_out});
+        event(
+            &json!({"choices": [{"index": index, "delta": {"content": "tok"}, "text": ""}], "usage": usage}),
+        )
+    };
+    let sum = event(&json!({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 12}}));
+    let each = |tokens_in: u32| {
+        let answers = (1..4).flat_map(|tokens| (0..4).map(move |index| (index, tokens)));
+        answers.map(|(index, tokens)| counted(index, tokens_in, tokens)).collect::<String>()
+    };
+    let bill = async |path: &str, body: &Value, stream: String| {
+        proxied.upstream.play(Script::stream(&[&stream]));
+        let stream = proxied.post(path).json(body).send().await.unwrap().text().await.unwrap();
+        let (signed, _, _, rest) = split(&stream);
+        let counted = rest.strip_prefix(": leasehold-counted ").unwrap().split('\n').next().unwrap();
+        (signed.receipt.tokens_in, signed.receipt.tokens_out, counted.to_owned())
+    };
+    let options = json!({"include_usage": true, "continuous_usage_stats": true});
+    let mut four = asked(true);
+    (four["n"], four["stream_options"]) = (4.into(), options.clone());
+    let chat = "/v1/chat/completions";
+    assert_eq!(bill(chat, &four, each(7)).await, (7, 12, "estimate".into()));
+    assert_eq!(bill(chat, &four, each(7) + &sum).await, (7, 12, "usage".into()));
+    // Counted once, in the first event.
+    let first = counted(0, 9, 1) + &chunk("a").repeat(4);
+    assert_eq!(bill(chat, &asked(true), first).await, (9, 5, "estimate".into()));
+    // Each prompt's tokens come with its answer.
+    let prompts = vec!["a prompt of some length"; 4];
+    let four = json!({"prompt": prompts, "max_tokens": 6, "stream": true, "stream_options": options});
+    let guess = four.to_string().len().div_ceil(4) as u32;
+    assert_eq!(bill("/v1/completions", &four, each(7)).await, (guess, 12, "estimate".into()));
+    assert_eq!(bill("/v1/completions", &four, each(7) + &sum).await, (7, 12, "usage".into()));
+}
+
+#[tokio::test]
+async fn a_stream_within_its_limit_is_not_cut_however_long_its_tokens_are() {
+    let proxied = Proxied::generous(|settings| settings).await;
+    let mut asked = asked(true);
+    asked["max_tokens"] = 60.into();
+    let usage = event(&json!({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 60}}));
+    for token in [
+        json!({"content": "कखग"}),
+        json!({"content": " ".repeat(20)}),
+        // The same under two names, as vLLM sends it.
+        json!({"reasoning": "thinking", "reasoning_content": "thinking"}),
+    ] {
+        let stream = event(&json!({"choices": [{"delta": token}]})).repeat(60);
+        let stream = [stream, usage.clone(), "data: [DONE]\n\n".to_owned()].concat();
+        proxied.upstream.play(Script::stream(&[&stream]));
+        let stream = proxied.chat(&asked).send().await.unwrap().text().await.unwrap();
+        let (signed, _, _, rest) = split(&stream);
+        assert_eq!(rest, ": leasehold-counted usage\n\ndata: [DONE]\n\n", "{token}");
+        assert_eq!((signed.receipt.tokens_in, signed.receipt.tokens_out), (7, 60), "{token}");
+    }
+}
+
+/// A few hundred bytes of nested lists become tens of thousands of tokens where a template indents them.
+#[tokio::test]
+async fn tools_count_as_much_as_a_template_makes_of_them() {
+    let proxied = Proxied::generous(|settings| settings).await;
+    let usage =
+        |tokens_in: u32| json!({"usage": {"prompt_tokens": tokens_in, "completion_tokens": 3}}).to_string();
+    let lists = ["[".repeat(300), "]".repeat(300)].concat();
+    let with = |tools: &str, tokens_in: u32| {
+        let messages = r#""messages":[{"role":"user","content":"Hi"}],"max_tokens":6"#;
+        proxied.upstream.play(Script::json(usage(tokens_in)));
+        proxied.post("/v1/chat/completions").body(format!("{{{messages},{tools}}}"))
+    };
+    let function = format!(r#"{{"name":"f","parameters":{{"enum":{lists}}}}}"#);
+    let tool = format!(r#""tools":[{{"type":"function","function":{function}}}]"#);
+    for tools in [tool, format!(r#""functions":[{function}]"#)] {
+        let response = with(&tools, 20_000).send().await.unwrap();
+        assert_eq!(response.headers()["leasehold-counted"], "usage");
+        assert_eq!(receipt_in(&response).receipt.tokens_in, 20_000);
+    }
+    // Common tools count for little more than their bytes.
+    let tools = r#""tools":[{"type":"function","function":{"name":"weather","description":"What it is like outside","parameters":{"type":"object","properties":{"city":{"type":"string"}}}}}]"#;
+    let response = with(tools, 1_000_000).send().await.unwrap();
+    assert_eq!(response.headers()["leasehold-counted"], "bounded");
+    let tokens_in = receipt_in(&response).receipt.tokens_in as usize;
+    assert!((tools.len()..2 * tools.len() + 100).contains(&tokens_in), "{tokens_in} of {}", tools.len());
+}
+
+#[tokio::test]
+async fn answers_are_understood_however_their_head_and_begin_are_spelled() {
+    let proxied = Proxied::generous(|settings| settings).await;
+    let usage = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#;
+    let stream = format!("{}data: {usage}\n\ndata: [DONE]\n\n", chunk("a"));
+    for headers in [
+        &[("content-type", "text/event-stream"), ("content-encoding", "identity")][..],
+        &[("content-type", "Text/Event-Stream ; charset=UTF-8")],
+    ] {
+        proxied.upstream.play(Script::raw(headers, &[&stream]));
+        let stream = proxied.chat(&asked(true)).send().await.unwrap().text().await.unwrap();
+        let receipt = split(&stream).0.receipt;
+        assert_eq!((receipt.tokens_in, receipt.tokens_out), (9, 1), "{headers:?}");
+    }
+    for (headers, begin) in [
+        (&[("content-type", "application/json"), ("content-encoding", "Identity")][..], ""),
+        (&[("content-type", "application/json")], "\u{feff}"),
+        (&[], "\r\n"),
+    ] {
+        proxied.upstream.play(Script::raw(headers, &[begin, usage]));
+        let response = proxied.chat(&asked(false)).send().await.unwrap();
+        assert_eq!(response.headers()["leasehold-counted"], "usage", "{headers:?} {begin:?}");
+        assert_eq!(receipt_in(&response).receipt.tokens_in, 9);
+    }
+}
+
 #[tokio::test]
 async fn a_streamed_response_has_its_receipt_before_its_last_event() {
     let proxied = Proxied::generous(|settings| settings).await;
@@ -254,6 +368,15 @@ async fn a_server_that_refuses_stream_options_is_asked_again_without_them() {
     own["stream_options"] = json!({"include_usage": true});
     let (status, answer) = read(proxied.chat(&own).send().await.unwrap()).await;
     assert!(status == 400 && answer.to_string().contains("stream_options"), "{answer}");
+    // A refusal that only names the word, as some repeat a field's value, changes nothing for others.
+    let proxied = Proxied::generous(|settings| settings).await;
+    proxied.upstream.play(Script::json(r#"{"error":"unknown tool_choice: stream_options"}"#).status(400));
+    let mut named = asked(true);
+    named["tool_choice"] = "stream_options".into();
+    assert_eq!(proxied.chat(&named).send().await.unwrap().status(), 400);
+    proxied.upstream.play(Script::default());
+    let stream = proxied.chat(&asked(true)).send().await.unwrap().text().await.unwrap();
+    assert!(split(&stream).3.starts_with(": leasehold-counted usage\n"), "{stream}");
     // Other refusals are passed on.
     let proxied = Proxied::generous(|settings| settings).await;
     proxied.upstream.play(Script::json(r#"{"error":"temperature"}"#).status(422));

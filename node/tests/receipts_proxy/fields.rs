@@ -130,6 +130,9 @@ async fn values_that_servers_read_in_different_ways_are_refused() {
         r#""conversation":{"id":"conv_1"}"#,
         r#""prompt":{"id":"pmpt_1"}"#,
         r#""tools":[{"type":"code_interpreter"}]"#,
+        // LiteLLM makes a message of them, whatever they are.
+        r#""instructions":[{"type":"image_url","image_url":"https://x"}]"#,
+        r#""instructions":{"a":1}"#,
     ] {
         cases.push(("/v1/responses", format!(r#"{{"input":"a",{more}}}"#)));
     }
@@ -137,6 +140,10 @@ async fn values_that_servers_read_in_different_ways_are_refused() {
         r#"[{"type":"item_reference","id":"msg_1"}]"#,
         r#"[{"role":"user","content":[{"type":"input_file","file_id":"f"}]}]"#,
         r#"[{"type":"computer_call_output","output":{}}]"#,
+        // llama.cpp's server looks for role and content before it looks at the type.
+        r#"[{"type":"function_call","call_id":"1","name":"f","arguments":"{}","role":"user","content":[{"type":"input_image","image_url":"https://x"}]}]"#,
+        r#"[{"type":"function_call_output","call_id":"1","output":"5","role":"user","content":"a"}]"#,
+        r#"[{"type":"function_call_output","call_id":"1","output":[{"type":"input_image","image_url":"https://x"}]}]"#,
         "7",
     ] {
         cases.push(("/v1/responses", format!(r#"{{"input":{input}}}"#)));
@@ -242,6 +249,9 @@ async fn bytes_stay_as_they_came() {
     {
         assert_eq!(ask(&proxied, "/v1/completions", body).await.2, Some(body.to_owned()));
     }
+    proxied.upstream.play(Script::json("{}"));
+    let body = r#"{"instructions":"Be brief.","input":[{"role":"user","content":"a"},{"type":"function_call","id":"2","call_id":"1","name":"f","arguments":"{}","status":"completed"},{"type":"function_call_output","call_id":"1","output":"5"}],"max_output_tokens":6,"store":false}"#;
+    assert_eq!(ask(&proxied, "/v1/responses", body).await.2, Some(body.to_owned()));
     // Under a lease by the hour nothing is changed but the demand for the usage.
     let proxied = Proxied::start(lease(1)).await;
     let body = r#"{ "model":"tiny","own" :[1.50],"stream":true, "stream_options":{"x":1 } }"#;
@@ -299,4 +309,22 @@ async fn media_pass_only_in_the_request_and_only_if_they_are_counted() {
     let response = some.post(CHAT).body(large).send().await.unwrap();
     let signed = receipt_in(&response);
     assert!((1_000..1_100).contains(&signed.receipt.tokens_in), "{}", signed.receipt.tokens_in);
+}
+
+/// Or a request of 32 MiB has an answer of many more.
+#[tokio::test]
+async fn what_is_refused_is_not_repeated_at_length() {
+    let proxied = Proxied::generous(|settings| settings).await;
+    let long = "\\u0001é".repeat(1 << 18);
+    for body in [
+        format!(r#"{{"messages":"{long}"}}"#),
+        format!(r#"{{"messages":[{{"role":"user","{long}":1}}]}}"#),
+        format!(r#"{{"messages":[{{"role":"user","content":[{{"type":"{long}"}}]}}]}}"#),
+        format!(r#"{{"{long}":1,"{long}":1}}"#),
+        format!(r#"{{"{long}":1}}"#),
+    ] {
+        let (status, answer, sent) = ask(&proxied, CHAT, body).await;
+        assert_eq!((status, sent), (400, None));
+        assert!(answer.len() < 4_000, "{} bytes", answer.len());
+    }
 }

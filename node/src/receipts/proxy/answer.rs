@@ -38,7 +38,7 @@ pub(super) struct Answer {
     /// Its place among the requests under way.
     pub(super) place: Place,
     /// Room for the request's body, by the server's own limits.
-    _received: Option<Received>,
+    received: Option<Received>,
     start_ms: u64,
     /// Start of the work by a clock that is never set.
     started: Instant,
@@ -68,13 +68,26 @@ impl Answer {
             salt: rand::random(),
             request: [0; 32],
             place: proxy.memory.place(caller)?,
-            _received: request.extensions().get().cloned(),
+            received: request.extensions().get().cloned(),
             start_ms,
             started: Instant::now(),
             hold: None,
             bound: None,
             _alive: proxy.alive.clone(),
         })
+    }
+
+    /// Room for the request's body.
+    pub(super) fn received(&self) -> Option<Received> {
+        self.received.clone()
+    }
+
+    /// Keeps no room for the request any more.
+    pub(super) fn forget_request(&mut self) {
+        self.place.clear();
+        if let Some(received) = &self.received {
+            received.clear();
+        }
     }
 
     /// True if the lease is paid by use.
@@ -102,9 +115,8 @@ impl Answer {
 
     /// True if an answer has far more tokens than its request allows.
     pub(super) fn is_beyond_bound(&self, tally: &Tally) -> bool {
-        self.bound.is_some_and(|bound| {
-            tally.tokens_out() > bound.tokens_out.saturating_mul(2).saturating_add(SLACK)
-        })
+        self.bound
+            .is_some_and(|bound| tally.least_out() > bound.tokens_out.saturating_mul(2).saturating_add(SLACK))
     }
 
     /// Signs the receipt of an answer whose caller has gone. Nobody waits for it.

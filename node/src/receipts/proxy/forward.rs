@@ -41,9 +41,12 @@ pub(super) async fn counted(proxy: &Proxy, kind: Kind, asked: &Asked) -> Result<
     if !String::from_utf8_lossy(&error).contains("stream_options") {
         return Ok(Head { response, read: Some(error), strips_usage: true, end });
     }
-    proxy.refuses_usage.store(true, Relaxed);
-    tracing::warn!("the inference server refuses stream_options: streams are billed by an estimate");
-    send(proxy, kind, asked, false, end).await
+    let head = send(proxy, kind, asked, false, end).await?;
+    // Or a caller could have the word in an error by naming it in another field, and all streams were estimated from then on.
+    if head.response.status().is_success() && !proxy.refuses_usage.swap(true, Relaxed) {
+        tracing::warn!("the inference server refuses stream_options: streams are billed by an estimate");
+    }
+    Ok(head)
 }
 
 async fn send(proxy: &Proxy, kind: Kind, asked: &Asked, usage: bool, end: Instant) -> Result<Head, Refusal> {

@@ -63,6 +63,19 @@ pub(super) fn to_return(headers: &HeaderMap) -> HeaderMap {
     kept(headers, &ANSWERED)
 }
 
+/// True if an answer is a stream of events.
+pub(super) fn is_stream(headers: &HeaderMap) -> bool {
+    let content = headers.get(header::CONTENT_TYPE).and_then(|content| content.to_str().ok());
+    let kind = content.and_then(|content| content.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// True if an answer is compressed, or its encoding is unknown.
+pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    encodings.any(|encoding| !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+}
+
 fn kept(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
     let of_name = |name: &HeaderName| {
         headers.get_all(name).iter().map(|value| (name.clone(), value.clone())).collect::<Vec<_>>()

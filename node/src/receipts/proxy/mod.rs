@@ -23,10 +23,12 @@ use super::settings::{Model, ProxySettings, Settings};
 use answer::Answer;
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use forward::Head;
+use futures::StreamExt;
 use leasehold_client::record::salted;
+use leasehold_daemon::http::Received;
 use memory::Memory;
 use request::Asked;
 use route::Route;
@@ -116,7 +118,10 @@ impl Proxy {
     async fn pass(&self, request: Request, url: reqwest::Url, answer: Answer) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
         let forward = self.client.request(parts.method, url).headers(headers::to_pass(&parts.headers));
-        let body = reqwest::Body::wrap_stream(body.into_data_stream());
+        // A piece that goes on takes no room here any more.
+        let passed = answer.received();
+        let body = body.into_data_stream().inspect(move |_| passed.iter().for_each(Received::clear));
+        let body = reqwest::Body::wrap_stream(body);
         let response = forward::head(self, forward.body(body)).await?;
         Ok(forward::handed_back(response, None, self.own.patience, answer.place))
     }
@@ -158,13 +163,13 @@ impl Proxy {
         self: Arc<Self>,
         mut answer: Answer,
         kind: Kind,
-        asked: Asked,
+        mut asked: Asked,
         gone: Gone,
     ) -> Result<Response, Refusal> {
         let mut received = Vec::new();
         let mut deadline = self.deadline.clone();
         let outcome = tokio::select! {
-            outcome = self.receive(&mut answer, kind, &asked, &mut received) => Some(outcome?),
+            outcome = self.receive(&mut answer, kind, &mut asked, &mut received) => Some(outcome?),
             // A dropped sender sets no deadline.
             Ok(_) = deadline.wait_for(|now| *now) => {
                 return Err(Refusal::Request(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping".into()));
@@ -184,8 +189,7 @@ impl Proxy {
             }
             Outcome::Stream(head) => Ok(stream::relay(&self, answer, asked, head)),
             Outcome::Whole(status, mut kept) => {
-                let readable = !kept.contains_key(header::CONTENT_ENCODING);
-                let tally = Tally::of_whole(kind, &received, readable);
+                let tally = Tally::of_whole(kind, &received, !headers::is_encoded(&kept));
                 if let Some(count) = tally.count(&asked) {
                     let response = salted(&answer.salt, &received);
                     answer.sign(response, count).await?.write(&mut kept);
@@ -200,18 +204,18 @@ impl Proxy {
         &self,
         answer: &mut Answer,
         kind: Kind,
-        asked: &Asked,
+        asked: &mut Asked,
         received: &mut Vec<u8>,
     ) -> Result<Outcome, Refusal> {
         let mut head = forward::counted(self, kind, asked).await?;
         // The request is not needed any more.
-        answer.place.clear();
+        asked.forget();
+        answer.forget_request();
         if !head.response.status().is_success() {
             return Ok(Outcome::Refused(head));
         }
         let headers = head.response.headers();
-        let content = headers.get(header::CONTENT_TYPE).and_then(|content| content.to_str().ok());
-        if content.is_some_and(|content| content.starts_with("text/event-stream")) {
+        if headers::is_stream(headers) {
             return Ok(Outcome::Stream(head));
         }
         let (status, kept) = (head.response.status(), headers::to_return(headers));

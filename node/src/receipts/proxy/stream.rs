@@ -11,7 +11,6 @@ use super::{Proxy, headers};
 use crate::receipts::refusal::Refusal;
 use crate::receipts::settings::Patience;
 use axum::body::{Body, Bytes};
-use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -39,7 +38,7 @@ pub(super) fn relay(proxy: &Proxy, answer: Answer, asked: Asked, head: Head) -> 
         asked,
         client,
         patience: proxy.own.patience,
-        readable: !kept.contains_key(header::CONTENT_ENCODING),
+        readable: !headers::is_encoded(&kept),
         strip_usage: head.strips_usage,
         tally: Tally::default(),
         last: Vec::new(),

@@ -10,6 +10,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+/// Bytes of the longest tokens that make up a whole answer: words of scripts with three bytes for each character, spaces.
+const LONG_TOKEN: usize = 16;
+
 /// Fields with text that no model wrote.
 const NAMES: [&str; 8] = ["id", "type", "role", "index", "object", "status", "call_id", "format"];
 
@@ -23,6 +26,9 @@ pub(super) struct Tally {
     events: u32,
     /// Bytes of text.
     text: usize,
+    /// True if the server's counts came after all that it said. Those before are of a part: what was said until then, or
+    /// one of several answers.
+    is_total: bool,
     /// True if the server said that it failed.
     failed: bool,
 }
@@ -93,11 +99,13 @@ impl Tally {
     /// Of an answer in one piece. `readable`: it came without an encoding.
     pub fn of_whole(kind: Kind, body: &[u8], readable: bool) -> Self {
         let mut tally = Self::default();
-        let parsed = readable.then(|| serde_json::from_slice::<Body>(body).ok()).flatten();
+        let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let parsed = readable.then(|| serde_json::from_slice::<Body>(text).ok()).flatten();
         match parsed {
             Some(parsed) => tally.add(&parsed),
             None => tally.text = body.len(),
         }
+        tally.is_total = true;
         if kind == Kind::Embeddings {
             // Its text is numbers.
             (tally.tokens_out, tally.text) = (Some(0), 0);
@@ -136,14 +144,7 @@ impl Tally {
     }
 
     fn add(&mut self, body: &Body) {
-        if let Some(usage) = body.usage.and_then(|usage| serde_json::from_str::<Usage>(usage.get()).ok()) {
-            let input = number(usage.prompt_tokens.or(usage.input_tokens));
-            let output = number(usage.completion_tokens.or(usage.output_tokens));
-            let total = number(usage.total_tokens);
-            self.tokens_in = self.tokens_in.max(input);
-            let rest = total.zip(input).map(|(total, input)| total.saturating_sub(input));
-            self.tokens_out = self.tokens_out.max(output.or(rest));
-        }
+        let events = self.events;
         self.failed |= body.error.is_some();
         let choices =
             body.choices.map(|choices| (choices, serde_json::from_str::<Vec<Choice>>(choices.get())));
@@ -157,11 +158,23 @@ impl Tally {
             self.add(&Body { output: None, response: None, ..response });
         }
         self.said(body.output.map_or(0, |output| strings(&value(output))));
+        if let Some(usage) = body.usage.and_then(|usage| serde_json::from_str::<Usage>(usage.get()).ok()) {
+            let input = number(usage.prompt_tokens.or(usage.input_tokens));
+            let output = number(usage.completion_tokens.or(usage.output_tokens));
+            let total = number(usage.total_tokens);
+            self.tokens_in = self.tokens_in.max(input);
+            let rest = total.zip(input).map(|(total, input)| total.saturating_sub(input));
+            self.tokens_out = self.tokens_out.max(output.or(rest));
+            self.is_total = self.events == events;
+        }
     }
 
     fn said(&mut self, bytes: usize) {
-        self.events = self.events.saturating_add(u32::from(bytes > 0));
-        self.text = self.text.saturating_add(bytes);
+        if bytes > 0 {
+            self.events = self.events.saturating_add(1);
+            self.text = self.text.saturating_add(bytes);
+            self.is_total = false;
+        }
     }
 
     /// Tokens of the answer so far, if the server did not count them.
@@ -169,9 +182,10 @@ impl Tally {
         self.events.max(of_bytes(self.text))
     }
 
-    /// The most that is known of the answer's tokens so far.
-    pub fn tokens_out(&self) -> u32 {
-        self.estimate().max(self.tokens_out.unwrap_or(0))
+    /// Tokens that the answer certainly has by now.
+    pub fn least_out(&self) -> u32 {
+        let of_text = u32::try_from(self.text / LONG_TOKEN).unwrap_or(u32::MAX);
+        self.events.max(of_text).max(self.tokens_out.unwrap_or(0))
     }
 
     /// The tokens to bill; `None` if the server failed before it said anything.
@@ -182,7 +196,10 @@ impl Tally {
         let estimate = self.estimate();
         // Servers that don't count say zero.
         let tokens_in = self.tokens_in.filter(|tokens| *tokens > 0);
+        let tokens_in =
+            tokens_in.filter(|tokens| self.is_total || asked.texts == 1 || *tokens >= asked.guess);
         let tokens_out = self.tokens_out.filter(|tokens| *tokens > 0 || estimate == 0);
+        let tokens_out = tokens_out.filter(|tokens| self.is_total || *tokens >= self.events);
         let source = if tokens_in.and(tokens_out).is_some() { Source::Usage } else { Source::Estimate };
         let count = Count {
             tokens_in: tokens_in.unwrap_or(asked.guess),

@@ -96,7 +96,7 @@ impl ProxySettings {
             upstream,
             slot: None,
             board: None,
-            gpus: one(),
+            gpus: one().get(),
             max_tokens: DEFAULT_MAX_TOKENS,
             upstream_key: None,
             unknown_fields: UnknownFields::default(),

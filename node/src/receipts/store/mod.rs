@@ -104,12 +104,12 @@ impl Store {
         let readers = SqlitePoolOptions::new().max_connections(READERS);
         let readers = readers.connect_with(options.clone().read_only(true)).await.map_err(unopened)?;
         let strangers = SqlitePoolOptions::new().max_connections(STRANGERS);
-        let strangers = strangers.connect_with(options.read_only(true)).await.map_err(unopened)?;
+        let strangers = strangers.connect_with(options.clone().read_only(true)).await.map_err(unopened)?;
         let strangers = Strangers { readers: strangers, trees: Arc::default() };
         let signer = Arc::new(Signer::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
         let failing = Arc::<AtomicBool>::default();
-        let writer = tokio::spawn(writer::run(connection, queue, signer.clone(), failing.clone()));
+        let writer = tokio::spawn(writer::run(connection, options, queue, signer.clone(), failing.clone()));
         let writer = Arc::new(Mutex::new(Some(writer)));
         Ok(Self { jobs, readers, strangers, signer, trees: Arc::default(), failing, writer, created_ms })
     }

@@ -45,6 +45,10 @@ const TEXTS: &[&str] =
 const TEXT: &[&str] =
     &["annotations", "cache_control", "logprobs", "refusal", "signature", "text", "thinking", "type"];
 
+/// Items of a response. Some servers look for the fields of a message in them, whatever their type is.
+const CALL: &[&str] = &["arguments", "call_id", "id", "name", "namespace", "status", "type"];
+const OUTPUT: &[&str] = &["call_id", "id", "output", "status", "type"];
+
 impl Contents {
     /// `messages` of a chat.
     pub fn messages(&mut self, text: &str) -> Result<(), Refusal> {
@@ -125,7 +129,7 @@ impl Contents {
         let kind = item.get("type").map_or(Some("message".to_owned()), string);
         match kind.as_deref() {
             Some("message") => self.message(&item),
-            Some("function_call") => Ok(()),
+            Some("function_call") => only(&item, CALL, "a function call"),
             Some("reasoning") => {
                 only(
                     &item,
@@ -134,7 +138,10 @@ impl Contents {
                 )?;
                 item.get("content").map_or(Ok(()), |content| self.content(content))
             }
-            Some("function_call_output") => item.get("output").map_or(Ok(()), |output| self.content(output)),
+            Some("function_call_output") => {
+                only(&item, OUTPUT, "a function's output")?;
+                item.get("output").map_or(Ok(()), |output| self.content(output))
+            }
             // Others name what the server has stored, or what it does elsewhere.
             _ => Err(Refusal::malformed(
                 "a metered lease takes items of type message, function_call, function_call_output and reasoning",
@@ -169,6 +176,39 @@ pub(super) fn tools(text: &str) -> Result<(), Refusal> {
         }
     });
     read.map_err(|error| malformed("tools", &error))
+}
+
+/// Tokens of a JSON text at most, as chat templates write it: with line breaks and four spaces for each level, of which a
+/// token has up to sixteen, and with escapes for other characters than ASCII and for those of HTML.
+pub(super) fn written(text: &str) -> usize {
+    let (mut depth, mut in_string, mut escaped, mut tokens) = (0_usize, false, false, 0_usize);
+    for byte in text.bytes() {
+        let line = |depth: usize| depth.div_ceil(4).saturating_add(2);
+        let more = match byte {
+            b'<' | b'>' | b'&' | b'\'' => 6,
+            0x80.. => 3,
+            _ if in_string => 1,
+            b'{' | b'[' => {
+                depth = depth.saturating_add(1);
+                line(depth)
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                line(depth)
+            }
+            b',' => line(depth),
+            b':' => 2,
+            byte if byte.is_ascii_whitespace() => 0,
+            _ => 1,
+        };
+        tokens = tokens.saturating_add(more);
+        match byte {
+            b'"' if !escaped => in_string = !in_string,
+            _ => {}
+        }
+        escaped = in_string && byte == b'\\' && !escaped;
+    }
+    tokens
 }
 
 /// The number of prompts, or of texts to embed: a text, texts, the tokens of one, or those of several.

@@ -27,7 +27,8 @@ pub(super) enum Rule {
     Only(&'static str),
     /// Left out: it is for logs and accounts of the inference server.
     Drop,
-    Model,
+    /// A text or `null`.
+    Text,
     Messages,
     Prompt,
     /// Texts to embed.
@@ -36,13 +37,15 @@ pub(super) enum Rule {
     Items,
     /// Tools that the caller runs; the inference server would run others.
     Tools,
+    /// The same as they were before.
+    Functions,
     TemplateOptions,
     StreamOptions,
 }
 
 use Rule::{
-    Answers, Bool, Drop, Int, Items, Least, Limit, Messages, Model, Only, Pass, Prompt, StreamOptions,
-    TemplateOptions, Texts, Tools,
+    Answers, Bool, Drop, Functions, Int, Items, Least, Limit, Messages, Only, Pass, Prompt, StreamOptions,
+    TemplateOptions, Text, Texts, Tools,
 };
 
 /// The most probabilities that OpenAI's API returns for each token.
@@ -91,7 +94,7 @@ const SAMPLING: &[(&str, Rule)] = &[
 /// Of every kind.
 const COMMON: &[(&str, Rule)] = &[
     ("metadata", Drop),
-    ("model", Model),
+    ("model", Text),
     ("prompt_cache_key", Drop),
     ("prompt_cache_retention", Drop),
     ("safety_identifier", Drop),
@@ -102,7 +105,7 @@ const COMMON: &[(&str, Rule)] = &[
 const CHAT: &[(&str, Rule)] = &[
     ("chat_template_kwargs", TemplateOptions),
     ("function_call", Pass),
-    ("functions", Pass),
+    ("functions", Functions),
     ("include_reasoning", Bool),
     ("logprobs", Bool),
     ("max_completion_tokens", Limit),
@@ -143,7 +146,7 @@ const RESPONSES: &[(&str, Rule)] = &[
     ("conversation", Only("null")),
     ("include", Pass),
     ("input", Items),
-    ("instructions", Pass),
+    ("instructions", Text),
     ("max_output_tokens", Limit),
     ("max_tool_calls", Int(u64::MAX)),
     ("parallel_tool_calls", Bool),

@@ -10,7 +10,7 @@ mod json;
 use super::Kind;
 use super::tokens::{self, Count, Source};
 use crate::receipts::refusal::Refusal;
-use crate::receipts::settings::{ProxySettings, UnknownFields};
+use crate::receipts::settings::{MOST_TOKENS, ProxySettings, UnknownFields};
 use axum::body::Bytes;
 use content::{Contents, Media};
 use fields::Rule;
@@ -18,8 +18,7 @@ use json::{Edit, Edits, Object};
 
 /// The most answers to one prompt.
 const ANSWERS: u64 = 128;
-/// The largest limit: servers with smaller numbers would take a larger one for none.
-const LIMIT: u64 = i32::MAX as u64;
+const LIMIT: u64 = MOST_TOKENS;
 /// Tokens that mark begin and end of a text.
 const MARKS: u32 = 2;
 const OPTIONS: &str = "stream_options";
@@ -35,6 +34,8 @@ pub(super) struct Asked {
     pub bound: Option<Count>,
     /// Tokens of the request, by its length.
     pub guess: u32,
+    /// Prompts, or texts to embed.
+    pub texts: u32,
 }
 
 impl Asked {
@@ -42,8 +43,17 @@ impl Asked {
     pub fn metered(kind: Kind, body: Bytes, own: &ProxySettings) -> Result<Self, Refusal> {
         let object = object(&body)?;
         let contents = Contents { allowed: own.media_tokens, media: Media::default() };
-        let mut reader =
-            Reader { kind, own, contents, edits: Edits::new(), limit: None, least: 0, answers: 1, texts: 1 };
+        let mut reader = Reader {
+            kind,
+            own,
+            contents,
+            edits: Edits::new(),
+            limit: None,
+            least: 0,
+            answers: 1,
+            texts: 1,
+            written: 0,
+        };
         for field in &object.fields {
             reader.field(&field.name, field.value)?;
         }
@@ -56,16 +66,16 @@ impl Asked {
             // Nobody pays for what the inference server keeps.
             reader.set("store", "false");
         }
-        let Reader { contents: Contents { media, .. }, edits, texts, .. } = reader;
+        let Reader { contents: Contents { media, .. }, edits, texts, written, .. } = reader;
         let media_tokens = own.media_tokens.map_or(0, |each| each.get().saturating_mul(media.parts));
         let text = body.len().saturating_sub(media.bytes);
         // A token has at least one byte of text.
-        let bytes = u32::try_from(text).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(text.saturating_add(written)).unwrap_or(u32::MAX);
         let marks = own.template_tokens.saturating_add(texts.saturating_mul(MARKS));
         let tokens_in = bytes.saturating_add(marks).saturating_add(media_tokens);
         let bound = Some(Count { tokens_in, tokens_out, source: Source::Bounded });
         let guess = tokens::of_bytes(text).saturating_add(media_tokens);
-        Ok(Self { edits, adds_usage, bound, guess, body })
+        Ok(Self { edits, adds_usage, bound, guess, texts, body })
     }
 
     /// Reads a request under a lease by the hour.
@@ -89,7 +99,12 @@ impl Asked {
             },
         };
         let guess = tokens::of_bytes(body.len());
-        Ok(Self { edits, adds_usage, bound: None, guess, body })
+        Ok(Self { edits, adds_usage, bound: None, guess, texts: 1, body })
+    }
+
+    /// Keeps no body any more: it was sent.
+    pub fn forget(&mut self) {
+        (self.body, self.edits) = (Bytes::new(), Edits::new());
     }
 
     /// The body as it is sent; `usage`: with the node's own demand for the usage of a stream.
@@ -140,6 +155,8 @@ struct Reader<'a> {
     answers: u64,
     /// Prompts, or texts to embed.
     texts: u32,
+    /// Bytes by which chat templates may lengthen what they write anew.
+    written: usize,
 }
 
 impl Reader<'_> {
@@ -184,15 +201,22 @@ impl Reader<'_> {
             Rule::Only(right) => {
                 Err(Refusal::malformed(format!("under a metered lease `{name}` must be {right}")))
             }
-            Rule::Model if is_null || value.starts_with('"') => Ok(()),
-            Rule::Model => Err(Refusal::malformed("`model` must be a text")),
             Rule::Messages => self.contents.messages(value),
             Rule::Items => self.contents.items(value),
             Rule::Prompt | Rule::Texts => {
                 self.texts = content::texts(name, value)?;
                 Ok(())
             }
-            Rule::Tools => content::tools(value),
+            Rule::Text if is_null || value.starts_with('"') => Ok(()),
+            Rule::Text => Err(Refusal::malformed(format!("`{name}` must be a text"))),
+            Rule::Tools | Rule::Functions => {
+                if rule == Rule::Tools {
+                    content::tools(value)?;
+                }
+                self.written =
+                    self.written.saturating_add(content::written(value).saturating_sub(value.len()));
+                Ok(())
+            }
             Rule::TemplateOptions => content::template_options(value),
         }
     }
