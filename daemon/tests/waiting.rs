@@ -39,6 +39,12 @@ impl Lines {
 
 /// Reads a request, and answers it with a genesis hash.
 fn answer(stream: TcpStream) {
+    let body = r#"{"jsonrpc":"2.0","id":1,"result":"11111111111111111111111111111111"}"#;
+    reply(stream, &format!("200 OK\r\ncontent-length: {}", body.len()), body);
+}
+
+/// Reads a request, and answers it.
+fn reply(stream: TcpStream, head: &str, body: &str) {
     let mut reader = BufReader::new(stream);
     let (mut line, mut length) = (String::new(), 0);
     while reader.read_line(&mut line).unwrap() > 2 {
@@ -48,8 +54,7 @@ fn answer(stream: TcpStream) {
         line.clear();
     }
     reader.read_exact(&mut vec![0; length]).unwrap();
-    let body = r#"{"jsonrpc":"2.0","id":1,"result":"11111111111111111111111111111111"}"#;
-    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n");
     reader.get_mut().write_all((head + body).as_bytes()).unwrap();
 }
 
@@ -80,4 +85,26 @@ async fn waiting_and_recovery_are_told_once_each() {
         assert!(rpc.get_genesis_hash().await.is_ok());
     }
     assert_eq!((lines.with("answers again"), lines.with("k3y")), (1, 0));
+}
+
+#[tokio::test]
+async fn an_rpc_node_that_refuses_every_other_request_is_told_once_a_minute() {
+    let lines = Lines::default();
+    let logged = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(logged);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let rpc = connect(&url, CallTimeout::new(Duration::from_secs(60)), CommitmentConfig::confirmed());
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            match number % 2 {
+                0 => reply(stream.unwrap(), "429 Too Many Requests\r\ncontent-length: 0", ""),
+                _ => answer(stream.unwrap()),
+            }
+        }
+    });
+    for _ in 0..4 {
+        assert!(rpc.get_genesis_hash().await.is_ok());
+    }
+    assert_eq!((lines.with("waiting for the RPC node"), lines.with("answers again")), (1, 1));
 }
