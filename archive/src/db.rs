@@ -74,7 +74,7 @@ const STEPS: &[&[&str]] = &[
 /// Why the database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    #[error("the database cannot be opened ({0}): give sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME")]
+    #[error("the database cannot be opened ({0}): give sqlite:PATH, or the URL of a Postgres database")]
     Open(sqlx::Error),
     #[error("the database has schema version {found}, this program knows {known}: use a newer program")]
     Newer { found: i64, known: i64 },

@@ -6,14 +6,13 @@ use leasehold_client::probe::Pubkey;
 use leasehold_client::rpc::OtherCluster;
 use leasehold_daemon::logging::LogFormat;
 use leasehold_daemon::signals::Shutdown;
-use leasehold_daemon::{exit_code, logging, parse};
+use leasehold_daemon::{exit_code, logging, parse, print};
 use leasehold_node::chain::{self, Chain, ChainSettings};
 use leasehold_node::check::{self, CheckOptions};
 use leasehold_node::leases::LeaseWatch;
 use leasehold_node::receipts::{Receipts, Settings, read_leases};
 use leasehold_node::{Config, Feed, Node, NodeConfig, load_config};
 use std::fs::{File, TryLockError};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt;
@@ -138,13 +137,8 @@ async fn try_machines(args: &Args, check: &Check) -> ExitCode {
     } else {
         report.to_string()
     };
-    print(format_args!("{text}"));
+    print(text);
     if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Prints a line. Nothing that happens to whoever reads it ends the node.
-fn print(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {

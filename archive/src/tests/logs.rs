@@ -41,6 +41,17 @@ async fn paths_and_roots_are_those_of_the_log_at_every_length() {
 }
 
 #[tokio::test]
+async fn a_source_with_a_character_that_no_database_takes_keeps_no_log_out() {
+    for database in databases().await {
+        let db = Db::open(&database.url).await.unwrap();
+        let headers = headers(1);
+        db.append(&log(), &followed(1, 0, "http://node/a\0b", &headers)).await.unwrap();
+        let missing = db.missing(0, 1, 1).await.unwrap().remove(0);
+        assert_eq!(missing.source, "http://node/a%00b", "the same URL");
+    }
+}
+
+#[tokio::test]
 async fn a_log_is_followed_from_where_it_ended_and_never_with_a_gap() {
     for database in databases().await {
         let db = Db::open(&database.url).await.unwrap();
@@ -99,5 +110,5 @@ async fn a_database_of_a_newer_program_is_refused() {
         assert!(matches!(refused, DbError::Newer { found: 99, known: 2 }), "{refused}");
     }
     let refused = Db::open("mysql://somewhere").await.unwrap_err();
-    assert!(refused.to_string().contains("give sqlite:PATH or postgres://"), "{refused}");
+    assert!(refused.to_string().contains("give sqlite:PATH, or the URL of a"), "{refused}");
 }
