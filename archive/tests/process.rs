@@ -1,5 +1,6 @@
 //! The archive as a process.
 
+use leasehold_client::sample::{NOW, rpc::RpcServer, snapshot};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -96,4 +97,23 @@ fn a_closed_output_ends_no_archive_and_its_last_line_is_json_where_all_are() {
     let line: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
     let said = line["message"].as_str().unwrap();
     assert!(said.starts_with("leasehold-archive: --rpc is not an http"), "{said}");
+}
+
+#[test]
+fn an_archive_whose_database_is_of_another_cluster_ends_with_a_sentence() {
+    let server = RpcServer::start(&snapshot(), NOW);
+    let folder = tempfile::tempdir().unwrap();
+    let db = format!("sqlite:{}", folder.path().join("archive.db").display());
+    let log = "11111111111111111111111111111112";
+    let args =
+        ["--rpc", &server.url, "--db", &db, "--listen", "127.0.0.1:0", "--poll", "1", "--log-address", log];
+    let (code, written) = server.run(Command::new(BINARY).args(args), 2);
+    assert_eq!(code, Some(0), "{written}");
+    server.set_genesis([9; 32]);
+    let (code, written) = server.run(Command::new(BINARY).args(args), 2);
+    assert_eq!(code, Some(1), "{written}");
+    assert!(
+        written.contains("leasehold-archive: the RPC node is of another cluster than before"),
+        "{written}"
+    );
 }

@@ -102,12 +102,23 @@ async fn batches_of_a_dropped_fork_are_deleted() {
 }
 
 #[tokio::test]
+async fn a_database_is_of_the_first_cluster() {
+    for database in databases().await {
+        let db = Db::open(&database.url).await.unwrap();
+        assert_eq!(db.cluster([1; 32]).await.unwrap(), [1; 32]);
+        db.close().await;
+        let db = Db::open(&database.url).await.unwrap();
+        assert_eq!(db.cluster([2; 32]).await.unwrap(), [1; 32]);
+    }
+}
+
+#[tokio::test]
 async fn a_database_of_a_newer_program_is_refused() {
     for database in databases().await {
         let db = Db::open(&database.url).await.unwrap();
         sqlx::query("INSERT INTO schema_version VALUES (99)").execute(&db.pool).await.unwrap();
         let refused = Db::open(&database.url).await.unwrap_err();
-        assert!(matches!(refused, DbError::Newer { found: 99, known: 2 }), "{refused}");
+        assert!(matches!(refused, DbError::Newer { found: 99, known: 3 }), "{refused}");
     }
     let refused = Db::open("mysql://somewhere").await.unwrap_err();
     assert!(refused.to_string().contains("give sqlite:PATH, or the URL of a"), "{refused}");
