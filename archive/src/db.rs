@@ -69,12 +69,14 @@ const STEPS: &[&[&str]] = &[
         "ALTER TABLE logs ADD COLUMN stored BIGINT NOT NULL DEFAULT 0",
         "UPDATE logs SET stored = coalesce((SELECT sum(length(signed)) FROM leaves WHERE leaves.log = logs.id), 0)",
     ],
+    // The cluster whose logs these are: one row.
+    &["CREATE TABLE clusters (genesis BYTES NOT NULL)"],
 ];
 
 /// Why the database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    #[error("the database cannot be opened ({0}): give sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME")]
+    #[error("the database cannot be opened ({0}): give sqlite:PATH, or the URL of a Postgres database")]
     Open(sqlx::Error),
     #[error("the database has schema version {found}, this program knows {known}: use a newer program")]
     Newer { found: i64, known: i64 },
@@ -132,6 +134,23 @@ impl Db {
     pub async fn open_file(path: &std::path::Path) -> Result<Self, DbError> {
         let path = path.display().to_string().replace('%', "%25").replace('?', "%3f");
         Self::open(&format!("sqlite:{path}")).await
+    }
+
+    /// Genesis hash of the cluster whose logs the database has: the one that it is first asked with. A log has the same address
+    /// on every cluster on which its supplier has one; followed on another, its batches would be taken for a dropped fork's.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn cluster(&self, genesis: [u8; 32]) -> Result<[u8; 32], DbError> {
+        let mut write = self.write().await?;
+        let row = sqlx::query("SELECT genesis FROM clusters").fetch_optional(&mut *write.transaction).await?;
+        if let Some(row) = row {
+            return bytes(&row, "genesis");
+        }
+        let insert = sqlx::query("INSERT INTO clusters VALUES ($1)").bind(genesis.to_vec());
+        insert.execute(&mut *write.transaction).await?;
+        write.commit().await?;
+        Ok(genesis)
     }
 
     /// Waits for the queries under way and closes the database.

@@ -53,6 +53,8 @@ struct Followed {
     /// Named logs that were told not to exist.
     missing: HashSet<Pubkey>,
     cluster: ClusterGuard,
+    /// True if the database is known to be of that cluster.
+    is_databases: bool,
 }
 
 impl Follower {
@@ -91,7 +93,14 @@ impl Follower {
 
     /// Brings every log up to date. A log that fails or takes long does not keep the others waiting.
     async fn poll(&self, followed: &mut Followed) -> Result<(), PollError> {
-        followed.cluster.confirm(&self.rpc).await?;
+        let found = followed.cluster.confirm(&self.rpc).await?;
+        if !followed.is_databases {
+            let known = self.shared.db.cluster(found.to_bytes()).await?.into();
+            if known != found {
+                return Err(ClusterError::from(OtherCluster { known, found }).into());
+            }
+            followed.is_databases = true;
+        }
         let logs = self.logs(&mut followed.missing).await?;
         let due = logs.iter().filter(|(address, _)| !followed.failures.is_paused(address));
         let calls: Vec<_> = due

@@ -215,7 +215,8 @@ impl Write<'_> {
         .bind(i64::from(header.generation))
         .bind(i64::from(header.number))
         .bind(bytemuck::bytes_of(header).to_vec())
-        .bind(source.to_owned())
+        // Postgres refuses this character in texts, and suppliers choose them. The URL is the same.
+        .bind(source.replace('\0', "%00"))
         .execute(&mut *self.transaction)
         .await?;
         let mut hash = header.leaf();

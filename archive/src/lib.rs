@@ -181,7 +181,7 @@ impl Archive {
         self.metrics
     }
 
-    /// Waits until the RPC node is found to be of another cluster than before: no log is followed any more then.
+    /// Waits until the RPC node is found to be of another cluster than before, or than the database: no log is followed any more then.
     pub async fn failed(&self) -> OtherCluster {
         let mut failure = self.failure.clone();
         match failure.wait_for(Option::is_some).await.ok().and_then(|found| *found) {

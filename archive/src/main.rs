@@ -4,7 +4,7 @@ use clap::Parser;
 use leasehold_archive::{Archive, ArchiveSettings};
 use leasehold_daemon::logging::LogFormat;
 use leasehold_daemon::signals::Shutdown;
-use leasehold_daemon::{exit_code, logging, parse};
+use leasehold_daemon::{exit_code, logging, parse, print};
 use std::process::ExitCode;
 use tracing::info;
 
@@ -35,9 +35,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     logging::init(logging::filter(&args.log)?, args.log_format);
     let mut shutdown = Shutdown::install()?;
     let archive = Archive::start(args.settings).await?;
-    println!("archive on http://{}", archive.local_addr());
+    print(format_args!("archive on http://{}", archive.local_addr()));
     if let Some(address) = archive.metrics_addr() {
-        println!("metrics on http://{address}/metrics");
+        print(format_args!("metrics on http://{address}/metrics"));
     }
     let end = tokio::select! {
         () = shutdown.requested() => Ok(()),

@@ -1,5 +1,6 @@
 //! The archive as a process.
 
+use leasehold_client::sample::{NOW, rpc::RpcServer, snapshot};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -67,6 +68,52 @@ async fn an_archive_answers_while_the_rpc_node_does_not() {
 fn a_wrong_flag_is_one_sentence_and_exit_code_1() {
     let refused = |rpc, db| refusal(&["--rpc", rpc, "--db", db, "--listen", "127.0.0.1:0"]);
     assert!(refused("localhost", "sqlite::memory:").contains("--rpc is not an http or https URL"));
-    assert!(refused(NOWHERE, "mysql://host/name").contains("give sqlite:PATH or postgres://"));
+    assert!(
+        refused(NOWHERE, "mysql://host/name")
+            .ends_with("give sqlite:PATH, or the URL of a Postgres database")
+    );
     assert!(refused(NOWHERE, "sqlite:/does/not/exist").contains("the database cannot be opened"));
+}
+
+#[test]
+fn a_closed_output_ends_no_archive_and_its_last_line_is_json_where_all_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = format!("sqlite:{}", folder.path().join("archive.db").display());
+    let args = ["--rpc", NOWHERE, "--db", &db, "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let errors = std::fs::File::create(folder.path().join("errors")).unwrap();
+    let mut archive = Process(Command::new(BINARY).args(args).stdout(full).stderr(errors).spawn().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // It polls after it has said where it listens.
+    while !std::fs::read_to_string(folder.path().join("errors")).unwrap().contains("did not answer") {
+        assert!(archive.0.try_wait().unwrap().is_none() && Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(archive.terminate(), Some(0));
+
+    let args = ["--rpc", "localhost", "--db", &db, "--log-format", "json"];
+    let output = Command::new(BINARY).args(args).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let line: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    let said = line["message"].as_str().unwrap();
+    assert!(said.starts_with("leasehold-archive: --rpc is not an http"), "{said}");
+}
+
+#[test]
+fn an_archive_whose_database_is_of_another_cluster_ends_with_a_sentence() {
+    let server = RpcServer::start(&snapshot(), NOW);
+    let folder = tempfile::tempdir().unwrap();
+    let db = format!("sqlite:{}", folder.path().join("archive.db").display());
+    let log = "11111111111111111111111111111112";
+    let args =
+        ["--rpc", &server.url, "--db", &db, "--listen", "127.0.0.1:0", "--poll", "1", "--log-address", log];
+    let (code, written) = server.run(Command::new(BINARY).args(args), 2);
+    assert_eq!(code, Some(0), "{written}");
+    server.set_genesis([9; 32]);
+    let (code, written) = server.run(Command::new(BINARY).args(args), 2);
+    assert_eq!(code, Some(1), "{written}");
+    assert!(
+        written.contains("leasehold-archive: the RPC node is of another cluster than before"),
+        "{written}"
+    );
 }

@@ -19,6 +19,38 @@ pub fn url(url: &Url) -> String {
     }
 }
 
+/// Shortest part of a URL that is taken for a key, in bytes: others are words such as "rpc" and "v2".
+const SHORTEST_KEY: usize = 6;
+
+/// Parts of one URL that may be keys, as they are written and decoded.
+#[derive(Clone, Default)]
+pub struct Secrets(Vec<String>);
+
+impl Secrets {
+    pub fn of(url: &Url) -> Self {
+        let query = url.query().into_iter().flat_map(|query| query.split('&'));
+        let values = query.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+        let path = url.path().split('/').chain(url.fragment());
+        let written = path.chain(values).chain([url.username()]).chain(url.password());
+        let both = written.flat_map(|part| [part.to_owned(), decoded(part)]);
+        let mut parts: Vec<_> = both.filter(|part| part.len() >= SHORTEST_KEY).collect();
+        // The longest first: one may be a part of another.
+        parts.sort_unstable_by_key(|part| std::cmp::Reverse(part.len()));
+        Secrets(parts)
+    }
+
+    /// A text with every URL in it as by [`url`], and without these parts, which may stand alone.
+    pub fn hide(&self, shown: &str) -> String {
+        self.0.iter().fold(text(shown), |shown, part| shown.replace(part.as_str(), "<...>"))
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets")
+    }
+}
+
 /// A text with every URL in it as by [`url`].
 pub fn text(text: &str) -> String {
     let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
@@ -39,6 +71,25 @@ pub fn text(text: &str) -> String {
     }
     shown.push_str(rest);
     shown
+}
+
+/// A part of a URL without its percent-encoding.
+fn decoded(part: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(part.len()), part.as_bytes());
+    while let [first, after @ ..] = rest {
+        let encoded = after.get(..2).filter(|_| *first == b'%').and_then(|digits| hex::decode(digits).ok());
+        match encoded {
+            Some(byte) => {
+                bytes.extend(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The text before the next URL of any scheme, and the text from its scheme on.
@@ -64,6 +115,24 @@ fn length(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_a_url_that_may_be_keys_are_hidden_where_they_stand_alone() {
+        let url = Url::parse(
+            "https://us%65r-1:p%40ssword@a.example/v2/k3y-in-path/?api-key=k3y-in-query&x=y#fragment",
+        );
+        let secrets = Secrets::of(&url.unwrap());
+        for (given, expected) in [
+            ("invalid api-key k3y-in-query", "invalid api-key <...>"),
+            ("no such path /v2/k3y-in-path/", "no such path /v2/<...>/"),
+            ("user-1 (us%65r-1) with p@ssword", "<...> (<...>) with <...>"),
+            ("see https://b.example/k3y-in-path", "see https://b.example/<...>"),
+            ("method x is not available: y", "method x is not available: y"),
+        ] {
+            assert_eq!(secrets.hide(given), expected);
+        }
+        assert_eq!(format!("{secrets:?}"), "Secrets");
+    }
 
     #[test]
     fn keys_in_urls_are_not_repeated() {

@@ -71,6 +71,48 @@ async fn a_pause_that_is_asked_for_is_kept_if_there_is_time() {
 }
 
 #[tokio::test]
+async fn an_rpc_node_that_names_no_time_after_a_refusal_is_not_asked_at_once() {
+    let server = server();
+    let often = Reply { headers: "retry-after: 0\r\n".to_owned(), ..Reply::status("429 Too Many Requests") };
+    server.hook(move |_, _| Some(often.clone()));
+    let rpc = client(&server.url, &CallTimeout::new(Duration::from_secs(1)));
+    assert!(failure(&rpc).await.0.contains("status 429"));
+    assert!(server.take().len() <= 2, "half a second between two");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_one_of_json_rpc_is_an_error() {
+    let server = server();
+    let rpc = client(&server.url, &CallTimeout::new(PATIENCE));
+    for (body, told) in [
+        ("[]", "not one of JSON-RPC"),
+        ("\"slow down\"", "not one of JSON-RPC"),
+        ("7", "not one of JSON-RPC"),
+        ("null", "not one of JSON-RPC"),
+        ("{}", "not one of JSON-RPC"),
+        ("<html>", "is not JSON"),
+        (r#"{"error": null}"#, "not one of JSON-RPC"),
+        (r#"{"error": "slow down"}"#, "its error is malformed"),
+        (r#"[{"result": null}]"#, "not one of JSON-RPC"),
+    ] {
+        server.hook(move |_, _| Some(Reply { body: body.to_owned(), ..Reply::status("200 OK") }));
+        let (error, _) = failure(&rpc).await;
+        assert!(error.contains(told), "{body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_an_rpc_node_repeats_is_hidden_and_a_long_message_is_cut() {
+    let server = server();
+    let message = format!("invalid key {SECRET}: {}", "x".repeat(10_000));
+    server.hook(move |_, _| Some(Reply::error(-32_000, &message)));
+    let rpc = client(&server.secret_url(), &CallTimeout::new(PATIENCE));
+    let (error, debug) = failure(&rpc).await;
+    assert!(error.contains("invalid key <...>: x") && error.len() < 1_200, "{error}");
+    assert!(!debug.contains(SECRET), "{debug}");
+}
+
+#[tokio::test]
 async fn redirects_are_not_followed_and_no_error_has_a_key() {
     let server = server();
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();

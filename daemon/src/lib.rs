@@ -16,30 +16,39 @@ pub use time::{unix_ms, unix_secs};
 use clap::Parser;
 use leasehold_client::redact;
 use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Parses the command line. A wrong one ends the process with an error that repeats no key of a URL.
 pub fn parse<T: Parser>() -> T {
     T::try_parse().unwrap_or_else(|error| {
         let text = error.render().to_string();
-        match error.use_stderr() {
-            true => eprint!("{}", redact::text(&text)),
+        let _ = match error.use_stderr() {
+            true => write!(io::stderr(), "{}", redact::text(&text)),
             // Help has URLs of its own.
-            false => print!("{text}"),
-        }
+            false => write!(io::stdout(), "{text}"),
+        };
         std::process::exit(error.exit_code())
     })
 }
 
-/// Exit code of a program that ended so. Prints an error as one line, `PROGRAM: SENTENCE`, without keys of URLs.
+/// Prints a line on standard output. Nothing that happens to whoever reads it ends a daemon.
+pub fn print(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Exit code of a program that ended so. Says an error in one line, `PROGRAM: SENTENCE`, without keys of URLs; as an object
+/// where log lines are those.
 pub fn exit_code<E: AsRef<dyn Error>>(program: &str, end: Result<(), E>) -> ExitCode {
-    match end {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", redact::text(&format!("{program}: {}", sentence(error.as_ref()))));
-            ExitCode::FAILURE
-        }
+    let Err(error) = end else { return ExitCode::SUCCESS };
+    let line = format!("{program}: {}", sentence(error.as_ref()));
+    if logging::is_json() {
+        tracing::error!("{line}");
+    } else {
+        let _ = writeln!(io::stderr(), "{}", redact::text(&line));
     }
+    ExitCode::FAILURE
 }
 
 /// An error with its causes in one sentence. What it says of a cause itself is not said again.

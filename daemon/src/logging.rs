@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use leasehold_client::redact;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tracing::error;
 use tracing_subscriber::EnvFilter;
 
@@ -31,8 +32,17 @@ pub fn filter(text: &str) -> Result<EnvFilter, FilterError> {
     EnvFilter::try_new(text).map_err(|_| FilterError(text.to_owned()))
 }
 
+/// True once log lines are JSON.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// True if log lines are JSON.
+pub(crate) fn is_json() -> bool {
+    JSON.load(Relaxed)
+}
+
 /// Begins to log, panics included. Call it once, before anything else.
 pub fn init(filter: EnvFilter, format: LogFormat) {
+    JSON.store(format == LogFormat::Json, Relaxed);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Redacted(io::stderr()));
     // The library would print what it can't write, and panic if it can't print that.
     let lines = lines.log_internal_errors(false);

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use leasehold_client::rpc::{CallTimeout, connect};
-use leasehold_daemon::{exit_code, logging, parse, signals::Shutdown};
+use leasehold_daemon::{exit_code, logging, parse, print, signals::Shutdown};
 use leasehold_keeper::{Args, Config, Keeper};
 use solana_commitment_config::CommitmentConfig;
 use tracing::info;
@@ -23,9 +23,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let commitment = CommitmentConfig::confirmed();
     let rpc = connect(config.rpc.as_str(), CallTimeout::new(RPC_TIMEOUT), commitment);
     let keeper = Keeper::new(config.settings, config.keypair, Arc::new(rpc))?;
-    println!("keeper {}", keeper.address());
+    print(format_args!("keeper {}", keeper.address()));
     if let Some(address) = keeper.metrics_addr() {
-        println!("metrics on http://{address}/metrics");
+        print(format_args!("metrics on http://{address}/metrics"));
     }
     if config.once {
         keeper.once().await?;

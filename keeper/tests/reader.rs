@@ -128,11 +128,19 @@ impl Node {
     }
 }
 
+/// The genesis hash of a node that does not tell it at the moment.
+const BUSY: u8 = 0;
+
 async fn answer(State(node): State<Arc<Node>>, Json(asked): Json<Value>) -> Response {
     let (method, params) = (asked["method"].as_str().unwrap(), &asked["params"]);
     let address = |text: &Value| text.as_str().unwrap().parse::<Pubkey>().unwrap();
     let context = |value: Value| json!({ "context": { "slot": 1 }, "value": value });
+    let refused = |code: i64, message: &str| {
+        let error = json!({ "code": code, "message": message });
+        Json(json!({ "jsonrpc": "2.0", "id": asked["id"], "error": error })).into_response()
+    };
     let result = match method {
+        "getGenesisHash" if node.genesis.load(Relaxed) == BUSY => return refused(-32_005, "node is behind"),
         "getGenesisHash" => json!(Hash::new_from_array([node.genesis.load(Relaxed); 32]).to_string()),
         "getAccountInfo" => {
             let address = address(&params[0]);
@@ -154,16 +162,11 @@ async fn answer(State(node): State<Arc<Node>>, Json(asked): Json<Value>) -> Resp
         "getMultipleAccounts" => {
             let addresses = params[0].as_array().unwrap();
             if addresses.len() > node.most.load(Relaxed) {
-                let error = json!({ "code": -32_602, "message": "too many inputs provided" });
-                return Json(json!({ "jsonrpc": "2.0", "id": asked["id"], "error": error })).into_response();
+                return refused(-32_602, "too many inputs provided");
             }
             context(addresses.iter().map(|text| node.account(&address(text), &params[1])).collect())
         }
-        method => {
-            let error =
-                json!({ "code": -32_601, "message": format!("{method} is not available on your plan") });
-            return Json(json!({ "jsonrpc": "2.0", "id": asked["id"], "error": error })).into_response();
-        }
+        method => return refused(-32_601, &format!("{method} is not available on your plan")),
     };
     Json(json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result })).into_response()
 }
@@ -263,6 +266,9 @@ async fn another_cluster_ends_the_keeper_with_a_sentence() {
     node.most.store(1, Relaxed);
     reader.read().await.unwrap_err();
     node.most.store(100, Relaxed);
+    // It does not say yet of which cluster it is.
+    node.genesis.store(BUSY, Relaxed);
+    reader.read().await.unwrap();
     node.genesis.store(7, Relaxed);
     let error = reader.read().await.unwrap_err();
     assert!(error.is_final(true) && matches!(error, ReadError::ClusterChanged { .. }), "{error}");

@@ -17,6 +17,7 @@ fn command(server: &RpcServer, folder: &Path) -> Command {
     write_keypair_file(&Keypair::new(), &keypair).unwrap();
     let mut command = Command::new(BINARY);
     command.args(["--rpc", &server.secret_url(), "--market", "7", "--poll", "1", "--keypair"]).arg(keypair);
+    command.arg("--state").arg(folder.join("state"));
     command
 }
 

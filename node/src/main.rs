@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use leasehold_client::probe::Pubkey;
 use leasehold_daemon::logging::LogFormat;
 use leasehold_daemon::signals::Shutdown;
-use leasehold_daemon::{exit_code, logging, parse, sentence};
+use leasehold_daemon::{exit_code, logging, parse, print, sentence};
 use leasehold_node::chain;
 use leasehold_node::check::{self, CheckOptions};
 use leasehold_node::receipts::read_leases;
@@ -16,13 +16,12 @@ use leasehold_node::tenancy;
 use leasehold_node::{Config, Feed, Node, NodeConfig, load_config};
 use services::{Parts, Services};
 use std::fs::{File, TryLockError};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 /// Answers the keepers' probes for one machine or for thousands, signs receipts for their work and appends them to the
 /// supplier's log, and lets tenants into their machines.
@@ -153,13 +152,8 @@ async fn try_machines(args: &Args, check: &Check) -> ExitCode {
     } else {
         report.to_string()
     };
-    print(format_args!("{text}"));
+    print(text);
     if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Prints a line. Nothing that happens to whoever reads it ends the node.
-fn print(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {

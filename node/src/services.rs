@@ -1,7 +1,7 @@
 //! The services that run beside the node's answers to probes: lease watch, tenancies, receipts, the supplier's log.
 
-use crate::print;
 use leasehold_client::rpc::OtherCluster;
+use leasehold_daemon::print;
 use leasehold_node::access::{Bounds, Door, DoorMachine, DoorSettings, MachineKey, assign};
 use leasehold_node::chain::{Chain, ChainSettings};
 use leasehold_node::leases::{LeaseWatch, WatchSettings};

@@ -11,6 +11,8 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
+use leasehold_client::redact;
+
 use crate::{failure::EXIT_CODES, output::forgiven, text::print_stderr};
 
 /// Parses the command line. A wrong one ends the process with an error that hides URLs, which may hold a key.
@@ -34,7 +36,7 @@ fn end(error: &clap::Error) -> ! {
     exit(code)
 }
 
-/// Hides the URL that an error is about, unless it is a misspelt moniker.
+/// Hides the URL that an error is about, unless it is a misspelt moniker; and the keys of URLs where no URL is expected.
 pub fn without_urls(mut error: clap::Error) -> clap::Error {
     let url = ["--url", "--archive", "--node"];
     let is_url = match error.get(ContextKind::InvalidArg) {
@@ -47,6 +49,13 @@ pub fn without_urls(mut error: clap::Error) -> clap::Error {
     };
     if is_url && !is_plain {
         error.insert(ContextKind::InvalidValue, ContextValue::String("<URL>".to_owned()));
+    }
+    let hidden = |(kind, value): (ContextKind, &ContextValue)| match value {
+        ContextValue::String(text) => Some((kind, redact::text(text))).filter(|(_, shown)| shown != text),
+        _ => None,
+    };
+    for (kind, shown) in error.context().filter_map(hidden).collect::<Vec<_>>() {
+        error.insert(kind, ContextValue::String(shown));
     }
     error
 }

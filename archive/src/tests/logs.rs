@@ -41,6 +41,17 @@ async fn paths_and_roots_are_those_of_the_log_at_every_length() {
 }
 
 #[tokio::test]
+async fn a_source_with_a_character_that_no_database_takes_keeps_no_log_out() {
+    for database in databases().await {
+        let db = Db::open(&database.url).await.unwrap();
+        let headers = headers(1);
+        db.append(&log(), &followed(1, 0, "http://node/a\0b", &headers)).await.unwrap();
+        let missing = db.missing(0, 1, 1).await.unwrap().remove(0);
+        assert_eq!(missing.source, "http://node/a%00b", "the same URL");
+    }
+}
+
+#[tokio::test]
 async fn a_log_is_followed_from_where_it_ended_and_never_with_a_gap() {
     for database in databases().await {
         let db = Db::open(&database.url).await.unwrap();
@@ -91,13 +102,24 @@ async fn batches_of_a_dropped_fork_are_deleted() {
 }
 
 #[tokio::test]
+async fn a_database_is_of_the_first_cluster() {
+    for database in databases().await {
+        let db = Db::open(&database.url).await.unwrap();
+        assert_eq!(db.cluster([1; 32]).await.unwrap(), [1; 32]);
+        db.close().await;
+        let db = Db::open(&database.url).await.unwrap();
+        assert_eq!(db.cluster([2; 32]).await.unwrap(), [1; 32]);
+    }
+}
+
+#[tokio::test]
 async fn a_database_of_a_newer_program_is_refused() {
     for database in databases().await {
         let db = Db::open(&database.url).await.unwrap();
         sqlx::query("INSERT INTO schema_version VALUES (99)").execute(&db.pool).await.unwrap();
         let refused = Db::open(&database.url).await.unwrap_err();
-        assert!(matches!(refused, DbError::Newer { found: 99, known: 2 }), "{refused}");
+        assert!(matches!(refused, DbError::Newer { found: 99, known: 3 }), "{refused}");
     }
     let refused = Db::open("mysql://somewhere").await.unwrap_err();
-    assert!(refused.to_string().contains("give sqlite:PATH or postgres://"), "{refused}");
+    assert!(refused.to_string().contains("give sqlite:PATH, or the URL of a"), "{refused}");
 }

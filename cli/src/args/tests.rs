@@ -256,6 +256,15 @@ fn own_options_stand_first_and_every_command_tells_its_exit_codes() {
 }
 
 #[test]
+fn a_url_where_none_is_expected_is_shown_without_its_keys() {
+    let url = "https://a.example/k3y?api-key=k3y";
+    for args in [url.to_owned(), format!("offers --market {url}"), format!("offers --market 1 {url}")] {
+        let error = without_urls(parse(&args).err().unwrap()).to_string();
+        assert!(!error.contains("k3y") && error.contains("'https://a.example/<...>'"), "{error}");
+    }
+}
+
+#[test]
 fn an_invalid_url_is_not_repeated() {
     for args in ["-u htp://a.example/key offers --market 1 --for 1r", "receipt verify file --archive a/key"] {
         let error = without_urls(parse(args).err().unwrap()).to_string();

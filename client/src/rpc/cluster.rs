@@ -14,8 +14,7 @@ const AGE: Duration = Duration::from_secs(60);
 /// The RPC node answers for another cluster than before: whoever goes on would sign for the one what it read of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the RPC node is of another cluster than when this program began (genesis {found}, before {known}): check its URL, and \
-     start again"
+    "the RPC node is of another cluster than before (genesis {found}, before {known}): check its URL, and start again"
 )]
 pub struct OtherCluster {
     pub known: Hash,

@@ -29,13 +29,15 @@ use super::{
     CallTimeout,
     waiting::{SILENT, Waiting},
 };
-use crate::redact;
+use crate::redact::{self, Secrets};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause after a refusal for its rate that names none; doubled each time.
+/// Shortest pause after a refusal for its rate, and the first one where the RPC node names none; that is doubled each time.
 const RATE_PAUSE: Duration = Duration::from_millis(500);
 /// Largest answer that is read, in bytes: all compute logs of the program have tens of megabytes.
 const MAX_ANSWER: usize = 256 << 20;
+/// Longest text of an RPC node that errors repeat, in characters.
+const MAX_MESSAGE: usize = 1_000;
 
 /// One RPC node.
 pub(super) struct Transport {
@@ -44,6 +46,8 @@ pub(super) struct Transport {
     url: String,
     /// The URL as it is shown.
     name: String,
+    /// What of the URL may be a key, for RPC nodes that repeat it.
+    secrets: Secrets,
     timeout: CallTimeout,
     next_id: AtomicU64,
     waiting: Waiting,
@@ -53,10 +57,12 @@ pub(super) struct Transport {
 impl Transport {
     pub fn new(url: &str, timeout: CallTimeout) -> Self {
         let client = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT_TIMEOUT).build();
+        let parsed = Url::parse(url).ok();
         Transport {
             client: client.ok(),
             url: url.to_owned(),
-            name: Url::parse(url).map_or_else(|_| "<URL>".to_owned(), |url| redact::url(&url)),
+            name: parsed.as_ref().map_or_else(|| "<URL>".to_owned(), redact::url),
+            secrets: parsed.as_ref().map(Secrets::of).unwrap_or_default(),
             timeout,
             next_id: AtomicU64::default(),
             waiting: Waiting::default(),
@@ -72,9 +78,9 @@ impl Transport {
             let request = client.post(&self.url).header(CONTENT_TYPE, "application/json").body(body.clone());
             let response = request.send().await.map_err(unreachable)?;
             if response.status() != StatusCode::TOO_MANY_REQUESTS {
-                return answer(method, response).await;
+                return self.answer(method, response).await;
             }
-            let wait = retry_after(&response).unwrap_or(pause);
+            let wait = retry_after(&response).map_or(pause, |wait| wait.max(RATE_PAUSE));
             let awake = Instant::now().checked_add(wait);
             if awake.is_none() || until.is_some_and(|until| awake >= Some(until)) {
                 let secs = wait.as_secs_f32().ceil();
@@ -87,6 +93,71 @@ impl Transport {
             sleep(wait).await;
             pause = pause.saturating_mul(2);
         }
+    }
+
+    /// Result of an answered call.
+    async fn answer(&self, method: &str, mut response: Response) -> Result<Value> {
+        let status = response.status();
+        if status.is_redirection() {
+            let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            let to = to.and_then(|to| response.url().join(to).ok()).map(|to| redact::url(&to));
+            let to = to.unwrap_or_else(|| "another address".to_owned());
+            return Err(failed(format!(
+                "it redirects to {to} (status {}), where no request is sent: name that RPC node if it is yours",
+                status.as_u16()
+            )));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_ANSWER {
+                return Err(failed(format!("its answer has more than {} MiB", MAX_ANSWER >> 20)));
+            }
+        }
+        // Anything may come: a string, a list.
+        let parsed = serde_json::from_slice::<Value>(&body);
+        let what = if parsed.is_ok() { "one of JSON-RPC" } else { "JSON" };
+        let mut json = parsed.unwrap_or_default();
+        let mut field = |name| json.get_mut(name).map(Value::take);
+        let error = field("error").filter(|error| !error.is_null());
+        match (error, field("result")) {
+            (Some(error), _) if status.is_success() || error.is_object() && status.is_client_error() => {
+                Err(self.refused(error))
+            }
+            (None, Some(result)) if status.is_success() => Ok(result),
+            _ if status.is_success() => {
+                Err(failed(format!("its answer is not {what}: check that the URL is an RPC node's")))
+            }
+            _ if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::GONE].contains(&status) => {
+                Err(failed(format!(
+                    "it refuses {method} with status {status}: check the key in its URL, and whether it serves {method}"
+                )))
+            }
+            _ => Err(failed(format!(
+                "it answers {method} with status {status}: try again, or use another RPC node"
+            ))),
+        }
+    }
+
+    /// The error that an RPC node answered with.
+    fn refused(&self, error: Value) -> Error {
+        let Ok(RpcErrorObject { code, message }) = serde_json::from_value(error.clone()) else {
+            return failed("its error is malformed: check that the URL is an RPC node's".to_owned());
+        };
+        let data = |value: &Value| match code {
+            custom_error::JSON_RPC_SERVER_ERROR_SEND_TRANSACTION_PREFLIGHT_FAILURE => {
+                let failure = serde_json::from_value(value.clone()).ok()?;
+                Some(RpcResponseErrorData::SendTransactionPreflightFailure(failure))
+            }
+            custom_error::JSON_RPC_SERVER_ERROR_NODE_UNHEALTHY => {
+                let custom_error::NodeUnhealthyErrorData { num_slots_behind } =
+                    serde_json::from_value(value.clone()).ok()?;
+                Some(RpcResponseErrorData::NodeUnhealthy { num_slots_behind })
+            }
+            _ => None,
+        };
+        let data = data(&error["data"]).unwrap_or(RpcResponseErrorData::Empty);
+        RpcError::RpcResponseError { code, message: cut(self.secrets.hide(&message)), data }.into()
     }
 
     /// The call's end, with a line in the log if it takes long.
@@ -131,62 +202,12 @@ impl RpcSender for Transport {
     }
 }
 
-/// Result of an answered call.
-async fn answer(method: &str, mut response: Response) -> Result<Value> {
-    let status = response.status();
-    if status.is_redirection() {
-        let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
-        let to = to.and_then(|to| response.url().join(to).ok()).map(|to| redact::url(&to));
-        let to = to.unwrap_or_else(|| "another address".to_owned());
-        return Err(failed(format!(
-            "it redirects to {to} (status {}), where no request is sent: name that RPC node if it is yours",
-            status.as_u16()
-        )));
+/// The beginning of a text.
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_MESSAGE) {
+        text.truncate(end);
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_ANSWER {
-            return Err(failed(format!("its answer has more than {} MiB", MAX_ANSWER >> 20)));
-        }
-    }
-    let parsed = serde_json::from_slice::<Value>(&body);
-    match (parsed, status.is_success() || status.is_client_error()) {
-        (Ok(mut json), true) if json["error"].is_object() => Err(refused(json["error"].take())),
-        (Ok(mut json), true) if status.is_success() => Ok(json["result"].take()),
-        (Err(_), _) if status.is_success() => {
-            Err(failed("its answer is not JSON: check that the URL is an RPC node's".to_owned()))
-        }
-        _ if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::GONE].contains(&status) => {
-            Err(failed(format!(
-                "it refuses {method} with status {status}: check the key in its URL, and whether it serves {method}"
-            )))
-        }
-        _ => Err(failed(format!(
-            "it answers {method} with status {status}: try again, or use another RPC node"
-        ))),
-    }
-}
-
-/// The error that an RPC node answered with.
-fn refused(error: Value) -> Error {
-    let Ok(RpcErrorObject { code, message }) = serde_json::from_value(error.clone()) else {
-        return failed("its error is malformed: check that the URL is an RPC node's".to_owned());
-    };
-    let data = |value: &Value| match code {
-        custom_error::JSON_RPC_SERVER_ERROR_SEND_TRANSACTION_PREFLIGHT_FAILURE => {
-            let failure = serde_json::from_value(value.clone()).ok()?;
-            Some(RpcResponseErrorData::SendTransactionPreflightFailure(failure))
-        }
-        custom_error::JSON_RPC_SERVER_ERROR_NODE_UNHEALTHY => {
-            let custom_error::NodeUnhealthyErrorData { num_slots_behind } =
-                serde_json::from_value(value.clone()).ok()?;
-            Some(RpcResponseErrorData::NodeUnhealthy { num_slots_behind })
-        }
-        _ => None,
-    };
-    let data = data(&error["data"]).unwrap_or(RpcResponseErrorData::Empty);
-    RpcError::RpcResponseError { code, message: redact::text(&message), data }.into()
+    text
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use solana_signature::Signature;
 use solana_transaction_error::TransactionError;
 use tokio::{sync::oneshot, time::sleep};
 
-use crate::error::reason;
+use crate::error::{failure, is_switched_off, reason};
 
 /// The most signatures `getSignatureStatuses` takes.
 const BATCH: usize = 256;
@@ -47,11 +50,13 @@ pub(super) struct Confirmer {
     commitment: CommitmentConfig,
     poll: Duration,
     state: Mutex<State>,
+    /// True once the log has it that no status can be read.
+    told: AtomicBool,
 }
 
 impl Confirmer {
     pub(super) fn new(rpc: Arc<RpcClient>, commitment: CommitmentConfig, poll: Duration) -> Arc<Self> {
-        Arc::new(Self { rpc, commitment, poll, state: Mutex::default() })
+        Arc::new(Self { rpc, commitment, poll, state: Mutex::default(), told: AtomicBool::default() })
     }
 
     /// Reports the outcome of a transaction. Dropping the receiver ends the watch.
@@ -84,7 +89,13 @@ impl Confirmer {
             };
             for batch in signatures.chunks(BATCH) {
                 // A failed poll is repeated after the pause; each waiting task has its own deadline.
-                if let Err(error) = self.poll_batch(batch).await {
+                let Err(error) = self.poll_batch(batch).await else { continue };
+                if is_switched_off(&error) && !self.told.swap(true, Relaxed) {
+                    tracing::warn!(
+                        "transactions are sent, and their ends can't be learned: {}",
+                        failure(&error)
+                    );
+                } else {
                     tracing::debug!("cannot read transaction statuses: {}", reason(&error));
                 }
             }

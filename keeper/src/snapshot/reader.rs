@@ -29,7 +29,9 @@ use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::{
-    client_error::ErrorKind, config::RpcAccountInfoConfig, request::RpcError as Answer,
+    client_error::{Error as RpcError, ErrorKind},
+    config::RpcAccountInfoConfig,
+    request::RpcError as Answer,
 };
 use tokio::time::timeout;
 
@@ -40,6 +42,8 @@ use super::{
 };
 use crate::clock::ClusterClock;
 
+/// Codes of RPC nodes that are behind or limit the rate of requests.
+const BUSY: [i64; 3] = [-32_005, -32_429, 429];
 /// Bytes of a token account that hold the amount.
 const TOKEN_AMOUNT: std::ops::Range<usize> = 64..72;
 
@@ -194,6 +198,8 @@ impl Reader {
                     _ => Ok(()),
                 }
             }
+            // Asked again in the next poll.
+            Err(error) if is_busy(&error) => Ok(()),
             // A provider may have switched the method off.
             Err(error) if matches!(error.kind(), ErrorKind::RpcError(Answer::RpcResponseError { .. })) => {
                 let error = FetchError::from(error);
@@ -298,6 +304,11 @@ impl Reader {
         };
         Ok(self.rpc.get_multiple_ui_accounts_with_config(addresses, config).await?.value)
     }
+}
+
+/// True if an RPC node is behind, or limits the rate of requests, by its code.
+fn is_busy(error: &RpcError) -> bool {
+    matches!(error.kind(), ErrorKind::RpcError(Answer::RpcResponseError { code, .. }) if BUSY.contains(code))
 }
 
 /// The data of an account of this program.

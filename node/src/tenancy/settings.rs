@@ -1,6 +1,6 @@
 //! The section `[access]` of the configuration file.
 
-use crate::config::{ConfigError, read};
+use crate::config::{ConfigError, read, syntax};
 use crate::machines::Serving;
 use leasehold_client::probe::Pubkey;
 use serde::Deserialize;
@@ -168,8 +168,8 @@ fn board<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Pub
 /// # Errors
 /// Any [`ConfigError`].
 pub fn load(path: &Path, serving: &Serving, has_chain: bool) -> Result<Option<AccessSettings>, ConfigError> {
-    let syntax = |source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) };
-    let file: File = toml::from_str(&read(path)?).map_err(syntax)?;
+    let text = read(path)?;
+    let file: File = toml::from_str(&text).map_err(|error| syntax(path, &error, &text))?;
     let Some(section) = file.access else { return Ok(None) };
     let folder = path.parent().unwrap_or(Path::new(""));
     let settings = resolve(section, folder, serving, has_chain);

@@ -70,7 +70,11 @@ impl<'a> RpcExecutor<'a> {
         }
         // A copy may have arrived late, or at another node.
         let statuses = self.sender.rpc().get_signature_statuses_with_history(&open).await;
-        let statuses = statuses.map(|statuses| statuses.value).unwrap_or_default();
+        let statuses = statuses.map(|statuses| statuses.value).unwrap_or_else(|error| {
+            // Why the end is unknown.
+            print_stderr(FetchError::from(error).to_string());
+            Vec::new()
+        });
         let mut ends = statuses.into_iter();
         let mut unknown = Vec::new();
         for signature in open {

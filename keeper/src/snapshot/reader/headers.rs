@@ -8,11 +8,9 @@ use solana_account_decoder_client_types::UiAccount;
 use solana_rpc_client_api::{client_error::ErrorKind, request::RpcError as Answer};
 use tracing::info;
 
-use super::{ReadError, Reader, Trouble, data};
+use super::{ReadError, Reader, Trouble, data, is_busy};
 use crate::snapshot::{BoardSnapshot, Snapshot};
 
-/// Codes of RPC nodes that are behind or limit the rate of requests.
-const BUSY: [i64; 3] = [-32_005, -32_429, 429];
 /// Batches of headers that are read at a time.
 const BATCHES: usize = 4;
 
@@ -72,7 +70,7 @@ impl Reader {
     fn ask_for_fewer(&mut self, error: &ReadError) {
         let ReadError::Rpc(FetchError::Rpc(error)) = error else { return };
         let refused = match error.kind() {
-            ErrorKind::RpcError(Answer::RpcResponseError { code, .. }) => !BUSY.contains(code),
+            ErrorKind::RpcError(Answer::RpcResponseError { .. }) => !is_busy(error),
             ErrorKind::Reqwest(error) => {
                 error.status().is_some_and(|status| [400, 413].contains(&status.as_u16()))
             }
