@@ -9,6 +9,8 @@ use std::fmt;
 use anchor_lang::{AnchorDeserialize, AnchorSerialize, Discriminator, event::EVENT_IX_TAG_LE};
 use leasehold::{events::*, state::LeaseState};
 
+use crate::access;
+
 #[cfg(feature = "rpc")]
 pub use self::transaction::of_transaction;
 
@@ -64,8 +66,8 @@ macro_rules! events {
 
 events! {
     StakeDeposited StakeWithdrawn SlashedBurned FeesWithdrawn PaymentsBurned KeepersFunded EarningsClaimed
-    KeeperFeesClaimed LeaseOpened LeaseExtended LeaseCancelled NodeReplaced LeaseSettled RefundClaimed
-    DayRecorded VoucherRedeemed BatchesAppended ReceiptDemanded DemandAnswered MachineConvicted
+    KeeperFeesClaimed LeaseOpened LeaseExtended LeaseCancelled LeaseTransferred AccessSet NodeReplaced
+    LeaseSettled RefundClaimed DayRecorded VoucherRedeemed BatchesAppended ReceiptDemanded DemandAnswered MachineConvicted
 }
 
 impl PartialEq for Event {
@@ -135,6 +137,18 @@ impl fmt::Display for Event {
                 }
                 let slots: Vec<_> = e.contested.iter().map(u16::to_string).collect();
                 write!(f, "; its owner contested slots {}", slots.join(", "))
+            }
+            Event::LeaseTransferred(e) => {
+                write!(f, "lease {} was transferred to {}; nobody is let into its machines", e.lease, e.owner)
+            }
+            Event::AccessSet(e) => {
+                match e.access {
+                    Some(key) => write!(f, "lease {} lets SSH key {} in", e.lease, access::display(&key))?,
+                    None => write!(f, "lease {} lets nobody in", e.lease)?,
+                }
+                write!(f, " from access epoch {} on", e.access_epoch)?;
+                let is_wiped = e.data_epoch == e.access_epoch;
+                f.write_str(if is_wiped { "; its machines are wiped before" } else { "" })
             }
             Event::NodeReplaced(e) => {
                 let contested = if e.contested { ", which its owner contested," } else { "" };

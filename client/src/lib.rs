@@ -6,6 +6,7 @@
 //! history of compute logs (`history`), HTTP clients of nodes and archives (`http`), proving receipts (`prove`), and
 //! asking nvidia-smi (`gpu`).
 
+pub mod access;
 pub mod account;
 pub mod address;
 pub mod board;

@@ -91,10 +91,15 @@ pub fn batches<T>(payer: &Pubkey, items: &[T], build: impl Fn(&[T]) -> Instructi
 
 #[cfg(test)]
 mod tests {
+    use leasehold::{
+        constants::MAX_AVOID,
+        instructions::{MeterArgs, OpenLeaseArgs},
+        math::matching::{Criteria, CutOff, Place},
+    };
     use solana_instruction::AccountMeta;
 
     use super::*;
-    use crate::{instruction, listing, sample};
+    use crate::{instruction, listing, quote, sample};
 
     #[test]
     fn batches_are_as_large_as_fits_and_lose_nothing() {
@@ -129,6 +134,32 @@ mod tests {
         let vote = instruction::submit_round(&board, sample::wallet(0), 14, 0, [0; 32], vec![0xff; 768]);
         let bytes = len(&sample::wallet(0), &[vote]);
         assert!(bytes <= PACKET_BYTES, "{bytes}");
+    }
+
+    /// With every option set, as many slots to avoid as the program takes, and an owner that is not the buyer.
+    #[test]
+    fn the_largest_request_fits() {
+        let (board, buyer) = (sample::market().board(0), sample::wallet(0));
+        let criteria = Criteria { class: Some(1), place: Place::Country(276), ..quote::ANY };
+        let args = OpenLeaseArgs {
+            nonce: u64::MAX,
+            owner: sample::wallet(1),
+            criteria: Criteria { metered: true, ..criteria },
+            gpus: u32::MAX,
+            rounds: u32::MAX,
+            max_deposit: u64::MAX,
+            group: Some(u64::MAX),
+            hint: Some(CutOff { price: u64::MAX, score: 1, slot: u16::MAX }),
+            meter: Some(MeterArgs { spender: sample::wallet(2), deposit: u64::MAX }),
+            avoid: vec![u16::MAX; MAX_AVOID],
+            access: Some([u8::MAX; 32]),
+        };
+        let open = instruction::open_lease(&board, buyer, sample::wallet(3), args);
+        let bytes = len(&buyer, core::slice::from_ref(&open));
+        assert!(bytes <= PACKET_BYTES, "{bytes}");
+        // Somebody else may pay the transaction's fee: another key and another signature.
+        let sponsored = len(&sample::wallet(4), &[open]);
+        assert!(sponsored <= PACKET_BYTES, "{sponsored}");
     }
 
     /// An instruction that names `accounts` accounts, and a table of all of them.

@@ -68,6 +68,7 @@ impl Quote {
             hint: Some(self.hint),
             meter: self.meter,
             avoid: self.avoid.clone(),
+            access: None,
         }
     }
 }
@@ -140,6 +141,7 @@ fn args(
         hint: None,
         meter,
         avoid: avoid.to_vec(),
+        access: None,
     }
 }
 
@@ -232,6 +234,9 @@ fn opened(board: &BoardView, quote: &Quote, args: MeterArgs) -> Lease {
         slashed: 0,
         meter: Some(Meter { spender: args.spender, seq: 0, units: 0, paid: 0, owes_hour: false }),
         demands: 0,
+        access: None,
+        access_epoch: 0,
+        data_epoch: 0,
         reserved: [0; 7],
         replaced: Vec::new(),
     }

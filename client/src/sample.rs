@@ -202,6 +202,9 @@ pub fn lease(serial: u32) -> Lease {
         slashed: 0,
         meter: None,
         demands: 0,
+        access: None,
+        access_epoch: 0,
+        data_epoch: 0,
         reserved: [0; 7],
         replaced: vec![],
     }

@@ -62,7 +62,7 @@ instructions! {
     DepositBond RequestUnbond WithdrawBond TakeSeat LeaveSeat FundKeepers SubmitRound CloseRound ClaimKeeperFees
     CloseKeeper OpenLease ExtendLease CancelLease TransferLease ReplaceNode SettleLease ViewLease ClaimRefund
     CloseLease TopUpLease RedeemVoucher GiveNotice CreateLog SetLogOperator OpenLanes AppendBatches SkipReceipts
-    VerifyReceipt VerifyBatch DemandReceipt ShowBatch AnswerDemand EnforceDemand ProveEquivocation CloseLog
+    VerifyReceipt VerifyBatch DemandReceipt ShowBatch AnswerDemand EnforceDemand ProveEquivocation CloseLog SetAccess
 }
 
 /// Arguments of an instruction; and the program's own dispatch, which refuses it for want of accounts at the latest.

@@ -151,6 +151,7 @@ impl World {
             hint: None,
             meter: None,
             avoid: vec![],
+            access: None,
         }
     }
 

@@ -35,6 +35,8 @@ fn events() -> Vec<Event> {
         .into(),
         LeaseExtended { lease: a, until: 30, leaving: 1, deposit: 9 }.into(),
         LeaseCancelled { lease: a, until: 15, contested: vec![3, 4] }.into(),
+        LeaseTransferred { lease: a, owner: b, access_epoch: 6 }.into(),
+        AccessSet { lease: a, access: Some([7; 32]), access_epoch: 7, data_epoch: 7 }.into(),
         NodeReplaced { lease: a, old_slot: 1, new_slot: 2, from: 12, contested: true, deposit: 5 }.into(),
         LeaseSettled {
             lease: a,
@@ -92,6 +94,15 @@ fn sentences_name_parties_and_amounts() {
     assert!(extended.ends_with("for a further 9; 1 machine of it ends earlier"), "{extended}");
     let cancelled = told("LeaseCancelled");
     assert!(cancelled.ends_with("with round 14; its owner contested slots 3, 4"), "{cancelled}");
+    let transferred = told("LeaseTransferred");
+    assert!(transferred.ends_with("; nobody is let into its machines"), "{transferred}");
+    let set = told("AccessSet");
+    let expected = "lets SSH key SHA256:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc in from access epoch 7 on; its machines \
+                    are wiped before";
+    assert!(set.ends_with(expected), "{set}");
+    let shut = AccessSet { lease: Pubkey::default(), access: None, access_epoch: 2, data_epoch: 1 };
+    let shut = Event::from(shut).to_string();
+    assert!(shut.ends_with(" lets nobody in from access epoch 2 on"), "{shut}");
     let replaced = told("NodeReplaced");
     assert!(
         replaced.starts_with("slot 2 replaces slot 1, which its owner contested, in lease "),

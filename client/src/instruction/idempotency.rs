@@ -187,7 +187,7 @@ mod tests {
     }
 
     /// Instructions that do the same again, or set a value that another transaction may have changed meanwhile.
-    const REPEATS: [&str; 23] = [
+    const REPEATS: [&str; 24] = [
         // Once it is answered, the same receipt can be demanded again: another fee.
         "demand_receipt",
         // They would be added twice.
@@ -212,6 +212,7 @@ mod tests {
         "retire_machines",
         "request_unbond",
         "request_unstake",
+        "set_access",
         "set_log_operator",
         "set_paused",
         "take_seat",

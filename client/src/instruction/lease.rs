@@ -72,9 +72,32 @@ pub fn cancel_lease(board: &BoardRef, owner: Pubkey, lease: Pubkey, contest: Vec
     )
 }
 
-/// Transfers a lease, and everything still to be claimed from it, to `new_owner`.
+/// Transfers a lease, and everything still to be claimed from it, to `new_owner`. Nobody is let into its machines until that
+/// calls [`set_access`].
 pub fn transfer_lease(owner: Pubkey, lease: Pubkey, new_owner: Pubkey) -> Instruction {
-    build(accounts::TransferLease { owner, lease }, instruction::TransferLease { new_owner })
+    build(
+        accounts::TransferLease {
+            owner,
+            lease,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::TransferLease { new_owner },
+    )
+}
+
+/// Lets the holder of the SSH key with the fingerprint `access` into the machines of a lease, or nobody, and cuts all sessions.
+/// With `wipe`, the machines are wiped before. See [`crate::access::fingerprint`].
+pub fn set_access(owner: Pubkey, lease: Pubkey, access: Option<[u8; 32]>, wipe: bool) -> Instruction {
+    build(
+        accounts::SetAccess {
+            owner,
+            lease,
+            event_authority: address::event_authority(),
+            program: leasehold::ID,
+        },
+        instruction::SetAccess { access, wipe },
+    )
 }
 
 /// Replaces a machine by the first that fits and has as many GPUs. `payer` pays its price from `wallet`, and the rent by which

@@ -20,6 +20,10 @@ pub(super) fn check(board: &BoardCheck, address: &Pubkey, lease: &Lease, report:
     report.require(lease.from <= lease.until, || {
         format!("{name} runs from {} until {}", lease.from, lease.until)
     });
+    report.require(lease.data_epoch <= lease.access_epoch, || {
+        let (data, access) = (lease.data_epoch, lease.access_epoch);
+        format!("invariant 21: {name} wipes with access epoch {data}, and has {access} only")
+    });
     money(&name, lease, report);
     meter(&name, lease, report);
     machines(&name, board, lease, report);

@@ -1,4 +1,4 @@
-//! Invariants between two moments: values that may only grow, and by how much.
+//! Invariants between two moments: values that may only grow, and by how much; rights that don't change unnoticed.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use leasehold::state::{Board, Lease, LeaseState, RING, Slot, ring_bit};
 
 use super::{BoardState, Report, Snapshot};
 
-/// Checks invariants 3, 6 and 11 between two snapshots of a market, the earlier first. Boards, leases and
+/// Checks invariants 3, 6, 11 and 21 between two snapshots of a market, the earlier first. Boards, leases and
 /// machines that are in only one of them are skipped.
 pub fn check_progress(before: &Snapshot, after: &Snapshot) -> Report {
     let mut report = Report::default();
@@ -106,9 +106,25 @@ fn lease(name: &str, was: &Lease, is: &Lease, report: &mut Report) {
     report.require(was.meter.map(|meter| meter.spender) == is.meter.map(|meter| meter.spender), || {
         format!("{name} changed its meter")
     });
+    access(name, was, is, report);
     let onward = was.state == is.state || is.state == LeaseState::Settled || was.state == LeaseState::Open;
     report
         .require(onward, || format!("invariant 3: {name} went from {:?} back to {:?}", was.state, is.state));
+}
+
+/// Invariant 21: whoever is let in changes with the access epoch only, and a new owner's lease begins shut.
+fn access(name: &str, was: &Lease, is: &Lease, report: &mut Report) {
+    grows(report, || format!("{name}: the access epoch"), was.access_epoch, is.access_epoch);
+    grows(report, || format!("{name}: the data epoch"), was.data_epoch, is.data_epoch);
+    let rights = |lease: &Lease| (lease.owner, lease.access, lease.data_epoch);
+    report.require(rights(was) == rights(is) || was.access_epoch < is.access_epoch, || {
+        format!("invariant 21: {name} has another owner or key, and access epoch {} still", is.access_epoch)
+    });
+    // Transferred once, and nothing else: no key was set since.
+    let transferred = was.owner != is.owner && is.access_epoch.checked_sub(was.access_epoch) == Some(1);
+    report.require(!transferred || (is.access.is_none() && is.data_epoch == was.data_epoch), || {
+        format!("invariant 21: {name} was transferred, and its former owner decides who is let in")
+    });
 }
 
 fn grows<T: PartialOrd + std::fmt::Display>(

@@ -320,7 +320,33 @@ fn what_may_only_grow_does_not_fall() {
     fell("the amount paid fell", |l| l.paid = 1);
     fell("the fees kept fell", |l| l.fees = 1);
     fell("the amount burned fell", |l| l.burned = 1);
+    fell("the access epoch fell from 1 to 0", |l| l.access_epoch = 1);
+    fell("the data epoch fell from 1 to 0", |l| l.data_epoch = 1);
     fell("forgot machines that were replaced", |l| l.replaced = vec![MachineId { slot: 3, generation: 0 }]);
+}
+
+#[test]
+fn a_change_of_key_or_owner_that_raises_no_epoch_is_found() {
+    let wrong = |change: fn(&mut Lease)| {
+        let mut after = snapshot();
+        change(&mut after.boards[0].leases[0].1);
+        check_progress(&snapshot(), &after).violated
+    };
+    let found = |change, expected: &str| {
+        let violated = wrong(change);
+        assert!(violated.iter().any(|v| v.contains(expected)), "{expected:?} is not in {violated:?}");
+    };
+    found(|l| l.access = Some([1; 32]), "has another owner or key, and access epoch 0 still");
+    found(|l| l.owner = wallet(1), "has another owner or key, and access epoch 0 still");
+    let decides = "its former owner decides who is let in";
+    found(|l| (l.owner, l.access, l.access_epoch) = (wallet(1), Some([1; 32]), 1), decides);
+    found(|l| (l.owner, l.access_epoch, l.data_epoch) = (wallet(1), 1, 1), decides);
+    assert_eq!(wrong(|l| (l.access, l.access_epoch) = (Some([1; 32]), 1)), Vec::<String>::new());
+    assert_eq!(wrong(|l| (l.owner, l.access_epoch) = (wallet(1), 1)), Vec::<String>::new());
+    spoiled("wipes with access epoch 3, and has 2 only", |s| {
+        let lease = &mut s.boards[0].leases[0].1;
+        (lease.access_epoch, lease.data_epoch) = (2, 3);
+    });
 }
 
 /// The sample after one more round, which these machines were up in.

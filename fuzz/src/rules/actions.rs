@@ -9,11 +9,9 @@ use leasehold::{
     rules::{
         self, dispute::Namesake, extend::Allowance, meter::Ender, replace::Wish, round::Closing, seat::Leaver,
     },
-    state::{
-        Demand, Endpoint, Lease, LeaseState, Meter, Receipt, Slot, SlotState, Traits, Voucher, machine,
-        machine_mut,
-    },
+    state::{Demand, Endpoint, LeaseState, Receipt, Slot, SlotState, Traits, Voucher, machine, machine_mut},
 };
+use solana_pubkey::Pubkey;
 
 use super::world::{LEASES, SLOTS, SUPPLIERS, World, owner, supplier_address};
 use crate::input::Input;
@@ -60,7 +58,11 @@ impl World {
     }
 
     fn attempt(&mut self, input: &mut Input) -> Done {
-        match input.u8() % 32 {
+        let action = input.u8();
+        match action % 32 {
+            // Of a byte's last values, so that inputs of the corpus that don't name them mean what they did.
+            _ if action == u8::MAX => self.set_access(input)?,
+            _ if action == u8::MAX - 1 => self.transfer(input)?,
             0 => self.pass(input.pick(&[60, 600, 3_600, 10_000, 50_000, 90_000, 700_000, 3_000_000])),
             1..=5 => self.rounds(input),
             6 | 7 => self.list(input)?,
@@ -412,6 +414,7 @@ impl World {
             hint: None,
             meter: metered.then_some(meter),
             avoid: if kind & 16 == 0 { Vec::new() } else { vec![self.slot(input)] },
+            access: None,
         };
         let World { market, board, slots, now, payments, .. } = &mut *self;
         let quote = rules::open::quote(market, board, slots, *now, &args);
@@ -434,7 +437,7 @@ impl World {
         let hinted = rules::open::quote(&self.market, &unopened, &before, self.now, &hinted);
         let same = hinted.is_ok_and(|hinted| hinted.selection.words == opening.selection.words);
         assert!(same, "invariant 12: a hint changed the machines: {hint:?}");
-        self.leases.push(lease(&opening, &args, self.address));
+        self.leases.push(opening.lease(&args, self.address, args.owner, 0));
         self.pay_in(opening.deposit)
     }
 
@@ -480,6 +483,18 @@ impl World {
         let (old, new) = (slots[usize::from(old_slot)], slots[usize::from(replacement.slot)]);
         assert!(new.traits.gpus >= old.traits.gpus, "invariant 12: fewer GPUs than before");
         self.pay_in(replacement.deposit)
+    }
+
+    fn transfer(&mut self, input: &mut Input) -> Done {
+        let index = self.lease(input)?;
+        let owner = Pubkey::new_from_array([input.u8(); 32]);
+        Ok(rules::access::transfer(&mut self.leases[index], owner)?)
+    }
+
+    fn set_access(&mut self, input: &mut Input) -> Done {
+        let (index, key, wipe) = (self.lease(input)?, input.u8(), input.bool());
+        let access = (key > 0).then_some([key; 32]);
+        Ok(rules::access::set(&mut self.leases[index], access, wipe, self.now)?)
     }
 
     /// Settles one lease, or those that can be.
@@ -721,40 +736,5 @@ impl World {
         agree(&quote, &recorded);
         recorded?;
         Ok(())
-    }
-}
-
-/// The account of a lease that was opened.
-fn lease(opening: &rules::open::Opening, args: &OpenLeaseArgs, board: solana_pubkey::Pubkey) -> Lease {
-    let meter =
-        |meter: MeterArgs| Meter { spender: meter.spender, seq: 0, units: 0, paid: 0, owes_hour: false };
-    Lease {
-        version: Lease::VERSION,
-        bump: 0,
-        state: LeaseState::Open,
-        board,
-        serial: opening.serial,
-        nonce: args.nonce,
-        buyer: args.owner,
-        owner: args.owner,
-        criteria: args.criteria,
-        terms: opening.terms,
-        group: args.group,
-        gpus: args.gpus,
-        machines: opening.selection.machines,
-        unsettled: opening.selection.machines,
-        from: opening.from,
-        until: opening.until,
-        deposit: opening.deposit,
-        paid: 0,
-        fees: 0,
-        refunded: 0,
-        burned: 0,
-        refund_due: 0,
-        slashed: 0,
-        meter: args.meter.map(meter),
-        demands: 0,
-        reserved: [0; 7],
-        replaced: Vec::new(),
     }
 }

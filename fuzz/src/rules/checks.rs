@@ -7,8 +7,34 @@ use leasehold::{
     rules::settle,
     state::{Lease, LeaseState, Seat, Slot, SlotState},
 };
+use solana_pubkey::Pubkey;
 
 use super::world::World;
+
+/// Owner of a lease, whose key is let in, and the epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rights {
+    owner: Pubkey,
+    access: Option<[u8; 32]>,
+    access_epoch: u32,
+    data_epoch: u32,
+}
+
+impl Rights {
+    fn of(lease: &Lease) -> Self {
+        let Lease { owner, access, access_epoch, data_epoch, .. } = *lease;
+        Rights { owner, access, access_epoch, data_epoch }
+    }
+
+    /// True if one instruction at most can have made these rights of those before.
+    fn follow(&self, before: &Rights) -> bool {
+        let raised = self.access_epoch == before.access_epoch.wrapping_add(1);
+        let transferred = self.access.is_none() && self.data_epoch == before.data_epoch;
+        let set = self.owner == before.owner
+            && (self.data_epoch == before.data_epoch || self.data_epoch == self.access_epoch);
+        self == before || raised && (transferred || set)
+    }
+}
 
 /// What the settlement of a machine comes to once all its rounds are closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +67,8 @@ pub struct Memory {
     /// Fates of machines whose rounds are closed, by serial of the lease and slot.
     fates: BTreeMap<(u32, usize), Fate>,
     leases: BTreeMap<u32, [u64; 6]>,
+    /// Leases as they were, for whoever was let in.
+    rights: BTreeMap<u32, Rights>,
     next_round: u32,
 }
 
@@ -130,6 +158,10 @@ impl World {
         let grows = [lease.paid, lease.fees, lease.refunded, lease.burned, lease.slashed, vouchers];
         let before = memory.leases.insert(lease.serial, grows).unwrap_or_default();
         assert!(before.iter().zip(&grows).all(|(before, now)| before <= now), "invariant 3: {lease:?}");
+        let rights = Rights::of(lease);
+        assert!(rights.data_epoch <= rights.access_epoch, "invariant 21: {rights:?}");
+        let before = memory.rights.insert(lease.serial, rights).unwrap_or(rights);
+        assert!(rights.follow(&before), "invariant 21: {before:?} became {rights:?}");
     }
 
     /// Invariant 4: once all rounds of a machine are closed, its settlement comes to the same whenever it is made. A

@@ -74,7 +74,7 @@ pub fn supplier_address(index: usize) -> Pubkey {
     Pubkey::new_from_array([0x50 + index as u8; 32])
 }
 
-/// Wallet that owns every lease.
+/// Wallet that opens every lease.
 pub fn owner() -> Pubkey {
     Pubkey::new_from_array([0x20; 32])
 }

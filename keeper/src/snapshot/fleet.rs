@@ -179,6 +179,9 @@ pub(super) mod tests {
             slashed: 0,
             meter,
             demands: 0,
+            access: None,
+            access_epoch: 0,
+            data_epoch: 0,
             reserved: [0; 7],
             replaced: Vec::new(),
         }

@@ -116,6 +116,9 @@ pub fn metered() -> Lease {
             owes_hour: true,
         }),
         demands: 0,
+        access: None,
+        access_epoch: 0,
+        data_epoch: 0,
         reserved: [0; 7],
         replaced: vec![],
     }

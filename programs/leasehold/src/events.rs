@@ -1,4 +1,5 @@
-//! Events for indexers, nodes and archives: one for each movement of money, emitted by CPI so that no log limit cuts it.
+//! Events for indexers, nodes and archives: one for each movement of money and of the right to a lease's machines, emitted by
+//! CPI so that no log limit cuts it.
 //! The program reads none of them. Amounts are base units.
 
 use anchor_lang::prelude::*;
@@ -114,6 +115,26 @@ pub struct LeaseCancelled {
     pub until: u32,
     /// Slots whose machines its owner contested.
     pub contested: Vec<u16>,
+}
+
+/// A lease was transferred to another owner. Nobody is let into its machines until that owner sets a key.
+#[event]
+pub struct LeaseTransferred {
+    pub lease: Pubkey,
+    /// The new owner.
+    pub owner: Pubkey,
+    pub access_epoch: u32,
+}
+
+/// The SSH key that is let into the machines of a lease was set, or removed.
+#[event]
+pub struct AccessSet {
+    pub lease: Pubkey,
+    /// SHA-256 of the public key; `None` if nobody is let in.
+    pub access: Option<[u8; 32]>,
+    pub access_epoch: u32,
+    /// Equal to `access_epoch` if the machines are wiped.
+    pub data_epoch: u32,
 }
 
 /// A machine of a lease was replaced by another from round `from` on.

@@ -309,9 +309,17 @@ pub mod leasehold {
         instructions::cancel_lease(ctx, contest)
     }
 
-    /// Transfers a lease, and everything still to be claimed from it, to another owner.
+    /// Transfers a lease, and everything still to be claimed from it, to another owner. All sessions on its machines are cut,
+    /// and nobody is let in until the new owner calls `set_access`.
     pub fn transfer_lease(ctx: Context<TransferLease>, new_owner: Pubkey) -> Result<()> {
         instructions::transfer_lease(ctx, new_owner)
+    }
+
+    /// Sets the SSH key that is let into the machines of a lease that is not over: `access` is the SHA-256 of the public key,
+    /// `None` lets nobody in. Cuts all sessions, also if the key stays the same. With `wipe` the machines are wiped before
+    /// anybody is let in.
+    pub fn set_access(ctx: Context<SetAccess>, access: Option<[u8; 32]>, wipe: bool) -> Result<()> {
+        instructions::set_access(ctx, access, wipe)
     }
 
     /// Replaces a machine, up or down, by the first one that fits the lease's criteria and has as many GPUs, from the next

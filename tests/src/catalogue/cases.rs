@@ -140,6 +140,8 @@ impl Catalogue {
         self.add("cancel_lease", instruction::cancel_lease(board, key, running, vec![]), &owner);
         let heir = self.heir.pubkey();
         self.add("transfer_lease", instruction::transfer_lease(key, running, heir), &owner);
+        let set = instruction::set_access(key, running, Some([1; 32]), true);
+        self.add("set_access", set, &owner);
         let hint = self.world.hint(&anything(), 1, 1);
         let args = ReplaceNodeArgs {
             old_slot: DOWN,

@@ -205,6 +205,12 @@ pub enum Action {
         lease: LeaseId,
         to: Who,
     },
+    SetAccess {
+        by: Who,
+        lease: LeaseId,
+        access: Option<[u8; 32]>,
+        wipe: bool,
+    },
     ReplaceNode {
         by: Who,
         payer: Who,

@@ -32,6 +32,10 @@ pub struct Lease {
     pub refund_due: u64,
     pub slashed: u64,
     pub meter: Option<Meter>,
+    /// Whose key is let in; changes of it and of the owner; and the last one that wiped.
+    pub access: Option<[u8; 32]>,
+    pub access_epoch: u32,
+    pub data_epoch: u32,
     /// Slot and generation of machines that were replaced.
     pub replaced: Vec<(u16, u32)>,
 }
@@ -151,6 +155,9 @@ impl Model {
             refund_due: 0,
             slashed: 0,
             meter: args.meter.map(|_| Meter::default()),
+            access: args.access,
+            access_epoch: 0,
+            data_epoch: 0,
             replaced: vec![],
         };
         state.leases.insert((by, args.nonce), lease);
@@ -249,6 +256,30 @@ impl Model {
         rules.require(lease.meter.is_none(), LeaseMetered);
         rules.hold()?;
         lease.owner = to;
+        lease.access = None;
+        lease.access_epoch += 1;
+        Ok(())
+    }
+
+    pub(super) fn set_access(
+        &mut self,
+        by: Who,
+        id: LeaseId,
+        access: Option<[u8; 32]>,
+        wipe: bool,
+    ) -> Outcome {
+        let round = self.round(id.board);
+        let lease = self.lease_mut(id)?;
+        let mut rules = Rules::default();
+        rules.require(by == lease.owner, WrongAuthority);
+        rules.require(lease.state != LeaseState::Settled, LeaseSettled);
+        rules.require(round < lease.until, LeaseOver);
+        rules.hold()?;
+        lease.access = access;
+        lease.access_epoch += 1;
+        if wipe {
+            lease.data_epoch = lease.access_epoch;
+        }
         Ok(())
     }
 

@@ -179,6 +179,7 @@ impl Model {
             }
             CancelLease { by, lease, contest } => self.cancel_lease(*by, *lease, contest),
             TransferLease { by, lease, to } => self.transfer_lease(*by, *lease, *to),
+            SetAccess { by, lease, access, wipe } => self.set_access(*by, *lease, *access, *wipe),
             ReplaceNode { by, payer, lease, args } => self.replace_node(*by, *payer, *lease, args),
             TopUpLease { by, lease, amount } => self.top_up_lease(*by, *lease, *amount),
             GiveNotice { by, lease, supplier } => self.give_notice(*by, *lease, *supplier),

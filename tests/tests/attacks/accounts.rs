@@ -146,7 +146,7 @@ fn attack_account_of_somebody_else() {
     }
     refuses("leave_seat", LeaseholdError::SeatInUse);
     refuses("submit_round", LeaseholdError::WrongKeeper);
-    for name in ["extend_lease", "cancel_lease", "transfer_lease", "replace_node"] {
+    for name in ["extend_lease", "cancel_lease", "transfer_lease", "set_access", "replace_node"] {
         refuses(name, LeaseholdError::WrongAuthority);
     }
     for name in ["register_supplier", "register_keeper"] {

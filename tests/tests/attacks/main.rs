@@ -1,6 +1,7 @@
 //! The attacks of `docs/threats.md`: one test for each idea, named `attack_...`. Attacks on receipts, logs and demands
 //! are in `record/`.
 
+mod access;
 mod accounts;
 mod buying;
 mod claims;

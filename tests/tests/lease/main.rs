@@ -1,5 +1,6 @@
 //! Every instruction of leases: its success, and each of its refusals.
 
+mod access;
 mod changes;
 mod contesting;
 mod metered;

@@ -2,7 +2,7 @@
 
 use leasehold::{
     error::LeaseholdError,
-    instructions::{Machine, Offer, ReplaceNodeArgs},
+    instructions::{Machine, Offer, OpenLeaseArgs, ReplaceNodeArgs},
     math::matching::Criteria,
     rules::extend::Allowance,
     state::{LeaseState, MachineId, Slot, SlotState},
@@ -141,6 +141,29 @@ fn replace_node_picks_no_machine_that_the_lease_replaced_before() {
     }
     let none = replace(&world, &buyer, 2, u64::MAX);
     world.fails(none, &[&buyer], LeaseholdError::NotEnoughGpus);
+    world.assert_invariants();
+}
+
+/// Its supplier needs that time to make it ready.
+#[test]
+fn replace_node_picks_no_machine_that_is_not_rested() {
+    let Scene { mut world, supplier, keepers, buyer } = Scene::listed(1);
+    // Twenty minutes: two rounds.
+    world.list(&supplier, COMMITTED, &[Machine { turnaround: 20, ..machine(1) }]);
+    let args = OpenLeaseArgs { avoid: vec![0], ..world.lease_args(&buyer, anything(), 1, 1) };
+    let open = world.open_instruction(&buyer, args);
+    world.ok(&[open], &[&buyer]);
+    world.end_round();
+    world.open(&buyer, anything(), 1, 20);
+    world.attest(&keepers, |_| true);
+    world.settle(&buyer, 1);
+    // The round after its lease runs.
+    let early = world.replace_instruction(&buyer, 2, replacement(0));
+    world.fails(early, &[&buyer], LeaseholdError::NotEnoughGpus);
+    world.end_round();
+    let rested = world.replace_instruction(&buyer, 2, replacement(0));
+    world.ok(&[rested], &[&buyer]);
+    assert_eq!(leased(&world, 2), [0, 1]);
     world.assert_invariants();
 }
 

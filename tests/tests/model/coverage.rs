@@ -41,7 +41,7 @@ impl Coverage {
 }
 
 /// Kinds of instruction that must succeed at least once in a long run.
-const KINDS: [&str; 48] = [
+const KINDS: [&str; 49] = [
     "ProposeParams",
     "ApplyParams",
     "ProposeAuthority",
@@ -82,6 +82,7 @@ const KINDS: [&str; 48] = [
     "ExtendLease",
     "CancelLease",
     "TransferLease",
+    "SetAccess",
     "ReplaceNode",
     "TopUpLease",
     "GiveNotice",

@@ -50,6 +50,11 @@ impl Step {
                 let (id, owner) = lease_of(model, *lease, |_, _| true);
                 Action::TransferLease { by: someone(*by, owner), lease: id, to: Who(to % CAST) }
             }
+            Step::SetAccess { lease, by, key, wipe } => {
+                let (id, owner) = lease_of(model, *lease, |_, lease| lease.state != LeaseState::Settled);
+                let access = (*key > 0).then_some([*key; 32]);
+                Action::SetAccess { by: someone(*by, owner), lease: id, access, wipe: *wipe }
+            }
             Step::Replace { lease, by, slot, limit, hint, avoid, bond, contest } => {
                 let (id, owner) = lease_of(model, *lease, |id, lease| {
                     is_open(id, lease) && lease.meter.is_none() && !replaceable(model, id).is_empty()
@@ -156,6 +161,7 @@ impl Step {
         let deposit = if slots.is_empty() { 0 } else { model.cost(board, &slots, args.rounds) };
         args.max_deposit = picks::limit(deposit, *limit);
         args.group = (*limit % 3 == 1).then_some(7);
+        args.access = (*limit % 4 == 1).then_some([*limit; 32]);
         args.hint = picks::hint(model, board, slots.last().copied(), *hint);
         match flaw % 5 {
             _ if *flaw == 0 => {}

@@ -79,6 +79,7 @@ pub fn bare(nonce: u64, gpus: u32, rounds: u32) -> OpenLeaseArgs {
         hint: None,
         meter: None,
         avoid: vec![],
+        access: None,
     }
 }
 

@@ -209,6 +209,13 @@ pub enum Step {
         by: Pick,
         to: Pick,
     },
+    /// `key`: nobody's if 0.
+    SetAccess {
+        lease: Pick,
+        by: Pick,
+        key: Pick,
+        wipe: bool,
+    },
     Replace {
         lease: Pick,
         by: Pick,

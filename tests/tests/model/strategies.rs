@@ -215,6 +215,9 @@ fn leaving() -> impl Strategy<Value = Step> {
         }),
         3 => (pick(), who(), contest).prop_map(|(lease, by, contest)| Step::Cancel { lease, by, contest }),
         2 => (pick(), who(), pick()).prop_map(|(lease, by, to)| Step::Transfer { lease, by, to }),
+        2 => (pick(), who(), 0..4u8, any::<bool>()).prop_map(|(lease, by, key, wipe)| {
+            Step::SetAccess { lease, by, key, wipe }
+        }),
         8 => (pick(), who(), pick(), pick(), pick(), flaw(), pick(), prop::bool::weighted(0.3)).prop_map(
             |(lease, by, slot, limit, hint, avoid, bond, contest)| {
                 Step::Replace { lease, by, slot, limit, hint, avoid, bond, contest }

@@ -61,6 +61,9 @@ impl Stage {
             slashed: 0,
             meter: None,
             demands: 0,
+            access: None,
+            access_epoch: 0,
+            data_epoch: 0,
             reserved: [0; 7],
             replaced: vec![],
         };

@@ -220,6 +220,9 @@ fn random_end(mut terms: Terms, random: &mut Random) -> (Lease, Ended) {
         slashed: 0,
         meter,
         demands: 0,
+        access: None,
+        access_epoch: 0,
+        data_epoch: 0,
         reserved: [0; 7],
         replaced: Vec::new(),
     };

@@ -18,8 +18,8 @@ use leasehold::{
         settle,
     },
     state::{
-        Board, Endpoint, Keeper, Lease, LeaseState, Market, Meter, Slot, SlotState, StakeLedger, Supplier,
-        Traits, Verdict,
+        Board, Endpoint, Keeper, Lease, LeaseState, Market, Slot, SlotState, StakeLedger, Supplier, Traits,
+        Verdict,
     },
 };
 
@@ -200,41 +200,7 @@ impl World {
             self.computed[slot] = 0;
         }
         self.book(owner, -Money::from(opening.deposit));
-        self.leases.push(Lease {
-            version: Lease::VERSION,
-            bump: 0,
-            state: LeaseState::Open,
-            board: Pubkey::default(),
-            serial: opening.serial,
-            nonce,
-            buyer: owner.key(),
-            owner: owner.key(),
-            criteria: args.criteria,
-            terms: opening.terms,
-            group: None,
-            gpus: args.gpus,
-            machines: opening.selection.machines,
-            unsettled: opening.selection.machines,
-            from: opening.from,
-            until: opening.until,
-            deposit: opening.deposit,
-            paid: 0,
-            fees: 0,
-            refunded: 0,
-            burned: 0,
-            refund_due: 0,
-            slashed: 0,
-            meter: args.meter.map(|meter| Meter {
-                spender: meter.spender,
-                seq: 0,
-                units: 0,
-                paid: 0,
-                owes_hour: false,
-            }),
-            demands: 0,
-            reserved: [0; 7],
-            replaced: Vec::new(),
-        });
+        self.leases.push(opening.lease(&args, Pubkey::default(), owner.key(), 0));
         Ok(self.leases.len() - 1)
     }
 
@@ -525,6 +491,7 @@ impl Ask {
             hint: None,
             meter: self.meter.map(|deposit| MeterArgs { spender: owner.key(), deposit }),
             avoid: self.avoid.clone(),
+            access: None,
         }
     }
 

@@ -7,6 +7,7 @@ use leasehold::{
     state::{LeaseState, Meter, Slot},
 };
 use leasehold_client::{
+    access,
     meter::{self, MeterState},
     quote::standing,
     slash::{SlashCause, slash_report},
@@ -35,6 +36,11 @@ pub struct Shown {
     pub market: String,
     pub owner: String,
     pub buyer: String,
+    /// Fingerprint of the SSH key that is let into its machines, as OpenSSH shows it; `None` if nobody is let in.
+    pub access: Option<String>,
+    /// Number of changes of the key and of the owner, and the one with which the machines were last to be wiped.
+    pub access_epoch: u32,
+    pub data_epoch: u32,
     pub slashed: Money,
     /// Machines that leave it before its end, or left it and are not settled yet.
     pub leaving: Option<Leavers>,
@@ -136,6 +142,9 @@ impl Shown {
             market: market.reference.address.to_string(),
             owner: lease.owner.to_string(),
             buyer: lease.buyer.to_string(),
+            access: lease.access.as_ref().map(access::display),
+            access_epoch: lease.access_epoch,
+            data_epoch: lease.data_epoch,
             slashed: market.stake.money(lease.slashed),
             leaving: Leavers::new(leased, now)?,
             meter: lease.meter.as_ref().map(|meter| Metered::new(leased, meter, now)).transpose()?,
@@ -143,6 +152,13 @@ impl Shown {
             burn_lines: burned::reasoned(market, &burned),
             nodes: view.leased(lease.serial).filter_map(node).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl Shown {
+    /// Who is let in, and the access epoch.
+    fn access(&self) -> String {
+        format!("{}, epoch {}", self.access.as_deref().unwrap_or("nobody"), self.access_epoch)
     }
 }
 
@@ -254,6 +270,7 @@ impl fmt::Display for Shown {
             ("Lease:", format!("{} ({}:{})", lease.lease, lease.board, lease.serial)),
             ("State:", lease.state.to_owned()),
             ("Owner:", self.owner.clone()),
+            ("Access:", self.access()),
             ("Rounds:", format!("{} to {}", lease.from, lease.until.saturating_sub(1))),
             ("Time:", format!("{} to {}", lease.start, lease.end)),
             ("GPUs:", lease.gpus()),
@@ -364,6 +381,20 @@ mod tests {
             (&json["gpus"], &json["gpus_asked"], &json["leaving"]),
             (&2.into(), &2.into(), &Value::Null)
         );
+    }
+
+    #[test]
+    fn a_lease_shows_who_is_let_in() {
+        let mut leased = sample(1);
+        let told = |leased: &Leased| Shown::new(leased, 600_000).unwrap();
+        assert!(told(&leased).to_string().contains("Access:             nobody, epoch 0\n"));
+        (leased.lease.access, leased.lease.access_epoch, leased.lease.data_epoch) = (Some([7; 32]), 3, 2);
+        let key = "SHA256:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
+        let text = told(&leased).to_string();
+        assert!(text.contains(&format!("Access:             {key}, epoch 3\n")), "{text}");
+        let json = serde_json::to_value(told(&leased)).unwrap();
+        assert_eq!(json["access"], key);
+        assert_eq!((&json["access_epoch"], &json["data_epoch"]), (&3.into(), &2.into()));
     }
 
     #[test]

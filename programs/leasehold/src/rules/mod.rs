@@ -4,6 +4,7 @@
 //! in pairs: `quote` says what would happen, `apply` does it. Both share every condition and every formula,
 //! so that the client's quotes, the keeper's planner and the command line's checks can't differ from the program.
 
+pub mod access;
 pub mod batch;
 pub mod board;
 pub mod cancel;

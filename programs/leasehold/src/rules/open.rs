@@ -12,7 +12,7 @@ use crate::{
         pricing::{Span, rate},
         settlement::Terms,
     },
-    state::{Board, Market, Slot},
+    state::{Board, Lease, LeaseState, Market, Meter, Slot},
 };
 
 /// A lease that is opened, or would be.
@@ -117,5 +117,47 @@ impl Opening {
         let deposit = args.meter.map_or(hourly, |meter| meter.deposit);
         require!(deposit <= args.max_deposit, LeaseholdError::CostsTooMuch);
         Ok(Opening { deposit, ..self })
+    }
+
+    /// The account of the opened lease.
+    pub fn lease(&self, args: &OpenLeaseArgs, board: Pubkey, buyer: Pubkey, bump: u8) -> Lease {
+        Lease {
+            version: Lease::VERSION,
+            bump,
+            state: LeaseState::Open,
+            board,
+            serial: self.serial,
+            nonce: args.nonce,
+            buyer,
+            owner: args.owner,
+            criteria: args.criteria,
+            terms: self.terms,
+            group: args.group,
+            gpus: args.gpus,
+            machines: self.selection.machines,
+            unsettled: self.selection.machines,
+            from: self.from,
+            until: self.until,
+            deposit: self.deposit,
+            paid: 0,
+            fees: 0,
+            refunded: 0,
+            burned: 0,
+            refund_due: 0,
+            slashed: 0,
+            meter: args.meter.map(|meter| Meter {
+                spender: meter.spender,
+                seq: 0,
+                units: 0,
+                paid: 0,
+                owes_hour: false,
+            }),
+            demands: 0,
+            access: args.access,
+            access_epoch: 0,
+            data_epoch: 0,
+            reserved: [0; 7],
+            replaced: Vec::new(),
+        }
     }
 }

@@ -62,11 +62,21 @@ pub struct Lease {
     pub meter: Option<Meter>,
     /// Number of open demands for receipts of this lease.
     pub demands: u32,
+    /// SHA-256 of the SSH public key that is let into its machines, as `ssh-keygen -lf` shows it; `None` if nobody is let in.
+    pub access: Option<[u8; 32]>,
+    /// Raised by each `set_access` and `transfer_lease`; never falls. A machine that let somebody in under an earlier one cuts
+    /// all sessions and makes its host key anew.
+    pub access_epoch: u32,
+    /// Access epoch with which the machines were last to be wiped. One whose data are of an earlier epoch is wiped before
+    /// anybody is let in.
+    pub data_epoch: u32,
     pub reserved: [u8; 7],
     /// Machines that were replaced: they are not picked again. Last, since it grows.
     #[max_len(0)]
     pub replaced: Vec<MachineId>,
 }
+
+const _: () = assert!(Lease::INIT_SPACE == 370);
 
 /// A machine of a board: its slot, and the slot's generation.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]

@@ -129,6 +129,9 @@ impl Chain {
                 instruction::cancel_lease(&board(&id.board), key(by), lease(id), contest.clone())
             }
             TransferLease { by, lease: id, to } => instruction::transfer_lease(key(by), lease(id), key(to)),
+            SetAccess { by, lease: id, access, wipe } => {
+                instruction::set_access(key(by), lease(id), *access, *wipe)
+            }
             ReplaceNode { by, payer, lease: id, args } => {
                 let (board, args) = (board(&id.board), args.clone());
                 instruction::replace_node(&board, key(by), key(payer), lease(id), payments(payer), args)

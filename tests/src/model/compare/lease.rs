@@ -22,6 +22,9 @@ pub fn compare(program: &impl Program, found: &Account, nonce: u64, expected: &L
     let meter = found.meter.map(|meter| (meter.seq, meter.units, meter.paid, meter.owes_hour));
     let expected_meter = expected.meter.map(|meter| (meter.seq, meter.units, meter.paid, meter.owes_hour));
     same!(meter, expected_meter, "meter");
+    same!(found.access, expected.access, "access");
+    let epochs = (expected.access_epoch, expected.data_epoch);
+    same!((found.access_epoch, found.data_epoch), epochs, "access and data epochs");
     let replaced: Vec<(u16, u32)> = found.replaced.iter().map(|left| (left.slot, left.generation)).collect();
     same!(&replaced, &expected.replaced, "replaced machines");
     // Invariant 2.

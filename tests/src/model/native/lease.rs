@@ -4,8 +4,8 @@ use leasehold::{
     error::LeaseholdError::*,
     instructions::{OpenLeaseArgs, ReplaceNodeArgs},
     math::{sub, sub32},
-    rules::{self, claim::due, extend::Allowance, open::Opening, replace::Wish},
-    state::{Lease, LeaseState, Meter, Voucher, machine, machine_mut},
+    rules::{self, claim::due, extend::Allowance, replace::Wish},
+    state::{Voucher, machine, machine_mut},
 };
 
 use super::{Done, Failure, Home, Native, board_address, key, require, run::require_claim, supplier_address};
@@ -34,8 +34,12 @@ impl Native {
             TransferLease { by, lease: id, to } => {
                 let (_, lease) = self.lease_at_home(id)?;
                 require(lease.owner == key(by), WrongAuthority)?;
-                lease.require_hourly()?;
-                lease.owner = key(to);
+                rules::access::transfer(lease, key(to))?;
+            }
+            SetAccess { by, lease: id, access, wipe } => {
+                let (_, lease) = self.lease_at_home(id)?;
+                require(lease.owner == key(by), WrongAuthority)?;
+                rules::access::set(lease, access, wipe, now)?;
             }
             ReplaceNode { by, payer, lease: id, ref args } => {
                 let (Home { board, slots, .. }, lease) = self.lease_at_home(id)?;
@@ -108,43 +112,13 @@ impl Native {
             return Err(Failure::Exists);
         }
         let opening = rules::open::apply(market, header, slots, now, args)?;
-        let Opening { serial, from, until, terms, ref selection, deposit } = opening;
-        let lease = Lease {
-            version: Lease::VERSION,
-            bump: 0,
-            state: LeaseState::Open,
-            board: board_address(board),
-            serial,
-            nonce: args.nonce,
-            buyer: key(by),
-            owner: key(owner),
-            criteria: args.criteria,
-            terms,
-            group: args.group,
-            gpus: args.gpus,
-            machines: selection.machines,
-            unsettled: selection.machines,
-            from,
-            until,
-            deposit,
-            paid: 0,
-            fees: 0,
-            refunded: 0,
-            burned: 0,
-            refund_due: 0,
-            slashed: 0,
-            meter: args.meter.map(|meter| Meter {
-                spender: meter.spender,
-                seq: 0,
-                units: 0,
-                paid: 0,
-                owes_hour: false,
-            }),
-            demands: 0,
-            reserved: [0; 7],
-            replaced: Vec::new(),
-        };
+        let lease = opening.lease(
+            &OpenLeaseArgs { owner: key(owner), ..args.clone() },
+            board_address(board),
+            key(by),
+            0,
+        );
         self.leases.insert(id, lease);
-        self.take_payments(by, board, deposit)
+        self.take_payments(by, board, opening.deposit)
     }
 }

@@ -6,8 +6,8 @@ use crate::{
     events::LeaseOpened,
     instructions::{now, on_board, refuse_stray, tokens::*},
     math::matching::{Criteria, CutOff},
-    rules::{self, open::Opening},
-    state::{Board, Lease, LeaseState, Market, Meter},
+    rules,
+    state::{Board, Lease, Market},
 };
 
 /// Request of a buyer.
@@ -32,6 +32,8 @@ pub struct OpenLeaseArgs {
     pub meter: Option<MeterArgs>,
     /// Slots that are not picked, 16 at most.
     pub avoid: Vec<u16>,
+    /// SHA-256 of the SSH public key that is let into the machines; `None` if nobody is, until `set_access`.
+    pub access: Option<[u8; 32]>,
 }
 
 /// Meter of a lease to open.
@@ -79,7 +81,7 @@ pub fn open_lease(ctx: Context<OpenLease>, args: OpenLeaseArgs) -> Result<()> {
     let now = now()?;
     let opening = on_board(board, |board, slots| rules::open::apply(market, board, slots, now, &args))?;
     let deposit = opening.deposit;
-    lease.set_inner(opened(&opening, &args, board.key(), buyer.key(), ctx.bumps.lease));
+    lease.set_inner(opening.lease(&args, board.key(), buyer.key(), ctx.bumps.lease));
     tokens.take(buyer, deposit)?;
     let lease = &ctx.accounts.lease;
     emit_cpi!(LeaseOpened {
@@ -95,43 +97,4 @@ pub fn open_lease(ctx: Context<OpenLease>, args: OpenLeaseArgs) -> Result<()> {
         deposit,
     });
     Ok(())
-}
-
-/// The account of the opened lease.
-fn opened(opening: &Opening, args: &OpenLeaseArgs, board: Pubkey, buyer: Pubkey, bump: u8) -> Lease {
-    Lease {
-        version: Lease::VERSION,
-        bump,
-        state: LeaseState::Open,
-        board,
-        serial: opening.serial,
-        nonce: args.nonce,
-        buyer,
-        owner: args.owner,
-        criteria: args.criteria,
-        terms: opening.terms,
-        group: args.group,
-        gpus: args.gpus,
-        machines: opening.selection.machines,
-        unsettled: opening.selection.machines,
-        from: opening.from,
-        until: opening.until,
-        deposit: opening.deposit,
-        paid: 0,
-        fees: 0,
-        refunded: 0,
-        burned: 0,
-        refund_due: 0,
-        slashed: 0,
-        meter: args.meter.map(|meter| Meter {
-            spender: meter.spender,
-            seq: 0,
-            units: 0,
-            paid: 0,
-            owes_hour: false,
-        }),
-        demands: 0,
-        reserved: [0; 7],
-        replaced: Vec::new(),
-    }
 }
