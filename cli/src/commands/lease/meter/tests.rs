@@ -78,7 +78,8 @@ fn a_metered_lease_is_opened_on_the_cheapest_machine_that_allows_it() {
     let found = pick_metered(&view().account, &views, NOW, &criteria, 6, &[], meter(5_000)).unwrap();
     let classed =
         super::plan(&view(), &found, NOW, wallet(9), Name { nonce: 78, group: None }, &nobody()).unwrap();
-    assert_eq!(classed.facts[3].text, "RTX 4090 (number 0), the cheapest first");
+    assert_eq!(classed.facts[3].text, "nobody");
+    assert_eq!(classed.facts[4].text, "RTX 4090 (number 0), the cheapest first");
     assert_eq!((&details["spender"], &details["nonce"]), (&wallet(5).to_string().into(), &"77".into()));
     // A tenth of 700 an hour, of which all six rounds are reserved.
     assert_eq!(
