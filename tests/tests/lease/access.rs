@@ -107,7 +107,7 @@ fn set_access_ok_in_the_last_round_of_a_cancelled_lease_and_while_the_market_is_
     world.ok(&[cancel], &[&buyer]);
     assert_eq!(world.lease(1).state, LeaseState::Cancelled);
     let set_two = set(&world, &buyer, TWO, false);
-    world.ok(&[set_two.clone()], &[&buyer]);
+    world.ok(core::slice::from_ref(&set_two), &[&buyer]);
     world.end_round();
     world.fails(set_two, &[&buyer], LeaseholdError::LeaseOver);
     world.assert_invariants();
