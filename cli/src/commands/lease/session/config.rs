@@ -73,6 +73,15 @@ pub fn known_hosts(inventory: &Inventory) -> String {
 /// A section for each machine, under its name, to be included in a configuration or used alone. Of the data on the chain, it
 /// holds only numbers, addresses, keys, and comments of harmless characters.
 pub fn config(inventory: &Inventory, known_hosts: &Path) -> Result<String, Failure> {
+    sections(inventory, known_hosts, |_| String::new())
+}
+
+/// The same with other names besides a machine's own.
+fn sections(
+    inventory: &Inventory,
+    known_hosts: &Path,
+    also: impl Fn(&Host) -> String,
+) -> Result<String, Failure> {
     let mut text = inventory.comments();
     let known_hosts = quote::path(known_hosts)?;
     for host in &inventory.hosts {
@@ -85,7 +94,7 @@ pub fn config(inventory: &Inventory, known_hosts: &Path) -> Result<String, Failu
 /// The same with the names of [`through`] and [`served`], for the file itself, whose path is `own`.
 pub fn full(inventory: &Inventory, known_hosts: &Path, own: &Path) -> Result<String, Failure> {
     let own = quote::expanded_word(quote::plain(own)?);
-    let mut text = config(inventory, known_hosts)?;
+    let mut text = sections(inventory, known_hosts, also)?;
     for host in &inventory.hosts {
         let Some(authorized) = &host.authorized else { continue };
         let (through, served) = (through(host), served(host));
