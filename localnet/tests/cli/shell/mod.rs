@@ -182,7 +182,7 @@ async fn another_machine_another_lease_and_another_key_are_refused() {
     let (address, lease) = leased.lease().await;
     let alias = |epoch, slot| access::host_alias(0, 1, epoch, slot, &address);
     let public = leased.public(&lease.access.expect("a key"));
-    let [first, second] = &leased.machines;
+    let [first, _] = &leased.machines;
     let ssh = format!("lease ssh 0:1 0 -l {} -- true", user());
     leased.ok(&ssh);
 
@@ -219,7 +219,6 @@ async fn another_machine_another_lease_and_another_key_are_refused() {
     first.admit(&alias(0, 0), fs::read_to_string(mine.with_extension("pub")).expect("a key").trim(), 0);
     assert!(leased.fails(&ssh, 255).contains("Permission denied (publickey)"));
     leased.ok(&ssh.replace("0:1 0", "0:1 0 --identity mine"));
-    drop(second);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,7 +46,7 @@ pub struct Offered {
 enum Key {
     /// A key pair whose file is this; `written` if an earlier try left it there.
     Own {
-        private: PrivateKey,
+        private: Box<PrivateKey>,
         public: Public,
         file: PathBuf,
         written: bool,
@@ -160,7 +160,7 @@ fn own(file: PathBuf) -> Result<Key, Failure> {
         PrivateKey::new(KeypairData::Ed25519(pair), "leasehold").map_err(unwritable)?
     };
     let public = Public::of(private.public_key()).map_err(unwritable)?;
-    Ok(Key::Own { private, public, file, written })
+    Ok(Key::Own { private: Box::new(private), public, file, written })
 }
 
 fn read_private(file: &Path) -> Option<PrivateKey> {
