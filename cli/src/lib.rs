@@ -8,6 +8,7 @@ pub mod commands;
 mod criteria;
 mod kinds;
 mod live;
+mod ports;
 mod request;
 
 use clap::CommandFactory;

@@ -40,6 +40,15 @@ pub struct Executed {
 /// Like [`act`], but leaves printing the outcome to the caller. An error means that nothing is known to have taken
 /// effect.
 pub async fn execute(chain: &Chain, plan: &Plan) -> Result<Executed, Failure> {
+    execute_after(chain, plan, || Ok(())).await
+}
+
+/// Like [`execute`]. Calls `prepare` once signing is confirmed, before anything is sent; never in a dry run.
+pub async fn execute_after(
+    chain: &Chain,
+    plan: &Plan,
+    prepare: impl FnOnce() -> Result<(), Failure>,
+) -> Result<Executed, Failure> {
     if plan.steps.is_empty() {
         return Err(Failure::Refused(format!(
             "{}: there is nothing to do, so nothing is signed",
@@ -61,6 +70,10 @@ pub async fn execute(chain: &Chain, plan: &Plan) -> Result<Executed, Failure> {
     }
     let mut stop =
         Stop::listen().map_err(|error| Failure::Input(format!("cannot install signal handlers: {error}")))?;
+    // From here on Ctrl-C leaves it to the caller to tidy up.
+    if !settings.dry_run {
+        prepare()?;
+    }
     let stop = async || stop.next().await;
     let done = until_stopped(&executor, plan, settings.dry_run, &mut outcome.transactions, stop).await;
     let done = done.unwrap_or_else(|| {

@@ -30,11 +30,13 @@ const REFUSED: u8 = 3;
 const NOT_CONFIRMED: u8 = 4;
 /// Something was sent, and not all of it is known to have taken effect.
 pub const UNCERTAIN: u8 = 5;
+/// Something failed on leased machines.
+const FAILED_THERE: u8 = 6;
 /// Ctrl-C. Shells use the same code.
 pub const INTERRUPTED: u8 = 130;
 
 /// Every exit code with its meaning.
-pub const EXIT_CODES: [(u8, &str); 7] = [
+pub const EXIT_CODES: [(u8, &str); 8] = [
     (0, "success"),
     (NOT_PROVED, "the receipt is not proved"),
     (UNUSABLE, "wrong usage, or something could not be reached, read or written"),
@@ -44,6 +46,7 @@ pub const EXIT_CODES: [(u8, &str); 7] = [
     ),
     (NOT_CONFIRMED, "not confirmed: nothing changed"),
     (UNCERTAIN, "sent, and not all of it is known to have taken effect"),
+    (FAILED_THERE, "a command failed on a leased machine"),
     (INTERRUPTED, "stopped by Ctrl-C before anything was sent"),
 ];
 
@@ -91,6 +94,9 @@ pub enum Failure {
     Listing(#[from] ListingError),
     #[error("{0}")]
     Refused(String),
+    /// Of a command on leased machines.
+    #[error("{0}")]
+    OnMachine(String),
     #[error("aborted: not confirmed")]
     Declined,
     #[error("aborted: there is no terminal to ask for confirmation, so pass --yes")]
@@ -243,6 +249,7 @@ impl Failure {
             | Failure::Stopped { .. }
             | Failure::Partial { .. }
             | Failure::NotUndone { .. } => UNCERTAIN,
+            Failure::OnMachine(_) => FAILED_THERE,
             Failure::Interrupted => INTERRUPTED,
             _ => UNUSABLE,
         }

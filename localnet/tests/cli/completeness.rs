@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory};
 use leasehold_cli::args::Cli;
 
 /// Commands that other tests cover: processes in the `cli` crate, `localnet/tests/record`, `terminal.rs`.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 18] = [
     "completion",
     "man",
     "machine detect",
@@ -19,6 +19,14 @@ const ELSEWHERE: [&str; 11] = [
     // The transcripts' clock is years ahead of the wall clock; then no token is signed.
     "lease token",
     "address",
+    // These need a machine that lets somebody in: `shell`.
+    "lease ssh",
+    "lease run",
+    "lease copy",
+    "lease forward",
+    "lease ray up",
+    "lease ray status",
+    "lease ray down",
 ];
 
 /// Cases of a command that the transcripts show.

@@ -6,6 +6,8 @@
 mod bot;
 mod completeness;
 mod guides;
+#[cfg(unix)]
+mod shell;
 mod stage;
 mod terminal;
 mod token_2022;

@@ -196,6 +196,7 @@ fn plan_transfer(leased: &Leased, owner: Pubkey, new_owner: Pubkey) -> Result<Pl
             format!("{new_owner}, with all refunds; this can't be undone{warning}"),
             new_owner.to_string(),
         )
+        .note("Access:", "all sessions are cut, and what runs is frozen until the new owner lets a key in")
         .step("transfer lease", vec![instruction::transfer_lease(owner, leased.address, new_owner)]))
 }
 

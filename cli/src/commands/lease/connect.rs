@@ -1,26 +1,19 @@
 //! `leasehold lease connect`.
 
 mod ansible;
-mod host;
-mod inventory;
-mod login;
+mod dstack;
 mod ray;
-mod ssh;
+mod skypilot;
 
 use clap::{Args, ValueEnum};
-use leasehold::state::LeaseState;
 use solana_pubkey::Pubkey;
 
-use self::{
-    inventory::Inventory,
-    login::{Identity, Login, User},
-};
 use super::{
     group::{Group, load_group},
-    leased::Leased,
+    inventory::Inventory,
     selection::{LeaseArgs, LeaseId},
+    session::{self, LoginArgs, Session},
 };
-use crate::live::span;
 use leasehold_operate::{
     chain::{Chain, MarketId},
     failure::Failure,
@@ -29,7 +22,6 @@ use leasehold_operate::{
     output::write,
     progress::with_spinner,
     text::print_stderr,
-    time::{rfc3339, start_of},
 };
 
 #[derive(Args)]
@@ -57,15 +49,11 @@ pub struct ConnectArgs {
     /// Format of the inventory [default: a table, or JSON with --output json]
     #[arg(long, value_name = "FORM")]
     pub format: Option<Form>,
-    /// User name to log in with; Ray's file needs it.
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<User>,
-    /// Port of the machines' SSH servers; it is not on the chain.
-    #[arg(long, value_name = "PORT", default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
-    pub port: u16,
-    /// Private key file to log in with.
-    #[arg(long, value_name = "FILE")]
-    pub identity: Option<Identity>,
+    /// Try to connect to each machine, and say whether its port answers.
+    #[arg(long)]
+    pub check_port: bool,
+    #[command(flatten)]
+    pub login: LoginArgs,
 }
 
 /// Format of an inventory.
@@ -75,15 +63,18 @@ pub enum Form {
     Json,
     /// Ansible's inventory in YAML, for a file whose name ends in .yml: a group for each lease.
     Ansible,
-    /// Ray's cluster file, with the provider `local`.
+    /// Cluster file of Ray's launcher, with the provider `local`; `lease ray up` needs none.
     Ray,
     /// A part of ssh's configuration.
     Ssh,
+    /// SSH node pools of SkyPilot, for ~/.sky/ssh_node_pools.yaml.
+    Skypilot,
+    /// An SSH fleet of dstack, for `dstack apply -f`, while `lease forward` runs beside the dstack server.
+    Dstack,
 }
 
 pub async fn run(chain: &Chain, args: ConnectArgs) -> Result<(), Failure> {
     let output = printed(chain.settings.output, args.format)?;
-    let login = Login { user: args.user, port: args.port, identity: args.identity };
     let leases = match (args.id, args.group, args.market) {
         (Some(id), ..) => vec![LeaseArgs { id, market: args.market }.load(chain).await?],
         (None, Some(number), Some(market)) => {
@@ -101,9 +92,13 @@ pub async fn run(chain: &Chain, args: ConnectArgs) -> Result<(), Failure> {
     for note in notes.iter().chain(&inventory.warnings()) {
         print_stderr(format!("leasehold: {note}"));
     }
+    if args.check_port {
+        with_spinner("Trying the machines' ports", inventory.try_ports()).await;
+    }
+    let session = Session::of(inventory, &leases, &args.login)?;
     match output {
-        Printed::As(format) => format.print(&inventory),
-        Printed::Text(form) => write(text(&inventory, form, &login)?.as_bytes()),
+        Printed::As(format) => format.print(&session.inventory),
+        Printed::Text(form) => write(text(&session, form)?.as_bytes()),
     }
 }
 
@@ -123,39 +118,16 @@ fn printed(output: Format, form: Option<Form>) -> Result<Printed, Failure> {
     }
 }
 
-fn text(inventory: &Inventory, form: Form, login: &Login) -> Result<String, Failure> {
+fn text(session: &Session, form: Form) -> Result<String, Failure> {
+    let inventory = &session.inventory;
     Ok(match form {
-        Form::Ansible => ansible::inventory(inventory, login),
-        Form::Ray => ray::cluster(inventory, login)?,
-        Form::Ssh => ssh::config(inventory, login),
+        Form::Ansible => ansible::inventory(session)?,
+        Form::Ray => ray::cluster(session)?,
+        Form::Ssh => session::config(inventory, &session.known_hosts())?,
+        Form::Skypilot => skypilot::pool(session)?,
+        Form::Dstack => dstack::fleet(inventory)?,
         Form::Json => Format::Json.render(inventory),
     })
-}
-
-/// Refuses a lease that has ended. Returns a note on one that does not run yet or ends soon.
-fn require_running(leased: &Leased, now: i64) -> Result<Option<String>, Failure> {
-    let Leased { lease, .. } = leased;
-    let time = |round| start_of(&lease.terms, round);
-    let (start, end) = (time(lease.from), time(lease.until));
-    let refused = |why: String| Err(Failure::Refused(format!("{} {why}", leased.name())));
-    match lease.state {
-        LeaseState::Settled => refused("is settled: its machines no longer serve it".to_owned()),
-        _ if now >= end => refused(format!("ended at {}: its machines no longer serve it", rfc3339(end))),
-        LeaseState::Cancelled => Ok(Some(format!(
-            "{} is cancelled: its machines serve it until {} at the latest",
-            leased.name(),
-            rfc3339(end)
-        ))),
-        LeaseState::Open if now < start => {
-            let secs = u64::try_from(start.saturating_sub(now)).unwrap_or(0);
-            let (name, start) = (leased.name(), rfc3339(start));
-            Ok(Some(format!(
-                "{name} begins at {start}, in {}: its machines serve it from then on",
-                span(secs)
-            )))
-        }
-        LeaseState::Open => Ok(None),
-    }
 }
 
 #[cfg(test)]

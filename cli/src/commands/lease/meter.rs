@@ -6,10 +6,10 @@ mod spender;
 mod token;
 mod voucher;
 
-use leasehold::state::Lease;
+use leasehold::{instructions::OpenLeaseArgs, state::Lease};
 use leasehold_client::{BoardRef, board::BoardView, instruction, quote::Quote, search::MeteredPick};
 use leasehold_operate::{
-    act::{Executed, execute},
+    act::{Executed, execute_after},
     amount::Money,
     chain::Chain,
     failure::Failure,
@@ -28,6 +28,8 @@ pub use self::{
 };
 use super::{
     OpenArgs,
+    access::who,
+    keys::{self, Offered},
     name::{Name, require_unused},
 };
 use crate::{
@@ -51,8 +53,13 @@ pub async fn open(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
         let board = std::iter::once(found.board.header.index);
         require_unused(chain, &market, board, chain.wallet()?, name.nonce).await?;
     }
-    let plan = chain.on_market(plan(&market, &found, now, chain.wallet()?, name)?);
-    let Executed { mut outcome, failure } = execute(chain, &plan).await?;
+    let lease = market.board(found.board.header.index).lease(&chain.wallet()?, name.nonce);
+    let keys = [Offered::new(&args.access.home.folder()?, lease, 0, &args.access.choice(true))?];
+    let [key] = &keys;
+    let plan = chain.on_market(plan(&market, &found, now, chain.wallet()?, name, key)?);
+    let done = execute_after(chain, &plan, || keys::save_all(&keys)).await;
+    keys::settle(&keys, &done);
+    let Executed { mut outcome, failure } = done?;
     let opened = failure.is_none() && !chain.settings.dry_run;
     if opened {
         let board = market.board(found.board.header.index);
@@ -118,12 +125,15 @@ fn plan(
     now: i64,
     buyer: Pubkey,
     Name { nonce, group }: Name,
+    key: &Offered,
 ) -> Result<Plan, Failure> {
     let quote = &found.quote;
     let offer = MeteredOffer::new(market, found, now)?;
     let board = market.board(offer.board);
     let wallet = market.reference.payment_account(&buyer);
-    let open = instruction::open_lease(&board, buyer, wallet, quote.args(nonce, buyer, quote.deposit, group));
+    let args = quote.args(nonce, buyer, quote.deposit, group);
+    let args = OpenLeaseArgs { access: key.fingerprint(), ..args };
+    let open = instruction::open_lease(&board, buyer, wallet, args);
     let spender = quote.meter.map(|meter| meter.spender).unwrap_or_default();
     let whose = if spender == buyer { " (this wallet's key)" } else { "" };
     let deposit: Money = offer.deposit;
@@ -136,7 +146,8 @@ fn plan(
             "slots",
             format!("{}, or another that fits", offer.machine()),
             quote.slots.clone(),
-        );
+        )
+        .fact_as("Let in:", "access", who(key), keys::shown(key.fingerprint()));
     let plan = criteria::shown(plan, market, &quote.criteria);
     let plan = match &quote.avoid[..] {
         [] => plan,

@@ -1,8 +1,13 @@
 //! `leasehold lease`: leases, from opening to the last claim.
 
+mod access;
 mod change;
 mod connect;
+mod copy;
+mod forward;
 mod group;
+mod inventory;
+mod keys;
 mod leased;
 mod leaving;
 mod list;
@@ -10,15 +15,22 @@ pub mod meter;
 mod name;
 mod open;
 mod open_group;
+mod ray;
+mod run;
 mod selection;
+mod session;
 pub mod settle;
 mod show;
+mod ssh;
 mod watch;
 
-use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
 use solana_pubkey::Pubkey;
 
 use self::{
+    keys::{Choice, HomeArgs},
     meter::{TokenArgs, TopUpArgs, VoucherArgs},
     selection::{LeaseArgs, LeasesArgs},
 };
@@ -37,18 +49,39 @@ pub enum LeaseCommand {
     /// Leases of a wallet, settled ones included until they are closed.
     List(ListArgs),
     /// A lease and its machines: uptime, spending, rest of the deposit.
-    Show(LeaseArgs),
+    Show(show::ShowArgs),
     /// Watches a lease, read again every few seconds, until it is settled or Ctrl-C.
     ///
     /// On a terminal it is drawn in place, the machines that would lose most first; elsewhere each change is a line, or
     /// with --output a JSON object.
     Watch(watch::WatchArgs),
-    /// Inventory of a lease's machines for ssh, Ansible or Ray, or as JSON.
+    /// Logs in to a machine of a lease, or runs a command there, by ssh.
     ///
-    /// A board has each machine's address and the UDP port that keepers probe. The port of its SSH server is not on the
-    /// chain: it is 22 unless --port names another. Ray's head is the machine that was up in most rounds of its lease
-    /// and is not down; of several, the one in the lowest slot.
+    /// The machine's key is checked against the chain, and only the lease's key is offered: nothing is trusted on first use, and
+    /// neither ~/.ssh/config nor ~/.ssh/known_hosts is read. The exit code is ssh's.
+    Ssh(ssh::SshArgs),
+    /// Runs a command on all machines of a lease, and shows their output by machine.
+    ///
+    /// It ends on every machine if this one ends, by Ctrl-C too. The exit code is 0 if it was on every machine.
+    Run(run::RunArgs),
+    /// Copies files to all machines of a lease, or from them, by scp.
+    Copy(copy::CopyArgs),
+    /// Lets another SSH key into the machines of a lease, or nobody. All sessions are cut.
+    Access(access::AccessArgs),
+    /// Makes a Ray cluster of the machines of a lease, and ends it.
+    Ray {
+        #[command(subcommand)]
+        command: ray::RayCommand,
+    },
+    /// Inventory of a lease's machines for ssh, Ansible, Ray, SkyPilot or dstack, or as JSON, with all that it takes to log in.
+    ///
+    /// Ansible and ssh check the machines' keys as `lease ssh` does. Ray's launcher, SkyPilot and dstack check none: they go
+    /// through a session that does. Ray's head is the machine that was up in most rounds of its lease and is not down; of
+    /// several, the one in the lowest slot.
     Connect(connect::ConnectArgs),
+    /// Listens on this computer for tools that check no host keys, and connects them to the machines of a lease through sessions
+    /// that do, until Ctrl-C.
+    Forward(forward::ForwardArgs),
     /// Extends a lease at the prices it was opened with.
     Extend(ExtendArgs),
     /// Cancels a lease: it ends with the running round, or with its first round if it has not begun.
@@ -58,6 +91,8 @@ pub enum LeaseCommand {
     /// loses up to its last two hours of pay, and its owner pays half as much again; all of that is burned.
     Cancel(CancelArgs),
     /// Transfers a lease, with all that can still be claimed from it, to another wallet.
+    ///
+    /// All sessions are cut, and what runs on its machines is frozen until the new owner lets a key in by `lease access`.
     Transfer(TransferArgs),
     /// Replaces a machine, up or down, by the first that fits the lease's criteria and has as many GPUs.
     ///
@@ -105,6 +140,33 @@ pub struct OpenArgs {
     #[arg(long, requires = "metered", value_name = "PUBKEY")]
     #[arg(value_parser = parse_address)]
     pub spender: Option<Pubkey>,
+    #[command(flatten)]
+    pub access: AccessFlags,
+}
+
+/// Who is let into the machines of a new lease.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AccessFlags {
+    /// Let the holder of this public SSH key in. A key that is published elsewhere tells whose lease it is. [default: a new key
+    /// for each lease, kept on this computer; nobody with --metered]
+    #[arg(long, value_name = "FILE.pub", value_hint = ValueHint::FilePath, conflicts_with = "no_access")]
+    pub access: Option<PathBuf>,
+    /// Let nobody in, until `lease access` names a key.
+    #[arg(long)]
+    pub no_access: bool,
+    #[command(flatten)]
+    pub home: HomeArgs,
+}
+
+impl AccessFlags {
+    /// A machine that is paid by use is called by its URL: nobody needs a shell on it by default.
+    fn choice(&self, is_metered: bool) -> Choice {
+        match &self.access {
+            Some(path) => Choice::Named(path.clone()),
+            None if self.no_access || is_metered => Choice::Nobody,
+            None => Choice::New,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -189,6 +251,12 @@ pub async fn run(chain: &Chain, command: LeaseCommand) -> Result<(), Failure> {
         LeaseCommand::List(args) => list::run(chain, args).await,
         LeaseCommand::Show(args) => show::run(chain, args).await,
         LeaseCommand::Watch(args) => watch::run(chain, args).await,
+        LeaseCommand::Ssh(args) => ssh::run(chain, args).await,
+        LeaseCommand::Run(args) => run::run(chain, args).await,
+        LeaseCommand::Copy(args) => copy::run(chain, args).await,
+        LeaseCommand::Access(args) => access::run(chain, args).await,
+        LeaseCommand::Ray { command } => ray::run(chain, command).await,
+        LeaseCommand::Forward(args) => forward::run(chain, args).await,
         LeaseCommand::Connect(args) => connect::run(chain, args).await,
         LeaseCommand::Extend(args) => change::extend(chain, args).await,
         LeaseCommand::Cancel(args) => change::cancel(chain, args).await,

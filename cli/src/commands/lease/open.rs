@@ -1,13 +1,13 @@
 //! `leasehold lease open`.
 
-use leasehold::state::Lease;
+use leasehold::{instructions::OpenLeaseArgs, state::Lease};
 use leasehold_client::{
     board::BoardView,
     instruction,
     search::{Allocation, Part},
 };
 use leasehold_operate::{
-    act::{Executed, execute},
+    act::{Executed, execute_after},
     amount::Money,
     chain::Chain,
     failure::Failure,
@@ -21,6 +21,8 @@ use solana_pubkey::Pubkey;
 
 use super::{
     OpenArgs,
+    access::who,
+    keys::{self, Offered},
     name::{Name, require_unused},
     open_group,
 };
@@ -45,12 +47,23 @@ pub async fn run(chain: &Chain, args: OpenArgs) -> Result<(), Failure> {
         let boards = allocation.parts.iter().map(|part| part.board);
         require_unused(chain, &market, boards, buyer, name.nonce).await?;
     }
-    let plan = chain.on_market(plan(&market, &allocation, buyer, most, name)?);
-    let Executed { mut outcome, failure } = execute(chain, &plan).await?;
+    let (home, choice) = (args.access.home.folder()?, args.access.choice(false));
+    let lease = |part: &Part| market.board(part.board).lease(&buyer, name.nonce);
+    let keys = allocation.parts.iter().map(|part| Offered::new(&home, lease(part), 0, &choice));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let plan = chain.on_market(plan(&market, &allocation, buyer, most, name, &keys)?);
+    let done = execute_after(chain, &plan, || keys::save_all(&keys)).await;
+    keys::settle(&keys, &done);
+    let Executed { mut outcome, failure } = done?;
     if failure.is_none() && !chain.settings.dry_run {
         match got(chain, &market, &allocation, name.nonce).await {
             Ok(leases) => {
                 leases.iter().for_each(|got| print_stderr(got.text()));
+                if let Some(got) =
+                    leases.first().filter(|_| keys.iter().any(|key| key.fingerprint().is_some()))
+                {
+                    print_stderr(got.advice());
+                }
                 outcome.detail("opened", &leases);
             }
             // They are open anyway.
@@ -115,6 +128,16 @@ impl Got {
         let machines = count(slots.len(), "machine");
         format!("Lease {board}:{serial} has {machines} ({}){warning}", some_slots(slots))
     }
+
+    /// How to log in.
+    fn advice(&self) -> String {
+        let Got { board, serial, slots, .. } = self;
+        let slot = match slots[..] {
+            [slot, _, ..] => format!(" {slot}"),
+            _ => String::new(),
+        };
+        format!("Log in once it has begun: leasehold lease ssh {board}:{serial}{slot}")
+    }
 }
 
 /// Opens the quoted leases, or others that cost at most `most`.
@@ -124,6 +147,7 @@ fn plan(
     buyer: Pubkey,
     most: Option<Money>,
     name: Name,
+    keys: &[Offered],
 ) -> Result<Plan, Failure> {
     let most = most.unwrap_or(market.payment.money(allocation.deposit));
     if most.amount < allocation.deposit {
@@ -135,8 +159,8 @@ fn plan(
         )));
     }
     match &allocation.parts[..] {
-        [part] => plan_one(market, part, buyer, most, name),
-        _ => open_group::plan(market, allocation, buyer, most, name),
+        [part] => plan_one(market, part, buyer, most, name, keys),
+        _ => open_group::plan(market, allocation, buyer, most, name, keys),
     }
 }
 
@@ -146,16 +170,19 @@ fn plan_one(
     buyer: Pubkey,
     most: Money,
     Name { nonce, group }: Name,
+    keys: &[Offered],
 ) -> Result<Plan, Failure> {
     let quote = &part.quote;
     let offer = Offer::new(market, part)?;
     let board = market.board(part.board);
     let lease = board.lease(&buyer, nonce);
     let wallet = market.reference.payment_account(&buyer);
-    let open = instruction::open_lease(&board, buyer, wallet, quote.args(nonce, buyer, most.amount, group));
+    let args = quote.args(nonce, buyer, most.amount, group);
+    let args = OpenLeaseArgs { access: keys::named(keys, &lease), ..args };
+    let open = instruction::open_lease(&board, buyer, wallet, args);
     let rounds = format!("{} to {}", quote.from, quote.until.saturating_sub(1));
     let mut plan = Plan::new(format!("Open a lease on board {}", part.board))
-        .item("Lease:", "leases", lease, open_group::opened(lease, nonce, &offer))
+        .item("Lease:", "leases", lease, open_group::opened(lease, nonce, &offer, keys))
         .note("Nonce:", nonce)
         .note("GPUs:", offer.gpus)
         .note("Machines:", format!("{} ({})", quote.slots.len(), some_slots(&quote.slots)));
@@ -165,6 +192,7 @@ fn plan_one(
     if let Some(group) = group {
         plan = plan.fact("Group:", "group", group);
     }
+    plan = keys.first().into_iter().fold(plan, |plan, key| plan.note("Let in:", who(key)));
     let plan = criteria::shown(plan, market, &quote.criteria);
     let plan = criteria::avoided(plan, std::slice::from_ref(part))
         .fact_as("Rounds:", "rounds", rounds, quote.rounds)
@@ -184,7 +212,6 @@ fn plan_one(
 #[cfg(test)]
 mod tests {
     use anchor_lang::{AnchorDeserialize, Discriminator};
-    use leasehold::instructions::OpenLeaseArgs;
     use leasehold_client::{
         board::BoardData,
         quote::ANY,
@@ -202,7 +229,24 @@ mod tests {
     fn opened(most: Option<u64>) -> Result<Plan, Failure> {
         let board = priced(0, &[720, 360, 360]);
         let part = pick(&view().account, &[board.view().unwrap()], NOW, &request(2)).unwrap();
-        plan(&view(), &part, wallet(9), most.map(|most| view().payment.money(most)), name())
+        plan(&view(), &part, wallet(9), most.map(|most| view().payment.money(most)), name(), &[])
+    }
+
+    #[test]
+    fn a_lease_names_the_key_that_is_offered() {
+        let lease = view().board(0).lease(&wallet(9), 77);
+        let home = keys::Home("/nowhere".into());
+        let key = [Offered::new(&home, lease, 0, &keys::Choice::New).unwrap()];
+        let board = priced(0, &[720, 360, 360]);
+        let part = pick(&view().account, &[board.view().unwrap()], NOW, &request(2)).unwrap();
+        let plan = plan(&view(), &part, wallet(9), None, name(), &key).unwrap();
+        let args = OpenLeaseArgs::try_from_slice(&plan.steps[0].instructions[0].data[8..]).unwrap();
+        assert!(args.access.is_some() && args.access == key[0].fingerprint());
+        let told = plan.facts.iter().find(|fact| fact.label == "Let in:").unwrap();
+        assert_eq!(told.text, "the holder of a new SSH key, kept on this computer");
+        let opened = &plan.details()["leases"][0];
+        assert_eq!(opened["access"], leasehold_client::access::display(&args.access.unwrap()));
+        assert_eq!(opened["key_file"], format!("/nowhere/keys/{lease}"));
     }
 
     #[test]
@@ -252,9 +296,9 @@ mod tests {
         let views = boards.each_ref().map(|board| board.view().unwrap());
         let allocation = pick(&view().account, &views, NOW, &request(2)).unwrap();
         let most = |most| Some(view().payment.money(most));
-        let plan = plan(&view(), &allocation, wallet(9), most(2_000), name()).unwrap();
+        let plan = plan(&view(), &allocation, wallet(9), most(2_000), name(), &[]).unwrap();
         assert_eq!((plan.steps[0].instructions.len(), plan.spends[0].money.amount), (2, 2_000));
-        let refused = super::plan(&view(), &allocation, wallet(9), most(1_079), name()).unwrap_err();
+        let refused = super::plan(&view(), &allocation, wallet(9), most(1_079), name(), &[]).unwrap_err();
         assert!(
             refused.to_string().contains("the leases cost 0.00108 now, more than --max-deposit 0.001079"),
             "{refused}"

@@ -3,7 +3,7 @@
 //! As many as fit are opened by one transaction, which is all or nothing. If it takes several transactions and one
 //! fails, the leases of those before it are cancelled.
 
-use leasehold::{error::LeaseholdError, math::mul_div_floor, state::Lease};
+use leasehold::{error::LeaseholdError, instructions::OpenLeaseArgs, math::mul_div_floor, state::Lease};
 use leasehold_client::{
     error::Refusal,
     instruction,
@@ -22,7 +22,11 @@ use serde_json::Value;
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
-use super::name::{Name, number};
+use super::{
+    access::who,
+    keys::{self, Offered},
+    name::{Name, number},
+};
 use crate::{
     commands::quote::{Offer, rules_of},
     criteria, kinds,
@@ -54,6 +58,7 @@ pub fn plan(
     buyer: Pubkey,
     most: Money,
     Name { nonce, group }: Name,
+    keys: &[Offered],
 ) -> Result<Plan, Failure> {
     let group = group.unwrap_or_else(number);
     let wallet = market.reference.payment_account(&buyer);
@@ -62,6 +67,7 @@ pub fn plan(
         let board = market.board(part.board);
         let lease = board.lease(&buyer, nonce);
         let args = part.quote.args(nonce, buyer, *share, Some(group));
+        let args = OpenLeaseArgs { access: keys::named(keys, &lease), ..args };
         let open = instruction::open_lease(&board, buyer, wallet, args);
         let cancel = instruction::cancel_lease(&board, buyer, lease, vec![]);
         Opening { part, lease, open, cancel, share: *share }
@@ -76,7 +82,7 @@ pub fn plan(
              more, or for fewer GPUs"
         )));
     }
-    let mut plan = summary(market, allocation, group, nonce, buyer)?;
+    let mut plan = summary(market, allocation, group, nonce, buyer, keys)?;
     if !single {
         plan = undoing(plan, market, &transactions)?;
     }
@@ -126,6 +132,7 @@ fn summary(
     group: u64,
     nonce: u64,
     buyer: Pubkey,
+    keys: &[Offered],
 ) -> Result<Plan, Failure> {
     let (gpus, boards) = (gpus(allocation.gpus), allocation.parts.len());
     let offers = allocation.parts.iter().map(|part| Offer::new(market, part));
@@ -144,12 +151,16 @@ fn summary(
             offer.start,
             offer.end,
         );
-        plan = plan.item("Lease:", "leases", text, opened(lease, nonce, offer));
+        plan = plan.item("Lease:", "leases", text, opened(lease, nonce, offer, keys));
     }
     let kinds = merged(allocation.parts.iter().flat_map(|part| &part.kinds).copied());
     for (label, text) in kinds::lines(&kinds::named(market, &kinds)) {
         plan = plan.note(label, text);
     }
+    plan = keys.first().into_iter().fold(plan, |plan, key| {
+        let each = if key.file().is_some() { ", another one for each lease" } else { "" };
+        plan.note("Let in:", who(key) + each)
+    });
     // They have the same criteria and length. Boards begin their rounds at different times.
     if let Some(part) = allocation.parts.first() {
         plan = criteria::shown(plan, market, &part.quote.criteria);
@@ -170,12 +181,15 @@ fn gpus(number: u32) -> String {
     count(usize::try_from(number).unwrap_or(usize::MAX), "GPU")
 }
 
-/// A lease that is opened, for programs: the offer with its address and nonce.
-pub fn opened(lease: Pubkey, nonce: u64, offer: &Offer) -> Value {
+/// A lease that is opened, for programs: the offer with its address, its nonce and its key.
+pub fn opened(lease: Pubkey, nonce: u64, offer: &Offer, keys: &[Offered]) -> Value {
     let mut value = serde_json::to_value(offer).unwrap_or_default();
     if let Value::Object(fields) = &mut value {
         fields.insert("lease".to_owned(), lease.to_string().into());
         fields.insert("nonce".to_owned(), nonce.to_string().into());
+        fields.insert("access".to_owned(), keys::shown(keys::named(keys, &lease)).into());
+        let file = keys.iter().find(|key| key.lease == lease).and_then(Offered::file);
+        fields.insert("key_file".to_owned(), file.map(|file| file.display().to_string()).into());
     }
     value
 }

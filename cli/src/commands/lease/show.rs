@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use clap::Args;
 use leasehold::{
     math::settlement::Burned,
     state::{LeaseState, Meter, Slot},
@@ -16,6 +17,7 @@ use leasehold_operate::{
     amount::Money,
     chain::Chain,
     failure::Failure,
+    progress::with_spinner,
     table::{Table, labelled},
     time::{rfc3339, start_of},
 };
@@ -25,8 +27,18 @@ use solana_pubkey::Pubkey;
 use super::{leased::Leased, list::Line, selection::LeaseArgs};
 use crate::{
     burned::{self, NamedBurned},
-    commands::quote::metered::RESERVED,
+    commands::{machine::endpoint::address, quote::metered::RESERVED},
+    ports::{all_answer, yes_or_no},
 };
+
+#[derive(Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub lease: LeaseArgs,
+    /// Try to connect to each machine, and say whether its port answers. Keepers' verdicts know nothing of it.
+    #[arg(long)]
+    pub check_port: bool,
+}
 
 /// A lease and its machines.
 #[derive(Debug, Serialize)]
@@ -121,11 +133,18 @@ pub struct Node {
     pub slash: Money,
     /// Verdicts of the rounds that the board remembers, the oldest first: # up, x down, o unseen, . void.
     pub history: String,
+    /// Whether something accepts connections at its port, if that was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<bool>,
 }
 
-pub async fn run(chain: &Chain, args: LeaseArgs) -> Result<(), Failure> {
-    let (leased, now) = (args.load(chain).await?, chain.fetch().now().await?);
-    chain.settings.output.print(&Shown::new(&leased, now)?)
+pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
+    let (leased, now) = (args.lease.load(chain).await?, chain.fetch().now().await?);
+    let mut shown = Shown::new(&leased, now)?;
+    if args.check_port {
+        with_spinner("Trying the machines' ports", shown.try_ports(&leased)).await?;
+    }
+    chain.settings.output.print(&shown)
 }
 
 impl Shown {
@@ -156,6 +175,16 @@ impl Shown {
 }
 
 impl Shown {
+    async fn try_ports(&mut self, leased: &Leased) -> Result<(), Failure> {
+        let view = leased.view()?;
+        let endpoint = |node: &Node| view.slot(node.slot).map(|slot| address(&slot.endpoint));
+        let endpoints: Vec<_> = self.nodes.iter().filter_map(endpoint).collect();
+        for (node, answer) in self.nodes.iter_mut().zip(all_answer(&endpoints).await) {
+            node.answers = Some(answer);
+        }
+        Ok(())
+    }
+
     /// Who is let in, and the access epoch.
     fn access(&self) -> String {
         format!("{}, epoch {}", self.access.as_deref().unwrap_or("nobody"), self.access_epoch)
@@ -245,6 +274,7 @@ impl Node {
             },
             slash: leased.market.stake.money(report.slash),
             history,
+            answers: None,
         }))
     }
 }
@@ -305,8 +335,10 @@ impl fmt::Display for Shown {
         if self.nodes.is_empty() {
             return Ok(());
         }
-        let mut table = Table::new(&[
-            ">SLOT",
+        let was_tried = self.nodes.iter().any(|node| node.answers.is_some());
+        let mut heads = vec![">SLOT"];
+        heads.extend(was_tried.then_some("ANSWERS"));
+        heads.extend([
             "CLASS",
             ">GPUS",
             ">PRICE/GPU/H",
@@ -321,9 +353,11 @@ impl fmt::Display for Shown {
             ">LOSES",
             "LAST ROUNDS",
         ]);
+        let mut table = Table::new(&heads);
         for node in &self.nodes {
-            table.row(vec![
-                node.slot.to_string(),
+            let mut row = vec![node.slot.to_string()];
+            row.extend(was_tried.then(|| yes_or_no(node.answers).to_owned()));
+            row.extend([
                 node.class.clone(),
                 node.gpus.to_string(),
                 number(&node.price),
@@ -338,6 +372,7 @@ impl fmt::Display for Shown {
                 node.slash.token.number(node.slash.amount),
                 node.history.clone(),
             ]);
+            table.row(row);
         }
         write!(f, "\n\n{table}")
     }

@@ -12,6 +12,7 @@ use leasehold_operate::{
     format::Format,
     market::MarketView,
     output::write,
+    progress::with_spinner,
     table::Table,
     time::{rfc3339, start_of},
 };
@@ -19,6 +20,7 @@ use serde::Serialize;
 use solana_pubkey::Pubkey;
 
 use super::{OwnArgs, endpoint::address, plan::BOUND};
+use crate::ports::{all_answer, yes_or_no};
 
 #[derive(Args)]
 pub struct ShowArgs {
@@ -27,6 +29,9 @@ pub struct ShowArgs {
     /// Print the configuration file of the machines' node, in TOML. Replace FILE by the path of each machine's keypair.
     #[arg(long)]
     pub node_config: bool,
+    /// Try to connect to each machine, and say whether its port answers: it does while it has a tenant.
+    #[arg(long, conflicts_with = "node_config")]
+    pub check_port: bool,
 }
 
 /// Machines of a supplier.
@@ -83,17 +88,23 @@ pub struct Line {
     pub unseen: u32,
     /// Verdicts of the rounds that the board remembers, the oldest first: # up, x down, o unseen, . void.
     pub history: String,
+    /// Whether something accepts connections at its port, if that was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<bool>,
 }
 
 pub async fn run(chain: &Chain, args: ShowArgs) -> Result<(), Failure> {
-    let ShowArgs { machines: OwnArgs { market, supplier, board }, node_config } = args;
+    let ShowArgs { machines: OwnArgs { market, supplier, board }, node_config, check_port } = args;
     if node_config && chain.settings.output != Format::Display {
         return Err(Failure::Input("--node-config prints TOML: leave out --output".to_owned()));
     }
     let (wallet, view) = (chain.wallet_or(supplier)?, chain.market(market.id.0).await?);
     let boards = chain.boards(&market.id.0, board).await?;
     let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-    let shown = Machines::new(&view, &views, &wallet);
+    let mut shown = Machines::new(&view, &views, &wallet);
+    if check_port {
+        with_spinner("Trying the machines' ports", shown.try_ports()).await;
+    }
     if node_config {
         shown.require_some()?;
         write(shown.node_config().as_bytes())
@@ -113,6 +124,19 @@ impl Machines {
             market: market.reference.address.to_string(),
             machines: machines.collect(),
         }
+    }
+
+    /// Tries to connect to each machine.
+    pub async fn try_ports(&mut self) {
+        let endpoints: Vec<_> = self.machines.iter().map(|line| line.endpoint).collect();
+        for (line, answer) in self.machines.iter_mut().zip(all_answer(&endpoints).await) {
+            line.answers = Some(answer);
+        }
+    }
+
+    /// True if [`Self::try_ports`] was called.
+    pub fn was_tried(&self) -> bool {
+        self.machines.iter().any(|line| line.answers.is_some())
     }
 
     /// Refuses a wallet without machines.
@@ -173,6 +197,7 @@ impl Line {
             down: slot.down,
             unseen: slot.unseen,
             history: own.map(|slot| board.uptime_strip(slot)).unwrap_or_default(),
+            answers: None,
         }
     }
 }
@@ -182,12 +207,10 @@ impl fmt::Display for Machines {
         if self.machines.is_empty() {
             return write!(f, "{} has no machines on this market.", self.supplier);
         }
-        let mut table = Table::new(&[
-            ">BOARD",
-            ">SLOT",
-            ">GEN",
-            "STATE",
-            ">LEASE",
+        let was_tried = self.was_tried();
+        let mut heads = vec![">BOARD", ">SLOT", ">GEN", "STATE", ">LEASE"];
+        heads.extend(was_tried.then_some("ANSWERS"));
+        heads.extend([
             "CLASS",
             ">GPUS",
             ">PRICE/GPU/H",
@@ -199,14 +222,18 @@ impl fmt::Display for Machines {
             "COMMITTED UNTIL",
             "NODE KEY",
         ]);
+        let mut table = Table::new(&heads);
         let number = |money: &Money| money.token.number(money.amount);
         for line in &self.machines {
-            table.row(vec![
+            let mut row = vec![
                 line.board.to_string(),
                 line.slot.to_string(),
                 line.generation.to_string(),
                 line.state.to_owned(),
                 line.lease.map_or_else(|| "-".to_owned(), |lease| lease.to_string()),
+            ];
+            row.extend(was_tried.then(|| yes_or_no(line.answers).to_owned()));
+            row.extend([
                 line.class.clone(),
                 line.gpus.to_string(),
                 number(&line.price),
@@ -218,6 +245,7 @@ impl fmt::Display for Machines {
                 line.committed_to.clone(),
                 line.node_key.clone(),
             ]);
+            table.row(row);
         }
         table.fmt(f)?;
         for line in self.machines.iter().filter(|line| line.bound) {

@@ -18,12 +18,18 @@ use super::{
     OwnArgs,
     show::{Line, Machines},
 };
-use crate::live::{self, LiveArgs, Size, capped, with_strips};
+use crate::{
+    live::{self, LiveArgs, Size, capped, with_strips},
+    ports::yes_or_no,
+};
 
 #[derive(Args)]
 pub struct WatchArgs {
     #[command(flatten)]
     pub machines: OwnArgs,
+    /// Try to connect to each machine at every reading, and say whether its port answers: it does while it has a tenant.
+    #[arg(long)]
+    pub check_port: bool,
     #[command(flatten)]
     pub live: LiveArgs,
 }
@@ -49,17 +55,20 @@ struct Facts {
 }
 
 pub async fn run(chain: &Chain, args: WatchArgs) -> Result<(), Failure> {
-    let WatchArgs { machines: OwnArgs { market, supplier, board }, live } = args;
+    let WatchArgs { machines: OwnArgs { market, supplier, board }, check_port, live } = args;
     let (wallet, view) = (chain.wallet_or(supplier)?, chain.market(market.id.0).await?);
     let mut begun = false;
     let read = async || {
         let (boards, now) = (chain.boards(&market.id.0, board).await?, chain.fetch().now().await?);
         let views = boards.iter().map(Fetched::view).collect::<Result<Vec<_>, _>>()?;
-        let shown = Machines::new(&view, &views, &wallet);
+        let mut shown = Machines::new(&view, &views, &wallet);
         // The last machine may retire while it is watched; watching none from the start is an error.
         if !begun {
             shown.require_some()?;
             begun = true;
+        }
+        if check_port {
+            shown.try_ports().await;
         }
         Ok(Moment::new(&view, shown, now))
     };
@@ -121,23 +130,29 @@ impl live::Frame for Moment {
         }
         // An empty line and the table's head stand between.
         let (rows, left_out) = capped(machines, size.rows.saturating_sub(head.lines().count() + 2));
-        let mut table = Table::new(&[
-            ">BOARD", ">SLOT", "STATE", ">LEASE", "NOW", "CLASS", ">PRICE/H", ">EARNED", ">UP", ">DOWN",
-        ]);
+        let was_tried = self.facts.shown.was_tried();
+        let mut heads = vec![">BOARD", ">SLOT", "STATE", ">LEASE", "NOW"];
+        heads.extend(was_tried.then_some("ANSWERS"));
+        heads.extend(["CLASS", ">PRICE/H", ">EARNED", ">UP", ">DOWN"]);
+        let mut table = Table::new(&heads);
         let number = |money: &Money| money.token.number(money.amount);
         for line in rows {
-            table.row(vec![
+            let mut row = vec![
                 line.board.to_string(),
                 line.slot.to_string(),
                 line.state.to_owned(),
                 line.lease.map_or_else(|| "-".to_owned(), |lease| lease.to_string()),
                 now(line).to_owned(),
+            ];
+            row.extend(was_tried.then(|| yes_or_no(line.answers).to_owned()));
+            row.extend([
                 line.class.clone(),
                 number(&line.price),
                 number(&line.earnings),
                 line.up.to_string(),
                 line.down.to_string(),
             ]);
+            table.row(row);
         }
         let strips: Vec<_> = rows.iter().map(|line| line.history.as_str()).collect();
         let mut text = format!("{head}\n\n{}", with_strips(&table, &strips, size.columns));

@@ -1,10 +1,24 @@
 //! Machines of a lease as Ansible's inventory.
 
-use super::{host::Host, inventory::Inventory, login::Login};
+use leasehold_operate::failure::Failure;
+
+use crate::commands::lease::{
+    inventory::Host,
+    session::{Session, quote},
+};
 
 /// YAML with an Ansible group for each lease, and one above them for a group of leases. Every text is in double quotes,
-/// and text from the chain has no template characters, since Ansible would evaluate them locally.
-pub fn inventory(inventory: &Inventory, login: &Login) -> String {
+/// and text from the chain has no template characters, since Ansible would evaluate them locally. How to connect is in ssh's
+/// configuration, which has a section of each machine's name.
+pub fn inventory(session: &Session) -> Result<String, Failure> {
+    let inventory = &session.inventory;
+    let config = session.config();
+    let config = quote::plain(&config)?;
+    if config.contains(['{', '}']) {
+        return Err(Failure::Input(format!(
+            "Ansible would expand the braces of {config}: choose another --home"
+        )));
+    }
     let mut text = inventory.comments() + "---\n";
     match inventory.group {
         Some(group) => {
@@ -13,7 +27,9 @@ pub fn inventory(inventory: &Inventory, login: &Login) -> String {
         }
         None => inventory.leases().for_each(|hosts| text += &lease(hosts, "")),
     }
-    text + "  vars:\n" + &vars(login)
+    // Ansible splits the arguments as a shell does.
+    let arguments = quoted(format!("-F {}", quote::word(config)));
+    Ok(text + &format!("  vars:\n    ansible_ssh_common_args: {arguments}\n"))
 }
 
 /// A lease's machines.
@@ -26,28 +42,17 @@ fn lease(hosts: &[Host], indent: &str) -> String {
         let marks: String = host.marks().map(|mark| format!(" # {mark}")).collect();
         text += &format!("{indent}    {name}:{marks}\n");
         for (key, value) in [
-            ("ansible_host", quoted(address)),
+            ("address", quoted(address)),
+            ("port", host.port.to_string()),
             ("slot", slot.to_string()),
             ("gpus", gpus.to_string()),
             ("class", quoted(class)),
             ("country", quoted(country)),
             ("node_key", quoted(node_key)),
-            ("probe_port", host.probe_port.to_string()),
             ("verdict", quoted(now)),
         ] {
             text += &format!("{indent}      {key}: {value}\n");
         }
-    }
-    text
-}
-
-fn vars(login: &Login) -> String {
-    let mut text = format!("    ansible_port: {}\n", login.port);
-    if let Some(user) = &login.user {
-        text += &format!("    ansible_user: {}\n", quoted(&user.0));
-    }
-    if let Some(identity) = &login.identity {
-        text += &format!("    ansible_ssh_private_key_file: {}\n", quoted(&identity.0));
     }
     text
 }
@@ -61,55 +66,49 @@ pub fn quoted(text: impl ToString) -> String {
 mod tests {
     use serde_yaml::Value;
 
-    use super::{
-        super::inventory::{Inventory, tests::inventory as sample},
-        *,
-    };
+    use super::*;
+    use crate::commands::lease::session::tests::session;
 
-    fn login() -> Login {
-        Login { user: "ubuntu".parse().ok(), port: 2222, identity: "~/.ssh/my id".parse().ok() }
-    }
-
-    fn read(inventory: &Inventory) -> Value {
-        serde_yaml::from_str(&super::inventory(inventory, &login())).unwrap()
+    fn read(session: &Session) -> Value {
+        serde_yaml::from_str(&inventory(session).unwrap()).unwrap()
     }
 
     #[test]
     fn a_lease_is_a_group_of_machines_with_what_they_are() {
-        let yaml = read(&sample("RTX 4090", ["203.0.113.7", "2a00::7"]));
+        let sample = session("RTX 4090", ["203.0.113.7", "2a00::7"]);
+        let yaml = read(&sample);
         let group = &yaml["lease_0_1"];
         let host = &group["hosts"]["lease-0-1-slot1"];
-        assert_eq!((host["ansible_host"].as_str(), host["slot"].as_u64()), (Some("2a00::7"), Some(1)));
+        assert_eq!((host["address"].as_str(), host["slot"].as_u64()), (Some("2a00::7"), Some(1)));
         assert_eq!((host["class"].as_str(), host["gpus"].as_u64()), (Some("RTX 4090"), Some(1)));
-        assert_eq!((host["verdict"].as_str(), host["probe_port"].as_u64()), (Some("down"), Some(7_001)));
-        assert_eq!(group["vars"]["ansible_port"].as_u64(), Some(2_222));
-        assert_eq!(group["vars"]["ansible_user"].as_str(), Some("ubuntu"));
-        assert_eq!(group["vars"]["ansible_ssh_private_key_file"].as_str(), Some("~/.ssh/my id"));
-        let text = inventory(&sample("A", ["1.1.1.1", "2a00::7"]), &login());
+        assert_eq!((host["verdict"].as_str(), host["port"].as_u64()), (Some("down"), Some(7_001)));
+        let arguments = group["vars"]["ansible_ssh_common_args"].as_str().unwrap();
+        assert_eq!(arguments, format!("-F '{}'", sample.config().display()));
+        let text = inventory(&sample).unwrap();
         assert!(text.contains("    lease-0-1-slot1: # DOWN NOW\n") && text.starts_with("# down"), "{text}");
         assert_eq!(text.matches("DOWN NOW").count(), 1);
     }
 
     #[test]
     fn a_group_of_leases_is_an_ansible_group() {
-        let mut both = sample("A", ["1.1.1.1", "2a00::7"]);
-        (both.group, both.hosts[1].serial) = (Some(3), 2);
+        let mut both = session("A", ["1.1.1.1", "2a00::7"]);
+        (both.inventory.group, both.inventory.hosts[1].serial) = (Some(3), 2);
         let yaml = read(&both);
         let group = &yaml["group_3"];
         assert!(group["children"]["lease_0_1"]["hosts"]["lease-0-1-slot0"].is_mapping(), "{yaml:?}");
         assert!(group["children"]["lease_0_2"]["hosts"]["lease-0-1-slot1"].is_mapping());
-        assert_eq!(group["vars"]["ansible_port"].as_u64(), Some(2_222));
+        assert!(group["vars"]["ansible_ssh_common_args"].is_string());
     }
 
     #[test]
     fn nothing_of_the_chain_is_a_template_or_a_key() {
         for class in ["{{ 7 * 7 }}", "{% raw %}", "\"\nx: 1", "a: b # c", "!unsafe x", "NO", "*a", "1:30"] {
-            let hostile = sample(class, ["1.1.1.1", "1:2:3:4:5:6:7:8"]);
+            let hostile = session(class, ["1.1.1.1", "1:2:3:4:5:6:7:8"]);
             let yaml = read(&hostile);
             let host = &yaml["lease_0_1"]["hosts"]["lease-0-1-slot1"];
             let told = host["class"].as_str().unwrap();
             assert!(!told.contains(['{', '}', '%', '\n', '"', '#', ':', '!']), "{told}");
-            assert_eq!(host["ansible_host"].as_str(), Some("1:2:3:4:5:6:7:8"), "no number of base 60");
+            assert_eq!(host["address"].as_str(), Some("1:2:3:4:5:6:7:8"), "no number of base 60");
             assert_eq!(host.as_mapping().unwrap().len(), 8);
             assert_eq!(yaml["lease_0_1"]["hosts"].as_mapping().unwrap().len(), 2);
         }

@@ -63,7 +63,7 @@ fn a_metered_lease_is_opened_on_the_cheapest_machine_that_allows_it() {
     let boards = [board(0, &[900]), board(1, &[800, 700]), board(2, &[])];
     let views = boards.each_ref().map(|board| board.view().unwrap());
     let found = pick_metered(&view().account, &views, NOW, &ANY, 6, &[], meter(5_000)).unwrap();
-    let plan = plan(&view(), &found, NOW, wallet(9), Name { nonce: 77, group: Some(4) }).unwrap();
+    let plan = plan(&view(), &found, NOW, wallet(9), Name { nonce: 77, group: Some(4) }, &nobody()).unwrap();
     assert_eq!(plan.title, "Open a metered lease on board 1");
     assert_eq!((plan.spends[0].money.amount, plan.growths.len()), (5_000, 1));
     let [step] = &plan.steps[..] else { panic!() };
@@ -76,12 +76,19 @@ fn a_metered_lease_is_opened_on_the_cheapest_machine_that_allows_it() {
     assert_eq!((&details["slots"], &details["refundable"]["amount"]), (&vec![2].into(), &"4930".into()));
     let criteria = Criteria { class: Some(0), ..ANY };
     let found = pick_metered(&view().account, &views, NOW, &criteria, 6, &[], meter(5_000)).unwrap();
-    let classed = super::plan(&view(), &found, NOW, wallet(9), Name { nonce: 78, group: None }).unwrap();
-    assert_eq!(classed.facts[3].text, "RTX 4090 (number 0), the cheapest first");
+    let classed =
+        super::plan(&view(), &found, NOW, wallet(9), Name { nonce: 78, group: None }, &nobody()).unwrap();
+    assert_eq!(classed.facts[3].text, "nobody");
+    assert_eq!(classed.facts[4].text, "RTX 4090 (number 0), the cheapest first");
     assert_eq!((&details["spender"], &details["nonce"]), (&wallet(5).to_string().into(), &"77".into()));
     // A tenth of 700 an hour, of which all six rounds are reserved.
     assert_eq!(
         (&details["standby"]["amount"], &details["voucher_limit"]["amount"]),
         (&"70".into(), &"4930".into())
     );
+}
+
+/// The default of a metered lease.
+fn nobody() -> Offered {
+    Offered::new(&keys::Home("/nowhere".into()), wallet(6), 0, &keys::Choice::Nobody).unwrap()
 }

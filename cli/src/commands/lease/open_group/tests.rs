@@ -26,7 +26,7 @@ fn chosen(boards: &[BoardData], request: &Request) -> Allocation {
 fn opening(count: u32, most: Option<u64>, group: Option<u64>) -> Plan {
     let allocation = chosen(&boards(count), &request(count));
     let most = view().payment.money(most.unwrap_or(allocation.deposit));
-    plan(&view(), &allocation, wallet(9), most, Name { nonce: 77, group }).unwrap()
+    plan(&view(), &allocation, wallet(9), most, Name { nonce: 77, group }, &[]).unwrap()
 }
 
 fn args(plan: &Plan) -> Vec<OpenLeaseArgs> {
@@ -125,6 +125,7 @@ fn leases_of_one_round_are_opened_by_one_transaction_or_not_at_all() {
             wallet(9),
             view().payment.money(allocation.deposit),
             Name { nonce: 77, group: None },
+            &[],
         )
     };
     assert!(open(2).is_ok());
@@ -167,7 +168,7 @@ fn parts_of_many_machines_have_transactions_of_their_own() {
         part.quote.slots = (0..6_000).collect();
     }
     let most = view().payment.money(allocation.deposit);
-    let plan = plan(&view(), &allocation, wallet(9), most, Name { nonce: 77, group: None }).unwrap();
+    let plan = plan(&view(), &allocation, wallet(9), most, Name { nonce: 77, group: None }, &[]).unwrap();
     assert_eq!(plan.steps.iter().map(|step| step.instructions.len()).collect::<Vec<_>>(), [1, 1, 1]);
 }
 

@@ -1,11 +1,23 @@
 //! The machines that serve a lease, or all leases of a group.
 
-use std::fmt;
+mod host;
 
+use std::{cmp::Reverse, fmt};
+
+use leasehold::state::LeaseState;
 use serde::Serialize;
 
-use super::{super::leased::Leased, host::Host, require_running};
-use leasehold_operate::{failure::Failure, table::Table};
+pub use self::host::Host;
+use super::leased::Leased;
+use crate::{
+    live::span,
+    ports::{all_answer, yes_or_no},
+};
+use leasehold_operate::{
+    failure::Failure,
+    table::Table,
+    time::{rfc3339, start_of},
+};
 
 /// Machines that a warning names at most.
 const NAMED: usize = 8;
@@ -76,6 +88,13 @@ impl Inventory {
         }
     }
 
+    /// Ray's head: of machines that are not down, the one that was up in most rounds of its lease.
+    pub fn head(&self) -> Option<&Host> {
+        self.hosts
+            .iter()
+            .min_by_key(|host| (host.is_down(), Reverse(host.rounds_up), host.board, host.serial, host.slot))
+    }
+
     /// Machines of each lease.
     pub fn leases(&self) -> impl Iterator<Item = &[Host]> {
         self.hosts.chunk_by(|one, next| (one.board, one.serial) == (next.board, next.serial))
@@ -104,6 +123,16 @@ impl Inventory {
     }
 }
 
+impl Inventory {
+    /// Tries to connect to each machine.
+    pub async fn try_ports(&mut self) {
+        let endpoints: Vec<_> = self.hosts.iter().map(Host::endpoint).collect();
+        for (host, answer) in self.hosts.iter_mut().zip(all_answer(&endpoints).await) {
+            host.answers = Some(answer);
+        }
+    }
+}
+
 /// The first names of a list and how many more there are, `None` if it is empty.
 fn some(names: Vec<String>) -> Option<String> {
     let (first, rest) = names.split_at(names.len().min(NAMED));
@@ -114,31 +143,69 @@ fn some(names: Vec<String>) -> Option<String> {
     }
 }
 
+/// Refuses a lease that has ended. Returns a note on one that does not run yet or ends soon.
+fn require_running(leased: &Leased, now: i64) -> Result<Option<String>, Failure> {
+    let Leased { lease, .. } = leased;
+    let time = |round| start_of(&lease.terms, round);
+    let (start, end) = (time(lease.from), time(lease.until));
+    let refused = |why: String| Err(Failure::Refused(format!("{} {why}", leased.name())));
+    match lease.state {
+        LeaseState::Settled => refused("is settled: its machines no longer serve it".to_owned()),
+        _ if now >= end => refused(format!("ended at {}: its machines no longer serve it", rfc3339(end))),
+        LeaseState::Cancelled => Ok(Some(format!(
+            "{} is cancelled: its machines serve it until {} at the latest",
+            leased.name(),
+            rfc3339(end)
+        ))),
+        LeaseState::Open if now < start => {
+            let secs = u64::try_from(start.saturating_sub(now)).unwrap_or(0);
+            let (name, start) = (leased.name(), rfc3339(start));
+            Ok(Some(format!(
+                "{name} begins at {start}, in {}: its machines serve it from then on",
+                span(secs)
+            )))
+        }
+        LeaseState::Open => Ok(None),
+    }
+}
+
+/// Refuses a lease that has not begun: its machines serve others.
+pub fn require_begun(leased: &Leased, now: i64) -> Result<(), Failure> {
+    let start = start_of(&leased.lease.terms, leased.lease.from);
+    match u64::try_from(start.saturating_sub(now)) {
+        Ok(secs) if secs > 0 => Err(Failure::Refused(format!(
+            "{} begins at {}, in {}: its machines let you in from then on",
+            leased.name(),
+            rfc3339(start),
+            span(secs)
+        ))),
+        _ => Ok(()),
+    }
+}
+
 impl fmt::Display for Inventory {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let mut table = Table::new(&[
-            "LEASE",
-            ">SLOT",
-            "NOW",
-            "ADDRESS",
-            ">PROBE PORT",
-            "CLASS",
-            ">GPUS",
-            "COUNTRY",
-            "NODE KEY",
-        ]);
+        let mut heads = vec!["LEASE", ">SLOT", "NOW", "ADDRESS", ">PORT"];
+        let was_tried = self.hosts.iter().any(|host| host.answers.is_some());
+        heads.extend(was_tried.then_some("ANSWERS"));
+        heads.extend(["CLASS", ">GPUS", "COUNTRY", "NODE KEY"]);
+        let mut table = Table::new(&heads);
         for host in &self.hosts {
-            table.row(vec![
+            let mut row = vec![
                 format!("{}:{}", host.board, host.serial),
                 host.slot.to_string(),
                 host.now.to_owned(),
                 host.address.to_string(),
-                host.probe_port.to_string(),
+                host.port.to_string(),
+            ];
+            row.extend(was_tried.then(|| yes_or_no(host.answers).to_owned()));
+            row.extend([
                 host.class.clone(),
                 host.gpus.to_string(),
                 host.country.clone(),
                 host.node_key.clone(),
             ]);
+            table.row(row);
         }
         table.fmt(f)
     }
@@ -150,10 +217,7 @@ pub mod tests {
     use leasehold_client::sample::change;
     use leasehold_operate::format::Format;
 
-    use super::{
-        super::{super::leased::tests::sample, host::tests::host},
-        *,
-    };
+    use super::{super::leased::tests::sample, host::tests::host, *};
 
     /// Round 1,000 of 990 to 1,009 runs.
     const NOW: i64 = 600_000;
@@ -166,7 +230,7 @@ pub mod tests {
             slot: 1,
             now: "down",
             rounds_up: 10,
-            probe_port: 7_001,
+            port: 7_001,
             ..second
         };
         Inventory { group: None, hosts: vec![first, second] }
@@ -254,8 +318,8 @@ pub mod tests {
         let inventory = inventory("RTX 4090", ["203.0.113.7", "2a00::7"]);
         let text = inventory.to_string();
         let expected = "\
-LEASE  SLOT  NOW   ADDRESS      PROBE PORT  CLASS     GPUS  COUNTRY  NODE KEY
-0:1       0  up    203.0.113.7         257  RTX 4090     1  DE       ";
+LEASE  SLOT  NOW   ADDRESS      PORT  CLASS     GPUS  COUNTRY  NODE KEY
+0:1       0  up    203.0.113.7   257  RTX 4090     1  DE       ";
         assert!(text.starts_with(expected), "{text}");
         let json: serde_json::Value = serde_json::from_str(&Format::Json.render(&inventory)).unwrap();
         assert_eq!((&json[1]["slot"], &json[1]["now"]), (&1.into(), &"down".into()));

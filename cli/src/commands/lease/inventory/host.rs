@@ -1,9 +1,9 @@
-//! A machine that serves a lease, and where it is.
+//! A machine that serves a lease, where it is, and how to log in to it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use leasehold::state::{Slot, Verdict};
-use leasehold_client::{board::BoardView, search::Country};
+use leasehold_client::{access, board::BoardView, search::Country};
 use leasehold_operate::table::count;
 use serde::Serialize;
 use solana_pubkey::Pubkey;
@@ -26,30 +26,53 @@ pub struct Host {
     pub gpus: u8,
     pub country: String,
     pub address: IpAddr,
-    /// UDP port that keepers probe.
-    pub probe_port: u16,
+    /// Port that keepers probe by UDP; the node lets the tenant in at the same one of TCP.
+    pub port: u16,
+    /// Principal of the certificate of its host key, in this lease and access epoch.
+    pub alias: String,
+    /// Line of a known_hosts file that trusts this machine's key under that alias, and nothing else.
+    pub known_hosts: String,
+    pub user: String,
+    /// What ssh logs in with: a private key, or a public one whose private half an agent has. `None` if neither is known.
+    pub identity_file: Option<String>,
+    /// Public half of it, as a file of authorised keys has it.
+    #[serde(skip)]
+    pub authorized: Option<String>,
     /// Verdict of the last closed round: up, down, unseen or void.
     pub now: &'static str,
     /// Closed rounds of the lease in which it was up.
     pub rounds_up: u32,
+    /// Whether something accepts connections at its port, if that was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<bool>,
 }
+
+/// In its namespaces, the tenant is this user.
+pub const USER: &str = "root";
 
 impl Host {
     pub fn new(leased: &Leased, view: &BoardView, index: u16, slot: &Slot) -> Self {
         let (board, serial) = (leased.board.index, leased.lease.serial);
         let last = view.header.next_round.checked_sub(1);
+        let (endpoint, node_key) = (address(&slot.endpoint), Pubkey::new_from_array(slot.node_key));
+        let alias = access::host_alias(board, serial, leased.lease.access_epoch, index, &leased.address);
         Host {
             name: format!("lease-{board}-{serial}-slot{index}"),
             lease: leased.address.to_string(),
             board,
             serial,
             slot: index,
-            node_key: Pubkey::new_from_array(slot.node_key).to_string(),
+            node_key: node_key.to_string(),
             class: leased.market.class_name(slot.traits.class),
             gpus: slot.traits.gpus,
             country: Country(slot.traits.country).to_string(),
-            address: address(&slot.endpoint).ip(),
-            probe_port: slot.endpoint.port(),
+            address: endpoint.ip(),
+            port: endpoint.port(),
+            known_hosts: access::ca_line(&alias, &node_key),
+            alias,
+            user: USER.to_owned(),
+            identity_file: None,
+            authorized: None,
             now: match last.and_then(|last| view.header.verdict(slot, last)) {
                 Some(Verdict::Up) => "up",
                 Some(Verdict::Down) => "down",
@@ -57,7 +80,12 @@ impl Host {
                 Some(Verdict::Void) | None => "void",
             },
             rounds_up: slot.lease_up,
+            answers: None,
         }
+    }
+
+    pub fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
     }
 
     pub fn is_down(&self) -> bool {
@@ -70,13 +98,13 @@ impl Host {
         self.class.chars().map(|character| if plain(character) { character } else { '_' }).collect()
     }
 
-    /// In a comment: "slot 7: RTX 4090, 8 GPUs, DE, probed at port 7000, DOWN NOW".
+    /// In a comment: "slot 7: RTX 4090, 8 GPUs, DE, DOWN NOW".
     pub fn comment(&self) -> String {
-        let Host { slot, gpus, country, probe_port, .. } = self;
+        let Host { slot, gpus, country, .. } = self;
         let gpus = count(usize::from(*gpus), "GPU");
         let marks: String = self.marks().map(|mark| format!(", {mark}")).collect();
         let class = self.plain_class();
-        format!("slot {slot}: {class}, {gpus}, {country}, probed at port {probe_port}{marks}")
+        format!("slot {slot}: {class}, {gpus}, {country}{marks}")
     }
 
     /// Warnings to read before connecting to it.
@@ -116,11 +144,16 @@ pub mod tests {
         let view = leased.view().unwrap();
         let host = |slot| Host::new(&leased, &view, slot, view.slot(slot).unwrap());
         let json = serde_json::to_value(host(0)).unwrap();
-        assert_eq!((&json["address"], &json["probe_port"]), (&"203.0.113.7".into(), &7_000.into()));
+        assert_eq!((&json["address"], &json["port"]), (&"203.0.113.7".into(), &7_000.into()));
         assert_eq!((&json["name"], &json["now"]), (&"lease-0-1-slot0".into(), &"up".into()));
         assert_eq!((&json["country"], &json["rounds_up"]), (&"DE".into(), &8.into()));
         assert_eq!(host(1).address.to_string(), "2a00::7");
-        assert_eq!(host(0).comment(), "slot 0: RTX 4090, 1 GPU, DE, probed at port 7000");
+        assert_eq!(host(0).comment(), "slot 0: RTX 4090, 1 GPU, DE");
+        let alias = format!("lease-0-1-0-slot0-{}", &leased.address.to_string().to_lowercase()[..8]);
+        assert_eq!(json["alias"], alias);
+        let trusted = json["known_hosts"].as_str().unwrap();
+        assert!(trusted.starts_with(&format!("@cert-authority {alias} ssh-ed25519 AAAA")), "{trusted}");
+        assert_eq!((&json["user"], json.get("answers")), (&"root".into(), None));
     }
 
     #[test]
