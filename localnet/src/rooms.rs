@@ -59,8 +59,9 @@ impl Rooms {
             }
         }
         try_namespaces()?;
-        // Below folders that only root writes to, as sshd demands of the command that answers keys.
-        let folder = tempfile::Builder::new().prefix("leasehold-rooms-").tempdir_in("/var/lib");
+        // Below folders that only root writes to, as sshd demands of the command that answers keys; and short, since a node's
+        // sockets are below it.
+        let folder = tempfile::Builder::new().prefix("leasehold-").tempdir_in("/var/lib");
         let folder = folder.map_err(|error| format!("cannot make a folder in /var/lib: {error}"))?;
         let group = new_group(folder.path())?;
         let written = write(folder.path(), &group);

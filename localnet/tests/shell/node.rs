@@ -38,13 +38,14 @@ impl Node {
         let mut text = format!(
             "program = \"{}\"\nmarket = \"{}\"\nboard = \"{}\"\n\
              [chain]\nrpc = \"{rpc}\"\nsupplier = \"{}\"\npoll_secs = 1\n\
-             [access]\nbegin = \"{}\"\nend = \"{}\"\nstate = \"state-{name}\"\nkey_command = \"{}\"\n",
+             [access]\nbegin = \"{}\"\nend = \"{}\"\nstate = \"{}\"\nkey_command = \"{}\"\n",
             leasehold::ID,
             world.market.address,
             world.board().address,
             world.supplier(),
             world.rooms.path("begin").display(),
             world.rooms.path("end").display(),
+            world.rooms.path(name).display(),
             binary("leasehold-authorized-keys").display(),
         );
         for slot in slots {
