@@ -14,7 +14,9 @@ use leasehold_client::{
 };
 use serde::{Serialize, Serializer};
 
-use super::{Cost, Demo, claims::Burned, faults::Faults, inference::Proved, leases::Opened, shell::Shown, stage::Stage};
+use super::{
+    Cost, Demo, claims::Burned, faults::Faults, inference::Proved, leases::Opened, shell::Shown, stage::Stage,
+};
 use crate::network::{PAYMENT_DECIMALS, STAKE_DECIMALS};
 
 /// Default length of a round, in seconds.

@@ -103,9 +103,8 @@ impl Shell {
         };
         let (lease, slot) = machine(leases, faults, kept)?;
         let machines = fleet.machines_as_listed(stage).await?;
-        let is_it = |machine: &Machine| {
-            machine.board == lease.board.address && machine.slot == u32::from(slot)
-        };
+        let is_it =
+            |machine: &Machine| machine.board == lease.board.address && machine.slot == u32::from(slot);
         let machine = machines.into_iter().find(is_it).context("a leased machine is not on its board")?;
         let access = new_key(&rooms).await?;
         let set = instruction::set_access(lease.buyer.pubkey(), lease.address, Some(access), false);
@@ -175,11 +174,7 @@ impl Tenant {
         let settings = settings(&rooms)?;
         let key = MachineKey { board, slot };
         let door = Door::bind(DoorSettings {
-            machines: vec![DoorMachine {
-                machine: key,
-                listen: vec![endpoint],
-                node_key: node_key.clone(),
-            }],
+            machines: vec![DoorMachine { machine: key, listen: vec![endpoint], node_key: node_key.clone() }],
             folder: settings.state.join("doors"),
             key_command: settings.key_command.clone(),
             bounds: Bounds::default(),
@@ -240,7 +235,11 @@ impl Tenant {
             let ended = timeout(TIMEOUT, ended).await;
             // ssh ends with 255 if it loses the connection.
             shown.cut = matches!(ended, Ok(Ok((status, at))) if status.code() == Some(255) && at >= ends);
-            let said = if shown.cut { "is cut at the end of its lease" } else { "is NOT cut at the end of its lease" };
+            let said = if shown.cut {
+                "is cut at the end of its lease"
+            } else {
+                "is NOT cut at the end of its lease"
+            };
             stage.progress.print_line(&format!("the buyer's session {said}"));
         }
         // The machine is wiped once the end is final. What is left then, the rooms end.

@@ -14,7 +14,10 @@ use leasehold::{
     state::{Endpoint, LeaseState, Traits},
 };
 use leasehold_client::{
-    BoardRef, MarketRef, access::host_alias, fetch::Fetch, instruction, invariants, listing,
+    BoardRef, MarketRef,
+    access::host_alias,
+    fetch::Fetch,
+    instruction, invariants, listing,
     probe::SigningKey,
     quote::{ANY, quote},
 };
@@ -87,15 +90,8 @@ impl World {
         let market = open_market(&network, genesis).await.unwrap();
         let [supplier, keeper] = [Arc::new(Keypair::new()), Arc::new(Keypair::new())];
         let ports = (0..MACHINES).map(|slot| port(ip(slot))).collect();
-        let mut world = Self {
-            network,
-            market,
-            rooms,
-            files: Files::new(),
-            supplier,
-            ports,
-            _keeper: JoinSet::new(),
-        };
+        let mut world =
+            Self { network, market, rooms, files: Files::new(), supplier, ports, _keeper: JoinSet::new() };
         world.fund(&world.supplier).await;
         world.fund(&keeper).await;
         let mut settings = Settings {
@@ -106,8 +102,7 @@ impl World {
             ..Settings::new(world.market.address)
         };
         settings.prober.allow_private = true;
-        let keeper =
-            Keeper::new(settings, keeper.insecure_clone(), Arc::clone(world.network.rpc())).unwrap();
+        let keeper = Keeper::new(settings, keeper.insecure_clone(), Arc::clone(world.network.rpc())).unwrap();
         world._keeper.spawn(async move { keeper.run(std::future::pending()).await.unwrap() });
         world.list().await;
         Some(world)
@@ -233,8 +228,7 @@ impl World {
         let wallet = self.market.payment_account(&owner);
         let allowed = Allowance { max_deposit: u64::MAX, max_leaving: 0 };
         let board = self.board();
-        let extend =
-            instruction::extend_lease(&board, owner, owner, lease.address, wallet, rounds, allowed);
+        let extend = instruction::extend_lease(&board, owner, owner, lease.address, wallet, rounds, allowed);
         self.send(&lease.owner, &[extend]).await;
     }
 
@@ -291,7 +285,8 @@ impl World {
 
     /// Starts a job that counts, and that no session holds.
     pub async fn start_job(&self, key: &Key, lease: &Lease, epoch: u32) -> Job {
-        let count = "setsid sh -c 'while :; do echo x >>/root/count; sleep 0.05; done' >/dev/null 2>&1 </dev/null &";
+        let count =
+            "setsid sh -c 'while :; do echo x >>/root/count; sleep 0.05; done' >/dev/null 2>&1 </dev/null &";
         self.run(key, lease, epoch, count).await;
         let job = Job {
             count: self.rooms.path(&format!("room-{}/home/count", lease.slot)),

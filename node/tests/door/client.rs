@@ -47,7 +47,7 @@ impl Files {
         let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
         assert!(
             is_root,
-            "this test enters namespaces: run it as root, or leave it out with -E 'not binary(NAME)'"
+            "these tests enter namespaces: run them as root, or leave them out, as with -E 'not binary(door)'"
         );
         // Shown if the test fails: what sshd says.
         let log = tracing_subscriber::fmt().with_test_writer().with_env_filter("leasehold_node=debug");
