@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -22,6 +22,7 @@ use crate::error::NetworkError;
 /// Requests a block every Solana slot, one at a time.
 pub(crate) struct Ticker {
     ahead_ms: Arc<AtomicU64>,
+    halted: Arc<AtomicBool>,
     stop: Sender<()>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,19 +33,24 @@ impl Ticker {
         commands: Sender<SimnetCommand>,
         slot_ms: u64,
     ) -> Result<Self, NetworkError> {
-        let ahead_ms = Arc::new(AtomicU64::new(0));
+        let (ahead_ms, halted) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (stop, stopped) = bounded(1);
         let thread = {
-            let ahead_ms = Arc::clone(&ahead_ms);
-            spawn("localnet-clock", move || tick(&locker, &commands, slot_ms, &ahead_ms, &stopped))?
+            let (ahead_ms, halted) = (Arc::clone(&ahead_ms), Arc::clone(&halted));
+            spawn("localnet-clock", move || tick(&locker, &commands, slot_ms, &ahead_ms, &halted, &stopped))?
         };
-        Ok(Self { ahead_ms, stop, thread: Some(thread) })
+        Ok(Self { ahead_ms, halted, stop, thread: Some(thread) })
     }
 
     /// Moves the chain's time further ahead of the wall clock, from the next block on.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.ahead_ms.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Stops blocks, or lets them go on.
+    pub fn set_halted(&self, halted: bool) {
+        self.halted.store(halted, Ordering::Relaxed);
     }
 
     pub fn stop(&mut self) {
@@ -63,10 +69,14 @@ fn tick(
     commands: &Sender<SimnetCommand>,
     slot_ms: u64,
     ahead_ms: &AtomicU64,
+    halted: &AtomicBool,
     stopped: &Receiver<()>,
 ) {
     let mut last = Last::default();
     while stopped.recv_timeout(Duration::from_millis(slot_ms)) == Err(RecvTimeoutError::Timeout) {
+        if halted.load(Ordering::Relaxed) {
+            continue;
+        }
         let wall_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let wall_ms = u64::try_from(wall_ms).unwrap_or(u64::MAX);
         let due = locker.with_svm_writer(move |machine| {

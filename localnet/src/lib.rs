@@ -5,7 +5,7 @@
 //! by transactions.
 //!
 //! - [`network`]: starts and stops the network, funds wallets, advances the clock; [`genesis`]: creates the market.
-//! - [`demo`]: the steps of `cargo demo`.
+//! - [`demo`]: the steps of `cargo demo`. [`rooms`]: what its tenant, and those of tests, log in to.
 //!
 //! The tests in `tests/` need sockets, processes or the clock; everything else is tested faster in `leasehold-tests`.
 //! They run one at a time (`.config/nextest.toml`), wait for conditions and never for a fixed time, and use binaries
@@ -18,6 +18,7 @@
 //! | sending and confirming transactions | `tests/sender.rs` |
 //! | commands and output in `docs/guides/` and the README; the bot of `examples/` | `tests/cli/guides.rs`, `tests/cli/bot.rs` |
 //! | keepers and nodes as processes | `tests/keeper.rs`, `tests/end_to_end.rs` |
+//! | tenants who log in, with `sshd`, `ssh` and nodes as processes | `tests/shell/` |
 //! | receipts, logs, vouchers and archives | `tests/record/` |
 //! | `deploy` | `tests/migrations.rs` |
 //! | the network itself | `tests/network.rs`, `tests/genesis.rs` |
@@ -28,6 +29,7 @@ mod error;
 pub mod genesis;
 pub mod network;
 mod options;
+pub mod rooms;
 mod surfnet;
 mod tokens;
 

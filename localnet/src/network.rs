@@ -147,6 +147,11 @@ impl Network {
         }
         Err(NetworkError::Clock)
     }
+
+    /// Halts the cluster, or lets it go on: no block comes and its clock stands still, while RPC goes on answering.
+    pub fn set_halted(&self, halted: bool) {
+        self.surfnet.ticker.set_halted(halted);
+    }
 }
 
 /// Options of a sender for a network with many blocks a second.

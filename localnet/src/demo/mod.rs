@@ -1,5 +1,5 @@
 //! The demo: thousands of machines are listed, seen, leased in one group, probed, attested, left, settled, refunded and
-//! slashed; and one of them answers requests, whose receipts are proved.
+//! slashed; one of them answers requests, whose receipts are proved, and one lets its tenant in by SSH.
 //!
 //! Everything is real: the program in its virtual machine behind JSON-RPC, the keepers, the node, their sockets. Wallets
 //! are funded with lamports and tokens; everything else is done by transactions.
@@ -14,6 +14,7 @@ mod leases;
 mod leaving;
 mod progress;
 mod report;
+mod shell;
 mod stage;
 
 use std::{
@@ -33,12 +34,14 @@ pub use self::{
     inference::Proved,
     progress::Progress,
     report::{LeaseReport, Report},
+    shell::Shown,
 };
 use self::{
     faults::Faults,
     fleet::Fleet,
     inference::Inference,
     keepers::{KEEPERS, Keepers, THRESHOLD},
+    shell::Shell,
     stage::{POLL, Stage},
 };
 use crate::{Genesis, Network, Options, open_market, program};
@@ -92,20 +95,23 @@ pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     let opened = snapshot(&stage).await?;
     let faults = Faults::choose(&stage, &mut random, &leases, demo.down).await?;
     let mut inference = Inference::begin(&stage, &mut random, &fleet, &leases, &faults).await?;
+    let answering = inference.place()?;
+    let endpoint = node.local_addr();
+    let mut shell = Shell::begin(&stage, &fleet, &leases, &faults, answering, endpoint).await?;
     let first = leases.iter().map(|lease| lease.begins).max().context("there are no leases")?;
     let end = leases.iter().map(|lease| lease.ends).max().unwrap_or(first);
     let middle = first + fault_secs(demo);
     watch(&stage, &node, &keepers, first, first, "leases begin").await?;
-    let answering = inference.place()?;
     let course = async {
         leaving::leave(&stage, &mut leases, &faults, answering).await?;
         watch(&stage, &node, &keepers, first, middle, "leases run").await?;
         faults.inject(&stage, &fleet, &node).await
     };
-    tokio::try_join!(inference.ask(&stage), course)?;
+    tokio::try_join!(inference.ask(&stage), shell.log_in(&stage), course)?;
     watch(&stage, &node, &keepers, middle, end, "leases go on").await?;
 
     leases::await_settlement(&stage, &leases).await?;
+    let shell = shell.end(&stage).await?;
     let proved = inference.prove(&stage).await?;
     leases::await_vouchers(&stage, &leases).await?;
     keepers.stop().await?;
@@ -122,7 +128,7 @@ pub async fn run(demo: &Demo, progress: Progress) -> Result<Report> {
     for (before, after) in [(&opened, &settled), (&settled, &claimed)] {
         checks.extend(check_progress(before, after));
     }
-    let end = report::End { state: &claimed, invariants: checks, burned, receipt: proved };
+    let end = report::End { state: &claimed, invariants: checks, burned, receipt: proved, shell };
     report::report(&stage, demo, &leases, &faults, end).await
 }
 

@@ -14,7 +14,9 @@ use leasehold_client::{
 };
 use serde::{Serialize, Serializer};
 
-use super::{Cost, Demo, claims::Burned, faults::Faults, inference::Proved, leases::Opened, stage::Stage};
+use super::{
+    Cost, Demo, claims::Burned, faults::Faults, inference::Proved, leases::Opened, shell::Shown, stage::Stage,
+};
 use crate::network::{PAYMENT_DECIMALS, STAKE_DECIMALS};
 
 /// Default length of a round, in seconds.
@@ -57,6 +59,9 @@ pub struct Report {
     pub burned: Burned,
     /// The proof of one inference.
     pub receipt: Proved,
+    /// What the shell of one machine's tenant showed; an error, as null, says why it was left out.
+    #[serde(serialize_with = "shown")]
+    pub shell: Result<Shown, String>,
     #[serde(skip)]
     pub verdicts: Verdicts,
     #[serde(skip)]
@@ -75,12 +80,17 @@ fn counts<S: Serializer>(report: &invariants::Report, serializer: S) -> Result<S
     BTreeMap::from([("checked", report.checked), ("violated", violated)]).serialize(serializer)
 }
 
+fn shown<S: Serializer>(shell: &Result<Shown, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    shell.as_ref().ok().serialize(serializer)
+}
+
 /// What is left once everybody has claimed.
 pub(super) struct End<'a> {
     pub state: &'a Snapshot,
     pub invariants: invariants::Report,
     pub burned: Burned,
     pub receipt: Proved,
+    pub shell: Result<Shown, String>,
 }
 
 pub(super) async fn report(
@@ -88,7 +98,7 @@ pub(super) async fn report(
     demo: &Demo,
     leases: &[Opened],
     faults: &Faults,
-    End { state, invariants, burned, receipt }: End<'_>,
+    End { state, invariants, burned, receipt, shell }: End<'_>,
 ) -> Result<Report> {
     let mut verdicts = Verdicts::default();
     for board in &state.boards {
@@ -129,6 +139,7 @@ pub(super) async fn report(
         invariants,
         burned,
         receipt,
+        shell,
         verdicts,
         round_secs: demo.round_secs,
     })
@@ -153,6 +164,14 @@ impl Report {
         let hours = (self.verdicts.up + self.verdicts.down) as f64 * f64::from(self.round_secs)
             / SECS_PER_HOUR as f64;
         (hours > 0.0).then(|| lamports as f64 / hours)
+    }
+}
+
+impl Report {
+    /// True if all that the demo shows holds. A shell that was left out fails nothing.
+    pub fn is_ok(&self) -> bool {
+        let shell = self.shell.as_ref().is_ok_and(|shown| !(shown.login && shown.cut));
+        self.invariants.is_ok() && self.receipt.verified && !shell
     }
 }
 
@@ -206,6 +225,18 @@ impl fmt::Display for Report {
         let Verdicts { up, down } = self.verdicts;
         writeln!(f, "verdicts: {up} up, {down} down")?;
         writeln!(f, "invariants: {}", self.invariants)?;
+        match &self.shell {
+            Ok(Shown { login, cut }) => {
+                let done = |done: &bool| if *done { "yes" } else { "NO" };
+                writeln!(
+                    f,
+                    "shell: logged in with the key that the chain names: {}; cut at the end of the lease: {}",
+                    done(login),
+                    done(cut)
+                )?;
+            }
+            Err(reason) => writeln!(f, "shell: left out, since {reason}")?,
+        }
         let Proved { lamports_per_inference, steps, .. } = &self.receipt;
         write!(
             f,
@@ -252,6 +283,7 @@ mod tests {
                 lamports_per_inference: 5.0,
                 steps: "every step".to_owned(),
             },
+            shell: Ok(Shown { login: true, cut: true }),
             verdicts: Verdicts { up: 10, down: 2 },
             round_secs: 10,
         };
@@ -263,8 +295,12 @@ mod tests {
             "invariants": { "checked": 12, "violated": 1 },
             "burned": { "payments": 7, "stake": 5 },
             "receipt": { "id": "aa", "verified": true, "lamports_per_inference": 5.0 },
+            "shell": { "login": true, "cut": true },
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+        let left_out = Report { shell: Err("it needs root".to_owned()), ..report.clone() };
+        assert!(serde_json::to_value(&left_out).unwrap()["shell"].is_null());
+        assert!(left_out.to_string().contains("shell: left out, since it needs root"));
         // 12 machine-rounds of 10 seconds cost 10,000 lamports.
         assert_eq!(report.attestation(), Some(300_000.0));
         assert_eq!(Report { verdicts: Verdicts::default(), ..report }.attestation(), None);

@@ -21,6 +21,7 @@ mod door;
 mod exec;
 mod folder;
 mod forward;
+pub mod key_command;
 mod leftovers;
 mod listen;
 mod metrics;
