@@ -21,6 +21,7 @@
 //! | tenants who log in, with `sshd`, `ssh` and nodes as processes | `tests/shell/` |
 //! | receipts, logs, vouchers and archives | `tests/record/` |
 //! | `deploy` | `tests/migrations.rs` |
+//! | the demo as a process | `tests/demo.rs` |
 //! | the network itself | `tests/network.rs`, `tests/genesis.rs` |
 
 mod clock;

@@ -25,7 +25,7 @@ fn the_demo_says_why_it_shows_no_shell_and_succeeds() {
     } else {
         Command::new(demo())
     };
-    let output = command.args(["--machines", "20", "--rounds", "2", "--json"]).output().expect("it runs");
+    let output = command.args(["--machines", "100", "--rounds", "2", "--json"]).output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");

@@ -9,6 +9,7 @@
 #[allow(dead_code, reason = "the node's tests use the rest")]
 mod client;
 mod node;
+mod room;
 mod world;
 
 use std::time::{Duration, Instant};
@@ -33,12 +34,12 @@ async fn tenants_get_in_by_the_chain_alone_and_out_with_their_leases() {
     let _second = world.node("second", &[2], &line.url);
     let [one, two, three] =
         [world.files.key("ed25519").await, world.files.key("ed25519").await, world.files.key("rsa").await];
-    let (lease, sixth, short) =
+    let (lease, over_v6, short) =
         tokio::join!(world.open(0, LONG, &one), world.open(1, LONG, &two), world.open(2, 2, &three));
     println!("machines: {} {}", world.endpoint(0), world.endpoint(1));
 
     a_halted_chain_ends_sessions_and_wipes_nothing(&world, &short, &three, async {
-        only_the_tenant_gets_in(&world, [(&lease, &one), (&sixth, &two)]).await;
+        only_the_tenant_gets_in(&world, [(&lease, &one), (&over_v6, &two)]).await;
         idle_connections_keep_nobody_out(&world, &lease, &one).await;
         no_forward_reaches_the_host(&world, &lease, &one).await;
     })
@@ -46,7 +47,7 @@ async fn tenants_get_in_by_the_chain_alone_and_out_with_their_leases() {
     a_node_that_is_killed_finds_its_tenant_again(&world, &mut first, &lease, &one).await;
     a_key_is_changed_in_mid_session(&world, &lease, &one, &two).await;
     a_new_owner_keeps_what_the_former_one_left(&world, &lease, &two, &one).await;
-    a_new_owner_has_the_machine_wiped(&world, &sixth, &two, &one).await;
+    a_new_owner_has_the_machine_wiped(&world, &over_v6, &two, &one).await;
 
     world.settled(&short).await;
     let long = an_extension_in_the_last_second_saves_the_job(&world, &line, &one).await;

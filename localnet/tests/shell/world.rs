@@ -2,7 +2,6 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -283,33 +282,6 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Starts a job that counts, and that no session holds.
-    pub async fn start_job(&self, key: &Key, lease: &Lease, epoch: u32) -> Job {
-        let count =
-            "setsid sh -c 'while :; do echo x >>/root/count; sleep 0.05; done' >/dev/null 2>&1 </dev/null &";
-        self.run(key, lease, epoch, count).await;
-        let job = Job {
-            count: self.rooms.path(&format!("room-{}/home/count", lease.slot)),
-            group: self.rooms.group(lease.slot),
-        };
-        job.works_on().await;
-        job
-    }
-
-    /// Calls of hooks so far, for one machine.
-    pub fn hooks(&self, slot: u16) -> Vec<String> {
-        let text = std::fs::read_to_string(self.rooms.path("hooks")).unwrap_or_default();
-        let of = format!(" slot {slot}");
-        text.lines().filter(|line| line.contains(&of)).map(str::to_owned).collect()
-    }
-
-    /// Waits until nothing is left of the machine's last tenant.
-    pub async fn wiped(&self, lease: &Lease) {
-        let end = format!("end {} slot {}", lease.address, lease.slot);
-        crate::client::until(|| self.hooks(lease.slot).contains(&end)).await;
-        crate::client::until(|| !self.rooms.path(&format!("room-{}", lease.slot)).exists()).await;
-    }
-
     pub fn node(&self, name: &str, slots: &[u16], rpc: &str) -> Node {
         Node::start(self, name, slots, rpc)
     }
@@ -318,32 +290,5 @@ impl World {
         let snapshot = self.fetch().snapshot(&self.market.address).await.unwrap();
         let report = invariants::check(&snapshot);
         assert!(report.is_ok(), "{report:#?}");
-    }
-}
-
-/// A job in a room.
-pub struct Job {
-    count: PathBuf,
-    group: PathBuf,
-}
-
-impl Job {
-    fn count(&self) -> u64 {
-        std::fs::metadata(&self.count).map_or(0, |file| file.len())
-    }
-
-    pub async fn works_on(&self) {
-        let before = self.count();
-        crate::client::until(|| self.count() > before).await;
-    }
-
-    pub async fn freezes(&self) {
-        let frozen = || std::fs::read_to_string(self.group.join("cgroup.events"));
-        crate::client::until(|| frozen().is_ok_and(|events| events.contains("frozen 1"))).await;
-    }
-
-    pub fn is_frozen(&self) -> bool {
-        let events = std::fs::read_to_string(self.group.join("cgroup.events"));
-        events.is_ok_and(|events| events.contains("frozen 1"))
     }
 }
