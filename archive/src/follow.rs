@@ -75,6 +75,7 @@ impl Follower {
                 Err(PollError::Cluster(ClusterError::Other(other))) => {
                     error!("{other}");
                     self.failed.send_replace(Some(other));
+                    let _ = stop.wait_for(|stop| *stop).await;
                     return;
                 }
                 Err(error) => {

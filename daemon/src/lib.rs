@@ -1,5 +1,5 @@
 //! Code shared by the daemons (keeper, node and archive): log set-up, signals, key files, HTTP servers, UDP sockets,
-//! the metrics page, backoff.
+//! the metrics page, backoff, background tasks.
 
 pub mod backoff;
 mod exposition;
@@ -8,6 +8,7 @@ pub mod logging;
 pub mod metrics;
 pub mod secrets;
 pub mod signals;
+pub mod tasks;
 mod time;
 pub mod udp;
 

@@ -184,12 +184,13 @@ async fn run(args: Args) -> anyhow::Result<()> {
         }
         services = Services::start(Parts { receipts, chain, access }, &feed, &node) => services?,
     };
-    let failed = services.failed();
-    tokio::pin!(failed);
+    let (failed, ended) = (services.failed(), node.ended());
+    tokio::pin!(failed, ended);
     let end = loop {
         tokio::select! {
             () = shutdown.requested() => break Ok(()),
-            other = &mut failed => break Err(other.into()),
+            error = &mut failed => break Err(error),
+            ended = &mut ended => break Err(ended.into()),
             () = reload.requested() => match reload_config(&args, &node, &feed, &mut lock) {
                 Ok(()) => info!(machines = node.machines(), "configuration reloaded"),
                 // A mistake in the file must not take the machines down.

@@ -1,6 +1,8 @@
 //! The services that run beside the node's answers to probes: lease watch, tenancies, receipts, the supplier's log.
 
-use leasehold_client::rpc::OtherCluster;
+use futures::future::OptionFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use leasehold_daemon::print;
 use leasehold_node::access::{Bounds, Door, DoorMachine, DoorSettings, MachineKey, assign};
 use leasehold_node::chain::{Chain, ChainSettings};
@@ -84,13 +86,23 @@ impl Services {
         Ok(Self { leases, access, receipts: Some(receipts), chain })
     }
 
-    /// Waits until a service finds that it must not go on.
-    pub fn failed(&self) -> impl Future<Output = OtherCluster> + use<> {
-        let failed = self.leases.as_ref().map(LeaseWatch::failed);
+    /// Waits until a service finds that it must not go on, or a task of one has ended though nobody had stopped it.
+    pub fn failed(&self) -> impl Future<Output = anyhow::Error> + use<> {
+        let Self { leases, access, receipts, chain } = self;
+        let other = OptionFuture::from(leases.as_ref().map(LeaseWatch::failed));
+        let ended = [
+            leases.as_ref().map(|leases| leases.ended().boxed()),
+            access.as_ref().map(|(tenancies, _)| tenancies.ended().boxed()),
+            access.as_ref().map(|(_, door)| door.ended().boxed()),
+            receipts.as_ref().map(|receipts| receipts.ended().boxed()),
+            chain.as_ref().map(|chain| chain.ended().boxed()),
+        ];
+        let mut ended: FuturesUnordered<_> = ended.into_iter().flatten().collect();
         async move {
-            match failed {
-                Some(failed) => failed.await,
-                None => std::future::pending().await,
+            tokio::select! {
+                Some(other) = other => other.into(),
+                Some(ended) = ended.next() => ended.into(),
+                else => std::future::pending().await,
             }
         }
     }
@@ -98,8 +110,8 @@ impl Services {
     /// Stops all services at once, each within some seconds, and closes their database in the end.
     pub async fn shutdown(self) {
         let Self { leases, access, mut receipts, chain } = self;
-        let chain = async { futures::future::OptionFuture::from(chain.map(Chain::shutdown)).await };
-        let leases = async { futures::future::OptionFuture::from(leases.map(LeaseWatch::shutdown)).await };
+        let chain = async { OptionFuture::from(chain.map(Chain::shutdown)).await };
+        let leases = async { OptionFuture::from(leases.map(LeaseWatch::shutdown)).await };
         let finish = async {
             if let Some(receipts) = &mut receipts {
                 receipts.finish().await;
