@@ -1,8 +1,10 @@
 //! Code shared by the daemons (keeper, node and archive): log set-up, signals, key files, HTTP servers, UDP sockets,
-//! the metrics page, backoff, background tasks.
+//! the metrics page, backoff, background tasks, files that are
+//! held.
 
 pub mod backoff;
 mod exposition;
+pub mod files;
 pub mod http;
 pub mod logging;
 pub mod metrics;

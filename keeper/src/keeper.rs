@@ -90,7 +90,7 @@ pub struct Keeper {
     /// Keeps answers until they are voted on, or for longer.
     evidence: Option<Evidence>,
     /// Locked while the keeper lives.
-    _state: Option<State>,
+    state: Option<State>,
     votes: Votes,
     metrics: Arc<Metrics>,
     metrics_server: Option<Server>,
@@ -153,7 +153,7 @@ impl Keeper {
             memory: Memory::default(),
             tools: Tools { me, sender, prober },
             evidence: evidence.transpose()?,
-            _state: state,
+            state,
             votes: Votes::default(),
             metrics,
             metrics_server,
@@ -249,6 +249,10 @@ impl Keeper {
                 () = &mut shutdown => break,
                 polled = self.reader.read() => polled,
             };
+            if let Err(replaced) = self.state.as_ref().map_or(Ok(()), State::check) {
+                end = Err(replaced.into());
+                break;
+            }
             let wait = match polled {
                 Ok(snapshot) => {
                     known = true;
