@@ -77,6 +77,11 @@ impl IntoResponse for Refusal {
                 let sentence = "as many downloads are under way as the archive allows: try again later";
                 (StatusCode::SERVICE_UNAVAILABLE, sentence.to_owned())
             }
+            Refusal::Failed(failure) if failure.is_unavailable() => {
+                error!("{failure}");
+                let sentence = "the archive's database does not answer: try again later";
+                (StatusCode::SERVICE_UNAVAILABLE, sentence.to_owned())
+            }
             Refusal::Failed(failure) => {
                 error!("{failure}");
                 (StatusCode::INTERNAL_SERVER_ERROR, "the archive's database failed: try again".to_owned())

@@ -2,13 +2,17 @@
 
 use solana_pubkey::Pubkey;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow, install_default_drivers};
-use sqlx::{Any, AnyPool, Row, Transaction};
+use sqlx::{Any, AnyPool, Connection, Row, Transaction};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
 
 /// Connections at a time.
 const CONNECTIONS: u32 = 8;
+/// How long a query waits for a connection. A database that is down keeps requests for as long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Statements of each schema version; the version of a database is the number of steps it has taken. `BYTES` stands
 /// for the database's own name of a byte string.
@@ -71,6 +75,13 @@ const STEPS: &[&[&str]] = &[
     ],
     // The cluster whose logs these are: one row.
     &["CREATE TABLE clusters (genesis BYTES NOT NULL)"],
+    // Transactions down to which a log was listed: its older ones are read first. The last place is the oldest.
+    &["CREATE TABLE marks (
+        log BIGINT NOT NULL,
+        place BIGINT NOT NULL,
+        signature TEXT NOT NULL,
+        PRIMARY KEY (log, place)
+    )"],
 ];
 
 /// Why the database failed.
@@ -81,11 +92,43 @@ pub enum DbError {
     #[error("the database has schema version {found}, this program knows {known}: use a newer program")]
     Newer { found: i64, known: i64 },
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
+    #[error(
+        "no connection to the database within {} s{}: check that it runs, is reached from here, and takes {CONNECTIONS} \
+         connections",
+        PATIENCE.as_secs(),
+        _0.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default()
+    )]
+    NoConnection(Option<sqlx::Error>),
     #[error("the database is damaged ({0}): start with a new database; it is filled again from the chain")]
     Malformed(&'static str),
     #[error("batches {known} to {first} (exclusive) of log {log} are missing")]
     Gap { log: Pubkey, first: u64, known: u64 },
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut => Self::NoConnection(None),
+            error => Self::Database(error),
+        }
+    }
+}
+
+impl DbError {
+    /// True if the database can't be reached, and may be later.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, WorkerCrashed};
+        match self {
+            Self::NoConnection(_) => true,
+            Self::Database(Io(_) | PoolClosed | PoolTimedOut | WorkerCrashed) => true,
+            // Postgres: it starts, or is shut down.
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("57P"))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Handle of the database; clones share it.
@@ -117,7 +160,11 @@ impl Db {
         let options = AnyConnectOptions::from_str(&url).map_err(DbError::Open)?;
         // A database in memory is one for each connection.
         let connections = if url.contains(":memory:") { 1 } else { CONNECTIONS };
-        let pool = AnyPoolOptions::new().max_connections(connections).connect_with(options).await;
+        let pool = AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(PATIENCE)
+            .connect_with(options)
+            .await;
         let pool = pool.map_err(DbError::Open)?;
         if sqlite {
             sqlx::query("PRAGMA journal_mode = WAL").execute(&pool).await?;
@@ -151,6 +198,18 @@ impl Db {
         insert.execute(&mut *write.transaction).await?;
         write.commit().await?;
         Ok(genesis)
+    }
+
+    /// Adds the cause to an error that has none: the pool says only that it waited in vain.
+    pub(crate) async fn explained(&self, error: DbError) -> DbError {
+        match error {
+            DbError::NoConnection(None) => {
+                let options = self.pool.connect_options();
+                let tried = timeout(PATIENCE, sqlx::AnyConnection::connect_with(&options)).await;
+                DbError::NoConnection(tried.ok().and_then(Result::err))
+            }
+            error => error,
+        }
     }
 
     /// Waits for the queries under way and closes the database.
@@ -210,6 +269,25 @@ pub(crate) fn bytes<const N: usize>(row: &AnyRow, column: &str) -> Result<[u8; N
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_database_without_a_free_connection_is_unavailable_and_then_answers_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open_file(&folder.path().join("archive.db")).await.unwrap();
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            held.push(db.pool.acquire().await.unwrap());
+        }
+        let error = db.totals().await.unwrap_err();
+        assert!(error.is_unavailable(), "{error}");
+        assert!(error.to_string().starts_with("no connection to the database within 5 s: check that it"));
+        drop(held);
+        db.totals().await.unwrap();
+        let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "refused");
+        let told = DbError::NoConnection(Some(refused.into())).to_string();
+        assert!(told.contains("refused"), "{told}");
+        assert!(!DbError::Malformed("x").is_unavailable());
+    }
 
     /// A full disk makes SQLite roll a transaction back by itself, as this trigger does.
     #[tokio::test]

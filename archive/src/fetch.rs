@@ -68,12 +68,14 @@ pub(super) async fn fetch_leaves(
             fetched = fetch_due(&shared, &downloader) => fetched,
         };
         let wait = match fetched {
-            Ok(0) => poll,
-            Ok(_) => {
+            Ok(tried) => {
                 backoff.reset();
-                continue;
+                if tried > 0 {
+                    continue;
+                }
+                poll
             }
-            Err(error) => backoff.fail(&error),
+            Err(error) => backoff.fail(&shared.db.explained(error).await),
         };
         tokio::select! {
             biased;

@@ -1,7 +1,7 @@
 //! Polls logs and rebuilds them from their events.
 
 use crate::sync::{LogHead, SyncError, compare, sync};
-use crate::{DbError, Shared};
+use crate::{Db, DbError, Shared};
 use futures::{StreamExt, stream};
 use leasehold::math::mmr;
 use leasehold_client::fetch::{Fetch, FetchError};
@@ -75,9 +75,14 @@ impl Follower {
                 Err(PollError::Cluster(ClusterError::Other(other))) => {
                     error!("{other}");
                     self.failed.send_replace(Some(other));
+                    let _ = stop.wait_for(|stop| *stop).await;
                     return;
                 }
                 Err(error) => {
+                    let error = match error {
+                        PollError::Db(error) => PollError::Db(self.shared.db.explained(error).await),
+                        error => error,
+                    };
                     self.shared.metrics.poll_failed();
                     followed.cluster.doubt();
                     backoff.fail(&error)
@@ -170,11 +175,21 @@ impl Follower {
             return Ok(None);
         }
         if db.root(address, batches).await? != Some(root) {
-            sync(&self.rpc, db, address).await?;
+            sync_to_end(&self.rpc, db, address).await?;
             compare(db, address, head).await?;
             self.shared.new_batches.notify_one();
         }
         info!(log = %address, batches, "log followed");
         Ok(Some(root))
+    }
+}
+
+/// Each part stays, whenever this is cut off.
+async fn sync_to_end(rpc: &RpcClient, db: &Db, log: &Pubkey) -> Result<(), SyncError> {
+    loop {
+        match sync(rpc, db, log).await {
+            Err(SyncError::Unfinished) => {}
+            end => return end,
+        }
     }
 }

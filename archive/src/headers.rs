@@ -48,15 +48,57 @@ impl Db {
             write.append(log, appended).await?;
         }
         let id = write.log(log).await?.id;
-        let noted = sqlx::query("UPDATE logs SET followed = $1 WHERE id = $2");
-        let noted = noted.bind(followed.signature.to_string()).bind(id);
-        noted.execute(&mut *write.transaction).await?;
+        write.follow(id, &followed.signature).await?;
+        write.commit().await
+    }
+
+    /// The transaction down to which the log was listed; `None` if it is to be listed from the newest.
+    pub(crate) async fn mark(&self, log: &Pubkey) -> Result<Option<Signature>, DbError> {
+        let query = "SELECT signature FROM marks JOIN logs ON logs.id = marks.log WHERE address = $1 \
+            ORDER BY place DESC LIMIT 1";
+        let row = sqlx::query(query).bind(log.to_bytes().to_vec()).fetch_optional(&self.pool).await?;
+        row.map(|row| signature(row.try_get("signature")?)).transpose()
+    }
+
+    /// Notes that the log was listed further down, to this transaction.
+    pub(crate) async fn add_mark(&self, log: &Pubkey, mark: &Signature) -> Result<(), DbError> {
+        let mut write = self.write().await?;
+        let id = write.log(log).await?.id;
+        let add = "INSERT INTO marks (log, place, signature) \
+            VALUES ($1, (SELECT coalesce(max(place), 0) + 1 FROM marks WHERE log = $1), $2)";
+        let add = sqlx::query(add).bind(id).bind(mark.to_string());
+        add.execute(&mut *write.transaction).await?;
+        write.commit().await
+    }
+
+    /// Notes that nothing older than the last mark is left, and takes the mark away. `newest`: the newest transaction before
+    /// it, if there is one.
+    pub(crate) async fn end_page(&self, log: &Pubkey, newest: Option<&Signature>) -> Result<(), DbError> {
+        let mut write = self.write().await?;
+        let id = write.log(log).await?.id;
+        if let Some(newest) = newest {
+            write.follow(id, newest).await?;
+        }
+        write.remove_mark(id).await?;
+        write.commit().await
+    }
+
+    /// Takes the last mark away: the log is listed from the one before.
+    pub(crate) async fn remove_mark(&self, log: &Pubkey) -> Result<(), DbError> {
+        self.end_page(log, None).await
+    }
+
+    /// Takes all marks away: the log is listed from the newest transaction.
+    pub async fn remove_marks(&self, log: &Pubkey) -> Result<(), DbError> {
+        let mut write = self.write().await?;
+        write.remove_marks(log).await?;
         write.commit().await
     }
 
     /// Has the log followed again from its beginning. Batches that are right stay.
     pub async fn follow_again(&self, log: &Pubkey) -> Result<(), DbError> {
         let mut write = self.write().await?;
+        write.remove_marks(log).await?;
         let forget = sqlx::query("UPDATE logs SET followed = NULL WHERE address = $1");
         forget.bind(log.to_bytes().to_vec()).execute(&mut *write.transaction).await?;
         write.commit().await
@@ -155,6 +197,25 @@ impl Write<'_> {
         Ok(())
     }
 
+    async fn follow(&mut self, log: i64, followed: &Signature) -> Result<(), DbError> {
+        let noted = sqlx::query("UPDATE logs SET followed = $1 WHERE id = $2");
+        noted.bind(followed.to_string()).bind(log).execute(&mut *self.transaction).await?;
+        Ok(())
+    }
+
+    async fn remove_mark(&mut self, log: i64) -> Result<(), DbError> {
+        let remove =
+            "DELETE FROM marks WHERE log = $1 AND place = (SELECT max(place) FROM marks WHERE log = $1)";
+        sqlx::query(remove).bind(log).execute(&mut *self.transaction).await?;
+        Ok(())
+    }
+
+    async fn remove_marks(&mut self, log: &Pubkey) -> Result<(), DbError> {
+        let remove = sqlx::query("DELETE FROM marks WHERE log = (SELECT id FROM logs WHERE address = $1)");
+        remove.bind(log.to_bytes().to_vec()).execute(&mut *self.transaction).await?;
+        Ok(())
+    }
+
     /// The log's row, inserted if there is none.
     async fn log(&mut self, log: &Pubkey) -> Result<Known, DbError> {
         let address = log.to_bytes().to_vec();
@@ -249,12 +310,15 @@ impl Write<'_> {
 
 fn known(row: &sqlx::any::AnyRow) -> Result<Known, DbError> {
     let followed: Option<String> = row.try_get("followed")?;
-    let parse = |text: String| text.parse().map_err(|_| DbError::Malformed("a malformed signature"));
     Ok(Known {
         id: row.try_get("id")?,
         batches: number(row, "batches")?,
-        followed: followed.map(parse).transpose()?,
+        followed: followed.map(signature).transpose()?,
     })
+}
+
+fn signature(text: String) -> Result<Signature, DbError> {
+    text.parse().map_err(|_| DbError::Malformed("a malformed signature"))
 }
 
 pub(super) fn header(row: &sqlx::any::AnyRow) -> Result<BatchHeader, DbError> {

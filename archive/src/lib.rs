@@ -34,6 +34,7 @@ use follow::Follower;
 use leasehold_client::rpc::{CallTimeout, OtherCluster, connect};
 use leasehold_daemon::http::{Gate, Limits, ListenError, listen, serve};
 use leasehold_daemon::metrics::{MetricsError, Page, Server};
+use leasehold_daemon::tasks::{TaskEnded, Tasks};
 use metrics::Metrics;
 use solana_commitment_config::CommitmentConfig;
 use solana_pubkey::Pubkey;
@@ -42,7 +43,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Timeout of one RPC request: the answer may hold all logs of the program.
@@ -101,6 +101,15 @@ pub enum ArchiveError {
     Client(#[from] reqwest::Error),
 }
 
+/// Why an archive must not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    OtherCluster(#[from] OtherCluster),
+    #[error(transparent)]
+    TaskEnded(#[from] TaskEnded),
+}
+
 /// State shared by the tasks of an archive.
 struct Shared {
     db: Db,
@@ -118,9 +127,9 @@ pub struct Archive {
     metrics: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     failure: watch::Receiver<Option<OtherCluster>>,
-    tasks: JoinSet<()>,
+    tasks: Tasks,
     /// Aborted with the archive, for it has no end of its own.
-    metrics_server: JoinSet<()>,
+    metrics_server: Tasks,
 }
 
 impl Archive {
@@ -155,17 +164,18 @@ impl Archive {
         let poll = Duration::from_secs(poll.get().into());
         let logs = (!logs.is_empty()).then_some(logs);
         let (stop, stopped) = watch::channel(false);
-        let (mut tasks, mut metrics_server) = (JoinSet::new(), JoinSet::new());
+        let (mut tasks, mut metrics_server) = (Tasks::new(stopped.clone()), Tasks::new(stopped.clone()));
         let (failed, failure) = watch::channel(None);
         let follower = Follower { rpc, logs, poll, shared: Arc::clone(&shared), failed };
-        tasks.spawn(follower.run(stopped.clone()));
-        tasks.spawn(fetch_leaves(Arc::clone(&shared), downloader, poll, stopped.clone()));
+        tasks.spawn("follower of logs", follower.run(stopped.clone()));
+        let fetching = fetch_leaves(Arc::clone(&shared), downloader, poll, stopped.clone());
+        tasks.spawn("download of receipts", fetching);
         let gate = Gate::new("leasehold_archive_http", Limits::default());
         page.add(gate.clone());
-        tasks.spawn(async move { serve(listener, api::router(shared), gate, stopped).await });
+        tasks.spawn("HTTP server", serve(listener, api::router(shared), gate, stopped));
         let metrics = metrics.map(|server| {
             let address = server.local_addr();
-            metrics_server.spawn(server.run());
+            metrics_server.spawn("metrics page", server.run());
             address
         });
         Ok(Self { db, address, metrics, stop, failure, tasks, metrics_server })
@@ -181,20 +191,28 @@ impl Archive {
         self.metrics
     }
 
-    /// Waits until the RPC node is found to be of another cluster than before, or than the database: no log is followed any more then.
-    pub async fn failed(&self) -> OtherCluster {
+    /// Waits until the archive must not go on: the RPC node is found to be of another cluster than before, or than the
+    /// database, or a task has ended.
+    pub async fn failed(&self) -> Failure {
         let mut failure = self.failure.clone();
-        match failure.wait_for(Option::is_some).await.ok().and_then(|found| *found) {
-            Some(other) => other,
-            None => std::future::pending().await,
+        let other = async {
+            match failure.wait_for(Option::is_some).await.ok().and_then(|found| *found) {
+                Some(other) => other,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            other = other => other.into(),
+            ended = self.tasks.ended() => ended.into(),
+            ended = self.metrics_server.ended() => ended.into(),
         }
     }
 
     /// Finishes the requests under way, then stops.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
-        let last = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(SHUTDOWN_TIMEOUT, last).await.is_err() {
+        if timeout(SHUTDOWN_TIMEOUT, self.tasks.join()).await.is_err() {
             self.tasks.shutdown().await;
         }
         self.metrics_server.shutdown().await;

@@ -1,10 +1,17 @@
 //! Brings the headers of a log in a database up to date with the cluster.
+//!
+//! RPC nodes list a log's transactions from the newest, and batches are added from the oldest. So marks are left in the
+//! database on the way down, one for each page, and taken away on the way up: an interrupted read goes on where it stopped,
+//! also after a restart. Marks only shorten the way; a mark that is gone costs a page.
 
 use crate::{Db, DbError};
 use futures::TryStreamExt;
-use leasehold_client::history::{HistoryError, log_transactions};
+use leasehold_client::history::{HistoryError, LogTransaction, log_page, log_transactions};
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+
+/// Most pages of one call.
+const PAGES: usize = 64;
 
 /// Why the headers are not up to date.
 #[derive(Debug, thiserror::Error)]
@@ -64,24 +71,45 @@ pub async fn compare(db: &Db, log: &Pubkey, (batches, root): LogHead) -> Result<
 }
 
 async fn read(rpc: &RpcClient, db: &Db, log: &Pubkey, up_to: Option<LogHead>) -> Result<(), SyncError> {
-    let since = db.known(log).await?.and_then(|known| known.followed);
-    let (transactions, more) = log_transactions(rpc, log, since).await?;
-    let mut transactions = std::pin::pin!(transactions);
-    while let Some(followed) = transactions.try_next().await? {
-        match db.append(log, &followed).await {
-            Ok(()) => {}
-            Err(gap @ DbError::Gap { .. }) => {
-                db.follow_again(log).await?;
-                return Err(SyncError::Gap(gap));
+    for request in 0..PAGES {
+        let since = db.known(log).await?.and_then(|known| known.followed);
+        let mark = db.mark(log).await?;
+        let page = match log_page(rpc, log, mark, since).await {
+            Err(error) if request == 0 && error.is_refusal() => {
+                // The cluster may have dropped the fork with the mark.
+                db.remove_mark(log).await?;
+                return Err(error.into());
             }
-            Err(error) => return Err(SyncError::Db(error)),
+            page => page?,
+        };
+        if let Some(older) = page.older {
+            db.add_mark(log, &older).await?;
+            continue;
         }
-        if let Some((batches, root)) = up_to
-            && !followed.appended.is_empty()
-            && db.root(log, batches).await? == Some(root)
-        {
+        let mut transactions = std::pin::pin!(log_transactions(rpc, log, page.succeeded));
+        while let Some(followed) = transactions.try_next().await? {
+            append(db, log, &followed).await?;
+            if let Some((batches, root)) = up_to
+                && !followed.appended.is_empty()
+                && db.root(log, batches).await? == Some(root)
+            {
+                return Ok(());
+            }
+        }
+        db.end_page(log, page.newest.as_ref()).await?;
+        if mark.is_none() {
             return Ok(());
         }
     }
-    if more { Err(SyncError::Unfinished) } else { Ok(()) }
+    Err(SyncError::Unfinished)
+}
+
+async fn append(db: &Db, log: &Pubkey, followed: &LogTransaction) -> Result<(), SyncError> {
+    match db.append(log, followed).await {
+        Err(gap @ DbError::Gap { .. }) => {
+            db.follow_again(log).await?;
+            Err(SyncError::Gap(gap))
+        }
+        appended => Ok(appended?),
+    }
 }

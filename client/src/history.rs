@@ -9,7 +9,10 @@ use solana_pubkey::Pubkey;
 use solana_rpc_client::{
     nonblocking::rpc_client::RpcClient, rpc_client::GetConfirmedSignaturesForAddress2Config,
 };
-use solana_rpc_client_api::{client_error::Error as RpcError, config::RpcTransactionConfig};
+use solana_rpc_client_api::{
+    client_error::{Error as RpcError, ErrorKind},
+    config::RpcTransactionConfig,
+};
 use solana_signature::{ParseSignatureError, Signature};
 use solana_transaction_status_client_types::{
     EncodedConfirmedTransactionWithStatusMeta, UiTransactionEncoding, option_serializer::OptionSerializer,
@@ -24,8 +27,6 @@ use crate::{
 const PAGE: usize = 1_000;
 /// Transactions fetched concurrently.
 const AT_ONCE: usize = 8;
-/// Most transactions read by one call: anybody can name a log in useless transactions.
-const MOST: usize = 1_000;
 
 /// Batches that one instruction appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +52,17 @@ pub struct LogTransaction {
 pub enum HistoryError {
     #[error("the log's transactions could not be read: {}", failure(_0))]
     Rpc(Box<RpcError>),
+    #[error("the RPC node does not list the log's transactions as it should: use another RPC node")]
+    Listing,
     #[error("the RPC node returned transaction {0} without its inner instructions: use another RPC node")]
     Unreadable(Signature),
+}
+
+impl HistoryError {
+    /// True if the RPC node understood the request and refused it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Rpc(error) if matches!(error.kind(), ErrorKind::RpcError(_)))
+    }
 }
 
 impl From<RpcError> for HistoryError {
@@ -61,75 +71,68 @@ impl From<RpcError> for HistoryError {
     }
 }
 
-/// Transactions of a log after `since`, or from its beginning, oldest first, with what they appended.
-///
-/// Returns at most a thousand, and whether there are more. The RPC node must keep transactions that far back. The
-/// stream can be dropped at any point and resumed from the last transaction read.
+/// Signatures of transactions that name a log, from one page of an RPC node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogPage {
+    /// Those that succeeded, oldest first.
+    pub succeeded: Vec<Signature>,
+    /// The newest one, successful or not: pass it as `since` once the page is read. `None` if there are none.
+    pub newest: Option<Signature>,
+    /// Older ones are left: pass it as `before` to list them. The page's oldest is listed again then, so that there is always
+    /// one. `None` if the page has the oldest.
+    pub older: Option<Signature>,
+}
+
+impl LogPage {
+    /// A page, newest first, each with whether it failed.
+    fn new(listed: &[(Signature, bool)]) -> Self {
+        let is_full = listed.len() >= PAGE;
+        let older = listed.iter().rev().nth(1).filter(|_| is_full);
+        let succeeded = listed.iter().rev().filter(|(_, failed)| !failed);
+        Self {
+            succeeded: succeeded.map(|(signature, _)| *signature).collect(),
+            newest: listed.first().map(|(signature, _)| *signature),
+            older: older.map(|(signature, _)| *signature),
+        }
+    }
+}
+
+/// Lists transactions that name a log: those before `before`, or the newest, down to `since` (exclusive), or to the log's
+/// beginning. RPC nodes list from the newest, and anybody can name a log in as many transactions as they pay for: keep `older`
+/// of each page, so that an interrupted listing goes on where it stopped.
 ///
 /// # Errors
-/// Any [`HistoryError`]: at once, or in the stream at the transaction that could not be read.
-pub async fn log_transactions(
+/// Any [`HistoryError`].
+pub async fn log_page(
     rpc: &RpcClient,
     log: &Pubkey,
+    before: Option<Signature>,
     since: Option<Signature>,
-) -> Result<(impl Stream<Item = Result<LogTransaction, HistoryError>>, bool), HistoryError> {
-    let Listed { mut succeeded, more, newest } = list(rpc, log, since).await?;
-    succeeded.reverse();
-    // A failed transaction appended nothing, but it is the newest one to continue from.
-    let end = newest.filter(|newest| !more && succeeded.last() != Some(newest));
-    let end = end.map(|signature| Ok(LogTransaction { signature, appended: Vec::new() }));
-    let found = stream::iter(succeeded).map(|signature| read(rpc, log, signature)).buffered(AT_ONCE);
-    Ok((found.chain(stream::iter(end)), more))
-}
-
-/// Signatures of transactions that name a log.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Listed {
-    /// The oldest successful ones, newest first.
-    succeeded: Vec<Signature>,
-    /// True if newer ones succeeded too.
-    more: bool,
-    /// The newest one, successful or not.
-    newest: Option<Signature>,
-}
-
-impl Listed {
-    /// Adds a page of older ones, newest first, each with whether it failed.
-    fn add(&mut self, page: impl IntoIterator<Item = (Signature, bool)>) {
-        for (signature, failed) in page {
-            self.newest.get_or_insert(signature);
-            if !failed {
-                self.succeeded.push(signature);
-            }
-        }
-        let over = self.succeeded.len().saturating_sub(MOST);
-        self.succeeded.drain(..over);
-        self.more |= over > 0;
+) -> Result<LogPage, HistoryError> {
+    let config = GetConfirmedSignaturesForAddress2Config {
+        before,
+        until: since,
+        limit: Some(PAGE),
+        commitment: Some(rpc.commitment()),
+    };
+    let page = rpc.get_signatures_for_address_with_config(log, config).await?;
+    let parsed = page.iter().map(|status| Ok((status.signature.parse()?, status.err.is_some())));
+    let listed = parsed.collect::<Result<Vec<_>, ParseSignatureError>>();
+    let page = LogPage::new(&listed.map_err(|_| HistoryError::Listing)?);
+    if page.older.is_some() && page.older == before {
+        return Err(HistoryError::Listing);
     }
+    Ok(page)
 }
 
-/// Lists the transactions that name the log, after `since`.
-async fn list(rpc: &RpcClient, log: &Pubkey, since: Option<Signature>) -> Result<Listed, HistoryError> {
-    let (mut listed, mut before) = (Listed::default(), None);
-    loop {
-        // RPC nodes return the newest first.
-        let config = GetConfirmedSignaturesForAddress2Config {
-            before,
-            until: since,
-            limit: Some(PAGE),
-            commitment: Some(rpc.commitment()),
-        };
-        let page = rpc.get_signatures_for_address_with_config(log, config).await?;
-        let parsed = page.iter().map(|status| Ok((status.signature.parse()?, status.err.is_some())));
-        let Ok(parsed) = parsed.collect::<Result<Vec<_>, ParseSignatureError>>() else { break };
-        let last = parsed.last().map(|(signature, _)| *signature);
-        listed.add(parsed);
-        match last {
-            Some(last) if page.len() == PAGE => before = Some(last),
-            _ => break,
-        }
-    }
-    Ok(listed)
+/// Reads transactions of a log in this order, with what they appended. The RPC node must keep transactions that far back. The
+/// stream can be dropped at any point and resumed after the last transaction read.
+pub fn log_transactions(
+    rpc: &RpcClient,
+    log: &Pubkey,
+    signatures: Vec<Signature>,
+) -> impl Stream<Item = Result<LogTransaction, HistoryError>> {
+    stream::iter(signatures).map(move |signature| read(rpc, log, signature)).buffered(AT_ONCE)
 }
 
 async fn read(rpc: &RpcClient, log: &Pubkey, signature: Signature) -> Result<LogTransaction, HistoryError> {
@@ -199,22 +202,16 @@ mod tests {
 
     #[test]
     fn a_failed_transaction_is_skipped_but_can_be_continued_from() {
-        let mut listed = Listed::default();
-        listed.add([(signature(4), true), (signature(3), false), (signature(2), true)]);
-        listed.add([(signature(1), false)]);
-        let succeeded = vec![signature(3), signature(1)];
-        assert_eq!(listed, Listed { succeeded, more: false, newest: Some(signature(4)) });
+        let page = LogPage::new(&[(signature(3), true), (signature(2), false), (signature(1), false)]);
+        let succeeded = vec![signature(1), signature(2)];
+        assert_eq!(page, LogPage { succeeded, newest: Some(signature(3)), older: None });
+        assert_eq!(LogPage::new(&[]), LogPage::default());
     }
 
     #[test]
-    fn the_oldest_transactions_are_read_first_if_there_are_too_many() {
-        let mut listed = Listed::default();
-        for page in (0..5 * MOST).rev().collect::<Vec<_>>().chunks(PAGE) {
-            listed.add(page.iter().map(|number| (signature(*number), false)));
-            assert!(listed.succeeded.len() <= MOST);
-        }
-        assert_eq!((listed.succeeded.len(), listed.more), (MOST, true));
-        assert_eq!(listed.succeeded.last(), Some(&signature(0)));
-        assert_eq!(listed.succeeded.first(), Some(&signature(MOST - 1)));
+    fn a_full_page_says_where_to_go_on_so_that_one_is_left() {
+        let listed: Vec<_> = (0..PAGE).rev().map(|number| (signature(number), false)).collect();
+        assert_eq!(LogPage::new(&listed).older, Some(signature(1)));
+        assert_eq!(LogPage::new(&listed[1..]).older, None);
     }
 }

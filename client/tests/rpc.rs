@@ -6,6 +6,7 @@ use std::{
 };
 
 use leasehold_client::{
+    error::failure as rpc_failure,
     fetch::Fetch,
     rpc::{CallTimeout, ClusterError, ClusterGuard, connect},
     sample::{
@@ -14,6 +15,7 @@ use leasehold_client::{
         snapshot,
     },
 };
+use serde_json::json;
 use solana_commitment_config::CommitmentConfig;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 
@@ -66,7 +68,11 @@ async fn a_pause_that_is_asked_for_is_kept_if_there_is_time() {
     assert!(begun.elapsed() < PATIENCE, "nobody waits for an hour");
     assert_eq!(server.take().len(), 3);
     timeout.set(Duration::MAX);
-    assert!(failure(&rpc).await.0.contains("status 429"), "nor for ever");
+    let (error, _) = failure(&rpc).await;
+    assert!(
+        error.contains("refuses more requests for a day or longer (status 429)"),
+        "nor for ever: {error}"
+    );
     assert!(Fetch::new(&rpc).market(snapshot().address).await.is_ok());
 }
 
@@ -99,6 +105,28 @@ async fn an_answer_that_is_not_one_of_json_rpc_is_an_error() {
         let (error, _) = failure(&rpc).await;
         assert!(error.contains(told), "{body}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_result_of_another_type_is_told_without_its_values() {
+    let server = server();
+    let rpc = client(&server.secret_url(), &CallTimeout::new(PATIENCE));
+    for result in [json!(SECRET), json!([SECRET]), json!({ "value": SECRET, "context": { "slot": 1 } })] {
+        server.hook(move |_, _| Some(Reply::result(&result)));
+        let error = rpc.get_slot().await.unwrap_err();
+        let told = rpc_failure(&error);
+        assert!(!told.contains(SECRET) && told.contains("has another form than expected"), "{told}");
+        let (error, _) = failure(&rpc).await;
+        assert!(!error.contains(SECRET), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_without_data_ends_with_its_message() {
+    let server = server();
+    server.hook(|_, _| Some(Reply::error(-32_005, "behind")));
+    let (error, _) = failure(&client(&server.url, &CallTimeout::new(PATIENCE))).await;
+    assert!(error.ends_with("behind"), "{error}");
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! Code shared by the daemons (keeper, node and archive): log set-up, signals, key files, HTTP servers, UDP sockets,
-//! the metrics page, backoff.
+//! the metrics page, backoff, background tasks, files that are
+//! held.
 
 pub mod backoff;
 mod exposition;
+pub mod files;
 pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod secrets;
 pub mod signals;
+pub mod tasks;
 mod time;
 pub mod udp;
 

@@ -109,6 +109,7 @@ async fn answer(stream: &mut TcpStream) -> String {
 }
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nhost: here\r\n\r\n";
+const HELD: &str = "GET /held HTTP/1.1\r\nhost: here\r\n\r\n";
 const CLOSE: &str = "GET /hello HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
 
 fn post_of(length: usize) -> String {
@@ -208,12 +209,17 @@ async fn one_caller_cannot_take_the_memory_of_all() {
 async fn connections_are_bounded_for_each_caller_and_in_all() {
     let limits = Limits { connections: 3, connections_each: 2, spare_loopback: false, ..Limits::default() };
     let server = server(limits).await;
-    let (_first, _second) = (server.connect_from(2).await, server.connect_from(2).await);
-    server.until(|gate| gate.connections() == 2).await;
+    let (mut first, mut second) = (server.connect_from(2).await, server.connect_from(2).await);
+    for stream in [&mut first, &mut second] {
+        send(stream, HELD).await;
+    }
+    server.until(|gate| gate.requests() == 2).await;
     assert_eq!(rest(&mut server.connect_from(2).await).await, "", "the caller has its two");
     let mut other = server.connect_from(3).await;
     send(&mut other, HELLO).await;
     assert!(answer(&mut other).await.starts_with("HTTP/1.1 200 "));
+    send(&mut other, HELD).await;
+    server.until(|gate| gate.requests() == 3).await;
     assert_eq!(rest(&mut server.connect_from(4).await).await, "", "three are open");
     assert_eq!(server.metric("test_refused_total{reason=\"connections\"}"), 2);
     drop(other);
@@ -224,13 +230,53 @@ async fn connections_are_bounded_for_each_caller_and_in_all() {
 }
 
 #[tokio::test]
+async fn idle_connections_give_way_to_new_ones_the_oldest_first() {
+    let limits = Limits { connections: 3, connections_each: 2, ..Limits::default() };
+    let server = server(limits).await;
+    let mut held = server.connect().await;
+    send(&mut held, HELD).await;
+    server.until(|gate| gate.requests() == 1).await;
+    // It has sent no head, the other one keeps its connection alive.
+    let (mut silent, mut idle) = (server.connect().await, server.connect().await);
+    server.until(|gate| gate.connections() == 3).await;
+    send(&mut silent, "GET /hello HTTP/1.1\r\nhost: ").await;
+    send(&mut idle, HELLO).await;
+    assert!(answer(&mut idle).await.starts_with("HTTP/1.1 200 "));
+    let mut new = server.connect().await;
+    send(&mut new, CLOSE).await;
+    assert!(rest(&mut new).await.ends_with("hello"));
+    assert_eq!(rest(&mut silent).await, "");
+    send(&mut idle, HELLO).await;
+    assert!(answer(&mut idle).await.starts_with("HTTP/1.1 200 "), "it was not the oldest");
+    assert_eq!(server.metric("test_refused_total{reason=\"idle\"}"), 1);
+    server.held.add_permits(1);
+    assert!(answer(&mut held).await.starts_with("HTTP/1.1 200 "), "a request under way is not cut off");
+}
+
+#[tokio::test]
+async fn a_caller_with_its_share_of_connections_closes_its_own() {
+    let limits = Limits { connections: 9, connections_each: 2, spare_loopback: false, ..Limits::default() };
+    let server = server(limits).await;
+    let mut other = server.connect_from(3).await;
+    server.until(|gate| gate.connections() == 1).await;
+    let (mut first, _second) = (server.connect_from(2).await, server.connect_from(2).await);
+    server.until(|gate| gate.connections() == 3).await;
+    let mut third = server.connect_from(2).await;
+    send(&mut third, HELLO).await;
+    assert!(answer(&mut third).await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(rest(&mut first).await, "");
+    send(&mut other, HELLO).await;
+    assert!(answer(&mut other).await.starts_with("HTTP/1.1 200 "), "another caller's stays");
+}
+
+#[tokio::test]
 async fn requests_under_way_are_bounded_and_callers_on_this_host_are_one() {
     let limits = Limits { requests: 2, requests_each: 1, ..Limits::default() };
     let server = server(limits).await;
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut stream = server.connect().await;
-        send(&mut stream, "GET /held HTTP/1.1\r\nhost: here\r\n\r\n").await;
+        send(&mut stream, HELD).await;
         held.push(stream);
     }
     server.until(|gate| gate.requests() == 2).await;

@@ -22,14 +22,14 @@ use leasehold_client::{
 use leasehold_daemon::{
     backoff::Backoffs,
     metrics::{MetricsError, Page, Server},
+    tasks::{TaskEnded, Tasks},
 };
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_signer::Signer;
 use tokio::{
-    sync::mpsc,
-    task::JoinSet,
+    sync::{mpsc, watch},
     time::{sleep, timeout},
 };
 use tracing::{Instrument, info, warn};
@@ -66,6 +66,8 @@ pub enum KeeperError {
     Evidence { folder: PathBuf, source: io::Error },
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    TaskEnded(#[from] TaskEnded),
     #[error(
         "another process votes with the key {key}: board {board} has a vote on round {round} that this process did not \
          send. It stops, since two of them would only get in each other's way: stop the other one as well, and start one again"
@@ -88,7 +90,7 @@ pub struct Keeper {
     /// Keeps answers until they are voted on, or for longer.
     evidence: Option<Evidence>,
     /// Locked while the keeper lives.
-    _state: Option<State>,
+    state: Option<State>,
     votes: Votes,
     metrics: Arc<Metrics>,
     metrics_server: Option<Server>,
@@ -151,7 +153,7 @@ impl Keeper {
             memory: Memory::default(),
             tools: Tools { me, sender, prober },
             evidence: evidence.transpose()?,
-            _state: state,
+            state,
             votes: Votes::default(),
             metrics,
             metrics_server,
@@ -238,7 +240,8 @@ impl Keeper {
     async fn run_loop(&mut self, shutdown: impl Future<Output = ()>) -> Result<(), KeeperError> {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut work = Work::default();
-        let _metrics = self.serve_metrics();
+        let (_metrics_stop, metrics) = self.serve_metrics();
+        let mut ended = std::pin::pin!(metrics.ended());
         let (mut known, mut end) = (false, Ok(()));
         loop {
             let polled = tokio::select! {
@@ -246,6 +249,10 @@ impl Keeper {
                 () = &mut shutdown => break,
                 polled = self.reader.read() => polled,
             };
+            if let Err(replaced) = self.state.as_ref().map_or(Ok(()), State::check) {
+                end = Err(replaced.into());
+                break;
+            }
             let wait = match polled {
                 Ok(snapshot) => {
                     known = true;
@@ -270,6 +277,10 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
+                ended = &mut ended => {
+                    end = Err(ended.into());
+                    break;
+                }
                 Some((id, finished)) = work.next() => {
                     self.end(id, finished, &mut work).await;
                     // Others may have ended as well.
@@ -295,13 +306,14 @@ impl Keeper {
         end
     }
 
-    /// Serves metrics until the returned set is dropped.
-    fn serve_metrics(&mut self) -> JoinSet<()> {
-        let mut server = JoinSet::new();
+    /// Serves metrics until what it returns is dropped.
+    fn serve_metrics(&mut self) -> (watch::Sender<bool>, Tasks) {
+        let (stop, stopped) = watch::channel(false);
+        let mut server = Tasks::new(stopped);
         if let Some(metrics) = self.metrics_server.take() {
-            server.spawn(metrics.run());
+            server.spawn("metrics page", metrics.run());
         }
-        server
+        (stop, server)
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use leasehold_daemon::files::{Held, Replaced};
 use solana_pubkey::Pubkey;
 
 /// Why a state folder can't be used.
@@ -21,6 +22,11 @@ pub enum StateError {
         process.as_ref().map(|id| format!(" (process {id})")).unwrap_or_default()
     )]
     Locked { key: Pubkey, process: Option<String> },
+    #[error(
+        "{0}, so that another process with the same key would not be noticed: leave the folder of --state alone, and start the \
+         keeper again"
+    )]
+    Replaced(#[from] Replaced),
 }
 
 /// A keeper's part of the state folder, `FOLDER/KEY`, locked until it is dropped.
@@ -28,6 +34,7 @@ pub enum StateError {
 pub struct State {
     folder: PathBuf,
     _lock: File,
+    held: Held,
 }
 
 impl State {
@@ -54,7 +61,16 @@ impl State {
         }
         let written = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         written.map_err(failed)?;
-        Ok(Self { folder, _lock: lock })
+        let held = Held::new(&path).map_err(failed)?;
+        Ok(Self { folder, _lock: lock, held })
+    }
+
+    /// Makes sure that the lock still keeps other processes out.
+    ///
+    /// # Errors
+    /// [`StateError::Replaced`].
+    pub fn check(&self) -> Result<(), StateError> {
+        Ok(self.held.check()?)
     }
 
     /// Folder for the signed answers that are not voted on yet.
@@ -116,6 +132,22 @@ mod tests {
         );
         drop(held);
         State::open(root.path(), &key).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_removed_or_replaced_is_noticed() {
+        let (root, key) = (tempfile::tempdir().unwrap(), Pubkey::new_from_array([1; 32]));
+        let held = State::open(root.path(), &key).unwrap();
+        held.check().unwrap();
+        fs::remove_dir_all(root.path().join(key.to_string())).unwrap();
+        let error = held.check().unwrap_err().to_string();
+        assert!(
+            error.contains("lock was removed or replaced while this process used it, so that"),
+            "{error}"
+        );
+        let other = State::open(root.path(), &key).unwrap();
+        held.check().unwrap_err();
+        other.check().unwrap();
     }
 
     #[test]

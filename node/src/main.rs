@@ -21,7 +21,11 @@ use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing::{error, info};
+
+/// Time between two looks at the files that the node holds.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Answers the keepers' probes for one machine or for thousands, signs receipts for their work and appends them to the
 /// supplier's log, and lets tenants into their machines.
@@ -184,12 +188,17 @@ async fn run(args: Args) -> anyhow::Result<()> {
         }
         services = Services::start(Parts { receipts, chain, access }, &feed, &node) => services?,
     };
-    let failed = services.failed();
-    tokio::pin!(failed);
+    let mut look = tokio::time::interval(LOOK);
+    let (failed, ended) = (services.failed(), node.ended());
+    tokio::pin!(failed, ended);
     let end = loop {
         tokio::select! {
             () = shutdown.requested() => break Ok(()),
-            other = &mut failed => break Err(other.into()),
+            error = &mut failed => break Err(error),
+            ended = &mut ended => break Err(ended.into()),
+            _ = look.tick() => if let Err(error) = lock.look(args.config()).and_then(|()| services.check_files()) {
+                break Err(error);
+            },
             () = reload.requested() => match reload_config(&args, &node, &feed, &mut lock) {
                 Ok(()) => info!(machines = node.machines(), "configuration reloaded"),
                 // A mistake in the file must not take the machines down.
@@ -204,7 +213,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// Held on the configuration file while the node runs.
-struct ConfigLock(File);
+struct ConfigLock {
+    file: File,
+    /// True once the log has it that the file is gone.
+    is_missed: bool,
+}
 
 impl ConfigLock {
     /// Refuses a file that another node has: two that sign with one key may number two receipts alike.
@@ -217,13 +230,26 @@ impl ConfigLock {
             path.display()
         );
         // File systems without locks are no reason not to run.
-        Ok(Self(file))
+        Ok(Self { file, is_missed: false })
+    }
+
+    /// Takes over to the file that is there now, since a second node would look at that one. Fails if a second node has it.
+    fn look(&mut self, path: &Path) -> anyhow::Result<()> {
+        let is_missed = open(path).is_err();
+        if is_missed && !self.is_missed {
+            error!(
+                "{} is gone or cannot be read: put it back, since a second node would not be noticed without it",
+                path.display()
+            );
+        }
+        self.is_missed = is_missed;
+        if is_missed { Ok(()) } else { self.renew(path) }
     }
 
     /// Takes over to the file that is there now: editors write a new one.
     fn renew(&mut self, path: &Path) -> anyhow::Result<()> {
         let there = open(path)?.metadata()?;
-        let held = self.0.metadata()?;
+        let held = self.file.metadata()?;
         if (there.dev(), there.ino()) != (held.dev(), held.ino()) {
             *self = Self::take(path)?;
         }

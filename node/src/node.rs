@@ -7,12 +7,13 @@ use crate::responder::Responder;
 use crate::sockets::{Refused, Sockets, Stats};
 use leasehold_client::probe::Pubkey;
 use leasehold_daemon::metrics::{Kind, MetricsError, Page, Server, write_head, write_metric};
+use leasehold_daemon::tasks::{TaskEnded, Tasks};
 use std::fmt::{self, Display};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
 /// Default UDP port.
 pub const DEFAULT_PORT: u16 = 8470;
@@ -92,7 +93,8 @@ pub struct Node {
     sockets: Sockets,
     metrics: Option<SocketAddr>,
     page: Page,
-    metrics_server: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    metrics_server: Tasks,
 }
 
 impl Node {
@@ -107,18 +109,19 @@ impl Node {
             return Err(NodeError::NoAddress);
         }
         let sockets = Sockets::open(&config.listen, config.receive_buffer, &responder)?;
-        let (page, mut metrics_server) = (Page::default(), JoinSet::new());
+        let (stop, stopped) = watch::channel(false);
+        let (page, mut metrics_server) = (Page::default(), Tasks::new(stopped));
         page.add(Arc::new(NodeMetrics(responder.clone(), sockets.stats.clone())));
         let metrics = match config.metrics {
             Some(address) => {
                 let server = Server::bind(address, page.clone())?;
                 let local = server.local_addr();
-                metrics_server.spawn(server.run());
+                metrics_server.spawn("metrics page", server.run());
                 Some(local)
             }
             None => None,
         };
-        Ok(Self { responder, sockets, metrics, page, metrics_server })
+        Ok(Self { responder, sockets, metrics, page, stop, metrics_server })
     }
 
     /// The first address that the node listens on.
@@ -188,8 +191,20 @@ impl Node {
         &self.responder.probes
     }
 
+    /// Waits until a task has ended though nobody had stopped it.
+    pub fn ended(&self) -> impl Future<Output = TaskEnded> + Send + use<> {
+        let (probes, metrics) = (self.sockets.ended(), self.metrics_server.ended());
+        async move {
+            tokio::select! {
+                ended = probes => ended,
+                ended = metrics => ended,
+            }
+        }
+    }
+
     /// Finishes the answers under way, then stops.
     pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
         self.sockets.shutdown().await;
         self.metrics_server.shutdown().await;
     }

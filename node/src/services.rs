@@ -1,6 +1,10 @@
 //! The services that run beside the node's answers to probes: lease watch, tenancies, receipts, the supplier's log.
 
-use leasehold_client::rpc::OtherCluster;
+use anyhow::Context as _;
+use futures::future::OptionFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use leasehold_daemon::files::Held;
 use leasehold_daemon::print;
 use leasehold_node::access::{Bounds, Door, DoorMachine, DoorSettings, MachineKey, assign};
 use leasehold_node::chain::{Chain, ChainSettings};
@@ -16,7 +20,7 @@ use tracing::warn;
 pub struct Services {
     leases: Option<LeaseWatch>,
     access: Option<(Tenancies, Arc<Door>)>,
-    receipts: Option<Receipts>,
+    receipts: Option<(Receipts, Held)>,
     chain: Option<Chain>,
 }
 
@@ -65,8 +69,9 @@ impl Services {
         let Some(settings) = receipts else {
             return Ok(Self { leases, access, receipts: None, chain: None });
         };
-        let source = settings.source.clone();
+        let (source, database) = (settings.source.clone(), settings.database.clone());
         let receipts = Receipts::start(settings, feed.machines(), feed.signable()).await?;
+        let held = Held::new(&database)?;
         node.add_metrics(receipts.metrics());
         print(format_args!("receipts on http://{}", receipts.local_addr()));
         if let Some(address) = receipts.public_addr() {
@@ -81,27 +86,43 @@ impl Services {
             }
             _ => None,
         };
-        Ok(Self { leases, access, receipts: Some(receipts), chain })
+        Ok(Self { leases, access, receipts: Some((receipts, held)), chain })
     }
 
-    /// Waits until a service finds that it must not go on.
-    pub fn failed(&self) -> impl Future<Output = OtherCluster> + use<> {
-        let failed = self.leases.as_ref().map(LeaseWatch::failed);
+    /// Waits until a service finds that it must not go on, or a task of one has ended though nobody had stopped it.
+    pub fn failed(&self) -> impl Future<Output = anyhow::Error> + use<> {
+        let Self { leases, access, receipts, chain } = self;
+        let other = OptionFuture::from(leases.as_ref().map(LeaseWatch::failed));
+        let ended = [
+            leases.as_ref().map(|leases| leases.ended().boxed()),
+            access.as_ref().map(|(tenancies, _)| tenancies.ended().boxed()),
+            access.as_ref().map(|(_, door)| door.ended().boxed()),
+            receipts.as_ref().map(|(receipts, _)| receipts.ended().boxed()),
+            chain.as_ref().map(|chain| chain.ended().boxed()),
+        ];
+        let mut ended: FuturesUnordered<_> = ended.into_iter().flatten().collect();
         async move {
-            match failed {
-                Some(failed) => failed.await,
-                None => std::future::pending().await,
+            tokio::select! {
+                Some(other) = other => other.into(),
+                Some(ended) = ended.next() => ended.into(),
+                else => std::future::pending().await,
             }
         }
+    }
+
+    /// Makes sure that receipts are still written to the database that others see.
+    pub fn check_files(&self) -> anyhow::Result<()> {
+        let Some((_, database)) = &self.receipts else { return Ok(()) };
+        database.check().context("receipts would be lost: put the database back, and start the node again")
     }
 
     /// Stops all services at once, each within some seconds, and closes their database in the end.
     pub async fn shutdown(self) {
         let Self { leases, access, mut receipts, chain } = self;
-        let chain = async { futures::future::OptionFuture::from(chain.map(Chain::shutdown)).await };
-        let leases = async { futures::future::OptionFuture::from(leases.map(LeaseWatch::shutdown)).await };
+        let chain = async { OptionFuture::from(chain.map(Chain::shutdown)).await };
+        let leases = async { OptionFuture::from(leases.map(LeaseWatch::shutdown)).await };
         let finish = async {
-            if let Some(receipts) = &mut receipts {
+            if let Some((receipts, _)) = &mut receipts {
                 receipts.finish().await;
             }
         };
@@ -114,7 +135,7 @@ impl Services {
             }
         };
         tokio::join!(chain, finish, leases, access);
-        if let Some(receipts) = receipts {
+        if let Some((receipts, _)) = receipts {
             receipts.close().await;
         }
     }

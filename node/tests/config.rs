@@ -4,6 +4,7 @@ use leasehold_client::probe::{Pubkey, SigningKey};
 use leasehold_node::receipts::ProxySettings;
 use leasehold_node::receipts::settings::{DEFAULT_LISTEN, DEFAULT_MAX_TOKENS, Secret, read_leases};
 use leasehold_node::{ConfigError, Serving, load, load_config};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -210,4 +211,29 @@ fn a_list_of_leases_has_each_slot_once() {
     assert_eq!(read_leases(&path).unwrap().machines.len(), 1);
     std::fs::write(&path, format!("[{entry}, {entry}]")).unwrap();
     assert!(read_leases(&path).unwrap_err().to_string().contains("slot 3 of a board twice"));
+}
+
+#[test]
+fn a_lease_of_a_list_that_never_runs_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leases.json");
+    let key = "11111111111111111111111111111114";
+    let refusal = |begins: u32, from: u32, until: u32, round_secs: u32| {
+        let lease = json!({
+            "serial": 5, "address": key, "buyer": key, "owner": key, "supplier": key, "mint": key,
+            "cluster": "c1c1c1c1c1c1c1c1", "class": 4, "begins": begins, "from": from, "until": until,
+            "round_secs": round_secs, "generation": 2, "meter": null
+        });
+        std::fs::write(&path, json!([{ "board": key, "slot": 3, "lease": lease }]).to_string()).unwrap();
+        read_leases(&path).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(refusal(7, 7, 9, 600), Ok(()));
+    for (begins, from, until, round_secs, told) in [
+        (7, 7, 9, 0, "`round_secs` is 0"),
+        (7, 6, 9, 600, "`from` is 6, before `begins` (7)"),
+        (7, 7, 7, 600, "`until` is 7, not after `from` (7)"),
+    ] {
+        let refused = refusal(begins, from, until, round_secs).unwrap_err();
+        assert!(refused.contains("slot 3") && refused.contains(told), "{refused}");
+    }
 }

@@ -4,6 +4,7 @@
 mod bounds;
 mod logs;
 mod sources;
+mod spam;
 
 use super::*;
 use crate::leaves::Failure;

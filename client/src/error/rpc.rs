@@ -37,13 +37,22 @@ pub(crate) fn reason(error: &RpcError) -> String {
     if let ErrorKind::Custom(text) = error.kind() {
         return redact::text(text);
     }
+    if let ErrorKind::SerdeJson(_) = error.kind() {
+        // The library's text repeats values of the answer, which may hold a key.
+        let method = error.request().map(ToString::to_string);
+        let asked = method.map(|method| format!(" to {method}")).unwrap_or_default();
+        return format!(
+            "its answer{asked} has another form than expected: check that the URL is an RPC node's"
+        );
+    }
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
     let (text, cause) = (error.to_string(), cause.to_string());
     let text = if text.ends_with(&cause) { text } else { format!("{text}: {cause}") };
-    redact::text(&text)
+    // As the library ends where no data follow.
+    redact::text(text.trim_end().trim_end_matches(';'))
 }
 
 /// True if an RPC node does not serve the method, whatever it is asked: providers switch off those that cost much, or all

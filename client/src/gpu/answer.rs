@@ -19,9 +19,9 @@ const COMPLAINTS: [&str; 7] =
 /// An answer of nvidia-smi.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// GPUs that work.
+    /// GPUs that work, each once.
     pub gpus: Vec<Gpu>,
-    /// Lines about GPUs that don't.
+    /// Lines about GPUs that don't, or that were named before.
     pub broken: Vec<String>,
     /// Other lines.
     pub notes: Vec<String>,
@@ -38,8 +38,8 @@ pub fn parse(text: &str) -> Answer {
             _ if line.is_empty() => {}
             [name, uuid, memory, ref mig @ ..] if mig.len() < 2 && is_uuid(uuid) => {
                 match gpu(name, uuid, memory, mig.first().copied()) {
-                    Some(gpu) => answer.gpus.push(gpu),
-                    None => answer.broken.push(quoted(line)),
+                    Some(gpu) if !answer.has(&gpu) => answer.gpus.push(gpu),
+                    _ => answer.broken.push(quoted(line)),
                 }
             }
             _ if contains_any(line, &COMPLAINTS) => answer.broken.push(quoted(line)),
@@ -47,6 +47,13 @@ pub fn parse(text: &str) -> Answer {
         }
     }
     answer
+}
+
+impl Answer {
+    /// True if it has a GPU with the same UUID already. Some hosts hide them.
+    fn has(&self, gpu: &Gpu) -> bool {
+        gpu.uuid.starts_with("GPU-") && self.gpus.iter().any(|other| other.uuid == gpu.uuid)
+    }
 }
 
 /// `None` if the GPU doesn't work.
@@ -60,6 +67,9 @@ fn gpu(name: &str, uuid: &str, memory: &str, mig: Option<&str>) -> Option<Gpu> {
     }
     // Unknown values are in brackets, as [N/A], or not, as N/A.
     let memory_mib = memory.strip_suffix("MiB").unwrap_or(memory).trim_end().parse().ok();
+    if memory_mib == Some(0) {
+        return None;
+    }
     let mig = mig.is_some_and(|mig| mig.eq_ignore_ascii_case("enabled"));
     Some(Gpu { name: name.to_owned(), uuid: uuid.to_owned(), memory_mib, mig })
 }
@@ -125,12 +135,16 @@ mod tests {
             "NVIDIA H100 80GB HBM3, GPU-2, [GPU requires reset], [GPU requires reset]",
             "NVIDIA GeForce RTX 3090, GPU-2, [Unknown Error], [N/A]",
             "ERR!, ERR!, ERR!, ERR!",
+            "Tesla T4, GPU-1, 15360, [N/A]",
+            "Tesla T4, GPU-2, 0, [N/A]",
+            "Tesla T4, GPU-2, 0 MiB, [N/A]",
             "[Unknown Error], GPU-2, 24576, [N/A]",
             "Unable to determine the device handle for GPU 0000:0B:00.0: Unknown Error",
             "Unable to determine the device handle for GPU0000:41:00.0: GPU is lost.  Reboot the system to recover this GPU",
             "GPU 00000000:3B:00.0 has fallen off the bus",
         ] {
-            let answer = parse(&format!("{good}\n{broken}\n{good}\n"));
+            let other = good.replace("GPU-1", "GPU-3");
+            let answer = parse(&format!("{good}\n{broken}\n{other}\n"));
             assert_eq!((answer.gpus.len(), &answer.broken[..]), (2, &[broken.to_owned()][..]), "{broken}");
         }
         for note in [

@@ -32,6 +32,8 @@ use super::{
 use crate::redact::{self, Secrets};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A day in seconds.
+const DAY: u64 = 86_400;
 /// Shortest pause after a refusal for its rate, and the first one where the RPC node names none; that is doubled each time.
 const RATE_PAUSE: Duration = Duration::from_millis(500);
 /// Largest answer that is read, in bytes: all compute logs of the program have tens of megabytes.
@@ -83,9 +85,9 @@ impl Transport {
             let wait = retry_after(&response).map_or(pause, |wait| wait.max(RATE_PAUSE));
             let awake = Instant::now().checked_add(wait);
             if awake.is_none() || until.is_some_and(|until| awake >= Some(until)) {
-                let secs = wait.as_secs_f32().ceil();
+                let time = refused_for(wait);
                 return Err(failed(format!(
-                    "it refuses more requests for {secs} s (status 429): ask less often, or use an RPC node with a \
+                    "it refuses more requests for {time} (status 429): ask less often, or use an RPC node with a \
                      higher limit"
                 )));
             }
@@ -208,6 +210,14 @@ fn cut(mut text: String) -> String {
         text.truncate(end);
     }
     text
+}
+
+/// A time for people; RPC nodes write what they like.
+fn refused_for(wait: Duration) -> String {
+    match wait.as_secs() {
+        secs if secs < DAY => format!("{} s", secs.saturating_add(u64::from(wait.subsec_nanos() > 0))),
+        _ => "a day or longer".to_owned(),
+    }
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {

@@ -44,6 +44,17 @@ struct State {
     polling: bool,
 }
 
+/// Lets the next watch begin to poll anew after a panic.
+struct Polling<'a>(&'a Confirmer);
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().polling = false;
+        }
+    }
+}
+
 /// Polls the statuses of all watched transactions together while there are any.
 pub(super) struct Confirmer {
     rpc: Arc<RpcClient>,
@@ -76,6 +87,7 @@ impl Confirmer {
     }
 
     async fn run(self: Arc<Self>) {
+        let _polling = Polling(&self);
         loop {
             sleep(self.poll).await;
             let signatures = {

@@ -2,6 +2,7 @@
 
 use super::body::{Bounded, Received};
 use super::gate::{Gate, Peer, Refused};
+use super::open::{Busy, Connection};
 use super::quota::Share;
 use super::stopped;
 use axum::Router;
@@ -19,7 +20,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 use tracing::debug;
@@ -31,6 +32,7 @@ const BUFFER: usize = 64 << 10;
 pub(super) async fn serve(
     stream: TcpStream,
     peer: Peer,
+    (open, mut closed): (Arc<Connection>, oneshot::Receiver<()>),
     router: Router,
     gate: Arc<Gate>,
     mut stop: watch::Receiver<bool>,
@@ -41,18 +43,29 @@ pub(super) async fn serve(
     stream.set_write_timeout(Some(gate.limits.write_idle));
     let answer = {
         let gate = Arc::clone(&gate);
-        service_fn(move |request| answer(request, peer, router.clone(), Arc::clone(&gate)))
+        service_fn(move |request| {
+            let busy = open.begin();
+            answer(request, peer, busy, router.clone(), Arc::clone(&gate))
+        })
     };
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(gate.limits.head).max_buf_size(BUFFER);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), answer));
+    let ended = async {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
     let ended = tokio::select! {
         biased;
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        ended = ended => ended,
+        // Cut off at once: whoever sends a head by drops has no place any more.
+        _ = &mut closed => return,
     };
     if let Err(error) = ended {
         if error.is_timeout() {
@@ -65,20 +78,21 @@ pub(super) async fn serve(
 async fn answer(
     request: Request<Incoming>,
     peer: Peer,
+    busy: Busy,
     router: Router,
     gate: Arc<Gate>,
 ) -> Result<Response<Body>, Infallible> {
-    let (Some(share), Some(body)) = (gate.request(peer), gate.body(peer)) else { return Ok(busy()) };
+    let (Some(share), Some(body)) = (gate.request(peer), gate.body(peer)) else { return Ok(refusal()) };
     let received = Received::new(body);
     let mut request = request.map(|body| Body::new(Bounded::new(body, Arc::clone(&gate), received.clone())));
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(received.clone());
     let response = router.oneshot(request).await?;
-    Ok(response.map(|body| Body::new(Answered { body, _shares: (share, received) })))
+    Ok(response.map(|body| Body::new(Answered { body, _shares: (share, received), _busy: busy })))
 }
 
 /// There is no room for another request.
-fn busy() -> Response<Body> {
+fn refusal() -> Response<Body> {
     let headers = [(RETRY_AFTER, "1"), (CONNECTION, "close")];
     let sentence = "{\"error\":\"the server answers as many requests as it can: try again later\"}";
     (StatusCode::SERVICE_UNAVAILABLE, headers, sentence).into_response()
@@ -88,6 +102,7 @@ fn busy() -> Response<Body> {
 struct Answered {
     body: Body,
     _shares: (Share, Received),
+    _busy: Busy,
 }
 
 impl HttpBody for Answered {

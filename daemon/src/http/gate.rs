@@ -1,5 +1,6 @@
 //! Limits of a server, what is in use of them, and how many were refused.
 
+use super::open::{Connection, Connections};
 use super::quota::{Caller, Quota, Share};
 use crate::exposition::{Kind, write_head};
 use std::fmt;
@@ -7,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Limits of a server.
 #[derive(Clone, Debug)]
@@ -61,11 +63,13 @@ pub(super) enum Refused {
     Memory,
     HeadTimeout,
     BodyTimeout,
+    /// An idle connection gave way to a new one.
+    Idle,
 }
 
 impl Refused {
-    const ALL: [Self; 5] =
-        [Self::Connections, Self::Requests, Self::Memory, Self::HeadTimeout, Self::BodyTimeout];
+    const ALL: [Self; 6] =
+        [Self::Connections, Self::Requests, Self::Memory, Self::HeadTimeout, Self::BodyTimeout, Self::Idle];
 
     fn name(self) -> &'static str {
         match self {
@@ -74,6 +78,7 @@ impl Refused {
             Self::Memory => "memory",
             Self::HeadTimeout => "head_timeout",
             Self::BodyTimeout => "body_timeout",
+            Self::Idle => "idle",
         }
     }
 }
@@ -84,6 +89,7 @@ pub struct Gate {
     name: &'static str,
     pub(super) limits: Limits,
     connections: Arc<Quota>,
+    open: Arc<Connections>,
     requests: Arc<Quota>,
     bodies: Arc<Quota>,
     refused: [AtomicU64; Refused::ALL.len()],
@@ -95,6 +101,7 @@ impl Gate {
         Arc::new(Self {
             name,
             connections: Quota::new(limits.connections, limits.connections_each),
+            open: Arc::default(),
             requests: Quota::new(limits.requests, limits.requests_each),
             bodies: Quota::new(limits.body_bytes, limits.body_bytes_each),
             limits,
@@ -132,9 +139,22 @@ impl Gate {
         Peer((!is_spared).then(|| Caller::of(address)))
     }
 
-    /// Room for a connection.
-    pub(super) fn connect(&self, peer: Peer) -> Option<Share> {
-        self.connections.take(peer.0, 1).or_else(|| self.refuse(Refused::Connections))
+    /// Room for a connection, with what is ready once it has to give way. If there is none, the connection that has been idle
+    /// for longest gives way: one of the caller's own if the caller has as many as it may have.
+    pub(super) fn connect(&self, peer: Peer) -> Option<(Arc<Connection>, oneshot::Receiver<()>)> {
+        let take = || self.connections.take(peer.0, 1);
+        let give_way = || {
+            let own =
+                peer.0.filter(|caller| self.connections.used_by(caller) >= self.limits.connections_each);
+            if self.open.close_idle(own) {
+                let _: Option<()> = self.refuse(Refused::Idle);
+                take()
+            } else {
+                self.refuse(Refused::Connections)
+            }
+        };
+        let share = take().or_else(give_way)?;
+        Some(self.open.add(peer, share))
     }
 
     /// Room for a request.

@@ -4,6 +4,7 @@
 mod body;
 mod connection;
 mod gate;
+mod open;
 mod quota;
 
 pub use body::{BodyError, Received, body_refusal};
@@ -70,7 +71,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Serves a connection if there is room for it, else closes it.
+/// Serves a connection if there is room for it, or another one that is idle gives way; else closes it.
 fn admit(
     connections: &mut JoinSet<()>,
     stream: TcpStream,
@@ -80,11 +81,14 @@ fn admit(
     stop: &watch::Receiver<bool>,
 ) {
     let peer = gate.peer(address.ip());
-    if let Some(share) = gate.connect(peer) {
-        let served = connection::serve(stream, peer, router.clone(), Arc::clone(gate), stop.clone());
-        connections.spawn(async move {
-            served.await;
-            drop(share);
-        });
+    if let Some(open) = gate.connect(peer) {
+        connections.spawn(connection::serve(
+            stream,
+            peer,
+            open,
+            router.clone(),
+            Arc::clone(gate),
+            stop.clone(),
+        ));
     }
 }

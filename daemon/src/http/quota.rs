@@ -58,6 +58,11 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         self.lock().all
     }
 
+    /// The amount that a caller has in use.
+    pub fn used_by(&self, caller: &K) -> usize {
+        self.lock().callers.get(caller).copied().unwrap_or(0)
+    }
+
     // A panic elsewhere leaves the sums intact.
     fn lock(&self) -> MutexGuard<'_, Used<K>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)

@@ -65,6 +65,8 @@ impl Keeper {
     fn note_standing(&self, snapshot: &Snapshot, board: &BoardSnapshot, seat: (u8, &Seat)) {
         let (header, address) = (&board.header, board.board.address);
         let reason = |round| match self.memory.answers(&address, round) {
+            // A board as an RPC node that lags behind shows it.
+            _ if self.votes.is_confirmed(&address, round) => None,
             Some(answers) => match &answers.fault {
                 Some(fault) => Some(fault.name()),
                 None => (answers.report.stats.targets > 0).then_some(NOT_SENT),

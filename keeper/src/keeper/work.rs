@@ -159,6 +159,9 @@ impl Keeper {
                 text
             }
             End::Sent(sent) => {
+                if let Chore::SubmitRound { board, round } = chore {
+                    self.votes.confirm(&board, round);
+                }
                 self.metrics.paid(sent.fee.unwrap_or_default());
                 info!(signature = %sent.signature, cu = sent.cu, "board {}: {text}", board.index);
                 confirmation = Some(sent);

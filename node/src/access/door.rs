@@ -10,6 +10,7 @@ use super::settings::{DoorMachine, DoorSettings};
 use super::shared::{Machine, Open, Shared, now, watch_ends};
 use super::{DoorError, Entry, MachineKey, Tenant, listen};
 use leasehold_client::probe::Pubkey;
+use leasehold_daemon::tasks::{TaskEnded, Tasks};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +19,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -33,7 +33,7 @@ pub struct Door {
     shared: Arc<Shared>,
     addresses: Vec<(MachineKey, SocketAddr)>,
     stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    tasks: Tasks,
 }
 
 impl Door {
@@ -63,11 +63,11 @@ impl Door {
             metrics,
         });
         let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
+        let mut tasks = Tasks::new(stopped.clone());
         for bound in sockets {
-            tasks.spawn(listen::accept(bound, shared.clone(), stopped.clone()));
+            tasks.spawn("door of a machine", listen::accept(bound, shared.clone(), stopped.clone()));
         }
-        tasks.spawn(watch_ends(shared.clone(), stopped));
+        tasks.spawn("watch over the ends of leases", watch_ends(shared.clone(), stopped));
         Ok(Self { shared, addresses, stop, tasks })
     }
 
@@ -158,13 +158,17 @@ impl Door {
         &self.shared.metrics
     }
 
+    /// Waits until a task has ended though nobody had stopped it.
+    pub fn ended(&self) -> impl Future<Output = TaskEnded> + Send + use<> {
+        self.tasks.ended()
+    }
+
     /// Cuts all sessions and stops, within some seconds. The folders stay, so that a node that starts again keeps the host
     /// keys.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         self.shared.shut_all();
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(FAREWELL, ended).await.is_err() {
+        if timeout(FAREWELL, self.tasks.join()).await.is_err() {
             warn!("an sshd does not end though it was killed: its processes may be frozen");
         }
     }

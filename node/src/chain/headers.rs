@@ -85,6 +85,8 @@ impl OwnLog {
         let known = self.db.known(&self.address).await?.map_or(0, |known| known.batches);
         let peaks = self.db.peaks(&self.address, known).await?.unwrap_or([[0; 32]; mmr::MAX_PEAKS]);
         let Some(some) = leading_to(head, &peaks, known, &sent) else { return Ok(false) };
+        // They are of older transactions, which need not be read any more.
+        self.db.remove_marks(&self.address).await?;
         let mut first = known;
         for Sent { signature, source, headers } in sent.into_iter().take(some.end).skip(some.start) {
             let batches = headers.len() as u64;

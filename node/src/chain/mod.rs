@@ -25,12 +25,12 @@ use crate::receipts::store::Store;
 use leasehold_archive::{Db, DbError};
 use leasehold_client::address;
 use leasehold_client::sender::{AnySigner, Price, Sender, SenderOptions};
+use leasehold_daemon::tasks::{TaskEnded, Tasks};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tools::Tools;
 use tracing::warn;
@@ -56,7 +56,7 @@ pub struct Chain {
     metrics: Arc<Metrics>,
     headers: Db,
     stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    tasks: Tasks,
 }
 
 impl Chain {
@@ -102,13 +102,15 @@ impl Chain {
         });
         let (stop, stopped) = watch::channel(false);
         let views = || leases.views();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(signable::run(tools.clone(), views(), leases.leases(), signable, stopped.clone()));
-        tasks.spawn(seal::run(tools.clone(), leases.leases(), views(), stopped.clone()));
-        tasks.spawn(post::run(tools.clone(), views(), stopped.clone()));
-        tasks.spawn(redeem::run(tools.clone(), views(), stopped.clone()));
-        tasks.spawn(prune::run(tools.clone(), views(), stopped.clone()));
-        tasks.spawn(answer::run(tools, stopped));
+        let mut tasks = Tasks::new(stopped.clone());
+        let run = signable::run(tools.clone(), views(), leases.leases(), signable, stopped.clone());
+        tasks.spawn("task that says which receipts may be signed", run);
+        let run = seal::run(tools.clone(), leases.leases(), views(), stopped.clone());
+        tasks.spawn("task that seals batches", run);
+        tasks.spawn("task that appends batches", post::run(tools.clone(), views(), stopped.clone()));
+        tasks.spawn("task that redeems vouchers", redeem::run(tools.clone(), views(), stopped.clone()));
+        tasks.spawn("task that deletes old receipts", prune::run(tools.clone(), views(), stopped.clone()));
+        tasks.spawn("task that answers demands", answer::run(tools, stopped));
         Ok(Self { metrics, headers, stop, tasks })
     }
 
@@ -117,11 +119,15 @@ impl Chain {
         &self.metrics
     }
 
+    /// Waits until a task has ended though nobody had stopped it.
+    pub fn ended(&self) -> impl Future<Output = TaskEnded> + Send + use<> {
+        self.tasks.ended()
+    }
+
     /// Stops after the transactions under way.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
-        let last = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(SHUTDOWN_TIMEOUT, last).await.is_err() {
+        if timeout(SHUTDOWN_TIMEOUT, self.tasks.join()).await.is_err() {
             warn!("stopping before the last transactions are confirmed");
             self.tasks.shutdown().await;
         }

@@ -6,12 +6,12 @@ use crate::machines::MachinesReceiver;
 use crate::probes::Probes;
 use leasehold_client::probe::Pubkey;
 use leasehold_client::rpc::{CallTimeout, OtherCluster, connect};
+use leasehold_daemon::tasks::{TaskEnded, Tasks};
 use solana_commitment_config::CommitmentConfig;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long the poll under way is waited for at the end.
@@ -37,7 +37,7 @@ pub struct LeaseWatch {
     metrics: Arc<Metrics>,
     failure: watch::Receiver<Option<OtherCluster>>,
     stop: watch::Sender<bool>,
-    task: JoinSet<()>,
+    tasks: Tasks,
 }
 
 impl LeaseWatch {
@@ -71,9 +71,9 @@ impl LeaseWatch {
             metrics: metrics.clone(),
             probes,
         };
-        let mut task = JoinSet::new();
-        task.spawn(watcher.run(stopped));
-        Self { rpc, views: received, leases: subscribed, poll_now, metrics, failure, stop, task }
+        let mut tasks = Tasks::new(stopped.clone());
+        tasks.spawn("lease watch", watcher.run(stopped));
+        Self { rpc, views: received, leases: subscribed, poll_now, metrics, failure, stop, tasks }
     }
 
     /// The RPC node that is polled.
@@ -113,11 +113,15 @@ impl LeaseWatch {
         }
     }
 
+    /// Waits until a task has ended though nobody had stopped it.
+    pub fn ended(&self) -> impl Future<Output = TaskEnded> + Send + use<> {
+        self.tasks.ended()
+    }
+
     /// Stops after the poll under way, if that ends soon.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
-        let last = async { while self.task.join_next().await.is_some() {} };
         // A poll changes nothing: it may be cut off.
-        let _ = timeout(SHUTDOWN_TIMEOUT, last).await;
+        let _ = timeout(SHUTDOWN_TIMEOUT, self.tasks.join()).await;
     }
 }

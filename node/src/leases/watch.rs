@@ -224,6 +224,7 @@ impl Watcher {
                 Ok(Err(ClusterError::Other(other))) => {
                     error!("{other}");
                     self.failed.send_replace(Some(other));
+                    let _ = stop.wait_for(|stop| *stop).await;
                     return;
                 }
                 Ok(Err(ClusterError::Fetch(error))) => {

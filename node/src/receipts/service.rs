@@ -8,6 +8,7 @@ use super::store::{Exposure, Store, StoreError};
 use crate::leases::LeasesReceiver;
 use crate::machines::MachinesReceiver;
 use leasehold_daemon::http::{Gate, Limits, ListenError, listen, serve};
+use leasehold_daemon::tasks::{TaskEnded, Tasks};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -56,7 +56,7 @@ pub struct Receipts {
     deadline: watch::Sender<bool>,
     /// Ends once nothing is left that may store a receipt.
     alive: mpsc::Receiver<()>,
-    servers: JoinSet<()>,
+    servers: Tasks,
     _threads: Threads,
 }
 
@@ -118,11 +118,12 @@ impl Receipts {
         };
         let api = Api::new(issuer, settings);
         let threads = Threads::start()?;
-        let (mut servers, mut gates) = (JoinSet::new(), Vec::new());
+        let (mut servers, mut gates) = (Tasks::new(stopped.clone()), Vec::new());
         let mut spawn = |name, limits, listener, router| {
             let gate = Gate::new(name, limits);
             gates.push(gate.clone());
-            servers.spawn_on(serve(listener, router, gate, stopped.clone()), &threads.handle());
+            let serving = serve(listener, router, gate, stopped.clone());
+            servers.spawn_on("HTTP server", serving, &threads.handle());
         };
         let router = api::router(api.clone(), Audience::Local, proxy.clone());
         let limits = Limits { connections: LOCAL, requests: LOCAL, ..Limits::default() };
@@ -155,6 +156,17 @@ impl Receipts {
         Arc::new(Metrics(self.gates.clone()))
     }
 
+    /// Waits until a task has ended though nobody had stopped it.
+    pub fn ended(&self) -> impl Future<Output = TaskEnded> + Send + use<> {
+        let (servers, writer) = (self.servers.ended(), self.store.ended());
+        async move {
+            tokio::select! {
+                ended = servers => ended,
+                ended = writer => ended,
+            }
+        }
+    }
+
     /// Takes no more requests, finishes those under way and closes the database.
     pub async fn shutdown(mut self) {
         self.finish().await;
@@ -180,7 +192,7 @@ impl Receipts {
     }
 
     async fn drain(&mut self) {
-        while self.servers.join_next().await.is_some() {}
+        self.servers.join().await;
         // A server does not wait for streams whose clients have disconnected.
         while self.alive.recv().await.is_some() {}
     }

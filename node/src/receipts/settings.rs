@@ -52,6 +52,8 @@ pub enum SettingsError {
     Value { field: &'static str, value: String, advice: String },
     #[error("{path} has slot {slot} of a board twice: remove one of the two")]
     SameSlot { path: PathBuf, slot: u16 },
+    #[error("{path} has a lease of slot {slot} that never runs, since {reason}")]
+    Lease { path: PathBuf, slot: u16, reason: String },
     #[error("`source` has {0} bytes, and the log takes {MAX_SOURCE} at most: use a shorter URL")]
     LongSource(usize),
     #[error("model `{0}` is given twice: remove one of them")]
@@ -286,17 +288,37 @@ struct LeaseEntry {
 /// [`RunningLease`]. For hosts without access to an RPC node, where another program writes the file.
 ///
 /// # Errors
-/// [`SettingsError::Read`] or [`SettingsError::Leases`].
+/// [`SettingsError::Read`], [`SettingsError::Leases`], [`SettingsError::Lease`] or [`SettingsError::SameSlot`].
 pub fn read_leases(path: &Path) -> Result<Leases, SettingsError> {
     let entries: Vec<LeaseEntry> = serde_json::from_slice(&read(path)?)
         .map_err(|source| SettingsError::Leases { path: path.to_owned(), source })?;
     let mut machines = HashMap::new();
     for LeaseEntry { board, slot, lease } in entries {
+        lease.as_ref().map_or(Ok(()), check_rounds).map_err(|reason| SettingsError::Lease {
+            path: path.to_owned(),
+            slot,
+            reason,
+        })?;
         if machines.insert((board, slot), lease).is_some() {
             return Err(SettingsError::SameSlot { path: path.to_owned(), slot });
         }
     }
     Ok(Leases { machines, ..Leases::default() })
+}
+
+/// Refuses what would count as no lease.
+fn check_rounds(lease: &RunningLease) -> Result<(), String> {
+    let RunningLease { begins, from, until, round_secs, .. } = *lease;
+    match () {
+        () if round_secs == 0 => Err("`round_secs` is 0: give the length of the board's rounds".to_owned()),
+        () if from < begins => {
+            Err(format!("`from` is {from}, before `begins` ({begins}): correct one of them"))
+        }
+        () if until <= from => {
+            Err(format!("`until` is {until}, not after `from` ({from}): correct one of them"))
+        }
+        () => Ok(()),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SettingsError> {

@@ -9,6 +9,7 @@ mod receive;
 mod send;
 
 use crate::responder::{Responder, Screened};
+use leasehold_daemon::tasks::{TaskEnded, Tasks};
 use leasehold_daemon::udp::{self, Buffer};
 use quinn_udp::UdpSocketState;
 use std::io;
@@ -19,7 +20,6 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
@@ -58,7 +58,7 @@ pub(crate) struct Refused {
 #[derive(Debug)]
 pub(crate) struct Sockets {
     runtime: Threads,
-    tasks: JoinSet<()>,
+    tasks: Tasks,
     stop: watch::Sender<bool>,
     pub addresses: Vec<SocketAddr>,
     pub stats: Stats,
@@ -118,25 +118,30 @@ impl Sockets {
         let buffer = smallest.unwrap_or(Buffer { asked: buffer, granted: buffer });
         let stats = Stats { inodes: inodes.into(), buffer };
         let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
+        let mut tasks = Tasks::new(stopped.clone());
         let (jobs, queue) = mpsc::channel(QUEUE);
         for socket in sockets {
             let receiver = receive::run(socket, responder.clone(), jobs.clone(), stopped.clone());
-            tasks.spawn_on(receiver, &handle);
+            tasks.spawn_on("receiver of probes", receiver, &handle);
         }
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..workers {
-            tasks.spawn_on(work(queue.clone(), responder.clone()), &handle);
+            tasks.spawn_on("task that answers probes", work(queue.clone(), responder.clone()), &handle);
         }
-        tasks.spawn_on(watch_drops(stats.clone(), stopped), &handle);
+        tasks.spawn_on("watch over dropped datagrams", watch_drops(stats.clone(), stopped), &handle);
         Ok(Self { runtime, tasks, stop, addresses, stats })
+    }
+
+    /// Waits until a task has ended though nobody had stopped it.
+    pub fn ended(&self) -> impl Future<Output = TaskEnded> + Send + use<> {
+        self.tasks.ended()
     }
 
     /// Answers what was received, then stops.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         // The workers end with the queue, which ends with the receivers.
-        while self.tasks.join_next().await.is_some() {}
+        self.tasks.join().await;
         drop(self.runtime);
     }
 }
@@ -183,7 +188,7 @@ async fn watch_drops(stats: Stats, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|stop| *stop) => return,
             _ = look.tick() => {}
         }
-        let Some(dropped) = stats.dropped() else { return };
+        let Some(dropped) = stats.dropped() else { continue };
         if dropped > told.max(dropped / 2) {
             told = dropped;
             let (granted, waiting) = (stats.buffer.granted, stats.buffer.datagrams());

@@ -16,11 +16,14 @@ use crate::access::MachineKey;
 use crate::leases::{LeaseWatch, LeasesReceiver, Place};
 use crate::machines::MachinesReceiver;
 use crate::probes::Probes;
+use futures::FutureExt;
 use leasehold_client::probe::Pubkey;
 use leasehold_daemon::backoff::Backoff;
+use leasehold_daemon::tasks::{TaskEnded, Tasks};
 use leasehold_daemon::unix_secs;
 use std::collections::HashMap;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +58,7 @@ pub enum TenancyError {
 pub struct Tenancies {
     metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    tasks: Tasks,
 }
 
 /// What tenancies are started with, besides their settings.
@@ -120,8 +123,8 @@ impl Tenancies {
         }
         keeper.start_clock();
         let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
+        let mut tasks = Tasks::new(stopped.clone());
+        tasks.spawn("task that follows tenancies", async move {
             tokio::select! {
                 () = keeper.run(readings, stopped) => {}
                 // Without readings the clock goes on, and tenants are shut out at their end.
@@ -139,11 +142,15 @@ impl Tenancies {
         &self.metrics
     }
 
+    /// Waits until a task has ended though nobody had stopped it.
+    pub fn ended(&self) -> impl Future<Output = TaskEnded> + Send + use<> {
+        self.tasks.ended()
+    }
+
     /// Stops. Tenants' processes go on; the next start finds them.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
-        let last = async { while self.tasks.join_next().await.is_some() {} };
-        let _ = timeout(SHUTDOWN_TIMEOUT.saturating_mul(2), last).await;
+        let _ = timeout(SHUTDOWN_TIMEOUT.saturating_mul(2), self.tasks.join()).await;
     }
 }
 
@@ -334,7 +341,9 @@ impl Keeper {
         machine.busy = true;
         let host = self.host.clone();
         self.jobs.spawn(async move {
-            let result = host.take(key(place), &action).await;
+            let taken = AssertUnwindSafe(host.take(key(place), &action)).catch_unwind().await;
+            // A machine whose step never ended would stay as it is for ever.
+            let result = taken.unwrap_or_else(|_| Err("a step panicked: please report this".to_owned()));
             Done { place, action, result }
         });
     }

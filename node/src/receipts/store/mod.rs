@@ -34,6 +34,7 @@ use crate::receipts::signer::Signer;
 use job::{Job, Reply};
 use leasehold::math::sum_tree::SumTree;
 use leasehold_client::record::SignedReceipt;
+use leasehold_daemon::tasks::TaskEnded;
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{ConnectOptions, SqlitePool};
 use std::collections::VecDeque;
@@ -161,6 +162,15 @@ impl Store {
         }
         self.readers.close().await;
         self.strangers.readers.close().await;
+    }
+
+    /// Waits until nothing can be written any more: the writer has ended.
+    pub fn ended(&self) -> impl Future<Output = TaskEnded> + Send + use<> {
+        let jobs = self.jobs.clone();
+        async move {
+            jobs.closed().await;
+            TaskEnded::by_itself("writer of receipts")
+        }
     }
 
     async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
