@@ -4,7 +4,6 @@ use crate::machines::{Machine, Serving};
 use crate::mistake::mistake;
 use crate::receipts::ProxySettings;
 use crate::receipts::settings::{Section, Settings, SettingsError};
-use crate::tenancy::AccessError;
 use leasehold::constants::MAX_SLOTS;
 use leasehold_client::keypair::KeypairError;
 use leasehold_client::probe::{Pubkey, SigningKey};
@@ -47,8 +46,6 @@ pub enum ConfigError {
     Rpc { path: PathBuf },
     #[error("{path}: {source}")]
     Receipts { path: PathBuf, source: SettingsError },
-    #[error("{path}: {source}")]
-    Access { path: PathBuf, source: AccessError },
     #[error("{path} has no [receipts], which --upstream needs: add it, with the database of the receipts")]
     NoReceipts { path: PathBuf },
 }

@@ -23,4 +23,4 @@ mod sight;
 pub use doors::Doors;
 pub use metrics::Metrics;
 pub use service::{Context, Tenancies, TenancyError};
-pub use settings::{AccessError, AccessSettings, MachineSettings, Profile, load};
+pub use settings::{AccessError, AccessSettings, LoadError, MachineSettings, Profile, load};

@@ -18,6 +18,15 @@ const PROFILES: &str = "/usr/lib/leasehold/profiles";
 const STATE: &str = "/var/lib/leasehold/access";
 const HOOK: NonZeroU32 = NonZeroU32::new(1_800).unwrap();
 
+/// Why the section can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    File(#[from] ConfigError),
+    #[error("{path}: {source}")]
+    Section { path: PathBuf, source: AccessError },
+}
+
 /// Why the section is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
@@ -166,14 +175,14 @@ fn board<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Pub
 /// has a section `[chain]`.
 ///
 /// # Errors
-/// Any [`ConfigError`].
-pub fn load(path: &Path, serving: &Serving, has_chain: bool) -> Result<Option<AccessSettings>, ConfigError> {
+/// Any [`LoadError`].
+pub fn load(path: &Path, serving: &Serving, has_chain: bool) -> Result<Option<AccessSettings>, LoadError> {
     let text = read(path)?;
     let file: File = toml::from_str(&text).map_err(|error| syntax(path, &error, &text))?;
     let Some(section) = file.access else { return Ok(None) };
     let folder = path.parent().unwrap_or(Path::new(""));
     let settings = resolve(section, folder, serving, has_chain);
-    settings.map(Some).map_err(|source| ConfigError::Access { path: path.to_owned(), source })
+    settings.map(Some).map_err(|source| LoadError::Section { path: path.to_owned(), source })
 }
 
 fn resolve(
