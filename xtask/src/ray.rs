@@ -37,7 +37,10 @@ struct Report {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    ensure!(is_root, "`cargo xtask ray` needs root, for namespaces and control groups: run it as root, on Linux");
+    ensure!(
+        is_root,
+        "`cargo xtask ray` needs root, for namespaces and control groups: run it as root, on Linux"
+    );
     let folder = root().join("target/ray");
     install(&folder)?;
     let mut build = cargo();

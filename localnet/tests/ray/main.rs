@@ -21,10 +21,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use buyer::{Buyer, ended};
+use buyer::{Buyer, ended, text};
 use leftovers::Held;
 use support::{
-    client::{Session, limited},
+    client::{Session, limited, until},
     world::{Lease, MACHINES, ROUND_SECS, World, traces},
 };
 
@@ -111,7 +111,7 @@ fn rays(held: &Held) -> Vec<String> {
 
 /// No process of Ray, and no token.
 async fn nothing_is_started(buyer: &Buyer, held: &Held) {
-    assert_eq!(rays(held), Vec::<String>::new());
+    until(|| rays(held).is_empty()).await;
     buyer.ok("lease run 0:1 --", &["test ! -e /root/.leasehold/ray-token"]).await;
     let (code, error) = buyer.fails("lease ray status 0:1").await;
     assert!(code == Some(3) && error.contains("no Ray cluster"), "{error}");
@@ -155,7 +155,9 @@ async fn a_start_that_fails_is_undone(buyer: &Buyer, held: &Held) {
 /// As the guide does it: by Ray's own client, through a forward of the dashboard's port.
 async fn a_job_uses_all_machines(buyer: &Buyer) -> bool {
     let begun = Instant::now();
-    let up: Value = serde_json::from_str(&buyer.ok(&buyer.up(), &[]).await).unwrap();
+    let output = ended(buyer.leasehold(&buyer.up(), &[])).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let up: Value = serde_json::from_slice(&output.stdout).unwrap();
     let up_secs = begun.elapsed().as_secs_f64();
     assert_eq!(up["nodes"], MACHINES, "{up}");
     let head = up["head"].as_str().unwrap();
@@ -173,6 +175,9 @@ async fn a_job_uses_all_machines(buyer: &Buyer) -> bool {
     })
     .await;
     let token = Path::new(up["token_file"].as_str().unwrap());
+    let secret = fs::read_to_string(token).unwrap();
+    let shown = text(&output.stdout) + &text(&output.stderr);
+    assert!(!shown.contains(&secret), "the token is shown");
     let said = buyer.submit(port, token, &["python", "/root/job.py"]).await;
     let answer = said.lines().find_map(|line| line.strip_prefix(ANSWER));
     let answer = answer.and_then(|json| serde_json::from_str::<Value>(json).ok());
@@ -187,8 +192,10 @@ async fn a_job_uses_all_machines(buyer: &Buyer) -> bool {
     if !is_right {
         eprintln!("the job said: {said}");
     }
-    let without = buyer.submit(port, &buyer.path("buyer.json"), &["true"]).await;
-    assert!(!without.contains("succeeded"), "a job with another token: {without}");
+    let other = buyer.path("token");
+    fs::write(&other, "0".repeat(secret.len())).unwrap();
+    let refused = buyer.submit(port, &other, &["true"]).await;
+    assert!(!refused.contains("succeeded"), "a job with another token: {refused}");
     let status = buyer.ok("lease ray status 0:1", &[]).await;
     assert_eq!(status.matches(" node_").count(), usize::from(MACHINES), "{status}");
     is_right
