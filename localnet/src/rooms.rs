@@ -101,10 +101,12 @@ impl Rooms {
     /// of their own above it.
     ///
     /// # Errors
-    /// If the path can't be written down.
+    /// If its path can't be written.
     pub fn share(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir(self.path("shared"))?;
-        fs::write(self.path("shared.path"), folder.as_os_str().as_encoded_bytes())
+        fs::create_dir_all(self.path("shared"))?;
+        let share = tempfile::Builder::new().prefix("").tempdir_in(self.path("shared"))?.keep();
+        fs::create_dir(share.join("folder"))?;
+        fs::write(share.join("path"), folder.as_os_str().as_encoded_bytes())
     }
 
     /// A command that answers keys by running this program with [`KEY_COMMAND`] as its first argument, which is to call

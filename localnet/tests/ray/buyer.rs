@@ -32,7 +32,7 @@ impl Buyer {
         let config = folder.join(".config/solana/cli");
         fs::create_dir_all(&config).unwrap();
         let keypair = folder.join("buyer.json");
-        write_keypair_file(&world.wallet().await, &keypair).unwrap();
+        write_keypair_file(&*world.wallet().await, &keypair).unwrap();
         let file = format!(
             "---\njson_rpc_url: {}\nwebsocket_url: ''\nkeypair_path: {}\ncommitment: confirmed\n",
             world.network.rpc_url(),

@@ -17,6 +17,7 @@ use leasehold_localnet::rooms::{Rooms, Switch};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
+    process::Command,
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep},
 };
@@ -56,7 +57,9 @@ async fn run(ray: PathBuf) -> Value {
     let rooms = Rooms::new().unwrap_or_else(|error| panic!("{error}"));
     let world = World::with(rooms).await;
     let switch = world.rooms.connect().expect("a bridge");
-    world.rooms.share(&ray).unwrap();
+    for folder in [&base(&ray).await, &ray] {
+        world.rooms.share(folder).unwrap();
+    }
     let slots: Vec<_> = (0..MACHINES).collect();
     let mut node = world.node("node", &slots, world.network.rpc_url());
     let buyer = Buyer::new(&world, ray.join("bin")).await;
@@ -83,6 +86,13 @@ async fn run(ray: PathBuf) -> Value {
     }
     world.check().await;
     json!({"machines": leases.len(), "job_ok": job_ok, "sessions_cut": sessions_cut, "leftovers": left.len()})
+}
+
+/// Where the Python is installed that Ray's was made of.
+async fn base(ray: &Path) -> PathBuf {
+    let mut python = Command::new(ray.join("bin/python"));
+    python.args(["-c", "import sys; print(sys.base_prefix)"]);
+    text(&ended(python).await.stdout).trim().into()
 }
 
 /// Leases all machines, and waits until they let the buyer in. Returns the lease once for each machine.
