@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::world::{MACHINES, World};
 
 const KINDS: [&str; 5] = ["mnt", "net", "ipc", "uts", "pid"];
-/// The kernel takes a network namespace down a moment after its last process.
+/// Killed processes are reaped, and their network namespaces taken down, a moment after the end hook.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What tenants have while their lease runs.
@@ -51,7 +51,7 @@ impl Held {
 
     /// What is left, a line each. `name`: of the files that tenants left behind.
     pub async fn left(self, world: &World, switch: &Switch, name: &str) -> Vec<String> {
-        let mut left = self.processes();
+        let mut left = lasting(|| self.processes()).await;
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let folder = world.rooms.path("");
         let is_theirs = |line: &&str| {
@@ -62,7 +62,8 @@ impl Held {
         left.extend(files(world, name));
         // Their names are free to be taken from here on.
         drop(self);
-        left.extend(ports(switch).await.into_iter().map(|port| format!("network namespace at {port}")));
+        let ports = lasting(|| switch.ports().unwrap()).await;
+        left.extend(ports.into_iter().map(|port| format!("network namespace at {port}")));
         left
     }
 }
@@ -73,12 +74,13 @@ fn described(process: &Path) -> String {
     format!("process {} {words}", process.display())
 }
 
-async fn ports(switch: &Switch) -> Vec<String> {
+/// What is still there when it should be gone.
+async fn lasting(found: impl Fn() -> Vec<String>) -> Vec<String> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
-        let ports = switch.ports().unwrap();
-        if ports.is_empty() || Instant::now() > deadline {
-            return ports;
+        let found = found();
+        if found.is_empty() || Instant::now() > deadline {
+            return found;
         }
         sleep(Duration::from_millis(50)).await;
     }
