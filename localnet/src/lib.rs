@@ -18,7 +18,8 @@
 //! | sending and confirming transactions | `tests/sender.rs` |
 //! | commands and output in `docs/guides/` and the README; the bot of `examples/` | `tests/cli/guides.rs`, `tests/cli/bot.rs` |
 //! | keepers and nodes as processes | `tests/keeper.rs`, `tests/end_to_end.rs` |
-//! | tenants who log in, with `sshd`, `ssh` and nodes as processes | `tests/shell/` |
+//! | tenants who log in, with `sshd`, `ssh` and nodes as processes | `tests/shell/`; its parts are in `tests/support/` |
+//! | a Ray cluster of leased machines, for `cargo xtask ray` | `tests/ray/` |
 //! | receipts, logs, vouchers and archives | `tests/record/` |
 //! | `deploy` | `tests/migrations.rs` |
 //! | the demo as a process | `tests/demo.rs` |

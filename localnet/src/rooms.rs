@@ -3,6 +3,8 @@
 //! For the demo and tests, where no GPU has to be shared and no image is at hand. A room has the host's files, but a home, `/tmp`,
 //! `/run` and `/dev/shm` of its own, and its own processes and network. Suppliers use the profiles in `node/deploy/`.
 
+mod switch;
+
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io,
@@ -15,6 +17,8 @@ use std::{
 
 use tempfile::TempDir;
 
+pub use self::switch::Switch;
+
 /// Programs that rooms, logging in and the node need, and the Debian package of each.
 const PROGRAMS: [(&str, &str); 6] = [
     ("sshd", "openssh-server"),
@@ -26,11 +30,12 @@ const PROGRAMS: [(&str, &str); 6] = [
 ];
 /// `sshd` is run by this path.
 const SSHD: &str = "/usr/sbin/sshd";
-const SCRIPTS: [(&str, &str); 4] = [
+const SCRIPTS: [(&str, &str); 5] = [
     ("begin", include_str!("rooms/begin")),
     ("end", include_str!("rooms/end")),
     ("init", include_str!("rooms/init")),
     ("clear", include_str!("rooms/clear")),
+    ("switch", include_str!("rooms/switch")),
 ];
 /// Argument by which a program serves as the command that answers keys.
 pub const KEY_COMMAND: &str = "authorized-keys";
@@ -82,6 +87,26 @@ impl Rooms {
     /// Control group of a machine's processes, while there is one.
     pub fn group(&self, slot: u16) -> PathBuf {
         self.group.join(format!("slot{slot}"))
+    }
+
+    /// Puts the rooms that begin from now on on one network, which nothing else is on.
+    ///
+    /// # Errors
+    /// If this host allows no bridge.
+    pub fn connect(&self) -> io::Result<Switch> {
+        Switch::begin(self.folder.path())
+    }
+
+    /// Gives the rooms that begin from now on a folder of this host, at the same path and read-only, even if they have a folder
+    /// of their own above it.
+    ///
+    /// # Errors
+    /// If its path can't be written.
+    pub fn share(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(self.path("shared"))?;
+        let share = tempfile::Builder::new().prefix("").tempdir_in(self.path("shared"))?.keep();
+        fs::create_dir(share.join("folder"))?;
+        fs::write(share.join("path"), folder.as_os_str().as_encoded_bytes())
     }
 
     /// A command that answers keys by running this program with [`KEY_COMMAND`] as its first argument, which is to call

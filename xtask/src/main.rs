@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask build | idl | docs | economics | test | inference | bench | fuzz | package | wasm | ci`. Each command is the `run` of one module.
+//! The project's tasks: `cargo xtask build | idl | docs | economics | test | inference | bench | fuzz | package | ray | wasm | ci`. Each command is the `run` of one module.
 
 mod build;
 mod ci;
@@ -10,6 +10,7 @@ mod fuzz;
 mod idl;
 mod inference;
 mod package;
+mod ray;
 mod source;
 mod wasm;
 
@@ -54,6 +55,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Build the Debian package of the node
     Package(package::Arguments),
+    /// Lease three machines on the local network, run a job on a Ray cluster of them, and show that nothing outlives the lease
+    Ray(ray::Arguments),
     /// Compile the client to WebAssembly, without its network features
     Wasm,
     /// Run everything that CI runs, in the same order, and print how long each step took
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Task::Bench { arguments } => bench(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Package(arguments) => package::run(&arguments),
+        Task::Ray(arguments) => ray::run(&arguments),
         Task::Wasm => wasm::run(),
         Task::Ci => ci::run(),
     };

@@ -78,6 +78,7 @@ fn every_command_says_what_it_needs() {
         "lease copy --market 1 0:12:3 :out .".to_owned(),
         format!("lease forward {wallet} --port 7022"),
         format!("lease ray up {wallet} --ray-version 2.55.0 --port 6379"),
+        format!("lease ray up {wallet} --ray-path /opt/ray/bin --object-store-memory 100000000"),
         format!("lease ray status {wallet}"),
         "lease ray down --market 1 --group 3".to_owned(),
         format!("machine watch --market 1 --supplier {wallet} --board 0"),
@@ -188,6 +189,8 @@ fn every_command_says_what_it_needs() {
         "lease run 0:1 --market 1",
         "lease copy 0:1 --market 1 data",
         "lease ray up 0:1 --market 1 --ray-version latest",
+        "lease ray up 0:1 --market 1 --ray-path ray/bin",
+        "lease ray up 0:1 --market 1 --object-store-memory 1000",
     ] {
         assert_eq!(parse(args).err().map(|error| error.exit_code()), Some(2), "{args}");
     }

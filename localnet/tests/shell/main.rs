@@ -5,12 +5,9 @@
 //! another lease, virtual machines, bounds on sessions, a node that stops. That probes wait for the begin hook, and what happens
 //! while an end is not final: `node/tests/tenancy.rs`.
 
-#[path = "../../../node/tests/door/client.rs"]
-#[allow(dead_code, reason = "the node's tests use the rest")]
-mod client;
-mod node;
-mod room;
-mod world;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod support;
 
 use std::time::{Duration, Instant};
 
@@ -20,9 +17,12 @@ use tokio::{
     time::timeout,
 };
 
-use client::{Host, Key, Session, Ssh, now};
-use node::{Line, Node};
-use world::{LONG, Lease, ROUND_SECS, World, key};
+use support::{
+    client::{Host, Key, Session, Ssh, now},
+    node::{Line, Node},
+    room::traces as left,
+    world::{LONG, Lease, ROUND_SECS, World, key},
+};
 
 /// Scenarios share a network: one machine is taken through a lease's changes, one is at an IPv6 address if there is one, and
 /// the third one's node can lose its RPC node.
@@ -259,11 +259,8 @@ fn unix_secs() -> i64 {
     i64::try_from(now()).unwrap()
 }
 
-/// Leaves files and a process wherever a tenant can.
 async fn leave_traces(world: &World, key: &Key, lease: &Lease) {
-    let leave = "for folder in /root /tmp /var/tmp /run /dev/shm; do echo x >$folder/left-behind; done; \
-                 setsid tail -f /root/left-behind >/dev/null 2>&1 </dev/null &";
-    world.run(key, lease, 0, leave).await;
+    world.run(key, lease, 0, &left("left-behind")).await;
 }
 
 /// What is left behind, a line each.

@@ -169,17 +169,8 @@ impl Ssh {
 
     /// Opens a session that echoes lines.
     pub async fn session(mut self) -> Session {
-        self.command
-            .arg(self.address.ip().to_string())
-            .arg("cat")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut client = self.command.spawn().unwrap();
-        let (input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
-        let mut session = Session { client, input, output: BufReader::new(output) };
-        assert!(session.echoes().await, "the session opens");
-        session
+        self.command.arg(self.address.ip().to_string()).arg("cat");
+        Session::open(self.command).await
     }
 }
 
@@ -191,6 +182,16 @@ pub struct Session {
 }
 
 impl Session {
+    /// Starts a client whose other end echoes lines.
+    pub async fn open(mut client: Command) -> Self {
+        client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        let mut client = client.spawn().unwrap();
+        let (input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+        let mut session = Self { client, input, output: BufReader::new(output) };
+        assert!(session.echoes().await, "the session opens");
+        session
+    }
+
     /// True if a line goes to the machine and comes back.
     pub async fn echoes(&mut self) -> bool {
         if self.input.write_all(b"hello\n").await.is_err() {

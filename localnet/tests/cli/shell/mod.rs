@@ -479,38 +479,3 @@ async fn what_keeps_a_tenant_out_is_said_in_a_sentence() {
     );
     assert!(deaf.status.code() == Some(3) && error.contains(&expected), "{error}");
 }
-
-/// `ray` 2.55.0 must be in the PATH; both machines are this computer, so no other Ray may run on it.
-#[ignore = "takes Ray, of PyPI, in the PATH, and ends every Ray on this computer"]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_ray_cluster_of_all_machines_is_started_and_ended() {
-    let leased = Leased::new().await;
-    let user = user();
-    let none = leased.fails(&format!("lease ray status 0:1 -l {user}"), 3);
-    assert!(none.contains("no Ray cluster of lease-0-1 was started from this computer"), "{none}");
-    let up = leased.run_as("buyer", &words(&format!("lease ray up 0:1 -l {user} --output json")));
-    assert!(up.status.success(), "{}{}", text(&up.stderr), leased.logs());
-    let started: Value = serde_json::from_slice(&up.stdout).expect("JSON");
-    assert_eq!((&started["nodes"], &started["head"]), (&2.into(), &"lease-0-1-slot0".into()));
-    let token = fs::read_to_string(started["token_file"].as_str().expect("a path")).expect("the token");
-    for output in [text(&up.stdout), text(&up.stderr), leased.logs()] {
-        assert!(!output.contains(&token), "the token is shown");
-    }
-    let status = leased.ok(&format!("lease ray status 0:1 -l {user}"));
-    assert!(status.contains("Active:") || status.contains("Healthy:"), "{status}");
-
-    let job = |with: &str| {
-        let job = "import ray; ray.init(address='auto', log_to_driver=False); f = ray.remote(lambda x: x * 2); \
-                   print('answer', sum(ray.get([f.remote(i) for i in range(10)])))";
-        let command = format!("{with} \"$(readlink -f $HOME/.leasehold/ray)\"/python3 -c \"{job}\"");
-        leased.run_as("buyer", &["lease", "run", "0:1", "--slots", "0", "-l", &user, "--", &command])
-    };
-    let good = job("RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$HOME/.leasehold/ray-token");
-    assert!(text(&good.stdout).contains("answer 90"), "{}", text(&good.stderr));
-
-    leased.ok(&format!("lease ray down 0:1 -l {user}"));
-    for machine in &leased.machines {
-        assert!(!machine.home().join(".leasehold/ray-token").exists());
-    }
-    assert!(leased.fails(&format!("lease ray status 0:1 -l {user}"), 3).contains("no Ray cluster"));
-}

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     network::{Candidate, Reached, choose, endpoint},
-    script,
+    script::{self, Daemons, Install},
 };
 use crate::commands::lease::{
     inventory::Host,
@@ -89,8 +89,8 @@ impl<'a> Cluster<'a> {
         There::new(self.session, host, &wrapped(command))
     }
 
-    pub async fn install(&self, version: &str) -> Result<(), Failure> {
-        let script = script::install(version);
+    pub async fn install(&self, install: &Install<'_>) -> Result<(), Failure> {
+        let script = script::install(install);
         self.on(self.hosts().iter().map(|host| self.there(host, &script)).collect()).await.map(drop)
     }
 
@@ -125,7 +125,11 @@ impl<'a> Cluster<'a> {
     }
 
     /// Starts the head and then the others.
-    pub async fn start(&self, addresses: &BTreeMap<String, String>, port: u16) -> Result<Known, Failure> {
+    pub async fn start(
+        &self,
+        addresses: &BTreeMap<String, String>,
+        daemons: Daemons,
+    ) -> Result<Known, Failure> {
         let none = || Failure::Input("no machine can be Ray's head".to_owned());
         let head = self.session.inventory.head().ok_or_else(none)?;
         let at = addresses.get(&head.name).ok_or_else(none)?;
@@ -136,17 +140,17 @@ impl<'a> Cluster<'a> {
                 serial: head.serial,
                 slot: head.slot,
             },
-            address: endpoint(at, port),
+            address: endpoint(at, daemons.port),
         };
         let token = self.token()?;
         let with_token = |host| There::new(self.session, host, script::TOKEN).with_input(token.clone());
         self.on(self.hosts().iter().map(with_token).collect()).await?;
         keys::replace(&self.session.file(KNOWN), &serde_json::to_vec(&known).unwrap_or_default())?;
-        self.on(vec![self.daemon(head, &script::head(at, port))]).await?;
+        self.on(vec![self.daemon(head, &daemons.head(at))]).await?;
         let others = self.hosts().iter().filter(|host| host.name != head.name);
         let others = others.filter_map(|host| {
             let address = addresses.get(&host.name)?;
-            Some(self.daemon(host, &script::worker(address, at, port)))
+            Some(self.daemon(host, &daemons.worker(address, at)))
         });
         self.on(others.collect()).await?;
         Ok(known)

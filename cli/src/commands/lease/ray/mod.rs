@@ -7,7 +7,7 @@ mod cluster;
 mod network;
 mod script;
 
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use leasehold_operate::{
@@ -17,8 +17,8 @@ use leasehold_operate::{
 use serde::Serialize;
 
 use self::{
-    cluster::{Cluster, Known},
-    script::version,
+    cluster::{Cluster, Known, Nodes},
+    script::{Daemons, Install, folder, version},
 };
 use super::{
     selection::LeasesArgs,
@@ -27,6 +27,8 @@ use super::{
 
 /// Installed unless another version is named: the first one was tried with tokens.
 const VERSION: &str = "2.55.0";
+/// Ray refuses fewer bytes.
+const LEAST_OBJECT_STORE: u64 = 75 * 1024 * 1024;
 
 #[derive(Subcommand)]
 pub enum RayCommand {
@@ -56,9 +58,15 @@ pub struct UpArgs {
     /// Version of Ray to install from PyPI where it is missing.
     #[arg(long, value_name = "VERSION", default_value = VERSION, value_parser = version)]
     pub ray_version: String,
+    /// Folder on the machines that has Ray's programs, for example /opt/ray/bin: nothing is installed.
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
+    pub ray_path: Option<String>,
     /// Port of Ray's head.
     #[arg(long, value_name = "PORT", default_value_t = 6_379, value_parser = clap::value_parser!(u16).range(1024..))]
     pub port: u16,
+    /// Bytes of each machine's memory that Ray's object store may take [default: Ray's, 30 % of the memory].
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(LEAST_OBJECT_STORE..))]
+    pub object_store_memory: Option<u64>,
 }
 
 /// A cluster that runs.
@@ -77,13 +85,11 @@ struct Started {
 }
 
 pub async fn run(chain: &Chain, command: RayCommand) -> Result<(), Failure> {
-    let (ray, up) = match command {
-        RayCommand::Up(UpArgs { ray, ray_version, port }) => (ray, Some((ray_version, port))),
-        RayCommand::Status(ray) => return stoppable(status(chain, ray)).await,
-        RayCommand::Down(ray) => return stoppable(down(chain, ray)).await,
-    };
-    let (version, port) = up.unwrap_or_default();
-    stoppable(self::up(chain, ray, version, port)).await
+    match command {
+        RayCommand::Up(args) => stoppable(up(chain, args)).await,
+        RayCommand::Status(ray) => stoppable(status(chain, ray)).await,
+        RayCommand::Down(ray) => stoppable(down(chain, ray)).await,
+    }
 }
 
 /// Ends every ssh if it is stopped, and with it what it runs.
@@ -102,17 +108,23 @@ async fn open(chain: &Chain, args: &RayArgs) -> Result<Session, Failure> {
     Session::open(chain, &leases, args.leases.group, &args.login).await
 }
 
-async fn up(chain: &Chain, args: RayArgs, version: String, port: u16) -> Result<(), Failure> {
-    let session = open(chain, &args).await?;
+async fn up(chain: &Chain, args: UpArgs) -> Result<(), Failure> {
+    let session = open(chain, &args.ray).await?;
+    let version = args.ray_version;
     let cluster = Cluster::new(&session);
     let machines = count(session.inventory.hosts.len(), "machine");
-    print_stderr(format!("Looking for Ray {version} on {machines}, and installing it where it is missing"));
-    cluster.install(&version).await?;
+    let missing = if args.ray_path.is_some() { "" } else { ", and installing it where it is missing" };
+    print_stderr(format!("Looking for Ray {version} on {machines}{missing}"));
+    cluster.install(&Install { version: &version, folder: args.ray_path.as_deref() }).await?;
     print_stderr("Trying whether the machines reach each other");
     let addresses = cluster.addresses().await?;
     print_stderr(format!("Starting Ray on {machines}"));
-    let known = cluster.start(&addresses, port).await?;
-    let nodes = cluster.nodes(&known).await?;
+    let (known, nodes) = start(
+        &cluster,
+        &addresses,
+        Daemons { port: args.port, object_store_memory: args.object_store_memory },
+    )
+    .await?;
     let Known { head, address, .. } = &known;
     let (board, serial, slot) = (head.board, head.serial, head.slot);
     chain.settings.output.print(&Started {
@@ -125,6 +137,34 @@ async fn up(chain: &Chain, args: RayArgs, version: String, port: u16) -> Result<
         token_file: cluster.token_file(),
         dashboard: format!("leasehold lease ssh {board}:{serial} {slot} -N -L 8265:127.0.0.1:8265"),
     })
+}
+
+/// Starts Ray on all machines, or leaves it on none: a cluster that ran before is not touched.
+async fn start(
+    cluster: &Cluster<'_>,
+    addresses: &BTreeMap<String, String>,
+    daemons: Daemons,
+) -> Result<(Known, Nodes), Failure> {
+    let ran = cluster.known().is_ok();
+    let started = async {
+        let known = cluster.start(addresses, daemons).await?;
+        let nodes = cluster.nodes(&known).await?;
+        Ok((known, nodes))
+    };
+    let error = match started.await {
+        Ok(started) => return Ok(started),
+        Err(error) => error,
+    };
+    if !ran {
+        let ended = cluster.stop().await.and_then(|ends| ends.success());
+        print_stderr(match ended {
+            Ok(()) => "Ray was ended again on all machines".to_owned(),
+            Err(error) => {
+                format!("Ray may still run where it was started: run `leasehold lease ray down` ({error})")
+            }
+        });
+    }
+    Err(error)
 }
 
 async fn status(chain: &Chain, args: RayArgs) -> Result<(), Failure> {

@@ -1,5 +1,7 @@
 //! Scripts that are run on the machines. None of them has a secret in it.
 
+use crate::commands::lease::session::quote::word;
+
 /// Folder of Ray and its token on a machine.
 const FOLDER: &str = "$HOME/.leasehold";
 
@@ -10,8 +12,31 @@ pub fn version(text: &str) -> Result<String, &'static str> {
     good.then(|| text.to_owned()).ok_or("give a version of Ray on PyPI, for example 2.55.0")
 }
 
-/// Makes `ray` of that version the one that is used: the image's if it is that, or else one of its own.
-pub fn install(version: &str) -> String {
+/// A folder on the machines.
+pub fn folder(text: &str) -> Result<String, &'static str> {
+    let good = text.starts_with('/') && !text.contains(char::is_control);
+    good.then(|| text.to_owned()).ok_or("give a path that begins with /, for example /opt/ray/bin")
+}
+
+/// Which Ray the machines are to use.
+pub struct Install<'a> {
+    pub version: &'a str,
+    /// Where it is.
+    pub folder: Option<&'a str>,
+}
+
+/// Makes `ray` of that version the one that is used: the one in the folder if there is one, the image's if it is that, or else
+/// one of its own.
+pub fn install(install: &Install) -> String {
+    let version = install.version;
+    if let Some(folder) = install.folder {
+        return format!(
+            r#"set -e; umask 077; d={FOLDER}; bin={folder}; mkdir -p $d
+[ "$("$bin/ray" --version 2>/dev/null)" = "ray, version {version}" ] || {{ echo "$bin/ray is not Ray {version}: leave out --ray-path to have it installed" >&2; exit 22; }}
+ln -sfn "$bin" $d/ray"#,
+            folder = word(folder)
+        );
+    }
     format!(
         r#"set -e; umask 077; d={FOLDER}; mkdir -p $d; own=$d/ray-{version}
 command -v python3 >/dev/null || {{ echo "python3 is not installed: choose a machine with Python 3.9 or later" >&2; exit 20; }}
@@ -33,21 +58,36 @@ pub const TOKEN: &str = "set -e; umask 077; d=$HOME/.leasehold; mkdir -p $d; cat
 
 /// Environment of Ray's processes.
 const ENVIRONMENT: &str = "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$HOME/.leasehold/ray-token RAY_USAGE_STATS_ENABLED=0 \
-                           PATH=$HOME/.leasehold/ray:$PATH";
+                           PATH=$(readlink -f $HOME/.leasehold/ray):$PATH";
 
-/// Starts the head. Its dashboard is for those who are on the machine: callers come through a port forward.
-pub fn head(address: &str, port: u16) -> String {
-    format!(
-        "{ENVIRONMENT}; ray start --head --node-ip-address={address} --port={port} --dashboard-host=127.0.0.1 \
-         --dashboard-port=8265 --disable-usage-stats"
-    )
+/// Ray's processes on the machines.
+#[derive(Clone, Copy, Debug)]
+pub struct Daemons {
+    /// Where the head listens.
+    pub port: u16,
+    /// Bytes on each machine. `None` leaves it to Ray.
+    pub object_store_memory: Option<u64>,
 }
 
-pub fn worker(address: &str, head: &str, port: u16) -> String {
-    format!(
-        "{ENVIRONMENT}; ray start --node-ip-address={address} --address={} --disable-usage-stats",
-        super::network::endpoint(head, port)
-    )
+impl Daemons {
+    /// Starts the head. Its dashboard is for those who are on the machine: callers come through a port forward.
+    pub fn head(&self, address: &str) -> String {
+        let port = self.port;
+        self.start(&format!(
+            "--head --node-ip-address={address} --port={port} --dashboard-host=127.0.0.1 --dashboard-port=8265"
+        ))
+    }
+
+    pub fn worker(&self, address: &str, head: &str) -> String {
+        let head = super::network::endpoint(head, self.port);
+        self.start(&format!("--node-ip-address={address} --address={head}"))
+    }
+
+    fn start(&self, options: &str) -> String {
+        let memory = self.object_store_memory.map(|bytes| format!(" --object-store-memory={bytes}"));
+        let memory = memory.unwrap_or_default();
+        format!("{ENVIRONMENT}; ray start {options}{memory} --disable-usage-stats")
+    }
 }
 
 pub fn status(address: &str) -> String {
@@ -63,7 +103,7 @@ pub fn nodes(address: &str) -> String {
                    print(\"nodes\", json.dumps({\"alive\": len(alive), \"cpus\": total(\"CPU\"), \"gpus\": total(\"GPU\")}))\n";
     format!(
         "{ENVIRONMENT}; exec \"$(readlink -f $HOME/.leasehold/ray)\"/python3 -c {} {address}",
-        super::super::session::quote::word(program)
+        word(program)
     )
 }
 
@@ -135,6 +175,26 @@ print(json.dumps([[name, address] for (name, address, _), good in zip(tasks, don
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_one_word_of_the_shell() {
+        assert_eq!(folder("/opt/my ray").as_deref(), Ok("/opt/my ray"));
+        for wrong in ["", "ray/bin", "/opt\nreboot"] {
+            assert!(folder(wrong).is_err(), "{wrong}");
+        }
+        let install = install(&Install { version: "2.55.0", folder: Some("/opt/it's $(reboot)") });
+        assert!(install.contains(r"bin='/opt/it'\''s $(reboot)';"), "{install}");
+    }
+
+    #[test]
+    fn the_object_store_takes_no_more_than_it_is_given() {
+        let given = Daemons { port: 6379, object_store_memory: Some(80_000_000) };
+        for start in [given.head("10.0.0.1"), given.worker("10.0.0.2", "10.0.0.1")] {
+            assert!(start.contains(" --object-store-memory=80000000 "), "{start}");
+        }
+        let ray = Daemons { object_store_memory: None, ..given };
+        assert!(!ray.head("10.0.0.1").contains("object-store"));
+    }
 
     #[test]
     fn a_version_is_one_word() {

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::{
+use super::{
     client::{Key, until},
     world::{Lease, World},
 };
@@ -61,4 +61,12 @@ impl Job {
         let events = fs::read_to_string(self.group.join("cgroup.events"));
         events.is_ok_and(|events| events.contains("frozen 1"))
     }
+}
+
+/// A command that leaves files of that name, and a process, wherever a tenant can.
+pub fn traces(name: &str) -> String {
+    format!(
+        "for folder in /root /tmp /var/tmp /run /dev/shm; do echo x >$folder/{name}; done; \
+         setsid tail -f /root/{name} >/dev/null 2>&1 </dev/null &"
+    )
 }

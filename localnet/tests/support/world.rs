@@ -30,7 +30,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::{
+use super::{
     client::{Files, Host, Key, Session, Ssh, limited},
     node::Node,
 };
@@ -80,6 +80,10 @@ impl World {
     /// `None`, told on standard error, if this host can't have rooms.
     pub async fn new() -> Option<Self> {
         let rooms = Rooms::new().inspect_err(|error| eprintln!("not tested: {error}")).ok()?;
+        Some(Self::with(rooms).await)
+    }
+
+    pub async fn with(rooms: Rooms) -> Self {
         // An end counts as final some hundred blocks later.
         let slot = Duration::from_millis(50);
         let options = Options { program: Some(program().unwrap()), slot, ..Options::default() };
@@ -104,7 +108,7 @@ impl World {
         let keeper = Keeper::new(settings, keeper.insecure_clone(), Arc::clone(world.network.rpc())).unwrap();
         world._keeper.spawn(async move { keeper.run(std::future::pending()).await.unwrap() });
         world.list().await;
-        Some(world)
+        world
     }
 
     pub fn board(&self) -> BoardRef {
@@ -195,7 +199,7 @@ impl World {
         Lease { address, serial: account.serial, slot, owner, begins: account.begins() }
     }
 
-    async fn account(&self, lease: Pubkey) -> leasehold::state::Lease {
+    pub async fn account(&self, lease: Pubkey) -> leasehold::state::Lease {
         self.fetch().lease(lease).await.unwrap().expect("the lease").account
     }
 

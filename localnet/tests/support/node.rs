@@ -14,10 +14,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::world::{World, key};
+use super::world::{World, key};
 
 /// A binary that Cargo has built beside this test.
-fn binary(name: &str) -> PathBuf {
+pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let binary = test.parent().and_then(Path::parent).unwrap().join(name);
     assert!(binary.is_file(), "{} does not exist; run `cargo build --bins`", binary.display());
@@ -61,11 +61,11 @@ impl Node {
 
     /// Kills it, and starts another.
     pub fn restart(&mut self) {
-        self.kill();
+        self.stop();
         self.child = spawn(&self.config, &self.listen);
     }
 
-    fn kill(&mut self) {
+    pub fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -73,7 +73,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.kill();
+        self.stop();
     }
 }
 
