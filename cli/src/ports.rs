@@ -1,8 +1,9 @@
-//! Whether machines accept connections, as seen from this computer. It never enters a vote: a tenant could shut its own door.
+//! Whether machines accept connections, as seen from this computer.
 
 use std::{net::SocketAddr, time::Duration};
 
-use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use leasehold_client::port;
+use tokio::task::JoinSet;
 
 /// Time to connect.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -11,7 +12,7 @@ const PARALLEL: usize = 64;
 
 /// Whether something accepts a connection there.
 pub async fn answers(endpoint: SocketAddr) -> bool {
-    matches!(timeout(LIMIT, TcpStream::connect(endpoint)).await, Ok(Ok(_)))
+    port::answers(endpoint, LIMIT).await
 }
 
 /// Whether something accepts a connection at each endpoint.

@@ -30,6 +30,8 @@ pub mod market;
 pub mod meter;
 pub mod network;
 pub mod packet;
+#[cfg(feature = "rpc")]
+pub mod port;
 pub mod probe;
 #[cfg(feature = "rpc")]
 pub mod prove;

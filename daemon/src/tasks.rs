@@ -26,6 +26,12 @@ impl TaskEnded {
     }
 }
 
+/// Waits until `stop` is true or its sender is dropped.
+pub async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the sender was dropped.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 /// Background tasks. Dropping it stops them at once.
 pub struct Tasks {
     running: JoinSet<()>,

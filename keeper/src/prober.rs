@@ -17,6 +17,7 @@ mod endpoint;
 mod fault;
 mod hearing;
 mod lanes;
+mod ports;
 mod receive;
 mod report;
 mod round;
@@ -25,6 +26,7 @@ mod watch;
 
 pub use fault::Fault;
 pub use hearing::Hearing;
+pub use ports::Ports;
 pub use report::{ProbeReport, ProbeStats, Submission};
 
 use leasehold_client::probe::{ProbeError, Pubkey, SigningKey};
@@ -32,6 +34,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// The board and round to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +145,13 @@ pub struct Prober {
     flights: lanes::Flights,
 }
 
+/// Counts of ports that are being tried.
+#[derive(Debug)]
+pub struct PortsGuard {
+    pub ports: Arc<Ports>,
+    _trying: JoinSet<()>,
+}
+
 impl Prober {
     /// A prober that signs with the keeper's key.
     pub fn new(keeper: SigningKey, config: ProberConfig) -> Self {
@@ -170,5 +180,15 @@ impl Prober {
             return Err(ProberError::SameSlot(same.slot));
         }
         round::run(self, context, targets, timing).await
+    }
+
+    /// Counts the machines that accept TCP connections, until the guard is dropped.
+    pub fn try_ports(&self, targets: &[Target]) -> PortsGuard {
+        let allowed = |target: &Target| endpoint::probeable(target.endpoint, self.config.allow_private);
+        let endpoints = targets.iter().filter_map(allowed).collect();
+        let (ports, mut trying) = (Arc::<Ports>::default(), JoinSet::new());
+        let counted = ports.clone();
+        trying.spawn(async move { counted.count(endpoints).await });
+        PortsGuard { ports, _trying: trying }
     }
 }

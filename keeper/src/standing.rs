@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use leasehold::state::{Board, Params, Seat, ring_bit};
 use leasehold_daemon::metrics::{Kind, write_head};
 
-use crate::prober::{Fault, ProbeReport};
+use crate::prober::{Fault, Ports, ProbeReport};
 
 /// Reasons for which a round is missed besides the prober's [faults](Fault).
 pub const NOT_PROBED: &str = "not_probed";
@@ -35,6 +35,9 @@ pub struct Standing {
     pub silent: u64,
     pub other_key: u64,
     pub unsent: u64,
+    /// Machines that accepted a TCP connection meanwhile, and those that did not.
+    pub ports_open: u64,
+    pub ports_shut: u64,
     /// First round that was not looked at.
     next: Option<u32>,
 }
@@ -123,6 +126,12 @@ impl Standings {
             .saturating_sub(report.refused.len() as u64);
     }
 
+    /// Notes the machines whose port was tried in a round.
+    pub fn tried(&mut self, board: u32, ports: &Ports) {
+        let Some(standing) = self.0.get_mut(&board) else { return };
+        (standing.ports_open, standing.ports_shut) = (ports.open(), ports.shut());
+    }
+
     /// Standing of a board; `None` if this keeper had no seat there.
     pub fn of(&self, board: u32) -> Option<&Standing> {
         self.0.get(&board)
@@ -132,7 +141,7 @@ impl Standings {
 impl fmt::Display for Standings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         type Value = fn(&Standing) -> i64;
-        let series: [(&str, &str, Value); 10] = [
+        let series: [(&str, &str, Value); 12] = [
             ("board_seats_held", "Seats of the board that are held.", |board| board.held.into()),
             ("board_seats", "Seats of the board.", |board| board.seats.into()),
             (
@@ -156,6 +165,14 @@ impl fmt::Display for Standings {
             ),
             ("machines_silent", "Machines that did not answer at all, in the last round.", |board| {
                 i64::try_from(board.silent).unwrap_or(i64::MAX)
+            }),
+            (
+                "machines_port_open",
+                "Machines that accepted a TCP connection in the last round, as a tenant's login needs; never voted on.",
+                |board| i64::try_from(board.ports_open).unwrap_or(i64::MAX),
+            ),
+            ("machines_port_shut", "Machines that did not.", |board| {
+                i64::try_from(board.ports_shut).unwrap_or(i64::MAX)
             }),
         ];
         for (name, help, value) in series {
@@ -235,6 +252,20 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("leasehold_keeper_board_seats_held{board=\"7\"} 3\n"), "{page}");
+    }
+
+    #[tokio::test]
+    async fn ports_are_shown_for_boards_with_a_seat() {
+        let mut scene = Scene::new();
+        scene.look(101, 10);
+        let ports = Ports::default();
+        ports.count(vec!["127.0.0.1:0".parse().unwrap()]).await;
+        scene.standings.tried(7, &ports);
+        scene.standings.tried(8, &ports);
+        let page = scene.standings.to_string();
+        assert!(page.contains("leasehold_keeper_machines_port_open{board=\"7\"} 0\n"), "{page}");
+        assert!(page.contains("leasehold_keeper_machines_port_shut{board=\"7\"} 1\n"), "{page}");
+        assert!(!page.contains("board=\"8\""), "{page}");
     }
 
     #[test]

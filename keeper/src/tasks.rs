@@ -12,7 +12,10 @@ mod settle_lease;
 mod submit_round;
 mod take_seat;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anchor_lang::error::ErrorCode;
 use leasehold::error::LeaseholdError;
@@ -27,7 +30,7 @@ use tokio::time::timeout;
 use crate::{
     memory::Chore,
     planner::Action,
-    prober::{ProbeReport, Prober},
+    prober::{Ports, ProbeReport, Prober},
 };
 
 /// Kinds of steps.
@@ -83,7 +86,7 @@ impl Task {
 #[derive(Debug)]
 pub enum End {
     /// The machines were probed. With the moment at which that ended, and the Unix second at which the round did.
-    Probed { report: Box<ProbeReport>, at: Instant, ends: i64 },
+    Probed { report: Box<ProbeReport>, ports: Arc<Ports>, at: Instant, ends: i64 },
     /// The transaction took effect.
     Sent(Confirmation),
     /// Another keeper was faster, or the time for it was over: nothing is left to do.
@@ -129,9 +132,15 @@ pub async fn run(action: Action, tools: Tools) -> Finished {
     };
     let step = match action {
         Action::ProbeRound { round, cluster, targets, time, ends, .. } => {
+            let tried = tools.prober.try_ports(&targets);
             let probed = probe_round::run(&tools, &board, round, cluster, &targets, time).await;
             let end = match probed {
-                Ok(report) => End::Probed { report: Box::new(report), at: Instant::now(), ends },
+                Ok(report) => End::Probed {
+                    report: Box::new(report),
+                    ports: tried.ports.clone(),
+                    at: Instant::now(),
+                    ends,
+                },
                 Err(error) => End::Failed(error.to_string()),
             };
             let text = format!("probed the {} machines of round {round}", targets.len());

@@ -1,10 +1,10 @@
 //! One connection.
 
 use super::body::{Bounded, Received};
-use super::gate::{Gate, Peer, Refused};
+use super::gate::{Gate, Refused};
 use super::open::{Busy, Connection};
-use super::quota::Share;
-use super::stopped;
+use super::quota::{Peer, Share};
+use crate::tasks::stopped;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONNECTION, RETRY_AFTER};

@@ -1,7 +1,7 @@
 //! Limits of a server, what is in use of them, and how many were refused.
 
 use super::open::{Connection, Connections};
-use super::quota::{Caller, Quota, Share};
+use super::quota::{Caller, Peer, Quota, Share};
 use crate::exposition::{Kind, write_head};
 use std::fmt;
 use std::net::IpAddr;
@@ -50,10 +50,6 @@ impl Default for Limits {
         }
     }
 }
-
-/// The caller of a request, as an extension of it; `None`: has no limits of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub Option<Caller>);
 
 /// What is refused, by its name in the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

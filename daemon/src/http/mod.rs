@@ -8,9 +8,10 @@ mod open;
 mod quota;
 
 pub use body::{BodyError, Received, body_refusal};
-pub use gate::{Gate, Limits, Peer};
-pub use quota::{Caller, Quota, Share};
+pub use gate::{Gate, Limits};
+pub use quota::{Caller, Peer, Quota, Share};
 
+use crate::tasks::stopped;
 use axum::Router;
 use std::io;
 use std::net::SocketAddr;
@@ -63,12 +64,6 @@ pub async fn serve(listener: TcpListener, router: Router, gate: Arc<Gate>, mut s
     // Whoever connects from now on is refused by the kernel.
     drop(listener);
     while connections.join_next().await.is_some() {}
-}
-
-/// Waits until `stop` is true or its sender is dropped.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that the sender was dropped.
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Serves a connection if there is room for it, or another one that is idle gives way; else closes it.

@@ -1,7 +1,6 @@
 //! Open connections. Those without a request give way to new ones, the one that waits longest first.
 
-use super::gate::Peer;
-use super::quota::{Caller, Share};
+use super::quota::{Caller, Peer, Share};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;

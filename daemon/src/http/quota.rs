@@ -19,6 +19,10 @@ impl Caller {
     }
 }
 
+/// The caller of a request, as an extension of it; `None`: has no limits of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub Option<Caller>);
+
 /// Amounts in use.
 #[derive(Debug)]
 struct Used<K> {

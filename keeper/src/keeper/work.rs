@@ -142,7 +142,8 @@ impl Keeper {
         }
         let mut confirmation = None;
         let text = match end {
-            End::Probed { mut report, at, ends } => {
+            End::Probed { mut report, ports, at, ends } => {
+                self.metrics.standings().tried(board.index, &ports);
                 let (answered, repeated) = (report.answers.len(), report.repeated.len());
                 let text = match repeated {
                     0 => format!("{text}: {answered} answered"),

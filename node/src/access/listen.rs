@@ -4,6 +4,7 @@ use super::MachineKey;
 use super::settings::DoorMachine;
 use super::shared::Shared;
 use crate::sockets::is_only_v6;
+use leasehold_daemon::tasks::stopped;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -55,12 +56,6 @@ fn listener(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> 
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
-}
-
-/// Waits until `stop` is true or its sender is dropped.
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that the sender was dropped.
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Accepts connections until `stop` is true, then waits for those that are open.

@@ -5,8 +5,9 @@ use super::connection::{Connections, Entered};
 use super::folder::{Folders, Grant};
 use super::leftovers::Leftovers;
 use super::metrics::{Metrics, Outcome};
-use super::{DoorError, Entry, MachineKey, Tenant, exec, forward, listen};
+use super::{DoorError, Entry, MachineKey, Tenant, exec, forward};
 use leasehold_client::probe::SigningKey;
+use leasehold_daemon::tasks::stopped;
 use leasehold_daemon::unix_secs;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -158,7 +159,7 @@ pub(super) async fn watch_ends(shared: Arc<Shared>, mut stop: watch::Receiver<bo
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = listen::stopped(&mut stop) => return,
+            () = stopped(&mut stop) => return,
             _ = look.tick() => {}
         }
         let now = now();

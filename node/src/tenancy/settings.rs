@@ -16,6 +16,8 @@ use std::time::Duration;
 /// Where the Debian package installs profiles.
 const PROFILES: &str = "/usr/lib/leasehold/profiles";
 const STATE: &str = "/var/lib/leasehold/access";
+/// What the 107 bytes of a Unix socket's path leave: the longest in the folder is `/doors/slot65535-LEASE/keys.sock`.
+const MAX_STATE: usize = 107 - 71;
 const HOOK: NonZeroU32 = NonZeroU32::new(1_800).unwrap();
 
 /// Why the section can't be read.
@@ -62,6 +64,10 @@ pub enum AccessError {
         "`{0}` in [access] is no absolute path of letters, digits and / . _ -: hooks mount the folders in it"
     )]
     State(PathBuf),
+    #[error(
+        "`{0}` in [access] is longer than {MAX_STATE} bytes: paths of Unix sockets in it would be too long"
+    )]
+    LongState(PathBuf),
 }
 
 fn of_slot(slot: u32) -> String {
@@ -201,6 +207,9 @@ fn resolve(
     if !state.to_str().is_some_and(|path| path.chars().all(is_plain)) {
         return Err(AccessError::State(state));
     }
+    if state.as_os_str().len() > MAX_STATE {
+        return Err(AccessError::LongState(state));
+    }
     let settings = AccessSettings {
         profile: section.profile,
         begin,
@@ -333,8 +342,8 @@ mod tests {
             }
         }
         let path = folder.path().join("node.toml");
-        std::fs::write(&path, format!("[access]\nstate = \"/var/lib/t\"\nprofiles = \"profiles\"\n{text}"))
-            .unwrap();
+        let state = if text.contains("state = ") { "" } else { "state = \"/var/lib/t\"\n" };
+        std::fs::write(&path, format!("[access]\n{state}profiles = \"profiles\"\n{text}")).unwrap();
         let machines = slots.iter().map(|slot| Machine { slot: *slot, ..machine() }).collect();
         let serving = Serving { machines, keepers: None };
         load(&path, &serving, has_chain).map(Option::unwrap).map_err(|error| error.to_string())
@@ -395,6 +404,9 @@ mod tests {
         assert!(refusal("profile = \"vm\"\nhook_secs = 0", &[3]).contains("hook_secs"));
         let state = loaded("profile = \"vm\"", &[3], true).map(drop);
         assert_eq!(state, Ok(()));
+        let long = |len: usize| format!("profile = \"vm\"\nstate = \"/{}\"", "s".repeat(len - 1));
+        assert_eq!(loaded(&long(MAX_STATE), &[3], true).map(drop), Ok(()));
+        assert!(refusal(&long(MAX_STATE + 1), &[3]).contains("longer than 36 bytes"));
         let machine = |text: &str, slots: &[u32]| refusal(&format!("profile = \"vm\"\n{text}"), slots);
         assert!(machine("[[access.machine]]\nslot = 9", &[3]).contains("slot 9, which is no [[machine]]"));
         let twice = "[[access.machine]]\nslot = 3\n[[access.machine]]\nslot = 3";

@@ -184,8 +184,12 @@ mod tests {
     }
 
     fn gpus() -> Vec<Gpu> {
-        let line = "NVIDIA GeForce RTX 4090, GPU-1b724e78-eef5-4163-d43c-e4da15d41176, 24564 MiB, [N/A]\n";
-        gpu::parse(&line.repeat(2)).gpus
+        let line = |last| {
+            format!(
+                "NVIDIA GeForce RTX 4090, GPU-1b724e78-eef5-4163-d43c-e4da15d4117{last}, 24564 MiB, [N/A]\n"
+            )
+        };
+        gpu::parse(&[line(6), line(7)].concat()).gpus
     }
 
     #[test]

@@ -448,9 +448,12 @@ impl World {
         self.settle_down();
         let last = self.last();
         if let Some(lease) = last.seen().filter(|lease| (lease.begins..lease.ends).contains(&last.now)) {
-            assert_eq!(self.begun, Some(lease.id));
-            assert_eq!(self.node.door.as_ref().map(|pass| pass.access), lease.access, "{lease:?}");
-            assert_eq!(self.frozen, lease.is_withheld());
+            // What was over by an estimate of the clock stays so in the lease's last minute.
+            let closed = self.node.runtime.closed.is_some() && last.now >= lease.ends - SLACK;
+            let access = lease.access.filter(|_| !closed);
+            assert!(closed || self.begun == Some(lease.id));
+            assert_eq!(self.node.door.as_ref().map(|pass| pass.access), access, "{lease:?}");
+            assert!(closed || self.frozen == lease.is_withheld());
         } else {
             assert_eq!(self.node.door, None);
         }
