@@ -24,8 +24,8 @@ const PROBED_PER_SEC: u32 = 300;
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Args {
-    /// Number of machines; five of six of their GPUs are leased in one group
-    #[arg(long, default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(20..=61_440))]
+    /// Number of machines, 100 to 61440: of fewer, none may be left to replace another; five of six of their GPUs are leased in one group
+    #[arg(long, default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(100..=61_440))]
     machines: u32,
 
     /// Length of the leases in rounds, 2 to 1000
