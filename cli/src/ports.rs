@@ -10,12 +10,12 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Connections at a time.
 const PARALLEL: usize = 64;
 
-/// Whether something accepts a connection there.
+/// True if the endpoint accepts a connection.
 pub async fn answers(endpoint: SocketAddr) -> bool {
     port::answers(endpoint, LIMIT).await
 }
 
-/// Whether something accepts a connection at each endpoint.
+/// For each endpoint, true if it accepts a connection.
 pub async fn all_answer(endpoints: &[SocketAddr]) -> Vec<bool> {
     let mut all = vec![false; endpoints.len()];
     let mut tried = JoinSet::new();

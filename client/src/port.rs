@@ -1,4 +1,4 @@
-//! Whether something accepts TCP connections, as at a machine's endpoint, where its tenant logs in.
+//! Tries TCP ports, such as that of a machine's endpoint, where its tenant logs in.
 //!
 //! For people and metrics; it never enters a vote: a tenant could shut its own door and compute for nothing.
 

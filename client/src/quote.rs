@@ -15,7 +15,7 @@ use leasehold::{
         settlement::{self, Burned, Left, Service, Terms},
     },
     rules::{extend, meter, open, settle},
-    state::{Lease, LeaseState, Market, Meter, Slot, SlotState},
+    state::{Lease, Market, Slot, SlotState},
 };
 use solana_pubkey::Pubkey;
 
@@ -199,47 +199,19 @@ impl Moment {
 /// would be paid by the hour.
 pub fn voucher_limit(board: &BoardView, quote: &Quote, now: i64) -> Result<u64, Refusal> {
     let machine = quote.slots.first().and_then(|slot| board.slot(*slot));
-    let (Some(machine), Some(args)) = (machine, quote.meter) else { return Ok(0) };
-    let (mut machine, lease) = (*machine, opened(board, quote, args));
+    let (Some(machine), Some(_)) = (machine, quote.meter) else { return Ok(0) };
+    let (mut machine, lease) = (*machine, opened(board, quote));
     machine.begin_lease(lease.serial, lease.from, lease.until);
     Ok(meter::voucher_limit(board.header, &lease, &machine, now)?)
 }
 
-/// A metered lease as the program opens it; by nobody, since its meter does not depend on that.
-fn opened(board: &BoardView, quote: &Quote, args: MeterArgs) -> Lease {
-    let machines = quote.selection.machines;
-    Lease {
-        version: Lease::VERSION,
-        bump: 0,
-        state: LeaseState::Open,
-        board: Pubkey::default(),
-        serial: board.header.next_serial,
-        nonce: 0,
-        buyer: Pubkey::default(),
-        owner: Pubkey::default(),
-        criteria: quote.criteria,
-        terms: quote.terms,
-        group: None,
-        gpus: quote.gpus,
-        machines,
-        unsettled: machines,
-        from: quote.from,
-        until: quote.until,
-        deposit: quote.deposit,
-        paid: 0,
-        fees: 0,
-        refunded: 0,
-        burned: 0,
-        refund_due: 0,
-        slashed: 0,
-        meter: Some(Meter { spender: args.spender, seq: 0, units: 0, paid: 0, owes_hour: false }),
-        demands: 0,
-        access: None,
-        access_epoch: 0,
-        data_epoch: 0,
-        reserved: [0; 7],
-        replaced: Vec::new(),
-    }
+/// The lease as the program opens it; by nobody, since its meter does not depend on that.
+fn opened(board: &BoardView, quote: &Quote) -> Lease {
+    let Quote { from, until, terms, ref selection, deposit, .. } = *quote;
+    let serial = board.header.next_serial;
+    let opening = open::Opening { serial, from, until, terms, selection: selection.clone(), deposit };
+    let nobody = Pubkey::default();
+    opening.lease(&quote.args(0, nobody, deposit, None), nobody, nobody, 0)
 }
 
 /// Payment units of a machine's pay that come back to the lease's owner if all its rounds are closed, because its supplier

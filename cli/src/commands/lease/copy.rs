@@ -68,7 +68,7 @@ impl FromStr for MachinesId {
     }
 }
 
-/// What is copied where.
+/// A copy between this computer and machines of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Way {
     /// A local path, and one on the machines.

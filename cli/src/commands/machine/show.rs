@@ -88,7 +88,7 @@ pub struct Line {
     pub unseen: u32,
     /// Verdicts of the rounds that the board remembers, the oldest first: # up, x down, o unseen, . void.
     pub history: String,
-    /// Whether something accepts connections at its port, if that was tried.
+    /// True if its port accepts connections. `None` if that was not tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<bool>,
 }

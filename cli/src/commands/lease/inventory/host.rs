@@ -33,7 +33,7 @@ pub struct Host {
     /// Line of a known_hosts file that trusts this machine's key under that alias, and nothing else.
     pub known_hosts: String,
     pub user: String,
-    /// What ssh logs in with: a private key, or a public one whose private half an agent has. `None` if neither is known.
+    /// Key file that ssh logs in with: a private key, or a public one whose private half an agent has. `None` if neither is known.
     pub identity_file: Option<String>,
     /// Public half of it, as a file of authorised keys has it.
     #[serde(skip)]
@@ -42,7 +42,7 @@ pub struct Host {
     pub now: &'static str,
     /// Closed rounds of the lease in which it was up.
     pub rounds_up: u32,
-    /// Whether something accepts connections at its port, if that was tried.
+    /// True if its port accepts connections. `None` if that was not tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! The folder of the command line's own files: keys of leases, and what ssh is told about their machines.
+//! The folder of the command line's own files: keys of leases, and ssh configurations for their machines.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -44,7 +44,7 @@ impl Home {
         self.0.join("keys")
     }
 
-    /// Folder of what ssh is told about a lease or group.
+    /// Folder of the ssh configuration for a lease or group.
     pub fn ssh(&self, name: &str) -> PathBuf {
         self.0.join("ssh").join(name)
     }

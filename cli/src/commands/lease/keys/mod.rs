@@ -151,7 +151,9 @@ fn own(file: PathBuf) -> Result<Key, Failure> {
     let private = if written {
         read_private(&file).ok_or_else(|| {
             let file = file.display();
-            Failure::Input(format!("{file} is in the place of the lease's key and is none: move it away"))
+            Failure::Input(format!(
+                "{file} is not a private SSH key, and the lease's key belongs there: move it away"
+            ))
         })?
     } else {
         // Only the 32 random bytes are taken: no transaction is signed with it.

@@ -69,7 +69,7 @@ pub async fn run(chain: &Chain, args: TokenArgs) -> Result<(), Failure> {
     chain.settings.output.print(&issued)
 }
 
-/// What the one is who signs call tokens.
+/// Role of the key that signs call tokens.
 fn role(leased: &Leased) -> &'static str {
     if leased.lease.meter.is_some() { "spender" } else { "owner" }
 }

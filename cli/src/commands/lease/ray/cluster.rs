@@ -26,7 +26,7 @@ use crate::commands::lease::{
 const PARALLEL: usize = 64;
 /// Time for a machine to begin to listen.
 const LISTENS: Duration = Duration::from_secs(60);
-/// Which cluster was started, in the session's folder, and its token.
+/// A started cluster and its token, as stored in the session's folder.
 const KNOWN: &str = "ray.json";
 const TOKEN: &str = "ray-token";
 
@@ -231,7 +231,7 @@ async fn said(host: &Host, child: &mut Child) -> Result<Candidate, Failure> {
     Candidate::read(&host.name, &line)
 }
 
-/// Whom a machine reached, as it says.
+/// The machines that a machine reports it could reach.
 fn reached_by(ended: &Ended) -> Vec<(String, String, String)> {
     let reached = serde_json::from_str::<Vec<(String, String)>>(ended.stdout.trim()).unwrap_or_default();
     reached.into_iter().map(|(to, address)| (ended.machine.clone(), to, address)).collect()
